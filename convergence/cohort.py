@@ -1,0 +1,433 @@
+"""The mutual-learning game of linear softmax students: base and mutual gradients, trained by (mini-batch) SGD.
+
+Student k sees its own features x_k of every sample and has logits z_k = θ_kᵀ [x_k, 1]. Its base loss L_k is the mean
+cross-entropy and its mutual loss R_k the mean Rényi divergence from its peers, which are held constant. All students
+move at once: θ_k ← θ_k - η(∇L_k + β∇R_k). (The setting of Huang et al. 2023, arXiv 2209.05732.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergence.sgd import record_times
+from rdml_theory import renyi_divergence, renyi_gradient, renyi_hessian
+
+__all__ = ["CohortTrajectory", "SoftmaxCohort", "StationaryPoint", "find_stationary", "train_cohort"]
+
+Array = NDArray[np.float64]
+
+
+class SoftmaxCohort:
+    """K linear softmax students on the same samples.
+
+    Parameters
+    ----------
+    features : sequence of K arrays of shape (N, d_k)
+        What each student sees; a constant feature is appended.
+    labels : array of int, shape (N,)
+        Classes 0 … C-1.
+    order : float
+        α, the order of the divergence, in [0, ∞].
+    beta : float
+        The weight of the mutual loss, ≥ 0.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together or a parameter is out of range.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0]])
+    >>> cohort = SoftmaxCohort([x, 1 - x], [0, 1], order=2.0, beta=1.0)
+    >>> cohort.students, cohort.classes, [t.shape for t in cohort.start()]
+    (2, 2, [(2, 2), (2, 2)])
+    """
+
+    def __init__(self, features: Sequence[ArrayLike], labels: ArrayLike, *, order: float, beta: float = 1.0) -> None:
+        inputs = [np.asarray(x, dtype=np.float64) for x in features]
+        self.labels = np.asarray(labels)
+        n = self.labels.shape[0] if self.labels.ndim == 1 else -1
+        if not inputs or any(x.ndim != 2 or x.shape[0] != n for x in inputs) or self.labels.dtype.kind not in "iu":
+            shapes = [x.shape for x in inputs]
+            raise ValueError(
+                f"features have shapes {shapes} and labels shape {self.labels.shape}, dtype {self.labels.dtype}: "
+                "expected K arrays (N, d_k) and N integer labels"
+            )
+        if not order >= 0 or not beta >= 0:
+            raise ValueError(f"order = {order!r}, beta = {beta!r}: expected order in [0, inf] and beta >= 0")
+        self.inputs = [np.column_stack([x, np.ones(n)]) for x in inputs]
+        self.classes = int(self.labels.max()) + 1
+        self.targets = np.eye(self.classes)[self.labels]
+        self.order, self.beta = float(order), float(beta)
+
+    @property
+    def students(self) -> int:
+        """K."""
+        return len(self.inputs)
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return self.labels.shape[0]
+
+    def smoothness(self) -> list[float]:
+        """Λ_k = ½ λ_max(XᵀX/N), since the Hessian of the cross-entropy in the logits is Cov_q ≼ ½ I."""
+        return [float(np.linalg.norm(x, 2) ** 2 / (2 * self.samples)) for x in self.inputs]
+
+    def start(self) -> list[Array]:
+        """θ_k = 0, where all students predict the uniform distribution."""
+        return [np.zeros((x.shape[1], self.classes)) for x in self.inputs]
+
+    def base_losses(self, parameters: Sequence[Array]) -> list[float]:
+        """L_k in nats."""
+        return [self._cross_entropy(x @ t) for x, t in zip(self.inputs, parameters, strict=True)]
+
+    def _cross_entropy(self, logits: Array) -> float:
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1))
+        return float((log_sum - shifted[np.arange(self.samples), self.labels]).mean())
+
+    def divergences(self, parameters: Sequence[Array]) -> list[float]:
+        """R_k in nats: the mean divergence of student k from its peers."""
+        logits = [x @ t for x, t in zip(self.inputs, parameters, strict=True)]
+        return [
+            float(
+                np.mean(
+                    [renyi_divergence(u, z, self.order, domain="logits").mean() for u in self._peers(logits, k)] or [0]
+                )
+            )
+            for k, z in enumerate(logits)
+        ]
+
+    @staticmethod
+    def _peers(logits: list[Array], k: int) -> list[Array]:
+        return [u for j, u in enumerate(logits) if j != k]
+
+    def gradients(
+        self, parameters: Sequence[Array], rows: NDArray[np.int64] | None = None
+    ) -> tuple[list[Array], list[Array]]:
+        """∇L_k and ∇R_k of every student, on all samples or on the given rows.
+
+        Parameters
+        ----------
+        parameters : sequence of K arrays (d_k + 1, C)
+            θ.
+        rows : array of int, optional
+            A mini-batch; all samples by default.
+
+        Returns
+        -------
+        tuple of two lists of K arrays
+            The base and the mutual gradients; the latter zero for K = 1.
+        """
+        inputs = self.inputs if rows is None else [x[rows] for x in self.inputs]
+        targets = self.targets if rows is None else self.targets[rows]
+        predictions = [_softmax(x @ t) for x, t in zip(inputs, parameters, strict=True)]
+        base, mutual = [], []
+        for k, (x, q) in enumerate(zip(inputs, predictions, strict=True)):
+            base.append(x.T @ (q - targets) / len(x))
+            pull = np.zeros_like(q)
+            for p in self._peers(predictions, k):
+                # In the probabilities, which are at hand, the gradient is 1 - w/q: it is cheaper than from the logits.
+                pull += np.where(q > 0, q * renyi_gradient(p, q, self.order, wrt="q"), 0.0)
+            mutual.append(x.T @ pull / (len(x) * max(self.students - 1, 1)))
+        return base, mutual
+
+    def curvature(self, parameters: Sequence[Array]) -> Array:
+        """The Jacobian of the game's update (∇L_k + β∇R_k)_k in all parameters, on all samples.
+
+        Its diagonal blocks hold Cov_q + β(Cov_q - (1-α) Cov_w) and the others -αβ Cov_w/(K-1), between the students'
+        features. It is not symmetric unless α = ½ (or 0), or at consensus.
+
+        Parameters
+        ----------
+        parameters : sequence of K arrays (d_k + 1, C)
+            θ.
+
+        Returns
+        -------
+        ndarray of shape (n, n)
+            n = Σ_k (d_k + 1) C, parameters in the order of the arrays, row by row.
+        """
+        logits = [x @ t for x, t in zip(self.inputs, parameters, strict=True)]
+        share = self.beta / max(self.students - 1, 1)
+        rows = []
+        for k, (x, z) in enumerate(zip(self.inputs, logits, strict=True)):
+            q = _softmax(z)
+            own = q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None, :]
+            row = []
+            for j, (other, u) in enumerate(zip(self.inputs, logits, strict=True)):
+                if j == k:
+                    row.append(None)
+                    continue
+                own = own + share * renyi_hessian(u, z, self.order, wrt="q")
+                row.append(self._block(x, share * renyi_hessian(u, z, self.order, wrt="mixed"), other))
+            row[k] = self._block(x, own, x)
+            rows.append(row)
+        return np.block(rows)
+
+    def _block(self, left: Array, middle: Array, right: Array) -> Array:
+        """Σ_n left_n ⊗ middle_n ⊗ right_n / N, for a middle that is symmetric in its classes."""
+        c = self.classes
+        out = np.empty((left.shape[1], c, right.shape[1], c))
+        for a in range(c):
+            for b in range(a, c):
+                out[:, a, :, b] = (left * middle[:, a, b, None]).T @ right
+                out[:, b, :, a] = out[:, a, :, b]
+        return out.reshape(left.shape[1] * c, right.shape[1] * c) / self.samples
+
+
+def _softmax(logits: Array) -> Array:
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortTrajectory:
+    """What a training run recorded: arrays over (record, student), from full-data gradients.
+
+    Attributes
+    ----------
+    times : ndarray of int, shape (record,)
+        Steps taken.
+    base, mutual : ndarray
+        ‖∇L_k‖² and β²‖∇R_k‖².
+    residual : ndarray
+        ‖∇L_k + β∇R_k‖², zero at a stationary point.
+    mean_base, mean_mutual, mean_noise : ndarray
+        Averages over the steps so far of ‖∇L_k‖², of ‖b_k‖² = β²‖∇R_k‖², and of the squared deviation of the
+        mini-batch gradient from the full one (zero for full gradients).
+    drift_base, drift_mutual : ndarray, shape (student,)
+        The norms of the averages over the second half of the run of ∇L_k and of β∇R_k (not of their norms).
+    drift_residual : ndarray, shape (student,)
+        The norm of the average over the second half of ∇L_k + β∇R_k.
+    loss : ndarray
+        L_k in nats.
+    first_loss : ndarray, shape (student,)
+        L_k at the start.
+    step : float
+        η.
+    parameters : list of ndarray
+        θ_k at the end.
+    """
+
+    times: NDArray[np.int64]
+    base: Array
+    mutual: Array
+    residual: Array
+    mean_base: Array
+    mean_mutual: Array
+    mean_noise: Array
+    drift_base: Array
+    drift_mutual: Array
+    drift_residual: Array
+    loss: Array
+    first_loss: Array
+    step: float
+    parameters: list[Array]
+
+
+def _squares(arrays: Sequence[Array]) -> Array:
+    return np.array([np.vdot(a, a) for a in arrays], dtype=np.float64)
+
+
+def _drift(sums: list[list[Array]], count: int) -> dict[str, Array]:
+    base, mutual = sums
+    both = [b + m for b, m in zip(base, mutual, strict=True)]
+    names = ("drift_base", "drift_mutual", "drift_residual")
+    return {name: np.sqrt(_squares(total)) / count for name, total in zip(names, (base, mutual, both), strict=True)}
+
+
+def train_cohort(
+    cohort: SoftmaxCohort,
+    *,
+    step: float,
+    steps: int,
+    batch: int | None = None,
+    seed: int = 0,
+    record: int | ArrayLike = 48,
+    every: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> CohortTrajectory:
+    """Train all students at once from θ = 0 with constant steps.
+
+    Parameters
+    ----------
+    cohort : SoftmaxCohort
+        The students and their data.
+    step, steps : float, int
+        η and T.
+    batch : int, optional
+        Mini-batch size, drawn with replacement so that the noise is unbiased; full gradients by default.
+    seed : int
+        For the mini-batches.
+    record : int or array of int
+        How many records, spaced evenly in log t, or the times.
+    every : int
+        With mini-batches, full gradients are taken at every ``every``-th step (from a random phase) for the
+        averages, which estimates them without bias; always at the records.
+    progress : callable, optional
+        Called now and then with the fraction done.
+
+    Returns
+    -------
+    CohortTrajectory
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> cohort = SoftmaxCohort([x, -x], [0, 1, 1], order=0.5)
+    >>> run = train_cohort(cohort, step=0.5, steps=100)
+    >>> bool(run.loss[-1, 0] < run.first_loss[0])
+    True
+    """
+    if not (np.isfinite(step) and step > 0) or steps < 1 or every < 1 or (batch is not None and batch < 1):
+        raise ValueError(
+            f"step = {step!r}, steps = {steps!r}, batch = {batch!r}, every = {every!r}: expected a finite step > 0, "
+            "and steps, batch and every >= 1"
+        )
+    rng = np.random.Generator(np.random.PCG64DXSM(seed))
+    every = 1 if batch is None else every
+    phase = int(rng.integers(every))
+    times = record_times(steps, record)
+    marks = dict(zip(times.tolist(), range(len(times)), strict=True))
+    theta = cohort.start()
+    beta = cohort.beta
+    first_loss = np.array(cohort.base_losses(theta))
+    shape = (len(times), cohort.students)
+    base, mutual, residual, mean_base, mean_mutual, mean_noise, loss = (np.zeros(shape) for _ in range(7))
+    sums = np.zeros((3, cohort.students))
+    drifts = [[np.zeros_like(p) for p in theta] for _ in range(2)]
+    seen, late = 0, 0
+
+    full = cohort.gradients(theta)
+    for t in range(steps):
+        measured = batch is None or t % every == phase
+        if measured and batch is not None:
+            full = cohort.gradients(theta)
+        drawn = full if batch is None else cohort.gradients(theta, rng.integers(0, cohort.samples, batch))
+        update = [g + beta * r for g, r in zip(*drawn, strict=True)]
+        if measured:
+            noise = [(a - g) + beta * (b - r) for a, b, g, r in zip(*drawn, *full, strict=True)]
+            sums += np.stack([_squares(full[0]), beta**2 * _squares(full[1]), _squares(noise)])
+            seen += 1
+            if 2 * t >= steps:
+                late += 1
+                for total, g in zip(drifts[0] + drifts[1], full[0] + [beta * r for r in full[1]], strict=True):
+                    total += g
+        theta = [p - step * u for p, u in zip(theta, update, strict=True)]
+        row = marks.get(t + 1)
+        if batch is None or row is not None:
+            full = cohort.gradients(theta)
+        if row is not None:
+            base[row], mutual[row] = _squares(full[0]), beta**2 * _squares(full[1])
+            residual[row] = _squares([g + beta * r for g, r in zip(*full, strict=True)])
+            mean_base[row], mean_mutual[row], mean_noise[row] = sums / max(seen, 1)
+            loss[row] = cohort.base_losses(theta)
+            if progress is not None:
+                progress((t + 1) / steps)
+    return CohortTrajectory(
+        times=times, base=base, mutual=mutual, residual=residual, mean_base=mean_base, mean_mutual=mean_mutual,
+        mean_noise=mean_noise, **_drift(drifts, max(late, 1)), loss=loss, first_loss=first_loss, step=float(step), parameters=theta,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationaryPoint:
+    """Where the cohort's update (nearly) vanishes.
+
+    Attributes
+    ----------
+    parameters : list of ndarray
+        θ.
+    base, mutual, residual : ndarray, shape (student,)
+        ‖∇L_k‖, β‖∇R_k‖ and ‖∇L_k + β∇R_k‖.
+    iterations : int
+        Newton steps tried.
+    """
+
+    parameters: list[Array]
+    base: Array
+    mutual: Array
+    residual: Array
+    iterations: int
+
+
+def find_stationary(
+    cohort: SoftmaxCohort,
+    parameters: Sequence[Array],
+    *,
+    tolerance: float = 1e-2,
+    iterations: int = 60,
+    progress: Callable[[float], None] | None = None,
+) -> StationaryPoint:
+    """Approach a stationary point of the cohort by damped Newton steps, which gradient descent reaches only slowly.
+
+    Parameters
+    ----------
+    cohort : SoftmaxCohort
+        The students and their data.
+    parameters : sequence of K arrays (d_k + 1, C)
+        Where to start.
+    tolerance : float
+        Stop when every student's ‖∇L_k + β∇R_k‖ is at most this fraction of β‖∇R_k‖.
+    iterations : int
+        Newton steps at most; whether the tolerance was reached is for the caller to see.
+    progress : callable, optional
+        Called with the fraction of the iterations done.
+
+    Returns
+    -------
+    StationaryPoint
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [2.0], [1.5]])
+    >>> cohort = SoftmaxCohort([x, x**2], [0, 1, 1, 0], order=2.0)
+    >>> point = find_stationary(cohort, cohort.start(), tolerance=1e-8)
+    >>> bool(abs(point.base - point.mutual).max() < 1e-8)
+    True
+    """
+    theta = [np.array(p, dtype=np.float64) for p in parameters]
+    splits = np.cumsum([p.size for p in theta])[:-1]
+
+    def update(at: Sequence[Array]) -> tuple[list[Array], list[Array], list[Array]]:
+        base, mutual = cohort.gradients(at)
+        scaled = [cohort.beta * r for r in mutual]
+        return base, scaled, [g + r for g, r in zip(base, scaled, strict=True)]
+
+    def norms(of: list[Array]) -> Array:
+        return np.sqrt(_squares(of))
+
+    base, mutual, both = update(theta)
+    damping, count = 1e-2, 0
+    curvature: Array | None = None
+    while count < iterations and (norms(both) > tolerance * norms(mutual)).any():
+        count += 1
+        if curvature is None:
+            curvature = cohort.curvature(theta)
+        flat = np.concatenate([g.ravel() for g in both])
+        move = np.linalg.solve(curvature + damping * np.eye(flat.size), flat)
+        trial = [p - m.reshape(p.shape) for p, m in zip(theta, np.split(move, splits), strict=True)]
+        there = update(trial)
+        if np.linalg.norm(norms(there[2])) < np.linalg.norm(norms(both)):
+            theta, (base, mutual, both), curvature = trial, there, None
+            damping /= 4
+        else:
+            damping *= 4
+        if progress is not None:
+            progress(count / iterations)
+    return StationaryPoint(
+        parameters=theta, base=norms(base), mutual=norms(mutual), residual=norms(both), iterations=count
+    )

@@ -1,0 +1,56 @@
+"""Test problems with known constants, one file each.
+
+>>> from convergence import problems
+>>> problems.available()
+('quadratic', 'quadratic_cosine')
+>>> problems.get("quadratic", dim=3, noise=1.0).noise
+1.0
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any
+
+from convergence.problems.base import Problem, SyntheticProblem
+
+__all__ = ["Problem", "SyntheticProblem", "available", "get"]
+
+_PARTS = {"base", "bias_models", "noise_models"}
+
+
+def available() -> tuple[str, ...]:
+    """The names of the built-in problems, each the name of its module in this package.
+
+    >>> available()
+    ('quadratic', 'quadratic_cosine')
+    """
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS))
+
+
+def get(name: str, **parameters: Any) -> SyntheticProblem:
+    """The built-in problem ``name`` with the given parameters.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`available`.
+    **parameters
+        ``dim``, ``noise`` (σ²), ``bias`` (ζ²), ``noise_model``, ``bias_model`` and the problem's own.
+
+    Raises
+    ------
+    ValueError
+        If there is no problem of that name, or a parameter is out of range.
+
+    Examples
+    --------
+    >>> get("cubic")
+    Traceback (most recent call last):
+    ...
+    ValueError: name = 'cubic': no such problem; available are quadratic, quadratic_cosine
+    """
+    if name not in available():
+        raise ValueError(f"name = {name!r}: no such problem; available are {', '.join(available())}")
+    return import_module(f"{__name__}.{name}").problem(**parameters)

@@ -1,0 +1,81 @@
+"""A nonconvex problem with many local minima and exact constants."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergence.problems.base import SyntheticProblem
+
+__all__ = ["QuadraticCosine", "problem"]
+
+
+class QuadraticCosine(SyntheticProblem):
+    """f(x) = Σ_i [ λx_i²/2 + c(1 - cos ωx_i) ]: Λ = λ + cω², minimum 0 at x = 0, nonconvex for cω² > λ.
+
+    The second derivative in each coordinate is λ + cω² cos ωx_i, between λ - cω² and λ + cω² and attaining both (the
+    lower one only in the limit of the argument π/ω, which lies in the domain): Λ is exact when λ ≥ 0. Both summands
+    are ≥ 0 and vanish at 0.
+
+    Parameters
+    ----------
+    dim : int
+        The dimension.
+    curvature : float
+        λ ≥ 0.
+    amplitude, frequency : float
+        c ≥ 0 and ω > 0.
+    radius : float
+        Every coordinate of the default starting point.
+    **oracle
+        ``noise``, ``bias``, ``noise_model`` ("gaussian" by default) and ``bias_model`` ("constant").
+
+    Raises
+    ------
+    ValueError
+        If λ, c or ω is out of its range, or as :class:`~convergence.problems.SyntheticProblem`.
+
+    Examples
+    --------
+    >>> f = QuadraticCosine(dim=1, curvature=0.25, amplitude=1.0, frequency=1.0)
+    >>> f.smoothness, f.value(np.zeros((1, 1))), f.gradient(np.zeros((1, 1)))
+    (1.25, array([0.]), array([[0.]]))
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = 10,
+        curvature: float = 0.1,
+        amplitude: float = 0.9,
+        frequency: float = 1.0,
+        radius: float = 3.0,
+        noise: float = 0.0,
+        bias: float = 0.0,
+        noise_model: str = "gaussian",
+        bias_model: str = "constant",
+    ) -> None:
+        for name, size in (("curvature", curvature), ("amplitude", amplitude)):
+            if not (np.isfinite(size) and size >= 0):
+                raise ValueError(f"{name} = {size!r}: expected a finite number >= 0")
+        if not (np.isfinite(frequency) and frequency > 0) or curvature + amplitude == 0:
+            raise ValueError(f"frequency = {frequency!r}: expected a finite number > 0, and curvature + amplitude > 0")
+        super().__init__(
+            dim=dim, smoothness=curvature + amplitude * frequency**2, minimum=0.0, start=np.full(max(dim, 1), radius),
+            noise=noise, bias=bias, noise_model=noise_model, bias_model=bias_model,
+        )  # fmt: skip
+        self.curvature, self.amplitude, self.frequency = curvature, amplitude, frequency
+
+    def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Σ_i [ λx_i²/2 + c(1 - cos ωx_i) ]."""
+        return (self.curvature / 2 * x**2 + self.amplitude * (1 - np.cos(self.frequency * x))).sum(axis=-1)
+
+    def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """λx_i + cω sin ωx_i."""
+        slope = np.sin(self.frequency * x)
+        slope *= self.amplitude * self.frequency
+        slope += self.curvature * x
+        return slope
+
+
+problem = QuadraticCosine

@@ -1,0 +1,207 @@
+"""From replicas to a verdict: confirmed, refuted or undecided, with its error rate and margin.
+
+Sampling never proves. A verdict compares a confidence bound of the replicas' mean with what a statement allows, and
+states the probability with which it may be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergence.bounds import Bound
+from convergence.estimators import mean_interval
+from convergence.sgd import Trajectory
+
+__all__ = ["Outcome", "Verdict", "check_bound", "judge_mean", "sequential_verdict"]
+
+Outcome = Literal["confirmed", "refuted", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The result of confronting a statement with replicas.
+
+    Attributes
+    ----------
+    outcome : {"confirmed", "refuted", "undecided"}
+        Confirmed: the confidence bound lies on the statement's side. Refuted: on the other. Undecided: the bounds
+        enclose the limit.
+    observed : float
+        The replicas' mean.
+    allowed : float
+        What the statement allows at most (or, for an equality, the value it states).
+    margin : float
+        (allowed - observed)/allowed: positive where the statement has room.
+    interval : tuple of float
+        The lower and upper confidence bound of the mean; each errs with probability ``error_rate / looks``.
+    error_rate : float
+        The probability that the verdict is wrong, at most (asymptotically in the number of replicas).
+    replicas : int
+        How many were used.
+    looks : int
+        How often the rule was allowed to look at the data.
+    """
+
+    outcome: Outcome
+    observed: float
+    allowed: float
+    margin: float
+    interval: tuple[float, float]
+    error_rate: float
+    replicas: int
+    looks: int = 1
+
+
+def judge_mean(
+    values: ArrayLike, allowed: float, *, error_rate: float = 1e-3, least: float | None = None, looks: int = 1
+) -> Verdict:
+    """Judge the statement ``mean ≤ allowed``, or ``least ≤ mean ≤ allowed``.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+        Independent replicas.
+    allowed : float
+        The upper limit.
+    error_rate : float
+        The probability of a wrong verdict, shared by ``looks``.
+    least : float, optional
+        A lower limit: for a statement that says "attained".
+    looks : int
+        The number of looks planned; each gets ``error_rate / looks``.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    ValueError
+        As :func:`convergence.estimators.mean_interval`.
+
+    Examples
+    --------
+    >>> judge_mean([0.9, 1.1] * 50, 2.0).outcome, judge_mean([0.9, 1.1] * 50, 0.5).outcome
+    ('confirmed', 'refuted')
+    >>> judge_mean([0.9, 1.1] * 50, 1.0).outcome
+    'undecided'
+    """
+    x = np.asarray(values, dtype=np.float64)
+    low, high = mean_interval(x, error_rate / looks)
+    floor = -np.inf if least is None else least
+    outcome: Outcome = "undecided"
+    if floor <= low and high <= allowed and np.isfinite(high):
+        outcome = "confirmed"
+    elif low > allowed or high < floor or np.isinf(low):
+        outcome = "refuted"
+    observed = float(x.mean()) if np.isfinite(low) else float("inf")
+    margin = (allowed - observed) / abs(allowed) if allowed else float(np.sign(allowed - observed)) * np.inf
+    if observed == allowed:
+        margin = 0.0
+    return Verdict(
+        outcome=outcome, observed=observed, allowed=float(allowed), margin=float(margin), interval=(low, high),
+        error_rate=error_rate, replicas=x.size, looks=looks,
+    )  # fmt: skip
+
+
+def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-3) -> Verdict:
+    """Judge whether a simulated trajectory keeps a bound.
+
+    The mean over replicas of (1/T) Σ_{t<T} ‖∇f(x_t)‖² (the final value for a bound of the function's value, the least
+    for one of the least gradient) is compared with the bound's total.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        From :func:`convergence.simulate`, with at least 8 replicas.
+    bound : Bound
+        For the same step and number of steps.
+    error_rate : float
+        The probability of a wrong verdict.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    ValueError
+        If the bound was made for another step or horizon, or there are fewer than 8 replicas.
+
+    Examples
+    --------
+    >>> from convergence import problems, sharp_bound, simulate
+    >>> run = simulate(problems.get("quadratic", noise=1.0), step=0.5, steps=200, replicas=64, seed=1)
+    >>> check_bound(run, sharp_bound(run.assumptions, 0.5, 200)).outcome
+    'confirmed'
+    """
+    for name, have, need in (("step", trajectory.step, bound.step), ("steps", trajectory.steps, bound.steps)):
+        if np.ndim(need) or not (np.isclose(have, need, rtol=1e-12) or (name == "steps" and np.isinf(need))):
+            raise ValueError(
+                f"the bound has {name} = {need!r} and the trajectory {have!r}: make the bound for the same"
+            )
+    recorded = {
+        "squared gradient norm": trajectory.mean_squared_gradient,
+        "least squared gradient norm": trajectory.least_squared_gradient,
+        "value above the infimum": trajectory.value,
+    }
+    values = recorded[bound.quantity][-1]
+    return judge_mean(values, float(bound), error_rate=error_rate)
+
+
+def sequential_verdict(
+    draw: Callable[[int, int], NDArray[np.float64]],
+    allowed: float,
+    *,
+    error_rate: float,
+    first: int = 256,
+    budget: int = 4096,
+    least: float | None = None,
+) -> Verdict:
+    """Add replicas while the verdict is undecided, doubling them up to a budget.
+
+    The number of looks is fixed before the first one, and each may err with an equal share of the error rate: looking
+    repeatedly does not raise the probability of a wrong verdict above it.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(begin, end)`` returns the values of the replicas with these indices.
+    allowed : float
+        The upper limit of the mean.
+    error_rate : float
+        For the whole rule.
+    first, budget : int
+        Replicas at the first and at the last look.
+    least : float, optional
+        A lower limit of the mean.
+
+    Returns
+    -------
+    Verdict
+        The first that is decided, or the last.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.exponential(size=4096)
+    >>> verdict = sequential_verdict(lambda a, b: x[a:b], 1.1, error_rate=1e-3)
+    >>> verdict.outcome, verdict.replicas
+    ('confirmed', 2048)
+    """
+    looks = 1
+    while first * 2 ** (looks - 1) < budget:
+        looks += 1
+    values = np.empty(0)
+    size = first
+    while True:
+        values = np.concatenate([values, draw(values.size, size)])
+        verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, looks=looks)
+        if verdict.outcome != "undecided" or size >= budget:
+            return verdict
+        size = min(2 * size, budget)

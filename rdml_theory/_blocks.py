@@ -1,0 +1,83 @@
+"""Walk over the rows in blocks that fit the cache, and evaluate each block at its orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rdml_theory import _branches as branches
+from rdml_theory._kernels import Evaluation
+from rdml_theory._limits import OrderInfinity, OrderZero
+from rdml_theory._pairs import Pair, pair_from_logits, pair_from_probabilities
+from rdml_theory._scratch import Scratch
+from rdml_theory._validation import FloatArray, Problem
+
+BLOCK = 65536  # elements of one array in a block: a dozen such buffers stay in the caches, and the calls amortise
+NARROW = 64  # up to this many classes, classes go to the first axis, so that the inner loops run over rows
+FEW_ROWS = 16  # with fewer rows than this the inner loops over rows would be too short
+
+Result = Evaluation | OrderZero | OrderInfinity
+Visitor = Callable[[Any, Result, "float | FloatArray"], None]
+
+
+def _load(data: npt.NDArray[Any], axis: int, scratch: Scratch) -> FloatArray:
+    """Return a contiguous float64 block with the class axis in place, without a copy where that is possible."""
+    if axis == 1 and data.dtype == np.float64 and data.flags.c_contiguous:
+        return data
+    source = data.T if axis == 0 else data
+    out = scratch.new(source.shape)
+    np.copyto(out, source)
+    return out
+
+
+def evaluate(pair: Pair, alpha: float) -> Result:
+    """Evaluate a pair at one scalar order."""
+    if alpha < branches.SMALLEST_ORDER:
+        return OrderZero(pair)
+    if np.isinf(alpha):
+        return OrderInfinity(pair)
+    return Evaluation(pair, branches.split_order(alpha))
+
+
+def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
+    """Call ``visit(rows, result, alpha)`` for every group of rows that share a block and a class of orders."""
+    step = max(1, (size or BLOCK) // problem.classes)
+    scratch = Scratch(min(step, max(problem.rows, 1)) * problem.classes)
+    with np.errstate(all="ignore"):
+        for start in range(0, problem.rows, step):
+            stop = min(problem.rows, start + step)
+            axis = 0 if problem.classes <= NARROW and stop - start >= FEW_ROWS else 1
+            block = slice(start, stop)
+            scratch.depth = 0
+            p = _load(problem.p.take(block), axis, scratch)
+            q = _load(problem.q.take(block), axis, scratch)
+            if problem.domain == "probs":
+                pair = pair_from_probabilities(p, q, axis, scratch)
+            else:
+                pair = pair_from_logits(p, q, axis, scratch, problem.domain)
+            if isinstance(problem.alpha, np.ndarray):
+                _by_order(pair, problem.alpha[block], start, visit)
+            else:
+                visit(block, evaluate(pair, problem.alpha), problem.alpha)
+
+
+def _by_order(pair: Pair, alpha: FloatArray, start: int, visit: Visitor) -> None:
+    """Split a block into groups of rows whose orders take the same path."""
+    kinds = branches.order_classes(alpha)
+    for kind in np.unique(kinds):
+        rows = np.flatnonzero(kinds == kind)
+        part = pair.select(rows)
+        orders = alpha[rows].reshape(part.mass.shape)
+        result: Result
+        if kind == branches.ZERO:
+            result = OrderZero(part)
+        elif kind == branches.INFINITE:
+            result = OrderInfinity(part)
+        elif kind == branches.KL:
+            result = Evaluation(part, branches.split_order(1.0))
+        else:
+            result = Evaluation(part, branches.split_orders(orders, kind == branches.SWAPPED))
+        visit(rows + start, result, orders)

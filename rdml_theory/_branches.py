@@ -1,0 +1,120 @@
+"""Every branch decision of the numeric core, and the threshold behind it.
+
+The kernels only evaluate formulas; which formula is used, and where, is decided here. Each threshold is named, so that
+the tests can sit on both sides of it and `docs/accuracy.md` can justify it.
+
+The core evaluates orders of at least one half. Smaller orders are reached by skew symmetry,
+D_a(p||q) = a/(1-a) D_{1-a}(q||p), which is exact and needs no division by a.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import factorial
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+# An element is "near" while max(1, |beta|) |t| <= NEAR: there the Taylor series in t replaces a difference that
+# cancels. At t = NEAR the difference loses a factor of at most 5.3 (alpha = 1/2),
+# which the error budget still absorbs.
+NEAR = 1.0
+# Taylor terms kept at |t| <= NEAR: the first one dropped is below 2 / 20! = 8e-19 of the sum.
+SERIES_TERMS = 18
+# beyond this exponent the rounding of t, multiplied by the exponent, would show: use a power of p/q instead of exp.
+POWER = 2.0
+# 1 + beta Y keeps its digits while beta Y >= -CANCEL; below, the sum S of p^a q^(1-a) is formed directly.
+CANCEL = 0.5
+# S outside [TINY_SUM, HUGE_SUM] is formed as a logarithm, because its terms may under- or overflow.
+TINY_SUM = 2.0**-200
+HUGE_SUM = 2.0**800
+# orders below this one are treated as 0: 1/alpha would overflow.
+SMALLEST_ORDER = 2.0**-1000
+# a residual scale |rho| below this is rounding of a normalised input; above, it is checked against the spread of p - q.
+ROUNDING_SCALE = 2.0**-46
+# a logit gradient whose entries sum to more than this part of their absolute sum has an entry that cancelled.
+BALANCE = 8 * 2.0**-53
+# beta of the orders 1/2, 3/2 and 2 (and, by symmetry, of no other): square roots and quotients are enough.
+CLOSED_FORMS = (-0.5, 0.5, 1.0)
+# sums further apart than a factor of two are first brought together by powers of two.
+FAR_SCALES = (-0.5, 1.0)
+# entries that differ by less than this part after an exact rescaling are proportional.
+PROPORTIONAL = 2.0**-98
+# from logits, the common shift is refined by a Newton step while the total variation is at most this.
+CLOSE = 0.5
+# the exponents |x| <= SMALL_EXPONENT of the order derivative use a series.
+SMALL_EXPONENT = 1.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order, or one order per row, as the kernels need it.
+
+    Attributes:
+        alpha: the order the caller asked for; a float, or an array that broadcasts against the class axis.
+        swapped: whether the kernel runs on (q, p) at order 1 - alpha.
+        kernel_alpha: the order the kernel runs at, at least one half.
+        beta: ``kernel_alpha - 1``, formed without an intermediate rounding.
+    """
+
+    alpha: float | FloatArray
+    swapped: bool
+    kernel_alpha: float | FloatArray
+    beta: float | FloatArray
+
+    @property
+    def is_kl(self) -> bool:
+        """Whether the kernel order is exactly one (the caller groups rows, so an array never mixes it in)."""
+        return isinstance(self.beta, float) and self.beta == 0.0
+
+    @property
+    def closed_form(self) -> float | None:
+        """beta, where the order has a closed form without a logarithm."""
+        return self.beta if isinstance(self.beta, float) and self.beta in CLOSED_FORMS else None
+
+    @cached_property
+    def scale(self) -> float | FloatArray:
+        """max(1, |beta|), the factor that turns a log-ratio into the variable of the series."""
+        if isinstance(self.beta, float):
+            return max(1.0, abs(self.beta))
+        return np.maximum(1.0, np.abs(self.beta))
+
+    @cached_property
+    def coefficients(self) -> list[float | FloatArray]:
+        """Coefficients of y / (p t^2) in powers of ``scale * t``: (beta^(k+1) + (-1)^k) / ((k+2)! scale^k)."""
+        ratio = self.beta / self.scale
+        inverse = -1.0 / self.scale
+        return [
+            (self.beta * ratio**k + inverse**k) / float(factorial(k + 2)) if k else (self.kernel_alpha * 0.5)
+            for k in range(SERIES_TERMS)
+        ]
+
+
+def split_order(alpha: float) -> Order:
+    """Return the plan of a scalar order in (0, inf)."""
+    if alpha < 0.5:
+        return Order(alpha, True, 1.0 - alpha, -alpha)
+    return Order(alpha, False, alpha, alpha - 1.0)
+
+
+def split_orders(alpha: FloatArray, swapped: bool) -> Order:
+    """Return the plan of an array of orders that all lie on one side of one half and exclude 0, 1 and infinity."""
+    if swapped:
+        return Order(alpha, True, 1.0 - alpha, -alpha)
+    return Order(alpha, False, alpha, alpha - 1.0)
+
+
+ZERO, SWAPPED, DIRECT, KL, INFINITE = range(5)
+
+
+def order_classes(alpha: FloatArray) -> npt.NDArray[np.int8]:
+    """Classify each order: ZERO, SWAPPED (below one half), DIRECT, KL (exactly one) or INFINITE."""
+    out = np.full(alpha.shape, DIRECT, dtype=np.int8)
+    out[alpha < 0.5] = SWAPPED
+    out[alpha < SMALLEST_ORDER] = ZERO
+    out[alpha == 1.0] = KL
+    out[np.isinf(alpha)] = INFINITE
+    return out

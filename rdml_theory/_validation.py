@@ -1,0 +1,190 @@
+"""Check arguments and lay them out as rows of classes. An error says what came, what is allowed and the remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+DOMAINS = ("probs", "log_probs", "logits")
+
+
+def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    """Return `value` when it is one of `allowed`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, one of {allowed}; got {type(value).__name__}")
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def float_array(name: str, value: object) -> npt.NDArray[Any]:
+    """Return `value` as a float16, float32 or float64 array; integers and booleans become float64."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be ignored: pass {name}.filled(0) or drop the entries"
+        )
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is not a rectangular array of real numbers ({error})") from error
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    raise TypeError(
+        f"{name} must hold real numbers of type float16, float32, float64 or integer; "
+        f"got dtype {array.dtype}: convert it with numpy.asarray({name}, dtype=float)"
+    )
+
+
+def order_array(alpha: object) -> FloatArray:
+    """Return the order as a float64 array with entries in [0, inf]."""
+    array = np.asarray(alpha)
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"alpha must be a real number or an array of them in [0, inf]; got "
+            f"{type(alpha).__name__} of dtype {array.dtype}: pass a float"
+        )
+    array = array.astype(np.float64)
+    wrong = ~(array >= 0.0)
+    if wrong.any():
+        raise ValueError(
+            f"alpha must lie in [0, inf]; got {array[wrong].flat[0]}: "
+            "use 0 <= alpha <= inf (1 is the Kullback-Leibler divergence, numpy.inf the max-divergence)"
+        )
+    return array
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A two-dimensional view (own rows, classes) of one argument, with the map from batch rows to own rows."""
+
+    data: npt.NDArray[Any]
+    index: npt.NDArray[np.intp] | None
+
+    def take(self, rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """Return the given batch rows; a view where possible."""
+        return self.data[rows] if self.index is None else self.data[self.index[rows]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Validated arguments: one row per batch entry, classes last."""
+
+    p: Rows
+    q: Rows
+    alpha: float | FloatArray
+    batch: tuple[int, ...]
+    classes: int
+    axis: int
+    dtype: npt.DTypeLike
+    domain: str
+    rows: int
+
+
+def _negative_axis(axis: object, p: npt.NDArray[Any], q: npt.NDArray[Any]) -> int:
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"axis must be an integer; got {type(axis).__name__}")
+    longest = max(p.ndim, q.ndim)
+    if p.ndim == 0 or q.ndim == 0:
+        raise ValueError(
+            f"p and q need a class axis; got shapes {p.shape} and {q.shape}: pass arrays of at least one dimension"
+        )
+    if not -longest <= axis < longest:
+        raise ValueError(
+            f"axis {axis} is out of range for shapes {p.shape} and {q.shape}: use {-longest} to {longest - 1}"
+        )
+    negative = int(axis) if axis < 0 else int(axis) - longest
+    if -negative > min(p.ndim, q.ndim):
+        raise ValueError(
+            f"axis {axis} does not exist in both shapes {p.shape} and {q.shape}: "
+            "both arguments need the class axis; add it with numpy.expand_dims"
+        )
+    return negative
+
+
+def _rows(array: npt.NDArray[Any], own: tuple[int, ...], batch: tuple[int, ...]) -> Rows:
+    data = array.reshape(-1, array.shape[-1]) if array.size else array.reshape(int(np.prod(own)), array.shape[-1])
+    if own == batch:
+        return Rows(data, None)
+    index = np.broadcast_to(np.arange(data.shape[0], dtype=np.intp).reshape(own), batch).reshape(-1)
+    return Rows(data, index)
+
+
+def problem(p: object, q: object, alpha: object, domain: object, axis: object) -> Problem:
+    """Validate everything but the entries, which the kernels check block by block while they read them."""
+    domain = choice("domain", domain, DOMAINS)
+    first, second = float_array("p", p), float_array("q", q)
+    order = order_array(alpha)
+    negative = _negative_axis(axis, first, second)
+    first, second = np.moveaxis(first, negative, -1), np.moveaxis(second, negative, -1)
+    classes = first.shape[-1]
+    if classes != second.shape[-1]:
+        raise ValueError(
+            f"p has {classes} classes and q has {second.shape[-1]} along axis {axis}: "
+            "both distributions must be over the same classes"
+        )
+    if classes == 0:
+        raise ValueError("the class axis is empty: a distribution needs at least one class")
+    try:
+        batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], order.shape)
+    except ValueError as error:
+        raise ValueError(
+            f"batch shapes {first.shape[:-1]} of p, {second.shape[:-1]} of q and {order.shape} of alpha do not "
+            "broadcast: "
+            "make them equal, or 1 where they differ"
+        ) from error
+    flat: float | FloatArray
+    if order.size == 1:
+        flat = float(order.reshape(()))
+    else:
+        flat = np.broadcast_to(order, batch).reshape(-1)
+    return Problem(
+        p=_rows(first, first.shape[:-1], batch),
+        q=_rows(second, second.shape[:-1], batch),
+        alpha=flat,
+        batch=batch,
+        classes=classes,
+        axis=negative,
+        dtype=np.result_type(first.dtype, second.dtype),
+        domain=domain,
+        rows=int(np.prod(batch, dtype=np.int64)),
+    )
+
+
+def explain_probabilities(name: str, block: FloatArray) -> ValueError:
+    """Return the error for a block of probabilities that failed the cheap check."""
+    for what, wrong in (("NaN", np.isnan(block)), ("+inf", np.isinf(block)), ("negative", block < 0)):
+        if wrong.any():
+            value = block[wrong].flat[0]
+            hint = (
+                " (log-probabilities go with domain='log_probs', scores with domain='logits')"
+                if what == "negative"
+                else ""
+            )
+            return ValueError(
+                f"{name} has a {what} entry, {value}: probabilities must be finite and >= 0{hint}; "
+                "fix or mask the entry"
+            )
+    return ValueError(
+        f"{name} has a distribution whose entries are all zero: at least one probability must be positive; "
+        "drop the row or give it mass"
+    )
+
+
+def explain_logits(name: str, block: FloatArray, domain: str) -> ValueError:
+    """Return the error for a block of logits or log-probabilities that failed the cheap check."""
+    if np.isnan(block).any():
+        return ValueError(f"{name} has a NaN entry: {domain} must be real or -inf; fix or mask the entry")
+    if np.isposinf(block).any():
+        return ValueError(
+            f"{name} has a +inf entry: {domain} must be below +inf; use a finite value, or -inf for the others"
+        )
+    return ValueError(
+        f"{name} has a distribution whose {domain} are all -inf, so all its probabilities are zero: "
+        "at least one must be finite"
+    )

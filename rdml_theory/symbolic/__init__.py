@@ -1,0 +1,40 @@
+"""Symbolic derivations: the divergence, its gradients and limits, and the biased-SGD bounds, for a symbolic C.
+
+Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``.latex()`` and ``.verify()``.
+
+>>> from rdml_theory import symbolic
+>>> symbolic.student_gradient().verify()
+True
+"""
+
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.descent import classical_bound, sharp_bound
+from rdml_theory.symbolic.divergence import (
+    RenyiDivergence,
+    alpha_derivative,
+    student_gradient,
+    student_hessian,
+    teacher_gradient,
+)
+from rdml_theory.symbolic.inequalities import bounded_gradient
+from rdml_theory.symbolic.limits import limit, limits
+from rdml_theory.symbolic.plateau import plateau_law
+from rdml_theory.symbolic.printing import to_latex, to_text
+
+__all__ = [
+    "Derivation",
+    "RenyiDivergence",
+    "Step",
+    "alpha_derivative",
+    "bounded_gradient",
+    "classical_bound",
+    "limit",
+    "limits",
+    "plateau_law",
+    "sharp_bound",
+    "student_gradient",
+    "student_hessian",
+    "teacher_gradient",
+    "to_latex",
+    "to_text",
+]

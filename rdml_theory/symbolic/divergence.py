@@ -1,0 +1,200 @@
+"""The Rényi divergence as a SymPy expression, and its derivatives for a symbolic number of classes.
+
+Every function returns a :class:`~rdml_theory.symbolic.derivation.Derivation` whose steps start at the definition
+
+    D_α(p‖q) = 1/(α-1) · log Σ_i p_i^α q_i^(1-α)        (nats)
+
+Source of the definition: Rényi 1961; van Erven & Harremoës 2014, arXiv 1206.2459. The setting (peers' divergence as
+a loss): Huang et al. 2023, arXiv 2209.05732.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Derivative, Expr, KroneckerDelta, Mul, Sum, log, sympify
+
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.notation import (
+    C,
+    Formula,
+    alpha,
+    escort_of,
+    i,
+    in_logits,
+    k,
+    l,
+    m,
+    p,
+    q,
+    softmax_of,
+    u,
+    w,
+    z,
+)  # fmt: skip
+from rdml_theory.symbolic.relations import equal
+
+__all__ = [
+    "RenyiDivergence", "alpha_derivative", "divergence", "student_gradient", "student_hessian", "teacher_gradient",
+]  # fmt: skip
+
+
+class RenyiDivergence(Expr):
+    """D_α(p‖q) as an expression: prints as such, and ``doit`` gives its definition.
+
+    Parameters
+    ----------
+    first, second : Formula
+        The summed entries ``p[i]`` and ``q[i]``.
+    order : Formula
+        The order α.
+    limits : tuple
+        ``(index, 1, classes)``.
+
+    >>> from rdml_theory.symbolic.notation import C, alpha, i, p, q
+    >>> D = RenyiDivergence(p[i], q[i], alpha, (i, 1, C))
+    >>> D.doit()
+    log(Sum(p[i]**alpha*q[i]**(1 - alpha), (i, 1, C)))/(alpha - 1)
+    >>> D.subs({C: 2, alpha: 2}).doit()
+    log(p[1]**2/q[1] + p[2]**2/q[2])
+    """
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, first: Any, second: Any, order: Any, limits: Any) -> RenyiDivergence:
+        return Expr.__new__(cls, *(sympify(a) for a in (first, second, order, limits)))
+
+    def doit(self, **hints: Any) -> Formula:
+        """The definition, with the sum written out if the number of classes is a number."""
+        first, second, order, limits = self.args
+        total = Sum(first**order * second ** (1 - order), limits)  # type: ignore[operator]
+        return Mul(log(total.doit(**hints)), 1 / (order - 1))  # type: ignore[operator]
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """The symbols of the definition."""
+        return self.doit().free_symbols
+
+    def _eval_derivative(self, s: Any) -> Formula:
+        return self.doit().diff(s)
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return self.doit()._eval_evalf(prec)
+
+    def _name(self, printer: Any, bar: str) -> tuple[str, str]:
+        first, second = (getattr(a, "base", a) for a in self.args[:2])
+        return printer._print(self.args[2]), f"({printer._print(first)}{bar}{printer._print(second)})"
+
+    def _latex(self, printer: Any) -> str:
+        order, pair = self._name(printer, r" \Vert ")
+        return f"D_{{{order}}}{pair}"
+
+    def _sympystr(self, printer: Any) -> str:
+        order, pair = self._name(printer, "‖")
+        return f"D_{order}{pair}"
+
+    _rdmltext = _sympystr
+
+
+divergence = RenyiDivergence(p[i], q[i], alpha, (i, 1, C))
+_q = equal(q[k], softmax_of(z, k))
+_p = equal(p[k], softmax_of(u, k, m))
+_w = equal(w[k], escort_of(p, q, k))
+
+
+def _sum(summand: Formula) -> Formula:
+    """Σ_i over the classes."""
+    return Sum(summand, (i, 1, C))
+
+
+def _named(reason: str, left: Formula, right: Formula, *, teacher: bool = False) -> Step:
+    """A step printed with the names q, w, p and decided with their definitions."""
+    sides = [in_logits(side, teacher=teacher) for side in (left, right)]
+    sides = [side.replace(lambda e: isinstance(e, RenyiDivergence), lambda e: e.doit()) for side in sides]
+    return Step(reason, equal(left, right), equal(*sides))
+
+
+def student_gradient(right_side: Formula | None = None) -> Derivation:
+    """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α.
+
+    Parameters
+    ----------
+    right_side : Formula, optional
+        The asserted gradient, in the names ``q[k]`` and ``w[k]``. Anything but ``q[k] - w[k]`` is disproved.
+
+    >>> student_gradient().verify(), student_gradient(q[k] + w[k]).verify()
+    (True, False)
+    """
+    right = q[k] - w[k] if right_side is None else right_side
+    left = Derivative(divergence, z[k])
+    log_sum = log(_sum(p[i] ** alpha * q[i] ** (1 - alpha)))
+    scaled = Derivative(log_sum, z[k]) / (alpha - 1)
+    chain = -_sum(w[i] * Derivative(log(q[i]), z[k]))
+    inner = -_sum(w[i] * (KroneckerDelta(i, k) - q[k]))
+    steps = (
+        _named("the definition of the divergence", left, scaled),
+        _named("the chain rule; the weights that appear are the escort distribution", scaled, chain),
+        _named("the derivative of the log-softmax, ∂log q_i/∂z_k = δ_ik - q_k", chain, inner),
+        _named("the escort distribution sums to one", inner, right),
+    )
+    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)
+
+
+def student_hessian(right_side: Formula | None = None) -> Derivation:
+    """∂²D_α/∂z_k∂z_l = Cov_q - (1-α) Cov_w, entry (k, l), where Cov_q = diag(q) - q qᵀ.
+
+    Parameters
+    ----------
+    right_side : Formula, optional
+        The asserted entry (k, l), in the names ``q``, ``w`` and ``alpha``.
+
+    >>> student_hessian().verify()
+    True
+    """
+    cov_q = KroneckerDelta(k, l) * q[k] - q[k] * q[l]
+    cov_w = KroneckerDelta(k, l) * w[k] - w[k] * w[l]
+    right = cov_q - (1 - alpha) * cov_w if right_side is None else right_side
+    left = Derivative(divergence, z[k], z[l])
+    once = Derivative(q[k] - w[k], z[l])
+    split = Derivative(q[k], z[l]) - Derivative(w[k], z[l])
+    half = cov_q - Derivative(w[k], z[l])
+    steps = (
+        _named("the student gradient", left, once),
+        _named("linearity", once, split),
+        _named("the Jacobian of the softmax is its covariance", split, half),
+        _named("the escort is itself a softmax, of αu + (1-α)z: its Jacobian is (1-α) Cov_w", half, right),
+    )
+    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)
+
+
+def teacher_gradient(right_side: Formula | None = None) -> Derivation:
+    """∂D_α(p‖q)/∂u_k = α/(α-1) · (w_k - p_k), for α ≠ 1.
+
+    >>> teacher_gradient().verify()
+    True
+    """
+    right = alpha / (alpha - 1) * (w[k] - p[k]) if right_side is None else right_side
+    left = Derivative(divergence, u[k])
+    chain = alpha / (alpha - 1) * _sum(w[i] * (KroneckerDelta(i, k) - p[k]))
+    steps = (
+        _named("the chain rule, with ∂log p_i/∂u_k = δ_ik - p_k", left, chain, teacher=True),
+        _named("the escort distribution sums to one", chain, right, teacher=True),
+    )
+    return Derivation(equal(left, right), steps, {"q": _q, "p": _p, "w": _w}, chained=True)
+
+
+def alpha_derivative(right_side: Formula | None = None) -> Derivation:
+    """∂D_α(p‖q)/∂α = KL(w‖p)/(1-α)², for α ≠ 1.
+
+    >>> alpha_derivative().verify()
+    True
+    """
+    right = _sum(w[i] * log(w[i] / p[i])) / (1 - alpha) ** 2 if right_side is None else right_side
+    left = Derivative(divergence, alpha)
+    spread = _sum(w[i] * (log(w[i]) - log(p[i]))) / (1 - alpha) ** 2
+    steps = (
+        _named("differentiate the definition and collect log w_i = α log p_i + (1-α) log q_i - log S", left, spread),
+        _named("the definition of the Kullback-Leibler divergence", spread, right),
+    )
+    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)

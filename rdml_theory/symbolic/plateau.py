@@ -1,0 +1,50 @@
+"""The plateau law: where the cohort's update vanishes, base and mutual gradient balance."""
+
+from __future__ import annotations
+
+from sympy import IndexedBase, Rational, Sum, Symbol
+
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.notation import Formula, Named, i
+from rdml_theory.symbolic.relations import equal
+
+__all__ = ["BASE_NORM", "MUTUAL_NORM", "beta", "plateau_law"]
+
+BASE_NORM = Named("‖∇L_k‖", r"\lVert \nabla L_k \rVert")
+"""The norm of the gradient of the student's base loss."""
+
+MUTUAL_NORM = Named("‖∇R_k‖", r"\lVert \nabla R_k \rVert")
+"""The norm of the gradient of the student's mutual loss."""
+
+beta: Formula = Symbol("beta", nonnegative=True)
+
+_size: Formula = Symbol("d", integer=True, positive=True)
+_r: Formula = IndexedBase("r", real=True)
+
+
+def plateau_law(right_side: Formula | None = None) -> Derivation:
+    """At a stationary point of the cohort, ‖∇L_k‖ = β ‖∇R_k‖ for every student k.
+
+    Parameters
+    ----------
+    right_side : Formula, optional
+        The asserted norm, a multiple of ``MUTUAL_NORM``.
+
+    >>> plateau_law().verify(), plateau_law(beta / 2 * MUTUAL_NORM).verify()
+    (True, False)
+    """
+    asserted = beta * MUTUAL_NORM if right_side is None else right_side
+    # At a stationary point each coordinate of ∇L_k is -β times that of ∇R_k.
+    base = Sum((-beta * _r[i]) ** 2, (i, 1, _size))
+    mutual = Sum(_r[i] ** 2, (i, 1, _size))
+    factor = asserted / MUTUAL_NORM
+    update = Symbol("g_i", real=True) + beta * Symbol("r_i", real=True)
+    steps = (
+        Step(
+            "the update of student k vanishes, coordinate by coordinate: g_i = -β r_i",
+            equal(update.subs(Symbol("g_i", real=True), -beta * Symbol("r_i", real=True)), Rational(0)),
+        ),
+        Step("so the squared norms agree up to β²", equal(base, beta**2 * mutual)),
+        Step("which is the asserted factor", equal(beta**2 * mutual, factor**2 * mutual)),
+    )
+    return Derivation(equal(BASE_NORM, asserted), steps)

@@ -1,0 +1,142 @@
+"""Two printed forms of a formula, LaTeX and one line of text, both made from the SymPy object that was verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Tuple
+from sympy.core.relational import Relational
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE, precedence
+from sympy.printing.str import StrPrinter
+
+__all__ = ["to_latex", "to_text"]
+
+_GREEK = {
+    "alpha": "α", "beta": "β", "delta": "δ", "eta": "η", "lambda": "λ", "rho": "ρ", "sigma": "σ", "zeta": "ζ",
+    "Delta": "Δ", "Lambda": "Λ",
+}  # fmt: skip
+_RELATIONS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "<": "<", ">": ">"}
+_LATEX_RELATIONS = {"==": "=", "!=": r"\ne", "<=": r"\le", ">=": r"\ge", "<": "<", ">": ">"}
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class _SignOrder:
+    """Print ``q - w``, not ``-w + q``: terms with a minus sign come last."""
+
+    def _as_ordered_terms(self, expr: Any, order: Any = None) -> list[Any]:
+        terms = super()._as_ordered_terms(expr, order=order)  # type: ignore[misc]
+        return sorted(terms, key=lambda term: term.as_coeff_Mul()[0].is_negative or False)
+
+
+def _derivative_parts(expr: Any) -> tuple[int, list[tuple[Any, int]], bool]:
+    """The total order, the variables in the order of differentiation, and whether the body needs brackets."""
+    order = sum(count for _, count in expr.variable_count)
+    return order, list(reversed(expr.variable_count)), expr.expr.is_Add or expr.expr.is_Mul
+
+
+class _Latex(_SignOrder, LatexPrinter):
+    def _print_Indexed(self, expr: Any) -> str:
+        return f"{self._print(expr.base)}_{{{','.join(self._print(a) for a in expr.indices)}}}"
+
+    def _print_KroneckerDelta(self, expr: Any, exp: Any = None) -> str:
+        return r"\delta_{" + "".join(self._print(a) for a in expr.args) + "}"
+
+    def _print_Derivative(self, expr: Any) -> str:
+        order, variables, bracket = _derivative_parts(expr)
+        below = r"\,".join(rf"\partial {self._print(v)}" + (f"^{{{c}}}" if c > 1 else "") for v, c in variables)
+        above = r"\partial" + (f"^{{{order}}}" if order > 1 else "")
+        body = self._print(expr.expr)
+        return rf"\frac{{{above}}}{{{below}}} " + (rf"\left({body}\right)" if bracket else body)
+
+    def _print_Named(self, expr: Any, exp: Any = None) -> str:
+        return expr.latex if exp is None else f"{expr.latex}^{{{exp}}}"
+
+
+class _Text(_SignOrder, StrPrinter):
+    # Indexed brings a printing method of its own for "_sympystr"; another name bypasses it.
+    printmethod = "_rdmltext"
+
+    def _print_Symbol(self, expr: Any) -> str:
+        head, _, tail = expr.name.partition("_")
+        name = _GREEK.get(head, head)
+        return f"{name}" + (f"_{_GREEK.get(tail, tail)}" if tail else "")
+
+    _print_Dummy = _print_Symbol
+
+    def _print_Indexed(self, expr: Any) -> str:
+        return f"{self._print(expr.base.label)}_{','.join(self._print(a) for a in expr.indices)}"
+
+    def _print_IndexedBase(self, expr: Any) -> str:
+        return self._print(expr.label)
+
+    def _print_KroneckerDelta(self, expr: Any) -> str:
+        return "δ_" + "".join(self._print(a) for a in expr.args)
+
+    def _print_Derivative(self, expr: Any) -> str:
+        order, variables, bracket = _derivative_parts(expr)
+        power = str(order).translate(_SUPERSCRIPTS) if order > 1 else ""
+        below = " ".join(
+            f"∂{self._print(v)}" + (str(c).translate(_SUPERSCRIPTS) if c > 1 else "") for v, c in variables
+        )
+        body = self._print(expr.expr)
+        return f"∂{power}" + (f"({body})" if bracket else body) + (f"/({below})" if " " in below else f"/{below}")
+
+    def _print_Sum(self, expr: Any) -> str:
+        return f"Σ_{self._print(expr.limits[0][0])} {self.parenthesize(expr.function, PRECEDENCE['Mul'])}"
+
+    def _print_Relational(self, expr: Any) -> str:
+        left, right = (self._print(a) for a in expr.args)
+        return f"{left} {_RELATIONS[expr.rel_op]} {right}"
+
+    def _print_Tuple(self, expr: Any) -> str:
+        return ",  ".join(self._print(a) for a in expr.args)
+
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+        if expr.exp.is_Integer and expr.exp > 0:
+            return self.parenthesize(expr.base, precedence(expr)) + str(expr.exp).translate(_SUPERSCRIPTS)
+        return super()._print_Pow(expr, rational=rational)
+
+    def _print_Abs(self, expr: Any) -> str:
+        return f"|{self._print(expr.args[0])}|"
+
+    def _print_Infinity(self, expr: Any) -> Any:
+        return "∞"
+
+    def _print_Limit(self, expr: Any) -> str:
+        body, variable, point, _ = expr.args
+        return f"lim({self._print(variable)} → {self._print(point)}) {self._print(body)}"
+
+    def _print_Subs(self, expr: Any) -> Any:
+        body, (variable,), (point,) = expr.args
+        return f"[{self._print(body)}] at {self._print(variable)} = {self._print(point)}"
+
+    def _print_Named(self, expr: Any) -> str:
+        return expr.text
+
+
+def to_latex(formula: Any) -> str:
+    r"""LaTeX of a formula.
+
+    >>> from rdml_theory.symbolic import student_gradient
+    >>> print(to_latex(student_gradient().statement))
+    \frac{\partial}{\partial z_{k}} D_{\alpha}(p \Vert q) = q_{k} - w_{k}
+    """
+    if isinstance(formula, Tuple):
+        return r",\quad ".join(to_latex(a) for a in formula.args)
+    if isinstance(formula, Relational):
+        # Side by side, so that nothing is evaluated or reordered.
+        relation: Any = formula
+        left, right = (_Latex().doprint(a) for a in relation.args)
+        return f"{left} {_LATEX_RELATIONS[relation.rel_op]} {right}"
+    return _Latex().doprint(formula)
+
+
+def to_text(formula: Any) -> str:
+    """One line of Unicode text.
+
+    >>> from rdml_theory.symbolic import student_gradient
+    >>> print(to_text(student_gradient().statement))
+    ∂D_α(p‖q)/∂z_k = q_k - w_k
+    """
+    return _Text().doprint(formula).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")

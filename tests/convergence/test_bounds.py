@@ -1,0 +1,179 @@
+"""The bounds: their values, terms, domains, and what they imply for each other."""
+
+import numpy as np
+import pytest
+
+from convergence import (
+    Assumptions,
+    best_iterate_bound,
+    classical_bound,
+    floor,
+    mutual_bias_bound,
+    pl_bound,
+    sharp_bound,
+)
+
+
+def unit(bias=0.0, noise=0.0, relative_bias=0.0, gap=1.0):
+    return Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
+
+
+# zeta, h, sharp, classical at Λ = Δ = 1, T = 8 (None: outside the classical domain).
+TABLE = [
+    (0.0, 0.5, 0.3333, 0.5),
+    (0.0, 1.5, 0.3333, None),
+    (0.1, 0.1, 1.430, 2.510),
+    (0.1, 1.0, 0.2600, 0.2600),
+    (1.0, 0.5, 1.477, 1.500),
+    (1.0, 1.0, 1.250, 1.250),
+    (1.0, 1.5, 9.497, None),
+]
+
+
+@pytest.mark.parametrize(("zeta", "h", "sharp", "classical"), TABLE)
+def test_known_values(zeta, h, sharp, classical):
+    assumptions = unit(bias=zeta**2)
+    assert sharp_bound(assumptions, h, 8).total == pytest.approx(sharp, rel=5e-4)
+    if classical is None:
+        with pytest.raises(ValueError, match="use sharp_bound"):
+            classical_bound(assumptions, h, 8)
+    else:
+        assert classical_bound(assumptions, h, 8).total == pytest.approx(classical, rel=5e-4)
+
+
+def random_points(count, rng, greatest):
+    for _ in range(count):
+        lam, gap, noise, bias = 10 ** rng.uniform(-2, 2, 4)
+        yield Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias), rng.uniform(0.01, greatest) / lam, 10 ** rng.uniform(0, 5)
+
+
+def test_sharp_implies_classical_with_equality_at_one():
+    rng = np.random.default_rng(1)
+    for assumptions, step, steps in random_points(500, rng, 1.0):
+        sharp, classical = sharp_bound(assumptions, step, steps), classical_bound(assumptions, step, steps)
+        assert sharp.total <= classical.total * (1 + 8 * np.finfo(float).eps)
+    at_one = unit(bias=0.3, noise=0.7)
+    assert sharp_bound(at_one, 1.0, 9).total == pytest.approx(classical_bound(at_one, 1.0, 9).total, rel=1e-15)
+
+
+def test_terms_add_up_and_vanish_with_their_causes():
+    rng = np.random.default_rng(2)
+    for assumptions, step, steps in random_points(200, rng, 0.99):
+        for bound in (
+            classical_bound(assumptions, step, steps),
+            sharp_bound(assumptions, step, steps),
+            pl_bound(assumptions, step, steps, pl_constant=assumptions.smoothness / 3),
+        ):
+            assert bound.transient + bound.noise + bound.bias == pytest.approx(bound.total, rel=1e-14)
+            assert min(bound.transient, bound.noise, bound.bias) >= 0
+    for bound in (classical_bound(unit(), 0.5, np.inf), sharp_bound(unit(), 1.5, np.inf)):
+        assert (bound.transient, bound.noise, bound.bias) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("m", [0.0, 0.1, 0.5, 0.9])
+def test_relative_bias_solves_its_equation(m):
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        h = rng.uniform(0.01, 0.999) * 2 / (1 + np.sqrt(m))
+        assumptions = unit(bias=rng.exponential(), noise=rng.exponential(), relative_bias=m, gap=rng.exponential())
+        steps = int(10 ** rng.uniform(0, 4))
+        a2 = sharp_bound(assumptions, h, steps).total
+        z2 = m * a2 + assumptions.bias
+        left = (1 - h / 2) * a2 - abs(1 - h) * np.sqrt(a2 * z2) - h / 2 * z2
+        right = assumptions.gap / (h * steps) + h * assumptions.noise / 2
+        assert left == pytest.approx(right, rel=1e-9, abs=1e-9 * a2)
+
+
+def test_relative_bias_limits_to_absolute():
+    small = sharp_bound(unit(bias=0.5, noise=0.2, relative_bias=1e-14), 0.7, 50).total
+    assert small == pytest.approx(sharp_bound(unit(bias=0.5, noise=0.2), 0.7, 50).total, rel=1e-10)
+
+
+@pytest.mark.parametrize("h", [0.1, 0.5, 1.0, 1.5, 1.9])
+@pytest.mark.parametrize(("noise", "bias"), [(0.0, 1.0), (1.0, 0.0), (0.4, 0.3)])
+def test_floor_is_the_fixed_point_of_the_extremal_recursion(h, noise, bias):
+    a = np.sqrt(float(floor(unit(bias=bias, noise=noise), h)))
+    after = (abs(1 - h) * a + h * np.sqrt(bias)) ** 2 + h**2 * noise
+    assert np.sqrt(after) == pytest.approx(a, rel=1e-13)
+
+
+def test_floor_of_the_bias_beyond_one():
+    assert float(floor(unit(bias=1.0), 1.5)) == pytest.approx(9.0, rel=1e-14)
+    assert float(floor(unit(bias=1.0), 0.3)) == pytest.approx(1.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_best_iterate_of_gradient_descent(steps):
+    # Without bias and with step 1/Λ the exact worst case is 4ΛΔ/(3(T-1) + 2).
+    bound = best_iterate_bound(unit(), 1.0, steps)
+    assert bound.total == pytest.approx(4 / (3 * (steps - 1) + 2), rel=1e-14)
+    assert bound.bias == pytest.approx(0, abs=1e-15)
+
+
+def test_best_iterate_is_below_the_average():
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        h, bias, steps = rng.uniform(0.05, 1), rng.uniform(0, 2), int(rng.integers(1, 200))
+        assert best_iterate_bound(unit(bias=bias), h, steps).total <= sharp_bound(unit(bias=bias), h, steps).total * (1 + 1e-12)
+
+
+def test_broadcasting():
+    bound = sharp_bound(unit(bias=0.1), np.array([0.5, 1.0])[:, None], np.array([10, 100, 1000]))
+    assert np.shape(bound.total) == (2, 3)
+    assert bound.total[1, 2] == sharp_bound(unit(bias=0.1), 1.0, 1000).total
+
+
+def test_one_over_smoothness_is_accepted_in_spite_of_rounding():
+    for lam in np.random.default_rng(5).uniform(0.1, 100, 2000):
+        assert classical_bound(Assumptions(smoothness=lam, gap=1.0, noise=0.0, bias=0.0), 1 / lam, 10).total > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sharp_bound(unit(), 2.0, 10), r"step = 2.0 .*0 < Λη < 2; take a step below 2"),
+        (lambda: sharp_bound(unit(), -0.1, 10), "step = -0.1"),
+        (lambda: sharp_bound(unit(), float("nan"), 10), "step = nan"),
+        (lambda: sharp_bound(unit(), 0.5, 0), "at least 1 step"),
+        (lambda: sharp_bound(unit(relative_bias=0.25), 1.4, 10), r"0 < Λη < 1.33333"),
+        (lambda: sharp_bound(unit(relative_bias=1.0), 0.1, 10), "holds for m < 1"),
+        (lambda: classical_bound(unit(relative_bias=1.5), 0.1, 10), "holds for m < 1"),
+        (lambda: best_iterate_bound(unit(noise=1.0), 0.5, 10), "use sharp_bound"),
+        (lambda: best_iterate_bound(unit(bias=2.5), 0.5, 10), "ζ² <= 2ΛΔ = 2"),
+        (lambda: pl_bound(unit(), 0.5, 10, pl_constant=2.0), "0 < μ <= Λ"),
+        (lambda: pl_bound(unit(relative_bias=0.1), 0.5, 10, pl_constant=0.5), "absolute bias only"),
+        (lambda: Assumptions(smoothness=0, gap=1, noise=0, bias=0), "smoothness = 0"),
+        (lambda: Assumptions(smoothness=1, gap=1, noise=-1, bias=0), "noise = -1.*variance"),
+        (lambda: Assumptions(smoothness=1, gap=1, noise=0, bias=float("inf")), "bias = inf"),
+        (lambda: mutual_bias_bound(1.0, beta=1, jacobian=1), "both missing"),
+        (lambda: mutual_bias_bound(-1.0, beta=1, jacobian=1, divergence=1), "alpha"),
+        (lambda: mutual_bias_bound(1.0, beta=1, jacobian=1, divergence=float("nan")), "divergence"),
+    ],
+)
+def test_bad_values_name_the_value_and_the_range(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match="smoothness = '1'"):
+        Assumptions(smoothness="1", gap=1, noise=0, bias=0)
+    with pytest.raises(TypeError, match=r"expected convergence\.Assumptions"):
+        sharp_bound({"smoothness": 1}, 0.5, 10)
+    with pytest.raises(TypeError, match="step"):
+        sharp_bound(unit(), "0.5", 10)
+
+
+def test_mutual_bias_bound_bounds_the_gradient():
+    from rdml_theory import renyi_divergence, renyi_gradient
+
+    rng = np.random.default_rng(6)
+    u, z = rng.normal(size=(2, 2000, 5)) * 2
+    for order in (0.1, 0.5, 1.0, 2.0, 8.0):
+        square = (renyi_gradient(u, z, order, wrt="q", domain="logits") ** 2).sum(-1)
+        spread = np.ptp(u - z, axis=-1)
+        mean = renyi_divergence(u, z, order, domain="logits")
+        allowed = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=spread, divergence=mean)
+        assert (square <= allowed * (1 + 1e-12)).all()
+        assert mutual_bias_bound(order, beta=3.0, jacobian=2.0, divergence=0.5) == pytest.approx(18 * max(1, order))
+    assert mutual_bias_bound(np.inf, beta=1, jacobian=1, log_ratio_range=0.0) == 0

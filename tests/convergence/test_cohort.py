@@ -1,0 +1,138 @@
+"""The mutual-learning game: gradients against autograd, curvature against differences, stationary points, K = 1."""
+
+import numpy as np
+import pytest
+
+from convergence import SoftmaxCohort, find_stationary, train_cohort
+
+torch = pytest.importorskip("torch")
+
+
+def make(students=3, order=1.5, beta=0.7, samples=40, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    features = [rng.normal(size=(samples, 2 + k)) for k in range(students)]
+    labels = np.r_[np.arange(classes), rng.integers(0, classes, samples - classes)]
+    cohort = SoftmaxCohort(features, labels, order=order, beta=beta)
+    return cohort, [0.5 * rng.normal(size=t.shape) for t in cohort.start()]
+
+
+def by_autograd(cohort, theta):
+    """∇L_k and ∇R_k from the definition, peers detached."""
+    base, mutual = [], []
+    for k in range(cohort.students):
+        own = torch.tensor(theta[k], requires_grad=True)
+        logits = [
+            torch.tensor(x) @ (own if j == k else torch.tensor(theta[j])) for j, x in enumerate(cohort.inputs)
+        ]
+        log_q = torch.log_softmax(logits[k], -1)
+        loss = -log_q[torch.arange(cohort.samples), torch.tensor(cohort.labels)].mean()
+        pulls = [
+            (torch.logsumexp(cohort.order * torch.log_softmax(u, -1) + (1 - cohort.order) * log_q, -1) / (cohort.order - 1)).mean()
+            for j, u in enumerate(logits)
+            if j != k
+        ]
+        pull = torch.stack(pulls).mean()
+        base.append(torch.autograd.grad(loss, own, retain_graph=True)[0].numpy())
+        mutual.append(torch.autograd.grad(pull, own)[0].numpy())
+    return base, mutual
+
+
+@pytest.mark.parametrize("order", [0.5, 1.5, 3.0])
+def test_gradients_match_autograd(order):
+    cohort, theta = make(order=order)
+    for ours, theirs in zip(cohort.gradients(theta), by_autograd(cohort, theta), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_select_a_mini_batch():
+    cohort, theta = make()
+    rows = np.arange(cohort.samples)
+    for whole, part in zip(cohort.gradients(theta), cohort.gradients(theta, rows), strict=True):
+        np.testing.assert_allclose(np.concatenate([a.ravel() for a in whole]), np.concatenate([a.ravel() for a in part]))
+    halves = [cohort.gradients(theta, r)[0][0] for r in np.split(rows, 2)]
+    np.testing.assert_allclose(sum(halves) / 2, cohort.gradients(theta)[0][0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [0.5, 2.0])
+def test_curvature_is_the_jacobian_of_the_update(order):
+    cohort, theta = make(order=order, students=2)
+
+    def update(flat):
+        parts = np.split(flat, np.cumsum([t.size for t in theta])[:-1])
+        base, mutual = cohort.gradients([p.reshape(t.shape) for p, t in zip(parts, theta, strict=True)])
+        return np.concatenate([(g + cohort.beta * r).ravel() for g, r in zip(base, mutual, strict=True)])
+
+    flat = np.concatenate([t.ravel() for t in theta])
+    numeric = np.stack([(update(flat + e) - update(flat - e)) / 2e-6 for e in 1e-6 * np.eye(flat.size)], axis=1)
+    curvature = cohort.curvature(theta)
+    np.testing.assert_allclose(curvature, numeric, atol=1e-8)
+    # At order 1/2 the game has a potential, so its Jacobian is symmetric; elsewhere it has none.
+    asymmetry = np.abs(curvature - curvature.T).max()
+    assert (asymmetry < 1e-12) == (order == 0.5)
+
+
+def test_smoothness_bounds_the_base_curvature():
+    cohort, theta = make(students=1, samples=200)
+    top = np.linalg.eigvalsh(cohort.curvature(theta)).max()
+    assert top <= cohort.smoothness()[0]
+
+
+def test_single_student_has_no_mutual_loss():
+    cohort, theta = make(students=1)
+    _, mutual = cohort.gradients(theta)
+    assert not mutual[0].any()
+    assert cohort.divergences(theta) == [0.0]
+
+
+def test_training_records_what_it_says():
+    cohort, _ = make(students=2)
+    run = train_cohort(cohort, step=0.1, steps=20, record=range(1, 21))
+    theta = cohort.start()
+    squares = []
+    for t in range(20):
+        base, mutual = cohort.gradients(theta)
+        squares.append([float((g**2).sum()) for g in base])
+        theta = [p - 0.1 * (g + cohort.beta * r) for p, g, r in zip(theta, base, mutual, strict=True)]
+        np.testing.assert_allclose(run.mean_base[t], np.mean(squares, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(run.loss[t], cohort.base_losses(theta), rtol=1e-12)
+    base, mutual = cohort.gradients(theta)
+    for k in range(2):
+        np.testing.assert_allclose(run.parameters[k], theta[k], rtol=1e-12, atol=1e-14)
+        both = base[k] + cohort.beta * mutual[k]
+        np.testing.assert_allclose(run.residual[-1, k], (both**2).sum(), rtol=1e-10)
+        np.testing.assert_allclose(run.mutual[-1, k], cohort.beta**2 * (mutual[k] ** 2).sum(), rtol=1e-10)
+    assert not run.mean_noise.any()
+
+
+def test_mini_batches_are_reproducible_and_their_noise_is_measured():
+    cohort, _ = make(students=2, samples=100)
+    runs = [train_cohort(cohort, step=0.1, steps=200, batch=10, seed=s, every=2, record=3) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(runs[0].base, runs[1].base)
+    assert not np.array_equal(runs[0].base, runs[2].base)
+    # Ten times the batch, a tenth of the variance (both at nearly the same points).
+    small = train_cohort(cohort, step=1e-4, steps=400, batch=4, seed=3).mean_noise[-1]
+    large = train_cohort(cohort, step=1e-4, steps=400, batch=40, seed=3).mean_noise[-1]
+    np.testing.assert_allclose(small / large, 10, rtol=0.25)
+
+
+def test_stationary_point_balances_the_gradients():
+    cohort, theta = make(students=2, samples=200, order=2.0, beta=0.5)
+    point = find_stationary(cohort, theta, tolerance=1e-9)
+    assert (point.residual <= 1e-9 * point.mutual).all()
+    np.testing.assert_allclose(point.base, point.mutual, rtol=1e-8)
+    base, _ = cohort.gradients(point.parameters)
+    np.testing.assert_allclose(point.base, [np.linalg.norm(g) for g in base], rtol=1e-12)
+
+
+def test_errors():
+    x = np.zeros((4, 2))
+    with pytest.raises(ValueError, match="K arrays"):
+        SoftmaxCohort([x, x[:3]], [0, 1, 0, 1], order=1.0)
+    with pytest.raises(ValueError, match="integer labels"):
+        SoftmaxCohort([x], [0.0, 1.0, 0.0, 1.0], order=1.0)
+    with pytest.raises(ValueError, match="order = -1"):
+        SoftmaxCohort([x], [0, 1, 0, 1], order=-1)
+    cohort = SoftmaxCohort([x], [0, 1, 0, 1], order=1.0)
+    with pytest.raises(ValueError, match="step = 0"):
+        train_cohort(cohort, step=0, steps=3)

@@ -1,0 +1,124 @@
+"""Verdicts: their error rates are measured by simulation, with skewed replicas and with repeated looks."""
+
+import numpy as np
+import pytest
+
+from convergence import Bound, check_bound, judge_mean, problems, sequential_verdict, sharp_bound, simulate
+from convergence.estimators import mean_interval
+
+REPETITIONS = 4_000
+
+
+def misses(draw, mean, size, rate):
+    """How often the lower bound exceeds the mean, and how often the upper bound falls below it."""
+    low = high = 0
+    for row in draw((REPETITIONS, size)):
+        a, b = mean_interval(row, rate)
+        low += a > mean
+        high += b < mean
+    return low, high
+
+
+def most(rate):
+    """The greatest count that a true error rate explains, at one false alarm in 1e5 (Poisson tail by normal)."""
+    expected = rate * REPETITIONS
+    return expected + 4.5 * np.sqrt(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("normal", 16), ("gamma", 64), ("exponential", 128), ("chi-square", 256)]
+)  # fmt: skip
+def test_coverage(name, size):
+    rng = np.random.default_rng(11)
+    draws = {
+        "normal": (lambda shape: rng.standard_normal(shape) + 1, 1.0),
+        "gamma": (lambda shape: rng.gamma(4.0, size=shape), 4.0),
+        "exponential": (lambda shape: rng.exponential(size=shape), 1.0),
+        "chi-square": (lambda shape: rng.chisquare(1, size=shape), 1.0),
+    }
+    low, high = misses(*draws[name], size, 0.02)
+    assert low <= most(0.02)
+    assert high <= most(0.02)
+
+
+def test_skewness_correction_is_needed():
+    """The plain t bound errs too often on one side for the same data: the test above can fail."""
+    from scipy import stats
+
+    rng = np.random.default_rng(12)
+    x = rng.chisquare(1, size=(REPETITIONS, 32))
+    quantile = stats.t.ppf(0.98, 31)
+    upper = x.mean(axis=1) + quantile * x.std(axis=1, ddof=1) / np.sqrt(32)
+    corrected = sum(mean_interval(row, 0.02)[1] < 1.0 for row in x)
+    assert (upper < 1.0).sum() > most(0.02)
+    assert corrected < (upper < 1.0).sum() / 1.5
+
+
+def test_repeated_looks_do_not_raise_the_error_rate():
+    rng = np.random.default_rng(13)
+    wrong = 0
+    for _ in range(1_500):
+        x = rng.exponential(size=512)
+        # The mean is 1: "at most 0.999999" is false by a hair, so confirming it is an error.
+        verdict = sequential_verdict(lambda a, b, x=x: x[a:b], 0.999999, error_rate=0.04, first=64, budget=512)
+        wrong += verdict.outcome == "confirmed"
+    assert wrong <= 0.04 * 1_500 + 4.5 * np.sqrt(0.04 * 1_500)
+
+
+def test_outcomes_and_margin():
+    x = np.random.default_rng(14).normal(1.0, 0.1, 400)
+    assert judge_mean(x, 1.5).outcome == "confirmed"
+    assert judge_mean(x, 0.5).outcome == "refuted"
+    assert judge_mean(x, float(x.mean())).outcome == "undecided"
+    assert judge_mean(x, 2.0).margin == pytest.approx(0.5, abs=0.01)
+    assert judge_mean(x, 1.5, least=1.2).outcome == "refuted"
+    assert judge_mean(x, 1.5, least=0.9).outcome == "confirmed"
+
+
+def test_replicas_are_added_until_decided_or_spent():
+    x = np.random.default_rng(15).normal(1.0, 1.0, 4096)
+    easy = sequential_verdict(lambda a, b: x[a:b], 3.0, error_rate=1e-3)
+    assert (easy.outcome, easy.replicas) == ("confirmed", 256)
+    hard = sequential_verdict(lambda a, b: x[a:b], float(x.mean()), error_rate=1e-3)
+    assert (hard.outcome, hard.replicas, hard.looks) == ("undecided", 4096, 5)
+
+
+def test_replicas_without_spread():
+    assert judge_mean(np.ones(10), 1.0 + 1e-9).outcome == "confirmed"
+    assert judge_mean(np.ones(10), 1.0 - 1e-9).outcome == "refuted"
+    assert judge_mean(np.ones(10), 1.0).outcome == "undecided"
+
+
+def test_infinite_replicas_refute():
+    assert judge_mean(np.r_[np.ones(9), np.inf], 1e300).outcome == "refuted"
+
+
+def test_check_bound_wants_the_same_step_and_horizon():
+    run = simulate(problems.get("quadratic", noise=1.0), step=0.5, steps=100, replicas=16, seed=0)
+    with pytest.raises(ValueError, match="make the bound for the same"):
+        check_bound(run, sharp_bound(run.assumptions, 0.4, 100))
+    with pytest.raises(ValueError, match="make the bound for the same"):
+        check_bound(run, sharp_bound(run.assumptions, 0.5, 99))
+
+
+def test_check_bound_reads_the_quantity():
+    run = simulate(problems.get("quadratic", radius=1.0), step=0.5, steps=4, replicas=8, seed=0)
+    terms = {"name": "x", "transient": 0.0, "noise": 0.0, "bias": 0.0, "step": 0.5, "steps": 4}
+    least = check_bound(run, Bound(total=1.0, quantity="least squared gradient norm", **terms))
+    value = check_bound(run, Bound(total=1.0, quantity="value above the infimum", **terms))
+    assert least.observed == pytest.approx(0.5**6)
+    assert value.observed == pytest.approx(0.5 * 0.5**8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean_interval(np.ones(3), 0.1), "at least 8 replicas"),
+        (lambda: mean_interval(np.ones((8, 2)), 0.1), "one dimension"),
+        (lambda: mean_interval(np.ones(8), 0.5), "error_rate = 0.5"),
+        (lambda: mean_interval(np.ones(8), 0.0), "error_rate = 0.0"),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

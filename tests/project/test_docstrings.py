@@ -1,0 +1,44 @@
+"""Every public name is documented, and public functions and classes show an example that runs."""
+
+import importlib
+import inspect
+
+import pytest
+
+MODULES = [
+    "rdml_theory",
+    "rdml_theory.symbolic",
+    "rdml_theory.symbolic.decide",
+    "rdml_theory.symbolic.descent",
+    "rdml_theory.symbolic.inequalities",
+    "rdml_theory.symbolic.limits",
+    "rdml_theory.symbolic.notation",
+    "rdml_theory.symbolic.plateau",
+    "rdml_theory.symbolic.relations",
+    "convergence",
+    "convergence.estimators",
+    "convergence.problems",
+    "convergence.problems.bias_models",
+    "convergence.problems.noise_models",
+]
+# Records of fields that others build; their classes say what each field is.
+PLAIN = {
+    "Bound", "CohortTrajectory", "Derivation", "NoiseModel", "BiasModel", "Problem", "StationaryPoint", "Step",
+    "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict",
+}  # fmt: skip
+
+
+def public():
+    for module in map(importlib.import_module, MODULES):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield pytest.param(name, value, id=f"{module.__name__}.{name}")
+
+
+@pytest.mark.parametrize(("name", "value"), list(public()))
+def test_documented_with_an_example(name, value):
+    text = inspect.getdoc(value) or ""
+    assert len(text) > 20
+    if name not in PLAIN:
+        assert ">>>" in text, f"{name} has no runnable example"

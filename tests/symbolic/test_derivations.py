@@ -1,0 +1,105 @@
+"""Every derivation verifies, every false variant is disproved, and nothing is claimed where nothing is known."""
+
+import pytest
+from sympy import Eq, Ge, Integer, KroneckerDelta, Rational, Symbol, cos, oo, sin, sqrt, tanh
+
+from rdml_theory import symbolic
+from rdml_theory.symbolic import descent
+from rdml_theory.symbolic.decide import decide, is_identity
+from rdml_theory.symbolic.inequalities import SPREAD
+from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
+from rdml_theory.symbolic.notation import alpha, in_logits, k, l, p, q, w
+from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
+
+DERIVATIONS = {
+    "student_gradient": symbolic.student_gradient,
+    "student_hessian": symbolic.student_hessian,
+    "teacher_gradient": symbolic.teacher_gradient,
+    "alpha_derivative": symbolic.alpha_derivative,
+    "limits": symbolic.limits,
+    "bounded_gradient": symbolic.bounded_gradient,
+    "classical_bound": symbolic.classical_bound,
+    "sharp_bound": symbolic.sharp_bound,
+    "plateau_law": symbolic.plateau_law,
+}
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_every_step_is_verified(name):
+    derivation = DERIVATIONS[name]()
+    assert [step.decide() for step in derivation.steps] == [True] * len(derivation.steps)
+    assert all(derivation.joints())
+    assert derivation.verify()
+    assert derivation.latex()
+
+
+FALSE = {
+    "sign of w": lambda: symbolic.student_gradient(q[k] + w[k]),
+    "w left out": lambda: symbolic.student_gradient(q[k]),
+    "p in place of w": lambda: symbolic.student_gradient(q[k] - p[k]),
+    "Hessian without covariance": lambda: symbolic.student_hessian(KroneckerDelta(k, l) * q[k] - q[k] * q[l]),
+    "teacher gradient at order 1+α": lambda: symbolic.teacher_gradient(alpha / (alpha + 1) * (w[k] - p[k])),
+    "order derivative not squared": lambda: symbolic.alpha_derivative(
+        symbolic.alpha_derivative().statement.args[1] * (1 - alpha)
+    ),
+    "half the KL": lambda: symbolic.limit(1, KULLBACK_LEIBLER / 2),
+    "limit at infinity": lambda: symbolic.limit(oo, GREATEST_RATIO),
+    "half the spread": lambda: symbolic.bounded_gradient(sqrt(2) * tanh(SPREAD / 8)),
+    "slightly too small": lambda: symbolic.bounded_gradient(Rational(999, 1000) * sqrt(2) * tanh(SPREAD / 4)),
+    "classical beyond one": lambda: symbolic.classical_bound(greatest_step=Rational(11, 10)),
+    "classical without noise": lambda: symbolic.classical_bound(descent.CLASSICAL.subs(descent.noise, 0)),
+    "sharp with 1-h": lambda: symbolic.sharp_bound(
+        ((1 - descent.h) * descent.bias + sqrt(descent.bias**2)) / (2 - descent.h)
+    ),
+    "sharp, 1% too small": lambda: symbolic.sharp_bound(Rational(99, 100) * descent.SHARP),
+    "half of beta": lambda: symbolic.plateau_law(beta / 2 * MUTUAL_NORM),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_false_variants_are_disproved(name):
+    derivation = FALSE[name]()
+    assert not derivation.verify()
+    assert derivation.decide() is False
+
+
+def test_a_broken_chain_is_not_verified():
+    good = symbolic.student_gradient()
+    broken = symbolic.Derivation(good.statement, good.steps[1:], good.definitions, chained=True)
+    assert all(step.decide() for step in broken.steps)
+    assert broken.decide() is False
+
+
+def test_decide_has_three_answers():
+    x = Symbol("x", real=True)
+    assert decide(Eq(sin(x) ** 2, 1 - cos(x) ** 2, evaluate=False)) is True
+    assert decide(Eq(sin(x), x, evaluate=False)) is False
+    # True, but not manifestly signed: no claim is made.
+    assert decide(Ge(x**4 - 2 * x**3 + 3 * x**2 - 2 * x + 1, 0, evaluate=False)) is None
+    with pytest.raises(TypeError, match="expected an equality or an inequality"):
+        decide(Integer(1))  # type: ignore[arg-type]
+
+
+def test_identity_recognises_sums_up_to_the_name_of_their_index():
+    total, renamed = in_logits(w[k]), in_logits(w[l]).subs(l, k)
+    assert is_identity(total, renamed) is True
+
+
+def test_printed_forms_come_from_the_statement():
+    twin = symbolic.student_gradient(q[k] + w[k])
+    assert symbolic.to_text(twin.statement) == "∂D_α(p‖q)/∂z_k = q_k + w_k"
+    assert twin.latex().endswith("q_{k} + w_{k}")
+
+
+def test_divergence_is_an_expression():
+    from sympy import log
+
+    divergence = symbolic.student_gradient().statement.args[0].args[0]
+    two = divergence.subs({Symbol("C", integer=True, positive=True): 2, alpha: 2})
+    value = two.doit().subs({p[1]: Rational(1, 2), p[2]: Rational(1, 2), q[1]: Rational(1, 4), q[2]: Rational(3, 4)})
+    assert value == log(Rational(4, 3))
+
+
+def test_limit_rejects_other_orders():
+    with pytest.raises(ValueError, match="take 0, 1 or ∞"):
+        symbolic.limit(2)

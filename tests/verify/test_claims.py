@@ -1,0 +1,133 @@
+"""The registry, and a complete quick run: every claim confirmed, every twin refuted, every check able to refute."""
+
+import pytest
+
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claims import all_claims, statistical_tests
+from verify.context import Context
+from verify.runner import RunSettings, run_claims
+
+IDS = ["D1", "D3", "D4", "D7", "C1", "C2", "C5"]
+QUICK = ["D1", "D3", "D4", "D7", "C1", "C2"]
+
+
+@pytest.fixture(scope="module")
+def run():
+    """A whole quick run with a seed that no verdict was tuned to."""
+    return run_claims(settings=RunSettings(seed=20_261_124))
+
+
+def test_registry_order_and_content():
+    claims = all_claims()
+    assert list(claims) == IDS
+    for claim in claims.values():
+        assert claim.assumptions
+        assert claim.caption
+        assert any(check.kind == "symbolic" for check in claim.checks)
+        assert len(claim.checks) >= 2
+        text = claim.statement(claim.subject).text()
+        for twin in claim.twins:
+            changed = claim.statement(twin.subject).text() != text
+            assert changed, f"{claim.id}: the twin {twin.id} prints like its original"
+
+
+def test_everything_comes_out_as_it_should(run):
+    assert {c.id: c.outcome for c in run.claims} == dict.fromkeys(IDS, "confirmed")
+    assert run.summary.controls["refuted"] >= 7
+    assert run.summary.controls == {"confirmed": 0, "undecided": 0, "refuted": sum(len(c.controls) for c in run.claims)}
+    assert run.summary.exit_code == 0
+
+
+def test_every_check_refutes_some_twin(run):
+    for claim in run.claims:
+        for number, check in enumerate(claim.checks):
+            outcomes = [control.checks[number].outcome for control in claim.controls]
+            assert "refuted" in outcomes, f"{claim.id}/{check.id} refutes no twin: it cannot fail"
+
+
+def test_records_hold_what_the_verdict_rests_on(run):
+    for claim in run.claims:
+        assert claim.panels
+        for check in claim.checks:
+            assert check.comparisons or check.steps
+            for part in check.comparisons:
+                if part.relation != "holds":
+                    assert None not in (part.observed, part.allowed, part.margin)
+                if part.error_rate:
+                    assert part.interval is not None
+                    assert part.samples is not None
+                    assert part.samples >= 8
+
+
+def test_error_rates_are_shared_among_all_registered_tests(run):
+    assert run.statistical_tests == statistical_tests()
+    share = run.error_rate / statistical_tests()
+    rates = {p.error_rate for c in run.claims for check in c.checks for p in check.comparisons if p.error_rate}
+    assert sorted(rates) == pytest.approx([share])
+    spent = sum(
+        check.error_rate for c in run.claims for part in (c, *c.controls) for check in part.checks
+    )  # fmt: skip
+    assert spent <= run.error_rate * (1 + 1e-9)
+
+
+def test_the_digits_plateau_is_the_expected_one(run):
+    """Squared norms after 3000 full-gradient steps at α = 2: 0.0125 and 0.0125; they grow with the order."""
+    c5 = next(c for c in run.claims if c.id == "C5")
+    ends = {}
+    for panel in c5.panels:
+        if panel.title.startswith("full gradients"):
+            base = next(c for c in panel.curves if c.role == "measured")
+            stated = next(c for c in panel.curves if c.role == "statement")
+            assert base.x[-1] == 3000
+            ends[panel.title.split("= ")[1]] = (base.y[-1], stated.y[-1])
+    assert ends["2"] == pytest.approx((0.0125, 0.0125), rel=0.01)
+    assert ends["1"] == pytest.approx((3.12e-3, 3.03e-3), rel=0.01)
+    assert ends["0.5"] == pytest.approx((5.6e-4, 4.7e-4), rel=0.02)
+    assert ends["0.25"] == pytest.approx((2.7e-4, 2.1e-4), rel=0.02)
+
+
+def test_numbers_do_not_depend_on_jobs_or_selection(run):
+    alone = run_claims(["C2"], RunSettings(seed=run.seed, jobs=2))
+    whole = next(c for c in run.claims if c.id == "C2")
+    assert alone.claims[0].model_dump() == whole.model_dump()
+
+
+def test_another_seed_gives_other_numbers(run):
+    other = run_claims(["C2"], RunSettings(seed=1))
+    assert other.claims[0].outcome == "confirmed"
+    assert other.claims[0].model_dump() != next(c for c in run.claims if c.id == "C2").model_dump()
+
+
+def test_context_streams_are_named():
+    a, b = Context("D1", "x", "quick", 0, 0.1), Context("D1", "y", "quick", 0, 0.1)
+    assert a.rng("s").random() == a.rng("s").random()
+    assert a.rng("s").random() != b.rng("s").random()
+    assert a.rng("s").random() != a.rng("t").random()
+    assert a.pick(quick=1, full=2) == 1
+
+
+def _claim(**change):
+    check = Check("a", "numeric", "?", lambda subject, context: Finding())
+    fields = {
+        "id": "X1", "title": "t", "direction": "equality", "subject": 0, "statement": lambda s: Statement("s"),
+        "assumptions": (), "source": Source("here"), "checks": (check,), "twins": (Twin("b", "false", 1),), "caption": "",
+    }  # fmt: skip
+    return Claim(**(fields | change))
+
+
+def test_a_claim_needs_checks_and_twins():
+    check = Check("a", "numeric", "?", lambda subject, context: Finding())
+    with pytest.raises(ValueError, match="at least one check and one false twin"):
+        _claim(twins=())
+    with pytest.raises(ValueError, match="share an id"):
+        _claim(checks=(check, check))
+
+
+def test_unregistered_statistical_tests_are_refused():
+    from verify.records import Comparison
+    from verify.runner import _record
+
+    part = Comparison(name="n", outcome="confirmed", relation="≤", error_rate=1e-3)
+    check = Check("a", "monte-carlo", "?", lambda subject, context: Finding((part,)))
+    with pytest.raises(RuntimeError, match="registered 0"):
+        _record(check, Finding((part,)))

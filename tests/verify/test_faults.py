@@ -1,0 +1,88 @@
+"""Deliberate faults in copies of the sources: a run exits 1 and names the claim."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# file, what is there, what is put in its place, claims to run, claims that must be refuted
+FAULTS = {
+    "sign of the stated student gradient": (
+        "verify/claims/d1_student_gradient.py",
+        "    subject=q[k] - w[k],",
+        "    subject=q[k] + w[k],",
+        ["D1", "D4"],
+        {"D1"},
+    ),
+    "sign of the divergence's definition": (
+        "rdml_theory/symbolic/divergence.py",
+        "1 / (order - 1))",
+        "1 / (1 - order))",
+        ["D1", "D3", "D4"],
+        {"D1", "D3"},
+    ),
+    "noise term dropped from the sharp bound": (
+        "convergence/bounds.py",
+        "drive = h * assumptions.noise\n",
+        "drive = 0 * h * assumptions.noise\n",
+        ["C2"],
+        {"C2"},
+    ),
+    "bias dropped from the classical bound": (
+        "convergence/bounds.py",
+        "h * assumptions.noise, assumptions.bias)",
+        "h * assumptions.noise, 0 * assumptions.bias)",
+        ["C1"],
+        {"C1"},
+    ),
+    "noise doubled in the simulator": (
+        "convergence/problems/base.py",
+        "sample += self._noise_model(gradient,",
+        "sample += 2 * self._noise_model(gradient,",
+        ["C1", "C2"],
+        {"C1", "C2"},
+    ),
+    "step of the simulator a tenth too long": (
+        "convergence/sgd.py",
+        "x -= step * sample",
+        "x -= 1.1 * step * sample",
+        ["C2"],
+        {"C2"},
+    ),
+    "mutual gradient halved in the game": (
+        "convergence/cohort.py",
+        "mutual.append(x.T @ pull / (len(x) * max(self.students - 1, 1)))",
+        "mutual.append(0.5 * x.T @ pull / (len(x) * max(self.students - 1, 1)))",
+        ["C5"],
+        {"C5"},
+    ),
+}
+
+
+def run_with(tmp_path, file, before, after, ids):
+    for name in ("rdml_theory", "convergence", "verify"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / file
+    source = path.read_text()
+    assert source.count(before) == 1, f"{file} no longer holds {before!r} once"
+    path.write_text(source.replace(before, after))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "verify", "run", *ids, "--json"],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_caught(tmp_path, name):
+    file, before, after, ids, refuted = FAULTS[name]
+    result = run_with(tmp_path, file, before, after, ids)
+    assert result.returncode == 1, result.stderr
+    document = json.loads(result.stdout)
+    assert {c["id"] for c in document["claims"] if c["outcome"] == "refuted"} == refuted

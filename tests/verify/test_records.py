@@ -1,0 +1,75 @@
+"""Records: damaged, truncated and foreign documents are refused in one line; files are written whole or not at all."""
+
+import json
+
+import pytest
+
+from verify.records import Comparison, RecordError, combine, read_run, write_atomically
+from verify.runner import RunSettings, run_claims
+
+
+@pytest.fixture(scope="module")
+def document():
+    return run_claims(["D4"], RunSettings(seed=3)).model_dump_json()
+
+
+def test_round_trip(tmp_path, document):
+    path = tmp_path / "results.json"
+    path.write_text(document)
+    assert read_run(path).model_dump_json() == document
+    json.loads(document, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_infinities_survive_as_json():
+    c = Comparison(name="n", outcome="refuted", relation="≤", observed=float("inf"), allowed=1.0, margin=float("-inf"))
+    assert Comparison.model_validate_json(c.model_dump_json()) == c
+    json.loads(c.model_dump_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d[: len(d) // 2], "truncated or not JSON"),
+        (lambda d: "", "truncated or not JSON"),
+        (lambda d: "[]", "not a results document"),
+        (lambda d: '{"a": 1}', "not a results document"),
+        (lambda d: d.replace('"schema_version":1', '"schema_version":99'), "schema version 99, this program reads 1"),
+        (lambda d: d.replace('"profile":"quick"', '"profile":"odd"'), "damaged at profile"),
+        (lambda d: d.replace('"seed":3', '"seed":3,"more":1'), "damaged at more"),
+    ],
+)
+def test_unusable_documents(tmp_path, document, damage, message):
+    path = tmp_path / "results.json"
+    path.write_text(damage(document))
+    with pytest.raises(RecordError, match=message) as error:
+        read_run(path)
+    assert "\n" not in str(error.value)
+    assert "rdml run" in str(error.value)
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(RecordError, match="no such file"):
+        read_run(tmp_path / "results.json")
+    (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="cannot be read"):
+        read_run(tmp_path / "results.json")
+
+
+def test_atomic_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_atomically(path, "one")
+
+    def fail(self, target):
+        raise OSError("no space")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, "two")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "one"
+
+
+def test_combine():
+    assert combine(["confirmed", "confirmed"]) == "confirmed"
+    assert combine(["confirmed", "undecided", "refuted"]) == "refuted"
+    assert combine([]) == "undecided"

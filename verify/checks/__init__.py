@@ -1,0 +1,1 @@
+"""The machinery that checks share: symbolic, numeric and statistical comparisons."""

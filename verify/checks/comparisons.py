@@ -1,0 +1,51 @@
+"""Comparisons: a number, what is allowed, and the outcome."""
+
+from __future__ import annotations
+
+import math
+
+from convergence import Verdict
+from verify.records import Comparison
+
+__all__ = ["at_least", "at_most", "from_verdict", "holds"]
+
+
+def _margin(room: float, allowed: float) -> float:
+    return room / abs(allowed) if allowed else math.copysign(math.inf, room) if room else 0.0
+
+
+def at_most(name: str, observed: float, allowed: float, *, samples: int | None = None) -> Comparison:
+    """A deterministic comparison: confirmed if ``observed ≤ allowed``, else (and for NaN) refuted.
+
+    >>> at_most("error", 1e-16, 1e-12).outcome, at_most("error", float("nan"), 1.0).outcome
+    ('confirmed', 'refuted')
+    """
+    ok = observed <= allowed
+    return Comparison(
+        name=name, outcome="confirmed" if ok else "refuted", relation="≤", observed=observed, allowed=allowed,
+        margin=_margin(allowed - observed, allowed), samples=samples,
+    )  # fmt: skip
+
+
+def at_least(name: str, observed: float, allowed: float, *, samples: int | None = None) -> Comparison:
+    """A deterministic comparison: confirmed if ``observed ≥ allowed``, else refuted."""
+    ok = observed >= allowed
+    return Comparison(
+        name=name, outcome="confirmed" if ok else "refuted", relation="≥", observed=observed, allowed=allowed,
+        margin=_margin(observed - allowed, allowed), samples=samples,
+    )  # fmt: skip
+
+
+def holds(name: str, decision: bool | None) -> Comparison:
+    """A yes, a no, or no answer."""
+    outcome = "undecided" if decision is None else "confirmed" if decision else "refuted"
+    return Comparison(name=name, outcome=outcome, relation="holds")
+
+
+def from_verdict(name: str, verdict: Verdict, *, attained: bool = False) -> Comparison:
+    """The record of a statistical verdict."""
+    return Comparison(
+        name=name, outcome=verdict.outcome, relation="∈" if attained else "≤", observed=verdict.observed,
+        allowed=verdict.allowed, margin=verdict.margin, interval=verdict.interval, error_rate=verdict.error_rate,
+        samples=verdict.replicas,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""A naive high-precision reference (mpmath) that shares no code with the product, and pairs to test it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Pair", "divergence", "escort", "gradient", "hessian_entry", "softmax", "test_pairs"]
+
+DIGITS = 60
+Vector = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Logits of a peer and a student, and an order."""
+
+    teacher: NDArray[np.float64]
+    student: NDArray[np.float64]
+    order: float
+
+
+def test_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], most_classes: int = 6) -> list[Pair]:
+    """Random pairs of logits at scales from near-uniform to confident, half of them near consensus."""
+    pairs = []
+    for number in range(count):
+        classes = int(rng.integers(2, most_classes + 1))
+        scale = 10 ** rng.uniform(-1, 1)
+        student = scale * rng.standard_normal(classes)
+        distance = scale if number % 2 else 10 ** rng.uniform(-4, 0)
+        pairs.append(
+            Pair(student + distance * rng.standard_normal(classes), student, float(orders[number % len(orders)]))
+        )
+    return pairs
+
+
+test_pairs.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+
+def softmax(logits: Vector) -> list[Any]:
+    """The distribution of exact logits."""
+    weights = [mp.exp(mp.mpf(x)) for x in logits]
+    total = mp.fsum(weights)
+    return [x / total for x in weights]
+
+
+def divergence(p: Vector, q: Vector, order: Any) -> Any:
+    """D_α(p‖q) by its definition, at 0, 1 and ∞ by the definition of the limit; p and q sum to one."""
+    p, q = [mp.mpf(x) for x in p], [mp.mpf(x) for x in q]
+    pairs = list(zip(p, q, strict=True))
+    if order == 0:
+        return -mp.log(mp.fsum(y for x, y in pairs if x > 0))
+    if any(x > 0 and y == 0 for x, y in pairs) and order >= 1:
+        return mp.inf
+    support = [(x, y) for x, y in pairs if x > 0]
+    if order == 1:
+        return mp.fsum(x * mp.log(x / y) for x, y in support)
+    if order == mp.inf:
+        return mp.log(max(x / y for x, y in support))
+    a = mp.mpf(order)
+    return mp.log(mp.fsum(x**a * y ** (1 - a) for x, y in support if y > 0)) / (a - 1)
+
+
+def escort(p: Vector, q: Vector, order: float) -> list[Any]:
+    """w ∝ p^α q^(1-α), for a finite order."""
+    a = mp.mpf(order)
+    weights = [mp.mpf(x) ** a * mp.mpf(y) ** (1 - a) for x, y in zip(p, q, strict=True)]
+    total = mp.fsum(weights)
+    return [x / total for x in weights]
+
+
+def _along(pair: Pair, at: Sequence[int]) -> Callable[..., Any]:
+    """D as a function of shifts of some of the student's logits."""
+    p = softmax(list(pair.teacher))
+
+    def shifted(*shifts: Any) -> Any:
+        logits = [mp.mpf(x) for x in pair.student]
+        for index, shift in zip(at, shifts, strict=True):
+            logits[index] += shift
+        return divergence(p, softmax(logits), pair.order)
+
+    return shifted
+
+
+def gradient(pair: Pair) -> list[Any]:
+    """∂D/∂z by differences of the definition at 60 digits."""
+    with mp.workdps(DIGITS):
+        return [mp.diff(_along(pair, [k]), 0) for k in range(pair.student.size)]
+
+
+def hessian_entry(pair: Pair, k: int, l: int) -> Any:  # noqa: E741 - the theory's index
+    """∂²D/∂z_k∂z_l by differences of the definition at 60 digits."""
+    with mp.workdps(DIGITS):
+        if k == l:
+            return mp.diff(_along(pair, [k]), 0, 2)
+        return mp.diff(_along(pair, [k, l]), (0, 0), (1, 1))

@@ -1,0 +1,39 @@
+"""The symbolic check: every step of a derivation is decided by SymPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from rdml_theory.symbolic import Derivation, to_latex, to_text
+from verify.checks.comparisons import holds
+from verify.claim import Check, Finding
+from verify.context import Context
+from verify.records import StepRecord
+
+__all__ = ["symbolic_check"]
+
+S = TypeVar("S")
+
+
+def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) -> Check[S]:
+    """A check that verifies the derivation of a subject step by step, and that each step starts where one ended."""
+
+    def run(subject: S, context: Context) -> Finding:
+        derived = derivation(subject)
+        steps = []
+        for number, step in enumerate(derived.steps, 1):
+            decision = step.decide()
+            outcome = "undecided" if decision is None else "confirmed" if decision else "refuted"
+            steps.append(
+                StepRecord(
+                    reason=step.reason, text=to_text(step.relation), latex=to_latex(step.relation), outcome=outcome
+                )
+            )
+            context.progress(number / len(derived.steps))
+        joints = derived.joints()
+        comparisons = (holds("each step begins where the one before ended", all(joints)),) if joints else ()
+        return Finding(comparisons=comparisons, steps=tuple(steps))
+
+    question = "Does SymPy verify every step of the derivation, for a symbolic number of classes where one appears?"
+    return Check("symbolic", "symbolic", question, run, cost=cost)

@@ -1,0 +1,180 @@
+"""What a claim is: a statement that lives once, with the checks that judge it and the false twins they must refute.
+
+A claim is about a *subject*: the executable content of its statement, for instance the right side of an inequality
+as a SymPy expression. Statement, proof, numeric check and experiment are all functions of the subject, so a false
+twin is nothing but another subject, judged by the very same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from sympy import Basic
+
+from rdml_theory.symbolic import Derivation, to_latex, to_text
+from verify.records import Comparison, Outcome, Panel, Segment, StepRecord, combine
+
+if TYPE_CHECKING:
+    from verify.context import Context
+
+__all__ = ["Check", "Claim", "Finding", "Source", "Statement", "Twin"]
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Words with formulas in their places; every printed form comes from the formulas' SymPy objects.
+
+    Parameters
+    ----------
+    template : str
+        A format string; each field names a formula.
+    formulas : mapping of str to Basic
+        The SymPy objects.
+
+    Examples
+    --------
+    >>> from sympy import Symbol
+    >>> s = Statement("{x} is positive", {"x": Symbol("alpha")})
+    >>> s.text(), s.segments()[0].latex
+    ('α is positive', '\\\\alpha')
+    """
+
+    template: str
+    formulas: Mapping[str, Basic] = field(default_factory=dict)
+
+    def segments(self) -> tuple[Segment, ...]:
+        """The statement as words and formulas in order."""
+        out: list[Segment] = []
+        for words, name, _, _ in Formatter().parse(self.template):
+            if words:
+                out.append(Segment(text=words))
+            if name is not None:
+                out.append(Segment(text=to_text(self.formulas[name]), latex=to_latex(self.formulas[name])))
+        return tuple(out)
+
+    def text(self) -> str:
+        """One line of Unicode text."""
+        return "".join(segment.text for segment in self.segments())
+
+
+@dataclass(frozen=True)
+class Source:
+    """The work a statement comes from; ``own`` marks this toolkit's own results."""
+
+    work: str
+    arxiv: str | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: comparisons and verified proof steps, and the data of figure panels."""
+
+    comparisons: tuple[Comparison, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    panels: tuple[Panel, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Refuted if anything is refuted, confirmed if everything is confirmed."""
+        return combine([part.outcome for part in (*self.comparisons, *self.steps)])
+
+
+@dataclass(frozen=True)
+class Check(Generic[S]):
+    """One way to put a statement to the test.
+
+    Parameters
+    ----------
+    id : str
+        Unique within the claim.
+    kind : {"symbolic", "numeric", "monte-carlo", "training"}
+        What the evidence rests on.
+    question : str
+        What the check asks, in a sentence.
+    run : callable
+        ``run(subject, context)`` returns a :class:`Finding`; the same code for the claim and its twins.
+    tests : int
+        How many statistical comparisons it makes for one subject, registered beforehand: the error rate of a run is
+        shared equally among all of them.
+    cost : float
+        Rough seconds in the quick profile, so that the longest checks start first.
+    """
+
+    id: str
+    kind: Literal["symbolic", "numeric", "monte-carlo", "training"]
+    question: str
+    run: Callable[[S, Context], Finding]
+    tests: int = 0
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class Twin(Generic[S]):
+    """A false twin: a subject that differs where the statement would be wrong. The claim's checks must refute it.
+
+    ``drawn`` twins appear in the figure: their own version of every curve that shows the statement.
+    """
+
+    id: str
+    falsehood: str
+    subject: S
+    drawn: bool = False
+
+
+@dataclass(frozen=True)
+class Claim(Generic[S]):
+    """A statement with everything that supports it. One module of :mod:`verify.claims` defines one ``CLAIM``.
+
+    Parameters
+    ----------
+    id, title : str
+        "D1" and a name.
+    direction : {"equality", "upper bound", "tight"}
+        What the statement asserts; "tight" is an upper bound that is attained.
+    subject : S
+        The content of the statement.
+    statement : callable
+        The printed statement of a subject.
+    derivation : callable, optional
+        The proof of a subject, whose steps the symbolic check verifies.
+    assumptions : tuple of str
+        Under which it holds.
+    source : Source
+        Where it comes from.
+    checks, twins : tuple
+        At least one of each.
+    caption : str
+        What the figure shows.
+    """
+
+    id: str
+    title: str
+    direction: Literal["equality", "upper bound", "tight"]
+    subject: S
+    statement: Callable[[S], Statement]
+    assumptions: tuple[str, ...]
+    source: Source
+    checks: tuple[Check[S], ...]
+    twins: tuple[Twin[S], ...]
+    caption: str
+    derivation: Callable[[S], Derivation] | None = None
+
+    def __post_init__(self) -> None:
+        """A claim without a check or without a false twin is not a claim."""
+        if not self.checks or not self.twins:
+            raise ValueError(f"claim {self.id}: expected at least one check and one false twin")
+        for name, parts in (("check", self.checks), ("twin", self.twins)):
+            ids: list[Any] = [part.id for part in parts]
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
+
+    @property
+    def statistical_tests(self) -> int:
+        """The number of statistical comparisons over the claim and its twins."""
+        return sum(check.tests for check in self.checks) * (1 + len(self.twins))

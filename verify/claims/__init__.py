@@ -1,0 +1,53 @@
+"""The registry: each module of this package defines one ``CLAIM``. Adding a claim is adding a file."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from verify.claim import Claim
+
+__all__ = ["all_claims", "claim", "statistical_tests"]
+
+
+def _order(identifier: str) -> tuple[str, int, str]:
+    match = re.fullmatch(r"([A-Z]+)(\d+)(\w*)", identifier)
+    if match is None:
+        raise ValueError(f"claim id {identifier!r}: expected letters and a number, as in D1")
+    return match[1], int(match[2]), match[3]
+
+
+@cache
+def all_claims() -> dict[str, Claim[Any]]:
+    """Every claim by its id, theory of the divergence (D) first, then of convergence (C), then networks (N).
+
+    >>> list(all_claims())[:3]
+    ['D1', 'D3', 'D4']
+    """
+    modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    found = [m.CLAIM for m in modules]
+    ids = [c.id for c in found]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"two claims share an id: {sorted(ids)}")
+    rank = {"D": 0, "C": 1, "N": 2}
+    ordered = sorted(found, key=lambda c: (rank.get(_order(c.id)[0], 3), _order(c.id)))
+    return {c.id: c for c in ordered}
+
+
+def claim(identifier: str) -> Claim[Any]:
+    """The claim with this id.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    return all_claims()[identifier]
+
+
+def statistical_tests() -> int:
+    """How many statistical comparisons a complete run makes: the number that error rates are corrected for."""
+    return sum(c.statistical_tests for c in all_claims().values())

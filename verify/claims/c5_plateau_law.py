@@ -1,0 +1,303 @@
+"""C5: the plateau law, on students trained by mutual learning on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from sympy import Expr, Integer, Symbol, lambdify
+
+from convergence import (
+    Assumptions,
+    CohortTrajectory,
+    SoftmaxCohort,
+    StationaryPoint,
+    find_stationary,
+    sequential_verdict,
+    sharp_bound,
+    train_cohort,
+)  # fmt: skip
+from rdml_theory import symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.plateau import BASE_NORM, MUTUAL_NORM, beta
+from verify.checks.comparisons import at_most, from_verdict
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.data import digits_by_halves
+from verify.records import Comparison, Curve, Panel
+
+ORDERS = (0.25, 0.5, 1.0, 2.0)
+STEPS = 3_000
+HALVES = ("upper half", "lower half")
+_Replicas = Callable[[int], list[CohortTrajectory]]
+_Losses = Callable[[list[np.ndarray]], list[float]]
+
+CLOSE = 0.02
+"""How well the law must hold where the update is below 1% of the mutual gradient."""
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return symbolic.plateau_law(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    return Statement(
+        "At a stationary point of the cohort, {law} for every student", {"law": derivation(right_side).statement}
+    )
+
+
+def _stated(right_side: Expr, mutual: np.ndarray) -> np.ndarray:
+    """What the statement says ‖∇L‖ is, given β‖∇R‖ (trained with β = 1)."""
+    norm = Symbol("norm")
+    law = lambdify((beta, norm), right_side.xreplace({MUTUAL_NORM: norm}), "numpy")
+    return np.array([float(law(1.0, m)) for m in mutual])
+
+
+def _cohort(order: float) -> tuple[SoftmaxCohort, float]:
+    """Two linear softmax students, one on each half of the digits, and the step 1/Λ of the less smooth one."""
+    halves, labels = digits_by_halves()
+    cohort = SoftmaxCohort(halves, labels, order=order, beta=1.0)
+    return cohort, 1 / max(cohort.smoothness())
+
+
+def _bound(cohort: SoftmaxCohort, run: CohortTrajectory, student: int, row: int) -> float:
+    """The sharp bound of A² with the measured Z² and σ²; the base loss is at least zero."""
+    assumptions = Assumptions(
+        smoothness=cohort.smoothness()[student], gap=float(run.first_loss[student]),
+        noise=float(run.mean_noise[row, student]), bias=float(run.mean_mutual[row, student]),
+    )  # fmt: skip
+    return float(sharp_bound(assumptions, run.step, float(run.times[row])))
+
+
+def full_gradient(right_side: Expr, context: Context, *, order: float) -> Finding:
+    """3000 full-gradient steps: the norms meet as far as the remaining update allows, and A² keeps the bound."""
+    cohort, step = _cohort(order)
+    run = context.shared("run", lambda: train_cohort(cohort, step=step, steps=STEPS, progress=context.progress))
+    comparisons: list[Comparison] = []
+    base, mutual, rest = (np.sqrt(a[-1]) for a in (run.base, run.mutual, run.residual))
+    stated = _stated(right_side, mutual)
+    for k, half in enumerate(HALVES):
+        # ∇L = -β∇R + (update), so the norms differ by the update's norm at most.
+        name = f"|‖∇L‖ - stated|, at most the update's norm ({half}, T = {STEPS})"
+        comparisons.append(at_most(name, float(abs(base[k] - stated[k])), float(rest[k]) * (1 + 1e-9)))
+        name = f"A² against the sharp bound with measured Z² ({half})"
+        comparisons.append(at_most(name, float(run.mean_base[-1, k]), _bound(cohort, run, k, -1)))
+    return Finding(comparisons=tuple(comparisons), panels=(_training_panel(right_side, order, cohort, run),))
+
+
+def _training_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
+    """The first student over training."""
+    times = tuple(float(t) for t in run.times)
+    stated = _stated(right_side, np.sqrt(run.mutual[:, 0])) ** 2
+    bounds = [_bound(cohort, run, 0, row) for row in range(len(times))]
+    return Panel(
+        title=f"full gradients, $\\alpha$ = {order:g}", x_label="steps", y_label="squared norm (nats²)",
+        x_scale="log", y_scale="log",
+        curves=(
+            Curve(label="base gradient $\\|\\nabla L\\|^2$", role="measured", x=times, y=tuple(run.base[:, 0])),
+            Curve(label="what the law says it becomes, from $\\|\\nabla R\\|$", role="statement", x=times, y=tuple(stated)),
+            Curve(label="running mean $A^2$", role="second", x=times, y=tuple(run.mean_base[:, 0])),
+            Curve(label="C2 bound of $A^2$, measured $Z$", role="reference", x=times, y=tuple(bounds)),
+        ),
+    )  # fmt: skip
+
+
+def _stationary(order: float) -> StationaryPoint:
+    cohort, step = _cohort(order)
+    warm = train_cohort(cohort, step=step, steps=300, record=1)
+    return find_stationary(cohort, warm.parameters, tolerance=0.01)
+
+
+def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator) -> float:
+    """Gradients along a random direction against differences of the losses, peers held constant: relative error."""
+    cohort, _ = _cohort(order)
+    gradients = cohort.gradients(point.parameters)
+    worst = 0.0
+    for k in range(cohort.students):
+        direction = rng.standard_normal(point.parameters[k].shape)
+        direction /= np.linalg.norm(direction)
+        for loss, gradient in zip((cohort.base_losses, cohort.divergences), gradients, strict=True):
+
+            def along(shift: float, k: int = k, v: np.ndarray = direction, loss: _Losses = loss) -> float:
+                moved = [p + shift * v if j == k else p for j, p in enumerate(point.parameters)]
+                return loss(moved)[k]
+
+            # Richardson's extrapolation of central differences.
+            coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-3, 1e-3))
+            slope = float(np.vdot(gradient[k], direction))
+            worst = max(worst, abs((4 * fine - coarse) / 3 - slope) / float(np.linalg.norm(gradient[k])))
+    return worst
+
+
+def stationary(right_side: Expr, context: Context) -> Finding:
+    """Newton's method finds stationary points, where the law is exact; the plateau grows with the order."""
+    points: dict[float, StationaryPoint] = {}
+    comparisons: list[Comparison] = []
+    for number, order in enumerate(ORDERS):
+        point = points[order] = context.shared(f"{order}", partial(_stationary, order))
+        left = float((point.residual / point.mutual).max())
+        comparisons.append(
+            at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
+        )
+        stated = _stated(right_side, point.mutual)
+        off = np.abs(np.divide(point.base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
+        slope = context.shared(f"slope {order}", partial(_slope_error, order, point, context.rng("slope", order)))
+        comparisons.append(at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6))
+        for k, half in enumerate(HALVES):
+            comparisons.append(at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE))
+        context.progress((number + 1) / len(ORDERS))
+    for k, half in enumerate(HALVES):
+        levels = [float(points[order].base[k] ** 2) for order in ORDERS]
+        ratio = max(a / b for a, b in zip(levels, levels[1:], strict=False))
+        comparisons.append(at_most(f"plateau at an order over that at the next larger one, {half}", ratio, 1.0))
+    panel = Panel(
+        title="plateau against order", x_label="order $\\alpha$", y_label="squared norm (nats²)", x_scale="log", y_scale="log",
+        curves=tuple(
+            curve
+            for k, half in enumerate(HALVES)
+            for curve in (
+                Curve(
+                    label=f"$\\|\\nabla L\\|^2$, {half}", role="measured", style="markers", group=k,
+                    x=ORDERS, y=tuple(float(points[a].base[k] ** 2) for a in ORDERS),
+                ),
+                Curve(
+                    label=f"what the law says, {half}", role="statement", group=k,
+                    x=ORDERS, y=tuple(float(_stated(right_side, points[a].mutual)[k] ** 2) for a in ORDERS),
+                ),
+            )
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+
+
+def _replica(order: float, steps: int, seed: int) -> CohortTrajectory:
+    cohort, step = _cohort(order)
+    return train_cohort(cohort, step=step, steps=steps, batch=64, every=20, record=24, seed=seed)
+
+
+def mini_batches(right_side: Expr, context: Context, *, orders: tuple[float, ...], steps: int, first: int) -> Finding:
+    """Mini-batch SGD: the averaged gradients obey the law as far as the averaged update allows, A² keeps the bound."""
+    comparisons: list[Comparison] = []
+    panels = []
+    for number, order in enumerate(orders):
+        cohort, step = _cohort(order)
+        runs: list[CohortTrajectory] = context.shared(f"{order}", list)
+
+        def replicas(
+            end: int, runs: list[CohortTrajectory] = runs, order: float = order, number: int = number
+        ) -> list[CohortTrajectory]:
+            while len(runs) < end:
+                runs.append(_replica(order, steps, context.seed_for(order, len(runs))))
+                context.progress((number + min(1.0, len(runs) / first)) / len(orders))
+            return runs
+
+        # For h ≤ 1 the classical form is linear in the measured averages, so its mean over replicas can be tested.
+        smoothness, gap = cohort.smoothness(), cohort.base_losses(cohort.start())
+        for k, half in enumerate(HALVES):
+
+            def excess(
+                begin: int, end: int, k: int = k, h: float = smoothness[k] * step, replicas: _Replicas = replicas
+            ) -> np.ndarray:
+                rows = replicas(end)[begin:end]
+                return np.array([r.mean_base[-1, k] - r.mean_mutual[-1, k] - h * r.mean_noise[-1, k] for r in rows])
+
+            verdict = sequential_verdict(
+                excess,
+                2 * gap[k] / (step * steps),
+                error_rate=context.error_rate,
+                first=first,
+                budget=context.pick(quick=2, full=8) * first,
+            )
+            comparisons.append(from_verdict(f"A² - Z² - hσ² against 2Δ/(ηT), α = {order:g}, {half}", verdict))
+            # As with single steps, averages of ∇L and β∇R differ by the average update at most, in every replica.
+            rows = replicas(first)
+            stated = _stated(right_side, np.array([r.drift_mutual[k] for r in rows]))
+            rest = np.array([r.drift_residual[k] for r in rows])
+            off = np.abs(np.array([r.drift_base[k] for r in rows]) - stated) / rest
+            name = f"|‖mean ∇L‖ - stated| over the mean update's norm, greatest of the replicas, α = {order:g}, {half}"
+            comparisons.append(at_most(name, float(off.max()), 1 + 1e-9, samples=len(rows)))
+        if order == max(ORDERS):
+            panels.append(_batch_panel(right_side, order, replicas(first)))
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+def _batch_panel(right_side: Expr, order: float, runs: list[CohortTrajectory]) -> Panel:
+    times = tuple(float(t) for t in runs[0].times)
+    base = np.array([r.base[:, 0] for r in runs])
+    stated = np.array([_stated(right_side, np.sqrt(r.mutual[:, 0])) ** 2 for r in runs])
+    low, high = base.min(axis=0), base.max(axis=0)
+    return Panel(
+        title=f"mini-batches of 64, $\\alpha$ = {order:g}", x_label="steps", y_label="squared norm (nats²)",
+        x_scale="log", y_scale="log",
+        curves=(
+            Curve(
+                label="base gradient $\\|\\nabla L\\|^2$", role="measured", x=times, y=tuple(base.mean(axis=0)),
+                low=tuple(low), high=tuple(high),
+            ),
+            Curve(
+                label="what the law says it becomes, from $\\|\\nabla R\\|$", role="statement", x=times,
+                y=tuple(stated.mean(axis=0)),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _full(order: float) -> Check[Expr]:
+    question = (
+        f"Do base and mutual gradient meet after {STEPS} full-gradient steps at α = {order:g}, below the sharp bound?"
+    )
+    return Check(f"full-gradient-{order:g}", "training", question, partial(full_gradient, order=order), cost=8.0)
+
+
+CLAIM = Claim(
+    id="C5",
+    title="Plateau law",
+    direction="equality",
+    subject=beta * MUTUAL_NORM,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "K students, each moved by θ_k ← θ_k - η(∇L_k + β∇R_k), peers held constant in R_k",
+        "stationary: the update vanishes; near it the two norms differ by the update's norm at most",
+        "experiment: two linear softmax students, each on one half of the pixels of scikit-learn's digits, β = 1, η = 1/Λ",
+    ),
+    source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
+    checks=(
+        symbolic_check(derivation),
+        *(_full(order) for order in reversed(ORDERS)),
+        Check(
+            "stationary",
+            "training",
+            "Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?",
+            stationary,
+            cost=5.0,
+        ),
+        Check(
+            "mini-batch-2",
+            "training",
+            "With mini-batches at α = 2, do the averaged gradients balance, and does A² keep the bound?",
+            partial(mini_batches, orders=(2.0,), steps=1_500, first=12),
+            tests=2,
+            cost=7.0,
+        ),
+        Check(
+            "mini-batch",
+            "training",
+            "With mini-batches at smaller orders, do the averaged gradients balance, and does A² keep the bound?",
+            partial(mini_batches, orders=(0.25, 0.5, 1.0), steps=1_000, first=8),
+            tests=6,
+            cost=10.0,
+        ),
+    ),
+    twins=(
+        Twin("half-beta", "half of β in the law", beta / 2 * MUTUAL_NORM, drawn=True),
+        Twin("no-bias", "the base gradient vanishes: no bias", Integer(0) * BASE_NORM),
+    ),
+    caption=(
+        "Students trained by mutual learning on handwritten digits: the base gradient falls until it meets the mutual "
+        "gradient and stays there, the more so the larger the order. The running mean stays below the sharp bound with "
+        "the measured bias."
+    ),
+)

@@ -1,0 +1,144 @@
+"""D3: the Hessian in the student's logits is Cov_q - (1-α) Cov_w."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
+
+from rdml_theory import renyi_hessian, symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.notation import alpha, k, l, q, w
+from verify.checks import reference
+from verify.checks.comparisons import at_most
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.25, 0.5, 0.9, 1.0, 1.5, 2.0, 5.0)
+
+
+def _covariance(v: Any) -> Expr:
+    return KroneckerDelta(k, l) * v[k] - v[k] * v[l]
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return symbolic.student_hessian(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    derived = derivation(right_side)
+    formulas = {"hessian": derived.statement, **{f"{name}_is": d for name, d in derived.definitions.items()}}
+    return Statement("For every order and number of classes, {hessian}, where {q_is} and {w_is}", formulas)
+
+
+def _formula(right_side: Expr, modules: str) -> Any:
+    """The entry (k, l) as a function of α, δ_kl, q_k, q_l, w_k, w_l."""
+    atoms: list[Indexed] = [q[k], q[l], w[k], w[l]]
+    names = {atom: Symbol(f"{atom.base}_{atom.indices[0]}") for atom in atoms}
+    delta = Symbol("delta")
+    plain = right_side.xreplace({KroneckerDelta(k, l): delta, **names})
+    return lambdify((alpha, delta, *names.values()), plain, modules)
+
+
+def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:
+    size = range(len(s))
+    return [[formula(order, int(a == b), s[a], s[b], e[a], e[b]) for b in size] for a in size]
+
+
+def numeric(right_side: Expr, context: Context) -> Finding:
+    formula = _formula(right_side, "mpmath")
+    pairs = reference.test_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
+    stated, computed = 0.0, 0.0
+    for number, pair in enumerate(pairs):
+        with mp.workdps(reference.DIGITS):
+            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
+            size = range(len(s))
+
+            def exact(pair: reference.Pair = pair, size: range = size) -> Any:
+                return [[reference.hessian_entry(pair, a, b) for b in size] for a in size]
+
+            truth = context.shared(f"hessian {number}", exact)
+            scale = max(abs(x) for row in truth for x in row)
+            product = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+            for a in size:
+                for b in size:
+                    stated = max(stated, float(abs(values[a][b] - truth[a][b]) / scale))
+                    computed = max(computed, float(abs(mp.mpf(float(product[a, b])) - values[a][b]) / scale))
+        context.progress((number + 1) / len(pairs))
+    comparisons = (
+        at_most(
+            "formula against differences of the definition (60 digits), relative", stated, 1e-15, samples=len(pairs)
+        ),
+        # The logits' own rounding enters with the condition number of the difference u - z, up to 1e4 here.
+        at_most("rdml_theory.renyi_hessian against the formula, relative", computed, 1e-10, samples=len(pairs)),
+    )
+    return Finding(comparisons=comparisons, panels=(_panel(right_side),))
+
+
+def _panel(right_side: Expr) -> Panel:
+    """The least eigenvalue against the order: the divergence is convex in the logits where it is not negative."""
+    formula = _formula(right_side, "numpy")
+    teacher, student = np.log([0.9, 0.08, 0.02]), np.log([0.1, 0.3, 0.6])
+    fine, coarse = np.geomspace(0.02, 10, 60), np.geomspace(0.02, 10, 9)
+
+    def least(matrix: Any) -> float:
+        # The direction of equal shifts has curvature zero at every order and is left out.
+        centre = np.eye(3)[:, :2] - np.eye(3)[:, 2:]
+        basis, _ = np.linalg.qr(centre)
+        return float(np.linalg.eigvalsh(basis.T @ np.array(matrix, dtype=float) @ basis)[0])
+
+    def stated(order: float) -> float:
+        weights = np.exp(order * teacher + (1 - order) * student)
+        return least(_matrix(formula, order, np.exp(student), weights / weights.sum()))
+
+    def measured(order: float) -> float:
+        pair = reference.Pair(teacher, student, order)
+        return least([[reference.hessian_entry(pair, a, b) for b in range(3)] for a in range(3)])
+
+    return Panel(
+        title="least curvature in the student's logits", x_label="order $\\alpha$",
+        y_label="least eigenvalue of the Hessian (nats)", x_scale="log",
+        curves=(
+            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(stated(a) for a in fine)),
+            Curve(
+                label="differences of the definition", role="measured", style="markers",
+                x=tuple(coarse), y=tuple(measured(a) for a in coarse),
+            ),
+            Curve(label="convex above", role="reference", x=(fine[0], fine[-1]), y=(0.0, 0.0)),
+        ),
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    id="D3",
+    title="Student Hessian",
+    direction="equality",
+    subject=_covariance(q) - (1 - alpha) * _covariance(w),
+    statement=statement,
+    derivation=derivation,
+    assumptions=("q = softmax(z), p and q positive", "α in [0, ∞)"),
+    source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "numeric",
+            "numeric",
+            "Does the formula equal second differences of the definition at 60 digits, and does `renyi_hessian` compute it?",
+            numeric,
+            cost=4.0,
+        ),
+    ),
+    twins=(
+        Twin("one-plus-alpha", "1+α in place of 1-α", _covariance(q) - (1 + alpha) * _covariance(w), drawn=True),
+        Twin("exchanged", "q and w exchanged", _covariance(w) - (1 - alpha) * _covariance(q)),
+    ),
+    caption=(
+        "The least eigenvalue of the Hessian (equal shifts of all logits left out) against the order, for one pair of "
+        "distributions: negative at small orders, never for α ≥ 1."
+    ),
+)

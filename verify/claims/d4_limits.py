@@ -1,0 +1,165 @@
+"""D4: the divergence at the orders 0, 1 and ∞."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from sympy import Indexed, Sum, log
+
+from rdml_theory import renyi_divergence, symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER, SUPPORT
+from rdml_theory.symbolic.notation import C, Formula, i, p, q
+from verify.checks import reference
+from verify.checks.comparisons import at_most
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+Sides = tuple[Formula, Formula, Formula]
+POINTS = (0.0, 1.0, float("inf"))
+LIMITS: Sides = (-log(SUPPORT), KULLBACK_LEIBLER, log(GREATEST_RATIO))
+REVERSED: Formula = Sum(q[i] * log(q[i] / p[i]), (i, 1, C))
+
+
+def derivation(sides: Sides) -> Derivation:
+    return symbolic.limits(sides)
+
+
+def statement(sides: Sides) -> Statement:
+    first, second, third = derivation(sides).statement.args
+    return Statement("{zero}; {one}; {infinity}", {"zero": first, "one": second, "infinity": third})
+
+
+def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:
+    """The asserted limit for concrete distributions, at 60 digits."""
+    pairs = [(x, y) for x, y in zip(first, second, strict=True) if x > 0]
+    known = {
+        SUPPORT: mp.fsum(y for _, y in pairs),
+        GREATEST_RATIO: max(x / y for x, y in pairs),
+    }
+    concrete = side.subs(C, len(pairs)).doit().xreplace(known)
+    entries = {}
+    for atom in concrete.atoms(Indexed):
+        x, y = pairs[int(atom.indices[0]) - 1]
+        entries[atom] = x if atom.base == p else y
+    return mp.mpf(str(concrete.xreplace(entries).evalf(reference.DIGITS)))
+
+
+def _near(point: float, distance: Any) -> Any:
+    return 1 / distance if point == float("inf") else point + distance
+
+
+def _distributions(rng: np.random.Generator, count: int) -> list[tuple[list[Any], list[Any]]]:
+    """Random pairs; every second p has a zero, so that the order 0 says something."""
+    out = []
+    for number in range(count):
+        size = int(rng.integers(2, 6))
+        weights = rng.integers(1, 1000, (2, size)).tolist()
+        if number % 2 and size > 2:
+            weights[0][int(rng.integers(size))] = 0
+        with mp.workdps(reference.DIGITS):
+            out.append(tuple([mp.mpf(x) / sum(row) for x in row] for row in weights))
+    return out
+
+
+def numeric(sides: Sides, context: Context) -> Finding:
+    pairs = _distributions(context.rng("pairs"), context.pick(quick=40, full=1_000))
+    comparisons = []
+    for point, side in zip(POINTS, sides, strict=True):
+        gap, product = 0.0, 0.0
+        for first, second in pairs:
+            with mp.workdps(reference.DIGITS):
+                asserted = _value(side, first, second)
+                # D is smooth in the order, so at a distance of 1e-25 from the limit it agrees to at least 20 digits.
+                close = reference.divergence(first, second, _near(point, mp.mpf(10) ** -25))
+                gap = max(gap, float(abs(close - asserted)))
+                computed = renyi_divergence([float(x) for x in first], [float(x) for x in second], point)
+                product = max(product, float(abs(mp.mpf(float(computed)) - asserted)))
+        name = "∞" if np.isinf(point) else f"{point:g}"
+        comparisons += [
+            at_most(f"|D - limit| at a distance of 1e-25 from α = {name}, nats", gap, 1e-20, samples=len(pairs)),
+            at_most(f"rdml_theory.renyi_divergence at α = {name}, nats", product, 1e-12, samples=len(pairs)),
+        ]
+        context.progress(len(comparisons) / 6)
+    return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
+
+
+def _panels(sides: Sides) -> tuple[Panel, ...]:
+    with mp.workdps(reference.DIGITS):
+        first = [mp.mpf(x) / 10 for x in (6, 4, 0)]
+        second = [mp.mpf(x) / 10 for x in (2, 5, 3)]
+        orders = np.geomspace(1e-3, 1e3, 90)
+        curve = [float(reference.divergence(first, second, mp.mpf(a))) for a in orders]
+        limits = [float(_value(side, first, second)) for side in sides]
+        distances = np.geomspace(1e-12, 0.3, 24)
+        gaps = [
+            [
+                abs(float(reference.divergence(first, second, _near(point, mp.mpf(d))) - mp.mpf(limit)))
+                for d in distances
+            ]
+            for point, limit in zip(POINTS, limits, strict=True)
+        ]  # fmt: skip
+    names = ("0", "1", "\\infty")
+    left = Panel(
+        title="divergence against order", x_label="order $\\alpha$", y_label="$D_\\alpha$ (nats)", x_scale="log",
+        curves=(
+            Curve(label="$D_\\alpha$, definition", role="measured", x=tuple(orders), y=tuple(curve)),
+            *(
+                Curve(
+                    label=f"limit at $\\alpha \\to {name}$", role="statement", group=number,
+                    x=(float(orders[0]), float(orders[-1])), y=(limit, limit),
+                )
+                for number, (name, limit) in enumerate(zip(names, limits, strict=True))
+            ),
+        ),
+    )  # fmt: skip
+    right = Panel(
+        title="distance from the limit", x_label="$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$", y_label="$|D_\\alpha$ - limit$|$ (nats)",
+        x_scale="log", y_scale="log",
+        curves=tuple(
+            Curve(
+                label=f"$\\alpha \\to {name}$", role="statement", style="both", group=number,
+                x=tuple(distances), y=tuple(gap),
+            )
+            for number, (name, gap) in enumerate(zip(names, gaps, strict=True))
+        ),
+    )  # fmt: skip
+    return left, right
+
+
+CLAIM = Claim(
+    id="D4",
+    title="Limits at 0, 1 and ∞",
+    direction="equality",
+    subject=LIMITS,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("p and q are distributions; for α ≥ 1 the support of p lies in that of q",),
+    source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "numeric",
+            "numeric",
+            "Does the definition, at 60 digits, approach the stated limits, and does `renyi_divergence` return them?",
+            numeric,
+            cost=3.0,
+        ),
+    ),
+    twins=(
+        Twin(
+            "reversed", "the arguments of the Kullback-Leibler divergence exchanged", (LIMITS[0], REVERSED, LIMITS[2])
+        ),
+        Twin("half", "half the Kullback-Leibler divergence", (LIMITS[0], KULLBACK_LEIBLER / 2, LIMITS[2]), drawn=True),
+        Twin("support", "log q(p > 0), without the minus", (log(SUPPORT), LIMITS[1], LIMITS[2])),
+        Twin("infinity", "half the logarithm of the greatest ratio", (LIMITS[0], LIMITS[1], log(GREATEST_RATIO) / 2)),
+    ),
+    caption=(
+        "Left: the divergence of one pair against its order, with its three limits. Right: its distance from each limit "
+        "falls in proportion to the distance of the order; from a false limit it does not."
+    ),
+)

@@ -1,0 +1,301 @@
+"""Running claims: checks in parallel, journalled so that an interrupted run resumes, joined into one record."""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from threadpoolctl import threadpool_limits
+
+from verify import environment
+from verify.claim import Check, Claim, Finding
+from verify.claims import all_claims, statistical_tests
+from verify.context import Context, ProfileName
+from verify.records import (
+    CheckRecord,
+    ClaimRecord,
+    ControlRecord,
+    Curve,
+    Environment,
+    Outcome,
+    Panel,
+    RunRecord,
+    SourceRecord,
+    Summary,
+    combine,
+    write_atomically,
+)  # fmt: skip
+
+__all__ = ["JOURNAL", "RunSettings", "UnitResult", "run_claims"]
+
+JOURNAL = ".checks"
+"""The folder in the results directory that keeps finished checks until the whole run is written."""
+
+Unit = tuple[str, str]
+Progress = Callable[[Unit, float], None]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run depends on."""
+
+    profile: ProfileName = "quick"
+    seed: int = 0
+    error_rate: float = 1e-3
+    jobs: int = 1
+
+
+class UnitResult(BaseModel):
+    """One finished check, on the claim (key "") and on each of its twins, as it is journalled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    key: str
+    claim: str
+    check: str
+    seconds: float
+    checks: dict[str, CheckRecord]
+    panels: dict[str, tuple[Panel, ...]]
+
+
+def _record(check: Check[Any], finding: Finding) -> CheckRecord:
+    statistical = [c for c in finding.comparisons if c.error_rate > 0]
+    if len(statistical) > check.tests:
+        raise RuntimeError(
+            f"check {check.id!r} made {len(statistical)} statistical comparisons and registered {check.tests}: "
+            "raise `tests`, so that error rates are corrected for all of them"
+        )
+    return CheckRecord(
+        id=check.id, kind=check.kind, question=check.question, outcome=finding.outcome,
+        error_rate=sum(c.error_rate for c in statistical), comparisons=finding.comparisons, steps=finding.steps,
+    )  # fmt: skip
+
+
+def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[float], None]) -> UnitResult:
+    """Run one check on the claim and on its twins, with one thread and the same random streams."""
+    claim: Claim[Any] = all_claims()[unit[0]]
+    check = next(c for c in claim.checks if c.id == unit[1])
+    begin = time.perf_counter()
+    context = Context(
+        claim.id, check.id, settings.profile, settings.seed, settings.error_rate / max(statistical_tests(), 1)
+    )
+    subjects = {"": claim.subject, **{twin.id: twin.subject for twin in claim.twins}}
+    records: dict[str, CheckRecord] = {}
+    panels: dict[str, tuple[Panel, ...]] = {}
+    with threadpool_limits(1):
+        for number, (name, subject) in enumerate(subjects.items()):
+            context.progress = lambda fraction, n=number: progress((n + fraction) / len(subjects))
+            finding = check.run(subject, context)
+            records[name], panels[name] = _record(check, finding), finding.panels
+            context.progress(1.0)
+    return UnitResult(
+        key=key, claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels
+    )
+
+
+# In a worker process: the queue on which progress is reported.
+_reports: Any = None
+
+
+def _start_worker(reports: Any) -> None:
+    global _reports
+    _reports = reports
+    # The parent decides what an interrupt means; it ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(unit: Unit, settings: RunSettings, key: str) -> UnitResult:
+    return _run_unit(unit, settings, key, lambda fraction: _reports.put((unit, fraction)))
+
+
+@contextmanager
+def _terminated_raises() -> Iterator[None]:
+    """SIGTERM interrupts like Ctrl-C, so that nothing half-written stays."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
+    """Results as they finish, from worker processes."""
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager:
+        reports = manager.Queue()
+        pool = ProcessPoolExecutor(settings.jobs, spawn, initializer=_start_worker, initargs=(reports,))
+        pending: set[Future[UnitResult]] = set()
+        try:
+            pending = {pool.submit(_work, unit, settings, key) for unit in units}
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                while True:
+                    try:
+                        progress(*reports.get_nowait())
+                    except queue.Empty:
+                        break
+                for future in done:
+                    yield future.result()
+            pool.shutdown()
+        except BaseException:
+            workers = multiprocessing.active_children()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.terminate()
+            raise
+
+
+def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
+    for unit in units:
+        yield _run_unit(unit, settings, key, lambda fraction, u=unit: progress(u, fraction))
+
+
+def _journalled(folder: Path | None, unit: Unit, key: str) -> UnitResult | None:
+    """The finished check of an interrupted run with the same sources, seed and profile."""
+    if folder is None or not (path := folder / f"{unit[0]}.{unit[1]}.json").is_file():
+        return None
+    try:
+        result = UnitResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return result if result.key == key else None
+
+
+def run_claims(
+    ids: Sequence[str] | None = None,
+    settings: RunSettings | None = None,
+    *,
+    folder: Path | None = None,
+    progress: Progress = lambda unit, fraction: None,
+    started: Callable[[list[Unit], list[Unit]], None] = lambda units, resumed: None,
+) -> RunRecord:
+    """Run claims with their checks and controls.
+
+    Parameters
+    ----------
+    ids : sequence of str, optional
+        Which claims; all by default. A claim's numbers do not depend on which others run.
+    settings : RunSettings, optional
+        Profile, seed, error rate of the run, and worker processes (which change no number).
+    folder : Path, optional
+        An existing results directory. Finished checks are journalled in it: an interrupted run, started again with
+        the same sources, seed and profile, continues where it stopped and ends with the same numbers.
+    progress : callable
+        Called with a check and the fraction of it that is done.
+    started : callable
+        Called once with all checks and with those taken from the journal.
+
+    Returns
+    -------
+    RunRecord
+
+    Raises
+    ------
+    KeyError
+        If an id is unknown.
+    """
+    settings = settings or RunSettings()
+    claims = [all_claims()[i] for i in ids] if ids else list(all_claims().values())
+    key = f"{environment.source_digest()}/{settings.profile}/{settings.seed}/{settings.error_rate!r}"
+    now, begin = datetime.now(UTC), time.perf_counter()
+    costs = {(claim.id, check.id): check.cost for claim in claims for check in claim.checks}
+    units = sorted(costs, key=lambda unit: -costs[unit])
+    journal = None if folder is None else folder / JOURNAL
+    results = {unit: found for unit in units if (found := _journalled(journal, unit, key)) is not None}
+    remaining = [unit for unit in units if unit not in results]
+    started(units, list(results))
+    if journal is not None:
+        journal.mkdir(exist_ok=True)
+    with _terminated_raises():
+        source = _serial if settings.jobs == 1 or len(remaining) < 2 else _parallel
+        for result in source(remaining, settings, key, progress):
+            unit = (result.claim, result.check)
+            results[unit] = result
+            if journal is not None:
+                write_atomically(journal / f"{unit[0]}.{unit[1]}.json", result.model_dump_json())
+            progress(unit, 1.0)
+    records = tuple(_join(claim, [results[claim.id, check.id] for check in claim.checks]) for claim in claims)
+    seconds = {f"{r.claim}.{r.check}": round(r.seconds, 3) for r in results.values()}
+    return RunRecord(
+        profile=settings.profile, seed=settings.seed, error_rate=settings.error_rate,
+        statistical_tests=statistical_tests(), summary=_summary(records), claims=records,
+        environment=Environment(
+            versions=environment.versions(), python=sys.version.split()[0], platform=platform.platform(),
+            processor=environment.processor(), cores=environment.cores(), commit=environment.commit(),
+            source_digest=environment.source_digest(), started=now.isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - begin, 3), jobs=settings.jobs, check_seconds=seconds,
+        ),
+    )  # fmt: skip
+
+
+def clear_journal(folder: Path) -> None:
+    """Remove the journal once the whole run is written."""
+    shutil.rmtree(folder / JOURNAL, ignore_errors=True)
+
+
+def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
+    checks = tuple(r.checks[""] for r in results)
+    controls = tuple(
+        ControlRecord(
+            id=twin.id, falsehood=twin.falsehood, statement=claim.statement(twin.subject).segments(),
+            outcome=combine([r.checks[twin.id].outcome for r in results]),
+            checks=tuple(r.checks[twin.id] for r in results),
+        )
+        for twin in claim.twins
+    )  # fmt: skip
+    margins = [c.margin for check in checks for c in check.comparisons if c.margin is not None]
+    drawn = {twin.id: twin.falsehood for twin in claim.twins if twin.drawn}
+    return ClaimRecord(
+        id=claim.id, title=claim.title, direction=claim.direction, statement=claim.statement(claim.subject).segments(),
+        assumptions=claim.assumptions,
+        source=SourceRecord(work=claim.source.work, arxiv=claim.source.arxiv, own=claim.source.own),
+        outcome=combine([c.outcome for c in checks]), error_rate=sum(c.error_rate for c in checks),
+        margin=min(margins, default=None), checks=checks, controls=controls, caption=claim.caption,
+        panels=tuple(p for r in results for p in _with_controls(r, drawn)),
+    )  # fmt: skip
+
+
+def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]:
+    """The claim's panels, with the drawn twins' versions of every curve that shows the statement."""
+    for panel in result.panels[""]:
+        extra: list[Curve] = []
+        for twin, falsehood in drawn.items():
+            same = [p for p in result.panels[twin] if p.title == panel.title]
+            extra += [
+                curve.model_copy(update={"role": "control", "label": f"false: {falsehood}"})
+                for p in same for curve in p.curves if curve.role == "statement"
+            ]  # fmt: skip
+        yield panel.model_copy(update={"curves": (*panel.curves, *extra)})
+
+
+def _summary(claims: tuple[ClaimRecord, ...]) -> Summary:
+    kinds: tuple[Outcome, ...] = ("confirmed", "refuted", "undecided")
+    verdicts = [c.outcome for c in claims]
+    controls = [k.outcome for c in claims for k in c.controls]
+    failed = "refuted" in verdicts or any(o != "refuted" for o in controls)
+    return Summary(
+        claims={k: verdicts.count(k) for k in kinds},
+        controls={k: controls.count(k) for k in kinds},
+        exit_code=1 if failed else 3 if "undecided" in verdicts else 0,
+    )
