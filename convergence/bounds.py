@@ -163,11 +163,11 @@ def _root(h: Any, excess: Any, zeta2: float, m: float) -> Any:
 
 
 def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
-    """A ≤ [ |1-h| ζ + √( ζ² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h) for 0 < h < 2, squared.
+    """``A ≤ [ |1-h| ζ + √( ζ² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2, squared.
 
     Its T → ∞ floor is attained (a quadratic with bias along the gradient), so no smaller floor holds. This toolkit's
     own; it implies :func:`classical_bound` where that is valid. With a relative bias m the bound solves
-    (1-h/2)A² - |1-h| A √(mA²+ζ²) - (h/2)(mA²+ζ²) = Δ/(ηT) + hσ²/2 and holds for m < 1 and h < 2/(1+√m).
+    ``(1-h/2)A² - |1-h| A √(mA²+ζ²) - (h/2)(mA²+ζ²) = Δ/(ηT) + hσ²/2`` and holds for m < 1 and h < 2/(1+√m).
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
 
 
 def floor(assumptions: Assumptions, step: ArrayLike) -> Bound:
-    """The T → ∞ limit of :func:`sharp_bound`: [(|1-h| ζ + √(ζ² + h(2-h)σ²))/(2-h)]², which is attained.
+    """The T → ∞ limit of :func:`sharp_bound`: ``[(|1-h| ζ + √(ζ² + h(2-h)σ²))/(2-h)]²``, which is attained.
 
     Parameters
     ----------

@@ -115,10 +115,10 @@ class SoftmaxCohort:
 
         Parameters
         ----------
-        parameters : sequence of K arrays (d_k + 1, C)
-            θ.
-        rows : array of int, optional
-            A mini-batch; all samples by default.
+        parameters : sequence of K arrays (..., d_k + 1, C)
+            θ, with any leading axes for replicas.
+        rows : array of int, shape (..., B), optional
+            A mini-batch for each replica; all samples by default.
 
         Returns
         -------
@@ -130,12 +130,14 @@ class SoftmaxCohort:
         predictions = [_softmax(x @ t) for x, t in zip(inputs, parameters, strict=True)]
         base, mutual = [], []
         for k, (x, q) in enumerate(zip(inputs, predictions, strict=True)):
-            base.append(x.T @ (q - targets) / len(x))
+            transposed = np.swapaxes(x, -1, -2)
+            count = x.shape[-2]
+            base.append(transposed @ (q - targets) / count)
             pull = np.zeros_like(q)
             for p in self._peers(predictions, k):
                 # In the probabilities, which are at hand, the gradient is 1 - w/q: it is cheaper than from the logits.
                 pull += np.where(q > 0, q * renyi_gradient(p, q, self.order, wrt="q"), 0.0)
-            mutual.append(x.T @ pull / (len(x) * max(self.students - 1, 1)))
+            mutual.append(transposed @ pull / (count * max(self.students - 1, 1)))
         return base, mutual
 
     def curvature(self, parameters: Sequence[Array]) -> Array:
@@ -183,14 +185,14 @@ class SoftmaxCohort:
 
 
 def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class CohortTrajectory:
-    """What a training run recorded: arrays over (record, student), from full-data gradients.
+    """What a training run recorded: arrays over (record, replica, student), from full-data gradients.
 
     Attributes
     ----------
@@ -203,17 +205,16 @@ class CohortTrajectory:
     mean_base, mean_mutual, mean_noise : ndarray
         Averages over the steps so far of ‖∇L_k‖², of ‖b_k‖² = β²‖∇R_k‖², and of the squared deviation of the
         mini-batch gradient from the full one (zero for full gradients).
-    drift_base, drift_mutual : ndarray, shape (student,)
-        The norms of the averages over the second half of the run of ∇L_k and of β∇R_k (not of their norms).
-    drift_residual : ndarray, shape (student,)
-        The norm of the average over the second half of ∇L_k + β∇R_k.
+    drift_base, drift_mutual, drift_residual : ndarray, shape (replica, student)
+        The norms of the averages over the second half of the run of ∇L_k, of β∇R_k and of their sum (not the averages
+        of their norms).
     loss : ndarray
         L_k in nats.
     first_loss : ndarray, shape (student,)
         L_k at the start.
     step : float
         η.
-    parameters : list of ndarray
+    parameters : list of ndarray, shape (replica, d_k + 1, C)
         θ_k at the end.
     """
 
@@ -234,14 +235,12 @@ class CohortTrajectory:
 
 
 def _squares(arrays: Sequence[Array]) -> Array:
-    return np.array([np.vdot(a, a) for a in arrays], dtype=np.float64)
+    """Squared Frobenius norms, shape (..., student)."""
+    return np.stack([np.einsum("...ij,...ij->...", a, a) for a in arrays], axis=-1)
 
 
-def _drift(sums: list[list[Array]], count: int) -> dict[str, Array]:
-    base, mutual = sums
-    both = [b + m for b, m in zip(base, mutual, strict=True)]
-    names = ("drift_base", "drift_mutual", "drift_residual")
-    return {name: np.sqrt(_squares(total)) / count for name, total in zip(names, (base, mutual, both), strict=True)}
+def _add(first: Sequence[Array], second: Sequence[Array], factor: float = 1.0) -> list[Array]:
+    return [a + factor * b for a, b in zip(first, second, strict=True)]
 
 
 def train_cohort(
@@ -250,6 +249,7 @@ def train_cohort(
     step: float,
     steps: int,
     batch: int | None = None,
+    replicas: int = 1,
     seed: int = 0,
     record: int | ArrayLike = 48,
     every: int = 1,
@@ -265,6 +265,8 @@ def train_cohort(
         η and T.
     batch : int, optional
         Mini-batch size, drawn with replacement so that the noise is unbiased; full gradients by default.
+    replicas : int
+        Independent runs, which differ in their mini-batches only.
     seed : int
         For the mini-batches.
     record : int or array of int
@@ -289,57 +291,58 @@ def train_cohort(
     >>> x = np.array([[0.0], [1.0], [2.0]])
     >>> cohort = SoftmaxCohort([x, -x], [0, 1, 1], order=0.5)
     >>> run = train_cohort(cohort, step=0.5, steps=100)
-    >>> bool(run.loss[-1, 0] < run.first_loss[0])
+    >>> bool(run.loss[-1, 0, 0] < run.first_loss[0])
     True
     """
-    if not (np.isfinite(step) and step > 0) or steps < 1 or every < 1 or (batch is not None and batch < 1):
+    if not (np.isfinite(step) and step > 0) or min(steps, every, replicas, 1 if batch is None else batch) < 1:
         raise ValueError(
-            f"step = {step!r}, steps = {steps!r}, batch = {batch!r}, every = {every!r}: expected a finite step > 0, "
-            "and steps, batch and every >= 1"
+            f"step = {step!r}, steps = {steps!r}, batch = {batch!r}, replicas = {replicas!r}, every = {every!r}: "
+            "expected a finite step > 0, and steps, batch, replicas and every >= 1"
         )
     rng = np.random.Generator(np.random.PCG64DXSM(seed))
     every = 1 if batch is None else every
     phase = int(rng.integers(every))
     times = record_times(steps, record)
     marks = dict(zip(times.tolist(), range(len(times)), strict=True))
-    theta = cohort.start()
+    theta = [np.tile(p, (replicas, 1, 1)) for p in cohort.start()]
     beta = cohort.beta
-    first_loss = np.array(cohort.base_losses(theta))
-    shape = (len(times), cohort.students)
+    shape = (len(times), replicas, cohort.students)
     base, mutual, residual, mean_base, mean_mutual, mean_noise, loss = (np.zeros(shape) for _ in range(7))
-    sums = np.zeros((3, cohort.students))
-    drifts = [[np.zeros_like(p) for p in theta] for _ in range(2)]
-    seen, late = 0, 0
+    sums = np.zeros((3, *shape[1:]))
+    drift_base, drift_mutual = ([np.zeros_like(p) for p in theta] for _ in range(2))
+    seen = late = 0
 
     full = cohort.gradients(theta)
     for t in range(steps):
-        measured = batch is None or t % every == phase
+        measured = t % every == phase
         if measured and batch is not None:
             full = cohort.gradients(theta)
-        drawn = full if batch is None else cohort.gradients(theta, rng.integers(0, cohort.samples, batch))
-        update = [g + beta * r for g, r in zip(*drawn, strict=True)]
+        rows = None if batch is None else rng.integers(0, cohort.samples, (replicas, batch))
+        drawn = full if rows is None else cohort.gradients(theta, rows)
         if measured:
-            noise = [(a - g) + beta * (b - r) for a, b, g, r in zip(*drawn, *full, strict=True)]
+            noise = _add(_add(drawn[0], full[0], -1), _add(drawn[1], full[1], -1), beta)
             sums += np.stack([_squares(full[0]), beta**2 * _squares(full[1]), _squares(noise)])
             seen += 1
             if 2 * t >= steps:
                 late += 1
-                for total, g in zip(drifts[0] + drifts[1], full[0] + [beta * r for r in full[1]], strict=True):
-                    total += g
-        theta = [p - step * u for p, u in zip(theta, update, strict=True)]
+                drift_base, drift_mutual = _add(drift_base, full[0]), _add(drift_mutual, full[1], beta)
+        theta = _add(theta, _add(*drawn, beta), -step)
         row = marks.get(t + 1)
         if batch is None or row is not None:
             full = cohort.gradients(theta)
         if row is not None:
             base[row], mutual[row] = _squares(full[0]), beta**2 * _squares(full[1])
-            residual[row] = _squares([g + beta * r for g, r in zip(*full, strict=True)])
+            residual[row] = _squares(_add(*full, beta))
             mean_base[row], mean_mutual[row], mean_noise[row] = sums / max(seen, 1)
-            loss[row] = cohort.base_losses(theta)
+            loss[row] = [cohort.base_losses([p[r] for p in theta]) for r in range(replicas)]
             if progress is not None:
                 progress((t + 1) / steps)
+    drifts = (drift_base, drift_mutual, _add(drift_base, drift_mutual))
+    norms = [np.sqrt(_squares(drift)) / max(late, 1) for drift in drifts]
     return CohortTrajectory(
         times=times, base=base, mutual=mutual, residual=residual, mean_base=mean_base, mean_mutual=mean_mutual,
-        mean_noise=mean_noise, **_drift(drifts, max(late, 1)), loss=loss, first_loss=first_loss, step=float(step), parameters=theta,
+        mean_noise=mean_noise, drift_base=norms[0], drift_mutual=norms[1], drift_residual=norms[2], loss=loss,
+        first_loss=np.array(cohort.base_losses(cohort.start())), step=float(step), parameters=theta,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Statement:
-    """Words with formulas in their places; every printed form comes from the formulas' SymPy objects.
+    r"""Words with formulas in their places; every printed form comes from the formulas' SymPy objects.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Statement:
     >>> from sympy import Symbol
     >>> s = Statement("{x} is positive", {"x": Symbol("alpha")})
     >>> s.text(), s.segments()[0].latex
-    ('α is positive', '\\\\alpha')
+    ('α is positive', '\\alpha')
     """
 
     template: str

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Any, NoReturn
 
 import click
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -37,37 +35,54 @@ RESULTS = "results.json"
 REPORT = "report.html"
 FIGURES = "figures"
 
-_EPILOG = (
-    "Exit codes: 0 every claim confirmed and every control refuted; 1 a claim refuted or a control not refuted; "
-    "2 wrong usage or unusable files; 3 a claim undecided; 130 interrupted."
-)
-
-app = typer.Typer(
-    name="rdml",
-    help="Check the theory of Rényi-divergence deep mutual learning by running it.\n\n"
-    "Each claim ties a statement to its derivation, its numeric check, its experiment and its figure; each has false "
-    "twins (controls), which the same code must refute. Start with `list`, then `run D1`, then `run --out DIR` and open "
-    "DIR/report.html.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-)
-
-
 Unit = tuple[str, str]
 
+_EPILOG = """\b
+Exit codes
+  0    every claim confirmed and every control refuted
+  1    a claim refuted, or a control not refuted
+  2    wrong usage, or unusable files
+  3    a claim undecided
+  130  interrupted
+"""
 
-class Profile(enum.StrEnum):
-    """How much work the checks do."""
 
-    quick = "quick"
-    full = "full"
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
+@click.version_option(package_name="rdml-theory")
+def app() -> None:
+    """Check the theory of Rényi-divergence deep mutual learning by running it.
+
+    Each claim ties a statement to its derivation, its numeric check, its experiment and its figure. Each has false
+    twins (controls), which the same code must refute.
+
+    \b
+    Start with
+      rdml list                  the claims
+      rdml run D1                one of them confirmed, its false twins refuted
+      rdml run --out results     all of them; then open results/report.html
+    """  # noqa: D301 - click reads the backspace as "do not wrap"
 
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Claims by id, e.g. D1 C2. All by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else there.")]
+# Options that several commands share.
+_ids = click.argument("ids", nargs=-1, metavar="[ID]...")
+_profile = click.option(
+    "--profile",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    show_default=True,
+    help="quick: about a minute. full: more points, replicas and steps.",
+)
+_jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes. The numbers do not depend on it.",
+)
+_seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same numbers."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else there.")
 
 
 class UsageFault(click.ClickException):
@@ -114,7 +129,8 @@ def _results_folder(out: Path) -> Path:
 
 
 @app.command("list")
-def list_claims(as_json: AsJson = False) -> None:
+@_json
+def list_claims(as_json: bool) -> None:
     """List the claims: id, kind, statement and source."""
     from verify.claims import all_claims
 
@@ -128,7 +144,7 @@ def list_claims(as_json: AsJson = False) -> None:
             }
             for c in claims
         ]  # fmt: skip
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "title", "kind", "statement", "source"):
@@ -169,14 +185,14 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
         yield started, progress
 
 
-def _run(ids: list[str], profile: Profile, jobs: int, seed: int, folder: Path | None) -> RunRecord:
+def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None) -> RunRecord:
     from verify.runner import JOURNAL, RunSettings, run_claims
 
     with _progress_bars() as (started, progress):
         try:
             return run_claims(
                 ids,
-                RunSettings(profile.value, seed, jobs=jobs),
+                RunSettings(profile, seed, jobs=jobs),
                 folder=folder,
                 started=started,
                 progress=progress,
@@ -269,20 +285,23 @@ def _tell(run: RunRecord, folder: Path | None) -> None:
 
 
 @app.command("run", epilog=_EPILOG)
-def run_command(
-    ids: Ids = None,
-    profile: Annotated[
-        Profile, typer.Option(help="quick: a minute. full: more points, replicas and steps.")
-    ] = Profile.quick,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes. The numbers do not depend on it.")] = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write results.json, figures/ and report.html here; an interrupted run resumes from here."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Run claims: symbolic, numeric, Monte Carlo and training checks, on each claim and on its false twins."""
+@_ids
+@_profile
+@_jobs
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write results.json, figures/ and report.html here; an interrupted run continues from here.",
+)
+@_seed
+@_json
+def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, as_json: bool) -> None:
+    """Run claims by ID (all by default) with their false twins.
+
+    Symbolic, numeric, Monte Carlo and training checks judge each claim and each of its false twins by the same code.
+    Without --out nothing is written but the table of verdicts.
+    """
     from verify.claims import all_claims
 
     chosen = _checked_ids(ids, list(all_claims()))
@@ -291,10 +310,10 @@ def run_command(
     if folder is not None:
         _save(run, folder)
     if as_json:
-        typer.echo(run.model_dump_json(indent=1))
+        click.echo(run.model_dump_json(indent=1))
     else:
         _tell(run, folder)
-    raise typer.Exit(run.summary.exit_code)
+    click.get_current_context().exit(run.summary.exit_code)
 
 
 def _read(path: Path) -> RunRecord:
@@ -305,14 +324,22 @@ def _read(path: Path) -> RunRecord:
 
 
 @app.command("plot")
-def plot_command(
-    out: Annotated[Path, typer.Option(help="A results directory; without results there, the claims are run first.")],
-    ids: Ids = None,
-    profile: Annotated[Profile, typer.Option(help="For a run that is needed.")] = Profile.quick,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes, for a run that is needed.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="For a run that is needed.")] = 0,
-) -> None:
-    """Draw the figures of claims (PNG, SVG, PDF) from the records of a run."""
+@_ids
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="A results directory; without results in it, the claims are run first.",
+)
+@_profile
+@_jobs
+@_seed
+def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: int) -> None:
+    """Draw the figures of claims (PNG, SVG, PDF) from the records of a run.
+
+    Profile, jobs and seed are those of a run that is needed first.
+    """
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
         chosen = _checked_ids(ids, [c.id for c in run.claims])
@@ -325,12 +352,13 @@ def plot_command(
         run = _run(chosen, profile, jobs, seed, folder)
         _save(run, folder)
     for path in _write_figures(run, folder, chosen or None):
-        typer.echo(path)
+        click.echo(path)
 
 
 @app.command("report")
-def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results directory.")]) -> None:
-    """Write report.html, one self-contained file, from the records of a run."""
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def report_command(folder: Path) -> None:
+    """Write report.html, one self-contained file, from the records in DIR."""
     from verify.report import write_report
 
     run = _read(folder / RESULTS)
@@ -338,22 +366,29 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A
         write_report(run, folder / REPORT)
     except OSError as error:
         raise UsageFault(f"{folder / REPORT}: cannot be written ({error.strerror})") from None
-    typer.echo(folder / REPORT)
+    click.echo(folder / REPORT)
 
 
 @app.command("bound")
+@click.option("--smoothness", type=float, required=True, help="Λ, the Lipschitz constant of the gradient.")
+@click.option("--step", type=float, required=True, help="η, the step size.")
+@click.option("--gap", type=float, default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="σ², the variance of the gradient noise.")
+@click.option("--bias", type=float, default=0.0, show_default=True, help="ζ², the squared norm of the gradient bias.")
+@click.option("--relative-bias", type=float, default=0.0, show_default=True, help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, the number of steps.")
+@click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
+@_json
 def bound_command(
-    smoothness: Annotated[float, typer.Option(help="Λ, the Lipschitz constant of the gradient.")],
-    step: Annotated[float, typer.Option(help="η, the step size.")],
-    gap: Annotated[float, typer.Option(help="Δ = f(x₀) - inf f.")] = 1.0,
-    noise: Annotated[float, typer.Option(help="σ², the variance of the gradient noise.")] = 0.0,
-    bias: Annotated[float, typer.Option(help="ζ², the squared norm of the gradient bias.")] = 0.0,
-    relative_bias: Annotated[float, typer.Option(help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")] = 0.0,
-    steps: Annotated[int, typer.Option(min=1, help="T, the number of steps.")] = 1000,
-    pl_constant: Annotated[
-        float | None, typer.Option(help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
-    ] = None,
-    as_json: AsJson = False,
+    smoothness: float,
+    step: float,
+    gap: float,
+    noise: float,
+    bias: float,
+    relative_bias: float,
+    steps: int,
+    pl_constant: float | None,
+    as_json: bool,
 ) -> None:
     """Print every bound for constant-step SGD with biased gradients, term by term."""
     from convergence import Assumptions, best_iterate_bound, classical_bound, floor, pl_bound, sharp_bound
@@ -382,7 +417,7 @@ def bound_command(
     if not rows:
         raise UsageFault(next(iter(refusals.values())))
     if as_json:
-        typer.echo(json.dumps({"bounds": rows, "not applicable": refusals}, ensure_ascii=False, indent=2))
+        click.echo(json.dumps({"bounds": rows, "not applicable": refusals}, ensure_ascii=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("bound", "quantity", "transient", "noise", "bias", "total"):
@@ -400,15 +435,15 @@ def main() -> NoReturn:
     """Run the command line; every foreseeable fault is one line on standard error and a documented exit code."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.Abort, KeyboardInterrupt):
         _errors().print("interrupted")
         sys.exit(130)
-    except KeyboardInterrupt:
-        _errors().print("interrupted")
-        sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        sys.exit(2)
     except click.UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        _errors().print(f"error: {escape(error.format_message())}{escape(hint)}", soft_wrap=True)
+        _errors().print(f"error: {escape(' '.join(error.format_message().split()))}{escape(hint)}", soft_wrap=True)
         sys.exit(2)
     except click.ClickException as error:
         _errors().print(f"error: {escape(error.format_message())}", soft_wrap=True)

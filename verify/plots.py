@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from verify.records import ClaimRecord, Curve, Panel, RunRecord, write_atomically
@@ -43,7 +44,7 @@ _STYLE: dict[str, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 8.0,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
     "axes.linewidth": 0.6,
@@ -102,7 +103,7 @@ _RASTERISED = 3_000
 
 # Inches: the columns of a two-column page, and a character of the legend's type on the average.
 _SINGLE, _DOUBLE = 4.4, 7.0
-_CHARACTER = 0.05
+_CHARACTER = 0.048
 _LINE = 0.16
 
 _SPACING = 0.95
@@ -125,7 +126,9 @@ def file_stem(claim: ClaimRecord) -> str:
 @contextmanager
 def _style() -> Iterator[None]:
     # The defaults first: a user's matplotlibrc must not change the figures of a run.
-    with mpl.rc_context(), mpl.rc_context(mpl.rcParamsDefault | {"backend": mpl.rcParams["backend"]} | _STYLE):
+    with mpl.rc_context():
+        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"})
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
         yield
 
 
@@ -180,15 +183,26 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
     kind : {"svg", "png", "pdf"}
         The format. A PNG has 200 dots an inch.
     """
-    # A date in the metadata would make every file differ from the one before.
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    if kind not in metadata:
+    if kind not in FORMATS:
         raise ValueError(f"figure format {kind!r}: expected one of {', '.join(FORMATS)}")
-    figure = figure_of(claim)
+    return _rendered(claim, kind)  # type: ignore[arg-type]
+
+
+# Records are frozen, hence hashable. The files and the report of a run show the same pictures, and all formats of one
+# claim the same figure.
+@lru_cache(maxsize=128)
+def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
+    # A date in the metadata would make every file differ from the one before.
+    metadata: dict[Format, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     stream = io.BytesIO()
     with _style():
-        figure.savefig(stream, format=kind, metadata=metadata[kind])
+        _figure(claim).savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
     return stream.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _figure(claim: ClaimRecord) -> Figure:
+    return figure_of(claim)
 
 
 def write_figures(
@@ -254,10 +268,16 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
     height = {1: 2.9, 2: 2.35, 3: 2.05}[columns]
     variants = _variants(panels)
     entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
-    shared = count == 1 or _unambiguous(entries)
-    together = _legend_rows(_merged(entries), width)[1] if shared else 0
-    apart = 0 if shared else max(_legend_rows(e, cell)[1] for e in entries) * rows
-    figure = Figure(figsize=(width, height * rows + (together + apart) * _LINE + 0.12), layout="constrained")
+    common = _sharing(entries)
+    if rows == 1 and len(common) < count:
+        # Legends side by side take less room than one below the other.
+        common = []
+    together = _merged([entries[n] for n in common])
+    lines = _legend_rows(together, width)[1]
+    for row in range(rows):
+        alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
+        lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
+    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -269,11 +289,13 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
         if number % columns and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
-        if not shared:
+        if number not in common:
             below = 0.43 + _LINE * axes.get_xlabel().count("\n")
             _legend(axes, entries[number], cell, below)
-    if shared:
-        _legend(figure, _merged(entries), width)
+    _legend(figure, together, width)
+    # Arranged once and for all: every format shows the same arrangement, and none pays for it again.
+    engine.execute(figure)
+    figure.set_layout_engine("none")
     return figure
 
 
@@ -296,7 +318,7 @@ def _panel(axes: Axes, panel: Panel, variants: Sequence[int], *, width: float, h
 
 
 def _thin_log_ticks(axis: Any) -> None:
-    """At most six labelled decades, and minor ticks that are labelled only within a single one."""
+    """At most six labelled decades; minor ticks where they have room, labelled only where decades are few."""
     low, high = sorted(axis.get_view_interval())
     if low <= 0 or not np.isfinite(high):
         return
@@ -305,6 +327,8 @@ def _thin_log_ticks(axis: Any) -> None:
     if decades < 1.5:
         axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=7))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}" if 1e-3 <= value < 1e5 else ""))
+    elif decades > 4:
+        axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -435,10 +459,26 @@ def _merged(entries: list[list[_Entry]]) -> list[_Entry]:
     return list(found.values())
 
 
-def _unambiguous(entries: list[list[_Entry]]) -> bool:
-    """Whether one legend can serve all panels: no label has two looks and no look two labels."""
-    pairs = {(e.look, e.label) for panel in entries for e in panel}
-    return len({look for look, _ in pairs}) == len(pairs) == len({(look[0], label) for look, label in pairs})
+def _sharing(entries: list[list[_Entry]]) -> list[int]:
+    """The panels that one legend serves, without a label of two looks or a look of two labels; the most there are.
+
+    The others have legends of their own.
+    """
+    best: list[int] = []
+    for first in range(len(entries)):
+        group: list[int] = []
+        labels: dict[tuple[Any, ...], str] = {}
+        looks: dict[tuple[str, str], tuple[Any, ...]] = {}
+        for number in (first, *(n for n in range(len(entries)) if n != first)):
+            if all(labels.get(e.look, e.label) == e.label for e in entries[number]) and all(
+                looks.get((e.role, e.label), e.look) == e.look for e in entries[number]
+            ):
+                group.append(number)
+                labels.update((e.look, e.label) for e in entries[number])
+                looks.update(((e.role, e.label), e.look) for e in entries[number])
+        if len(group) > len(best):
+            best = sorted(group)
+    return best if len(best) > 1 or len(entries) == 1 else []
 
 
 def _legend_rows(entries: list[_Entry], width: float) -> tuple[int, int]:
@@ -461,18 +501,18 @@ def _legend_rows(entries: list[_Entry], width: float) -> tuple[int, int]:
 
 
 def _label_width(width: float) -> int:
-    return min(52, int((width - 0.6) / _CHARACTER))
+    return min(52, int((width - 0.5) / _CHARACTER))
 
 
 def _legend(place: Figure | Axes, entries: list[_Entry], width: float, below: float = 0.0) -> None:
     if not entries:
         return
-    common: dict[str, Any] = {
+    options: dict[str, Any] = {
         "handles": [e.handle for e in entries],
         "labels": [e.text(_label_width(width)) for e in entries],
         "ncols": _legend_rows(entries, width)[0],
         "frameon": False,
-        "handlelength": 2.2,
+        "handlelength": 2.0,
         "handletextpad": 0.6,
         "columnspacing": 1.4,
         "labelspacing": 0.35,
@@ -480,13 +520,13 @@ def _legend(place: Figure | Axes, entries: list[_Entry], width: float, below: fl
     }
     if isinstance(place, Figure):
         # Below the panels, where no data can lie under it.
-        legend = place.legend(loc="outside lower center", **common)
+        legend = place.legend(loc="outside lower center", **options)
     else:
         figure = place.get_figure()
         assert isinstance(figure, Figure)
         down = place.transAxes + ScaledTranslation(0, -below, figure.dpi_scale_trans)
         legend = place.legend(
-            loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=down, borderaxespad=0.0, **common
+            loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=down, borderaxespad=0.0, **options
         )
     for text in legend.get_texts():
         text.set_linespacing(_SPACING)
@@ -500,8 +540,10 @@ def _plain(text: str) -> str:
 def _wrapped(text: str, width: int) -> str:
     r"""Break a string into lines, never inside ``$...$``.
 
-    >>> _wrapped("a long label with $x \\le y$ in it", 16).split("\n")
-    ['a long label', 'with $x \\le y$', 'in it']
+    >>> print(_wrapped(r"a long label with $x \leq y$ in it", 14))
+    a long label
+    with $x \leq y$
+    in it
     """
     # Spaces inside a formula are replaced by a character at which no line ends.
     guarded = re.sub(r"\$[^$]*\$", lambda m: m[0].replace(" ", "\x00"), text)

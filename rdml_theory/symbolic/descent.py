@@ -115,7 +115,7 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
 
 
 def sharp_bound(right_side: Formula | None = None) -> Derivation:
-    """A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h) for 0 < h < 2.
+    """``A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2.
 
     This toolkit's own. It implies the classical bound for h ≤ 1, reaches 1 < h < 2, and its floor is attained.
 

@@ -63,6 +63,7 @@ class RenyiDivergence(Expr):
     is_real = True
 
     def __new__(cls, first: Any, second: Any, order: Any, limits: Any) -> RenyiDivergence:
+        """The expression of these entries, order and limits, as SymPy objects."""
         return Expr.__new__(cls, *(sympify(a) for a in (first, second, order, limits)))
 
     def doit(self, **hints: Any) -> Formula:

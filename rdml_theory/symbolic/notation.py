@@ -39,9 +39,9 @@ w: Formula = IndexedBase("w", positive=True)
 
 
 class Named(AtomicExpr):
-    """A quantity known by its name: a real non-negative atom with one name in text and one in LaTeX.
+    r"""A quantity known by its name: a real non-negative atom with one name in text and one in LaTeX.
 
-    >>> Named("‖q − w‖₂", r"\\lVert q - w \\rVert_2") ** 2
+    >>> Named("‖q − w‖₂", r"\lVert q - w \rVert_2") ** 2
     ‖q − w‖₂**2
     """
 
@@ -51,6 +51,7 @@ class Named(AtomicExpr):
     __slots__ = ("latex", "text")
 
     def __new__(cls, text: str, latex: str) -> Named:
+        """The atom of these two names; equal names make equal atoms."""
         self = AtomicExpr.__new__(cls)
         self.text, self.latex = text, latex
         return self

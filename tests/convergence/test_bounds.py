@@ -44,7 +44,11 @@ def test_known_values(zeta, h, sharp, classical):
 def random_points(count, rng, greatest):
     for _ in range(count):
         lam, gap, noise, bias = 10 ** rng.uniform(-2, 2, 4)
-        yield Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias), rng.uniform(0.01, greatest) / lam, 10 ** rng.uniform(0, 5)
+        yield (
+            Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias),
+            rng.uniform(0.01, greatest) / lam,
+            10 ** rng.uniform(0, 5),
+        )
 
 
 def test_sharp_implies_classical_with_equality_at_one():
@@ -114,7 +118,9 @@ def test_best_iterate_is_below_the_average():
     rng = np.random.default_rng(4)
     for _ in range(200):
         h, bias, steps = rng.uniform(0.05, 1), rng.uniform(0, 2), int(rng.integers(1, 200))
-        assert best_iterate_bound(unit(bias=bias), h, steps).total <= sharp_bound(unit(bias=bias), h, steps).total * (1 + 1e-12)
+        assert best_iterate_bound(unit(bias=bias), h, steps).total <= sharp_bound(unit(bias=bias), h, steps).total * (
+            1 + 1e-12
+        )
 
 
 def test_broadcasting():

@@ -21,13 +21,14 @@ def by_autograd(cohort, theta):
     base, mutual = [], []
     for k in range(cohort.students):
         own = torch.tensor(theta[k], requires_grad=True)
-        logits = [
-            torch.tensor(x) @ (own if j == k else torch.tensor(theta[j])) for j, x in enumerate(cohort.inputs)
-        ]
+        logits = [torch.tensor(x) @ (own if j == k else torch.tensor(theta[j])) for j, x in enumerate(cohort.inputs)]
         log_q = torch.log_softmax(logits[k], -1)
         loss = -log_q[torch.arange(cohort.samples), torch.tensor(cohort.labels)].mean()
         pulls = [
-            (torch.logsumexp(cohort.order * torch.log_softmax(u, -1) + (1 - cohort.order) * log_q, -1) / (cohort.order - 1)).mean()
+            (
+                torch.logsumexp(cohort.order * torch.log_softmax(u, -1) + (1 - cohort.order) * log_q, -1)
+                / (cohort.order - 1)
+            ).mean()
             for j, u in enumerate(logits)
             if j != k
         ]
@@ -49,7 +50,9 @@ def test_rows_select_a_mini_batch():
     cohort, theta = make()
     rows = np.arange(cohort.samples)
     for whole, part in zip(cohort.gradients(theta), cohort.gradients(theta, rows), strict=True):
-        np.testing.assert_allclose(np.concatenate([a.ravel() for a in whole]), np.concatenate([a.ravel() for a in part]))
+        np.testing.assert_allclose(
+            np.concatenate([a.ravel() for a in whole]), np.concatenate([a.ravel() for a in part])
+        )
     halves = [cohort.gradients(theta, r)[0][0] for r in np.split(rows, 2)]
     np.testing.assert_allclose(sum(halves) / 2, cohort.gradients(theta)[0][0], rtol=1e-12)
 
@@ -94,14 +97,14 @@ def test_training_records_what_it_says():
         base, mutual = cohort.gradients(theta)
         squares.append([float((g**2).sum()) for g in base])
         theta = [p - 0.1 * (g + cohort.beta * r) for p, g, r in zip(theta, base, mutual, strict=True)]
-        np.testing.assert_allclose(run.mean_base[t], np.mean(squares, axis=0), rtol=1e-12)
-        np.testing.assert_allclose(run.loss[t], cohort.base_losses(theta), rtol=1e-12)
+        np.testing.assert_allclose(run.mean_base[t, 0], np.mean(squares, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(run.loss[t, 0], cohort.base_losses(theta), rtol=1e-12)
     base, mutual = cohort.gradients(theta)
     for k in range(2):
-        np.testing.assert_allclose(run.parameters[k], theta[k], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(run.parameters[k][0], theta[k], rtol=1e-12, atol=1e-14)
         both = base[k] + cohort.beta * mutual[k]
-        np.testing.assert_allclose(run.residual[-1, k], (both**2).sum(), rtol=1e-10)
-        np.testing.assert_allclose(run.mutual[-1, k], cohort.beta**2 * (mutual[k] ** 2).sum(), rtol=1e-10)
+        np.testing.assert_allclose(run.residual[-1, 0, k], (both**2).sum(), rtol=1e-10)
+        np.testing.assert_allclose(run.mutual[-1, 0, k], cohort.beta**2 * (mutual[k] ** 2).sum(), rtol=1e-10)
     assert not run.mean_noise.any()
 
 
@@ -114,6 +117,18 @@ def test_mini_batches_are_reproducible_and_their_noise_is_measured():
     small = train_cohort(cohort, step=1e-4, steps=400, batch=4, seed=3).mean_noise[-1]
     large = train_cohort(cohort, step=1e-4, steps=400, batch=40, seed=3).mean_noise[-1]
     np.testing.assert_allclose(small / large, 10, rtol=0.25)
+
+
+def test_replicas_are_independent_runs():
+    cohort, theta = make(students=2, samples=50)
+    run = train_cohort(cohort, step=0.1, steps=30, batch=5, replicas=3, seed=4, record=2)
+    assert run.base.shape == (2, 3, 2)
+    assert len(np.unique(run.base[-1, :, 0])) == 3
+    stacked = cohort.gradients([np.stack([t, 2 * t]) for t in theta])
+    single = cohort.gradients([2 * t for t in theta])
+    for many, one in zip(stacked, single, strict=True):
+        for a, b in zip(many, one, strict=True):
+            np.testing.assert_allclose(a[1], b, rtol=1e-12, atol=1e-15)
 
 
 def test_stationary_point_balances_the_gradients():

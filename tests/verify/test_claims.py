@@ -64,9 +64,7 @@ def test_error_rates_are_shared_among_all_registered_tests(run):
     share = run.error_rate / statistical_tests()
     rates = {p.error_rate for c in run.claims for check in c.checks for p in check.comparisons if p.error_rate}
     assert sorted(rates) == pytest.approx([share])
-    spent = sum(
-        check.error_rate for c in run.claims for part in (c, *c.controls) for check in part.checks
-    )  # fmt: skip
+    spent = sum(check.error_rate for c in run.claims for part in (c, *c.controls) for check in part.checks)
     assert spent <= run.error_rate * (1 + 1e-9)
 
 
@@ -109,9 +107,17 @@ def test_context_streams_are_named():
 def _claim(**change):
     check = Check("a", "numeric", "?", lambda subject, context: Finding())
     fields = {
-        "id": "X1", "title": "t", "direction": "equality", "subject": 0, "statement": lambda s: Statement("s"),
-        "assumptions": (), "source": Source("here"), "checks": (check,), "twins": (Twin("b", "false", 1),), "caption": "",
-    }  # fmt: skip
+        "id": "X1",
+        "title": "t",
+        "direction": "equality",
+        "subject": 0,
+        "statement": lambda s: Statement("s"),
+        "assumptions": (),
+        "source": Source("here"),
+        "checks": (check,),
+        "twins": (Twin("b", "false", 1),),
+        "caption": "",
+    }
     return Claim(**(fields | change))
 
 

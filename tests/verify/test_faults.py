@@ -57,8 +57,8 @@ FAULTS = {
     ),
     "mutual gradient halved in the game": (
         "convergence/cohort.py",
-        "mutual.append(x.T @ pull / (len(x) * max(self.students - 1, 1)))",
-        "mutual.append(0.5 * x.T @ pull / (len(x) * max(self.students - 1, 1)))",
+        "mutual.append(transposed @ pull /",
+        "mutual.append(0.5 * transposed @ pull /",
         ["C5"],
         {"C5"},
     ),

@@ -107,9 +107,15 @@ def _extremal(h: float, noise: float, bias: float, model: str) -> SyntheticProbl
     away = abs(1 - h)
     stationary = (away * np.sqrt(bias) + np.sqrt(bias + h * (2 - h) * noise)) / (2 - h)
     return problems.get(
-        "quadratic", dim=2 if model == "orthogonal" else 10, smoothness=1.0, radius=stationary, noise=noise, bias=bias,
-        noise_model=model, bias_model="against_gradient" if h <= 1 else "along_gradient",
-    )  # fmt: skip
+        "quadratic",
+        dim=2 if model == "orthogonal" else 10,
+        smoothness=1.0,
+        radius=stationary,
+        noise=noise,
+        bias=bias,
+        noise_model=model,
+        bias_model="against_gradient" if h <= 1 else "along_gradient",
+    )
 
 
 def _draw(
@@ -153,9 +159,12 @@ def extremal_check(
             assumptions = Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias)
             allowed = subject.squared(assumptions, h, steps)
             verdict = sequential_verdict(
-                draw, allowed, error_rate=context.error_rate, budget=context.pick(quick=16_384, full=65_536),
+                draw,
+                allowed,
+                error_rate=context.error_rate,
+                budget=context.pick(quick=16_384, full=65_536),
                 least=0.95 * allowed if attained else None,
-            )  # fmt: skip
+            )
             comparisons.append(from_verdict(name, verdict, attained=attained))
             context.progress((number + 1) / len(used))
         return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, used, comparisons),))
@@ -171,25 +180,28 @@ def _floor_panel(subject: BoundSubject, used: Sequence[Any], comparisons: Sequen
     grid = np.linspace(0.02, min(subject.greatest_step, 1.95), 120)
     curves = []
     for group, (label, noise, bias) in enumerate(
-        (("bias only (σ² = 0, ζ² = 1)", 0.0, 1.0), ("noise only (σ² = 1, ζ² = 0)", 1.0, 0.0))
+        (("bias only, $\\zeta^2 = 1$", 0.0, 1.0), ("noise only, $\\sigma^2 = 1$", 1.0, 0.0))
     ):
         line = [subject.floor(float(h), noise, bias) for h in grid]
-        curves.append(
-            Curve(label=f"bound, {label}", role="statement", x=tuple(grid), y=tuple(line), group=group)
-        )  # fmt: skip
-        points = [
-            (s[0], c.observed) for s, c in zip(used, comparisons, strict=True) if (s[1], s[2]) == (noise, bias)
-        ]  # fmt: skip
+        curves.append(Curve(label=f"bound, {label}", role="statement", x=tuple(grid), y=tuple(line), group=group))
+        points = [(s[0], c.observed) for s, c in zip(used, comparisons, strict=True) if (s[1], s[2]) == (noise, bias)]
         curves.append(
             Curve(
-                label=f"measured, {label}", role="measured" if group == 0 else "second", style="markers", group=group,
-                x=tuple(p[0] for p in points), y=tuple(p[1] for p in points),
+                label=f"measured, {label}",
+                role="measured" if group == 0 else "second",
+                style="markers",
+                group=group,
+                x=tuple(p[0] for p in points),
+                y=tuple(p[1] for p in points),
             )
-        )  # fmt: skip
+        )
     return Panel(
-        title="floor against step size, extremal quadratic", x_label="step size $h = \\Lambda\\eta$",
-        y_label="mean squared gradient norm", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
+        title="floor, extremal quadratic",
+        x_label="step size $h = \\Lambda\\eta$",
+        y_label="mean squared gradient norm",
+        y_scale="log",
+        curves=tuple(curves),
+    )
 
 
 def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, cost: float) -> Check[BoundSubject]:
@@ -211,9 +223,11 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
             draw(0, 256)
             assumptions = keep[0].assumptions
             verdict = sequential_verdict(
-                draw, subject.squared(assumptions, step, steps), error_rate=context.error_rate,
+                draw,
+                subject.squared(assumptions, step, steps),
+                error_rate=context.error_rate,
                 budget=context.pick(quick=1024, full=16_384),
-            )  # fmt: skip
+            )
             comparisons.append(from_verdict(name, verdict))
             if h in (used[0], used[-1]):
                 panels.append(_descent_panel(subject, keep[0], h, step, assumptions, bias))
@@ -231,17 +245,26 @@ def _descent_panel(
     mean = run.mean_squared_gradient.mean(axis=1)
     low, high = np.quantile(run.mean_squared_gradient, [0.05, 0.95], axis=1)
     return Panel(
-        title=f"nonconvex problem, h = {h:g}", x_label="steps T", y_label="mean squared gradient norm",
-        x_scale="log", y_scale="log",
+        title=f"nonconvex problem, $h$ = {h:g}",
+        x_label="steps $T$",
+        y_label="mean squared gradient norm",
+        x_scale="log",
+        y_scale="log",
         curves=(
             Curve(
-                label="measured $A^2$ (mean and 5-95% of replicas)", role="measured", x=times, y=tuple(mean),
-                low=tuple(low), high=tuple(high),
+                label="measured $A^2$, mean and 5-95% of replicas",
+                role="measured",
+                x=times,
+                y=tuple(mean),
+                low=tuple(low),
+                high=tuple(high),
             ),
             Curve(
-                label="bound of $A^2$", role="statement", x=times,
+                label="bound of $A^2$",
+                role="statement",
+                x=times,
                 y=tuple(subject.squared(assumptions, step, t) for t in times),
             ),
             Curve(label="$\\zeta^2$", role="reference", x=(times[0], times[-1]), y=(bias, bias)),
         ),
-    )  # fmt: skip
+    )

@@ -10,7 +10,7 @@ import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pair", "divergence", "escort", "gradient", "hessian_entry", "softmax", "test_pairs"]
+__all__ = ["Pair", "divergence", "escort", "gradient", "hessian_entry", "sample_pairs", "softmax"]
 
 DIGITS = 60
 Vector = Sequence[Any]
@@ -25,7 +25,7 @@ class Pair:
     order: float
 
 
-def test_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], most_classes: int = 6) -> list[Pair]:
+def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], most_classes: int = 6) -> list[Pair]:
     """Random pairs of logits at scales from near-uniform to confident, half of them near consensus."""
     pairs = []
     for number in range(count):
@@ -37,9 +37,6 @@ def test_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], mo
             Pair(student + distance * rng.standard_normal(classes), student, float(orders[number % len(orders)]))
         )
     return pairs
-
-
-test_pairs.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 
 def softmax(logits: Vector) -> list[Any]:

@@ -66,7 +66,7 @@ CLAIM = Claim(
     ),
     caption=(
         "Left: the bound's floor against the step size, with what the extremal quadratic attains; beyond h = 1 the "
-        "formula is exceeded. Right: the measured average on a nonconvex problem falls to the plateau and stays below "
-        "the bound."
+        "formula is exceeded. Middle and right: the measured average on a nonconvex problem falls to a plateau at the "
+        "squared bias and stays below the bound, at a small and at the largest step size."
     ),
 )

@@ -36,7 +36,7 @@ def _formula(right_side: Expr, modules: str) -> object:
 
 def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
-    pairs = reference.test_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
+    pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     stated, computed = 0.0, 0.0
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
@@ -72,13 +72,21 @@ def _panel(right_side: Expr) -> Panel:
 
     measured = [float(reference.gradient(reference.Pair(teacher, student, a))[0]) for a in coarse]
     return Panel(
-        title="one component of the gradient", x_label="order $\\alpha$", y_label="$\\partial D_\\alpha/\\partial z_1$ (nats)",
+        title="one component of the gradient",
+        x_label="order $\\alpha$",
+        y_label="$\\partial D_\\alpha/\\partial z_1$ (nats)",
         x_scale="log",
         curves=(
             Curve(label="statement", role="statement", x=tuple(fine), y=tuple(component(a) for a in fine)),
-            Curve(label="differences of the definition", role="measured", style="markers", x=tuple(coarse), y=tuple(measured)),
+            Curve(
+                label="differences of the definition",
+                role="measured",
+                style="markers",
+                x=tuple(coarse),
+                y=tuple(measured),
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 CLAIM = Claim(
@@ -105,7 +113,7 @@ CLAIM = Claim(
         Twin("reversed", "the whole gradient reversed", w[k] - q[k]),
     ),
     caption=(
-        "The derivative of the divergence in one logit, by differences of the definition at 60 digits, lies on q - w at "
-        "every order; the false twin misses it."
+        "The derivative of the divergence in one logit, by differences of the definition at 60 digits, lies on q - w "
+        "at every order; the false twin misses it."
     ),
 )

@@ -102,32 +102,45 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
                 for d in distances
             ]
             for point, limit in zip(POINTS, limits, strict=True)
-        ]  # fmt: skip
+        ]
     names = ("0", "1", "\\infty")
     left = Panel(
-        title="divergence against order", x_label="order $\\alpha$", y_label="$D_\\alpha$ (nats)", x_scale="log",
+        title="divergence against order",
+        x_label="order $\\alpha$",
+        y_label="$D_\\alpha$ (nats)",
+        x_scale="log",
         curves=(
             Curve(label="$D_\\alpha$, definition", role="measured", x=tuple(orders), y=tuple(curve)),
             *(
                 Curve(
-                    label=f"limit at $\\alpha \\to {name}$", role="statement", group=number,
-                    x=(float(orders[0]), float(orders[-1])), y=(limit, limit),
+                    label=f"limit at $\\alpha \\to {name}$",
+                    role="statement",
+                    group=number,
+                    x=(float(orders[0]), float(orders[-1])),
+                    y=(limit, limit),
                 )
                 for number, (name, limit) in enumerate(zip(names, limits, strict=True))
             ),
         ),
-    )  # fmt: skip
+    )
     right = Panel(
-        title="distance from the limit", x_label="$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$", y_label="$|D_\\alpha$ - limit$|$ (nats)",
-        x_scale="log", y_scale="log",
+        title="distance from the limit",
+        x_label="$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$",
+        y_label="$|D_\\alpha$ - limit$|$ (nats)",
+        x_scale="log",
+        y_scale="log",
         curves=tuple(
             Curve(
-                label=f"$\\alpha \\to {name}$", role="statement", style="both", group=number,
-                x=tuple(distances), y=tuple(gap),
+                label=f"$\\alpha \\to {name}$",
+                role="statement",
+                style="both",
+                group=number,
+                x=tuple(distances),
+                y=tuple(gap),
             )
             for number, (name, gap) in enumerate(zip(names, gaps, strict=True))
         ),
-    )  # fmt: skip
+    )
     return left, right
 
 
@@ -159,7 +172,7 @@ CLAIM = Claim(
         Twin("infinity", "half the logarithm of the greatest ratio", (LIMITS[0], LIMITS[1], log(GREATEST_RATIO) / 2)),
     ),
     caption=(
-        "Left: the divergence of one pair against its order, with its three limits. Right: its distance from each limit "
-        "falls in proportion to the distance of the order; from a false limit it does not."
+        "Left: the divergence of one pair against its order, with its three limits. Right: its distance from each "
+        "limit falls in proportion to the distance of the order; from a false limit it does not."
     ),
 )

@@ -62,7 +62,7 @@ def _exact_ratio(teacher: np.ndarray, student: np.ndarray, order: float, bound: 
 def search(right_side: Expr, context: Context) -> Finding:
     """Maximise ‖q - w‖ at several spreads δ and numbers of classes; judge what is found at 60 digits."""
     bound = lambdify(SPREAD, right_side, "mpmath")
-    starts = context.pick(quick=3, full=40)
+    starts = context.pick(quick=2, full=40)
 
     def strongest(spread: float, classes: int) -> tuple[np.ndarray, np.ndarray, float]:
         rng = context.rng("search", spread, classes)
@@ -70,7 +70,11 @@ def search(right_side: Expr, context: Context) -> Finding:
         for _ in range(starts):
             order = float(np.exp(rng.uniform(-2, 2)))
             x = rng.standard_normal(2 * classes)
-            end = minimize(lambda x: -_norm(x, classes, spread, order), x, method="Powell", options={"ftol": 1e-10})
+
+            def loss(x: np.ndarray, order: float = order) -> float:
+                return -_norm(x, classes, spread, order)
+
+            end = minimize(loss, x, method="Powell", options={"ftol": 1e-10})
             if -end.fun > best:
                 best, found = -float(end.fun), (*_pair(end.x, classes, spread, order), order)
         return found
@@ -110,17 +114,22 @@ def _panel(right_side: Expr, context: Context) -> Panel:
         for d in worst
     ]
     return Panel(
-        title="gradient norm against spread", x_label="$\\delta = \\alpha\\rho$", y_label="$\\|q - w\\|_2$",
+        title="gradient norm against spread",
+        x_label="$\\delta = \\alpha\\rho$",
+        y_label="$\\|q - w\\|_2$",
         curves=(
             Curve(
-                label="random pairs", role="measured", style="markers",
-                x=tuple(d for d, _ in inside), y=tuple(n for _, n in inside),
+                label="random pairs",
+                role="measured",
+                style="markers",
+                x=tuple(d for d, _ in inside),
+                y=tuple(n for _, n in inside),
             ),
             Curve(label="worst two classes", role="second", style="markers", x=tuple(worst), y=tuple(attained)),
             Curve(label="statement", role="statement", x=tuple(grid), y=tuple(float(bound(d)) for d in grid)),
             Curve(label="$\\sqrt{2}$", role="reference", x=(grid[0], grid[-1]), y=(2**0.5, 2**0.5)),
         ),
-    )  # fmt: skip
+    )
 
 
 CLAIM = Claim(
@@ -147,7 +156,7 @@ CLAIM = Claim(
         Twin("no-root", "without the factor √2", tanh(SPREAD / 4)),
     ),
     caption=(
-        "The norm of the student gradient of random pairs stays below the bound, and the worst pair of two classes lies "
-        "on it; half the spread would not do."
+        "The norm of the student gradient of random pairs stays below the bound, and the worst pair of two classes "
+        "lies on it; half the spread would not do."
     ),
 )

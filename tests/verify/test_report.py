@@ -1,0 +1,401 @@
+"""The report is one file that needs nothing else, shows everything the records say, and lets no markup through."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+
+from rdml_theory import symbolic
+from rdml_theory.symbolic import Derivation, to_latex, to_text
+from verify import report
+from verify.records import (
+    CheckRecord,
+    ClaimRecord,
+    Comparison,
+    ControlRecord,
+    Curve,
+    Environment,
+    Panel,
+    RunRecord,
+    Segment,
+    SourceRecord,
+    StepRecord,
+    Summary,
+)  # fmt: skip
+
+HOSTILE = '<script>alert("1")</script> & <img src=x onerror=alert(2)>'
+
+DERIVATIONS = {
+    "student gradient": symbolic.student_gradient,
+    "student Hessian": symbolic.student_hessian,
+    "teacher gradient": symbolic.teacher_gradient,
+    "derivative in the order": symbolic.alpha_derivative,
+    "limits": symbolic.limits,
+    "bounded gradient": symbolic.bounded_gradient,
+    "classical bound": symbolic.classical_bound,
+    "sharp bound": symbolic.sharp_bound,
+    "plateau law": symbolic.plateau_law,
+}
+
+
+def segments(derivation: Derivation) -> tuple[Segment, ...]:
+    formula = Segment(text=to_text(derivation.statement), latex=derivation.latex())
+    return (Segment(text="For every order, "), formula, Segment(text=", always."))
+
+
+def environment(**changes: Any) -> Environment:
+    values: dict[str, Any] = {
+        "versions": {"numpy": "2.1.0", "rdml-theory": "0.1.0"}, "python": "3.11.7", "platform": "Linux",
+        "processor": "A processor", "cores": 2, "commit": "abc123", "source_digest": "d1ge57",
+        "started": "2026-01-01T00:00:00+00:00", "seconds": 61.25, "jobs": 2, "check_seconds": {"D1.numeric": 1.25},
+    }  # fmt: skip
+    return Environment(**values | changes)
+
+
+def claim(**changes: Any) -> ClaimRecord:
+    derivation = symbolic.student_gradient()
+    steps = tuple(
+        StepRecord(reason=s.reason, text=to_text(s.relation), latex=s.latex(), outcome="confirmed")
+        for s in derivation.steps
+    )
+    numeric = Comparison(
+        name="distance", outcome="confirmed", relation="≤", observed=1.23456789e-13, allowed=1e-12, margin=0.876543211,
+        samples=60,
+    )  # fmt: skip
+    statistical = Comparison(
+        name="mean", outcome="confirmed", relation="∈", observed=0.5, allowed=0.51, margin=0.01, interval=(0.49, 0.525),
+        error_rate=8e-6, samples=1024,
+    )  # fmt: skip
+    checks = (
+        CheckRecord(
+            id="symbolic", kind="symbolic", question="Does it hold?", outcome="confirmed", error_rate=0.0, steps=steps,
+            comparisons=(Comparison(name="joints", outcome="confirmed", relation="holds"),),
+        ),
+        CheckRecord(
+            id="sampling", kind="monte-carlo", question="Does `renyi_gradient` agree?", outcome="confirmed",
+            error_rate=8e-6, comparisons=(numeric, statistical),
+        ),
+    )  # fmt: skip
+    worse = numeric.model_copy(
+        update={"name": "the decisive one", "outcome": "refuted", "observed": 2.5, "margin": -2.5e12}
+    )
+    slight = worse.model_copy(update={"name": "the slight one", "margin": -1.0})
+    false_step = steps[-1].model_copy(update={"outcome": "refuted"})
+    judged = (
+        checks[0].model_copy(update={"outcome": "refuted", "steps": (*steps[:-1], false_step)}),
+        checks[1].model_copy(update={"outcome": "refuted", "comparisons": (slight, worse)}),
+    )
+    twins = (
+        ControlRecord(
+            id="sign", falsehood="the sign of w flipped", statement=segments(derivation), outcome="refuted",
+            checks=judged,
+        ),
+        ControlRecord(
+            id="other", falsehood="another falsehood", statement=segments(derivation), outcome="refuted",
+            checks=(judged[0], checks[1]),
+        ),
+    )  # fmt: skip
+    curve = Curve(label="measured", role="measured", x=(1.0, 2.0), y=(1.0, 4.0))
+    values: dict[str, Any] = {
+        "id": "D1", "title": "Student gradient", "direction": "equality", "statement": segments(derivation),
+        "assumptions": ("p and q positive", "α finite"),
+        "source": SourceRecord(work="A. Uthor 2023", arxiv="2209.05732", own=True), "outcome": "confirmed",
+        "error_rate": 8e-6, "margin": 0.01, "checks": checks, "controls": twins, "caption": "What is to be seen.",
+        "panels": (Panel(title="a panel", x_label="x", y_label="y", curves=(curve,)),),
+    }  # fmt: skip
+    return ClaimRecord(**values | changes)
+
+
+def run(*claims: ClaimRecord, **changes: Any) -> RunRecord:
+    outcomes = [c.outcome for c in claims]
+    controls = [k.outcome for c in claims for k in c.controls]
+    kinds: Any = ("confirmed", "refuted", "undecided")
+    values: dict[str, Any] = {
+        "profile": "quick", "seed": 7, "error_rate": 1e-3, "statistical_tests": 125, "claims": claims,
+        "summary": Summary(
+            claims={k: outcomes.count(k) for k in kinds}, controls={k: controls.count(k) for k in kinds}, exit_code=0
+        ),
+        "environment": environment(),
+    }  # fmt: skip
+    return RunRecord(**values | changes)
+
+
+class Reader(HTMLParser):
+    """Checks that tags balance, and collects what is asked about."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self, document: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(document)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        assert len(dict(attrs)) == len(attrs), f"<{tag}> repeats an attribute"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def document() -> str:
+    return report.render_report(run(claim(), claim(id="D9", title="Without a figure", panels=())))
+
+
+@pytest.fixture(scope="module")
+def page(document: str) -> Reader:
+    return Reader(document)
+
+
+def test_it_is_well_formed_and_has_the_marks_of_an_accessible_page(document: str, page: Reader) -> None:
+    assert document.startswith("<!DOCTYPE html>")
+    assert page.of("html") == [{"lang": "en"}]
+    assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
+    assert all(a.get("scope") in ("row", "col") for a in page.of("th"))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["href"] for a in page.of("a") if (a["href"] or "").startswith("#")} <= {f"#{i}" for i in ids}
+    assert all(a["aria-labelledby"] in ids for _, a in page.tags if "aria-labelledby" in a)
+
+
+def test_it_needs_no_network(page: Reader, document: str) -> None:
+    assert not page.of("script")
+    assert not page.of("link")
+    sources = [a["src"] or "" for _, a in page.tags if "src" in a]
+    assert sources
+    assert all(s.startswith("data:image/svg+xml,") for s in sources)
+    links = [a["href"] or "" for a in page.of("a")]
+    assert {x for x in links if not x.startswith("#")} == {"https://arxiv.org/abs/2209.05732"}
+    without = re.sub(r'src="data:[^"]*"|href="https://arxiv.org/abs/[^"]*"', "", document)
+    assert "http:" not in without
+    assert "https:" not in without
+    assert "@import" not in without
+    assert re.findall(r"url\([^)]*\)", without) == []
+
+
+def test_the_figure_is_a_picture_with_its_caption(page: Reader) -> None:
+    (image,) = page.of("img")
+    assert image["alt"] == "What is to be seen."
+    svg = ElementTree.fromstring(unquote((image["src"] or "").partition(",")[2]))
+    names = {e.get("id") for e in svg.iter() if e.get("id")}
+    used = {e.get("href", "").removeprefix("#") for e in svg.iter() if e.get("href")}
+    used |= {m for e in svg.iter() for m in re.findall(r"url\(#([^)]+)\)", e.get("clip-path", ""))}
+    assert used
+    assert names == used
+    assert {"http://www.w3.org/2000/svg"} == {e.tag[1:].partition("}")[0] for e in svg.iter()}
+
+
+def test_it_says_what_came_out(page: Reader) -> None:
+    assert "2 of 2 claims confirmed; 4 of 4 false twins refuted, as they must be." in page.text
+    assert "shared equally among all 125 statistical comparisons" in page.text
+    assert "8 × 10−6 each" in page.text
+    assert "2 of 2 refuted" in page.text
+    assert "✓ confirmed" in page.text
+    assert "✗ refuted" in page.text
+    assert (
+        "Assuming p and q positive; α finite" in page.text.replace("\n", " ")
+        or "p and q positive; α finite" in page.text
+    )
+    assert "A. Uthor 2023, arXiv:2209.05732 this toolkit’s own" in page.text
+    assert "Proof: 4 of 4 steps verified" in page.text
+    for fact in (
+        "abc123",
+        "d1ge57",
+        "7, quick",
+        "3.11.7",
+        "numpy",
+        "2.1.0",
+        "A processor, 2 cores",
+        "61.2 s",
+        "D1.numeric",
+    ):
+        assert fact in page.text
+
+
+def test_numbers_are_short_and_their_titles_are_full(document: str, page: Reader) -> None:
+    assert '<span title="1.23456789e-13">1.235\xa0×\xa010<sup>−13</sup></span>' in document
+    assert '<span title="0.876543211">0.877</span>' in document
+    assert "[0.49, 0.525]" in page.text
+    assert "1024" in page.text
+
+
+def test_a_false_twin_tells_what_refuted_it(page: Reader) -> None:
+    assert "the sign of w flipped" in page.text
+    assert "Refuted by the symbolic check: the step “the escort distribution sums to one” does not hold" in page.text
+    assert "Refuted by the monte-carlo check sampling: the decisive one, observed 2.5, needed ≤ 1 × 10−12" in page.text
+    assert "the slight one, observed" not in page.text
+    assert "Not refuted by the monte-carlo check sampling: confirmed" in page.text
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_every_formula_of_the_theory_becomes_mathml(name: str) -> None:
+    derivation = DERIVATIONS[name]()
+    formulas = [derivation.statement, *derivation.definitions.values(), *(s.relation for s in derivation.steps)]
+    for formula in formulas:
+        markup = str(report.mathml(to_latex(formula), to_text(formula)))
+        tree = ElementTree.fromstring(markup)
+        assert tree.tag == "math"
+        assert tree.get("alttext") == to_text(formula)
+        assert "\\" not in "".join(tree.itertext())
+        assert "{" not in "".join(tree.itertext())
+        # The converter's table for one-line substacks, and operators without brackets around norms.
+        assert not list(tree.iter("mtable"))
+        fences = [e.get("form") for e in tree.iter("mo") if e.text == "‖"]
+        assert fences.count("prefix") == fences.count("postfix") == len(fences) / 2
+
+
+def test_formulas_are_read_as_meant() -> None:
+    def words(latex: str) -> str:
+        return str(report.mathml(latex, "x"))
+
+    assert "<munder><mo>lim</mo>" in words(r"\lim_{\alpha \to 0^+} x")
+    assert "<munder><mo>max</mo>" in words(r"\max_i \tfrac{p_i}{q_i}")
+    assert "<munderover><mo>∑</mo>" in words(r"\sum_{i=1}^{C} x_{i}")
+    assert '<mspace width="0.167em" /><mi>tanh</mi>' in words(r"\sqrt{2} \tanh{\left(x \right)}")
+    assert "<mspace" not in words(r"1 + \tanh{\left(x \right)}")
+    at = words(r"\left. x \right|_{\substack{ s=\frac{1}{y + 2} }}")
+    assert "mtable" not in at
+    assert "<mfrac>" in at
+
+
+def test_punctuation_stays_with_its_formula() -> None:
+    out = str(report._sentence([Segment(text="Let "), Segment(text="x", latex="x"), Segment(text=", then; so.")]))
+    assert out.startswith("Let ")
+    assert out.endswith(",</span> then; so.")
+
+
+def test_what_the_converter_cannot_read_is_shown_as_text() -> None:
+    assert str(report.mathml(r"\nonsense{x", "x < y")) == "<code>x &lt; y</code>"
+    assert str(report.mathml(r"\nonsense", "x")) == "<code>x</code>"
+
+
+def test_nothing_in_the_records_is_taken_as_markup() -> None:
+    hostile_segments = (Segment(text=HOSTILE), Segment(text=HOSTILE, latex=r"x < \text{<script>alert(3)</script>}"))
+    base = claim()
+    comparison = Comparison(name=HOSTILE, outcome="refuted", relation="≤", observed=1.0, allowed=0.0)
+    step = StepRecord(reason=HOSTILE, text=HOSTILE, latex=r"\unknown <script>", outcome="refuted")
+    check = base.checks[0].model_copy(
+        update={
+            "question": HOSTILE,
+            "id": HOSTILE,
+            "comparisons": (comparison,),
+            "steps": (step,),
+            "outcome": "refuted",
+        }
+    )
+    symbolic_only = check.model_copy(update={"comparisons": ()})
+    twin = ControlRecord(
+        id=HOSTILE, falsehood=HOSTILE, statement=hostile_segments, outcome="confirmed", checks=(check, symbolic_only)
+    )
+    bad = claim(
+        id=HOSTILE, title=HOSTILE, statement=hostile_segments, assumptions=(HOSTILE,), caption=HOSTILE, checks=(check,),
+        controls=(twin,), source=SourceRecord(work=HOSTILE, arxiv='1" onclick="alert(4)'),
+        panels=(Panel(title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE, curves=base.panels[0].curves),),
+    )  # fmt: skip
+    facts = environment(
+        versions={HOSTILE: HOSTILE}, python=HOSTILE, platform=HOSTILE, processor=HOSTILE, commit=HOSTILE,
+        source_digest=HOSTILE, started=HOSTILE, check_seconds={HOSTILE: 1.0},
+    )  # fmt: skip
+    document = report.render_report(run(bad, environment=facts))
+    page = Reader(document)
+    assert "<script" not in document
+    assert not page.of("script")
+    assert [a.get("alt") for a in page.of("img")] == [HOSTILE]
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert not [a for a in page.of("a") if not (a["href"] or "").startswith("#claim-")]
+    assert HOSTILE in page.text
+    assert "alert(3)" in page.text
+
+
+def test_what_did_not_come_out_as_it_should_stands_out() -> None:
+    lazy = claim().controls[0].model_copy(update={"outcome": "undecided"})
+    document = report.render_report(
+        run(
+            claim(outcome="refuted", margin=-0.5, panels=()),
+            claim(id="D2", outcome="undecided", margin=None, controls=(lazy,), panels=()),
+        )
+    )
+    text = Reader(document).text
+    assert (
+        "0 of 2 claims confirmed, 1 refuted, 1 undecided; 2 of 3 false twins refuted, as they must be, but 1 undecided."
+        in text
+    )
+    assert '<span class="outcome bad"><span aria-hidden="true">✗</span> refuted</span>' in document
+    assert '<span class="outcome open"><span aria-hidden="true">?</span> undecided</span>' in document
+    assert "0 of 1 refuted" in text
+
+
+def test_odd_numbers_and_empty_runs() -> None:
+    odd = Comparison(
+        name="odd", outcome="refuted", relation="≤", observed=float("nan"), allowed=float("inf"), margin=float("-inf")
+    )
+    check = claim().checks[1].model_copy(update={"comparisons": (odd,), "outcome": "refuted"})
+    text = Reader(report.render_report(run(claim(checks=(check,), controls=(), panels=())))).text
+    assert "undefined" in text
+    assert "−∞" in text
+    empty = Reader(
+        report.render_report(run(statistical_tests=0, environment=environment(commit=None, check_seconds={})))
+    )
+    assert "it makes no statistical comparison" in empty.text
+    assert "not run from a checkout" in empty.text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"), (-3.0, "−3"), (12345.678, "12346"), (0.0012345, "0.00123"), (0.00012345, "1.23\xa0×\xa010−4"),
+        (-2.5e12, "−2.5\xa0×\xa01012"), (99999.0, "99999"), (1e5, "1\xa0×\xa0105"), (0.9999, "1"), (123.456, "123"),
+    ],
+)  # fmt: skip
+def test_numbers(value: float, shown: str) -> None:
+    markup = str(report.number(value))
+    assert re.sub(r"<[^>]*>", "", markup) == shown
+
+
+def test_writing_leaves_the_report_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = run(claim())
+    report.write_report(record, tmp_path / "report.html")
+    first = (tmp_path / "report.html").read_bytes()
+    report.write_report(record, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == first
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write_report(run(claim(), seed=8), tmp_path / "report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_a_report_of_thirty_claims_is_light() -> None:
+    assert 30 * len(report.render_report(run(claim())).encode()) < 3_000_000

@@ -1,0 +1,282 @@
+"""The report of a run: one HTML file that needs no network, with its figures inside and its formulas as MathML."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from jinja2 import Environment as Templates
+from jinja2 import FileSystemLoader, StrictUndefined
+from latex2mathml.converter import convert_to_element
+from markupsafe import Markup
+
+from verify import plots
+from verify.records import CheckRecord, ClaimRecord, Comparison, Outcome, RunRecord, Segment, write_atomically
+
+__all__ = ["decisive", "mathml", "number", "render_report", "write_report"]
+
+_SYMBOLS: dict[Outcome, str] = {"confirmed": "✓", "refuted": "✗", "undecided": "?"}
+_RELATIONS = frozenset({r"\le", r"\ge", r"\ne", r"\to", r"\in", r"\quad", r"\cdot", r"\left", r"\right"})
+_ARXIV = re.compile(r"(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?")
+
+
+def render_report(run: RunRecord) -> str:
+    """The report of a run as one HTML document.
+
+    Parameters
+    ----------
+    run : RunRecord
+        The run.
+
+    Returns
+    -------
+    str
+        HTML without any reference to another file; equal records give equal text.
+    """
+    templates = Templates(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__)
+    templates.globals.update(
+        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, figure=_figure, arxiv=_arxiv, anchor=_anchor
+    )
+    return templates.get_template("report.html.j2").render(run=run).strip() + "\n"
+
+
+def write_report(run: RunRecord, path: Path) -> None:
+    """Write the report of a run; readers see all of it or nothing.
+
+    Parameters
+    ----------
+    run : RunRecord
+        The run.
+    path : Path
+        The HTML file.
+    """
+    write_atomically(path, render_report(run))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Formulas
+
+
+def _prepared(latex: str) -> str:
+    r"""LaTeX as the converter reads it best; the formula stays the same.
+
+    >>> print(_prepared(r"y \le \max_i \alpha \tanh{\left(x_{i} \right)}"))
+    y \le \max\limits_i \alpha \, \tanh{\left(x_{i} \right)}
+    """
+    # A single line needs no \substack, which the converter turns into a table.
+    latex = re.sub(r"_\{\\substack\{\s*([^{}\\]*(?:\\[A-Za-z]+)?(?:\{[^{}]*\}|[^{}])*?)\s*\}\}", r"_{\1}", latex)
+    # In display style what a limit or a maximum runs over stands below it.
+    latex = re.sub(r"\\(lim|max|min|sup|inf)\s*_", r"\\\1\\limits_", latex)
+    # A pair of fences, not two operators with space on both sides.
+    if latex.count(r"\lVert") == latex.count(r"\rVert"):
+        latex = latex.replace(r"\lVert", r"\left\lVert").replace(r"\rVert", r"\right\rVert")
+
+    # TeX puts a thin space between a factor and a function's name.
+    def spaced(match: re.Match[str]) -> str:
+        return match[0] if match[1] in _RELATIONS else f"{match[1]} \\, {match[2]}"
+
+    return re.sub(r"(\\[A-Za-z]+|[\w})])\s+(\\(?:log|exp|tanh|max|min)\b)", spaced, latex)
+
+
+def _element(latex: str) -> ElementTree.Element | None:
+    """The converted formula, or None if the converter left something of the LaTeX in it."""
+    try:
+        tree = convert_to_element(_prepared(latex), display="block")
+    except Exception:
+        # The converter's errors have no common base; any of them means that it could not read the formula.
+        return None
+    for node in tree.iter():
+        # It writes characters as references inside the text, to be unescaped after serialisation, which would let
+        # markup through. Unescaped here, they are escaped properly when the tree is written.
+        node.text = html.unescape(node.text) if node.text else node.text
+        if node.text and "\\" in node.text:
+            return None
+    return tree
+
+
+def mathml(latex: str, text: str, *, display: Literal["block", "inline"] = "inline") -> Markup:
+    r"""A formula as MathML, in display style.
+
+    Parameters
+    ----------
+    latex : str
+        The formula.
+    text : str
+        The formula as a line of text, for readers of screens, and where the LaTeX cannot be converted.
+    display : {"inline", "block"}
+        Whether it stands in a line of words or in a line of its own.
+
+    Examples
+    --------
+    >>> print(mathml("q^2", "q²"))
+    <math display="inline" displaystyle="true" alttext="q²"><msup><mi>q</mi><mn>2</mn></msup></math>
+    >>> print(mathml(r"\unknown < 1", "unknown < 1"))
+    <code>unknown &lt; 1</code>
+    """
+    tree = _element(latex)
+    if tree is None:
+        return Markup("<code>{}</code>").format(text)
+    _unwrap(tree)
+    # In HTML the namespace is implied.
+    tree.attrib.clear()
+    tree.attrib.update({"display": display, "displaystyle": "true", "alttext": text})
+    return Markup(ElementTree.tostring(tree, encoding="unicode"))
+
+
+def _unwrap(tree: ElementTree.Element) -> None:
+    """Drop rows of a single element, which the converter makes of every pair of braces."""
+    for place, child in enumerate(tree):
+        _unwrap(child)
+        if child.tag == "mrow" and len(child) == 1 and not child.attrib:
+            tree[place] = child[0]
+
+
+def _sentence(segments: Sequence[Segment]) -> Markup:
+    """Words and formulas; punctuation stays with the formula it follows."""
+    out, rest = Markup(), ""
+    for segment, following in zip_longest(segments, segments[1:]):
+        words, rest = segment.text[len(rest) :] if segment.latex is None else "", ""
+        if segment.latex is None:
+            out += _prose(words)
+            continue
+        if following is not None and following.latex is None and (mark := re.match(r"[,;.:]+", following.text)):
+            rest = mark[0]
+        out += Markup('<span class="keep">{}{}</span>').format(mathml(segment.latex, segment.text), rest)
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numbers and words
+
+
+def _shortened(value: float, digits: int) -> str:
+    if value == int(value) and abs(value) < 1e5:
+        return str(int(value))
+    exponent = math.floor(math.log10(abs(value)))
+    if -3 <= exponent < 5:
+        return f"{value:#.{digits}g}".rstrip("0").rstrip(".") if exponent < digits else f"{value:.0f}"
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa} × 10<sup>{int(power)}</sup>"
+
+
+def number(value: float | None, digits: int = 3) -> Markup:
+    r"""A number to a few significant digits, with all of them in its ``title``.
+
+    Parameters
+    ----------
+    value : float, optional
+        The number; None is a dash.
+    digits : int
+        How many significant digits.
+
+    Examples
+    --------
+    >>> print(number(0.25), number(2_000), number(None), number(float("-inf")))
+    0.25 2000 – −∞
+    >>> print(number(1.23456e-21).replace("\N{NO-BREAK SPACE}", " "))
+    <span title="1.23456e-21">1.23 × 10<sup>−21</sup></span>
+    """
+    if value is None:
+        return Markup("–")
+    if not math.isfinite(value):
+        return Markup("undefined" if math.isnan(value) else "∞" if value > 0 else "−∞")
+    short = _shortened(float(value), digits).replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
+    if "<" not in short and float(short.replace("−", "-")) == value:
+        return Markup(short)
+    return Markup(f'<span title="{value!r}">{short}</span>')
+
+
+def _prose(text: str) -> Markup:
+    """Words with names in backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text))))
+
+
+def _outcome(outcome: Outcome, expected: Outcome = "confirmed") -> Markup:
+    """An outcome as a symbol and a word, coloured by whether it is the one that should come out."""
+    tone = "good" if outcome == expected else "open" if outcome == "undecided" else "bad"
+    return Markup('<span class="outcome {}"><span aria-hidden="true">{}</span> {}</span>').format(
+        tone, _SYMBOLS[outcome], outcome
+    )
+
+
+def _count(number_of: int, total: int, noun: str, word: str) -> str:
+    """``3 of 3 claims confirmed``."""
+    return f"{number_of} of {total} {noun}{'' if total == 1 else 's'} {word}"
+
+
+def _anchor(identifier: str) -> str:
+    return "claim-" + re.sub(r"[^A-Za-z0-9_-]", "-", identifier)
+
+
+def _arxiv(identifier: str | None) -> str | None:
+    """The address of a paper, if the identifier is one."""
+    return f"https://arxiv.org/abs/{identifier}" if identifier and _ARXIV.fullmatch(identifier) else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the records say
+
+
+def decisive(check: CheckRecord) -> Comparison | None:
+    """The comparison that refutes most clearly: the one with the least margin.
+
+    Examples
+    --------
+    >>> worst = Comparison(name="b", outcome="refuted", relation="≤", margin=-2.0)
+    >>> check = CheckRecord(
+    ...     id="numeric", kind="numeric", question="?", outcome="refuted", error_rate=0.0,
+    ...     comparisons=(Comparison(name="a", outcome="refuted", relation="≤", margin=-1.0), worst),
+    ... )
+    >>> decisive(check).name
+    'b'
+    """
+    refuting = [c for c in check.comparisons if c.outcome == "refuted"]
+    return min(refuting, key=lambda c: math.inf if c.margin is None or math.isnan(c.margin) else c.margin, default=None)
+
+
+def _figure(claim: ClaimRecord) -> Markup | None:
+    """The figure as a data address, or None where there is nothing to draw."""
+    if not claim.panels:
+        return None
+    # Percent-encoding is a fifth shorter than base64 here; what it leaves means nothing to HTML.
+    picture = _compact(plots.render(claim, "svg").decode()).replace('"', "'")
+    return Markup("data:image/svg+xml," + quote(picture, safe=" =':/;,()!*$@+-._~[]"))
+
+
+def _compact(svg: str) -> str:
+    """The same picture in about half the bytes: coordinates to a hundredth of a point, short names, no comments."""
+    svg = re.sub(r"<!--.*?-->|<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = svg.replace("xlink:href", "href")
+
+    def rounded(text: str) -> str:
+        return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+
+    def path(match: re.Match[str]) -> str:
+        words = " ".join(rounded(match[1]).split())
+        return ' d="' + re.sub(r" ?([A-Za-z]) ?", r"\1", words) + '"'
+
+    svg = re.sub(r' d="([^"]*)"', path, svg)
+    svg = re.sub(r' [xy]="[^"]*"|translate\([^)]*\)', lambda m: rounded(m[0]), svg)
+    svg = re.sub(r'style="([^"]*)"', lambda m: f'style="{m[1].replace(": ", ":").replace("; ", ";")}"', svg)
+    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    short = {name: f"i{n}" for n, name in enumerate(used)}
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", svg)
+    svg = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], svg)
+    svg = re.sub(r">\s+<", "><", svg).strip()
+    # Groups that only held a name.
+    return re.sub(r"<g>(<(?:use|path)[^>]*/>)</g>", r"\1", svg)
