@@ -16,7 +16,10 @@ from rdml_theory._scratch import Scratch
 from rdml_theory._validation import FloatArray, Problem
 
 BLOCK = 65536  # elements of one array in a block: a dozen such buffers stay in the caches, and the calls amortise
-NARROW = 64  # up to this many classes, classes go to the first axis, so that the inner loops run over rows
+LOGIT_BLOCK = 16384  # from logits more temporaries are alive at a time
+NARROW = (
+    branches.FEW_CLASSES
+)  # up to this many classes, classes go to the first axis, so that the inner loops run over rows
 FEW_ROWS = 16  # with fewer rows than this the inner loops over rows would be too short
 
 Result = Evaluation | OrderZero | OrderInfinity
@@ -44,7 +47,8 @@ def evaluate(pair: Pair, alpha: float) -> Result:
 
 def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
     """Call ``visit(rows, result, alpha)`` for every group of rows that share a block and a class of orders."""
-    step = max(1, (size or BLOCK) // problem.classes)
+    size = size or (BLOCK if problem.domain == "probs" else LOGIT_BLOCK)
+    step = max(1, size // problem.classes)
     scratch = Scratch(min(step, max(problem.rows, 1)) * problem.classes)
     with np.errstate(all="ignore"):
         for start in range(0, problem.rows, step):

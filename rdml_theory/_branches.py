@@ -10,7 +10,8 @@ D_a(p||q) = a/(1-a) D_{1-a}(q||p), which is exact and needs no division by a.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from fractions import Fraction
+from functools import cache, cached_property
 from math import factorial
 
 import numpy as np
@@ -18,16 +19,26 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-# An element is "near" while max(1, |beta|) |t| <= NEAR: there the Taylor series in t replaces a difference that
-# cancels. At t = NEAR the difference loses a factor of at most 5.3 (alpha = 1/2),
-# which the error budget still absorbs.
+# An element is "near" while max(1, |beta|) |t| <= NEAR + NEAR_BELOW min(0, beta)^2: there a Taylor series in t replaces
+# a difference that cancels. Beyond, the difference loses a factor of at most 5.6, which the error budget absorbs; the
+# bound is wider for beta < 0, where the difference is worse: at |t| = 1, alpha = 1/2 it would lose 9.2.
 NEAR = 1.0
-# Taylor terms kept at |t| <= NEAR: the first one dropped is below 2 / 20! = 8e-19 of the sum.
-SERIES_TERMS = 18
+NEAR_BELOW = 4.0
+# The series is cut where edge^n / (n + 2)!, with its edge as above, falls below this: 18 terms at 1, 23 at 2.
+SERIES_TAIL = 1e-18
+# The series of y / (d t) rounds less than that of y / (p t^2), but it is long for |t| above one: it serves beta >= 0,
+# and beta < 0 while all near elements have max(1, |beta|) |t| <= MIXED_EDGE.
+MIXED_EDGE = 0.5
+MIXED_TERMS = 24
+MIXED_TERMS_BELOW = 17
 # beyond this exponent the rounding of t, multiplied by the exponent, would show: use a power of p/q instead of exp.
 POWER = 2.0
+# up to this exponent the rounding of p/q, multiplied by it, stays below one unit and needs no undoing.
+PLAIN_POWER = 2.0
 # 1 + beta Y keeps its digits while beta Y >= -CANCEL; below, the sum S of p^a q^(1-a) is formed directly.
 CANCEL = 0.5
+# up to this |beta Y|, log(1 + beta Y) / beta is Y (1 - x/2 + x^2/3) to all digits.
+SMALL_SUM = 1e-6
 # S outside [TINY_SUM, HUGE_SUM] is formed as a logarithm, because its terms may under- or overflow.
 TINY_SUM = 2.0**-200
 HUGE_SUM = 2.0**800
@@ -35,12 +46,20 @@ HUGE_SUM = 2.0**800
 SMALLEST_ORDER = 2.0**-1000
 # a residual scale |rho| below this is rounding of a normalised input; above, it is checked against the spread of p - q.
 ROUNDING_SCALE = 2.0**-46
+# below order one, q - s is formed from s itself once p/q exceeds e^(APART / (1 - alpha)); before, e^APART is lost.
+APART = 2.0
 # a logit gradient whose entries sum to more than this part of their absolute sum has an entry that cancelled.
 BALANCE = 8 * 2.0**-53
 # beta of the orders 1/2, 3/2 and 2 (and, by symmetry, of no other): square roots and quotients are enough.
 CLOSED_FORMS = (-0.5, 0.5, 1.0)
+# a gradient whose common term is this many times larger than itself is formed from ratios to its main class.
+DRIFT = 4.0
+# log(w/p) comes from the weights where it is a difference of terms that add up to more than this.
+WEIGHT_SIZE = 4.0
 # sums further apart than a factor of two are first brought together by powers of two.
 FAR_SCALES = (-0.5, 1.0)
+# up to this many classes sums carry 106 bits: with more, rounding errors average out and time matters.
+FEW_CLASSES = 64
 # entries that differ by less than this part after an exact rescaling are proportional.
 PROPORTIONAL = 2.0**-98
 # from logits, the common shift is refined by a Newton step while the total variation is at most this.
@@ -49,15 +68,31 @@ CLOSE = 0.5
 SMALL_EXPONENT = 1.0
 
 
+@cache
+def _bernoulli_series(terms: int) -> list[float]:
+    """Coefficients of t / (1 - e^-t), the inverse of sum (-t)^k / (k+1)!."""
+    series = [Fraction(1)]
+    for n in range(1, terms):
+        series.append(
+            -sum((Fraction((-1) ** k, factorial(k + 1)) * series[n - k] for k in range(1, n + 1)), Fraction(0))
+        )
+    return [float(x) for x in series]
+
+
 @dataclass(frozen=True)
 class Order:
     """One order, or one order per row, as the kernels need it.
 
-    Attributes:
-        alpha: the order the caller asked for; a float, or an array that broadcasts against the class axis.
-        swapped: whether the kernel runs on (q, p) at order 1 - alpha.
-        kernel_alpha: the order the kernel runs at, at least one half.
-        beta: ``kernel_alpha - 1``, formed without an intermediate rounding.
+    Attributes
+    ----------
+    alpha
+        the order the caller asked for; a float, or an array that broadcasts against the class axis.
+    swapped
+        whether the kernel runs on (q, p) at order 1 - alpha.
+    kernel_alpha
+        the order the kernel runs at, at least one half.
+    beta
+        ``kernel_alpha - 1``, formed without an intermediate rounding.
     """
 
     alpha: float | FloatArray
@@ -83,14 +118,34 @@ class Order:
         return np.maximum(1.0, np.abs(self.beta))
 
     @cached_property
+    def near(self) -> float | FloatArray:
+        """The largest |t| that takes the series."""
+        if isinstance(self.beta, float):
+            return (NEAR + NEAR_BELOW * min(0.0, self.beta) ** 2) / self.scale
+        return (NEAR + NEAR_BELOW * np.minimum(0.0, self.beta) ** 2) / self.scale
+
+    @cached_property
     def coefficients(self) -> list[float | FloatArray]:
         """Coefficients of y / (p t^2) in powers of ``scale * t``: (beta^(k+1) + (-1)^k) / ((k+2)! scale^k)."""
+        edge, terms = float(np.max(self.near * self.scale)), 1
+        while edge**terms / factorial(terms + 2) > SERIES_TAIL:
+            terms += 1
         ratio = self.beta / self.scale
         inverse = -1.0 / self.scale
         return [
             (self.beta * ratio**k + inverse**k) / float(factorial(k + 2)) if k else (self.kernel_alpha * 0.5)
-            for k in range(SERIES_TERMS)
+            for k in range(terms)
         ]
+
+    @cached_property
+    def mixed_coefficients(self) -> list[float | FloatArray]:
+        """Coefficients of y / (d t) in powers of ``scale * t``: those of y / (p t^2) times those of t / (1 - e^-t)."""
+        terms = MIXED_TERMS_BELOW if np.min(self.beta) < 0.0 else MIXED_TERMS
+        bernoulli = _bernoulli_series(terms)
+        inverse = 1.0 / self.scale
+        factors = [b * inverse**k for k, b in enumerate(bernoulli)]
+        plain = [*self.coefficients, *([0.0] * terms)]
+        return [sum(plain[k] * factors[n - k] for k in range(n + 1)) for n in range(terms)]
 
 
 def split_order(alpha: float) -> Order:

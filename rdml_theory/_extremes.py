@@ -21,10 +21,14 @@ BoolArray = npt.NDArray[np.bool_]
 class Extreme(NamedTuple):
     """The divergence and the escort of such rows.
 
-    Attributes:
-        divergence: D, infinite where the supports force it.
-        weights: escort w; where D is infinite its limit for alpha >= 1, NaN for alpha < 1 (disjoint supports).
-        sum: S where it was formed directly, else NaN.
+    Attributes
+    ----------
+    divergence
+        D, infinite where the supports force it.
+    weights
+        escort w; where D is infinite its limit for alpha >= 1, NaN for alpha < 1 (disjoint supports).
+    sum
+        S where it was formed directly, else NaN.
     """
 
     divergence: FloatArray

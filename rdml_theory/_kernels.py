@@ -22,7 +22,8 @@ import numpy.typing as npt
 from rdml_theory import _branches as branches
 from rdml_theory._branches import Order
 from rdml_theory._extremes import extreme_rows
-from rdml_theory._pairs import Pair, exact_scale, total, two_product
+from rdml_theory._pairs import Pair, careful_total, exact_scale, total, two_product
+from rdml_theory._repairs import balance, doubtful, pivoted_ratio
 from rdml_theory._validation import FloatArray
 
 
@@ -35,13 +36,20 @@ def _horner(coefficients: list[Any], x: FloatArray, out: FloatArray) -> FloatArr
     return out
 
 
-def _near_terms(p: FloatArray, t: FloatArray, coefficients: list[Any], scale: Any, out: FloatArray) -> FloatArray:
-    """Return y = p t^2 (alpha/2 + ...) for max(1, |beta|) |t| <= NEAR."""
-    unit = isinstance(scale, float) and scale == 1.0
-    _horner(coefficients, t if unit else t * scale, out)
+def _near_terms(order: Order, p: FloatArray, d: FloatArray, t: FloatArray, out: FloatArray, at: Any) -> FloatArray:
+    """Return y of near elements by its series; `at` picks per-row values at their places."""
+    scale = at(order.scale)
+    x = t if isinstance(scale, float) and scale == 1.0 else t * scale
+    mixed = np.min(order.beta) >= 0.0 or max(x.max(), -x.min()) <= branches.MIXED_EDGE
+    coefficients = order.mixed_coefficients if mixed else order.coefficients
+    _horner([at(c) for c in coefficients], x, out)
     out *= t
-    out *= t
-    out *= p
+    # y = (d t) psi(t) feels the rounding of t once, y = p t^2 phi(t) twice
+    if mixed:
+        out *= d
+    else:
+        out *= t
+        out *= p
     return out
 
 
@@ -50,11 +58,17 @@ def _power_terms(pair: Pair, order: Order, index: Any) -> FloatArray:
     p, beta = pair.p.ravel()[index], pair.at(order.beta, index)
     if pair.raw_q is None or pair.rho is None:
         return p * (np.expm1(beta * pair.t.ravel()[index]) / beta)
+    if isinstance(beta, float) and beta <= branches.PLAIN_POWER:
+        quotient = p / pair.q.ravel()[index]
+        if np.isfinite(quotient).all():
+            return (p * np.power(quotient, beta) - p) / beta
     q, rho = pair.raw_q.ravel()[index], pair.at(pair.rho, index)
-    # both are scaled by the same power of two, so that neither the quotient's residual nor the product underflows
+    # both are scaled by the same power of two, so that the residual does not underflow; where p would overflow,
+    # the quotient exceeds 2^1000, beta is small, and a factor is kept back
     shift = -np.frexp(q)[1]
-    p_scaled, q_scaled = np.ldexp(p, np.minimum(shift, 900)), np.ldexp(q, shift)
-    extra = np.where(shift > 900, shift - 900.0, 0.0) * np.log(2.0)
+    held = np.maximum(shift + np.frexp(p)[1] - 1000, 0)
+    p_scaled, q_scaled = np.ldexp(p, shift - held), np.ldexp(q, shift)
+    extra = held * np.log(2.0)
     log_scale = np.log1p(rho)
     unequal = np.flatnonzero(np.abs(rho) > branches.ROUNDING_SCALE)
     if unequal.size:
@@ -78,9 +92,9 @@ def terms(pair: Pair, order: Order) -> tuple[FloatArray, FloatArray]:
     p, d, t, beta, scratch = pair.p, pair.d, pair.t, order.beta, pair.scratch
     y, a = scratch.new(p.shape), scratch.new(p.shape)
     np.abs(t, out=y)
-    near = np.flatnonzero(y <= branches.NEAR / order.scale)
+    near = np.flatnonzero(y <= order.near)
     if near.size == t.size:
-        _near_terms(p, t, order.coefficients, order.scale, y)
+        _near_terms(order, p, d, t, y, lambda value: value)
         return y, np.add(y, d, out=a)
     if order.is_kl:
         np.multiply(p, t, out=a)
@@ -93,13 +107,11 @@ def terms(pair: Pair, order: Order) -> tuple[FloatArray, FloatArray]:
             _raise_to_power(pair, order, x, a)
     np.subtract(a, d, out=y)
     if near.size:
-        coefficients, scale = order.coefficients, order.scale
-        if isinstance(beta, np.ndarray):
-            coefficients, scale = [pair.at(c, near) for c in coefficients], pair.at(scale, near)
-        inner_t, out = t.reshape(-1).take(near), np.empty(near.size)
-        _near_terms(p.reshape(-1).take(near), inner_t, coefficients, scale, out)
+        inner_d, out = d.reshape(-1).take(near), np.empty(near.size)
+        inner_p, inner_t = p.reshape(-1).take(near), t.reshape(-1).take(near)
+        _near_terms(order, inner_p, inner_d, inner_t, out, lambda value: pair.at(value, near))
         y.reshape(-1)[near] = out
-        out += d.reshape(-1).take(near)
+        out += inner_d
         a.reshape(-1)[near] = out
     return y, a
 
@@ -147,47 +159,28 @@ def closed_terms(pair: Pair, beta: float) -> tuple[FloatArray, FloatArray]:
     return y, a
 
 
-def balance(gradient: FloatArray, axis: int, *parts: FloatArray) -> FloatArray:
-    """Make the rows of a logit gradient sum to zero, by redoing the entry whose error bound is largest.
-
-    The sum is zero in exact arithmetic, so a residual far above rounding shows an entry that cancelled; `parts` are the
-    terms whose difference the gradient is, up to a factor per row. Works in place.
-    """
-    residual = np.abs(total(gradient, axis))
-    rows = np.flatnonzero(residual > branches.BALANCE * total(np.abs(gradient), axis))
-    if rows.size:
-        part = np.take(gradient, rows, axis=1 - axis)
-        bound = sum(np.abs(np.take(x, rows, axis=1 - axis)) for x in parts)
-        worst = np.expand_dims(np.argmax(np.where(np.isfinite(part), bound, -1.0), axis=axis), axis)
-        np.put_along_axis(part, worst, 0.0, axis=axis)
-        np.put_along_axis(part, worst, -total(part, axis), axis=axis)
-        if axis == 0:
-            gradient[:, rows] = part
-        else:
-            gradient[rows] = part
-    return gradient
-
-
 class Evaluation:
     """One block at one order in (0, inf): the divergence, and derivatives on request.
 
-    Attributes:
-        divergence: D for each row, with the class axis kept at length 1.
+    Attributes
+    ----------
+    divergence
+        D for each row, with the class axis kept at length 1.
     """
 
     def __init__(self, pair: Pair, order: Order) -> None:
         self.order = order
         self.original = pair
         self.pair = pair.swap() if order.swapped else pair
-        pair, beta, axis = self.pair, order.beta, self.pair.axis
+        pair, beta = self.pair, order.beta
         y, self.a = terms(pair, order) if order.closed_form is None else closed_terms(pair, order.closed_form)
-        self.mean = total(y, axis) / pair.mass
+        self.mean = self._mean_of(y)
         if pair.has_zero and np.isnan(self.mean).any():
             # p e^(beta t) is 0 inf = nan where p is zero, and 0/0 where both are
             empty = pair.p == 0.0
             self.a[empty] = 0.0
             y[empty] = pair.q[empty]
-            self.mean = total(y, axis) / pair.mass
+            self.mean = self._mean_of(y)
         x = self.mean * beta
         self.sum = x + 1.0
         if order.swapped:
@@ -195,7 +188,9 @@ class Evaluation:
         elif order.is_kl:
             self.divergence = self.mean.copy()
         else:
-            self.divergence = np.log1p(x) / beta
+            # for small x the series rounds once, log1p(beta Y) / beta three times
+            small = np.abs(x) <= branches.SMALL_SUM
+            self.divergence = np.where(small, self.mean - self.mean * (x * (0.5 - x / 3.0)), np.log1p(x) / beta)
         self.tilted: FloatArray | None = None
         self.tilted_rows = np.zeros(0, dtype=np.intp)
         cancels = x < -branches.CANCEL
@@ -204,6 +199,14 @@ class Evaluation:
             unsafe |= self._hidden_mass()
         if cancels.any() or unsafe.any():
             self._redo(np.flatnonzero(cancels | unsafe))
+
+    def _mean_of(self, y: FloatArray) -> FloatArray:
+        """Sum of y over the mass, both with what their rounding left out."""
+        high, low = careful_total(y, self.pair.axis)
+        mean = (high + low) / self.pair.mass
+        if self.pair.mass_rest is not None:
+            mean -= mean * self.pair.mass_rest
+        return mean
 
     def _hidden_mass(self) -> npt.NDArray[np.bool_]:
         """Rows in which a class of underflowed probability still weighs in the sum, because its ratio is huge."""
@@ -242,16 +245,65 @@ class Evaluation:
             out /= -pair.mass
         else:
             drift = np.multiply(pair.q, self.mean * beta, out=pair.scratch.new(pair.p.shape))
+            apart = self._apart()
+            if apart.size:
+                out.reshape(-1)[apart] = self._tilted(apart) - pair.q.reshape(-1)[apart]
             np.subtract(drift, out, out=out)
             out /= self.sum * pair.mass
-            if pair.has_zero:
-                # q and w are both zero where only p is positive (alpha < 1)
-                out[np.isposinf(pair.t)] = 0.0
-            balance(out, pair.axis, pair.d, self.a, drift)
+            rows = doubtful(out, pair.axis, self.mean * beta / self.sum)
+            if rows.size:
+                self._put(out, rows, self._second_again(self._rows(out, rows), rows))
         if self.tilted is not None:
             q = self._rows(pair.q / pair.mass, self.tilted_rows)
-            self._put(out, self.tilted_rows, balance(q - self.tilted, pair.axis, q, self.tilted))
+            self._put(out, self.tilted_rows, balance(q - self.tilted, pair.axis, q + self.tilted))
         return out
+
+    def _apart(self) -> npt.NDArray[np.intp]:
+        """Classes in which p is so far above q that s = p^alpha q^(1 - alpha) cancels in d + beta A (alpha < 1)."""
+        pair, beta = self.pair, self.order.beta
+        if not np.min(beta) < 0.0:
+            return np.zeros(0, dtype=np.intp)
+        # t > APART / -beta, without a logarithm; for beta = 0 and above the bound is infinite or harmless
+        bound = np.exp(branches.APART / -np.minimum(beta, -1e-300))
+        return np.flatnonzero(pair.p > pair.q * bound)
+
+    def _tilted(self, index: npt.NDArray[np.intp]) -> FloatArray:
+        """Return p^alpha q^(1 - alpha) at flat indices."""
+        pair = self.pair
+        p = pair.p.reshape(-1)[index]
+        if self.order.closed_form == -0.5:
+            return np.sqrt(p) * np.sqrt(pair.q.reshape(-1)[index])
+        return p * np.exp(pair.at(self.order.beta, index) * pair.t.reshape(-1)[index])
+
+    def _again(self, part: FloatArray, rows: npt.NDArray[np.intp], base: FloatArray, exponent: Any) -> FloatArray:
+        """Return (w - base) / exponent for doubtful rows, from the caller's entries; not where that overflows."""
+        pair = self.original
+        first, second = self._rows(pair.p, rows), self._rows(pair.q if pair.raw_q is None else pair.raw_q, rows)
+        if self.order.swapped:
+            first, second = second, first
+        if isinstance(exponent, np.ndarray):
+            exponent = self._rows(exponent, rows)
+        base = self._rows(base / pair.mass, rows)
+        tau, shift = pivoted_ratio(base, first, second, exponent, pair.axis)
+        ratio = tau - shift
+        again = base * (
+            ratio if self.order.is_kl and np.all(exponent == 0.0) else np.expm1(exponent * ratio) / exponent
+        )
+        return np.where(np.isfinite(again).all(axis=pair.axis, keepdims=True), again, part)
+
+    def _second_again(self, part: FloatArray, rows: npt.NDArray[np.intp]) -> FloatArray:
+        """Repair doubtful rows of q - w."""
+        pair, order = self.pair, self.order
+        if self.original.raw_q is not None:
+            alpha = order.kernel_alpha
+            if isinstance(alpha, np.ndarray):
+                alpha = self._rows(alpha, rows)
+            return self._again(part / -alpha, rows, pair.q, order.kernel_alpha) * -alpha
+        sizes = np.abs(pair.d) + np.abs(self.a * order.beta)
+        apart = self._apart()
+        sizes.reshape(-1)[apart] = self._tilted(apart)
+        sizes += pair.q * np.abs(self.mean * order.beta)
+        return balance(part, pair.axis, self._rows(sizes, rows))
 
     @property
     def _first(self) -> FloatArray:
@@ -260,7 +312,14 @@ class Evaluation:
         drift = np.multiply(pair.p, -self.mean, out=pair.scratch.new(pair.p.shape))
         out = np.add(drift, self.a, out=pair.scratch.new(pair.p.shape))
         out /= self.sum * pair.mass
-        balance(out, pair.axis, drift, self.a)
+        rows = doubtful(out, pair.axis, self.mean / self.sum)
+        if rows.size:
+            part = self._rows(out, rows)
+            if self.original.raw_q is not None:
+                part = self._again(part, rows, pair.p, beta)
+            else:
+                balance(part, pair.axis, self._rows(np.abs(drift) + np.abs(self.a), rows))
+            self._put(out, rows, part)
         if self.tilted is not None:
             rows = self.tilted_rows
             if isinstance(beta, np.ndarray):
@@ -268,7 +327,7 @@ class Evaluation:
             p = self._rows(pair.p / pair.mass, rows)
             # at order one such rows have an infinite divergence, and p (t - D) is undefined
             limit = np.full_like(p, np.nan) if self.order.is_kl else (self.tilted - p) / beta
-            balance(limit, pair.axis, p, self.tilted)
+            balance(limit, pair.axis, p + self.tilted)
             self._put(out, rows, limit)
         return out
 
@@ -305,10 +364,18 @@ class Evaluation:
         pair, beta = self.original, self.order.alpha - 1.0
         d = pair.t - self.divergence
         x = d * beta
+        size = np.abs(beta) * (np.abs(pair.t) + self.divergence)
+        if pair.raw_q is not None:
+            # t - D cancels where D is far above the spread of t: ratios to the main class do not
+            tau, shift = pivoted_ratio(pair.p / pair.mass, pair.p, pair.raw_q, beta, pair.axis)
+            valid = np.isfinite(shift)
+            d, x = np.where(valid, tau - shift, d), np.where(valid, (tau - shift) * beta, x)
+            size = np.where(valid, np.abs(beta) * (np.abs(tau) + np.abs(shift)), size)
         if not self.order.swapped:
-            # log(w/p) from the weights themselves where t - D would cancel: there beta multiplies its rounding
-            exponent = pair.t * beta
-            far = (exponent > branches.POWER) & np.isfinite(exponent) & (pair.p > 0.0)
+            # where both terms are large, log(w/p) from the weights themselves has the smaller rounding
+            far = (
+                (size > branches.WEIGHT_SIZE) & (pair.t * beta > branches.POWER) & np.isfinite(pair.t) & (pair.p > 0.0)
+            )
             if far.any():
                 weight = (pair.p + self.a * beta) / (pair.p * self.sum)
                 if self.tilted is not None:

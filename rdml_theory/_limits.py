@@ -7,6 +7,7 @@ import numpy as np
 from rdml_theory import _branches as branches
 from rdml_theory._kernels import order_derivative
 from rdml_theory._pairs import Pair, total
+from rdml_theory._repairs import balance
 from rdml_theory._validation import FloatArray
 
 
@@ -65,12 +66,14 @@ class OrderInfinity:
     def student(self) -> FloatArray:
         """Return q - w."""
         pair = self.original
-        return pair.q / pair.mass - self.escort()
+        q, w = pair.q / pair.mass, self.escort()
+        return balance(q - w, pair.axis, q + w)
 
     def teacher(self) -> FloatArray:
         """Return w - p."""
         pair = self.original
-        return self.escort() - pair.p / pair.mass
+        p, w = pair.p / pair.mass, self.escort()
+        return balance(w - p, pair.axis, p + w)
 
     def scaled_teacher(self) -> FloatArray:
         """Return zero, the limit of (w - p) / (alpha - 1)."""

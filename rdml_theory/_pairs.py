@@ -52,39 +52,69 @@ def two_product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-def _double_total(x: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
-    """Sum over the class axis to about 106 bits."""
+def double_total(x: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
+    """Sum over the class axis to about 106 bits, as a rounded value and the rest."""
     high = np.moveaxis(x, axis, 0)
-    low = np.zeros_like(high)
+    low: FloatArray | None = None
     while high.shape[0] > 1:
         half = high.shape[0] // 2
         s, e = two_sum(high[:half], high[half : 2 * half])
-        e = e + (low[:half] + low[half : 2 * half])
+        if low is not None:
+            e += low[:half]
+            e += low[half : 2 * half]
         if high.shape[0] % 2:
-            s, e = np.concatenate([s, high[-1:]]), np.concatenate([e, low[-1:]])
+            last = np.zeros_like(high[-1:]) if low is None else low[-1:]
+            s, e = np.concatenate([s, high[-1:]]), np.concatenate([e, last])
         high, low = s, e
+    if low is None:
+        low = np.zeros_like(high)
     return np.moveaxis(high, 0, axis), np.moveaxis(low, 0, axis)
+
+
+def careful_total(x: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
+    """Sum over the class axis, to 106 bits where few classes leave no room for rounding errors to average out."""
+    if x.shape[axis] <= branches.FEW_CLASSES:
+        return double_total(x, axis)
+    high = total(x, axis)
+    return high, np.zeros_like(high)
 
 
 @dataclass
 class Pair:
     """Rows of p and q on a common scale: both sum to `mass`.
 
-    Attributes:
-        p: first argument.
-        q: second argument, rescaled to the sum of the first.
-        d: p - q, accurate relative to itself.
-        mass: sum of p over the classes, and of q.
-        axis: the class axis, 0 or 1.
-        p_sum: sum of p as the caller gave it.
-        q_sum: sum of q as the caller gave it.
-        raw_q: q before the rescaling; the scale is ``1 + rho``.
-        rho: relative change of q by the rescaling.
-        ratio: log(p/q), when it is known without p and q (logits); None to compute it.
-        scratch: buffers for arrays that live no longer than the block.
-        has_zero: whether some entry of p or q is zero (or, from logits, underflowed).
-        exact_log_p: log p up to a rounding, when p may have underflowed (logits).
-        exact_log_q: the same of q.
+    Attributes
+    ----------
+    p
+        first argument.
+    q
+        second argument, rescaled to the sum of the first.
+    d
+        p - q, accurate relative to itself.
+    mass
+        sum of p over the classes, and of q.
+    axis
+        the class axis, 0 or 1.
+    p_sum
+        sum of p as the caller gave it.
+    q_sum
+        sum of q as the caller gave it.
+    raw_q
+        q before the rescaling; the scale is ``1 + rho``.
+    rho
+        relative change of q by the rescaling.
+    ratio
+        log(p/q), when it is known without p and q (logits); None to compute it.
+    mass_rest
+        what the rounding of `mass` left out, relative to it.
+    scratch
+        buffers for arrays that live no longer than the block.
+    has_zero
+        whether some entry of p or q is zero (or, from logits, underflowed).
+    exact_log_p
+        log p up to a rounding, when p may have underflowed (logits).
+    exact_log_q
+        the same of q.
     """
 
     p: FloatArray
@@ -99,6 +129,7 @@ class Pair:
     raw_q: FloatArray | None = None
     rho: FloatArray | None = None
     ratio: FloatArray | None = None
+    mass_rest: FloatArray | None = None
     exact_log_p: FloatArray | None = None
     exact_log_q: FloatArray | None = None
     given_log_p_sum: FloatArray | None = None
@@ -150,6 +181,7 @@ class Pair:
             self.scratch,
             self.has_zero,
             ratio=None if self.ratio is None else -self.ratio,
+            mass_rest=self.mass_rest,
             exact_log_p=self.exact_log_q,
             exact_log_q=self.exact_log_p,
         )
@@ -160,7 +192,7 @@ class Pair:
         def pick(x: FloatArray | None) -> Any:
             return None if x is None else np.take(x, rows, axis=1 - self.axis)
 
-        out = Pair(
+        return Pair(
             pick(self.p),
             pick(self.q),
             pick(self.d),
@@ -173,12 +205,12 @@ class Pair:
             pick(self.raw_q),
             pick(self.rho),
             pick(self.t),
+            pick(self.mass_rest),
             pick(self.exact_log_p),
             pick(self.exact_log_q),
             pick(self.given_log_p_sum),
             pick(self.given_log_q_sum),
         )
-        return out
 
     def row_of(self, index: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return the row of each flat index."""
@@ -189,36 +221,47 @@ class Pair:
         return value.ravel()[self.row_of(index)] if isinstance(value, np.ndarray) else value
 
 
-def checked_sum(name: str, x: FloatArray, axis: int) -> tuple[FloatArray, FloatArray, float]:
-    """Return x, rescaled by a power of two where its sum would leave the range of float64, its sum and least entry."""
+def checked_sum(name: str, x: FloatArray, axis: int) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """Return x, rescaled by a power of two where its sum would leave the range, its sum, the rest, and least entry."""
     least = x.min()
     if not least >= 0.0:
         raise explain_probabilities(name, x)
-    mass = total(x, axis)
+    mass, rest = careful_total(x, axis)
     if not (mass.min() > 2.0**-400 and mass.max() < 2.0**400):
         top = x.max(axis=axis, keepdims=True)
         if not (top.min() > 0.0 and top.max() < np.inf):
             raise explain_probabilities(name, x)
         x = np.ldexp(x, -np.frexp(top)[1])
-        mass, least = total(x, axis), x.min()
-    return x, mass, float(least)
+        mass, rest = careful_total(x, axis)
+        least = x.min()
+    return x, mass, rest, float(least)
+
+
+def _relative_excess(
+    d: FloatArray, sums: tuple[FloatArray, FloatArray, FloatArray, FloatArray], axis: int
+) -> FloatArray:
+    """Return sum(p - q) / sum(q): from the sums where they hold 106 bits, else from the differences."""
+    mass, rest, q_mass, q_rest = sums
+    if d.shape[axis] <= branches.FEW_CLASSES:
+        return ((mass - q_mass) + (rest - q_rest)) / q_mass
+    return total(d, axis) / q_mass
 
 
 def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int, scratch: Scratch) -> Pair:
     """Build a pair from probabilities, rescaling q to the sum of p by a correction to the exact difference p - q."""
     original_p, original_q = p, q
-    p, mass, p_least = checked_sum("p", p, axis)
-    q, q_mass, q_least = checked_sum("q", q, axis)
+    p, mass, rest, p_least = checked_sum("p", p, axis)
+    q, q_mass, q_rest, q_least = checked_sum("q", q, axis)
     d = np.subtract(p, q, out=scratch.new(p.shape))
-    rho = total(d, axis) / q_mass
+    rho = _relative_excess(d, (mass, rest, q_mass, q_rest), axis)
     if not (rho.min() >= branches.FAR_SCALES[0] and rho.max() <= branches.FAR_SCALES[1]):
         # far-apart scales: bring both sums to [1/2, 1) by powers of two first, which is exact
         p = np.ldexp(p, -np.frexp(mass)[1])
         q = np.ldexp(q, -np.frexp(q_mass)[1])
-        mass, q_mass = total(p, axis), total(q, axis)
+        (mass, rest), (q_mass, q_rest) = careful_total(p, axis), careful_total(q, axis)
         p_least, q_least = p.min(), q.min()
         np.subtract(p, q, out=d)
-        rho = total(d, axis) / q_mass
+        rho = _relative_excess(d, (mass, rest, q_mass, q_rest), axis)
     raw_q = q
     q = np.multiply(raw_q, rho, out=scratch.new(p.shape))
     d -= q
@@ -232,13 +275,13 @@ def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int, scratch: Sc
     p_sum = mass if p is original_p else total(original_p, axis)
     q_sum = q_mass if raw_q is original_q else total(original_q, axis)
     has_zero = min(p_least, q_least) == 0.0
-    return Pair(p, q, d, mass, axis, p_sum, q_sum, scratch, has_zero, raw_q=raw_q, rho=rho)
+    return Pair(p, q, d, mass, axis, p_sum, q_sum, scratch, has_zero, raw_q=raw_q, rho=rho, mass_rest=rest / mass)
 
 
 def exact_scale(p: FloatArray, q: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
     """Return sum(p) / sum(q) of each row to about 106 bits, as a rounded value and the rest."""
-    p_high, p_low = _double_total(p, axis)
-    q_high, q_low = _double_total(q, axis)
+    p_high, p_low = double_total(p, axis)
+    q_high, q_low = double_total(q, axis)
     high = p_high / q_high
     product, error = two_product(high, q_high)
     return high, (((p_high - product) - error) + (p_low - high * q_low)) / q_high

@@ -27,9 +27,12 @@ BLOCK_HESSIAN = 65536  # elements of C x C matrices per block
 class ValueAndGradient(NamedTuple):
     """The divergence of each pair and its gradient.
 
-    Attributes:
-        value: divergences in nats, shape (...).
-        gradient: gradient in the requested argument, shape (..., C).
+    Attributes
+    ----------
+    value
+        divergences in nats, shape (...).
+    gradient
+        gradient in the requested argument, shape (..., C).
     """
 
     value: npt.NDArray[Any]
@@ -66,40 +69,53 @@ def renyi_divergence(
     Reference: van Erven and Harremoës, "Rényi divergence and Kullback-Leibler divergence", IEEE Transactions on
     Information Theory 60(7), 2014, arXiv 1206.2459.
 
-    Args:
-        p: first distribution (the peer or teacher), shape (..., C).
-        q: second distribution (the student), shape (..., C); batch shapes broadcast.
-        alpha: order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-        domain: what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
-            -inf for an excluded class; a constant may be added).
-        axis: the class axis.
-        raw: Leave the given sums in, so that the result is ``D + alpha / (alpha - 1) log sum(p) - log sum(q)``. Refused
-            for logits, which fix no sum, and at alpha = 1, where it has a pole. Accurate to its largest term only.
+    Parameters
+    ----------
+    p
+        first distribution (the peer or teacher), shape (..., C).
+    q
+        second distribution (the student), shape (..., C); batch shapes broadcast.
+    alpha
+        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    domain
+        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        -inf for an excluded class; a constant may be added).
+    axis
+        the class axis.
+    raw
+        Leave the given sums in, so that the result is ``D + alpha / (alpha - 1) log sum(p) - log sum(q)``. Refused
+        for logits, which fix no sum, and at alpha = 1, where it has a pole. Accurate to its largest term only.
 
-    Returns:
+    Returns
+    -------
+    ndarray or scalar
         The divergences, shape (...), at most 8 units in the last place off for probabilities; a scalar for one pair.
 
-    Raises:
-        ValueError: A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, no
-            classes or different ones, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-            unknown option.
-        TypeError: An argument that does not hold real numbers of at most 64 bits.
+    Raises
+    ------
+    ValueError
+        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
+        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
+        unknown option.
+    TypeError
+        An argument that does not hold real numbers of at most 64 bits.
 
-    Examples:
-        >>> import numpy as np
-        >>> from rdml_theory import renyi_divergence
-        >>> p, q = np.array([0.5, 0.5]), np.array([0.25, 0.75])
-        >>> renyi_divergence(p, q, [0.0, 0.5, 1.0, 2.0, np.inf]).round(6)
-        array([0.      , 0.069336, 0.143841, 0.287682, 0.693147])
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rdml_theory import renyi_divergence
+    >>> p, q = np.array([0.5, 0.5]), np.array([0.25, 0.75])
+    >>> renyi_divergence(p, q, [0.0, 0.5, 1.0, 2.0, np.inf]).round(6)
+    array([0.      , 0.069336, 0.143841, 0.287682, 0.693147])
 
-        Near consensus the definition has no digits left; this has all of them
-        (the entries are 1e-12 apart up to their own rounding):
+    Near consensus the definition has no digits left; this has all of them
+    (the entries are 1e-12 apart up to their own rounding):
 
-        >>> q = p + np.array([1e-12, -1e-12])
-        >>> with np.errstate(all="ignore"):
-        ...     naive = np.log(np.sum(p**1.5 * q**-0.5)) / 0.5
-        >>> float(naive), float(renyi_divergence(p, q, 1.5))
-        (0.0, 2.9998672711473825e-24)
+    >>> q = p + np.array([1e-12, -1e-12])
+    >>> with np.errstate(all="ignore"):
+    ...     naive = np.log(np.sum(p**1.5 * q**-0.5)) / 0.5
+    >>> float(naive), float(renyi_divergence(p, q, 1.5))
+    (0.0, 2.9998672711473825e-24)
     """
     task = problem(p, q, alpha, domain, axis)
     if raw:
@@ -149,32 +165,45 @@ def renyi_gradient(
     Reference: derivatives of the definition; for the divergence see van Erven and Harremoës 2014, arXiv 1206.2459.
     The setting in which p is detached and q trained is that of arXiv 2209.05732.
 
-    Args:
-        p: first distribution (the peer or teacher), shape (..., C).
-        q: second distribution (the student), shape (..., C); batch shapes broadcast.
-        alpha: order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-        wrt: ``"q"``, ``"p"`` or ``"alpha"``.
-        domain: what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
-            -inf for an excluded class; a constant may be added).
-        axis: the class axis.
+    Parameters
+    ----------
+    p
+        first distribution (the peer or teacher), shape (..., C).
+    q
+        second distribution (the student), shape (..., C); batch shapes broadcast.
+    alpha
+        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    wrt
+        ``"q"``, ``"p"`` or ``"alpha"``.
+    domain
+        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        -inf for an excluded class; a constant may be added).
+    axis
+        the class axis.
 
-    Returns:
+    Returns
+    -------
+    ndarray or scalar
         The gradient with the shape of the broadcast arguments, classes on `axis`; shape (...) for ``wrt="alpha"``.
 
-    Raises:
-        ValueError: A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, no
-            classes or different ones, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-            unknown option.
-        TypeError: An argument that does not hold real numbers of at most 64 bits.
+    Raises
+    ------
+    ValueError
+        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
+        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
+        unknown option.
+    TypeError
+        An argument that does not hold real numbers of at most 64 bits.
 
-    Examples:
-        >>> import numpy as np
-        >>> from rdml_theory import renyi_gradient
-        >>> teacher, student = np.array([1.0, 0.0]), np.array([0.0, 0.0])
-        >>> renyi_gradient(teacher, student, 2.0, domain="logits").round(6)
-        array([-0.380797,  0.380797])
-        >>> float(renyi_gradient(teacher, student, 1.0, wrt="alpha", domain="logits").round(6))
-        0.098306
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rdml_theory import renyi_gradient
+    >>> teacher, student = np.array([1.0, 0.0]), np.array([0.0, 0.0])
+    >>> renyi_gradient(teacher, student, 2.0, domain="logits").round(6)
+    array([-0.380797,  0.380797])
+    >>> float(renyi_gradient(teacher, student, 1.0, wrt="alpha", domain="logits").round(6))
+    0.098306
     """
     wrt = choice("wrt", wrt, ("p", "q", "alpha"))
     task = problem(p, q, alpha, domain, axis)
@@ -202,29 +231,42 @@ def renyi_value_and_gradient(
 
     Formulas, limits and domains are those of `renyi_divergence` and `renyi_gradient`.
 
-    Args:
-        p: first distribution (the peer or teacher), shape (..., C).
-        q: second distribution (the student), shape (..., C); batch shapes broadcast.
-        alpha: order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-        wrt: ``"q"`` or ``"p"``.
-        domain: what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
-            -inf for an excluded class; a constant may be added).
-        axis: the class axis.
+    Parameters
+    ----------
+    p
+        first distribution (the peer or teacher), shape (..., C).
+    q
+        second distribution (the student), shape (..., C); batch shapes broadcast.
+    alpha
+        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    wrt
+        ``"q"`` or ``"p"``.
+    domain
+        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        -inf for an excluded class; a constant may be added).
+    axis
+        the class axis.
 
-    Returns:
+    Returns
+    -------
+    ndarray or scalar
         A named pair: ``value`` of shape (...) in nats, and ``gradient`` with the shape of the broadcast arguments.
 
-    Raises:
-        ValueError: A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, no
-            classes or different ones, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-            unknown option.
-        TypeError: An argument that does not hold real numbers of at most 64 bits.
+    Raises
+    ------
+    ValueError
+        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
+        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
+        unknown option.
+    TypeError
+        An argument that does not hold real numbers of at most 64 bits.
 
-    Examples:
-        >>> from rdml_theory import renyi_value_and_gradient
-        >>> result = renyi_value_and_gradient([0.5, 0.5], [0.25, 0.75], 2.0)
-        >>> float(result.value.round(6)), result.gradient.round(6)
-        (0.287682, array([-2.      ,  0.666667]))
+    Examples
+    --------
+    >>> from rdml_theory import renyi_value_and_gradient
+    >>> result = renyi_value_and_gradient([0.5, 0.5], [0.25, 0.75], 2.0)
+    >>> float(result.value.round(6)), result.gradient.round(6)
+    (0.287682, array([-2.      ,  0.666667]))
     """
     wrt = choice("wrt", wrt, ("p", "q"))
     task = problem(p, q, alpha, domain, axis)
@@ -247,27 +289,39 @@ def escort(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs
     Where q vanishes on a class that p allows and alpha > 1, it is the limit as those q vanish together; for disjoint
     supports and alpha < 1 it is NaN.
 
-    Args:
-        p: first distribution (the peer or teacher), shape (..., C).
-        q: second distribution (the student), shape (..., C); batch shapes broadcast.
-        alpha: order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-        domain: what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
-            -inf for an excluded class; a constant may be added).
-        axis: the class axis.
+    Parameters
+    ----------
+    p
+        first distribution (the peer or teacher), shape (..., C).
+    q
+        second distribution (the student), shape (..., C); batch shapes broadcast.
+    alpha
+        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    domain
+        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        -inf for an excluded class; a constant may be added).
+    axis
+        the class axis.
 
-    Returns:
+    Returns
+    -------
+    ndarray or scalar
         Distributions with the shape of the broadcast arguments, classes on `axis`.
 
-    Raises:
-        ValueError: A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, no
-            classes or different ones, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-            unknown option.
-        TypeError: An argument that does not hold real numbers of at most 64 bits.
+    Raises
+    ------
+    ValueError
+        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
+        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
+        unknown option.
+    TypeError
+        An argument that does not hold real numbers of at most 64 bits.
 
-    Examples:
-        >>> from rdml_theory import escort
-        >>> escort([0.5, 0.5], [0.1, 0.9], 0.5).round(6)
-        array([0.25, 0.75])
+    Examples
+    --------
+    >>> from rdml_theory import escort
+    >>> escort([0.5, 0.5], [0.1, 0.9], 0.5).round(6)
+    array([0.25, 0.75])
     """
     task = problem(p, q, alpha, domain, axis)
     out = _vector_output(task)
@@ -296,30 +350,43 @@ def renyi_hessian(
 
     Reference: derivatives of the definition, arXiv 1206.2459.
 
-    Args:
-        p: first distribution (the peer or teacher), shape (..., C).
-        q: second distribution (the student), shape (..., C); batch shapes broadcast.
-        alpha: order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-        wrt: ``"q"``, ``"p"`` or ``"mixed"``. In the mixed block rows belong to p and columns to q.
-        domain: what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
-            -inf for an excluded class; a constant may be added).
-        axis: the class axis.
+    Parameters
+    ----------
+    p
+        first distribution (the peer or teacher), shape (..., C).
+    q
+        second distribution (the student), shape (..., C); batch shapes broadcast.
+    alpha
+        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    wrt
+        ``"q"``, ``"p"`` or ``"mixed"``. In the mixed block rows belong to p and columns to q.
+    domain
+        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        -inf for an excluded class; a constant may be added).
+    axis
+        the class axis.
 
-    Returns:
+    Returns
+    -------
+    ndarray or scalar
         Matrices of shape (..., C, C), always on the last two axes.
 
-    Raises:
-        ValueError: A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, no
-            classes or different ones, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-            unknown option.
-        TypeError: An argument that does not hold real numbers of at most 64 bits.
+    Raises
+    ------
+    ValueError
+        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
+        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
+        unknown option.
+    TypeError
+        An argument that does not hold real numbers of at most 64 bits.
 
-    Examples:
-        >>> import numpy as np
-        >>> from rdml_theory import renyi_hessian
-        >>> renyi_hessian([0.0, 0.0], [0.0, np.log(3.0)], 2.0).round(6)
-        array([[ 0.375, -0.375],
-               [-0.375,  0.375]])
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rdml_theory import renyi_hessian
+    >>> renyi_hessian([0.0, 0.0], [0.0, np.log(3.0)], 2.0).round(6)
+    array([[ 0.375, -0.375],
+           [-0.375,  0.375]])
     """
     wrt = choice("wrt", wrt, ("p", "q", "mixed"))
     task = problem(p, q, alpha, domain, axis)

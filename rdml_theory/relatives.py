@@ -20,9 +20,10 @@ from rdml_theory.divergence import renyi_divergence
 def kl_divergence(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: int = -1) -> Any:
     """Return the Kullback-Leibler divergence sum p log(p/q) = D_1(p || q), in nats, shape (...).
 
-    Examples:
-        >>> float(kl_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
-        0.143841
+    Examples
+    --------
+    >>> float(kl_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
+    0.143841
     """
     return renyi_divergence(p, q, 1.0, domain=domain, axis=axis)
 
@@ -30,9 +31,10 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: in
 def max_divergence(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: int = -1) -> Any:
     """Return the max-divergence log max p/q = D_inf(p || q), in nats, shape (...).
 
-    Examples:
-        >>> float(max_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
-        0.693147
+    Examples
+    --------
+    >>> float(max_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
+    0.693147
     """
     return renyi_divergence(p, q, np.inf, domain=domain, axis=axis)
 
@@ -40,9 +42,10 @@ def max_divergence(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: i
 def bhattacharyya_distance(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: int = -1) -> Any:
     """Return the Bhattacharyya distance -log sum sqrt(p q) = D_1/2(p || q) / 2, in nats, shape (...).
 
-    Examples:
-        >>> float(bhattacharyya_distance([0.5, 0.5], [0.25, 0.75]).round(6))
-        0.034668
+    Examples
+    --------
+    >>> float(bhattacharyya_distance([0.5, 0.5], [0.25, 0.75]).round(6))
+    0.034668
     """
     return 0.5 * renyi_divergence(p, q, 0.5, domain=domain, axis=axis)
 
@@ -52,9 +55,10 @@ def hellinger_distance(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axi
 
     It is sqrt(1 - exp(-D_1/2 / 2)), without the cancellation that the definition has near p = q.
 
-    Examples:
-        >>> float(hellinger_distance([0.5, 0.5], [0.25, 0.75]).round(6))
-        0.184592
+    Examples
+    --------
+    >>> float(hellinger_distance([0.5, 0.5], [0.25, 0.75]).round(6))
+    0.184592
     """
     return np.sqrt(-np.expm1(-bhattacharyya_distance(p, q, domain=domain, axis=axis)))
 
@@ -64,9 +68,10 @@ def chi_square_divergence(p: ArrayLike, q: ArrayLike, *, domain: str = "probs", 
 
     Infinite where it exceeds the largest number of its type.
 
-    Examples:
-        >>> float(chi_square_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
-        0.333333
+    Examples
+    --------
+    >>> float(chi_square_divergence([0.5, 0.5], [0.25, 0.75]).round(6))
+    0.333333
     """
     with np.errstate(over="ignore"):
         return np.expm1(renyi_divergence(p, q, 2.0, domain=domain, axis=axis))
@@ -78,9 +83,10 @@ def renyi_entropy(p: ArrayLike, alpha: ArrayLike, *, domain: str = "probs", axis
     The limits are log of the number of possible classes (0), Shannon's entropy (1) and -log max p (inf). With the
     uniform distribution U, H_alpha(p) = log C - D_alpha(p || U) (van Erven and Harremoës 2014, arXiv 1206.2459).
 
-    Examples:
-        >>> renyi_entropy([0.5, 0.25, 0.25], [0.0, 1.0, 2.0, float("inf")]).round(6)
-        array([1.098612, 1.039721, 0.980829, 0.693147])
+    Examples
+    --------
+    >>> renyi_entropy([0.5, 0.25, 0.25], [0.0, 1.0, 2.0, float("inf")]).round(6)
+    array([1.098612, 1.039721, 0.980829, 0.693147])
     """
     return renyi_cross_entropy(p, p, alpha, domain=domain, axis=axis)
 
@@ -89,12 +95,13 @@ def renyi_cross_entropy(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain:
     """Return the Rényi cross-entropy H_alpha(p; q) = log(sum p q^(alpha - 1)) / (1 - alpha), in nats, shape (...).
 
     At alpha = 1 it is -sum p log q, at infinity -log of the largest q that p allows, and for q = p the Rényi entropy.
-    Infinite where q vanishes on a class that p allows and alpha <= 1, or on all of them. This is the definition
-    studied by Thierrin, Alajaji and Linder 2022, arXiv 2208.06983; it is not H_alpha(p) + D_alpha(p || q) except at alpha = 1.
+    Infinite where q vanishes on a class that p allows and alpha <= 1, or on all of them. The definition is that of
+    Thierrin, Alajaji and Linder 2022, arXiv 2208.06983; it is not H_alpha(p) + D_alpha(p || q) except at alpha = 1.
 
-    Examples:
-        >>> renyi_cross_entropy([0.5, 0.5], [0.25, 0.75], [1.0, 2.0]).round(6)
-        array([0.836988, 0.693147])
+    Examples
+    --------
+    >>> renyi_cross_entropy([0.5, 0.5], [0.25, 0.75], [1.0, 2.0]).round(6)
+    array([0.836988, 0.693147])
     """
     task = problem(p, q, alpha, domain, axis)
     with np.errstate(all="ignore"):
@@ -111,7 +118,7 @@ def _with_logarithm(name: str, x: npt.NDArray[Any], domain: str) -> tuple[FloatA
     if not x.shape[0]:
         return x, x
     if domain == "probs":
-        x, mass, _ = checked_sum(name, x, 1)
+        x, mass, _, _ = checked_sum(name, x, 1)
         p, log_p = x / mass, np.log(x / mass)
     else:
         p, log_p, _, _ = softmax(name, x, 1, domain)
