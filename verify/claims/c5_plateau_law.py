@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,23 +95,12 @@ def full_gradient(right_side: Expr, context: Context, *, order: float) -> Findin
 
 def _training_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
     """The first student over training."""
-    times = tuple(float(t) for t in run.times)
-    stated = _stated(right_side, np.sqrt(run.mutual[:, 0, 0])) ** 2
-    bounds = [_bound(cohort, run, 0, row) for row in range(len(times))]
-    return Panel(
-        title=f"full gradients, $\\alpha$ = {order:g}",
-        x_label="steps",
-        y_label="squared norm (nats²)",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="base gradient $\\|\\nabla L\\|^2$", role="measured", x=times, y=tuple(run.base[:, 0, 0])),
-            Curve(
-                label="what the law says it becomes, from $\\|\\nabla R\\|$", role="statement", x=times, y=tuple(stated)
-            ),
-            Curve(label="running mean $A^2$", role="second", x=times, y=tuple(run.mean_base[:, 0, 0])),
-            Curve(label="C2 bound of $A^2$, measured $Z$", role="reference", x=times, y=tuple(bounds)),
-        ),
+    return _over_training(
+        f"full gradients, $\\alpha$ = {order:g}",
+        (run.times, run.base[:, 0, 0]),
+        (run.times, _stated(right_side, np.sqrt(run.mutual[:, 0, 0])) ** 2),
+        (run.times, run.mean_base[:, 0, 0]),
+        (run.times, np.array([_bound(cohort, run, 0, row) for row in range(len(run.times))])),
     )
 
 
@@ -205,7 +194,7 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
     panels: list[Panel] = []
     firsts: dict[float, CohortTrajectory] = {}
     block, steps = 12, context.pick(quick=1_000, full=10_000)
-    for number, order in enumerate(ORDERS):
+    for number, order in enumerate(reversed(ORDERS)):
         cohort, step = _cohort(order)
 
         def replicas(begin: int, order: float = order) -> CohortTrajectory:
@@ -242,23 +231,22 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
             name = f"|‖mean ∇L‖ - stated| over the mean update's norm, greatest of the replicas, α = {order:g}, {half}"
             comparisons.append(at_most(name, float(off.max()), 1 + 1e-9, samples=block))
         if order in (0.5, 2.0):
-            panels.append(_batch_panel(order, cohort, first))
+            panels.append(_batch_panel(right_side, order, cohort, first))
         firsts[order] = first
         context.progress((number + 1) / len(ORDERS))
     return Finding(comparisons=tuple(comparisons), panels=(*panels, _averages_panel(right_side, firsts)))
 
 
-def _batch_panel(order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
+def _batch_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
     """The first student over training, means over replicas; both gradients fluctuate with the batches."""
     # Full gradients are taken now and then only: the averages exist from the first of them on.
     rows = np.flatnonzero(run.mean_base[:, :, 0].all(axis=1))
     averages = {name: getattr(run, name)[:, :, 0].mean(axis=1) for name in ("mean_base", "mean_mutual", "mean_noise")}
-    smoothness, gap = cohort.smoothness()[0], float(run.first_loss[0])
     bounds = [
         sharp_bound(
             Assumptions(
-                smoothness=smoothness,
-                gap=gap,
+                smoothness=cohort.smoothness()[0],
+                gap=float(run.first_loss[0]),
                 noise=float(averages["mean_noise"][row]),
                 bias=float(averages["mean_mutual"][row]),
             ),
@@ -267,23 +255,38 @@ def _batch_panel(order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> 
         ).total
         for row in rows
     ]
-    times, late = tuple(float(t) for t in run.times), tuple(float(t) for t in run.times[rows])
+    stated = np.stack([_stated(right_side, np.sqrt(row)) ** 2 for row in run.mutual[:, :, 0]])
+    base, times = run.base[:, :, 0], run.times
+    return _over_training(
+        f"mini-batches of 64, $\\alpha$ = {order:g}",
+        (times, base.mean(axis=1), base.min(axis=1), base.max(axis=1)),
+        (times, stated.mean(axis=1)),
+        (times[rows], averages["mean_base"][rows]),
+        (times[rows], np.array(bounds)),
+    )
 
-    def curve(label: str, role: Literal["measured", "second"], values: Array) -> Curve:
-        low, high = values.min(axis=1), values.max(axis=1)
-        return Curve(label=label, role=role, x=times, y=tuple(values.mean(axis=1)), low=tuple(low), high=tuple(high))
+
+def _over_training(
+    title: str, base: tuple[Any, ...], stated: tuple[Any, ...], average: tuple[Any, ...], bound: tuple[Any, ...]
+) -> Panel:
+    """The same four curves for full gradients and for mini-batches, each as (times, values[, low, high])."""
+
+    def curve(label: str, role: Any, data: tuple[Any, ...]) -> Curve:
+        x, y, *band = (tuple(float(v) for v in part) for part in data)
+        low, high = band or (None, None)
+        return Curve(label=label, role=role, x=x, y=y, low=low, high=high)
 
     return Panel(
-        title=f"mini-batches of 64, $\\alpha$ = {order:g}",
+        title=title,
         x_label="steps",
         y_label="squared norm (nats²)",
         x_scale="log",
         y_scale="log",
         curves=(
-            curve("base gradient $\\|\\nabla L\\|^2$", "measured", run.base[:, :, 0]),
-            Curve(label="running mean $A^2$", role="second", x=late, y=tuple(averages["mean_base"][rows]), group=1),
-            curve("mutual gradient $\\beta^2\\|\\nabla R\\|^2$", "second", run.mutual[:, :, 0]),
-            Curve(label="C2 bound of $A^2$, measured $Z$ and $\\sigma$", role="reference", x=late, y=tuple(bounds)),
+            curve("base gradient $\\|\\nabla L\\|^2$", "measured", base),
+            curve("mutual gradient $\\beta^2\\|\\nabla R\\|^2$: where the law says it ends", "statement", stated),
+            curve("running mean $A^2$ of the base gradient", "second", average),
+            curve("C2 bound of $A^2$ with measured bias and noise", "reference", bound),
         ),
     )
 
@@ -338,19 +341,19 @@ CLAIM = Claim(
         symbolic_check(derivation),
         *(_full(order) for order in reversed(ORDERS)),
         Check(
-            "stationary",
-            "training",
-            "Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?",
-            stationary,
-            cost=5.0,
-        ),
-        Check(
             "mini-batch",
             "training",
             "With mini-batches, do averaged gradients balance as far as the update allows, and does A² keep the bound?",
             mini_batches,
             tests=2 * len(ORDERS),
             cost=12.0,
+        ),
+        Check(
+            "stationary",
+            "training",
+            "Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?",
+            stationary,
+            cost=5.0,
         ),
     ),
     twins=(
