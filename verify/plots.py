@@ -273,7 +273,9 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
         # Legends side by side take less room than one below the other.
         common = []
     together = _merged([entries[n] for n in common])
-    lines = _legend_rows(together, width)[1]
+    # A cell that no panel fills is the nearest place for a legend that all panels share.
+    spare = count < rows * columns
+    lines = 0 if spare else _legend_rows(together, width)[1]
     for row in range(rows):
         alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
         lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
@@ -292,7 +294,12 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
         if number not in common:
             below = 0.43 + _LINE * axes.get_xlabel().count("\n")
             _legend(axes, entries[number], cell, below)
-    _legend(figure, together, width)
+    if spare and together:
+        blank = figure.add_subplot(grid[divmod(count, columns)])
+        blank.set_axis_off()
+        _legend(blank, together, cell, inside=True)
+    else:
+        _legend(figure, together, width)
     # Arranged once and for all: every format shows the same arrangement, and none pays for it again.
     engine.execute(figure)
     figure.set_layout_engine("none")
@@ -504,7 +511,9 @@ def _label_width(width: float) -> int:
     return min(52, int((width - 0.5) / _CHARACTER))
 
 
-def _legend(place: Figure | Axes, entries: list[_Entry], width: float, below: float = 0.0) -> None:
+def _legend(
+    place: Figure | Axes, entries: list[_Entry], width: float, below: float = 0.0, *, inside: bool = False
+) -> None:
     if not entries:
         return
     options: dict[str, Any] = {
@@ -521,6 +530,8 @@ def _legend(place: Figure | Axes, entries: list[_Entry], width: float, below: fl
     if isinstance(place, Figure):
         # Below the panels, where no data can lie under it.
         legend = place.legend(loc="outside lower center", **options)
+    elif inside:
+        legend = place.legend(loc="upper left", borderaxespad=0.0, **options)
     else:
         figure = place.get_figure()
         assert isinstance(figure, Figure)

@@ -119,8 +119,12 @@ def test_panels_whose_looks_would_be_ambiguous_have_legends_of_their_own() -> No
 def test_most_panels_of_a_grid_share_a_legend_and_the_odd_one_has_its_own() -> None:
     alike = [panel(curve("base"), title=f"panel {k}") for k in range(4)]
     figure = plots.figure_of(claim(*alike, panel(curve("mutual"), title="odd")))
-    assert legend_texts(figure) == ["base"]
-    assert [legend_texts(a) for a in figure.axes] == [[], [], [], [], ["mutual"]]
+    # Five panels in a grid of six cells: the shared legend takes the sixth.
+    assert legend_texts(figure) == []
+    assert [legend_texts(a) for a in figure.axes] == [[], [], [], [], ["mutual"], ["base"]]
+    six = plots.figure_of(claim(*alike, panel(curve("mutual"), title="odd"), panel(curve("base"), title="last")))
+    assert legend_texts(six) == ["base"]
+    assert [legend_texts(a) for a in six.axes] == [[], [], [], [], ["mutual"], []]
 
 
 def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> None:
