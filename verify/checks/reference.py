@@ -10,9 +10,13 @@ import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pair", "divergence", "escort", "gradient", "hessian_entry", "sample_pairs", "softmax"]
+__all__ = ["DIGITS", "ROUNDING", "Pair", "divergence", "escort", "gradient", "hessian_entry", "sample_pairs", "softmax"]
 
 DIGITS = 60
+
+ROUNDING = 2.0**-53 * 8192
+"""What float64 may lose on these pairs: 4 max(α, 1) max|log p/q| roundings, with α ≤ 20 and log-ratios below 100."""
+
 Vector = Sequence[Any]
 
 

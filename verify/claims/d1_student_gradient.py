@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath as mp
 import numpy as np
 from sympy import Expr, Symbol, lambdify
@@ -29,32 +31,45 @@ def statement(right_side: Expr) -> Statement:
     return Statement("For every order and number of classes, {gradient}, where {q_is} and {w_is}", formulas)
 
 
-def _formula(right_side: Expr, modules: str) -> object:
+def _formula(right_side: Expr, modules: str) -> Any:
     names = {q[k]: Symbol("q_k"), w[k]: Symbol("w_k")}
     return lambdify(tuple(names.values()), right_side.xreplace(names), modules)
+
+
+def _distance(computed: Any, exact: list[Any], size: Any) -> float:
+    return float(mp.norm([mp.mpf(a) - b for a, b in zip(computed, exact, strict=True)]) / size)
 
 
 def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
-    stated, computed = 0.0, 0.0
+    stated, logits, probabilities = 0.0, 0.0, 0.0
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
+
+            def at(p: list[Any], s: list[Any], order: float = pair.order) -> list[Any]:
+                return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
+
             exact = reference.gradient(pair)
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
-            values = [formula(x, y) for x, y in zip(s, reference.escort(p, s, pair.order), strict=True)]  # type: ignore[operator]
             size = mp.norm(exact)
-            stated = max(stated, float(mp.norm([a - b for a, b in zip(values, exact, strict=True)]) / size))
-            product = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
-            gap = mp.norm([mp.mpf(float(a)) - b for a, b in zip(product, values, strict=True)]) / size
-            computed = max(computed, float(gap))
+            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            values = at(p, s)
+            stated = max(stated, _distance(values, exact, size))
+            computed = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+            logits = max(logits, _distance(computed.tolist(), values, size))
+            # From rounded probabilities the exact gradient is that of the distributions which they define.
+            rounded = [np.array([float(x) for x in v]) for v in (p, s)]
+            computed = rounded[1] * renyi_gradient(*rounded, pair.order, wrt="q", domain="probs")
+            values = at(*([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded))
+            probabilities = max(probabilities, _distance(computed.tolist(), values, size))
         context.progress((number + 1) / len(pairs))
+    count = len(pairs)
     comparisons = (
+        at_most("formula against differences of the definition (60 digits), relative", stated, 1e-20, samples=count),
+        at_most("renyi_gradient from logits against the formula", logits, reference.ROUNDING, samples=count),
         at_most(
-            "formula against differences of the definition (60 digits), relative", stated, 1e-20, samples=len(pairs)
+            "renyi_gradient from probabilities against the formula", probabilities, reference.ROUNDING, samples=count
         ),
-        # The logits' own rounding enters with the condition number of the difference u - z, up to 1e4 here.
-        at_most("rdml_theory.renyi_gradient against the formula, relative", computed, 1e-10, samples=len(pairs)),
     )
     return Finding(comparisons=comparisons, panels=(_panel(right_side),))
 
@@ -68,7 +83,7 @@ def _panel(right_side: Expr) -> Panel:
 
     def component(order: float) -> float:
         weights = np.exp(order * teacher + (1 - order) * student)
-        return float(formula(s, weights / weights.sum())[0])  # type: ignore[operator]
+        return float(formula(s, weights / weights.sum())[0])
 
     measured = [float(reference.gradient(reference.Pair(teacher, student, a))[0]) for a in coarse]
     return Panel(

@@ -74,8 +74,7 @@ def numeric(right_side: Expr, context: Context) -> Finding:
         at_most(
             "formula against differences of the definition (60 digits), relative", stated, 1e-15, samples=len(pairs)
         ),
-        # The logits' own rounding enters with the condition number of the difference u - z, up to 1e4 here.
-        at_most("rdml_theory.renyi_hessian against the formula, relative", computed, 1e-10, samples=len(pairs)),
+        at_most("renyi_hessian against the formula, relative", computed, reference.ROUNDING, samples=len(pairs)),
     )
     return Finding(comparisons=comparisons, panels=(_panel(right_side),))
 
