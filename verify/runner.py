@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import platform
 import queue
@@ -277,16 +278,26 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
 
 
 def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]:
-    """The claim's panels, with the drawn twins' versions of every curve that shows the statement."""
+    """The claim's panels, with the drawn twins' versions of every curve that shows the statement and that differ."""
     for panel in result.panels[""]:
         extra: list[Curve] = []
+        stated = [c for c in panel.curves if c.role == "statement"]
         for twin, falsehood in drawn.items():
             same = [p for p in result.panels[twin] if p.title == panel.title]
             extra += [
                 curve.model_copy(update={"role": "control", "label": f"false: {falsehood}"})
-                for p in same for curve in p.curves if curve.role == "statement"
+                for p in same for curve in p.curves
+                if curve.role == "statement" and not any(_same(curve, c) for c in stated)
             ]  # fmt: skip
         yield panel.model_copy(update={"curves": (*panel.curves, *extra)})
+
+
+def _same(first: Curve, second: Curve) -> bool:
+    """Whether two curves agree up to rounding."""
+    return len(first.y) == len(second.y) and all(
+        math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
+        for a, b in zip(first.x + first.y, second.x + second.y, strict=True)
+    )
 
 
 def _summary(claims: tuple[ClaimRecord, ...]) -> Summary:

@@ -16,7 +16,7 @@ from rdml_theory.symbolic import descent
 from verify.checks.comparisons import at_most, from_verdict
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Comparison, Curve, Panel
 
 __all__ = ["BoundSubject", "extremal_check", "implementation_check", "nonconvex_check"]
 
@@ -149,12 +149,18 @@ def extremal_check(
     """
 
     def run(subject: BoundSubject, context: Context) -> Finding:
-        comparisons, used = [], [s for s in settings if s[0] <= subject.greatest_step]
-        for number, (h, noise, bias, model, steps) in enumerate(used):
+        comparisons: list[Comparison] = []
+        points: list[tuple[float, float, float, float]] = []
+        for number, (h, noise, bias, model, steps) in enumerate(settings):
             problem = _extremal(h, noise, bias, model)
             name = f"quadratic, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, {model} noise, T = {steps}"
             keep = context.shared(name, dict[int, Trajectory])
             draw = _draw(problem, h, steps, context.seed_for(name), keep)
+            # Outside the asserted domain nothing is judged, but the figure shows what happens there.
+            points.append((h, noise, bias, float(draw(0, 256).mean())))
+            context.progress((number + 1) / len(settings))
+            if h > subject.greatest_step:
+                continue
             gap = float(problem.value(problem.start[None])[0])
             assumptions = Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias)
             allowed = subject.squared(assumptions, h, steps)
@@ -166,8 +172,7 @@ def extremal_check(
                 least=0.95 * allowed if attained else None,
             )
             comparisons.append(from_verdict(name, verdict, attained=attained))
-            context.progress((number + 1) / len(used))
-        return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, used, comparisons),))
+        return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, points),))
 
     question = "Is the bound kept by the quadratics with the worst bias and noise" + (
         ", and reached to within 5%?" if attained else "?"
@@ -175,7 +180,7 @@ def extremal_check(
     return Check("extremal", "monte-carlo", question, run, tests=len(settings), cost=cost)
 
 
-def _floor_panel(subject: BoundSubject, used: Sequence[Any], comparisons: Sequence[Any]) -> Panel:
+def _floor_panel(subject: BoundSubject, points: Sequence[tuple[float, float, float, float]]) -> Panel:
     """Measured averages over the floor that the subject states, against h, for bias alone and for noise alone."""
     grid = np.linspace(0.02, min(subject.greatest_step, 1.95), 120)
     curves = []
@@ -184,15 +189,15 @@ def _floor_panel(subject: BoundSubject, used: Sequence[Any], comparisons: Sequen
     ):
         line = [subject.floor(float(h), noise, bias) for h in grid]
         curves.append(Curve(label=f"bound, {label}", role="statement", x=tuple(grid), y=tuple(line), group=group))
-        points = [(s[0], c.observed) for s, c in zip(used, comparisons, strict=True) if (s[1], s[2]) == (noise, bias)]
+        measured = [(h, mean) for h, *kind, mean in points if kind == [noise, bias]]
         curves.append(
             Curve(
                 label=f"measured, {label}",
                 role="measured" if group == 0 else "second",
                 style="markers",
                 group=group,
-                x=tuple(p[0] for p in points),
-                y=tuple(p[1] for p in points),
+                x=tuple(h for h, _ in measured),
+                y=tuple(mean for _, mean in measured),
             )
         )
     return Panel(

@@ -47,7 +47,7 @@ def numeric(right_side: Expr, context: Context) -> Finding:
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
 
-            def at(p: list[Any], s: list[Any], order: float = pair.order) -> list[Any]:
+            def at(p: Any, s: Any, order: float = pair.order) -> list[Any]:
                 return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
 
             exact = reference.gradient(pair)
@@ -59,8 +59,9 @@ def numeric(right_side: Expr, context: Context) -> Finding:
             logits = max(logits, _distance(computed.tolist(), values, size))
             # From rounded probabilities the exact gradient is that of the distributions which they define.
             rounded = [np.array([float(x) for x in v]) for v in (p, s)]
-            computed = rounded[1] * renyi_gradient(*rounded, pair.order, wrt="q", domain="probs")
-            values = at(*([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded))
+            computed = rounded[1] * renyi_gradient(rounded[0], rounded[1], pair.order, wrt="q", domain="probs")
+            first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded)
+            values = at(first, second)
             probabilities = max(probabilities, _distance(computed.tolist(), values, size))
         context.progress((number + 1) / len(pairs))
     count = len(pairs)
