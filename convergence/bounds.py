@@ -67,11 +67,9 @@ def _step(assumptions: Assumptions, step: ArrayLike, limit: float, *, closed: bo
     bad = ~((eta > 0) & ((h <= limit * (1 + _ROUNDING)) if closed else (h < limit)))
     if bad.any():
         first = float(np.atleast_1d(eta)[np.atleast_1d(bad)][0])
-        remedy = (
-            "use sharp_bound, valid for Λη < 2"
-            if limit == 1.0 and assumptions.smoothness * first < 2
-            else (f"take a step below {limit / assumptions.smoothness:.6g}")
-        )
+        remedy = f"take a step above 0 and below {limit / assumptions.smoothness:.6g}"
+        if limit == 1.0 and 1.0 < assumptions.smoothness * first < 2.0:
+            remedy = "use sharp_bound, valid for Λη < 2"
         sign = "<=" if closed else "<"
         raise ValueError(
             f"step = {first!r} gives Λη = {assumptions.smoothness * first:.6g}: "
@@ -196,7 +194,7 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     >>> sharp_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 2.5, 8)
     Traceback (most recent call last):
     ...
-    ValueError: step = 2.5 gives Λη = 2.5: sharp_bound holds for 0 < Λη < 2; take a step below 2
+    ValueError: step = 2.5 gives Λη = 2.5: sharp_bound holds for 0 < Λη < 2; take a step above 0 and below 2
     """
     m = assumptions.relative_bias if isinstance(assumptions, Assumptions) else 0.0
     if m >= 1:
@@ -397,8 +395,8 @@ def mutual_bias_bound(
         mean = given["divergence"] = _real("divergence", divergence)
         forms.append(lambda: _product(np.maximum(1.0, order), mean))
     for name, value in given.items():
-        if not (value >= 0).all():
-            raise ValueError(f"{name} = {value!r}: expected numbers >= 0")
+        if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
+            raise ValueError(f"{name} = {value!r}: expected numbers >= 0, finite ones for beta and jacobian")
     if not forms:
         raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
     least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())

@@ -52,12 +52,19 @@ class SoftmaxCohort:
         inputs = [np.asarray(x, dtype=np.float64) for x in features]
         self.labels = np.asarray(labels)
         n = self.labels.shape[0] if self.labels.ndim == 1 else -1
-        if not inputs or any(x.ndim != 2 or x.shape[0] != n for x in inputs) or self.labels.dtype.kind not in "iu":
+        if (
+            not inputs
+            or any(x.ndim != 2 or x.shape[0] != n for x in inputs)
+            or self.labels.dtype.kind not in "iu"
+            or n < 1
+        ):
             shapes = [x.shape for x in inputs]
             raise ValueError(
                 f"features have shapes {shapes} and labels shape {self.labels.shape}, dtype {self.labels.dtype}: "
                 "expected K arrays (N, d_k) and N integer labels"
             )
+        if self.labels.min() < 0:
+            raise ValueError(f"labels contain {int(self.labels.min())}: expected classes 0 to C-1")
         if not order >= 0 or not beta >= 0:
             raise ValueError(f"order = {order!r}, beta = {beta!r}: expected order in [0, inf] and beta >= 0")
         self.inputs = [np.column_stack([x, np.ones(n)]) for x in inputs]

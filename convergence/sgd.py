@@ -31,6 +31,8 @@ class Trajectory:
         The problem's description.
     assumptions : Assumptions
         The problem's declared constants, with Δ = f(x₀) - minimum.
+    minimum : float
+        The problem's declared minimum.
     step, steps, seed
         η, T and the seed.
     times : ndarray of int, shape (record,)
@@ -49,6 +51,7 @@ class Trajectory:
 
     problem: str
     assumptions: Assumptions
+    minimum: float
     step: float
     steps: int
     seed: int
@@ -139,7 +142,7 @@ def simulate(
     for name, number, least in (("steps", steps, 1), ("replicas", replicas, 1), ("seed", seed, 0), ("first", first, 0)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
             raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
-    if not (np.isfinite(step) and step > 0):
+    if isinstance(step, bool) or not (np.isfinite(step) and step > 0):
         raise ValueError(f"step = {step!r}: expected a finite step size > 0")
     if first % BLOCK:
         raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")
@@ -165,7 +168,7 @@ def simulate(
             smoothness=problem.smoothness, gap=gap, noise=problem.noise, bias=problem.bias,
             relative_bias=getattr(problem, "relative_bias", 0.0),
         ),
-        step=float(step), steps=steps, seed=seed, times=times,
+        minimum=float(problem.minimum), step=float(step), steps=steps, seed=seed, times=times,
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=final.T,
     )  # fmt: skip
@@ -198,6 +201,6 @@ def _run_block(
             norm = np.einsum("ij,ij->i", gradient, gradient)
             if (row := marks.get(t)) is not None:
                 value[row], squared[row], mean[row], lowest[row] = problem.value(x), norm, total / t, least
-    for array in (squared, mean):
+    for array in (value, squared, mean, lowest):
         array[np.isnan(array)] = np.inf
     return value, squared, mean, lowest, x.T

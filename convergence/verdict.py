@@ -36,7 +36,8 @@ class Verdict:
     allowed : float
         What the statement allows at most (or, for an equality, the value it states).
     margin : float
-        (allowed - observed)/allowed: positive where the statement has room.
+        (allowed - observed)/allowed: positive where the statement has room. With a lower limit, the room to the nearer
+        of the two.
     interval : tuple of float
         The lower and upper confidence bound of the mean; each errs with probability ``error_rate / looks``.
     error_rate : float
@@ -103,6 +104,8 @@ def judge_mean(
     margin = (allowed - observed) / abs(allowed) if allowed else float(np.sign(allowed - observed)) * np.inf
     if observed == allowed:
         margin = 0.0
+    if least is not None:
+        margin = min(margin, (observed - least) / abs(least) if least else np.inf)
     return Verdict(
         outcome=outcome, observed=observed, allowed=float(allowed), margin=float(margin), interval=(low, high),
         error_rate=error_rate, replicas=x.size, looks=looks,
@@ -112,7 +115,7 @@ def judge_mean(
 def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-3) -> Verdict:
     """Judge whether a simulated trajectory keeps a bound.
 
-    The mean over replicas of (1/T) Σ_{t<T} ‖∇f(x_t)‖² (the final value for a bound of the function's value, the least
+    The mean over replicas of (1/T) Σ_{t<T} ‖∇f(x_t)‖² (f(x_T) - minimum for a bound of the function's value, the least
     for one of the least gradient) is compared with the bound's total.
 
     Parameters
@@ -148,7 +151,7 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     recorded = {
         "squared gradient norm": trajectory.mean_squared_gradient,
         "least squared gradient norm": trajectory.least_squared_gradient,
-        "value above the infimum": trajectory.value,
+        "value above the infimum": trajectory.value - trajectory.minimum,
     }
     values = recorded[bound.quantity][-1]
     return judge_mean(values, float(bound), error_rate=error_rate)

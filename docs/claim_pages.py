@@ -28,7 +28,7 @@ def page(claim: Claim[Any]) -> str:
     ]  # fmt: skip
     if claim.derivation is not None:
         lines += ["## Derivation", "", "SymPy verifies each step.", ""]
-        for number, step in enumerate(claim.derivation(claim.subject).steps, 1):
+        for number, step in enumerate(claim.derivation(claim.subject).all_steps(), 1):
             lines += [f"{number}. {step.reason}", "", "   $$", f"   {to_latex(step.relation)}", "   $$", ""]
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from importlib import import_module
 from typing import Any
@@ -53,4 +54,8 @@ def get(name: str, **parameters: Any) -> SyntheticProblem:
     """
     if name not in available():
         raise ValueError(f"name = {name!r}: no such problem; available are {', '.join(available())}")
-    return import_module(f"{__name__}.{name}").problem(**parameters)
+    factory = import_module(f"{__name__}.{name}").problem
+    allowed = list(inspect.signature(factory).parameters)
+    if unknown := set(parameters) - set(allowed):
+        raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
+    return factory(**parameters)

@@ -97,6 +97,8 @@ class SyntheticProblem:
         for name, model, table in (("noise_model", noise_model, NOISE_MODELS), ("bias_model", bias_model, BIAS_MODELS)):
             if model not in table:
                 raise ValueError(f"{name} = {model!r}: expected one of {', '.join(table)}")
+        if not np.isfinite(start).all():
+            raise ValueError(f"the starting point {start!r} is not finite: give a finite radius")
         self.dim, self.smoothness, self.minimum = dim, float(smoothness), float(minimum)
         self.noise, self.bias = float(noise), float(bias)
         self.start = np.asarray(start, dtype=np.float64)

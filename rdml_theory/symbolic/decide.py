@@ -2,15 +2,17 @@
 
 SymPy's own ``simplify`` fails on powers of sums, so equalities of expressions with symbolic sums are decided by
 a normal form: derivatives are taken, Kronecker deltas summed (every free index lies in 1..C), constants pulled
-out of sums, equal sums recognised up to the name of their index, and what remains is a rational function.
+out of sums, equal sums recognised up to the name of their index, and what remains is a rational function. What these
+rules do not cover is out of scope.
 
-The answer has three values. ``True``: the difference is identically zero. ``False``: a point was found at which it
-is not. ``None``: neither, so nothing is claimed.
+The answer has three values. ``True``: the normal form of the difference is zero, and so is its value at random points
+with one to three classes. ``False``: a point was found at which it is not. ``None``: neither, so nothing is claimed.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import cast
 
 from sympy import (
@@ -29,7 +31,9 @@ from sympy import (
     Lt,
     Mul,
     Piecewise,
+    Pow,
     Rational,
+    S,
     Subs,
     Sum,
     Symbol,
@@ -41,17 +45,45 @@ from sympy import (
 )  # fmt: skip
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.notation import Formula, i, j, k, l, m, n
 
-__all__ = ["decide", "evaluate", "is_identity", "normal_form"]
+__all__ = ["OutOfScopeError", "decide", "evaluate", "is_identity", "normal_form"]
 
 _DIGITS = 40
+_INDICES = {i, j, k, l, m, n}
 _TOLERANCE = Float(10) ** -25
 
 
+class OutOfScopeError(ValueError):
+    """The normal form does not cover an expression, so nothing is concluded from it."""
+
+
+def _is_positive(expression: Formula) -> bool:
+    """Whether an expression is manifestly positive; SymPy does not look into symbolic sums."""
+    if isinstance(expression, Sum):
+        return _is_positive(expression.function)
+    if isinstance(expression, Add | Mul):
+        return all(_is_positive(part) for part in expression.args)
+    if isinstance(expression, Pow):
+        return _is_positive(expression.base) and expression.exp.is_extended_real is True
+    return expression.is_positive is True
+
+
+def _check_scope(expression: Formula) -> None:
+    """Refuse what the rules of the normal form would get wrong."""
+    if expression.has(Piecewise):
+        raise OutOfScopeError("a case distinction")
+    for total in expression.atoms(Sum):
+        if len(total.limits) != 1 or total.limits[0][1] != 1 or not isinstance(total.limits[0][2], Symbol):
+            raise OutOfScopeError(f"a sum that does not run over 1..n for a symbol n: {total}")
+    for power in expression.atoms(Pow):
+        # (x y)^e = x^e y^e for positive x, whatever the sign of one other factor.
+        if not power.exp.is_integer and sum(not _is_positive(f) for f in Mul.make_args(power.base)) > 1:
+            raise OutOfScopeError(f"a power whose base is not manifestly positive: {power}")
+
+
 def _split_sum(total: Formula) -> Formula:
-    """``Σ (c f_i + d δ_ik g_i)`` becomes ``c Σ f_i + d g_k``."""
-    assert isinstance(total, Sum)
+    """``Σ (c f_i + d δ_ik g_i)`` becomes ``c Σ f_i + d g_k``, for a class index k, which lies in 1..C."""
     index, low, high = total.limits[0]
     result: Formula = Integer(0)
     for term in Add.make_args(expand(expand_power_base(total.function, force=True))):
@@ -59,26 +91,38 @@ def _split_sum(total: Formula) -> Formula:
         delta = next((f for f in Mul.make_args(varying) if isinstance(f, KroneckerDelta)), None)
         if delta is None:
             result += constant * Sum(varying, (index, low, high))
-        else:
-            other = next(a for a in delta.args if a != index)
-            result += constant * (varying / delta).subs(index, other)
+            continue
+        other = next(a for a in delta.args if a != index)
+        if index not in delta.args or other not in _INDICES:
+            raise OutOfScopeError(f"a delta of something else than two class indices: {delta}")
+        result += constant * (varying / delta).subs(index, other)
     return result
+
+
+def _taken(expression: Formula) -> Formula:
+    """The expression with its derivatives, substitutions and limits taken, its sums left as they are."""
+    expression = expression.replace(lambda e: isinstance(e, Derivative), lambda e: e.expr.diff(*e.variables))
+    return expression.doit() if expression.has(Limit, Subs) else expression
 
 
 def normal_form(expression: Formula) -> Formula:
     """The expression with derivatives and limits taken and its sums in a canonical form.
 
-    All bases of powers must be positive, as probabilities, exponentials and their sums are.
+    Raises
+    ------
+    OutOfScopeError
+        If it holds a case distinction, a sum that does not run over 1..n, a delta of anything but two class indices,
+        or a power of a product that is not manifestly positive.
 
+    Examples
+    --------
     >>> from rdml_theory.symbolic.notation import C, i, k, q
-    >>> from sympy import KroneckerDelta, Sum, simplify
+    >>> from sympy import KroneckerDelta, Sum
     >>> normal_form(Sum(2 * q[i] * KroneckerDelta(i, k), (i, 1, C)))
     2*q[k]
     """
-    if expression.has(Derivative, Limit, Subs):
-        expression = expression.doit()
-    # Summing a delta makes SymPy ask whether 1 <= k <= C; it always is.
-    expression = expression.replace(lambda e: isinstance(e, Piecewise), lambda e: e.args[0].expr)
+    expression = _taken(expression)
+    _check_scope(expression)
     expression = expression.replace(lambda e: isinstance(e, Sum), _split_sum)
     expression = expand_power_base(expression, force=True)
     names: dict[object, Dummy] = {}
@@ -87,9 +131,9 @@ def normal_form(expression: Formula) -> Formula:
         index, *bounds = total.limits[0]
         summand = powsimp(expand(total.function.subs(index, Symbol("_index")), power_base=True))
         replacements[total] = names.setdefault((summand, *bounds), Dummy(f"S{len(names)}", positive=True))
-    expression = expression.xreplace(replacements)
-    expression = powsimp(expand(expand_power_base(together(expression), force=True), power_exp=True))
-    return simplify(expression)
+    expression = together(expression.xreplace(replacements))
+    _check_scope(expression)
+    return simplify(powsimp(expand(expand_power_base(expression, force=True), power_exp=True)))
 
 
 def evaluate(expression: Formula, classes: int = 3, seed: int = 0) -> Formula:
@@ -102,16 +146,17 @@ def evaluate(expression: Formula, classes: int = 3, seed: int = 0) -> Formula:
     >>> evaluate(q[k] / q[k])
     1.000000000000000000000000000000000000000
     """
-    stream = random.Random(seed)
-    expression = expression.doit() if expression.has(Derivative, Limit, Subs) else expression
-    expression = expression.replace(lambda e: isinstance(e, Piecewise), lambda e: e.args[0].expr)
+    stream = random.Random(f"{classes}/{seed}")
+    expression = _taken(expression)
     point: dict[Formula, Formula] = {
         s: Integer(classes) if s.name == "C" else Integer(stream.randint(1, classes))
         for s in sorted(expression.free_symbols, key=str)
         if isinstance(s, Symbol) and s.is_integer
     }
     expression = expression.subs(point).doit()
-    atoms = sorted(expression.atoms(Indexed), key=str) or []
+    if expression.has(Sum):
+        return S.NaN  # a sum whose bounds stay symbolic has no value here
+    atoms = sorted(expression.atoms(Indexed), key=str)
     values: dict[Formula, Formula] = {a: Rational(stream.randint(1, 99), 100) for a in atoms}
     expression = expression.xreplace(values)
     for symbol in sorted(expression.free_symbols, key=str):
@@ -120,8 +165,20 @@ def evaluate(expression: Formula, classes: int = 3, seed: int = 0) -> Formula:
     return expression.evalf(_DIGITS)
 
 
+def _points(expression: Formula) -> Iterator[Formula]:
+    """Values at random points with one to three classes, where they are finite numbers."""
+    for classes in (3, 1, 2):
+        for seed in range(2):
+            value = evaluate(expression, classes, seed)
+            if value.is_number and value.is_extended_real and value.is_finite:
+                yield value
+
+
 def is_identity(left: Formula, right: Formula) -> bool | None:
     """Whether two expressions are equal for all values of their symbols.
+
+    ``True`` needs both a normal form that vanishes and agreement at random points with one to three classes; a single
+    point of disagreement makes it ``False``.
 
     >>> from sympy import Symbol, cos, sin
     >>> x = Symbol("x", real=True)
@@ -129,24 +186,23 @@ def is_identity(left: Formula, right: Formula) -> bool | None:
     (True, False)
     """
     difference = left - right
-    if normal_form(difference) == 0:
-        return True
-    for seed in range(5):
-        value = evaluate(difference, seed=seed)
-        if value.is_number and value.is_finite and abs(value) > _TOLERANCE:
-            return False
-    return None
+    if any(abs(value) > _TOLERANCE for value in _points(difference)):
+        return False
+    try:
+        return True if normal_form(difference) == 0 else None
+    except OutOfScopeError:
+        return None
 
 
 def _is_nonnegative(expression: Formula) -> bool | None:
-    for form in (lambda: expression, lambda: normal_form(expression)):
-        if (verdict := form().is_nonnegative) is not None:
-            return verdict
-    for seed in range(5):
-        value = evaluate(expression, seed=seed)
-        if value.is_number and value.is_extended_real and value < -_TOLERANCE:
-            return False
-    return None
+    if any(value < -_TOLERANCE for value in _points(expression)):
+        return False
+    if expression.is_nonnegative:
+        return True
+    try:
+        return True if normal_form(expression).is_nonnegative else None
+    except OutOfScopeError:
+        return None
 
 
 def decide(relation: Relational) -> bool | None:

@@ -56,12 +56,19 @@ class Derivation:
         the statement; :meth:`verify` checks these joints too.
     definitions : mapping of str to Relational
         What the names in the statement stand for.
+    lemmas : tuple of Step
+        Further relations that belong to the statement but not to its chain, such as a special case.
     """
 
     statement: Basic
     steps: tuple[Step, ...]
     definitions: Mapping[str, Relational] = field(default_factory=dict)
     chained: bool = False
+    lemmas: tuple[Step, ...] = ()
+
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps and, after them, the lemmas."""
+        return self.steps + self.lemmas
 
     def joints(self) -> list[bool]:
         """Whether each link of a chained derivation begins where the one before it ended."""
@@ -72,10 +79,10 @@ class Derivation:
         return [a == b for a, b in zip(ends, starts, strict=True)]
 
     def decide(self) -> bool | None:
-        """``True`` if every step holds, ``False`` if one is disproved, ``None`` if one stays undecided."""
+        """``True`` if every step holds, ``False`` if one is disproved, ``None`` if one is undecided or none exists."""
         if not all(self.joints()):
             return False
-        outcomes = [step.decide() for step in self.steps]
+        outcomes = [step.decide() for step in self.all_steps()] or [None]
         if any(o is False for o in outcomes):
             return False
         return None if any(o is None for o in outcomes) else True

@@ -8,6 +8,7 @@ upper bound ζ² of the latter).
 from __future__ import annotations
 
 from sympy import Abs, Rational, Symbol, limit, oo, sqrt, symbols
+from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
@@ -62,6 +63,17 @@ def attained_floor(step: Formula) -> tuple[Formula, Step]:
     return stationary, Step(reason + f" (h = {step})", equal(stationary**2, recursion))
 
 
+def _stationary_for_every_step() -> tuple[Step, ...]:
+    """The same for a symbolic h: the floor solves the recursion of the extremal quadratic on either side of h = 1."""
+
+    def stays(away: Formula) -> Relational:
+        stationary = (away * bias + sqrt(bias**2 + h * (2 - h) * noise**2)) / (2 - h)
+        return equal(stationary**2, (away * stationary + h * bias) ** 2 + h**2 * noise**2)
+
+    reason = "the extremal quadratic keeps this gradient norm, for every h "
+    return Step(reason + "up to 1", stays(1 - h)), Step(reason + "from 1 to 2", stays(h - 1))
+
+
 def _attained(squared_bound: Formula, steps: tuple[Formula, ...]) -> tuple[Step, ...]:
     """The bound's T → ∞ floor is at least what the extremal quadratic attains, at the step sizes ``steps``."""
     floor = limit(squared_bound, horizon, oo)
@@ -97,13 +109,12 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     greatest = Rational(1) if greatest_step is None else greatest_step
     square = _a**2 + 2 * _c + _z**2
     rearranged = -eta / 2 * _a**2 + eta / 2 * _z**2 + eta * h / 2 * noise**2 - eta / 2 * (1 - h) * square
-    step_slack = greatest - h
     averaged = 2 / eta * (gap / horizon + eta / 2 * bias**2 + eta * h / 2 * noise**2)
     steps = (
         Step("the descent lemma, with ‖∇f + b‖² expanded and regrouped", equal(_descent(square), rearranged)),
         Step(
             f"for h ≤ {greatest} the last term only helps: 1-h is not negative",
-            at_least(1 - h, 0 * step_slack),
+            at_least(1 - h, Rational(0)),
             at_least(1 - (greatest - _excess * greatest / (1 + _excess)), Rational(0)),
         ),
         Step("nor is S = ‖∇f + b‖²", at_least(_S, Rational(0))),
@@ -171,6 +182,7 @@ def sharp_bound(right_side: Formula | None = None) -> Derivation:
             "so A is at most the root, and the root at most the asserted bound",
             at_least(asserted - derived, Rational(0)),
         ),
+        *_stationary_for_every_step(),
         *_attained(asserted**2, (Rational(1, 2), Rational(1), Rational(3, 2))),
     )
     return Derivation(at_most(AVERAGE, asserted), steps)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Derivative, Expr, KroneckerDelta, Mul, Sum, log, sympify
+from sympy import Derivative, Expr, Indexed, KroneckerDelta, Mul, Sum, log, sympify
 
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import (
@@ -116,8 +116,19 @@ def _named(reason: str, left: Formula, right: Formula, *, teacher: bool = False)
     return Step(reason, equal(left, right), equal(*sides))
 
 
+def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
+    """The case α = 1, where the definition is the Kullback-Leibler divergence and the escort is p itself."""
+
+    def special(side: Formula) -> Formula:
+        side = side.subs(alpha, 1)
+        side = side.replace(lambda e: isinstance(e, Indexed) and e.base == w, lambda e: p[e.indices[0]])
+        return in_logits(side, teacher=True)
+
+    return Step(reason, equal(left, right), equal(special(left), special(right)))
+
+
 def student_gradient(right_side: Formula | None = None) -> Derivation:
-    """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α.
+    """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α in (0, ∞).
 
     Parameters
     ----------
@@ -139,7 +150,9 @@ def student_gradient(right_side: Formula | None = None) -> Derivation:
         _named("the derivative of the log-softmax, ∂log q_i/∂z_k = δ_ik - q_k", chain, inner),
         _named("the escort distribution sums to one", inner, right),
     )
-    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)
+    leibler = Derivative(_sum(p[i] * (log(p[i]) - log(q[i]))), z[k])
+    lemma = _at_order_one("at α = 1 the divergence is Σ p log(p/q), the escort p, and the same holds", leibler, right)
+    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True, lemmas=(lemma,))
 
 
 def student_hessian(right_side: Formula | None = None) -> Derivation:
@@ -166,7 +179,8 @@ def student_hessian(right_side: Formula | None = None) -> Derivation:
         _named("the Jacobian of the softmax is its covariance", split, half),
         _named("the escort is itself a softmax, of αu + (1-α)z: its Jacobian is (1-α) Cov_w", half, right),
     )
-    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)
+    lemma = _at_order_one("at α = 1, where the gradient is q - p, the same holds", Derivative(q[k] - p[k], z[l]), right)
+    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True, lemmas=(lemma,))
 
 
 def teacher_gradient(right_side: Formula | None = None) -> Derivation:

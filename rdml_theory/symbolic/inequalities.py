@@ -70,6 +70,10 @@ def bounded_gradient(right_side: Formula | None = None) -> Derivation:
         ),
         Step("as the mixed terms are not negative", at_least(2 * gained * lost, 0)),
         Step(
+            "two classes are such a set and its rest: there q - w = (-gain, gain), and its norm is √2 times the gain",
+            equal(sqrt((-worst) ** 2 + worst**2).subs(s, 1 / (1 + x)), sqrt(2) * (x - 1) / (x + 1)),
+        ),
+        Step(
             "so ‖q - w‖₂ ≤ √2 TV; two classes attain √2 tanh(δ/4), and no smaller bound can hold",
             at_least(bound, sqrt(2) * tanh(SPREAD / 4)),
         ),

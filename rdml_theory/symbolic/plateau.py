@@ -6,7 +6,7 @@ from sympy import IndexedBase, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.relations import at_least, equal
 
 __all__ = ["BASE_NORM", "MUTUAL_NORM", "beta", "plateau_law"]
 
@@ -34,17 +34,13 @@ def plateau_law(right_side: Formula | None = None) -> Derivation:
     (True, False)
     """
     asserted = beta * MUTUAL_NORM if right_side is None else right_side
-    # At a stationary point each coordinate of ∇L_k is -β times that of ∇R_k.
+    # Where the update ∇L_k + β∇R_k vanishes, each coordinate of ∇L_k is -β times that of ∇R_k.
     base = Sum((-beta * _r[i]) ** 2, (i, 1, _size))
     mutual = Sum(_r[i] ** 2, (i, 1, _size))
     factor = asserted / MUTUAL_NORM
-    update = Symbol("g_i", real=True) + beta * Symbol("r_i", real=True)
     steps = (
-        Step(
-            "the update of student k vanishes, coordinate by coordinate: g_i = -β r_i",
-            equal(update.subs(Symbol("g_i", real=True), -beta * Symbol("r_i", real=True)), Rational(0)),
-        ),
-        Step("so the squared norms agree up to β²", equal(base, beta**2 * mutual)),
-        Step("which is the asserted factor", equal(beta**2 * mutual, factor**2 * mutual)),
+        Step("coordinates g_i = -β r_i, so the squared norms agree up to β²", equal(base, beta**2 * mutual)),
+        Step("which is the square of the asserted factor", equal(beta**2 * mutual, factor**2 * mutual)),
+        Step("and the factor is not negative, as norms are not", at_least(factor, Rational(0))),
     )
     return Derivation(equal(BASE_NORM, asserted), steps)

@@ -146,6 +146,8 @@ def test_errors():
         SoftmaxCohort([x, x[:3]], [0, 1, 0, 1], order=1.0)
     with pytest.raises(ValueError, match="integer labels"):
         SoftmaxCohort([x], [0.0, 1.0, 0.0, 1.0], order=1.0)
+    with pytest.raises(ValueError, match="labels contain -1"):
+        SoftmaxCohort([x], [0, -1, 0, 1], order=1.0)
     with pytest.raises(ValueError, match="order = -1"):
         SoftmaxCohort([x], [0, 1, 0, 1], order=-1)
     cohort = SoftmaxCohort([x], [0, 1, 0, 1], order=1.0)

@@ -96,6 +96,8 @@ def test_protocol_and_errors():
         "bias_model = 'mean'": lambda: problems.get("quadratic", bias_model="mean"),
         "smoothness = 0": lambda: problems.get("quadratic", smoothness=0),
         "amplitude = -1": lambda: problems.get("quadratic_cosine", amplitude=-1),
+        "parameters .'colour'.*takes dim": lambda: problems.get("quadratic", colour=1),
+        "finite radius": lambda: problems.get("quadratic", radius=float("nan")),
         "frequency = 0": lambda: problems.get("quadratic_cosine", frequency=0),
     }
     for message, call in cases.items():

@@ -1,9 +1,20 @@
 """Verdicts: their error rates are measured by simulation, with skewed replicas and with repeated looks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from convergence import Bound, check_bound, judge_mean, problems, sequential_verdict, sharp_bound, simulate
+from convergence import (
+    Bound,
+    check_bound,
+    judge_mean,
+    pl_bound,
+    problems,
+    sequential_verdict,
+    sharp_bound,
+    simulate,
+)
 from convergence.estimators import mean_interval
 
 REPETITIONS = 4_000
@@ -108,6 +119,54 @@ def test_check_bound_reads_the_quantity():
     value = check_bound(run, Bound(total=1.0, quantity="value above the infimum", **terms))
     assert least.observed == pytest.approx(0.5**6)
     assert value.observed == pytest.approx(0.5 * 0.5**8)
+
+
+@pytest.mark.parametrize("minimum", [-5.0, 5.0])
+def test_values_are_taken_above_the_minimum(minimum):
+    class Shifted:
+        """½‖x‖² + minimum, without noise or bias."""
+
+        dim, smoothness, noise, bias = 2, 1.0, 0.0, 0.0
+
+        def __init__(self):
+            self.minimum = minimum
+
+        def value(self, x):
+            return 0.5 * (x**2).sum(axis=-1) + minimum
+
+        def gradient(self, x):
+            return x.copy()
+
+        def sample_gradient(self, x, rng):
+            return x.copy()
+
+    run = simulate(Shifted(), step=0.5, steps=10, replicas=8, seed=0)
+    true = pl_bound(run.assumptions, 0.5, 10, pl_constant=1.0)
+    assert check_bound(run, true).outcome == "confirmed"
+    assert check_bound(run, true).observed == pytest.approx(0.25**10)
+    false = dataclasses.replace(true, total=0.25**10 / 2)
+    assert check_bound(run, false).outcome == "refuted"
+
+
+def test_interval_inverts_halls_transformation():
+    """The transform of the t statistic at either end of the interval is the quantile it was made from."""
+    from scipy import stats
+
+    x = np.random.default_rng(16).exponential(size=40)
+    n, rate = x.size, 0.01
+    low, high = mean_interval(x, rate)
+    skewness = stats.skew(x, bias=False)
+    ends = np.array([low, high])
+    t = (x.mean() - ends) / (x.std(ddof=1) / np.sqrt(n))
+    transformed = t + skewness * (t**2 / 3 + 1 / 6) / np.sqrt(n) + skewness**2 * t**3 / (27 * n)
+    quantile = stats.t.ppf(1 - rate, n - 1)
+    np.testing.assert_allclose(transformed, [quantile, -quantile], rtol=1e-8)
+
+
+def test_margin_counts_the_nearer_limit():
+    x = np.full(20, 0.96)
+    assert judge_mean(x, 1.0, least=0.95).margin == pytest.approx(0.01 / 0.95)
+    assert judge_mean(x, 1.0).margin == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """Every derivation verifies, every false variant is disproved, and nothing is claimed where nothing is known."""
 
 import pytest
-from sympy import Eq, Ge, Integer, KroneckerDelta, Rational, Symbol, cos, oo, sin, sqrt, tanh
+from sympy import Abs, Eq, Ge, Integer, KroneckerDelta, Piecewise, Rational, Sum, Symbol, cos, oo, sin, sqrt, tanh
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.decide import decide, is_identity
 from rdml_theory.symbolic.inequalities import SPREAD
 from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
-from rdml_theory.symbolic.notation import alpha, in_logits, k, l, p, q, w
+from rdml_theory.symbolic.notation import C, alpha, i, in_logits, j, k, l, p, q, w
 from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
 
 DERIVATIONS = {
@@ -27,7 +27,7 @@ DERIVATIONS = {
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_step_is_verified(name):
     derivation = DERIVATIONS[name]()
-    assert [step.decide() for step in derivation.steps] == [True] * len(derivation.steps)
+    assert [step.decide() for step in derivation.all_steps()] == [True] * len(derivation.all_steps())
     assert all(derivation.joints())
     assert derivation.verify()
     assert derivation.latex()
@@ -52,6 +52,7 @@ FALSE = {
         ((1 - descent.h) * descent.bias + sqrt(descent.bias**2)) / (2 - descent.h)
     ),
     "sharp, 1% too small": lambda: symbolic.sharp_bound(Rational(99, 100) * descent.SHARP),
+    "minus beta": lambda: symbolic.plateau_law(-beta * MUTUAL_NORM),
     "half of beta": lambda: symbolic.plateau_law(beta / 2 * MUTUAL_NORM),
 }
 
@@ -78,6 +79,37 @@ def test_decide_has_three_answers():
     assert decide(Ge(x**4 - 2 * x**3 + 3 * x**2 - 2 * x + 1, 0, evaluate=False)) is None
     with pytest.raises(TypeError, match="expected an equality or an inequality"):
         decide(Integer(1))  # type: ignore[arg-type]
+
+
+def test_no_steps_prove_nothing():
+    statement = symbolic.student_gradient().statement
+    assert symbolic.Derivation(statement, ()).decide() is None
+
+
+x, y = Symbol("x", real=True), Symbol("y", real=True)
+FALSE_IDENTITIES = {
+    "two limits": (Sum(q[i], (i, 1, C), (j, 1, C)), Sum(q[i], (i, 1, C))),
+    "a bound index set free": (Sum(q[i] * p[j], (i, 1, C), (j, 1, C)), p[j] * Sum(q[i], (i, 1, C))),
+    "delta from two": (Sum(KroneckerDelta(i, k) * q[i], (i, 2, C)), q[k]),
+    "delta up to C-1": (Sum(KroneckerDelta(i, k) * q[i], (i, 1, C - 1)), q[k]),
+    "delta beyond the range": (Sum(KroneckerDelta(i, k + 1) * q[i], (i, 1, C)), q[k + 1]),
+    "root of a product": (sqrt(x * y), sqrt(x) * sqrt(y)),
+    "power of a product": ((x * y) ** alpha, x**alpha * y**alpha),
+    "first case only": (Piecewise((x, x > 0), (-x, True)), x),
+    "sums with other bounds": (Sum(q[i], (i, 1, C)), Sum(q[i], (i, 1, C - 1))),
+    "product of sums as a sum of products": (Sum(q[i], (i, 1, C)) * Sum(p[i], (i, 1, C)), Sum(q[i] * p[i], (i, 1, C))),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_IDENTITIES)
+def test_false_identities_are_never_proved(name):
+    assert is_identity(*FALSE_IDENTITIES[name]) is not True
+
+
+def test_what_is_out_of_scope_is_undecided_when_true():
+    assert is_identity(Piecewise((x, x > 0), (-x, True)), Abs(x)) is None
+    nested = Sum(Sum(q[j], (j, 1, i)), (i, 1, C))
+    assert is_identity(nested, 2 * nested) is not True
 
 
 def test_identity_recognises_sums_up_to_the_name_of_their_index():

@@ -56,7 +56,8 @@ def test_records_hold_what_the_verdict_rests_on(run):
                 if part.error_rate:
                     assert part.interval is not None
                     assert part.samples is not None
-                    assert part.samples >= 8
+                    # Fewer replicas than this do not keep such small error rates.
+                    assert part.samples >= 256
 
 
 def test_error_rates_are_shared_among_all_registered_tests(run):

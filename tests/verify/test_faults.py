@@ -55,6 +55,20 @@ FAULTS = {
         ["C2"],
         {"C2"},
     ),
+    "order of the game ignored": (
+        "convergence/cohort.py",
+        "self.order, self.beta = float(order), float(beta)",
+        "self.order, self.beta = 1.0, float(beta)",
+        ["C5"],
+        {"C5"},
+    ),
+    "bias of the worst case 2% too small": (
+        "convergence/problems/base.py",
+        "sample += self._bias_model(gradient, float(np.sqrt(self.bias)))",
+        "sample += self._bias_model(gradient, 0.98 * float(np.sqrt(self.bias)))",
+        ["C2"],
+        {"C2"},
+    ),
     "mutual gradient halved in the game": (
         "convergence/cohort.py",
         "mutual.append(transposed @ pull /",

@@ -22,6 +22,10 @@ __all__ = ["BoundSubject", "extremal_check", "implementation_check", "nonconvex_
 
 TRANSIENT_STEPS = 60
 
+REACHED = {"orthogonal": 0.99, "gaussian": 0.95}
+"""What part of a bound that is attained must be reached. The transient term alone keeps the average below the bound by
+1/(hT(2-h)), up to 0.8% at T = 500 and 2.3% at T = 100; Gaussian replicas need room for their spread."""
+
 
 @dataclass(frozen=True)
 class BoundSubject:
@@ -143,7 +147,7 @@ def extremal_check(
     settings : sequence of (h, σ², ζ², noise model, T)
         Those with h inside the asserted domain are run.
     attained : bool
-        Whether the measured average must also reach 95% of the bound.
+        Whether the measured average must also reach the bound to within ``REACHED``.
     cost : float
         Seconds.
     """
@@ -169,13 +173,13 @@ def extremal_check(
                 allowed,
                 error_rate=context.error_rate,
                 budget=context.pick(quick=16_384, full=65_536),
-                least=0.95 * allowed if attained else None,
+                least=REACHED[model] * allowed if attained else None,
             )
             comparisons.append(from_verdict(name, verdict, attained=attained))
         return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, points),))
 
     question = "Is the bound kept by the quadratics with the worst bias and noise" + (
-        ", and reached to within 5%?" if attained else "?"
+        ", and almost reached?" if attained else "?"
     )
     return Check("extremal", "monte-carlo", question, run, tests=len(settings), cost=cost)
 
@@ -220,7 +224,8 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
         steps = context.pick(quick=4_000, full=40_000)
         used = [h for h in steps_sizes if h <= subject.greatest_step]
         for number, h in enumerate(used):
-            problem = problems.get("quadratic_cosine", noise=noise, bias=bias)
+            # A frequency other than one, so that the smoothness λ + cω² shows it.
+            problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=noise, bias=bias)
             step = h / problem.smoothness
             name = f"quadratic plus cosine, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
             keep = context.shared(name, dict[int, Trajectory])

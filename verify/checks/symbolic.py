@@ -22,7 +22,7 @@ def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) 
     def run(subject: S, context: Context) -> Finding:
         derived = derivation(subject)
         steps = []
-        for number, step in enumerate(derived.steps, 1):
+        for number, step in enumerate(derived.all_steps(), 1):
             decision = step.decide()
             outcome = "undecided" if decision is None else "confirmed" if decision else "refuted"
             steps.append(
@@ -30,7 +30,7 @@ def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) 
                     reason=step.reason, text=to_text(step.relation), latex=to_latex(step.relation), outcome=outcome
                 )
             )
-            context.progress(number / len(derived.steps))
+            context.progress(number / len(derived.all_steps()))
         joints = derived.joints()
         comparisons = (holds("each step begins where the one before ended", all(joints)),) if joints else ()
         return Finding(comparisons=comparisons, steps=tuple(steps))

@@ -71,7 +71,7 @@ CLAIM = Claim(
         Twin("no-cross-term", "the cross term |1-h|Z dropped", _subject(_BIAS_UNDER_ROOT_ONLY), drawn=True),
     ),
     caption=(
-        "Left: the floor against the step size; the extremal quadratic attains it at every step size below 2/Λ. "
+        "Left: the floor against the step size; the extremal quadratic attains it, beyond h = 1 too. "
         "Middle and right: on a nonconvex problem the measured average falls to a plateau at the squared bias and "
         "stays below the bound, at a small step and beyond the classical limit."
     ),

@@ -17,14 +17,13 @@ from convergence import (
     SoftmaxCohort,
     StationaryPoint,
     find_stationary,
-    sequential_verdict,
     sharp_bound,
     train_cohort,
 )
 from rdml_theory import symbolic
 from rdml_theory.symbolic.derivation import Derivation
 from rdml_theory.symbolic.plateau import BASE_NORM, MUTUAL_NORM, beta
-from verify.checks.comparisons import at_most, from_verdict
+from verify.checks.comparisons import at_most
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -33,13 +32,22 @@ from verify.records import Comparison, Curve, Panel
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000
+BATCH, REPLICAS = 256, 12
 HALVES = ("upper half", "lower half")
 Array = NDArray[np.float64]
-_Blocks = Callable[[int], CohortTrajectory]
 _Losses = Callable[[list[np.ndarray]], list[float]]
 
 CLOSE = 0.02
-"""How well the law must hold where the update is below 1% of the mutual gradient."""
+"""How well the law must hold at a stationary point, where the update is below 1% of the mutual gradient."""
+
+NEAR = 0.2
+"""How near 3000 gradient steps must have come, at every order: the smallest ones are still on their way."""
+
+AVERAGED = 0.25
+"""The same for gradients averaged over the second half of a mini-batch run, at the orders that have settled."""
+
+GROWTH = 0.8
+"""The squared norm of the plateau at an order over that at twice the order, at most."""
 
 
 def derivation(right_side: Expr) -> Derivation:
@@ -66,29 +74,32 @@ def _cohort(order: float) -> tuple[SoftmaxCohort, float]:
     return cohort, 1 / max(cohort.smoothness())
 
 
-def _bound(cohort: SoftmaxCohort, run: CohortTrajectory, student: int, row: int) -> float:
+def _bound(cohort: SoftmaxCohort, run: CohortTrajectory, student: int, row: int, replica: int = 0) -> float:
     """The sharp bound of A² with the measured Z² and σ²; the base loss is at least zero."""
     assumptions = Assumptions(
         smoothness=cohort.smoothness()[student],
         gap=float(run.first_loss[student]),
-        noise=float(run.mean_noise[row, 0, student]),
-        bias=float(run.mean_mutual[row, 0, student]),
+        noise=float(run.mean_noise[row, replica, student]),
+        bias=float(run.mean_mutual[row, replica, student]),
     )
     return float(sharp_bound(assumptions, run.step, float(run.times[row])))
 
 
+def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
+    """|‖∇L‖/stated - 1|, infinite where the statement says zero."""
+    stated = _stated(right_side, mutual)
+    return np.abs(np.divide(base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
+
+
 def full_gradient(right_side: Expr, context: Context, *, order: float) -> Finding:
-    """3000 full-gradient steps: the norms meet as far as the remaining update allows, and A² keeps the bound."""
+    """3000 full-gradient steps: training has come near the plateau that the law describes, and A² keeps the bound."""
     cohort, step = _cohort(order)
     run = context.shared("run", lambda: train_cohort(cohort, step=step, steps=STEPS, progress=context.progress))
     comparisons: list[Comparison] = []
-    base, mutual, rest = (np.sqrt(a[-1, 0]) for a in (run.base, run.mutual, run.residual))
-    stated = _stated(right_side, mutual)
+    off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
     for k, half in enumerate(HALVES):
-        # ∇L = -β∇R + (update), so the norms differ by the update's norm at most.
-        name = f"|‖∇L‖ - stated|, at most the update's norm ({half}, T = {STEPS})"
-        comparisons.append(at_most(name, float(abs(base[k] - stated[k])), float(rest[k]) * (1 + 1e-9)))
-        name = f"A² against the sharp bound with measured Z² ({half})"
+        comparisons.append(at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR))
+        name = f"A² against the sharp bound with measured Z², {half}"
         comparisons.append(at_most(name, float(run.mean_base[-1, 0, k]), _bound(cohort, run, k, -1)))
     return Finding(comparisons=tuple(comparisons), panels=(_training_panel(right_side, order, cohort, run),))
 
@@ -141,8 +152,7 @@ def stationary(right_side: Expr, context: Context) -> Finding:
         comparisons.append(
             at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
         )
-        stated = _stated(right_side, point.mutual)
-        off = np.abs(np.divide(point.base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
+        off = _off(right_side, point.base, point.mutual)
         slope = context.shared(f"slope {order}", partial(_slope_error, order, point, context.rng("slope", order)))
         comparisons.append(at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6))
         for k, half in enumerate(HALVES):
@@ -151,7 +161,7 @@ def stationary(right_side: Expr, context: Context) -> Finding:
     for k, half in enumerate(HALVES):
         levels = [float(points[order].base[k] ** 2) for order in ORDERS]
         ratio = max(a / b for a, b in pairwise(levels))
-        comparisons.append(at_most(f"plateau at an order over that at the next larger one, {half}", ratio, 1.0))
+        comparisons.append(at_most(f"plateau at an order over that at the next larger one, {half}", ratio, GROWTH))
     panel = Panel(
         title="plateau against order",
         x_label="order $\\alpha$",
@@ -183,58 +193,37 @@ def stationary(right_side: Expr, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=(panel,))
 
 
-def _mini_batch_runs(order: float, steps: int, replicas: int, seed: int) -> CohortTrajectory:
+def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
     cohort, step = _cohort(order)
-    return train_cohort(cohort, step=step, steps=steps, batch=64, replicas=replicas, every=50, record=24, seed=seed)
+    return train_cohort(cohort, step=step, steps=steps, batch=BATCH, replicas=REPLICAS, every=50, record=24, seed=seed)
 
 
 def mini_batches(right_side: Expr, context: Context) -> Finding:
-    """Mini-batch SGD: the averaged gradients obey the law as far as the averaged update allows, A² keeps the bound."""
+    """Mini-batch SGD: averaged gradients balance where they have settled, and A² keeps the bound in every replica."""
     comparisons: list[Comparison] = []
     panels: list[Panel] = []
-    firsts: dict[float, CohortTrajectory] = {}
-    block, steps = 12, context.pick(quick=1_000, full=10_000)
+    runs: dict[float, CohortTrajectory] = {}
+    steps = context.pick(quick=1_000, full=10_000)
     for number, order in enumerate(reversed(ORDERS)):
-        cohort, step = _cohort(order)
-
-        def replicas(begin: int, order: float = order) -> CohortTrajectory:
-            """The block of replicas that starts with this one."""
-            seed = context.seed_for(order, begin)
-            return context.shared(f"{order}/{begin}", lambda: _mini_batch_runs(order, steps, block, seed))
-
-        first = replicas(0)
-        # For h ≤ 1 the classical form is linear in the measured averages, so its mean over replicas can be tested.
-        smoothness, gap = cohort.smoothness(), cohort.base_losses(cohort.start())
+        cohort, _ = _cohort(order)
+        seed = context.seed_for(order)
+        run = runs[order] = context.shared(f"{order}", partial(_mini_batch_runs, order, steps, seed))
         for k, half in enumerate(HALVES):
-
-            def excess(
-                begin: int, end: int, k: int = k, h: float = smoothness[k] * step, of: _Blocks = replicas
-            ) -> Array:
-                runs = [of(start) for start in range(begin, end, block)]
-                return np.concatenate(
-                    [r.mean_base[-1, :, k] - r.mean_mutual[-1, :, k] - h * r.mean_noise[-1, :, k] for r in runs]
+            # Twelve replicas are too few for a confidence bound at the error rate of a run: this describes them.
+            bounds = [_bound(cohort, run, k, -1, replica) for replica in range(REPLICAS)]
+            worst = float((run.mean_base[-1, :, k] / bounds).max())
+            name = f"A² over the sharp bound, greatest of the replicas, α = {order:g}, {half}"
+            comparisons.append(at_most(name, worst, 1.0, samples=REPLICAS))
+            if order >= 1:
+                off = _off(
+                    right_side, run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True)
                 )
-
-            verdict = sequential_verdict(
-                excess,
-                2 * gap[k] / (step * steps),
-                error_rate=context.error_rate,
-                first=block,
-                budget=context.pick(quick=4, full=16) * block,
-            )
-            comparisons.append(from_verdict(f"A² - Z² - hσ² against 2Δ/(ηT), α = {order:g}, {half}", verdict))
-            # As with single steps, averages of ∇L and β∇R differ by the average update at most, in every replica.
-            off = (
-                np.abs(first.drift_base[:, k] - _stated(right_side, first.drift_mutual[:, k]))
-                / first.drift_residual[:, k]
-            )
-            name = f"|‖mean ∇L‖ - stated| over the mean update's norm, greatest of the replicas, α = {order:g}, {half}"
-            comparisons.append(at_most(name, float(off.max()), 1 + 1e-9, samples=block))
+                name = f"|‖mean ∇L‖/stated - 1|, mean of the replicas, α = {order:g}, {half}"
+                comparisons.append(at_most(name, float(off[0]), AVERAGED, samples=REPLICAS))
         if order in (0.5, 2.0):
-            panels.append(_batch_panel(right_side, order, cohort, first))
-        firsts[order] = first
+            panels.append(_batch_panel(right_side, order, cohort, run))
         context.progress((number + 1) / len(ORDERS))
-    return Finding(comparisons=tuple(comparisons), panels=(*panels, _averages_panel(right_side, firsts)))
+    return Finding(comparisons=tuple(comparisons), panels=(*panels, _averages_panel(right_side, runs)))
 
 
 def _batch_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
@@ -258,7 +247,7 @@ def _batch_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: Coh
     stated = np.stack([_stated(right_side, np.sqrt(row)) ** 2 for row in run.mutual[:, :, 0]])
     base, times = run.base[:, :, 0], run.times
     return _over_training(
-        f"mini-batches of 64, $\\alpha$ = {order:g}",
+        f"mini-batches of {BATCH}, $\\alpha$ = {order:g}",
         (times, base.mean(axis=1), base.min(axis=1), base.max(axis=1)),
         (times, stated.mean(axis=1)),
         (times[rows], averages["mean_base"][rows]),
@@ -333,7 +322,7 @@ CLAIM = Claim(
     derivation=derivation,
     assumptions=(
         "K students, each moved by θ_k ← θ_k - η(∇L_k + β∇R_k), peers held constant in R_k",
-        "stationary: the update vanishes; near it the two norms differ by the update's norm at most",
+        "stationary: the update vanishes; the law is then an identity; the experiment is whether training gets there",
         "experiment: two linear softmax students, each on half of the pixels of scikit-learn's digits, β = 1, η = 1/Λ",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
@@ -343,9 +332,8 @@ CLAIM = Claim(
         Check(
             "mini-batch",
             "training",
-            "With mini-batches, do averaged gradients balance as far as the update allows, and does A² keep the bound?",
+            "With mini-batches, do the averaged gradients meet where they have settled, and does A² keep the bound?",
             mini_batches,
-            tests=2 * len(ORDERS),
             cost=12.0,
         ),
         Check(
@@ -364,6 +352,6 @@ CLAIM = Claim(
         "Two students trained by mutual learning on halves of handwritten digits (the one with the upper halves is "
         "shown). The base gradient falls until it meets the mutual gradient and stays there, the higher the larger the "
         "order; the running mean stays below the sharp bound with the measured bias. With mini-batches both gradients "
-        "fluctuate, and it is their averages that meet."
+        "fluctuate, and it is their averages that meet, at the orders that have settled."
     ),
 )

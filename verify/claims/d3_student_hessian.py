@@ -32,7 +32,7 @@ def derivation(right_side: Expr) -> Derivation:
 def statement(right_side: Expr) -> Statement:
     derived = derivation(right_side)
     formulas = {"hessian": derived.statement, **{f"{name}_is": d for name, d in derived.definitions.items()}}
-    return Statement("For every order and number of classes, {hessian}, where {q_is} and {w_is}", formulas)
+    return Statement("For every order in (0, ∞) and number of classes, {hessian}, where {q_is} and {w_is}", formulas)
 
 
 def _formula(right_side: Expr, modules: str) -> Any:
@@ -125,7 +125,7 @@ CLAIM = Claim(
     subject=_covariance(q) - (1 - alpha) * _covariance(w),
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive", "α in [0, ∞)"),
+    assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
         symbolic_check(derivation),

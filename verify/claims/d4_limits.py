@@ -19,6 +19,9 @@ from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Curve, Panel
 
+ROUNDING = 64 * float(np.finfo(float).eps)
+"""The rounding of the sums and logarithms of up to five classes; the divergences are of order one."""
+
 Sides = tuple[Formula, Formula, Formula]
 POINTS = (0.0, 1.0, float("inf"))
 LIMITS: Sides = (-log(SUPPORT), KULLBACK_LEIBLER, log(GREATEST_RATIO))
@@ -82,7 +85,7 @@ def numeric(sides: Sides, context: Context) -> Finding:
         name = "∞" if np.isinf(point) else f"{point:g}"
         comparisons += [
             at_most(f"|D - limit| at a distance of 1e-25 from α = {name}, nats", gap, 1e-20, samples=len(pairs)),
-            at_most(f"rdml_theory.renyi_divergence at α = {name}, nats", product, 1e-12, samples=len(pairs)),
+            at_most(f"rdml_theory.renyi_divergence at α = {name}, nats", product, ROUNDING, samples=len(pairs)),
         ]
         context.progress(len(comparisons) / 6)
     return Finding(comparisons=tuple(comparisons), panels=_panels(sides))

@@ -25,7 +25,7 @@ def derivation(right_side: Expr) -> Derivation:
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order and number of classes, {bound} with {delta} = αρ, ρ = max log(p/q) - min log(p/q)"
+    words = "For every order in (0, ∞) and number of classes, {bound}, {delta} = αρ, ρ = max log(p/q) - min log(p/q)"
     return Statement(words, {"bound": derivation(right_side).statement, "delta": SPREAD})
 
 
@@ -139,7 +139,7 @@ CLAIM = Claim(
     subject=sqrt(2) * tanh(SPREAD / 4),
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive; no floor on the probabilities is needed", "α in [0, ∞)"),
+    assumptions=("q = softmax(z), p and q positive; no floor on the probabilities is needed", "α in (0, ∞)"),
     source=Source("this toolkit", own=True),
     checks=(
         symbolic_check(derivation),
