@@ -93,7 +93,11 @@ def run_with(tmp_path, file, before, after, ids):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# Training takes half a minute; the faults in the game are for the long run.
+CASES = [pytest.param(name, marks=[pytest.mark.slow] if fault[3] == ["C5"] else []) for name, fault in FAULTS.items()]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_fault_is_caught(tmp_path, name):
     file, before, after, ids, refuted = FAULTS[name]
     result = run_with(tmp_path, file, before, after, ids)
