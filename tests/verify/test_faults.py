@@ -20,6 +20,13 @@ FAULTS = {
         ["D1", "D4"],
         {"D1"},
     ),
+    "sign of the computed student gradient": (
+        "rdml_theory/_kernels.py",
+        "return self._first * self.order.alpha if self.order.swapped else self._second\n",
+        "return -(self._first * self.order.alpha if self.order.swapped else self._second)\n",
+        ["D1", "D3"],
+        {"D1"},
+    ),
     "sign of the divergence's definition": (
         "rdml_theory/symbolic/divergence.py",
         "1 / (order - 1))",
