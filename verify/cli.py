@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,10 +43,12 @@ Unit = tuple[str, str]
 _EPILOG = """\b
 Exit codes
   0    every claim confirmed and every control refuted
-  1    a claim refuted, or a control not refuted
+  1    a claim refuted, a control not refuted, or a check that refutes no control
   2    wrong usage, or unusable files
   3    a claim undecided
+  70   internal error, with a traceback
   130  interrupted
+  141  the reader of the output is gone
 """
 
 
@@ -74,7 +79,7 @@ _profile = click.option(
 )
 _jobs = click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=256),
     default=1,
     show_default=True,
     help="Worker processes. The numbers do not depend on it.",
@@ -106,26 +111,53 @@ def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _results_folder(out: Path) -> Path:
-    """Make sure that OUT is a results directory of ours, or becomes one; nothing foreign is touched."""
-    from verify.runner import JOURNAL
+def _print_json(text: str) -> None:
+    # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
+    click.echo(text.encode())
 
-    if out.exists() and not out.is_dir():
+
+def _refuse_unusable(out: Path) -> None:
+    """Refuse a directory that holds foreign files, or others where a run writes its own."""
+    from verify.runner import JOURNAL, final_name, foreign_entries
+
+    if not out.exists():
+        return
+    if not out.is_dir():
         raise UsageFault(f"--out {out}: is a file; name a directory")
-    if out.is_dir():
-        names = {entry.name for entry in out.iterdir()}
-        if names and not names & {RESULTS, JOURNAL}:
-            raise UsageFault(
-                f"--out {out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory"
-            )
-        if not os.access(out, os.W_OK | os.X_OK):
-            raise UsageFault(f"--out {out}: is not writable; change its permissions or name another directory")
-        return out
+    for name, folder in ((RESULTS, False), (REPORT, False), (FIGURES, True), (JOURNAL, True)):
+        path = out / name
+        if path.exists() and path.is_dir() != folder:
+            wrong, right = ("file", "directory") if folder else ("directory", "file")
+            raise UsageFault(f"--out {out}: {name} is a {wrong}, where a run writes a {right}; name another directory")
+    ours = {RESULTS, REPORT, FIGURES, JOURNAL}
+    if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
+        raise UsageFault(
+            f"--out {out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory"
+        )
+    if foreign := foreign_entries(out / JOURNAL):
+        raise UsageFault(f"--out {out}: {JOURNAL}/{foreign[0]} is not a run's; move it or name another directory")
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UsageFault(f"--out {out}: is not writable; change its permissions or name another directory")
+
+
+@contextmanager
+def _results_folder(out: Path | None) -> Iterator[Path | None]:
+    """OUT as a results directory that this run alone writes to; nothing foreign is touched."""
+    from verify.runner import OccupiedError, exclusive
+
+    if out is None:
+        yield None
+        return
+    _refuse_unusable(out)
     try:
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageFault(f"--out {out}: cannot be created ({error.strerror}); name another directory") from None
-    return out
+    try:
+        with exclusive(out):
+            yield out
+    except OccupiedError as error:
+        raise UsageFault(f"--out: {error}") from None
 
 
 @app.command("list")
@@ -144,7 +176,7 @@ def list_claims(as_json: bool) -> None:
             }
             for c in claims
         ]  # fmt: skip
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        _print_json(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "title", "kind", "statement", "source"):
@@ -201,6 +233,9 @@ def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None
             kept = len(list((folder / JOURNAL).glob("*.json"))) if folder else 0
             where = f"; {kept} finished checks are kept in {folder}: run the same command to continue" if folder else ""
             raise Interrupted(f"interrupted, no results written{where}") from None
+        except (EOFError, ConnectionError) as error:
+            # A pipe to a worker, not one to a reader of the output.
+            raise RuntimeError("a worker process ended unexpectedly") from error
 
 
 class Interrupted(click.ClickException):
@@ -217,13 +252,29 @@ def _write_figures(run: RunRecord, folder: Path, ids: Sequence[str] | None = Non
     return write_figures(run, target, ids=ids)
 
 
+def _remove_other_figures(folder: Path, written: Sequence[Path]) -> None:
+    """Remove the figures of earlier runs that are not among those written, and nothing else."""
+    from verify.claims import all_claims
+    from verify.plots import FORMATS, file_stem
+    from verify.runner import final_name
+
+    claims: list[Any] = list(all_claims().values())
+    with suppress(RecordError):
+        # Claims may have had other titles, hence other files.
+        claims += read_run(folder / RESULTS).claims
+    named = {f"{file_stem(claim)}.{kind}" for claim in claims for kind in FORMATS}
+    for path in (folder / FIGURES).iterdir():
+        if final_name(path.name) in named and path not in written and path.is_file():
+            path.unlink()
+
+
 def _save(run: RunRecord, folder: Path) -> None:
     """Figures and report first, results last: a results file means that everything is there."""
     from verify.report import write_report
     from verify.runner import clear_journal
 
     try:
-        _write_figures(run, folder)
+        _remove_other_figures(folder, _write_figures(run, folder))
         write_report(run, folder / REPORT)
         write_atomically(folder / RESULTS, run.model_dump_json(indent=1))
     except OSError as error:
@@ -274,6 +325,9 @@ def _tell(run: RunRecord, folder: Path | None) -> None:
     for claim in run.claims:
         for line in _complaints(claim):
             console.print(f"  {escape(line)}", soft_wrap=True)
+    for name in run.summary.toothless:
+        line = f"{name.replace('.', ' ', 1)} refutes no control: what it confirms says little"
+        console.print(f"  {escape(line)}", soft_wrap=True)
     claims, controls = run.summary.claims, run.summary.controls
     console.print(
         f"\n{claims['confirmed']} of {len(run.claims)} claims confirmed, {claims['refuted']} refuted, "
@@ -305,12 +359,12 @@ def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, s
     from verify.claims import all_claims
 
     chosen = _checked_ids(ids, list(all_claims()))
-    folder = None if out is None else _results_folder(out)
-    run = _run(chosen, profile, jobs, seed, folder)
-    if folder is not None:
-        _save(run, folder)
+    with _results_folder(out) as folder:
+        run = _run(chosen, profile, jobs, seed, folder)
+        if folder is not None:
+            _save(run, folder)
     if as_json:
-        click.echo(run.model_dump_json(indent=1))
+        _print_json(run.model_dump_json(indent=1))
     else:
         _tell(run, folder)
     click.get_current_context().exit(run.summary.exit_code)
@@ -343,15 +397,14 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
         chosen = _checked_ids(ids, [c.id for c in run.claims])
-        folder = out
     else:
         from verify.claims import all_claims
 
         chosen = _checked_ids(ids, list(all_claims()))
-        folder = _results_folder(out)
-        run = _run(chosen, profile, jobs, seed, folder)
-        _save(run, folder)
-    for path in _write_figures(run, folder, chosen or None):
+        with _results_folder(out):
+            run = _run(chosen, profile, jobs, seed, out)
+            _save(run, out)
+    for path in _write_figures(run, out, chosen or None):
         click.echo(path)
 
 
@@ -369,6 +422,13 @@ def report_command(folder: Path) -> None:
     click.echo(folder / REPORT)
 
 
+def _plain(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they are written as strings, as in the records of a run."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 @app.command("bound")
 @click.option("--smoothness", type=float, required=True, help="Λ, the Lipschitz constant of the gradient.")
 @click.option("--step", type=float, required=True, help="η, the step size.")
@@ -376,7 +436,13 @@ def report_command(folder: Path) -> None:
 @click.option("--noise", type=float, default=0.0, show_default=True, help="σ², the variance of the gradient noise.")
 @click.option("--bias", type=float, default=0.0, show_default=True, help="ζ², the squared norm of the gradient bias.")
 @click.option("--relative-bias", type=float, default=0.0, show_default=True, help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")
-@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, the number of steps.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1, max=10**18),
+    default=1000,
+    show_default=True,
+    help="T, the number of steps.",
+)
 @click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
 @_json
 def bound_command(
@@ -391,6 +457,8 @@ def bound_command(
     as_json: bool,
 ) -> None:
     """Print every bound for constant-step SGD with biased gradients, term by term."""
+    import numpy as np
+
     from convergence import Assumptions, best_iterate_bound, classical_bound, floor, pl_bound, sharp_bound
 
     try:
@@ -408,16 +476,22 @@ def bound_command(
     rows, refusals = [], {}
     for name, call in calls.items():
         try:
-            b = call()
+            # A bound too large for a float is shown as infinite, which needs no warning besides.
+            with np.errstate(all="ignore"):
+                b = call()
         except ValueError as error:
             refusals[name] = str(error)
+            continue
+        except ArithmeticError:
+            refusals[name] = "the numbers exceed the range of floats; take other units"
             continue
         terms = {"transient": b.transient, "noise": b.noise, "bias": b.bias, "total": b.total}
         rows.append({"bound": name, "quantity": b.quantity, **terms})
     if not rows:
         raise UsageFault(next(iter(refusals.values())))
     if as_json:
-        click.echo(json.dumps({"bounds": rows, "not applicable": refusals}, ensure_ascii=False, indent=2))
+        document = {"bounds": [{k: _plain(v) for k, v in row.items()} for row in rows], "not applicable": refusals}
+        _print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("bound", "quantity", "transient", "noise", "bias", "total"):
@@ -431,21 +505,65 @@ def bound_command(
         console.print(f"not applicable, {name}: {escape(reason)}", soft_wrap=True)
 
 
-def main() -> NoReturn:
-    """Run the command line; every foreseeable fault is one line on standard error and a documented exit code."""
+def _leave(code: int) -> NoReturn:
+    """Exit; what can no longer be written must not cause a message at shutdown."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def _complain(message: str) -> None:
+    _errors().print(f"error: {escape(message)}", soft_wrap=True)
+
+
+def _outcome_of_app() -> int:
+    """Run the app; every fault becomes a line on standard error and a documented exit code."""
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         _errors().print("interrupted")
-        sys.exit(130)
+        return 130
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "")
-        sys.exit(2)
+        return 2
     except click.UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        _errors().print(f"error: {escape(' '.join(error.format_message().split()))}{escape(hint)}", soft_wrap=True)
-        sys.exit(2)
+        _complain(" ".join(error.format_message().split()) + hint)
+        return 2
     except click.ClickException as error:
-        _errors().print(f"error: {escape(error.format_message())}", soft_wrap=True)
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        _complain(error.format_message())
+        return error.exit_code
+    except BrokenPipeError:
+        return 141
+    except SystemExit as ending:
+        # click and rich end a program whose reader is gone with 1, which would read as a refuted claim.
+        return 141 if ending.code else 0
+    except OSError as error:
+        _complain(" ".join(str(error).split()))
+        return 2
+    except Exception:
+        traceback.print_exc()
+        _complain("internal error; please report it with the traceback above")
+        return 70
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # Terminals that lack a letter show a question mark for it.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = _outcome_of_app()
+    except (BrokenPipeError, SystemExit):
+        # Nobody reads the error messages either.
+        code = 141
+    _leave(code)

@@ -161,10 +161,15 @@ class Environment(_Record):
 
 
 class Summary(_Record):
-    """Counts of outcomes and the exit code they amount to."""
+    """Counts of outcomes and the exit code they amount to.
+
+    ``toothless`` names the checks ("C1.nonconvex") that refute none of their claim's false twins: what they confirm
+    says little.
+    """
 
     claims: dict[Outcome, int]
     controls: dict[Outcome, int]
+    toothless: tuple[str, ...] = ()
     exit_code: int
 
 

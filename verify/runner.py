@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import platform
 import queue
-import shutil
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 from threadpoolctl import threadpool_limits
 
@@ -41,10 +44,17 @@ from verify.records import (
     write_atomically,
 )  # fmt: skip
 
-__all__ = ["JOURNAL", "RunSettings", "UnitResult", "run_claims"]
+__all__ = [
+    "JOURNAL", "OccupiedError", "RunSettings", "UnitResult", "clear_journal", "exclusive", "final_name",
+    "foreign_entries", "run_claims",
+]  # fmt: skip
 
 JOURNAL = ".checks"
 """The folder in the results directory that keeps finished checks until the whole run is written."""
+
+_LOCK = "lock"
+_OURS = re.compile(rf"[A-Z]+\d+\.[\w.-]+\.json|{_LOCK}")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}")
 
 Unit = tuple[str, str]
 Progress = Callable[[Unit, float], None]
@@ -112,9 +122,22 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
 _reports: Any = None
 
 
+def _end_with_parent() -> None:
+    """End this process soon after its parent, even one that was killed and could not end its children."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
+    _end_with_parent()
     # The parent decides what an interrupt means; it ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -143,7 +166,9 @@ def _terminated_raises() -> Iterator[None]:
 def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
     """Results as they finish, from worker processes."""
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Manager() as manager:
+    manager = SyncManager(ctx=spawn)
+    manager.start(_end_with_parent)
+    with manager:
         reports = manager.Queue()
         pool = ProcessPoolExecutor(settings.jobs, spawn, initializer=_start_worker, initargs=(reports,))
         pending: set[Future[UnitResult]] = set()
@@ -172,9 +197,13 @@ def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progre
         yield _run_unit(unit, settings, key, lambda fraction, u=unit: progress(u, fraction))
 
 
+def _journal_name(unit: Unit) -> str:
+    return f"{unit[0]}.{unit[1]}.json"
+
+
 def _journalled(folder: Path | None, unit: Unit, key: str) -> UnitResult | None:
     """The finished check of an interrupted run with the same sources, seed and profile."""
-    if folder is None or not (path := folder / f"{unit[0]}.{unit[1]}.json").is_file():
+    if folder is None or not (path := folder / _journal_name(unit)).is_file():
         return None
     try:
         result = UnitResult.model_validate_json(path.read_bytes())
@@ -234,7 +263,7 @@ def run_claims(
             unit = (result.claim, result.check)
             results[unit] = result
             if journal is not None:
-                write_atomically(journal / f"{unit[0]}.{unit[1]}.json", result.model_dump_json())
+                write_atomically(journal / _journal_name(unit), result.model_dump_json())
             progress(unit, 1.0)
     records = tuple(_join(claim, [results[claim.id, check.id] for check in claim.checks]) for claim in claims)
     seconds = {f"{r.claim}.{r.check}": round(r.seconds, 3) for r in results.values()}
@@ -250,9 +279,64 @@ def run_claims(
     )  # fmt: skip
 
 
+def final_name(name: str) -> str:
+    """The name a file has once it is written: a killed run may leave files under their temporary names.
+
+    >>> final_name(".results.json.x1y2z3_w"), final_name("results.json")
+    ('results.json', 'results.json')
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return found["name"] if found else name
+
+
+def foreign_entries(journal: Path) -> list[str]:
+    """The names of what no run has put into a journal; empty if there is no such folder."""
+    if not journal.is_dir():
+        return []
+    return sorted(p.name for p in journal.iterdir() if p.is_dir() or not _OURS.fullmatch(final_name(p.name)))
+
+
+class OccupiedError(RuntimeError):
+    """Another run is writing to the same results directory."""
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep other runs out of an existing results directory.
+
+    The operating system holds the lock: it ends with its process, so a killed run blocks nobody.
+
+    Raises
+    ------
+    OccupiedError
+        If another run is writing there.
+    """
+    journal = folder / JOURNAL
+    journal.mkdir(exist_ok=True)
+    lock = FileLock(journal / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, FileNotFoundError):
+        # Not found: the other run has just ended and removed its journal.
+        raise OccupiedError(f"another run is writing to {folder}; wait for it or name another directory") from None
+    try:
+        yield
+    finally:
+        # While the lock is still held, lest it be another run's. Windows removes no open file; there the lock does so
+        # itself.
+        with suppress(OSError):
+            (journal / _LOCK).unlink()
+        lock.release()
+        # Unless finished checks, or somebody else's files, are in it.
+        with suppress(OSError):
+            journal.rmdir()
+
+
 def clear_journal(folder: Path) -> None:
-    """Remove the journal once the whole run is written."""
-    shutil.rmtree(folder / JOURNAL, ignore_errors=True)
+    """Remove the finished checks once the whole run is written, and nothing else."""
+    journal = folder / JOURNAL
+    for name in {p.name for p in journal.iterdir()} - {_LOCK, *foreign_entries(journal)}:
+        (journal / name).unlink()
 
 
 def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
@@ -304,9 +388,14 @@ def _summary(claims: tuple[ClaimRecord, ...]) -> Summary:
     kinds: tuple[Outcome, ...] = ("confirmed", "refuted", "undecided")
     verdicts = [c.outcome for c in claims]
     controls = [k.outcome for c in claims for k in c.controls]
-    failed = "refuted" in verdicts or any(o != "refuted" for o in controls)
+    toothless = tuple(
+        f"{claim.id}.{check.id}" for claim in claims for check in claim.checks
+        if not any(c.id == check.id and c.outcome == "refuted" for control in claim.controls for c in control.checks)
+    )  # fmt: skip
+    failed = "refuted" in verdicts or any(o != "refuted" for o in controls) or toothless
     return Summary(
         claims={k: verdicts.count(k) for k in kinds},
         controls={k: controls.count(k) for k in kinds},
+        toothless=toothless,
         exit_code=1 if failed else 3 if "undecided" in verdicts else 0,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+
+from verify import cli, runner
+from verify.claims import all_claims
+from verify.plots import file_stem
+from verify.runner import JOURNAL, OccupiedError, clear_journal, exclusive, foreign_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "verify"]
@@ -43,7 +49,8 @@ def test_help_teaches():
         result = rdml(*words, "--help")
         assert result.returncode == 0
         assert "Usage" in result.stdout
-    assert "130  interrupted" in rdml("--help").stdout
+    for line in ("70   internal error", "130  interrupted", "141  the reader of the output is gone"):
+        assert line in rdml("--help").stdout
     assert "quick" in rdml("run", "--help").stdout
 
 
@@ -98,6 +105,8 @@ def test_wrong_usage(tmp_path):
     complains(rdml("run", "D99"), "unknown claim 'D99'", "D1")
     complains(rdml("run", "--profile", "nonsense"), "nonsense", "quick")
     complains(rdml("run", "--jobs", "0"), "jobs")
+    complains(rdml("run", "--jobs", "257"), "jobs", "256")
+    complains(rdml("bound", "--smoothness", "1", "--step", "1", "--steps", 10**19), "steps")
     complains(rdml("run", "--seed", "x"), "seed")
     complains(rdml("nonsense"), "nonsense")
     complains(rdml("run", "--nonsense"), "nonsense")
@@ -112,6 +121,128 @@ def test_foreign_and_unusable_directories(tmp_path):
     assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
     complains(rdml("run", "D4", "--out", foreign / "thesis.tex"), "is a file")
     complains(rdml("run", "D4", "--out", foreign / "thesis.tex" / "below"), "cannot be created")
+
+
+def lay_out(folder, *entries):
+    """Files, and directories where the name ends in a slash."""
+    for entry in entries:
+        path = folder / entry
+        (path if entry.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not entry.endswith("/"):
+            path.write_text("mine")
+
+
+def listing(folder):
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([".checks/notes.txt"], ".checks/notes.txt is not a run's"),
+        (["results.json", ".checks/notes.txt"], ".checks/notes.txt is not a run's"),
+        ([".checks/C1.nonconvex.json/"], ".checks/C1.nonconvex.json is not a run's"),
+        ([".checks"], ".checks is a file"),
+        (["results.json/"], "results.json is a directory"),
+        (["report.html/"], "report.html is a directory"),
+        (["figures"], "figures is a file"),
+        (["figures/", ".checks/", "thesis.tex"], "is not empty"),
+    ],
+)
+def test_nothing_runs_into_a_foreign_directory(tmp_path, entries, message):
+    lay_out(tmp_path, *entries)
+    before = listing(tmp_path)
+    with pytest.raises(cli.UsageFault, match=message), cli._results_folder(tmp_path):
+        pytest.fail("this would have run")
+    assert listing(tmp_path) == before
+
+
+def test_refusal_is_one_line(tmp_path):
+    lay_out(tmp_path, ".checks")
+    complains(rdml("run", "D4", "--out", tmp_path), ".checks is a file, where a run writes a directory")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        ["figures/", "report.html", ".results.json.x1y2z3_w"],
+        ["results.json", "thesis.tex"],
+        [".checks/C1.nonconvex.json", ".checks/.D1.two-classes.json.x1y2z3_w", ".checks/lock"],
+    ],
+)
+def test_what_killed_runs_leave_is_accepted(tmp_path, entries):
+    lay_out(tmp_path, *entries)
+    with cli._results_folder(tmp_path):
+        clear_journal(tmp_path)
+    assert not (tmp_path / JOURNAL).exists()
+    assert (tmp_path / "thesis.tex").exists() == ("thesis.tex" in entries)
+
+
+def test_every_check_has_a_journal_name_of_ours(tmp_path):
+    units = [(claim.id, check.id) for claim in all_claims().values() for check in claim.checks]
+    lay_out(tmp_path, *map(runner._journal_name, units))
+    assert foreign_entries(tmp_path) == []
+
+
+def test_files_that_appear_in_the_journal_stay(tmp_path):
+    with exclusive(tmp_path):
+        lay_out(tmp_path, ".checks/C1.nonconvex.json", ".checks/notes.txt")
+        clear_journal(tmp_path)
+    assert listing(tmp_path) == {".checks": False, ".checks/notes.txt": b"mine"}
+
+
+def test_one_run_at_a_time(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with exclusive(folder):
+        complains(rdml("run", "D4", "--out", folder), f"another run is writing to {folder}", "name another directory")
+        with pytest.raises(OccupiedError), exclusive(folder):
+            pytest.fail("two at once")
+        assert [p.name for p in (folder / JOURNAL).iterdir()] == ["lock"]
+    assert list(folder.iterdir()) == []
+
+
+def test_figures_of_claims_that_were_not_run_go(results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results[0], folder)
+    stem = file_stem(all_claims()["C1"])
+    assert (folder / "figures" / f"{stem}.png").exists()
+    ours = [f"figures/{stem}.jpg", "figures/C1_mine.png", "notes.txt"]
+    lay_out(folder, *ours)
+    assert rdml("run", "D4", "--out", folder).returncode == 0
+    kept = {file_stem(all_claims()["D4"]) + suffix for suffix in (".png", ".svg", ".pdf")}
+    assert {p.name for p in (folder / "figures").iterdir()} == {*kept, f"{stem}.jpg", "C1_mine.png"}
+    assert all((folder / name).read_text() == "mine" for name in ours)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
+    words = ["run", "D3", "D1", "--out", str(tmp_path), "--jobs", "2"]
+    process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    # The queue's manager, multiprocessing's resource tracker and two workers.
+    while len(started := children.read_text().split()) < 4 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait(timeout=60)
+    assert len(started) == 4
+
+    def running(number):
+        try:
+            # A process that has ended may wait for somebody to ask for its exit code.
+            return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    deadline = time.monotonic() + 30
+    while any(map(running, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(running, started))
+    assert (tmp_path / JOURNAL / "lock").exists()
+    with cli._results_folder(tmp_path):
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0 or sys.platform == "win32", reason="root may write anywhere")
@@ -179,18 +310,125 @@ def test_bound():
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 
 
-def test_exit_codes_follow_the_outcomes():
-    from verify.runner import _summary
+def test_bound_beyond_the_range_of_floats():
+    def refuse(name):
+        pytest.fail(f"{name} is not JSON")
 
-    class Part:
-        def __init__(self, outcome, controls=()):
+    words = ["bound", "--smoothness", "1e-300", "--step", "1e299", "--gap", "1e308", "--pl-constant", "1e-301"]
+    for more in (["--noise", "1e308", "--bias", "1e308"], ["--steps", 10**18]):
+        result = rdml(*words, *more, "--json")
+        assert (result.returncode, result.stderr) == (0, "")
+        json.loads(result.stdout, parse_constant=refuse)
+        assert rdml(*words, *more).stderr == ""
+    result = rdml("bound", "--smoothness", "1", "--step", "1e-300", "--gap", "1e300", "--steps", "1", "--json")
+    assert json.loads(result.stdout, parse_constant=refuse)["bounds"][0]["total"] == "Infinity"
+    assert result.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["--help"], ["bound", "--smoothness=1", "--step=1"]])
+def test_reader_that_is_gone(words):
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [*PROGRAM, *words], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT, check=False
+    )
+    os.close(write)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_full_device():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*PROGRAM, "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT, check=False
+        )
+    assert result.returncode == 2
+    assert "No space left" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_terminals_without_greek():
+    environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
+    options = dict(capture_output=True, cwd=ROOT, env=environment, check=False)
+    assert b"?D_?(p?q)" in subprocess.run([*PROGRAM, "list"], **options).stdout
+    complaint = subprocess.run([*PROGRAM, "run", "Δ"], **options)
+    assert complaint.returncode == 2
+    assert complaint.stderr.startswith(b"error: unknown claim '?'")
+    # JSON is UTF-8 everywhere.
+    assert "∂D_α(p‖q)/∂z_k" in subprocess.run([*PROGRAM, "list", "--json"], **options).stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "lines"),
+    [
+        (OSError(28, "No space left on device"), 2, ["error: [Errno 28] No space left on device"]),
+        (BrokenPipeError(), 141, []),
+        (KeyboardInterrupt(), 130, ["interrupted"]),
+    ],
+)
+def test_faults_end_in_their_exit_code(monkeypatch, capsys, fault, code, lines):
+    def fail(**options):
+        raise fault
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ending:
+        cli.main()
+    assert ending.value.code == code
+    assert capsys.readouterr().err.split("\n")[:-1] == lines
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a bug"), KeyError("a bug"), MemoryError("a bug")])
+def test_bugs_never_look_like_refuted_claims(monkeypatch, capsys, fault):
+    def fail(**options):
+        raise fault
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ending:
+        cli.main()
+    assert ending.value.code == 70
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert "a bug" in error
+    assert "internal error" in error.splitlines()[-1]
+
+
+def test_exit_codes_follow_the_outcomes():
+    class Check:
+        def __init__(self, outcome, name):
+            self.outcome, self.id = outcome, name
+
+    class Control:
+        def __init__(self, *outcomes):
+            self.checks = [Check(outcome, name) for outcome, name in zip(outcomes, "klm", strict=False)]
+            self.outcome = runner.combine(list(outcomes))
+
+    class Claim:
+        id = "X1"
+
+        def __init__(self, outcome, *controls, checks="k"):
             self.outcome, self.controls = outcome, controls
+            self.checks = [Check(outcome, name) for name in checks]
 
     def code(*claims):
-        return _summary(claims).exit_code
+        return runner._summary(claims).exit_code
 
-    good = Part("refuted")
-    assert code(Part("confirmed", (good,))) == 0
-    assert code(Part("refuted", (good,)), Part("undecided", (good,))) == 1
-    assert code(Part("confirmed", (Part("undecided"),))) == 1
-    assert code(Part("undecided", (good,)), Part("confirmed", (good,))) == 3
+    good = Control("refuted")
+    assert code(Claim("confirmed", good)) == 0
+    assert code(Claim("refuted", good), Claim("undecided", good)) == 1
+    assert code(Claim("confirmed", good, Control("undecided"))) == 1
+    assert code(Claim("undecided", good), Claim("confirmed", good)) == 3
+    # Every check must refute a twin, though not every twin.
+    assert code(Claim("confirmed", Control("refuted", "confirmed"), Control("undecided", "refuted"), checks="kl")) == 0
+    idle = Claim("confirmed", Control("refuted", "confirmed"), Control("refuted", "undecided"), checks="kl")
+    assert runner._summary((idle,)).toothless == ("X1.l",)
+    assert code(idle) == 1
+    assert runner._summary((Claim("confirmed", checks="kl"),)).toothless == ("X1.k", "X1.l")
+    assert code(Claim("confirmed")) == 1
+
+
+def test_toothless_checks_are_told(results, capsys):
+    run = cli._read(results[0] / "results.json")
+    assert run.summary.toothless == ()
+    cli._tell(run.model_copy(update={"summary": run.summary.model_copy(update={"toothless": ("C1.k-0.5",)})}), None)
+    assert "C1 k-0.5 refutes no control" in capsys.readouterr().out
