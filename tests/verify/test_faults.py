@@ -25,7 +25,7 @@ FAULTS = {
         "return self._first * self.order.alpha if self.order.swapped else self._second\n",
         "return -(self._first * self.order.alpha if self.order.swapped else self._second)\n",
         ["D1", "D3"],
-        {"D1"},
+        {"D1", "D3"},
     ),
     "sign of the divergence's definition": (
         "rdml_theory/symbolic/divergence.py",
