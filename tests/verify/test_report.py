@@ -399,3 +399,10 @@ def test_writing_leaves_the_report_or_nothing(tmp_path: Path, monkeypatch: pytes
 
 def test_a_report_of_thirty_claims_is_light() -> None:
     assert 30 * len(report.render_report(run(claim())).encode()) < 3_000_000
+
+
+def test_a_check_that_refutes_nothing_is_named() -> None:
+    plain = run(claim())
+    toothless = plain.model_copy(update={"summary": plain.summary.model_copy(update={"toothless": ("D1.numeric",)})})
+    assert "refute no false twin" not in report.render_report(plain)
+    assert "refute no false twin, so that what they confirm says little: D1.numeric." in report.render_report(toothless)
