@@ -20,7 +20,7 @@ from verify.records import Comparison, Outcome, Panel, Segment, StepRecord, comb
 if TYPE_CHECKING:
     from verify.context import Context
 
-__all__ = ["Check", "Claim", "Finding", "Source", "Statement", "Twin"]
+__all__ = ["Check", "Claim", "Finding", "Source", "Statement", "Twin", "with_definitions"]
 
 S = TypeVar("S")
 
@@ -60,6 +60,20 @@ class Statement:
     def text(self) -> str:
         """One line of Unicode text."""
         return "".join(segment.text for segment in self.segments())
+
+
+def with_definitions(template: str, derivation: Derivation) -> Statement:
+    """The statement of a derivation in its words, followed by what its names stand for.
+
+    >>> from rdml_theory.symbolic import student_gradient
+    >>> with_definitions("Always {statement}", student_gradient()).text()[:43]
+    'Always ∂D_α(p‖q)/∂z_k = q_k - w_k, where q_'
+    """
+    names = [f"{name}_is" for name in derivation.definitions]
+    words = template + ", where " + " and ".join(f"{{{name}}}" for name in names)
+    return Statement(
+        words, {"statement": derivation.statement, **dict(zip(names, derivation.definitions.values(), strict=True))}
+    )
 
 
 @dataclass(frozen=True)

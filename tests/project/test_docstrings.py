@@ -15,6 +15,7 @@ MODULES = [
     "rdml_theory.symbolic.notation",
     "rdml_theory.symbolic.plateau",
     "rdml_theory.symbolic.relations",
+    "rdml_theory.losses",
     "convergence",
     "convergence.estimators",
     "convergence.problems",

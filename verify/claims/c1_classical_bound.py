@@ -7,7 +7,7 @@ from sympy import Integer, Rational
 from convergence import classical_bound
 from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.derivation import Derivation
-from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
+from verify.checks.bounds import SETTING, BoundSubject, extremal_check, implementation_check, nonconvex_check
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Claim, Source, Statement, Twin
 
@@ -32,11 +32,7 @@ CLAIM = Claim(
     subject=_subject(product=classical_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f",
-        "constant step η, h = Λη, and x ← x - ηg with g = ∇f + b + n",
-        "E[n | x] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖² over the T steps, A² that of E‖∇f‖²",
-    ),
+    assumptions=SETTING,
     source=Source("Ajalloeian & Stich 2020, constants derived here", "2008.00051"),
     checks=(
         symbolic_check(derivation),

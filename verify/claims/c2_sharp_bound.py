@@ -7,7 +7,7 @@ from sympy import Abs, Integer, sqrt
 from convergence import sharp_bound
 from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.derivation import Derivation
-from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
+from verify.checks.bounds import SETTING, BoundSubject, extremal_check, implementation_check, nonconvex_check
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Claim, Source, Statement, Twin
 
@@ -38,11 +38,7 @@ CLAIM = Claim(
     subject=_subject(product=sharp_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f",
-        "constant step η, h = Λη, and x ← x - ηg with g = ∇f + b + n",
-        "E[n | x] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖² over the T steps, A² that of E‖∇f‖²",
-    ),
+    assumptions=SETTING,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         symbolic_check(derivation),
@@ -52,7 +48,7 @@ CLAIM = Claim(
                 (0.25, 0.0, 1.0, "orthogonal", 500),
                 (1.0, 0.0, 1.0, "orthogonal", 500),
                 (1.5, 0.0, 1.0, "orthogonal", 500),
-                (1.8, 0.0, 1.0, "orthogonal", 500),
+                (1.8, 0.0, 1.0, "orthogonal", 1000),
                 (0.5, 1.0, 1.0, "orthogonal", 500),
                 (1.5, 1.0, 1.0, "orthogonal", 500),
                 (0.25, 1.0, 0.0, "gaussian", 100),

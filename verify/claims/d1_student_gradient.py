@@ -14,7 +14,7 @@ from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import reference
 from verify.checks.comparisons import at_most
 from verify.checks.symbolic import symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
 from verify.records import Curve, Panel
 
@@ -26,9 +26,7 @@ def derivation(right_side: Expr) -> Derivation:
 
 
 def statement(right_side: Expr) -> Statement:
-    derived = derivation(right_side)
-    formulas = {"gradient": derived.statement, **{f"{name}_is": d for name, d in derived.definitions.items()}}
-    return Statement("For every order in (0, ∞) and number of classes, {gradient}, where {q_is} and {w_is}", formulas)
+    return with_definitions("For every order in (0, ∞) and number of classes, {statement}", derivation(right_side))
 
 
 def _formula(right_side: Expr, modules: str) -> Any:
