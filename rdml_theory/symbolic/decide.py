@@ -55,7 +55,15 @@ _TOLERANCE = Float(10) ** -25
 
 
 class OutOfScopeError(ValueError):
-    """The normal form does not cover an expression, so nothing is concluded from it."""
+    """The normal form does not cover an expression, so nothing is concluded from it.
+
+    >>> from sympy import Piecewise, Symbol
+    >>> x = Symbol("x", real=True)
+    >>> normal_form(Piecewise((x, x > 0), (-x, True)))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.decide.OutOfScopeError: a case distinction
+    """
 
 
 def _is_positive(expression: Formula) -> bool:

@@ -266,7 +266,14 @@ def test_damaged_results(results, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("jobs", "number"),
+    [
+        (2, signal.SIGINT),
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(2, signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_then_resumed_to_the_same_numbers(tmp_path, jobs, number):
     folder = tmp_path / "out"
     words = ["run", "C1", "D3", "D1", "--out", str(folder), "--jobs", str(jobs), "--seed", "9"]
