@@ -299,8 +299,8 @@ def gradients(
         limit = torch.where(lost, (heavy - heavy.amax(-1, keepdim=True).clamp(min=-1e300)).exp(), 0.0)
         ties = torch.where(infinite, ties, limit / limit.sum(-1, keepdim=True).clamp(min=1e-300))
     special = infinite | unbounded
-    student = torch.where(special, q - ties, student)
+    student = torch.where(special, _balanced(q - ties, (q + ties).detach()), student)
     gain = torch.where(infinite, 1.0, order / far)
-    teacher = torch.where(special, gain * (ties - p), teacher)
+    teacher = torch.where(special, gain * _balanced(ties - p, (p + ties).detach()), teacher)
     slope = torch.where(special, 0.0, slope)
     return teacher, student, slope

@@ -1,0 +1,247 @@
+"""All pairs of a cohort of K students at once: values, gradients in the logits, and the slope in the order.
+
+Far from consensus every pair is an inner product. With e = z - max z, E = exp(e), A = E^alpha and B = E^(1 - alpha),
+
+    sum_i p_j^alpha q_k^(1-alpha) = A_j . B_k / (m_j^alpha m_k^(1-alpha)),     m = sum E,
+
+so K exponentials and one batched product of K x C by C x K give all K (K - 1) divergences, and a second product gives
+all gradients, q_k - mean_j w_jk = q_k - B_k * mean_j A_j / (A_j . B_k). It is done in float64 over blocks of rows that
+stay in the cache, for logits of at most 24 bits. What the products cannot do with full accuracy (pairs near consensus,
+logits whose powers leave the range, excluded classes, float64 logits) goes to the row kernel, row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Tensor
+
+from rdml_theory.losses import _kernel
+
+# elements of one (K, rows, C) buffer of float64: four buffers stay in a core's cache
+BLOCK = 65536
+# elements of one (pairs, rows, C) array of the row kernel, which has about twenty of them
+PAIR_BLOCK = 65536
+# powers of E stay within e^+-RANGE, inside the range of float64 also after a sum over classes
+RANGE = 600.0
+# a value from the products is used where its relative error is below this, half a unit of float32
+VALUE_ERROR = 3e-8
+# the slope in the order from the products divides by alpha - 1; nearer to one, the row kernel computes it
+SLOPE_NEAR_ONE = 1e-2
+EPS = 2.0**-52
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compute for a cohort.
+
+    Attributes:
+        alpha: the order, in [0, inf].
+        temperature: logits are divided by it.
+        gradient: whether to compute gradients.
+        slope: whether to compute derivatives in the order.
+        scale: factor of the stored gradients, on top of the mean over peers.
+    """
+
+    alpha: float
+    temperature: float = 1.0
+    gradient: bool = True
+    slope: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Results for K students.
+
+    Attributes:
+        value: mean divergence from the peers, float64, shape (K, N).
+        slope: its derivative in the order, or None.
+        gradients: for each student its derivative in the logits, times the scale of the plan, shape (N, C).
+    """
+
+    value: Tensor
+    slope: Tensor | None
+    gradients: list[Tensor]
+
+
+def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the peer and the student of all ordered pairs, grouped by student."""
+    student = torch.arange(students, device=device).repeat_interleave(students - 1)
+    offset = torch.arange(1, students, device=device).repeat(students)
+    return (student + offset) % students, student
+
+
+def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values (K, n), gradients (K, n, C) and slopes (K, n) of rows (K, n, C) by the row kernel."""
+    students, rows, classes = x.shape
+    peers = students - 1
+    peer, student = _pairs(students, x.device)
+    value = x.new_empty(students, rows)
+    grads = x.new_empty(students, rows if gradient else 0, classes)
+    slopes = x.new_empty(students, rows if slope else 0)
+    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    excluded = bool(x.min() == -inf)
+    for start in range(0, rows, step):
+        part = x[:, start : start + step]
+        n = part.shape[1]
+        u, z = part[peer], part[student]
+        alpha = x.new_full((1, 1, 1), plan.alpha)
+        pair = _kernel.log_ratio(u, z, wide=wide, excluded=excluded)
+        d = _kernel.divergence(pair, alpha)
+        here = slice(start, start + n)
+        value[:, here] = d.view(students, peers, n).mean(1)
+        if gradient or slope:
+            _, g, s = _kernel.gradients(u, z, alpha, d, wide=wide, excluded=excluded)
+            if gradient:
+                grads[:, here] = g.view(students, peers, n, classes).mean(1)
+            if slope:
+                slopes[:, here] = s.view(students, peers, n).mean(1)
+    return value, grads, slopes
+
+
+class _Products:
+    """Buffers and formulas of the product form for blocks of at most `rows` rows."""
+
+    def __init__(self, students: int, rows: int, classes: int, plan: Plan, device: torch.device) -> None:
+        self.plan = plan
+        shape = (students, rows, classes)
+        self.e = torch.empty(shape, dtype=torch.float64, device=device)
+        self.exp = torch.empty_like(self.e)
+        self.a = torch.empty_like(self.e)
+        self.b = torch.empty_like(self.e)
+        off = 1.0 - torch.eye(students, dtype=torch.float64, device=device)
+        # weight of each pair in the mean over peers; zero on the diagonal
+        self.weight = off / (students - 1)
+
+    def load(self, views: list[Tensor], rows: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Copy a block of logits, divide by the temperature, and return it and the largest logits of its rows."""
+        n = rows.stop - rows.start if isinstance(rows, slice) else rows.numel()
+        e = self.e[:, :n]
+        for target, view in zip(e, views, strict=True):
+            target.copy_(view[rows])
+        if self.plan.temperature != 1.0:
+            e /= self.plan.temperature
+        return e, e.amax(-1, keepdim=True)
+
+    def in_range(self, e: Tensor, top: Tensor) -> bool:
+        """Whether all powers of exp(e - top) are safe; False for NaN and infinite logits."""
+        alpha = self.plan.alpha
+        spread = (top - e.amin(-1, keepdim=True)).amax().item()
+        return spread * max(1.0, alpha, abs(1.0 - alpha)) <= RANGE
+
+    def evaluate(self, e: Tensor, top: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """Return the mean values (K, n), slopes, gradients (a buffer), and which rows are too near consensus."""
+        plan, alpha = self.plan, self.plan.alpha
+        n = e.shape[1]
+        e -= top
+        exp, a, b = self.exp[:, :n], self.a[:, :n], self.b[:, :n]
+        torch.exp(e, out=exp)
+        mass = exp.sum(-1, keepdim=True)
+        log_mass = mass.log().squeeze(-1)
+        if alpha == 1.0:
+            return self._order_one(e, exp, mass, log_mass)
+        if alpha == 2.0:
+            torch.mul(exp, exp, out=a)
+        elif alpha == 0.5:
+            torch.sqrt(exp, out=a)
+        else:
+            torch.mul(e, alpha, out=a)
+            a.exp_()
+        if alpha == 0.5:
+            b = a
+        else:
+            torch.div(exp, a, out=b)
+        rows_a, rows_b = a.transpose(0, 1), b.transpose(0, 1)
+        dots = torch.bmm(rows_a, rows_b.transpose(1, 2))  # (n, j, k)
+        offset = alpha * log_mass.T.unsqueeze(2) + (1.0 - alpha) * log_mass.T.unsqueeze(1)
+        log_sum = dots.log() - offset
+        value = (log_sum / (alpha - 1.0)).clamp_(min=0.0)
+        # the logarithms carry an absolute error of a few units of their largest part
+        noise = 4.0 * EPS * (1.0 + (abs(alpha) + abs(1.0 - alpha)) * float(log_mass.amax()))
+        near = (log_sum.abs() < noise / VALUE_ERROR) & (self.weight > 0.0)
+        slope = None
+        if plan.slope:
+            # E_w t = E_w (e_j - e_k) - (log m_j - log m_k); the slope is (E_w t - D) / (alpha - 1)
+            up = torch.bmm((a * e).transpose(0, 1), rows_b.transpose(1, 2))
+            down = torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
+            shift = log_mass.T.unsqueeze(2) - log_mass.T.unsqueeze(1)
+            slope = (((up - down) / dots - shift - value) / (alpha - 1.0) * self.weight).sum(1).T
+        gradient = None
+        if plan.gradient:
+            mixed = torch.bmm((self.weight / dots).transpose(1, 2), rows_a)  # (n, k, C)
+            # e is no longer needed: it receives q - B * sum
+            gradient = torch.div(exp, mass, out=e)
+            gradient.addcmul_(b, mixed.transpose(0, 1), value=-1.0)
+        return (value * self.weight).sum(1).T, slope, gradient, near.any(2).any(1)
+
+    def _order_one(
+        self, e: Tensor, exp: Tensor, mass: Tensor, log_mass: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        students = e.shape[0]
+        q = exp.div_(mass)
+        rows_q = q.transpose(0, 1)
+        dots = torch.bmm(rows_q, e.transpose(0, 1).transpose(1, 2))  # sum p_j e_k
+        own = dots.diagonal(dim1=1, dim2=2).unsqueeze(2)
+        value = (own - dots - (log_mass.T.unsqueeze(2) - log_mass.T.unsqueeze(1))).clamp_(min=0.0)
+        noise = 4.0 * EPS * (1.0 + float(-dots.amin()) + float(log_mass.amax()))
+        near = (value < noise / VALUE_ERROR) & (self.weight > 0.0)
+        gradient = None
+        if self.plan.gradient:
+            # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
+            total = q.sum(0)
+            gradient = torch.mul(q, students / (students - 1), out=e)
+            gradient.sub_(total, alpha=1.0 / (students - 1))
+        return (value * self.weight).sum(1).T, None, gradient, near.any(2).any(1)
+
+
+def cohort(views: list[Tensor], plan: Plan, index: Tensor | None = None) -> Cohort:
+    """Evaluate K >= 2 students whose logits are `views`, each (N, C); only the rows of `index`, if it is given.
+
+    Rows outside the index get zeros. Gradients are stored in the dtype of the logits, or float32 for half types.
+    """
+    students, (total, classes), device = len(views), views[0].shape, views[0].device
+    wide = any(x.dtype == torch.float64 for x in views)
+    shape = (students, total)
+    make = torch.empty if index is None else torch.zeros
+    value = make(shape, dtype=torch.float64, device=device)
+    slope = make(shape, dtype=torch.float64, device=device) if plan.slope else None
+    gradients: list[Tensor] = []
+    if plan.gradient:
+        stored = [x.dtype if x.dtype.itemsize >= 4 else torch.float32 for x in views]
+        gradients = [make((total, classes), dtype=kind, device=device) for kind in stored]
+    count = total if index is None else index.numel()
+    step = max(1, min(count, BLOCK // (students * classes)))
+    products = _Products(students, step, classes, plan, device)
+    by_products = not wide and 0.0 < plan.alpha < inf
+    exact_slope = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        rows = slice(start, stop) if index is None else index[start:stop]
+        block, top = products.load(views, rows)
+        grads: Tensor | None
+        if by_products and products.in_range(block, top):
+            values, slopes, grads, near = products.evaluate(block, top)
+            odd = torch.arange(stop - start, device=device) if exact_slope else near.nonzero().squeeze(1)
+            if odd.numel():
+                # values and slopes near consensus need the differences of the logits; the gradients are fine
+                odd_rows = odd + start if index is None else index[start:stop][odd]
+                x = torch.stack([view[odd_rows].double() for view in views])
+                if plan.temperature != 1.0:
+                    x /= plan.temperature
+                values[:, odd], _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=plan.slope)
+                if plan.slope:
+                    slopes = exact if slopes is None else slopes.index_copy(1, odd, exact)
+        else:
+            values, grads, slopes = _exact_rows(block, plan, wide=wide, gradient=plan.gradient, slope=plan.slope)
+        value[:, rows] = values
+        if slope is not None and slopes is not None:
+            slope[:, rows] = slopes
+        if plan.gradient and grads is not None:
+            if plan.scale != 1.0:
+                grads *= plan.scale
+            for target, grad in zip(gradients, grads, strict=True):
+                target[rows] = grad.to(target.dtype) if isinstance(rows, Tensor) else grad
+    return Cohort(value, slope, gradients)
