@@ -37,29 +37,43 @@ EPS = 2.0**-52
 class Plan:
     """What to compute for a cohort.
 
-    Attributes:
-        alpha: the order, in [0, inf].
-        temperature: logits are divided by it.
-        gradient: whether to compute gradients.
-        slope: whether to compute derivatives in the order.
-        scale: factor of the stored gradients, on top of the mean over peers.
+    Attributes
+    ----------
+    alpha
+        The order, in [0, inf].
+    temperature
+        Logits are divided by it.
+    gradient
+        Whether to compute gradients.
+    slope
+        Whether to compute derivatives in the order.
+    directed
+        Whether only the first row learns, from the second (distillation), instead of all from all.
     """
 
     alpha: float
     temperature: float = 1.0
     gradient: bool = True
     slope: bool = False
-    scale: float = 1.0
+    directed: bool = False
+
+    def learners(self, students: int) -> int:
+        """Return how many of the rows learn; they come first."""
+        return 1 if self.directed else students
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Results for K students.
+    """Results for the students that learn, K of them.
 
-    Attributes:
-        value: mean divergence from the peers, float64, shape (K, N).
-        slope: its derivative in the order, or None.
-        gradients: for each student its derivative in the logits, times the scale of the plan, shape (N, C).
+    Attributes
+    ----------
+    value
+        Mean divergence from the peers, float64, shape (K, N).
+    slope
+        Its derivative in the order, or None.
+    gradients
+        For each student its derivative in the logits, shape (N, C).
     """
 
     value: Tensor
@@ -68,7 +82,7 @@ class Cohort:
 
 
 def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the peer and the student of all ordered pairs, grouped by student."""
+    """Return the peer and the student of all ordered pairs, grouped by student; the first of them is (1, 0)."""
     student = torch.arange(students, device=device).repeat_interleave(students - 1)
     offset = torch.arange(1, students, device=device).repeat(students)
     return (student + offset) % students, student
@@ -76,9 +90,10 @@ def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return values (K, n), gradients (K, n, C) and slopes (K, n) of rows (K, n, C) by the row kernel."""
-    students, rows, classes = x.shape
-    peers = students - 1
-    peer, student = _pairs(students, x.device)
+    _, rows, classes = x.shape
+    peers = x.shape[0] - 1
+    students = plan.learners(x.shape[0])
+    peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
     value = x.new_empty(students, rows)
     grads = x.new_empty(students, rows if gradient else 0, classes)
     slopes = x.new_empty(students, rows if slope else 0)
@@ -115,6 +130,8 @@ class _Products:
         off = 1.0 - torch.eye(students, dtype=torch.float64, device=device)
         # weight of each pair in the mean over peers; zero on the diagonal
         self.weight = off / (students - 1)
+        self.learners = plan.learners(students)
+        self.weight[:, self.learners :] = 0.0
 
     def load(self, views: list[Tensor], rows: slice | Tensor) -> tuple[Tensor, Tensor]:
         """Copy a block of logits, divide by the temperature, and return it and the largest logits of its rows."""
@@ -168,14 +185,15 @@ class _Products:
             up = torch.bmm((a * e).transpose(0, 1), rows_b.transpose(1, 2))
             down = torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
             shift = log_mass.T.unsqueeze(2) - log_mass.T.unsqueeze(1)
-            slope = (((up - down) / dots - shift - value) / (alpha - 1.0) * self.weight).sum(1).T
+            slope = (((up - down) / dots - shift - value) / (alpha - 1.0) * self.weight).sum(1).T[: self.learners]
         gradient = None
         if plan.gradient:
-            mixed = torch.bmm((self.weight / dots).transpose(1, 2), rows_a)  # (n, k, C)
+            k = self.learners
+            mixed = torch.bmm((self.weight / dots)[:, :, :k].transpose(1, 2), rows_a)  # (n, k, C)
             # e is no longer needed: it receives q - B * sum
-            gradient = torch.div(exp, mass, out=e)
-            gradient.addcmul_(b, mixed.transpose(0, 1), value=-1.0)
-        return (value * self.weight).sum(1).T, slope, gradient, near.any(2).any(1)
+            gradient = torch.div(exp[:k], mass[:k], out=e[:k])
+            gradient.addcmul_(b[:k], mixed.transpose(0, 1), value=-1.0)
+        return (value * self.weight).sum(1).T[: self.learners], slope, gradient, near.any(2).any(1)
 
     def _order_one(
         self, e: Tensor, exp: Tensor, mass: Tensor, log_mass: Tensor
@@ -191,27 +209,29 @@ class _Products:
         gradient = None
         if self.plan.gradient:
             # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
-            total = q.sum(0)
-            gradient = torch.mul(q, students / (students - 1), out=e)
-            gradient.sub_(total, alpha=1.0 / (students - 1))
-        return (value * self.weight).sum(1).T, None, gradient, near.any(2).any(1)
+            k = self.learners
+            gradient = torch.mul(q[:k], students / (students - 1), out=e[:k])
+            gradient.sub_(q.sum(0), alpha=1.0 / (students - 1))
+        return (value * self.weight).sum(1).T[: self.learners], None, gradient, near.any(2).any(1)
 
 
-def cohort(views: list[Tensor], plan: Plan, index: Tensor | None = None) -> Cohort:
-    """Evaluate K >= 2 students whose logits are `views`, each (N, C); only the rows of `index`, if it is given.
+def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: list[Tensor] | None = None) -> Cohort:
+    """Evaluate students whose logits are `views`, at least two of them, each (N, C); only the rows of a mask (N,).
 
-    Rows outside the index get zeros. Gradients are stored in the dtype of the logits, or float32 for half types.
+    Rows outside the mask get zeros. Gradients go to `out`, or to new tensors of `stored_dtype`.
     """
     students, (total, classes), device = len(views), views[0].shape, views[0].device
+    learners = plan.learners(students)
     wide = any(x.dtype == torch.float64 for x in views)
-    shape = (students, total)
+    index = None if mask is None else mask.nonzero().squeeze(1)
     make = torch.empty if index is None else torch.zeros
-    value = make(shape, dtype=torch.float64, device=device)
-    slope = make(shape, dtype=torch.float64, device=device) if plan.slope else None
-    gradients: list[Tensor] = []
-    if plan.gradient:
-        stored = [x.dtype if x.dtype.itemsize >= 4 else torch.float32 for x in views]
-        gradients = [make((total, classes), dtype=kind, device=device) for kind in stored]
+    value = make((learners, total), dtype=torch.float64, device=device)
+    slope = make((learners, total), dtype=torch.float64, device=device) if plan.slope else None
+    if out is None:
+        out = [x.new_empty(x.shape, dtype=stored_dtype(x.dtype)) for x in views[:learners]] if plan.gradient else []
+    if index is not None:
+        for x in out:
+            x.zero_()
     count = total if index is None else index.numel()
     step = max(1, min(count, BLOCK // (students * classes)))
     products = _Products(students, step, classes, plan, device)
@@ -240,8 +260,13 @@ def cohort(views: list[Tensor], plan: Plan, index: Tensor | None = None) -> Coho
         if slope is not None and slopes is not None:
             slope[:, rows] = slopes
         if plan.gradient and grads is not None:
-            if plan.scale != 1.0:
-                grads *= plan.scale
-            for target, grad in zip(gradients, grads, strict=True):
-                target[rows] = grad.to(target.dtype) if isinstance(rows, Tensor) else grad
-    return Cohort(value, slope, gradients)
+            if plan.temperature != 1.0:
+                grads /= plan.temperature
+            for target, grad in zip(out, grads, strict=True):
+                target[rows] = grad.to(target.dtype) if index is not None else grad
+    return Cohort(value, slope, out)
+
+
+def stored_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which gradients wait for the backward pass: half types are rounded once, there."""
+    return dtype if dtype.itemsize >= 4 else torch.float32

@@ -1,6 +1,6 @@
 """The divergence of two rows of logits and its first derivatives, in float64, without data-dependent control flow.
 
-With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class contributes a term that is not negative,
+With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class contributes a non-negative term,
 
     alpha >= 1:  y = p h(beta t) / beta + p h(-t)                (alpha = 1: p h(-t))
     alpha < 1:   y = s [alpha h(-beta t) / -beta + h(-alpha t)],  s = p^alpha q^(1 - alpha),
@@ -39,15 +39,24 @@ SERIES_TERMS = 18
 class LogRatio(NamedTuple):
     """Two distributions on the last axis and their log-ratio.
 
-    Attributes:
-        p: first argument, the teacher or peer.
-        q: second argument, the student.
-        log_p: logarithm of p.
-        log_q: logarithm of q.
-        t: log(p/q), accurate relative to itself; 0 on classes that one of the arguments excludes.
-        d: p - q, accurate relative to itself.
-        no_p: classes that the first argument excludes (logit -inf), or None if nothing is excluded.
-        no_q: the same of the second.
+    Attributes
+    ----------
+    p
+        First argument, the teacher or peer.
+    q
+        Second argument, the student.
+    log_p
+        Logarithm of p.
+    log_q
+        Logarithm of q.
+    t
+        Log(p/q), accurate relative to itself; 0 on classes that one of the arguments excludes.
+    d
+        P - q, accurate relative to itself.
+    no_p
+        Classes that the first argument excludes (logit -inf), or None if nothing is excluded.
+    no_q
+        The same of the second.
     """
 
     p: Tensor
@@ -91,11 +100,16 @@ def log_ratio(u: Tensor, z: Tensor, *, wide: bool, excluded: bool) -> LogRatio:
     c = u - z is formed with its rounding error and centred on the class that carries most mass, so that constants added
     to either argument drop out without rounding. What is left of the common shift is a difference of small log-sums.
 
-    Args:
-        u: logits of the first argument, float64, shape (..., C).
-        z: logits of the second, the same shape.
-        wide: whether the logits use all 53 bits. From narrower types u - z is exact and the shift needs no Newton step.
-        excluded: whether some logits may be -inf.
+    Parameters
+    ----------
+    u
+        Logits of the first argument, float64, shape (..., C).
+    z
+        Logits of the second, the same shape.
+    wide
+        Whether the logits use all 53 bits. From narrower types u - z is exact and the shift needs no Newton step.
+    excluded
+        Whether some logits may be -inf.
     """
     p, log_p, u_top, log_u = _softmax(u)
     q, log_q, z_top, log_z = _softmax(z)
@@ -230,17 +244,24 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return dD/du, dD/dz and dD/dalpha, the last of shape (..., 1), as differentiable functions of their arguments.
 
-    dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, with log w = log q + alpha t - beta D;
-    the last two in the forms alpha p delta (e^x - 1)/x and sum w delta^2 h(-x)/x^2, x = beta delta, delta = t - D, which
-    are regular at alpha = 1. Where two classes tie at alpha = inf, w is uniform over them (a subgradient).
+    dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, log w = log q + alpha t - beta D;
+    the last two in the forms alpha p delta (e^x - 1)/x and sum w delta^2 h(-x)/x^2, x = beta delta, delta = t - D,
+    which are regular at alpha = 1. Where two classes tie at alpha = inf, w is uniform over them (a subgradient).
 
-    Args:
-        u: logits of the first argument, float64, shape (..., C).
-        z: logits of the second.
-        alpha: orders, shape (..., 1).
-        value: D, shape (..., 1); its own derivatives are these gradients, which makes them twice differentiable.
-        wide: as in `log_ratio`.
-        excluded: as in `log_ratio`.
+    Parameters
+    ----------
+    u
+        Logits of the first argument, float64, shape (..., C).
+    z
+        Logits of the second.
+    alpha
+        Orders, shape (..., 1).
+    value
+        D, shape (..., 1); its own derivatives are these gradients, which makes them twice differentiable.
+    wide
+        As in `log_ratio`.
+    excluded
+        As in `log_ratio`.
     """
     with torch.no_grad():
         pair = log_ratio(u.detach(), z.detach(), wide=wide, excluded=excluded)

@@ -9,21 +9,17 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses import _kernel
+from rdml_theory.losses._checks import inspectable
 
 # rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
 BLOCK = 32768
 
 
-def transforms_active() -> bool:
-    """Whether a torch.func transform or a forward-mode level is active: then data must not steer the control flow."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
 def has_excluded(*logits: Tensor) -> bool:
     """Whether some logit is -inf; assumed where looking at the data is not possible."""
-    if torch.compiler.is_compiling() or transforms_active():
+    if not all(inspectable(x) for x in logits):
         return True
-    return any(bool(x.numel()) and x.min().item() == -torch.inf for x in logits)
+    return any(bool(x.numel()) and x.detach().min().item() == -torch.inf for x in logits)
 
 
 def _value(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:
@@ -36,7 +32,7 @@ def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: b
     classes = u.shape[-1]
     rows = u.numel() // classes
     step = max(1, BLOCK // classes)
-    if rows <= step or torch.compiler.is_compiling() or transforms_active():
+    if rows <= step or not inspectable(u):
         return _value(u, z, alpha, wide, excluded)
     batch = u.shape[:-1]
     u, z, alpha = u.reshape(rows, classes), z.reshape(rows, classes), alpha.reshape(rows, 1)
@@ -49,9 +45,7 @@ def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: b
 
 def _gradients(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
     u, z, alpha, value = ctx.saved_tensors
-    return _kernel.gradients(
-        u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded
-    )
+    return _kernel.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded)
 
 
 class _Divergence(Function):
@@ -72,7 +66,7 @@ class _Divergence(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        u, z, alpha, _ = ctx.saved_tensors
+        u, z, *_ = ctx.saved_tensors
         teacher, student, slope = _gradients(ctx)
         grad = grad.unsqueeze(-1)
         needs = ctx.needs_input_grad

@@ -1,0 +1,145 @@
+"""Autograd rules of the fused losses: the gradient is computed with the value and waits for the backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
+
+from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
+
+
+class _Fused(Function):
+    """Loss of each learner, float64: `factor` times the divergence of each row (K, N), or with `reduce` their sum (K,).
+
+    Saves one array of the logits' size per learner, and nothing else of that size.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        alpha: Tensor,
+        plan: Plan,
+        factor: float,
+        reduce: bool,
+        mask: Tensor | None,
+        stacked: bool,
+        *logits: Tensor,
+    ) -> Tensor:
+        views = list(logits[0].unbind(0)) if stacked else list(logits)
+        needs = ctx.needs_input_grad
+        plan = replace(plan, gradient=any(needs[6:]), slope=needs[0])
+        saved: list[Tensor] = []
+        out: list[Tensor] | None = None
+        if plan.gradient and stacked:
+            saved = [logits[0].new_empty(logits[0].shape, dtype=stored_dtype(logits[0].dtype))]
+            out = list(saved[0].unbind(0))
+        result = cohort(views, plan, mask, out)
+        if plan.gradient and not stacked:
+            saved = result.gradients
+        value, slope = result.value, result.slope
+        if reduce:
+            value = value.sum(1)
+            slope = None if slope is None else slope.sum(1)
+        ctx.stacked, ctx.reduced, ctx.factor, ctx.dtypes = stacked, reduce, factor, [x.dtype for x in logits]
+        ctx.save_for_backward(slope, *saved)
+        return value * factor
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        slope, *saved = ctx.saved_tensors
+        alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
+        if not saved:
+            return (alpha_grad, None, None, None, None, None, *(None for _ in ctx.dtypes))
+        weight = grad * ctx.factor
+        # float64 logits keep float64 weights; float32 products are rounded to half types once
+        weight = weight.to(saved[0].dtype)
+        weight = weight[..., None, None] if ctx.reduced else weight[..., None]
+        if ctx.stacked:
+            grads = [(saved[0] * weight).to(ctx.dtypes[0])]
+        else:
+            grads = [
+                (x * w).to(kind) if need else None
+                for x, w, kind, need in zip(saved, weight, ctx.dtypes, ctx.needs_input_grad[6:], strict=False)
+            ]
+            grads += [None] * (len(ctx.dtypes) - len(grads))
+        return (alpha_grad, None, None, None, None, None, *grads)
+
+
+@torch.library.custom_op("rdml_theory::cohort", mutates_args=())
+def _cohort_op(
+    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values, slopes and gradients of logits (K, N, C): one opaque node for `torch.compile`."""
+    plan = Plan(alpha.item(), temperature=temperature, slope=slope, directed=directed)
+    learners = plan.learners(logits.shape[0])
+    grads = logits.new_empty((learners, *logits.shape[1:]), dtype=stored_dtype(logits.dtype))
+    result = cohort(list(logits.unbind(0)), plan, mask, list(grads.unbind(0)))
+    slopes = result.value.new_zeros(result.value.shape) if result.slope is None else result.slope
+    return result.value, slopes, grads
+
+
+@_cohort_op.register_fake
+def _(
+    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    students, rows, classes = logits.shape
+    learners = 1 if directed else students
+    value = logits.new_empty((learners, rows), dtype=torch.float64)
+    return value, torch.empty_like(value), logits.new_empty((learners, rows, classes), dtype=stored_dtype(logits.dtype))
+
+
+def _save_for_op(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, slope, grads = output
+    ctx.set_materialize_grads(False)
+    ctx.students, ctx.dtype = inputs[0].shape[0], inputs[0].dtype
+    ctx.save_for_backward(slope, grads)
+
+
+def _backward_of_op(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    slope, grads = ctx.saved_tensors
+    if grad is None:
+        return (None,) * 6
+    out = (grads * grad.unsqueeze(-1).to(grads.dtype)).to(ctx.dtype)
+    if out.shape[0] < ctx.students:
+        out = torch.cat([out, out.new_zeros((ctx.students - out.shape[0], *out.shape[1:]))])
+    return out, (grad * slope).sum(), None, None, None, None
+
+
+_cohort_op.register_autograd(_backward_of_op, setup_context=_save_for_op)
+
+
+def fused_loss(
+    logits: Tensor | list[Tensor], alpha: Tensor, plan: Plan, *, scale: float, reduction: str, mask: Tensor | None
+) -> Tensor:
+    """Return the losses of the learners in float64, (K,), or (K, N) for the reduction "none".
+
+    Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a 0-d float64 tensor, a mask has shape (N,).
+    """
+    first = logits if isinstance(logits, Tensor) else logits[0]
+    reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
+    if torch.compiler.is_compiling():
+        x = logits if isinstance(logits, Tensor) else _stack(logits)
+        value, _, _ = _cohort_op(x, alpha, mask, plan.temperature, plan.directed, alpha.requires_grad)
+        if not averaged:
+            return (value.sum(1) if reduce else value) * scale
+        if mask is None:
+            return value.sum(1) * (scale / max(first.shape[-2], 1))
+        return value.sum(1) * (scale / mask.sum().clamp(min=1))
+    if averaged:
+        count = first.shape[-2] if mask is None else int(mask.sum())
+        scale /= max(count, 1)
+    parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
+    plan = replace(plan, alpha=alpha.item())
+    return _Fused.apply(alpha, plan, scale, reduce, mask, isinstance(logits, Tensor), *parts)  # type: ignore[return-value]
+
+
+def _stack(logits: list[Tensor]) -> Tensor:
+    kind = logits[0].dtype
+    for x in logits[1:]:
+        kind = torch.promote_types(kind, x.dtype)
+    return torch.stack([x.to(kind) for x in logits])
