@@ -13,7 +13,7 @@ logits whose powers leave the range, excluded classes, float64 logits) goes to t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import factorial, inf
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ RANGE = 600.0
 VALUE_ERROR = 3e-8
 # the slope in the order from the products divides by alpha - 1; nearer to one, the row kernel computes it
 SLOPE_NEAR_ONE = 1e-2
+# near consensus a series of this many terms serves log-ratios up to this size (over max(1, |beta|)), to 1e-10
+SERIES_EDGE = 0.5
+SERIES_TERMS = 9
 EPS = 2.0**-52
 
 
@@ -115,6 +118,52 @@ def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: boo
             if slope:
                 slopes[:, here] = s.view(students, peers, n).mean(1)
     return value, grads, slopes
+
+
+def _near_rows(x: Tensor, plan: Plan) -> Tensor:
+    """Return values (K, n) of rows (K, n, C) near consensus, from the differences of logits of at most 24 bits.
+
+    Chunk by chunk, by the cheapest form that holds for all its log-ratios: y = q (e^t - 1)^2 at alpha = 2, half of
+    q (e^(t/2) - 1)^2 over beta at 1/2, the series y = p t^2 sum (beta^(k+1) + (-1)^k) t^k / (k+2)! for small t, or else
+    the row kernel. An error of the common shift has no first-order effect on any of them.
+    """
+    _, rows, classes = x.shape
+    peers = x.shape[0] - 1
+    students = plan.learners(x.shape[0])
+    peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
+    alpha, beta = plan.alpha, plan.alpha - 1.0
+    value = x.new_empty(students, rows)
+    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    for start in range(0, rows, step):
+        part = x[:, start : start + step]
+        e = part - part.amax(-1, keepdim=True)
+        q = e.exp()
+        mass = q.sum(-1, keepdim=True)
+        q /= mass
+        log_mass = mass.log()
+        t = e[peer]
+        t -= e[student]
+        t -= log_mass[peer] - log_mass[student]
+        if alpha == 2.0:
+            r = t.expm1_()
+            d = ((r * r).mul_(q[student])).sum(-1).log1p()
+        elif alpha == 0.5:
+            r = t.mul_(0.5).expm1_()
+            d = ((r * r).mul_(q[student])).sum(-1).mul_(-0.5).log1p().mul_(-2.0)
+        elif t.abs().amax().item() * max(1.0, abs(beta)) <= SERIES_EDGE:
+            coefficients = [(beta ** (k + 1) + (-1.0) ** k) / factorial(k + 2) for k in range(SERIES_TERMS)]
+            y = t * coefficients[-1]
+            for c in coefficients[-2:0:-1]:
+                y.add_(c).mul_(t)
+            total = y.add_(coefficients[0]).mul_(t).mul_(t).mul_(q[peer]).sum(-1)
+            d = total if beta == 0.0 else (total * beta).log1p() / beta
+        else:
+            u, z = part[peer], part[student]
+            pair = _kernel.log_ratio(u, z, wide=False, excluded=False)
+            d = _kernel.divergence(pair, x.new_full((1, 1, 1), alpha)).squeeze(-1)
+        n = part.shape[1]
+        value[:, start : start + n] = d.view(students, peers, n).mean(1)
+    return value.clamp_(min=0.0)
 
 
 class _Products:
@@ -251,11 +300,13 @@ def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: lis
                 x = torch.stack([view[odd_rows].double() for view in views])
                 if plan.temperature != 1.0:
                     x /= plan.temperature
-                values[:, odd], _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=plan.slope)
                 if plan.slope:
+                    values[:, odd], _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=True)
                     slopes = exact if slopes is None else slopes.index_copy(1, odd, exact)
+                else:
+                    values[:, odd] = _near_rows(x, plan)
         else:
-            values, grads, slopes = _exact_rows(block, plan, wide=wide, gradient=plan.gradient, slope=plan.slope)
+            values, grads, slopes = _exact_rows(block, plan, wide=True, gradient=plan.gradient, slope=plan.slope)
         value[:, rows] = values
         if slope is not None and slopes is not None:
             slope[:, rows] = slopes

@@ -114,7 +114,7 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     classes = u.shape[-1]
     u, z = u.expand(*shape, classes), z.expand(*shape, classes)
     alpha = alpha.expand(shape).unsqueeze(-1)
-    wide = torch.float64 in (u.dtype, z.dtype)
+    wide = True
     excluded = has_excluded(u, z)
     rule = _Divergence if torch.compiler.is_compiling() else _TransformableDivergence
     return rule.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]

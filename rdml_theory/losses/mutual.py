@@ -241,7 +241,7 @@ class MutualLoss(nn.Module):
 
     @property
     def alpha(self) -> float | Tensor:
-        """The order now in use; a tensor that carries a gradient if it is trained."""
+        """The order now in use; a tensor if it is scheduled or trained, in which case it carries a gradient."""
         return current_order(self.order)
 
     def forward(self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
@@ -270,5 +270,5 @@ def make_order(
 def current_order(order: float | Tensor | OrderSchedule | nn.Module) -> float | Tensor:
     """Return the order now in use."""
     if isinstance(order, OrderSchedule):
-        return order.alpha
+        return order.current
     return order() if isinstance(order, nn.Module) else order

@@ -75,6 +75,11 @@ class OrderSchedule(ABC):
 
     def __init__(self) -> None:
         self.steps_taken = 0
+        # read by the losses: a change of its content does not recompile a compiled training step, a new float would
+        self.current = torch.zeros((), dtype=torch.float64)
+
+    def _refresh(self) -> None:
+        self.current.fill_(self.alpha)
 
     @abstractmethod
     def value(self, step: int) -> float:
@@ -88,6 +93,7 @@ class OrderSchedule(ABC):
     def step(self) -> float:
         """Move on by one step and return the order that holds from now on; call it after ``optimizer.step()``."""
         self.steps_taken += 1
+        self._refresh()
         return self.alpha
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,9 +103,10 @@ class OrderSchedule(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict`."""
         self.steps_taken = int(state["steps_taken"])
+        self._refresh()
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        fields = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k != "current")
         return f"{type(self).__name__}({fields})"
 
 
@@ -121,6 +128,7 @@ class ConstantOrder(OrderSchedule):
     def __init__(self, start: float) -> None:
         super().__init__()
         self.start = _fixed(start)
+        self._refresh()
 
     def value(self, step: int) -> float:
         """Return the order."""
@@ -141,6 +149,7 @@ class _Ramp(OrderSchedule):
         if steps < 1:
             raise ValueError(f"steps must be at least 1, but got {steps}; use ConstantOrder for a fixed order")
         self.steps = steps
+        self._refresh()
 
     def value(self, step: int) -> float:
         """Return the order of step `step`: exactly `start` at 0, exactly `end` from `steps` on."""
