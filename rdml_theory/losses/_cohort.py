@@ -120,8 +120,10 @@ def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: boo
     return value, grads, slopes
 
 
-def _near_rows(x: Tensor, plan: Plan) -> Tensor:
-    """Return values (K, n) of rows (K, n, C) near consensus, from the differences of logits of at most 24 bits.
+def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
+    """Return values (pairs, n) of rows (K, n, C) for the pairs near consensus, which `near` (pairs, n) tells.
+
+    They come from the differences of the logits, which have at most 24 bits; other pairs get arbitrary values.
 
     Chunk by chunk, by the cheapest form that holds for all its log-ratios: y = q (e^t - 1)^2 at alpha = 2, half of
     q (e^(t/2) - 1)^2 over beta at 1/2, the series y = p t^2 sum (beta^(k+1) + (-1)^k) t^k / (k+2)! for small t, or else
@@ -132,10 +134,11 @@ def _near_rows(x: Tensor, plan: Plan) -> Tensor:
     students = plan.learners(x.shape[0])
     peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
     alpha, beta = plan.alpha, plan.alpha - 1.0
-    value = x.new_empty(students, rows)
+    value = x.new_empty(near.shape)
     step = max(1, PAIR_BLOCK // (students * peers * classes))
     for start in range(0, rows, step):
-        part = x[:, start : start + step]
+        here = slice(start, start + step)
+        part = x[:, here]
         e = part - part.amax(-1, keepdim=True)
         q = e.exp()
         mass = q.sum(-1, keepdim=True)
@@ -144,6 +147,7 @@ def _near_rows(x: Tensor, plan: Plan) -> Tensor:
         t = e[peer]
         t -= e[student]
         t -= log_mass[peer] - log_mass[student]
+        t *= near[:, here].unsqueeze(-1)
         if alpha == 2.0:
             r = t.expm1_()
             d = ((r * r).mul_(q[student])).sum(-1).log1p()
@@ -161,8 +165,7 @@ def _near_rows(x: Tensor, plan: Plan) -> Tensor:
             u, z = part[peer], part[student]
             pair = _kernel.log_ratio(u, z, wide=False, excluded=False)
             d = _kernel.divergence(pair, x.new_full((1, 1, 1), alpha)).squeeze(-1)
-        n = part.shape[1]
-        value[:, start : start + n] = d.view(students, peers, n).mean(1)
+        value[:, here] = d
     return value.clamp_(min=0.0)
 
 
@@ -199,7 +202,10 @@ class _Products:
         return spread * max(1.0, alpha, abs(1.0 - alpha)) <= RANGE
 
     def evaluate(self, e: Tensor, top: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        """Return the mean values (K, n), slopes, gradients (a buffer), and which rows are too near consensus."""
+        """Return values (n, K, K) over peers and students, slopes, gradients (a buffer), and the pairs near consensus.
+
+        Slopes are means over peers, (K, n); values near consensus have lost their digits.
+        """
         plan, alpha = self.plan, self.plan.alpha
         n = e.shape[1]
         e -= top
@@ -242,7 +248,7 @@ class _Products:
             # e is no longer needed: it receives q - B * sum
             gradient = torch.div(exp[:k], mass[:k], out=e[:k])
             gradient.addcmul_(b[:k], mixed.transpose(0, 1), value=-1.0)
-        return (value * self.weight).sum(1).T[: self.learners], slope, gradient, near.any(2).any(1)
+        return value, slope, gradient, near
 
     def _order_one(
         self, e: Tensor, exp: Tensor, mass: Tensor, log_mass: Tensor
@@ -261,7 +267,7 @@ class _Products:
             k = self.learners
             gradient = torch.mul(q[:k], students / (students - 1), out=e[:k])
             gradient.sub_(q.sum(0), alpha=1.0 / (students - 1))
-        return (value * self.weight).sum(1).T[: self.learners], None, gradient, near.any(2).any(1)
+        return value, None, gradient, near
 
 
 def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: list[Tensor] | None = None) -> Cohort:
@@ -285,6 +291,7 @@ def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: lis
     step = max(1, min(count, BLOCK // (students * classes)))
     products = _Products(students, step, classes, plan, device)
     by_products = not wide and 0.0 < plan.alpha < inf
+    peer, student = (i[: learners * (students - 1)] for i in _pairs(students, device))
     exact_slope = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
     for start in range(0, count, step):
         stop = min(start + step, count)
@@ -292,19 +299,22 @@ def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: lis
         block, top = products.load(views, rows)
         grads: Tensor | None
         if by_products and products.in_range(block, top):
-            values, slopes, grads, near = products.evaluate(block, top)
-            odd = torch.arange(stop - start, device=device) if exact_slope else near.nonzero().squeeze(1)
+            matrix, slopes, grads, near = products.evaluate(block, top)
+            any_near = near.flatten(1).any(1)
+            odd = torch.arange(stop - start, device=device) if exact_slope else any_near.nonzero().squeeze(1)
             if odd.numel():
                 # values and slopes near consensus need the differences of the logits; the gradients are fine
                 odd_rows = odd + start if index is None else index[start:stop][odd]
                 x = torch.stack([view[odd_rows].double() for view in views])
                 if plan.temperature != 1.0:
                     x /= plan.temperature
+                here = (odd.unsqueeze(1), peer, student)
+                marked = near[here]
+                matrix[here] = torch.where(marked, _near_pairs(x, plan, marked.T).T, matrix[here])
                 if plan.slope:
-                    values[:, odd], _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=True)
+                    _, _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=True)
                     slopes = exact if slopes is None else slopes.index_copy(1, odd, exact)
-                else:
-                    values[:, odd] = _near_rows(x, plan)
+            values = (matrix * products.weight).sum(1).T[:learners]
         else:
             values, grads, slopes = _exact_rows(block, plan, wide=True, gradient=plan.gradient, slope=plan.slope)
         value[:, rows] = values

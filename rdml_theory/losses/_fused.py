@@ -7,9 +7,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
 
 from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
+
+
+class _OnceOnly(Function):
+    """The identity, whose own backward pass says what to use instead of a second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        raise RuntimeError(
+            "the fused Rényi losses store their gradient and cannot be differentiated twice; "
+            "build the loss from rdml_theory.losses.renyi_divergence, which can"
+        )
+
+
+def _refuse_twice(x: Tensor | None) -> Tensor | None:
+    """Mark a gradient made under create_graph, so that its use is refused rather than treated as a constant."""
+    return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
 class _Fused(Function):
@@ -49,12 +69,11 @@ class _Fused(Function):
         return value * factor
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         slope, *saved = ctx.saved_tensors
         alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
         if not saved:
-            return (alpha_grad, None, None, None, None, None, *(None for _ in ctx.dtypes))
+            return (_refuse_twice(alpha_grad), None, None, None, None, None, *(None for _ in ctx.dtypes))
         weight = grad * ctx.factor
         # float64 logits keep float64 weights; float32 products are rounded to half types once
         weight = weight.to(saved[0].dtype)
@@ -67,7 +86,7 @@ class _Fused(Function):
                 for x, w, kind, need in zip(saved, weight, ctx.dtypes, ctx.needs_input_grad[6:], strict=False)
             ]
             grads += [None] * (len(ctx.dtypes) - len(grads))
-        return (alpha_grad, None, None, None, None, None, *grads)
+        return (_refuse_twice(alpha_grad), None, None, None, None, None, *map(_refuse_twice, grads))
 
 
 @torch.library.custom_op("rdml_theory::cohort", mutates_args=())
