@@ -1,13 +1,13 @@
 """All pairs of a cohort of K students at once: values, gradients in the logits, and the slope in the order.
 
-Far from consensus every pair is an inner product. With e = z - max z, E = exp(e), A = E^alpha and B = E^(1 - alpha),
+Far from consensus every pair is an inner product. With A = q^alpha and B = q^(1 - alpha) of each student,
 
-    sum_i p_j^alpha q_k^(1-alpha) = A_j . B_k / (m_j^alpha m_k^(1-alpha)),     m = sum E,
+    S_jk = sum_i p_j^alpha q_k^(1 - alpha) = A_j . B_k,
 
 so K exponentials and one batched product of K x C by C x K give all K (K - 1) divergences, and a second product gives
-all gradients, q_k - mean_j w_jk = q_k - B_k * mean_j A_j / (A_j . B_k). It is done in float64 over blocks of rows that
-stay in the cache, for logits of at most 24 bits. What the products cannot do with full accuracy (pairs near consensus,
-logits whose powers leave the range, excluded classes, float64 logits) goes to the row kernel, row by row.
+all gradients, q_k - mean_j w_jk = q_k - B_k * mean_j A_j / S_jk. It is done in float64 over blocks of rows that stay in
+the cache, for logits of at most 24 bits. What the products cannot do with full accuracy (pairs near consensus, logits
+whose powers leave the range, excluded classes, float64 logits) goes to the row kernel, row by row.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from torch import Tensor
 
 from rdml_theory.losses import _kernel
 
-# elements of one (K, rows, C) buffer of float64: four buffers stay in a core's cache
+# elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
+# small enough for the cache
 BLOCK = 65536
+# below this many multiplications per row, a broadcast product and a sum beat a batch of tiny matrix products
+TINY_PRODUCT = 400
 # elements of one (pairs, rows, C) array of the row kernel, which has about twenty of them
 PAIR_BLOCK = 65536
-# powers of E stay within e^+-RANGE, inside the range of float64 also after a sum over classes
+# powers of q stay within e^+-RANGE, inside the range of float64 also after a sum over classes
 RANGE = 600.0
 # a value from the products is used where its relative error is below this, half a unit of float32
 VALUE_ERROR = 3e-8
@@ -33,7 +36,10 @@ SLOPE_NEAR_ONE = 1e-2
 # near consensus a series of this many terms serves log-ratios up to this size (over max(1, |beta|)), to 1e-10
 SERIES_EDGE = 0.5
 SERIES_TERMS = 9
-EPS = 2.0**-52
+# relative error of a sum S of the products: a few roundings, times the exponents that enter it
+NOISE = 1e-15
+LOG2E = 1.4426950408889634
+LN2 = 0.6931471805599453
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,13 @@ class Cohort:
         Mean divergence from the peers, float64, shape (K, N).
     slope
         Its derivative in the order, or None.
-    gradients
-        For each student its derivative in the logits, shape (N, C).
+    gradient
+        The derivative of each in its own logits over the temperature, shape (K, N, C), in `stored_dtype`; or None.
     """
 
     value: Tensor
     slope: Tensor | None
-    gradients: list[Tensor]
+    gradient: Tensor | None
 
 
 def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -169,163 +175,220 @@ def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
     return value.clamp_(min=0.0)
 
 
-class _Products:
-    """Buffers and formulas of the product form for blocks of at most `rows` rows."""
+def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return values (N, K, K) over peers and students, slopes of the same shape, and which pairs are near consensus.
 
-    def __init__(self, students: int, rows: int, classes: int, plan: Plan, device: torch.device) -> None:
-        self.plan = plan
-        shape = (students, rows, classes)
-        self.e = torch.empty(shape, dtype=torch.float64, device=device)
-        self.exp = torch.empty_like(self.e)
-        self.a = torch.empty_like(self.e)
-        self.b = torch.empty_like(self.e)
-        off = 1.0 - torch.eye(students, dtype=torch.float64, device=device)
-        # weight of each pair in the mean over peers; zero on the diagonal
-        self.weight = off / (students - 1)
-        self.learners = plan.learners(students)
-        self.weight[:, self.learners :] = 0.0
-
-    def load(self, views: list[Tensor], rows: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """Copy a block of logits, divide by the temperature, and return it and the largest logits of its rows."""
-        n = rows.stop - rows.start if isinstance(rows, slice) else rows.numel()
-        e = self.e[:, :n]
-        for target, view in zip(e, views, strict=True):
-            target.copy_(view[rows])
-        if self.plan.temperature != 1.0:
-            e /= self.plan.temperature
-        return e, e.amax(-1, keepdim=True)
-
-    def in_range(self, e: Tensor, top: Tensor) -> bool:
-        """Whether all powers of exp(e - top) are safe; False for NaN and infinite logits."""
-        alpha = self.plan.alpha
-        spread = (top - e.amin(-1, keepdim=True)).amax().item()
-        return spread * max(1.0, alpha, abs(1.0 - alpha)) <= RANGE
-
-    def evaluate(self, e: Tensor, top: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        """Return values (n, K, K) over peers and students, slopes, gradients (a buffer), and the pairs near consensus.
-
-        Slopes are means over peers, (K, n); values near consensus have lost their digits.
-        """
-        plan, alpha = self.plan, self.plan.alpha
-        n = e.shape[1]
-        e -= top
-        exp, a, b = self.exp[:, :n], self.a[:, :n], self.b[:, :n]
-        torch.exp(e, out=exp)
-        mass = exp.sum(-1, keepdim=True)
-        log_mass = mass.log().squeeze(-1)
-        if alpha == 1.0:
-            return self._order_one(e, exp, mass, log_mass)
+    Logits `source` are (K, N, C); gradients are written to `gradient`, (learners, N, C), which may be the same memory.
+    Values near consensus have lost their digits.
+    """
+    students, rows, classes = source.shape
+    learners, alpha = plan.learners(students), plan.alpha
+    kl = alpha == 1.0
+    step = max(1, min(rows, BLOCK // (students * classes)))
+    buffers = source.new_empty((4 if not kl else 2, students, step, classes), dtype=torch.float64)
+    dots = source.new_empty((rows, students, students), dtype=torch.float64)
+    with_slope = plan.slope and not kl
+    tilts = torch.empty_like(dots) if with_slope else None
+    entropies = source.new_empty((rows, students), dtype=torch.float64) if kl or with_slope else None
+    weight = _weights(students, plan, source.device)
+    scale = LOG2E / plan.temperature
+    for start in range(0, rows, step):
+        here = slice(start, start + step)
+        x = source[:, here]
+        n = x.shape[1]
+        e, q = buffers[0, :, :n], buffers[1, :, :n]
+        e.copy_(x)
+        e -= e.amax(-1, keepdim=True)
+        e *= scale
+        # exponentials to the base 2: half the time of exp
+        torch.exp2(e, out=q)
+        mass = q.sum(-1, keepdim=True)
+        if entropies is not None:
+            entropies[here] = mass.squeeze(-1).log().T
+        if kl:
+            q *= mass.reciprocal_()
+            dots[here] = torch.bmm(q.transpose(0, 1), e.transpose(0, 1).transpose(1, 2))  # p_j . e_k
+            if gradient is not None:
+                # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
+                total = q.sum(0)
+                total *= 1.0 / (students - 1)
+                q *= students / (students - 1)
+                gradient[:, here] = q[:learners].sub_(total)
+            continue
+        a, b = buffers[2, :, :n], buffers[3, :, :n]
         if alpha == 2.0:
-            torch.mul(exp, exp, out=a)
+            q *= mass.reciprocal_()
+            torch.mul(q, q, out=a)
+            torch.reciprocal(q, out=b)
         elif alpha == 0.5:
-            torch.sqrt(exp, out=a)
-        else:
-            torch.mul(e, alpha, out=a)
-            a.exp_()
-        if alpha == 0.5:
+            torch.mul(e, 0.5, out=a)
+            a.exp2_()
+            a *= mass.rsqrt()
+            q *= mass.reciprocal_()
             b = a
         else:
-            torch.div(exp, a, out=b)
-        rows_a, rows_b = a.transpose(0, 1), b.transpose(0, 1)
-        dots = torch.bmm(rows_a, rows_b.transpose(1, 2))  # (n, j, k)
-        offset = alpha * log_mass.T.unsqueeze(2) + (1.0 - alpha) * log_mass.T.unsqueeze(1)
-        log_sum = dots.log() - offset
-        value = (log_sum / (alpha - 1.0)).clamp_(min=0.0)
-        # the logarithms carry an absolute error of a few units of their largest part
-        noise = 4.0 * EPS * (1.0 + (abs(alpha) + abs(1.0 - alpha)) * float(log_mass.amax()))
-        near = (log_sum.abs() < noise / VALUE_ERROR) & (self.weight > 0.0)
-        slope = None
+            torch.mul(e, alpha, out=a)
+            a.exp2_()
+            a *= mass.pow(-alpha)
+            q *= mass.reciprocal_()
+            torch.div(q, a, out=b)
+        rows_a, columns_b = a.transpose(0, 1), b.transpose(0, 1).transpose(1, 2)
+        sums = torch.bmm(rows_a, columns_b)  # (n, j, k)
+        dots[here] = sums
+        if tilts is not None:
+            tilts[here] = torch.bmm((a * e).transpose(0, 1), columns_b)
+            tilts[here] -= torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
+        if gradient is not None:
+            share = weight / sums
+            if students * students * classes < TINY_PRODUCT:
+                mixed = (a.unsqueeze(1) * share.permute(1, 2, 0).unsqueeze(-1)).sum(0)[:learners]
+            else:
+                mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
+            gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0)
+    if kl and entropies is not None:
+        own = dots.diagonal(dim1=1, dim2=2).unsqueeze(2)
+        value = (own - dots) * LN2 - (entropies.unsqueeze(2) - entropies.unsqueeze(1))
+        noise = NOISE * (1.0 + LN2 * dots.abs().amax((1, 2), keepdim=True) + entropies.amax(1)[:, None, None])
+        return value, None, (value < noise / VALUE_ERROR) & (weight > 0.0)
+    beta = alpha - 1.0
+    value = dots.log() / beta
+    near = ((dots - 1.0).abs() < NOISE * (1.0 + alpha) / VALUE_ERROR) & (weight > 0.0)
+    slope = None
+    if tilts is not None and entropies is not None:
+        # the slope is (E_w t - D) / beta, with E_w t = E_w (e_j - e_k) - (log m_j - log m_k)
+        slope = (tilts / dots * LN2 - (entropies.unsqueeze(2) - entropies.unsqueeze(1)) - value) / beta
+    return value, slope, near
+
+
+def _weights(students: int, plan: Plan, device: torch.device) -> Tensor:
+    """Return the weight of peer j in the loss of student k, (K, K): zero on the diagonal and for mere teachers."""
+    weight = torch.full((students, students), 1.0 / (students - 1), dtype=torch.float64, device=device)
+    weight.fill_diagonal_(0.0)
+    weight[:, plan.learners(students) :] = 0.0
+    return weight
+
+
+def _in_range(source: Tensor, plan: Plan) -> Tensor | bool:
+    """Return which rows (N,) have powers in the range of the products, or True for all; NaN and infinities are not."""
+    alpha = plan.alpha
+    limit = RANGE * plan.temperature / max(1.0, alpha, abs(1.0 - alpha))
+    top, low = source.amax(), source.amin()
+    if (top - low).item() <= limit:
+        return True
+    spread = source.amax(-1) - source.amin(-1)
+    return (spread <= limit).all(0)
+
+
+def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return values and slopes (K, N) of all rows; `views` keep the logits if `gradient` overwrites the source."""
+    students, rows, _ = source.shape
+    learners = plan.learners(students)
+    exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
+    inside: Tensor | bool = False if exact else _in_range(source, plan)
+    if inside is True:
+        matrix, slopes, near = _by_products(source, plan, gradient)
+        return _merge(views, None, plan, matrix, slopes, near)
+    value = source.new_empty((learners, rows), dtype=torch.float64)
+    slope = torch.empty_like(value) if plan.slope else None
+    every = torch.arange(rows, device=source.device)
+    for by_products in (True, False):
+        if inside is False:
+            index = every[:0] if by_products else every
+        else:
+            index = every[inside] if by_products else every[~inside]
+        if not index.numel():
+            continue
+        part = source[:, index]
+        if by_products:
+            grads = part.new_empty((learners, *part.shape[1:])) if gradient is not None else None
+            matrix, slopes, near = _by_products(part, plan, grads)
+            values, slopes = _merge(views, index, plan, matrix, slopes, near)
+        else:
+            x = part.double() / plan.temperature
+            values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
+        value[:, index] = values
+        if slope is not None and slopes is not None:
+            slope[:, index] = slopes
+        if gradient is not None and grads is not None:
+            gradient[:, index] = grads.to(gradient.dtype)
+    return value, slope
+
+
+def _merge(
+    views: list[Tensor], index: Tensor | None, plan: Plan, matrix: Tensor, slopes: Tensor | None, near: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return means over peers, after replacing what the products could not do; gradients need no replacement."""
+    students = matrix.shape[1]
+    learners = plan.learners(students)
+    redo_slopes = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
+    if redo_slopes:
+        rows = torch.arange(matrix.shape[0], device=matrix.device)
+        slopes = torch.zeros_like(matrix)
+    elif bool(near.any()):
+        rows = near.flatten(1).any(1).nonzero().squeeze(1)
+    else:
+        rows = None
+    weight = _weights(students, plan, matrix.device)
+    average = None
+    if rows is not None and rows.numel():
+        places = rows if index is None else index[rows]
+        x = torch.stack([view[places].double() for view in views])
+        if plan.temperature != 1.0:
+            x /= plan.temperature
+        peer, student = (i[: learners * (students - 1)] for i in _pairs(students, matrix.device))
+        here = (rows.unsqueeze(1), peer, student)
+        marked = near[here]
+        matrix[here] = torch.where(marked, _near_pairs(x, plan, marked.T).T, matrix[here])
         if plan.slope:
-            # E_w t = E_w (e_j - e_k) - (log m_j - log m_k); the slope is (E_w t - D) / (alpha - 1)
-            up = torch.bmm((a * e).transpose(0, 1), rows_b.transpose(1, 2))
-            down = torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
-            shift = log_mass.T.unsqueeze(2) - log_mass.T.unsqueeze(1)
-            slope = (((up - down) / dots - shift - value) / (alpha - 1.0) * self.weight).sum(1).T[: self.learners]
+            average = _exact_rows(x, plan, wide=False, gradient=False, slope=True)[2]
+    value = (matrix.clamp_(min=0.0) * weight).sum(1).T[:learners]
+    if slopes is None:
+        return value, None
+    slope = (slopes * weight).sum(1).T[:learners]
+    if average is not None and rows is not None:
+        slope = slope.index_copy(1, rows, average)
+    return value, slope
+
+
+def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None) -> Cohort:
+    """Evaluate at least two students, logits (K, N, C) or K tensors (N, C); only the rows of a mask (N,), if given.
+
+    Rows outside the mask get zeros. A list is gathered in the memory that then receives the gradients, block by block.
+    """
+    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+    rows, classes = views[0].shape
+    learners = plan.learners(len(views))
+    index = None
+    if mask is not None:
+        index = mask.nonzero().squeeze(1)
+        logits = views = [x[index] for x in views]
+    kind = stored_dtype(views[0].dtype)
+    for x in views[1:]:
+        kind = torch.promote_types(kind, stored_dtype(x.dtype))
+    gradient: Tensor | None
+    if isinstance(logits, Tensor) and logits.dtype == kind:
+        source = logits
+        gradient = logits.new_empty((learners, *logits.shape[1:])) if plan.gradient else None
+    else:
+        source = views[0].new_empty((len(views), *views[0].shape), dtype=kind)
+        for target, x in zip(source, views, strict=True):
+            target.copy_(x)
         gradient = None
         if plan.gradient:
-            k = self.learners
-            mixed = torch.bmm((self.weight / dots)[:, :, :k].transpose(1, 2), rows_a)  # (n, k, C)
-            # e is no longer needed: it receives q - B * sum
-            gradient = torch.div(exp[:k], mass[:k], out=e[:k])
-            gradient.addcmul_(b[:k], mixed.transpose(0, 1), value=-1.0)
-        return value, slope, gradient, near
-
-    def _order_one(
-        self, e: Tensor, exp: Tensor, mass: Tensor, log_mass: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        students = e.shape[0]
-        q = exp.div_(mass)
-        rows_q = q.transpose(0, 1)
-        dots = torch.bmm(rows_q, e.transpose(0, 1).transpose(1, 2))  # sum p_j e_k
-        own = dots.diagonal(dim1=1, dim2=2).unsqueeze(2)
-        value = (own - dots - (log_mass.T.unsqueeze(2) - log_mass.T.unsqueeze(1))).clamp_(min=0.0)
-        noise = 4.0 * EPS * (1.0 + float(-dots.amin()) + float(log_mass.amax()))
-        near = (value < noise / VALUE_ERROR) & (self.weight > 0.0)
-        gradient = None
-        if self.plan.gradient:
-            # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
-            k = self.learners
-            gradient = torch.mul(q[:k], students / (students - 1), out=e[:k])
-            gradient.sub_(q.sum(0), alpha=1.0 / (students - 1))
-        return value, None, gradient, near
-
-
-def cohort(views: list[Tensor], plan: Plan, mask: Tensor | None = None, out: list[Tensor] | None = None) -> Cohort:
-    """Evaluate students whose logits are `views`, at least two of them, each (N, C); only the rows of a mask (N,).
-
-    Rows outside the mask get zeros. Gradients go to `out`, or to new tensors of `stored_dtype`.
-    """
-    students, (total, classes), device = len(views), views[0].shape, views[0].device
-    learners = plan.learners(students)
-    wide = any(x.dtype == torch.float64 for x in views)
-    index = None if mask is None else mask.nonzero().squeeze(1)
-    make = torch.empty if index is None else torch.zeros
-    value = make((learners, total), dtype=torch.float64, device=device)
-    slope = make((learners, total), dtype=torch.float64, device=device) if plan.slope else None
-    if out is None:
-        out = [x.new_empty(x.shape, dtype=stored_dtype(x.dtype)) for x in views[:learners]] if plan.gradient else []
-    if index is not None:
-        for x in out:
-            x.zero_()
-    count = total if index is None else index.numel()
-    step = max(1, min(count, BLOCK // (students * classes)))
-    products = _Products(students, step, classes, plan, device)
-    by_products = not wide and 0.0 < plan.alpha < inf
-    peer, student = (i[: learners * (students - 1)] for i in _pairs(students, device))
-    exact_slope = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        rows = slice(start, stop) if index is None else index[start:stop]
-        block, top = products.load(views, rows)
-        grads: Tensor | None
-        if by_products and products.in_range(block, top):
-            matrix, slopes, grads, near = products.evaluate(block, top)
-            any_near = near.flatten(1).any(1)
-            odd = torch.arange(stop - start, device=device) if exact_slope else any_near.nonzero().squeeze(1)
-            if odd.numel():
-                # values and slopes near consensus need the differences of the logits; the gradients are fine
-                odd_rows = odd + start if index is None else index[start:stop][odd]
-                x = torch.stack([view[odd_rows].double() for view in views])
-                if plan.temperature != 1.0:
-                    x /= plan.temperature
-                here = (odd.unsqueeze(1), peer, student)
-                marked = near[here]
-                matrix[here] = torch.where(marked, _near_pairs(x, plan, marked.T).T, matrix[here])
-                if plan.slope:
-                    _, _, exact = _exact_rows(x, plan, wide=False, gradient=False, slope=True)
-                    slopes = exact if slopes is None else slopes.index_copy(1, odd, exact)
-            values = (matrix * products.weight).sum(1).T[:learners]
-        else:
-            values, grads, slopes = _exact_rows(block, plan, wide=True, gradient=plan.gradient, slope=plan.slope)
-        value[:, rows] = values
-        if slope is not None and slopes is not None:
-            slope[:, rows] = slopes
-        if plan.gradient and grads is not None:
-            if plan.temperature != 1.0:
-                grads /= plan.temperature
-            for target, grad in zip(out, grads, strict=True):
-                target[rows] = grad.to(target.dtype) if index is not None else grad
-    return Cohort(value, slope, out)
+            gradient = source if learners == len(views) else source.new_empty((learners, *views[0].shape))
+    if source.numel():
+        value, slope = _dense(source, views, plan, gradient)
+    else:
+        value = source.new_zeros(source.shape[:2], dtype=torch.float64)[:learners]
+        slope = value if plan.slope else None
+    if index is None:
+        return Cohort(value, slope, gradient)
+    full = value.new_zeros((learners, rows))
+    return Cohort(
+        full.index_copy(1, index, value),
+        None if slope is None else full.index_copy(1, index, slope),
+        None if gradient is None else gradient.new_zeros((learners, rows, classes)).index_copy_(1, index, gradient),
+    )
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -49,37 +49,29 @@ class _Fused(Function):
         stacked: bool,
         *logits: Tensor,
     ) -> Tensor:
-        views = list(logits[0].unbind(0)) if stacked else list(logits)
         needs = ctx.needs_input_grad
         plan = replace(plan, gradient=any(needs[6:]), slope=needs[0])
-        saved: list[Tensor] = []
-        out: list[Tensor] | None = None
-        if plan.gradient and stacked:
-            saved = [logits[0].new_empty(logits[0].shape, dtype=stored_dtype(logits[0].dtype))]
-            out = list(saved[0].unbind(0))
-        result = cohort(views, plan, mask, out)
-        if plan.gradient and not stacked:
-            saved = result.gradients
+        result = cohort(logits[0] if stacked else list(logits), plan, mask)
         value, slope = result.value, result.slope
         if reduce:
             value = value.sum(1)
             slope = None if slope is None else slope.sum(1)
-        ctx.stacked, ctx.reduced, ctx.factor, ctx.dtypes = stacked, reduce, factor, [x.dtype for x in logits]
-        ctx.save_for_backward(slope, *saved)
+        ctx.stacked, ctx.reduced, ctx.dtypes = stacked, reduce, [x.dtype for x in logits]
+        ctx.factor, ctx.gradient_factor = factor, factor / plan.temperature
+        ctx.save_for_backward(slope, result.gradient)
         return value * factor
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        slope, *saved = ctx.saved_tensors
+        slope, saved = ctx.saved_tensors
         alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
-        if not saved:
+        if saved is None:
             return (_refuse_twice(alpha_grad), None, None, None, None, None, *(None for _ in ctx.dtypes))
-        weight = grad * ctx.factor
         # float64 logits keep float64 weights; float32 products are rounded to half types once
-        weight = weight.to(saved[0].dtype)
+        weight = (grad * ctx.gradient_factor).to(saved.dtype)
         weight = weight[..., None, None] if ctx.reduced else weight[..., None]
         if ctx.stacked:
-            grads = [(saved[0] * weight).to(ctx.dtypes[0])]
+            grads = [(saved * weight).to(ctx.dtypes[0])]
         else:
             grads = [
                 (x * w).to(kind) if need else None
@@ -95,11 +87,10 @@ def _cohort_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return values, slopes and gradients of logits (K, N, C): one opaque node for `torch.compile`."""
     plan = Plan(alpha.item(), temperature=temperature, slope=slope, directed=directed)
-    learners = plan.learners(logits.shape[0])
-    grads = logits.new_empty((learners, *logits.shape[1:]), dtype=stored_dtype(logits.dtype))
-    result = cohort(list(logits.unbind(0)), plan, mask, list(grads.unbind(0)))
-    slopes = result.value.new_zeros(result.value.shape) if result.slope is None else result.slope
-    return result.value, slopes, grads
+    result = cohort(logits, plan, mask)
+    slopes = torch.zeros_like(result.value) if result.slope is None else result.slope
+    gradient = logits.new_empty(0) if result.gradient is None else result.gradient
+    return result.value.contiguous(), slopes.contiguous(), gradient
 
 
 @_cohort_op.register_fake
@@ -115,7 +106,7 @@ def _(
 def _save_for_op(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     _, slope, grads = output
     ctx.set_materialize_grads(False)
-    ctx.students, ctx.dtype = inputs[0].shape[0], inputs[0].dtype
+    ctx.students, ctx.dtype, ctx.temperature = inputs[0].shape[0], inputs[0].dtype, inputs[3]
     ctx.save_for_backward(slope, grads)
 
 
@@ -123,7 +114,7 @@ def _backward_of_op(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     slope, grads = ctx.saved_tensors
     if grad is None:
         return (None,) * 6
-    out = (grads * grad.unsqueeze(-1).to(grads.dtype)).to(ctx.dtype)
+    out = (grads * (grad.unsqueeze(-1) / ctx.temperature).to(grads.dtype)).to(ctx.dtype)
     if out.shape[0] < ctx.students:
         out = torch.cat([out, out.new_zeros((ctx.students - out.shape[0], *out.shape[1:]))])
     return out, (grad * slope).sum(), None, None, None, None

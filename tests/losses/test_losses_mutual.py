@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from rdml_theory.losses import LearnableOrder, MutualLoss, RenyiDivLoss, _cohort, _kernel, mutual_loss, renyi_divergence
 
@@ -61,7 +61,8 @@ def test_order_one_is_vanilla_mutual_learning():
     logs = x.log_softmax(-1)
     expected = torch.stack(
         [
-            sum(F.kl_div(logs[k], logs[j].detach().exp(), reduction="batchmean") for j in range(4) if j != k) / 3
+            sum(functional.kl_div(logs[k], logs[j].detach().exp(), reduction="batchmean") for j in range(4) if j != k)
+            / 3
             for k in range(4)
         ]
     )
@@ -79,7 +80,7 @@ def test_distillation_equals_kl_div_loss():
     # the mean of KLDivLoss also divides by the number of classes
     mean = torch.nn.KLDivLoss(reduction="none")(z.log_softmax(-1), u.softmax(-1)).mean()
     torch.testing.assert_close(RenyiDivLoss(1.0, reduction="mean")(z, u) / 10, mean, rtol=1e-5, atol=0)
-    kl = F.kl_div((z / 3).log_softmax(-1), (u / 3).softmax(-1), reduction="batchmean") * 9
+    kl = functional.kl_div((z / 3).log_softmax(-1), (u / 3).softmax(-1), reduction="batchmean") * 9
     loss = RenyiDivLoss(1.0, temperature=3.0)(z, u)
     torch.testing.assert_close(loss, kl, rtol=1e-5, atol=0)
     wanted = torch.autograd.grad(kl, z)[0]
