@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import factorial, inf
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -175,39 +176,68 @@ def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
     return value.clamp_(min=0.0)
 
 
-def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Return values (N, K, K) over peers and students, slopes of the same shape, and which pairs are near consensus.
+class _Sums(NamedTuple):
+    """What the products give for all pairs, grouped by student as `_pairs` orders them.
 
-    Logits `source` are (K, N, C); gradients are written to `gradient`, (learners, N, C), which may be the same memory.
-    Values near consensus have lost their digits.
+    Attributes
+    ----------
+    value
+        Divergences, shape (pairs, N); without digits near consensus.
+    slope
+        Their derivatives in the order, or None.
+    near
+        Which pairs are near consensus.
     """
+
+    value: Tensor
+    slope: Tensor | None
+    near: Tensor
+
+
+def _powers(e: Tensor, q: Tensor, a: Tensor, alpha: float) -> Tensor:
+    """Fill q = softmax of the base-2 logits e and a = q^alpha; return the sums of exponentials before normalisation."""
+    # exponentials to the base 2 take half the time of exp
+    torch.exp2(e, out=q)
+    mass = q.sum(-1, keepdim=True)
+    q *= mass.reciprocal()
+    if alpha == 2.0:
+        torch.mul(q, q, out=a)
+    elif alpha != 1.0:
+        torch.mul(e, alpha, out=a)
+        a.exp2_()
+        a *= mass.pow(-alpha)
+    return mass
+
+
+def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    """Evaluate logits (K, N, C) by products; gradients go to `gradient`, (learners, N, C), maybe the same memory."""
     students, rows, classes = source.shape
     learners, alpha = plan.learners(students), plan.alpha
     kl = alpha == 1.0
-    step = max(1, min(rows, BLOCK // (students * classes)))
-    buffers = source.new_empty((4 if not kl else 2, students, step, classes), dtype=torch.float64)
-    dots = source.new_empty((rows, students, students), dtype=torch.float64)
     with_slope = plan.slope and not kl
-    tilts = torch.empty_like(dots) if with_slope else None
-    entropies = source.new_empty((rows, students), dtype=torch.float64) if kl or with_slope else None
-    weight = _weights(students, plan, source.device)
+    peer, student = (i[: learners * (students - 1)] for i in _pairs(students, source.device))
+    step = max(1, min(rows, BLOCK // (students * classes)))
+    buffers = source.new_empty((2 if kl else 4, students, step, classes), dtype=torch.float64)
+    sums = source.new_empty((rows, students, students), dtype=torch.float64)
+    tilts = torch.empty_like(sums) if with_slope else None
+    log_mass = source.new_empty((students, rows), dtype=torch.float64) if kl or with_slope else None
+    # the two students of a pair need no matrix product: the terms of the sum are the escort itself
+    two = students == 2 and not kl and not with_slope
+    weight = None if two or kl else _weights(students, plan, source.device)
     scale = LOG2E / plan.temperature
     for start in range(0, rows, step):
         here = slice(start, start + step)
         x = source[:, here]
         n = x.shape[1]
-        e, q = buffers[0, :, :n], buffers[1, :, :n]
+        e, q, a, b = (buffer[:, :n] for buffer in (*buffers, *buffers)[:4])
         e.copy_(x)
         e -= e.amax(-1, keepdim=True)
         e *= scale
-        # exponentials to the base 2: half the time of exp
-        torch.exp2(e, out=q)
-        mass = q.sum(-1, keepdim=True)
-        if entropies is not None:
-            entropies[here] = mass.squeeze(-1).log().T
+        mass = _powers(e, q, a, alpha)
+        if log_mass is not None:
+            log_mass[:, here] = mass.squeeze(-1).log()
         if kl:
-            q *= mass.reciprocal_()
-            dots[here] = torch.bmm(q.transpose(0, 1), e.transpose(0, 1).transpose(1, 2))  # p_j . e_k
+            sums[here] = torch.bmm(q.transpose(0, 1), e.transpose(0, 1).transpose(1, 2))  # p_j . e_k
             if gradient is not None:
                 # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
                 total = q.sum(0)
@@ -215,49 +245,48 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> tuple[T
                 q *= students / (students - 1)
                 gradient[:, here] = q[:learners].sub_(total)
             continue
-        a, b = buffers[2, :, :n], buffers[3, :, :n]
-        if alpha == 2.0:
-            q *= mass.reciprocal_()
-            torch.mul(q, q, out=a)
-            torch.reciprocal(q, out=b)
-        elif alpha == 0.5:
-            torch.mul(e, 0.5, out=a)
-            a.exp2_()
-            a *= mass.rsqrt()
-            q *= mass.reciprocal_()
-            b = a
-        else:
-            torch.mul(e, alpha, out=a)
-            a.exp2_()
-            a *= mass.pow(-alpha)
-            q *= mass.reciprocal_()
-            torch.div(q, a, out=b)
+        torch.div(q, a, out=b)
+        if two:
+            w = b[:learners] if learners == 1 else b
+            w[0] *= a[1]
+            if learners == 2:
+                w[1] *= a[0]
+            total = w.sum(-1, keepdim=True)
+            sums[here, 1, 0] = total[0, :, 0]
+            if learners == 2:
+                sums[here, 0, 1] = total[1, :, 0]
+            if gradient is not None:
+                gradient[:, here] = q[:learners].addcmul_(w, total.reciprocal_(), value=-1.0)
+            continue
         rows_a, columns_b = a.transpose(0, 1), b.transpose(0, 1).transpose(1, 2)
-        sums = torch.bmm(rows_a, columns_b)  # (n, j, k)
-        dots[here] = sums
+        product = torch.bmm(rows_a, columns_b)  # (n, j, k)
+        sums[here] = product
         if tilts is not None:
             tilts[here] = torch.bmm((a * e).transpose(0, 1), columns_b)
             tilts[here] -= torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
-        if gradient is not None:
-            share = weight / sums
+        if gradient is not None and weight is not None:
+            share = weight / product
             if students * students * classes < TINY_PRODUCT:
                 mixed = (a.unsqueeze(1) * share.permute(1, 2, 0).unsqueeze(-1)).sum(0)[:learners]
             else:
                 mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
             gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0)
-    if kl and entropies is not None:
-        own = dots.diagonal(dim1=1, dim2=2).unsqueeze(2)
-        value = (own - dots) * LN2 - (entropies.unsqueeze(2) - entropies.unsqueeze(1))
-        noise = NOISE * (1.0 + LN2 * dots.abs().amax((1, 2), keepdim=True) + entropies.amax(1)[:, None, None])
-        return value, None, (value < noise / VALUE_ERROR) & (weight > 0.0)
+    if kl and log_mass is not None:
+        own = sums.diagonal(dim1=1, dim2=2)
+        inner = (own[:, peer] - sums[:, peer, student]).T
+        value = inner * LN2 - (log_mass[peer] - log_mass[student])
+        noise = NOISE * (1.0 + LN2 * sums.abs().amax((1, 2)) + log_mass.amax(0))
+        return _Sums(value, None, value < noise / VALUE_ERROR)
     beta = alpha - 1.0
-    value = dots.log() / beta
-    near = ((dots - 1.0).abs() < NOISE * (1.0 + alpha) / VALUE_ERROR) & (weight > 0.0)
+    total = sums[:, peer, student].T
+    value = total.log() / beta
+    near = (total - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
     slope = None
-    if tilts is not None and entropies is not None:
+    if tilts is not None and log_mass is not None:
         # the slope is (E_w t - D) / beta, with E_w t = E_w (e_j - e_k) - (log m_j - log m_k)
-        slope = (tilts / dots * LN2 - (entropies.unsqueeze(2) - entropies.unsqueeze(1)) - value) / beta
-    return value, slope, near
+        mean = tilts[:, peer, student].T / total * LN2 - (log_mass[peer] - log_mass[student])
+        slope = (mean - value) / beta
+    return _Sums(value, slope, near)
 
 
 def _weights(students: int, plan: Plan, device: torch.device) -> Tensor:
@@ -286,8 +315,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
     exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
     inside: Tensor | bool = False if exact else _in_range(source, plan)
     if inside is True:
-        matrix, slopes, near = _by_products(source, plan, gradient)
-        return _merge(views, None, plan, matrix, slopes, near)
+        return _merge(views, None, plan, _by_products(source, plan, gradient))
     value = source.new_empty((learners, rows), dtype=torch.float64)
     slope = torch.empty_like(value) if plan.slope else None
     every = torch.arange(rows, device=source.device)
@@ -301,8 +329,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
         part = source[:, index]
         if by_products:
             grads = part.new_empty((learners, *part.shape[1:])) if gradient is not None else None
-            matrix, slopes, near = _by_products(part, plan, grads)
-            values, slopes = _merge(views, index, plan, matrix, slopes, near)
+            values, slopes = _merge(views, index, plan, _by_products(part, plan, grads))
         else:
             x = part.double() / plan.temperature
             values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
@@ -314,37 +341,34 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
     return value, slope
 
 
-def _merge(
-    views: list[Tensor], index: Tensor | None, plan: Plan, matrix: Tensor, slopes: Tensor | None, near: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Return means over peers, after replacing what the products could not do; gradients need no replacement."""
-    students = matrix.shape[1]
-    learners = plan.learners(students)
+def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
+    """Return means over peers, (K, n), after replacing what the products could not do; gradients need no replacement."""
+    value, slope, near = sums
+    students = len(views)
+    learners, peers = plan.learners(students), students - 1
     redo_slopes = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
+    rows = None
     if redo_slopes:
-        rows = torch.arange(matrix.shape[0], device=matrix.device)
-        slopes = torch.zeros_like(matrix)
+        rows = torch.arange(value.shape[1], device=value.device)
+        slope = torch.zeros_like(value)
     elif bool(near.any()):
-        rows = near.flatten(1).any(1).nonzero().squeeze(1)
-    else:
-        rows = None
-    weight = _weights(students, plan, matrix.device)
+        rows = near.any(0).nonzero().squeeze(1)
     average = None
     if rows is not None and rows.numel():
         places = rows if index is None else index[rows]
         x = torch.stack([view[places].double() for view in views])
         if plan.temperature != 1.0:
             x /= plan.temperature
-        peer, student = (i[: learners * (students - 1)] for i in _pairs(students, matrix.device))
-        here = (rows.unsqueeze(1), peer, student)
-        marked = near[here]
-        matrix[here] = torch.where(marked, _near_pairs(x, plan, marked.T).T, matrix[here])
+        marked = near[:, rows]
+        value[:, rows] = torch.where(marked, _near_pairs(x, plan, marked), value[:, rows])
         if plan.slope:
             average = _exact_rows(x, plan, wide=False, gradient=False, slope=True)[2]
-    value = (matrix.clamp_(min=0.0) * weight).sum(1).T[:learners]
-    if slopes is None:
+    value.clamp_(min=0.0)
+    if peers > 1:
+        value = value.view(learners, peers, -1).mean(1)
+    if slope is None:
         return value, None
-    slope = (slopes * weight).sum(1).T[:learners]
+    slope = slope.view(learners, peers, -1).mean(1)
     if average is not None and rows is not None:
         slope = slope.index_copy(1, rows, average)
     return value, slope

@@ -136,9 +136,9 @@ def test_the_class_axis_may_be_anywhere(axis):
     torch.testing.assert_close(moved, renyi_divergence(u, z, 1.5), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, math.inf])
-def test_compiled_without_graph_breaks(alpha):
+def test_compiled_without_graph_breaks():
     torch._dynamo.reset()
+    alpha = torch.tensor(1.5, dtype=DOUBLE)
     x = random(3, 6, 5, seed=1, dtype=torch.float32).requires_grad_()
     for function in (
         lambda x: renyi_divergence(x[0], x[1], alpha).sum(),
