@@ -13,6 +13,7 @@ whose powers leave the range, excluded classes, float64 logits) goes to the row 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import factorial, inf
 from typing import NamedTuple
 
@@ -91,6 +92,7 @@ class Cohort:
     gradient: Tensor | None
 
 
+@cache
 def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the peer and the student of all ordered pairs, grouped by student; the first of them is (1, 0)."""
     student = torch.arange(students, device=device).repeat_interleave(students - 1)
@@ -221,9 +223,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     sums = source.new_empty((rows, students, students), dtype=torch.float64)
     tilts = torch.empty_like(sums) if with_slope else None
     log_mass = source.new_empty((students, rows), dtype=torch.float64) if kl or with_slope else None
-    # the two students of a pair need no matrix product: the terms of the sum are the escort itself
-    two = students == 2 and not kl and not with_slope
-    weight = None if two or kl else _weights(students, plan, source.device)
+    weight = None if kl else _weights(students, plan, source.device)
     scale = LOG2E / plan.temperature
     for start in range(0, rows, step):
         here = slice(start, start + step)
@@ -246,18 +246,6 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
                 gradient[:, here] = q[:learners].sub_(total)
             continue
         torch.div(q, a, out=b)
-        if two:
-            w = b[:learners] if learners == 1 else b
-            w[0] *= a[1]
-            if learners == 2:
-                w[1] *= a[0]
-            total = w.sum(-1, keepdim=True)
-            sums[here, 1, 0] = total[0, :, 0]
-            if learners == 2:
-                sums[here, 0, 1] = total[1, :, 0]
-            if gradient is not None:
-                gradient[:, here] = q[:learners].addcmul_(w, total.reciprocal_(), value=-1.0)
-            continue
         rows_a, columns_b = a.transpose(0, 1), b.transpose(0, 1).transpose(1, 2)
         product = torch.bmm(rows_a, columns_b)  # (n, j, k)
         sums[here] = product
@@ -289,6 +277,50 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     return _Sums(value, slope, near)
 
 
+def _by_terms(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    """Do the same for two students and alpha not 1 without matrix products: the terms of the sum are the escort."""
+    _, rows, classes = source.shape
+    learners, alpha = plan.learners(2), plan.alpha
+    step = max(1, min(rows, BLOCK // (2 * classes)))
+    e, q, a = source.new_empty((3, 2, step, classes), dtype=torch.float64).unbind(0)
+    sums = source.new_empty((learners, rows), dtype=torch.float64)
+    scale = LOG2E / plan.temperature
+    for start in range(0, rows, step):
+        x = source if step == rows else source[:, start : start + step]
+        if x.shape[1] < step:
+            e, q, a = (buffer[:, : x.shape[1]] for buffer in (e, q, a))
+        e.copy_(x).sub_(e.amax(-1, keepdim=True)).mul_(scale)
+        _powers(e, q, a, alpha)
+        (q0, q1), (a0, a1), (w0, w1) = q.unbind(0), a.unbind(0), e.unbind(0)
+        w = e if learners == 2 else w0.unsqueeze(0)
+        if alpha == 0.5:
+            torch.mul(a0, a1, out=w0)
+            w = w0.unsqueeze(0)
+        elif alpha == 2.0:
+            torch.div(a1, q0, out=w0)
+            if learners == 2:
+                torch.div(a0, q1, out=w1)
+        else:
+            torch.div(q0, a0, out=w0)
+            w0.mul_(a1)
+            if learners == 2:
+                torch.div(q1, a1, out=w1)
+                w1.mul_(a0)
+        total = w.sum(-1, keepdim=True)
+        sums[:, start : start + step] = total.squeeze(-1)
+        if gradient is not None:
+            part = q if learners == 2 else q0.unsqueeze(0)
+            part.addcmul_(w, total.reciprocal_(), value=-1.0)
+            (gradient if step == rows else gradient[:, start : start + step]).copy_(part)
+    near = (sums - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
+    return _Sums(sums.log_().div_(alpha - 1.0), None, near)
+
+
+def _sums(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    by_terms = source.shape[0] == 2 and plan.alpha != 1.0 and not plan.slope
+    return (_by_terms if by_terms else _by_products)(source, plan, gradient)
+
+
 def _weights(students: int, plan: Plan, device: torch.device) -> Tensor:
     """Return the weight of peer j in the loss of student k, (K, K): zero on the diagonal and for mere teachers."""
     weight = torch.full((students, students), 1.0 / (students - 1), dtype=torch.float64, device=device)
@@ -315,7 +347,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
     exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
     inside: Tensor | bool = False if exact else _in_range(source, plan)
     if inside is True:
-        return _merge(views, None, plan, _by_products(source, plan, gradient))
+        return _merge(views, None, plan, _sums(source, plan, gradient))
     value = source.new_empty((learners, rows), dtype=torch.float64)
     slope = torch.empty_like(value) if plan.slope else None
     every = torch.arange(rows, device=source.device)
@@ -329,7 +361,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
         part = source[:, index]
         if by_products:
             grads = part.new_empty((learners, *part.shape[1:])) if gradient is not None else None
-            values, slopes = _merge(views, index, plan, _by_products(part, plan, grads))
+            values, slopes = _merge(views, index, plan, _sums(part, plan, grads))
         else:
             x = part.double() / plan.temperature
             values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
@@ -342,7 +374,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
 
 
 def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
-    """Return means over peers, (K, n), after replacing what the products could not do; gradients need no replacement."""
+    """Return means over peers, (K, n), after replacing what the products could not do; gradients are fine."""
     value, slope, near = sums
     students = len(views)
     learners, peers = plan.learners(students), students - 1
@@ -395,7 +427,7 @@ def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None
         gradient = logits.new_empty((learners, *logits.shape[1:])) if plan.gradient else None
     else:
         source = views[0].new_empty((len(views), *views[0].shape), dtype=kind)
-        for target, x in zip(source, views, strict=True):
+        for target, x in zip(source.unbind(0), views, strict=True):
             target.copy_(x)
         gradient = None
         if plan.gradient:

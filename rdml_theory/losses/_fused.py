@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,6 +31,10 @@ def _refuse_twice(x: Tensor | None) -> Tensor | None:
     return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
+# the gradients of order, temperature, directed, factor, reduce, mask and stacked
+_NOT_TENSORS = (None,) * 7
+
+
 class _Fused(Function):
     """Loss of each learner, float64: `factor` times the divergence of each row (K, N), or with `reduce` their sum (K,).
 
@@ -42,7 +45,9 @@ class _Fused(Function):
     def forward(  # type: ignore[override]
         ctx: Any,
         alpha: Tensor,
-        plan: Plan,
+        order: float,
+        temperature: float,
+        directed: bool,
         factor: float,
         reduce: bool,
         mask: Tensor | None,
@@ -50,14 +55,14 @@ class _Fused(Function):
         *logits: Tensor,
     ) -> Tensor:
         needs = ctx.needs_input_grad
-        plan = replace(plan, gradient=any(needs[6:]), slope=needs[0])
+        plan = Plan(order, temperature, gradient=any(needs[8:]), slope=needs[0], directed=directed)
         result = cohort(logits[0] if stacked else list(logits), plan, mask)
         value, slope = result.value, result.slope
         if reduce:
             value = value.sum(1)
             slope = None if slope is None else slope.sum(1)
         ctx.stacked, ctx.reduced, ctx.dtypes = stacked, reduce, [x.dtype for x in logits]
-        ctx.factor, ctx.gradient_factor = factor, factor / plan.temperature
+        ctx.factor, ctx.gradient_factor = factor, factor / temperature
         ctx.save_for_backward(slope, result.gradient)
         return value * factor
 
@@ -66,7 +71,7 @@ class _Fused(Function):
         slope, saved = ctx.saved_tensors
         alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
         if saved is None:
-            return (_refuse_twice(alpha_grad), None, None, None, None, None, *(None for _ in ctx.dtypes))
+            return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *(None for _ in ctx.dtypes))
         # float64 logits keep float64 weights; float32 products are rounded to half types once
         weight = (grad * ctx.gradient_factor).to(saved.dtype)
         weight = weight[..., None, None] if ctx.reduced else weight[..., None]
@@ -75,10 +80,12 @@ class _Fused(Function):
         else:
             grads = [
                 (x * w).to(kind) if need else None
-                for x, w, kind, need in zip(saved, weight, ctx.dtypes, ctx.needs_input_grad[6:], strict=False)
+                for x, w, kind, need in zip(
+                    saved.unbind(0), weight.unbind(0), ctx.dtypes, ctx.needs_input_grad[8:], strict=False
+                )
             ]
             grads += [None] * (len(ctx.dtypes) - len(grads))
-        return (_refuse_twice(alpha_grad), None, None, None, None, None, *map(_refuse_twice, grads))
+        return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *map(_refuse_twice, grads))
 
 
 @torch.library.custom_op("rdml_theory::cohort", mutates_args=())
@@ -124,9 +131,18 @@ _cohort_op.register_autograd(_backward_of_op, setup_context=_save_for_op)
 
 
 def fused_loss(
-    logits: Tensor | list[Tensor], alpha: Tensor, plan: Plan, *, scale: float, reduction: str, mask: Tensor | None
+    logits: Tensor | list[Tensor],
+    alpha: Tensor,
+    *,
+    temperature: float,
+    scale: float,
+    reduction: str,
+    mask: Tensor | None,
+    directed: bool = False,
 ) -> Tensor:
     """Return the losses of the learners in float64, (K,), or (K, N) for the reduction "none".
+
+    With `directed` only the first of two students learns, from the second.
 
     Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a 0-d float64 tensor, a mask has shape (N,).
     """
@@ -134,7 +150,7 @@ def fused_loss(
     reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
     if torch.compiler.is_compiling():
         x = logits if isinstance(logits, Tensor) else _stack(logits)
-        value, _, _ = _cohort_op(x, alpha, mask, plan.temperature, plan.directed, alpha.requires_grad)
+        value, _, _ = _cohort_op(x, alpha, mask, temperature, directed, alpha.requires_grad)
         if not averaged:
             return (value.sum(1) if reduce else value) * scale
         if mask is None:
@@ -144,8 +160,8 @@ def fused_loss(
         count = first.shape[-2] if mask is None else int(mask.sum())
         scale /= max(count, 1)
     parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
-    plan = replace(plan, alpha=alpha.item())
-    return _Fused.apply(alpha, plan, scale, reduce, mask, isinstance(logits, Tensor), *parts)  # type: ignore[return-value]
+    stacked = isinstance(logits, Tensor)
+    return _Fused.apply(alpha, alpha.item(), temperature, directed, scale, reduce, mask, stacked, *parts)  # type: ignore[return-value]
 
 
 def _stack(logits: list[Tensor]) -> Tensor:

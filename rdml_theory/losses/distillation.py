@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._cohort import Plan
 from rdml_theory.losses._fused import fused_loss
 from rdml_theory.losses._pair import pairwise
 from rdml_theory.losses.mutual import current_order, make_order
@@ -119,9 +118,16 @@ class RenyiDivLoss(nn.Module):
             out = self._general(student, teacher, order, mask, scale)
         else:
             rows = [x.reshape(-1, x.shape[-1]) for x in (student, teacher)]
-            plan = Plan(1.0, temperature=self.temperature, directed=True)
             flat = None if mask is None else mask.reshape(-1)
-            out = fused_loss(rows, order, plan, scale=scale, reduction=self.reduction, mask=flat).squeeze(0)
+            out = fused_loss(
+                rows,
+                order,
+                temperature=self.temperature,
+                scale=scale,
+                reduction=self.reduction,
+                mask=flat,
+                directed=True,
+            ).squeeze(0)
             if self.reduction == "none":
                 out = out.reshape(batch)
         return out.to(checks.result_dtype(student, teacher))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._cohort import Plan
 from rdml_theory.losses._fused import fused_loss
 from rdml_theory.losses._pair import pairwise
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
@@ -108,10 +107,11 @@ def mutual_loss(
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
         out = _general(x, order, temperature, scale, reduction, mask)
     else:
-        rows = [x.reshape(-1, x.shape[-1]) for x in parts] if isinstance(parts, list) else parts.flatten(1, -2)
-        plan = Plan(1.0, temperature=temperature)
+        rows = (
+            [x if x.ndim == 2 else x.flatten(0, -2) for x in parts] if isinstance(parts, list) else parts.flatten(1, -2)
+        )
         flat = None if mask is None else mask.reshape(-1)
-        out = fused_loss(rows, order, plan, scale=scale, reduction=reduction, mask=flat)
+        out = fused_loss(rows, order, temperature=temperature, scale=scale, reduction=reduction, mask=flat)
         if reduction == "none":
             out = out.reshape(students, *batch)
     if isinstance(weight, Tensor):
