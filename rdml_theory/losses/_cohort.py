@@ -25,8 +25,6 @@ from rdml_theory.losses import _kernel
 # elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
 # small enough for the cache
 BLOCK = 65536
-# below this many multiplications per row, a broadcast product and a sum beat a batch of tiny matrix products
-TINY_PRODUCT = 400
 # elements of one (pairs, rows, C) array of the row kernel, which has about twenty of them
 PAIR_BLOCK = 65536
 # powers of q stay within e^+-RANGE, inside the range of float64 also after a sum over classes
@@ -223,7 +221,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     sums = source.new_empty((rows, students, students), dtype=torch.float64)
     tilts = torch.empty_like(sums) if with_slope else None
     log_mass = source.new_empty((students, rows), dtype=torch.float64) if kl or with_slope else None
-    weight = None if kl else _weights(students, plan, source.device)
+    weight = None if kl else _weights(students, learners, source.device)
     scale = LOG2E / plan.temperature
     for start in range(0, rows, step):
         here = slice(start, start + step)
@@ -254,10 +252,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
             tilts[here] -= torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
         if gradient is not None and weight is not None:
             share = weight / product
-            if students * students * classes < TINY_PRODUCT:
-                mixed = (a.unsqueeze(1) * share.permute(1, 2, 0).unsqueeze(-1)).sum(0)[:learners]
-            else:
-                mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
+            mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
             gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0)
     if kl and log_mass is not None:
         own = sums.diagonal(dim1=1, dim2=2)
@@ -266,7 +261,8 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
         noise = NOISE * (1.0 + LN2 * sums.abs().amax((1, 2)) + log_mass.amax(0))
         return _Sums(value, None, value < noise / VALUE_ERROR)
     beta = alpha - 1.0
-    total = sums[:, peer, student].T
+    places = peer * students + student
+    total = sums.view(rows, -1).index_select(1, places).T
     value = total.log() / beta
     near = (total - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
     slope = None
@@ -321,11 +317,12 @@ def _sums(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     return (_by_terms if by_terms else _by_products)(source, plan, gradient)
 
 
-def _weights(students: int, plan: Plan, device: torch.device) -> Tensor:
+@cache
+def _weights(students: int, learners: int, device: torch.device) -> Tensor:
     """Return the weight of peer j in the loss of student k, (K, K): zero on the diagonal and for mere teachers."""
     weight = torch.full((students, students), 1.0 / (students - 1), dtype=torch.float64, device=device)
     weight.fill_diagonal_(0.0)
-    weight[:, plan.learners(students) :] = 0.0
+    weight[:, learners:] = 0.0
     return weight
 
 

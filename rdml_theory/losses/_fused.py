@@ -44,7 +44,7 @@ class _Fused(Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any,
-        alpha: Tensor,
+        alpha: Tensor | None,
         order: float,
         temperature: float,
         directed: bool,
@@ -132,7 +132,7 @@ _cohort_op.register_autograd(_backward_of_op, setup_context=_save_for_op)
 
 def fused_loss(
     logits: Tensor | list[Tensor],
-    alpha: Tensor,
+    alpha: float | Tensor,
     *,
     temperature: float,
     scale: float,
@@ -144,11 +144,13 @@ def fused_loss(
 
     With `directed` only the first of two students learns, from the second.
 
-    Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a 0-d float64 tensor, a mask has shape (N,).
+    Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a number or a 0-d float64 tensor; a mask is (N,).
     """
+    if torch.compiler.is_compiling() and not isinstance(alpha, Tensor):
+        alpha = torch.full((), alpha, dtype=torch.float64)
     first = logits if isinstance(logits, Tensor) else logits[0]
     reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and isinstance(alpha, Tensor):
         x = logits if isinstance(logits, Tensor) else _stack(logits)
         value, _, _ = _cohort_op(x, alpha, mask, temperature, directed, alpha.requires_grad)
         if not averaged:
@@ -161,7 +163,8 @@ def fused_loss(
         scale /= max(count, 1)
     parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
     stacked = isinstance(logits, Tensor)
-    return _Fused.apply(alpha, alpha.item(), temperature, directed, scale, reduce, mask, stacked, *parts)  # type: ignore[return-value]
+    order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
+    return _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, *parts)  # type: ignore[return-value]
 
 
 def _stack(logits: list[Tensor]) -> Tensor:

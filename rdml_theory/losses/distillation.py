@@ -110,11 +110,12 @@ class RenyiDivLoss(nn.Module):
         batch = student.shape[:-1]
         mask = checks.checked_mask(mask, batch)
         order = checks.checked_alpha(self.alpha)
-        if not isinstance(order, Tensor):
-            order = torch.full((), order, dtype=torch.float64, device=student.device)
-        order = order.to(device=student.device, dtype=torch.float64)
+        if isinstance(order, Tensor):
+            order = order.to(device=student.device, dtype=torch.float64)
         scale = self.temperature**2
-        if order.ndim > 0 or teacher.requires_grad or checks.transforms_active():
+        per_row = isinstance(order, Tensor) and order.ndim > 0
+        if per_row or teacher.requires_grad or checks.transforms_active():
+            order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
             out = self._general(student, teacher, order, mask, scale)
         else:
             rows = [x.reshape(-1, x.shape[-1]) for x in (student, teacher)]

@@ -95,16 +95,15 @@ def mutual_loss(
     kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
     first = parts[0]
     scale = temperature * temperature * (1.0 if isinstance(weight, Tensor) else weight)
-    if not isinstance(order, Tensor):
-        order = torch.full((), order, dtype=torch.float64, device=first.device)
-    else:
+    if isinstance(order, Tensor):
         order = order.to(device=first.device, dtype=torch.float64)
     if students == 1:
         # no peers: zero, but part of the graph, so that backward() works in code written for K students
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
-    elif order.ndim > 0 or checks.transforms_active():
+    elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
+        order = torch.as_tensor(order, dtype=torch.float64, device=first.device)
         out = _general(x, order, temperature, scale, reduction, mask)
     else:
         rows = (
