@@ -31,12 +31,12 @@ def _refuse_twice(x: Tensor | None) -> Tensor | None:
     return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
-# the gradients of order, temperature, directed, factor, reduce, mask and stacked
-_NOT_TENSORS = (None,) * 7
+# the gradients of order, temperature, directed, factor, reduce, mask, stacked and kind
+_NOT_TENSORS = (None,) * 8
 
 
 class _Fused(Function):
-    """Loss of each learner, float64: `factor` times the divergence of each row (K, N), or with `reduce` their sum (K,).
+    """Loss of each learner in the type `kind`: `factor` times its divergences (K, N), or with `reduce` their sum (K,).
 
     Saves one array of the logits' size per learner, and nothing else of that size.
     """
@@ -52,10 +52,11 @@ class _Fused(Function):
         reduce: bool,
         mask: Tensor | None,
         stacked: bool,
+        kind: torch.dtype,
         *logits: Tensor,
     ) -> Tensor:
         needs = ctx.needs_input_grad
-        plan = Plan(order, temperature, gradient=any(needs[8:]), slope=needs[0], directed=directed)
+        plan = Plan(order, temperature, gradient=any(needs[9:]), slope=needs[0], directed=directed)
         result = cohort(logits[0] if stacked else list(logits), plan, mask)
         value, slope = result.value, result.slope
         if reduce:
@@ -64,11 +65,12 @@ class _Fused(Function):
         ctx.stacked, ctx.reduced, ctx.dtypes = stacked, reduce, [x.dtype for x in logits]
         ctx.factor, ctx.gradient_factor = factor, factor / temperature
         ctx.save_for_backward(slope, result.gradient)
-        return value * factor
+        return (value * factor).to(kind)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         slope, saved = ctx.saved_tensors
+        grad = grad.double()
         alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
         if saved is None:
             return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *(None for _ in ctx.dtypes))
@@ -81,7 +83,7 @@ class _Fused(Function):
             grads = [
                 (x * w).to(kind) if need else None
                 for x, w, kind, need in zip(
-                    saved.unbind(0), weight.unbind(0), ctx.dtypes, ctx.needs_input_grad[8:], strict=False
+                    saved.unbind(0), weight.unbind(0), ctx.dtypes, ctx.needs_input_grad[9:], strict=False
                 )
             ]
             grads += [None] * (len(ctx.dtypes) - len(grads))
@@ -138,9 +140,10 @@ def fused_loss(
     scale: float,
     reduction: str,
     mask: Tensor | None,
+    kind: torch.dtype = torch.float64,
     directed: bool = False,
 ) -> Tensor:
-    """Return the losses of the learners in float64, (K,), or (K, N) for the reduction "none".
+    """Return the losses of the learners in the type `kind`, (K,), or (K, N) for the reduction "none".
 
     With `directed` only the first of two students learns, from the second.
 
@@ -154,17 +157,19 @@ def fused_loss(
         x = logits if isinstance(logits, Tensor) else _stack(logits)
         value, _, _ = _cohort_op(x, alpha, mask, temperature, directed, alpha.requires_grad)
         if not averaged:
-            return (value.sum(1) if reduce else value) * scale
-        if mask is None:
-            return value.sum(1) * (scale / max(first.shape[-2], 1))
-        return value.sum(1) * (scale / mask.sum().clamp(min=1))
+            out = (value.sum(1) if reduce else value) * scale
+        elif mask is None:
+            out = value.sum(1) * (scale / max(first.shape[-2], 1))
+        else:
+            out = value.sum(1) * (scale / mask.sum().clamp(min=1))
+        return out.to(kind)
     if averaged:
         count = first.shape[-2] if mask is None else int(mask.sum())
         scale /= max(count, 1)
     parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
     stacked = isinstance(logits, Tensor)
     order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
-    return _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, *parts)  # type: ignore[return-value]
+    return _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, kind, *parts)  # type: ignore[return-value]
 
 
 def _stack(logits: list[Tensor]) -> Tensor:

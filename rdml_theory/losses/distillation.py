@@ -127,6 +127,7 @@ class RenyiDivLoss(nn.Module):
                 scale=scale,
                 reduction=self.reduction,
                 mask=flat,
+                kind=checks.result_dtype(student, teacher),
                 directed=True,
             ).squeeze(0)
             if self.reduction == "none":

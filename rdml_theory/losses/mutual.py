@@ -110,7 +110,9 @@ def mutual_loss(
             [x if x.ndim == 2 else x.flatten(0, -2) for x in parts] if isinstance(parts, list) else parts.flatten(1, -2)
         )
         flat = None if mask is None else mask.reshape(-1)
-        out = fused_loss(rows, order, temperature=temperature, scale=scale, reduction=reduction, mask=flat)
+        # a weight of each student multiplies before the one rounding
+        early = torch.float64 if isinstance(weight, Tensor) else kind
+        out = fused_loss(rows, order, temperature=temperature, scale=scale, reduction=reduction, mask=flat, kind=early)
         if reduction == "none":
             out = out.reshape(students, *batch)
     if isinstance(weight, Tensor):
