@@ -226,3 +226,35 @@ def test_equal_to_the_definition_at_scale_one(alpha):
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)
     wanted = torch.autograd.grad(expected.sum(), logits)[0]
     torch.testing.assert_close(torch.autograd.grad(losses.sum(), logits)[0], wanted, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("gap", [10.0, 15.0, 20.0])
+def test_small_gradients_far_from_consensus(gap):
+    """The escort agrees with q (or p) on its one large class, whose entry cancels; it is minus the sum of the others."""
+    # the rounding of log(p/q), up to 4 gap, is multiplied by the order
+    units = 4 * 4 * gap
+    for alpha, argument in ((0.1, 1), (0.2, 1), (1.5, 0), (3.0, 0)):
+        random = generator("confident", alpha, gap)
+        inputs = [torch.randn(6, generator=random, dtype=torch.float64) for _ in range(2)]
+        inputs[argument][2] += 3 * gap
+        inputs[1 - argument][3] += gap
+        target = exact(inputs[0].tolist(), inputs[1].tolist(), alpha)
+        leaf = inputs[argument].requires_grad_()
+        (got,) = torch.autograd.grad(renyi_divergence(*inputs, alpha), leaf)
+        assert normwise(got.tolist(), (target.teacher, target.student)[argument]) <= units * max(alpha, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("stacked", [True, False])
+def test_half_gradients_of_a_mean_are_rounded_once(dtype, stacked):
+    """A mean over three rows divides; rounding before and after the division would show."""
+    logits = torch.randn(3, 3, 50, generator=generator("mean", dtype)).to(dtype)
+    wide = logits.double().requires_grad_()
+    mutual_loss(wide, 1.7).sum().backward()
+    leaf = logits.clone().requires_grad_()
+    mutual_loss(leaf if stacked else list(leaf.unbind(0)), 1.7).sum().backward()
+    info = torch.finfo(dtype)
+    mantissa, exponent = torch.frexp(wide.grad)
+    unit = torch.ldexp(torch.full_like(mantissa, info.eps), exponent - 1).clamp(min=info.tiny * info.eps)
+    # float32 holds the gradient in between, with 2^-24 of its own
+    assert ((leaf.grad.double() - wide.grad).abs() <= (0.5 + 2.0**-10) * unit).all()
