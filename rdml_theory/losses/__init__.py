@@ -1,0 +1,23 @@
+"""Rényi losses for torch: the divergence of two softmax outputs, and the mutual loss of K students.
+
+Conventions: z and u are logits of the student and of the teacher or peer, q and p their softmax over C classes, alpha
+the order in [0, inf], logarithms natural (nats). A row is one distribution; means are over rows, never over classes.
+This is the only part of the package that needs torch.
+"""
+
+from rdml_theory.losses.distillation import RenyiDivLoss
+from rdml_theory.losses.divergence import renyi_divergence
+from rdml_theory.losses.mutual import MutualLoss, mutual_loss
+from rdml_theory.losses.order import ConstantOrder, CosineOrder, LearnableOrder, LinearOrder, OrderSchedule
+
+__all__ = [
+    "ConstantOrder",
+    "CosineOrder",
+    "LearnableOrder",
+    "LinearOrder",
+    "MutualLoss",
+    "OrderSchedule",
+    "RenyiDivLoss",
+    "mutual_loss",
+    "renyi_divergence",
+]

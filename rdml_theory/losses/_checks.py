@@ -1,0 +1,118 @@
+"""Argument checks of the torch losses: what came, what is allowed, what to do.
+
+Checks that look at the data are made on the CPU only, where they cost no synchronisation, and not inside
+`torch.compile` or a `torch.func` transform, where data must not steer the control flow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ("batchmean", "mean", "sum", "none")
+# probabilities are told from logits by rows that are not negative and sum to one within this many roundings per class
+SUM_ROUNDINGS = 4
+
+
+def transforms_active() -> bool:
+    """Whether a torch.func transform is active."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def inspectable(x: Tensor) -> bool:
+    """Whether the values of `x` may be looked at."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not transforms_active()
+
+
+def checked_logits(name: str, x: Any) -> Tensor:
+    """Return `x` if it is a floating-point tensor with at least one axis and one class."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of logits, but got {type(x).__name__}; use torch.as_tensor")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must hold floating-point logits, but got {x.dtype}; convert it, e.g. with .float()")
+    if x.ndim == 0:
+        raise ValueError(f"{name} must have a class axis, but got a 0-d tensor; expected shape (..., C)")
+    return x
+
+
+def refuse_probabilities(name: str, x: Tensor) -> None:
+    """Raise if `x`, classes last, evidently holds probabilities: several rows, none negative, each summing to one."""
+    if not inspectable(x) or x.shape[-1] < 2 or x.numel() < 2 * x.shape[-1]:
+        return
+    x = x.detach()
+    if x.min().item() < 0.0:
+        return
+    tolerance = SUM_ROUNDINGS * x.shape[-1] * torch.finfo(x.dtype).eps
+    if bool(((x.double().sum(-1) - 1.0).abs() <= tolerance).all()):
+        raise ValueError(
+            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
+            "pass the logits before softmax, or probs.log()"
+        )
+
+
+def checked_alpha(alpha: Any) -> float | Tensor:
+    """Return the order as a float, or as a tensor if it is one, after checking that it lies in [0, inf]."""
+    if isinstance(alpha, Tensor):
+        if alpha.dtype == torch.bool or alpha.is_complex():
+            raise TypeError(f"alpha must be real, but got a tensor of {alpha.dtype}; use a floating-point tensor")
+        if inspectable(alpha) and not bool((alpha.detach() >= 0).all()):
+            raise ValueError(f"alpha must lie in [0, inf], but got {_worst(alpha)}; clamp it, or use LearnableOrder")
+        return alpha
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
+        raise TypeError(f"alpha must be a real number or a tensor, but got {alpha!r} ({type(alpha).__name__})")
+    if not alpha >= 0:
+        raise ValueError(f"alpha must lie in [0, inf], but got {alpha}; use float('inf') for the max-divergence")
+    return float(alpha)
+
+
+def _worst(alpha: Tensor) -> float:
+    values = alpha.detach().double().reshape(-1)
+    return float("nan") if bool(values.isnan().any()) else values.min().item()
+
+
+def checked_number(name: str, value: Any, *, positive: bool) -> float:
+    """Return a finite number above 0 (`positive`), or at least 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a real number, but got {value!r} ({type(value).__name__})")
+    allowed = value > 0 if positive else value >= 0
+    if not (allowed and value < math.inf):
+        bound = "positive" if positive else "at least 0"
+        remedy = "1.0 leaves the logits as they are" if name == "temperature" else "0.0 switches the loss off"
+        raise ValueError(f"{name} must be finite and {bound}, but got {value}; {remedy}")
+    return float(value)
+
+
+def checked_reduction(reduction: Any) -> str:
+    """Return a known reduction."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, but got {reduction!r}")
+    return reduction
+
+
+def checked_mask(mask: Any, batch: Sequence[int]) -> Tensor | None:
+    """Return a boolean mask of the batch shape, or None."""
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, but got {mask.dtype}; use e.g. labels != -100")
+    if tuple(mask.shape) != tuple(batch):
+        raise ValueError(
+            f"mask must have the shape of the logits without classes, {tuple(batch)}, but got {tuple(mask.shape)}"
+        )
+    return mask
+
+
+def result_dtype(*logits: Tensor) -> torch.dtype:
+    """Return the dtype of a loss: that of the logits, or float32 for half types under autocast, as kl_div does."""
+    kind = logits[0].dtype
+    for x in logits[1:]:
+        kind = torch.promote_types(kind, x.dtype)
+    if kind.itemsize < 4 and torch.is_autocast_enabled(logits[0].device.type):
+        return torch.float32
+    return kind

@@ -1,0 +1,449 @@
+"""All pairs of a cohort of K students at once: values, gradients in the logits, and the slope in the order.
+
+Far from consensus every pair is an inner product. With A = q^alpha and B = q^(1 - alpha) of each student,
+
+    S_jk = sum_i p_j^alpha q_k^(1 - alpha) = A_j . B_k,
+
+so K exponentials and one batched product of K x C by C x K give all K (K - 1) divergences, and a second product gives
+all gradients, q_k - mean_j w_jk = q_k - B_k * mean_j A_j / S_jk. It is done in float64 over blocks of rows that stay in
+the cache, for logits of at most 24 bits. What the products cannot do with full accuracy (pairs near consensus, logits
+whose powers leave the range, excluded classes, float64 logits) goes to the row kernel, row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import factorial, inf
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rdml_theory.losses import _kernel
+
+# elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
+# small enough for the cache
+BLOCK = 65536
+# elements of one (pairs, rows, C) array of the row kernel, which has about twenty of them
+PAIR_BLOCK = 65536
+# powers of q stay within e^+-RANGE, inside the range of float64 also after a sum over classes
+RANGE = 600.0
+# a value from the products is used where its relative error is below this, half a unit of float32
+VALUE_ERROR = 3e-8
+# the slope in the order from the products divides by alpha - 1; nearer to one, the row kernel computes it
+SLOPE_NEAR_ONE = 1e-2
+# near consensus a series of this many terms serves log-ratios up to this size (over max(1, |beta|)), to 1e-10
+SERIES_EDGE = 0.5
+SERIES_TERMS = 9
+# relative error of a sum S of the products: a few roundings, times the exponents that enter it
+NOISE = 1e-15
+LOG2E = 1.4426950408889634
+LN2 = 0.6931471805599453
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compute for a cohort.
+
+    Attributes
+    ----------
+    alpha
+        The order, in [0, inf].
+    temperature
+        Logits are divided by it.
+    gradient
+        Whether to compute gradients.
+    slope
+        Whether to compute derivatives in the order.
+    directed
+        Whether only the first row learns, from the second (distillation), instead of all from all.
+    """
+
+    alpha: float
+    temperature: float = 1.0
+    gradient: bool = True
+    slope: bool = False
+    directed: bool = False
+
+    def learners(self, students: int) -> int:
+        """Return how many of the rows learn; they come first."""
+        return 1 if self.directed else students
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Results for the students that learn, K of them.
+
+    Attributes
+    ----------
+    value
+        Mean divergence from the peers, float64, shape (K, N).
+    slope
+        Its derivative in the order, or None.
+    gradient
+        The derivative of each in its own logits over the temperature, shape (K, N, C), in `stored_dtype`; or None.
+    """
+
+    value: Tensor
+    slope: Tensor | None
+    gradient: Tensor | None
+
+
+@cache
+def _pairs(students: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the peer and the student of all ordered pairs, grouped by student; the first of them is (1, 0)."""
+    student = torch.arange(students, device=device).repeat_interleave(students - 1)
+    offset = torch.arange(1, students, device=device).repeat(students)
+    return (student + offset) % students, student
+
+
+def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values (K, n), gradients (K, n, C) and slopes (K, n) of rows (K, n, C) by the row kernel."""
+    _, rows, classes = x.shape
+    peers = x.shape[0] - 1
+    students = plan.learners(x.shape[0])
+    peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
+    value = x.new_empty(students, rows)
+    grads = x.new_empty(students, rows if gradient else 0, classes)
+    slopes = x.new_empty(students, rows if slope else 0)
+    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    excluded = bool(x.min() == -inf)
+    for start in range(0, rows, step):
+        part = x[:, start : start + step]
+        n = part.shape[1]
+        u, z = part[peer], part[student]
+        alpha = x.new_full((1, 1, 1), plan.alpha)
+        pair = _kernel.log_ratio(u, z, wide=wide, excluded=excluded)
+        d = _kernel.divergence(pair, alpha)
+        here = slice(start, start + n)
+        value[:, here] = d.view(students, peers, n).mean(1)
+        if gradient or slope:
+            _, g, s = _kernel.gradients(u, z, alpha, d, wide=wide, excluded=excluded)
+            if gradient:
+                grads[:, here] = g.view(students, peers, n, classes).mean(1)
+            if slope:
+                slopes[:, here] = s.view(students, peers, n).mean(1)
+    return value, grads, slopes
+
+
+def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
+    """Return values (pairs, n) of rows (K, n, C) for the pairs near consensus, which `near` (pairs, n) tells.
+
+    They come from the differences of the logits, which have at most 24 bits; other pairs get arbitrary values.
+
+    Chunk by chunk, by the cheapest form that holds for all its log-ratios: y = q (e^t - 1)^2 at alpha = 2, half of
+    q (e^(t/2) - 1)^2 over beta at 1/2, the series y = p t^2 sum (beta^(k+1) + (-1)^k) t^k / (k+2)! for small t, or else
+    the row kernel. An error of the common shift has no first-order effect on any of them.
+    """
+    _, rows, classes = x.shape
+    peers = x.shape[0] - 1
+    students = plan.learners(x.shape[0])
+    peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
+    alpha, beta = plan.alpha, plan.alpha - 1.0
+    value = x.new_empty(near.shape)
+    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    for start in range(0, rows, step):
+        here = slice(start, start + step)
+        part = x[:, here]
+        e = part - part.amax(-1, keepdim=True)
+        q = e.exp()
+        mass = q.sum(-1, keepdim=True)
+        q /= mass
+        log_mass = mass.log()
+        t = e[peer]
+        t -= e[student]
+        t -= log_mass[peer] - log_mass[student]
+        t *= near[:, here].unsqueeze(-1)
+        if alpha == 2.0:
+            r = t.expm1_()
+            d = ((r * r).mul_(q[student])).sum(-1).log1p()
+        elif alpha == 0.5:
+            r = t.mul_(0.5).expm1_()
+            d = ((r * r).mul_(q[student])).sum(-1).mul_(-0.5).log1p().mul_(-2.0)
+        elif t.abs().amax().item() * max(1.0, abs(beta)) <= SERIES_EDGE:
+            coefficients = [(beta ** (k + 1) + (-1.0) ** k) / factorial(k + 2) for k in range(SERIES_TERMS)]
+            y = t * coefficients[-1]
+            for c in coefficients[-2:0:-1]:
+                y.add_(c).mul_(t)
+            total = y.add_(coefficients[0]).mul_(t).mul_(t).mul_(q[peer]).sum(-1)
+            d = total if beta == 0.0 else (total * beta).log1p() / beta
+        else:
+            u, z = part[peer], part[student]
+            pair = _kernel.log_ratio(u, z, wide=False, excluded=False)
+            d = _kernel.divergence(pair, x.new_full((1, 1, 1), alpha)).squeeze(-1)
+        value[:, here] = d
+    return value.clamp_(min=0.0)
+
+
+class _Sums(NamedTuple):
+    """What the products give for all pairs, grouped by student as `_pairs` orders them.
+
+    Attributes
+    ----------
+    value
+        Divergences, shape (pairs, N); without digits near consensus.
+    slope
+        Their derivatives in the order, or None.
+    near
+        Which pairs are near consensus.
+    """
+
+    value: Tensor
+    slope: Tensor | None
+    near: Tensor
+
+
+def _powers(e: Tensor, q: Tensor, a: Tensor, alpha: float) -> Tensor:
+    """Fill q = softmax of the base-2 logits e and a = q^alpha; return the sums of exponentials before normalisation."""
+    # exponentials to the base 2 take half the time of exp
+    torch.exp2(e, out=q)
+    mass = q.sum(-1, keepdim=True)
+    q *= mass.reciprocal()
+    if alpha == 2.0:
+        torch.mul(q, q, out=a)
+    elif alpha != 1.0:
+        torch.mul(e, alpha, out=a)
+        a.exp2_()
+        a *= mass.pow(-alpha)
+    return mass
+
+
+def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    """Evaluate logits (K, N, C) by products; gradients go to `gradient`, (learners, N, C), maybe the same memory."""
+    students, rows, classes = source.shape
+    learners, alpha = plan.learners(students), plan.alpha
+    kl = alpha == 1.0
+    with_slope = plan.slope and not kl
+    peer, student = (i[: learners * (students - 1)] for i in _pairs(students, source.device))
+    step = max(1, min(rows, BLOCK // (students * classes)))
+    buffers = source.new_empty((2 if kl else 4, students, step, classes), dtype=torch.float64)
+    sums = source.new_empty((rows, students, students), dtype=torch.float64)
+    tilts = torch.empty_like(sums) if with_slope else None
+    log_mass = source.new_empty((students, rows), dtype=torch.float64) if kl or with_slope else None
+    weight = None if kl else _weights(students, learners, source.device)
+    scale = LOG2E / plan.temperature
+    for start in range(0, rows, step):
+        here = slice(start, start + step)
+        x = source[:, here]
+        n = x.shape[1]
+        e, q, a, b = (buffer[:, :n] for buffer in (*buffers, *buffers)[:4])
+        e.copy_(x)
+        e -= e.amax(-1, keepdim=True)
+        e *= scale
+        mass = _powers(e, q, a, alpha)
+        if log_mass is not None:
+            log_mass[:, here] = mass.squeeze(-1).log()
+        if kl:
+            sums[here] = torch.bmm(q.transpose(0, 1), e.transpose(0, 1).transpose(1, 2))  # p_j . e_k
+            if gradient is not None:
+                # q_k - mean over peers of p_j = (K q_k - sum of all) / (K - 1)
+                total = q.sum(0)
+                total *= 1.0 / (students - 1)
+                q *= students / (students - 1)
+                gradient[:, here] = q[:learners].sub_(total)
+            continue
+        torch.div(q, a, out=b)
+        rows_a, columns_b = a.transpose(0, 1), b.transpose(0, 1).transpose(1, 2)
+        product = torch.bmm(rows_a, columns_b)  # (n, j, k)
+        sums[here] = product
+        if tilts is not None:
+            tilts[here] = torch.bmm((a * e).transpose(0, 1), columns_b)
+            tilts[here] -= torch.bmm(rows_a, (b * e).transpose(0, 1).transpose(1, 2))
+        if gradient is not None and weight is not None:
+            share = weight / product
+            mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
+            gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0)
+    if kl and log_mass is not None:
+        own = sums.diagonal(dim1=1, dim2=2)
+        inner = (own[:, peer] - sums[:, peer, student]).T
+        value = inner * LN2 - (log_mass[peer] - log_mass[student])
+        noise = NOISE * (1.0 + LN2 * sums.abs().amax((1, 2)) + log_mass.amax(0))
+        return _Sums(value, None, value < noise / VALUE_ERROR)
+    beta = alpha - 1.0
+    places = peer * students + student
+    total = sums.view(rows, -1).index_select(1, places).T
+    value = total.log() / beta
+    near = (total - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
+    slope = None
+    if tilts is not None and log_mass is not None:
+        # the slope is (E_w t - D) / beta, with E_w t = E_w (e_j - e_k) - (log m_j - log m_k)
+        mean = tilts[:, peer, student].T / total * LN2 - (log_mass[peer] - log_mass[student])
+        slope = (mean - value) / beta
+    return _Sums(value, slope, near)
+
+
+def _by_terms(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    """Do the same for two students and alpha not 1 without matrix products: the terms of the sum are the escort."""
+    _, rows, classes = source.shape
+    learners, alpha = plan.learners(2), plan.alpha
+    step = max(1, min(rows, BLOCK // (2 * classes)))
+    e, q, a = source.new_empty((3, 2, step, classes), dtype=torch.float64).unbind(0)
+    sums = source.new_empty((learners, rows), dtype=torch.float64)
+    scale = LOG2E / plan.temperature
+    for start in range(0, rows, step):
+        x = source if step == rows else source[:, start : start + step]
+        if x.shape[1] < step:
+            e, q, a = (buffer[:, : x.shape[1]] for buffer in (e, q, a))
+        e.copy_(x).sub_(e.amax(-1, keepdim=True)).mul_(scale)
+        _powers(e, q, a, alpha)
+        (q0, q1), (a0, a1), (w0, w1) = q.unbind(0), a.unbind(0), e.unbind(0)
+        w = e if learners == 2 else w0.unsqueeze(0)
+        if alpha == 0.5:
+            torch.mul(a0, a1, out=w0)
+            w = w0.unsqueeze(0)
+        elif alpha == 2.0:
+            torch.div(a1, q0, out=w0)
+            if learners == 2:
+                torch.div(a0, q1, out=w1)
+        else:
+            torch.div(q0, a0, out=w0)
+            w0.mul_(a1)
+            if learners == 2:
+                torch.div(q1, a1, out=w1)
+                w1.mul_(a0)
+        total = w.sum(-1, keepdim=True)
+        sums[:, start : start + step] = total.squeeze(-1)
+        if gradient is not None:
+            part = q if learners == 2 else q0.unsqueeze(0)
+            part.addcmul_(w, total.reciprocal_(), value=-1.0)
+            (gradient if step == rows else gradient[:, start : start + step]).copy_(part)
+    near = (sums - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
+    return _Sums(sums.log_().div_(alpha - 1.0), None, near)
+
+
+def _sums(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
+    by_terms = source.shape[0] == 2 and plan.alpha != 1.0 and not plan.slope
+    return (_by_terms if by_terms else _by_products)(source, plan, gradient)
+
+
+@cache
+def _weights(students: int, learners: int, device: torch.device) -> Tensor:
+    """Return the weight of peer j in the loss of student k, (K, K): zero on the diagonal and for mere teachers."""
+    weight = torch.full((students, students), 1.0 / (students - 1), dtype=torch.float64, device=device)
+    weight.fill_diagonal_(0.0)
+    weight[:, learners:] = 0.0
+    return weight
+
+
+def _in_range(source: Tensor, plan: Plan) -> Tensor | bool:
+    """Return which rows (N,) have powers in the range of the products, or True for all; NaN and infinities are not."""
+    alpha = plan.alpha
+    limit = RANGE * plan.temperature / max(1.0, alpha, abs(1.0 - alpha))
+    top, low = source.amax(), source.amin()
+    if (top - low).item() <= limit:
+        return True
+    spread = source.amax(-1) - source.amin(-1)
+    return (spread <= limit).all(0)
+
+
+def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return values and slopes (K, N) of all rows; `views` keep the logits if `gradient` overwrites the source."""
+    students, rows, _ = source.shape
+    learners = plan.learners(students)
+    exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
+    inside: Tensor | bool = False if exact else _in_range(source, plan)
+    if inside is True:
+        return _merge(views, None, plan, _sums(source, plan, gradient))
+    value = source.new_empty((learners, rows), dtype=torch.float64)
+    slope = torch.empty_like(value) if plan.slope else None
+    every = torch.arange(rows, device=source.device)
+    for by_products in (True, False):
+        if inside is False:
+            index = every[:0] if by_products else every
+        else:
+            index = every[inside] if by_products else every[~inside]
+        if not index.numel():
+            continue
+        part = source[:, index]
+        if by_products:
+            grads = part.new_empty((learners, *part.shape[1:])) if gradient is not None else None
+            values, slopes = _merge(views, index, plan, _sums(part, plan, grads))
+        else:
+            x = part.double() / plan.temperature
+            values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
+        value[:, index] = values
+        if slope is not None and slopes is not None:
+            slope[:, index] = slopes
+        if gradient is not None and grads is not None:
+            gradient[:, index] = grads.to(gradient.dtype)
+    return value, slope
+
+
+def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
+    """Return means over peers, (K, n), after replacing what the products could not do; gradients are fine."""
+    value, slope, near = sums
+    students = len(views)
+    learners, peers = plan.learners(students), students - 1
+    redo_slopes = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
+    rows = None
+    if redo_slopes:
+        rows = torch.arange(value.shape[1], device=value.device)
+        slope = torch.zeros_like(value)
+    elif bool(near.any()):
+        rows = near.any(0).nonzero().squeeze(1)
+    average = None
+    if rows is not None and rows.numel():
+        places = rows if index is None else index[rows]
+        x = torch.stack([view[places].double() for view in views])
+        if plan.temperature != 1.0:
+            x /= plan.temperature
+        marked = near[:, rows]
+        value[:, rows] = torch.where(marked, _near_pairs(x, plan, marked), value[:, rows])
+        if plan.slope:
+            average = _exact_rows(x, plan, wide=False, gradient=False, slope=True)[2]
+    value.clamp_(min=0.0)
+    if peers > 1:
+        value = value.view(learners, peers, -1).mean(1)
+    if slope is None:
+        return value, None
+    slope = slope.view(learners, peers, -1).mean(1)
+    if average is not None and rows is not None:
+        slope = slope.index_copy(1, rows, average)
+    return value, slope
+
+
+def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None) -> Cohort:
+    """Evaluate at least two students, logits (K, N, C) or K tensors (N, C); only the rows of a mask (N,), if given.
+
+    Rows outside the mask get zeros. A list is gathered in the memory that then receives the gradients, block by block.
+    """
+    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+    rows, classes = views[0].shape
+    learners = plan.learners(len(views))
+    index = None
+    if mask is not None:
+        index = mask.nonzero().squeeze(1)
+        logits = views = [x[index] for x in views]
+    kind = stored_dtype(views[0].dtype)
+    for x in views[1:]:
+        kind = torch.promote_types(kind, stored_dtype(x.dtype))
+    gradient: Tensor | None
+    if isinstance(logits, Tensor) and logits.dtype == kind:
+        source = logits
+        gradient = logits.new_empty((learners, *logits.shape[1:])) if plan.gradient else None
+    else:
+        source = views[0].new_empty((len(views), *views[0].shape), dtype=kind)
+        for target, x in zip(source.unbind(0), views, strict=True):
+            target.copy_(x)
+        gradient = None
+        if plan.gradient:
+            gradient = source if learners == len(views) else source.new_empty((learners, *views[0].shape))
+    if source.numel():
+        value, slope = _dense(source, views, plan, gradient)
+    else:
+        value = source.new_zeros(source.shape[:2], dtype=torch.float64)[:learners]
+        slope = value if plan.slope else None
+    if index is None:
+        return Cohort(value, slope, gradient)
+    full = value.new_zeros((learners, rows))
+    return Cohort(
+        full.index_copy(1, index, value),
+        None if slope is None else full.index_copy(1, index, slope),
+        None if gradient is None else gradient.new_zeros((learners, rows, classes)).index_copy_(1, index, gradient),
+    )
+
+
+def stored_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which gradients wait for the backward pass: half types are rounded once, there."""
+    return dtype if dtype.itemsize >= 4 else torch.float32

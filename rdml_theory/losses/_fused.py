@@ -1,0 +1,179 @@
+"""Autograd rules of the fused losses: the gradient is computed with the value and waits for the backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function
+
+from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
+
+
+class _OnceOnly(Function):
+    """The identity, whose own backward pass says what to use instead of a second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        raise RuntimeError(
+            "the fused Rényi losses store their gradient and cannot be differentiated twice; "
+            "build the loss from rdml_theory.losses.renyi_divergence, which can"
+        )
+
+
+def _refuse_twice(x: Tensor | None) -> Tensor | None:
+    """Mark a gradient made under create_graph, so that its use is refused rather than treated as a constant."""
+    return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
+
+
+# the gradients of order, temperature, directed, factor, reduce, mask, stacked and kind
+_NOT_TENSORS = (None,) * 8
+
+
+class _Fused(Function):
+    """Loss of each learner in the type `kind`: `factor` times its divergences (K, N), or with `reduce` their sum (K,).
+
+    Saves one array of the logits' size per learner, and nothing else of that size.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        alpha: Tensor | None,
+        order: float,
+        temperature: float,
+        directed: bool,
+        factor: float,
+        reduce: bool,
+        mask: Tensor | None,
+        stacked: bool,
+        kind: torch.dtype,
+        *logits: Tensor,
+    ) -> Tensor:
+        needs = ctx.needs_input_grad
+        plan = Plan(order, temperature, gradient=any(needs[9:]), slope=needs[0], directed=directed)
+        result = cohort(logits[0] if stacked else list(logits), plan, mask)
+        value, slope = result.value, result.slope
+        if reduce:
+            value = value.sum(1)
+            slope = None if slope is None else slope.sum(1)
+        ctx.stacked, ctx.reduced, ctx.dtypes = stacked, reduce, [x.dtype for x in logits]
+        ctx.factor, ctx.gradient_factor = factor, factor / temperature
+        ctx.save_for_backward(slope, result.gradient)
+        return (value * factor).to(kind)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        slope, saved = ctx.saved_tensors
+        grad = grad.double()
+        alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
+        if saved is None:
+            return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *(None for _ in ctx.dtypes))
+        # float64 logits keep float64 weights; float32 products are rounded to half types once
+        weight = (grad * ctx.gradient_factor).to(saved.dtype)
+        weight = weight[..., None, None] if ctx.reduced else weight[..., None]
+        if ctx.stacked:
+            grads = [(saved * weight).to(ctx.dtypes[0])]
+        else:
+            grads = [
+                (x * w).to(kind) if need else None
+                for x, w, kind, need in zip(
+                    saved.unbind(0), weight.unbind(0), ctx.dtypes, ctx.needs_input_grad[9:], strict=False
+                )
+            ]
+            grads += [None] * (len(ctx.dtypes) - len(grads))
+        return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *map(_refuse_twice, grads))
+
+
+@torch.library.custom_op("rdml_theory::cohort", mutates_args=())
+def _cohort_op(
+    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values, slopes and gradients of logits (K, N, C): one opaque node for `torch.compile`."""
+    plan = Plan(alpha.item(), temperature=temperature, slope=slope, directed=directed)
+    result = cohort(logits, plan, mask)
+    slopes = torch.zeros_like(result.value) if result.slope is None else result.slope
+    gradient = logits.new_empty(0) if result.gradient is None else result.gradient
+    return result.value.contiguous(), slopes.contiguous(), gradient
+
+
+@_cohort_op.register_fake
+def _(
+    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    students, rows, classes = logits.shape
+    learners = 1 if directed else students
+    value = logits.new_empty((learners, rows), dtype=torch.float64)
+    return value, torch.empty_like(value), logits.new_empty((learners, rows, classes), dtype=stored_dtype(logits.dtype))
+
+
+def _save_for_op(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, slope, grads = output
+    ctx.set_materialize_grads(False)
+    ctx.students, ctx.dtype, ctx.temperature = inputs[0].shape[0], inputs[0].dtype, inputs[3]
+    ctx.save_for_backward(slope, grads)
+
+
+def _backward_of_op(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    slope, grads = ctx.saved_tensors
+    if grad is None:
+        return (None,) * 6
+    out = (grads * (grad.unsqueeze(-1) / ctx.temperature).to(grads.dtype)).to(ctx.dtype)
+    if out.shape[0] < ctx.students:
+        out = torch.cat([out, out.new_zeros((ctx.students - out.shape[0], *out.shape[1:]))])
+    return out, (grad * slope).sum(), None, None, None, None
+
+
+_cohort_op.register_autograd(_backward_of_op, setup_context=_save_for_op)
+
+
+def fused_loss(
+    logits: Tensor | list[Tensor],
+    alpha: float | Tensor,
+    *,
+    temperature: float,
+    scale: float,
+    reduction: str,
+    mask: Tensor | None,
+    kind: torch.dtype = torch.float64,
+    directed: bool = False,
+) -> Tensor:
+    """Return the losses of the learners in the type `kind`, (K,), or (K, N) for the reduction "none".
+
+    With `directed` only the first of two students learns, from the second.
+
+    Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a number or a 0-d float64 tensor; a mask is (N,).
+    """
+    if torch.compiler.is_compiling() and not isinstance(alpha, Tensor):
+        alpha = torch.full((), alpha, dtype=torch.float64)
+    first = logits if isinstance(logits, Tensor) else logits[0]
+    reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
+    if torch.compiler.is_compiling() and isinstance(alpha, Tensor):
+        x = logits if isinstance(logits, Tensor) else _stack(logits)
+        value, _, _ = _cohort_op(x, alpha, mask, temperature, directed, alpha.requires_grad)
+        if not averaged:
+            out = (value.sum(1) if reduce else value) * scale
+        elif mask is None:
+            out = value.sum(1) * (scale / max(first.shape[-2], 1))
+        else:
+            out = value.sum(1) * (scale / mask.sum().clamp(min=1))
+        return out.to(kind)
+    if averaged:
+        count = first.shape[-2] if mask is None else int(mask.sum())
+        scale /= max(count, 1)
+    parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
+    stacked = isinstance(logits, Tensor)
+    order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
+    return _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, kind, *parts)  # type: ignore[return-value]
+
+
+def _stack(logits: list[Tensor]) -> Tensor:
+    kind = logits[0].dtype
+    for x in logits[1:]:
+        kind = torch.promote_types(kind, x.dtype)
+    return torch.stack([x.to(kind) for x in logits])

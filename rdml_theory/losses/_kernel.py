@@ -1,0 +1,327 @@
+"""The divergence of two rows of logits and its first derivatives, in float64, without data-dependent control flow.
+
+With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class contributes a non-negative term,
+
+    alpha >= 1:  y = p h(beta t) / beta + p h(-t)                (alpha = 1: p h(-t))
+    alpha < 1:   y = s [alpha h(-beta t) / -beta + h(-alpha t)],  s = p^alpha q^(1 - alpha),
+
+so that S = sum p^alpha q^(1 - alpha) = 1 + beta Y with Y = sum y, and D = log(S) / beta. Nothing cancels at consensus
+(t -> 0) and nothing is singular at alpha = 1. Everything is element-wise or a reduction over the last axis, so the same
+code runs eagerly, under `vmap` and under `torch.compile`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# h(x) = expm1(x) x (1/2 - x c(x^2)) for |x| <= NEAR, where x / (e^x - 1) = 1 - x/2 + x^2 c(x^2). The rational function
+# interpolates c at seven Chebyshev nodes of [0, NEAR^2] to 6e-17. Beyond, expm1(x) - x loses a factor of at most 2.5.
+NEAR = 2.0
+NUMERATOR = (0.08333333333333333, 0.0013874199184768256, 4.5587589918272914e-06, 1.90084183720002e-09)
+DENOMINATOR = (1.0, 0.03331570568838845, 0.00021314147255017724, 2.7528476743500975e-07)
+# 1 + beta Y keeps its digits while beta Y >= -CANCEL, and is within range below HUGE_SUM; otherwise log S is a shifted
+# log-sum-exp.
+CANCEL = 0.5
+HUGE_SUM = 2.0**100
+# below this |x|, log1p(x) / x is 1 - x/2 + x^2/3 to all digits.
+SMALL_SUM = 1e-6
+# two Newton steps bring the common shift of the log-ratios to full relative accuracy while the overlap exceeds this.
+CLOSE = 0.5
+# q - w = -q expm1(log(w/q)) while |log(w/q)| is below this; beyond, the difference is as good and cannot overflow.
+RATIO = 1.0
+# Taylor series of (e^x - 1)/x and (e^x - 1 - x)/x^2 for |x| <= 1: the first dropped term is below 1e-17.
+SERIES_TERMS = 18
+
+
+class LogRatio(NamedTuple):
+    """Two distributions on the last axis and their log-ratio.
+
+    Attributes
+    ----------
+    p
+        First argument, the teacher or peer.
+    q
+        Second argument, the student.
+    log_p
+        Logarithm of p.
+    log_q
+        Logarithm of q.
+    t
+        Log(p/q), accurate relative to itself; 0 on classes that one of the arguments excludes.
+    d
+        P - q, accurate relative to itself.
+    no_p
+        Classes that the first argument excludes (logit -inf), or None if nothing is excluded.
+    no_q
+        The same of the second.
+    """
+
+    p: Tensor
+    q: Tensor
+    log_p: Tensor
+    log_q: Tensor
+    t: Tensor
+    d: Tensor
+    no_p: Tensor | None
+    no_q: Tensor | None
+
+
+def _two_difference(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a - b rounded, and its rounding error (Knuth)."""
+    s = a - b
+    v = s - a
+    return s, (a - (s - v)) - (b + v)
+
+
+def _softmax(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the probabilities, their logarithms, the largest logit and the log-sum relative to it."""
+    top = x.amax(-1, keepdim=True)
+    log_p = x - top
+    p = log_p.exp()
+    mass = p.sum(-1, keepdim=True)
+    log_mass = mass.log()
+    return p / mass, log_p - log_mass, top, log_mass
+
+
+def _difference(p: Tensor, q: Tensor, t: Tensor) -> Tensor:
+    """Return p - q, from the log-ratio where the plain difference would cancel."""
+    small = -t.abs().clamp(max=1.0)
+    # max(p, q) (1 - e^-|t|): no exponential above one
+    near = torch.copysign(torch.maximum(p, q) * -small.expm1(), t)
+    return torch.where(t.abs() <= 1.0, near, p - q)
+
+
+def log_ratio(u: Tensor, z: Tensor, *, wide: bool, excluded: bool) -> LogRatio:
+    """Return both distributions and log(p/q); two log-softmaxes are never subtracted.
+
+    c = u - z is formed with its rounding error and centred on the class that carries most mass, so that constants added
+    to either argument drop out without rounding. What is left of the common shift is a difference of small log-sums.
+
+    Parameters
+    ----------
+    u
+        Logits of the first argument, float64, shape (..., C).
+    z
+        Logits of the second, the same shape.
+    wide
+        Whether the logits use all 53 bits. From narrower types u - z is exact and the shift needs no Newton step.
+    excluded
+        Whether some logits may be -inf.
+    """
+    p, log_p, u_top, log_u = _softmax(u)
+    q, log_q, z_top, log_z = _softmax(z)
+    no_p = no_q = None
+    shared = p + q
+    if excluded:
+        no_p, no_q = u == -torch.inf, z == -torch.inf
+        shared = torch.where(no_p | no_q, -1.0, shared)
+        u, z = torch.where(no_p, u_top, u), torch.where(no_q, z_top, z)
+    pivot = shared.argmax(-1, keepdim=True)
+    at_u, at_z = u.gather(-1, pivot), z.gather(-1, pivot)
+    shift = ((u_top - at_u) - (z_top - at_z)) + (log_u - log_z)
+    if wide:
+        c, c_low = _two_difference(u, z)
+        at_c, at_low = _two_difference(at_u, at_z)
+        t, t_low = _two_difference(c, at_c)
+        t = (t - shift) + (t_low + (c_low - at_low))
+    else:
+        t = ((u - z) - (at_u - at_z)) - shift
+    if no_p is not None and no_q is not None:
+        t = torch.where(no_p | no_q, 0.0, t)
+    d = p - q
+    if wide:
+        overlap = torch.minimum(p, q).sum(-1, keepdim=True)
+        for _ in range(2):
+            # Newton's step for sum q (e^t - 1) = 0; excluded classes keep p - q
+            d = _near_or_plain(p, q, t, no_p, no_q)
+            t = t - torch.where(overlap >= CLOSE, d.sum(-1, keepdim=True) / overlap, 0.0)
+            if no_p is not None and no_q is not None:
+                t = torch.where(no_p | no_q, 0.0, t)
+    d = _near_or_plain(p, q, t, no_p, no_q)
+    return LogRatio(p, q, log_p, log_q, t, d, no_p, no_q)
+
+
+def _near_or_plain(p: Tensor, q: Tensor, t: Tensor, no_p: Tensor | None, no_q: Tensor | None) -> Tensor:
+    d = _difference(p, q, t)
+    return d if no_p is None or no_q is None else torch.where(no_p | no_q, p - q, d)
+
+
+def _correction(x: Tensor) -> Tensor:
+    """Return 1/2 - x c(x^2), for |x| <= NEAR."""
+    square = (x * x).clamp(max=NEAR * NEAR)
+    top = square * NUMERATOR[3] + NUMERATOR[2]
+    bottom = square * DENOMINATOR[3] + DENOMINATOR[2]
+    for k in (1, 0):
+        top = top * square + NUMERATOR[k]
+        bottom = bottom * square + DENOMINATOR[k]
+    return 0.5 - x * (top / bottom)
+
+
+def _exponent(pair: LogRatio, alpha: Tensor) -> Tensor:
+    """Return log(p^alpha q^(1 - alpha)), from whichever of p and q weighs more, so that the terms cancel less."""
+    return torch.where(alpha < 0.5, pair.log_q + alpha * pair.t, pair.log_p + (alpha - 1.0) * pair.t)
+
+
+def _balanced(gradient: Tensor, size: Tensor) -> Tensor:
+    """Redo the entry with the largest `size`, which bounds the rounding, as minus the sum of the others."""
+    main = torch.arange(size.shape[-1], device=size.device) == size.argmax(-1, keepdim=True)
+    rest = torch.where(main, 0.0, gradient)
+    return torch.where(main, -rest.sum(-1, keepdim=True), gradient)
+
+
+def _terms(pair: LogRatio, alpha: Tensor) -> Tensor:
+    """Return y for every class; may be NaN or infinite where p^alpha q^(1 - alpha) leaves the range."""
+    p, q, t, d = pair.p, pair.q, pair.t, pair.d
+    beta = alpha - 1.0
+    above = alpha >= 1.0
+    x = torch.where(above, beta, -beta) * t
+    slope = torch.where(above, t, alpha * t)
+    # k is only used where |beta t| > NEAR, so beta is not zero there
+    k = torch.where(above, 1.0, alpha) / torch.where(beta == 0.0, 1.0, beta.abs())
+    s = _exponent(pair, alpha).exp()
+    base = torch.where(above, p, s)
+    e = x.expm1()
+    near = base * e * slope * _correction(x)
+    far = torch.where(above, p * (e - x), p - s - s * x) * k
+    y = torch.where(x.abs() <= NEAR, near, far)
+    x = torch.where(above, -t, -alpha * t)
+    difference = torch.where(above, -d, base * x.expm1())
+    near = difference * x * _correction(x)
+    far = q - base - base * x
+    return y + torch.where(x.abs() <= NEAR, near, far)
+
+
+def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
+    """Return D for each row, shape (..., 1); `alpha` broadcasts against it and may be anything in [0, inf].
+
+    Infinite where the second argument excludes a class that the first allows and alpha >= 1, or where they share none.
+    """
+    infinite = torch.isinf(alpha)
+    order = torch.where(infinite, 1.0, alpha)
+    beta = order - 1.0
+    y = _terms(pair, order)
+    exponent = _exponent(pair, order)
+    if pair.no_p is not None and pair.no_q is not None:
+        k = order / torch.where(order < 1.0, -beta, 1.0)
+        y = torch.where(pair.no_q, k * pair.p, y)
+        y = torch.where(pair.no_p, pair.q, y)
+        exponent = torch.where(pair.no_p | pair.no_q, -torch.inf, exponent)
+    total = y.sum(-1, keepdim=True)
+    x = beta * total
+    safe = torch.where(beta == 0.0, 1.0, beta)
+    small = total * (1.0 - x * (0.5 - x / 3.0))
+    out = torch.where((x.abs() <= SMALL_SUM) | (beta == 0.0), small, x.log1p() / safe)
+    top = exponent.amax(-1, keepdim=True).clamp(min=-1e300)
+    extreme = (top + (exponent - top).exp().sum(-1, keepdim=True).log()) / safe
+    inside = (x >= -CANCEL) & (x <= HUGE_SUM)
+    out = torch.where(inside | (beta == 0.0), out, extreme)
+    ratio = pair.t
+    if pair.no_p is not None and pair.no_q is not None:
+        lost = (pair.no_q & ~pair.no_p).any(-1, keepdim=True)
+        out = torch.where(lost & (alpha >= 1.0), torch.inf, out)
+        ratio = torch.where(pair.no_p, -torch.inf, torch.where(pair.no_q, torch.inf, ratio))
+    out = torch.where(infinite, ratio.amax(-1, keepdim=True), out)
+    # zero up to rounding: the exact value is never negative
+    return out.clamp(min=0.0)
+
+
+def _series(x: Tensor, shift: int) -> Tensor:
+    """Return sum_k x^k / (k + shift)!, an entire function: (e^x - 1)/x for shift 1, (e^x - 1 - x)/x^2 for 2."""
+    factorials = [1.0]
+    for k in range(1, SERIES_TERMS + shift):
+        factorials.append(factorials[-1] * k)
+    out = torch.full_like(x, 1.0 / factorials[-1])
+    for k in range(SERIES_TERMS + shift - 2, shift - 1, -1):
+        out = out * x + 1.0 / factorials[k]
+    return out
+
+
+def gradients(
+    u: Tensor, z: Tensor, alpha: Tensor, value: Tensor, *, wide: bool, excluded: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return dD/du, dD/dz and dD/dalpha, the last of shape (..., 1), as differentiable functions of their arguments.
+
+    dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, log w = log q + alpha t - beta D;
+    the last two in the forms alpha p delta (e^x - 1)/x and sum w delta^2 h(-x)/x^2, x = beta delta, delta = t - D,
+    which are regular at alpha = 1. Where two classes tie at alpha = inf, w is uniform over them (a subgradient).
+
+    Parameters
+    ----------
+    u
+        Logits of the first argument, float64, shape (..., C).
+    z
+        Logits of the second.
+    alpha
+        Orders, shape (..., 1).
+    value
+        D, shape (..., 1); its own derivatives are these gradients, which makes them twice differentiable.
+    wide
+        As in `log_ratio`.
+    excluded
+        As in `log_ratio`.
+    """
+    with torch.no_grad():
+        pair = log_ratio(u.detach(), z.detach(), wide=wide, excluded=excluded)
+    log_p, log_q = torch.log_softmax(u, -1), torch.log_softmax(z, -1)
+    gone = None
+    if pair.no_p is not None and pair.no_q is not None:
+        gone = pair.no_p | pair.no_q
+        # p = 0 or q = 0 there: any finite logarithm will do, and its derivative must vanish
+        log_p, log_q = torch.where(gone, 0.0, log_p), torch.where(gone, 0.0, log_q)
+    p, q = torch.softmax(u, -1), torch.softmax(z, -1)
+    t = log_p - log_q
+    # the accurate ratio, with the derivative of the plain one
+    t = t + (pair.t - t).detach()
+
+    infinite = torch.isinf(alpha)
+    unbounded = torch.isinf(value)
+    order = torch.where(infinite, 1.0, alpha)
+    beta = order - 1.0
+    value = torch.where(infinite | unbounded, 0.0, value)
+
+    x = order * t - beta * value
+    w = (log_q + x).exp()
+    if gone is not None:
+        w = torch.where(gone, 0.0, w)
+    close = x.abs() <= RATIO
+    student = torch.where(close, -q * torch.where(close, x, 0.0).expm1(), q - w)
+    if gone is not None:
+        student = torch.where(gone, q, student)
+
+    delta = t - value
+    x = beta * delta
+    close = x.abs() <= RATIO
+    inner = torch.where(close, x, 0.0)
+    far = torch.where(beta == 0.0, 1.0, beta)
+    teacher = torch.where(close, p * delta * _series(inner, 1), (w - p) / far)
+    # w h(-x)/x^2, and p - w + w x where e^-x would overflow: w e^-x = p
+    outer = torch.where(x > 0.0, w * ((-x.clamp(min=0.0)).expm1() + x), p - w + w * x) / (far * far)
+    slope = torch.where(close, w * delta * delta * _series(-inner, 2), outer)
+    if gone is not None and pair.no_p is not None:
+        teacher = torch.where(gone, -p / far, teacher)
+        slope = torch.where(gone, torch.where(pair.no_p, 0.0, p / (far * far)), slope)
+    student = _balanced(student, (q + w).detach())
+    teacher = order * _balanced(teacher, (p + w).detach())
+    slope = slope.sum(-1, keepdim=True)
+
+    # order infinity: w is uniform over the classes with the largest ratio
+    ratio = pair.t
+    if pair.no_p is not None and pair.no_q is not None:
+        ratio = torch.where(pair.no_p, -torch.inf, torch.where(pair.no_q, torch.inf, ratio))
+    ties = (ratio == ratio.amax(-1, keepdim=True)).to(p.dtype)
+    ties = ties / ties.sum(-1, keepdim=True)
+    if pair.no_p is not None and pair.no_q is not None:
+        # D infinite at a finite order above one: the limit as the excluded q vanish together, w ~ p^alpha there
+        lost = pair.no_q & ~pair.no_p
+        heavy = torch.where(lost, order * torch.log_softmax(u, -1), -torch.inf)
+        limit = torch.where(lost, (heavy - heavy.amax(-1, keepdim=True).clamp(min=-1e300)).exp(), 0.0)
+        ties = torch.where(infinite, ties, limit / limit.sum(-1, keepdim=True).clamp(min=1e-300))
+    special = infinite | unbounded
+    student = torch.where(special, _balanced(q - ties, (q + ties).detach()), student)
+    gain = torch.where(infinite, 1.0, order / far)
+    teacher = torch.where(special, gain * _balanced(ties - p, (p + ties).detach()), teacher)
+    slope = torch.where(special, 0.0, slope)
+    return teacher, student, slope

@@ -1,0 +1,120 @@
+"""The Rényi divergence of two rows of logits as a differentiable function, and its autograd rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function
+
+from rdml_theory.losses import _kernel
+from rdml_theory.losses._checks import inspectable
+
+# rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
+BLOCK = 32768
+
+
+def has_excluded(*logits: Tensor) -> bool:
+    """Whether some logit is -inf; assumed where looking at the data is not possible."""
+    if not all(inspectable(x) for x in logits):
+        return True
+    return any(bool(x.numel()) and x.detach().min().item() == -torch.inf for x in logits)
+
+
+def _value(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:
+    pair = _kernel.log_ratio(u.double(), z.double(), wide=wide, excluded=excluded)
+    return _kernel.divergence(pair, alpha).squeeze(-1)
+
+
+def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:
+    """Return D of equally shaped logits (..., C) at orders (..., 1), evaluated over blocks of rows."""
+    classes = u.shape[-1]
+    rows = u.numel() // classes
+    step = max(1, BLOCK // classes)
+    if rows <= step or not inspectable(u):
+        return _value(u, z, alpha, wide, excluded)
+    batch = u.shape[:-1]
+    u, z, alpha = u.reshape(rows, classes), z.reshape(rows, classes), alpha.reshape(rows, 1)
+    out = torch.empty(rows, dtype=torch.float64, device=u.device)
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        out[part] = _value(u[part], z[part], alpha[part], wide, excluded)
+    return out.reshape(batch)
+
+
+def _gradients(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
+    u, z, alpha, value = ctx.saved_tensors
+    return _kernel.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded)
+
+
+class _Divergence(Function):
+    """D(u, z, alpha): u and z of one shape (..., C), alpha float64 of shape (..., 1); D is float64.
+
+    The backward pass is written in differentiable operations on the saved arguments and on D itself, which makes every
+    higher derivative available without a second rule.
+    """
+
+    @staticmethod
+    def forward(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:  # type: ignore[override]
+        return value_in_blocks(u, z, alpha, wide, excluded)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        u, z, alpha, ctx.wide, ctx.excluded = inputs
+        ctx.save_for_backward(u, z, alpha, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        u, z, *_ = ctx.saved_tensors
+        teacher, student, slope = _gradients(ctx)
+        grad = grad.unsqueeze(-1)
+        needs = ctx.needs_input_grad
+        return (
+            (grad * teacher).to(u.dtype) if needs[0] else None,
+            (grad * student).to(z.dtype) if needs[1] else None,
+            grad * slope if needs[2] else None,
+            None,
+            None,
+        )
+
+
+class _TransformableDivergence(_Divergence):
+    """The same with rules for `vmap` and forward mode, which `torch.compile` does not accept in a traced function."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _Divergence.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:3], output)
+
+    @staticmethod
+    def jvp(ctx: Any, du: Tensor | None, dz: Tensor | None, da: Tensor | None, *_: None) -> Tensor:  # type: ignore[override]
+        teacher, student, slope = _gradients(ctx)
+        out = torch.zeros_like(slope).squeeze(-1)
+        if du is not None:
+            out = out + (teacher * du).sum(-1)
+        if dz is not None:
+            out = out + (student * dz).sum(-1)
+        if da is not None:
+            out = out + (slope * da).squeeze(-1)
+        return out
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:  # type: ignore[override]
+        tensors = [
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(inputs[:3], in_dims[:3], strict=True)
+        ]
+        return _TransformableDivergence.apply(*tensors, *inputs[3:]), 0  # type: ignore[return-value]
+
+
+def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
+    """Return D in float64 for broadcastable logits (..., C) and float64 orders that broadcast against (...)."""
+    shape = torch.broadcast_shapes(u.shape[:-1], z.shape[:-1], alpha.shape)
+    classes = u.shape[-1]
+    u, z = u.expand(*shape, classes), z.expand(*shape, classes)
+    alpha = alpha.expand(shape).unsqueeze(-1)
+    wide = True
+    excluded = has_excluded(u, z)
+    rule = _Divergence if torch.compiler.is_compiling() else _TransformableDivergence
+    return rule.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]

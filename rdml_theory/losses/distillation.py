@@ -1,0 +1,159 @@
+"""The Rényi counterpart of `torch.nn.KLDivLoss`: one student, one teacher."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rdml_theory.losses import _checks as checks
+from rdml_theory.losses._fused import fused_loss
+from rdml_theory.losses._pair import pairwise
+from rdml_theory.losses.mutual import current_order, make_order
+from rdml_theory.losses.order import OrderSchedule
+
+
+class RenyiDivLoss(nn.Module):
+    r"""Rényi divergence of the student from a teacher, with the arguments of `nn.KLDivLoss`: student first.
+
+    loss = temperature^2 mean over rows of D_alpha(p || q), in nats, with p = softmax(teacher_logits / temperature) and
+    q = softmax(student_logits / temperature). Both arguments are logits; `nn.KLDivLoss` wants log-probabilities and
+    probabilities. At alpha = 1 it is that loss: ``RenyiDivLoss(1.0)(z, u)`` equals
+    ``nn.KLDivLoss(reduction="batchmean")(z.log_softmax(-1), u.softmax(-1))`` for two-dimensional inputs.
+
+    The gradient in the student's logits is temperature (q - w), w proportional to p^alpha q^(1 - alpha). A teacher that
+    requires a gradient gets one (`detach` it if it should not), by the slower kernel of `renyi_divergence`. Otherwise
+    once differentiable.
+
+    The setting is that of Huang et al. 2023, arXiv 2209.05732.
+
+    Parameters
+    ----------
+    alpha : float, Tensor or OrderSchedule
+        Order in [0, inf], as in `renyi_divergence`; a tensor that requires a gradient gets one.
+    temperature : float
+        Divides both logits; the factor temperature^2 keeps gradients comparable between temperatures. Positive.
+    reduction : str
+        ``"batchmean"`` or ``"mean"``: mean over all rows, one row being one distribution, i.e. all axes but classes.
+        (`nn.KLDivLoss` would divide ``"mean"`` by C as well, and ``"batchmean"`` of sequences by B only.)
+        ``"sum"``: sum over rows. ``"none"``: one value per row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An order, temperature or reduction that does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rdml_theory.losses import RenyiDivLoss
+    >>> student, teacher = torch.tensor([[0.0, 0.0], [1.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    >>> RenyiDivLoss(0.5)(student, teacher)
+    tensor(0.0380)
+    >>> RenyiDivLoss(0.5, reduction="none")(student, teacher)
+    tensor([0.0583, 0.0177])
+    """
+
+    def __init__(
+        self, alpha: float | Tensor | OrderSchedule = 1.0, *, temperature: float = 1.0, reduction: str = "batchmean"
+    ) -> None:
+        super().__init__()
+        self.temperature = checks.checked_number("temperature", temperature, positive=True)
+        self.reduction = checks.checked_reduction(reduction)
+        self.order = make_order(alpha, False)
+
+    @property
+    def alpha(self) -> float | Tensor:
+        """The order now in use."""
+        return current_order(self.order)
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of logits (..., C).
+
+        Parameters
+        ----------
+        student_logits : Tensor
+            Logits of the student, shape (..., C).
+        teacher_logits : Tensor
+            Logits of the teacher, the same shape.
+        mask : Tensor, optional
+            Boolean, shape (...): True where a row counts, e.g. ``labels != -100``.
+
+        Returns
+        -------
+        Tensor
+            A scalar, or shape (...) for the reduction ``"none"``, in the type of the logits; float32 for half types
+            under autocast.
+
+        Raises
+        ------
+        TypeError
+            An argument that is not a floating-point tensor, or a mask that is not boolean.
+        ValueError
+            Shapes or class counts that differ, or probabilities instead of logits.
+        """
+        student = checks.checked_logits("student_logits", student_logits)
+        teacher = checks.checked_logits("teacher_logits", teacher_logits)
+        if student.shape[-1] != teacher.shape[-1]:
+            raise ValueError(
+                f"student and teacher must have the same classes, but got {student.shape[-1]} in student_logits and "
+                f"{teacher.shape[-1]} in teacher_logits"
+            )
+        if student.shape != teacher.shape:
+            raise ValueError(
+                f"student and teacher must have the same shape, but got {tuple(student.shape)} for student_logits and "
+                f"{tuple(teacher.shape)} for teacher_logits"
+            )
+        if student.shape[-1] == 0:
+            raise ValueError("a distribution needs at least one class, but the class axis has length 0")
+        checks.refuse_probabilities("student_logits", student)
+        checks.refuse_probabilities("teacher_logits", teacher)
+        batch = student.shape[:-1]
+        mask = checks.checked_mask(mask, batch)
+        order = checks.checked_alpha(self.alpha)
+        if isinstance(order, Tensor):
+            order = order.to(device=student.device, dtype=torch.float64)
+        scale = self.temperature**2
+        per_row = isinstance(order, Tensor) and order.ndim > 0
+        if per_row or teacher.requires_grad or checks.transforms_active():
+            order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
+            out = self._general(student, teacher, order, mask, scale)
+        else:
+            rows = [x.reshape(-1, x.shape[-1]) for x in (student, teacher)]
+            flat = None if mask is None else mask.reshape(-1)
+            out = fused_loss(
+                rows,
+                order,
+                temperature=self.temperature,
+                scale=scale,
+                reduction=self.reduction,
+                mask=flat,
+                kind=checks.result_dtype(student, teacher),
+                directed=True,
+            ).squeeze(0)
+            if self.reduction == "none":
+                out = out.reshape(batch)
+        return out.to(checks.result_dtype(student, teacher))
+
+    def _general(self, student: Tensor, teacher: Tensor, order: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+        batch = student.shape[:-1]
+        if mask is not None:
+            student, teacher = (torch.where(mask.unsqueeze(-1), x, 0.0) for x in (student, teacher))
+        try:
+            order = order.expand(batch)
+        except RuntimeError:
+            raise ValueError(
+                f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got {tuple(order.shape)}"
+            ) from None
+        value = pairwise(teacher.double() / self.temperature, student.double() / self.temperature, order)
+        if mask is not None:
+            value = torch.where(mask, value, 0.0)
+        if self.reduction == "none":
+            return value * scale
+        total = value.sum() * scale
+        if self.reduction == "sum":
+            return total
+        return total / (max(batch.numel(), 1) if mask is None else mask.sum().clamp(min=1))
+
+    def extra_repr(self) -> str:
+        """Describe the settings in the module's repr."""
+        return f"alpha={self.order!r}, temperature={self.temperature}, reduction={self.reduction!r}"

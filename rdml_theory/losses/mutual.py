@@ -1,0 +1,275 @@
+"""The mutual loss of K students: each learns from all others, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rdml_theory.losses import _checks as checks
+from rdml_theory.losses._fused import fused_loss
+from rdml_theory.losses._pair import pairwise
+from rdml_theory.losses.order import LearnableOrder, OrderSchedule
+
+
+def mutual_loss(
+    logits: Tensor | Sequence[Tensor],
+    alpha: float | Tensor,
+    *,
+    beta: float | Tensor = 1.0,
+    temperature: float = 1.0,
+    reduction: str = "batchmean",
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Return the Rényi mutual loss of each of K students.
+
+    loss_k = beta temperature^2 / (K - 1) sum over j != k of mean over x of D_alpha(p_j(x) || p_k(x)), in nats, with
+    p_k = softmax(logits[k] / temperature). The peers p_j are held constant: student k receives only the gradient of its
+    own loss, beta temperature / (K - 1) sum over j of (p_k - w_jk), w_jk proportional to p_j^alpha p_k^(1 - alpha), so
+    ``losses.sum().backward()`` trains all students at once. One student has no peers: its loss and gradient are zero.
+
+    All pairs come from K exponentials and two batched products; the gradient is computed with the value, and the
+    backward pass stores one array per student. Everything is computed in float64 over blocks of rows and rounded once.
+    Float64 logits, per-row orders, orders 0 and inf, and `torch.func` transforms take the slower kernel of
+    `renyi_divergence`. Once differentiable: for second derivatives combine `renyi_divergence`.
+
+    The objective is that of Huang et al. 2023, arXiv 2209.05732.
+
+    Parameters
+    ----------
+    logits : Tensor or sequence of Tensor
+        Logits of the K students, shape (K, B, C) or (K, B, S, C), any leading axes between K and C; or K tensors
+        (B, C), (B, S, C), which may come from different networks but must have the same shape.
+    alpha : float or Tensor
+        Order in [0, inf]: a number, a 0-d tensor (gets a gradient if it requires one), or one order per row,
+        shape (B,) or (B, S).
+    beta : float or Tensor
+        Weight, at least 0; a tensor (K,) weighs the students separately.
+    temperature : float
+        Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures.
+    reduction : str
+        ``"batchmean"`` or ``"mean"``: mean over all rows, one row being one distribution, i.e. all axes but classes.
+        (`nn.KLDivLoss` would divide ``"mean"`` by C as well, and ``"batchmean"`` of sequences by B only.)
+        ``"sum"``: sum over rows. ``"none"``: one value per student and row.
+    mask : Tensor, optional
+        Boolean, shape (B,) or (B, S): True where a row counts. Other rows are left out of sums and means, get a zero
+        gradient, and may hold anything. From labels with an ignore index: ``mask=labels != -100``.
+
+    Returns
+    -------
+    Tensor
+        Losses, shape (K,), or (K, B) or (K, B, S) for ``"none"``, in the type of the logits; float32 for half types
+        under autocast. Zero if the mask is empty.
+
+    Raises
+    ------
+    TypeError
+        Arguments that are not floating-point tensors, a mask that is not boolean, a number that is not real.
+    ValueError
+        No students, fewer than two axes per stacked input, shapes or classes that differ, an order below 0 or NaN,
+        a temperature that is not positive, a negative weight, an unknown reduction, or probabilities instead of logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rdml_theory.losses import mutual_loss
+    >>> logits = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0]]], requires_grad=True)
+    >>> losses = mutual_loss(logits, 0.5)
+    >>> losses.detach()
+    tensor([0.3428, 0.1259, 0.2751])
+    >>> losses.sum().backward()
+    >>> logits.grad[:, 0]
+    tensor([[ 0.2040, -0.2040],
+            [-0.0543,  0.0543],
+            [-0.2311,  0.2311]])
+    """
+    order = checks.checked_alpha(alpha)
+    temperature = checks.checked_number("temperature", temperature, positive=True)
+    weight = beta if isinstance(beta, Tensor) else checks.checked_number("beta", beta, positive=False)
+    checks.checked_reduction(reduction)
+    parts = _students(logits)
+    students, batch = len(parts) if isinstance(parts, list) else parts.shape[0], _batch(parts)
+    mask = checks.checked_mask(mask, batch)
+    kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
+    first = parts[0]
+    scale = temperature * temperature * (1.0 if isinstance(weight, Tensor) else weight)
+    if isinstance(order, Tensor):
+        order = order.to(device=first.device, dtype=torch.float64)
+    if students == 1:
+        # no peers: zero, but part of the graph, so that backward() works in code written for K students
+        shape = (1, *batch) if reduction == "none" else (1,)
+        out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
+    elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
+        x = parts if isinstance(parts, Tensor) else torch.stack(parts)
+        order = torch.as_tensor(order, dtype=torch.float64, device=first.device)
+        out = _general(x, order, temperature, scale, reduction, mask)
+    else:
+        rows = (
+            [x if x.ndim == 2 else x.flatten(0, -2) for x in parts] if isinstance(parts, list) else parts.flatten(1, -2)
+        )
+        flat = None if mask is None else mask.reshape(-1)
+        # a weight of each student multiplies before the one rounding
+        early = torch.float64 if isinstance(weight, Tensor) else kind
+        out = fused_loss(rows, order, temperature=temperature, scale=scale, reduction=reduction, mask=flat, kind=early)
+        if reduction == "none":
+            out = out.reshape(students, *batch)
+    if isinstance(weight, Tensor):
+        out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
+    return out.to(kind)
+
+
+def _students(logits: Any) -> Tensor | list[Tensor]:
+    if isinstance(logits, Tensor):
+        x = checks.checked_logits("logits", logits)
+        if x.ndim < 3:
+            raise ValueError(
+                f"logits must have shape (K, B, C) or (K, B, S, C), but got {tuple(x.shape)}; "
+                "stack the students along a new first axis, or pass a list of them"
+            )
+        if x.shape[0] == 0 or x.shape[-1] == 0:
+            raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
+        checks.refuse_probabilities("logits", x)
+        return x
+    if not isinstance(logits, Sequence) or isinstance(logits, str):
+        raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
+    if not logits:
+        raise ValueError("logits must hold at least one student, but got an empty list")
+    parts = [checks.checked_logits(f"logits[{k}]", x) for k, x in enumerate(logits)]
+    first = parts[0]
+    if first.ndim < 2 or first.shape[-1] == 0:
+        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(first.shape)}")
+    for k, x in enumerate(parts):
+        if x.shape[-1] != first.shape[-1]:
+            raise ValueError(
+                f"all students must have the same classes, but logits[0] has {first.shape[-1]} and "
+                f"logits[{k}] has {x.shape[-1]}"
+            )
+        if x.shape != first.shape:
+            raise ValueError(
+                f"all students must see the same batch, but logits[0] has shape {tuple(first.shape)} and "
+                f"logits[{k}] has {tuple(x.shape)}"
+            )
+        if x.device != first.device:
+            raise ValueError(
+                f"all students must be on one device, but logits[0] is on {first.device} and logits[{k}] on "
+                f"{x.device}; move them with .to()"
+            )
+        checks.refuse_probabilities(f"logits[{k}]", x)
+    return parts
+
+
+def _batch(parts: Tensor | list[Tensor]) -> tuple[int, ...]:
+    return tuple(parts[0].shape[:-1])
+
+
+def _general(x: Tensor, order: Tensor, temperature: float, scale: float, reduction: str, mask: Tensor | None) -> Tensor:
+    """Return the losses from the pairwise function: any order per row, any transform; K^2 arrays."""
+    students = x.shape[0]
+    if mask is not None:
+        x = torch.where(mask.unsqueeze(-1), x, 0.0)
+    x = x.double() / temperature
+    others = torch.arange(1, students, device=x.device)
+    own = torch.arange(students, device=x.device)
+    peers = (own.unsqueeze(1) + others) % students
+    batch = x.shape[1:-1]
+    try:
+        order = order.expand(batch)
+    except RuntimeError:
+        raise ValueError(
+            f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got shape {tuple(order.shape)}"
+        ) from None
+    value = pairwise(x.detach()[peers], x.unsqueeze(1), order).mean(1)
+    if mask is not None:
+        value = torch.where(mask, value, 0.0)
+    if reduction == "none":
+        return value * scale
+    total = value.flatten(1).sum(1) * scale
+    if reduction == "sum":
+        return total
+    return total / (max(batch.numel(), 1) if mask is None else mask.sum().clamp(min=1))
+
+
+class MutualLoss(nn.Module):
+    r"""The Rényi mutual loss of K students as a module; formulas and conventions are those of `mutual_loss`.
+
+    Parameters
+    ----------
+    alpha : float, Tensor or OrderSchedule
+        Order in [0, inf]. With a schedule the loss always uses its current value; call ``schedule.step()`` after the
+        optimizer's step.
+    beta : float
+        Weight of the loss, at least 0.
+    temperature : float
+        Divides the logits; positive.
+    learn_alpha : bool
+        Train the order, starting from `alpha`, with a `LearnableOrder` (range 0.05 to 20). Its parameter is among
+        ``parameters()``: pass it to an optimizer.
+    reduction : str
+        As in `mutual_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mutual_loss`, when the module is built; ``learn_alpha`` with a schedule or a tensor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rdml_theory.losses import MutualLoss
+    >>> criterion = MutualLoss(2.0, beta=0.5)
+    >>> criterion([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]])])
+    tensor([0.1201, 0.0968])
+    >>> [name for name, _ in MutualLoss(learn_alpha=True).named_parameters()]
+    ['order.raw']
+    """
+
+    def __init__(
+        self,
+        alpha: float | Tensor | OrderSchedule = 1.0,
+        *,
+        beta: float = 1.0,
+        temperature: float = 1.0,
+        learn_alpha: bool = False,
+        reduction: str = "batchmean",
+    ) -> None:
+        super().__init__()
+        self.beta = checks.checked_number("beta", beta, positive=False)
+        self.temperature = checks.checked_number("temperature", temperature, positive=True)
+        self.reduction = checks.checked_reduction(reduction)
+        self.order = make_order(alpha, learn_alpha)
+
+    @property
+    def alpha(self) -> float | Tensor:
+        """The order now in use; a tensor if it is scheduled or trained, in which case it carries a gradient."""
+        return current_order(self.order)
+
+    def forward(self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
+        """Return the losses of the K students, shape (K,) unless the reduction is ``"none"``."""
+        return mutual_loss(
+            logits, self.alpha, beta=self.beta, temperature=self.temperature, reduction=self.reduction, mask=mask
+        )
+
+    def extra_repr(self) -> str:
+        """Describe the settings in the module's repr."""
+        text = f"beta={self.beta}, temperature={self.temperature}, reduction={self.reduction!r}"
+        return text if isinstance(self.order, nn.Module) else f"alpha={self.order!r}, {text}"
+
+
+def make_order(
+    alpha: float | Tensor | OrderSchedule, learn_alpha: bool
+) -> float | Tensor | OrderSchedule | LearnableOrder:
+    """Return what a module stores as its order."""
+    if learn_alpha:
+        if isinstance(alpha, (Tensor, OrderSchedule)):
+            raise TypeError(f"learn_alpha needs a number to start from, but got alpha={alpha!r}")
+        return LearnableOrder(checks.checked_number("alpha", alpha, positive=True))
+    return alpha if isinstance(alpha, OrderSchedule) else checks.checked_alpha(alpha)
+
+
+def current_order(order: float | Tensor | OrderSchedule | nn.Module) -> float | Tensor:
+    """Return the order now in use."""
+    if isinstance(order, OrderSchedule):
+        return order.current
+    return order() if isinstance(order, nn.Module) else order

@@ -1,0 +1,152 @@
+"""Errors, schedules, and what an import loads."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from rdml_theory.losses import (
+    ConstantOrder,
+    CosineOrder,
+    LearnableOrder,
+    LinearOrder,
+    MutualLoss,
+    RenyiDivLoss,
+    mutual_loss,
+    renyi_divergence,
+)
+
+X = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_package_does_not_load_torch():
+    code = "import sys, rdml_theory; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: renyi_divergence([0.0, 1.0], X, 2.0), TypeError, "teacher_logits must be a torch.Tensor.*list"),
+        (lambda: renyi_divergence(X, X.long(), 2.0), TypeError, "student_logits must hold floating.*int64.*float"),
+        (lambda: renyi_divergence(X, X[..., :3], 2.0), ValueError, "same classes.*5 in teacher.*3 in student"),
+        (lambda: renyi_divergence(X[:2], X, 2.0), ValueError, r"must broadcast.*\(2, 4\).*\(3, 4\)"),
+        (lambda: renyi_divergence(X, X, torch.ones(7)), ValueError, r"must broadcast.*\(7,\)"),
+        (lambda: renyi_divergence(X, X, 2.0, dim=3), ValueError, "dim must be an axis.*3"),
+        (lambda: renyi_divergence(X[..., :0], X[..., :0], 2.0), ValueError, "at least one class"),
+        (lambda: renyi_divergence(torch.tensor(1.0), X, 2.0), ValueError, "class axis.*0-d"),
+        (lambda: renyi_divergence(X, X, -0.5), ValueError, r"\[0, inf\].*-0.5"),
+        (lambda: renyi_divergence(X, X, math.nan), ValueError, r"\[0, inf\].*nan"),
+        (lambda: renyi_divergence(X, X, torch.tensor([1.0, -2.0, 0.0, 1.0])), ValueError, r"\[0, inf\].*-2"),
+        (lambda: renyi_divergence(X, X, torch.tensor(math.nan)), ValueError, r"\[0, inf\].*nan"),
+        (lambda: renyi_divergence(X, X, "2"), TypeError, "alpha must be a real number.*'2'.*str"),
+        (lambda: renyi_divergence(X, X, True), TypeError, "alpha must be a real number.*bool"),
+        (lambda: renyi_divergence(X, X, torch.tensor(True)), TypeError, "alpha must be real.*bool"),
+        (lambda: mutual_loss(X[0], 2.0), ValueError, r"\(K, B, C\).*\(4, 5\).*stack"),
+        (lambda: mutual_loss(X[:0], 2.0), ValueError, "at least one student"),
+        (lambda: mutual_loss([], 2.0), ValueError, "at least one student"),
+        (lambda: mutual_loss(3.0, 2.0), TypeError, "tensor .* or a list.*float"),
+        (lambda: mutual_loss([X[0], "x"], 2.0), TypeError, r"logits\[1\].*str"),
+        (lambda: mutual_loss([X[0], X[1, :, :3]], 2.0), ValueError, r"same classes.*5.*logits\[1\] has 3"),
+        (lambda: mutual_loss([X[0], X[1, :2]], 2.0), ValueError, r"same batch.*\(4, 5\).*\(2, 5\)"),
+        (lambda: mutual_loss([X[0, 0], X[1, 0]], 2.0), ValueError, r"\(B, C\)"),
+        (lambda: mutual_loss(X, 2.0, temperature=0.0), ValueError, "temperature must be finite and positive.*0.0"),
+        (lambda: mutual_loss(X, 2.0, temperature="1"), TypeError, "temperature must be a real number"),
+        (lambda: mutual_loss(X, 2.0, beta=-1.0), ValueError, "beta must be finite and at least 0.*-1"),
+        (lambda: mutual_loss(X, 2.0, beta=math.nan), ValueError, "beta must be finite"),
+        (lambda: mutual_loss(X, 2.0, reduction="avg"), ValueError, "'batchmean', 'mean', 'sum', 'none'.*'avg'"),
+        (lambda: mutual_loss(X, 2.0, mask=torch.ones(4)), TypeError, "mask must be boolean.*float32"),
+        (lambda: mutual_loss(X, 2.0, mask=[True] * 4), TypeError, "mask must be a boolean torch.Tensor.*list"),
+        (lambda: mutual_loss(X, 2.0, mask=torch.ones(3, dtype=bool)), ValueError, r"shape.*\(4,\).*\(3,\)"),
+        (lambda: mutual_loss(X, torch.ones(3)), ValueError, r"alpha must be one order.*\(4,\).*\(3,\)"),
+        (lambda: mutual_loss(X.softmax(-1), 2.0), ValueError, "logits must hold logits.*before softmax"),
+        (lambda: mutual_loss(list(X.half().softmax(-1)), 2.0), ValueError, r"logits\[0\] must hold logits"),
+        (lambda: RenyiDivLoss(2.0)(X[0], X[1].softmax(-1)), ValueError, "teacher_logits must hold logits"),
+        (lambda: RenyiDivLoss(2.0)(X[0].softmax(-1), X[1]), ValueError, "student_logits must hold logits"),
+        (lambda: RenyiDivLoss(2.0)(X[0], X[1, :, :3]), ValueError, "same classes.*5 in student.*3 in teacher"),
+        (lambda: RenyiDivLoss(2.0)(X[0], X[1, :2]), ValueError, r"same shape.*\(4, 5\).*\(2, 5\)"),
+        (lambda: RenyiDivLoss(-1.0), ValueError, r"\[0, inf\]"),
+        (lambda: RenyiDivLoss(2.0, temperature=-1.0), ValueError, "temperature"),
+        (lambda: RenyiDivLoss(2.0, reduction="avg"), ValueError, "reduction"),
+        (lambda: MutualLoss("2"), TypeError, "alpha must be a real number"),
+        (lambda: MutualLoss(100.0, learn_alpha=True), ValueError, "strictly between.*100"),
+        (lambda: MutualLoss(LinearOrder(1.0, 2.0, 3), learn_alpha=True), TypeError, "learn_alpha needs a number"),
+        (lambda: LearnableOrder(1.0, low=2.0), ValueError, "strictly between"),
+        (lambda: LinearOrder(-1.0, 2.0, 3), ValueError, r"\[0, inf\]"),
+        (lambda: LinearOrder(1.0, math.inf, 3), ValueError, "finite"),
+        (lambda: CosineOrder(1.0, 2.0, 0), ValueError, "at least 1"),
+        (lambda: CosineOrder(1.0, 2.0, 1.5), TypeError, "integer"),
+        (lambda: LinearOrder(1.0, 2.0, 3).value(-1), ValueError, "from 0"),
+        (lambda: ConstantOrder(torch.tensor(1.0)), TypeError, "LearnableOrder"),
+    ],
+)
+def test_errors_say_what_came_and_what_is_allowed(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_what_looks_like_probabilities_but_is_not():
+    # one row cannot be told from logits, log-probabilities are logits, and so are zeros
+    mutual_loss([X[0, :1].softmax(-1), X[1, :1].softmax(-1)], 2.0)
+    mutual_loss(X.log_softmax(-1), 2.0)
+    mutual_loss(torch.zeros(3, 4, 5), 2.0)
+    RenyiDivLoss(1)(X[0].abs(), X[1].abs())
+
+
+def test_integer_orders_are_orders():
+    torch.testing.assert_close(mutual_loss(X, 2), mutual_loss(X, 2.0))
+    torch.testing.assert_close(renyi_divergence(X[0], X[1], torch.tensor(2)), renyi_divergence(X[0], X[1], 2.0))
+    assert isinstance(mutual_loss(X, 0), torch.Tensor)
+
+
+def test_schedules_do_not_lag():
+    for make in (LinearOrder, CosineOrder):
+        schedule = make(2.0, 0.5, steps=8)
+        criterion = MutualLoss(schedule)
+        seen = []
+        for _ in range(10):
+            seen.append(schedule.alpha)
+            torch.testing.assert_close(criterion(X), mutual_loss(X, seen[-1]))
+            schedule.step()
+        assert seen[0] == 2.0
+        assert seen[8] == 0.5
+        assert seen[9] == 0.5
+        assert seen == [schedule.value(n) for n in range(10)]
+        assert seen[:9] == sorted(seen[:9], reverse=True)
+        assert seen[4] == pytest.approx(1.25)
+    assert LinearOrder(0.0, 1.0, 4).value(1) == 0.25
+    assert CosineOrder(0.0, 1.0, 4).value(1) == pytest.approx(0.5 * (1 - math.cos(math.pi / 4)))
+    assert ConstantOrder(math.inf).value(7) == math.inf
+
+
+def test_schedules_resume():
+    schedule = CosineOrder(2.0, 0.0, steps=8)
+    for _ in range(3):
+        schedule.step()
+    fresh = CosineOrder(2.0, 0.0, steps=8)
+    fresh.load_state_dict(schedule.state_dict())
+    assert fresh.alpha == schedule.alpha == schedule.value(3)
+    torch.testing.assert_close(MutualLoss(fresh)(X), mutual_loss(X, schedule.value(3)))
+    assert fresh.step() == schedule.value(4)
+    assert "steps_taken=4" in repr(fresh)
+
+
+def test_a_trained_order_stays_in_range():
+    order = LearnableOrder(0.7, low=0.5, high=3.0)
+    assert order().item() == pytest.approx(0.7, rel=1e-6)
+    for raw, expected in ((-1e3, 0.5), (1e3, 3.0)):
+        with torch.no_grad():
+            order.raw.fill_(raw)
+        assert order().item() == pytest.approx(expected, rel=1e-9)
+    assert "low=0.5" in repr(order)
+
+
+def test_the_loss_alone_lowers_a_trained_order():
+    criterion = MutualLoss(1.0, learn_alpha=True)
+    optimizer = torch.optim.SGD(criterion.parameters(), lr=1.0)
+    before = criterion.alpha.item()
+    criterion(X).sum().backward()
+    optimizer.step()
+    assert criterion.alpha.item() < before
