@@ -71,6 +71,16 @@ class OrderSchedule(ABC):
 
     The first step sees `value(0)`; every call of `step` moves on by one. There is no lag: after n calls, `alpha` is
     `value(n)`. Any quantity can be scheduled so, for example the weight beta.
+
+    Examples
+    --------
+    >>> from rdml_theory.losses import OrderSchedule
+    >>> class Halving(OrderSchedule):
+    ...     def value(self, step):
+    ...         return 2.0 * 0.5**step
+    >>> schedule = Halving()
+    >>> schedule.alpha, schedule.step(), schedule.alpha
+    (2.0, 1.0, 1.0)
     """
 
     def __init__(self) -> None:
