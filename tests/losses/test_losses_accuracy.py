@@ -230,11 +230,7 @@ def test_equal_to_the_definition_at_scale_one(alpha):
 
 @pytest.mark.parametrize("gap", [10.0, 15.0, 20.0])
 def test_small_gradients_far_from_consensus(gap):
-<<<<<<< HEAD
-    """The escort agrees with q (or p) on its large class, whose entry cancels; it is minus the sum of the others."""
-=======
-    """The escort agrees with q (or p) on its large class, whose entry cancels; it is minus the sum of the others."""
->>>>>>> 18a5b9210b8db5700bb20c0682d87193725e1a5f
+    """The escort agrees with q (or p) on its one large class, whose entry cancels: it is minus the rest."""
     # the rounding of log(p/q), up to 4 gap, is multiplied by the order
     units = 4 * 4 * gap
     for alpha, argument in ((0.1, 1), (0.2, 1), (1.5, 0), (3.0, 0)):
