@@ -134,18 +134,28 @@ class SoftmaxCohort:
         """
         inputs = self.inputs if rows is None else [x[rows] for x in self.inputs]
         targets = self.targets if rows is None else self.targets[rows]
-        predictions = [_softmax(x @ t) for x, t in zip(inputs, parameters, strict=True)]
+        logits = [x @ t for x, t in zip(inputs, parameters, strict=True)]
         base, mutual = [], []
-        for k, (x, q) in enumerate(zip(inputs, predictions, strict=True)):
+        for k, (x, z) in enumerate(zip(inputs, logits, strict=True)):
+            q = _softmax(z)
             transposed = np.swapaxes(x, -1, -2)
             count = x.shape[-2]
             base.append(transposed @ (q - targets) / count)
             pull = np.zeros_like(q)
-            for p in self._peers(predictions, k):
-                # In the probabilities, which are at hand, the gradient is 1 - w/q: it is cheaper than from the logits.
-                pull += np.where(q > 0, q * renyi_gradient(p, q, self.order, wrt="q"), 0.0)
+            for u in self._peers(logits, k):
+                pull += self._pull(u, z, q)
             mutual.append(transposed @ pull / (count * max(self.students - 1, 1)))
         return base, mutual
+
+    def _pull(self, u: Array, z: Array, q: Array) -> Array:
+        """∂D_α/∂z = q - w, where the escort w is the softmax of αu + (1-α)z.
+
+        A training step needs no digits beyond the absolute rounding of q, which this has at a quarter of the cost of
+        ``renyi_gradient``; the tests compare the two.
+        """
+        if np.isinf(self.order):
+            return renyi_gradient(u, z, self.order, wrt="q", domain="logits")
+        return q - _softmax(self.order * u + (1 - self.order) * z)
 
     def curvature(self, parameters: Sequence[Array]) -> Array:
         """The Jacobian of the game's update (∇L_k + β∇R_k)_k in all parameters, on all samples.

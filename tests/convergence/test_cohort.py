@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from convergence import SoftmaxCohort, find_stationary, train_cohort
+from rdml_theory import renyi_gradient
 
 torch = pytest.importorskip("torch")
 
@@ -44,6 +45,16 @@ def test_gradients_match_autograd(order):
     for ours, theirs in zip(cohort.gradients(theta), by_autograd(cohort, theta), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [0.0, 0.25, 1.0, 2.0, 30.0, np.inf])
+def test_mutual_gradient_is_that_of_the_core(order):
+    cohort, theta = make(order=order)
+    logits = [x @ t for x, t in zip(cohort.inputs, theta, strict=True)]
+    for k, ours in enumerate(cohort.gradients(theta)[1]):
+        peers = [u for j, u in enumerate(logits) if j != k]
+        pull = sum(renyi_gradient(u, logits[k], order, wrt="q", domain="logits") for u in peers) / len(peers)
+        np.testing.assert_allclose(ours, cohort.inputs[k].T @ pull / cohort.samples, rtol=0, atol=1e-14)
 
 
 def test_rows_select_a_mini_batch():

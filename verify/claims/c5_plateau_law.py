@@ -32,7 +32,7 @@ from verify.records import Comparison, Curve, Panel
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000
-BATCH, REPLICAS = 256, 12
+BATCH, REPLICAS = 256, 8
 HALVES = ("upper half", "lower half")
 Array = NDArray[np.float64]
 _Losses = Callable[[list[np.ndarray]], list[float]]
@@ -209,7 +209,7 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
         seed = context.seed_for(order)
         run = runs[order] = context.shared(f"{order}", partial(_mini_batch_runs, order, steps, seed))
         for k, half in enumerate(HALVES):
-            # Twelve replicas are too few for a confidence bound at the error rate of a run: this describes them.
+            # So few replicas do not support a confidence bound at the error rate of a run: this describes them.
             bounds = [_bound(cohort, run, k, -1, replica) for replica in range(REPLICAS)]
             worst = float((run.mean_base[-1, :, k] / bounds).max())
             name = f"A² over the sharp bound, greatest of the replicas, α = {order:g}, {half}"
