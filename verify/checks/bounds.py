@@ -27,7 +27,7 @@ SETTING = (
 )
 """What the bounds of SGD with biased gradients assume."""
 
-TRANSIENT_STEPS = 60
+RECORDS = 60
 
 REACHED = {"orthogonal": 0.99, "gaussian": 0.95}
 """What part of a bound that is attained must be reached. The transient term keeps the average below the bound, by up to
@@ -137,7 +137,7 @@ def _draw(
     def draw(begin: int, end: int) -> Any:
         if begin not in keep:
             keep[begin] = simulate(
-                problem, step=step, steps=steps, replicas=end - begin, seed=seed, first=begin, record=TRANSIENT_STEPS
+                problem, step=step, steps=steps, replicas=end - begin, seed=seed, first=begin, record=RECORDS
             )
         return keep[begin].mean_squared_gradient[-1]
 
