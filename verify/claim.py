@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from sympy import Basic
 
 from rdml_theory.symbolic import Derivation, to_latex, to_text
-from verify.records import Comparison, Outcome, Panel, Segment, StepRecord, combine
+from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, StepRecord, combine
 
 if TYPE_CHECKING:
     from verify.context import Context
@@ -87,16 +87,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: comparisons and verified proof steps, and the data of figure panels."""
+    """What a check found: comparisons, verified proof steps and certificates, and the data of figure panels."""
 
     comparisons: tuple[Comparison, ...] = ()
     steps: tuple[StepRecord, ...] = ()
+    certificates: tuple[CertificateRecord, ...] = ()
     panels: tuple[Panel, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
         """Refuted if anything is refuted, confirmed if everything is confirmed."""
-        return combine([part.outcome for part in (*self.comparisons, *self.steps)])
+        return combine([part.outcome for part in (*self.comparisons, *self.steps, *self.certificates)])
 
 
 @dataclass(frozen=True)

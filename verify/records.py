@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 __all__ = [
-    "SCHEMA_VERSION", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve", "Environment", "Outcome",
-    "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord", "Summary", "combine", "read_run",
-    "write_atomically",
+    "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve",
+    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord", "Summary",
+    "combine", "read_run", "write_atomically",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -104,6 +104,23 @@ class StepRecord(_Record):
     outcome: Outcome
 
 
+class CertificateRecord(_Record):
+    """How a scalar inequality that a proof rests on was discharged, or which cited theorem it is.
+
+    ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, ball arithmetic over boxes,
+    exact rational arithmetic, or a citation, which proves nothing by itself. ``evidence`` says in a line what was kept
+    and re-checked, ``digest`` identifies it.
+    """
+
+    kind: Literal["calculus", "smt", "balls", "rational", "citation"]
+    reason: str
+    text: str
+    latex: str
+    evidence: str
+    digest: str | None = None
+    outcome: Outcome
+
+
 class CheckRecord(_Record):
     """What one check found out about one statement."""
 
@@ -114,6 +131,7 @@ class CheckRecord(_Record):
     error_rate: float
     comparisons: tuple[Comparison, ...]
     steps: tuple[StepRecord, ...] = ()
+    certificates: tuple[CertificateRecord, ...] = ()
 
 
 class ControlRecord(_Record):

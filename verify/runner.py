@@ -93,6 +93,7 @@ def _record(check: Check[Any], finding: Finding) -> CheckRecord:
     return CheckRecord(
         id=check.id, kind=check.kind, question=check.question, outcome=finding.outcome,
         error_rate=sum(c.error_rate for c in statistical), comparisons=finding.comparisons, steps=finding.steps,
+        certificates=finding.certificates,
     )  # fmt: skip
 
 
