@@ -1,0 +1,56 @@
+r"""Scalar inequalities over a domain, discharged exactly, with evidence that is kept and checked again.
+
+A proof of an inequality is a list of steps. Most are identities, decided by :mod:`rdml_theory.symbolic.decide`; what
+remains are inequalities between a few real variables. Each of those gets a :class:`Certificate`, by one of three means:
+
+==============  =======================================================================================================
+``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign
+``smt``         an SMT solver over the reals (z3): the negation, as SMT-LIB 2 text, has no solution; for rational
+                expressions, roots, absolute values, minima and maxima
+``balls``       ball arithmetic (python-flint): a subdivision of a box whose every part has a positive lower bound
+``citation``    a theorem of the literature: proves nothing here, and has a claim of its own that checks it
+==============  =======================================================================================================
+
+>>> from sympy import Interval, Symbol, log, oo
+>>> from rdml_theory.symbolic.relations import at_most
+>>> x = Symbol("x", positive=True)
+>>> certificate = calculus(at_most(log(x), x - 1), along=x, at=1)
+>>> certificate.check(), certificate.summary()
+(True, 'a chain of 4 exact signs along x from 1')
+
+``check()`` has three values: ``True`` if the evidence passes a fresh check, ``False`` if the inequality fails at the
+``counterexample`` that was found, ``None`` if the method gives up.
+
+>>> s, b = Symbol("s", positive=True), Symbol("b", positive=True)
+>>> certificate = smt(at_most(s * b, s**2 / 2), {s: Interval(0, 1, left_open=True)})
+>>> certificate.check()
+False
+
+In the derivation of a claim, :func:`certified` makes such an inequality a step; the evidence is made when the step is
+decided, so that stating a theorem stays cheap. ``verify.checks.certificates.proof_check(derivation)`` is the check
+that judges identities and certified steps, and records the certificates.
+
+>>> step = certified("the logarithm lies below its tangent", at_most(log(x), x - 1), calculus, along=x, at=1)
+>>> step.decide()
+True
+
+z3 and python-flint are the extra ``proofs``; they are imported when first needed.
+"""
+
+from rdml_theory.symbolic.certificates.calculus import Chain, calculus
+from rdml_theory.symbolic.certificates.certificate import (
+    Certificate,
+    CertifiedStep,
+    Citation,
+    Evidence,
+    certified,
+    citation,
+)
+from rdml_theory.symbolic.certificates.domain import Domain
+from rdml_theory.symbolic.certificates.extras import MissingProofsError
+from rdml_theory.symbolic.certificates.smt import SmtScript, smt
+
+__all__ = [
+    "Certificate", "CertifiedStep", "Chain", "Citation", "Domain", "Evidence", "MissingProofsError", "SmtScript",
+    "calculus", "certified", "citation", "smt",
+]  # fmt: skip
