@@ -10,6 +10,12 @@ from rdml_theory.symbolic import to_latex
 from verify.claim import Claim, Statement
 from verify.claims import all_claims
 
+_JOINS = {
+    "chain": "Each begins where the one before ended, from the left side of the statement to its right side.",
+    "conclusion": "The statement is the relation of a step.",
+    "words": "What leads from them to the statement is in their words.",
+}
+
 
 def _math(statement: Statement) -> str:
     return "".join(s.text if s.latex is None else f"${s.latex}$" for s in statement.segments())
@@ -27,9 +33,12 @@ def page(claim: Claim[Any]) -> str:
         *(f"- {a}" for a in claim.assumptions), "",
     ]  # fmt: skip
     if claim.derivation is not None:
-        lines += ["## Derivation", "", "SymPy verifies each step.", ""]
-        for number, step in enumerate(claim.derivation(claim.subject).all_steps(), 1):
-            lines += [f"{number}. {step.reason}", "", "   $$", f"   {to_latex(step.relation)}", "   $$", ""]
+        derived = claim.derivation(claim.subject)
+        lines += ["## Derivation", "", f"SymPy verifies each step. {_JOINS[derived.joins]}", ""]
+        if derived.hypotheses:
+            lines += ["Given:", "", *(f"- ${to_latex(h)}$" for h in derived.hypotheses), ""]
+        for number, step in enumerate(derived.all_steps(), 1):
+            lines += [f"{number}. {step.words()}", "", "   $$", f"   {to_latex(step.relation)}", "   $$", ""]
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
     lines += ["", "## False twins", "", "The same checks must refute each of these.", ""]

@@ -7,7 +7,7 @@ Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``
 True
 """
 
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.descent import classical_bound, sharp_bound
 from rdml_theory.symbolic.divergence import (
     RenyiDivergence,
@@ -23,6 +23,7 @@ from rdml_theory.symbolic.printing import to_latex, to_text
 
 __all__ = [
     "Derivation",
+    "Premise",
     "RenyiDivergence",
     "Step",
     "alpha_derivative",

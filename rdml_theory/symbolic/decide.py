@@ -47,7 +47,10 @@ from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m, n
 
-__all__ = ["OutOfScopeError", "decide", "evaluate", "is_identity", "normal_form"]
+__all__ = [
+    "OutOfScopeError", "decide", "evaluate", "is_identity", "is_manifestly_nonnegative", "is_manifestly_positive",
+    "normal_form",
+]  # fmt: skip
 
 _DIGITS = 40
 _INDICES = {i, j, k, l, m, n}
@@ -66,14 +69,14 @@ class OutOfScopeError(ValueError):
     """
 
 
-def _is_positive(expression: Formula) -> bool:
+def is_manifestly_positive(expression: Formula) -> bool:
     """Whether an expression is manifestly positive; SymPy does not look into symbolic sums."""
     if isinstance(expression, Sum):
-        return _is_positive(expression.function)
+        return is_manifestly_positive(expression.function)
     if isinstance(expression, Add | Mul):
-        return all(_is_positive(part) for part in expression.args)
+        return all(is_manifestly_positive(part) for part in expression.args)
     if isinstance(expression, Pow):
-        return _is_positive(expression.base) and expression.exp.is_extended_real is True
+        return is_manifestly_positive(expression.base) and expression.exp.is_extended_real is True
     return expression.is_positive is True
 
 
@@ -86,7 +89,7 @@ def _check_scope(expression: Formula) -> None:
             raise OutOfScopeError(f"a sum that does not run over 1..n for a symbol n: {total}")
     for power in expression.atoms(Pow):
         # (x y)^e = x^e y^e for positive x, whatever the sign of one other factor.
-        if not power.exp.is_integer and sum(not _is_positive(f) for f in Mul.make_args(power.base)) > 1:
+        if not power.exp.is_integer and sum(not is_manifestly_positive(f) for f in Mul.make_args(power.base)) > 1:
             raise OutOfScopeError(f"a power whose base is not manifestly positive: {power}")
 
 
@@ -202,10 +205,29 @@ def is_identity(left: Formula, right: Formula) -> bool | None:
         return None
 
 
+def is_manifestly_nonnegative(expression: Formula) -> bool:
+    """Whether an expression is a sum of products of squares and of what is declared or manifestly not negative.
+
+    >>> from sympy import Symbol
+    >>> x, y = Symbol("x", real=True), Symbol("y", nonnegative=True)
+    >>> is_manifestly_nonnegative(x**2 * y + 1), is_manifestly_nonnegative(x * y)
+    (True, False)
+    """
+    if is_manifestly_positive(expression) or expression.is_nonnegative is True:
+        return True
+    if isinstance(expression, Sum):
+        return is_manifestly_nonnegative(expression.function)
+    if isinstance(expression, Add | Mul):
+        return all(is_manifestly_nonnegative(part) for part in expression.args)
+    if isinstance(expression, Pow) and expression.exp.is_real:
+        return is_manifestly_nonnegative(expression.base)
+    return False
+
+
 def _is_nonnegative(expression: Formula) -> bool | None:
     if any(value < -_TOLERANCE for value in _points(expression)):
         return False
-    if expression.is_nonnegative:
+    if is_manifestly_nonnegative(expression):
         return True
     try:
         return True if normal_form(expression).is_nonnegative else None
@@ -230,5 +252,5 @@ def decide(relation: Relational) -> bool | None:
     left, right = cast("tuple[Formula, Formula]", relation.args)
     if isinstance(relation, Eq):
         return is_identity(left, right)
-    larger = left - right if isinstance(relation, Ge | Gt) else right - left
+    larger = _taken(left - right if isinstance(relation, Ge | Gt) else right - left)
     return larger.is_positive if isinstance(relation, Gt | Lt) else _is_nonnegative(larger)

@@ -1,22 +1,71 @@
-"""A derivation: a statement, the steps that lead to it, and the means to check every one of them."""
+"""A derivation: a statement, the steps that lead to it, and the means to check every one of them and their joins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, cast
 
-from sympy import Basic
+from sympy import Basic, Eq, Gt, Indexed, Integer, Le, Lt, Tuple
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.decide import decide
-from rdml_theory.symbolic.printing import to_latex
+from rdml_theory.symbolic.decide import decide, is_manifestly_nonnegative, is_manifestly_positive
+from rdml_theory.symbolic.notation import STANDARD, Formula
+from rdml_theory.symbolic.printing import to_latex, to_text
+from rdml_theory.symbolic.relations import at_least, equal
+from rdml_theory.symbolic.substitution import replace_names, substitute
 
-__all__ = ["Derivation", "Step"]
+__all__ = ["Derivation", "Premise", "Step"]
+
+
+def _sides(relation: Relational) -> tuple[Formula, Formula]:
+    """The greater and the smaller side; the left and the right one of an equality."""
+    left, right = cast("tuple[Formula, Formula]", relation.args)
+    return (right, left) if isinstance(relation, Le | Lt) else (left, right)
+
+
+@dataclass(frozen=True)
+class Premise:
+    """An earlier relation that a step rests on, with the factor it is multiplied by.
+
+    Attributes
+    ----------
+    relation : Relational
+        The relation of an earlier step, or a hypothesis of the derivation.
+    factor : Expr
+        What it is multiplied by: not negative for an inequality, anything for an equality.
+    at : tuple of Relational
+        ``symbol = value`` where the relation, which holds for all values of its symbols, is used. Not for hypotheses.
+    """
+
+    relation: Relational
+    factor: Formula = field(default_factory=lambda: Integer(1))
+    at: tuple[Relational, ...] = ()
+
+    def in_domain(self) -> bool:
+        """Whether every value has the sign that its symbol is declared with, so that the relation holds there."""
+        for name, value in (a.args for a in self.at):
+            if name.is_positive and not is_manifestly_positive(value):
+                return False
+            if name.is_nonnegative and not is_manifestly_nonnegative(value):
+                return False
+            if name.is_integer and not value.is_integer:
+                return False
+            if name.is_real and value.is_real is False:
+                return False
+        return True
+
+    def instance(self) -> Relational:
+        """The relation at the given values."""
+        return substitute(self.relation, {a.args[0]: a.args[1] for a in self.at})
 
 
 @dataclass(frozen=True)
 class Step:
     """One step of a proof: a relation that is decided symbolically, and why it is the next step.
+
+    A step without premises is decided by itself. One with premises is decided from them: its difference, times
+    ``factor``, must be the sum of theirs, each times its own factor, up to what is manifestly not negative.
 
     Attributes
     ----------
@@ -24,18 +73,98 @@ class Step:
         What the step does, in words.
     relation : Relational
         The relation as printed. It may use the names ``q[k]``, ``w[k]``, ``D_α(p‖q)``.
-    expanded : Relational, optional
-        The same relation with the names replaced by their definitions: this is what is decided. By default the
-        relation itself.
+    where : tuple of Relational
+        ``name = meaning`` for the names in the relation, replaced one after the other. The relation with its names
+        replaced, :attr:`instance`, is what is decided; nobody writes it down a second time. The names ``w``, ``q`` and
+        ``p`` have one meaning each (:data:`~rdml_theory.symbolic.notation.STANDARD`); other meanings are printed.
+    premises : tuple of Premise
+        What the step follows from, if it does not hold by itself.
+    factor : Expr
+        A positive factor of the step's own difference, if it has premises.
+
+    Examples
+    --------
+    >>> from sympy import Symbol
+    >>> from rdml_theory.symbolic.relations import at_least, equal
+    >>> a, b = Symbol("a", real=True), Symbol("b", nonnegative=True)
+    >>> first = Step("a is large", at_least(a - 1, 0))
+    >>> Step("so is a + b", at_least(a + b, 1), premises=(Premise(first.relation),)).decide()
+    True
+    >>> print(Step("the first binomial formula", equal((a + b) ** 2, a**2 + 1), (equal(b, a + 1),)).words())
+    the first binomial formula (with b = a + 1)
     """
 
     reason: str
     relation: Relational
-    expanded: Relational | None = None
+    where: tuple[Relational, ...] = ()
+    premises: tuple[Premise, ...] = ()
+    factor: Formula = field(default_factory=lambda: Integer(1))
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a definition, before it is taken for one."""
+        if not isinstance(self.where, tuple) or not all(isinstance(w, Eq) for w in self.where):
+            raise TypeError(
+                f"where: got {self.where!r}, expected a tuple of equalities `name = meaning`; the instance that is "
+                "decided follows from them"
+            )
+
+    @property
+    def instance(self) -> Relational:
+        """The relation with its names replaced by their meanings."""
+        return replace_names(self.relation, self.where)
+
+    def conditions(self) -> tuple[Relational, ...]:
+        """The meanings that are particular to this step: a special value, a range written out, a new name."""
+        return tuple(d for d in self.where if d not in STANDARD)
+
+    def words(self) -> str:
+        """The reason, followed by the conditions."""
+        conditions = ", ".join(to_text(c) for c in self.conditions())
+        return f"{self.reason} (with {conditions})" if conditions else self.reason
+
+    def redefines(self) -> bool:
+        """Whether it gives q, p or w another meaning than the theory's."""
+        families = {d.args[0].base for d in STANDARD}
+        return any(isinstance(d.args[0], Indexed) and d.args[0].base in families for d in self.conditions())
+
+    def decided(self) -> Relational:
+        """The relation that settles the step: its instance or, with premises, what they leave of its difference."""
+        if not self.premises:
+            return self.instance
+        difference = self._remainder()
+        return equal(difference, Integer(0)) if isinstance(self.relation, Eq) else at_least(difference, Integer(0))
+
+    def _remainder(self) -> Formula:
+        """What is left of the step's difference without its premises'."""
+
+        def difference(relation: Relational) -> Formula:
+            greater, smaller = _sides(replace_names(relation, self.where))
+            return greater - smaller
+
+        total = replace_names(self.factor, self.where) * difference(self.relation)
+        for premise in self.premises:
+            total -= replace_names(premise.factor, self.where) * difference(premise.instance())
+        return total
+
+    def admissible(self) -> bool:
+        """Whether names keep their meaning, and premises may be combined as they are."""
+        if self.redefines():
+            return False
+        if not self.premises:
+            return True
+        strict = isinstance(self.relation, Gt | Lt)
+        factors = [replace_names(p.factor, self.where) for p in self.premises if not isinstance(p.relation, Eq)]
+        if strict or (factors and isinstance(self.relation, Eq)):
+            return False
+        return (
+            is_manifestly_positive(replace_names(self.factor, self.where))
+            and all(is_manifestly_nonnegative(f) for f in factors)
+            and all(p.in_domain() for p in self.premises)
+        )
 
     def decide(self) -> bool | None:
-        """``True`` if the step holds, ``False`` if a counterexample was found, ``None`` if undecided."""
-        return decide(self.relation if self.expanded is None else self.expanded)
+        """``True`` if the step holds, ``False`` if it is disproved, ``None`` if undecided."""
+        return decide(self.decided()) if self.admissible() else False
 
     def latex(self) -> str:
         """The relation as LaTeX, printed from the object that is decided (or named by it)."""
@@ -51,13 +180,15 @@ class Derivation:
     statement : Relational or Tuple of Relational
         What is derived.
     steps : tuple of Step
-        The chain that leads to it. Where ``chained``, the steps are equalities: the left side of the first is the
-        left side of the statement, each begins where the one before ended, and the last ends at the right side of
-        the statement; :meth:`verify` checks these joints too.
+        What leads to it. Where ``chained``, the left side of the first is the left side of the statement, each begins
+        where the one before ended, the last ends at the right side of the statement, and each is an equality or (for a
+        statement that is an inequality) an inequality in its direction; :meth:`verify` checks all that.
     definitions : mapping of str to Relational
         What the names in the statement stand for.
     lemmas : tuple of Step
         Further relations that belong to the statement but not to its chain, such as a special case.
+    hypotheses : tuple of Relational
+        What is assumed, as premises of the steps: descent lemma, convexity, the definition of a class of functions.
     """
 
     statement: Basic
@@ -65,18 +196,49 @@ class Derivation:
     definitions: Mapping[str, Relational] = field(default_factory=dict)
     chained: bool = False
     lemmas: tuple[Step, ...] = ()
+    hypotheses: tuple[Relational, ...] = ()
 
     def all_steps(self) -> tuple[Step, ...]:
         """The steps and, after them, the lemmas."""
         return self.steps + self.lemmas
 
+    @property
+    def joins(self) -> Literal["chain", "conclusion", "words"]:
+        """What leads from the steps to the statement.
+
+        ``"chain"``: each step begins where the one before ended. ``"conclusion"``: every part of the statement is the
+        relation of a step (which may rest on earlier ones, its premises). ``"words"``: the reasons beside the steps;
+        that part is for the reader.
+        """
+        if self.chained:
+            return "chain"
+        parts = self.statement.args if isinstance(self.statement, Tuple) else (self.statement,)
+        return "conclusion" if parts and {s.relation for s in self.all_steps()}.issuperset(parts) else "words"
+
     def joints(self) -> list[bool]:
-        """Whether each link of a chained derivation begins where the one before it ended."""
+        """Whether each link of a chain begins where the one before ended, and whether premises come before their use.
+
+        Empty if nothing joins the steps but words.
+        """
+        known: set[Relational] = set(self.hypotheses)
+        proved: set[Relational] = set()
+        out = []
+        for step in self.all_steps():
+            out += [p.relation in proved or (p.relation in known and not p.at) for p in step.premises]
+            proved.add(step.relation)
         if not self.chained:
-            return []
+            return out
         ends = [self.statement.args[0], *(s.relation.args[1] for s in self.steps)]
         starts = [*(s.relation.args[0] for s in self.steps), self.statement.args[1]]
-        return [a == b for a, b in zip(ends, starts, strict=True)]
+        directions = (Eq, type(self.statement))
+        meanings = {w.args[0]: w for s in reversed(self.steps) for w in s.where}
+        return [
+            *out,
+            *(a == b for a, b in zip(ends, starts, strict=True)),
+            *(isinstance(s.relation, directions) for s in self.steps),
+            # A name that changed its meaning on the way would join what does not belong together.
+            *(all(meanings[w.args[0]] == w for w in s.where) for s in self.steps),
+        ]
 
     def decide(self) -> bool | None:
         """``True`` if every step holds, ``False`` if one is disproved, ``None`` if one is undecided or none exists."""

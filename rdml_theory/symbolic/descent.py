@@ -115,7 +115,7 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
         Step(
             f"for h ≤ {greatest} the last term only helps: 1-h is not negative",
             at_least(1 - h, Rational(0)),
-            at_least(1 - (greatest - _excess * greatest / (1 + _excess)), Rational(0)),
+            (equal(h, greatest - _excess * greatest / (1 + _excess)),),
         ),
         Step("nor is S = ‖∇f + b‖²", at_least(_S, Rational(0))),
         Step("sum over t, divide by ηT/2 and use f(x_T) ≥ inf f", equal(averaged, CLASSICAL)),
@@ -167,12 +167,12 @@ def sharp_bound(right_side: Formula | None = None) -> Derivation:
         Step(
             "the larger root of that quadratic, for h ≤ 1 (s = 1-h)",
             equal(quadratic(root), Rational(0)),
-            equal(quadratic(root).subs(away, 1 - h), Rational(0)),
+            (equal(away, 1 - h),),
         ),
         Step(
             "and for h ≥ 1 (s = h-1)",
             equal(quadratic(root), Rational(0)),
-            equal(quadratic(root).subs(away, h - 1), Rational(0)),
+            (equal(away, h - 1),),
         ),
         Step(
             "beyond the root the quadratic increases: its slope there is this square root",

@@ -12,26 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Derivative, Expr, Indexed, KroneckerDelta, Mul, Sum, log, sympify
+from sympy import Derivative, Expr, Integer, KroneckerDelta, Mul, Sum, log, sympify
 
 from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import (
-    C,
-    Formula,
-    alpha,
-    escort_of,
-    i,
-    in_logits,
-    k,
-    l,
-    m,
-    p,
-    q,
-    softmax_of,
-    u,
-    w,
-    z,
-)  # fmt: skip
+from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
 from rdml_theory.symbolic.relations import equal
 
 __all__ = [
@@ -73,6 +57,11 @@ class RenyiDivergence(Expr):
         return Mul(log(total.doit(**hints)), 1 / (order - 1))  # type: ignore[operator]
 
     @property
+    def bound_symbols(self) -> list[Any]:
+        """The index of the sum."""
+        return [self.args[3].args[0]]
+
+    @property
     def free_symbols(self) -> set[Any]:
         """The symbols of the definition."""
         return self.doit().free_symbols
@@ -99,9 +88,6 @@ class RenyiDivergence(Expr):
 
 
 divergence = RenyiDivergence(p[i], q[i], alpha, (i, 1, C))
-_q = equal(q[k], softmax_of(z, k))
-_p = equal(p[k], softmax_of(u, k, m))
-_w = equal(w[k], escort_of(p, q, k))
 
 
 def _sum(summand: Formula) -> Formula:
@@ -110,21 +96,13 @@ def _sum(summand: Formula) -> Formula:
 
 
 def _named(reason: str, left: Formula, right: Formula, *, teacher: bool = False) -> Step:
-    """A step printed with the names q, w, p and decided with their definitions."""
-    sides = [in_logits(side, teacher=teacher) for side in (left, right)]
-    sides = [side.replace(lambda e: isinstance(e, RenyiDivergence), lambda e: e.doit()) for side in sides]
-    return Step(reason, equal(left, right), equal(*sides))
+    """A step in the names w, q and p, which stand for their definitions through the logits."""
+    return Step(reason, equal(left, right), STANDARD if teacher else (ESCORT, STUDENT))
 
 
 def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
-    """The case α = 1, where the definition is the Kullback-Leibler divergence and the escort is p itself."""
-
-    def special(side: Formula) -> Formula:
-        side = side.subs(alpha, 1)
-        side = side.replace(lambda e: isinstance(e, Indexed) and e.base == w, lambda e: p[e.indices[0]])
-        return in_logits(side, teacher=True)
-
-    return Step(reason, equal(left, right), equal(special(left), special(right)))
+    """The case α = 1, where the definition is the Kullback-Leibler divergence."""
+    return Step(reason, equal(left, right), (*STANDARD, equal(alpha, Integer(1))))
 
 
 def student_gradient(right_side: Formula | None = None) -> Derivation:
@@ -152,7 +130,7 @@ def student_gradient(right_side: Formula | None = None) -> Derivation:
     )
     leibler = Derivative(_sum(p[i] * (log(p[i]) - log(q[i]))), z[k])
     lemma = _at_order_one("at α = 1 the divergence is Σ p log(p/q), the escort p, and the same holds", leibler, right)
-    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True, lemmas=(lemma,))
+    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
 
 
 def student_hessian(right_side: Formula | None = None) -> Derivation:
@@ -180,7 +158,7 @@ def student_hessian(right_side: Formula | None = None) -> Derivation:
         _named("the escort is itself a softmax, of αu + (1-α)z: its Jacobian is (1-α) Cov_w", half, right),
     )
     lemma = _at_order_one("at α = 1, where the gradient is q - p, the same holds", Derivative(q[k] - p[k], z[l]), right)
-    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True, lemmas=(lemma,))
+    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
 
 
 def teacher_gradient(right_side: Formula | None = None) -> Derivation:
@@ -196,7 +174,7 @@ def teacher_gradient(right_side: Formula | None = None) -> Derivation:
         _named("the chain rule, with ∂log p_i/∂u_k = δ_ik - p_k", left, chain, teacher=True),
         _named("the escort distribution sums to one", chain, right, teacher=True),
     )
-    return Derivation(equal(left, right), steps, {"q": _q, "p": _p, "w": _w}, chained=True)
+    return Derivation(equal(left, right), steps, {"q": STUDENT, "p": TEACHER, "w": ESCORT}, chained=True)
 
 
 def alpha_derivative(right_side: Formula | None = None) -> Derivation:
@@ -212,4 +190,4 @@ def alpha_derivative(right_side: Formula | None = None) -> Derivation:
         _named("differentiate the definition and collect log w_i = α log p_i + (1-α) log q_i - log S", left, spread),
         _named("the definition of the Kullback-Leibler divergence", spread, right),
     )
-    return Derivation(equal(left, right), steps, {"q": _q, "w": _w}, chained=True)
+    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True)

@@ -1,15 +1,33 @@
 """Every derivation verifies, every false variant is disproved, and nothing is claimed where nothing is known."""
 
 import pytest
-from sympy import Abs, Eq, Ge, Integer, KroneckerDelta, Piecewise, Rational, Sum, Symbol, cos, oo, sin, sqrt, tanh
+from sympy import (
+    Abs,
+    Eq,
+    Ge,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Piecewise,
+    Rational,
+    Sum,
+    Symbol,
+    cos,
+    oo,
+    sin,
+    sqrt,
+    tanh,
+)
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.decide import decide, is_identity
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.inequalities import SPREAD
 from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
-from rdml_theory.symbolic.notation import C, alpha, i, in_logits, j, k, l, p, q, w
+from rdml_theory.symbolic.notation import C, alpha, i, in_logits, j, k, l, p, q, w, z
 from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
+from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 DERIVATIONS = {
     "student_gradient": symbolic.student_gradient,
@@ -69,6 +87,81 @@ def test_a_broken_chain_is_not_verified():
     broken = symbolic.Derivation(good.statement, good.steps[1:], good.definitions, chained=True)
     assert all(step.decide() for step in broken.steps)
     assert broken.decide() is False
+
+
+def test_what_is_decided_is_an_instance_of_what_is_printed():
+    """Names are replaced by the engine; a form of one's own, or another meaning of q, p or w, is refused."""
+    step = symbolic.student_gradient().steps[-1]
+    assert {a.base for a in step.relation.atoms(Indexed)} == {q, w}
+    assert {a.base for a in step.instance.atoms(Indexed)} == {p, z}
+    with pytest.raises(TypeError, match="the instance that is decided follows"):
+        Step("", step.relation, equal(q[k], q[k]))  # type: ignore[arg-type]
+    convenient = Step("", equal(w[k], q[k]), (equal(w[k], q[k]),))
+    assert decide(convenient.instance) is True
+    assert convenient.decide() is False
+    special = Step("", equal(alpha**2, alpha), (equal(alpha, Integer(1)),))
+    assert special.decide() is True
+    assert special.words().endswith("(with α = 1)")
+
+
+def test_names_keep_their_meaning_along_a_chain():
+    a, b, c = (Symbol(x, real=True) for x in "abc")
+    steps = (Step("", equal(a, b), (equal(b, a),)), Step("", equal(b, c), (equal(b, c),)))
+    chain = Derivation(equal(a, c), steps, chained=True)
+    assert [s.decide() for s in steps] == [True, True]
+    assert chain.decide() is False
+
+
+def test_an_inequality_does_not_join_a_chain_of_equalities():
+    a, b = Symbol("a", real=True), Symbol("b", nonnegative=True)
+    step = Step("", at_most(a, a + b))
+    assert Derivation(equal(a, a + b), (step,), chained=True).decide() is False
+    assert Derivation(at_most(a, a + b), (step,), chained=True).verify()
+    assert Derivation(at_least(a, a + b), (step,), chained=True).decide() is False
+
+
+class TestPremises:
+    """A² ≤ B² for 0 ≤ A ≤ B, from A ≤ B."""
+
+    A, B = (Symbol(s, nonnegative=True) for s in "AB")
+    given = at_most(A, B)
+    squares = at_most(A**2, B**2)
+
+    def derivation(self, factor, **change):
+        step = Step("multiply by A + B", self.squares, premises=(Premise(self.given, factor),))
+        return Derivation(self.squares, (step,), hypotheses=(self.given,), **change)
+
+    def test_the_statement_follows(self):
+        good = self.derivation(self.A + self.B)
+        assert good.joins == "conclusion"
+        assert good.verify()
+
+    def test_a_wrong_factor_is_refuted(self):
+        assert self.derivation(self.A + 2 * self.B).decide() is not True
+        assert self.derivation(self.B).decide() is False
+
+    def test_a_negative_factor_is_refuted(self):
+        wrong = Step("", at_least(self.A**2, self.B**2), premises=(Premise(self.given, -self.A - self.B),))
+        assert decide(wrong.decided()) is True
+        assert wrong.decide() is False
+
+    def test_an_unknown_premise_is_refuted(self):
+        step = self.derivation(self.A + self.B).steps[0]
+        assert step.decide() is True
+        assert Derivation(self.squares, (step,)).decide() is False
+
+    def test_a_lemma_is_used_where_it_holds(self):
+        t, s = Symbol("t", nonnegative=True), Symbol("s", real=True)
+        lemma = Step("t is not negative", at_least(t, 0))
+        square = Step("nor is s²", at_least(s**2, 0), premises=(Premise(lemma.relation, at=(equal(t, s**2),)),))
+        assert Derivation(square.relation, (lemma, square)).verify()
+        sign = Step("nor is s", at_least(s, 0), premises=(Premise(lemma.relation, at=(equal(t, s),)),))
+        assert decide(sign.decided()) is True
+        assert Derivation(sign.relation, (lemma, sign)).decide() is False
+
+    def test_a_statement_that_no_step_states_is_joined_by_words(self):
+        step = self.derivation(self.A + self.B).steps[0]
+        assert Derivation(at_most(self.A**3, self.B**3), (step,), hypotheses=(self.given,)).joins == "words"
 
 
 def test_decide_has_three_answers():

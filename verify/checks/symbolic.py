@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) -> Check[S]:
-    """A check that verifies the derivation of a subject step by step, and that each step starts where one ended."""
+    """A check that verifies the derivation of a subject step by step, and what joins the steps, if it is not words."""
 
     def run(subject: S, context: Context) -> Finding:
         derived = derivation(subject)
@@ -27,12 +27,13 @@ def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) 
             outcome = "undecided" if decision is None else "confirmed" if decision else "refuted"
             steps.append(
                 StepRecord(
-                    reason=step.reason, text=to_text(step.relation), latex=to_latex(step.relation), outcome=outcome
+                    reason=step.words(), text=to_text(step.relation), latex=to_latex(step.relation), outcome=outcome
                 )
             )
             context.progress(number / len(derived.all_steps()))
         joints = derived.joints()
-        comparisons = (holds("each step begins where the one before ended", all(joints)),) if joints else ()
+        joined = "each step begins where the one before ended" if derived.chained else "premises come before their use"
+        comparisons = (holds(joined, all(joints)),) if joints else ()
         return Finding(comparisons=comparisons, steps=tuple(steps))
 
     question = "Does SymPy verify every step of the derivation, for a symbolic number of classes where one appears?"
