@@ -70,7 +70,12 @@ class OutOfScopeError(ValueError):
 
 
 def is_manifestly_positive(expression: Formula) -> bool:
-    """Whether an expression is manifestly positive; SymPy does not look into symbolic sums."""
+    """Whether an expression is manifestly positive; SymPy does not look into symbolic sums.
+
+    >>> from rdml_theory.symbolic.notation import alpha, q
+    >>> is_manifestly_positive(Sum(q[i] ** alpha, (i, 1, 3))), is_manifestly_positive(alpha - 1)
+    (True, False)
+    """
     if isinstance(expression, Sum):
         return is_manifestly_positive(expression.function)
     if isinstance(expression, Add | Mul):

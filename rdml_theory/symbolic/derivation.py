@@ -36,6 +36,14 @@ class Premise:
         What it is multiplied by: not negative for an inequality, anything for an equality.
     at : tuple of Relational
         ``symbol = value`` where the relation, which holds for all values of its symbols, is used. Not for hypotheses.
+
+    Examples
+    --------
+    >>> from sympy import Symbol
+    >>> t, s = Symbol("t", nonnegative=True), Symbol("s", real=True)
+    >>> square = Premise(at_least(t, 0), at=(equal(t, s**2),))
+    >>> square.instance(), square.in_domain()
+    (s**2 >= 0, True)
     """
 
     relation: Relational
