@@ -19,6 +19,7 @@ from convergence.bounds import (
     sharp_bound,
 )
 from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
+from convergence.performance import WorstCase, worst_case
 from convergence.problems import Problem
 from convergence.sgd import Trajectory, simulate
 from convergence.verdict import Verdict, check_bound, judge_mean, sequential_verdict
@@ -32,6 +33,7 @@ __all__ = [
     "StationaryPoint",
     "Trajectory",
     "Verdict",
+    "WorstCase",
     "best_iterate_bound",
     "check_bound",
     "classical_bound",
@@ -45,4 +47,5 @@ __all__ = [
     "sharp_bound",
     "simulate",
     "train_cohort",
+    "worst_case",
 ]

@@ -1,0 +1,92 @@
+"""A function and an oracle that attain a worst case, recovered from the Gram matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergence.performance.interpolation import SmoothInterpolant, violation
+from convergence.performance.method import Method
+
+__all__ = ["Instance"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """What a worst run meets. Rows belong to the method's nodes: the times, or the states of the noise tree.
+
+    Attributes
+    ----------
+    method : Method
+        Who is whose successor.
+    smoothness : float
+        Λ.
+    positions, gradients : ndarray, shape (nodes, d)
+        x_v (x_0 = 0) and ∇f(x_v), in the least dimension d that the solution needs.
+    values : ndarray, shape (nodes,)
+        f(x_v), above inf f = 0.
+    biases, noises : ndarray, shape (inner nodes, d) or (0, d)
+        b_v, and n_v of the two equally likely draws ±n_v.
+    """
+
+    method: Method
+    smoothness: float
+    positions: Array
+    gradients: Array
+    values: Array
+    biases: Array
+    noises: Array
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return self.positions.shape[1]
+
+    def squared_gradients(self) -> Array:
+        """E‖∇f(x_t)‖² for each t."""
+        return self._over_time(self.gradients)
+
+    def _over_time(self, gradients: Array) -> Array:
+        each = np.zeros(self.method.steps)
+        np.add.at(each, self.method.depth, self.method.probability * (gradients**2).sum(-1))
+        return each
+
+    def value(self, criterion: Literal["average", "best"]) -> float:
+        """The criterion of this run."""
+        each = self.squared_gradients()
+        return float(each.mean() if criterion == "average" else each.min())
+
+    def violation(self) -> float:
+        """By how much a condition on Λ-smooth functions with inf f = 0 is violated, in units of f."""
+        below = (self.gradients**2).sum(-1) / (2 * self.smoothness) - self.values
+        between = violation(self.positions, self.values, self.gradients, smoothness=self.smoothness)
+        return max(between, float(below.max()))
+
+    def function(self) -> SmoothInterpolant:
+        """A Λ-smooth function through the instance, defined everywhere."""
+        return SmoothInterpolant(self.positions, self.values, self.gradients, smoothness=self.smoothness)
+
+    def replay(self) -> Array:
+        """E‖∇f(x_t)‖² of a run on :meth:`function` from x_0, with this instance's biases and noise.
+
+        Only x_0 and the oracle's errors are taken from the instance; where the run goes is computed.
+        """
+        f, method = self.function(), self.method
+        eta, mu = float(method.step) / self.smoothness, float(method.momentum)
+        x, velocity, gradients = (np.zeros_like(self.positions) for _ in range(3))
+        gradients[0] = f(x[0])[1]
+        for child, parent in enumerate(method.parent, 1):
+            oracle = gradients[parent].copy()
+            if method.biased:
+                oracle += self.biases[parent]
+            if method.noisy:
+                oracle += self.noises[parent] if child % 2 else -self.noises[parent]
+            velocity[child] = mu * velocity[parent] + oracle
+            x[child] = x[parent] - eta * (oracle + mu * velocity[child] if method.nesterov else velocity[child])
+            gradients[child] = f(x[child])[1]
+        return self._over_time(gradients)

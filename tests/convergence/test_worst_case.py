@@ -1,0 +1,258 @@
+"""The exact worst case: against PEPit, against its own instance, and its certificate against tampering."""
+
+import json
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convergence import Assumptions, sharp_bound, worst_case
+from convergence.performance import Method, SmoothInterpolant, violation
+from convergence.performance.rational import is_positive_definite
+
+TABLE = json.loads((Path(__file__).parents[1] / "reference" / "worst_cases.json").read_text())["rows"]
+
+
+def unit(bias=0.0, noise=0.0, relative_bias=0.0):
+    return Assumptions(smoothness=1.0, gap=1.0, noise=noise, bias=bias, relative_bias=relative_bias)
+
+
+def solve(row):
+    names = ("smoothness", "gap", "noise", "bias", "relative_bias")
+    assumptions = Assumptions(**{name: row[name] for name in names})
+    return worst_case(
+        assumptions, row["step"], row["steps"],
+        criterion=row["criterion"], momentum=row["momentum"], nesterov=row["nesterov"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[f"case {n}" for n in range(len(TABLE))])
+def test_pepit_and_the_certificate(row):
+    worst = solve(row)
+    assert worst.value == pytest.approx(row["value"], rel=1e-6)
+    assert worst.certificate.check()
+    assert -1e-9 * worst.value <= worst.gap <= 1e-6 * worst.value
+
+
+# ζ, h, exact at Λ = Δ = 1, T = 8, to four digits.
+KNOWN = [
+    (0.0, 0.5, 0.3333),
+    (0.0, 1.5, 0.3333),
+    (0.1, 0.1, 1.1229),
+    (0.1, 1.0, 0.2587),
+    (1.0, 0.5, 1.237),
+    (1.0, 1.0, 1.125),
+    (1.0, 1.5, 7.050),
+]
+
+
+@pytest.mark.parametrize(("zeta", "h", "exact"), KNOWN)
+def test_known_values_below_the_sharp_bound(zeta, h, exact):
+    assumptions = unit(bias=zeta**2)
+    worst = worst_case(assumptions, h, 8)
+    assert worst.value == pytest.approx(exact, rel=1e-4, abs=1e-4)
+    assert worst.certificate.bound <= sharp_bound(assumptions, h, 8).total * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("h", [0.3, 0.5, 1.0, 1.7])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_unbiased_worst_case_is_a_quadratic(h, steps):
+    """On Λx²/2 the gradient shrinks by 1-h at each step: nothing is worse."""
+    each = 2 * (1 - h) ** (2 * np.arange(steps))
+    assert worst_case(unit(), h, steps).value == pytest.approx(each.mean(), rel=1e-7)
+
+
+def test_values_scale_with_the_units():
+    lam, gap, zeta2 = 30.0, 0.2, 0.7
+    scaled = worst_case(Assumptions(smoothness=lam, gap=gap, noise=0, bias=zeta2), 0.6 / lam, 5)
+    plain = worst_case(unit(bias=zeta2 / (lam * gap)), 0.6, 5)
+    assert scaled.value == pytest.approx(lam * gap * plain.value, rel=1e-7)
+    assert float(scaled) == scaled.value
+
+
+def test_the_step_may_exceed_every_bound():
+    """An unstable step still has a finite worst case after finitely many steps."""
+    assert 1e4 < worst_case(unit(bias=0.5), 3.0, 8).value < 1e7
+
+
+def test_no_momentum_is_the_plain_method():
+    plain = worst_case(unit(bias=0.2), 0.7, 4)
+    for nesterov in (False, True):
+        assert worst_case(unit(bias=0.2), 0.7, 4, nesterov=nesterov).value == pytest.approx(plain.value, rel=1e-8)
+
+
+RUNS = [
+    (unit(bias=1.0), 0.5, 8, {}),
+    (unit(bias=1.0), 1.5, 8, {}),
+    (unit(bias=0.01), 1.0, 6, {"criterion": "best"}),
+    (unit(bias=0.2, relative_bias=0.3), 0.6, 5, {}),
+    (unit(bias=0.25, noise=1.0), 0.5, 3, {}),
+    (unit(bias=0.09), 0.05, 6, {"momentum": 0.9}),
+    (unit(bias=0.09), 0.05, 6, {"momentum": 0.9, "nesterov": True}),
+    (Assumptions(smoothness=7.0, gap=3.0, noise=0.4, bias=0.3), 0.1, 3, {"momentum": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("assumptions", "step", "steps", "options"), RUNS)
+def test_the_instance_attains_the_value(assumptions, step, steps, options):
+    """A Λ-smooth function is rebuilt from the instance and the method is run on it: the value is reached."""
+    worst = worst_case(assumptions, step, steps, **options)
+    instance = worst.instance
+    scale = assumptions.gap
+    assert instance.violation() <= 1e-8 * scale
+    assert instance.values[0] <= assumptions.gap * (1 + 1e-8)
+    size = (instance.biases**2).sum(-1)
+    first = (instance.gradients[: len(size)] ** 2).sum(-1)
+    assert (size <= assumptions.relative_bias * first + assumptions.bias + 1e-7).all()
+    assert ((instance.noises**2).sum(-1) <= assumptions.noise + 1e-7).all()
+    replayed = instance.replay()
+    # Gradients of the rebuilt function are as accurate as the root of the solver's accuracy.
+    reached = replayed.mean() if worst.criterion == "average" else replayed.min()
+    assert reached == pytest.approx(worst.value, rel=1e-3)
+    assert instance.function().minimum >= -1e-8 * scale
+
+
+def test_the_interpolant_is_smooth():
+    rng = np.random.default_rng(5)
+    instance = worst_case(unit(bias=0.04), 1.0, 5, criterion="best").instance
+    assert instance.dimension > 1
+    f, lam = instance.function(), 1.0
+    points = 2 * rng.standard_normal((60, instance.dimension))
+    values, gradients = map(np.array, zip(*map(f, points), strict=True))
+    assert violation(points, values, gradients, smoothness=lam) <= 1e-6
+    assert values.min() >= f.minimum - 1e-9
+    for x, g in zip(points[:5], gradients[:5], strict=True):
+        e = 1e-4 * rng.standard_normal(instance.dimension)
+        assert f(x + e)[0] - f(x - e)[0] == pytest.approx(2 * g @ e, abs=1e-6)
+
+
+def test_data_that_no_smooth_function_has_are_noticed():
+    x, g = [[0.0], [1.0]], [[0.0], [1.5]]
+    assert violation(x, [0.0, 0.75], g, smoothness=1.0) > 0.1
+    f = SmoothInterpolant(x, [0.0, 0.75], g, smoothness=1.0)
+    assert abs(f(np.array([1.0]))[1][0] - 1.5) > 0.1
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    return worst_case(unit(bias=0.3, noise=0.4), 0.7, 3).certificate
+
+
+def test_tampered_certificates_are_refused(certificate):
+    assert certificate.check()
+    c = certificate
+    less = Fraction(999, 1000)
+    row = c.interpolation[0]
+    for wrong in (
+        replace(c, start=c.start * less),
+        replace(c, bias=tuple(x * less for x in c.bias)),
+        replace(c, noise=(-c.noise[0], *c.noise[1:])),
+        replace(c, lower=(c.lower[0] * less, *c.lower[1:])),
+        replace(c, interpolation=((row[0], row[1] * less, *row[2:]), *c.interpolation[1:])),
+        replace(c, weights=tuple(x * less for x in c.weights)),
+        replace(c, weights=(c.weights[0] * less, c.weights[1], 1 - c.weights[0] * less - c.weights[1])),
+        replace(c, method=replace(c.method, step=c.method.step * less)),
+        replace(c, relative_bias=Fraction(1, 1000)),
+    ):
+        assert not wrong.check()
+        assert wrong.digest != c.digest
+    # A smaller start and everything that flows from it in proportion: only the definiteness of S tells.
+    scaled = replace(
+        c,
+        start=c.start * less,
+        lower=tuple(x * less for x in c.lower),
+        interpolation=tuple(tuple(x * less for x in r) for r in c.interpolation),
+    )
+    assert not scaled.check()
+
+
+def test_the_slack_is_what_the_inequalities_say(certificate):
+    """S, evaluated at random vectors, against the sum of the weighted inequalities written out."""
+    rng = np.random.default_rng(2)
+    c, method = certificate, certificate.method
+    points = method.points()
+    exact = c.slack().astype(float)
+    ratios = []
+    for _ in range(5):
+        basis = rng.standard_normal((method.dimension, 3))
+        g, x, b, n = (rows @ basis for rows in (points.gradient, points.position, points.bias, points.noise))
+        f = rng.standard_normal(method.nodes)
+        total = float(c.start) * f[0]
+        for i in range(method.nodes):
+            total += float(c.lower[i]) * (g[i] @ g[i] / 2 - f[i])
+            total -= float(c.weights[method.depth[i]]) * method.probability[i] * g[i] @ g[i]
+            for j in range(method.nodes):
+                between = f[j] - f[i] + (g[i] + g[j]) @ (x[i] - x[j]) / 2
+                between += ((g[i] - g[j]) ** 2).sum() / 4 - ((x[i] - x[j]) ** 2).sum() / 4
+                total += float(c.interpolation[i][j]) * between
+        for v in range(method.inner):
+            total += float(c.bias[v]) * b[v] @ b[v] + float(c.noise[v]) * n[v] @ n[v]
+        ratios.append(np.trace(basis.T @ exact @ basis) / total)
+    assert ratios == pytest.approx([ratios[0]] * 5, rel=1e-9)
+    assert ratios[0] > 0
+
+
+def test_exact_definiteness_agrees_with_eigenvalues():
+    rng = np.random.default_rng(3)
+    outcomes = set()
+    for _ in range(200):
+        size = rng.integers(1, 6)
+        matrix = rng.integers(-4, 5, (size, size))
+        matrix = matrix + matrix.T + 6 * np.eye(size, dtype=int)
+        least = np.linalg.eigvalsh(matrix)[0]
+        if abs(least) > 1e-9:
+            definite = is_positive_definite(matrix.astype(object))
+            assert definite == (least > 0)
+            outcomes.add(definite)
+    assert outcomes == {True, False}
+    # Far below what floating point resolves.
+    tiny = Fraction(1, 10**40)
+    for sign, expected in ((1, True), (-1, False)):
+        nearly = np.array([[Fraction(1), Fraction(1)], [Fraction(1), 1 + sign * tiny]], dtype=object)
+        assert is_positive_definite(nearly) is expected
+
+
+def test_the_noise_tree():
+    method = Method(steps=3, step=Fraction(1, 2), biased=True, noisy=True)
+    assert (method.nodes, method.inner, method.dimension) == (7, 3, 13)
+    assert method.depth.tolist() == [0, 1, 1, 2, 2, 2, 2]
+    assert method.parent.tolist() == [0, 0, 1, 1, 2, 2]
+    exact, rounded = method.points(Fraction), method.points()
+    assert (exact.position.astype(float) == rounded.position).all()
+    # Siblings lie on either side of the noiseless step: x_1 + x_2 = -2 h (g_0 + b_0).
+    both = rounded.position[1] + rounded.position[2]
+    assert both[[0, 7, 10]].tolist() == [-1.0, -1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": 0.0}, "step = 0.0: expected a finite step size > 0"),
+        ({"steps": 0}, "steps = 0: expected an integer from 1 to 64 without noise"),
+        ({"steps": 2.0}, "expected an integer"),
+        ({"criterion": "last"}, "expected 'average' or 'best'"),
+        ({"momentum": 1.0}, r"expected a number in \[0, 1\)"),
+        ({"assumptions": unit(noise=1.0), "steps": 6}, "from 1 to 5 with noise"),
+        ({"assumptions": Assumptions(smoothness=1, gap=0, noise=0, bias=1)}, "needs Δ > 0"),
+    ],
+)
+def test_bad_input(change, message):
+    arguments = {"assumptions": unit(), "step": 0.5, "steps": 3} | change
+    with pytest.raises(ValueError, match=message):
+        worst_case(**arguments)
+
+
+def test_the_missing_solver_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "clarabel", None)
+    with pytest.raises(ImportError, match=r"pip install 'rdml-theory\[sdp\]'"):
+        worst_case(unit(), 0.5, 2)
+
+
+def test_importing_loads_no_solver():
+    import subprocess
+
+    code = "import sys, convergence; sys.exit('clarabel' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
