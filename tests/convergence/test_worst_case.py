@@ -1,6 +1,7 @@
 """The exact worst case: against PEPit, against its own instance, and its certificate against tampering."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -199,7 +200,7 @@ def test_exact_definiteness_agrees_with_eigenvalues():
     rng = np.random.default_rng(3)
     outcomes = set()
     for _ in range(200):
-        size = rng.integers(1, 6)
+        size = int(rng.integers(1, 6))
         matrix = rng.integers(-4, 5, (size, size))
         matrix = matrix + matrix.T + 6 * np.eye(size, dtype=int)
         least = np.linalg.eigvalsh(matrix)[0]
@@ -252,7 +253,5 @@ def test_the_missing_solver_is_named(monkeypatch):
 
 
 def test_importing_loads_no_solver():
-    import subprocess
-
     code = "import sys, convergence; sys.exit('clarabel' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
