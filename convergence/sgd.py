@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convergence.assumptions import Assumptions
+from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
 from convergence.problems.base import Problem
 
-__all__ = ["BLOCK", "Trajectory", "record_times", "simulate"]
+__all__ = ["BLOCK", "Trajectory", "fingerprint", "record_times", "simulate"]
 
 Array = NDArray[np.float64]
-
-BLOCK = 256
-"""Replicas that share one random stream. A replica's numbers depend on the seed and its index only, never on how many
-replicas run or where."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class Trajectory:
         min_{s<t} ‖∇f(x_s)‖².
     final : ndarray, shape (replica, dim)
         x_T.
+    left : ndarray of bool, shape (replica,)
+        Who was ever outside the problem's ``box``; nobody if it has none.
     """
 
     problem: str
@@ -61,6 +63,7 @@ class Trajectory:
     mean_squared_gradient: Array
     least_squared_gradient: Array
     final: Array
+    left: NDArray[np.bool_]
 
 
 def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
@@ -81,8 +84,22 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
     return times if times[-1] == steps else np.append(times, steps)
 
 
-def _stream(seed: int, block: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(seed, spawn_key=(block,))))
+def fingerprint(problem: Problem, *numbers: object) -> str:
+    """A digest of what a problem is: its name, its constants, and its values, gradients and samples at some points.
+
+    >>> from convergence import problems
+    >>> fingerprint(problems.get("quadratic")) == fingerprint(problems.get("quadratic", smoothness=2.0))
+    False
+    """
+    rng = np.random.default_rng(0)
+    x = np.vstack([np.zeros(problem.dim), rng.standard_normal((7, problem.dim))])
+    digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, repr(problem), numbers)).encode())
+    for name in ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias"):
+        digest.update(f"{name}={getattr(problem, name, 0.0)!r}".encode())
+    with np.errstate(all="ignore"):
+        for array in (problem.value(x), problem.gradient(x), problem.sample_gradient(x, rng)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def simulate(
@@ -95,6 +112,8 @@ def simulate(
     start: ArrayLike | None = None,
     record: int | ArrayLike = 64,
     first: int = 0,
+    executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Trajectory:
     """Run x_{t+1} = x_t - η g_t for T steps on independent replicas.
@@ -119,6 +138,12 @@ def simulate(
         How many records, or at which times.
     first : int
         The index of the first replica, a multiple of 256: to add replicas to an earlier run.
+    executor : concurrent.futures.Executor, optional
+        Who shares the replicas: a process pool, or Dask's ``client.get_executor()``. The numbers do not depend on it;
+        what a lost worker had is computed anew, by the engine or else here.
+    checkpoint : path, optional
+        A folder for unfinished work, renewed every few seconds: the same call after a kill continues from there, and
+        ends with the same numbers. Emptied at the end.
     progress : callable, optional
         Called with the fraction done.
 
@@ -151,16 +176,18 @@ def simulate(
     if x0.shape != (problem.dim,):
         raise ValueError(f"start has shape {x0.shape}: expected ({problem.dim},), the problem's dimension")
     times = record_times(steps, record)
-    blocks = range(0, replicas, BLOCK)
-    parts = []
-    for number, begin in enumerate(blocks):
-        size = min(BLOCK, replicas - begin)
-        rng = _stream(seed, first // BLOCK + number)
-        # A full block is drawn even where fewer replicas are asked for: replica r must not depend on how many run.
-        parts.append([a[..., :size] for a in _run_block(problem, x0, step, steps, times, rng)])
-        if progress is not None:
-            progress((number + 1) / len(blocks))
-    value, squared, mean, least, final = (np.concatenate(p, axis=-1) for p in zip(*parts, strict=True))
+    count = -(-replicas // BLOCK)
+    group = max(1, min(GROUP // (BLOCK * problem.dim), count if executor is None else -(-count // 8)))
+    offset = first // BLOCK
+    tasks = [
+        Task(problem, x0, float(step), times, seed, range(offset + at, offset + min(at + group, count)))
+        for at in range(0, count, group)
+    ]
+    key = "" if checkpoint is None else fingerprint(problem, x0.tolist(), float(step), times.tolist(), seed)
+    parts = _run_tasks(tasks, executor, None if checkpoint is None else Path(checkpoint), key, progress)
+    # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
+    records = np.concatenate([part["records"] for part in parts], axis=-1)[..., :replicas]
+    value, squared, mean, least = records
     gap = max(float(problem.value(x0[None])[0]) - problem.minimum, 0.0)
     return Trajectory(
         problem=repr(problem),
@@ -170,37 +197,57 @@ def simulate(
         ),
         minimum=float(problem.minimum), step=float(step), steps=steps, seed=seed, times=times,
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
-        final=final.T,
+        final=np.concatenate([part["final"] for part in parts])[:replicas],
+        left=np.concatenate([part["left"] for part in parts])[:replicas] > 0,
     )  # fmt: skip
 
 
-def _run_block(
-    problem: Problem, x0: Array, step: float, steps: int, times: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Array, ...]:
-    """One block of replicas: value, squared gradient, its running mean and minimum (records, BLOCK); x_T transposed."""
-    perturb: Any = getattr(problem, "perturb", None)
-    x = np.tile(x0, (BLOCK, 1))
-    total = np.zeros(BLOCK)
-    least = np.full(BLOCK, np.inf)
-    value, squared, mean, lowest = (np.empty((len(times), BLOCK)) for _ in range(4))
-    marks = dict(zip(times.tolist(), range(len(times)), strict=True))
-    # A step beyond the stable range may overflow; the record then says inf, which no finite bound survives.
-    with np.errstate(over="ignore", invalid="ignore"):
-        gradient = problem.gradient(x)
-        if np.shape(gradient) != x.shape:
-            raise ValueError(
-                f"gradient returned shape {np.shape(gradient)} for x of shape {x.shape}: expected the same"
-            )
-        norm = np.einsum("ij,ij->i", gradient, gradient)
-        for t in range(1, steps + 1):
-            total += norm
-            np.minimum(least, norm, out=least)
-            sample = problem.sample_gradient(x, rng) if perturb is None else perturb(gradient, rng)
-            x -= step * sample
-            gradient = problem.gradient(x)
-            norm = np.einsum("ij,ij->i", gradient, gradient)
-            if (row := marks.get(t)) is not None:
-                value[row], squared[row], mean[row], lowest[row] = problem.value(x), norm, total / t, least
-    for array in (value, squared, mean, lowest):
-        array[np.isnan(array)] = np.inf
-    return value, squared, mean, lowest, x.T
+def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
+    """The result of a task; None if its workers are lost, so that the work goes on here."""
+    try:
+        return future.result()
+    except (BrokenExecutor, CancelledError):
+        return None
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":  # Dask's, which may not be installed
+            return None
+        raise
+
+
+def _run_tasks(
+    tasks: list[Task], executor: Executor | None, folder: Path | None, key: str,
+    progress: Callable[[float], None] | None,
+) -> list[dict[str, Array]]:  # fmt: skip
+    """The results of all tasks, from the folder of unfinished work where they are there."""
+
+    def file(task: Task, kind: str) -> Path | None:
+        return None if folder is None else folder / f"{key[:32]}.{task.blocks.start}-{task.blocks.stop}.{kind}.npz"
+
+    def report(done: float) -> None:
+        if progress is not None:
+            progress(done / len(tasks))
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    results = [None if (path := file(task, "done")) is None else read_arrays(path) for task in tasks]
+    missing = [number for number, result in enumerate(results) if result is None]
+    futures = {n: executor.submit(run_task, tasks[n], file(tasks[n], "part")) for n in missing} if executor else {}
+    try:
+        for rank, number in enumerate(missing, len(tasks) - len(missing)):
+            result = _outcome(futures[number]) if futures else None
+            if result is None:
+                result = run_task(
+                    tasks[number], file(tasks[number], "part"), progress=lambda part, rank=rank: report(rank + part)
+                )
+            results[number] = result
+            if (path := file(tasks[number], "done")) is not None:
+                write_arrays(path, result)
+            report(rank + 1)
+    finally:
+        for future in futures.values():
+            future.cancel()
+    for task in tasks:
+        for kind in ("done", "part"):
+            if (path := file(task, kind)) is not None:
+                path.unlink(missing_ok=True)
+    return [result for result in results if result is not None]

@@ -134,7 +134,8 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     Raises
     ------
     ValueError
-        If the bound was made for another step or horizon, or there are fewer than 8 replicas.
+        If the bound was made for another step or horizon, replicas left the problem's ``box``, or there are fewer than
+        8 of them.
 
     Examples
     --------
@@ -148,6 +149,11 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
             raise ValueError(
                 f"the bound has {name} = {need!r} and the trajectory {have!r}: make the bound for the same"
             )
+    if left := int(trajectory.left.sum()):
+        raise ValueError(
+            f"{left} of {trajectory.left.size} replicas left the box on which the problem's constants hold: enlarge "
+            "the box, or take a smaller step, less noise or a start farther inside"
+        )
     recorded = {
         "squared gradient norm": trajectory.mean_squared_gradient,
         "least squared gradient norm": trajectory.least_squared_gradient,

@@ -14,11 +14,11 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-from convergence.problems.base import Problem, SyntheticProblem
+from convergence.problems.base import Oracle, Problem, SyntheticProblem
 
 __all__ = ["Problem", "SyntheticProblem", "available", "get"]
 
-_PARTS = {"base", "bias_models", "noise_models"}
+_PARTS = {"base", "bias_models", "noise_models"}  # and modules with an underscore
 
 
 def available() -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def available() -> tuple[str, ...]:
     >>> available()
     ('quadratic', 'quadratic_cosine')
     """
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS and m.name[0] != "_"))
 
 
 def get(name: str, **parameters: Any) -> SyntheticProblem:
@@ -38,7 +38,7 @@ def get(name: str, **parameters: Any) -> SyntheticProblem:
     name : str
         One of :func:`available`.
     **parameters
-        ``dim``, ``noise`` (σ²), ``bias`` (ζ²), ``noise_model``, ``bias_model`` and the problem's own.
+        ``noise`` (σ²), ``bias`` (ζ²), ``noise_model``, ``bias_model``, ``relative_bias`` and the problem's own.
 
     Raises
     ------
@@ -55,7 +55,8 @@ def get(name: str, **parameters: Any) -> SyntheticProblem:
     if name not in available():
         raise ValueError(f"name = {name!r}: no such problem; available are {', '.join(available())}")
     factory = import_module(f"{__name__}.{name}").problem
-    allowed = list(inspect.signature(factory).parameters)
+    own = [name for name in inspect.signature(factory).parameters if name != "oracle"]
+    allowed = [*own, *Oracle.__annotations__]
     if unknown := set(parameters) - set(allowed):
         raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
     return factory(**parameters)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems.bias_models import BIAS_MODELS
-from convergence.problems.noise_models import NOISE_MODELS
+from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
+from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams
 
-__all__ = ["Problem", "SyntheticProblem"]
+__all__ = ["Oracle", "Problem", "SyntheticProblem", "check_positive"]
 
 Array = NDArray[np.float64]
 
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 @runtime_checkable
 class Problem(Protocol):
     """What :func:`convergence.simulate` needs; users pass their own class with these names.
+
+    Optional attributes: ``start`` (x₀, a vector of ones by default), ``relative_bias`` (m in ‖b‖² ≤ m‖∇f‖² + ζ²) and
+    ``box`` (a pair of arrays (dim,), where the constants hold).
 
     Attributes
     ----------
@@ -52,8 +56,35 @@ class Problem(Protocol):
         ...
 
 
+class Oracle(TypedDict, total=False):
+    """The parameters that every built-in problem takes."""
+
+    noise: float
+    bias: float
+    noise_model: str
+    bias_model: str
+    relative_bias: float
+
+
+def check_positive(**numbers: float) -> None:
+    """Refuse a number that is not finite and positive.
+
+    >>> check_positive(frequency=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: frequency = 0: expected a finite number > 0
+    """
+    for name, number in numbers.items():
+        if not (np.isfinite(number) and number > 0):
+            raise ValueError(f"{name} = {number!r}: expected a finite number > 0")
+
+
 class SyntheticProblem:
     """A function with a noise model and a bias model; subclasses supply the function and its constants.
+
+    A subclass defines ``value`` and ``gradient`` on arrays (..., dim) of any memory order. The oracle adds bias and
+    noise; a subclass whose noise or bias belongs to it (mini-batches, a mutual gradient) overrides ``noise_at`` or
+    ``bias_at``.
 
     Parameters
     ----------
@@ -63,12 +94,9 @@ class SyntheticProblem:
         Λ and inf f.
     start : ndarray
         The default starting point.
-    noise, bias : float
-        σ² and ζ², both squared.
-    noise_model : {"gaussian", "orthogonal", "rademacher"}
-        See :mod:`convergence.problems.noise_models`.
-    bias_model : {"against_gradient", "along_gradient", "constant"}
-        See :mod:`convergence.problems.bias_models`.
+    **oracle
+        ``noise`` (σ²) and ``bias`` (ζ²), both squared; ``noise_model``, see :mod:`convergence.problems.noise_models`,
+        and ``bias_model``, see :mod:`convergence.problems.bias_models`; or, in place of a bias, ``relative_bias`` (m).
 
     Raises
     ------
@@ -76,33 +104,31 @@ class SyntheticProblem:
         If a parameter is out of its range; the message names it.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int,
-        smoothness: float,
-        minimum: float,
-        start: Array,
-        noise: float = 0.0,
-        bias: float = 0.0,
-        noise_model: str = "gaussian",
-        bias_model: str = "constant",
-    ) -> None:
-        least = 2 if noise_model == "orthogonal" else 1
+    noise_model: ClassVar[str] = "gaussian"
+    bias_model: ClassVar[str] = "constant"
+    noise_models: ClassVar[Mapping[str, NoiseModel]] = NOISE_MODELS
+    bias_models: ClassVar[Mapping[str, BiasModel]] = BIAS_MODELS
+
+    def __init__(self, *, dim: int, smoothness: float, minimum: float, start: Array, **oracle: Unpack[Oracle]) -> None:
+        noise, bias, m = (float(oracle.get(name, 0.0)) for name in ("noise", "bias", "relative_bias"))
+        models = {name: oracle.get(name, getattr(self, name)) for name in ("noise_model", "bias_model")}
+        least = 2 if models["noise_model"] == "orthogonal" else 1
         if dim < least:
-            raise ValueError(f"dim = {dim!r}: expected at least {least} with noise_model = {noise_model!r}")
-        for name, size in (("noise", noise), ("bias", bias)):
+            raise ValueError(f"dim = {dim!r}: expected at least {least} with noise_model = {models['noise_model']!r}")
+        for name, size in (("noise", noise), ("bias", bias), ("relative_bias", m)):
             if not (np.isfinite(size) and size >= 0):
                 raise ValueError(f"{name} = {size!r}: expected a finite squared norm >= 0")
-        for name, model, table in (("noise_model", noise_model, NOISE_MODELS), ("bias_model", bias_model, BIAS_MODELS)):
-            if model not in table:
-                raise ValueError(f"{name} = {model!r}: expected one of {', '.join(table)}")
+        if bias and m:
+            raise ValueError(f"bias = {bias!r}, relative_bias = {m!r}: expected one of them to be 0")
+        for name, table in (("noise_model", self.noise_models), ("bias_model", self.bias_models)):
+            if models[name] not in table:
+                raise ValueError(f"{name} = {models[name]!r}: expected one of {', '.join(table)}")
         if not np.isfinite(start).all():
             raise ValueError(f"the starting point {start!r} is not finite: give a finite radius")
         self.dim, self.smoothness, self.minimum = dim, float(smoothness), float(minimum)
-        self.noise, self.bias = float(noise), float(bias)
+        self.noise, self.bias, self.relative_bias = noise, bias, m
         self.start = np.asarray(start, dtype=np.float64)
-        self._noise_model, self._bias_model = NOISE_MODELS[noise_model], BIAS_MODELS[bias_model]
+        self._noise, self._bias = self.noise_models[models["noise_model"]], self.bias_models[models["bias_model"]]
 
     def value(self, x: Array) -> Array:
         """f at x of shape (..., dim): shape (...)."""
@@ -112,20 +138,39 @@ class SyntheticProblem:
         """∇f at x, the shape of x."""
         raise NotImplementedError
 
-    def perturb(self, gradient: Array, rng: np.random.Generator) -> Array:
-        """∇f + b + n for a gradient already computed: what the simulator calls."""
-        sample = gradient.copy()
-        if self.bias:
-            sample += self._bias_model(gradient, float(np.sqrt(self.bias)))
+    def gradient_into(self, x: Array, out: Array) -> None:
+        """``out[...] = ∇f(x)``: what the simulator calls; a subclass may save temporary arrays here."""
+        out[...] = self.gradient(x)
+
+    def bias_at(self, x: Array, gradient: Array) -> Array | None:
+        """b at x of shape (..., dim), given ∇f there; None for no bias."""
+        if self.relative_bias:
+            return relative(gradient, float(np.sqrt(self.relative_bias)))
+        return self._bias(gradient, float(np.sqrt(self.bias))) if self.bias else None
+
+    def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
+        """One draw of n at x of shape (replicas, dim) into ``out``; False for no noise, which draws nothing.
+
+        For x of shape (blocks, replicas, dim), ``rng`` is a list of one generator for each block.
+        """
         if self.noise:
-            sample += self._noise_model(gradient, float(np.sqrt(self.noise)), rng)
-        return sample
+            self._noise(gradient, float(np.sqrt(self.noise)), rng, out)
+        return bool(self.noise)
 
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """One draw of ∇f + b + n for each row of x."""
-        return self.perturb(self.gradient(x), rng)
+        gradient = self.gradient(x)
+        sample = np.empty_like(gradient)
+        if not self.noise_at(x, gradient, rng, sample):
+            sample[...] = 0.0
+        sample += gradient
+        if (bias := self.bias_at(x, gradient)) is not None:
+            sample += bias
+        return sample
 
     def __repr__(self) -> str:
         """The class with its constants."""
         constants: dict[str, Any] = {n: getattr(self, n) for n in ("dim", "smoothness", "noise", "bias")}
+        if self.relative_bias:
+            constants["relative_bias"] = self.relative_bias
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in constants.items())})"

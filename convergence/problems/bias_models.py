@@ -1,6 +1,7 @@
-"""Gradient bias of a known norm ‖b‖ = ζ.
+"""Gradient bias of a known norm ‖b‖ = ζ, or, for the relative one, in proportion to the gradient.
 
-Each model is a function ``(gradient, size) -> b``, where ``gradient`` has shape (replicas, dim) and ``size`` is ζ.
+Each model is a function ``(gradient, size) -> b``, where ``gradient`` has shape (..., dim) and ``size`` is ζ (√m for a
+relative bias).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BIAS_MODELS", "BiasModel", "against_gradient", "along_gradient", "constant"]
+__all__ = ["BIAS_MODELS", "BiasModel", "adversarial", "against_gradient", "along_gradient", "constant", "relative"]
 
 Array = NDArray[np.float64]
 BiasModel = Callable[[Array, float], Array]
@@ -49,6 +50,30 @@ def against_gradient(gradient: Array, size: float) -> Array:
     return along_gradient(gradient, -size)
 
 
+def adversarial(gradient: Array, size: float) -> Array:
+    """The greedy adversary that knows ζ only: it stops the descent where it can, and else slows it the most.
+
+    ``b = -∇f min(1, ζ/‖∇f‖)``: wherever ‖∇f‖ ≤ ζ the step vanishes and SGD stands still, so that without noise it halts
+    at the first point with ‖∇f‖ ≤ ζ; elsewhere it is -ζ ∇f/‖∇f‖.
+
+    >>> adversarial(np.array([[3.0, 4.0], [0.3, 0.4]]), 1.0)
+    array([[-0.6, -0.8],
+           [-0.3, -0.4]])
+    """
+    norm = np.linalg.norm(gradient, axis=-1, keepdims=True)
+    return gradient * -np.minimum(1.0, size / np.where(norm == 0, 1.0, norm))
+
+
+def relative(gradient: Array, size: float) -> Array:
+    """-√m ∇f: the worst bias with ‖b‖² ≤ m‖∇f‖², which only slows the descent.
+
+    >>> relative(np.array([[3.0, 4.0]]), 0.5)
+    array([[-1.5, -2. ]])
+    """
+    return -size * gradient
+
+
 BIAS_MODELS: dict[str, BiasModel] = {
-    "against_gradient": against_gradient, "along_gradient": along_gradient, "constant": constant,
+    "adversarial": adversarial, "against_gradient": against_gradient, "along_gradient": along_gradient,
+    "constant": constant,
 }  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems.base import SyntheticProblem
+from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 
 __all__ = ["Quadratic", "problem"]
 
@@ -26,7 +28,8 @@ class Quadratic(SyntheticProblem):
     radius : float
         The norm of the default starting point, which lies on the first axis.
     **oracle
-        ``noise``, ``bias``, ``noise_model`` ("orthogonal" by default) and ``bias_model`` ("against_gradient").
+        As :class:`~convergence.problems.SyntheticProblem`; by default the noise is "orthogonal" and the bias
+        "against_gradient".
 
     Raises
     ------
@@ -40,25 +43,13 @@ class Quadratic(SyntheticProblem):
     (array([1.]), array([[2., 0.]]))
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 2,
-        smoothness: float = 1.0,
-        radius: float = 1.0,
-        noise: float = 0.0,
-        bias: float = 0.0,
-        noise_model: str = "orthogonal",
-        bias_model: str = "against_gradient",
-    ) -> None:
-        if not (np.isfinite(smoothness) and smoothness > 0):
-            raise ValueError(f"smoothness = {smoothness!r}: expected a finite number > 0")
+    noise_model, bias_model = "orthogonal", "against_gradient"
+
+    def __init__(self, *, dim: int = 2, smoothness: float = 1.0, radius: float = 1.0, **oracle: Unpack[Oracle]) -> None:
+        check_positive(smoothness=smoothness)
         start = np.zeros(max(dim, 1))
         start[0] = radius
-        super().__init__(
-            dim=dim, smoothness=smoothness, minimum=0.0, start=start,
-            noise=noise, bias=bias, noise_model=noise_model, bias_model=bias_model,
-        )  # fmt: skip
+        super().__init__(dim=dim, smoothness=smoothness, minimum=0.0, start=start, **oracle)
 
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Λ‖x‖²/2."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems.base import SyntheticProblem
+from convergence.problems._sine import in_memory_order, sine
+from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 
 __all__ = ["QuadraticCosine", "problem"]
 
@@ -28,7 +31,7 @@ class QuadraticCosine(SyntheticProblem):
     radius : float
         Every coordinate of the default starting point.
     **oracle
-        ``noise``, ``bias``, ``noise_model`` ("gaussian" by default) and ``bias_model`` ("constant").
+        As :class:`~convergence.problems.SyntheticProblem`.
 
     Raises
     ------
@@ -50,19 +53,17 @@ class QuadraticCosine(SyntheticProblem):
         amplitude: float = 0.9,
         frequency: float = 1.0,
         radius: float = 3.0,
-        noise: float = 0.0,
-        bias: float = 0.0,
-        noise_model: str = "gaussian",
-        bias_model: str = "constant",
+        **oracle: Unpack[Oracle],
     ) -> None:
         for name, size in (("curvature", curvature), ("amplitude", amplitude)):
             if not (np.isfinite(size) and size >= 0):
                 raise ValueError(f"{name} = {size!r}: expected a finite number >= 0")
-        if not (np.isfinite(frequency) and frequency > 0) or curvature + amplitude == 0:
-            raise ValueError(f"frequency = {frequency!r}: expected a finite number > 0, and curvature + amplitude > 0")
+        check_positive(frequency=frequency)
+        if curvature + amplitude == 0:
+            raise ValueError("curvature = amplitude = 0: expected one of them to be positive")
         super().__init__(
             dim=dim, smoothness=curvature + amplitude * frequency**2, minimum=0.0, start=np.full(max(dim, 1), radius),
-            noise=noise, bias=bias, noise_model=noise_model, bias_model=bias_model,
+            **oracle,
         )  # fmt: skip
         self.curvature, self.amplitude, self.frequency = curvature, amplitude, frequency
 
@@ -72,10 +73,16 @@ class QuadraticCosine(SyntheticProblem):
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """λx_i + cω sin ωx_i."""
-        slope = np.sin(self.frequency * x)
-        slope *= self.amplitude * self.frequency
-        slope += self.curvature * x
+        slope = np.empty_like(x)
+        self.gradient_into(x, slope)
         return slope
+
+    def gradient_into(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """The same without a new array for the result."""
+        x, out = in_memory_order(x), in_memory_order(out)
+        sine(x if self.frequency == 1.0 else self.frequency * x, out)
+        out *= self.amplitude * self.frequency
+        out += self.curvature * x
 
 
 problem = QuadraticCosine

@@ -1,5 +1,13 @@
 """The simulator: reproducible whatever the number of replicas, exact where theory is exact, open to users' problems."""
 
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
+from multiprocessing import get_context
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,6 +86,147 @@ def test_divergence_is_recorded_as_infinite_and_refuted():
     assert verdict.observed == np.inf
 
 
+COSINE = problems.get("quadratic_cosine", noise=0.5, dim=4)
+RUN = {"step": 0.3, "steps": 30, "replicas": 12 * BLOCK + 7, "seed": 5}
+
+
+def same(first, second):
+    for field in fields(first):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_numbers_do_not_depend_on_the_grouping(monkeypatch):
+    for model in ("gaussian", "heavy_tailed", "orthogonal", "rademacher"):
+        f = problems.get(
+            "quadratic_cosine", noise=0.5, dim=3, noise_model=model, bias=0.1, bias_model="against_gradient"
+        )
+        runs = []
+        for group in (1, 5_000, 50_000):
+            monkeypatch.setattr("convergence.sgd.GROUP", group)
+            runs.append(simulate(f, **RUN))
+        same(runs[0], runs[1])
+        same(runs[0], runs[2])
+
+
+def test_workers_share_the_replicas():
+    alone = simulate(COSINE, **RUN)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        same(simulate(COSINE, executor=pool, **RUN), alone)
+
+
+class Suicide:
+    """A problem that ends the worker process that evaluates it, but not the parent."""
+
+    dim, smoothness, minimum, noise, bias = 2, 1.0, 0.0, 0.0, 0.0
+    start = np.ones(2)
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def value(self, x):
+        return 0.5 * (x**2).sum(axis=-1)
+
+    def gradient(self, x):
+        import os
+        import signal
+
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x.copy()
+
+    def sample_gradient(self, x, rng):
+        return x + rng.standard_normal(x.shape)
+
+
+def test_a_lost_pool_costs_time_only():
+    import os
+
+    problem = Suicide(os.getpid())
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        same(simulate(problem, executor=pool, **RUN), simulate(problem, **RUN))
+
+
+SCRIPT = """
+import sys
+from convergence import ensemble, problems, simulate
+ensemble.SAVE_EVERY = 0.02
+run = simulate(
+    problems.get("quadratic_cosine", noise=0.5, dim=4), step=0.3, steps={steps}, replicas=1200, seed=3, record=9,
+    checkpoint=sys.argv[1],
+)
+run.mean_squared_gradient.tofile(sys.argv[1] + ".mean")
+run.final.tofile(sys.argv[1] + ".final")
+"""
+
+
+def killed_and_resumed(tmp_path, kills, steps):
+    """Kill the same run again and again at random moments; it must end with the numbers of an undisturbed one."""
+    folder = tmp_path / "work"
+    command = [sys.executable, "-c", SCRIPT.format(steps=steps), str(folder)]
+    rng, interrupted = np.random.default_rng(20), 0
+    for _ in range(kills):
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+        # Imports take a while; the clock starts when work has begun.
+        while not (folder.is_dir() and any(folder.iterdir())) and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.15))
+        process.kill()
+        interrupted += process.wait() != 0
+    assert interrupted == kills, "the run was over too soon to be interrupted"
+    assert any(folder.glob("*.npz")), "nothing was kept to resume from"
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+    whole = simulate(COSINE, step=0.3, steps=steps, replicas=1200, seed=3, record=9)
+    np.testing.assert_array_equal(np.fromfile(f"{folder}.mean"), whole.mean_squared_gradient.ravel())
+    np.testing.assert_array_equal(np.fromfile(f"{folder}.final"), whole.final.ravel())
+    assert not list(folder.glob("*.npz"))
+
+
+def test_killed_and_resumed(tmp_path):
+    killed_and_resumed(tmp_path, kills=2, steps=4_000)
+
+
+@pytest.mark.slow
+def test_killed_ten_times_and_resumed(tmp_path):
+    killed_and_resumed(tmp_path, kills=10, steps=30_000)
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
+    from convergence import ensemble, sgd
+
+    other = problems.get("quadratic_cosine", noise=0.51, dim=4)
+    assert sgd.fingerprint(COSINE) != sgd.fingerprint(other)
+    assert sgd.fingerprint(COSINE, 1, 2) != sgd.fingerprint(COSINE, 2, 1)
+    damaged = tmp_path / "x.npz"
+    damaged.write_bytes(b"PK not an archive")
+    assert ensemble.read_arrays(damaged) is None
+
+
+def test_memory_does_not_grow_with_the_steps():
+    import tracemalloc
+
+    def peak(steps):
+        tracemalloc.start()
+        simulate(problems.get("quadratic", noise=1.0), step=0.1, steps=steps, replicas=8, seed=0)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    assert peak(8_000) < 1.1 * peak(500) + 20_000
+
+
+def test_replicas_outside_the_box_are_reported_and_not_judged():
+    class Boxed(Own):
+        box = (np.array([-2.0, -2.0]), np.array([0.9, 2.0]))
+
+    run = simulate(Boxed(), step=0.5, steps=20, replicas=16, seed=0)
+    # From (1, 1) the first step leads inside.
+    assert not run.left.any()
+    run = simulate(Boxed(), step=0.05, steps=20, replicas=16, seed=0)
+    assert run.left.all()
+    with pytest.raises(ValueError, match="16 of 16 replicas left the box"):
+        check_bound(run, sharp_bound(run.assumptions, 0.05, 20))
+
+
 def test_record_times():
     assert record_times(1000, 4).tolist() == [1, 10, 100, 1000]
     assert record_times(7, 1).tolist() == [7]
@@ -87,7 +236,7 @@ def test_record_times():
 
 def test_progress_is_reported():
     seen = []
-    simulate(problems.get("quadratic"), step=0.5, steps=5, replicas=3 * BLOCK, seed=0, progress=seen.append)
+    simulate(problems.get("quadratic", dim=100), step=0.5, steps=5, replicas=3 * BLOCK, seed=0, progress=seen.append)
     assert seen == pytest.approx([1 / 3, 2 / 3, 1])
 
 

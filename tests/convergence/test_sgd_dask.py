@@ -1,0 +1,58 @@
+"""Dask as the engine: two worker processes give the numbers of one, also when one of them is killed in the middle."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from convergence import problems, simulate
+from convergence.ensemble import BLOCK
+
+distributed = pytest.importorskip("distributed")
+
+# Its event loops and processes warn about each other's ends, which says nothing about the numbers.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("dask")]
+
+PROBLEM = problems.get("quadratic_cosine", noise=0.5, dim=4)
+
+
+@pytest.fixture(scope="module")
+def client():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def same(first, second):
+    for field in fields(first):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_two_workers_give_the_numbers_of_one(client):
+    run = {"step": 0.3, "steps": 50, "replicas": 16 * BLOCK, "seed": 5, "record": 5}
+    seen = []
+    spread = simulate(PROBLEM, executor=client.get_executor(), progress=seen.append, **run)
+    same(spread, simulate(PROBLEM, **run))
+    assert len(seen) == 8
+
+
+def test_a_killed_worker_costs_time_only(client):
+    run = {"step": 0.3, "steps": 6_000, "replicas": 8 * BLOCK, "seed": 6, "record": 5}
+    victim = next(iter(client.run(os.getpid).values()))
+    killed = threading.Event()
+
+    def kill():
+        time.sleep(0.7)
+        os.kill(victim, signal.SIGKILL)
+        killed.set()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    spread = simulate(PROBLEM, executor=client.get_executor(), **run)
+    assert killed.is_set(), "the run was over before the worker was killed"
+    thread.join()
+    same(spread, simulate(PROBLEM, **run))
