@@ -10,18 +10,23 @@
 from convergence import problems
 from convergence.assumptions import Assumptions
 from convergence.bounds import (
-    Bound,
     best_iterate_bound,
     classical_bound,
     floor,
-    mutual_bias_bound,
     pl_bound,
+    refined_bound,
+    schedule_bound,
     sharp_bound,
 )
 from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
+from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
+from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import WorstCase, worst_case
 from convergence.problems import Problem
+from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stationary_law
 from convergence.sgd import Trajectory, simulate
+from convergence.terms import Bound
+from convergence.tight import extremal_average, tight_bound
 from convergence.verdict import Verdict, check_bound, judge_mean, sequential_verdict
 
 __all__ = [
@@ -30,22 +35,37 @@ __all__ = [
     "CohortTrajectory",
     "Problem",
     "SoftmaxCohort",
+    "StationaryLaw",
     "StationaryPoint",
     "Trajectory",
     "Verdict",
     "WorstCase",
     "best_iterate_bound",
+    "bias_horizon",
     "check_bound",
     "classical_bound",
+    "drift_bound",
+    "extremal_average",
     "find_stationary",
     "floor",
     "judge_mean",
+    "largest_bias",
+    "largest_order",
+    "largest_step",
+    "largest_weight",
+    "moving_target_bound",
     "mutual_bias_bound",
+    "occupation_bound",
     "pl_bound",
     "problems",
+    "refined_bound",
+    "schedule_bound",
+    "scope_bound",
     "sequential_verdict",
     "sharp_bound",
     "simulate",
+    "stationary_law",
+    "tight_bound",
     "train_cohort",
     "worst_case",
 ]

@@ -1,4 +1,4 @@
-"""Bounds for constant-step SGD with biased gradients, term by term.
+"""Bounds for SGD with biased gradients, term by term.
 
 All bounds but :func:`pl_bound` limit the squared gradient norm A² = (1/T) Σ_{t<T} E‖∇f(x_t)‖². Each returns a
 :class:`Bound`, whose terms add up to its total, and refuses a step outside its domain of validity. ``h = Λη`` is the
@@ -7,102 +7,19 @@ dimensionless step, ``τ = 2Δ/(ηT)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convergence.assumptions import Assumptions
+from convergence.terms import Bound, checked_step, checked_steps, make_bound, real
 
 __all__ = [
-    "Bound", "best_iterate_bound", "classical_bound", "floor", "mutual_bias_bound", "pl_bound", "sharp_bound",
+    "Bound", "best_iterate_bound", "classical_bound", "floor", "pl_bound", "refined_bound", "schedule_bound",
+    "sharp_bound", "sharp_domain",
 ]  # fmt: skip
-
-Number = float | NDArray[np.float64]
-
-# Λ · (1/Λ) may exceed 1 by a rounding; a step chosen as 1/Λ must be accepted.
-_ROUNDING = 4 * np.finfo(float).eps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bound:
-    """An upper bound, split into what vanishes with the horizon, with the noise and with the bias.
-
-    Attributes
-    ----------
-    name : str
-        The bound's name.
-    transient, noise, bias : float or ndarray
-        The part that vanishes as T → ∞; the part due to σ²; what remains, zero without bias.
-    total : float or ndarray
-        Their sum. ``float(bound)`` is the total.
-    quantity : str
-        What is bounded.
-    step, steps : float or ndarray
-        η and T (∞ for a floor).
-    """
-
-    name: str
-    transient: Any
-    noise: Any
-    bias: Any
-    total: Any
-    quantity: str
-    step: Any
-    steps: Any
-
-    def __float__(self) -> float:
-        """The total as a float."""
-        return float(self.total)
-
-
-def _step(assumptions: Assumptions, step: ArrayLike, limit: float, *, closed: bool, name: str) -> NDArray[np.float64]:
-    """η as an array, after checking 0 < Λη ≤ limit (or < limit)."""
-    if not isinstance(assumptions, Assumptions):
-        raise TypeError(f"assumptions = {assumptions!r}: expected convergence.Assumptions")
-    eta = _real("step", step)
-    h = assumptions.smoothness * eta
-    bad = ~((eta > 0) & ((h <= limit * (1 + _ROUNDING)) if closed else (h < limit)))
-    if bad.any():
-        first = float(np.atleast_1d(eta)[np.atleast_1d(bad)][0])
-        remedy = f"take a step above 0 and below {limit / assumptions.smoothness:.6g}"
-        if limit == 1.0 and 1.0 < assumptions.smoothness * first < 2.0:
-            remedy = "use sharp_bound, valid for Λη < 2"
-        sign = "<=" if closed else "<"
-        raise ValueError(
-            f"step = {first!r} gives Λη = {assumptions.smoothness * first:.6g}: "
-            f"{name} holds for 0 < Λη {sign} {limit:.6g}; {remedy}"
-        )
-    return eta
-
-
-def _real(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} = {value!r}: expected a real number or an array of them")
-    return array.astype(np.float64)
-
-
-def _steps(steps: ArrayLike) -> NDArray[np.float64]:
-    horizon = _real("steps", steps)
-    if not (horizon >= 1).all():
-        raise ValueError(
-            f"steps = {steps!r}: expected at least 1 step; give the number of SGD steps T (inf for a floor)"
-        )
-    return horizon
-
-
-def _bound(
-    name: str, terms: tuple[Any, Any, Any], step: Any, steps: Any, quantity: str = "squared gradient norm"
-) -> Bound:
-    transient, noise, bias = (t.item() if np.ndim(t) == 0 else t for t in (np.asarray(t, dtype=float) for t in terms))
-    step, steps = (s.item() if np.ndim(s) == 0 else s for s in (np.asarray(step), np.asarray(steps)))
-    return Bound(
-        name=name, transient=transient, noise=noise, bias=bias, total=transient + noise + bias,
-        quantity=quantity, step=step, steps=steps,
-    )  # fmt: skip
 
 
 def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
@@ -138,17 +55,17 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     >>> classical_bound(Assumptions(smoothness=1, gap=1, noise=0.5, bias=0.01), 0.5, 100).total
     0.3
     """
-    eta, horizon = _step(assumptions, step, 1.0, closed=True, name="classical_bound"), _steps(steps)
+    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound"), checked_steps(steps)
     m = assumptions.relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: classical_bound holds for m < 1; reduce the relative bias")
     h = assumptions.smoothness * eta
     terms = (2 * assumptions.gap / (eta * horizon), h * assumptions.noise, assumptions.bias)
     scaled = tuple(np.broadcast_arrays(*(np.asarray(t) / (1 - m) for t in terms)))
-    return _bound("classical", scaled, eta, horizon)  # type: ignore[arg-type]
+    return make_bound("classical", scaled, eta, horizon)  # type: ignore[arg-type]
 
 
-def _root(h: Any, excess: Any, zeta2: float, m: float) -> Any:
+def _root(h: Any, excess: Any, zeta2: Any, m: float) -> Any:
     """A² from (1-h/2)A² - |1-h| A √(mA²+ζ²) - (h/2)(mA²+ζ²) = excess/2: the largest solution."""
     away = np.abs(1 - h)
     if m == 0.0:
@@ -196,17 +113,110 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     ...
     ValueError: step = 2.5 gives Λη = 2.5: sharp_bound holds for 0 < Λη < 2; take a step above 0 and below 2
     """
+    eta, horizon = sharp_domain(assumptions, step, steps, "sharp_bound")
+    return _sharp(assumptions, eta, horizon)
+
+
+def sharp_domain(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, name: str) -> tuple[Any, Any]:
+    """η and T after checking that m < 1 and h < 2/(1+√m)."""
     m = assumptions.relative_bias if isinstance(assumptions, Assumptions) else 0.0
     if m >= 1:
-        raise ValueError(f"relative_bias = {m!r}: sharp_bound holds for m < 1; reduce the relative bias")
-    eta = _step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name="sharp_bound")
-    horizon = _steps(steps)
+        raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
+    return checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name), checked_steps(steps)
+
+
+def _sharp(assumptions: Assumptions, eta: Any, horizon: Any, factor: Any = 1.0, name: str = "sharp") -> Bound:
+    """The sharp bound with ζ² and σ² multiplied by a factor."""
     h = assumptions.smoothness * eta
     tau = 2 * assumptions.gap / (eta * horizon)
-    drive = h * assumptions.noise
-    total = _root(h, tau + drive, assumptions.bias, m)
+    drive = h * assumptions.noise * factor
+    total = _root(h, tau + drive, assumptions.bias * factor, assumptions.relative_bias)
     transient, noise = np.broadcast_arrays(tau / (2 - h), drive / (2 - h))
-    return _bound("sharp", (transient, noise, total - transient - noise), eta, horizon)
+    return make_bound(name, (transient, noise, total - transient - noise), eta, horizon)
+
+
+def refined_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
+    """:func:`sharp_bound` with ζ² and σ² multiplied by 1 - 1/T, for every 0 < h < 2 (exact at h = 1).
+
+    The last gradient costs no step: it is bounded by the value left over, ``f(x_{T-1}) - inf f ≥ ‖∇f(x_{T-1})‖²/(2Λ)``.
+    ζ² and σ² must bound every step's bias and noise; where only their averages over the steps are known, use
+    :func:`sharp_bound`. This toolkit's own; :func:`tight_bound` is tighter still, and has no formula.
+
+    Parameters
+    ----------
+    assumptions, step, steps
+        As for :func:`sharp_bound`.
+
+    Returns
+    -------
+    Bound
+        Its terms as those of :func:`sharp_bound`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`sharp_bound`.
+
+    Examples
+    --------
+    >>> round(refined_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 1.0, 8).total, 12)
+    1.125
+    """
+    eta, horizon = sharp_domain(assumptions, step, steps, "refined_bound")
+    return _sharp(assumptions, eta, horizon, 1 - 1 / horizon, "refined")
+
+
+def schedule_bound(assumptions: Assumptions, step: ArrayLike, *, bias: ArrayLike | None = None) -> Bound:
+    """Σ η_t E‖∇f(x_t)‖² / Σ η_t ≤ 2Δ/Σ η_t + Λσ² Σ η_t²/Σ η_t + Σ η_t ζ_t²/Σ η_t for steps with 0 < Λη_t ≤ 1.
+
+    With a constant bias the last term is ζ² for every schedule of the steps: decreasing them does not remove it, making
+    the bias smaller over time does.
+
+    Parameters
+    ----------
+    assumptions : Assumptions
+        Λ, Δ, σ² and, where ``bias`` is not given, ζ²; m must be zero.
+    step : array of shape (T,)
+        η_t.
+    bias : array of shape (T,), optional
+        ζ_t², the squared bias allowed at each step.
+
+    Returns
+    -------
+    Bound
+        With ``step`` the mean step and ``steps`` T.
+
+    Raises
+    ------
+    ValueError
+        If a step is outside its domain, the shapes differ, or there is a relative bias.
+
+    Examples
+    --------
+    >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=0.25)
+    >>> decreasing = 1 / np.sqrt(np.arange(1, 10_001))
+    >>> round(schedule_bound(at, decreasing).bias, 3)
+    0.25
+    >>> round(schedule_bound(at, decreasing, bias=0.25 * decreasing).bias, 3)
+    0.012
+    """
+    eta = np.atleast_1d(checked_step(assumptions, step, 1.0, closed=True, name="schedule_bound"))
+    squares = np.full(eta.shape, assumptions.bias) if bias is None else real("bias", bias)
+    if eta.ndim != 1 or squares.shape != eta.shape:
+        raise ValueError(f"step has shape {eta.shape} and bias {squares.shape}: expected one number per step, (T,)")
+    if not (np.isfinite(squares) & (squares >= 0)).all():
+        raise ValueError("bias: expected finite squared norms >= 0, one per step")
+    if assumptions.relative_bias:
+        raise ValueError(
+            f"relative_bias = {assumptions.relative_bias!r}: schedule_bound holds for absolute bias only; take 0"
+        )
+    total = eta.sum()
+    terms = (
+        2 * assumptions.gap / total,
+        assumptions.smoothness * assumptions.noise * (eta**2).sum() / total,
+        (eta * squares).sum() / total,
+    )
+    return make_bound("schedule", terms, eta.mean(), eta.size, "squared gradient norm, weighted by the steps")
 
 
 def floor(assumptions: Assumptions, step: ArrayLike) -> Bound:
@@ -264,8 +274,8 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
     >>> round(best_iterate_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 1.0, 3).total, 9)
     0.5
     """
-    eta = float(_step(assumptions, step, 1.0, closed=True, name="best_iterate_bound"))
-    horizon = float(_steps(steps))
+    eta = float(checked_step(assumptions, step, 1.0, closed=True, name="best_iterate_bound"))
+    horizon = float(checked_steps(steps))
     lam, gap, zeta2 = assumptions.smoothness, assumptions.gap, assumptions.bias
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
@@ -287,7 +297,7 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
         return ((first + np.sqrt(first**2 + 4 * second * rest)) / (2 * second)) ** 2
 
     total, transient = solve(float(np.sqrt(zeta2))), solve(0.0)
-    return _bound("best iterate", (transient, 0.0, total - transient), eta, horizon, "least squared gradient norm")
+    return make_bound("best iterate", (transient, 0.0, total - transient), eta, horizon, "least squared gradient norm")
 
 
 def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_constant: float) -> Bound:
@@ -321,7 +331,7 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     >>> pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 0.5, 1000, pl_constant=0.5).total
     0.5
     """
-    eta, horizon = _step(assumptions, step, 1.0, closed=True, name="pl_bound"), _steps(steps)
+    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound"), checked_steps(steps)
     if assumptions.relative_bias:
         raise ValueError(
             f"relative_bias = {assumptions.relative_bias!r}: pl_bound holds for absolute bias only; take 0"
@@ -337,74 +347,4 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
         h * assumptions.noise / (2 * pl_constant),
         np.asarray(assumptions.bias / (2 * pl_constant)),
     )
-    return _bound("Polyak-Łojasiewicz", tuple(terms), eta, horizon, "value above the infimum")  # type: ignore[arg-type]
-
-
-def mutual_bias_bound(
-    alpha: ArrayLike,
-    *,
-    beta: float,
-    jacobian: float,
-    log_ratio_range: ArrayLike | None = None,
-    divergence: ArrayLike | None = None,
-) -> Any:
-    """ζ² ≤ β² G² min{ 2 tanh²(αρ/4), max(1,α) D }: what mutual learning may add to a student's gradient.
-
-    Parameters
-    ----------
-    alpha : float or array
-        The order, in [0, ∞].
-    beta : float
-        The weight of the mutual loss.
-    jacobian : float
-        G, a bound of the spectral norm of ∂z/∂θ.
-    log_ratio_range : float or array, optional
-        ρ = max log(p/q) - min log(p/q) in nats: the a-priori form, with E tanh² ≤ tanh²(α sup ρ/4).
-    divergence : float or array, optional
-        The mean divergence D_α from the peers in nats: the form that can be observed while training.
-
-    Returns
-    -------
-    float or ndarray
-        ζ², a squared gradient norm; the smaller of the forms whose argument was given.
-
-    Raises
-    ------
-    ValueError
-        If neither form's argument is given, or an argument is negative or NaN.
-
-    Notes
-    -----
-    This toolkit's own constants: ∇R = E Jᵀ(q - w), and ‖q - w‖² is at most either factor.
-
-    Examples
-    --------
-    >>> mutual_bias_bound(float("inf"), beta=1.0, jacobian=1.0, log_ratio_range=3.0)
-    2.0
-    >>> mutual_bias_bound(2.0, beta=1.0, jacobian=1.0, divergence=0.1)
-    0.2
-    """
-    order = _real("alpha", alpha)
-    given: dict[str, NDArray[np.float64]] = {"alpha": order}
-    given |= {"beta": _real("beta", beta), "jacobian": _real("jacobian", jacobian)}
-    forms: list[Callable[[], Any]] = []
-    if log_ratio_range is not None:
-        rho = given["log_ratio_range"] = _real("log_ratio_range", log_ratio_range)
-        forms.append(lambda: 2 * np.tanh(_product(order, rho) / 4) ** 2)
-    if divergence is not None:
-        mean = given["divergence"] = _real("divergence", divergence)
-        forms.append(lambda: _product(np.maximum(1.0, order), mean))
-    for name, value in given.items():
-        if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
-            raise ValueError(f"{name} = {value!r}: expected numbers >= 0, finite ones for beta and jacobian")
-    if not forms:
-        raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
-    least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
-    result = given["beta"] ** 2 * given["jacobian"] ** 2 * least
-    return float(result) if np.ndim(result) == 0 else result
-
-
-def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The product, with ∞ · 0 = 0: no spread or no divergence means no gradient at any order."""
-    with np.errstate(invalid="ignore"):
-        return np.where(factor == 0, 0.0, order * factor)
+    return make_bound("Polyak-Łojasiewicz", tuple(terms), eta, horizon, "value above the infimum")  # type: ignore[arg-type]

@@ -36,8 +36,8 @@ FAULTS = {
     ),
     "noise term dropped from the sharp bound": (
         "convergence/bounds.py",
-        "drive = h * assumptions.noise\n",
-        "drive = 0 * h * assumptions.noise\n",
+        "drive = h * assumptions.noise * factor\n",
+        "drive = 0 * h * assumptions.noise * factor\n",
         ["C2"],
         {"C2"},
     ),

@@ -1,0 +1,204 @@
+"""What mutual learning adds to a student's gradient, and how far its moving peers drag a student's objective.
+
+G is a bound of the spectral norm of the Jacobian ∂z/∂θ of the logits (or of its mean over inputs, see
+:func:`mutual_bias_bound`), ρ the range of log(p/q) over the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergence.assumptions import Assumptions
+from convergence.terms import Bound, checked_step, checked_steps, make_bound, real
+
+__all__ = ["drift_bound", "moving_target_bound", "mutual_bias_bound"]
+
+
+def mutual_bias_bound(
+    alpha: ArrayLike,
+    *,
+    beta: float,
+    jacobian: float,
+    log_ratio_range: ArrayLike | None = None,
+    divergence: ArrayLike | None = None,
+) -> Any:
+    """ζ² ≤ β² G² min{ 2 tanh²(αρ/4), max(1,α) D }: what mutual learning may add to a student's gradient.
+
+    The first form is known beforehand, the second can be observed while training. Arrays over inputs and peers may be
+    given and the result averaged, since either form holds for each input and peer.
+
+    Parameters
+    ----------
+    alpha : float or array
+        The order, in [0, ∞].
+    beta : float
+        The weight of the mutual loss.
+    jacobian : float
+        G, a bound of the spectral norm of ∂z/∂θ; or, smaller and enough, the root of the greatest eigenvalue of its
+        mean Gram matrix E[(∂z/∂θ)ᵀ ∂z/∂θ] over the inputs (for a linear softmax student with inputs X: of XᵀX/N).
+    log_ratio_range : float or array, optional
+        ρ = max log(p/q) - min log(p/q) in nats: the a-priori form, with E tanh² ≤ tanh²(α sup ρ/4).
+    divergence : float or array, optional
+        The mean divergence D_α from the peers in nats: the form that can be observed while training.
+
+    Returns
+    -------
+    float or ndarray
+        ζ², a squared gradient norm; the smaller of the forms whose argument was given.
+
+    Raises
+    ------
+    ValueError
+        If neither form's argument is given, or an argument is negative or NaN.
+
+    Notes
+    -----
+    This toolkit's own constants: ∇R = E Jᵀ(q - w), and ‖q - w‖² is at most either factor. With the mean Gram matrix
+    the averaging over inputs is not lost: v ↦ E Jᵀv has the norm of its adjoint θ ↦ Jθ, whose square it is.
+
+    Examples
+    --------
+    >>> mutual_bias_bound(float("inf"), beta=1.0, jacobian=1.0, log_ratio_range=3.0)
+    2.0
+    >>> mutual_bias_bound(2.0, beta=1.0, jacobian=1.0, divergence=0.1)
+    0.2
+    """
+    order = real("alpha", alpha)
+    given: dict[str, NDArray[np.float64]] = {"alpha": order}
+    given |= {"beta": real("beta", beta), "jacobian": real("jacobian", jacobian)}
+    forms: list[Callable[[], Any]] = []
+    if log_ratio_range is not None:
+        rho = given["log_ratio_range"] = real("log_ratio_range", log_ratio_range)
+        forms.append(lambda: 2 * np.tanh(_product(order, rho) / 4) ** 2)
+    if divergence is not None:
+        mean = given["divergence"] = real("divergence", divergence)
+        forms.append(lambda: _product(np.maximum(1.0, order), mean))
+    for name, value in given.items():
+        if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
+            raise ValueError(f"{name} = {value!r}: expected numbers >= 0, finite ones for beta and jacobian")
+    if not forms:
+        raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
+    least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
+    result = given["beta"] ** 2 * given["jacobian"] ** 2 * least
+    return float(result) if np.ndim(result) == 0 else result
+
+
+def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The product, with ∞ · 0 = 0: no spread or no divergence means no gradient at any order."""
+    with np.errstate(invalid="ignore"):
+        return np.where(factor == 0, 0.0, order * factor)
+
+
+def drift_bound(
+    alpha: ArrayLike, *, beta: float, jacobian: float, peer_gradient: ArrayLike, log_ratio_range: ArrayLike = np.inf
+) -> Any:
+    """β B G ‖g‖ with B = √2 α tanh(|α-1|ρ/4)/|α-1|: the drift of a student's objective per step, over η.
+
+    When the peers move by -ηg, the objective F = L + βR(·; peers) of a student at rest changes by at most η times this.
+
+    Parameters
+    ----------
+    alpha : float or array
+        The order, in [0, ∞].
+    beta : float
+        The weight of the mutual loss.
+    jacobian : float
+        G of the peers.
+    peer_gradient : float or array
+        ‖g‖, the mean over the peers of the norms of the updates that they take.
+    log_ratio_range : float or array
+        ρ in nats, its greatest value while the peers move. Without it (∞), B is √2 α/|α-1|, infinite at α = 1.
+
+    Returns
+    -------
+    float or ndarray
+        In units of a squared gradient norm.
+
+    Raises
+    ------
+    ValueError
+        If an argument is negative or NaN, or β, G or ‖g‖ is infinite.
+
+    Notes
+    -----
+    This toolkit's own. B bounds the gradient of D_α(p‖q) in the peer's logits; its limits are √2ρ/4 at α = 1, 0 at
+    α = 0 and √2 at α = ∞ (for ρ > 0).
+
+    Examples
+    --------
+    >>> round(drift_bound(1.0, beta=1.0, jacobian=1.0, peer_gradient=1.0, log_ratio_range=2.0), 6)
+    0.707107
+    >>> round(drift_bound(2.0, beta=1.0, jacobian=1.0, peer_gradient=0.5), 6)
+    1.414214
+    """
+    order, rho, size = (
+        real("alpha", alpha),
+        real("log_ratio_range", log_ratio_range),
+        real("peer_gradient", peer_gradient),
+    )
+    given = {
+        "alpha": order, "beta": real("beta", beta), "jacobian": real("jacobian", jacobian), "peer_gradient": size,
+        "log_ratio_range": rho,
+    }  # fmt: skip
+    for name, value in given.items():
+        finite = name in ("alpha", "log_ratio_range") or np.isfinite(value).all()
+        if not (value >= 0).all() or not finite:
+            raise ValueError(
+                f"{name} = {value!r}: expected numbers >= 0, finite ones but for alpha and log_ratio_range"
+            )
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        away = np.abs(order - 1)
+        far = np.sqrt(2) * np.where(np.isinf(order), 1.0, order / away) * np.tanh(_product(away, rho) / 4)
+        pull = np.where(away == 0, np.sqrt(2) * rho / 4, np.where(order == 0, 0.0, far))
+    result = given["beta"] * given["jacobian"] * _product(pull, size)
+    return float(result) if np.ndim(result) == 0 else result
+
+
+def moving_target_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, drift: ArrayLike) -> Bound:
+    """A² ≤ [ 2Δ/(ηT) + hσ² + 2d ]/(2-h) for 0 < h < 2, where A² averages E‖∇F_t(θ_t)‖² over moving objectives F_t.
+
+    In mutual learning F_t = L + βR(·; peers at t) is what a student descends at step t; the bias of its base loss is
+    gone, and what remains instead is the drift of the objective: again O(1).
+
+    Parameters
+    ----------
+    assumptions : Assumptions
+        Λ and σ² of every F_t, Δ = F_0(θ_0) - inf over t and θ of F_t(θ); ζ² and m must be zero.
+    step, steps : float or array
+        η and T.
+    drift : float or array
+        d, a bound of the mean over t of E[F_{t+1}(θ_{t+1}) - F_t(θ_{t+1})], divided by η: see :func:`drift_bound`.
+
+    Returns
+    -------
+    Bound
+        ``bias`` is the part of the drift.
+
+    Raises
+    ------
+    ValueError
+        If Λη is outside (0, 2), T < 1, d < 0, or a bias is given.
+
+    Examples
+    --------
+    >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=0)
+    >>> moving_target_bound(at, 1.0, 100, drift=0.25).total
+    0.52
+    """
+    eta = checked_step(assumptions, step, 2.0, closed=False, name="moving_target_bound")
+    horizon, rate = checked_steps(steps), real("drift", drift)
+    if assumptions.bias or assumptions.relative_bias:
+        raise ValueError(
+            f"bias = {assumptions.bias!r}, relative_bias = {assumptions.relative_bias!r}: moving_target_bound takes "
+            "the whole gradient of the moving objective, so both must be 0"
+        )
+    if not (rate >= 0).all():
+        raise ValueError(f"drift = {drift!r}: expected numbers >= 0, a bound of the mean drift over η")
+    h = assumptions.smoothness * eta
+    terms = (2 * assumptions.gap / (eta * horizon), h * assumptions.noise, 2 * rate)
+    transient, noise, bias = np.broadcast_arrays(*(np.asarray(t / (2 - h)) for t in terms))
+    return make_bound("moving target", (transient, noise, bias), eta, horizon)

@@ -1,0 +1,135 @@
+"""The worst case of A² between two brackets: a bound that uses the smoothness at every step, and what is attained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+
+from convergence.assumptions import Assumptions
+from convergence.bounds import floor, refined_bound, sharp_domain
+from convergence.terms import Bound, make_bound
+
+__all__ = ["extremal_average", "tight_bound"]
+
+
+def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
+    """The least, over λ > 0, of a family of bounds that uses ``‖∇f(x_t)‖² ≤ 2Λ(f(x_t) - inf f)`` at every step.
+
+    With ``κ = h(1 - h/2 - |1-h|λ/2)`` and ``c = (1 - (1-2κ)^T)/κ``, every λ with κ > 0 gives
+
+    ``T A² ≤ c ΛΔ + (h/2)(|1-h| ζ²/λ + hζ² + hσ²) (T - c/2)/κ``.
+
+    Without bias the least is at λ → 0 and is the exact worst case at every T: ``u + (2ΛΔ - u) c/(2T)`` with
+    ``u = hσ²/(2-h)``. With bias it is at most :func:`refined_bound`, and its T → ∞ floor is attained. With a relative
+    bias, ζ²/λ and hζ² come from ‖b‖² ≤ m‖∇f‖² + ζ², and κ is less by |1-h|m/(2λ) + hm/2. This toolkit's own.
+
+    Parameters
+    ----------
+    assumptions, step, steps
+        As for :func:`refined_bound`: ζ² and σ² must bound every step's bias and noise.
+
+    Returns
+    -------
+    Bound
+        ``transient`` and ``noise`` are what remains without bias; ``bias`` is all the rest.
+
+    Raises
+    ------
+    ValueError
+        As :func:`sharp_bound`.
+
+    Examples
+    --------
+    >>> from convergence import sharp_bound
+    >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=0.01)
+    >>> [round(bound(at, 0.1, 8).total, 3) for bound in (sharp_bound, refined_bound, tight_bound)]
+    [1.43, 1.422, 1.124]
+    """
+    eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "tight_bound"))
+    terms = np.array([_tight(assumptions, e, t) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
+    transient, noise, bias = (part.reshape(eta.shape) for part in terms)
+    return make_bound("tight", (transient, noise, bias), eta, horizon)
+
+
+def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float, float, float]:
+    """The three terms for one step size and horizon."""
+    a, m = assumptions, assumptions.relative_bias
+    h = a.smoothness * eta
+    away = abs(1 - h)
+
+    def parts(log_weight: float) -> tuple[float, float, float]:
+        weight = float(np.exp(log_weight))
+        pull = away * (weight + m / weight if m else weight) / 2 if away else 0.0
+        kappa = h * (1 - h / 2 - pull - h * m / 2)
+        if kappa <= 0:
+            return np.inf, np.inf, np.inf
+        # c/T and (1 - c/(2T))/κ, which stay finite as T → ∞; κ = ½ is h = 1, where the first step ends the transient.
+        left = -np.expm1(horizon * np.log1p(-2 * kappa)) if kappa < 0.5 else 1.0
+        share = left / (kappa * horizon)
+        rest = h / 2 * max(1 - share / 2, 0.0) / kappa
+        push = away * a.bias / weight if away and a.bias else 0.0
+        return share * a.smoothness * a.gap, rest * h * a.noise, rest * (push + h * a.bias)
+
+    free = replace(a, bias=0.0, relative_bias=0.0)
+    if away == 0 or (a.bias == 0 and m == 0):
+        return parts(-700.0) if m == 0 else parts(0.0)
+    # κ > 0 below ``high`` (and, with m, above m/high). The best λ is near ‖b‖/‖∇f‖ somewhere between start and floor.
+    middle = (2 - h - h * m) / (2 * away)
+    high = middle + float(np.sqrt(max(middle**2 - m, 0.0)))
+    squares = np.array([2 * a.smoothness * a.gap, float(floor(a, eta))])
+    low = max(m / high, 1e-2 * float(np.sqrt(m + (a.bias / squares.max() if a.bias else 0.0))))
+    # Bracketing on a grid first: a bounded search alone might stop in a flat part.
+    grid = np.log(low) + (np.log(high) - np.log(low)) * np.linspace(0, 1, 66)[1:-1]
+    totals = [sum(parts(point)) for point in grid]
+    best = int(np.argmin(totals))
+    around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    found = minimize_scalar(lambda point: sum(parts(point)), bounds=around, method="bounded", options={"xatol": 1e-10})
+    total = min(float(found.fun), totals[best], float(refined_bound(a, eta, horizon)))
+    transient, noise, _ = _tight(free, eta, horizon)
+    return transient, noise, total - transient - noise
+
+
+def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float:
+    """A² on the extremal problem: no bound of A² can be smaller, so it brackets the worst case from below.
+
+    The problem is f = Λ‖x‖²/2 with f(x₀) = Δ, the bias along ∓∇f and the noise orthogonal to it, where
+    ``‖∇f‖² ← (|1-h|‖∇f‖ + h‖b‖)² + h²σ²``, from 2ΛΔ on, exactly.
+
+    Parameters
+    ----------
+    assumptions : Assumptions
+        Λ, Δ, σ², ζ² and m.
+    step, steps : float, int
+        η and T ≤ 10⁶.
+
+    Returns
+    -------
+    float
+        The average of ‖∇f(x_t)‖² over the T steps.
+
+    Raises
+    ------
+    ValueError
+        As :func:`sharp_bound`, or if T > 10⁶.
+
+    Examples
+    --------
+    >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=1)
+    >>> round(extremal_average(at, 1.5, 8), 4), round(tight_bound(at, 1.5, 8).total, 4)
+    (7.0497, 7.1903)
+    """
+    eta, horizon = sharp_domain(assumptions, step, steps, "extremal_average")
+    if horizon > 1e6:
+        raise ValueError(f"steps = {steps!r}: extremal_average takes at most 10⁶ steps; its limit is floor(...)")
+    a, h = assumptions, assumptions.smoothness * float(eta)
+    square = 2 * a.smoothness * a.gap
+    total = 0.0
+    for _ in range(int(horizon)):
+        total += square
+        pushed = h * math.sqrt(a.relative_bias * square + a.bias)
+        square = (abs(1 - h) * math.sqrt(square) + pushed) ** 2 + h**2 * a.noise
+    return total / int(horizon)

@@ -1,0 +1,148 @@
+"""Inverse questions: what they return, put back into the bound, meets the target, and more would miss it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convergence import (
+    Assumptions,
+    bias_horizon,
+    floor,
+    largest_bias,
+    largest_order,
+    largest_step,
+    largest_weight,
+    mutual_bias_bound,
+    sharp_bound,
+)
+
+MORE = 1 + 1e-6
+
+
+def unit(bias=0.0, noise=0.0, relative_bias=0.0, gap=1.0):
+    return Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
+
+
+def random_settings(count, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        lam, gap, noise, bias = 10 ** rng.uniform(-2, 2, 4)
+        m = rng.choice([0.0, rng.uniform(0, 0.9)])
+        at = Assumptions(
+            smoothness=lam, gap=gap, noise=noise * rng.integers(2), bias=bias * rng.integers(2), relative_bias=m
+        )
+        steps = rng.choice([np.inf, np.round(10 ** rng.uniform(0, 5))])
+        yield at, rng.uniform(0.01, 0.99) * 2 / (1 + np.sqrt(m)) / lam, steps, rng
+
+
+def test_largest_bias():
+    met = 0
+    for at, step, steps, rng in random_settings(400, 1):
+        target = float(sharp_bound(replace(at, bias=0.0), step, steps)) * rng.uniform(0.8, 4) + rng.exponential() * 1e-3
+        unbiased = float(sharp_bound(replace(at, bias=0.0), step, steps))
+        if target < unbiased:
+            with pytest.raises(ValueError, match="even with ζ² = 0"):
+                largest_bias(at, step, target, steps=steps)
+            continue
+        met += 1
+        zeta2 = largest_bias(at, step, target, steps=steps)
+        assert float(sharp_bound(replace(at, bias=zeta2), step, steps)) == pytest.approx(target, rel=1e-9)
+        assert float(sharp_bound(replace(at, bias=zeta2 * MORE + 1e-6 * target), step, steps)) > target
+    assert met > 200
+
+
+def test_largest_step_on_a_grid():
+    """The answer keeps the target and no larger step of a fine grid does; where there is none, no step does."""
+    found = missed = beyond_one = 0
+    for at, step, steps, rng in random_settings(300, 2):
+        target = float(sharp_bound(at, step, steps)) * rng.choice([0.5, 1.0, 1.5])
+        if target == 0:
+            continue
+        limit = 2 / (1 + np.sqrt(at.relative_bias)) / at.smoothness
+        grid = np.linspace(0, limit, 4002)[1:-1]
+        good = grid[np.asarray(sharp_bound(at, grid, steps).total) <= target]
+        if good.size == 0 and target < 0.999 * float(sharp_bound(at, grid, steps).total.min()):
+            with pytest.raises(ValueError, match="no step reaches it"):
+                largest_step(at, target, steps=steps)
+            missed += 1
+            continue
+        eta = largest_step(at, target, steps=steps)
+        found += 1
+        beyond_one += eta * at.smoothness > 1
+        assert good.size == 0 or good.max() <= eta * (1 + 1e-9)
+        assert float(sharp_bound(at, eta * (1 - 1e-12), steps)) <= target * (1 + 1e-6)
+        if eta * MORE < limit * (1 - 1e-9):
+            assert float(sharp_bound(at, eta * MORE, steps)) > target
+    assert min(found, missed, beyond_one) > 20
+
+
+def test_largest_step_where_every_step_will_do():
+    assert largest_step(unit(), 0.1) == pytest.approx(2.0, rel=1e-15)
+    assert float(floor(unit(), largest_step(unit(), 0.1))) == 0.0
+    assert largest_step(unit(relative_bias=0.25), 0.1) == pytest.approx(4 / 3, rel=1e-15)
+    # Bias alone at h <= 1: the floor is ζ² for every such step.
+    assert largest_step(unit(bias=0.1), 0.1) == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [np.inf, 1000])
+def test_largest_order_and_weight(steps):
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        at = unit(noise=rng.exponential() * 0.1, gap=rng.exponential())
+        step, beta, jacobian, rho = rng.uniform(0.05, 1.9), *rng.exponential(size=2), 10 * rng.exponential()
+        target = float(sharp_bound(at, step, steps)) * (1 + rng.exponential())
+        order = largest_order(at, step, target, beta=beta, jacobian=jacobian, log_ratio_range=rho, steps=steps)
+
+        def total(alpha, weight, at=at, step=step, jacobian=jacobian, rho=rho):
+            zeta2 = mutual_bias_bound(alpha, beta=weight, jacobian=jacobian, log_ratio_range=rho)
+            return float(sharp_bound(replace(at, bias=zeta2), step, steps))
+
+        if np.isinf(order):
+            assert total(np.inf, beta) <= target * (1 + 1e-9)
+        else:
+            assert total(order, beta) == pytest.approx(target, rel=1e-8)
+            assert total(order * 1.001, beta) > target
+        alpha = rng.exponential()
+        weight = largest_weight(at, step, target, alpha=alpha, jacobian=jacobian, log_ratio_range=rho, steps=steps)
+        assert total(alpha, weight) == pytest.approx(target, rel=1e-8)
+    common = {"jacobian": 1.0, "log_ratio_range": 0.0}
+    assert largest_order(unit(), 0.5, 0.1, beta=1.0, **common) == np.inf
+    assert largest_weight(unit(), 0.5, 0.1, alpha=2.0, **common) == np.inf
+    assert largest_order(unit(), 0.5, 0.1, beta=1.0, jacobian=1.0, log_ratio_range=np.inf) == 0.0
+
+
+def test_bias_horizon_is_the_first():
+    for at, step, _, _ in random_settings(300, 4):
+        if at.relative_bias:
+            continue
+        steps = bias_horizon(at, step)
+        if at.bias == 0:
+            assert steps == np.inf
+            continue
+        after = sharp_bound(at, step, steps)
+        assert after.transient <= after.bias
+        assert steps == round(steps)
+        if steps > 1:
+            before = sharp_bound(at, step, steps - 1)
+            assert before.transient > before.bias
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: largest_bias(unit(), 0.5, 0.0), "target = 0.0: expected a finite number > 0"),
+        (lambda: largest_bias(unit(), 2.0, 0.1), "largest_bias holds for 0 < Λη < 2"),
+        (lambda: largest_bias(unit(noise=1.0), 1.0, 0.5), "target = 0.5: the bound exceeds it at step = 1.0"),
+        (lambda: largest_step(unit(bias=1.0), 0.5), "no step reaches it"),
+        (lambda: largest_step(unit(), 0.5, steps=0), "at least 1 step"),
+        (lambda: largest_order(unit(), 0.5, 0.1, beta=-1, jacobian=1, log_ratio_range=1), "beta = -1"),
+        (lambda: largest_order(unit(), 0.5, 0.1, beta=1, jacobian=1, log_ratio_range=-1), "log_ratio_range = -1"),
+        (lambda: largest_weight(unit(), 0.5, 0.1, alpha=-1, jacobian=1, log_ratio_range=1), "alpha = -1"),
+        (lambda: bias_horizon(unit(relative_bias=0.1), 0.5), "absolute bias"),
+        (lambda: bias_horizon(unit(bias=0.1), 2.5), "bias_horizon holds for"),
+    ],
+)
+def test_bad_values_name_the_value_and_the_range(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
