@@ -7,7 +7,8 @@ remains are inequalities between a few real variables. Each of those gets a :cla
 ``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign
 ``smt``         an SMT solver over the reals (z3): the negation, as SMT-LIB 2 text, has no solution; for rational
                 expressions, roots, absolute values, minima and maxima
-``balls``       ball arithmetic (python-flint): a subdivision of a box whose every part has a positive lower bound
+``balls``       ball arithmetic (python-flint): a subdivision of a box whose every part has a lower bound above zero;
+                :func:`by_cases` joins it with calculus at ends where there is none, at zero or at infinity
 ``citation``    a theorem of the literature: proves nothing here, and has a claim of its own that checks it
 ==============  =======================================================================================================
 
@@ -37,7 +38,9 @@ True
 z3 and python-flint are the extra ``proofs``; they are imported when first needed.
 """
 
+from rdml_theory.symbolic.certificates.balls import Subdivision, balls
 from rdml_theory.symbolic.certificates.calculus import Chain, calculus
+from rdml_theory.symbolic.certificates.cases import Pieces, by_cases
 from rdml_theory.symbolic.certificates.certificate import (
     Certificate,
     CertifiedStep,
@@ -51,6 +54,6 @@ from rdml_theory.symbolic.certificates.extras import MissingProofsError
 from rdml_theory.symbolic.certificates.smt import SmtScript, smt
 
 __all__ = [
-    "Certificate", "CertifiedStep", "Chain", "Citation", "Domain", "Evidence", "MissingProofsError", "SmtScript",
-    "calculus", "certified", "citation", "smt",
+    "Certificate", "CertifiedStep", "Chain", "Citation", "Domain", "Evidence", "MissingProofsError", "Pieces",
+    "SmtScript", "Subdivision", "balls", "by_cases", "calculus", "certified", "citation", "smt",
 ]  # fmt: skip

@@ -48,7 +48,7 @@ def _from_zero(symbol: Symbol, interval: Any) -> Formula | None:
 def _term_sign(expression: Formula) -> int | None:
     """1 if every term is manifestly not negative, -1 if every term is manifestly not positive."""
     terms = Add.make_args(expression)
-    if all(term.is_nonnegative for term in terms):
+    if expression.is_nonnegative or all(term.is_nonnegative for term in terms):
         return 1
     return -1 if all(term.is_nonpositive for term in terms) else None
 
