@@ -6,24 +6,22 @@ out of sums, equal sums recognised up to the name of their index, and what remai
 rules do not cover is out of scope.
 
 The answer has three values. ``True``: the normal form of the difference is zero, and so is its value at random points
-with one to three classes. ``False``: a point was found at which it is not. ``None``: neither, so nothing is claimed.
+with one to four classes. ``False``: a point was found at which it is not. ``None``: neither, so nothing is claimed.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from typing import cast
+from functools import lru_cache
+from typing import Any, cast
 
+import mpmath as mp
 from sympy import (
     Add,
     Derivative,
     Dummy,
     Eq,
-    Float,
     Ge,
     Gt,
-    Indexed,
     Integer,
     KroneckerDelta,
     Le,
@@ -32,8 +30,6 @@ from sympy import (
     Mul,
     Piecewise,
     Pow,
-    Rational,
-    S,
     Subs,
     Sum,
     Symbol,
@@ -45,16 +41,18 @@ from sympy import (
 )  # fmt: skip
 from sympy.core.relational import Relational
 
+from rdml_theory.symbolic.evaluation import Point, points
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m, n
+from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
-    "OutOfScopeError", "decide", "evaluate", "is_identity", "is_manifestly_nonnegative", "is_manifestly_positive",
+    "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative", "is_manifestly_positive",
     "normal_form",
 ]  # fmt: skip
 
-_DIGITS = 40
 _INDICES = {i, j, k, l, m, n}
-_TOLERANCE = Float(10) ** -25
+_TOLERANCE = mp.mpf(10) ** -25
 
 
 class OutOfScopeError(ValueError):
@@ -111,14 +109,24 @@ def _split_sum(total: Formula) -> Formula:
         other = next(a for a in delta.args if a != index)
         if index not in delta.args or other not in _INDICES:
             raise OutOfScopeError(f"a delta of something else than two class indices: {delta}")
-        result += constant * (varying / delta).subs(index, other)
+        result += constant * substitute(varying / delta, {index: other})
     return result
 
 
 def _taken(expression: Formula) -> Formula:
     """The expression with its derivatives, substitutions and limits taken, its sums left as they are."""
-    expression = expression.replace(lambda e: isinstance(e, Derivative), lambda e: e.expr.diff(*e.variables))
-    return expression.doit() if expression.has(Limit, Subs) else expression
+    if not expression.has(Derivative, Subs, Limit):
+        return expression
+    if isinstance(expression, Subs):
+        body, variables, values = cast("tuple[Formula, Formula, Formula]", expression.args)
+        return substitute(_taken(body), dict(zip(variables, values, strict=True)))
+    if isinstance(expression, Limit):
+        # Not `doit` of the parts: it looks for closed forms of symbolic sums.
+        body, *where = cast("tuple[Formula, ...]", expression.args)
+        return Limit(_taken(body), *where).doit(deep=False)
+    if isinstance(expression, Derivative):
+        return _taken(expression.expr).diff(*expression.variables)
+    return expression.func(*(_taken(a) for a in expression.args))
 
 
 def normal_form(expression: Formula) -> Formula:
@@ -152,64 +160,6 @@ def normal_form(expression: Formula) -> Formula:
     return simplify(powsimp(expand(expand_power_base(expression, force=True), power_exp=True)))
 
 
-def evaluate(expression: Formula, classes: int = 3, seed: int = 0) -> Formula:
-    """The value of an expression at a random rational point with a concrete number of classes, to 40 digits.
-
-    Probability vectors are not constrained to sum to one: the identities decided here hold for positive vectors,
-    or have been expanded to logits before.
-
-    >>> from rdml_theory.symbolic.notation import k, q
-    >>> evaluate(q[k] / q[k])
-    1.000000000000000000000000000000000000000
-    """
-    stream = random.Random(f"{classes}/{seed}")
-    expression = _taken(expression)
-    point: dict[Formula, Formula] = {
-        s: Integer(classes) if s.name == "C" else Integer(stream.randint(1, classes))
-        for s in sorted(expression.free_symbols, key=str)
-        if isinstance(s, Symbol) and s.is_integer
-    }
-    expression = expression.subs(point).doit()
-    if expression.has(Sum):
-        return S.NaN  # a sum whose bounds stay symbolic has no value here
-    atoms = sorted(expression.atoms(Indexed), key=str)
-    values: dict[Formula, Formula] = {a: Rational(stream.randint(1, 99), 100) for a in atoms}
-    expression = expression.xreplace(values)
-    for symbol in sorted(expression.free_symbols, key=str):
-        low = 1 if symbol.is_nonnegative else -99  # type: ignore[union-attr]
-        expression = expression.subs(symbol, Rational(stream.randint(low, 99) or 1, 100))
-    return expression.evalf(_DIGITS)
-
-
-def _points(expression: Formula) -> Iterator[Formula]:
-    """Values at random points with one to three classes, where they are finite numbers."""
-    for classes in (3, 1, 2):
-        for seed in range(2):
-            value = evaluate(expression, classes, seed)
-            if value.is_number and value.is_extended_real and value.is_finite:
-                yield value
-
-
-def is_identity(left: Formula, right: Formula) -> bool | None:
-    """Whether two expressions are equal for all values of their symbols.
-
-    ``True`` needs both a normal form that vanishes and agreement at random points with one to three classes; a single
-    point of disagreement makes it ``False``.
-
-    >>> from sympy import Symbol, cos, sin
-    >>> x = Symbol("x", real=True)
-    >>> is_identity(sin(x) ** 2 + cos(x) ** 2, 1 + 0 * x), is_identity(sin(2 * x), sin(x))
-    (True, False)
-    """
-    difference = left - right
-    if any(abs(value) > _TOLERANCE for value in _points(difference)):
-        return False
-    try:
-        return True if normal_form(difference) == 0 else None
-    except OutOfScopeError:
-        return None
-
-
 def is_manifestly_nonnegative(expression: Formula) -> bool:
     """Whether an expression is a sum of products of squares and of what is declared or manifestly not negative.
 
@@ -229,22 +179,79 @@ def is_manifestly_nonnegative(expression: Formula) -> bool:
     return False
 
 
-def _is_nonnegative(expression: Formula) -> bool | None:
-    if any(value < -_TOLERANCE for value in _points(expression)):
-        return False
-    if is_manifestly_nonnegative(expression):
+def counterexample(relation: Relational, seed: object = 0) -> Point | None:
+    """A random point at which a relation does not hold, if one is found.
+
+    >>> from rdml_theory.symbolic.notation import k, q
+    >>> from rdml_theory.symbolic.relations import at_most
+    >>> point = counterexample(at_most(q[k], q[k] ** 2))
+    >>> bool(point.value(q[k]) < 1)
+    True
+    """
+    left, right = (_taken(side) for side in relation.args)
+    return _sampled(left, right, relation, seed)[1]
+
+
+def _sampled(left: Formula, right: Formula, relation: Relational, seed: object) -> tuple[int, Point | None]:
+    """At how many points both sides have a value, up to the first at which the relation does not hold, and that one.
+
+    None have, if the sides hold something that cannot be evaluated.
+    """
+    valued = 0
+    for point in points(seed):
+        try:
+            difference = _difference(point, left, right)
+        except TypeError:
+            return 0, None
+        if difference is None:
+            continue
+        valued += 1
+        # Twice the digits tell a violation from cancellation.
+        if not _holds(relation, difference) and not _holds(relation, _difference(point.finer(), left, right)):
+            return valued, point
+    return valued, None
+
+
+def _difference(point: Point, left: Formula, right: Formula) -> Any | None:
+    """Left minus right at a point, relative to their size if that is above one."""
+    first, second = point.value(left), point.value(right)
+    return None if first is None or second is None else (first - second) / max(1, abs(first), abs(second))
+
+
+def _holds(relation: Relational, difference: Any | None) -> bool:
+    """Whether a relation holds up to rounding where its sides have this difference (or none)."""
+    if difference is None:
         return True
+    if isinstance(relation, Eq):
+        return abs(difference) <= _TOLERANCE
+    return difference >= -_TOLERANCE if isinstance(relation, Ge | Gt) else difference <= _TOLERANCE
+
+
+def _is_proved(left: Formula, right: Formula, relation: Relational) -> bool:
     try:
-        return True if normal_form(expression).is_nonnegative else None
+        if isinstance(relation, Eq):
+            return normal_form(left - right) == 0
+        larger = left - right if isinstance(relation, Ge | Gt) else right - left
+        if isinstance(relation, Gt | Lt):
+            return is_manifestly_positive(larger)
+        return is_manifestly_nonnegative(larger) or normal_form(larger).is_nonnegative is True
     except OutOfScopeError:
-        return None
+        return False
 
 
-def decide(relation: Relational) -> bool | None:
+@lru_cache(maxsize=4096)
+def decide(relation: Relational, seed: object = 0) -> bool | None:
     """Decide an (unevaluated) equality or inequality: ``True``, ``False`` or, when nothing can be said, ``None``.
 
     An inequality is decided only when its difference is manifestly signed: a product of squares and of symbols
     declared non-negative. Whoever states it supplies that form.
+
+    Parameters
+    ----------
+    relation : Eq, Ge, Gt, Le or Lt
+        The relation, for all values of its symbols with the signs they are declared with.
+    seed : hashable
+        Names the random points.
 
     >>> from sympy import Symbol
     >>> from rdml_theory.symbolic.relations import at_least, equal
@@ -254,8 +261,19 @@ def decide(relation: Relational) -> bool | None:
     """
     if not isinstance(relation, Eq | Ge | Gt | Le | Lt):
         raise TypeError(f"cannot decide {relation!r}: expected an equality or an inequality")
-    left, right = cast("tuple[Formula, Formula]", relation.args)
-    if isinstance(relation, Eq):
-        return is_identity(left, right)
-    larger = _taken(left - right if isinstance(relation, Ge | Gt) else right - left)
-    return larger.is_positive if isinstance(relation, Gt | Lt) else _is_nonnegative(larger)
+    left, right = cast("tuple[Formula, Formula]", tuple(_taken(side) for side in relation.args))
+    valued, violation = _sampled(left, right, relation, seed)
+    if violation is not None:
+        return False
+    return True if valued and _is_proved(left, right, relation) else None
+
+
+def is_identity(left: Formula, right: Formula) -> bool | None:
+    """Whether two expressions are equal for all values of their symbols: :func:`decide` for an equality.
+
+    >>> from sympy import Symbol, cos, sin
+    >>> x = Symbol("x", real=True)
+    >>> is_identity(sin(x) ** 2 + cos(x) ** 2, 1 + 0 * x), is_identity(sin(2 * x), sin(x))
+    (True, False)
+    """
+    return decide(equal(left, right))
