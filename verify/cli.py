@@ -1,4 +1,4 @@
-"""The command line: list, run, plot, report, bound. ``rdml`` and ``python -m verify`` are the same program."""
+"""The command line: list, run, plot, report, bound, train. ``rdml`` and ``python -m verify`` are the same program."""
 
 from __future__ import annotations
 
@@ -503,6 +503,31 @@ def bound_command(
     console.print(table)
     for name, reason in refusals.items():
         console.print(f"not applicable, {name}: {escape(reason)}", soft_wrap=True)
+
+
+@app.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.option("--config", type=click.Path(path_type=Path))
+@click.option("--resume", is_flag=True)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def train_command(config: Path | None, resume: bool, arguments: Sequence[str]) -> None:
+    """Train students that learn from each other, and measure their bias budget.
+
+    --config FILE reads a configuration (TOML or JSON), --resume continues an interrupted run, and every field of the
+    configuration is a flag: see `rdml train --help`.
+    """
+    try:
+        from verify.trainer import StoppedError, TrainerError, command
+    except ImportError as error:
+        raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
+    try:
+        command.run(command.parse(arguments, config), resume=resume)
+    except TrainerError as error:
+        raise UsageFault(str(error)) from None
+    except StoppedError as stopped:
+        raise Interrupted(str(stopped)) from None
+    except SystemExit:
+        # The help of the flags has been printed.
+        return
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,0 +1,259 @@
+"""The update is the published algorithm; networks; schedules; precision."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional
+
+from verify.trainer import Config, TrainerError
+from verify.trainer.cohort import Cohort, Schedule, base_loss
+from verify.trainer.networks import build_students, parse_students
+from verify.trainer.stacked import StackedMLPs, stackable
+
+SHAPE, CLASSES, BATCH = (1, 40), 10, 64
+
+
+def cohort(config, shape=SHAPE, dtype=torch.float32):
+    return Cohort(config, [s.to(dtype) for s in build_students(config, shape, CLASSES)], 10)
+
+
+def batches(count, shape=SHAPE, seed=0, dtype=torch.float32):
+    random = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        yield (
+            torch.randn(BATCH, *shape, generator=random).to(dtype),
+            torch.randint(0, CLASSES, (BATCH,), generator=random),
+        )
+
+
+def divergence(p_logits, q_logits, alpha):
+    p, q = functional.softmax(p_logits, 1), functional.softmax(q_logits, 1)
+    if alpha == 1:
+        return (p * (p.log() - q.log())).sum(1).mean()
+    return ((q * (p / q) ** alpha).sum(1).log() / (alpha - 1)).mean()
+
+
+def literal_steps(config, students, data):
+    """The authors' algorithm, literally but without their clamp: K forward passes, then K backward passes and steps."""
+    momentum = {"momentum": config.momentum, "nesterov": config.nesterov and config.momentum > 0}
+    optimizers = [
+        torch.optim.SGD(s.parameters(), lr=config.lr, weight_decay=config.weight_decay, **momentum) for s in students
+    ]
+    history = []
+    for x, y in data:
+        outputs = [s(x) for s in students]
+        for i, optimizer in enumerate(optimizers):
+            mutual = sum(
+                divergence(outputs[j].detach(), outputs[i], config.alpha) for j in range(len(students)) if j != i
+            )
+            base = functional.cross_entropy(outputs[i], y)
+            loss = base + mutual / (len(students) - 1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            history.append((base.item(), (loss - base).item()))
+    return torch.tensor(history, dtype=torch.float64).view(-1, len(students), 2)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    ("students", "dtype", "tolerance"),
+    [
+        ("mlp:2", torch.float32, 1e-5),
+        ("mlp:4", torch.float32, 1e-5),
+        ("cnn:2,mlp:1", torch.float32, 1e-5),
+        # Residual networks at this rate amplify roundings, in either loop: they need more digits.
+        ("resnet:2", torch.float64, 1e-9),
+    ],
+)
+def test_equal_to_a_literal_loop_of_the_published_algorithm(students, dtype, tolerance, alpha):
+    config = Config(students=students, alpha=alpha, lr=0.05, lr_schedule="constant", width=16)
+    ours = cohort(config, dtype=dtype)
+    theirs = [s.to(dtype) for s in build_students(config, SHAPE, CLASSES)]
+    data = list(batches(20, dtype=dtype))
+    expected = literal_steps(config, theirs, data)
+    got = torch.stack([ours.update(x, y, n) for n, (x, y) in enumerate(data)]).permute(0, 2, 1)
+    assert (got - expected).abs().max() < tolerance
+    for mine, other in zip(ours.students, theirs, strict=True):
+        for p, q in zip(mine.parameters(), other.parameters(), strict=True):
+            assert (p - q).abs().max() < tolerance
+
+
+def test_the_comparison_with_the_literal_loop_can_fail():
+    config = Config(students="mlp:2", alpha=2.0, lr=0.05, lr_schedule="constant", width=16)
+    wrong = cohort(dataclasses.replace(config, alpha=1.9))
+    data = list(batches(20))
+    expected = literal_steps(config, build_students(config, SHAPE, CLASSES), data)
+    got = torch.stack([wrong.update(x, y, n) for n, (x, y) in enumerate(data)]).permute(0, 2, 1)
+    assert (got - expected).abs().max() > 1e-4
+
+
+def test_sequential_students_see_their_peers_latest_weights():
+    config = Config(
+        students="mlp:2", alpha=2.0, momentum=0, weight_decay=0, lr_schedule="constant", update="sequential"
+    )
+    ours, theirs = cohort(config), build_students(config, SHAPE, CLASSES)
+    for n, (x, y) in enumerate(batches(5)):
+        ours.update(x, y, n)
+        for k in range(2):
+            with torch.no_grad():
+                peer = theirs[1 - k](x)
+            own = theirs[k](x)
+            loss = functional.cross_entropy(own, y) + divergence(peer, own, 2.0)
+            for p, g in zip(
+                theirs[k].parameters(), torch.autograd.grad(loss, list(theirs[k].parameters())), strict=True
+            ):
+                p.data -= config.lr * g
+    for mine, other in zip(ours.students, theirs, strict=True):
+        for p, q in zip(mine.parameters(), other.parameters(), strict=True):
+            assert (p - q).abs().max() < 1e-5
+
+
+def test_sequential_counts_running_statistics_once_a_step():
+    both = [cohort(Config(students="resnet:2", width=4, update=u, lr=0.0)) for u in ("sequential", "simultaneous")]
+    for x, y in batches(3):
+        for c in both:
+            c.update(x, y, 0)
+    for a, b in zip(both[0].students[0].buffers(), both[1].students[0].buffers(), strict=True):
+        assert torch.allclose(a.double(), b.double())
+
+
+def test_independent_students_are_those_of_a_single_run():
+    together = cohort(Config(students="cnn:2", beta=0.0, lr_schedule="constant"))
+    alone = cohort(Config(students="cnn:1", lr_schedule="constant"))
+    for n, (x, y) in enumerate(batches(5)):
+        together.update(x, y, n)
+        alone.update(x, y, n)
+    for p, q in zip(together.students[0].parameters(), alone.students[0].parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_clipping_is_for_each_student_alone():
+    config = Config(students="mlp:2", clip=0.01, momentum=0, weight_decay=0, lr=1.0, lr_schedule="constant")
+    ours = cohort(config)
+    before = [[p.detach().clone() for p in s.parameters()] for s in ours.students]
+    x, y = next(batches(1))
+    ours.update(x, y, 0)
+    for student, old in zip(ours.students, before, strict=True):
+        moved = sum(float((p - q).detach().square().sum()) for p, q in zip(student.parameters(), old, strict=True))
+        assert moved**0.5 == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_low_precision_trains(precision, optimizer):
+    config = Config(students="mlp:2", alpha=2.0, precision=precision, optimizer=optimizer, lr=0.01, epochs=4)
+    low, full = cohort(config), cohort(dataclasses.replace(config, precision="float32"))
+    x, y = next(batches(1))
+    losses, expected = (torch.stack([c.update(x, y, n) for n in range(30)]) for c in (low, full))
+    assert (losses - expected).abs().max() < 0.02
+    assert not torch.equal(losses, expected)
+    assert (losses[-1, 0] < losses[0, 0]).all()
+    assert low.scaler.is_enabled() == (precision == "float16")
+
+
+def test_a_learned_order_moves_and_stays_in_its_range():
+    ours = cohort(Config(students="mlp:2", alpha=2.0, alpha_schedule="learned", lr=0.1))
+    for n, (x, y) in enumerate(batches(10)):
+        ours.update(x, y, n)
+    assert 0.05 < float(ours.learned().detach()) < 2.0
+
+
+def test_schedules_do_not_lag():
+    config = Config(
+        lr=1.0, lr_schedule="step", lr_milestones=(2, 3), epochs=4, alpha=2.0, alpha_end=0.5, alpha_schedule="linear",
+        beta=1.0, beta_end=0.0, beta_schedule="cosine",
+    )  # fmt: skip
+    s = Schedule(config, 5)
+    assert [s.rate(n) for n in (0, 9, 10, 14, 15, 19)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert (s.order(0), s.order(19)) == (2.0, 0.5)
+    assert (s.weight(0), s.weight(19)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("students", ["mlp", "cnn", "resnet", "vit", "resnet18"])
+@pytest.mark.parametrize("shape", [(1, 40), (3, 32, 32)])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_networks_take_signals_and_images(students, shape, norm):
+    config = Config(students=students, norm=norm, width=8)
+    (network,) = build_students(config, shape, 7)
+    out = network(torch.zeros(3, *shape))
+    assert out.shape == (3, 7)
+    has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    assert has_batch_norm == ("resnet" in students and norm == "batch")
+
+
+def test_resnet18_has_its_published_size():
+    (network,) = build_students(Config(students="resnet18"), (3, 32, 32), 10)
+    assert sum(p.numel() for p in network.parameters()) == 11_173_962
+
+
+def test_students_start_apart_and_as_the_seed_says():
+    a, b, c = (build_students(Config(students="mlp:2", seed=s), SHAPE, CLASSES) for s in (0, 0, 1))
+    weights = [s[0][1].weight for s in (a, b, c)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(a[0][1].weight, a[1][1].weight)
+
+
+def test_a_factory_of_your_own(monkeypatch, tmp_path):
+    (tmp_path / "own_networks.py").write_text(
+        "import torch\n"
+        "def good(shape, classes):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(classes))\n"
+        "def wide(shape, classes):\n    return good(shape, classes + 1)\n"
+        "def number(shape, classes):\n    return 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(build_students(Config(students="own_networks:good:2"), SHAPE, CLASSES)) == 2
+    with pytest.raises(TrainerError, match="outputs a sample where the data has 10 classes"):
+        build_students(Config(students="mlp,own_networks:wide"), SHAPE, CLASSES)
+    with pytest.raises(TrainerError, match="is a int: expected a torch"):
+        build_students(Config(students="own_networks:number"), SHAPE, CLASSES)
+    with pytest.raises(TrainerError, match="has no missing"):
+        build_students(Config(students="own_networks:missing"), SHAPE, CLASSES)
+    with pytest.raises(TrainerError, match="cannot be imported"):
+        build_students(Config(students="no_such_module:x"), SHAPE, CLASSES)
+
+
+@pytest.mark.parametrize("text", ["", "mlp:0", "mlp:x:y:z", "mlp,,cnn"])
+def test_bad_cohorts(text):
+    with pytest.raises(TrainerError, match="expected names and numbers"):
+        parse_students(text)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_networks_of_other_libraries(library):
+    pytest.importorskip(library)
+    (network,) = build_students(Config(students=f"{library}/resnet18"), (3, 64, 64), 10)
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
+
+
+def test_stacked_students_are_the_students():
+    config = Config(students="mlp:3", width=16, alpha=2.0)
+    students = build_students(config, SHAPE, CLASSES)
+    x, y = next(batches(1))
+    apart = torch.stack([s(x) for s in students])
+    stacked = StackedMLPs(students)
+    assert torch.allclose(stacked(x), apart, atol=1e-5)
+    base_loss(stacked(x), y).sum().backward()
+    stacked.share_gradients()
+    for s in students:
+        own = torch.autograd.grad(functional.cross_entropy(s(x), y), list(s.parameters()))
+        for p, g in zip(s.parameters(), own, strict=True):
+            assert torch.allclose(p.grad, g, atol=1e-6)
+    stacked.weights[0].data += 1
+    assert not torch.allclose(torch.stack([s(x) for s in students]), apart)
+    assert not stackable(build_students(Config(students="cnn:2"), SHAPE, CLASSES))
+    assert not stackable(build_students(Config(students="mlp:1"), SHAPE, CLASSES))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_gpu_computes_what_a_cpu_computes(precision):
+    config = Config(students="cnn:2", alpha=2.0, precision=precision, channels_last=True)
+    here, there = cohort(config, (3, 32, 32)), None
+    students = [s.cuda() for s in build_students(config, (3, 32, 32), CLASSES)]
+    there = Cohort(config, students, 10)
+    for n, (x, y) in enumerate(batches(3, (3, 32, 32))):
+        a, b = here.update(x, y, n), there.update(x.cuda(), y.cuda(), n).cpu()
+        assert torch.allclose(a, b, atol=1e-4 if precision == "float32" else 0.05)

@@ -1,0 +1,267 @@
+"""Runs that last: exact resume after an interrupt or a kill, folders of their own, one clear error for each fault."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from verify.trainer import Config, DivergedError, StoppedError, TrainerError, read_config, train
+from verify.trainer.checkpoint import load_checkpoint
+from verify.trainer.run import LAST, Trainer
+from verify.trainer.show import read_metrics, write_report
+
+ROOT = Path(__file__).resolve().parents[2]
+# Everything that a resume must restore: momentum, a moving order, a mixed cohort, running statistics, augmentation.
+SMALL = {
+    "students": "cnn,resnet", "width": 4, "alpha": 2.0, "alpha_end": 0.5, "alpha_schedule": "cosine", "epochs": 3,
+    "batch": 256, "augment": "shift", "monitor_samples": 512, "monitor": 1.0, "checkpoint_every": 1,
+}  # fmt: skip
+
+
+def config(out, **changes):
+    return Config(**{**SMALL, "out": out, **changes})
+
+
+def weights(folder):
+    return {k: v for k, v in load_checkpoint(folder / LAST)[0].items() if k != "random.cpu"}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def content(folder):
+    """The metrics without their clock."""
+    return [{k: v for k, v in e.items() if k != "seconds"} for e in read_metrics(folder)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    return train(config(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.mark.parametrize("stop", [1, 7, 14, 20, 41])
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path, whole, stop):
+    with pytest.raises(StoppedError):
+        train(config(tmp_path), stop_after=stop)
+    result = train(config(tmp_path), resume=True)
+    assert result.steps == whole.steps == 42
+    assert same(weights(result.folder), weights(whole.folder))
+    assert content(result.folder) == content(whole.folder)
+    assert result.test == whole.test
+    assert result.best == whole.best
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adamw", "lr": 1e-3},
+        {"students": "mlp:3", "alpha_schedule": "learned", "alpha_end": None},
+        {"update": "sequential"},
+        {"precision": "float16", "students": "mlp:2"},
+    ],
+)
+def test_every_kind_of_state_resumes(tmp_path, changes):
+    changes = {**changes, "epochs": 1, "monitor": 0.0}
+    whole = train(config(tmp_path / "a", **changes))
+    with pytest.raises(StoppedError):
+        train(config(tmp_path / "b", **changes), stop_after=5)
+    result = train(config(tmp_path / "b", **changes), resume=True)
+    assert same(weights(result.folder), weights(whole.folder))
+    assert content(result.folder) == content(whole.folder)
+
+
+def start(*arguments, cwd):
+    command = [sys.executable, "-m", "verify", "train", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def flags(out):
+    return [
+        "--students", "cnn,resnet", "--width", "4", "--alpha", "2", "--alpha-end", "0.5", "--alpha-schedule", "cosine",
+        "--epochs", "3", "--batch", "256", "--augment", "shift", "--monitor-samples", "512", "--monitor", "1",
+        "--checkpoint-every", "1", "--out", out,
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_at_any_step_and_resumed(tmp_path, whole, kind):
+    process = start(*flags(tmp_path), cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    # At some step of the second epoch, wherever the clock finds it.
+    while not list(tmp_path.glob(f"*/{LAST}")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (-9 if kind == signal.SIGKILL else 130), errors
+    if kind != signal.SIGKILL:
+        assert "--resume` continues" in errors
+    (folder,) = tmp_path.glob("mnist1d*")
+    assert '"kind": "final"' not in (folder / "metrics.jsonl").read_text()
+    resumed = start("--config", folder / "config.json", "--resume", cwd=tmp_path)
+    out, errors = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, errors
+    assert "mean of all" in out
+    assert (folder / "report.html").is_file()
+    assert same(weights(folder), weights(whole.folder))
+    assert content(folder) == content(whole.folder)
+
+
+def test_runs_have_names_of_their_own(tmp_path):
+    quick = {"epochs": 1, "monitor": 0.0, "students": "mlp:2"}
+    folders = [train(config(tmp_path, **quick)).folder for _ in range(2)]
+    folders.append(train(config(tmp_path, **quick, seed=1)).folder)
+    name = "mnist1d_mlpx2_a2-0.5_b1_s"
+    assert [f.name for f in folders] == [f"{name}0", f"{name}0-2", f"{name}1"]
+    assert same(weights(folders[0]), weights(folders[1]))
+    assert not same(weights(folders[0]), weights(folders[2]))
+    assert read_config(folders[0] / "config.json") == config(tmp_path, **quick)
+    with pytest.raises(TrainerError, match=r"nothing to resume: .* is finished"):
+        train(config(tmp_path, **quick), resume=True)
+    with pytest.raises(TrainerError, match="has another lr"):
+        train(config(tmp_path, **quick, lr=0.3), resume=True)
+    with pytest.raises(TrainerError, match="has no run"):
+        train(config(tmp_path, **quick, seed=9), resume=True)
+
+
+def test_the_test_samples_choose_nothing(tmp_path):
+    """The best weights are those of the epoch with the best validation accuracy."""
+    result = train(config(tmp_path, epochs=4, monitor=0.0, students="mlp:2"))
+    epochs = [e for e in read_metrics(result.folder) if e["kind"] == "epoch"]
+    means = [sum(s["accuracy"] for s in e["validation"][:-1]) / 2 for e in epochs]
+    _, meta = load_checkpoint(result.folder / "best.safetensors")
+    assert meta["step"] == epochs[means.index(max(means))]["step"]
+
+
+def test_report_and_figure(tmp_path, whole):
+    report = write_report(whole.folder).read_text()
+    assert "<svg" in report
+    assert "http" not in report.replace("http://www.w3.org", "").replace("https://matplotlib.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+    assert {p.suffix for p in whole.folder.glob("bias_budget.*")} == {".png", ".svg", ".pdf"}
+    assert f"{100 * whole.test[0].accuracy:.1f}%" in report
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged, truncated or not a checkpoint"),
+        (lambda path: path.write_bytes(b"not a checkpoint"), "damaged, truncated or not a checkpoint"),
+        (lambda path: path.write_bytes(flipped(path.read_bytes())), "do not have the digest"),
+        (lambda path: save_file(load_file(path), path), "of another program"),
+        (lambda path: path.write_bytes(b""), "damaged, truncated or not a checkpoint"),
+    ],
+)
+def test_a_bad_checkpoint_is_one_clear_error(tmp_path, damage, message):
+    small = config(tmp_path, epochs=1, monitor=0.0, students="mlp:2")
+    with pytest.raises(StoppedError) as stopped:
+        train(small, stop_after=3)
+    damage(Path(str(stopped.value)) / LAST)
+    with pytest.raises(TrainerError, match=message):
+        train(small, resume=True)
+
+
+def flipped(data):
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    first, second = (config(tmp_path, epochs=1, monitor=0.0, students=s) for s in ("mlp:2", "cnn:2"))
+    folders = []
+    for c in (first, second):
+        with pytest.raises(StoppedError) as stopped:
+            train(c, stop_after=2)
+        folders.append(Path(str(stopped.value)))
+    (folders[0] / LAST).write_bytes((folders[1] / LAST).read_bytes())
+    with pytest.raises(TrainerError, match="was saved by a run with another students"):
+        train(first, resume=True)
+
+
+def test_a_loss_that_is_not_finite_says_where_and_what_to_try(tmp_path):
+    diverging = config(tmp_path, students="mlp:2", lr=1e18, monitor=0.0)
+    with pytest.raises(DivergedError, match=r"step \d+ \(epoch 0\): the loss of student [01] is (nan|inf); try"):
+        train(diverging)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": -0.5}, r"alpha = -0.5: expected an order of at least 0"),
+        ({"alpha": float("nan")}, "alpha = nan: expected"),
+        ({"beta": -1.0}, "beta = -1.0: expected"),
+        ({"temperature": 0.0}, "temperature = 0.0: expected a positive"),
+        ({"lr": float("inf")}, "lr = inf"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"alpha_schedule": "constant"}, "give both or neither"),
+        ({"alpha_schedule": "linear", "alpha_end": None}, "give both or neither"),
+        ({"lr_schedule": "step"}, "needs lr_milestones"),
+        ({"validation": 1.0}, "validation = 1.0"),
+    ],
+)
+def test_bad_settings_are_refused(tmp_path, changes, message):
+    with pytest.raises(TrainerError, match=message):
+        config(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": "cuda"}, "no GPU is available"),
+        ({"device": "abacus"}, "expected auto, cpu, cuda"),
+        ({"batch": 100_000}, "there are 3600 training samples"),
+        ({"width": 0, "students": "timm/resnet18"}, "timm cannot be imported"),
+        ({"data": "digits", "augment": "shift", "students": "vit", "width": 6}, "multiple of its 4 heads"),
+    ],
+)
+def test_runs_that_cannot_start(tmp_path, changes, message):
+    if "GPU" in message and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainerError, match=message):
+        Trainer(config(tmp_path, **changes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_configuration_files(tmp_path):
+    toml = tmp_path / "c.toml"
+    toml.write_text('alpha = 2\nlr_milestones = [1, 2]\nlr_schedule = "step"\nout = "here"\n')
+    read = read_config(toml)
+    assert (read.alpha, read.lr_milestones, read.out) == (2.0, (1, 2), Path("here"))
+    for text, message in (
+        ("alpah = 2", "unknown field 'alpah'"),
+        ("alpha = 'x'", "alpha = 'x': expected float"),
+        ("epochs = 2.5", "epochs = 2.5: expected int"),
+        ("optimizer = 'lion'", "expected one of sgd, adamw"),
+        ("alpha = ", "is not valid toml"),
+    ):
+        toml.write_text(text)
+        with pytest.raises(TrainerError, match=message):
+            read_config(toml)
+    with pytest.raises(TrainerError, match="cannot be read"):
+        read_config(tmp_path / "missing.toml")
+    infinite = Config(alpha=float("inf"))
+    assert read_config(json.loads(json.dumps(infinite.to_json()))) == infinite
+    assert dataclasses.replace(infinite, alpha=1.0) != infinite
+
+
+def test_the_command_line_fails_with_one_line(tmp_path):
+    process = start("--alpha", "-1", cwd=tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.strip().splitlines() == [
+        "error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)"
+    ]

@@ -1,0 +1,131 @@
+"""Checkpoints: tensors and their description in one safetensors file, written at once, never unpickled.
+
+The file holds all students, the optimizer's state, a learned order, the random state and the losses of the epoch under
+way; its header holds the rest as JSON with a digest of the tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from verify.records import write_atomically
+from verify.trainer.cohort import Cohort
+from verify.trainer.config import TrainerError
+
+__all__ = ["load_checkpoint", "load_students", "save_checkpoint", "student_tensors"]
+
+FORMAT = "rdml-theory cohort"
+VERSION = 1
+
+Tensors = dict[str, Tensor]
+
+
+def student_tensors(students: list[nn.Module]) -> Tensors:
+    """Parameters and buffers of all students under the names ``students.K.NAME``."""
+    return {f"students.{k}.{name}": v for k, s in enumerate(students) for name, v in s.state_dict().items()}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return total.hexdigest()
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON description; readers see the old file or the new one, never a part."""
+    from safetensors.torch import save
+
+    # Copies: safetensors refuses tensors that share memory, as views of stacked parameters do.
+    own = {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in tensors.items()}
+    header = {"format": FORMAT, "version": VERSION, "digest": _digest(own), **meta}
+    write_atomically(path, save(own, {"rdml": json.dumps(header)}))
+
+
+def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors and description of a checkpoint.
+
+    Raises
+    ------
+    TrainerError
+        If the file is missing, damaged, truncated, or not such a checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "delete it, or name another run"
+    if not path.is_file():
+        raise TrainerError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, "pt") as file:
+            description = (file.metadata() or {}).get("rdml")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({error}); {remedy}") from None
+    try:
+        meta = json.loads(description or "null")
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise TrainerError(f"{path}: a safetensors file of another program; {remedy}")
+    if meta.get("version") != VERSION:
+        raise TrainerError(f"{path}: version {meta.get('version')!r}, this program reads {VERSION}; {remedy}")
+    if meta.get("digest") != _digest(tensors):
+        raise TrainerError(f"{path}: damaged, its tensors do not have the digest in its header; {remedy}")
+    return tensors, meta
+
+
+def load_students(students: list[nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy the weights of a checkpoint into students, in place."""
+    for k, student in enumerate(students):
+        prefix = f"students.{k}."
+        own = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+        try:
+            student.load_state_dict(own)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise TrainerError(f"{path}: student {k} does not fit the network of this run ({reason[:200]})") from None
+
+
+def cohort_tensors(cohort: Cohort) -> Tensors:
+    """Everything that a cohort's next step depends on."""
+    out = student_tensors(cohort.students)
+    if cohort.learned is not None:
+        out["order.raw"] = cohort.learned.raw
+    for number, state in cohort.optimizer.state_dict()["state"].items():
+        out |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
+    out["random.cpu"] = torch.get_rng_state()
+    if cohort.device.type == "cuda":
+        out["random.cuda"] = torch.cuda.get_rng_state(cohort.device)
+    return out
+
+
+def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: dict[str, Any], path: Path) -> None:
+    """Put a cohort where :func:`cohort_tensors` took it."""
+    load_students(cohort.students, tensors, path)
+    description = cohort.optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            state.setdefault(int(number), {})[key] = value
+    try:
+        if cohort.learned is not None:
+            with torch.no_grad():
+                cohort.learned.raw.copy_(tensors["order.raw"])
+        cohort.optimizer.load_state_dict({**description, "state": state})
+        torch.set_rng_state(tensors["random.cpu"])
+        if cohort.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], cohort.device)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise TrainerError(f"{path}: does not fit this run ({error})") from None
+    if cohort.scaler.is_enabled():
+        cohort.scaler.load_state_dict(scaler)

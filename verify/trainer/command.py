@@ -1,0 +1,68 @@
+"""The command `rdml train`: flags from the configuration's fields, one run or a comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from verify.trainer.config import Config, TrainerError, read_config
+from verify.trainer.run import StoppedError, train
+from verify.trainer.show import progress_bar, score_table, write_report
+
+__all__ = ["parse", "run"]
+
+
+def parse(arguments: Sequence[str], file: Path | None) -> Config:
+    """The configuration of flags, on top of that of a file; ``--help`` exits.
+
+    Raises
+    ------
+    TrainerError
+        If a flag is unknown or has a wrong value.
+
+    Examples
+    --------
+    >>> parse(["--alpha", "0.5", "--lr-milestones", "10", "20"], None).lr_milestones
+    (10, 20)
+    """
+    default = Config() if file is None else read_config(file)
+    output = io.StringIO()
+    try:
+        if "--help" in arguments or "-h" in arguments:
+            tyro.cli(Config, prog="rdml train", args=["--help"], default=default)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            return tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
+    except SystemExit as ending:
+        if not ending.code:
+            raise
+        lines = [line.strip("│─╭╮╰╯- ") for line in output.getvalue().splitlines()]
+        said = " ".join(line for line in lines[1:] if line).split("Argument helptext:")[0].split("For full helptext")[0]
+        said = said.removeprefix("Error parsing Config: ").rstrip(" ─-")
+        raise TrainerError(f"{said} (see `rdml train --help`)") from None
+
+
+def run(config: Config, *, resume: bool) -> Path:
+    """Train, print the table, write figure and report; returns the run's folder."""
+    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+    def started(folder: Path, step: int) -> None:
+        errors.print(escape(str(folder) + (f", from step {step}" if step else "")), soft_wrap=True)
+
+    try:
+        with progress_bar(errors) as report:
+            result = train(config, resume=resume, report=report, started=started)
+    except StoppedError as stopped:
+        remedy = f"rdml train --config {stopped}/config.json --resume"
+        raise StoppedError(f"interrupted, saved in {stopped}: `{remedy}` continues") from None
+    if result is None:
+        return config.out
+    report_path = write_report(result.folder)
+    out.print(score_table(result.folder))
+    out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
+    return result.folder

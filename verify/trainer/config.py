@@ -1,0 +1,234 @@
+"""What a training run depends on: one frozen dataclass, from flags, TOML or JSON, stored with every run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+__all__ = ["Config", "TrainerError", "read_config"]
+
+Curve = Literal["constant", "linear", "cosine"]
+
+
+class TrainerError(ValueError):
+    """Something the user can mend, in one line: what came, what is allowed, what to do."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run of K students that learn from each other.
+
+    Examples
+    --------
+    >>> Config(students="cnn:2", alpha=0.5).name
+    'mnist1d_cnnx2_a0.5_b1_s0'
+    """
+
+    students: str = "cnn:2"
+    """Networks and their numbers: `cnn:2,mlp:1`. Names: mlp, cnn, resnet, resnet18, vit, timm/NAME,
+    torchvision/NAME, or your own `package.module:factory`."""
+    data: str = "mnist1d"
+    """mnist1d, digits, idx, cifar10, cifar100, torchvision/NAME or folder."""
+    data_dir: Path | None = None
+    """Where the files of idx, cifar10, cifar100, torchvision and folder are."""
+    validation: float = 0.1
+    """Share of the training samples kept for choosing the best weights; the test samples choose nothing."""
+    alpha: float = 1.0
+    """Order of the Rényi divergence, at least 0."""
+    alpha_end: float | None = None
+    """Order at the end, if it changes."""
+    alpha_schedule: Literal["constant", "linear", "cosine", "learned"] = "constant"
+    """How the order changes. A learned one starts at alpha; the mutual loss alone always lowers it."""
+    beta: float = 1.0
+    """Weight of the mutual loss, at least 0; 0 trains independent students."""
+    beta_end: float | None = None
+    """Weight at the end, if it changes."""
+    beta_schedule: Curve = "constant"
+    """How the weight changes."""
+    beta_warmup: float = 0.0
+    """Epochs over which the weight rises from 0."""
+    temperature: float = 1.0
+    """Divides the logits in the mutual loss."""
+    update: Literal["simultaneous", "sequential"] = "simultaneous"
+    """All students at once, or one after the other, each seeing its peers' latest weights."""
+    label_smoothing: float = 0.0
+    """Of the cross-entropy, in [0, 1)."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """One optimizer for all students."""
+    lr: float = 0.05
+    """Learning rate."""
+    lr_schedule: Literal["constant", "step", "cosine"] = "cosine"
+    """Cosine and warm-up follow the step, step the epoch."""
+    lr_milestones: tuple[int, ...] = ()
+    """Epochs after which a step schedule multiplies the rate by lr_gamma."""
+    lr_gamma: float = 0.1
+    """Factor of a step schedule."""
+    lr_warmup: float = 0.0
+    """Epochs over which the rate rises from 0."""
+    momentum: float = 0.9
+    """Of SGD."""
+    nesterov: bool = True
+    """Nesterov's momentum, if momentum is not 0."""
+    weight_decay: float = 5e-4
+    """Added to the gradient (SGD) or decoupled (AdamW)."""
+    clip: float = 0.0
+    """Greatest gradient norm of each student, 0 for none."""
+    epochs: int = 100
+    """Passes over the training samples; an incomplete last batch is left out."""
+    batch: int = 128
+    """Samples in a step, over all processes."""
+    seed: int = 0
+    """Same seed, same numbers."""
+    width: int = 0
+    """Width of the networks, 0 for their own."""
+    norm: Literal["batch", "group"] = "batch"
+    """Normalisation of residual networks."""
+    augment: Literal["none", "shift", "crop-flip"] = "none"
+    """shift: signals move by up to 4; crop-flip: images padded by 4, cropped, mirrored."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    threads: int = 1
+    """Torch threads on a CPU; small networks are fastest with one."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the networks; losses and weights are float32. float16 scales its gradients."""
+    channels_last: bool = False
+    """Memory layout of images."""
+    compile: bool = False
+    """Compile the networks with torch.compile."""
+    monitor: float = 0.2
+    """Share of the training work spent on measuring the bias budget, 0 for none."""
+    monitor_samples: int = 1024
+    """Samples of the measurement, 0 for all."""
+    checkpoint_every: int = 5
+    """Epochs between checkpoints, besides the last one and the best ones."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the package tensorboard)."""
+    out: Path = Path("results/train")
+    """Runs go into folders of this one, named after data, networks, order, weight and seed."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, rule in _RULES.items():
+            value = getattr(self, name)
+            low, high, words = rule
+            infinite = name == "alpha" and value == math.inf
+            if value is not None and not (infinite or low <= value < high):
+                raise TrainerError(f"{name} = {value!r}: expected {words}")
+        for name in ("alpha", "beta"):
+            curve, end = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_end")
+            if (curve in ("linear", "cosine")) != (end is not None):
+                raise TrainerError(f"{name}_schedule = {curve!r} with {name}_end = {end!r}: give both or neither")
+        if self.alpha_schedule != "constant" and math.isinf(self.alpha):
+            raise TrainerError("alpha = inf: only a constant order may be infinite")
+        if self.lr_schedule == "step" and not self.lr_milestones:
+            raise TrainerError("lr_schedule = 'step' needs lr_milestones, e.g. (60, 120, 160)")
+
+    @property
+    def name(self) -> str:
+        """Data, networks, order, weight and seed."""
+
+        def ramp(start: float, end: float | None, schedule: str) -> str:
+            mark = "~" if schedule == "learned" else ""
+            return f"{start:g}{mark}" if end is None else f"{start:g}-{end:g}"
+
+        networks = self.students.replace(":", "x").replace(",", "+").replace("/", ".").replace(" ", "")
+        alpha = ramp(self.alpha, self.alpha_end, self.alpha_schedule)
+        beta = ramp(self.beta, self.beta_end, self.beta_schedule)
+        return f"{self.data.replace('/', '.')}_{networks}_a{alpha}_b{beta}_s{self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; :func:`read_config` reads them back."""
+        fields = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, Path) or v == math.inf else v for k, v in fields.items()}
+
+
+_INF = math.inf
+_RULES: dict[str, tuple[float, float, str]] = {
+    "alpha": (0, _INF, "an order of at least 0"),
+    "alpha_end": (0, _INF, "a finite order of at least 0"),
+    "beta": (0, _INF, "a finite weight of at least 0"),
+    "beta_end": (0, _INF, "a finite weight of at least 0"),
+    "beta_warmup": (0, _INF, "epochs, at least 0"),
+    "temperature": (5e-324, _INF, "a positive number"),
+    "label_smoothing": (0, 1, "a number in [0, 1)"),
+    "validation": (0, 1, "a share in [0, 1)"),
+    "lr": (0, _INF, "a finite rate of at least 0"),
+    "lr_gamma": (5e-324, _INF, "a positive factor"),
+    "lr_warmup": (0, _INF, "epochs, at least 0"),
+    "momentum": (0, 1, "a number in [0, 1)"),
+    "weight_decay": (0, _INF, "a finite number of at least 0"),
+    "clip": (0, _INF, "a norm, or 0 for none"),
+    "epochs": (1, _INF, "at least 1"),
+    "batch": (1, _INF, "at least 1"),
+    "seed": (0, 2**63, "a number from 0 to 2^63 - 1"),
+    "width": (0, _INF, "a width, or 0 for the network's own"),
+    "threads": (1, 4096, "at least 1"),
+    "monitor": (0, 100, "a share of the training work, such as 0.2, or 0"),
+    "monitor_samples": (0, _INF, "a number of samples, or 0 for all"),
+    "checkpoint_every": (1, _INF, "at least 1"),
+}
+
+
+def read_config(source: Path | dict[str, Any]) -> Config:
+    """A configuration from a TOML or JSON file, or from such a file's content.
+
+    Raises
+    ------
+    TrainerError
+        If the file cannot be read, or a field is unknown or of the wrong type.
+
+    Examples
+    --------
+    >>> read_config({"alpha": 2, "lr_milestones": [60, 120]}).lr_milestones
+    (60, 120)
+    """
+    where = "" if isinstance(source, dict) else f"{source}: "
+    if isinstance(source, Path):
+        try:
+            text = source.read_text(encoding="utf-8")
+            content = json.loads(text) if source.suffix == ".json" else tomllib.loads(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise TrainerError(f"{where}cannot be read ({error})") from None
+        except ValueError as error:
+            raise TrainerError(f"{where}is not valid {source.suffix.lstrip('.') or 'TOML'} ({error})") from None
+    else:
+        content = source
+    if not isinstance(content, dict):
+        raise TrainerError(f"{where}expected a table of fields")
+    hints = get_type_hints(Config)
+    if unknown := sorted(content.keys() - hints.keys()):
+        raise TrainerError(f"{where}unknown field {unknown[0]!r}; known are {', '.join(hints)}")
+    return Config(**{name: _converted(where + name, value, hints[name]) for name, value in content.items()})
+
+
+def _converted(name: str, value: Any, hint: Any) -> Any:
+    """The value as the field's type has it: JSON and TOML know neither tuples nor paths."""
+    options = get_args(hint)
+    if type(None) in options:
+        if value is None:
+            return None
+        hint = next(o for o in options if o is not type(None))
+    wrong = TrainerError(f"{name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
+    if hint is Path:
+        if isinstance(value, str):
+            return Path(value)
+    elif getattr(hint, "__origin__", None) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(v, int) for v in value):
+            return tuple(value)
+    elif getattr(hint, "__origin__", None) is Literal:
+        if value in options:
+            return value
+        raise TrainerError(f"{name} = {value!r}: expected one of {', '.join(map(str, options))}")
+    elif hint is float:
+        if value == "inf":
+            return math.inf
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif type(value) is hint:
+        return value
+    raise wrong

@@ -1,0 +1,208 @@
+"""Training, validation and test samples as tensors; batches whose order depends on the seed and the epoch alone."""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verify.trainer.config import Config, TrainerError
+from verify.trainer.files import read_cifar, read_idx_folder
+from verify.trainer.mnist1d import mnist1d
+
+__all__ = ["Data", "Split", "augment", "epoch_order", "load_data"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples and labels. Images stay bytes; :meth:`Data.prepare` makes numbers of a batch."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def to(self, device: torch.device) -> Split:
+        """The same samples on a device."""
+        return Split(self.x.to(device), self.y.to(device))
+
+    def take(self, rows: Tensor) -> Split:
+        """Some of the samples."""
+        return Split(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: three disjoint parts, its classes, and how images are standardised."""
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: int
+    mean: Tensor | None = None
+    scale: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample, channels first."""
+        return tuple(self.train.x.shape[1:])
+
+    def to(self, device: torch.device) -> Data:
+        """The same data on a device."""
+        parts = {name: getattr(self, name).to(device) for name in ("train", "validation", "test")}
+        if self.mean is not None and self.scale is not None:
+            parts |= {"mean": self.mean.to(device), "scale": self.scale.to(device)}
+        return replace(self, **parts)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """A batch as the networks see it: bytes become standardised numbers, channel by channel."""
+        if self.mean is None or self.scale is None:
+            return x
+        return torch.addcmul(-self.mean * self.scale, x.float(), self.scale)
+
+
+def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
+    """The order of the samples in an epoch: a permutation that depends on the seed and the epoch alone."""
+    return torch.randperm(samples, generator=generator(seed, "order", epoch))
+
+
+def generator(seed: int, *names: object) -> torch.Generator:
+    """A random stream of its own for these names."""
+    key = "/".join(map(str, (seed, *names))).encode()
+    return torch.Generator().manual_seed(zlib.crc32(key) | zlib.adler32(key) << 32)
+
+
+def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
+    """A batch of bytes or numbers, shifted or cropped and mirrored sample by sample, on its own device.
+
+    The offsets are drawn on the CPU, so that they are the same on every device.
+    """
+    if kind == "none":
+        return x
+    batch, device = len(x), x.device
+    if kind == "shift":
+        offset = torch.randint(-4, 5, (batch, 1), generator=random).to(device)
+        index = (torch.arange(x.shape[-1], device=device) + offset) % x.shape[-1]
+        return x.gather(-1, index.unsqueeze(1).expand_as(x))
+    if x.ndim != 4:
+        raise TrainerError(f"augment = 'crop-flip' needs images, the samples have shape {tuple(x.shape[1:])}")
+    draws = torch.randint(0, 9, (2, batch), generator=random)
+    mirrored = torch.rand(batch, generator=random) < 0.5
+    padded = torch.nn.functional.pad(x, (4, 4, 4, 4))
+    rows = (torch.arange(x.shape[2]) + draws[0][:, None]).to(device)
+    columns = torch.arange(x.shape[3]).expand(batch, -1)
+    columns = (torch.where(mirrored[:, None], columns.flip(1), columns) + draws[1][:, None]).to(device)
+    sample = torch.arange(batch, device=device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def load_data(config: Config) -> Data:
+    """The data of a configuration.
+
+    Raises
+    ------
+    TrainerError
+        If the data is unknown, missing or damaged, or too small to be split.
+    """
+    name, _, rest = config.data.partition("/")
+    sources: dict[str, Callable[[], Any]] = {
+        "mnist1d": _mnist1d,
+        "digits": _digits,
+        "idx": lambda: read_idx_folder(config.data_dir),
+        "cifar10": lambda: read_cifar(config.data_dir, 10),
+        "cifar100": lambda: read_cifar(config.data_dir, 100),
+        "folder": lambda: _image_folder(config),
+        "torchvision": lambda: _torchvision(config, rest),
+    }
+    if name not in sources or (name == "torchvision") != bool(rest):
+        raise TrainerError(f"unknown data {config.data!r}: known are {', '.join(sources)}/NAME")
+    x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
+    classes = int(max(y.max(), test_y.max())) + 1
+    if name.startswith("cifar"):
+        classes = int(name[5:])
+    kept = round(config.validation * len(y))
+    if len(y) - kept < 2 or classes < 2:
+        raise TrainerError(f"data {config.data!r} has {len(y)} training samples of {classes} classes: too few to split")
+    everything = Split(_tensor(x), torch.from_numpy(y.astype(np.int64)))
+    order = torch.randperm(len(y), generator=generator(config.seed, "split"))
+    train, validation = everything.take(order[kept:]), everything.take(order[:kept])
+    test = Split(_tensor(test_x), torch.from_numpy(test_y.astype(np.int64)))
+    mean, scale = _moments(train.x) if train.x.dtype == torch.uint8 else (None, None)
+    return Data(train, validation, test, classes, mean, scale)
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32))
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and inverse standard deviation of the training pixels, channel by channel."""
+    axes = [0, *range(2, x.ndim)]
+    count = x.numel() / x.shape[1]
+    mean = x.sum(axes, dtype=torch.float64) / count
+    square = torch.stack([part.double().square().sum(axes) for part in x.split(4096)]).sum(0) / count
+    scale = (square - mean**2).clamp_min(1e-12).rsqrt()
+    shape = (-1, *(1 for _ in range(x.ndim - 2)))
+    return mean.float().view(shape), scale.float().view(shape)
+
+
+def _mnist1d() -> tuple[np.ndarray, ...]:
+    x, y = mnist1d()
+    return x[:4000, None], y[:4000], x[4000:, None], y[4000:]
+
+
+def _digits() -> tuple[np.ndarray, ...]:
+    """scikit-learn's digits, 8 x 8; every fifth is a test sample."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
+    test = np.arange(len(labels)) % 5 == 4
+    return images[~test], labels[~test], images[test], labels[test]
+
+
+def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """All samples of a torchvision data set as bytes, channels first."""
+    images, labels = [], []
+    for image, label in dataset:
+        pixels = np.asarray(image, dtype=np.uint8)
+        images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+        labels.append(int(label))
+    if len({image.shape for image in images}) > 1:
+        raise TrainerError("the images differ in size: bring them to one size first")
+    return np.stack(images), np.asarray(labels)
+
+
+def _torchvision(config: Config, name: str) -> tuple[np.ndarray, ...]:
+    try:
+        kinds = importlib.import_module("torchvision.datasets")
+    except ImportError:
+        raise TrainerError("data torchvision/NAME needs the package torchvision; install it") from None
+    if config.data_dir is None or not hasattr(kinds, name):
+        raise TrainerError(f"data torchvision/{name}: give --data-dir and the name of a torchvision data set")
+    try:
+        parts = [getattr(kinds, name)(config.data_dir, train=train, download=False) for train in (True, False)]
+    except (RuntimeError, TypeError) as error:
+        raise TrainerError(f"data torchvision/{name}: {str(error).splitlines()[0]}") from None
+    return (*_arrays(parts[0]), *_arrays(parts[1]))
+
+
+def _image_folder(config: Config) -> tuple[np.ndarray, ...]:
+    """Folders train/CLASS/*.png and test/CLASS/*.png."""
+    try:
+        kinds = importlib.import_module("torchvision.datasets")
+    except ImportError:
+        raise TrainerError("data folder needs the package torchvision; install it") from None
+    if config.data_dir is None or not all((config.data_dir / part).is_dir() for part in ("train", "test")):
+        raise TrainerError(f"--data-dir {config.data_dir}: expected the folders train and test in it")
+    train, test = (kinds.ImageFolder(config.data_dir / part) for part in ("train", "test"))
+    if train.classes != test.classes:
+        raise TrainerError(f"--data-dir {config.data_dir}: train and test hold different classes")
+    return (*_arrays(train), *_arrays(test))

@@ -1,0 +1,126 @@
+"""How good students are: accuracy, negative log-likelihood, calibration; and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from verify.records import write_atomically
+from verify.trainer.data import Split
+from verify.trainer.monitor import BiasRecord
+
+__all__ = ["Journal", "Scores", "evaluate", "score"]
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one predictor on one set of samples.
+
+    ``nll`` is the mean negative log-likelihood in nats, ``ece`` the expected calibration error with 15 equal bins of
+    confidence (Guo et al. 2017, arXiv 1706.04599).
+    """
+
+    accuracy: float
+    nll: float
+    ece: float
+
+
+def score(log_probabilities: Tensor, y: Tensor) -> Scores:
+    """Scores of log-probabilities (N, C) against labels (N,).
+
+    >>> score(torch.tensor([[0.8, 0.2], [0.6, 0.4]]).log(), torch.tensor([0, 1]))
+    Scores(accuracy=0.5, nll=0.5697..., ece=0.400...)
+    """
+    logs = log_probabilities.double()
+    confidence, predicted = logs.exp().max(1)
+    right = (predicted == y).double()
+    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    gap = torch.zeros(BINS, dtype=torch.float64, device=y.device).index_add_(0, bins, right - confidence)
+    nll = -logs.gather(1, y[:, None]).mean()
+    return Scores(float(right.mean()), float(nll), float(gap.abs().sum() / len(y)))
+
+
+@contextmanager
+def evaluating(students: Sequence[nn.Module]) -> Iterator[None]:
+    """Students in evaluation mode, and in their own mode again afterwards."""
+    modes = [s.training for s in students]
+    for s in students:
+        s.eval()
+    try:
+        yield
+    finally:
+        for s, mode in zip(students, modes, strict=True):
+            s.train(mode)
+
+
+@torch.no_grad()
+def evaluate(
+    students: Sequence[nn.Module], split: Split, prepare: Callable[[Tensor], Tensor], batch: int = 1000
+) -> list[Scores]:
+    """Scores of each student and, last, of the mean of their probabilities."""
+    with evaluating(students):
+        parts = [
+            torch.stack([s(prepare(x)).float().log_softmax(-1) for s in students]) for x in split.x.split(batch)
+        ]  # fmt: skip
+    logs = torch.cat(parts, dim=1)
+    mean = logs.double().logsumexp(0) - torch.tensor(float(len(students)), dtype=torch.float64).log()
+    return [score(z, split.y) for z in (*logs, mean)]
+
+
+class Journal:
+    """The metrics of a run, a JSON object a line; readable while the run goes on.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    step : int
+        Lines of later steps are dropped: a run that was killed after its last checkpoint repeats them.
+    """
+
+    def __init__(self, path: Path, step: int = 0) -> None:
+        self.entries: list[dict[str, Any]] = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    break  # cut off while it was written
+                # A measurement bears the step that it was made around, all else the steps that were made before.
+                if entry["step"] + (entry["kind"] == "bias") > step or entry["kind"] == "final":
+                    break
+                self.entries.append(entry)
+        self._measured = sum(entry["kind"] == "bias" for entry in self.entries)
+        write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
+        self._stream = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Append a line; it is in the file when this returns."""
+        plain = {
+            k: [asdict(v) if isinstance(v, Scores) else v for v in x] if isinstance(x, list) else x
+            for k, x in values.items()
+        }
+        self._stream.write(json.dumps({"kind": kind, "step": step, **plain}) + "\n")
+        self._stream.flush()
+
+    def bias(self, records: Sequence[BiasRecord]) -> None:
+        """Append the measurements that are not in the file yet."""
+        for record in records[self._measured :]:
+            self.write("bias", record.step, asdict(record))
+        self._measured = len(records)
+
+    def close(self) -> None:
+        """Close the file, on the disk."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()

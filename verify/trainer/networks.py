@@ -1,0 +1,212 @@
+"""Small reference networks for signals (C, L) and images (C, H, W), and how a cohort is named and built."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from verify.trainer.config import Config, TrainerError
+
+__all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students"]
+
+Shape = tuple[int, ...]
+
+
+class MLP(nn.Sequential):
+    """Two hidden layers."""
+
+    def __init__(self, shape: Shape, classes: int, width: int = 100) -> None:
+        size = torch.Size(shape).numel()
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(size, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, classes),
+        )
+
+
+class CNN(nn.Sequential):
+    """Three strided convolutions and a linear layer: for signals the network of the MNIST-1D paper (width 25)."""
+
+    def __init__(self, shape: Shape, classes: int, width: int = 25) -> None:
+        conv = _convolution(shape)
+        body = nn.Sequential(
+            conv(shape[0], width, 5, stride=2, padding=1), nn.ReLU(),
+            conv(width, width, 3, stride=2, padding=1), nn.ReLU(),
+            conv(width, width, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        with torch.no_grad():
+            features = body(torch.zeros(1, *shape)).shape[1]
+        super().__init__(*body, nn.Linear(features, classes))
+
+
+class _Residual(nn.Module):
+    def __init__(self, shape: Shape, inside: int, outside: int, stride: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        conv = partial(_convolution(shape), bias=False)
+        self.body = nn.Sequential(
+            conv(inside, outside, 3, stride=stride, padding=1), norm(outside), nn.ReLU(),
+            conv(outside, outside, 3, padding=1), norm(outside),
+        )  # fmt: skip
+        plain = stride == 1 and inside == outside
+        self.skip = (
+            nn.Identity() if plain else nn.Sequential(conv(inside, outside, 1, stride=stride), norm(outside))
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+class ResNet(nn.Sequential):
+    """A residual network with a 3-wide stem; `resnet18` is (64, 128, 256, 512) with two blocks each."""
+
+    def __init__(
+        self, shape: Shape, classes: int, width: int = 16, *, stages: int = 3, blocks: int = 1, norm: str = "batch"
+    ) -> None:
+        make = partial(_normalisation, shape, norm)
+        widths = [width * 2**n for n in range(stages)]
+        layers: list[nn.Module] = [
+            _convolution(shape)(shape[0], width, 3, padding=1, bias=False), make(width), nn.ReLU(),
+        ]  # fmt: skip
+        inside = width
+        for n, outside in enumerate(widths):
+            for block in range(blocks):
+                layers.append(_Residual(shape, inside, outside, 2 if n and not block else 1, make))
+                inside = outside
+        pool = nn.AdaptiveAvgPool1d(1) if len(shape) == 2 else nn.AdaptiveAvgPool2d(1)
+        super().__init__(*layers, pool, nn.Flatten(), nn.Linear(inside, classes))
+
+
+class ViT(nn.Module):
+    """A small vision transformer: patches of 4, four pre-normalised blocks of four heads, mean pooling."""
+
+    def __init__(self, shape: Shape, classes: int, width: int = 64) -> None:
+        super().__init__()
+        if width % 4:
+            raise TrainerError(f"width = {width}: a vision transformer needs a multiple of its 4 heads")
+        self.embed = _convolution(shape)(shape[0], width, 4, stride=4)
+        tokens = torch.Size(n // 4 for n in shape[1:]).numel()
+        self.position = nn.Parameter(0.02 * torch.randn(1, tokens, width))
+        block = nn.TransformerEncoderLayer(
+            width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.blocks = nn.TransformerEncoder(block, 4, enable_nested_tensor=False)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes)."""
+        tokens = self.embed(x).flatten(2).transpose(1, 2) + self.position
+        return self.head(self.blocks(tokens).mean(1))
+
+
+def _convolution(shape: Shape) -> Callable[..., nn.Module]:
+    if len(shape) not in (2, 3):
+        raise TrainerError(f"samples have shape {shape}: convolutions need signals (C, L) or images (C, H, W)")
+    return nn.Conv1d if len(shape) == 2 else nn.Conv2d
+
+
+def _normalisation(shape: Shape, norm: str, width: int) -> nn.Module:
+    if norm == "group":
+        return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if width % g == 0), width)
+    return nn.BatchNorm1d(width) if len(shape) == 2 else nn.BatchNorm2d(width)
+
+
+def parse_students(text: str) -> list[str]:
+    """The networks of a cohort, one name a student.
+
+    >>> parse_students("cnn:2,mlp"), parse_students("my.module:factory:2")
+    (['cnn', 'cnn', 'mlp'], ['my.module:factory', 'my.module:factory'])
+    """
+    names: list[str] = []
+    for part in text.replace(" ", "").split(","):
+        found = re.fullmatch(r"(?P<name>[^:]+(:[A-Za-z_]\w*)?)(:(?P<count>\d+))?", part)
+        if found is None or found["count"] == "0":
+            raise TrainerError(f"students = {text!r}: expected names and numbers such as 'cnn:2,mlp:1'")
+        names += [found["name"]] * int(found["count"] or 1)
+    return names
+
+
+def build_students(config: Config, shape: Shape, classes: int) -> list[nn.Module]:
+    """The students of a run, each with starting weights of its own that depend on the seed and its number.
+
+    Raises
+    ------
+    TrainerError
+        If a network is unknown, cannot be built for these samples, or has another number of outputs than classes.
+    """
+    students: list[nn.Module] = []
+    for number, name in enumerate(parse_students(config.students)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(zlib.crc32(f"{config.seed}/{number}".encode()))
+            student = _network(name, config, shape, classes)
+        students.append(student)
+    _check(config, students, shape, classes)
+    return students
+
+
+def _network(name: str, config: Config, shape: Shape, classes: int) -> nn.Module:
+    width = {"width": config.width} if config.width else {}
+    if name == "mlp":
+        return MLP(shape, classes, **width)
+    if name == "cnn":
+        return CNN(shape, classes, **width)
+    if name == "resnet":
+        return ResNet(shape, classes, norm=config.norm, **width)
+    if name == "resnet18":
+        return ResNet(shape, classes, norm=config.norm, stages=4, blocks=2, **{"width": 64, **width})
+    if name == "vit":
+        return ViT(shape, classes, **width)
+    library, _, rest = name.partition("/")
+    if library == "timm" and rest:
+        return _imported("timm").create_model(rest, num_classes=classes, in_chans=shape[0])
+    if library == "torchvision" and rest:
+        return _imported("torchvision.models").get_model(rest, weights=None, num_classes=classes)
+    module, _, factory = name.partition(":")
+    if not factory:
+        raise TrainerError(
+            f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
+            "package.module:factory"
+        )
+    make = getattr(_imported(module), factory, None)
+    if make is None:
+        raise TrainerError(f"{module} has no {factory}: expected a function of the samples' shape and the classes")
+    return make(shape, classes)
+
+
+def _imported(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise TrainerError(f"{module} cannot be imported ({error}); install it or name another network") from None
+
+
+def _check(config: Config, students: Sequence[nn.Module], shape: Shape, classes: int) -> None:
+    for name, student in zip(parse_students(config.students), students, strict=True):
+        if not isinstance(student, nn.Module):
+            raise TrainerError(f"network {name!r} is a {type(student).__name__}: expected a torch.nn.Module")
+        student.eval()
+        try:
+            with torch.no_grad():
+                out = student(torch.zeros(2, *shape))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainerError(f"network {name!r} does not take samples of shape {shape} ({reason})") from None
+        student.train()
+        if tuple(out.shape) != (2, classes):
+            raise TrainerError(
+                f"network {name!r} gives {tuple(out.shape[1:])} outputs a sample where the data has {classes} classes: "
+                "all students need as many as there are classes"
+            )
+    for first, second in itertools.combinations(students, 2):
+        if first is second:
+            raise TrainerError("a factory returned the same network twice: it must build a new one at every call")

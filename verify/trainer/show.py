@@ -1,0 +1,208 @@
+"""What a person sees of a run: progress, the table of scores, the figure of the bias budget, and the report.
+
+Figure and report are made from the run's files alone.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from verify.plots import FORMATS, render
+from verify.records import ClaimRecord, Curve, Panel, SourceRecord, write_atomically
+from verify.trainer.monitor import BiasRecord
+from verify.trainer.networks import parse_students
+from verify.trainer.run import CONFIG, ENVIRONMENT, METRICS, Trainer
+
+__all__ = ["progress_bar", "read_metrics", "score_table", "write_report"]
+
+FIGURE, REPORT = "bias_budget", "report.html"
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Callable[[Trainer, dict[str, Any]], None]]:
+    """A callback for :func:`verify.trainer.train` that draws steps per second, losses, accuracies and time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} steps"),
+        TextColumn("{task.fields[speed]:.0f}/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bars = Progress(*columns, console=console, transient=True)
+    task = bars.add_task("", total=None, speed=0.0)
+    begin: tuple[float, int] | None = None
+    words = ""
+
+    def report(trainer: Trainer, values: dict[str, Any]) -> None:
+        nonlocal begin, words
+        if begin is None:
+            begin = (time.perf_counter(), trainer.number)
+            bars.start()
+        if values:
+            words = f"epoch {values['epoch']}  loss {_few(values['base'])}  mutual {_few(values['mutual'])}"
+            if "validation" in values:
+                words += f"  acc {_few([100 * s.accuracy for s in values['validation'][:-1]], '.1f')}%"
+        if values or trainer.number % 20 == 0:
+            speed = (trainer.number - begin[1]) / max(time.perf_counter() - begin[0], 1e-9)
+            bars.update(task, total=trainer.steps, completed=trainer.number, description=words, speed=speed)
+
+    try:
+        yield report
+    finally:
+        bars.stop()
+
+
+def _few(numbers: Sequence[float], form: str = ".3f") -> str:
+    return " ".join(format(v, form) for v in numbers[:4]) + (" …" if len(numbers) > 4 else "")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a last one that was cut off is left out."""
+    out = []
+    for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
+        try:
+            out.append(json.loads(line))
+        except ValueError:
+            break
+    return out
+
+
+def _rows(folder: Path) -> list[list[str]]:
+    """Heading and rows of the table of scores."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    final = next(e for e in reversed(read_metrics(folder)) if e["kind"] == "final")
+    names = [f"{k} {name}" for k, name in enumerate(parse_students(config["students"]))] + ["mean of all"]
+    rows = [["student", "validation", "test", "test, best weights", "NLL (nats)", "calibration error"]]
+    for k, name in enumerate(names):
+        test, best = final["test"][k], final["best"][k]
+        held_out = f"{100 * final['validation'][k]['accuracy']:.1f}%" if final["validation"] else "-"
+        rows.append([
+            name, held_out, f"{100 * test['accuracy']:.1f}%", f"{100 * best['accuracy']:.1f}%",
+            f"{test['nll']:.3f}", f"{test['ece']:.3f}",
+        ])  # fmt: skip
+    return rows
+
+
+def score_table(folder: Path) -> Table:
+    """The table of a finished run for a terminal."""
+    heading, *rows = _rows(folder)
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(heading):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def bias_panels(records: Sequence[BiasRecord]) -> tuple[Panel, ...]:
+    """Squared norms, C4's bounds and the curvature along the path, of the first student."""
+    steps = tuple(float(r.step) for r in records)
+
+    def curve(label: str, role: Any, name: str, *, group: int | None = None) -> Curve:
+        return Curve(label=label, role=role, group=group, x=steps, y=tuple(getattr(r, name)[0] for r in records))
+
+    noise = Curve(
+        label=r"noise $\sigma^2$", role="second", group=0, x=steps, y=tuple(r.noise[0] for r in records),
+        low=tuple(r.noise[0] - 2 * r.noise_error[0] for r in records),
+        high=tuple(r.noise[0] + 2 * r.noise_error[0] for r in records),
+    )  # fmt: skip
+    curved = [(float(r.step), r.rate * s) for r in records if (s := r.smoothness[0]) is not None]
+    return (
+        Panel(
+            title="what moves the first student", x_label="step", y_label="squared norm (nats²)", y_scale="log",
+            curves=(
+                curve(r"base gradient $\|\nabla L\|^2$", "measured", "base", group=0),
+                curve(r"bias $\|b\|^2 = \beta^2\|\nabla R\|^2$", "measured", "mutual", group=1), noise,
+            ),
+        ),
+        Panel(
+            title="the bias under its bounds", x_label="step", y_label="squared norm (nats²)", y_scale="log",
+            curves=(
+                curve(r"bias $\|b\|^2 = \beta^2\|\nabla R\|^2$", "measured", "mutual", group=1),
+                curve("bound by the order", "statement", "order_bound", group=0),
+                curve("bound by the divergence", "statement", "divergence_bound", group=1),
+            ),
+        ),
+        Panel(
+            title="curvature along the path", x_label="step", y_label=r"$\eta\Lambda_t$",
+            curves=(
+                Curve(
+                    label=r"$\eta\Lambda_t$", role="measured", group=0, style="markers",
+                    x=tuple(s for s, _ in curved), y=tuple(v for _, v in curved),
+                ),
+                Curve(
+                    label="2: plain gradient steps descend below", role="reference", x=(steps[0], steps[-1]), y=(2, 2)
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _figure(records: Sequence[BiasRecord]) -> ClaimRecord:
+    """The panels in the form that the figures are drawn from; it makes no statement."""
+    return ClaimRecord(
+        id="run", title=FIGURE, direction="equality", statement=(), assumptions=(), source=SourceRecord(work="a run"),
+        outcome="undecided", error_rate=0.0, margin=None, checks=(), controls=(), caption="",
+        panels=bias_panels(records),
+    )  # fmt: skip
+
+
+def write_report(folder: Path) -> Path:
+    """Write the figure of the bias budget and a self-contained report of a finished run."""
+    entries = read_metrics(folder)
+    records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
+    drawing = ""
+    if records:
+        figure = _figure(records)
+        for kind in FORMATS:
+            write_atomically(folder / f"{FIGURE}.{kind}", render(figure, kind))
+        drawing = render(figure, "svg").decode()
+        drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
+    parts = [_table(_rows(folder)), drawing]
+    for name in (CONFIG, ENVIRONMENT):
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        rows = [[key, json.dumps(value)] for key, value in content.items()]
+        parts.append(f"<h2>{name.removesuffix('.json').capitalize()}</h2>\n{_table([['', ''], *rows])}")
+    title = html.escape(folder.name)
+    page = _PAGE.format(title=title, body="\n".join(part for part in parts if part))
+    write_atomically(folder / REPORT, page)
+    return folder / REPORT
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    head = line(rows[0], "th") if any(rows[0]) else ""
+    return "<table>" + head + "".join(line(row, "td") for row in rows[1:]) + "</table>"
+
+
+_CAPTION = (
+    "<p>Measured on the first student while it trained. The update is that of gradient descent on the base loss L plus "
+    "a bias b, the peers' pull, plus the noise of the mini-batch. The bounds of the bias hold with the measured norm "
+    "of the logits' Jacobian. With momentum or a changing rate the product of rate and curvature only describes.</p>"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 Georgia, serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; font-size: 0.9rem }}
+th, td {{ padding: 0.15rem 1rem 0.15rem 0; text-align: left; border-bottom: 1px solid #ddd }}
+svg {{ max-width: 100%; height: auto }}
+</style></head><body>
+<h1>{title}</h1>
+{body}
+</body></html>
+"""
