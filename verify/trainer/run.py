@@ -121,7 +121,7 @@ class Trainer:
 
     def _alpha(self, step: int) -> float:
         order = self.cohort.order(step)
-        return order if isinstance(order, float) else float(order.detach())
+        return float(order.detach()) if isinstance(order, Tensor) else order
 
     def prepare(self, x: Tensor) -> Tensor:
         """Samples as the networks see them."""
