@@ -21,7 +21,7 @@ from convergence.bounds import (
 from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
 from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
-from convergence.performance import WorstCase, worst_case
+from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
 from convergence.problems import Problem
 from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stationary_law
 from convergence.sgd import Trajectory, simulate
@@ -37,6 +37,7 @@ __all__ = [
     "SoftmaxCohort",
     "StationaryLaw",
     "StationaryPoint",
+    "StepwiseBound",
     "Trajectory",
     "Verdict",
     "WorstCase",
@@ -65,6 +66,7 @@ __all__ = [
     "sharp_bound",
     "simulate",
     "stationary_law",
+    "stepwise_bound",
     "tight_bound",
     "train_cohort",
     "worst_case",

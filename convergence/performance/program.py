@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from convergence.assumptions import Assumptions
+from convergence.performance.arguments import Criterion, check_arguments, right_sides
 from convergence.performance.certificate import Certificate
 from convergence.performance.conic import Solution, minimise, triangle, unpack
 from convergence.performance.instance import Instance
 from convergence.performance.method import Method
 from convergence.performance.rational import rounded
 
-__all__ = ["Criterion", "WorstCase", "worst_case"]
+__all__ = ["WorstCase", "worst_case"]
 
 Array = NDArray[np.float64]
-Criterion = Literal["average", "best"]
-
 MARGIN = 1e-9
 """How strictly the multipliers satisfy their inequalities, to survive rounding: it costs as much, relatively."""
 
@@ -121,11 +120,14 @@ def worst_case(
     >>> round(worst.value, 4), worst.certificate.check(), worst.gap < 1e-6
     (1.237, True, True)
     """
-    method = _method(assumptions, step, steps, criterion, momentum, nesterov)
-    lam = Fraction(assumptions.smoothness)
-    right = (lam * Fraction(assumptions.gap), Fraction(assumptions.bias), Fraction(assumptions.noise))
-    relative = Fraction(assumptions.relative_bias)
-    program = _Program(method, right, relative, criterion)
+    noisy = isinstance(assumptions, Assumptions) and assumptions.noise > 0
+    check_arguments("worst_case", assumptions, step, steps, criterion, momentum, most=MOST[noisy])
+    method = Method(
+        steps=int(steps), step=Fraction(assumptions.smoothness) * Fraction(float(step)),
+        momentum=Fraction(float(momentum)), nesterov=bool(nesterov),
+        biased=assumptions.bias > 0 or assumptions.relative_bias > 0, noisy=noisy,
+    )  # fmt: skip
+    program = _Program(method, right_sides(assumptions), Fraction(assumptions.relative_bias), criterion)
     for margin in (MARGIN, 10 * MARGIN, 100 * MARGIN):
         solution = program.solve(margin)
         if program.room(solution.multipliers) > margin / 10:
@@ -137,32 +139,6 @@ def worst_case(
         value=value, gap=certificate.bound - value, instance=instance, certificate=certificate,
         assumptions=assumptions, step=float(step), steps=steps, criterion=criterion, momentum=float(momentum),
         nesterov=nesterov,
-    )  # fmt: skip
-
-
-def _method(a: Assumptions, step: float, steps: int, criterion: str, momentum: float, nesterov: bool) -> Method:
-    if not isinstance(a, Assumptions):
-        raise TypeError(f"assumptions = {a!r}: expected convergence.Assumptions")
-    if isinstance(step, bool) or not (np.isfinite(step) and step > 0):
-        raise ValueError(f"step = {step!r}: expected a finite step size > 0")
-    if isinstance(momentum, bool) or not 0 <= momentum < 1:
-        raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
-    if criterion not in ("average", "best"):
-        raise ValueError(f"criterion = {criterion!r}: expected 'average' or 'best'")
-    if a.gap == 0:
-        raise ValueError("gap = 0.0: worst_case needs Δ > 0; give an upper bound of f(x_0) - inf f that is positive")
-    noisy = a.noise > 0
-    most = MOST[noisy]
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= most:
-        remedy = (
-            "use stepwise_bound for long horizons" if not noisy else "use stepwise_bound, whose cost is linear in T"
-        )
-        raise ValueError(
-            f"steps = {steps!r}: expected an integer from 1 to {most} {'with' if noisy else 'without'} noise; {remedy}"
-        )
-    return Method(
-        steps=int(steps), step=Fraction(a.smoothness) * Fraction(float(step)), momentum=Fraction(float(momentum)),
-        nesterov=bool(nesterov), biased=a.bias > 0 or a.relative_bias > 0, noisy=noisy,
     )  # fmt: skip
 
 

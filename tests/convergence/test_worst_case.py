@@ -232,8 +232,8 @@ def test_the_noise_tree():
     ("change", "message"),
     [
         ({"step": 0.0}, "step = 0.0: expected a finite step size > 0"),
-        ({"steps": 0}, "steps = 0: expected an integer from 1 to 64 without noise"),
-        ({"steps": 2.0}, "expected an integer"),
+        ({"steps": 0}, "steps = 0: worst_case expects an integer from 1 to 64; for longer runs use stepwise_bound"),
+        ({"steps": 2.0}, "expects an integer"),
         ({"criterion": "last"}, "expected 'average' or 'best'"),
         ({"momentum": 1.0}, r"expected a number in \[0, 1\)"),
         ({"assumptions": unit(noise=1.0), "steps": 6}, "from 1 to 5 with noise"),

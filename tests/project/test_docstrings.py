@@ -25,7 +25,7 @@ MODULES = [
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
     "Bound", "CohortTrajectory", "Derivation", "NoiseModel", "BiasModel", "Problem", "StationaryPoint", "Step",
-    "StationaryLaw", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "StationaryLaw", "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
 }  # fmt: skip
 
 

@@ -1,0 +1,153 @@
+"""Bounds that a potential proves step by step: against the exact worst case, and their certificates."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, worst_case
+from convergence.performance import Chain, solve_chain
+
+TABLE = json.loads((Path(__file__).parents[1] / "reference" / "worst_cases.json").read_text())["rows"]
+
+
+def unit(bias=0.0, noise=0.0, relative_bias=0.0):
+    return Assumptions(smoothness=1.0, gap=1.0, noise=noise, bias=bias, relative_bias=relative_bias)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[f"case {n}" for n in range(len(TABLE))])
+def test_never_below_the_exact_worst_case_and_close_to_it(row):
+    names = ("smoothness", "gap", "noise", "bias", "relative_bias")
+    bound = stepwise_bound(
+        Assumptions(**{name: row[name] for name in names}), row["step"], row["steps"],
+        criterion=row["criterion"], momentum=row["momentum"], nesterov=row["nesterov"],
+    )  # fmt: skip
+    # PEPit's values are accurate to 1e-7, relatively.
+    assert bound.total >= row["value"] * (1 - 1e-7)
+    # Without noise and momentum only consecutive iterates matter.
+    tight = row["noise"] == 0 and row["momentum"] == 0
+    assert bound.total == pytest.approx(row["value"], rel=1e-6 if tight else 0.02)
+
+
+@pytest.mark.parametrize("criterion", ["average", "best"])
+def test_exact_without_noise_and_momentum(criterion):
+    rng = np.random.default_rng(8)
+    for _ in range(12):
+        assumptions = unit(bias=10 ** rng.uniform(-3, 1), relative_bias=float(rng.choice([0.0, 0.3])))
+        h, steps = rng.uniform(0.05, 1.95), int(rng.integers(1, 8))
+        exact = worst_case(assumptions, h, steps, criterion=criterion).value
+        assert stepwise_bound(assumptions, h, steps, criterion=criterion).total == pytest.approx(exact, rel=1e-6)
+
+
+def test_terms_add_up():
+    bound = stepwise_bound(unit(bias=0.1, noise=0.3), 0.4, 30)
+    assert bound.transient + bound.noise + bound.bias == pytest.approx(bound.total, rel=1e-12)
+    assert min(bound.transient, bound.noise, bound.bias) > 0
+    clean = stepwise_bound(unit(), 0.4, 30)
+    assert (clean.noise, clean.bias) == (0, 0)
+    assert clean.transient == pytest.approx(bound.transient, rel=1e-12)
+
+
+@pytest.mark.parametrize("h", [0.1, 0.9, 1.6])
+def test_long_runs_lie_between_the_floor_and_the_sharp_bound(h):
+    assumptions = unit(bias=0.05, noise=0.1)
+    bound = stepwise_bound(assumptions, h, 400)
+    assert float(floor(assumptions, h)) < bound.total < sharp_bound(assumptions, h, 400).total
+    run = simulate(
+        problems.get("quadratic", radius=2**0.5, noise=0.1, bias=0.05,
+                     bias_model="against_gradient" if h <= 1 else "along_gradient"),
+        step=h, steps=400, replicas=64, seed=0,
+    )  # fmt: skip
+    mean = run.mean_squared_gradient[-1].mean()
+    assert mean <= bound.total
+    assert bound.certificate.check()
+
+
+def test_momentum_is_never_below_a_run():
+    """Heavy-ball momentum on a quadratic, far beyond the steps that analytic bounds allow."""
+    h, mu, zeta, steps = 0.5, 0.8, 0.3, 100
+    bound = stepwise_bound(unit(bias=zeta**2), h, steps, momentum=mu)
+    x, velocity, total = 2**0.5, 0.0, 0.0
+    for _ in range(steps):
+        total += x**2
+        velocity = mu * velocity + x - zeta * np.sign(x)
+        x -= h * velocity
+    assert zeta**2 < total / steps <= bound.total
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    chain = Chain(Fraction(2, 5), Fraction(1, 2), False, Fraction(1, 10), True, True)
+    return solve_chain(chain, (Fraction(1), Fraction(1, 4), Fraction(1, 2)), 4)
+
+
+def changed(certificate, time, name, factor):
+    steps = [dict(step) for step in certificate.steps]
+    steps[time][name] = steps[time].get(name, Fraction(1)) * factor
+    return replace(certificate, steps=tuple(steps))
+
+
+def test_tampered_certificates_are_refused(certificate):
+    assert certificate.check()
+    less = Fraction(99, 100)
+    for time, name in (
+        (0, "forward"), (1, "infimum"), (1, "bias"), (2, "noise"), (3, "weights"), (2, "before gv"), (1, "before vv"),
+    ):  # fmt: skip
+        wrong = changed(certificate, time, name, less)
+        assert not wrong.check(), name
+        assert wrong.digest != certificate.digest
+    assert not changed(certificate, 1, "backward", Fraction(-1)).check()
+    assert not changed(certificate, 0, "before gg", Fraction(1)).check()
+    assert not changed(certificate, 3, "forward", Fraction(1)).check()
+    other = replace(certificate.chain, step=certificate.chain.step * Fraction(11, 10))
+    assert not replace(certificate, chain=other).check()
+
+
+def test_a_false_interpolation_condition_falls_below_the_exact_value():
+    right = (Fraction(1), Fraction(1), Fraction(0))
+    true, false = (
+        solve_chain(Chain(Fraction(1, 2), biased=True, coupling=c), right, 6).bound
+        for c in (Fraction(1, 4), Fraction(1, 3))
+    )
+    assert false < worst_case(unit(bias=1.0), 0.5, 6).value * (1 - 1e-3) < true
+
+
+def test_the_slack_is_what_the_inequalities_say(certificate):
+    """The sum over a random run of all weighted inequalities, written out, against the quadratic forms."""
+    rng = np.random.default_rng(4)
+    h, mu, m = 0.4, 0.5, 0.1
+    s = [{name: float(y) for name, y in step.items()} for step in certificate.steps]
+    g = rng.standard_normal((4, 3))
+    b, n = rng.standard_normal((2, 3, 3))
+    v, x = np.zeros((4, 3)), np.zeros((4, 3))
+    for t in range(3):
+        v[t + 1] = mu * v[t] + g[t] + b[t] + n[t]
+        x[t + 1] = x[t] - h * v[t + 1]
+    direct = forms = 0.0
+    for t in range(4):
+        direct += s[t]["infimum"] * g[t] @ g[t] / 2 - s[t]["weights"] * g[t] @ g[t]
+        vectors = {0: g[t], 1: v[t]}
+        if t < 3:
+            dx, dg = x[t] - x[t + 1], g[t] - g[t + 1]
+            bend = dg @ dg / 4 - dx @ dx / 4
+            slope = (g[t] + g[t + 1]) @ dx / 2
+            direct += s[t]["forward"] * (bend + slope) + s[t]["backward"] * (bend - slope)
+            direct += s[t]["bias"] * (b[t] @ b[t] - m * g[t] @ g[t]) + s[t]["noise"] * n[t] @ n[t]
+            direct += n[t] @ (s[t]["noise, gradient"] * g[t] + s[t]["noise, bias"] * b[t])
+            direct += s[t].get("noise, velocity", 0.0) * n[t] @ v[t]
+            vectors |= {2: b[t], 3: n[t], 4: g[t + 1]}
+        kept = certificate.chain.basis(first=t == 0)
+        basis = np.array([vectors[k] for k in kept if k in vectors])
+        forms += np.trace(basis.T @ certificate.slack(t).astype(float) @ basis)
+    # The potential cancels between one step and the next.
+    assert forms == pytest.approx(direct, rel=1e-9)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="from 1 to 10000; for longer runs use sharp_bound"):
+        stepwise_bound(unit(), 0.5, 10_001)
+    with pytest.raises(TypeError, match=r"expected convergence\.Assumptions"):
+        stepwise_bound(1.0, 0.5, 10)  # type: ignore[arg-type]
