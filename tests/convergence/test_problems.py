@@ -1,53 +1,124 @@
-"""The problems' declared constants are true: gradient, smoothness, minimum, noise and bias."""
+"""The problems' declared constants are true: gradient, smoothness, minimum, noise and bias, searched for a breach."""
 
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy import integrate
 
-from convergence import problems
+from convergence import SoftmaxCohort, problems
+from convergence.probes import bias_excess, gradient_error, largest_curvature, least_value, noise_variance
 from convergence.problems._sine import sine
-from convergence.problems.bias_models import BIAS_MODELS
+from convergence.problems.bias_models import BIAS_MODELS, relative
 from convergence.problems.noise_models import NOISE_MODELS
 
-PARAMETERS = {
-    "quadratic": {"dim": 3, "smoothness": 2.5},
-    "quadratic_cosine": {"dim": 3, "curvature": 0.3, "amplitude": 0.7, "frequency": 1.7},
+# Parameters, and what part of Λ the search must reach: all of it where the docstring calls it exact.
+CASES = {
+    "quadratic": ({"dim": 3, "smoothness": 2.5}, 1.0),
+    "quadratic_cosine": ({"dim": 3, "curvature": 0.3, "amplitude": 0.7, "frequency": 1.7}, 1.0),
+    "rastrigin": ({"dim": 4}, 1.0),
+    "pl_sine": ({"dim": 3}, 1.0),
+    "double_well": ({"dim": 3}, 1.0),
+    "robust_regression": ({"loss": "welsch"}, 1.0),
+    "sigmoid_loss": ({}, 0.5),
+    "nonconvex_logistic": ({}, 1.0),
+    "phase_retrieval": ({"dim": 3}, 0.05),
+    "matrix_factorisation": ({}, 0.15),
+    "mutual_learning": ({"hidden": [0, 4], "order": 2.0}, 0.3),
 }
+VARIANTS = [
+    ("robust_regression", {"loss": "cauchy", "scale": 2.0}, 1.0),
+    ("double_well", {"curvature": 0.1, "height": 5.0}, 1.0),
+    ("mutual_learning", {}, 0.9),
+]
+MINIMA = ("quadratic", "quadratic_cosine", "rastrigin", "pl_sine", "double_well", "robust_regression",
+          "phase_retrieval", "matrix_factorisation")  # fmt: skip
+SUMS = ("robust_regression", "sigmoid_loss", "nonconvex_logistic", "mutual_learning")
 
 
 def test_every_problem_is_covered():
-    assert set(PARAMETERS) == set(problems.available())
+    assert set(CASES) == set(problems.available())
 
 
-@pytest.fixture(params=sorted(PARAMETERS))
-def problem(request):
-    return problems.get(request.param, noise=0.49, bias=0.36, **PARAMETERS[request.param])
+@pytest.mark.parametrize(("name", "parameters", "part"), [*((n, *c) for n, c in CASES.items()), *VARIANTS])
+def test_gradient_and_smoothness(name, parameters, part):
+    problem = problems.get(name, **parameters)
+    assert gradient_error(problem, np.random.default_rng(0)).excess < 1
+    found = largest_curvature(problem, np.random.default_rng(1), points=96).value
+    assert found <= problem.smoothness * (1 + 1e-7)
+    assert found >= 0.995 * part * problem.smoothness
 
 
-def test_gradient_is_the_derivative(problem):
-    x = np.random.default_rng(0).normal(size=(20, problem.dim)) * 3
-    for axis in range(problem.dim):
-        shift = np.zeros(problem.dim)
-        shift[axis] = 1e-5
-        difference = (problem.value(x + shift) - problem.value(x - shift)) / 2e-5
-        np.testing.assert_allclose(problem.gradient(x)[:, axis], difference, rtol=1e-7, atol=1e-8)
+@pytest.mark.parametrize("name", MINIMA)
+def test_minimum_is_a_lower_bound_and_reached(name):
+    problem = problems.get(name, **CASES[name][0])
+    least = least_value(problem, np.random.default_rng(2)).value
+    assert least == pytest.approx(problem.minimum, abs=1e-8)
+    assert least >= problem.minimum - 1e-12
 
 
-def test_no_pair_of_points_beats_the_smoothness_and_one_reaches_it(problem):
-    rng = np.random.default_rng(1)
-    x = rng.uniform(-8, 8, (200_000, problem.dim))
-    y = x + rng.normal(size=x.shape) * 10 ** rng.uniform(-4, 0, (len(x), 1))
-    ratio = np.linalg.norm(problem.gradient(x) - problem.gradient(y), axis=1) / np.linalg.norm(x - y, axis=1)
-    assert ratio.max() <= problem.smoothness * (1 + 1e-9)
-    near = np.array([[1e-4] * problem.dim])
-    reached = np.linalg.norm(problem.gradient(near)) / np.linalg.norm(near)
-    assert reached >= 0.999 * problem.smoothness
+@pytest.mark.parametrize("name", SUMS)
+def test_lower_bounds_of_data_problems(name):
+    problem = problems.get(name, **CASES[name][0])
+    least = least_value(problem, np.random.default_rng(3), points=24, descents=4).value
+    assert least >= problem.minimum
 
 
-def test_minimum_is_a_lower_bound_and_reached(problem):
-    x = np.random.default_rng(2).uniform(-8, 8, (100_000, problem.dim))
-    assert problem.value(x).min() >= problem.minimum
-    assert problem.value(np.zeros((1, problem.dim)))[0] == pytest.approx(problem.minimum, abs=1e-15)
+@pytest.mark.parametrize("name", SUMS)
+def test_mini_batches_are_unbiased_and_keep_their_variance(name):
+    """By quadrature: all samples are known, so the variance of a batch is an exact sum."""
+    parameters = dict(CASES[name][0], batch=3)
+    problem = problems.get(name, **parameters)
+    x = problem.start + np.random.default_rng(4).normal(size=problem.dim)
+    rows = np.tile(x, (100_000 if name != "mutual_learning" else 20_000, 1))
+    errors = problem.sample_gradient(rows, np.random.default_rng(5)) - problem.gradient(x[None])
+    bias = problem.bias_at(x[None], problem.gradient(x[None]))
+    errors -= 0 if bias is None else bias
+    assert (np.abs(errors.mean(axis=0)) <= 6 * errors.std(axis=0) / np.sqrt(len(rows)) + 1e-12).all()
+    squares = (errors**2).sum(axis=1)
+    assert squares.mean() + 6 * squares.std() / np.sqrt(len(rows)) <= problem.noise
+    if name != "mutual_learning":
+        each = problem.slopes(problem.features @ x)[:, None] * problem.features
+        exact = ((each - each.mean(axis=0)) ** 2).sum(axis=1).mean() / 3
+        assert abs(squares.mean() - exact) <= 6 * squares.std() / np.sqrt(len(rows))
+
+
+def test_mutual_learning_agrees_with_the_cohort():
+    rng = np.random.default_rng(6)
+    features, labels = [rng.normal(size=(20, 3)), rng.normal(size=(20, 2)), rng.normal(size=(20, 3))], np.arange(20) % 4
+    for order in (0.0, 0.5, 1.0, 2.0, np.inf):
+        game = problems.get("mutual_learning", features=features, labels=labels, order=order, beta=0.7)
+        cohort = SoftmaxCohort(features, labels, order=order, beta=0.7)
+        x = rng.normal(size=game.dim)
+        theta = [p.reshape(s.shape) for p, s in zip(np.split(x, game.cuts[1:-1]), cohort.start(), strict=True)]
+        base, mutual = cohort.gradients(theta)
+        gradient = game.gradient(x[None])
+        np.testing.assert_allclose(gradient[0], np.concatenate([g.ravel() for g in base]), atol=1e-14)
+        bias = game.bias_at(x[None], gradient)[0]
+        np.testing.assert_allclose(bias, 0.7 * np.concatenate([g.ravel() for g in mutual]), atol=1e-14)
+        assert game.value(x[None])[0] == pytest.approx(sum(cohort.base_losses(theta)), rel=1e-13)
+        assert game.smoothness == pytest.approx(max(cohort.smoothness()))
+        assert (bias**2).sum() <= game.bias
+
+
+def test_students_with_different_data_and_layers_keep_their_bias():
+    weights = np.ones((2, 32))
+    weights[0, :16] = weights[1, 16:] = 0
+    game = problems.get("mutual_learning", weights=weights * 2, hidden=[0, 5], order=2.0)
+    assert game.dim == 3 * 3 + 3 * 5
+    assert gradient_error(game, np.random.default_rng(7)).excess < 1
+    x = np.random.default_rng(8).normal(size=(200, game.dim)) * 3
+    bias = game.bias_at(x, game.gradient(x))
+    assert 0 < (bias**2).sum(axis=1).max() <= game.bias
+    # The bias is the gradient of the divergence with the peer held constant: along one student's own parameters.
+    assert np.abs(bias).max(axis=0).min() > 0
+
+
+def test_pl_inequality_of_the_sine():
+    x = np.linspace(-30, 30, 600_001)[:, None]
+    problem = problems.get("pl_sine", dim=1)
+    value, square = problem.value(x), problem.gradient(x)[:, 0] ** 2
+    away = value > 1e-12
+    assert (square[away] / (2 * value[away])).min() >= problem.pl_constant
 
 
 @pytest.mark.parametrize("model", NOISE_MODELS)
@@ -59,6 +130,27 @@ def test_noise_has_mean_zero_and_the_declared_variance(model):
     # Six standard errors: one false alarm in 5e8.
     assert abs(squares.mean() - 0.49) <= 6 * squares.std() / np.sqrt(len(draw)) + 1e-12
     assert (np.abs(draw.mean(axis=0)) <= 6 * draw.std(axis=0) / np.sqrt(len(draw)) + 1e-15).all()
+
+
+def test_heavy_tails_by_quadrature():
+    """E m² of m = c/√U, U uniform on [1e-4, 1], with the c of the docstring; and the tail is heavier than normal."""
+    c2 = (1 - 1e-4) / np.log(1e4)
+    second, _ = integrate.quad(lambda u: c2 / u / (1 - 1e-4), 1e-4, 1)
+    assert second == pytest.approx(1.0)
+    draw = NOISE_MODELS["heavy_tailed"](np.zeros((400_000, 1)), 1.0, np.random.default_rng(9))
+    assert np.abs(draw).max() <= np.sqrt(c2 / 1e-4)
+    assert (draw**4).mean() > 100
+
+
+def test_noise_does_not_depend_on_the_memory_order():
+    """In blocks of any order in memory, one generator fills one block."""
+    for model in NOISE_MODELS.values():
+        gradient = np.random.default_rng(10).normal(size=(2, 64, 3))
+        swapped = np.empty((2, 3, 64)).swapaxes(1, 2)
+        together = model(gradient, 1.0, [np.random.default_rng(i) for i in (1, 2)], swapped)
+        for block, seed in enumerate((1, 2)):
+            alone = model(gradient[block], 1.0, np.random.default_rng(seed), np.empty((3, 64)).T)
+            np.testing.assert_array_equal(together[block], alone)
 
 
 def test_orthogonal_noise_is_orthogonal_and_defined_at_zero():
@@ -80,6 +172,25 @@ def test_bias_has_the_declared_norm(model):
         declared = np.minimum(declared, np.linalg.norm(gradient, axis=1))
         assert 0 < (declared < 0.6).sum() < 51
     np.testing.assert_allclose(norms, declared, rtol=1e-14)
+
+
+def test_relative_bias():
+    gradient = np.random.default_rng(5).normal(size=(50, 3))
+    squares = (relative(gradient, 0.5) ** 2).sum(axis=1)
+    np.testing.assert_allclose(squares, 0.25 * (gradient**2).sum(axis=1))
+    problem = problems.get("pl_sine", relative_bias=0.25)
+    np.testing.assert_allclose(problem.sample_gradient(gradient[:, :1].repeat(5, 1), np.random.default_rng(0)),
+                               0.5 * problem.gradient(gradient[:, :1].repeat(5, 1)))  # fmt: skip
+
+
+@pytest.mark.parametrize("noise_model", NOISE_MODELS)
+def test_oracle_is_gradient_plus_bias_plus_noise(noise_model):
+    problem = problems.get("quadratic_cosine", dim=3, noise=0.49, bias=0.36, noise_model=noise_model)
+    noise = noise_variance(problem, np.random.default_rng(6), error_rate=1e-6, points=24, draws=400_000)
+    assert noise.low <= 0.49 <= noise.high
+    bias = bias_excess(problem, np.random.default_rng(7), error_rate=1e-6, points=24)
+    assert bias.low <= 0.6 <= bias.high
+    assert bias.high - bias.low < 0.2
 
 
 def test_sine_agrees_with_mpmath_near_and_far():
@@ -104,24 +215,15 @@ def test_sine_does_not_depend_on_shape_or_memory_order():
     np.testing.assert_array_equal(whole[:, ::2, ::3], sine(x[:, ::2, ::3]))
 
 
-def test_oracle_is_gradient_plus_bias_plus_noise(problem):
-    x = np.tile(problem.start, (200_000, 1))
-    sample = problem.sample_gradient(x, np.random.default_rng(6))
-    centred = sample - sample.mean(axis=0)
-    bias = sample.mean(axis=0) - problem.gradient(problem.start[None])[0]
-    squares = (centred**2).sum(axis=1)
-    assert abs(squares.mean() - problem.noise) <= 6 * squares.std() / np.sqrt(len(x)) + 1e-9
-    error = np.sqrt(problem.noise / len(x))
-    assert abs(np.linalg.norm(bias) - np.sqrt(problem.bias)) <= 6 * error
-
-
 def test_protocol_and_errors():
     assert isinstance(problems.get("quadratic"), problems.Problem)
+    features = np.ones((3, 2))
     cases = {
         "no such problem": lambda: problems.get("cubic"),
         "dim = 1": lambda: problems.get("quadratic", dim=1),
         "noise = -1": lambda: problems.get("quadratic", noise=-1),
         "bias = nan": lambda: problems.get("quadratic", bias=float("nan")),
+        "expected one of them to be 0": lambda: problems.get("quadratic", bias=1.0, relative_bias=0.1),
         "noise_model = 'loud'": lambda: problems.get("quadratic", noise_model="loud"),
         "bias_model = 'mean'": lambda: problems.get("quadratic", bias_model="mean"),
         "smoothness = 0": lambda: problems.get("quadratic", smoothness=0),
@@ -129,6 +231,17 @@ def test_protocol_and_errors():
         "parameters .'colour'.*takes dim": lambda: problems.get("quadratic", colour=1),
         "finite radius": lambda: problems.get("quadratic", radius=float("nan")),
         "frequency = 0": lambda: problems.get("quadratic_cosine", frequency=0),
+        "expected more than curvature": lambda: problems.get("double_well", height=0.1),
+        "loss = 'huber'": lambda: problems.get("robust_regression", loss="huber"),
+        "both features and targets": lambda: problems.get("robust_regression", features=features),
+        "labels -1 or 1": lambda: problems.get("sigmoid_loss", features=features, labels=[0, 1, 1]),
+        "no other noise": lambda: problems.get("sigmoid_loss", batch=4, noise=1.0),
+        "weight = -1": lambda: problems.get("nonconvex_logistic", weight=-1),
+        "size = 0": lambda: problems.get("phase_retrieval", size=0),
+        "at least 1 of each": lambda: problems.get("matrix_factorisation", rank=0),
+        "no other bias": lambda: problems.get("mutual_learning", bias=1.0),
+        "at least 3 units": lambda: problems.get("mutual_learning", hidden=2),
+        "expected K arrays": lambda: problems.get("mutual_learning", features=[features], labels=[0, 1]),
     }
     for message, call in cases.items():
         with pytest.raises(ValueError, match=message):
