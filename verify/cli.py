@@ -10,8 +10,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -28,6 +29,9 @@ from rich.progress import (
 from rich.table import Table
 
 from verify.records import ClaimRecord, RecordError, RunRecord, read_run, write_atomically
+
+if TYPE_CHECKING:
+    from verify.problem_check import Trial
 
 __all__ = ["app", "main"]
 
@@ -427,6 +431,49 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+@app.command("verify-problem")
+@click.argument("reference", metavar="MODULE:NAME")
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
+@_seed
+@_json
+def verify_problem_command(reference: str, steps: int, seed: int, as_json: bool) -> int:
+    """Judge a problem of your own: its declared constants first, and then the bound on it.
+
+    MODULE:NAME (or FILE.py:NAME) names an object with the attributes of a problem, or a class or function that makes
+    one. Whatever constant is wrong is named, with a point at which to see it; the bound is then not judged.
+    """
+    from verify.problem_check import ProblemError, check_problem, load_problem
+
+    try:
+        with _errors().status("importing the problem") as status:
+            problem = load_problem(reference)
+            trial = check_problem(problem, seed=seed, steps=steps, progress=lambda n: status.update(f"judging {n}"))
+    except ProblemError as error:
+        raise UsageFault(str(error)) from None
+    if as_json:
+        parts = [{key: _plain(value) for key, value in asdict(part).items()} for part in trial.parts]
+        document = {"problem": trial.problem, "outcome": trial.outcome, "wrong": trial.wrong, "parts": parts}
+        _print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+    else:
+        _print_trial(trial)
+    return {"confirmed": 0, "refuted": 1, "undecided": 3}[trial.outcome]
+
+
+def _print_trial(trial: Trial) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "verdict", "declared", "found"):
+        table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")
+    for part in trial.parts:
+        verdict = f"[{_COLOURS[part.outcome]}]{part.outcome}[/]"
+        table.add_row(part.name, verdict, f"{part.declared:.6g}", f"{part.found:.6g}")
+    console.print(table)
+    for part in trial.parts:
+        console.print(f"{part.name}: {escape(part.detail)}", soft_wrap=True)
+    if trial.wrong:
+        console.print(f"wrong: {', '.join(trial.wrong)}; the bound was not judged", soft_wrap=True)
 
 
 @app.command("bound")

@@ -16,8 +16,22 @@ __all__ = ["Oracle", "Problem", "SyntheticProblem", "check_positive"]
 Array = NDArray[np.float64]
 
 
+class _WithFactories(type(Protocol)):  # type: ignore[misc]
+    """Where the factories of problems live: as attributes of the protocol itself they would be part of it."""
+
+    def from_sympy(cls, formula: Any, box: Mapping[Any, tuple[Any, Any]], **options: Any) -> SyntheticProblem:
+        """f as a SymPy expression on a box, its gradient derived and its constants certified there.
+
+        Takes the parameters of :class:`~convergence.problems._from_sympy.SymbolicProblem`, and needs python-flint, the
+        extra ``proofs``.
+        """
+        from convergence.problems._from_sympy import SymbolicProblem
+
+        return SymbolicProblem(formula, box, **options)
+
+
 @runtime_checkable
-class Problem(Protocol):
+class Problem(Protocol, metaclass=_WithFactories):
     """What :func:`convergence.simulate` needs; users pass their own class with these names.
 
     Optional attributes: ``start`` (x₀, a vector of ones by default), ``relative_bias`` (m in ‖b‖² ≤ m‖∇f‖² + ζ²) and
