@@ -20,6 +20,7 @@ from convergence.bounds import (
 )
 from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
+from convergence.momentum import momentum_bound
 from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
 from convergence.problems import Problem
@@ -54,6 +55,7 @@ __all__ = [
     "largest_order",
     "largest_step",
     "largest_weight",
+    "momentum_bound",
     "moving_target_bound",
     "mutual_bias_bound",
     "occupation_bound",

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["Solution", "minimise", "nearest_in_hull", "triangle", "unpack"]
+__all__ = ["REMEDY", "Solution", "minimise", "nearest_in_hull", "triangle", "unpack"]
 
 Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-10
+
+REMEDY = (
+    "its numbers are too far apart; bring bias and noise nearer to the scale of ΛΔ, and take fewer steps where steps "
+    "are unstable"
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def minimise(
     *,
     free: int = 0,
     margin: float,
+    judged: bool = False,
 ) -> Solution:
     """Minimise cost·y subject to E y = e, y ≥ margin (but for the last ``free`` ones) and Σ y_c A_c - C ≽ margin I.
 
@@ -96,6 +102,8 @@ def minimise(
         How many multipliers may be negative.
     margin : float
         At least 0.
+    judged : bool
+        Whether the caller judges the multipliers, so that a solver short of its accuracy may give them too.
 
     Raises
     ------
@@ -115,11 +123,9 @@ def minimise(
     cones = [clarabel.ZeroConeT(len(equalities[1])), clarabel.NonnegativeConeT(signed)]
     cones += [clarabel.PSDTriangleConeT(size) for size in sizes]
     found = clarabel.DefaultSolver(_csc((count, count)), cost, left, right, cones, _settings(clarabel)).solve()
-    if str(found.status) not in ("Solved", "AlmostSolved"):
-        raise RuntimeError(
-            f"the semidefinite program was not solved (status {found.status}): its numbers may be too far apart; "
-            "bring bias, noise and step nearer to the scale of ΛΔ and 1/Λ"
-        )
+    accepted = {"Solved", "AlmostSolved"} | ({"InsufficientProgress", "NumericalError"} if judged else set())
+    if str(found.status) not in accepted or not np.isfinite(found.x).all():
+        raise RuntimeError(f"the semidefinite program was not solved (status {found.status}): {REMEDY}")
     dual = np.asarray(found.z)
     packed = dual[len(equalities[1]) + signed :]
     ends = np.cumsum([size * (size + 1) // 2 for size in sizes])
