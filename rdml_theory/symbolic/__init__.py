@@ -10,12 +10,13 @@ True
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.descent import classical_bound, sharp_bound
 from rdml_theory.symbolic.divergence import (
-    RenyiDivergence,
     alpha_derivative,
     student_gradient,
     student_hessian,
     teacher_gradient,
 )
+from rdml_theory.symbolic.expression import RenyiDivergence
+from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.inequalities import bounded_gradient
 from rdml_theory.symbolic.limits import limit, limits
 from rdml_theory.symbolic.plateau import plateau_law
@@ -27,6 +28,7 @@ __all__ = [
     "RenyiDivergence",
     "Step",
     "alpha_derivative",
+    "as_function",
     "bounded_gradient",
     "classical_bound",
     "limit",

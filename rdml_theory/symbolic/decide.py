@@ -48,7 +48,7 @@ from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
     "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative", "is_manifestly_positive",
-    "normal_form",
+    "normal_form", "taken",
 ]  # fmt: skip
 
 _INDICES = {i, j, k, l, m, n}
@@ -113,20 +113,33 @@ def _split_sum(total: Formula) -> Formula:
     return result
 
 
-def _taken(expression: Formula) -> Formula:
-    """The expression with its derivatives, substitutions and limits taken, its sums left as they are."""
-    if not expression.has(Derivative, Subs, Limit):
+def taken(expression: Formula) -> Formula:
+    """The expression with its derivatives, substitutions and limits taken, its sums left as they are.
+
+    What has a ``definition()`` is replaced by it.
+
+    >>> from sympy import Derivative
+    >>> from rdml_theory.symbolic.notation import alpha
+    >>> taken(Subs(Derivative(alpha**2, alpha), alpha, 3))
+    6
+    """
+    if not expression.args:
         return expression
+    if hasattr(expression, "definition"):
+        return taken(expression.definition())
     if isinstance(expression, Subs):
         body, variables, values = cast("tuple[Formula, Formula, Formula]", expression.args)
-        return substitute(_taken(body), dict(zip(variables, values, strict=True)))
+        return substitute(taken(body), dict(zip(variables, values, strict=True)))
     if isinstance(expression, Limit):
         # Not `doit` of the parts: it looks for closed forms of symbolic sums.
+        # Nor the definition of the body: an expression that has limits of its own takes them.
         body, *where = cast("tuple[Formula, ...]", expression.args)
-        return Limit(_taken(body), *where).doit(deep=False)
+        return taken(Limit(body if hasattr(body, "definition") else taken(body), *where).doit(deep=False))
     if isinstance(expression, Derivative):
-        return _taken(expression.expr).diff(*expression.variables)
-    return expression.func(*(_taken(a) for a in expression.args))
+        return taken(expression.expr).diff(*expression.variables)
+    arguments = [taken(a) for a in expression.args]
+    unchanged = all(a is b for a, b in zip(arguments, expression.args, strict=True))
+    return expression if unchanged else expression.func(*arguments)
 
 
 def normal_form(expression: Formula) -> Formula:
@@ -145,7 +158,7 @@ def normal_form(expression: Formula) -> Formula:
     >>> normal_form(Sum(2 * q[i] * KroneckerDelta(i, k), (i, 1, C)))
     2*q[k]
     """
-    expression = _taken(expression)
+    expression = taken(expression)
     _check_scope(expression)
     expression = expression.replace(lambda e: isinstance(e, Sum), _split_sum)
     expression = expand_power_base(expression, force=True)
@@ -188,7 +201,7 @@ def counterexample(relation: Relational, seed: object = 0) -> Point | None:
     >>> bool(point.value(q[k]) < 1)
     True
     """
-    left, right = (_taken(side) for side in relation.args)
+    left, right = (taken(side) for side in relation.args)
     return _sampled(left, right, relation, seed)[1]
 
 
@@ -230,7 +243,7 @@ def _holds(relation: Relational, difference: Any | None) -> bool:
 def _is_proved(left: Formula, right: Formula, relation: Relational) -> bool:
     try:
         if isinstance(relation, Eq):
-            return normal_form(left - right) == 0
+            return left == right or normal_form(left - right) == 0
         larger = left - right if isinstance(relation, Ge | Gt) else right - left
         if isinstance(relation, Gt | Lt):
             return is_manifestly_positive(larger)
@@ -261,7 +274,7 @@ def decide(relation: Relational, seed: object = 0) -> bool | None:
     """
     if not isinstance(relation, Eq | Ge | Gt | Le | Lt):
         raise TypeError(f"cannot decide {relation!r}: expected an equality or an inequality")
-    left, right = cast("tuple[Formula, Formula]", tuple(_taken(side) for side in relation.args))
+    left, right = cast("tuple[Formula, Formula]", tuple(taken(side) for side in relation.args))
     valued, violation = _sampled(left, right, relation, seed)
     if violation is not None:
         return False

@@ -1,4 +1,4 @@
-"""The Rényi divergence as a SymPy expression, and its derivatives for a symbolic number of classes.
+"""The derivatives of the Rényi divergence, for a symbolic number of classes.
 
 Every function returns a :class:`~rdml_theory.symbolic.derivation.Derivation` whose steps start at the definition
 
@@ -10,84 +10,14 @@ a loss): Huang et al. 2023, arXiv 2209.05732.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sympy import Derivative, Expr, Integer, KroneckerDelta, Mul, Sum, log, sympify
+from sympy import Derivative, Integer, KroneckerDelta, Sum, log
 
 from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
 from rdml_theory.symbolic.relations import equal
 
-__all__ = [
-    "RenyiDivergence", "alpha_derivative", "divergence", "student_gradient", "student_hessian", "teacher_gradient",
-]  # fmt: skip
-
-
-class RenyiDivergence(Expr):
-    """D_α(p‖q) as an expression: prints as such, and ``doit`` gives its definition.
-
-    Parameters
-    ----------
-    first, second : Formula
-        The summed entries ``p[i]`` and ``q[i]``.
-    order : Formula
-        The order α.
-    limits : tuple
-        ``(index, 1, classes)``.
-
-    >>> from rdml_theory.symbolic.notation import C, alpha, i, p, q
-    >>> D = RenyiDivergence(p[i], q[i], alpha, (i, 1, C))
-    >>> D.doit()
-    log(Sum(p[i]**alpha*q[i]**(1 - alpha), (i, 1, C)))/(alpha - 1)
-    >>> D.subs({C: 2, alpha: 2}).doit()
-    log(p[1]**2/q[1] + p[2]**2/q[2])
-    """
-
-    is_commutative = True
-    is_real = True
-
-    def __new__(cls, first: Any, second: Any, order: Any, limits: Any) -> RenyiDivergence:
-        """The expression of these entries, order and limits, as SymPy objects."""
-        return Expr.__new__(cls, *(sympify(a) for a in (first, second, order, limits)))
-
-    def doit(self, **hints: Any) -> Formula:
-        """The definition, with the sum written out if the number of classes is a number."""
-        first, second, order, limits = self.args
-        total = Sum(first**order * second ** (1 - order), limits)  # type: ignore[operator]
-        return Mul(log(total.doit(**hints)), 1 / (order - 1))  # type: ignore[operator]
-
-    @property
-    def bound_symbols(self) -> list[Any]:
-        """The index of the sum."""
-        return [self.args[3].args[0]]
-
-    @property
-    def free_symbols(self) -> set[Any]:
-        """The symbols of the definition."""
-        return self.doit().free_symbols
-
-    def _eval_derivative(self, s: Any) -> Formula:
-        return self.doit().diff(s)
-
-    def _eval_evalf(self, prec: int) -> Any:
-        return self.doit()._eval_evalf(prec)
-
-    def _name(self, printer: Any, bar: str) -> tuple[str, str]:
-        first, second = (getattr(a, "base", a) for a in self.args[:2])
-        return printer._print(self.args[2]), f"({printer._print(first)}{bar}{printer._print(second)})"
-
-    def _latex(self, printer: Any) -> str:
-        order, pair = self._name(printer, r" \Vert ")
-        return f"D_{{{order}}}{pair}"
-
-    def _sympystr(self, printer: Any) -> str:
-        order, pair = self._name(printer, "‖")
-        return f"D_{order}{pair}"
-
-    _rdmltext = _sympystr
-
-
-divergence = RenyiDivergence(p[i], q[i], alpha, (i, 1, C))
+__all__ = ["alpha_derivative", "student_gradient", "student_hessian", "teacher_gradient"]
 
 
 def _sum(summand: Formula) -> Formula:

@@ -30,6 +30,7 @@ from sympy import (
     true,
 )  # fmt: skip
 
+from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import Formula, Named
 
 __all__ = ["DIGITS", "Point", "points"]
@@ -117,6 +118,10 @@ class Point:
             return self._atom(e, indices)
         if isinstance(e, Sum):
             return self._sum(e, indices)
+        if isinstance(e, Maximum):
+            index, low, high = e.args[1]
+            first, last = (int(self._at(b, indices)) for b in (low, high))
+            return max(self._at(e.args[0], {**indices, index: n}) for n in range(first, last + 1))
         if isinstance(e, Piecewise):
             cases: Any = e.args
             return next(self._at(value, indices) for value, condition in cases if self._holds(condition, indices))

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from sympy import Derivative, Limit, Pow, Rational, Subs, Sum, Symbol, Tuple, exp, log, oo, symbols
+from sympy import (
+    Derivative,
+    IndexedBase,
+    Limit,
+    Piecewise,
+    Pow,
+    Rational,
+    Subs,
+    Sum,
+    Symbol,
+    Tuple,
+    exp,
+    log,
+    oo,
+    symbols,
+)
 
 from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.divergence import divergence
+from rdml_theory.symbolic.expression import RenyiDivergence, divergence
+from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import TEACHER, C, Formula, Named, alpha, i, p, q
 from rdml_theory.symbolic.relations import equal, greater
 
@@ -14,8 +30,12 @@ __all__ = ["GREATEST_RATIO", "KULLBACK_LEIBLER", "SUPPORT", "limit", "limits"]
 SUPPORT: Formula = Named("q(p > 0)", r"q(p > 0)")
 """The mass that q puts on the support of p."""
 
-GREATEST_RATIO: Formula = Named("max_i p_i/q_i", r"\max_i \tfrac{p_i}{q_i}")
+GREATEST_RATIO: Formula = Maximum(p[i] / q[i], (i, 1, C))
 """The greatest ratio of the two probabilities."""
+
+_partial: Formula = IndexedBase("p", nonnegative=True)
+_on_support = Sum(Piecewise((q[i], _partial[i] > 0), (0, True)), (i, 1, C))
+_DIVERGENCES = {Rational(0): RenyiDivergence(_partial[i], q[i], alpha, (i, 1, C))}
 
 KULLBACK_LEIBLER: Formula = Sum(p[i] * log(p[i] / q[i]), (i, 1, C))
 
@@ -102,7 +122,10 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Derivati
         raise ValueError(f"limit at order {order}: the divergence is its own value there; take 0, 1 or ∞")
     asserted = _LIMITS[key] if right_side is None else right_side
     steps = {Rational(0): _order_zero, Rational(1): _order_one, oo: _order_infinity}[key](asserted)
-    return Derivation(equal(Limit(divergence, alpha, key), asserted), steps)
+    direction = "+-" if key == 1 else "+"
+    statement = equal(Limit(_DIVERGENCES.get(key, divergence), alpha, key, direction), asserted)
+    meaning = {Rational(0): (equal(SUPPORT, _on_support),), Rational(1): (TEACHER,), oo: ()}[key]
+    return Derivation(statement, (*steps, Step("so this is the limit of the divergence", statement, meaning)))
 
 
 def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Derivation:

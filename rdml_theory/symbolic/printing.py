@@ -97,6 +97,11 @@ class _Text(_SignOrder, StrPrinter):
             return self.parenthesize(expr.base, precedence(expr)) + str(expr.exp).translate(_SUPERSCRIPTS)
         return super()._print_Pow(expr, rational=rational)
 
+    def _print_Piecewise(self, expr: Any) -> str:
+        *cases, (last, condition) = expr.args
+        words = [f"{self._print(value)} if {self._print(where)}" for value, where in cases]
+        return f"({', '.join([*words, f'{self._print(last)} otherwise' if condition == True else ''])})"  # noqa: E712
+
     def _print_Abs(self, expr: Any) -> str:
         return f"|{self._print(expr.args[0])}|"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from sympy import Basic, Derivative, Indexed, Limit, Subs, Symbol
 from sympy.core.relational import Relational
 
+from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import Formula
 
 __all__ = ["replace_names", "substitute"]
@@ -58,8 +59,8 @@ def substitute(expression: Formula, replacements: Mapping[Formula, Formula]) -> 
 def replace_names(expression: Formula, definitions: Iterable[Relational]) -> Formula:
     """The expression with each name replaced by its meaning, one ``name = meaning`` after the other.
 
-    A name is a symbol, a :class:`~rdml_theory.symbolic.notation.Named` quantity, or an entry ``q[k]`` of a family,
-    whose index stands for any.
+    A name is a symbol, a :class:`~rdml_theory.symbolic.notation.Named` quantity, a maximum over the classes, or an
+    entry ``q[k]`` of a family, whose index stands for any.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def replace_names(expression: Formula, definitions: Iterable[Relational]) -> For
                 lambda e, family=family: isinstance(e, Indexed) and e.base == family,
                 lambda e, to=meaning, indices=indices: substitute(to, dict(zip(indices, e.indices, strict=True))),
             )
-        elif name.is_Atom:
+        elif name.is_Atom or isinstance(name, Maximum):
             expression = substitute(expression, {name: meaning})
         else:
             raise ValueError(f"{name} is no name: expected a symbol, a named quantity or an indexed entry")

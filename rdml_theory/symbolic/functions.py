@@ -1,0 +1,75 @@
+"""Symbolic expressions as functions of NumPy arrays, for a given number of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sympy import Indexed, Symbol, lambdify
+
+from rdml_theory.symbolic.decide import taken
+from rdml_theory.symbolic.notation import C, Formula
+
+__all__ = ["as_function"]
+
+
+def as_function(expression: Formula, classes: int) -> Callable[..., Any]:
+    """An expression, or one of its derivatives, as a NumPy function for a given number of classes.
+
+    Parameters
+    ----------
+    expression : Expr
+        In the theory's symbols; each free class index must be a number (``D.diff(z[1])``).
+    classes : int
+        The number of classes.
+
+    Returns
+    -------
+    callable
+        Takes each family that occurs (``p``, ``q``, ``w``, ``u``, ``z``) as an array with the classes on the last axis,
+        and each symbol (``alpha``) as a number or an array, by keyword; broadcasts over all other axes.
+
+    Raises
+    ------
+    ValueError
+        If a class index has no number.
+    TypeError
+        From the returned function, if an argument is missing, unknown, or has another number of classes.
+
+    Examples
+    --------
+    >>> from rdml_theory import renyi_divergence, renyi_gradient
+    >>> from rdml_theory.symbolic.expression import divergence
+    >>> from rdml_theory.symbolic.notation import alpha, u, z
+    >>> p, q = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]), np.array([0.2, 0.2, 0.6])
+    >>> value = as_function(divergence, 3)
+    >>> bool(np.allclose(value(p=p, q=q, alpha=0.7), renyi_divergence(p, q, 0.7), rtol=1e-13))
+    True
+    >>> slope = as_function(divergence.diff(z[1]), 3)
+    >>> exact = renyi_gradient(np.log(p), np.log(q), 2.0, wrt="q", domain="logits")[:, 0]
+    >>> bool(np.allclose(slope(u=np.log(p), z=np.log(q), alpha=2.0), exact, rtol=1e-13))
+    True
+    """
+    explicit = taken(expression).subs(C, classes).doit()
+    entries = sorted(explicit.atoms(Indexed), key=str)
+    if free := [e for e in entries if not all(n.is_Integer for n in e.indices)]:
+        raise ValueError(f"{free[0]} has an index without a number: substitute one, as in `.subs(k, 1)`")
+    places = {e: Symbol(f"{e.base.label}_{e.indices[0]}") for e in entries}
+    explicit = explicit.xreplace(places)
+    scalars = sorted(explicit.free_symbols - set(places.values()), key=str)
+    families = sorted({str(e.base.label) for e in entries})
+    compiled = lambdify((*places.values(), *scalars), explicit, "numpy", cse=True)
+    names = {*families, *map(str, scalars)}
+
+    def function(**values: Any) -> Any:
+        if set(values) != names:
+            raise TypeError(f"got {sorted(values)}, expected {sorted(names)}")
+        arrays = {name: np.asarray(values[name], dtype=float) for name in families}
+        for name, array in arrays.items():
+            if array.shape[-1:] != (classes,):
+                raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
+        entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1] for e in places]
+        return compiled(*entry, *(np.asarray(values[str(s)], dtype=float) for s in scalars))
+
+    return function
