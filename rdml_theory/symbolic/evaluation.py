@@ -119,7 +119,8 @@ class Point:
         if isinstance(e, Sum):
             return self._sum(e, indices)
         if isinstance(e, Maximum):
-            index, low, high = e.args[1]
+            limits: Any = e.args[1]
+            index, low, high = limits
             first, last = (int(self._at(b, indices)) for b in (low, high))
             return max(self._at(e.args[0], {**indices, index: n}) for n in range(first, last + 1))
         if isinstance(e, Piecewise):

@@ -35,7 +35,7 @@ GREATEST_RATIO: Formula = Maximum(p[i] / q[i], (i, 1, C))
 
 _partial: Formula = IndexedBase("p", nonnegative=True)
 _on_support = Sum(Piecewise((q[i], _partial[i] > 0), (0, True)), (i, 1, C))
-_DIVERGENCES = {Rational(0): RenyiDivergence(_partial[i], q[i], alpha, (i, 1, C))}
+_DIVERGENCES: dict[Formula, Formula] = {Rational(0): RenyiDivergence(_partial[i], q[i], alpha, (i, 1, C))}
 
 KULLBACK_LEIBLER: Formula = Sum(p[i] * log(p[i] / q[i]), (i, 1, C))
 
