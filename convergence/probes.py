@@ -236,9 +236,11 @@ def _evolve(
 
 def noise_variance(
     problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
-    draws: int = 40_000,
+    budget: int = 8_000_000,
 ) -> Moment:  # fmt: skip
     """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
+
+    As many draws as make the standard error a sixtieth of the estimate, if the budget of random numbers allows them.
 
     >>> from convergence import problems
     >>> m = noise_variance(problems.get("quadratic", noise=0.5), np.random.default_rng(0), error_rate=1e-3)
@@ -251,8 +253,10 @@ def noise_variance(
 
     found = []
     for x in _evolve(problem, rng, variance, points)[:finalists]:
-        errors = _draws(problem, x[None], max(2000, min(draws, 4_000_000 // problem.dim)), rng)[0]
-        count = len(errors)
+        most = max(2000, budget // (2 * finalists * problem.dim))
+        pilot = (_draws(problem, x[None], min(20_000, most), rng)[0] ** 2).sum(axis=1)
+        count = int(np.clip((60 * pilot.std() / (pilot.mean() or 1.0)) ** 2, 2000, most))
+        errors = _draws(problem, x[None], count, rng)[0]
         squares = ((errors - errors.mean(axis=0)) ** 2).sum(axis=1) * count / (count - 1)
         low, high = mean_interval(squares, error_rate / finalists)
         found.append(Moment(x, float(squares.mean()), low, high, count, problem.noise))

@@ -186,7 +186,7 @@ def test_relative_bias():
 @pytest.mark.parametrize("noise_model", NOISE_MODELS)
 def test_oracle_is_gradient_plus_bias_plus_noise(noise_model):
     problem = problems.get("quadratic_cosine", dim=3, noise=0.49, bias=0.36, noise_model=noise_model)
-    noise = noise_variance(problem, np.random.default_rng(6), error_rate=1e-6, points=24, draws=400_000)
+    noise = noise_variance(problem, np.random.default_rng(6), error_rate=1e-6, points=24)
     assert noise.low <= 0.49 <= noise.high
     bias = bias_excess(problem, np.random.default_rng(7), error_rate=1e-6, points=24)
     assert bias.low <= 0.6 <= bias.high

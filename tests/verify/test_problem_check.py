@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convergence import problems
+from convergence.probes import bias_excess, noise_variance
 from verify.problem_check import ProblemError, check_problem, load_problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,13 +65,13 @@ def test_a_constant_a_fifth_too_small_is_named(name, constant):
 
 def test_unseen_honest_problems():
     rng = np.random.default_rng(1)
-    spectrum = np.concatenate([[2.0], rng.uniform(0, 1.5, 199)])
-    turn = np.linalg.qr(rng.standard_normal((200, 200)))[0]
+    spectrum = np.concatenate([[2.0], rng.uniform(0, 1.5, 29)])
+    turn = np.linalg.qr(rng.standard_normal((30, 30)))[0]
 
     class Wide:
-        """A quadratic in 200 dimensions whose largest curvature has one direction."""
+        """A quadratic in 30 dimensions whose largest curvature has one direction."""
 
-        dim, minimum, noise, bias = 200, 0.0, 1.0, 0.0
+        dim, minimum, noise, bias = 30, 0.0, 1.0, 0.0
 
         def __init__(self, smoothness):
             self.smoothness = smoothness
@@ -82,7 +83,7 @@ def test_unseen_honest_problems():
             return (x @ turn * spectrum) @ turn.T
 
         def sample_gradient(self, x, rng):
-            return self.gradient(x) + rng.standard_normal(x.shape) / np.sqrt(200)
+            return self.gradient(x) + rng.standard_normal(x.shape) / np.sqrt(30)
 
     assert check_problem(Wide(2.0), steps=100).outcome == "confirmed"
     assert check_problem(Wide(1.6)).wrong == ["smoothness"]
@@ -241,8 +242,6 @@ def test_command(tmp_path, name, code):
         "verify-problem",
         f"{tmp_path}/own.py:{name}",
         "--json",
-        "--steps",
-        "200",
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == code, done.stderr
