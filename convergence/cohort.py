@@ -8,6 +8,7 @@ move at once: θ_k ← θ_k - η(∇L_k + β∇R_k). (The setting of Huang et al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -83,6 +84,12 @@ class SoftmaxCohort:
         """N."""
         return self.labels.shape[0]
 
+    def replaced(self, *, order: float, beta: float) -> SoftmaxCohort:
+        """The same students and data with another order and weight."""
+        other = copy(self)
+        other.order, other.beta = order, beta
+        return other
+
     def smoothness(self) -> list[float]:
         """Λ_k = ½ λ_max(XᵀX/N), since the Hessian of the cross-entropy in the logits is Cov_q ≼ ½ I."""
         return list(self._smoothness)
@@ -116,6 +123,19 @@ class SoftmaxCohort:
             )
             for k, z in enumerate(logits)
         ]
+
+    def potential(self, parameters: Sequence[Array]) -> float:
+        """Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_α(p_j‖p_k) in nats.
+
+        At α = ½ the game descends it: ∂Φ/∂θ_k = ∇L_k + β∇R_k. It is then (1+β) max_k Λ_k-smooth.
+        """
+        logits = [x @ t for x, t in zip(self.inputs, parameters, strict=True)]
+        pairs = [
+            float(renyi_divergence(u, z, self.order, domain="logits").mean())
+            for k, z in enumerate(logits)
+            for u in logits[:k]
+        ]
+        return sum(self.base_losses(parameters)) + self.beta / max(self.students - 1, 1) * sum(pairs)
 
     @staticmethod
     def _peers(logits: list[Array], k: int) -> list[Array]:
@@ -225,9 +245,9 @@ class CohortTrajectory:
         ‖∇L_k‖² and β²‖∇R_k‖².
     residual : ndarray
         ‖∇L_k + β∇R_k‖², zero at a stationary point.
-    mean_base, mean_mutual, mean_noise : ndarray
-        Averages over the steps so far of ‖∇L_k‖², of ‖b_k‖² = β²‖∇R_k‖², and of the squared deviation of the
-        mini-batch gradient from the full one (zero for full gradients).
+    mean_base, mean_mutual, mean_residual, mean_noise : ndarray
+        Averages over the steps so far of ‖∇L_k‖², of ‖b_k‖² = β²‖∇R_k‖², of ‖∇L_k + β∇R_k‖², and of the squared
+        deviation of the mini-batch gradient from the full one (zero for full gradients).
     drift_base, drift_mutual, drift_residual : ndarray, shape (replica, student)
         The norms of the averages over the second half of the run of ∇L_k, of β∇R_k and of their sum (not the averages
         of their norms).
@@ -236,9 +256,11 @@ class CohortTrajectory:
     first_loss : ndarray, shape (student,)
         L_k at the start.
     step : float
-        η.
+        η, its mean over the steps.
     parameters : list of ndarray, shape (replica, d_k + 1, C)
         θ_k at the end.
+
+    With scheduled weights, each record and average takes the β_t and α_t of its own step.
     """
 
     times: NDArray[np.int64]
@@ -247,6 +269,7 @@ class CohortTrajectory:
     residual: Array
     mean_base: Array
     mean_mutual: Array
+    mean_residual: Array
     mean_noise: Array
     drift_base: Array
     drift_mutual: Array
@@ -266,11 +289,34 @@ def _add(first: Sequence[Array], second: Sequence[Array], factor: float = 1.0) -
     return [a + factor * b for a, b in zip(first, second, strict=True)]
 
 
+def _schedule(name: str, values: ArrayLike, steps: int) -> Array:
+    """One number for each step."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape not in ((), (steps,)):
+        raise ValueError(f"{name} has shape {array.shape}: expected a number, or one for each of the {steps} steps")
+    return np.broadcast_to(array, (steps,))
+
+
+def _games(
+    cohort: SoftmaxCohort, order: ArrayLike | None, beta: ArrayLike | None, steps: int
+) -> Callable[[int], SoftmaxCohort]:
+    """The cohort with the order and the weight of a step."""
+    if order is None and beta is None:
+        return lambda t: cohort
+    orders = _schedule("order", cohort.order if order is None else order, steps)
+    weights = _schedule("beta", cohort.beta if beta is None else beta, steps)
+    if not ((orders >= 0).all() and (np.isfinite(weights) & (weights >= 0)).all()):
+        raise ValueError(f"order = {order!r}, beta = {beta!r}: expected orders in [0, inf] and finite weights >= 0")
+    return lambda t: cohort.replaced(order=float(orders[t]), beta=float(weights[t]))
+
+
 def train_cohort(
     cohort: SoftmaxCohort,
     *,
-    step: float,
+    step: ArrayLike,
     steps: int,
+    order: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
     batch: int | None = None,
     replicas: int = 1,
     seed: int = 0,
@@ -278,14 +324,18 @@ def train_cohort(
     every: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> CohortTrajectory:
-    """Train all students at once from θ = 0 with constant steps.
+    """Train all students at once from θ = 0, with constant or scheduled step, order and weight.
 
     Parameters
     ----------
     cohort : SoftmaxCohort
         The students and their data.
-    step, steps : float, int
-        η and T.
+    step : float or array of shape (T,)
+        η, or η_t for each step.
+    steps : int
+        T.
+    order, beta : array of shape (T,), optional
+        α_t and β_t for each step, in place of the cohort's.
     batch : int, optional
         Mini-batch size, drawn with replacement so that the noise is unbiased; full gradients by default.
     replicas : int
@@ -317,55 +367,64 @@ def train_cohort(
     >>> bool(run.loss[-1, 0, 0] < run.first_loss[0])
     True
     """
-    if not (np.isfinite(step) and step > 0) or min(steps, every, replicas, 1 if batch is None else batch) < 1:
+    if min(steps, every, replicas, 1 if batch is None else batch) < 1:
         raise ValueError(
-            f"step = {step!r}, steps = {steps!r}, batch = {batch!r}, replicas = {replicas!r}, every = {every!r}: "
-            "expected a finite step > 0, and steps, batch, replicas and every >= 1"
+            f"steps = {steps!r}, batch = {batch!r}, replicas = {replicas!r}, every = {every!r}: expected numbers >= 1"
         )
+    eta = _schedule("step", step, steps)
+    if not (np.isfinite(eta) & (eta > 0)).all():
+        raise ValueError(f"step = {step!r}: expected finite numbers > 0")
+    games = _games(cohort, order, beta, steps)
     rng = np.random.Generator(np.random.PCG64DXSM(seed))
     every = 1 if batch is None else every
     phase = int(rng.integers(every))
     times = record_times(steps, record)
     marks = dict(zip(times.tolist(), range(len(times)), strict=True))
     theta = [np.tile(p, (replicas, 1, 1)) for p in cohort.start()]
-    beta = cohort.beta
     shape = (len(times), replicas, cohort.students)
-    base, mutual, residual, mean_base, mean_mutual, mean_noise, loss = (np.zeros(shape) for _ in range(7))
-    sums = np.zeros((3, *shape[1:]))
+    base, mutual, residual, mean_base, mean_mutual, mean_residual, mean_noise, loss = (
+        np.zeros(shape) for _ in range(8)
+    )
+    sums = np.zeros((4, *shape[1:]))
     drift_base, drift_mutual = ([np.zeros_like(p) for p in theta] for _ in range(2))
     seen = late = 0
 
-    full = cohort.gradients(theta)
-    for t in range(steps):
-        measured = t % every == phase
-        if measured and batch is not None:
-            full = cohort.gradients(theta)
+    full = None
+    for t in range(steps + 1):
+        # The weights of the coming step; after the last one, still its own.
+        game = games(min(t, steps - 1))
+        row = marks.get(t)
+        measured = t < steps and t % every == phase
+        if full is None or batch is None or measured or row is not None:
+            full = game.gradients(theta)
+        if row is not None:
+            base[row], mutual[row] = _squares(full[0]), game.beta**2 * _squares(full[1])
+            residual[row] = _squares(_add(*full, game.beta))
+            mean_base[row], mean_mutual[row], mean_residual[row], mean_noise[row] = sums / max(seen, 1)
+            loss[row] = [cohort.base_losses([p[r] for p in theta]) for r in range(replicas)]
+            if progress is not None:
+                progress(t / steps)
+        if t == steps:
+            break
         rows = None if batch is None else rng.integers(0, cohort.samples, (replicas, batch))
-        drawn = full if rows is None else cohort.gradients(theta, rows)
+        drawn = full if rows is None else game.gradients(theta, rows)
+        taken = _add(*drawn, game.beta)
         if measured:
-            noise = _add(_add(drawn[0], full[0], -1), _add(drawn[1], full[1], -1), beta)
-            sums += np.stack([_squares(full[0]), beta**2 * _squares(full[1]), _squares(noise)])
+            both = _add(*full, game.beta)
+            parts = [_squares(full[0]), game.beta**2 * _squares(full[1]), _squares(both)]
+            sums += np.stack([*parts, _squares(_add(taken, both, -1))])
             seen += 1
             if 2 * t >= steps:
                 late += 1
-                drift_base, drift_mutual = _add(drift_base, full[0]), _add(drift_mutual, full[1], beta)
-        theta = _add(theta, _add(*drawn, beta), -step)
-        row = marks.get(t + 1)
-        if batch is None or row is not None:
-            full = cohort.gradients(theta)
-        if row is not None:
-            base[row], mutual[row] = _squares(full[0]), beta**2 * _squares(full[1])
-            residual[row] = _squares(_add(*full, beta))
-            mean_base[row], mean_mutual[row], mean_noise[row] = sums / max(seen, 1)
-            loss[row] = [cohort.base_losses([p[r] for p in theta]) for r in range(replicas)]
-            if progress is not None:
-                progress((t + 1) / steps)
+                drift_base, drift_mutual = _add(drift_base, full[0]), _add(drift_mutual, full[1], game.beta)
+        theta = _add(theta, taken, -eta[t])
     drifts = (drift_base, drift_mutual, _add(drift_base, drift_mutual))
     norms = [np.sqrt(_squares(drift)) / max(late, 1) for drift in drifts]
     return CohortTrajectory(
         times=times, base=base, mutual=mutual, residual=residual, mean_base=mean_base, mean_mutual=mean_mutual,
-        mean_noise=mean_noise, drift_base=norms[0], drift_mutual=norms[1], drift_residual=norms[2], loss=loss,
-        first_loss=np.array(cohort.base_losses(cohort.start())), step=float(step), parameters=theta,
+        mean_residual=mean_residual, mean_noise=mean_noise, drift_base=norms[0], drift_mutual=norms[1],
+        drift_residual=norms[2], loss=loss, first_loss=np.array(cohort.base_losses(cohort.start())),
+        step=float(eta.mean()), parameters=theta,
     )  # fmt: skip
 
 

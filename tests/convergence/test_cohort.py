@@ -142,6 +142,54 @@ def test_replicas_are_independent_runs():
             np.testing.assert_allclose(a[1], b, rtol=1e-12, atol=1e-15)
 
 
+def test_schedules_of_step_order_and_weight():
+    cohort, _ = make(students=2, order=1.0, beta=1.0)
+    eta, orders, weights = np.linspace(0.1, 0.05, 12), np.linspace(2, 0.3, 12), np.linspace(1, 0.2, 12)
+    run = train_cohort(cohort, step=eta, steps=12, order=orders, beta=weights, record=range(1, 13))
+    theta, biases = cohort.start(), []
+    for t in range(12):
+        game = cohort.replaced(order=orders[t], beta=weights[t])
+        base, mutual = game.gradients(theta)
+        if t:
+            np.testing.assert_allclose(run.mutual[t - 1, 0], [game.beta**2 * (r**2).sum() for r in mutual], rtol=1e-12)
+        biases.append([game.beta**2 * (r**2).sum() for r in mutual])
+        theta = [p - eta[t] * (g + weights[t] * r) for p, g, r in zip(theta, base, mutual, strict=True)]
+    for ours, expected in zip(run.parameters, theta, strict=True):
+        np.testing.assert_allclose(ours[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(run.mean_mutual[-1, 0], np.mean(biases, axis=0), rtol=1e-12)
+    assert run.step == pytest.approx(eta.mean())
+    assert cohort.order == 1.0
+    constant = train_cohort(cohort, step=0.1, steps=12)
+    scheduled = train_cohort(cohort, step=np.full(12, 0.1), steps=12, order=np.ones(12), beta=np.ones(12))
+    np.testing.assert_array_equal(constant.base, scheduled.base)
+
+
+@pytest.mark.parametrize("order", [0.5, 1.0])
+def test_the_game_descends_its_potential_at_one_half_only(order):
+    cohort, theta = make(students=3, order=order)
+    base, mutual = cohort.gradients(theta)
+    rng = np.random.default_rng(1)
+    worst = 0.0
+    for k in range(3):
+        direction = rng.normal(size=theta[k].shape)
+
+        def along(shift, k=k, direction=direction):
+            return cohort.potential([t + shift * direction if j == k else t for j, t in enumerate(theta)])
+
+        slope = (along(1e-4) - along(-1e-4)) / 2e-4
+        worst = max(worst, abs(slope - np.vdot(base[k] + cohort.beta * mutual[k], direction)))
+    assert (worst < 1e-8) == (order == 0.5)
+
+
+def test_the_potential_is_as_smooth_as_stated():
+    cohort, theta = make(students=3, order=0.5, samples=100)
+    limit = (1 + cohort.beta) * max(cohort.smoothness())
+    for scale in (0.0, 1.0, 4.0):
+        hessian = cohort.curvature([scale * t for t in theta])
+        np.testing.assert_allclose(hessian, hessian.T, atol=1e-12)
+        assert np.abs(np.linalg.eigvalsh(hessian)).max() <= limit
+
+
 def test_stationary_point_balances_the_gradients():
     cohort, theta = make(students=2, samples=200, order=2.0, beta=0.5)
     point = find_stationary(cohort, theta, tolerance=1e-9)
@@ -164,3 +212,9 @@ def test_errors():
     cohort = SoftmaxCohort([x], [0, 1, 0, 1], order=1.0)
     with pytest.raises(ValueError, match="step = 0"):
         train_cohort(cohort, step=0, steps=3)
+    with pytest.raises(ValueError, match=r"step has shape \(2,\)"):
+        train_cohort(cohort, step=[0.1, 0.1], steps=3)
+    with pytest.raises(ValueError, match="expected orders"):
+        train_cohort(cohort, step=0.1, steps=3, order=[1, 1, -1])
+    with pytest.raises(ValueError, match="steps = 0"):
+        train_cohort(cohort, step=0.1, steps=0)
