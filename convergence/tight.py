@@ -19,13 +19,13 @@ __all__ = ["extremal_average", "tight_bound"]
 def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
     """The least, over λ > 0, of a family of bounds that uses ``‖∇f(x_t)‖² ≤ 2Λ(f(x_t) - inf f)`` at every step.
 
-    With ``κ = h(1 - h/2 - |1-h|λ/2)`` and ``c = (1 - (1-2κ)^T)/κ``, every λ with κ > 0 gives
+    With ``κ = h(1 - h/2 - |1-h|λ/2)`` and ``c = (1 - (1-2κ)^T)/κ``, every λ > 0 gives
 
     ``T A² ≤ c ΛΔ + (h/2)(|1-h| ζ²/λ + hζ² + hσ²) (T - c/2)/κ``.
 
     Without bias the least is at λ → 0 and is the exact worst case at every T: ``u + (2ΛΔ - u) c/(2T)`` with
     ``u = hσ²/(2-h)``. With bias it is at most :func:`refined_bound`, and its T → ∞ floor is attained. With a relative
-    bias, ζ²/λ and hζ² come from ‖b‖² ≤ m‖∇f‖² + ζ², and κ is less by |1-h|m/(2λ) + hm/2. This toolkit's own.
+    bias, κ is less by |1-h|m/(2λ) + hm/2. This toolkit's own.
 
     Parameters
     ----------
@@ -64,26 +64,20 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     def parts(log_weight: float) -> tuple[float, float, float]:
         weight = float(np.exp(log_weight))
         pull = away * (weight + m / weight if m else weight) / 2 if away else 0.0
-        kappa = h * (1 - h / 2 - pull - h * m / 2)
-        if kappa <= 0:
+        share, rest = _sums(2 * h * (1 - h / 2 - pull - h * m / 2), horizon)
+        if not (np.isfinite(share) and np.isfinite(rest)):
             return np.inf, np.inf, np.inf
-        # c/T and (1 - c/(2T))/κ, which stay finite as T → ∞; κ = ½ is h = 1, where the first step ends the transient.
-        left = -np.expm1(horizon * np.log1p(-2 * kappa)) if kappa < 0.5 else 1.0
-        share = left / (kappa * horizon)
-        rest = h / 2 * max(1 - share / 2, 0.0) / kappa
         push = away * a.bias / weight if away and a.bias else 0.0
-        return share * a.smoothness * a.gap, rest * h * a.noise, rest * (push + h * a.bias)
+        return 2 * share * a.smoothness * a.gap, h**2 * rest * a.noise, h * rest * (push + h * a.bias)
 
     free = replace(a, bias=0.0, relative_bias=0.0)
     if away == 0 or (a.bias == 0 and m == 0):
         return parts(-700.0) if m == 0 else parts(0.0)
-    # κ > 0 below ``high`` (and, with m, above m/high). The best λ is near ‖b‖/‖∇f‖ somewhere between start and floor.
-    middle = (2 - h - h * m) / (2 * away)
-    high = middle + float(np.sqrt(max(middle**2 - m, 0.0)))
-    squares = np.array([2 * a.smoothness * a.gap, float(floor(a, eta))])
-    low = max(m / high, 1e-2 * float(np.sqrt(m + (a.bias / squares.max() if a.bias else 0.0))))
-    # Bracketing on a grid first: a bounded search alone might stop in a flat part.
-    grid = np.log(low) + (np.log(high) - np.log(low)) * np.linspace(0, 1, 66)[1:-1]
+    # The best λ is near ‖b‖/‖∇f‖ at some time, whose squares lie between these. A grid first: a bounded search alone
+    # might stop where the total is flat.
+    squares = [x for x in (2 * a.smoothness * a.gap, float(floor(a, eta))) if x > 0] or [1.0]
+    low, high = (0.5 * float(np.log(m + a.bias / x)) for x in (max(squares), min(squares)))
+    grid = np.linspace(low - 4, high + 4, 64)
     totals = [sum(parts(point)) for point in grid]
     best = int(np.argmin(totals))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
@@ -91,6 +85,29 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     total = min(float(found.fun), totals[best], float(refined_bound(a, eta, horizon)))
     transient, noise, _ = _tight(free, eta, horizon)
     return transient, noise, total - transient - noise
+
+
+def _sums(y: float, horizon: float) -> tuple[float, float]:
+    """e = (1 - (1-y)^T)/(yT) and (1-e)/y, for y ≤ 1 (negative too): regular at y = 0, and finite as T → ∞ for y > 0."""
+    if np.isinf(horizon):
+        return (0.0, 1 / y) if y > 0 else (np.inf, np.inf)
+    if horizon <= 64 and horizon == int(horizon):
+        # The sums themselves, whose terms are not negative: the quotients lose digits.
+        total = term = 0.0
+        for _ in range(int(horizon)):
+            total += term
+            term = term * (1 - y) + 1
+        return term / horizon, total / horizon
+    if abs(y) * horizon < 0.5:
+        # (1-e)/y = (T-1)/2 (1 - y(T-2)/3 (1 - y(T-3)/4 (…))), where the quotient itself would lose digits.
+        rest = 1.0
+        for k in range(15, 1, -1):
+            rest = 1 - y * (horizon - k) / (k + 1) * rest
+        rest *= (horizon - 1) / 2
+        return 1 - y * rest, rest
+    with np.errstate(over="ignore"):
+        e = float(-np.expm1(horizon * np.log1p(-y)) / (y * horizon)) if y < 1 else 1 / (y * horizon)
+    return e, (1 - e) / y
 
 
 def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float:

@@ -53,7 +53,7 @@ JOURNAL = ".checks"
 """The folder in the results directory that keeps finished checks until the whole run is written."""
 
 _LOCK = "lock"
-_OURS = re.compile(rf"[A-Z]+\d+\.[\w.-]+\.json|{_LOCK}")
+_OURS = re.compile(rf"[A-Z]+\d+\w*\.[\w.-]+\.json|{_LOCK}")
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}")
 
 Unit = tuple[str, str]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sympy import Interval, Rational, Symbol, sqrt
+from sympy import Rational, Symbol, sqrt
 
-from rdml_theory.symbolic.certificates import certified, smt
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import bias, eta, gap, h, horizon
 from rdml_theory.symbolic.notation import Formula, Named
@@ -50,6 +49,9 @@ def best_iterate(decrease: Formula | None = None) -> Derivation:
     least += -(Rational(1, 2) - h / 2) * x * zeta - y * zeta / 2 - h / 4 * zeta**2
     in_norms = {gg: x**2, pp: y**2, bb: zeta**2, gp: x * y, gb: -x * zeta, pb: -y * zeta}
     stated = asserted.subs({sqrt(BEST): w, BEST: w**2, bias: zeta})
+    more, even_more, above, small = (Symbol(n, nonnegative=True) for n in ("u", "v", "s", "ε"))
+    excess = (zeta + (3 - h) / 2 * above) * more + above * even_more / 2
+    excess += (even_more - (1 - h) * more) ** 2 / (4 * h) + (1 - h / 2) * more**2
     d = w - zeta
     steps = (
         Step(
@@ -60,28 +62,30 @@ def best_iterate(decrease: Formula | None = None) -> Derivation:
             "with Λη = h, its inner products have the factors that follow, those of <g, g₊> ≤ 0 for h ≤ 1",
             equal(interpolated.subs(smoothness, h / eta).subs(in_norms), eta * least),
         ),
-        certified(
-            "which is least for parallel gradients x, y ≥ w and a bias ζ ≤ w against them, where it is at least as stated",
-            at_least(least, stated),
-            smt,
-            {h: Interval.Lopen(0, 1)},
-            (at_least(x, w), at_least(y, w), at_least(w, zeta)),
+        Step(
+            "which, for gradients x, y ≥ w ≥ ζ along each other and a bias ζ against them, exceeds the stated "
+            "decrease by",
+            equal(least - stated, excess),
+            (equal(x, w + more), equal(y, w + even_more), equal(w, zeta + above)),
         ),
-        certified(
-            "the statement's left side increases in W ≥ ζ², so that W is at most its root",
-            at_least(2 * (1 - h / 4) * w - (1 - h / 2) * zeta, 0),
-            smt,
-            {h: Interval.Lopen(0, 1)},
-            (at_least(w, zeta),),
-        ),
-        certified(
-            "which is not below ζ², for ζ² ≤ 2ΛΔ: at W = ζ² the decrease vanishes",
-            at_most((1 - h / 4) * zeta**2 - (1 - h / 2) * zeta**2 - h / 4 * zeta**2, 0),
-            smt,
-            {h: Interval.Lopen(0, 1)},
+        Step("for h ≤ 1 not negative", at_least(excess, 0), (equal(h, 1 / (1 + small)),)),
+        Step(
+            "the statement's left side increases in W ≥ ζ², where its slope in √W is",
+            equal(2 * (1 - h / 4) * w - (1 - h / 2) * zeta, zeta + (2 - h / 2) * above),
+            (equal(w, zeta + above),),
         ),
         Step(
-            "a slope of w at both ends of a step of length ηd, d = w - ζ, dipping as fast as Λ allows, attains the decrease",
+            "for h ≤ 1 not negative: W is at most its root",
+            at_least(zeta + (2 - h / 2) * above, 0),
+            (equal(h, 1 / (1 + small)),),
+        ),
+        Step(
+            "which is not below ζ², for ζ² ≤ 2ΛΔ: at W = ζ² the decrease vanishes",
+            equal((1 - h / 4) * zeta**2 - (1 - h / 2) * zeta**2 - h / 4 * zeta**2, Rational(0)),
+        ),
+        Step(
+            "a slope of w at both ends of a step of length ηd, d = w - ζ, dipping as fast as Λ allows, attains "
+            "the decrease",
             equal(eta * w * d - smoothness * (eta * d / 2) ** 2, eta * stated),
             (equal(smoothness, h / eta),),
         ),

@@ -66,7 +66,8 @@ def potential(order: Formula | None = None) -> Derivation:
             equal(-Derivative(_escort(alpha, u, z, k), u[l]), cross_derivative(alpha, u, z)),
         ),
         Step(
-            "the peer's gradient p - w' depends on the student's in the same way, w' the escort of (q, p): the Jacobian is "
+            "the peer's gradient p - w' depends on the student's in the same way, w' the escort of (q, p): the "
+            "Jacobian is "
             "symmetric if and only if both are equal",
             equal(own, peer),
         ),
@@ -75,15 +76,15 @@ def potential(order: Formula | None = None) -> Derivation:
             equal(_escort(Rational(1, 2), u, z, k), _escort(Rational(1, 2), z, u, k)),
         ),
         Step(
-            "each gradient is then that of D_½, which is symmetric: Φ = ΣL + β/(K-1) Σ D_½ of all pairs is the potential",
-            equal(
-                -2 * log(Sum(exp((u[j] + z[j]) / 2), (j, 1, C))), -2 * log(Sum(exp((z[j] + u[j]) / 2), (j, 1, C)))
-            ),
+            "each gradient is then that of D_½, which is symmetric: Φ = ΣL + β/(K-1) Σ D_½ of all pairs is the "
+            "potential",
+            equal(-2 * log(Sum(exp((u[j] + z[j]) / 2), (j, 1, C))), -2 * log(Sum(exp((z[j] + u[j]) / 2), (j, 1, C)))),
         ),
     )
     lemmas = (
         Step(
-            "elsewhere: two classes, a uniform peer, log-odds ℓ. The escorts have log-odds (1-α)ℓ and αℓ, and the entries "
+            "elsewhere: two classes, a uniform peer, log-odds ℓ. The escorts have log-odds (1-α)ℓ and αℓ, and "
+            "the entries "
             "are α over these (here for a log-odds of ℓ)",
             equal(1 / uniform, 1 / (4 * cosh(logit / 2) ** 2).rewrite(exp)),
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import Rational, Symbol
+from sympy import Symbol
 
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import bias, eta, gap, h, horizon, noise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import Abs, Rational, Symbol, sqrt, tanh
+from sympy import Abs, Symbol, sqrt, tanh
 
 from rdml_theory.symbolic.certificates import citation
 from rdml_theory.symbolic.derivation import Derivation, Step
@@ -42,14 +42,16 @@ def moving_target(right_side: Formula | None = None, rate: Formula | None = None
     """
     asserted = MOVING if right_side is None else right_side
     stated = DRIFT if rate is None else rate
-    square, moved, here, there, then = (Symbol(s, real=True) for s in ("a²", "E‖g‖²", "F_t(θ)", "F_t(θ₊)", "F₊(θ₊)"))
+    square, here, there, then = (Symbol(s, real=True) for s in ("a²", "F_t(θ)", "F_t(θ₊)", "F₊(θ₊)"))
     pull: Formula = Symbol("B", nonnegative=True)
     averaged = 2 / (2 - h) * (gap / (eta * horizon) + h * noise**2 / 2 + drift)
     beyond: Formula = Symbol("x", positive=True)
     steps = (
         Step(
             "the descent lemma for F_t, whose whole gradient is followed: no bias",
-            equal(-eta * square + eta * h / 2 * (square + noise**2), -eta * (1 - h / 2) * square + eta * h / 2 * noise**2),
+            equal(
+                -eta * square + eta * h / 2 * (square + noise**2), -eta * (1 - h / 2) * square + eta * h / 2 * noise**2
+            ),
         ),
         Step(
             "telescoping leaves the drift F₊(θ₊) - F_t(θ₊) of each step",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sympy import IndexedBase, Interval, Max, Min, Subs, Sum, Symbol, exp, oo, sqrt, tanh
+from sympy import IndexedBase, Max, Min, Subs, Sum, Symbol, exp, sqrt, tanh
 
-from rdml_theory.symbolic.certificates import calculus, certified, citation, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.certificates import calculus, certified, citation
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.notation import Formula, Named, i
 from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = [
-    "A_PRIORI", "BIAS_ROOT", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread", "tunability",
+    "A_PRIORI", "BIAS_ROOT", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
+    "tunability",
 ]  # fmt: skip
 
 order: Formula = Symbol("alpha", nonnegative=True)
@@ -54,7 +55,8 @@ def mutual_bias(
     # Two classes near consensus: q = (½, ½), log-ratio (t, 0); to second order D = αt²/8 and ‖q - w‖² = α²t²/8.
     t: Formula = Symbol("t", positive=True)
     divergence = order * t**2 / 8
-    length: Formula = Symbol("r", nonnegative=True)
+    length: Formula = Symbol("r", positive=True)
+    paired = at_most(length**2, jacobian * length * sqrt(size))
     excess: Formula = Symbol("ε", nonnegative=True)
     steps = (
         Step(
@@ -71,15 +73,18 @@ def mutual_bias(
             equal(size - 2 * mean * mean + mean**2, size - mean**2),
         ),
         Step("and ‖Jᵀv‖ ≤ G‖v‖: the factor is β²G²", at_least(factor - beta**2 * jacobian**2, 0)),
-        certified(
-            "or, with r = ‖E[Jᵀv]‖ and g = E[Jᵀv]: r² = E<Jg, v> ≤ √(gᵀE[JᵀJ]g E‖v‖²) ≤ G r √x, so the mean Gram matrix will do",
+        Step(
+            "or, with r = ‖E[Jᵀv]‖ and g = E[Jᵀv]: r² = E<Jg, v> ≤ √(gᵀE[JᵀJ]g E‖v‖²) ≤ G r √x, which gives r² ≤ "
+            "G²x: the "
+            "mean Gram matrix will do",
             at_most(length**2, jacobian**2 * size),
-            smt,
-            {length: Interval.open(0, oo)},
-            (at_most(length**2, jacobian * length * sqrt(size)),),
+            premises=(Premise(paired, factor=(jacobian * sqrt(size) + length) / length),),
         ),
         citation(
-            "the gradient's bound in the range of the log-ratio", at_most(size, A_PRIORI), work="this toolkit", claim="D7"
+            "the gradient's bound in the range of the log-ratio",
+            at_most(size, A_PRIORI),
+            work="this toolkit",
+            claim="D7",
         ),
         citation("the gradient's bound by the divergence", at_most(size, OBSERVABLE), work="this toolkit", claim="D8"),
         Step(
@@ -93,7 +98,7 @@ def mutual_bias(
         ),
     )
     statement = at_most((beta * MUTUAL_NORM) ** 2, factor * Min(first, second, evaluate=False))
-    return Derivation(statement, steps)
+    return Derivation(statement, steps, hypotheses=(paired,))
 
 
 BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(order * spread / 4)

@@ -8,20 +8,33 @@ from __future__ import annotations
 from sympy import Abs, Interval, Limit, Rational, Symbol, oo, sqrt
 
 from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
+from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = [
-    "COEFFICIENT", "DRIVE", "FLOOR", "REFINED", "REFINED_FACTOR", "RELATIVE", "RELATIVE_LIMIT", "floor",
-    "kappa", "refined_bound", "relative_bound", "relative_bias", "smoothness", "tight_bound", "weight",
+    "COEFFICIENT",
+    "DRIVE",
+    "FLOOR",
+    "REFINED",
+    "REFINED_FACTOR",
+    "RELATIVE",
+    "RELATIVE_LIMIT",
+    "floor",
+    "kappa",
+    "refined_bound",
+    "relative_bias",
+    "relative_bound",
+    "smoothness",
+    "tight_bound",
+    "weight",
 ]  # fmt: skip
 
 relative_bias: Formula = Symbol("m", nonnegative=True)
 smoothness: Formula = Symbol("Lambda", positive=True)
 weight: Formula = Symbol("lambda", positive=True)
-kappa: Formula = Symbol("kappa", positive=True)
+kappa: Formula = Symbol("kappa", real=True, nonzero=True)
 
 FLOOR: Formula = (Abs(1 - h) * bias + sqrt(bias**2 + h * (2 - h) * noise**2)) / (2 - h)
 """The limit of the sharp bound of A for T → ∞."""
@@ -132,7 +145,8 @@ def refined_bound(right_side: Formula | None = None) -> Derivation:
         ),
         Step("by a square", at_least((1 - h) ** 2 / (2 * h), 0)),
         certified(
-            "so (1-h/2)B² - sBZ - (h/2)Z² + y/(2h) ≤ R, with A² = B² + y, implies the quadratic inequality for A itself",
+            "so (1-h/2)B² - sBZ - (h/2)Z² + y/(2h) ≤ R, with A² = B² + y, implies the quadratic inequality for A "
+            "itself",
             at_most(quadratic(value), rest),
             smt,
             {h: Interval.open(0, 2)},
@@ -191,7 +205,8 @@ def relative_bound(left_side: Formula | None = None, limit: Formula | None = Non
             at_least(lost.subs(size, greater_size) - lost, 0),
         ),
         *_for_every_step(
-            "on the extremal quadratic, ‖∇f‖² changes in a step by -2h times (left side - hσ²/2), so the floor is attained",
+            "on the extremal quadratic, ‖∇f‖² changes in a step by -2h times (left side - hσ²/2), so the floor "
+            "is attained",
             next_square - _A**2,
             -2 * h * (asserted - h * noise**2 / 2),
         ),
@@ -220,7 +235,9 @@ DRIVE: Formula = h / 2 * (Abs(1 - h) * bias**2 / weight + h * bias**2 + h * nois
 
 
 def tight_bound(coefficient: Formula | None = None, drive: Formula | None = None) -> Derivation:
-    """``T A² ≤ c ΛΔ + d (T - c/2)/κ`` for every λ > 0 with κ > 0; without bias the exact worst case, at every T.
+    """``T A² ≤ c ΛΔ + d (T - c/2)/κ`` for every λ > 0; without bias it is exact at every T.
+
+    κ is not zero; where it would be, the limit holds.
 
     Parameters
     ----------

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sympy import Abs, Interval, Limit, Rational, Symbol, Tuple, sqrt
+from sympy import Abs, Limit, Symbol, Tuple, sqrt
 
-from rdml_theory.symbolic.certificates import certified, smt
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import bias, eta, noise
 from rdml_theory.symbolic.notation import Formula, Named
@@ -46,6 +45,8 @@ def bounded_scope(
     r = RADIUS if radius is None else radius
     s: Formula = Symbol("s", nonnegative=True)  # |1-ηλ|
     x, m, w = (Symbol(name, nonnegative=True) for name in ("x", "m", "v"))
+    n, c, pushed = (Symbol(name, nonnegative=True) for name in ("n", "c", "p"))
+    lost = w * (2 * m * (1 - s) + w * (1 - s) * (1 + s) + 2 * s * n)
     named = r.subs(Abs(1 - _h), s)
     push = eta * _pushed
 
@@ -74,28 +75,22 @@ def bounded_scope(
             equal(_h**2 * spreads + eta**2 * noise**2 - eta**2 * noise**2, _h**2 * spreads),
         ),
         Step("as the rest is not negative", at_least(_h**2 * (eta * w), 0)),
-        certified(
-            "with ∇f(x) = λx + r(x), ‖r‖ ≤ M, and a bias ‖b‖ ≤ ζ: ‖x - η(∇f + b)‖ ≤ |1-ηλ|‖x‖ + η(M+ζ), whose mean square is "
-            "at most (s√E‖x‖² + η(M+ζ))² (m = E‖x‖ ≤ √E‖x‖² = x)",
-            at_most(s**2 * x**2 + 2 * s * m * push + push**2, (s * x + push) ** 2),
-            smt,
-            conditions=(at_most(m, x),),
+        Step(
+            "with ∇f(x) = λx + r(x), ‖r‖ ≤ M and ‖b‖ ≤ ζ, ‖x - η(∇f + b)‖ ≤ s‖x‖ + η(M+ζ), s = |1-ηλ|; with m = "
+            "E‖x‖ and "
+            "x = √E‖x‖² the mean of its square falls short of (sx + η(M+ζ))² by",
+            equal((s * x + push) ** 2 - (s**2 * x**2 + 2 * s * m * push + push**2), 2 * s * push * (x - m)),
         ),
+        Step("which is not negative, since m ≤ x", at_least(2 * s * push * (x - m), 0), (equal(x, m + w),)),
         stays(1 - _h),
         stays(_h - 1),
-        certified(
-            "below R the next norm is below R too, since the recursion increases",
-            at_most(s * x + push, s * m + push),
-            smt,
-            conditions=(at_most(x, m),),
+        Step("below R the next norm is below R too: the recursion increases", at_least(s * w, 0)),
+        Step(
+            "from x = R + v above R, x² - R² loses in a step (with what the noise adds to R, η(M+ζ) = (1-s)R - n)",
+            equal(x**2 - m**2 - (s * x + pushed) ** 2 + (s * m + pushed) ** 2, lost),
+            (equal(x, m + w), equal(pushed, (1 - s) * m - n)),
         ),
-        certified(
-            "above R it decreases: the same recursion's map is a contraction there (see the floor of the sharp bound)",
-            at_most((s * x + push) ** 2 - (s * m + push) ** 2, x**2 - m**2),
-            smt,
-            {s: Interval.Ropen(0, 1), m: Interval.open(0, 10**6)},
-            (at_most(m, x), at_most((s * m + push) ** 2, m**2)),
-        ),
+        Step("which is not negative, so lim sup E‖x_t‖² ≤ R²", at_least(lost, 0), (equal(s, 1 / (1 + c)),)),
     )
     mean, spread_, square = (
         Named("‖E x_t‖", r"\lVert \mathbb{E} x_t \rVert"),

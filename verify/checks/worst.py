@@ -1,0 +1,145 @@
+"""Checks against the exact worst case, a semidefinite program, and against what the extremal problem attains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from convergence import Assumptions, extremal_average
+from verify.checks.comparisons import at_least, at_most, holds
+from verify.claim import Check, Finding
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+__all__ = ["Setting", "horizon_panel", "worst_case_check"]
+
+S = TypeVar("S")
+
+SOLVED = 1e-6
+"""The solver's relative accuracy; the certificate of each solution is checked in rational arithmetic."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a bound meets the worst case: h, T, ζ², σ² and m at Λ = Δ = 1, and how far below the bound it may lie."""
+
+    h: float
+    steps: int
+    bias: float = 0.0
+    noise: float = 0.0
+    relative_bias: float = 0.0
+    slack: float | None = None
+
+    @property
+    def assumptions(self) -> Assumptions:
+        """The constants."""
+        return Assumptions(smoothness=1.0, gap=1.0, noise=self.noise, bias=self.bias, relative_bias=self.relative_bias)
+
+    def words(self) -> str:
+        """For the record."""
+        parts = [f"h = {self.h:g}", f"T = {self.steps}"]
+        parts += [f"{n} = {v:g}" for n, v in (("ζ²", self.bias), ("σ²", self.noise), ("m", self.relative_bias)) if v]
+        return ", ".join(parts)
+
+
+def worst_case_check(
+    bound: Callable[[S, Setting], float],
+    settings: Sequence[Setting],
+    *,
+    criterion: Literal["average", "best"] = "average",
+    asserted: Callable[[S, Setting], bool] = lambda subject, setting: True,
+    panel: Callable[[S, dict[Setting, float]], Panel] | None = None,
+    cost: float = 2.0,
+) -> Check[S]:
+    """Confront a bound with the exact worst case over all smooth functions and oracles, solved as an SDP.
+
+    Parameters
+    ----------
+    bound : callable
+        What a subject states at a setting.
+    settings : sequence of Setting
+        Those with a ``slack`` must come as near to the bound: it is (nearly) attained there.
+    criterion : {"average", "best"}
+        What is bounded.
+    asserted : callable
+        Whether a subject says anything at a setting.
+    panel : callable, optional
+        A figure from the exact values.
+    cost : float
+        Seconds.
+    """
+
+    def solve(setting: Setting) -> tuple[float, bool]:
+        from convergence import worst_case
+
+        worst = worst_case(setting.assumptions, setting.h, setting.steps, criterion=criterion)
+        return worst.value, worst.certificate.check()
+
+    def run(subject: S, context: Context) -> Finding:
+        comparisons: list[Comparison] = []
+        exact: dict[Setting, float] = {}
+        for number, setting in enumerate(settings, 1):
+            value, sound = context.shared(setting.words(), lambda at=setting: solve(at))
+            exact[setting] = value
+            context.progress(number / len(settings))
+            if not asserted(subject, setting):
+                continue
+            stated = bound(subject, setting)
+            name = f"exact worst case, {setting.words()}"
+            comparisons.append(at_most(name, value, stated * (1 + SOLVED)))
+            if setting.slack is not None:
+                comparisons.append(at_least(f"{name}: near the bound", value, stated * (1 - setting.slack - SOLVED)))
+            comparisons.append(holds(f"its dual certificate, {setting.words()}", sound))
+        panels = () if panel is None else (panel(subject, exact),)
+        return Finding(comparisons=tuple(comparisons), panels=panels)
+
+    question = "Is the exact worst case over all smooth functions, a semidefinite program, below the bound" + (
+        ", and as near as stated?" if any(s.slack is not None for s in settings) else "?"
+    )
+    return Check("worst-case", "numeric", question, run, cost=cost)
+
+
+def horizon_panel(
+    title: str,
+    h: float,
+    at: dict[str, Any],
+    stated: Callable[[int], float],
+    exact: dict[int, float],
+    compared: dict[str, Callable[[int], float]],
+    *,
+    criterion: Literal["average", "best"] = "average",
+) -> Panel:
+    """Bounds against T at one step size, with the exact worst case and the extremal problem's average."""
+    times = tuple(range(1, 65))
+    assumptions = Assumptions(smoothness=1.0, gap=1.0, **({"noise": 0.0, "bias": 0.0} | at))
+    few = times[2::5]
+    extremal = (
+        [
+            Curve(
+                label="extremal problem",
+                role="second",
+                style="markers",
+                x=few,
+                y=tuple(extremal_average(assumptions, h, t) for t in few),
+            )
+        ]
+        if criterion == "average"
+        else []
+    )
+    return Panel(
+        title=title,
+        x_label="steps $T$",
+        y_label=f"{'mean' if criterion == 'average' else 'least'} squared gradient norm",
+        x_scale="log",
+        y_scale="log",
+        curves=(
+            Curve(label="exact worst case", role="measured", style="markers", x=tuple(exact), y=tuple(exact.values())),
+            *extremal,
+            Curve(label="bound", role="statement", x=times, y=tuple(stated(t) for t in times)),
+            *(
+                Curve(label=label, role="reference", x=times, y=tuple(other(t) for t in times), group=number)
+                for number, (label, other) in enumerate(compared.items())
+            ),
+        ),
+    )

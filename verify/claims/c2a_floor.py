@@ -1,0 +1,141 @@
+"""C2a: the floor of the sharp bound, which the extremal quadratic reaches from every start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sympy import Abs, sqrt
+
+from convergence import Assumptions, floor, problems, simulate
+from rdml_theory.symbolic import descent, refinements
+from rdml_theory.symbolic.derivation import Derivation
+from verify.checks.bounds import SETTING, BoundSubject, implementation_check
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_most
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+POINTS = ((0.25, 0.0, 1.0), (0.6, 0.5, 0.3), (1.0, 1.0, 1.0), (1.4, 0.5, 0.3), (1.8, 0.0, 1.0))
+"""h, σ², ζ²."""
+
+STARTS = (0.05, 1.0, 4.0)
+"""‖∇f(x₀)‖ over the floor."""
+
+REACHED = 1e-6
+STEPS = 1_000
+
+
+def derivation(subject: BoundSubject) -> Derivation:
+    return refinements.floor(subject.right_side)
+
+
+def statement(subject: BoundSubject) -> Statement:
+    words = "For every {h} in (0, 2), {limit}, and no smaller bound holds for T → ∞"
+    return Statement(words, {"h": descent.h, "limit": derivation(subject).statement})
+
+
+def _floor(assumptions: Assumptions, step: float, steps: float) -> Any:
+    return floor(assumptions, step)
+
+
+def _subject(right_side: Any, **product: Any) -> BoundSubject:
+    return BoundSubject(right_side, 1, 2.0, _floor, **product)
+
+
+def _from(h: float, noise: float, bias: float, start: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times and ‖∇f(x_t)‖² on the extremal quadratic, started at a multiple of the floor.
+
+    The noise's sign is random, its effect on the norm is not.
+    """
+    at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=bias)
+    problem = problems.get(
+        "quadratic", radius=start * np.sqrt(float(floor(at, h))), noise=noise, bias=bias,
+        bias_model="against_gradient" if h <= 1 else "along_gradient",
+    )  # fmt: skip
+    run = simulate(problem, step=h, steps=STEPS, replicas=1, seed=0, record=60)
+    return run.times, run.squared_gradient[:, 0]
+
+
+def approach(subject: BoundSubject, context: Context) -> Finding:
+    """‖∇f(x_t)‖² on the extremal quadratic from below and above: where it ends is what the statement says."""
+    comparisons, curves = [], []
+    for number, (h, noise, bias) in enumerate(POINTS):
+        stated = subject.floor(h, noise, bias)
+        for start in STARTS:
+            times, squares = context.shared(f"{h}/{start}", lambda h=h, n=noise, b=bias, s=start: _from(h, n, b, s))
+            name = f"|‖∇f(x_T)‖²/stated - 1|, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, from {start:g} times the floor"
+            comparisons.append(at_most(name, abs(float(squares[-1]) / stated - 1), REACHED))
+            if h in (0.6, 1.4) and start != 1.0:
+                curves.append(
+                    Curve(label=f"measured, $h$ = {h:g}", role="measured" if h < 1 else "second", group=number,
+                          x=tuple(map(float, times)), y=tuple(map(float, squares)))
+                )  # fmt: skip
+        if h in (0.6, 1.4):
+            curves.append(
+                Curve(
+                    label=f"floor, $h$ = {h:g}",
+                    role="statement",
+                    x=(1.0, float(STEPS)),
+                    y=(stated, stated),
+                    group=number,
+                )
+            )
+        context.progress((number + 1) / len(POINTS))
+    panel = Panel(
+        title="extremal quadratic, from below and above", x_label="steps $t$", y_label="$\\|\\nabla f(x_t)\\|^2$",
+        x_scale="log", y_scale="log", curves=tuple(curves),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel, _against_step(subject)))
+
+
+def _against_step(subject: BoundSubject) -> Panel:
+    grid = np.linspace(0.02, 1.95, 120)
+    return Panel(
+        title="floor against the step size", x_label="step size $h = \\Lambda\\eta$",
+        y_label="squared gradient norm", y_scale="log",
+        curves=tuple(
+            Curve(label=f"floor, $\\sigma^2$ = {noise:g}, $\\zeta^2$ = {bias:g}", role="statement", group=group,
+                  x=tuple(grid), y=tuple(subject.floor(float(h), noise, bias) for h in grid))
+            for group, (noise, bias) in enumerate(((0.0, 1.0), (0.5, 0.3)))
+        ),
+    )  # fmt: skip
+
+
+_CLASSICAL = sqrt(descent.bias**2 + descent.h * descent.noise**2)
+
+CLAIM = Claim(
+    id="C2a",
+    title="Floor",
+    direction="tight",
+    subject=_subject(refinements.FLOOR, product=_floor),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(*SETTING, "the bias of every step is at most ζ = Z"),
+    source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
+    checks=(
+        proof_check(derivation),
+        implementation_check(),
+        Check(
+            "approach",
+            "numeric",
+            "Does ‖∇f‖ end at the floor on the extremal quadratic, from below and from above?",
+            approach,
+        ),
+    ),
+    twins=(
+        Twin("classical", "the floor of the classical bound", _subject(_CLASSICAL), drawn=True),
+        Twin("sign", "1-h in place of |1-h|", _subject(refinements.FLOOR.subs(Abs(1 - descent.h), 1 - descent.h))),
+        Twin(
+            "half-noise",
+            "half the noise's variance",
+            _subject(refinements.FLOOR.subs(descent.noise, descent.noise / sqrt(2))),
+        ),
+    ),
+    caption=(
+        "Left: the squared gradient norm on the extremal quadratic ends at the floor, whether it starts below or above "
+        "it. Right: the floor against the step size; that of the classical bound is missed for noise, and false beyond "
+        "h = 1."
+    ),
+)

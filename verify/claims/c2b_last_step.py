@@ -1,0 +1,105 @@
+"""C2b: the sharp bound with ζ² and σ² multiplied by 1 - 1/T."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sympy import sqrt
+
+from convergence import Assumptions, problems, refined_bound, sharp_bound, simulate
+from rdml_theory.symbolic import descent, refinements
+from rdml_theory.symbolic.derivation import Derivation
+from verify.checks.bounds import SETTING, BoundSubject, implementation_check
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_most
+from verify.checks.worst import Setting, horizon_panel, worst_case_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+AT_ONE = tuple(Setting(1.0, t, bias=1.0, slack=1e-5) for t in (1, 2, 4, 8, 12))
+SETTINGS = (
+    *AT_ONE,
+    Setting(1.0, 3, bias=0.3, noise=0.5, slack=1e-5),
+    *(Setting(h, t, bias=b) for h in (0.3, 0.8, 1.5) for t in (2, 8) for b in (0.1, 2.0)),
+)
+
+
+def derivation(subject: BoundSubject) -> Derivation:
+    return refinements.refined_bound(subject.right_side)
+
+
+def statement(subject: BoundSubject) -> Statement:
+    words = "For every {h} in (0, 2): {bound}, which is exact at h = 1"
+    return Statement(words, {"h": descent.h, "bound": derivation(subject).statement})
+
+
+def _subject(right_side: Any, **product: Any) -> BoundSubject:
+    return BoundSubject(right_side, 1, 2.0, refined_bound, **product)
+
+
+def _with(factor: Any, transient: Any = 1) -> Any:
+    """The sharp bound with ζ² and σ² times a factor, and another of the transient term."""
+    s = descent
+    return s.SHARP.subs({s.bias: s.bias * sqrt(factor), s.noise: s.noise * sqrt(factor), s.gap: s.gap * transient})
+
+
+def quadratic(subject: BoundSubject, context: Context) -> Finding:
+    """At h = 1 the quadratic attains the bound at every T, with any bias and noise of the stated size."""
+    comparisons = []
+    eps = float(np.finfo(float).eps)
+    for steps in (1, 2, 5, 40):
+        for noise, bias in ((0.0, 0.7), (0.4, 0.0), (0.4, 0.7)):
+            problem = problems.get("quadratic", radius=2.0, noise=noise, bias=bias)
+            run = simulate(problem, step=1.0, steps=steps, replicas=1, seed=context.seed_for(steps, noise, bias))
+            at = Assumptions(smoothness=1.0, gap=2.0, noise=noise, bias=bias)
+            measured = float(run.mean_squared_gradient[-1, 0])
+            name = f"|stated/A² - 1| on the quadratic, h = 1, T = {steps}, σ² = {noise:g}, ζ² = {bias:g}"
+            comparisons.append(at_most(name, abs(subject.squared(at, 1.0, steps) / measured - 1), 64 * eps))
+    return Finding(comparisons=tuple(comparisons))
+
+
+def _panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
+    at = AT_ONE[0].assumptions
+    return horizon_panel(
+        "$h$ = 1, $\\zeta^2$ = 1",
+        1.0,
+        {"bias": 1.0},
+        lambda t: subject.squared(at, 1.0, t),
+        {s.steps: exact[s] for s in AT_ONE},
+        {"sharp bound (C2)": lambda t: float(sharp_bound(at, 1.0, t))},
+    )
+
+
+CLAIM = Claim(
+    id="C2b",
+    title="Last step",
+    direction="tight",
+    subject=_subject(refinements.REFINED, product=refined_bound),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(*SETTING[:2], "at every step E[n | x] = 0, E‖n‖² ≤ σ² and ‖b‖ ≤ Z; A² is the mean of E‖∇f‖²"),
+    source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
+    checks=(
+        proof_check(derivation),
+        implementation_check(),
+        Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
+        worst_case_check(
+            lambda subject, s: subject.squared(s.assumptions, s.h, s.steps), SETTINGS, panel=_panel, cost=1.0
+        ),
+    ),
+    twins=(
+        Twin("squared", "the factor (1 - 1/T)²", _subject(_with(refinements.REFINED_FACTOR**2))),
+        Twin("two-steps", "the factor 1 - 2/(T + 1)", _subject(_with(1 - 2 / (descent.horizon + 1))), drawn=True),
+        Twin(
+            "transient",
+            "the transient term multiplied as well",
+            _subject(_with(refinements.REFINED_FACTOR, refinements.REFINED_FACTOR)),
+        ),
+    ),
+    caption=(
+        "At h = 1 the exact worst case over all smooth functions, a semidefinite program, lies on the bound at every "
+        "horizon; the sharp bound lies above it by the last step's bias."
+    ),
+)
