@@ -182,11 +182,15 @@ class SymbolicProblem(SyntheticProblem):
         ends = {s: tuple(Fraction(str(e)) if isinstance(e, float) else Fraction(e) for e in box[s]) for s in symbols}
         if not symbols or any(not low < high for low, high in ends.values()):
             raise ValueError(f"box = {box!r}: expected each variable with a finite interval (low, high), low < high")
+        # Real variables, whatever the symbols assume: |x| then has a derivative that can be told.
+        real: dict[Any, Any] = {s: Symbol(s.name, real=True) for s in symbols}
+        exact, symbols = exact.xreplace(real), list(real.values())
+        ends = {real[s]: interval for s, interval in ends.items()}
         self.formula = exact
         self.box = tuple(np.array([float(ends[s][k]) for s in symbols]) for k in (0, 1))
+        constants = [self._certify(*part, ends, tolerance, budget, minimum is None) for part in _parts(exact, symbols)]
         self._value = lambdify([symbols], exact, "numpy", cse=True)
         self._gradient = lambdify([symbols], [exact.diff(s) for s in symbols], "numpy", cse=True)
-        constants = [self._certify(*part, ends, tolerance, budget, minimum is None) for part in _parts(exact, symbols)]
         smoothness, self.attained = (max(c[k] for c in constants) for k in (0, 1))
         floor = sum(c[2] for c in constants) if minimum is None else float(minimum)
         if not (np.isfinite(smoothness) and np.isfinite(floor)):

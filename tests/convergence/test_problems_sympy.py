@@ -46,7 +46,7 @@ def test_agrees_with_the_built_in_problem():
 
 def test_a_spent_budget_still_bounds():
     formula, box = log(1 + x**2 + y**2) + sin(x * y), {x: (-2, 2), y: (-2, 2)}
-    loose = Problem.from_sympy(formula, box, budget=3, minimum=0.0)
+    loose = Problem.from_sympy(formula, box, budget=60, minimum=0.0)
     near = Problem.from_sympy(formula, box, minimum=0.0)
     assert loose.smoothness > 1.2 * near.smoothness > near.attained
     assert near.minimum == 0.0
