@@ -13,8 +13,8 @@ from sympy.printing.str import StrPrinter
 __all__ = ["to_latex", "to_text"]
 
 _GREEK = {
-    "alpha": "α", "beta": "β", "delta": "δ", "eta": "η", "lambda": "λ", "rho": "ρ", "sigma": "σ", "zeta": "ζ",
-    "Delta": "Δ", "Lambda": "Λ",
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ",
+    "ell": "ℓ", "mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "zeta": "ζ", "Delta": "Δ", "Lambda": "Λ",
 }  # fmt: skip
 _RELATIONS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 _LATEX_RELATIONS = {"==": "=", "!=": r"\ne", "<=": r"\le", ">=": r"\ge", "<": "<", ">": ">"}

@@ -1,0 +1,64 @@
+"""Certificates of exact worst cases, as records."""
+
+from __future__ import annotations
+
+from sympy import Float
+
+from convergence import WorstCase
+from convergence.performance import ChainCertificate
+from rdml_theory.symbolic import to_latex, to_text
+from rdml_theory.symbolic.notation import Named
+from rdml_theory.symbolic.relations import at_most
+from verify.records import CertificateRecord
+
+__all__ = ["chain_record", "worst_case_record"]
+
+AVERAGE = Named("A²", "A^2")
+LEAST = Named("min ‖∇f‖²", r"\min \lVert \nabla f \rVert^2")
+
+
+def _record(bound: float, average: bool, reason: str, evidence: str, digest: str, proved: bool) -> CertificateRecord:
+    relation = at_most(AVERAGE if average else LEAST, Float(bound, 9))
+    return CertificateRecord(
+        kind="rational", reason=reason, text=to_text(relation), latex=to_latex(relation), evidence=evidence,
+        digest=digest, outcome="confirmed" if proved else "refuted",
+    )  # fmt: skip
+
+
+def worst_case_record(worst: WorstCase) -> CertificateRecord:
+    """The record of a worst case's certificate, which is checked here in rational arithmetic.
+
+    >>> from convergence import Assumptions, worst_case
+    >>> worst_case_record(worst_case(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 0.5, 2)).outcome
+    'confirmed'
+    """
+    certificate = worst.certificate
+    momentum = f", {'Nesterov' if worst.nesterov else 'heavy ball'}, μ = {worst.momentum:g}" if worst.momentum else ""
+    a = worst.assumptions
+    size = certificate.method.dimension
+    count = sum(len(row) for row in certificate.interpolation) + len(certificate.lower)
+    return _record(
+        certificate.bound, certificate.average,
+        f"no run of T = {worst.steps} steps exceeds this (h = {a.smoothness * worst.step:g}, ζ² = {a.bias:g}, "
+        f"σ² = {a.noise:g}, ΛΔ = {a.smoothness * a.gap:g}{momentum})",
+        f"{count} rational multipliers of what smooth functions satisfy; the {size} x {size} matrix they leave is "
+        "positive definite, by its exact LDLᵀ",
+        certificate.digest, certificate.check(),
+    )  # fmt: skip
+
+
+def chain_record(certificate: ChainCertificate) -> CertificateRecord:
+    """The record of a potential's certificate, which is checked here in rational arithmetic."""
+    chain, (gap, bias, noise) = certificate.chain, certificate.right_sides
+    momentum = (
+        f", {'Nesterov' if chain.nesterov else 'heavy ball'}, μ = {float(chain.momentum):g}" if chain.momentum else ""
+    )
+    steps = len(certificate.steps)
+    size = len(chain.basis())
+    return _record(
+        certificate.bound, certificate.average,
+        f"a potential proves this step by step (T = {steps}, h = {float(chain.step):g}, ζ² = {float(bias):g}, "
+        f"σ² = {float(noise):g}, ΛΔ = {float(gap):g}{momentum})",
+        f"{steps} rational potentials; the {size} x {size} matrices they leave are positive definite, by exact LDLᵀ",
+        certificate.digest, certificate.check(),
+    )  # fmt: skip

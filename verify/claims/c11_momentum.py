@@ -1,0 +1,348 @@
+"""C11: SGD with momentum and biased gradients keeps the sharp bound of a plain run with other constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sympy import Expr, lambdify
+
+from convergence import (
+    Assumptions,
+    WorstCase,
+    momentum_bound,
+    problems,
+    sequential_verdict,
+    stepwise_bound,
+    worst_case,
+)
+from convergence.problems import SyntheticProblem
+from rdml_theory.symbolic import momentum as symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.descent import bias, gap, horizon, noise
+from verify.checks.comparisons import at_least, at_most, from_verdict
+from verify.checks.performance import worst_case_record
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import CertificateRecord, Comparison, Curve, Panel
+
+METHODS = ("heavy ball", "Nesterov")
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The asserted bound of A in θ, γ and ν, what θ and ν are, and whether the function users call is confronted."""
+
+    right_side: Expr = symbolic.SHARP
+    theta: Expr = symbolic.CURVATURE
+    nu: Expr = symbolic.NOISE_FACTOR
+    product: bool = False
+
+    @cached_property
+    def _formula(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        s = symbolic
+        names = (s.smoothness, s.gamma, s.mu, s.lag, s.lag_sum, s.trade)
+        total = (s.curvature, s.gamma, s.noise_factor, gap, noise, bias, horizon)
+        return lambdify(names, [self.theta, self.nu], "numpy"), lambdify(total, self.right_side, "numpy")
+
+    def squared(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
+        """The bound of A² that the subject states; infinite where θ is not below 2."""
+        if self.product:
+            try:
+                return float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
+            except ValueError:
+                return np.inf
+        return self.from_formula(a, step, steps, mu, nesterov)
+
+    def from_formula(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
+        """The least over s > 0 of the stated formula, squared."""
+        constants, bound = self._formula
+        c, gamma = (mu**2 if nesterov else mu), step / (1 - mu)
+        ell = (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
+
+        def at(log_s: float) -> float:
+            theta, nu = constants(a.smoothness, gamma, mu, c, ell, np.exp(log_s))
+            if theta >= 2:
+                return np.inf
+            return float(bound(theta, gamma, nu, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), steps)) ** 2
+
+        if a.noise == 0:
+            return at(-40.0)
+        grid = np.linspace(-12, 8, 161)
+        best = grid[int(np.argmin([at(point) for point in grid]))]
+        found = minimize_scalar(at, bounds=(best - 0.125, best + 0.125), method="bounded", options={"xatol": 1e-9})
+        return min(float(found.fun), at(best))
+
+
+def derivation(subject: Subject) -> Derivation:
+    return symbolic.momentum_bound(subject.right_side, theta=subject.theta, nu=subject.nu)
+
+
+def statement(subject: Subject) -> Statement:
+    derived = derivation(subject)
+    words = (
+        "With momentum {mu}, {gamma} = η/(1-μ), lag c = μ (heavy ball) or μ² (Nesterov), and every {s} > 0 for which "
+        "{theta} < 2: {bound}, where {theta_is}, {nu_is} and {ell_is}"
+    )
+    s = symbolic
+    names: dict[str, Any] = {"mu": s.mu, "gamma": s.gamma, "s": s.trade, "theta": s.curvature}
+    names |= {f"{name}_is": d for name, d in derived.definitions.items()}
+    return Statement(words, {"bound": derived.statement, **names})
+
+
+def _step(theta: float, mu: float, nesterov: bool, steps: float) -> float:
+    """η at which Λη(1+2cℓ)/(1-μ) = θ, at Λ = 1."""
+    c, ell = (mu**2 if nesterov else mu), (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
+    return theta * (1 - mu) / (1 + 2 * c * ell)
+
+
+def implementation(subject: Subject, context: Context) -> Finding:
+    """The function that users call against the formula, at random points."""
+    rng = context.rng("points")
+    count = context.pick(quick=60, full=2_000)
+    worst = 0.0
+    for _ in range(count):
+        lam, delta, variance, square = 10 ** rng.uniform(-2, 2, 4)
+        a = Assumptions(smoothness=lam, gap=delta, noise=variance * rng.integers(0, 2), bias=square)
+        mu, nesterov, steps = rng.uniform(0.05, 0.95), bool(rng.integers(0, 2)), 10 ** rng.uniform(0, 5)
+        step = _step(rng.uniform(0.02, 1.9), mu, nesterov, steps) / lam
+        function = float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
+        formula = subject.from_formula(a, step, steps, mu, nesterov)
+        worst = max(worst, abs(function / formula - 1))
+    # Both minimise over s, each to a relative accuracy of about the root of a rounding.
+    return Finding(comparisons=(at_most("relative difference from the formula", worst, 1e-6, samples=count),))
+
+
+def _worst(theta: float, mu: float, nesterov: bool, steps: int, zeta: float, variance: float) -> WorstCase:
+    a = Assumptions(smoothness=1.0, gap=1.0, noise=variance, bias=zeta**2)
+    return worst_case(a, _step(theta, mu, nesterov, steps), steps, momentum=mu, nesterov=nesterov)
+
+
+def exact(subject: Subject, context: Context) -> Finding:
+    """Exact worst cases of short runs stay below the bound; their multipliers are checked in rational arithmetic."""
+    comparisons: list[Comparison] = []
+    certificates: list[CertificateRecord] = []
+    thetas = (0.15, 0.3, 0.6, 1.0, 1.6)
+    runs = context.pick(quick=((2, 0.0), (6, 0.0), (3, 0.5)), full=((2, 0.0), (6, 0.0), (12, 0.0), (3, 0.5), (4, 0.5)))
+    for number, (mu, nesterov) in enumerate(product((0.3, 0.9), (False, True))):
+        worst, count = 0.0, 0
+        for theta, (steps, variance), zeta in product(thetas, runs, (0.0, 0.5)):
+            key = f"{mu}/{nesterov}/{theta}/{steps}/{variance}/{zeta}"
+            found = context.shared(key, lambda a=(theta, mu, nesterov, steps, zeta, variance): _worst(*a))
+            allowed = subject.squared(found.assumptions, found.step, steps, mu, nesterov)
+            worst, count = max(worst, found.value / allowed), count + 1
+            if (theta, steps, zeta) == (0.6, 6, 0.5):
+                record = context.shared(f"record {key}", lambda w=found: worst_case_record(w))
+                certificates.append(record)
+                comparisons.append(
+                    at_most(f"proved worst case, {METHODS[nesterov]}, μ = {mu:g}", found.certificate.bound, allowed)
+                )
+        # The solver's accuracy.
+        name = f"exact worst case over the bound, {METHODS[nesterov]}, μ = {mu:g}"
+        comparisons.append(at_most(name, worst, 1 + 1e-7, samples=count))
+        context.progress((number + 1) / 4)
+    return Finding(tuple(comparisons), certificates=tuple(certificates), panels=(_panel(subject, context),))
+
+
+def _panel(subject: Subject, context: Context) -> Panel:
+    """The bound and what a potential proves, over the exact worst case, against the step size."""
+    thetas = np.geomspace(0.05, 1.8, 18)
+    x = tuple(float(t) for t in thetas)
+    proved: list[float] = []
+    curves: list[Curve] = []
+    steps, zeta = 8, 0.3
+    for group, mu in enumerate((0.5, 0.9)):
+
+        def compute(mu: float = mu) -> tuple[list[float], list[float]]:
+            found = [_worst(float(t), mu, False, steps, zeta, 0.0) for t in thetas]
+            proved = [float(stepwise_bound(w.assumptions, w.step, steps, momentum=mu)) / w.value for w in found]
+            return [w.value for w in found], proved
+
+        values, proved = context.shared(f"panel {mu}", compute)
+        a = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=zeta**2)
+        stated = [subject.squared(a, _step(float(t), mu, False, steps), steps, mu, False) for t in thetas]
+        ratio = tuple(s / v for s, v in zip(stated, values, strict=True))
+        curves.append(Curve(label=f"bound, $\\mu$ = {mu:g}", role="statement", x=x, y=ratio, group=group))
+    # At μ = 0.9; at 0.5 it looks the same.
+    curves.append(Curve(label="proved by a potential", role="second", style="markers", x=x, y=tuple(proved)))
+    curves.append(Curve(label="exact worst case", role="reference", x=(x[0], x[-1]), y=(1.0, 1.0)))
+    return Panel(
+        title=f"heavy ball, $T$ = {steps}, $\\zeta^2$ = {zeta**2:g} $\\Lambda\\Delta$",
+        x_label="curvature $\\theta$ (step size)", y_label="over the exact worst case",
+        x_scale="log", y_scale="log", curves=tuple(curves),
+    )  # fmt: skip
+
+
+def _average(problem: SyntheticProblem, step: float, times: list[int], mu: float, nesterov: bool, seed: int) -> Array:
+    """(1/t) Σ_{s<t} ‖∇f(x_s)‖² of 256 replicas at each t, over (time, replica)."""
+    rng = np.random.Generator(np.random.PCG64DXSM(seed))
+    x = np.tile(problem.start, (256, 1))
+    velocity, total, out = np.zeros_like(x), np.zeros(256), []
+    for t in range(1, times[-1] + 1):
+        gradient = problem.gradient(x)
+        total += np.einsum("ij,ij->i", gradient, gradient)
+        sample = problem.sample_gradient(x, rng)
+        velocity = mu * velocity + sample
+        x = x - step * (sample + mu * velocity if nesterov else velocity)
+        if t in times:
+            out.append(total / t)
+    return np.array(out)
+
+
+def _runs(
+    context: Context, name: str, problem: SyntheticProblem, step: float, times: list[int], mu: float, nesterov: bool
+) -> Callable[[int, int], Array]:
+    """Replicas by their indices, in blocks of 256 that are kept: twins see the same data."""
+    keep = context.shared(name, dict[int, Array])
+
+    def draw(begin: int, end: int) -> Array:
+        for block in range(begin // 256, -(-end // 256)):
+            if block not in keep:
+                keep[block] = _average(problem, step, times, mu, nesterov, context.seed_for(name, block))
+        return np.concatenate([keep[b][-1] for b in range(begin // 256, -(-end // 256))])
+
+    return draw
+
+
+REACHED = 0.85
+"""What part of the bound the quadratics must reach. At these steps the lag and its weight s cost about a tenth of the
+noise term, and the transient term two hundredths."""
+
+SETTLED = [("heavy ball, bias", 0.9, False, 0.0, 0.25), ("Nesterov, noise", 0.9, True, 1.0, 0.0)]
+
+
+def simulation(subject: Subject, context: Context) -> Finding:
+    """Runs with noise: a nonconvex problem keeps the bound, and a quadratic almost reaches its floor."""
+    comparisons: list[Comparison] = []
+    panels: list[Panel] = []
+    steps = context.pick(quick=8_000, full=40_000)
+    times = sorted({round(t) for t in np.geomspace(1, steps, 24)})
+    budget = context.pick(quick=512, full=4_096)
+    for mu, nesterov in ((0.9, False), (0.9, True)):
+        problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04)
+        step = _step(0.5, mu, nesterov, np.inf) / problem.smoothness
+        name = f"quadratic plus cosine, {METHODS[nesterov]}, μ = {mu:g}, T = {steps}"
+        draw = _runs(context, name, problem, step, times, mu, nesterov)
+        delta = float(problem.value(problem.start[None])[0]) - problem.minimum
+        a = Assumptions(smoothness=problem.smoothness, gap=delta, noise=problem.noise, bias=problem.bias)
+        allowed = subject.squared(a, step, steps, mu, nesterov)
+        verdict = sequential_verdict(draw, allowed, error_rate=context.error_rate, budget=budget)
+        comparisons.append(from_verdict(name, verdict))
+        if not nesterov:
+            keep = context.shared(name, dict[int, Array])
+            panels.append(_run_panel(subject, a, step, times, mu, keep[0].mean(axis=1)))
+        context.progress(0.25 * (1 + nesterov))
+    long = context.pick(quick=20_000, full=100_000)
+    for label, mu, nesterov, variance, square in SETTLED:
+        # So small a step that the lag costs little; started at the floor.
+        step = _step(0.02 if variance else 0.1, mu, nesterov, np.inf)
+        start = float(np.sqrt(square + step / (1 - mu) * variance / 2))
+        problem = problems.get(
+            "quadratic",
+            dim=2,
+            radius=start,
+            noise=variance,
+            bias=square,
+            noise_model="orthogonal" if square else "gaussian",
+        )
+        name = f"quadratic, {label}, T = {long}"
+        draw = _runs(context, name, problem, step, [long], mu, nesterov)
+        a = Assumptions(smoothness=1.0, gap=start**2 / 2, noise=variance, bias=square)
+        allowed = subject.squared(a, step, long, mu, nesterov)
+        verdict = sequential_verdict(
+            draw, allowed, error_rate=context.error_rate, budget=budget, least=REACHED * allowed
+        )
+        comparisons.append(from_verdict(name, verdict, attained=True))
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+def _run_panel(subject: Subject, a: Assumptions, step: float, times: list[int], mu: float, mean: Array) -> Panel:
+    x = tuple(float(t) for t in times)
+    stated = tuple(subject.squared(a, step, t, mu, False) for t in times)
+    return Panel(
+        title=f"nonconvex problem, heavy ball, $\\mu$ = {mu:g}",
+        x_label="steps $T$", y_label="mean squared gradient norm", x_scale="log", y_scale="log",
+        curves=(
+            Curve(label="measured $A^2$", role="measured", x=x, y=tuple(mean.tolist())),
+            Curve(label="bound of $A^2$", role="statement", x=x, y=stated),
+            Curve(label="$\\zeta^2$", role="reference", x=(x[0], x[-1]), y=(a.bias, a.bias)),
+        ),
+    )  # fmt: skip
+
+
+def _proved(a: Assumptions, step: float, steps: int, mu: float, nesterov: bool) -> float:
+    return float(stepwise_bound(a, step, steps, momentum=mu, nesterov=nesterov))
+
+
+def tightness(subject: Subject, context: Context) -> Finding:
+    """How far the bound is from the least one that a quadratic potential proves, at a hundred steps."""
+    comparisons = []
+    for number, (mu, nesterov) in enumerate(((0.5, False), (0.9, False), (0.9, True))):
+        steps = 100
+        a = Assumptions(smoothness=1.0, gap=1.0, noise=0.3, bias=0.09)
+        step = _step(0.6, mu, nesterov, steps)
+        proved = context.shared(f"{mu}/{nesterov}", partial(_proved, a, step, steps, mu, nesterov))
+        stated = subject.squared(a, step, steps, mu, nesterov)
+        setting = f"{METHODS[nesterov]}, μ = {mu:g}, θ = 0.6 at s = 0, T = {steps}"
+        comparisons.append(at_least(f"bound over what a potential proves, {setting}", stated / proved, 1.0))
+        comparisons.append(at_most(f"and it is within a fifth, {setting}", stated / proved, 1.2))
+        context.progress((number + 1) / 3)
+    return Finding(comparisons=tuple(comparisons))
+
+
+CLAIM = Claim(
+    id="C11",
+    title="Momentum",
+    direction="upper bound",
+    subject=Subject(product=True),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f; E[n | past] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖²",
+        "v ← μv + g from v = 0, x ← x - ηv (heavy ball) or x ← x - η(g + μv) (Nesterov), 0 < μ < 1, as in PyTorch",
+        "A² is the mean of E‖∇f(x_t)‖² over t < T",
+    ),
+    source=Source("this toolkit; the sequence z is that of Yang, Lin & Li 2016", "1604.03257", own=True),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "implementation", "numeric",
+            "Does the function in `convergence` compute the formula that was derived?", implementation, cost=2.0,
+        ),
+        Check(
+            "exact", "numeric",
+            "Do the exact worst cases, by semidefinite programs, stay below the bound?", exact, cost=6.0,
+        ),
+        Check(
+            "tightness", "numeric",
+            "Is the bound above what a quadratic potential proves, and within a fifth of it?", tightness, cost=3.0,
+        ),
+        Check(
+            "simulation", "monte-carlo",
+            "Do runs with noise keep the bound, and does a quadratic almost reach its floor?", simulation, tests=4,
+            cost=5.0,
+        ),
+    ),
+    twins=(
+        Twin("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2)), drawn=True),
+        Twin("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2))),
+        Twin("no-lag", "the lag forgotten in θ", Subject(theta=symbolic.smoothness * symbolic.gamma)),
+        Twin(
+            "plain-noise", "the noise term of plain SGD, with η in place of η/(1-μ)",
+            Subject(nu=symbolic.smoothness * symbolic.gamma * (1 - symbolic.mu)),
+        ),
+    ),
+    caption=(
+        "Left: the bound and the least bound that a quadratic potential proves, over the exact worst case of eight "
+        "steps; beyond θ = 1 the potential is far better. Right: on a nonconvex problem with noise the measured "
+        "average falls to a plateau at the squared bias, below the bound."
+    ),
+)  # fmt: skip
