@@ -8,6 +8,7 @@ True
 """
 
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.derivatives import derivatives
 from rdml_theory.symbolic.descent import classical_bound, sharp_bound
 from rdml_theory.symbolic.divergence import (
     alpha_derivative,
@@ -31,6 +32,7 @@ __all__ = [
     "as_function",
     "bounded_gradient",
     "classical_bound",
+    "derivatives",
     "limit",
     "limits",
     "plateau_law",

@@ -35,6 +35,7 @@ from sympy import (
     Symbol,
     expand,
     expand_power_base,
+    factorial,
     powsimp,
     simplify,
     together,
@@ -134,12 +135,45 @@ def taken(expression: Formula) -> Formula:
         # Not `doit` of the parts: it looks for closed forms of symbolic sums.
         # Nor the definition of the body: an expression that has limits of its own takes them.
         body, *where = cast("tuple[Formula, ...]", expression.args)
-        return taken(Limit(body if hasattr(body, "definition") else taken(body), *where).doit(deep=False))
+        if hasattr(body, "definition"):
+            return taken(Limit(body, *where).doit(deep=False))
+        body = taken(body)
+        slope = _by_lhopital(body, *where[:2])
+        return taken(Limit(body, *where).doit(deep=False)) if slope is None else slope
     if isinstance(expression, Derivative):
         return taken(expression.expr).diff(*expression.variables)
     arguments = [taken(a) for a in expression.args]
     unchanged = all(a is b for a, b in zip(arguments, expression.args, strict=True))
     return expression if unchanged else expression.func(*arguments)
+
+
+def _by_lhopital(body: Formula, variable: Formula, point: Formula) -> Formula | None:
+    """The limit of ``f/(x-a)^n`` at a, for f with symbolic sums (SymPy's limit does not cover those): f^(n)(a)/n!.
+
+    It is first verified that f and its derivatives below the n-th vanish there. ``None`` if the body has another form.
+    """
+    if not body.has(Sum) or not point.is_finite:
+        return None
+    rest, order, slope = Integer(1), 0, Integer(1)
+    for factor in Mul.make_args(body):
+        base, exponent = factor.as_base_exp()
+        if (
+            exponent.is_negative
+            and exponent.is_Integer
+            and base.is_polynomial(variable)
+            and base.subs(variable, point) == 0
+        ):
+            steepness = base.diff(variable)
+            if steepness.has(variable):
+                return None
+            order, slope = order - int(exponent), slope * steepness ** (-exponent)
+        else:
+            rest *= factor
+    for _ in range(order):
+        if normal_form(substitute(rest, {variable: point})) != 0:
+            return None
+        rest = rest.diff(variable)
+    return substitute(rest, {variable: point}) / (factorial(order) * slope)
 
 
 def normal_form(expression: Formula) -> Formula:
@@ -188,7 +222,8 @@ def is_manifestly_nonnegative(expression: Formula) -> bool:
     if isinstance(expression, Add | Mul):
         return all(is_manifestly_nonnegative(part) for part in expression.args)
     if isinstance(expression, Pow) and expression.exp.is_real:
-        return is_manifestly_nonnegative(expression.base)
+        square = expression.exp.is_even and expression.base.is_real
+        return bool(square) or is_manifestly_nonnegative(expression.base)
     return False
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from sympy import Basic, Eq, Gt, Indexed, Integer, Le, Lt, Tuple
+from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Sum, Tuple
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.decide import decide, is_manifestly_nonnegative, is_manifestly_positive
@@ -36,6 +36,8 @@ class Premise:
         What it is multiplied by: not negative for an inequality, anything for an equality.
     at : tuple of Relational
         ``symbol = value`` where the relation, which holds for all values of its symbols, is used. Not for hypotheses.
+    over : tuple, optional
+        ``(index, 1, classes)``: the relation is used for every class, and the products are summed.
 
     Examples
     --------
@@ -49,10 +51,17 @@ class Premise:
     relation: Relational
     factor: Formula = field(default_factory=lambda: Integer(1))
     at: tuple[Relational, ...] = ()
+    over: Any = None
 
-    def in_domain(self) -> bool:
+    def weighted(self, where: tuple[Relational, ...]) -> Formula:
+        """The difference of the relation's sides, times the factor, summed over the classes if asked for."""
+        greater, smaller = _sides(replace_names(self.instance(), where))
+        product = replace_names(self.factor, where) * (greater - smaller)
+        return product if self.over is None else Sum(product, self.over)
+
+    def in_domain(self, where: tuple[Relational, ...] = ()) -> bool:
         """Whether every value has the sign that its symbol is declared with, so that the relation holds there."""
-        for name, value in (a.args for a in self.at):
+        for name, value in ((a.args[0], replace_names(a.args[1], where)) for a in self.at):
             if name.is_positive and not is_manifestly_positive(value):
                 return False
             if name.is_nonnegative and not is_manifestly_nonnegative(value):
@@ -144,15 +153,9 @@ class Step:
 
     def _remainder(self) -> Formula:
         """What is left of the step's difference without its premises'."""
-
-        def difference(relation: Relational) -> Formula:
-            greater, smaller = _sides(replace_names(relation, self.where))
-            return greater - smaller
-
-        total = replace_names(self.factor, self.where) * difference(self.relation)
-        for premise in self.premises:
-            total -= replace_names(premise.factor, self.where) * difference(premise.instance())
-        return total
+        greater, smaller = _sides(self.instance)
+        own = replace_names(self.factor, self.where) * (greater - smaller)
+        return own - Add(*(premise.weighted(self.where) for premise in self.premises))
 
     def admissible(self) -> bool:
         """Whether names keep their meaning, and premises may be combined as they are."""
@@ -167,7 +170,7 @@ class Step:
         return (
             is_manifestly_positive(replace_names(self.factor, self.where))
             and all(is_manifestly_nonnegative(f) for f in factors)
-            and all(p.in_domain() for p in self.premises)
+            and all(p.in_domain(self.where) for p in self.premises)
         )
 
     def decide(self) -> bool | None:
@@ -177,6 +180,12 @@ class Step:
     def latex(self) -> str:
         """The relation as LaTeX, printed from the object that is decided (or named by it)."""
         return to_latex(self.relation)
+
+
+def _holds_everywhere(step: Step) -> bool:
+    """Whether a step holds for all values of its symbols; a certified one may have been certified on less."""
+    certificate = getattr(step, "certificate", None)
+    return certificate is None or certificate.domain == type(certificate.domain).of(step.relation.args)
 
 
 @dataclass(frozen=True)
@@ -229,11 +238,15 @@ class Derivation:
         Empty if nothing joins the steps but words.
         """
         known: set[Relational] = set(self.hypotheses)
-        proved: set[Relational] = set()
+        proved: dict[Relational, Step] = {}
         out = []
         for step in self.all_steps():
-            out += [p.relation in proved or (p.relation in known and not p.at) for p in step.premises]
-            proved.add(step.relation)
+            for premise in step.premises:
+                earlier = proved.get(premise.relation)
+                general = earlier is not None and not earlier.conditions() and _holds_everywhere(earlier)
+                fixed = earlier is not None or premise.relation in known
+                out.append(general if premise.at or premise.over else fixed)
+            proved[step.relation] = step
         if not self.chained:
             return out
         ends = [self.statement.args[0], *(s.relation.args[1] for s in self.steps)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sympy import Indexed, Symbol, lambdify
@@ -14,7 +14,9 @@ from rdml_theory.symbolic.notation import C, Formula
 __all__ = ["as_function"]
 
 
-def as_function(expression: Formula, classes: int) -> Callable[..., Any]:
+def as_function(
+    expression: Formula, classes: int, *, modules: Literal["numpy", "mpmath"] = "numpy"
+) -> Callable[..., Any]:
     """An expression, or one of its derivatives, as a NumPy function for a given number of classes.
 
     Parameters
@@ -23,12 +25,15 @@ def as_function(expression: Formula, classes: int) -> Callable[..., Any]:
         In the theory's symbols; each free class index must be a number (``D.diff(z[1])``).
     classes : int
         The number of classes.
+    modules : {"numpy", "mpmath"}
+        What computes it; with mpmath each family is one sequence of numbers.
 
     Returns
     -------
     callable
         Takes each family that occurs (``p``, ``q``, ``w``, ``u``, ``z``) as an array with the classes on the last axis,
-        and each symbol (``alpha``) as a number or an array, by keyword; broadcasts over all other axes.
+        and each symbol (``alpha``) as a number or an array, by keyword; broadcasts over all other axes. Its attribute
+        ``names`` is the set of them.
 
     Raises
     ------
@@ -59,17 +64,20 @@ def as_function(expression: Formula, classes: int) -> Callable[..., Any]:
     explicit = explicit.xreplace(places)
     scalars = sorted(explicit.free_symbols - set(places.values()), key=str)
     families = sorted({str(e.base.label) for e in entries})
-    compiled = lambdify((*places.values(), *scalars), explicit, "numpy", cse=True)
+    compiled = lambdify((*places.values(), *scalars), explicit, modules, cse=True)
     names = {*families, *map(str, scalars)}
 
     def function(**values: Any) -> Any:
         if set(values) != names:
             raise TypeError(f"got {sorted(values)}, expected {sorted(names)}")
-        arrays = {name: np.asarray(values[name], dtype=float) for name in families}
+        dtype = float if modules == "numpy" else object
+        arrays = {name: np.asarray(values[name], dtype=dtype) for name in families}
         for name, array in arrays.items():
             if array.shape[-1:] != (classes,):
                 raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
         entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1] for e in places]
-        return compiled(*entry, *(np.asarray(values[str(s)], dtype=float) for s in scalars))
+        numbers = [values[str(s)] for s in scalars]
+        return compiled(*entry, *(map(np.asarray, numbers) if modules == "numpy" else numbers))
 
+    function.names = names  # type: ignore[attr-defined]
     return function

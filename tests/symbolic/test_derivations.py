@@ -7,12 +7,14 @@ from sympy import (
     Ge,
     Indexed,
     Integer,
+    Interval,
     KroneckerDelta,
     Piecewise,
     Rational,
     Sum,
     Symbol,
     cos,
+    log,
     oo,
     sin,
     sqrt,
@@ -21,6 +23,7 @@ from sympy import (
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import descent
+from rdml_theory.symbolic.certificates import calculus, certified
 from rdml_theory.symbolic.decide import decide, is_identity
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.inequalities import SPREAD
@@ -158,6 +161,32 @@ class TestPremises:
         sign = Step("nor is s", at_least(s, 0), premises=(Premise(lemma.relation, at=(equal(t, s),)),))
         assert decide(sign.decided()) is True
         assert Derivation(sign.relation, (lemma, sign)).decide() is False
+
+    def test_a_lemma_is_summed_over_the_classes(self):
+        t = Symbol("t", real=True)
+        lemma = Step("a square", at_least(t**2, 0))
+        total = at_least(Sum(q[i] * log(p[i]) ** 2, (i, 1, C)), 0)
+        used = Premise(lemma.relation, q[i], (equal(t, log(p[i])),), (i, 1, C))
+        assert Derivation(total, (lemma, Step("", total, premises=(used,)))).verify()
+        signed = Premise(lemma.relation, q[i] - p[i], (equal(t, log(p[i])),), (i, 1, C))
+        assert Derivation(total, (lemma, Step("", total, premises=(signed,)))).decide() is False
+
+    def test_a_special_case_is_no_lemma(self):
+        """What holds at s = 1 only may not be used at other values."""
+        s, r = Symbol("s", positive=True), Symbol("r", positive=True)
+        special = Step("at one", at_least(s, 1), (equal(s, Integer(1)),))
+        used = Step("", at_least(r, 1), premises=(Premise(special.relation, at=(equal(s, r),)),))
+        assert special.decide() is True
+        assert used.decide() is True
+        assert Derivation(used.relation, (special, used)).decide() is False
+
+    def test_what_is_certified_on_an_interval_is_no_lemma_elsewhere(self):
+        s, r = Symbol("s", positive=True), Symbol("r", positive=True)
+        for domain, expected in (({s: Interval(1, 2)}, False), (None, True)):
+            relation = at_most(log(s), s - 1)
+            lemma = certified("", relation, calculus, domain, along=s, at=1)
+            used = Step("", at_most(log(r), r - 1), premises=(Premise(relation, at=(equal(s, r),)),))
+            assert Derivation(used.relation, (lemma, used)).decide() is expected
 
     def test_a_statement_that_no_step_states_is_joined_by_words(self):
         step = self.derivation(self.A + self.B).steps[0]

@@ -107,3 +107,12 @@ def test_functions_say_what_they_need():
         value(p=P[:, :2], q=Q, alpha=2)
     with pytest.raises(ValueError, match="index without a number"):
         as_function(q[k], 3)
+
+
+def test_exact_functions():
+    value = as_function(D, 2, modules="mpmath")
+    with mp.workdps(50):
+        half = [mp.mpf(1) / 2] * 2
+        third = [mp.mpf(1) / 3, mp.mpf(2) / 3]
+        exact = mp.log(mp.mpf(3) / 4 + mp.mpf(3) / 8)
+        assert abs(value(p=half, q=third, alpha=mp.mpf(2)) - exact) < 1e-48

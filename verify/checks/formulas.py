@@ -1,0 +1,46 @@
+"""The formulas of a statement as functions of numbers: the objects that are printed and proved, evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Literal
+
+from rdml_theory.symbolic import as_function
+from rdml_theory.symbolic.notation import Formula, k, l
+
+__all__ = ["differences", "entries", "value"]
+
+Modules = Literal["numpy", "mpmath"]
+
+
+@lru_cache(maxsize=4096)
+def _compiled(formula: Formula, classes: int, modules: Modules) -> Callable[..., Any]:
+    return as_function(formula, classes, modules=modules)
+
+
+def value(formula: Formula, classes: int, /, *, modules: Modules = "mpmath", **known: Any) -> Any:
+    """A formula without a free class index; of the known quantities those that it holds are used.
+
+    >>> from rdml_theory.symbolic.notation import C, i, p
+    >>> from sympy import Sum
+    >>> value(Sum(p[i] ** 2, (i, 1, C)), 2, modules="numpy", p=[0.5, 0.5], q=[0.2, 0.8])
+    np.float64(0.5)
+    """
+    function: Any = _compiled(formula, classes, modules)
+    return function(**{name: known[name] for name in function.names})
+
+
+def entries(formula: Formula, classes: int, /, *, modules: Modules = "mpmath", **known: Any) -> list[Any]:
+    """A formula with the free class index k, for each class.
+
+    >>> from rdml_theory.symbolic.notation import k, q, w
+    >>> entries(q[k] - w[k], 2, modules="numpy", q=[0.5, 0.5], w=[0.25, 0.75])
+    [np.float64(0.25), np.float64(-0.25)]
+    """
+    return [value(formula.subs(k, n), classes, modules=modules, **known) for n in range(1, classes + 1)]
+
+
+def differences(formula: Formula, classes: int, /, **known: Any) -> list[list[Any]]:
+    """A formula with the free class indices k and l, for each two classes."""
+    return [entries(formula.subs(l, n), classes, **known) for n in range(1, classes + 1)]

@@ -1,0 +1,206 @@
+"""D2: the gradients that D1 is not: in the probabilities, in the peer's logits and in the order, with order one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from sympy import Sum, log
+
+from rdml_theory import renyi_gradient, symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.derivatives import DERIVATIVES, Derivatives
+from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
+from verify.checks import reference
+from verify.checks.comparisons import at_most
+from verify.checks.formulas import differences, entries, value
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
+NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
+
+
+def derivation(sides: Derivatives) -> Derivation:
+    return symbolic.derivatives(sides)
+
+
+def statement(sides: Derivatives) -> Statement:
+    return with_definitions("For every number of classes, {statement}", derivation(sides))
+
+
+def _stated(sides: Derivatives, p: list[Any], s: list[Any], order: float) -> tuple[list[Any], ...]:
+    """The four gradients as the formulas have them; at order one the second only up to a constant."""
+    size = len(p)
+    known = {"p": p, "q": s, "w": reference.escort(p, s, order), "alpha": mp.mpf(order)}
+    student = entries(sides.student, size, **known)
+    if order != 1:
+        teacher, logits = entries(sides.teacher, size, **known), entries(sides.logits, size, **known)
+        return student, teacher, logits, [value(sides.order, size, **known)]
+    gaps = differences(sides.teacher_at_one, size, **known)
+    # Entry k less the mean under p: what is left of the gradient along the simplex.
+    teacher = [mp.fsum(p[l] * gaps[l][k] for l in range(size)) for k in range(size)]  # noqa: E741
+    return student, teacher, entries(sides.logits_at_one, size, **known), [value(sides.order_at_one, size, **known)]
+
+
+def _measured(pair: reference.Pair, p: list[Any], s: list[Any]) -> tuple[list[Any], ...]:
+    """The same by differences of the definition."""
+    size = range(len(p))
+
+    def along(vector: list[Any], index: int, f: Any) -> Any:
+        def moved(x: Any) -> Any:
+            return f([x if n == index else y for n, y in enumerate(vector)])
+
+        return mp.diff(moved, vector[index])
+
+    u = [mp.mpf(x) for x in pair.teacher]
+    order = mp.mpf(pair.order)
+    student = [along(s, n, lambda v: reference.divergence(p, v, order)) for n in size]
+    teacher = [along(p, n, lambda v: reference.divergence(v, s, order)) for n in size]
+    logits = [along(u, n, lambda v: reference.divergence(reference.softmax(v), s, order)) for n in size]
+    with mp.workdps(4 * reference.DIGITS):
+        # Beside order one, what Σp misses of 1 is divided by α - 1 and by the step.
+        exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
+        step = mp.mpf(10) ** -reference.DIGITS
+        slope = mp.diff(lambda a: reference.divergence(exact[0], exact[1], a), order, h=step)
+    return student, teacher, logits, [slope]
+
+
+def _on_simplex(gradient: list[Any], at: list[Any]) -> list[Any]:
+    """The gradient in the logarithms of the entries, of the function of normalised entries."""
+    mean = mp.fsum(g * x for g, x in zip(gradient, at, strict=True))
+    return [x * (g - mean) for g, x in zip(gradient, at, strict=True)]
+
+
+def _distance(one: list[Any], other: list[Any]) -> float:
+    return float(mp.norm([a - b for a, b in zip(one, other, strict=True)]) / mp.norm(other))
+
+
+def _core(sides: Derivatives, pair: reference.Pair) -> Iterator[tuple[list[Any], list[Any]]]:
+    """What the core returns, and the formulas at the same arguments."""
+    order = pair.order
+    exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
+    # From rounded probabilities the exact gradient is that of the distributions which they define.
+    rounded = [np.array([float(x) for x in v]) for v in exact]
+    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded)
+    stated = _stated(sides, first, second, order)
+    for part, (wrt, at) in enumerate((("q", second), ("p", first))):
+        computed = renyi_gradient(rounded[0], rounded[1], order, wrt=wrt, domain="probs")
+        yield [mp.mpf(g) * x for g, x in zip(computed.tolist(), at, strict=True)], _on_simplex(stated[part], at)
+    stated = _stated(sides, exact[0], exact[1], order)
+    for part, wrt in ((2, "p"), (3, "alpha")):
+        computed = renyi_gradient(pair.teacher, pair.student, order, wrt=wrt, domain="logits")
+        yield [mp.mpf(float(g)) for g in np.atleast_1d(computed)], stated[part]
+
+
+def numeric(sides: Derivatives, context: Context) -> Finding:
+    pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
+    formula, core = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0.0)
+    for number, pair in enumerate(pairs):
+        with mp.workdps(reference.DIGITS):
+            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+
+            def measure(pair: reference.Pair = pair, p: list[Any] = p, s: list[Any] = s) -> Any:
+                return _measured(pair, p, s)
+
+            stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(f"{number}", measure))
+            if pair.order == 1:
+                stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
+            for name, one, other in zip(NAMES, stated, measured, strict=True):
+                formula[name] = max(formula[name], _distance(one, other))
+            for name, (one, other) in zip(NAMES, _core(sides, pair), strict=True):
+                core[name] = max(core[name], _distance(one, other))
+        context.progress((number + 1) / len(pairs))
+    count = len(pairs)
+    comparisons = [
+        at_most(f"{n}, formula against differences of the definition (60 digits)", formula[n], 1e-20, samples=count)
+        for n in NAMES
+    ] + [at_most(f"{n}, renyi_gradient against the formula", core[n], reference.ROUNDING, samples=count) for n in NAMES]
+    return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
+
+
+def _panels(sides: Derivatives) -> tuple[Panel, ...]:
+    with mp.workdps(reference.DIGITS):
+        teacher, student = np.log([0.7, 0.2, 0.1]), np.log([0.2, 0.5, 0.3])
+        p, s = reference.softmax(list(teacher)), reference.softmax(list(student))
+        fine = np.unique([*np.geomspace(0.05, 20, 60), 1.0])
+        coarse = np.unique([*np.geomspace(0.05, 20, 12), 1.0])
+        stated = [_stated(sides, p, s, float(a)) for a in fine]
+        measured = [_measured(reference.Pair(teacher, student, float(a)), p, s) for a in coarse]
+
+    def panel(part: int, title: str, label: str) -> Panel:
+        return Panel(
+            title=title,
+            x_label="order $\\alpha$",
+            y_label=label,
+            x_scale="log",
+            curves=(
+                Curve(label="statement", role="statement", x=tuple(fine), y=tuple(float(g[part][0]) for g in stated)),
+                Curve(
+                    label="differences of the definition",
+                    role="measured",
+                    style="markers",
+                    x=tuple(coarse),
+                    y=tuple(float(g[part][0]) for g in measured),
+                ),
+            ),
+        )
+
+    return (
+        panel(3, "derivative in the order", "$\\partial D_\\alpha/\\partial\\alpha$ (nats)"),
+        panel(2, "derivative in a logit of the peer", "$\\partial D_\\alpha/\\partial u_1$ (nats)"),
+    )
+
+
+_reversed = Sum(p[i] * log(p[i] / w[i]), (i, 1, C)) / (1 - alpha) ** 2
+
+CLAIM = Claim(
+    id="D2",
+    title="The other gradients",
+    direction="equality",
+    subject=DERIVATIVES,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "p and q positive; in ∂/∂p and ∂/∂q their entries are independent positive numbers near a distribution",
+        "α in (0, ∞), other than 1 where a formula divides by α - 1; at α = 1 the limits",
+        "at α = 1 only differences of the entries of ∂D/∂p have a limit: they are all that matters on the simplex",
+    ),
+    source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "numeric",
+            "numeric",
+            "Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?",
+            numeric,
+            cost=4.0,
+        ),
+    ),
+    twins=(
+        Twin("student-sign", "the sign of ∂D/∂q reversed", DERIVATIVES._replace(student=w[k] / q[k])),
+        Twin(
+            "complement", "α and 1 - α exchanged in ∂D/∂u",
+            DERIVATIVES._replace(logits=(1 - alpha) / -alpha * (w[k] - p[k])), drawn=True,
+        ),
+        Twin("ratio", "w/q in place of w/p in ∂D/∂p", DERIVATIVES._replace(teacher=alpha / (alpha - 1) * w[k] / q[k])),
+        Twin("reversed", "KL(p‖w) in place of KL(w‖p)", DERIVATIVES._replace(order=_reversed), drawn=True),
+        Twin("exponent", "1 - α not squared", DERIVATIVES._replace(order=DERIVATIVES.order * (1 - alpha))),
+        Twin(
+            "variance", "the whole variance at order one",
+            DERIVATIVES._replace(order_at_one=2 * DERIVATIVES.order_at_one),
+        ),
+        Twin(
+            "mean", "p t, its mean left out, at order one",
+            DERIVATIVES._replace(logits_at_one=p[k] * log(p[k] / q[k])),
+        ),
+    ),
+    caption=(
+        "Derivatives in the order (left) and in one of the peer's logits (right) against the order, for one pair of "
+        "distributions: differences of the definition at 60 digits lie on the formulas and, at α = 1, on their limits."
+    ),
+)  # fmt: skip
