@@ -25,7 +25,7 @@ def all_claims() -> dict[str, Claim[Any]]:
     """Every claim by its id, theory of the divergence (D) first, then of convergence (C), then networks (N).
 
     >>> list(all_claims())[:3]
-    ['D1', 'D3', 'D4']
+    ['D1', 'D2', 'D3']
     """
     modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
     found = [m.CLAIM for m in modules]
