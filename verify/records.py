@@ -81,7 +81,8 @@ class Comparison(_Record):
     """One number confronted with what the statement allows.
 
     ``margin`` is the room left, relative to what is allowed (negative where the statement is violated).
-    ``error_rate`` is zero for deterministic comparisons; ``samples`` counts points or replicas.
+    ``error_rate`` is zero for deterministic comparisons; ``samples`` counts points or replicas. ``where`` is the point
+    at which a search found the number.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Comparison(_Record):
     interval: tuple[float, float] | None = None
     error_rate: float = 0.0
     samples: int | None = None
+    where: str | None = None
 
 
 class StepRecord(_Record):

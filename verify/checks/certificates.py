@@ -43,6 +43,13 @@ def certificate_record(certificate: Certificate) -> CertificateRecord:
     )
 
 
+def _kept(derived: Derivation) -> bool:
+    """Whether no certified inequality is used at other values than its own variables, which its domain may not hold."""
+    certified = {step.relation for step in derived.all_steps() if isinstance(step, CertifiedStep)}
+    premises = [premise for step in derived.all_steps() for premise in step.premises]
+    return not any(premise.at and premise.relation in certified for premise in premises)
+
+
 def proof_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) -> Check[S]:
     """A check that verifies a derivation whose steps are identities, manifest signs and certified inequalities.
 
@@ -66,13 +73,15 @@ def proof_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) -> 
                 outcome = record.outcome
             else:
                 outcome = _OUTCOMES[step.decide()]
-            steps.append(
-                StepRecord(reason=step.reason, text=to_text(step.relation), latex=step.latex(), outcome=outcome)
-            )
+            text, latex = to_text(step.relation), step.latex()
+            steps.append(StepRecord(reason=step.words(), text=text, latex=latex, outcome=outcome))
             context.progress(number / len(every))
         joints = derived.joints()
-        comparisons = (holds("each step begins where the one before ended", all(joints)),) if joints else ()
-        return Finding(comparisons=comparisons, steps=tuple(steps), certificates=tuple(certificates))
+        joined = "each step begins where the one before ended" if derived.chained else "premises come before their use"
+        comparisons = [holds(joined, all(joints))] if joints else []
+        if certificates:
+            comparisons.append(holds("certified inequalities are used where they were certified", _kept(derived)))
+        return Finding(comparisons=tuple(comparisons), steps=tuple(steps), certificates=tuple(certificates))
 
     question = (
         "Does every step of the proof hold: the identities by SymPy, the scalar inequalities by certificates that "

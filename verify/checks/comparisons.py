@@ -14,7 +14,9 @@ def _margin(room: float, allowed: float) -> float:
     return room / abs(allowed) if allowed else math.copysign(math.inf, room) if room else 0.0
 
 
-def at_most(name: str, observed: float, allowed: float, *, samples: int | None = None) -> Comparison:
+def at_most(
+    name: str, observed: float, allowed: float, *, samples: int | None = None, where: str | None = None
+) -> Comparison:
     """A deterministic comparison: confirmed if ``observed ≤ allowed``, else (and for NaN) refuted.
 
     >>> at_most("error", 1e-16, 1e-12).outcome, at_most("error", float("nan"), 1.0).outcome
@@ -23,16 +25,18 @@ def at_most(name: str, observed: float, allowed: float, *, samples: int | None =
     ok = observed <= allowed
     return Comparison(
         name=name, outcome="confirmed" if ok else "refuted", relation="≤", observed=observed, allowed=allowed,
-        margin=_margin(allowed - observed, allowed), samples=samples,
+        margin=_margin(allowed - observed, allowed), samples=samples, where=where,
     )  # fmt: skip
 
 
-def at_least(name: str, observed: float, allowed: float, *, samples: int | None = None) -> Comparison:
+def at_least(
+    name: str, observed: float, allowed: float, *, samples: int | None = None, where: str | None = None
+) -> Comparison:
     """A deterministic comparison: confirmed if ``observed ≥ allowed``, else refuted."""
     ok = observed >= allowed
     return Comparison(
         name=name, outcome="confirmed" if ok else "refuted", relation="≥", observed=observed, allowed=allowed,
-        margin=_margin(observed - allowed, allowed), samples=samples,
+        margin=_margin(observed - allowed, allowed), samples=samples, where=where,
     )  # fmt: skip
 
 

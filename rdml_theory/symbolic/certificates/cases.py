@@ -82,6 +82,6 @@ def by_cases(along: Symbol, pieces: Sequence[Certificate], *, reason: str = "") 
     if false is not None:
         return Certificate(false.kind, reason, false.relation, whole, counterexample=false.counterexample)
     # The kind is that of the piece which needs most: balls, then the solver, then calculus.
-    kinds: tuple[Kind, ...] = ("balls", "smt")
-    kind = next((k for k in kinds if any(p.kind == k for p in pieces)), first.kind)
+    kinds = {p.kind for p in pieces}
+    kind: Kind = "balls" if "balls" in kinds else "smt" if "smt" in kinds else first.kind
     return Certificate(kind, reason, first.relation, whole, Pieces(along, tuple(pieces)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, cast
 
-from sympy import Eq, Float, Ge, Gt, Le, Lt, Symbol, lambdify, srepr
+from sympy import Eq, Float, Ge, Gt, Le, Lt, Rational, Symbol, lambdify, srepr
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates.domain import Domain
@@ -152,17 +152,19 @@ def search_counterexample(relation: Relational, domain: Domain) -> tuple[tuple[S
     """A point at which the relation fails, among a fixed set of rational points of the domain."""
     if domain.has_equations:
         return None
-    gap = difference(relation)
     symbols = domain.symbols
-    approximate = lambdify(symbols, gap, "mpmath")
+    # Conditions are judged in floating point first: exact arithmetic is for what looks like a counterexample.
+    gaps = [lambdify(symbols, difference(r), "math") for r in (relation, *domain.conditions)]
     found: list[tuple[float, dict[Symbol, Formula]]] = []
     for point in domain.points(_SAMPLES if symbols else 1):
+        place = [float(x) for x in point.values()]
         try:
-            value = complex(approximate(*(float(point[s]) for s in symbols)))
-        except (ArithmeticError, ValueError):
+            value, *room = (gap(*place) for gap in gaps)
+            wrong = value < 0 and all(r >= 0 for r in room)
+        except (ArithmeticError, ValueError, TypeError):
             continue
-        if value.imag == 0 and value.real < 0 and domain.contains(point):
-            found.append((value.real, point))
+        if wrong:
+            found.append((value, {s: Rational(x.numerator, x.denominator) for s, x in point.items()}))
     for _, point in sorted(found, key=lambda pair: pair[0])[:8]:
         if refutes(point, relation, domain):
             return tuple(point.items())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from sympy import Eq, Interval, Rational, Symbol, oo, srepr
+from sympy import Eq, Interval, Symbol, oo, srepr
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.notation import Formula
@@ -103,11 +104,12 @@ class Domain:
         whole = all(point[s].is_integer for s in self.symbols if s.is_integer)
         return inside and whole and all(bool(c.subs(values)) for c in self.conditions)
 
-    def points(self, count: int) -> Iterator[dict[Symbol, Formula]]:
+    def points(self, count: int) -> Iterator[dict[Symbol, Fraction]]:
         """Rational points, spread over every interval and crowded at its ends; conditions are not looked at."""
         stream = random.Random(0)
+        ends = {s: (_rational_end(i.start, 1), _rational_end(i.end, -1)) for s, i in self.intervals}
         for _ in range(count):
-            yield {s: _draw(i, stream) for s, i in self.intervals}
+            yield {s: _draw(pair, stream) for s, pair in ends.items()}
 
     def _parts(self) -> list[Any]:
         return [(s, i) for s, i in self.intervals if i != Interval(-oo, oo)]
@@ -142,16 +144,25 @@ def _interval(interval: Any, show: Any, infinity: str) -> str:
     return f"{opening}{low}, {high}{closing}"
 
 
-def _draw(interval: Any, stream: random.Random) -> Formula:
+def _rational_end(end: Any, inwards: int) -> Fraction | None:
+    """An end of an interval, moved inwards to a rational number if it is irrational; ``None`` if there is no end."""
+    if not end.is_finite:
+        return None
+    if end.is_Rational:
+        return Fraction(int(end.p), int(end.q))
+    scale = 10**12
+    return Fraction(int((end * scale).evalf(30)) + 2 * inwards, scale)
+
+
+def _draw(ends: tuple[Fraction | None, Fraction | None], stream: random.Random) -> Fraction:
     """A rational point of an interval: uniform, or close to an end, or far out where there is no end."""
-    low, high = interval.start, interval.end
-    small = Rational(stream.randint(1, 999), 1000) * Rational(1, 10 ** stream.choice((0, 0, 0, 1, 2, 4)))
-    if low.is_finite and high.is_finite:
-        # An irrational end is left as it is: the point is exact all the same.
+    low, high = ends
+    small = Fraction(stream.randint(1, 999), 1000 * 10 ** stream.choice((0, 0, 0, 1, 2, 4)))
+    if low is not None and high is not None:
         return low + (high - low) * (small if stream.random() < 0.5 else 1 - small)
     far = small * 10 ** stream.choice((0, 1, 2, 3))
-    if low.is_finite:
+    if low is not None:
         return low + far
-    if high.is_finite:
+    if high is not None:
         return high - far
     return far * stream.choice((-1, 1))

@@ -1,0 +1,95 @@
+"""D11: Pinsker's inequality for orders up to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Expr, Rational
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import DISTANCE, PINSKER, pinsker
+from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.relations import at_most
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import Points, as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (0.25, 1.0)
+
+
+GREATEST_ORDER = Rational(1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A lower bound of the divergence, and up to which order it is asserted."""
+
+    lower_bound: Expr
+    greatest_order: Expr = GREATEST_ORDER
+
+
+def derivation(subject: Subject) -> Derivation:
+    return pinsker(subject.lower_bound, greatest_order=subject.greatest_order)
+
+
+def statement(subject: Subject) -> Statement:
+    words = "For every number of classes and every order with {orders}, {bound}"
+    orders = at_most(alpha, subject.greatest_order)
+    return Statement(words, {"orders": orders, "bound": derivation(subject).statement})
+
+
+def sides(subject: Subject) -> tuple[Side, ...]:
+    orders = (0.0, float(subject.greatest_order))
+    return (Side("Pinsker", subject.lower_bound, divergence, attained=True, orders=orders),)
+
+
+def _symmetric(order: float) -> Points:
+    """Two classes, p = (1/2+h, 1/2-h) and q = (1/2-h, 1/2+h)."""
+    logits = np.geomspace(0.01, 3, 9)[:, None] * np.array([[0.5, -0.5]])
+    return Points(logits, -logits, np.full(9, order), 0 * logits)
+
+
+def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
+    bound = as_function(subject.lower_bound, alpha, DISTANCE)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("$\\|p-q\\|_1$", DISTANCE),
+            upwards=("$D_\\alpha(p\\|q)$ (nats)", divergence),
+            curve=lambda x, order=order: bound(order, x),
+            window=(0.02, 2.0),
+            orders=(order, order),
+            worst=_symmetric(order),
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D11",
+    title="Pinsker's inequality",
+    direction="tight",
+    subject=Subject(PINSKER),
+    statement=statement,
+    derivation=derivation,
+    assumptions=("p and q positive", "0 < α"),
+    source=Source("Gilardoni 2010; van Erven & Harremoës 2014, Theorem 31; derived here", "1206.2459"),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    twins=(
+        Twin("double", "twice the constant", Subject(2 * PINSKER), drawn=True),
+        Twin("order-two", "orders up to two", Subject(PINSKER, Rational(2))),
+        Twin("linear", "the distance not squared", Subject(alpha / 2 * DISTANCE)),
+        Twin("no-order", "without the order", Subject(DISTANCE**2 / 2)),
+    ),
+    caption=(
+        "The divergence of random pairs lies above the parabola in their distance; two symmetric classes approach it "
+        "at consensus."
+    ),
+)

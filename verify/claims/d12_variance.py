@@ -1,0 +1,94 @@
+"""D12: the variance of bounded values, after Bhatia and Davis and after Popoviciu."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Expr
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.inequalities import (
+    BHATIA_DAVIS,
+    GREATEST,
+    LEAST,
+    MEAN,
+    POPOVICIU,
+    VARIANCE,
+    variance_bounds,
+)
+from verify.checks.certificates import proof_check
+from verify.checks.quantities import Points, as_function, evaluator
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+Subject = tuple[Expr, Expr]
+
+
+def derivation(subject: Subject) -> Derivation:
+    return variance_bounds(*subject)
+
+
+def statement(subject: Subject) -> Statement:
+    first, second = derivation(subject).statement.args
+    words = "For {least} ≤ v ≤ {greatest} with q-mean {mean}, {first} and {second}"
+    formulas = {"least": LEAST, "greatest": GREATEST, "mean": MEAN, "first": first, "second": second}
+    return Statement(words, formulas)
+
+
+def sides(subject: Subject) -> tuple[Side, ...]:
+    names = ("Bhatia-Davis", "Popoviciu")
+    return tuple(Side(name, VARIANCE, bound, attained=True) for name, bound in zip(names, subject, strict=True))
+
+
+def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
+    """Variance against mean, for values scaled to [0, 1]."""
+    points = Points.random(context.rng("figure"), 300, 4)
+    low, high = points.vector.min(axis=1, keepdims=True), points.vector.max(axis=1, keepdims=True)
+    points = Points(points.teacher, points.student, points.order, (points.vector - low) / (high - low))
+    mean, variance = (tuple(map(float, evaluator(name, "numpy")(points))) for name in (MEAN, VARIANCE))
+    two = np.linspace(0.02, 0.98, 13)
+    two_logits = np.column_stack([np.log(two / (1 - two)), 0 * two])
+    pair = Points(two_logits, two_logits, np.ones(13), np.tile([1.0, 0.0], (13, 1)))
+    grid = np.linspace(0, 1, 81)
+    curves = [as_function(bound, MEAN, LEAST, GREATEST) for bound in subject]
+    return (
+        Panel(
+            title="values between 0 and 1",
+            x_label="mean $\\mu$",
+            y_label="variance",
+            curves=(
+                Curve(label="random, 4 classes", role="measured", style="markers", x=mean, y=variance),
+                Curve(
+                    label="two classes", role="second", style="markers", x=tuple(map(float, two)),
+                    y=tuple(map(float, evaluator(VARIANCE, "numpy")(pair))),
+                ),
+                *(
+                    Curve(
+                        label=label, role="statement", group=group, x=tuple(map(float, grid)),
+                        y=tuple(float(curve(x, 0.0, 1.0)) for x in grid),
+                    )
+                    for group, (label, curve) in enumerate(zip(("Bhatia-Davis", "Popoviciu"), curves, strict=True))
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    id="D12",
+    title="Variance of bounded values",
+    direction="tight",
+    subject=(BHATIA_DAVIS, POPOVICIU),
+    statement=statement,
+    derivation=derivation,
+    assumptions=("q a distribution on any number of classes, v a real vector",),
+    source=Source("Bhatia & Davis 2000; Popoviciu 1935; derived here"),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=1.0)),
+    twins=(
+        Twin("eighth", "(M-m)²/8 in place of (M-m)²/4", (BHATIA_DAVIS, POPOVICIU / 2), drawn=True),
+        Twin("half", "half of (M-μ)(μ-m)", (BHATIA_DAVIS / 2, POPOVICIU)),
+        Twin("linear", "the range not squared", (BHATIA_DAVIS, (GREATEST - LEAST) / 4)),
+    ),
+    caption="Variance against mean, values scaled to [0, 1]. Two classes lie on the first bound and touch the second.",
+)

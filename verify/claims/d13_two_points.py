@@ -1,0 +1,93 @@
+"""D13: grouping the classes into two does not raise the divergence."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Expr
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import (
+    PEER_MASS,
+    STUDENT_MASS,
+    TWO_POINTS,
+    two_point_divergence,
+    two_point_reduction,
+)
+from rdml_theory.symbolic.notation import alpha
+from verify.checks import reference
+from verify.checks.certificates import proof_check
+from verify.checks.quantities import as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return two_point_reduction(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    words = (
+        "For every order in (0, ∞) and every set of classes with masses {first} under p and {second} under q, {bound}"
+    )
+    formulas = {"first": PEER_MASS, "second": STUDENT_MASS, "bound": derivation(right_side).statement}
+    return Statement(words, formulas)
+
+
+def sides(right_side: Expr) -> tuple[Side, ...]:
+    return (
+        Side("two groups, orders below 1", right_side, divergence, attained=True, orders=(0, 0.99)),
+        Side("two groups, orders above 1", right_side, divergence, attained=True, orders=(1.01, np.inf)),
+    )
+
+
+def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
+    """The divergence of one pair of four classes, and of its groupings into two, against the order."""
+    grouped = as_function(right_side, alpha, PEER_MASS, STUDENT_MASS)
+    p, q = np.array([0.45, 0.3, 0.15, 0.1]), np.array([0.15, 0.2, 0.25, 0.4])
+    orders = np.geomspace(0.053, 11, 40)
+    whole = [float(reference.divergence(p.tolist(), q.tolist(), a)) for a in orders]
+    x = tuple(map(float, orders))
+    groups = {"{1}": [0], "{1, 2}": [0, 1], "{1, 3}": [0, 2]}
+    return (
+        Panel(
+            title="four classes and their groupings",
+            x_label="order $\\alpha$",
+            y_label="$D_\\alpha$ (nats)",
+            x_scale="log",
+            curves=(
+                Curve(label="four classes", role="measured", x=x, y=tuple(whole)),
+                *(
+                    Curve(
+                        label=f"{name} and the rest", role="statement", x=x, group=group,
+                        y=tuple(float(grouped(a, p[chosen].sum(), q[chosen].sum())) for a in orders),
+                    )
+                    for group, (name, chosen) in enumerate(groups.items())
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    id="D13",
+    title="Two-point reduction",
+    direction="tight",
+    subject=TWO_POINTS,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("p and q positive", "α in (0, ∞); at α = 1 the limit, KL"),
+    source=Source("the data-processing inequality: van Erven & Harremoës 2014, Theorem 9; derived here", "1206.2459"),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    twins=(
+        Twin("double", "twice the grouped divergence", 2 * TWO_POINTS),
+        Twin("exchanged", "P and Q exchanged", two_point_divergence(STUDENT_MASS, PEER_MASS), drawn=True),
+        Twin("order", "the grouped divergence at order 2α", two_point_divergence(PEER_MASS, STUDENT_MASS, 2 * alpha)),
+    ),
+    caption=(
+        "The divergence of one pair of four classes at every order, and that of three of its groupings into two, which "
+        "lie below it."
+    ),
+)

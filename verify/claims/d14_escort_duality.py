@@ -1,0 +1,121 @@
+"""D14: the divergence from the peer is the divergence from the escort at the reciprocal order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from sympy import Expr
+
+from rdml_theory import escort, renyi_divergence
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import DUAL, escort_duality
+from rdml_theory.symbolic.notation import alpha, i, p, q, w
+from verify.checks import reference
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_most
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0)
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return escort_duality(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    return with_definitions("For every order in (0, ∞) and number of classes, {statement}", derivation(right_side))
+
+
+def _of(right_side: Any, order: Any, pair: tuple[Any, Any, Any]) -> Any:
+    """The right side, a divergence of two among p, q and w at an order, in mpmath."""
+    places = {p: pair[0], q: pair[1], w: pair[2]}
+    first, second, stated, _ = right_side.args
+    return reference.divergence(places[first.base], places[second.base], mp.mpf(stated.subs(alpha, order)))
+
+
+def numeric(right_side: Expr, context: Context) -> Finding:
+    pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
+    stated, computed = 0.0, 0.0
+    for number, pair in enumerate(pairs):
+        with mp.workdps(reference.DIGITS):
+            first, second = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            middle = reference.escort(first, second, pair.order)
+            order = mp.mpf(pair.order)
+            exact = reference.divergence(first, second, order)
+            # The order is a binary fraction; its reciprocal is taken at 60 digits.
+            value = _of(right_side, order, (first, second, middle))
+            stated = max(stated, float(abs(value - exact) / exact))
+        logs = np.log(escort(pair.teacher, pair.student, pair.order, domain="logits"))
+        if np.isfinite(logs).all() and pair.order <= 2:
+            product = renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits")
+            error = abs(mp.mpf(float(product)) - exact)
+            computed = max(computed, float(error / max(exact, mp.mpf("1e-3"))))
+        context.progress((number + 1) / len(pairs))
+    comparisons = (
+        at_most("the two sides by their definitions (60 digits), relative", stated, 1e-30, samples=len(pairs)),
+        at_most(
+            "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)",
+            computed, reference.ROUNDING, samples=len(pairs),
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=comparisons, panels=(_panel(right_side),))
+
+
+def _panel(right_side: Expr) -> Panel:
+    first, second = [0.7, 0.2, 0.1], [0.2, 0.5, 0.3]
+    fine, coarse = np.geomspace(0.052, 21, 80), np.geomspace(0.052, 21, 15)
+
+    def stated(order: float) -> float:
+        return float(_of(right_side, order, (first, second, reference.escort(first, second, order))))
+
+    return Panel(
+        title="one pair of three classes",
+        x_label="order $\\alpha$",
+        y_label="divergence (nats)",
+        x_scale="log",
+        curves=(
+            Curve(label="statement", role="statement", x=tuple(map(float, fine)), y=tuple(stated(a) for a in fine)),
+            Curve(
+                label="$D_\\alpha(p\\|q)$", role="measured", style="markers", x=tuple(map(float, coarse)),
+                y=tuple(float(reference.divergence(first, second, a)) for a in coarse),
+            ),
+        ),
+    )  # fmt: skip
+
+
+_limits = divergence.args[3]
+
+CLAIM = Claim(
+    id="D14",
+    title="Escort duality",
+    direction="equality",
+    subject=DUAL,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("p and q positive", "α in (0, ∞); at α = 1 the escort is p"),
+    source=Source("this toolkit", own=True),
+    checks=(
+        proof_check(derivation),
+        Check(
+            "numeric",
+            "numeric",
+            "Do the two sides agree at 60 digits, and does `renyi_divergence` of `escort` at the reciprocal order?",
+            numeric,
+            cost=2.0,
+        ),
+    ),
+    twins=(
+        Twin("peer", "divided from the peer", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
+        Twin("exchanged", "student and escort exchanged", divergence.func(q[i], w[i], 1 / alpha, _limits)),
+        Twin("order", "at the same order", divergence.func(w[i], q[i], alpha, _limits)),
+    ),
+    caption=(
+        "The divergence of one pair at every order, and the divergence of its escort from the student at the "
+        "reciprocal order."
+    ),
+)

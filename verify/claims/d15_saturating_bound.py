@@ -1,0 +1,76 @@
+"""D15: the squared gradient norm is at most 2(1 - exp(-max(1, α-1) D))."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Expr, Max, exp
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import GRADIENT_NORM, SATURATION, saturating_bound
+from rdml_theory.symbolic.notation import alpha
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (1.0, 4.0)
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return saturating_bound(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    words = "For every order in (0, ∞) and number of classes, {bound}"
+    return Statement(words, {"bound": derivation(right_side).statement})
+
+
+def sides(right_side: Expr) -> tuple[Side, ...]:
+    return (
+        Side("squared norm, orders up to 2", GRADIENT_NORM**2, right_side, orders=(0, 2)),
+        Side("squared norm, orders from 2", GRADIENT_NORM**2, right_side, orders=(2, np.inf)),
+    )
+
+
+def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
+    bound = as_function(right_side, alpha, divergence)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
+            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+            curve=lambda x, order=order: bound(order, x),
+            window=(0.0, 4.0),
+            orders=(order, order),
+            scale="linear",
+            reference=("D8, at most 2", lambda x, order=order: np.minimum(max(1.0, order) * x, 2.0)),
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D15",
+    title="Saturating bound",
+    direction="upper bound",
+    subject=SATURATION,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("q = softmax(z), p and q positive, w the escort", "α in (0, ∞)"),
+    source=Source("this toolkit, after Bretagnolle & Huber 1979", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    twins=(
+        Twin("half", "half of the bound", SATURATION / 2, drawn=True),
+        Twin("no-order", "exp(-D) at every order", 2 * (1 - exp(-divergence))),
+        Twin("square", "D² in the exponent", 2 * (1 - exp(-Max(1, alpha - 1) * divergence**2))),
+    ),
+    caption=(
+        "The squared gradient norm against the divergence. The bound never exceeds 2, so far from consensus it is the "
+        "sharper of the two."
+    ),
+)

@@ -1,0 +1,96 @@
+"""D16: from order 1/2 the gradient dominates the divergence: it vanishes only at consensus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Expr, Rational
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import DOMINATED, GRADIENT_NORM, LEAST_PROBABILITY, gradient_domination
+from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.relations import at_least
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import Points, as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (0.5, 2.0)
+
+
+LEAST_ORDER = Rational(1, 2)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is at most the squared gradient norm, and from which order it is asserted."""
+
+    dominated: Expr
+    least_order: Expr = LEAST_ORDER
+
+
+def derivation(subject: Subject) -> Derivation:
+    return gradient_domination(subject.dominated, least_order=subject.least_order)
+
+
+def statement(subject: Subject) -> Statement:
+    words = "For every number of classes and every order with {orders}, {bound}, {omega} = min q"
+    orders = at_least(alpha, subject.least_order)
+    formulas = {"orders": orders, "bound": derivation(subject).statement, "omega": LEAST_PROBABILITY}
+    return Statement(words, formulas)
+
+
+def sides(subject: Subject) -> tuple[Side, ...]:
+    orders = (float(subject.least_order), np.inf)
+    return (Side("domination", subject.dominated, GRADIENT_NORM**2, attained=True, orders=orders),)
+
+
+def _consensus(order: float) -> Points:
+    student = np.zeros((9, 2))
+    ratio = np.geomspace(0.02, 5, 9)[:, None] * np.array([[1.0, -1.0]])
+    return Points(student + ratio, student, np.full(9, order), 0 * student)
+
+
+def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
+    """‖q - w‖² against ω D, at two orders; the statement is the diagonal."""
+    factor = as_function(subject.dominated, alpha, LEAST_PROBABILITY, divergence)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("$\\omega D_\\alpha(p\\|q)$ (nats)", DOMINATED),
+            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+            curve=lambda x, order=order: factor(order, 1.0, x),
+            window=(1e-5, 1.0),
+            orders=(order, order),
+            worst=_consensus(order),
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D16",
+    title="Gradient domination",
+    direction="tight",
+    subject=Subject(DOMINATED),
+    statement=statement,
+    derivation=derivation,
+    assumptions=("q = softmax(z), p and q positive, w the escort", "0 < α < ∞; attained at α = 1/2, at consensus"),
+    source=Source("this toolkit", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    twins=(
+        Twin("double", "twice the constant", Subject(2 * DOMINATED), drawn=True),
+        Twin("order-quarter", "orders from 1/4", Subject(DOMINATED, Rational(1, 4))),
+        Twin("no-floor", "without the least probability", Subject(divergence)),
+    ),
+    caption=(
+        "A Polyak-Łojasiewicz inequality: the squared gradient norm lies above the least probability times the "
+        "divergence. Two classes reach it at order 1/2 as they approach consensus."
+    ),
+)

@@ -1,0 +1,104 @@
+"""D6: the curvature in the student's logits lies between -(1-α)₊/2 and max(1, α)/2."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Expr, Max, Rational
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.inequalities import CURVATURES, GREATEST_CURVATURE, LEAST_CURVATURE, curvature_bounds
+from rdml_theory.symbolic.notation import alpha
+from verify.checks.certificates import proof_check
+from verify.checks.quantities import Points, as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+Subject = tuple[Expr, Expr]
+
+
+def derivation(subject: Subject) -> Derivation:
+    return curvature_bounds(*subject)
+
+
+def statement(subject: Subject) -> Statement:
+    above, below = derivation(subject).statement.args
+    words = "For every order in (0, ∞) and number of classes, {above} and {below}"
+    return Statement(words, {"above": above, "below": below})
+
+
+def sides(subject: Subject) -> tuple[Side, ...]:
+    lower, upper = subject
+    return (
+        Side("greatest curvature, orders up to 1", GREATEST_CURVATURE, upper, attained=True, orders=(0, 1)),
+        Side("greatest curvature, orders from 1", GREATEST_CURVATURE, upper, attained=True, orders=(1, np.inf)),
+        Side("least curvature, orders below 1", -LEAST_CURVATURE, -lower, attained=True, orders=(0, 0.999)),
+    )
+
+
+def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
+    """Eigenvalues of random pairs and of the two worst ones, against the order."""
+    lower, upper = (as_function(bound, alpha) for bound in subject)
+    points = Points.random(context.rng("figure"), 300, 3, (0.05, 5.0))
+    grid, coarse = np.geomspace(0.05, 5, 80), np.geomspace(0.05, 5, 13)
+
+    def eigenvalues(teacher: float, student: float) -> np.ndarray:
+        """Greatest and least, for two classes with these log-odds of escort and student."""
+        s = np.column_stack([np.full_like(coarse, student), np.zeros_like(coarse)])
+        ratio = np.column_stack([(teacher - student) / coarse, np.zeros_like(coarse)])
+        return Points(s + ratio, s, coarse, 0 * s).curvatures
+
+    order = tuple(map(float, points.order))
+    escort_away, student_away = eigenvalues(40.0, 0.0), eigenvalues(0.0, 40.0)
+    consensus = eigenvalues(0.0, 0.0)
+    worst = np.maximum(escort_away[:, -1], consensus[:, -1])
+
+    def curve(label: str, role: str, y: np.ndarray, group: int, style: str = "markers") -> Curve:
+        x = order if style == "markers" and len(y) == len(order) else tuple(map(float, coarse))
+        return Curve(label=label, role=role, x=x, y=tuple(map(float, y)), style=style, group=group)  # type: ignore[arg-type]
+
+    return (
+        Panel(
+            title="curvature in the student's logits",
+            x_label="order $\\alpha$",
+            y_label="eigenvalue of $\\partial^2 D_\\alpha/\\partial z^2$ (nats)",
+            x_scale="log",
+            curves=(
+                curve("greatest, random pairs", "measured", points.curvatures[:, -1], 0),
+                curve("least, random pairs", "second", points.curvatures[:, 0], 0),
+                curve("greatest, worst two classes", "measured", worst, 1),
+                curve("least, worst two classes", "second", student_away[:, 0], 1),
+                *(
+                    Curve(
+                        label=label, role="statement", x=tuple(map(float, grid)), group=group,
+                        y=tuple(float(bound(a)) for a in grid),
+                    )
+                    for group, (label, bound) in enumerate((("upper bound", upper), ("lower bound", lower)))
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    id="D6",
+    title="Curvature",
+    direction="tight",
+    subject=CURVATURES,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
+    source=Source("this toolkit", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    twins=(
+        Twin("half", "the upper bound halved", (CURVATURES[0], CURVATURES[1] / 2), drawn=True),
+        Twin("convex", "convex at every order", (Rational(0) * alpha, CURVATURES[1])),
+        Twin("exchanged", "orders above and below one exchanged", (-Max(alpha - 1, 0) / 2, Max(1, 1 / alpha) / 2)),
+        Twin("square", "(1-α)² in place of 1-α", (-(Max(1 - alpha, 0) ** 2) / 2, CURVATURES[1])),
+    ),
+    caption=(
+        "The eigenvalues of the Hessian of random pairs lie between the bounds. Two classes reach both: escort at a "
+        "vertex and student uniform, and the reverse. From order one the divergence is convex in the logits."
+    ),
+)

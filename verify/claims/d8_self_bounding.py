@@ -1,0 +1,89 @@
+"""D8: the squared gradient norm is at most max(1, α) times the divergence itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Expr, Max, Min
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import ESCORT_DISTANCE, GRADIENT_NORM, SELF_BOUND, self_bounding
+from rdml_theory.symbolic.notation import alpha
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import Points, as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (0.25, 1.0, 4.0)
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return self_bounding(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    first, second = derivation(right_side).statement.args
+    words = "For every order in (0, ∞) and number of classes, {first} and {second}"
+    return Statement(words, {"first": first, "second": second})
+
+
+def sides(right_side: Expr) -> tuple[Side, ...]:
+    return (
+        Side("squared norm, orders up to 1", GRADIENT_NORM**2, right_side, orders=(0, 1)),
+        Side("squared norm, orders from 1", GRADIENT_NORM**2, right_side, attained=True, orders=(1, np.inf)),
+        Side("squared total variation, orders from 1", 2 * ESCORT_DISTANCE**2, right_side, attained=True,
+             orders=(1, np.inf)),
+    )  # fmt: skip
+
+
+def _consensus(order: float) -> Points:
+    """Two classes on the way to consensus."""
+    student = np.zeros((9, 2))
+    ratio = np.geomspace(0.01, 10, 9)[:, None] * np.array([[1.0, -1.0]])
+    return Points(student + ratio, student, np.full(9, order), 0 * student)
+
+
+def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
+    bound = as_function(right_side, alpha, divergence)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
+            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+            curve=lambda x, order=order: bound(order, x),
+            window=(1e-4, 10.0),
+            orders=(order, order),
+            worst=_consensus(order),
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D8",
+    title="Self-bounding gradient",
+    direction="tight",
+    subject=SELF_BOUND,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "q = softmax(z), p and q positive, w the escort, TV half of the 1-norm",
+        "α in (0, ∞); the constant is attained for α ≥ 1, at consensus",
+    ),
+    source=Source("this toolkit", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=4.0)),
+    twins=(
+        Twin("half", "half of the constant", SELF_BOUND / 2, drawn=True),
+        Twin("minimum", "orders above and below one exchanged", Min(1, alpha) * divergence),
+        Twin("order", "α in place of max(1, α)", alpha * divergence),
+        Twin("square", "the divergence squared", Max(1, alpha) * divergence**2),
+    ),
+    caption=(
+        "The squared norm of the student gradient stays below max(1, α) times the divergence, which training observes. "
+        "From order one two classes reach the line as they approach consensus."
+    ),
+)

@@ -1,0 +1,95 @@
+"""D9: the gradient in the peer's logits is bounded by √2 α tanh(|α-1|ρ/4)/|α-1|."""
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Abs, Expr, sqrt, tanh
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.inequalities import (
+    LOG_RATIO_RANGE,
+    TEACHER_BOUND,
+    TEACHER_NORM,
+    bounded_teacher_gradient,
+)
+from rdml_theory.symbolic.notation import alpha
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import Points, as_function
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (0.5, 2.0)
+
+
+def derivation(right_side: Expr) -> Derivation:
+    return bounded_teacher_gradient(right_side)
+
+
+def statement(right_side: Expr) -> Statement:
+    words = (
+        "For every order in (0, ∞) and number of classes, {bound} (its limit at α = 1), "
+        "{rho} = max log(p/q) - min log(p/q)"
+    )
+    return Statement(words, {"bound": derivation(right_side).statement, "rho": LOG_RATIO_RANGE})
+
+
+def sides(right_side: Expr) -> tuple[Side, ...]:
+    return (
+        Side("norm, orders below 1", TEACHER_NORM, right_side, attained=True, orders=(0, 0.999)),
+        Side("norm, orders above 1", TEACHER_NORM, right_side, attained=True, orders=(1.001, np.inf)),
+    )
+
+
+def _worst(order: float) -> Points:
+    """Two classes with the peer's mass 1/(1+exp(|α-1|ρ/2)) on the class whose escort mass is the greater."""
+    rho = np.geomspace(0.2, 20, 9)
+    sign = np.sign(order - 1)
+    teacher = np.column_stack([-abs(order - 1) * rho / 2, np.zeros(9)])
+    ratio = np.column_stack([sign * rho, np.zeros(9)])
+    return Points(teacher, teacher - ratio, np.full(9, order), 0 * teacher)
+
+
+def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
+    bound = as_function(right_side, alpha, LOG_RATIO_RANGE)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("range of the log-ratio $\\rho$", LOG_RATIO_RANGE),
+            upwards=("$\\|\\partial D_\\alpha/\\partial u\\|_2$", TEACHER_NORM),
+            curve=lambda x, order=order: bound(order, x),
+            window=(0.1, 25.0),
+            orders=(order, order),
+            worst=_worst(order),
+            scale="linear",
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D9",
+    title="Bounded peer gradient",
+    direction="tight",
+    subject=TEACHER_BOUND,
+    statement=statement,
+    derivation=derivation,
+    assumptions=("p = softmax(u), p and q positive", "α in (0, ∞)"),
+    source=Source("this toolkit", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    twins=(
+        Twin(
+            "half-range", "|α-1|ρ/8 in place of |α-1|ρ/4",
+            sqrt(2) * alpha * tanh(Abs(alpha - 1) * LOG_RATIO_RANGE / 8) / Abs(alpha - 1), drawn=True,
+        ),
+        Twin("no-order", "without the factor α", TEACHER_BOUND / alpha),
+        Twin("student", "the student's bound, √2 tanh(αρ/4)", sqrt(2) * tanh(alpha * LOG_RATIO_RANGE / 4)),
+    ),
+    caption=(
+        "The norm of the gradient in the peer's logits, which a moving peer feels, stays below the bound; the worst "
+        "pair of two classes lies on it."
+    ),
+)  # fmt: skip
