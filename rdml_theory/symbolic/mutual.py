@@ -132,7 +132,7 @@ def tunability(slope: Formula | None = None) -> Derivation:
             equal(Subs(BIAS_ROOT.diff(order), order, 0), stated.diff(order)),
         ),
         certified("tanh x ≤ x, with x = αρ/4", at_most(tanh(x), x), calculus),
-        certified("that is, tanh x ≤ 4 (the stated factor) x", at_most(tanh(x), 4 * unit * x), calculus),
+        certified("that is, tanh x ≤ 4 (the stated factor) x", at_most(tanh(x), 4 * unit * x), calculus, along=x),
         Step(
             "so a schedule α_t has a mean squared bias of at most the line's square at the mean of α_t²",
             equal(

@@ -1,0 +1,247 @@
+"""C4: what mutual learning adds to a student's gradient is bounded, beforehand and by what training observes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sympy import Expr, Integer, Max, lambdify
+
+from convergence import mutual_bias_bound
+from rdml_theory import renyi_divergence, renyi_gradient
+from rdml_theory.symbolic import mutual
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.mutual import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
+from rdml_theory.symbolic.plateau import beta
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.mutual import Measured, iris_cohort, measure_cohort, measure_network, safe_step
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.5, 1.0, 2.0, 5.0)
+ATTAINED = 0.999
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Both forms of the bound and their factor."""
+
+    a_priori: Expr
+    observable: Expr
+    scale: Expr
+
+    @cached_property
+    def _formulas(self) -> tuple[Any, Any, Any]:
+        divergence = mutual.Symbol("divergence", nonnegative=True)
+        observable = self.observable.subs(MEAN_DIVERGENCE, divergence)
+        return (
+            lambdify((mutual.order, mutual.spread), self.a_priori, "numpy"),
+            lambdify((mutual.order, divergence), observable, "numpy"),
+            lambdify((beta, mutual.jacobian), self.scale, "numpy"),
+        )
+
+    def forms(
+        self, order: float, weight: float, jacobian: float, spread: float, divergence: float
+    ) -> tuple[float, float]:
+        """Both bounds of ‖β∇R‖², the second linear in the mean divergence; the first at one range ρ."""
+        first, second, scale = self._formulas
+        factor = float(scale(weight, jacobian))
+        return factor * float(first(order, spread)), factor * float(second(order, divergence))
+
+    def measured(self, order: float, weight: float, found: Measured) -> tuple[float, float]:
+        """Both bounds from measured means: that of 2 tanh²(αρ/4) as it enters the first form."""
+        # 2 tanh²(x) at the spread that has this mean, since the form is asserted for each input and then averaged.
+        spread = 4 / order * float(np.arctanh(min(np.sqrt(found.spread / 2), 1 - 1e-15)))
+        return self.forms(order, weight, np.sqrt(found.jacobian), spread, found.divergence)
+
+
+def derivation(subject: Subject) -> Derivation:
+    return mutual.mutual_bias(subject.a_priori, subject.observable, subject.scale)
+
+
+def statement(subject: Subject) -> Statement:
+    words = (
+        "For every student and order, {bound}, where G bounds ‖∂z/∂θ‖₂, ρ is the range of log(p/q) and {mean} the mean "
+        "divergence from the peers; the first form may be averaged over inputs and peers, too"
+    )
+    return Statement(words, {"bound": derivation(subject).statement, "mean": MEAN_DIVERGENCE})
+
+
+def implementation(subject: Subject, context: Context) -> Finding:
+    """The bound that users get is the smaller of both forms."""
+    rng = context.rng("points")
+    count = context.pick(quick=500, full=20_000)
+    worst = 0.0
+    for _ in range(count):
+        order, weight, jacobian, spread, divergence = np.exp(rng.uniform(-3, 2, 5))
+        stated = min(subject.forms(order, weight, jacobian, spread, divergence))
+        computed = mutual_bias_bound(
+            order, beta=weight, jacobian=jacobian, log_ratio_range=spread, divergence=divergence
+        )
+        worst = max(worst, abs(computed / stated - 1))
+    return Finding(comparisons=(at_most("relative difference from the formula", worst, 1e-13, samples=count),))
+
+
+def _strongest(form: int, order: float, starts: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a pair of two classes for which ‖q - w‖² is greatest, relative to the claim's own form."""
+    exact = Subject(A_PRIORI, OBSERVABLE, Integer(1) * beta**0)
+
+    def loss(x: np.ndarray) -> float:
+        student = np.array([x[0], 0.0])
+        peer = student + np.array([np.exp(x[1]), 0.0])
+        square = float((renyi_gradient(peer, student, order, wrt="q", domain="logits") ** 2).sum())
+        divergence = float(renyi_divergence(peer, student, order, domain="logits"))
+        return -square / exact.forms(order, 1.0, 1.0, float(np.exp(x[1])), divergence)[form]
+
+    ends = [minimize(loss, rng.uniform([-3, -4], [3, 1]), method="Nelder-Mead") for _ in range(starts)]
+    best = min(ends, key=lambda end: end.fun).x
+    student = np.array([best[0], 0.0])
+    return student + np.array([np.exp(best[1]), 0.0]), student
+
+
+def search(subject: Subject, context: Context) -> Finding:
+    """One input, two classes, sought so that ‖β∇R‖² is greatest: a linear student with G² = ‖(x, 1)‖²."""
+    comparisons = []
+    starts = context.pick(quick=2, full=40)
+    for number, order in enumerate(ORDERS):
+        for form, name in enumerate(("a-priori form", "observable form")):
+            rng = context.rng("search", order, form)
+            # The bound does not enter the search, so the claim and its twins face the same pairs.
+            peer, student = context.shared(
+                f"{order}/{form}", lambda f=form, a=order, r=rng: _strongest(f, a, starts, r)
+            )
+            feature, weight = np.array([1.5, 1.0]), 0.7
+            pull = renyi_gradient(peer, student, order, wrt="q", domain="logits")
+            square = float(weight**2 * (np.outer(feature, pull) ** 2).sum())
+            divergence = float(renyi_divergence(peer, student, order, domain="logits"))
+            spread = float(np.ptp(peer - student))
+            allowed = subject.forms(order, weight, float(np.linalg.norm(feature)), spread, divergence)[form]
+            # Near consensus the divergence is a small number that carries the rounding of the logits.
+            comparisons.append(
+                at_most(f"greatest ratio found, α = {order:g}, {name}", square / allowed, 1 + 1e-9, samples=starts)
+            )
+            if form == 0 or order >= 1:
+                comparisons.append(
+                    at_least(f"attained, α = {order:g}, {name}", square / allowed, ATTAINED, samples=starts)
+                )
+        context.progress((number + 1) / len(ORDERS))
+    return Finding(comparisons=tuple(comparisons))
+
+
+def _history(order: float, weight: float, steps: int) -> tuple[list[int], list[list[Measured]]]:
+    times = [0, *np.unique(np.geomspace(1, steps, 12).round().astype(int)).tolist()]
+    cohort = iris_cohort(order, weight)
+    theta, found = cohort.start(), []
+    for begin, end in zip(times, [*times[1:], times[-1]], strict=True):
+        found.append(measure_cohort(cohort, theta))
+        for _ in range(end - begin):
+            base, mutual_ = cohort.gradients(theta)
+            theta = [p - safe_step(cohort) * (g + weight * r) for p, g, r in zip(theta, base, mutual_, strict=True)]
+    return times, found
+
+
+def training(subject: Subject, context: Context) -> Finding:
+    """Two softmax students on irises: the bias stays below both forms at every time of training."""
+    steps = context.pick(quick=400, full=10_000)
+    comparisons, curves = [], []
+    weight = 0.7
+    for order in ORDERS:
+        times, found = context.shared(f"{order}", lambda a=order: _history(a, weight, steps))
+        worst = [0.0, 0.0]
+        lines: dict[str, list[float]] = {"measured": [], "spread": [], "divergence": []}
+        for students in found[1:]:
+            for one in students:
+                for form, allowed in enumerate(subject.measured(order, weight, one)):
+                    worst[form] = max(worst[form], weight**2 * one.square / allowed if allowed else np.inf)
+            forms = subject.measured(order, weight, students[1])
+            for name, value in zip(lines, (weight**2 * students[1].square, *forms), strict=True):
+                lines[name].append(value)
+        for form, name in enumerate(("a-priori form", "observable form")):
+            comparisons.append(at_most(f"greatest ratio while training, α = {order:g}, {name}", worst[form], 1.0))
+        if order == 2.0:
+            x = tuple(float(t) for t in times[1:])
+            curves = [
+                Curve(label="measured $\\|\\beta\\nabla R\\|^2$", role="measured", style="both", x=x,
+                      y=tuple(lines["measured"])),
+                Curve(label="a-priori form", role="statement", group=0, x=x, y=tuple(lines["spread"])),
+                Curve(label="observable form", role="statement", group=1, x=x, y=tuple(lines["divergence"])),
+            ]  # fmt: skip
+    panel = Panel(
+        title="student of the petals, $\\alpha$ = 2", x_label="steps", y_label="squared norm (nats²)", x_scale="log",
+        y_scale="log", curves=tuple(curves),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+
+
+def networks(subject: Subject, context: Context) -> Finding:
+    """Random two-layer students with exact Jacobians, and random peers."""
+    count = context.pick(quick=80, full=5_000)
+    comparisons, panels = [], []
+    for order in ORDERS:
+        rng = context.rng("networks", order)
+        found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
+        pairs = np.array([[one.square, *subject.measured(order, 1.0, one)] for one in found])
+        for form, name in enumerate(("a-priori form", "observable form"), 1):
+            worst = float((pairs[:, 0] / np.maximum(pairs[:, form], 1e-300)).max())
+            comparisons.append(
+                at_most(f"greatest ratio, two-layer students, α = {order:g}, {name}", worst, 1.0, samples=count)
+            )
+        if order == 2.0:
+            least = pairs[:, 1:].min(axis=1)
+            ends = (float(least.min()), float(least.max()))
+            panels.append(
+                Panel(
+                    title="two-layer students, $\\alpha$ = 2", x_label="smaller form of the bound",
+                    y_label="measured $\\|\\beta\\nabla R\\|^2$", x_scale="log", y_scale="log",
+                    curves=(
+                        Curve(label="random students", role="measured", style="markers", x=tuple(least),
+                              y=tuple(pairs[:, 0])),
+                        Curve(label="equality", role="reference", x=ends, y=ends),
+                    ),
+                )
+            )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+_SCALE = beta**2 * mutual.jacobian**2
+
+CLAIM = Claim(
+    id="C4",
+    title="Mutual bias",
+    direction="tight",
+    subject=Subject(A_PRIORI, OBSERVABLE, _SCALE),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "R is the mean over inputs and peers of D_α(p‖q), peers held constant; q = softmax(z), z = z(θ, input)",
+        "ρ bounds the range of log(p/q) over the classes, or is that of each input, averaged as stated",
+    ),
+    source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
+    checks=(
+        proof_check(derivation),
+        Check("implementation", "numeric", "Does the users' bound compute the formula?", implementation, cost=0.5),
+        Check("search", "numeric", "Can a search exceed the bound, and does it reach it?", search, cost=2.0),
+        Check("training", "training", "Does the bias of students on irises stay below both forms?", training, cost=2.0),
+        Check("networks", "numeric", "Does that of random two-layer students?", networks, cost=2.0),
+    ),
+    twins=(
+        Twin("jacobian", "G not squared", Subject(A_PRIORI, OBSERVABLE, beta**2 * mutual.jacobian)),
+        Twin("half", "tanh² without its factor 2", Subject(A_PRIORI / 2, OBSERVABLE, _SCALE)),
+        Twin("no-order", "max(1, α) dropped", Subject(A_PRIORI, MEAN_DIVERGENCE, _SCALE)),
+        Twin(
+            "half-order", "max(1, α/2) in place of max(1, α)",
+            Subject(A_PRIORI, Max(1, mutual.order / 2) * MEAN_DIVERGENCE, _SCALE),
+        ),
+        Twin("hundredth", "a hundredth of both forms", Subject(A_PRIORI / 100, OBSERVABLE / 100, _SCALE), drawn=True),
+    ),
+    caption=(
+        "Left: while two students learn from each other, the squared norm of what mutual learning adds stays "
+        "below both "
+        "forms of the bound. Right: the same for random two-layer students."
+    ),
+)  # fmt: skip

@@ -1,0 +1,158 @@
+"""C4a: the mutual bias with the Jacobian's mean Gram matrix, which keeps the averaging over inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Expr, Integer, Rational, Symbol, lambdify
+
+from rdml_theory import renyi_gradient
+from rdml_theory.symbolic import mutual
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.notation import Named
+from rdml_theory.symbolic.relations import at_most
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_least
+from verify.checks.comparisons import at_most as below
+from verify.checks.mutual import Measured, iris_cohort, measure_cohort, measure_network, safe_step
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.5, 1.0, 2.0)
+GRAM = Named("λ_max(E[JᵀJ])", r"\lambda_{\max}(\mathbb{E}[J^\top J])")
+GREATEST = Named("max ‖J‖²", r"\max \lVert J \rVert^2")
+SQUARE = Named("‖∇R‖²", r"\lVert \nabla R \rVert^2")
+PULL = Named("E‖q - w‖²", r"\mathbb{E} \lVert q - w \rVert^2")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What E‖q - w‖² is multiplied by, in terms of the mean Gram matrix."""
+
+    factor: Expr
+
+    def of(self, gram: float, greatest: float) -> float:
+        """The factor's value."""
+        g, m = Symbol("g"), Symbol("m")
+        return float(lambdify((g, m), self.factor.subs({GRAM: g, GREATEST: m}), "math")(gram, greatest))
+
+
+def derivation(subject: Subject) -> Derivation:
+    # The same proof; what differs is which of its two last steps is used, and that only the first of them is lossy.
+    scale = mutual.beta**2 * mutual.jacobian**2 * subject.factor.subs({GRAM: 1, GREATEST: 1})
+    proof = mutual.mutual_bias(scale=scale)
+    return Derivation(at_most(SQUARE, subject.factor * PULL), proof.steps, hypotheses=proof.hypotheses)
+
+
+def statement(subject: Subject) -> Statement:
+    words = (
+        "For every student, {bound}, J = ∂z/∂θ and E over inputs (and peers); so G² in the mutual bias may be {gram}, "
+        "which is at most the greatest ‖J‖² of an input. For a linear softmax student it is 2Λ"
+    )
+    return Statement(words, {"bound": derivation(subject).statement, "gram": GRAM})
+
+
+def _pull(order: float, found: Measured) -> float:
+    """The smaller bound of E‖q - w‖² in C4."""
+    return min(found.spread, max(1.0, order) * found.divergence)
+
+
+def _history(order: float, steps: int) -> list[tuple[int, list[Measured]]]:
+    """Both students at the powers of two and at the end of a full-gradient run on irises."""
+    cohort = iris_cohort(order)
+    theta, step = cohort.start(), safe_step(cohort)
+    rows = []
+    for t in range(steps):
+        if t and (t & (t - 1) == 0 or t == steps - 1):
+            rows.append((t, measure_cohort(cohort, theta)))
+        base, pull = cohort.gradients(theta)
+        theta = [p - step * (g + cohort.beta * r) for p, g, r in zip(theta, base, pull, strict=True)]
+    return rows
+
+
+def aligned(subject: Subject, context: Context) -> Finding:
+    """Linear students with one feature, and peers that pull alike on every input: the bound is attained."""
+    comparisons = []
+    for order in ORDERS:
+        rng = context.rng("aligned", order)
+        worst, attained = 0.0, np.inf
+        for _ in range(context.pick(quick=25, full=2000)):
+            # One feature without a constant: J_n = x_n ⊗ I. A pull proportional to x_n makes both sides equal.
+            x = np.abs(rng.normal(size=6)) + 0.1
+            small = 1e-3
+            student = np.zeros((6, 2))
+            peer = np.stack([small * x, np.zeros(6)], axis=1)
+            pull = renyi_gradient(peer, student, order, wrt="q", domain="logits")
+            gradient = x @ pull / 6
+            stated = subject.of(float((x**2).mean()), float((x**2).max())) * float((pull**2).sum(axis=1).mean())
+            ratio = float((gradient**2).sum()) / stated
+            worst, attained = max(worst, ratio), min(attained, ratio)
+        comparisons += [
+            below(f"greatest ‖∇R‖² over stated, aligned pulls, α = {order:g}", worst, 1 + 1e-12),
+            at_least(f"attained by aligned pulls, α = {order:g}", attained, 0.999),
+        ]
+    return Finding(comparisons=tuple(comparisons))
+
+
+def measured(subject: Subject, context: Context) -> Finding:
+    """Students on irises while training and random two-layer students, with E‖q - w‖² bounded as in the mutual bias."""
+    comparisons, panels = [], []
+    steps = context.pick(quick=300, full=10_000)
+    count = context.pick(quick=80, full=5_000)
+    for order in ORDERS:
+        history = context.shared(f"training {order}", lambda a=order: _history(a, steps))
+        every = [one for _, students in history for one in students]
+        worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in every)
+        gain = max(one.gram / one.jacobian for one in every)
+        rows = [(t, students[1]) for t, students in history]
+        comparisons.append(below(f"greatest ratio while training, α = {order:g}", worst, 1.0))
+        comparisons.append(below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0))
+        rng = context.rng("networks", order)
+        found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
+        ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in found)
+        comparisons.append(below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count))
+        if order == 2.0:
+            x = tuple(float(t) for t, _ in rows)
+            panels.append(
+                Panel(
+                    title="student of the petals, $\\alpha$ = 2", x_label="steps", y_label="squared norm (nats²)",
+                    x_scale="log", y_scale="log",
+                    curves=(
+                        Curve(label="measured $\\|\\nabla R\\|^2$", role="measured", style="both", x=x,
+                              y=tuple(one.square for _, one in rows)),
+                        Curve(label="with the mean Gram matrix", role="statement", x=x,
+                              y=tuple(subject.of(one.gram, one.jacobian) * _pull(order, one) for _, one in rows)),
+                        Curve(label="with the greatest Jacobian (C4)", role="reference", x=x,
+                              y=tuple(one.jacobian * _pull(order, one) for _, one in rows)),
+                    ),
+                )
+            )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+CLAIM = Claim(
+    id="C4a",
+    title="Mean Gram matrix",
+    direction="tight",
+    subject=Subject(GRAM * Integer(1)),
+    statement=statement,
+    derivation=derivation,
+    assumptions=("∇R = E[Jᵀ(q - w)], peers held constant; J is the Jacobian of the student's logits",),
+    source=Source("this toolkit", own=True),
+    checks=(
+        proof_check(derivation),
+        Check("aligned", "numeric", "Do pulls that are alike on all inputs attain the bound?", aligned),
+        Check("measured", "training", "Do students on irises and two-layer students keep it?", measured, cost=2.0),
+    ),
+    twins=(
+        Twin("half", "half the eigenvalue", Subject(GRAM / 2)),
+        Twin("twentieth", "a twentieth of the eigenvalue", Subject(GRAM * Rational(1, 20)), drawn=True),
+        Twin("greatest", "the greatest ‖J‖², said to be attained", Subject(GREATEST * Integer(1))),
+    ),
+    caption=(
+        "What mutual learning adds to a student's gradient while two students train on irises, with both bounds: the "
+        "mean Gram matrix gains a factor over the greatest Jacobian of an input."
+    ),
+)

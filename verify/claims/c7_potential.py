@@ -1,0 +1,269 @@
+"""C7: at α = ½ mutual learning is gradient descent on one function, so the bias disappears from the joint objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sympy import Expr, Rational, lambdify
+
+from convergence import Assumptions, SoftmaxCohort, sharp_bound, train_cohort
+from convergence.sgd import record_times
+from rdml_theory import renyi_gradient, renyi_hessian
+from rdml_theory.symbolic import game
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.game import DUAL_WEIGHTS
+from rdml_theory.symbolic.notation import alpha
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.mutual import iris_cohort, safe_step
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Curve, Panel
+
+BATCH, REPLICAS = 10, 4
+FALLEN, STAYED = 0.01, 0.5
+"""At the end, ‖∇Φ‖² over Σ‖∇L_k‖² at most, and Σ‖∇L_k‖² over that of a hundredth of the time at least."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The order at which the game has a potential, and the weights of the dual pair as functions of α."""
+
+    order: Rational
+    weights: tuple[Expr, Expr]
+
+    def dual(self, order: float) -> tuple[float, float]:
+        """The weights of D_α(p‖q) and D_{1-α}(q‖p)."""
+        return tuple(float(lambdify(alpha, w)(order)) for w in self.weights)  # type: ignore[return-value]
+
+
+def derivation(subject: Subject) -> Derivation:
+    own, dual = game.potential(subject.order), game.dual_pair(subject.weights)
+    steps = own.steps + own.lemmas + dual.steps
+    return replace(own, statement=game.Tuple(own.statement, *dual.statement.args), steps=steps, lemmas=())
+
+
+def statement(subject: Subject) -> Statement:
+    own, dual = game.potential(subject.order), game.dual_pair(subject.weights)
+    words = (
+        "The joint update of mutual learning is a gradient: {symmetric}, q = softmax(z), p = softmax(u); the "
+        "sharp bound "
+        "holds for the potential without bias. Two students share a potential with orders α and 1-α too: {dual}"
+    )
+    return Statement(words, {"symmetric": own.statement, "dual": dual.statement.args[0]})
+
+
+def _mixed(peer: np.ndarray, student: np.ndarray, order: float) -> np.ndarray:
+    """∂²D(p‖q)/∂u∂z; symmetric in the classes."""
+    return renyi_hessian(peer, student, order, wrt="mixed")
+
+
+def jacobian(subject: Subject, context: Context) -> Finding:
+    """Mixed derivatives from both sides at random logits, for the order and for dual pairs of orders."""
+    rng = context.rng("logits")
+    count = context.pick(quick=50, full=2000)
+    worst, dual = 0.0, 0.0
+    for _ in range(count):
+        classes = int(rng.integers(2, 6))
+        u, z = np.exp(rng.uniform(-1, 1.5)) * rng.normal(size=(2, classes))
+        a, b = _mixed(u, z, float(subject.order)), _mixed(z, u, float(subject.order))
+        worst = max(worst, float(np.abs(a - b.T).max() / np.abs(a).max()))
+        order = rng.uniform(0.05, 0.95)
+        first, second = subject.dual(order)
+        a, b = first * _mixed(u, z, order), second * _mixed(z, u, 1 - order)
+        dual = max(dual, float(np.abs(a - b.T).max() / np.abs(a).max()))
+    allowed = 1e3 * float(np.finfo(float).eps)
+    return Finding(
+        comparisons=(
+            at_most("relative asymmetry of the Jacobian", worst, allowed, samples=count),
+            at_most("the same for dual pairs", dual, allowed, samples=count),
+        )
+    )
+
+
+def _asymmetry(order: float, rng: np.random.Generator) -> float:
+    u, z = rng.normal(size=(2, 200, 4))
+    a, b = _mixed(u, z, order), _mixed(z, u, order)
+    return float(np.abs(a - b).max(axis=(1, 2)).mean())
+
+
+def gradient(subject: Subject, context: Context) -> Finding:
+    """Differences of Φ on a cohort of three students against the update that mutual learning takes."""
+    rng = context.rng("cohort")
+    worst = 0.0
+    for _ in range(context.pick(quick=3, full=50)):
+        features = [rng.normal(size=(30, 2 + k)) for k in range(3)]
+        labels = np.r_[np.arange(4), rng.integers(0, 4, 26)]
+        cohort = SoftmaxCohort(features, labels, order=float(subject.order), beta=0.8)
+        theta = [0.5 * rng.normal(size=t.shape) for t in cohort.start()]
+        base, mutual = cohort.gradients(theta)
+        for k in range(3):
+            direction = rng.normal(size=theta[k].shape)
+
+            def along(
+                shift: float,
+                k: int = k,
+                v: np.ndarray = direction,
+                at: list[np.ndarray] = theta,
+                c: SoftmaxCohort = cohort,
+            ) -> float:
+                return c.potential([t + shift * v if j == k else t for j, t in enumerate(at)])
+
+            coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-3, 1e-3))
+            slope = (4 * fine - coarse) / 3
+            update = base[k] + cohort.beta * mutual[k]
+            size = float(np.linalg.norm(update) * np.linalg.norm(direction))
+            worst = max(worst, abs(slope - float(np.vdot(update, direction))) / size)
+    return Finding(comparisons=(at_most("slope of Φ against the update, relative", worst, 1e-7),))
+
+
+def _potential_gradient(cohort: SoftmaxCohort, theta: list[np.ndarray]) -> float:
+    """‖∇Φ‖² of two students, from the derivatives of D(p‖q) in both arguments."""
+    logits = [x @ t for x, t in zip(cohort.inputs, theta, strict=True)]
+    base, _ = cohort.gradients(theta)
+    total = 0.0
+    for k, wrt in enumerate(("p", "q")):
+        pull = renyi_gradient(*logits, cohort.order, wrt=wrt, domain="logits")
+        total += float(((base[k] + cohort.beta * cohort.inputs[k].T @ pull / cohort.samples) ** 2).sum())
+    return total
+
+
+@dataclass(frozen=True)
+class _Run:
+    times: list[int]
+    joint: list[float]
+    base: list[float]
+    mean: list[float]
+
+
+def _train(order: float, steps: int) -> _Run:
+    """Full-gradient training: ‖∇Φ‖² and Σ‖∇L_k‖² at some times, and the mean so far of the squared update."""
+    cohort = iris_cohort(order)
+    theta, step, total = cohort.start(), safe_step(cohort), 0.0
+    out = _Run([], [], [], [])
+    marks = set(record_times(steps, 40).tolist())
+    for t in range(1, steps + 1):
+        base, mutual = cohort.gradients(theta)
+        update = [g + cohort.beta * r for g, r in zip(base, mutual, strict=True)]
+        total += sum(float((g**2).sum()) for g in update)
+        theta = [p - step * g for p, g in zip(theta, update, strict=True)]
+        if t in marks:
+            out.times.append(t)
+            out.joint.append(_potential_gradient(cohort, theta))
+            out.base.append(sum(float((g**2).sum()) for g in cohort.gradients(theta)[0]))
+            out.mean.append(total / t)
+    return out
+
+
+def _joint_bound(cohort: SoftmaxCohort, times: float, noise: float) -> float:
+    """The sharp bound of the mean of ‖∇Φ‖² without bias; Φ is at least zero and (1+β)Λ-smooth."""
+    at = Assumptions(
+        smoothness=(1 + cohort.beta) * max(cohort.smoothness()),
+        gap=cohort.potential(cohort.start()),
+        noise=noise,
+        bias=0.0,
+    )
+    return float(sharp_bound(at, safe_step(cohort), times))
+
+
+def training(subject: Subject, context: Context) -> Finding:
+    """Students on irises at the asserted order: ‖∇Φ‖² goes on falling and keeps the bound, ‖∇L‖² does not fall."""
+    order = float(subject.order)
+    cohort = iris_cohort(order)
+    steps = context.pick(quick=2_000, full=30_000)
+    run = context.shared(f"full {order}", lambda: _train(order, steps))
+    early = int(np.searchsorted(run.times, steps // 10))
+    comparisons = [
+        at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", run.joint[-1] / run.base[-1], FALLEN),
+        at_least("Σ‖∇L_k‖² at the end over a tenth of the time", run.base[-1] / run.base[early], STAYED),
+        at_most(
+            "mean squared update against the sharp bound without bias", run.mean[-1], _joint_bound(cohort, steps, 0.0)
+        ),
+    ]
+    few = context.pick(quick=500, full=10_000)
+    noisy = context.shared(
+        f"noisy {order}",
+        lambda: train_cohort(
+            cohort,
+            step=safe_step(cohort),
+            steps=few,
+            batch=BATCH,
+            replicas=REPLICAS,
+            every=10,
+            record=1,
+            seed=context.seed_for("noisy"),
+        ),
+    )
+    ratios = [
+        float(noisy.mean_residual[-1, r].sum()) / _joint_bound(cohort, few, float(noisy.mean_noise[-1, r].sum()))
+        for r in range(REPLICAS)
+    ]
+    name = f"mean squared gradient over the bound with measured σ², greatest of the replicas, batches of {BATCH}"
+    comparisons.append(at_most(name, max(ratios), 1.0, samples=REPLICAS))
+    x = tuple(float(t) for t in run.times)
+    panel = Panel(
+        title=f"irises, $\\alpha$ = {subject.order}", x_label="steps", y_label="squared norm (nats²)", x_scale="log",
+        y_scale="log",
+        curves=(
+            Curve(label="joint gradient $\\|\\nabla\\Phi\\|^2$", role="measured", x=x, y=tuple(run.joint)),
+            Curve(label="base gradients $\\sum_k\\|\\nabla L_k\\|^2$", role="second", x=x, y=tuple(run.base)),
+            Curve(label="mean of $\\|\\nabla\\Phi\\|^2$", role="reference", x=x, y=tuple(run.mean)),
+            Curve(label="sharp bound without bias", role="statement", x=x,
+                  y=tuple(_joint_bound(cohort, t, 0.0) for t in x)),
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel, _asymmetry_panel(context)))
+
+
+def _asymmetry_panel(context: Context) -> Panel:
+    orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
+    values = context.shared("asymmetry", lambda: [_asymmetry(float(a), context.rng("asymmetry")) for a in orders])
+    return Panel(
+        title="asymmetry of the game's Jacobian", x_label="order $\\alpha$", y_label="greatest difference of mixed derivatives",
+        curves=(
+            Curve(label="random pairs of four classes", role="measured", style="both", x=tuple(orders),
+                  y=tuple(values)),
+        ),
+    )  # fmt: skip
+
+
+def _at(order: Rational) -> Subject:
+    return Subject(order, DUAL_WEIGHTS)
+
+
+CLAIM = Claim(
+    id="C7",
+    title="Potential",
+    direction="equality",
+    subject=_at(Rational(1, 2)),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "Φ = Σ L_k + β/(K-1) Σ_{j<k} E D(p_j‖p_k), and every student moves by -η(∇L_k + β∇R_k), all at once",
+        "at α = 0 the mixed derivatives vanish, and there is a potential too; elsewhere the Jacobian is not symmetric",
+    ),
+    source=Source("this toolkit", own=True),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "jacobian", "numeric", "Are the mixed derivatives of both students equal, also for dual pairs?", jacobian
+        ),
+        Check("gradient", "numeric", "Is the update of three students the gradient of Φ?", gradient),
+        Check(
+            "training", "training", "Does ∇Φ keep the bound without bias and fall, while ∇L stays?", training, cost=4.0
+        ),
+    ),
+    twins=(
+        Twin("third", "a potential at α = 1/3", _at(Rational(1, 3))),
+        Twin("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1))),
+        Twin("two", "a potential at α = 2", _at(Rational(2))),
+        Twin("weights", "the weights of the dual pair exchanged", Subject(Rational(1, 2), DUAL_WEIGHTS[::-1])),
+    ),
+    caption=(
+        "Left: two students on irises at α = ½. The gradient of the joint objective goes on falling and keeps "
+        "the bound "
+        "without bias, while the gradients of the base losses stay. Right: how far the game's Jacobian is from "
+        "symmetric; only at α = ½ (and 0) there is a joint objective."
+    ),
+)
