@@ -555,19 +555,26 @@ def bound_command(
 @app.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.option("--config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True)
+@click.option("--compare", is_flag=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=8)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def train_command(config: Path | None, resume: bool, arguments: Sequence[str]) -> None:
+def train_command(config: Path | None, resume: bool, compare: bool, seeds: int, arguments: Sequence[str]) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
-    --config FILE reads a configuration (TOML or JSON), --resume continues an interrupted run, and every field of the
-    configuration is a flag: see `rdml train --help`.
+    --config FILE reads a configuration (TOML or JSON) or a recipe by its name, --resume continues an interrupted run,
+    --compare --seeds N trains a table of objectives, and every field of the configuration is a flag: see
+    `rdml train --help`.
     """
     try:
         from verify.trainer import StoppedError, TrainerError, command
     except ImportError as error:
         raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
     try:
-        command.run(command.parse(arguments, config), resume=resume)
+        settings = command.parse(arguments, config)
+        if compare:
+            command.run_comparison(settings, seeds)
+        else:
+            command.run(settings, resume=resume)
     except TrainerError as error:
         raise UsageFault(str(error)) from None
     except StoppedError as stopped:

@@ -11,15 +11,18 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from verify.trainer.comparison import compare, markdown
 from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.run import StoppedError, train
 from verify.trainer.show import progress_bar, score_table, write_report
 
-__all__ = ["parse", "run"]
+__all__ = ["parse", "run", "run_comparison"]
+
+RECIPES = Path(__file__).parent / "recipes"
 
 
 def parse(arguments: Sequence[str], file: Path | None) -> Config:
-    """The configuration of flags, on top of that of a file; ``--help`` exits.
+    """The configuration of flags, on top of that of a file or of a recipe that comes along; ``--help`` exits.
 
     Raises
     ------
@@ -31,6 +34,8 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
     >>> parse(["--alpha", "0.5", "--lr-milestones", "10", "20"], None).lr_milestones
     (10, 20)
     """
+    if file is not None and not file.exists() and (known := RECIPES / f"{file}.toml").is_file():
+        file = known
     default = Config() if file is None else read_config(file)
     output = io.StringIO()
     try:
@@ -66,3 +71,18 @@ def run(config: Config, *, resume: bool) -> Path:
     out.print(score_table(result.folder))
     out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
     return result.folder
+
+
+def run_comparison(config: Config, seeds: int) -> Path:
+    """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
+    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+    def started(name: str, done: int, total: int) -> None:
+        errors.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
+
+    try:
+        result = compare(config, range(seeds), started=started)
+    except StoppedError as stopped:
+        raise StoppedError(f"interrupted, saved in {stopped}: the same command continues") from None
+    out.print(escape(markdown(result)), soft_wrap=True)
+    return config.out

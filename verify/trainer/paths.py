@@ -1,0 +1,191 @@
+"""Small cohorts in double precision whose every step is measured exactly: what the claims on networks are tested on.
+
+Each student is a network with one hidden layer of tanh units that sees its own features of every sample. All students
+are computed at once, and their parameters are the rows of one matrix (K, P).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from rdml_theory.losses import mutual_loss, renyi_divergence
+
+__all__ = ["Path", "SmallCohort", "follow"]
+
+
+@dataclass(frozen=True)
+class SmallCohort:
+    """K students on the same labels.
+
+    Parameters
+    ----------
+    features : Tensor
+        (K, N, d), float64.
+    labels : Tensor
+        (N,).
+    alpha, beta : float
+        Order and weight of the mutual loss.
+    hidden : int
+        Units of the hidden layer.
+    decay : float
+        Of the weights, a part of the base loss: (λ/2)‖θ‖².
+    """
+
+    features: Tensor
+    labels: Tensor
+    alpha: float = 1.0
+    beta: float = 1.0
+    hidden: int = 12
+    decay: float = 0.0
+    classes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", int(self.labels.max()) + 1)
+
+    @property
+    def students(self) -> int:
+        """K."""
+        return len(self.features)
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(self.labels)
+
+    @property
+    def _shapes(self) -> tuple[tuple[int, int], ...]:
+        width = self.features.shape[2]
+        return (width, self.hidden), (1, self.hidden), (self.hidden, self.classes), (1, self.classes)
+
+    def start(self, seed: int, *, identical: bool = False) -> Tensor:
+        """Starting weights (K, P), each student's its own unless they are to be identical."""
+        random = torch.Generator().manual_seed(seed)
+        rows = []
+        for _ in range(1 if identical else self.students):
+            parts = [
+                torch.randn(*shape, generator=random, dtype=torch.float64) * (shape[0] ** -0.5 if shape[0] > 1 else 0.0)
+                for shape in self._shapes
+            ]
+            rows.append(torch.cat([p.flatten() for p in parts]))
+        return torch.stack(rows).expand(self.students, -1).clone()
+
+    def logits(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(K, B, C) on all samples or on some."""
+        x = self.features if rows is None else self.features[:, rows]
+        sizes = [a * b for a, b in self._shapes]
+        parts = [p.view(-1, *s) for p, s in zip(weights.split(sizes, dim=1), self._shapes, strict=True)]
+        return torch.baddbmm(parts[3], torch.tanh(torch.baddbmm(parts[1], x, parts[0])), parts[2])
+
+    def base(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
+        """L_k, shape (K,)."""
+        return self._base(self.logits(weights, rows), rows) + self._penalty(weights)
+
+    def _base(self, logits: Tensor, rows: Tensor | None) -> Tensor:
+        y = self.labels if rows is None else self.labels[rows]
+        losses = cross_entropy(logits.flatten(0, 1), y.repeat(self.students), reduction="none")
+        return losses.view(self.students, -1).mean(1)
+
+    def _penalty(self, weights: Tensor) -> Tensor:
+        return 0.5 * self.decay * weights.square().sum(1)
+
+    def gradients(self, weights: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """L_k, R_k, ∇L_k and ∇R_k, shapes (K,), (K,), (K, P), (K, P)."""
+        theta = weights.detach().requires_grad_()
+        logits = self.logits(theta, rows)
+        base = self._base(logits, rows) + self._penalty(theta)
+        mutual = mutual_loss(logits.float(), self.alpha)
+        (pull,) = torch.autograd.grad(mutual.sum(), theta, retain_graph=True) if self.students > 1 else (None,)
+        (gradient,) = torch.autograd.grad(base.sum(), theta)
+        return base.detach(), mutual.detach().double(), gradient, torch.zeros_like(gradient) if pull is None else pull
+
+    def joint(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Φ = Σ L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k) and its gradient (K, P), with no peer held constant."""
+        theta = weights.detach().requires_grad_()
+        logits = self.logits(theta)
+        total = self._base(logits, None).sum() + self._penalty(theta).sum()
+        for k in range(self.students):
+            for j in range(k):
+                pair = renyi_divergence(logits[j].float(), logits[k].float(), 0.5)
+                total = total + self.beta / (self.students - 1) * pair.mean()
+        (gradient,) = torch.autograd.grad(total, theta)
+        return total.detach(), gradient
+
+
+@dataclass
+class Path:
+    """What was measured at every step t: arrays (T, K), before the step; ``loss`` has the value after the last, too.
+
+    ``noise`` is ‖n_t‖² of the actual noise, ``drift`` <∇L, n>, ``pull`` <b, n>, ``inner`` <∇L, b>; ``smoothness`` is Λ_t.
+    """
+
+    step: float
+    weights: Tensor
+    loss: Tensor
+    mutual: Tensor
+    base: Tensor
+    bias: Tensor
+    inner: Tensor
+    noise: Tensor
+    drift: Tensor
+    pull: Tensor
+    smoothness: Tensor
+
+
+def follow(
+    cohort: SmallCohort,
+    weights: Tensor,
+    *,
+    step: float,
+    steps: int,
+    batch: int | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Path:
+    """Train by plain gradient descent, or by mini-batches drawn independently of each other, and measure every step."""
+    random = torch.Generator().manual_seed(seed)
+    rows: dict[str, list[Tensor]] = {
+        name: [] for name in ("loss", "mutual", "base", "bias", "inner", "noise", "drift", "pull", "smoothness")
+    }
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(1)
+
+    for number in range(steps):
+        loss, mutual, gradient, pull = cohort.gradients(weights)
+        bias = cohort.beta * pull
+        noise = torch.zeros_like(gradient)
+        if batch is not None:
+            chosen = torch.randperm(cohort.samples, generator=random)[:batch]
+            _, _, part, part_pull = cohort.gradients(weights, chosen)
+            noise = part + cohort.beta * part_pull - gradient - bias
+        move = -step * (gradient + bias + noise)
+        weights = weights + move
+        if rows["loss"]:
+            _curvature(rows, loss)
+        rows["loss"].append(loss)
+        measured = {
+            "mutual": mutual, "base": dot(gradient, gradient), "bias": dot(bias, bias), "inner": dot(gradient, bias),
+            "noise": dot(noise, noise), "drift": dot(gradient, noise), "pull": dot(bias, noise),
+            "smoothness": torch.stack([dot(gradient, move), dot(move, move)]),
+        }  # fmt: skip
+        for name, value in measured.items():
+            rows[name].append(value)
+        if number % 50 == 0:
+            progress(number / steps)
+    with torch.no_grad():
+        last = cohort.base(weights)
+    _curvature(rows, last)
+    rows["loss"].append(last)
+    return Path(step, weights, **{name: torch.stack(values) for name, values in rows.items()})
+
+
+def _curvature(rows: dict[str, list[Tensor]], loss: Tensor) -> None:
+    """Λ_t of the step that led to this loss."""
+    slope, square = rows["smoothness"][-1]
+    rows["smoothness"][-1] = 2 * (loss - rows["loss"][-1] - slope) / square
