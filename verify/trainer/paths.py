@@ -6,10 +6,10 @@ are computed at once, and their parameters are the rows of one matrix (K, P).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -35,6 +35,8 @@ class SmallCohort:
         Units of the hidden layer.
     decay : float
         Of the weights, a part of the base loss: (λ/2)‖θ‖².
+    classes : int
+        Of the labels.
     """
 
     features: Tensor
@@ -43,10 +45,7 @@ class SmallCohort:
     beta: float = 1.0
     hidden: int = 12
     decay: float = 0.0
-    classes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", int(self.labels.max()) + 1)
+    classes: int = 10
 
     @property
     def students(self) -> int:
@@ -78,9 +77,12 @@ class SmallCohort:
     def logits(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
         """(K, B, C) on all samples or on some."""
         x = self.features if rows is None else self.features[:, rows]
-        sizes = [a * b for a, b in self._shapes]
-        parts = [p.view(-1, *s) for p, s in zip(weights.split(sizes, dim=1), self._shapes, strict=True)]
-        return torch.baddbmm(parts[3], torch.tanh(torch.baddbmm(parts[1], x, parts[0])), parts[2])
+        first, shift, last, offset = self._parts(weights)
+        return torch.baddbmm(offset, torch.tanh(torch.baddbmm(shift, x, first)), last)
+
+    def _parts(self, weights: Tensor) -> list[Tensor]:
+        parts = weights.split([a * b for a, b in self._shapes], dim=1)
+        return [p.view(-1, *s) for p, s in zip(parts, self._shapes, strict=True)]
 
     def base(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
         """L_k, shape (K,)."""
@@ -104,6 +106,38 @@ class SmallCohort:
         (gradient,) = torch.autograd.grad(base.sum(), theta)
         return base.detach(), mutual.detach().double(), gradient, torch.zeros_like(gradient) if pull is None else pull
 
+    def curvature(self, weights: Tensor, move: Tensor, nodes: int = 16) -> Tensor:
+        """Λ_t = 2∫(1-s) <Δ, ∇²L(θ + sΔ) Δ> ds / ‖Δ‖² over [0, 1], from Hessians alone (Gauss-Legendre), shape (K,)."""
+        places, weighing = np.polynomial.legendre.leggauss(nodes)
+        total = torch.zeros(self.students, dtype=weights.dtype)
+        for s, w in zip((places + 1) / 2, weighing / 2, strict=True):
+            theta = (weights + s * move).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.base(theta).sum(), theta, create_graph=True)
+            (product,) = torch.autograd.grad((gradient * move).sum(), theta)
+            total += 2 * w * (1 - s) * (product * move).sum(1)
+        return total / move.square().sum(1)
+
+    def sample_gradients(self, weights: Tensor) -> Tensor:
+        """∇(L_k + βR_k) of every sample alone, without the weight decay, shape (N, K, P)."""
+
+        def one(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            logits = SmallCohort(x, y, self.alpha, self.beta, self.hidden, classes=self.classes).logits(theta)
+            base = cross_entropy(logits.flatten(0, 1), y.repeat(self.students), reduction="sum")
+            return base + self.beta * mutual_loss(logits, self.alpha).sum()
+
+        rows = (self.features.transpose(0, 1)[:, :, None], self.labels[:, None])
+        return torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))(weights, *rows)
+
+    def jacobian_norms(self, weights: Tensor) -> Tensor:
+        """The squared spectral norm of ∂z/∂θ of every student and sample, shape (K, N), from its Gram matrix (C, C)."""
+        first, shift, last, _ = self._parts(weights)
+        hidden = torch.tanh(torch.baddbmm(shift, self.features, first))
+        # ∂z_c/∂(last)_jc = h_j; ∂z_c/∂(first)_ij = x_i (1 - h_j²)(last)_jc; the shifts are weights of a feature 1.
+        inner = (1 - hidden**2)[..., None] * last[:, None]
+        gram = torch.einsum("knjc,knje->knce", inner, inner) * (1 + self.features.square().sum(-1))[..., None, None]
+        gram = gram + torch.eye(self.classes, dtype=gram.dtype) * (1 + hidden.square().sum(-1))[..., None, None]
+        return torch.linalg.eigvalsh(gram)[..., -1]
+
     def joint(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Φ = Σ L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k) and its gradient (K, P), with no peer held constant."""
         theta = weights.detach().requires_grad_()
@@ -121,7 +155,8 @@ class SmallCohort:
 class Path:
     """What was measured at every step t: arrays (T, K), before the step; ``loss`` has the value after the last, too.
 
-    ``noise`` is ‖n_t‖² of the actual noise, ``drift`` <∇L, n>, ``pull`` <b, n>, ``inner`` <∇L, b>; ``smoothness`` is Λ_t.
+    ``noise`` is ‖n_t‖² of the actual noise, ``drift`` <∇L, n>, ``pull`` <b, n>, ``inner`` <∇L, b>, ``smoothness`` Λ_t;
+    ``points`` holds the weights of the steps asked for.
     """
 
     step: float
@@ -135,6 +170,7 @@ class Path:
     drift: Tensor
     pull: Tensor
     smoothness: Tensor
+    points: dict[int, Tensor]
 
 
 def follow(
@@ -145,6 +181,7 @@ def follow(
     steps: int,
     batch: int | None = None,
     seed: int = 0,
+    keep: Collection[int] = (),
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Path:
     """Train by plain gradient descent, or by mini-batches drawn independently of each other, and measure every step."""
@@ -156,7 +193,10 @@ def follow(
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(1)
 
+    points: dict[int, Tensor] = {}
     for number in range(steps):
+        if number in keep:
+            points[number] = weights
         loss, mutual, gradient, pull = cohort.gradients(weights)
         bias = cohort.beta * pull
         noise = torch.zeros_like(gradient)
@@ -182,7 +222,7 @@ def follow(
         last = cohort.base(weights)
     _curvature(rows, last)
     rows["loss"].append(last)
-    return Path(step, weights, **{name: torch.stack(values) for name, values in rows.items()})
+    return Path(step, weights, **{name: torch.stack(values) for name, values in rows.items()}, points=points)
 
 
 def _curvature(rows: dict[str, list[Tensor]], loss: Tensor) -> None:

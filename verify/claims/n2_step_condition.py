@@ -1,0 +1,191 @@
+"""N2: the condition on the step along a path: a gradient step lowers the loss just when ηΛ_t is below 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Expr, Integer, Rational, Symbol, lambdify
+
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.notation import Formula, Named
+from rdml_theory.symbolic.relations import equal
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.networks import SETTING, cohort
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+if TYPE_CHECKING:
+    from verify.trainer.paths import Path, SmallCohort
+
+CHANGE = Named("L(θ_t+1) - L(θ_t)", r"L(\theta_{t+1}) - L(\theta_t)")
+NORM = Named("‖∇L‖", r"\lVert \nabla L \rVert")
+eta: Formula = Symbol("eta", positive=True)
+curvature: Formula = Symbol("Lambda_t", real=True)
+TRUE: Formula = -eta * (1 - eta * curvature / 2) * NORM**2
+
+LARGE = 1.0
+"""A step with which the path runs into the edge of stability, where sharpness hovers about 2/η."""
+
+USUAL = 0.1
+
+
+def derivation(right_side: Expr) -> Derivation:
+    """The definition of Λ_t, with the step of gradient descent put in."""
+    slope, square = -eta * NORM**2, eta**2 * NORM**2
+    steps = (
+        Step(
+            "the definition of Λ_t at Δθ = -η∇L: <∇L, Δθ> = -η‖∇L‖² and ‖Δθ‖² = η²‖∇L‖²",
+            equal(slope + curvature / 2 * square, right_side),
+        ),
+        Step("which changes sign at ηΛ_t = 2 and nowhere else", equal(right_side.subs(curvature, 2 / eta), Integer(0))),
+    )
+    return Derivation(equal(CHANGE, right_side), steps)
+
+
+def statement(right_side: Expr) -> Statement:
+    return Statement(
+        "A full-gradient step changes the loss of a network by {law}, Λ_t the mean curvature along the step; so it "
+        "lowers the loss just when ηΛ_t is below the root of the right side",
+        {"law": derivation(right_side).statement},
+    )
+
+
+@cache
+def _predicted(right_side: Expr) -> Callable[..., Any]:
+    norm = Symbol("a")
+    return lambdify((eta, curvature, norm), right_side.xreplace({NORM: norm}), "numpy")
+
+
+def _alone(context: Context, steps: int) -> tuple[SmallCohort, Path]:
+    from verify.trainer.paths import follow
+
+    group = cohort(1.0, beta=0.0, students=1)
+    start = group.start(context.seed_for("start"))
+    return group, follow(group, start, step=LARGE, steps=steps, keep=range(steps), progress=context.progress)
+
+
+def _curvatures(group: SmallCohort, path: Path, steps: list[int]) -> np.ndarray:
+    """Λ_t from Hessians, which know nothing of the losses."""
+    out = []
+    for t in steps:
+        _, _, gradient, _ = group.gradients(path.points[t])
+        out.append(float(group.curvature(path.points[t], -path.step * gradient)[0]))
+    return np.array(out)
+
+
+def edge(right_side: Expr, context: Context) -> Finding:
+    """A network trained with a large step: Λ_t from second derivatives predicts every step's change of the loss."""
+    steps = context.pick(quick=250, full=2000)
+    group, path = context.shared("path", lambda: _alone(context, steps))
+    chosen = list(range(0, steps, context.pick(quick=3, full=1)))
+    hessian = context.shared("hessian", lambda: _curvatures(group, path, chosen))
+    norm = path.base[chosen, 0].sqrt().numpy()
+    change = (path.loss[1:, 0] - path.loss[:-1, 0]).numpy()[chosen]
+    predicted = _predicted(right_side)(path.step, hessian, norm)
+    off = np.abs(predicted - change).max() / np.abs(change).max()
+    product = path.step * hessian
+    wrong = float((np.sign(predicted) != np.sign(change)).mean())
+    comparisons = (
+        at_most("greatest error of the predicted change, relative to the greatest change", float(off), 1e-6),
+        at_most(
+            "share of steps whose direction, up or down, is not the predicted one", wrong, 0.0, samples=len(chosen)
+        ),
+        at_least("steps with ηΛ_t between 1 and 2", float(((product > 1) & (product < 2)).sum()), 5.0),
+        at_least("steps with ηΛ_t above 2", float((product > 2).sum()), 5.0),
+    )
+    x = tuple(float(t) for t in chosen)
+    path_panel = Panel(
+        title=f"one network, $\\eta$ = {LARGE:g}", x_label="step", y_label=r"$\eta\Lambda_t$",
+        curves=(
+            Curve(label=r"$\eta\Lambda_t$ from Hessians", role="measured", x=x, y=tuple(product)),
+            Curve(label="2", role="reference", x=(x[0], x[-1]), y=(2.0, 2.0)),
+        ),
+    )  # fmt: skip
+    grid = np.linspace(min(product), max(product), 50)
+    law_panel = Panel(
+        title="change of the loss in a step", x_label=r"$\eta\Lambda_t$", y_label=r"change over $\eta\|\nabla L\|^2$",
+        curves=(
+            Curve(
+                label="measured", role="measured", style="markers", x=tuple(product),
+                y=tuple(change / (path.step * norm**2)),
+            ),
+            Curve(
+                label="stated", role="statement", x=tuple(grid),
+                y=tuple(np.asarray(_predicted(right_side)(1.0, grid, 1.0) + 0 * grid)),
+            ),
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=comparisons, panels=(path_panel, law_panel))
+
+
+def usual(right_side: Expr, context: Context) -> Finding:
+    """The condition along paths of mutual learning with the step of claim N1, and the changes of an independent one."""
+    from verify.trainer.paths import follow
+
+    steps = context.pick(quick=300, full=3000)
+    comparisons: list[Comparison] = []
+    curves: list[Curve] = []
+    for number, (alpha, beta) in enumerate(((1.0, 0.0), (0.5, 1.0), (2.0, 1.0))):
+
+        def run(alpha: float = alpha, beta: float = beta) -> Path:
+            group = cohort(alpha, beta=beta)
+            start = group.start(context.seed_for("start"))
+            return follow(group, start, step=USUAL, steps=steps, progress=context.progress)
+
+        path = context.shared(f"{alpha} {beta}", run)
+        name = f"α = {alpha:g}, β = {beta:g}"
+        product = USUAL * path.smoothness.amax(1).numpy()
+        comparisons.append(at_most(f"greatest ηΛ_t on the path, {name}", float(product.max()), 2.0))
+        if beta == 0:
+            # No bias: the law holds for every student and step.
+            change = (path.loss[1:] - path.loss[:-1]).numpy()
+            stated = _predicted(right_side)(USUAL, path.smoothness.numpy(), path.base.sqrt().numpy())
+            off = float(np.abs(stated - change).max() / np.abs(change).max())
+            comparisons.append(at_most(f"greatest error of the predicted change, {name}", off, 1e-6))
+        label = f"$\\alpha$ = {alpha:g}, $\\beta$ = 1" if beta else r"$\beta$ = 0"
+        x = tuple(float(t) for t in range(len(product)))
+        curves.append(Curve(label=label, role="measured", group=number, x=x, y=tuple(product)))
+    panel = Panel(
+        title=f"two networks, $\\eta$ = {USUAL:g}", x_label="step", y_label=r"greatest $\eta\Lambda_t$", y_scale="log",
+        curves=(*curves, Curve(label="2", role="reference", x=(0.0, float(steps)), y=(2.0, 2.0))),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+
+
+CLAIM = Claim(
+    id="N2",
+    title="Step condition along the path",
+    direction="equality",
+    subject=TRUE,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "plain gradient descent on one network's own loss; mutual learning adds its bias to the step",
+        "Λ_t = 2∫(1-s) <Δθ, ∇²L(θ + sΔθ) Δθ> ds / ‖Δθ‖², which makes Taylor's second order exact",
+        SETTING,
+    ),
+    source=Source("Cohen et al. 2021 (edge of stability); the identity is Taylor's", "2103.00065"),
+    checks=(
+        symbolic_check(derivation),
+        Check("edge", "training", "Does Λ_t from Hessians predict up and down with a large step?", edge, cost=3.0),
+        Check("usual", "training", "Is ηΛ_t below 2 on the paths of the other claims?", usual, cost=3.0),
+    ),
+    twins=(
+        Twin("one", "a step above 1 over the curvature goes up", -eta * (1 - eta * curvature) * NORM**2, drawn=True),
+        Twin(
+            "four",
+            "only a step above 4 over the curvature goes up",
+            -eta * (1 - Rational(1, 4) * eta * curvature) * NORM**2,
+        ),
+    ),
+    caption=(
+        "Left: with a large step the curvature hovers about the edge of stability. Middle: the change of the loss in "
+        "each step is what the curvature says, up and down. Right: with the step of the other claims the condition "
+        "holds."
+    ),
+)

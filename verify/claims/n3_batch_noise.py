@@ -1,0 +1,229 @@
+"""N3: the noise of mini-batches is unbiased, its variance is known, and its martingale stays in its band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, IndexedBase, Integer, Mul, Sum, Symbol, Tuple, lambdify, symbols
+
+from convergence import judge_mean, sequential_verdict
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.notation import Formula, Named, i
+from rdml_theory.symbolic.plateau import beta
+from rdml_theory.symbolic.relations import equal
+from verify.checks.comparisons import from_verdict
+from verify.checks.networks import SAMPLES, SETTING, cohort
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+if TYPE_CHECKING:
+    from verify.trainer.paths import Path
+
+MEAN = Named("E g", r"\mathbb{E}\, g")
+BASE, MUTUAL = Named("∇L", r"\nabla L"), Named("∇R", r"\nabla R")
+VARIANCE = Named("E‖g - E g‖²", r"\mathbb{E} \lVert g - \mathbb{E}\, g \rVert^2")
+SPREAD, B, N = symbols("V B N", positive=True)
+
+STEP, BATCHES, PATH_BATCH = 0.1, (20, 300), 200
+CLOSE = 0.06
+"""How near the mean of ‖n‖² must come to what is stated."""
+
+DRIFT = 0.1
+"""How near zero the mean of <∇L, n> must be, over the mean of ‖∇L‖²."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What the statement says: the weight of ∇R in the mean of a mini-batch's gradient, and its variance."""
+
+    weight: Expr
+    variance: Expr
+
+
+TRUE = Noise(beta, SPREAD / B * (N - B) / (N - 1))
+
+
+def derivation(subject: Noise) -> Derivation:
+    count: Formula = Symbol("M", integer=True, positive=True)
+    base: Formula = IndexedBase("l", real=True)
+    mutual: Formula = IndexedBase("r", real=True)
+
+    def mean(of: Formula) -> Formula:
+        return Sum(of, (i, 1, count)) / count
+
+    steps = (
+        Step(
+            "a sample is in the batch with probability B/N, and its gradient then counts 1/B (M = N)",
+            equal(Sum(B / count * (base[i] + beta * mutual[i]) / B, (i, 1, count)), mean(base[i] + beta * mutual[i])),
+        ),
+        Step(
+            "so the mean is that of all samples",
+            equal(mean(base[i] + beta * mutual[i]), mean(base[i]) + subject.weight * mean(mutual[i])),
+        ),
+        Step(
+            "two samples are in it with probability B(B-1)/(N(N-1)); as deviations sum to zero, their products sum to "
+            "-NV, those of equal ones to NV",
+            equal((B / N * N * SPREAD - B * (B - 1) / (N * (N - 1)) * N * SPREAD) / B**2, subject.variance),
+        ),
+    )
+    return Derivation(_relations(subject), steps)
+
+
+def _relations(subject: Noise) -> Tuple:
+    right = Mul(subject.weight, MUTUAL) + BASE
+    return Tuple(equal(MEAN, right), equal(VARIANCE, subject.variance))
+
+
+def statement(subject: Noise) -> Statement:
+    mean, variance = _relations(subject).args
+    return Statement(
+        "The gradient g of a mini-batch of {B} out of {N} samples, drawn without replacement, has {mean} and "
+        "{variance}, {V} the variance of the samples' gradients",
+        {"B": B, "N": N, "mean": mean, "variance": variance, "V": SPREAD},
+    )
+
+
+@cache
+def _weight(subject: Noise) -> float:
+    """Of ∇R, relative to β = 1."""
+    weight: Any = subject.weight.subs(beta, 1)
+    return float(weight)
+
+
+def _point(context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Where 100 steps have led: gradients of the samples (N, K, P), ∇L and ∇R (K, P)."""
+    from verify.trainer.paths import follow
+
+    group = cohort(2.0)
+    path = follow(group, group.start(context.seed_for("start")), step=STEP, steps=100)
+    _, _, base, mutual = group.gradients(path.weights)
+    each = group.sample_gradients(path.weights) + group.decay * path.weights
+    return each.numpy(), base.numpy(), mutual.numpy()
+
+
+def variance(subject: Noise, context: Context) -> Finding:
+    """The mean of ‖g - (∇L + β∇R)‖² over many mini-batches at one point of training."""
+    each, base, mutual = context.shared("point", lambda: _point(context))
+    centre = base + _weight(subject) * mutual
+    total = each.mean(0)
+    spread = ((each - total) ** 2).sum(2).mean(0)
+    stated = lambdify((SPREAD, B, N), subject.variance)
+    comparisons: list[Comparison] = []
+    means = np.zeros((len(BATCHES), 2))
+    for m, batch in enumerate(BATCHES):
+        kept = context.shared(f"batches {batch}", dict[int, NDArray[np.float64]])
+
+        def values(first: int, last: int, batch: int = batch, kept: dict = kept) -> NDArray[np.float64]:  # type: ignore[type-arg]
+            """‖g - centre‖² of the batches with these numbers, (K, last - first)."""
+            if (first, last) not in kept:
+                rows = np.stack([context.rng(batch, n).permutation(SAMPLES)[:batch] for n in range(first, last)])
+                counts = np.zeros((last - first, SAMPLES))
+                np.put_along_axis(counts, rows, 1.0 / batch, axis=1)
+                kept[first, last] = np.tensordot(counts, each, axes=(1, 0))
+            return ((kept[first, last] - centre) ** 2).sum(2).T
+
+        for k in range(2):
+            allowed = float(stated(spread[k], batch, SAMPLES))
+            verdict = sequential_verdict(
+                lambda a, b, k=k, values=values: values(a, b)[k],
+                allowed * (1 + CLOSE), least=allowed * (1 - CLOSE), error_rate=context.error_rate,
+                budget=context.pick(quick=4096, full=65_536),
+            )  # fmt: skip
+            means[m, k] = verdict.observed
+            comparisons.append(from_verdict(f"‖n‖² over batches of {batch}, student {k}", verdict, attained=True))
+        context.progress((m + 1) / len(BATCHES))
+    grid = np.geomspace(10, 599, 60)
+    panel = Panel(
+        title="variance of a mini-batch", x_label="batch $B$", y_label=r"$\mathbb{E}\,\|n\|^2$", x_scale="log",
+        y_scale="log",
+        curves=(
+            Curve(
+                label="measured", role="measured", style="markers", x=tuple(map(float, BATCHES)), y=tuple(means[:, 0])
+            ),
+            Curve(
+                label="stated", role="statement", x=tuple(grid),
+                y=tuple(float(stated(spread[0], b, SAMPLES)) for b in grid),
+            ),
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+
+
+def _path(context: Context, steps: int) -> Path:
+    from verify.trainer.paths import follow
+
+    group = cohort(2.0)
+    start = follow(group, group.start(context.seed_for("start")), step=STEP, steps=200).weights
+    return follow(
+        group, start, step=STEP, steps=steps, batch=PATH_BATCH, seed=context.seed_for("batches"),
+        progress=context.progress,
+    )  # fmt: skip
+
+
+def martingale(subject: Noise, context: Context) -> Finding:
+    """Σ <∇L, n> along a path of mini-batches that are drawn independently of each other."""
+    steps = context.pick(quick=800, full=10_000)
+    path = context.shared("path", lambda: _path(context, steps))
+    # What the statement does not put into the mean is left in the noise.
+    left = (1 - _weight(subject)) * path.inner + path.drift
+    comparisons: list[Comparison] = []
+    curves: list[Curve] = []
+    x = np.unique(np.linspace(1, steps, 100).astype(int))
+    for k in range(2):
+        values = (left[:, k] / path.base[:, k].mean()).numpy()
+        verdict = judge_mean(values, DRIFT, least=-DRIFT, error_rate=context.error_rate)
+        comparisons.append(from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True))
+        total, band = np.cumsum(values)[x - 1], 2 * np.sqrt(np.cumsum(values**2))[x - 1]
+        if k == 0:
+            curves = [
+                Curve(
+                    label="stated: zero, with two standard deviations", role="statement", x=tuple(map(float, x)),
+                    y=(0.0,) * len(x), low=tuple(-band), high=tuple(band),
+                ),
+                Curve(label="measured", role="measured", x=tuple(map(float, x)), y=tuple(total)),
+            ]  # fmt: skip
+    panel = Panel(
+        title="the martingale along a path", x_label="step", y_label=r"$\sum_t \langle\nabla L, n_t\rangle / A^2$",
+        curves=tuple(curves),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+
+
+CLAIM = Claim(
+    id="N3",
+    title="Noise of mini-batches",
+    direction="equality",
+    subject=TRUE,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "a mini-batch is a uniformly random subset, drawn independently of the weights",
+        "so each n_t has mean zero given the past; batches of one epoch that is only shuffled once do not have that",
+        SETTING,
+    ),
+    source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "variance", "monte-carlo", "Is the mean of ‖n‖² at a point of training the stated one?", variance,
+            tests=2 * len(BATCHES), cost=3.0,
+        ),
+        Check(
+            "martingale", "monte-carlo", "Is the mean of <∇L, n> along a path zero?", martingale, tests=2, cost=4.0
+        ),
+    ),
+    twins=(
+        Twin("bias-is-noise", "the bias counts as noise", Noise(Integer(0), TRUE.variance)),
+        Twin("with-replacement", "as if drawn with replacement", Noise(beta, SPREAD / B), drawn=True),
+    ),
+    caption=(
+        "Left: the mean squared noise of mini-batches at a point of training against their size. Right: the sum of the "
+        "noise along the gradient, for mini-batches of 200 out of 600, within two standard deviations of a martingale."
+    ),
+)  # fmt: skip

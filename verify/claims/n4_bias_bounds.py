@@ -1,0 +1,262 @@
+"""N4: two bounds of the bias that mutual learning adds to a network's gradient: one known beforehand, one observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Expr, Integer, Max, Min, Rational, Symbol, lambdify, sqrt, tanh
+
+from rdml_theory import symbolic
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.inequalities import SPREAD
+from rdml_theory.symbolic.notation import Formula, Named, alpha
+from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
+from rdml_theory.symbolic.relations import at_least, at_most, equal
+from verify.checks.comparisons import at_least as reaches
+from verify.checks.comparisons import at_most as stays_below
+from verify.checks.networks import SETTING, cohort
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from verify.trainer.paths import SmallCohort
+
+JACOBIAN: Formula = Symbol("G", nonnegative=True)
+HYPERBOLIC = Named("E tanh²(αρ/4)", r"\mathbb{E} \tanh^2(\alpha\rho/4)")
+DIVERGENCE = Named("E D_α", r"\mathbb{E}\, D_\alpha")
+
+STEP = 0.1
+ORDERS = (0.5, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The factors of the two bounds of ‖b‖²: ``jacobian`` β² times ``order`` E tanh² or ``divergence`` E D."""
+
+    jacobian: Expr
+    order: Expr
+    divergence: Expr
+
+    @property
+    def right_side(self) -> Formula:
+        """The smaller of the two."""
+        return beta**2 * self.jacobian * Min(self.order * HYPERBOLIC, self.divergence * DIVERGENCE)
+
+
+TRUE = Bound(JACOBIAN**2, Integer(2), Max(1, alpha))
+
+
+def derivation(subject: Bound) -> Derivation:
+    j, v = Symbol("j", positive=True), Symbol("v", nonnegative=True)
+    weight: Formula = Symbol("lambda", positive=True)
+    value, size = Symbol("f", nonnegative=True), Symbol("a", nonnegative=True)
+    excess: Formula = Symbol("x", nonnegative=True)
+    smooth: Formula = Symbol("M", positive=True)
+    mass: Formula = Symbol("m", nonnegative=True)
+    above = 1 + excess
+    pull = (weight * j - v) ** 2 / (2 * weight)
+    steps = (
+        Step(
+            "∇R = E Jᵀ(q - w): with j = ‖J‖ and v = ‖q - w‖, j v is below λj²/2 + v²/(2λ) by a square, for every λ > 0",
+            equal(weight * j**2 / 2 + v**2 / (2 * weight) - j * v, pull),
+        ),
+        Step("which is not negative", at_least(pull, 0)),
+        Step(
+            "λ = √(E v²/E j²) gives ‖E Jᵀ(q - w)‖² ≤ E j² · E v² = G² E v²; a mean over peers only lessens v²",
+            equal(weight * j**2 / 2 + v**2 / (2 * weight), j * v),
+            (equal(weight, v / j),),
+        ),
+        Step("so the factor of the Jacobian is at least G²", at_least(subject.jacobian, JACOBIAN**2)),
+        *symbolic.bounded_gradient(sqrt(subject.order) * tanh(SPREAD / 4)).steps,
+        Step(
+            "for α ≥ 1: f = D ≥ 0 is M = α/2-smooth in the logits; a step of 1/M leaves f - a²/(2M), a = ‖q - w‖",
+            equal(value - weight * size**2 + weight**2 * smooth * size**2 / 2, value - size**2 / (2 * smooth)),
+            (equal(weight, 1 / smooth),),
+        ),
+        Step(
+            "so ‖q - w‖² ≤ 2M D = α D, which is at most the stated multiple (α = 1 + x)",
+            at_least(subject.divergence.subs(alpha, above) * value, above * value),
+        ),
+        Step(
+            "for α < 1: D ≥ KL(w‖q) by the variational form, ≥ ½‖q - w‖₁² (Pinsker); with m of mass on either side",
+            equal(Rational(1, 2) * (2 * mass) ** 2, mass**2 + mass**2),
+        ),
+        Step(
+            "so ‖q - w‖² ≤ D, at most the stated multiple (α = 1 - x)",
+            at_least(subject.divergence.subs(alpha, 1 - excess) * value, value),
+        ),
+    )  # fmt: skip
+    return Derivation(at_most(beta**2 * MUTUAL_NORM**2, subject.right_side), steps)
+
+
+def statement(subject: Bound) -> Statement:
+    return Statement(
+        "{bound}, G the root mean square over inputs of the spectral norm of the logits' Jacobian, ρ the range of "
+        "log(p/q), E over inputs and peers",
+        {"bound": derivation(subject).statement},
+    )
+
+
+@cache
+def _factors(subject: Bound) -> Callable[..., Any]:
+    """(α, G) → the factors of the two bounds, for β = 1."""
+    terms = (subject.jacobian * subject.order, subject.jacobian * subject.divergence)
+    return lambdify((alpha, JACOBIAN), terms, "numpy")
+
+
+def _quantities(group: SmallCohort, weights: Tensor) -> dict[str, float]:
+    """Of the first student: ‖b‖², G², E tanh² and E D."""
+    import torch
+
+    _, divergence, _, pull = group.gradients(weights)
+    with torch.no_grad():
+        z = group.logits(weights)
+        ratio = z[1] - z[0]
+    rho = ratio.amax(-1) - ratio.amin(-1)
+    return {
+        "b": float(pull[0].square().sum()), "G2": float(group.jacobian_norms(weights)[0].mean()),
+        "tanh": float(torch.tanh(group.alpha * rho / 4).square().mean()), "D": float(divergence[0]),
+    }  # fmt: skip
+
+
+def _together(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _measured(order: float, steps: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Times on a path, and the quantities there."""
+    from verify.trainer.paths import follow
+
+    group = cohort(order)
+    times = sorted({0, *np.unique(np.geomspace(1, steps, 16).astype(int)).tolist()} - {steps})
+    path = follow(group, group.start(seed), step=STEP, steps=steps, keep=times)
+    return np.array(times, float), _together([_quantities(group, path.points[t]) for t in times])
+
+
+def _alone(order: float, samples: int, seed: int) -> dict[str, np.ndarray]:
+    """The quantities where the training data is a single sample, so that no pulls cancel, at the start."""
+    group = cohort(order)
+    start = group.start(seed)
+    parts = [replace(group, features=group.features[:, [n]], labels=group.labels[[n]]) for n in range(samples)]
+    return _together([_quantities(part, start) for part in parts])
+
+
+def networks(subject: Bound, context: Context) -> Finding:
+    """Both bounds along the paths of two networks that see different halves."""
+    steps = context.pick(quick=400, full=4000)
+    comparisons: list[Comparison] = []
+    panels: list[Panel] = []
+    for done, order in enumerate(ORDERS):
+        seed = context.seed_for("start")
+        times, m = context.shared(f"{order}", lambda a=order, s=seed: _measured(a, steps, s))
+        one = context.shared(f"{order} alone", lambda a=order, s=seed: _alone(a, 24, s))
+        bounds: dict[str, np.ndarray] = {}
+        for number, name in enumerate(("order", "divergence")):
+            quantity = ("tanh", "D")[number]
+            for values, where in ((m, "greatest on the path"), (one, "greatest of 24 data sets of one sample")):
+                bound = np.asarray(_factors(subject)(order, np.sqrt(values["G2"]))[number]) * values[quantity]
+                bounds.setdefault(name, bound)
+                worst = float((values["b"] / bound).max())
+                comparisons.append(
+                    stays_below(f"‖b‖² over the bound by the {name}, α = {order:g}, {where}", worst, 1.0)
+                )
+        x = tuple(np.maximum(times, 0.5))
+        panels.append(
+            Panel(
+                title=f"two networks, $\\alpha$ = {order:g}", x_label="step", y_label="squared norm", x_scale="log",
+                y_scale="log",
+                curves=(
+                    Curve(label=r"bias $\|b\|^2$", role="measured", x=x, y=tuple(m["b"])),
+                    Curve(label="bound by the order", role="statement", group=0, x=x, y=tuple(bounds["order"])),
+                    Curve(
+                        label="bound by the divergence", role="statement", group=1, x=x, y=tuple(bounds["divergence"])
+                    ),
+                ),
+            )
+        )  # fmt: skip
+        context.progress((done + 1) / len(ORDERS))
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+def _two_classes(order: float, spread: float, share: float) -> tuple[float, float, float]:
+    """‖b‖², tanh²(αρ/4) and D where a student's parameters are its two logits, so that G = 1, from the torch loss."""
+    import torch
+
+    from rdml_theory.losses import mutual_loss
+
+    student = torch.tensor([[share, 1 - share]], dtype=torch.float64).log()
+    logits = torch.stack([student, student + torch.tensor([spread, 0.0], dtype=torch.float64)]).requires_grad_()
+    loss = mutual_loss(logits, order)
+    (gradient,) = torch.autograd.grad(loss[0], logits)
+    return float(gradient[0].square().sum()), float(np.tanh(order * spread / 4) ** 2), float(loss[0].detach())
+
+
+def attained(subject: Bound, context: Context) -> Finding:
+    """Two classes and a student of free logits: there both bounds are reached, so neither constant can be smaller."""
+    comparisons: list[Comparison] = []
+    grid = context.pick(quick=(0.1, 1.0, 4.0), full=tuple(np.geomspace(0.01, 20, 40)))
+    for order in (0.5, 2.0, 8.0):
+        by_order, by_divergence = _factors(subject)(order, 1.0)
+        ratios = []
+        for delta in grid:
+            b, hyperbolic, divergence = _two_classes(order, delta / order, 1 / (1 + float(np.exp(delta / 2))))
+            ratios.append(b / (by_order * hyperbolic))
+            comparisons.append(
+                stays_below(
+                    f"over the bound by the divergence, α = {order:g}, αρ = {delta:g}",
+                    b / (by_divergence * divergence),
+                    1 + 1e-9,
+                )
+            )
+        comparisons.append(
+            stays_below(f"greatest ‖b‖² over the bound by the order, α = {order:g}", max(ratios), 1 + 1e-9)
+        )
+        comparisons.append(reaches(f"least ‖b‖² over the bound by the order, α = {order:g}", min(ratios), 1 - 1e-9))
+        if order >= 1:
+            # Near consensus and at equal probabilities D ≈ (α/2) Var t, and q - w ≈ -α Cov_q t.
+            b, _, divergence = _two_classes(order, 1e-3, 0.5)
+            ratio = b / (by_divergence * divergence)
+            comparisons.append(
+                stays_below(f"near consensus, over the bound by the divergence, α = {order:g}", ratio, 1 + 1e-6)
+            )
+            comparisons.append(reaches(f"near consensus, its share of the bound, α = {order:g}", ratio, 0.99))
+    return Finding(comparisons=tuple(comparisons))
+
+
+CLAIM = Claim(
+    id="N4",
+    title="Bounds of the bias on networks",
+    direction="tight",
+    subject=TRUE,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "the peers are held constant; R_k is the mean divergence from the peers",
+        "G is measured: the root mean square of the spectral norm, not its supremum",
+        "both bounds are attained by two classes and free logits; on networks the inputs' pulls largely cancel",
+        SETTING,
+    ),
+    source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
+    checks=(
+        symbolic_check(derivation),
+        Check("networks", "training", "Does the measured bias stay below both bounds?", networks, cost=3.0),
+        Check("attained", "numeric", "Are both bounds reached where G = 1 and there are two classes?", attained),
+    ),
+    twins=(
+        Twin("half-order", "half the constant of the order's bound", Bound(JACOBIAN**2, Integer(1), TRUE.divergence)),
+        Twin("no-weight", "max(1, α) dropped", Bound(JACOBIAN**2, TRUE.order, Integer(1))),
+        Twin("no-jacobian", "the Jacobian dropped", Bound(Integer(1), TRUE.order, TRUE.divergence), drawn=True),
+    ),
+    caption=(
+        "The squared bias of the first of two networks under its two bounds. They hold with room: the pulls of "
+        "different inputs largely cancel in the mean. Without the Jacobian they would fail."
+    ),
+)

@@ -1,0 +1,244 @@
+"""N5: where the gradients of networks stop falling, and what the order, the weight and the peers do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Expr, Symbol, lambdify
+
+from rdml_theory import symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.networks import SETTING, cohort
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+if TYPE_CHECKING:
+    from verify.trainer.paths import Path, SmallCohort
+
+STEP = 0.1
+ORDERS = (0.25, 0.5, 1.0, 2.0)
+WEIGHTS = (0.5, 1.0, 2.0)
+
+NEAR = 0.15
+"""How near the base gradient must have come to the mutual one: the smallest orders are still on their way."""
+
+GROWTH = 0.7
+"""The squared norm of a plateau over that at the next larger order, or weight, at most."""
+
+BELOW = 0.25
+"""What counts as below: ‖∇Φ‖² over Σ‖∇L‖²."""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The law at a plateau, the order whose joint objective is descended, and whether plateaus grow with the order."""
+
+    law: Expr
+    joint_order: float = 0.5
+    grows: bool = True
+
+
+TRUE = Plateau(beta * MUTUAL_NORM)
+
+
+def derivation(subject: Plateau) -> Derivation:
+    return symbolic.plateau_law(subject.law)
+
+
+def statement(subject: Plateau) -> Statement:
+    order = f"{subject.joint_order:g}"
+    return Statement(
+        "At the plateau of networks that learn from each other {law}, which "
+        + ("grows" if subject.grows else "falls")
+        + " with the order α, grows with β and vanishes at β = 0; at α = "
+        + order
+        + " the gradient of the joint objective Φ falls below that of the base losses",
+        {"law": derivation(subject).statement},
+    )
+
+
+@cache
+def _law(law: Expr) -> Callable[..., Any]:
+    norm = Symbol("norm")
+    return lambdify((beta, norm), law.xreplace({MUTUAL_NORM: norm}), "numpy")
+
+
+def _follow(context: Context, group: SmallCohort, *, keep: tuple[int, ...] = ()) -> Path:
+    from verify.trainer.paths import follow
+
+    start = group.start(context.seed_for("start"))
+    return follow(group, start, step=STEP, steps=_steps(context), keep=keep, progress=context.progress)
+
+
+def _steps(context: Context) -> int:
+    return context.pick(quick=2000, full=10_000)
+
+
+def _level(path: Path) -> float:
+    """The mean over students of ‖∇L‖² at the end."""
+    return float(path.base[-1].mean())
+
+
+def _stated(subject: Plateau, path: Path, weight: float) -> np.ndarray:
+    """What the law makes of the mutual gradient at the end, student by student; the bias already has the weight."""
+    mutual = (path.bias[-1].sqrt() / weight).numpy()
+    return np.array([float(_law(subject.law)(weight, m)) for m in mutual])
+
+
+def _close(subject: Plateau, path: Path, weight: float, name: str) -> list[Comparison]:
+    base = path.base[-1].sqrt().numpy()
+    stated = _stated(subject, path, weight)
+    with np.errstate(divide="ignore"):
+        return [
+            at_most(f"|‖∇L‖/stated - 1| at the end, {name}, student {k}", float(abs(b / s - 1)), NEAR)
+            for k, (b, s) in enumerate(zip(base, stated, strict=True))
+        ]
+
+
+def orders(subject: Plateau, context: Context) -> Finding:
+    """Plateaus by the order."""
+    comparisons: list[Comparison] = []
+    paths: dict[float, Path] = {}
+    for order in ORDERS:
+        paths[order] = context.shared(f"{order}", lambda a=order: _follow(context, cohort(a)))
+        comparisons += _close(subject, paths[order], 1.0, f"α = {order:g}")
+    levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
+    ratio = max(a / b for a, b in pairwise(levels))
+    comparisons.append(at_most("plateau over the next, in the stated order of α", ratio, GROWTH))
+    times = np.unique(np.geomspace(1, _steps(context), 60).astype(int)) - 1
+    x = tuple(float(t + 1) for t in times)
+    curves = tuple(
+        Curve(label=f"$\\|\\nabla L\\|^2$, $\\alpha$ = {order:g}", role="measured", group=n, x=x,
+              y=tuple(paths[order].base[times, 0].numpy()))
+        for n, order in enumerate(ORDERS)
+    )  # fmt: skip
+    falling = Panel(
+        title="first network while it trains", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
+        curves=curves,
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(falling, _against("order", subject, paths)))
+
+
+def _against(what: str, subject: Plateau, paths: dict[float, Path]) -> Panel:
+    x = tuple(paths)
+    stated = [float((_stated(subject, path, 1.0 if what == "order" else v) ** 2).mean()) for v, path in paths.items()]
+    symbol = r"order $\alpha$" if what == "order" else r"weight $\beta$"
+    return Panel(
+        title=f"plateau by {what}", x_label=symbol, y_label="squared norm", x_scale="log", y_scale="log",
+        curves=(
+            Curve(label=r"$\|\nabla L\|^2$ at the end", role="measured", style="markers", x=x,
+                  y=tuple(_level(path) for path in paths.values())),
+            Curve(label="stated by the law", role="statement", x=x, y=tuple(stated)),
+        ),
+    )  # fmt: skip
+
+
+def weights(subject: Plateau, context: Context) -> Finding:
+    """Plateaus by the weight, the number of students, and whether they see the same."""
+    comparisons: list[Comparison] = []
+    paths: dict[float, Path] = {}
+    for weight in WEIGHTS:
+        paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, cohort(1.0, beta=b)))
+        comparisons += _close(subject, paths[weight], weight, f"β = {weight:g}")
+    ratio = max(_level(a) / _level(b) for a, b in pairwise(paths.values()))
+    comparisons.append(at_most("plateau over the next, by growing β", ratio, GROWTH))
+    alone = context.shared("alone", lambda: _follow(context, cohort(1.0, beta=0.0)))
+    alike = context.shared("alike", lambda: _follow(context, cohort(1.0, alike=True)))
+    four = context.shared("four", lambda: _follow(context, cohort(1.0, students=4)))
+    comparisons += _close(subject, four, 1.0, "four students")
+    two = _level(paths[1.0])
+    comparisons.append(at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1))
+    comparisons.append(at_most("‖∇L‖² of students that see the same over that of halves", _level(alike) / two, 0.5))
+    times = np.unique(np.geomspace(1, _steps(context), 60).astype(int)) - 1
+    x = tuple(float(t + 1) for t in times)
+    cases = (
+        ("two that see halves", paths[1.0]), ("four that see halves", four), ("two that see the same", alike),
+        (r"alone ($\beta$ = 0)", alone),
+    )  # fmt: skip
+    panel = Panel(
+        title="who the peers are", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
+        curves=tuple(
+            Curve(label=name, role="measured", group=n, x=x, y=tuple(path.base[times, 0].numpy()))
+            for n, (name, path) in enumerate(cases)
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), panel))
+
+
+def joint(subject: Plateau, context: Context) -> Finding:
+    """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
+    steps = _steps(context)
+    times = tuple(int(t) for t in np.unique(np.geomspace(1, steps, 24).astype(int)) - 1)
+
+    def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
+        group = cohort(order)
+        path = _follow(context, group, keep=times)
+        squares = [float(group.joint(path.points[t])[1].square().sum()) for t in times]
+        return np.array(squares), path.base[list(times)].sum(1).numpy()
+
+    shares: dict[float, float] = {}
+    curves: list[Curve] = []
+    x = tuple(float(t + 1) for t in times)
+    for n, order in enumerate((0.5, 2.0)):
+        squares, base = context.shared(f"{order}", lambda a=order: measure(a))
+        shares[order] = float(squares[-1] / base[-1])
+        curves.append(
+            Curve(label=rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", role="second", group=n, x=x, y=tuple(squares))
+        )
+        curves.append(
+            Curve(label=rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {order:g}", role="measured", group=n, x=x, y=tuple(base))
+        )
+    other = next(order for order in shares if order != subject.joint_order)
+    comparisons = (
+        at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW),
+        at_least(f"the same at α = {other:g}", shares[other], BELOW),
+    )
+    panel = Panel(
+        title="the joint objective", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
+        curves=tuple(curves),
+    )  # fmt: skip
+    return Finding(comparisons=comparisons, panels=(panel,))
+
+
+CLAIM = Claim(
+    id="N5",
+    title="Plateaus of networks",
+    direction="equality",
+    subject=TRUE,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "full gradients, so that nothing but the bias holds the base gradient up",
+        "Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k), with no peer held constant",
+        "the law is exact where the update vanishes; that training gets there is measured, and so are all comparisons",
+        SETTING,
+    ),
+    source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "orders", "training", "Do the gradients meet, and does the plateau rise with the order?", orders, cost=5.0
+        ),
+        Check("weights", "training", "Do they for other weights and cohorts, and vanish alone?", weights, cost=9.0),
+        Check("joint", "training", "Does ∇Φ fall below the base gradients at α = ½ only?", joint, cost=3.0),
+    ),
+    twins=(
+        Twin("half", "half the mutual gradient", Plateau(beta / 2 * MUTUAL_NORM), drawn=True),
+        Twin("reversed", "plateaus fall with the order", Plateau(TRUE.law, grows=False)),
+        Twin("joint-two", "Φ is descended at α = 2", Plateau(TRUE.law, joint_order=2.0)),
+    ),
+    caption=(
+        "Networks trained by full gradients: the base gradient falls to the mutual gradient and stays. The plateau "
+        "grows with the order and with the weight; students that see the same, or learn alone, go below. At α = ½ the "
+        "cohort descends a joint objective, whose gradient goes on falling."
+    ),
+)
