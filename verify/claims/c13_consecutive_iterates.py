@@ -177,9 +177,8 @@ def long_runs(subject: Subject, context: Context) -> Finding:
         low = float(floor(setting.assumptions, h)) * (1 - 1 / steps)
         name = f"what is proved over the floor without its last step, {setting.words()}"
         comparisons.append(at_least(name, bound / low, 1.0))
-        problem = problems.get(
-            "quadratic", radius=2**0.5, noise=noise, bias=bias, bias_model="against_gradient" if h <= 1 else "along_gradient",
-        )  # fmt: skip
+        model = "against_gradient" if h <= 1 else "along_gradient"
+        problem = problems.get("quadratic", radius=2**0.5, noise=noise, bias=bias, bias_model=model)
         run = partial(_mean_squares, problem, h, steps, context.seed_for(setting.words()))
         values = context.shared(setting.words(), run)
         comparisons.append(at_most(f"the extremal quadratic, {setting.words()}", values, bound * (1 + 1e-7)))
