@@ -169,7 +169,7 @@ CLAIM = Claim(
         Check("schedules", "numeric", "Do falling step sizes end at the same plateau?", schedules, cost=1.0),
     ),
     twins=(
-        Twin("step", "a plateau that falls with the step", Subject(symbolic.bias**2 * (1 - symbolic.ratio)), drawn=True),
+        Twin("step", "proportional to the step size", Subject(symbolic.bias**2 * (1 - symbolic.ratio)), drawn=True),
         Twin("horizon", "a plateau that falls with the horizon", Subject(symbolic.bias**2 / sqrt(symbolic.horizon))),
         Twin("half", "half the plateau", Subject(symbolic.bias**2 / 2)),
     ),
