@@ -1,0 +1,138 @@
+"""E3: decreasing step sizes remove the noise's part of the plateau, and not the bias's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Integer, limit
+
+from convergence import problems
+from convergence.problems import SyntheticProblem
+from rdml_theory.symbolic import descent
+from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.notation import Named
+from rdml_theory.symbolic.relations import equal
+from verify.checks.comparisons import at_most
+from verify.checks.experiments import close_to, plateau_function, scheduled_descent
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+LIMIT = Named("lim E‖∇f(x_t)‖²", r"\lim_{t \to \infty} \mathbb{E} \lVert \nabla f(x_t) \rVert^2")
+Array = NDArray[np.float64]
+
+NOISE, BIAS = 0.02, 0.04
+CLOSE = 0.05
+"""How near the last squared norm must be to the stated limit; the last steps' noise adds half a percent."""
+
+GONE = 0.1 * BIAS
+"""What may be left after the same steps without bias, where the statement says 0."""
+
+SCHEDULES: dict[str, Callable[[Array], Array]] = {
+    "1/√t": lambda t: 1 / np.sqrt(t),
+    "1/t^0.75": lambda t: t**-0.75,
+    "1/t": lambda t: 4 / (t + 3),
+}
+"""Λη_t, for t = 1, 2, …"""
+
+PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
+
+
+def derivation(value: Expr) -> Derivation:
+    """Each step, however small, keeps a mean gradient of -b; the variance it keeps vanishes with the step."""
+    h, z, sigma = descent.h, descent.bias, descent.noise
+    variance = h * sigma**2 / (2 - h)
+    steps = (
+        Step("a mean gradient of -b, of size Z, is kept by steps of every size", equal((1 - h) * (-z) - h * z, -z)),
+        Step("a step of size h keeps this variance", equal((1 - h) ** 2 * variance + h**2 * sigma**2, variance)),
+        Step("which vanishes with the step", equal(limit(variance, h, 0), Integer(0))),
+        Step("so that the mean square tends to the squared mean", equal(z**2, value)),
+    )
+    return Derivation(equal(LIMIT, value), steps)
+
+
+def statement(value: Expr) -> Statement:
+    words = "With constant bias of size Z and steps that decrease to zero, but not summably, {law}"
+    return Statement(words, {"law": derivation(value).statement})
+
+
+def _problem(name: str, bias: float) -> SyntheticProblem:
+    oracle = {"noise": NOISE, "bias": bias, "noise_model": "gaussian", "bias_model": "constant"}
+    return problems.get(name, dim=2, **oracle)
+
+
+def _run(name: str, schedule: str, bias: float, steps: int, context: Context) -> tuple[NDArray[np.int64], Array]:
+    problem = _problem(name, bias)
+    etas = SCHEDULES[schedule](np.arange(1.0, steps + 1)) / problem.smoothness
+    return scheduled_descent(
+        problem, etas, replicas=256, rng=context.rng(name, schedule, bias), records=40, progress=context.progress
+    )
+
+
+def schedules(value: Expr, context: Context) -> Finding:
+    """‖∇f(x_T)‖² at the end of schedules against the stated limit."""
+    steps = context.pick(quick=4_000, full=100_000)
+    stated = plateau_function(value)(0.0, NOISE, BIAS)
+    comparisons, curves = [], []
+    for number, (name, schedule) in enumerate([(n, "1/√t") for n in PROBLEMS] + [("quadratic", s) for s in SCHEDULES]):
+        if number == len(PROBLEMS):
+            continue  # the quadratic with 1/√t again
+        key = f"{name}, Λη = {schedule}"
+        times, squares = context.shared(key, partial(_run, name, schedule, BIAS, steps, context))
+        label = f"‖∇f(x_T)‖², {key}, T = {steps}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
+        comparisons.append(close_to(label, squares[-1], stated, CLOSE, context.error_rate))
+        if name == "quadratic":
+            tex = {"1/√t": "1/\\sqrt{t}", "1/t^0.75": "t^{-3/4}", "1/t": "4/(t+3)"}[schedule]
+            curves.append(
+                Curve(label=f"measured, $h_t = {tex}$", role="measured" if number == 0 else "second", group=number,
+                      x=tuple(map(float, times)), y=tuple(squares.mean(axis=1)))
+            )  # fmt: skip
+    curves.append(Curve(label="stated limit", role="statement", x=(1.0, float(steps)), y=(stated, stated)))
+    free, curve = _without_bias(value, steps, context)
+    panel = Panel(
+        title="decreasing steps", x_label="steps $t$", y_label="mean $\\|\\nabla f(x_t)\\|^2$", x_scale="log",
+        y_scale="log", curves=(*curves, curve),
+    )  # fmt: skip
+    return Finding(comparisons=(*comparisons, free), panels=(panel,))
+
+
+def _without_bias(value: Expr, steps: int, context: Context) -> tuple[Comparison, Curve]:
+    times, squares = context.shared("no bias", partial(_run, "quadratic", "1/√t", 0.0, steps, context))
+    stated = plateau_function(value)(0.0, NOISE, 0.0)
+    left = abs(float(squares[-1].mean()) - stated)
+    curve = Curve(label="the same without bias, $h_t = 1/\\sqrt{t}$", role="reference", x=tuple(map(float, times)),
+                  y=tuple(squares.mean(axis=1)))  # fmt: skip
+    return at_most(f"|mean ‖∇f(x_T)‖² - stated|, quadratic without bias, T = {steps}", left, GONE), curve
+
+
+CLAIM = Claim(
+    id="E3",
+    title="Decreasing steps",
+    direction="equality",
+    subject=descent.bias**2,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "x ← x - η_t(∇f + b + n), a constant bias b of size Z, noise of variance σ², η_t → 0, Σ η_t = ∞",
+        "f is a quadratic; the experiments add nonconvex problems, inside a well",
+    ),
+    source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
+    checks=(
+        symbolic_check(derivation, cost=0.5),
+        Check("schedules", "monte-carlo", "Does ‖∇f‖² end at the squared bias though the steps decrease?",
+              schedules, tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0),
+    ),
+    twins=(
+        Twin("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
+        Twin("half", "they halve it", descent.bias**2 / 4, drawn=True),
+        Twin("noise-stays", "the noise's variance stays", descent.bias**2 + descent.noise**2),
+    ),
+    caption=(
+        "The mean squared gradient norm under step sizes that decrease to zero ends at the squared bias; without bias "
+        "the same steps bring it down to nothing."
+    ),
+)  # fmt: skip
