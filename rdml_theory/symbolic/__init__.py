@@ -20,6 +20,7 @@ from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.inequalities import bounded_gradient
 from rdml_theory.symbolic.limits import limit, limits
+from rdml_theory.symbolic.order import order_theorem
 from rdml_theory.symbolic.plateau import plateau_law
 from rdml_theory.symbolic.printing import to_latex, to_text
 
@@ -35,6 +36,7 @@ __all__ = [
     "derivatives",
     "limit",
     "limits",
+    "order_theorem",
     "plateau_law",
     "sharp_bound",
     "student_gradient",

@@ -187,7 +187,8 @@ class RenyiDivergence(Expr):
 
     def _sympystr(self, printer: Any) -> str:
         first, second = map(printer._print, self._names())
-        return f"D_{printer._print(self.order)}({first}‖{second})"
+        order = printer._print(self.order)
+        return f"D_{order if self.order.is_Atom else f'({order})'}({first}‖{second})"
 
     _rdmltext = _sympystr
 

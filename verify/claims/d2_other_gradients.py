@@ -185,7 +185,11 @@ CLAIM = Claim(
         Twin("student-sign", "the sign of ∂D/∂q reversed", DERIVATIVES._replace(student=w[k] / q[k])),
         Twin(
             "complement", "α and 1 - α exchanged in ∂D/∂u",
-            DERIVATIVES._replace(logits=(1 - alpha) / -alpha * (w[k] - p[k])), drawn=True,
+            DERIVATIVES._replace(logits=(1 - alpha) / -alpha * (w[k] - p[k])),
+        ),
+        Twin(
+            "factor", "1/(α - 1) in place of α/(α - 1) in ∂D/∂u",
+            DERIVATIVES._replace(logits=(w[k] - p[k]) / (alpha - 1)), drawn=True,
         ),
         Twin("ratio", "w/q in place of w/p in ∂D/∂p", DERIVATIVES._replace(teacher=alpha / (alpha - 1) * w[k] / q[k])),
         Twin("reversed", "KL(p‖w) in place of KL(w‖p)", DERIVATIVES._replace(order=_reversed), drawn=True),
