@@ -7,6 +7,7 @@ Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``
 True
 """
 
+from rdml_theory.symbolic.consensus import consensus_expansion
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.derivatives import derivatives
 from rdml_theory.symbolic.descent import classical_bound, sharp_bound
@@ -33,6 +34,7 @@ __all__ = [
     "as_function",
     "bounded_gradient",
     "classical_bound",
+    "consensus_expansion",
     "derivatives",
     "limit",
     "limits",

@@ -243,9 +243,13 @@ class Derivation:
         for step in self.all_steps():
             for premise in step.premises:
                 earlier = proved.get(premise.relation)
-                general = earlier is not None and not earlier.conditions() and _holds_everywhere(earlier)
-                fixed = earlier is not None or premise.relation in known
-                out.append(general if premise.at or premise.over else fixed)
+                if earlier is None:
+                    out.append(premise.relation in known and not premise.at)
+                    continue
+                # What the names mean there they must mean here; a special case is no lemma.
+                same = set(earlier.where) <= set(step.where)
+                general = not earlier.conditions() and _holds_everywhere(earlier)
+                out.append(same and (general or not premise.at))
             proved[step.relation] = step
         if not self.chained:
             return out

@@ -13,8 +13,8 @@ from sympy.printing.str import StrPrinter
 __all__ = ["to_latex", "to_text"]
 
 _GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ",
-    "ell": "ℓ", "mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω", "zeta": "ζ",
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
+    "lambda": "λ", "ell": "ℓ", "mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω", "zeta": "ζ",
     "Delta": "Δ", "Lambda": "Λ",
 }  # fmt: skip
 _RELATIONS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "<": "<", ">": ">"}
@@ -102,6 +102,9 @@ class _Text(_SignOrder, StrPrinter):
         *cases, (last, condition) = expr.args
         words = [f"{self._print(value)} if {self._print(where)}" for value, where in cases]
         return f"({', '.join([*words, f'{self._print(last)} otherwise' if condition == True else ''])})"  # noqa: E712
+
+    def _print_Max(self, expr: Any) -> str:
+        return f"max({', '.join(sorted(self._print(a) for a in expr.args))})"
 
     def _print_Abs(self, expr: Any) -> str:
         return f"|{self._print(expr.args[0])}|"

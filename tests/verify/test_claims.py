@@ -21,7 +21,7 @@ def run():
 
 def test_registry_order_and_content():
     claims = all_claims()
-    assert {"D1", "D2", "D3", "D5", "D4", "D7", "C1", "C2", "C5"} <= set(claims)
+    assert {"D1", "D2", "D3", "D5", "D10", "D4", "D7", "C1", "C2", "C5"} <= set(claims)
     theories = [identifier[0] for identifier in claims]
     assert theories == sorted(theories, key="DCNE".index)
     for claim in claims.values():

@@ -1,0 +1,195 @@
+"""D10: near consensus the order is a weight: D is α/2 times the variance of the log-ratio, up to third order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+from sympy import Max, Rational
+
+from rdml_theory import renyi_divergence, symbolic
+from rdml_theory.symbolic.consensus import CONSENSUS, RANGE, Expansion
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.notation import alpha
+from verify.checks import reference
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.formulas import value
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.context import Context
+from verify.records import Curve, Panel
+
+ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
+Vector = list[Any]
+
+
+def derivation(sides: Expansion) -> Derivation:
+    return symbolic.consensus_expansion(sides)
+
+
+def statement(sides: Expansion) -> Statement:
+    return with_definitions("For every number of classes, {statement}", derivation(sides))
+
+
+def _tilted(q: Vector, s: Vector, distance: Any) -> Vector:
+    weights = [x * mp.exp(distance * y) for x, y in zip(q, s, strict=True)]
+    total = mp.fsum(weights)
+    return [x / total for x in weights]
+
+
+def _terms(sides: Expansion, q: Vector, s: Vector, order: Any) -> tuple[Any, Any]:
+    """The stated coefficients of ε² and ε³."""
+    known = {"q": q, "s": s, "alpha": mp.mpf(order)}
+    return value(sides.second, len(q), **known), value(sides.third, len(q), **known)
+
+
+def _half_variance(p: Vector, q: Vector, order: Any) -> tuple[Any, Any]:
+    """(α/2) Var_q(t), and the range of t."""
+    t = [mp.log(x / y) for x, y in zip(p, q, strict=True)]
+    mean = mp.fsum(x * y for x, y in zip(q, t, strict=True))
+    return order / 2 * mp.fsum(x * (y - mean) ** 2 for x, y in zip(q, t, strict=True)), max(t) - min(t)
+
+
+def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
+    return mp.mpf(str(sides.remainder.subs({alpha: float(order), RANGE: mp.nstr(spread, 30)}).evalf(30)))
+
+
+def numeric(sides: Expansion, context: Context) -> Finding:
+    rng = context.rng("pairs")
+    count = context.pick(quick=30, full=600)
+    second, third, ratio, core = 0.0, 0.0, 0.0, 0.0
+    slopes = []
+    for number in range(count):
+        order = mp.mpf(ORDERS[number % len(ORDERS)])
+        size = int(rng.integers(2, 5))
+        logits, move = rng.standard_normal(size), rng.standard_normal(size)
+        with mp.workdps(2 * reference.DIGITS):
+            q, s = reference.softmax(list(logits)), [mp.mpf(x) for x in move]
+            leading, following = _terms(sides, q, s, order)
+            near = [mp.mpf(10) ** -n for n in (20, 21)]
+            pairs = [_tilted(q, s, e) for e in near]
+            exact = [reference.divergence(p, q, order) for p in pairs]
+            second = max(second, float(abs(leading * near[0] ** 2 / exact[0] - 1)))
+            left = [d - _half_variance(p, q, order)[0] for d, p in zip(exact, pairs, strict=True)]
+            third = max(third, float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0]))
+            slopes.append(float(mp.log(abs(left[0] / left[1]), 10)))
+            for distance in (1e-3, 1.0, 5.0):
+                p = _tilted(q, s, mp.mpf(distance))
+                half, spread = _half_variance(p, q, order)
+                gap = abs(reference.divergence(p, q, order) - half)
+                ratio = max(ratio, float(gap / _allowed(sides, order, spread)))
+            # Against the core: what the expansion leaves out is relatively of size ε² ρ².
+            distance = mp.mpf(2) ** -20
+            computed = float(renyi_divergence(logits + float(distance) * move, logits, float(order), domain="logits"))
+            exact_logits = [mp.mpf(x) for x in logits + float(distance) * move]
+            steps = [(x - mp.mpf(y)) / distance for x, y in zip(exact_logits, logits, strict=True)]
+            leading, following = _terms(sides, q, steps, order)
+            expanded = leading * distance**2 + following * distance**3
+            core = max(core, float(abs(expanded / computed - 1)))
+        context.progress((number + 1) / count)
+    comparisons = (
+        at_most("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17, samples=count),
+        at_most("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17, samples=count),
+        at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count),
+        at_most("|D - (α/2) Var_q(t)| over its bound", ratio, 1.0, samples=3 * count),
+        at_most("renyi_divergence at ε = 2^-20 against both terms, relative", core, 1e-9, samples=count),
+    )
+    return Finding(comparisons=comparisons, panels=_panels(sides))
+
+
+def _panels(sides: Expansion) -> tuple[Panel, ...]:
+    fine, coarse = np.geomspace(1e-3, 3, 50), np.geomspace(1e-3, 3, 12)
+    with mp.workdps(reference.DIGITS):
+        q, s = ([mp.mpf(x) / 10 for x in row] for row in ((6, 3, 1), (10, -5, 0)))
+
+        def scaled(order: Any, distance: float) -> float:
+            p = _tilted(q, s, mp.mpf(distance))
+            return float(reference.divergence(p, q, order) / mp.mpf(distance) ** 2)
+
+        orders = [mp.mpf(x) for x in (0.5, 1, 2)]
+        measured = [tuple(scaled(a, e) for e in coarse) for a in orders]
+        stated = [float(_terms(sides, q, s, a)[0]) for a in orders]
+        points = [_tilted(q, s, mp.mpf(e)) for e in coarse]
+        two = orders[2]
+        halves = [_half_variance(p, q, two) for p in points]
+        gaps = [float(abs(reference.divergence(p, q, two) - h)) for p, (h, _) in zip(points, halves, strict=True)]
+        bounds = [float(_allowed(sides, two, spread)) for _, spread in halves]
+        cubic = float(abs(_terms(sides, q, s, two)[1]))
+    left = Panel(
+        title="divergence over squared distance",
+        x_label="distance from consensus $\\varepsilon$",
+        y_label="$D_\\alpha/\\varepsilon^2$ (nats)",
+        x_scale="log",
+        curves=tuple(
+            curve
+            for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True))
+            for curve in (
+                Curve(
+                    label=f"definition, $\\alpha = {float(a):g}$", role="measured", style="markers", group=group,
+                    x=tuple(coarse), y=values,
+                ),
+                Curve(
+                    label=f"statement, $\\alpha = {float(a):g}$", role="statement", group=group,
+                    x=(float(fine[0]), float(fine[-1])), y=(level, level),
+                ),
+            )
+        ),
+    )  # fmt: skip
+    right = Panel(
+        title="what the variance leaves, order 2",
+        x_label="distance from consensus $\\varepsilon$",
+        y_label="$|D_\\alpha - (\\alpha/2) Var_q(t)|$ (nats)",
+        x_scale="log",
+        y_scale="log",
+        curves=(
+            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(gaps)),
+            Curve(
+                label="third-order term", role="statement", group=0, x=tuple(fine), y=tuple(cubic * fine**3),
+            ),
+            Curve(label="bound", role="statement", group=1, x=tuple(coarse), y=tuple(bounds)),
+        ),
+    )  # fmt: skip
+    return left, right
+
+
+CLAIM = Claim(
+    id="D10",
+    title="Consensus expansion",
+    direction="equality",
+    subject=CONSENSUS,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "q positive; r is q tilted by ε s, so that the log-ratio is ε s up to a constant",
+        "in the bound p is any positive distribution, t = log p/q, and ρ = max t - min t",
+        "α in (0, ∞)",
+    ),
+    source=Source("derived here", own=True),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "numeric",
+            "numeric",
+            "Does the definition approach both terms, is the rest of third order and below its bound, and does the "
+            "core agree near consensus?",
+            numeric,
+            cost=3.0,
+        ),
+    ),
+    twins=(
+        Twin("weight", "no weight α", CONSENSUS._replace(second=CONSENSUS.second / alpha)),
+        Twin("half", "the whole variance", CONSENSUS._replace(second=2 * CONSENSUS.second), drawn=True),
+        Twin("complement", "1 - α in place of α", CONSENSUS._replace(second=CONSENSUS.second.subs(alpha, 1 - alpha))),
+        Twin("third", "α - 1 in place of α + 1", CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1))),
+        Twin("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * RANGE)),
+        Twin(
+            "constant", "a tenth of the bound, without the maximum",
+            CONSENSUS._replace(remainder=CONSENSUS.remainder / Max(1, alpha) * Rational(1, 10)),
+        ),
+    ),
+    caption=(
+        "Left: over the squared distance, the divergence tends to α/2 times the variance of the direction. Right: what "
+        "is left of it is of third order, the stated term, and below its bound at every distance."
+    ),
+)  # fmt: skip
