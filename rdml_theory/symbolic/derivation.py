@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Sum, Tuple
+from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Sum, Symbol, Tuple
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.decide import decide, is_manifestly_nonnegative, is_manifestly_positive
@@ -232,6 +232,17 @@ class Derivation:
         parts = self.statement.args if isinstance(self.statement, Tuple) else (self.statement,)
         return "conclusion" if parts and {s.relation for s in self.all_steps()}.issuperset(parts) else "words"
 
+    def _in_force(self, meaning: Relational, step: Step) -> bool:
+        """Whether a name means in a step what it meant before: the step says so, or none of the steps says otherwise.
+
+        A symbol that was given a number was no name: the step must be about the same number.
+        """
+        if meaning in step.where:
+            return True
+        name, value = meaning.args
+        others = [w for s in self.all_steps() for w in s.where if w.args[0] == name]
+        return all(w == meaning for w in others) and not (isinstance(name, Symbol) and value.is_number)
+
     def joints(self) -> list[bool]:
         """Whether each link of a chain begins where the one before ended, and whether premises come before their use.
 
@@ -246,8 +257,8 @@ class Derivation:
                 if earlier is None:
                     out.append(premise.relation in known and not premise.at)
                     continue
-                # What the names mean there they must mean here; a special case is no lemma.
-                same = set(earlier.where) <= set(step.where)
+                # A special case is no lemma.
+                same = all(self._in_force(meaning, step) for meaning in earlier.where)
                 general = not earlier.conditions() and _holds_everywhere(earlier)
                 out.append(same and (general or not premise.at))
             proved[step.relation] = step

@@ -28,7 +28,7 @@ from rdml_theory.symbolic.decide import decide, is_identity
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.inequalities import SPREAD
 from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
-from rdml_theory.symbolic.notation import TEACHER, C, alpha, i, in_logits, j, k, l, p, q, w, z
+from rdml_theory.symbolic.notation import C, Named, alpha, i, in_logits, j, k, l, p, q, w, z
 from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
@@ -181,14 +181,21 @@ class TestPremises:
         assert Derivation(used.relation, (special, used)).decide() is False
 
     def test_a_premise_keeps_the_meaning_of_its_names(self):
-        """That Σ p = 1 holds for the softmax, not for any positive numbers."""
-        total = equal(Sum(p[i], (i, 1, C)), Integer(1))
-        one = Step("", total, (TEACHER,))
-        for where, expected in (((TEACHER,), True), ((), False)):
-            relation = equal(2 * Sum(p[i], (i, 1, C)), Integer(2))
-            twice = Step("", relation, where, (Premise(total, Integer(2)),))
-            assert twice.decide() is True
-            assert Derivation(relation, (one, twice)).decide() is expected
+        name, s = Named("N", "N"), Symbol("s", positive=True)
+        one = Step("", equal(name, s + 1), (equal(name, s + 1),))
+        relation = equal(2 * name, 2 * s + 2)
+        twice = Step("", relation, (), (Premise(one.relation, Integer(2)),))
+        assert Derivation(relation, (one, twice)).verify()
+        other = Step("", equal(name, s), (equal(name, s),))
+        assert Derivation(relation, (other, one, twice)).decide() is False
+
+    def test_what_holds_at_a_number_is_no_premise_elsewhere(self):
+        s = Symbol("s", positive=True)
+        special = Step("", at_least(s, 1), (equal(s, Integer(1)),))
+        relation = at_least(2 * s, 2)
+        for where, expected in (((equal(s, Integer(1)),), True), ((), False)):
+            used = Step("", relation, where, (Premise(special.relation, Integer(2)),))
+            assert Derivation(relation, (special, used)).decide() is expected
 
     def test_what_is_certified_on_an_interval_is_no_lemma_elsewhere(self):
         s, r = Symbol("s", positive=True), Symbol("r", positive=True)
