@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Rational, lambdify
@@ -30,7 +31,7 @@ FALLEN, STAYED = 0.01, 0.5
 class Subject:
     """The order at which the game has a potential, and the weights of the dual pair as functions of α."""
 
-    order: Rational
+    order: Any
     weights: tuple[Expr, Expr]
 
     def dual(self, order: float) -> tuple[float, float]:
@@ -124,7 +125,7 @@ def _potential_gradient(cohort: SoftmaxCohort, theta: list[np.ndarray]) -> float
     base, _ = cohort.gradients(theta)
     total = 0.0
     for k, wrt in enumerate(("p", "q")):
-        pull = renyi_gradient(*logits, cohort.order, wrt=wrt, domain="logits")
+        pull = renyi_gradient(logits[0], logits[1], cohort.order, wrt=wrt, domain="logits")
         total += float(((base[k] + cohort.beta * cohort.inputs[k].T @ pull / cohort.samples) ** 2).sum())
     return total
 
@@ -220,7 +221,8 @@ def _asymmetry_panel(context: Context) -> Panel:
     orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
     values = context.shared("asymmetry", lambda: [_asymmetry(float(a), context.rng("asymmetry")) for a in orders])
     return Panel(
-        title="asymmetry of the game's Jacobian", x_label="order $\\alpha$", y_label="greatest difference of mixed derivatives",
+        title="asymmetry of the game's Jacobian", x_label="order $\\alpha$",
+        y_label="greatest difference of mixed derivatives",
         curves=(
             Curve(label="random pairs of four classes", role="measured", style="both", x=tuple(orders),
                   y=tuple(values)),
@@ -228,7 +230,7 @@ def _asymmetry_panel(context: Context) -> Panel:
     )  # fmt: skip
 
 
-def _at(order: Rational) -> Subject:
+def _at(order: Any) -> Subject:
     return Subject(order, DUAL_WEIGHTS)
 
 
