@@ -262,11 +262,11 @@ CLAIM = Claim(
         Check("chase", "training", "Does a student keep the bound that follows a restless peer?", chase, cost=2.0),
     ),
     twins=(
-        Twin("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT), drawn=True),
+        Twin("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT)),
         Twin("half-drift", "half the bound of the drift", Subject(MOVING, DRIFT / 2)),
         Twin("own-gradient", "tanh(αρ/4) as in the student's gradient",
              Subject(MOVING, DRIFT.replace(tanh, lambda e: tanh(alpha * mutual.spread / 4)) * Abs(alpha - 1) / alpha)),
-        Twin("thousandth", "a thousandth of the bound of the drift", Subject(MOVING, DRIFT / 1000)),
+        Twin("thousandth", "a thousandth of the bound of the drift", Subject(MOVING, DRIFT / 1000), drawn=True),
     ),
     caption=(
         "Left: the drift of a student's objective while it trains with its peer, and its bound. Right: a student that "

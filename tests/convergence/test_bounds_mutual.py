@@ -1,0 +1,124 @@
+"""Drift, moving targets, scope and stationary law: values against direct computation, domains, errors."""
+
+import numpy as np
+import pytest
+
+from convergence import (
+    Assumptions,
+    drift_bound,
+    floor,
+    moving_target_bound,
+    mutual_bias_bound,
+    occupation_bound,
+    pl_bound,
+    scope_bound,
+    sharp_bound,
+    stationary_law,
+)
+from rdml_theory import renyi_gradient
+
+
+def unit(bias=0.0, noise=0.0, gap=1.0):
+    return Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias)
+
+
+def test_drift_bounds_the_gradient_in_the_peers_logits():
+    rng = np.random.default_rng(1)
+    u, z = 2 * rng.normal(size=(2, 2000, 4))
+    for order in (0.0, 0.2, 1.0, 1.0 + 1e-9, 3.0, 50.0):
+        size = np.linalg.norm(renyi_gradient(u, z, order, wrt="p", domain="logits"), axis=-1)
+        spread = np.ptp(u - z, axis=-1)
+        allowed = drift_bound(order, beta=1.0, jacobian=1.0, peer_gradient=1.0, log_ratio_range=spread)
+        assert (size <= allowed * (1 + 1e-9) + 1e-15).all()
+
+
+def test_drift_limits():
+    common = {"beta": 2.0, "jacobian": 3.0, "peer_gradient": 0.5}
+    assert drift_bound(0.0, **common) == 0
+    assert drift_bound(1.0, **common, log_ratio_range=2.0) == pytest.approx(3 * np.sqrt(2) / 2, rel=1e-14)
+    for near in (1 - 1e-7, 1 + 1e-7):
+        assert drift_bound(near, **common, log_ratio_range=2.0) == pytest.approx(3 * np.sqrt(2) / 2, rel=1e-6)
+    assert drift_bound(np.inf, **common) == pytest.approx(3 * np.sqrt(2), rel=1e-14)
+    assert drift_bound(1.0, **common) == np.inf
+    assert drift_bound(2.0, **common | {"peer_gradient": 0.0}) == 0
+    assert np.shape(drift_bound([0.5, 2.0], **common, log_ratio_range=1.0)) == (2,)
+
+
+def test_moving_target_without_drift_is_the_sharp_bound_without_bias():
+    for h in (0.1, 1.0, 1.7):
+        at = unit(noise=0.3)
+        moving, sharp = moving_target_bound(at, h, 40, drift=0.0), sharp_bound(at, h, 40)
+        for name in ("transient", "noise", "bias", "total"):
+            assert getattr(moving, name) == pytest.approx(getattr(sharp, name), rel=1e-12, abs=1e-15)
+
+
+def test_stationary_law_by_iteration():
+    mean, variance = 1.0, 0.0
+    for _ in range(400):
+        mean, variance = (1 - 0.3 * 0.5) * mean - 0.3 * 0.2, (1 - 0.3 * 0.5) ** 2 * variance + 0.3**2 * 0.7
+    law = stationary_law(0.5, 0.3, noise=0.7, bias=0.04)
+    assert law.offset == pytest.approx(-mean, rel=1e-10)
+    assert law.variance == pytest.approx(variance, rel=1e-10)
+    assert law.step_variance == pytest.approx(0.3**2 * (0.5**2 * variance + 0.7), rel=1e-10)
+
+
+def test_scope_is_kept_by_the_worst_pushes():
+    """‖x‖² ← (|1-ηλ|‖x‖ + η(M+ζ))² + η²σ² from any start stays below, and ends at R²."""
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        lam, noise, zeta, perturbation = rng.exponential(size=4)
+        step = rng.uniform(0.05, 1.95) / lam
+        for start in (0.0, 10.0):
+            allowed = scope_bound(lam, step, noise=noise, bias=zeta**2, perturbation=perturbation, start=start)
+            square = start**2
+            for _ in range(3000):
+                square = (abs(1 - step * lam) * np.sqrt(square) + step * (perturbation + zeta)) ** 2 + step**2 * noise
+                assert square <= allowed * (1 + 1e-10)
+        end = scope_bound(lam, step, noise=noise, bias=zeta**2, perturbation=perturbation)
+        assert square == pytest.approx(end, rel=1e-3)
+
+
+def test_the_law_lies_in_the_scope():
+    law = stationary_law(2.0, 0.3, noise=1.0, bias=0.5)
+    assert law.offset**2 + law.variance <= scope_bound(2.0, 0.3, noise=1.0, bias=0.5)
+
+
+def test_occupation_is_markovs_inequality():
+    bound = floor(unit(bias=0.2, noise=0.1), 0.5)
+    assert occupation_bound(bound, 4 * bound.total) == pytest.approx(0.25, rel=1e-14)
+    assert occupation_bound(bound, 0.5 * bound.total) == 1.0
+
+
+def test_the_mean_gram_matrix_will_do_as_jacobian():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        x = rng.normal(size=(20, 3))
+        z, u = rng.normal(size=(2, 20, 4))
+        pull = renyi_gradient(u, z, 1.5, wrt="q", domain="logits")
+        square = float(((x.T @ pull / 20) ** 2).sum())
+        gram = np.linalg.norm(x, 2) / np.sqrt(20)
+        spread = np.ptp(u - z, axis=1)
+        allowed = np.mean(mutual_bias_bound(1.5, beta=1.0, jacobian=gram, log_ratio_range=spread))
+        assert square <= allowed
+        assert gram <= np.linalg.norm(x, axis=1).max()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: drift_bound(-1.0, beta=1, jacobian=1, peer_gradient=1), "alpha"),
+        (lambda: drift_bound(1.0, beta=np.inf, jacobian=1, peer_gradient=1), "beta"),
+        (lambda: moving_target_bound(unit(bias=0.1), 0.5, 10, drift=0.0), "both must be 0"),
+        (lambda: moving_target_bound(unit(), 0.5, 10, drift=-1.0), "drift = -1.0"),
+        (lambda: moving_target_bound(unit(), 2.0, 10, drift=0.0), "moving_target_bound holds for 0 < Λη < 2"),
+        (lambda: stationary_law(-1.0, 0.5, noise=0, bias=0), "curvature = -1.0"),
+        (lambda: stationary_law(2.0, 1.0, noise=0, bias=0), "λη = 2: the iterates stay bounded for 0 < λη < 2"),
+        (lambda: scope_bound(1.0, 0.5, noise=0, bias=0, perturbation=-1), "perturbation = -1"),
+        (lambda: scope_bound(1.0, 0.5, noise=-1, bias=0), "noise = -1"),
+        (lambda: occupation_bound(floor(unit(), 0.5), 0.0), "threshold = 0.0"),
+        (lambda: occupation_bound(pl_bound(unit(), 0.5, 10, pl_constant=0.5), 1.0), "value above the infimum"),
+    ],
+)
+def test_bad_values_name_the_value_and_the_range(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
