@@ -433,6 +433,48 @@ def _plain(value: Any) -> Any:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+@app.command("sweep")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Where cells are kept.")
+@_jobs
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, whose workers compute in place of --jobs.")
+@_json
+def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_json: bool) -> int:
+    """Run the simulations that FILE (TOML or JSON) describes, each once.
+
+    Finished cells are kept by their content and not computed again; a sweep that was stopped, or whose file has grown,
+    goes on where it is. Writes DIR/sweep.csv. Exit code 1 means that a measured average refutes the sharp bound.
+    """
+    from verify.sweep import TABLE, SweepError, read_cells, run_sweep
+
+    try:
+        cells = read_cells(file)
+        if out.exists() and not out.is_dir():
+            raise SweepError(f"--out {out}: is a file; name a directory")
+        with Progress(TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=_errors(),
+                      transient=True) as bars:  # fmt: skip
+            task = bars.add_task("cells", total=len(cells))
+            result = run_sweep(
+                cells, out, jobs=jobs, scheduler=scheduler,
+                progress=lambda done, total: bars.update(task, completed=done),
+            )  # fmt: skip
+    except SweepError as error:
+        raise UsageFault(str(error)) from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished cells are kept in {out}: run the same command to continue") from None
+    if as_json:
+        _print_json(result.model_dump_json(indent=1))
+    else:
+        outcomes = [cell.outcome for cell in result.cells]
+        counts = ", ".join(f"{outcomes.count(o)} {o}" for o in _COLOURS)
+        outside = outcomes.count(None)
+        click.echo(
+            f"{len(outcomes)} cells, {result.resumed} kept from before; the bound: {counts}, {outside} outside it"
+        )
+        click.echo(out / TABLE)
+    return 1 if any(cell.outcome == "refuted" for cell in result.cells) else 0
+
+
 @app.command("verify-problem")
 @click.argument("reference", metavar="MODULE:NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")

@@ -46,7 +46,7 @@ class MutualLearning(SyntheticProblem):
     Parameters
     ----------
     features : sequence of K arrays (N, d_k), optional
-        What each student sees; by default 32 samples of which two students see two features each.
+        What each student sees; by default 32 samples of which each student sees two features of its own.
     labels : array of int (N,), optional
         Classes 0 … C-1.
     order, beta : float
@@ -57,6 +57,8 @@ class MutualLearning(SyntheticProblem):
         w: students with different data have different weights. All 1 by default.
     batch : int, optional
         Mini-batches as noise.
+    students : int
+        K, where no features are given.
     **oracle
         ``noise`` and ``noise_model`` go without ``batch``; the bias belongs to the problem.
 
@@ -75,11 +77,11 @@ class MutualLearning(SyntheticProblem):
     def __init__(
         self, *, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, order: float = 1.0,
         beta: float = 1.0, hidden: int | Sequence[int] = 0, weights: ArrayLike | None = None,
-        batch: int | None = None, **oracle: Unpack[Oracle],
+        batch: int | None = None, students: int = 2, **oracle: Unpack[Oracle],
     ) -> None:  # fmt: skip
         if (features is None) != (labels is None):
             raise ValueError("expected both features and labels, or neither")
-        given: Any = _example() if features is None else (features, labels)
+        given: Any = _example(students) if features is None else (features, labels)
         inputs = [np.asarray(x, dtype=np.float64) for x in given[0]]
         self.labels = np.asarray(given[1])
         shapes = [x.shape for x in inputs]
@@ -207,12 +209,16 @@ class MutualLearning(SyntheticProblem):
         return True
 
 
-def _example() -> tuple[list[Array], NDArray[np.int64]]:
-    """Three classes of four features, of which each of two students sees two."""
+def _example(students: int) -> tuple[list[Array], NDArray[np.int64]]:
+    """Three classes, told apart by two features for each student."""
+    if students < 1:
+        raise ValueError(f"students = {students!r}: expected at least 1")
     rng = np.random.default_rng(0)
     labels = np.arange(32) % 3
-    x = rng.standard_normal((32, 4)) + 1.5 * np.eye(3, 4)[labels]
-    return [x[:, :2], x[:, 2:]], labels
+    features = [
+        rng.standard_normal((32, 2)) + 1.5 * np.eye(3)[labels][:, [k % 3, (k + 1) % 3]] for k in range(students)
+    ]
+    return features, labels
 
 
 problem = MutualLearning

@@ -1,0 +1,184 @@
+"""Sweeps: each cell once, kept by its content, the same numbers whoever computes, also after a kill."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from convergence import problems, simulate
+from convergence.sweep import Cell
+from verify.sweep import SweepError, read_cells, run_sweep
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FILE = """
+[[sweep]]
+problem = ["quadratic_cosine", "double_well"]
+h = [0.5, 2.5]
+steps = 60
+bias = [0.0, 0.04]
+noise = 0.02
+replicas = 16
+
+[[sweep]]
+problem = "mutual_learning"
+step = 0.5
+steps = 5
+order = [0.5, 2.0]
+students = 3
+beta = 0.5
+replicas = 8
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text(FILE)
+    return path
+
+
+def numbers(result):
+    return [cell.model_dump() for cell in result.cells]
+
+
+def test_cells_are_crossed_and_kept_once(file, tmp_path):
+    cells = read_cells(file)
+    assert len(cells) == 2 * 2 * 2 + 2
+    assert len({cell.key() for cell in cells}) == len(cells)
+    twice = tmp_path / "twice.json"
+    table = {"problem": "quadratic", "h": [0.5, 0.5], "steps": 3}
+    twice.write_text(json.dumps({"sweep": [table, table]}))
+    assert len(read_cells(twice)) == 1
+
+
+def test_numbers_are_those_of_the_simulator_and_the_table_holds_them(file, tmp_path):
+    result = run_sweep(read_cells(file), tmp_path / "out")
+    first = result.cells[0]
+    problem = problems.get("quadratic_cosine", noise=0.02, bias=0.0)
+    run = simulate(problem, step=0.5 / problem.smoothness, steps=60, replicas=16, seed=0)
+    assert first.average == run.mean_squared_gradient[-1].mean()
+    assert first.low < first.average < first.high < first.bound
+    assert first.outcome == "confirmed"
+    # Beyond h = 2 nothing is asserted.
+    assert {cell.outcome for cell in result.cells if cell.h > 2} == {None}
+    rows = list(csv.DictReader((tmp_path / "out" / "sweep.csv").read_text().splitlines()))
+    assert [float(row["average"]) for row in rows] == [cell.average for cell in result.cells]
+    assert [row["students"] for row in rows] == [""] * 8 + ["3"] * 2
+
+
+def test_finished_cells_are_not_computed_again(file, tmp_path, monkeypatch):
+    cells = read_cells(file)
+    part = run_sweep(cells[:4], tmp_path / "out")
+    computed = []
+    from verify import sweep
+
+    original = sweep.run_cell
+    monkeypatch.setattr(sweep, "run_cell", lambda cell, folder: computed.append(cell) or original(cell, folder))
+    damaged = next((tmp_path / "out" / "cells").iterdir())
+    damaged.write_text("{")
+    whole = run_sweep(cells, tmp_path / "out")
+    assert (part.resumed, whole.resumed) == (0, 3)
+    assert len(computed) == len(cells) - 3
+    monkeypatch.undo()
+    assert numbers(whole) == numbers(run_sweep(cells, tmp_path / "fresh"))
+
+
+def test_another_setting_is_another_cell():
+    plain = Cell(problem="quadratic", steps=10, h=0.5)
+    others = [
+        Cell(problem="quadratic", steps=11, h=0.5), Cell(problem="quadratic", steps=10, step=0.5),
+        Cell(problem="quadratic", steps=10, h=0.5, seed=1), Cell(problem="quadratic", steps=10, h=0.5, replicas=8),
+        Cell(problem="quadratic", steps=10, h=0.5, parameters={"bias": 0.1}),
+    ]  # fmt: skip
+    assert len({cell.key() for cell in [plain, *others]}) == 6
+
+
+def test_worker_processes_change_no_number(file, tmp_path):
+    cells = read_cells(file)
+    alone = run_sweep(cells, tmp_path / "one")
+    seen = []
+    shared = run_sweep(cells, tmp_path / "two", jobs=2, progress=lambda done, total: seen.append((done, total)))
+    assert numbers(alone) == numbers(shared)
+    assert seen == [(n, 10) for n in range(11)]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(tmp_path):
+    file = tmp_path / "long.json"
+    table = {"problem": "quadratic_cosine", "h": [0.3, 0.6, 0.9], "steps": 6000, "noise": 0.1, "dim": 3}
+    file.write_text(json.dumps({"sweep": [table]}))
+    command = [sys.executable, "-m", "verify", "sweep", str(file), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not list((tmp_path / "out").glob("cells/*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it was over before it was killed"
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert 1 <= document["resumed"] < 3
+    fresh = run_sweep(read_cells(file), tmp_path / "fresh")
+    assert [c["average"] for c in document["cells"]] == [c.average for c in fresh.cells]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.xdist_group("dask")
+def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cells = read_cells(file)
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+        killed = []
+
+        def kill(done, total):
+            if done == 1:
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
+
+        spread = run_sweep(cells, tmp_path / "dask", scheduler=cluster.scheduler_address, progress=kill)
+    assert killed
+    assert numbers(spread) == numbers(run_sweep(cells, tmp_path / "one"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "not TOML"),
+        ("x = 1", "list of tables named sweep"),
+        ("[[sweep]]\nsteps = 3", "expected problem, steps"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3', "expected exactly one of them"),
+        ('[[sweep]]\nproblem = "cubic"\nsteps = 3\nh = 1.0', "no such problem"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\ncolour = 1', "not known to quadratic"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = []\nh = 1.0', "at least one value"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = -1.0', "finite number > 0"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nreplicas = 2', "integer >= 8"),
+        ('other = 1\n[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0', "unknown entry other"),
+    ],
+)
+def test_bad_files(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SweepError, match=message):
+        read_cells(path)
+
+
+def test_occupied_folder_and_no_scheduler(file, tmp_path):
+    from filelock import FileLock
+
+    cells = read_cells(file)[:1]
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(SweepError, match="another sweep"):
+        run_sweep(cells, tmp_path / "out")
+    done = subprocess.run(
+        [sys.executable, "-m", "verify", "sweep", str(tmp_path / "none.toml"), "--out", str(tmp_path / "o")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

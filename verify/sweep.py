@@ -1,0 +1,243 @@
+"""Sweeps: a file that describes many simulations, each computed once and kept by its content.
+
+A file is TOML or JSON with a list of tables named ``sweep``. In a table, a list means that each of its values is tried,
+crossed with all the others; what is not a setting of the simulation is a parameter of the problem.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import tomllib
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from convergence.sweep import Cell, run_cell
+from verify.records import write_atomically
+
+__all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
+
+CELLS, UNFINISHED, TABLE, LOCK = "cells", ".unfinished", "sweep.csv", ".lock"
+_SETTINGS = ("problem", "step", "h", "steps", "replicas", "seed", "records")
+_RESTARTS = 3
+"""How often a pool that lost its workers is started again before the sweep gives up."""
+
+
+class SweepError(ValueError):
+    """A sweep's file or folder that cannot be used, with the reason and the remedy."""
+
+
+class CellRecord(BaseModel):
+    """A finished cell, as it is kept: see :func:`convergence.sweep.run_cell`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    key: str
+    cell: dict[str, Any]
+    step: float
+    h: float
+    constants: dict[str, float]
+    average: float
+    low: float
+    high: float
+    last: float
+    bound: float | None
+    ratio: float | None
+    outcome: Literal["confirmed", "refuted", "undecided"] | None
+    times: tuple[int, ...]
+    mean_squared_gradient: tuple[float, ...]
+    squared_gradient: tuple[float, ...]
+
+
+class SweepResult(BaseModel):
+    """All cells of a sweep in the order of its file, and how many of them were there before."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cells: tuple[CellRecord, ...]
+    resumed: int
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """The cells that a file describes, each once.
+
+    Raises
+    ------
+    SweepError
+        If the file cannot be read, or a cell is refused; the message says which.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SweepError(f"{path}: cannot be read ({error})") from None
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise SweepError(f"{path}: not {kind}: {error}") from None
+    tables = document.get("sweep") if isinstance(document, dict) else None
+    if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
+        raise SweepError(f"{path}: expected a list of tables named sweep ([[sweep]] in TOML)")
+    if unknown := set(document) - {"sweep"}:
+        raise SweepError(f"{path}: unknown entry {', '.join(sorted(unknown))}: expected [[sweep]] tables only")
+    found: dict[str, Cell] = {}
+    for number, table in enumerate(tables, 1):
+        for cell in _crossed(f"{path}, sweep {number}", table):
+            found.setdefault(cell.key(), cell)
+    return list(found.values())
+
+
+def _crossed(where: str, table: dict[str, Any]) -> Iterator[Cell]:
+    if "problem" not in table or "steps" not in table:
+        raise SweepError(f"{where}: expected problem, steps and one of step and h")
+    # A parameter whose one value is a list is written as a list in a list.
+    choices = {name: value if isinstance(value, list) else [value] for name, value in table.items()}
+    for name, values in choices.items():
+        if not values:
+            raise SweepError(f"{where}: {name} = []: expected at least one value")
+    for values in product(*choices.values()):
+        chosen = dict(zip(choices, values, strict=True))
+        settings = {name: chosen.pop(name) for name in _SETTINGS if name in chosen}
+        try:
+            yield Cell(**settings, parameters=chosen)
+        except (TypeError, ValueError) as error:
+            raise SweepError(f"{where}, {settings | chosen}: {error}") from None
+
+
+def _kept(path: Path, key: str) -> CellRecord | None:
+    try:
+        record = CellRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return record if record.key == key else None
+
+
+@contextmanager
+def _executor(jobs: int, scheduler: str | None) -> Iterator[Executor | None]:
+    """Who computes: this process, a pool of processes, or the workers of a Dask cluster."""
+    if scheduler is not None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise SweepError("a scheduler needs distributed: pip install 'rdml-theory[distributed]'") from None
+        try:
+            client = Client(scheduler, timeout="10s")
+        except (OSError, ValueError) as error:
+            raise SweepError(f"no scheduler at {scheduler}: {error}") from None
+        with client, client.get_executor() as executor:
+            yield executor
+    elif jobs > 1:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def run_sweep(
+    cells: list[Cell],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SweepResult:
+    """Compute the cells that the folder does not have, and write a table of all.
+
+    Parameters
+    ----------
+    cells : list of Cell
+        From :func:`read_cells`.
+    folder : Path
+        Where finished cells are kept (``cells/KEY.json``), unfinished ones continue, and ``sweep.csv`` is written.
+    jobs : int
+        Worker processes; no number depends on it.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers compute instead.
+    progress : callable
+        Called with the numbers of finished and of all cells.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    SweepError
+        If the folder cannot be used, another sweep writes to it, no scheduler answers, or workers die again and again.
+    """
+    for name in (CELLS, UNFINISHED):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise SweepError(f"another sweep is writing to {folder}; wait for it or name another folder") from None
+    try:
+        keys = [cell.key() for cell in cells]
+        paths = {key: folder / CELLS / f"{key[:32]}.json" for key in keys}
+        done = {key: kept for key in keys if (kept := _kept(paths[key], key)) is not None}
+        resumed = len(done)
+        progress(resumed, len(keys))
+
+        def keep(key: str, result: dict[str, Any]) -> None:
+            done[key] = CellRecord(key=key, **result)
+            write_atomically(paths[key], done[key].model_dump_json(indent=1))
+            progress(len(done), len(keys))
+
+        missing = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in done}
+        for attempt in range(_RESTARTS + 1):
+            try:
+                _compute({k: c for k, c in missing.items() if k not in done}, folder, jobs, scheduler, keep)
+                break
+            except BrokenExecutor:
+                if attempt == _RESTARTS:
+                    raise SweepError(f"workers died {_RESTARTS + 1} times; {len(done)} cells are kept") from None
+        result = SweepResult(cells=tuple(done[key] for key in keys), resumed=resumed)
+        write_atomically(folder / TABLE, _table(result))
+        return result
+    finally:
+        lock.release()
+
+
+def _compute(
+    missing: dict[str, Cell], folder: Path, jobs: int, scheduler: str | None, keep: Callable[[str, Any], None]
+) -> None:
+    if not missing:
+        return
+    unfinished = (folder / UNFINISHED).resolve()
+    with _executor(min(jobs, len(missing)), scheduler) as executor:
+        if executor is None:
+            for key, cell in missing.items():
+                keep(key, run_cell(cell, unfinished))
+            return
+        futures: dict[Future[Any], str] = {executor.submit(run_cell, c, unfinished): k for k, c in missing.items()}
+        try:
+            for future in as_completed(futures):
+                keep(futures[future], future.result())
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _table(result: SweepResult) -> str:
+    """Every cell as a line: settings, parameters and scalars."""
+    parameters = sorted({name for record in result.cells for name in record.cell["parameters"]})
+    scalars = ("step", "h", "average", "low", "high", "last", "bound", "ratio", "outcome")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["key", "problem", "steps", "replicas", "seed", *parameters, *scalars])
+    for record in result.cells:
+        settings = [record.cell[name] for name in ("problem", "steps", "replicas", "seed")]
+        given = [record.cell["parameters"].get(name, "") for name in parameters]
+        numbers = ["" if (v := getattr(record, name)) is None else v for name in scalars]
+        writer.writerow([record.key[:12], *settings, *given, *numbers])
+    return out.getvalue()
