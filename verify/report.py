@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +19,16 @@ from latex2mathml.converter import convert_to_element
 from markupsafe import Markup
 
 from verify import plots
-from verify.records import CheckRecord, ClaimRecord, Comparison, Outcome, RunRecord, Segment, write_atomically
+from verify.records import (
+    CertificateRecord,
+    CheckRecord,
+    ClaimRecord,
+    Comparison,
+    Outcome,
+    RunRecord,
+    Segment,
+    write_atomically,
+)
 
 __all__ = ["decisive", "mathml", "number", "render_report", "write_report"]
 
@@ -47,10 +57,13 @@ def render_report(run: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__)
-    templates.globals.update(
-        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, figure=_figure, arxiv=_arxiv, anchor=_anchor
+    templates.filters.update(
+        number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness
     )
+    templates.globals.update(
+        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, figure=_figure, arxiv=_arxiv,
+        anchor=_anchor, kinds=_kinds, means=_MEANS,
+    )  # fmt: skip
     return templates.get_template("report.html.j2").render(run=run).strip() + "\n"
 
 
@@ -247,6 +260,27 @@ def decisive(check: CheckRecord) -> Comparison | None:
     """
     refuting = [c for c in check.comparisons if c.outcome == "refuted"]
     return min(refuting, key=lambda c: math.inf if c.margin is None or math.isnan(c.margin) else c.margin, default=None)
+
+
+_MEANS = {
+    "calculus": "exact calculus",
+    "smt": "an SMT solver",
+    "balls": "ball arithmetic",
+    "rational": "rational arithmetic",
+    "citation": "citation",
+}
+
+
+def _kinds(certificates: Sequence[CertificateRecord]) -> str:
+    """``2 by exact calculus, 1 by an SMT solver``: how many inequalities were certified by which means."""
+    counted = Counter(_MEANS[c.kind] for c in certificates)
+    return ", ".join(f"{number_of} by {means}" for means, number_of in counted.items())
+
+
+def _tightness(claim: ClaimRecord) -> tuple[Comparison, ...]:
+    """The comparisons that say how close a bound came to being attained, and where."""
+    searched = [c for check in claim.checks for c in check.comparisons if c.where is not None]
+    return tuple(c for c in searched if c.relation == "≤")
 
 
 def _figure(claim: ClaimRecord) -> Markup | None:

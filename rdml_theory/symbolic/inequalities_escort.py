@@ -15,6 +15,7 @@ from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.inequalities_names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
 from rdml_theory.symbolic.inequalities_pinsker import leibler, mixture, two_points_of_leibler
+from rdml_theory.symbolic.inequalities_tilt import two_norm_of_zero_sum
 from rdml_theory.symbolic.notation import ESCORT, STUDENT, TEACHER, C, Formula, alpha, i, k, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
@@ -58,11 +59,6 @@ def _dual_sum(first: Formula, order: Formula) -> Formula:
 def _escort_of_the_escort(words: str) -> Step:
     """Σ w^(1/α) q^(1-1/α) = (Σ p^α q^(1-α))^(-1/α): all that the duality needs."""
     return Step(words, equal(_dual_sum(w, 1 / alpha), _sum(p[i]) * Pow(_total, -1 / alpha)), (ESCORT,))
-
-
-def _difference_is_zero_sum(reason: str) -> Step:
-    gained, lost = symbols("v_+ v_-", nonnegative=True)
-    return certified(reason, at_most(gained**2 + lost**2, (gained + lost) ** 2), smt)
 
 
 def escort_duality(right_side: Formula | None = None) -> Derivation:
@@ -119,10 +115,7 @@ def self_bounding(right_side: Formula | None = None) -> Derivation:
     near = log((up + down) / 2) / (alpha - 1)
     moved = up / (up + down) - Rational(1, 2)
     steps = (
-        _difference_is_zero_sum(
-            "q - w sums to zero: its positive and negative parts weigh TV each, and ‖q-w‖₂² ≤ v_+² + v_-², which with "
-            "v_+ = v_- = TV is 2 TV²; in general"
-        ),
+        two_norm_of_zero_sum(),
         *two_points_of_leibler(),
         mixture(
             "up to order one (1-α) D_α is a mixture of KLs, so D_α ≥ KL(w‖q) ≥ 2 TV(q, w)² (at α = 1, w = p)"

@@ -15,6 +15,7 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic import Derivation, to_latex, to_text
 from verify import report
 from verify.records import (
+    CertificateRecord,
     CheckRecord,
     ClaimRecord,
     Comparison,
@@ -350,6 +351,41 @@ def test_what_did_not_come_out_as_it_should_stands_out() -> None:
     assert '<span class="outcome bad"><span aria-hidden="true">✗</span> refuted</span>' in document
     assert '<span class="outcome open"><span aria-hidden="true">?</span> undecided</span>' in document
     assert "0 of 1 refuted" in text
+
+
+def certificates(outcome: str, evidence: str) -> CheckRecord:
+    certificate = CertificateRecord(
+        kind="smt", reason="a square", text="x² + 1 ≥ 2·x for x in [0, ∞)",
+        latex=r"x^{2} + 1 \ge 2 x \quad x \in [0, 1)", evidence=evidence, digest="0123456789abcdef", outcome=outcome,
+    )  # fmt: skip
+    alone = certificate.model_copy(update={"reason": "another", "kind": "balls"})
+    step = StepRecord(reason="a square", text="x² + 1 ≥ 2·x", latex=r"x^{2} + 1 \ge 2 x", outcome=outcome)
+    searched = Comparison(
+        name="greatest ratio", outcome="confirmed", relation="≤", observed=0.9999, allowed=1.0, margin=1e-4,
+        where="C = 2, α = 0.5",
+    )  # fmt: skip
+    return CheckRecord(
+        id="symbolic", kind="symbolic", question="?", outcome=outcome, error_rate=0.0, comparisons=(searched,),
+        steps=(step,), certificates=(certificate, alone),
+    )  # fmt: skip
+
+
+def test_certificates_and_tightness_are_shown() -> None:
+    good = certificates("confirmed", "its negation is unsatisfiable")
+    bad = certificates("refuted", "fails at x = 2")
+    twin = ControlRecord(id="half", falsehood="half", statement=(), outcome="refuted", checks=(bad,))
+    document = report.render_report(run(claim(checks=(good,), controls=(twin,), panels=())))
+    text = Reader(document).text
+    assert "Proof: 1 of 1 step verified, 1 by an SMT solver, 1 by ball arithmetic" in text
+    assert text.count("By an SMT solver: its negation is unsatisfiable 0123456789abcdef") == 1
+    assert "Certificates: 1 by ball arithmetic" in text
+    assert "By ball arithmetic: its negation is unsatisfiable" in text
+    assert 'alttext="x² + 1 ≥ 2·x for x in [0, ∞)"' in document
+    assert "the step “a square” does not hold" in text
+    assert "It fails at x = 2." in text
+    assert "Tightness" in text
+    assert "greatest ratio 0.9999, at C = 2, α = 0.5" in text
+    assert "Tightness" not in Reader(report.render_report(run(claim()))).text
 
 
 def test_odd_numbers_and_empty_runs() -> None:

@@ -25,9 +25,12 @@ from verify.claim import Check, Finding
 from verify.context import Context
 from verify.records import Comparison, Panel
 
-__all__ = ["ATTAINED", "Side", "search_check"]
+__all__ = ["ATTAINED", "SEARCH", "Side", "search_check"]
 
 S = TypeVar("S")
+
+SEARCH = "search"
+"""The id of these checks."""
 
 ATTAINED = 0.999
 """The ratio that must be reached where a constant is attained, possibly only in the limit."""
@@ -203,4 +206,4 @@ def search_check(
         "Can an adversarial search over p, q, α and C, from many starts, make the smaller side exceed the larger, and "
         "does it reach it where the constant is attained?"
     )
-    return Check("search", "numeric", question, run, cost=cost)
+    return Check(SEARCH, "numeric", question, run, cost=cost)

@@ -155,7 +155,7 @@ def search_counterexample(relation: Relational, domain: Domain) -> tuple[tuple[S
     symbols = domain.symbols
     # Conditions are judged in floating point first: exact arithmetic is for what looks like a counterexample.
     gaps = [lambdify(symbols, difference(r), "math") for r in (relation, *domain.conditions)]
-    found: list[tuple[float, dict[Symbol, Formula]]] = []
+    found: list[tuple[int, dict[Symbol, Formula]]] = []
     for point in domain.points(_SAMPLES if symbols else 1):
         place = [float(x) for x in point.values()]
         try:
@@ -164,7 +164,9 @@ def search_counterexample(relation: Relational, domain: Domain) -> tuple[tuple[S
         except (ArithmeticError, ValueError, TypeError):
             continue
         if wrong:
-            found.append((value, {s: Rational(x.numerator, x.denominator) for s, x in point.items()}))
+            # Of several counterexamples the one of the shortest numbers is shown.
+            length = sum(x.numerator.bit_length() + x.denominator.bit_length() for x in point.values())
+            found.append((length, {s: Rational(x.numerator, x.denominator) for s, x in point.items()}))
     for _, point in sorted(found, key=lambda pair: pair[0])[:8]:
         if refutes(point, relation, domain):
             return tuple(point.items())
@@ -179,9 +181,12 @@ class CertifiedStep(Step):
     ----------
     prove : callable
         Returns the certificate.
+    cited : Citation, optional
+        The theorem it rests on, if it is not proved here.
     """
 
     prove: Callable[[], Certificate] | None = None
+    cited: Citation | None = None
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -229,6 +234,6 @@ def citation(reason: str, relation: Relational, *, work: str, claim: str) -> Cer
     >>> step.certificate.kind, step.decide()
     ('citation', True)
     """
-    symbols = Domain(())
-    certificate = Certificate("citation", reason, relation, symbols, Citation(work, claim))
-    return CertifiedStep(reason, relation, prove=lambda: certificate)
+    cited = Citation(work, claim)
+    certificate = Certificate("citation", reason, relation, Domain(()), cited)
+    return CertifiedStep(reason, relation, prove=lambda: certificate, cited=cited)

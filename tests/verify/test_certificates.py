@@ -1,0 +1,90 @@
+"""The proof check: certificates are recorded with their evidence, and what does not hold is refuted."""
+
+import pytest
+from sympy import Rational, Symbol, log
+
+from rdml_theory.symbolic import Derivation, Premise, Step, inequalities
+from rdml_theory.symbolic.certificates import CertifiedStep, calculus, certified, smt
+from rdml_theory.symbolic.relations import at_least, at_most, equal
+from verify.checks.certificates import certificate_record, proof_check
+from verify.claims import all_claims
+from verify.context import Context
+
+CONTEXT = Context("D0", "symbolic", "quick", 0, 1e-3)
+x, y = Symbol("x", positive=True), Symbol("y", positive=True)
+
+PROOFS = {
+    "D6": (inequalities.curvature_bounds, lambda: inequalities.curvature_bounds(upper=Rational(1, 2))),
+    "D7": (inequalities.bounded_gradient, lambda: inequalities.bounded_gradient(inequalities.SPREAD / 5)),
+    "D8": (inequalities.self_bounding, lambda: inequalities.self_bounding(inequalities.SELF_BOUND * Rational(9, 10))),
+    "D9": (
+        inequalities.bounded_teacher_gradient,
+        lambda: inequalities.bounded_teacher_gradient(Rational(9, 10) * inequalities.TEACHER_BOUND),
+    ),
+    "D11": (inequalities.pinsker, lambda: inequalities.pinsker(greatest_order=Rational(11, 10))),
+    "D12": (
+        inequalities.variance_bounds,
+        lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
+    ),
+    "D13": (
+        inequalities.two_point_reduction,
+        lambda: inequalities.two_point_reduction(Rational(11, 10) * inequalities.TWO_POINTS),
+    ),
+    "D14": (
+        inequalities.escort_duality,
+        lambda: inequalities.escort_duality(inequalities.DUAL * Rational(11, 10)),
+    ),
+    "D15": (
+        inequalities.saturating_bound,
+        lambda: inequalities.saturating_bound(Rational(9, 10) * inequalities.SATURATION),
+    ),
+    "D16": (
+        inequalities.gradient_domination,
+        lambda: inequalities.gradient_domination(least_order=Rational(49, 100)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_proofs_hold_and_slightly_false_ones_do_not(name):
+    true, false = (proof_check(lambda _, make=make: make()).run(None, CONTEXT) for make in PROOFS[name])
+    assert true.outcome == "confirmed"
+    assert false.outcome == "refuted"
+    certified_steps = [s for s in PROOFS[name][0]().all_steps() if isinstance(s, CertifiedStep)]
+    assert len(true.certificates) == len(certified_steps)
+    assert all(c.evidence and c.digest for c in true.certificates)
+
+
+def test_what_is_cited_has_a_claim_of_its_own():
+    cited = [
+        step.cited.claim
+        for claim in all_claims().values()
+        if claim.derivation is not None
+        for step in claim.derivation(claim.subject).all_steps()
+        if isinstance(step, CertifiedStep) and step.cited is not None
+    ]
+    assert cited
+    assert set(cited) <= set(all_claims())
+
+
+def test_the_record_says_where_and_by_what():
+    step = certified("a tangent", at_most(log(x), x - 1), calculus, along=x, at=1)
+    record = certificate_record(step.certificate)
+    assert record.kind == "calculus"
+    assert record.text == "log(x) ≤ x - 1 for x in (0, ∞)"
+    assert record.latex.endswith(r"x \in (0, \infty)")
+    assert record.digest == step.certificate.digest
+    wrong = certificate_record(certified("none", at_most(log(x), x / 3), calculus, along=x, at=1).certificate)
+    assert wrong.outcome == "refuted"
+    assert wrong.evidence.startswith("fails at x = ")
+
+
+def test_a_certified_inequality_is_not_used_beyond_its_domain():
+    limited = certified("small", at_most(x, y), smt, conditions=(at_most(x, y),))
+    moved = Step("everywhere", at_most(2 * y, y), premises=(Premise(limited.relation, at=(equal(x, 2 * y),)),))
+    kept = Step("again", at_least(2 * y, 2 * x), premises=(Premise(limited.relation, Rational(2)),))
+    good = proof_check(lambda _: Derivation(kept.relation, (limited, kept))).run(None, CONTEXT)
+    bad = proof_check(lambda _: Derivation(moved.relation, (limited, moved))).run(None, CONTEXT)
+    assert moved.decide() is True
+    assert good.outcome == "confirmed"
+    assert bad.outcome == "refuted"
