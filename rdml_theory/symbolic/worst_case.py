@@ -9,11 +9,14 @@ from __future__ import annotations
 from sympy import Integer, Rational, Symbol, Tuple, sqrt, symbols
 
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.descent import SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
-__all__ = ["COUPLING", "INFIMUM", "WORST", "consecutive_iterates", "sharp_multipliers", "smoothness"]
+__all__ = [
+    "COUPLING", "DESCENT", "DROP", "INFIMUM", "WORST", "consecutive_iterates", "every_horizon", "sharp_multipliers",
+    "smoothness",
+]  # fmt: skip
 
 WORST = Named("W", "W")
 """The largest A² over all Λ-smooth f and all oracles."""
@@ -22,6 +25,12 @@ COUPLING, INFIMUM = Rational(1, 4), Rational(1, 2)
 """The coefficients of ‖g - g'‖²/Λ and of ‖g‖²/Λ in what smooth functions satisfy."""
 
 smoothness: Formula = Symbol("Lambda", positive=True)
+
+DROP = Named("(f(x_0) - E f(x_T))", r"\left(f(x_0) - \mathrm{E} f(x_T)\right)")
+"""By how much f has fallen after T steps."""
+
+DESCENT: Formula = SHARP.subs(gap, DROP)
+"""The sharp bound of A with what f has fallen in place of Δ."""
 
 _g, _b, _x, _y, _u = symbols("g b x y u", real=True)
 _next: Formula = Symbol("g_1", real=True)
@@ -130,3 +139,58 @@ def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMU
         ),
     )  # fmt: skip
     return Derivation(Tuple(between, above), steps, hypotheses=(upper, lower, bounded))
+
+
+def every_horizon(right_side: Formula | None = None) -> Derivation:
+    """A ≤ DESCENT for every Λ-smooth f, with equality at every T, h, σ and Z/A on a quadratic.
+
+    On Λ‖x‖²/2 a bias b = ∓k∇f (against the gradient for h ≤ 1, along it for h ≥ 1) and noise orthogonal to the gradient
+    make ‖∇f‖² ← (|1-h| + hk)²‖∇f‖² + h²σ², so that A² solves the sharp bound's quadratic at Z = kA.
+
+    Parameters
+    ----------
+    right_side : Formula, optional
+        The asserted bound of A.
+
+    >>> every_horizon().verify(), every_horizon(DESCENT.subs(noise, 0)).verify()
+    (True, False)
+    """
+    asserted = DESCENT if right_side is None else right_side
+    share: Formula = Symbol("kappa", nonnegative=True)
+    side: Formula = Symbol("s", real=True)
+    below, above = equal(h, 1 - _part / (1 + _part)), equal(h, 1 + _part / (1 + _part))
+
+    def quadratic(value: Formula, size: Formula) -> Formula:
+        return (1 - h / 2) * value**2 - _k * value * size - h / 2 * size**2 - DROP / (eta * horizon) - h * noise**2 / 2
+
+    lost = (1 - h / 2) * _g**2 + (1 - h) * _g * _b - h / 2 * _b**2
+    # 2Λ(f(x_0) - f(x_T)) = ‖g_0‖² - ‖g_T‖², summed over T steps.
+    balance = _root**2 * (1 - (_k + h * share) ** 2) - 2 * h * DROP / (eta * horizon) - h**2 * noise**2
+    steps = (
+        Step(
+            "the descent lemma, summed without giving away f(x_T) - inf f, regrouped as for the sharp bound",
+            equal(_g * (_g + _b) - h / 2 * (_g + _b) ** 2, lost),
+        ),
+        Step(
+            "on the quadratic a step makes ‖g‖² this, for h ≤ 1 and a bias against the gradient",
+            equal((_g - h * (_g - share * _g)) ** 2 + (h * side) ** 2, (_k + h * share) ** 2 * _g**2 + h**2 * side**2),
+            (equal(_k, 1 - h),),
+        ),
+        Step(
+            "and for h ≥ 1 and a bias along it",
+            equal((_g - h * (_g + share * _g)) ** 2 + (h * side) ** 2, (_k + h * share) ** 2 * _g**2 + h**2 * side**2),
+            (equal(_k, h - 1),),
+        ),
+        Step(
+            "so A² solves the sharp bound's quadratic with equality, for h ≤ 1",
+            equal(balance, 2 * h * quadratic(_root, share * _root)),
+            (equal(_k, 1 - h),),
+        ),
+        Step("and for h ≥ 1", equal(balance, 2 * h * quadratic(_root, share * _root)), (equal(_k, h - 1),)),
+        Step(
+            "which the asserted bound solves, for h ≤ 1",
+            equal(quadratic(asserted, bias), _ZERO), (equal(_k, 1 - h), below),
+        ),
+        Step("and for h ≥ 1, too", equal(quadratic(asserted, bias), _ZERO), (equal(_k, h - 1), above)),
+    )  # fmt: skip
+    return Derivation(at_most(AVERAGE, asserted), steps)
