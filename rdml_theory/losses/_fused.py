@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
+from rdml_theory.losses._traced import traceable, traced
 
 
 class _OnceOnly(Function):
@@ -143,37 +144,53 @@ def fused_loss(
     kind: torch.dtype = torch.float64,
     directed: bool = False,
 ) -> Tensor:
-    """Return the losses of the learners in the type `kind`, (K,), or (K, N) for the reduction "none".
+    """Return the losses of the learners in the type `kind`, (K,), or (K, ...) for the reduction "none".
 
     With `directed` only the first of two students learns, from the second.
 
-    Logits are (K, N, C), or a list of K tensors (N, C); `alpha` is a number or a 0-d float64 tensor; a mask is (N,).
+    Logits are (K, ..., C) or a list of K tensors (..., C), a mask is (...), `alpha` a number or a 0-d float64 tensor.
     """
-    if torch.compiler.is_compiling() and not isinstance(alpha, Tensor):
-        alpha = torch.full((), alpha, dtype=torch.float64)
-    first = logits if isinstance(logits, Tensor) else logits[0]
+    stacked = isinstance(logits, Tensor)
+    first = logits[0]
     reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
-    if torch.compiler.is_compiling() and isinstance(alpha, Tensor):
-        x = logits if isinstance(logits, Tensor) else _stack(logits)
-        value, _, _ = _cohort_op(x, alpha, mask, temperature, directed, alpha.requires_grad)
+    rows = first.numel() // first.shape[-1]
+    if torch.compiler.is_compiling():
+        value = _compiled(logits, alpha, temperature, mask, directed)
+        if reduce:
+            value = value.flatten(1).sum(1)
         if not averaged:
-            out = (value.sum(1) if reduce else value) * scale
+            out = value * scale
         elif mask is None:
-            out = value.sum(1) * (scale / max(first.shape[-2], 1))
+            out = value * (scale / max(rows, 1))
         else:
-            out = value.sum(1) * (scale / mask.sum().clamp(min=1))
+            out = value * (scale / mask.sum().clamp(min=1))
         return out.to(kind)
     if averaged:
-        count = first.shape[-2] if mask is None else int(mask.sum())
-        scale /= max(count, 1)
-    parts = (logits,) if isinstance(logits, Tensor) else tuple(logits)
-    stacked = isinstance(logits, Tensor)
+        scale /= max(rows if mask is None else int(mask.sum()), 1)
+    batch = first.shape[:-1]
+    if len(batch) > 1:
+        logits = logits.flatten(1, -2) if stacked else [x.flatten(0, -2) for x in logits]
+        mask = None if mask is None else mask.flatten()
+    parts = (logits,) if isinstance(logits, Tensor) else logits
     order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
-    return _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, kind, *parts)  # type: ignore[return-value]
+    out: Tensor = _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, kind, *parts)  # type: ignore[assignment]
+    return out if reduce or len(batch) == 1 else out.reshape(-1, *batch)
 
 
-def _stack(logits: list[Tensor]) -> Tensor:
-    kind = logits[0].dtype
-    for x in logits[1:]:
+def _compiled(
+    logits: Tensor | list[Tensor], alpha: float | Tensor, temperature: float, mask: Tensor | None, directed: bool
+) -> Tensor:
+    """Return mean divergences (learners, ...): in operations that the compiler fuses where they serve, or opaquely."""
+    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+    kind = views[0].dtype
+    for x in views[1:]:
         kind = torch.promote_types(kind, x.dtype)
-    return torch.stack([x.to(kind) for x in logits])
+    if traceable(views, alpha, directed=directed):
+        stored = stored_dtype(kind)
+        return traced(views, alpha, temperature=temperature, mask=mask, directed=directed, kind=stored)
+    if not isinstance(alpha, Tensor):
+        alpha = torch.full((), alpha, dtype=torch.float64)
+    x = logits if isinstance(logits, Tensor) else torch.stack([x.to(kind) for x in views])
+    mask = None if mask is None else mask.flatten()
+    value = _cohort_op(x.flatten(1, -2), alpha, mask, temperature, directed, alpha.requires_grad)[0]
+    return value.reshape(-1, *views[0].shape[:-1])

@@ -118,20 +118,19 @@ class RenyiDivLoss(nn.Module):
             order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
             out = self._general(student, teacher, order, mask, scale)
         else:
-            rows = [x.reshape(-1, x.shape[-1]) for x in (student, teacher)]
-            flat = None if mask is None else mask.reshape(-1)
+            single = student.ndim == 1
             out = fused_loss(
-                rows,
+                [x.unsqueeze(0) if single else x for x in (student, teacher)],
                 order,
                 temperature=self.temperature,
                 scale=scale,
                 reduction=self.reduction,
-                mask=flat,
+                mask=mask.unsqueeze(0) if single and mask is not None else mask,
                 kind=checks.result_dtype(student, teacher),
                 directed=True,
             ).squeeze(0)
-            if self.reduction == "none":
-                out = out.reshape(batch)
+            if single and self.reduction == "none":
+                out = out.squeeze(0)
         return out.to(checks.result_dtype(student, teacher))
 
     def _general(self, student: Tensor, teacher: Tensor, order: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -106,15 +106,9 @@ def mutual_loss(
         order = torch.as_tensor(order, dtype=torch.float64, device=first.device)
         out = _general(x, order, temperature, scale, reduction, mask)
     else:
-        rows = (
-            [x if x.ndim == 2 else x.flatten(0, -2) for x in parts] if isinstance(parts, list) else parts.flatten(1, -2)
-        )
-        flat = None if mask is None else mask.reshape(-1)
         # a weight of each student multiplies before the one rounding
         early = torch.float64 if isinstance(weight, Tensor) else kind
-        out = fused_loss(rows, order, temperature=temperature, scale=scale, reduction=reduction, mask=flat, kind=early)
-        if reduction == "none":
-            out = out.reshape(students, *batch)
+        out = fused_loss(parts, order, temperature=temperature, scale=scale, reduction=reduction, mask=mask, kind=early)
     if isinstance(weight, Tensor):
         out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
     return out.to(kind)
