@@ -39,19 +39,32 @@ def checked_logits(name: str, x: Any) -> Tensor:
     return x
 
 
-def refuse_probabilities(name: str, x: Tensor) -> None:
-    """Raise if `x`, classes last, evidently holds probabilities: several rows, none negative, each summing to one."""
-    if not inspectable(x) or x.shape[-1] < 2 or x.numel() < 2 * x.shape[-1]:
-        return
+def extremes(name: str, x: Tensor) -> tuple[float, float] | None:
+    """Return the smallest and the largest of the logits `x`, classes last, or None where they may not be looked at.
+
+    Raise if `x` evidently holds probabilities: several rows, none negative, each summing to one.
+    """
+    if not inspectable(x) or not x.numel():
+        return None
     x = x.detach()
-    if x.min().item() < 0.0:
-        return
-    tolerance = SUM_ROUNDINGS * x.shape[-1] * torch.finfo(x.dtype).eps
-    if bool(((x.double().sum(-1) - 1.0).abs() <= tolerance).all()):
-        raise ValueError(
-            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
-            "pass the logits before softmax, or probs.log()"
-        )
+    low, top = x.aminmax()
+    low = low.item()
+    if low >= 0.0 and x.shape[-1] > 1 and x.numel() > x.shape[-1]:
+        tolerance = SUM_ROUNDINGS * x.shape[-1] * torch.finfo(x.dtype).eps
+        if bool(((x.double().sum(-1) - 1.0).abs() <= tolerance).all()):
+            raise ValueError(
+                f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
+                "pass the logits before softmax, or probs.log()"
+            )
+    return low, top.item()
+
+
+def joint(ranges: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Return the extremes of several tensors together, or None if one of them is unknown or NaN."""
+    known = [r for r in ranges if r is not None and r[0] == r[0]]
+    if len(known) < len(ranges):
+        return None
+    return min(r[0] for r in known), max(r[1] for r in known)
 
 
 def checked_alpha(alpha: Any) -> float | Tensor:

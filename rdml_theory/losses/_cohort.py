@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import factorial, inf
+from math import factorial, inf, log
 from typing import NamedTuple
 
 import torch
@@ -58,6 +58,8 @@ class Plan:
         Whether to compute derivatives in the order.
     directed
         Whether only the first row learns, from the second (distillation), instead of all from all.
+    weight
+        Multiplies the gradients before they are rounded.
     """
 
     alpha: float
@@ -65,6 +67,7 @@ class Plan:
     gradient: bool = True
     slope: bool = False
     directed: bool = False
+    weight: float = 1.0
 
     def learners(self, students: int) -> int:
         """Return how many of the rows learn; they come first."""
@@ -82,7 +85,8 @@ class Cohort:
     slope
         Its derivative in the order, or None.
     gradient
-        The derivative of each in its own logits over the temperature, shape (K, N, C), in `stored_dtype`; or None.
+        The derivative of each in its own logits over the temperature, times the plan's weight, shape (K, N, C), in
+        `stored_dtype`; or None.
     """
 
     value: Tensor
@@ -186,12 +190,12 @@ class _Sums(NamedTuple):
     slope
         Their derivatives in the order, or None.
     near
-        Which pairs are near consensus.
+        Which pairs are near consensus, or None where the values are exact there too.
     """
 
     value: Tensor
     slope: Tensor | None
-    near: Tensor
+    near: Tensor | None
 
 
 def _powers(e: Tensor, q: Tensor, a: Tensor, alpha: float) -> Tensor:
@@ -241,7 +245,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
                 total = q.sum(0)
                 total *= 1.0 / (students - 1)
                 q *= students / (students - 1)
-                gradient[:, here] = q[:learners].sub_(total)
+                gradient[:, here] = q[:learners].sub_(total).mul_(plan.weight)
             continue
         torch.div(q, a, out=b)
         rows_a, columns_b = a.transpose(0, 1), b.transpose(0, 1).transpose(1, 2)
@@ -253,7 +257,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
         if gradient is not None and weight is not None:
             share = weight / product
             mixed = torch.bmm(share[:, :, :learners].transpose(1, 2), rows_a).transpose(0, 1)
-            gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0)
+            gradient[:, here] = q[:learners].addcmul_(b[:learners], mixed, value=-1.0).mul_(plan.weight)
     if kl and log_mass is not None:
         own = sums.diagonal(dim1=1, dim2=2)
         inner = (own[:, peer] - sums[:, peer, student]).T
@@ -273,48 +277,108 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     return _Sums(value, slope, near)
 
 
+def _two_at_two(e: Tensor, q: Tensor, part: Tensor, scale: float, weight: float, gradient: Tensor | None) -> Tensor:
+    """Alpha = 2, from base-2 logits over `scale`: S - 1 = sum (p - q)^2 / q, which does not cancel at consensus."""
+    learners = part.shape[0]
+    torch.exp2(e.mul_(scale), out=q)
+    q.mul_(q.sum(-1, keepdim=True).reciprocal_())
+    q0, q1 = q.unbind(0)
+    d, own = e[0], q[:learners]
+    torch.sub(q1, q0, out=d)
+    square = torch.mul(d, d, out=e[1])
+    torch.div(square, own, out=part)
+    y = part.sum(-1, keepdim=True)
+    if gradient is not None:
+        # w S = p^2 / q = q + 2 (p - q) + (p - q)^2 / q
+        part.add_(own)
+        part[0].add_(d, alpha=2.0)
+        if learners == 2:
+            part[1].sub_(d, alpha=2.0)
+        inverse = (y + 1.0).reciprocal_()
+        if weight != 1.0:
+            inverse *= weight
+            own *= weight
+        torch.addcmul(own, part, inverse, value=-1.0, out=gradient)
+    return y.squeeze(-1).log1p_()
+
+
+def _two_at_half(e: Tensor, q: Tensor, part: Tensor, scale: float, weight: float, gradient: Tensor | None) -> Tensor:
+    """Alpha = 1/2: 1 - S = sum (sqrt p - sqrt q)^2 / 2; D is symmetric."""
+    learners = part.shape[0]
+    roots = e.mul_(0.5 * scale).exp2_()
+    torch.mul(roots, roots, out=q)
+    inverse = q.sum(-1, keepdim=True).reciprocal_()
+    q.mul_(inverse)
+    roots.mul_(inverse.sqrt_())
+    r0, r1 = roots.unbind(0)
+    w = torch.mul(r0, r1, out=part[0])
+    total = w.sum(-1, keepdim=True)
+    d = r0.sub_(r1)
+    x = d.mul_(d).sum(-1, keepdim=True).mul_(-0.5)
+    if gradient is not None:
+        inverse, own = total.reciprocal(), q[:learners]
+        if weight != 1.0:
+            inverse *= weight
+            own *= weight
+        torch.addcmul(own, w, inverse, value=-1.0, out=gradient)
+    # far away S itself has the digits
+    value = torch.where(x < -0.5, total.log_(), x.log1p_()).mul_(-2.0)
+    return value.squeeze(-1).expand(learners, -1)
+
+
+def _two(source: Tensor, plan: Plan, gradient: Tensor | None, small: bool) -> Tensor:
+    """Return values (learners, N) of two students at the orders 1/2 and 2, exact also near consensus."""
+    _, rows, classes = source.shape
+    learners = plan.learners(2)
+    step = max(1, min(rows, BLOCK // (2 * classes)))
+    e, q, part = (source.new_empty((n, step, classes), dtype=torch.float64) for n in (2, 2, learners))
+    scale = LOG2E / plan.temperature
+    evaluate = _two_at_two if plan.alpha == 2.0 else _two_at_half
+    blocks = []
+    for start in range(0, rows, step):
+        here = slice(start, min(start + step, rows))
+        x = source if step == rows else source[:, here]
+        if x.shape[1] < step:
+            e, q, part = (buffer[:, : x.shape[1]] for buffer in (e, q, part))
+        e.copy_(x)
+        if not small:
+            e.sub_(e.amax(-1, keepdim=True))
+        target = gradient if gradient is None or step == rows else gradient[:, here]
+        blocks.append(evaluate(e, q, part, scale, plan.weight, target))
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
+
+
 def _by_terms(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
-    """Do the same for two students and alpha not 1 without matrix products: the terms of the sum are the escort."""
+    """Evaluate two students at any order but 1 without matrix products: the terms of the sum are the escort."""
     _, rows, classes = source.shape
     learners, alpha = plan.learners(2), plan.alpha
     step = max(1, min(rows, BLOCK // (2 * classes)))
-    e, q, a = source.new_empty((3, 2, step, classes), dtype=torch.float64).unbind(0)
+    e, q, a = (source.new_empty((2, step, classes), dtype=torch.float64) for _ in range(3))
     sums = source.new_empty((learners, rows), dtype=torch.float64)
-    scale = LOG2E / plan.temperature
     for start in range(0, rows, step):
-        x = source if step == rows else source[:, start : start + step]
+        here = slice(start, min(start + step, rows))
+        x = source[:, here]
         if x.shape[1] < step:
             e, q, a = (buffer[:, : x.shape[1]] for buffer in (e, q, a))
-        e.copy_(x).sub_(e.amax(-1, keepdim=True)).mul_(scale)
+        e.copy_(x).sub_(e.amax(-1, keepdim=True)).mul_(LOG2E / plan.temperature)
         _powers(e, q, a, alpha)
-        (q0, q1), (a0, a1), (w0, w1) = q.unbind(0), a.unbind(0), e.unbind(0)
-        w = e if learners == 2 else w0.unsqueeze(0)
-        if alpha == 0.5:
-            torch.mul(a0, a1, out=w0)
-            w = w0.unsqueeze(0)
-        elif alpha == 2.0:
-            torch.div(a1, q0, out=w0)
-            if learners == 2:
-                torch.div(a0, q1, out=w1)
-        else:
-            torch.div(q0, a0, out=w0)
-            w0.mul_(a1)
-            if learners == 2:
-                torch.div(q1, a1, out=w1)
-                w1.mul_(a0)
+        w, own = e[:learners], q[:learners]
+        torch.div(own, a[:learners], out=w)
+        w.mul_(a[1:] if learners == 1 else a.flip(0))
         total = w.sum(-1, keepdim=True)
-        sums[:, start : start + step] = total.squeeze(-1)
+        sums[:, here] = total.squeeze(-1)
         if gradient is not None:
-            part = q if learners == 2 else q0.unsqueeze(0)
-            part.addcmul_(w, total.reciprocal_(), value=-1.0)
-            (gradient if step == rows else gradient[:, start : start + step]).copy_(part)
+            gradient[:, here] = own.addcmul_(w, total.reciprocal_(), value=-1.0).mul_(plan.weight)
     near = (sums - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
     return _Sums(sums.log_().div_(alpha - 1.0), None, near)
 
 
-def _sums(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
-    by_terms = source.shape[0] == 2 and plan.alpha != 1.0 and not plan.slope
-    return (_by_terms if by_terms else _by_products)(source, plan, gradient)
+def _sums(source: Tensor, plan: Plan, gradient: Tensor | None, small: bool = False) -> _Sums:
+    if source.shape[0] > 2 or plan.slope or plan.alpha == 1.0:
+        return _by_products(source, plan, gradient)
+    if plan.alpha in (0.5, 2.0):
+        return _Sums(_two(source, plan, gradient, small), None, None)
+    return _by_terms(source, plan, gradient)
 
 
 @cache
@@ -326,25 +390,30 @@ def _weights(students: int, learners: int, device: torch.device) -> Tensor:
     return weight
 
 
-def _in_range(source: Tensor, plan: Plan) -> Tensor | bool:
-    """Return which rows (N,) have powers in the range of the products, or True for all; NaN and infinities are not."""
+def _in_range(source: Tensor, plan: Plan, extent: tuple[float, float] | None) -> tuple[Tensor | bool, bool]:
+    """Return which rows (N,) have powers in the range of the products, or True for all; NaN and infinities are not.
+
+    And whether the logits are so small that their exponentials are in range without subtracting the maximum.
+    """
     alpha = plan.alpha
-    limit = RANGE * plan.temperature / max(1.0, alpha, abs(1.0 - alpha))
-    top, low = source.amax(), source.amin()
-    if (top - low).item() <= limit:
-        return True
+    limit = (RANGE / max(1.0, alpha, abs(1.0 - alpha)) - log(source.shape[-1])) * plan.temperature
+    low, top = extent or (x.item() for x in torch.aminmax(source))
+    if top - low <= limit:
+        return True, 2.0 * max(top, -low) <= limit
     spread = source.amax(-1) - source.amin(-1)
-    return (spread <= limit).all(0)
+    return (spread <= limit).all(0), False
 
 
-def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _dense(
+    source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | None, extent: tuple[float, float] | None
+) -> tuple[Tensor, Tensor | None]:
     """Return values and slopes (K, N) of all rows; `views` keep the logits if `gradient` overwrites the source."""
     students, rows, _ = source.shape
     learners = plan.learners(students)
     exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
-    inside: Tensor | bool = False if exact else _in_range(source, plan)
+    inside, small = (False, False) if exact else _in_range(source, plan, extent)
     if inside is True:
-        return _merge(views, None, plan, _sums(source, plan, gradient))
+        return _merge(views, None, plan, _sums(source, plan, gradient, small))
     value = source.new_empty((learners, rows), dtype=torch.float64)
     slope = torch.empty_like(value) if plan.slope else None
     every = torch.arange(rows, device=source.device)
@@ -362,6 +431,7 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
         else:
             x = part.double() / plan.temperature
             values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
+            grads.mul_(plan.weight)
         value[:, index] = values
         if slope is not None and slopes is not None:
             slope[:, index] = slopes
@@ -373,6 +443,8 @@ def _dense(source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | N
 def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
     """Return means over peers, (K, n), after replacing what the products could not do; gradients are fine."""
     value, slope, near = sums
+    if near is None:
+        return value, None
     students = len(views)
     learners, peers = plan.learners(students), students - 1
     redo_slopes = plan.slope and abs(plan.alpha - 1.0) < SLOPE_NEAR_ONE
@@ -403,8 +475,15 @@ def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -
     return value, slope
 
 
-def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None) -> Cohort:
+def cohort(
+    logits: Tensor | list[Tensor],
+    plan: Plan,
+    mask: Tensor | None = None,
+    extent: tuple[float, float] | None = None,
+) -> Cohort:
     """Evaluate at least two students, logits (K, N, C) or K tensors (N, C); only the rows of a mask (N,), if given.
+
+    `extent` is the smallest and the largest logit, if known.
 
     Rows outside the mask get zeros. A list is gathered in the memory that then receives the gradients, block by block.
     """
@@ -413,6 +492,7 @@ def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None
     learners = plan.learners(len(views))
     index = None
     if mask is not None:
+        extent = None
         index = mask.nonzero().squeeze(1)
         logits = views = [x[index] for x in views]
     kind = stored_dtype(views[0].dtype)
@@ -430,7 +510,7 @@ def cohort(logits: Tensor | list[Tensor], plan: Plan, mask: Tensor | None = None
         if plan.gradient:
             gradient = source if learners == len(views) else source.new_empty((learners, *views[0].shape))
     if source.numel():
-        value, slope = _dense(source, views, plan, gradient)
+        value, slope = _dense(source, views, plan, gradient, extent)
     else:
         value = source.new_zeros(source.shape[:2], dtype=torch.float64)[:learners]
         slope = value if plan.slope else None

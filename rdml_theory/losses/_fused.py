@@ -32,8 +32,8 @@ def _refuse_twice(x: Tensor | None) -> Tensor | None:
     return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
-# the gradients of order, temperature, directed, factor, reduce, mask, stacked and kind
-_NOT_TENSORS = (None,) * 8
+# the gradients of order, temperature, directed, factor, reduce, mask, extent, stacked and kind
+_NOT_TENSORS = (None,) * 9
 
 
 class _Fused(Function):
@@ -52,41 +52,35 @@ class _Fused(Function):
         factor: float,
         reduce: bool,
         mask: Tensor | None,
+        extent: tuple[float, float] | None,
         stacked: bool,
         kind: torch.dtype,
         *logits: Tensor,
     ) -> Tensor:
         needs = ctx.needs_input_grad
-        plan = Plan(order, temperature, gradient=any(needs[9:]), slope=needs[0], directed=directed)
-        result = cohort(logits[0] if stacked else list(logits), plan, mask)
+        plan = Plan(order, temperature, any(needs[10:]), needs[0], directed, factor / temperature)
+        result = cohort(logits[0] if stacked else list(logits), plan, mask, extent)
         value, slope = result.value, result.slope
         if reduce:
             value = value.sum(1)
             slope = None if slope is None else slope.sum(1)
-        ctx.stacked, ctx.reduced, ctx.dtypes = stacked, reduce, [x.dtype for x in logits]
-        ctx.factor, ctx.gradient_factor = factor, factor / temperature
+        ctx.stacked, ctx.factor, ctx.dtypes = stacked, factor, [x.dtype for x in logits]
         ctx.save_for_backward(slope, result.gradient)
         return (value * factor).to(kind)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         slope, saved = ctx.saved_tensors
-        grad = grad.double()
-        alpha_grad = (grad * slope).sum() * ctx.factor if slope is not None else None
+        alpha_grad = (grad.double() * slope).sum() * ctx.factor if slope is not None else None
         if saved is None:
             return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *(None for _ in ctx.dtypes))
         # float64 logits keep float64 weights; float32 products are rounded to half types once
-        weight = (grad * ctx.gradient_factor).to(saved.dtype)
-        weight = weight[..., None, None] if ctx.reduced else weight[..., None]
+        product = saved * grad.to(saved.dtype).reshape(*grad.shape, *[1] * (saved.ndim - grad.ndim))
         if ctx.stacked:
-            grads = [(saved * weight).to(ctx.dtypes[0])]
+            grads = [product.to(ctx.dtypes[0])]
         else:
-            grads = [
-                (x * w).to(kind) if need else None
-                for x, w, kind, need in zip(
-                    saved.unbind(0), weight.unbind(0), ctx.dtypes, ctx.needs_input_grad[9:], strict=False
-                )
-            ]
+            needed = ctx.needs_input_grad[10:]
+            grads = [x.to(kind) if need else None for x, kind, need in zip(product, ctx.dtypes, needed, strict=False)]
             grads += [None] * (len(ctx.dtypes) - len(grads))
         return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *map(_refuse_twice, grads))
 
@@ -143,10 +137,11 @@ def fused_loss(
     mask: Tensor | None,
     kind: torch.dtype = torch.float64,
     directed: bool = False,
+    extent: tuple[float, float] | None = None,
 ) -> Tensor:
     """Return the losses of the learners in the type `kind`, (K,), or (K, ...) for the reduction "none".
 
-    With `directed` only the first of two students learns, from the second.
+    With `directed` only the first of two students learns, from the second; `extent` is the smallest and largest logit.
 
     Logits are (K, ..., C) or a list of K tensors (..., C), a mask is (...), `alpha` a number or a 0-d float64 tensor.
     """
@@ -173,7 +168,9 @@ def fused_loss(
         mask = None if mask is None else mask.flatten()
     parts = (logits,) if isinstance(logits, Tensor) else logits
     order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
-    out: Tensor = _Fused.apply(weights, order, temperature, directed, scale, reduce, mask, stacked, kind, *parts)  # type: ignore[assignment]
+    out: Tensor = _Fused.apply(
+        weights, order, temperature, directed, scale, reduce, mask, extent, stacked, kind, *parts
+    )  # type: ignore[assignment]
     return out if reduce or len(batch) == 1 else out.reshape(-1, *batch)
 
 

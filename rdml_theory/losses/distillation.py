@@ -105,8 +105,7 @@ class RenyiDivLoss(nn.Module):
             )
         if student.shape[-1] == 0:
             raise ValueError("a distribution needs at least one class, but the class axis has length 0")
-        checks.refuse_probabilities("student_logits", student)
-        checks.refuse_probabilities("teacher_logits", teacher)
+        extent = checks.joint([checks.extremes("student_logits", student), checks.extremes("teacher_logits", teacher)])
         batch = student.shape[:-1]
         mask = checks.checked_mask(mask, batch)
         order = checks.checked_alpha(self.alpha)
@@ -128,6 +127,7 @@ class RenyiDivLoss(nn.Module):
                 mask=mask.unsqueeze(0) if single and mask is not None else mask,
                 kind=checks.result_dtype(student, teacher),
                 directed=True,
+                extent=extent,
             ).squeeze(0)
             if single and self.reduction == "none":
                 out = out.squeeze(0)

@@ -89,7 +89,7 @@ def mutual_loss(
     temperature = checks.checked_number("temperature", temperature, positive=True)
     weight = beta if isinstance(beta, Tensor) else checks.checked_number("beta", beta, positive=False)
     checks.checked_reduction(reduction)
-    parts = _students(logits)
+    parts, extent = _students(logits)
     students, batch = len(parts) if isinstance(parts, list) else parts.shape[0], _batch(parts)
     mask = checks.checked_mask(mask, batch)
     kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
@@ -108,13 +108,23 @@ def mutual_loss(
     else:
         # a weight of each student multiplies before the one rounding
         early = torch.float64 if isinstance(weight, Tensor) else kind
-        out = fused_loss(parts, order, temperature=temperature, scale=scale, reduction=reduction, mask=mask, kind=early)
+        out = fused_loss(
+            parts,
+            order,
+            temperature=temperature,
+            scale=scale,
+            reduction=reduction,
+            mask=mask,
+            kind=early,
+            extent=extent,
+        )
     if isinstance(weight, Tensor):
         out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
     return out.to(kind)
 
 
-def _students(logits: Any) -> Tensor | list[Tensor]:
+def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] | None]:
+    """Return checked logits, and their smallest and largest value where they may be looked at."""
     if isinstance(logits, Tensor):
         x = checks.checked_logits("logits", logits)
         if x.ndim < 3:
@@ -124,23 +134,23 @@ def _students(logits: Any) -> Tensor | list[Tensor]:
             )
         if x.shape[0] == 0 or x.shape[-1] == 0:
             raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
-        checks.refuse_probabilities("logits", x)
-        return x
+        return x, checks.joint([checks.extremes("logits", x)])
     if not isinstance(logits, Sequence) or isinstance(logits, str):
         raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
     if not logits:
         raise ValueError("logits must hold at least one student, but got an empty list")
     parts = [checks.checked_logits(f"logits[{k}]", x) for k, x in enumerate(logits)]
     first = parts[0]
-    if first.ndim < 2 or first.shape[-1] == 0:
-        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(first.shape)}")
+    shape, ranges = first.shape, []
+    if len(shape) < 2 or shape[-1] == 0:
+        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(shape)}")
     for k, x in enumerate(parts):
-        if x.shape[-1] != first.shape[-1]:
-            raise ValueError(
-                f"all students must have the same classes, but logits[0] has {first.shape[-1]} and "
-                f"logits[{k}] has {x.shape[-1]}"
-            )
-        if x.shape != first.shape:
+        if x.shape != shape:
+            if x.shape[-1] != shape[-1]:
+                raise ValueError(
+                    f"all students must have the same classes, but logits[0] has {shape[-1]} and "
+                    f"logits[{k}] has {x.shape[-1]}"
+                )
             raise ValueError(
                 f"all students must see the same batch, but logits[0] has shape {tuple(first.shape)} and "
                 f"logits[{k}] has {tuple(x.shape)}"
@@ -150,8 +160,8 @@ def _students(logits: Any) -> Tensor | list[Tensor]:
                 f"all students must be on one device, but logits[0] is on {first.device} and logits[{k}] on "
                 f"{x.device}; move them with .to()"
             )
-        checks.refuse_probabilities(f"logits[{k}]", x)
-    return parts
+        ranges.append(checks.extremes(f"logits[{k}]", x))
+    return parts, checks.joint(ranges)
 
 
 def _batch(parts: Tensor | list[Tensor]) -> tuple[int, ...]:
