@@ -182,10 +182,27 @@ def solve_chain(
 ) -> ChainCertificate:
     """The least bound that the chain gives, with its certificate, in time about linear in T.
 
+    Parameters
+    ----------
+    chain : Chain
+        The method, and what a step keeps.
+    right_sides : tuple of Fraction
+        ΛΔ, ζ² and σ².
+    steps : int
+        T.
+    average : bool
+        Whether the average or the best iterate is bounded.
+
     Raises
     ------
     RuntimeError
         If the solver fails, or no certificate withstands the exact check.
+
+    Examples
+    --------
+    >>> chain = Chain(Fraction(1, 2), biased=True)
+    >>> round(solve_chain(chain, (Fraction(1), Fraction(1), Fraction(0)), 8).bound, 4)
+    1.237
     """
     program = _ChainProgram(chain, right_sides, steps, average)
     for margin, turned in product(_MARGINS, (True, False)):

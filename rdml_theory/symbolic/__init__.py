@@ -8,6 +8,7 @@ True
 """
 
 from rdml_theory.symbolic.consensus import consensus_expansion
+from rdml_theory.symbolic.constant_bias import bias_plateau
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.derivatives import derivatives
 from rdml_theory.symbolic.descent import classical_bound, sharp_bound
@@ -21,9 +22,11 @@ from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.inequalities import bounded_gradient
 from rdml_theory.symbolic.limits import limit, limits
+from rdml_theory.symbolic.momentum import momentum_bound
 from rdml_theory.symbolic.order import order_theorem
 from rdml_theory.symbolic.plateau import plateau_law
 from rdml_theory.symbolic.printing import to_latex, to_text
+from rdml_theory.symbolic.worst_case import consecutive_iterates, every_horizon, sharp_multipliers
 
 __all__ = [
     "Derivation",
@@ -32,15 +35,20 @@ __all__ = [
     "Step",
     "alpha_derivative",
     "as_function",
+    "bias_plateau",
     "bounded_gradient",
     "classical_bound",
+    "consecutive_iterates",
     "consensus_expansion",
     "derivatives",
+    "every_horizon",
     "limit",
     "limits",
+    "momentum_bound",
     "order_theorem",
     "plateau_law",
     "sharp_bound",
+    "sharp_multipliers",
     "student_gradient",
     "student_hessian",
     "teacher_gradient",

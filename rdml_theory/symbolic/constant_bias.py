@@ -11,7 +11,7 @@ from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, equal
 
-__all__ = ["AVERAGE", "PLATEAU", "bias", "constant_bias", "distance", "horizon", "ratio"]
+__all__ = ["AVERAGE", "PLATEAU", "bias", "bias_plateau", "distance", "horizon", "ratio"]
 
 AVERAGE = Named("A²", "A^2")
 """(1/T) Σ_{t<T} g_t²."""
@@ -33,7 +33,7 @@ def _transient(power: Formula) -> Formula:
     return -2 * bias * distance * (1 - power) / (1 - ratio) + distance**2 * (1 - power**2) / (1 - ratio**2)
 
 
-def constant_bias(plateau: Formula | None = None) -> Derivation:
+def bias_plateau(plateau: Formula | None = None) -> Derivation:
     """A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T, which tends to ζ² for every |r| < 1.
 
     Parameters
@@ -41,7 +41,7 @@ def constant_bias(plateau: Formula | None = None) -> Derivation:
     plateau : Formula, optional
         The asserted limit of A², in b and r (and T).
 
-    >>> constant_bias().verify(), constant_bias(bias**2 * (1 - ratio)).verify()
+    >>> bias_plateau().verify(), bias_plateau(bias**2 * (1 - ratio)).verify()
     (True, False)
     """
     asserted = PLATEAU if plateau is None else plateau

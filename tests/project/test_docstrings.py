@@ -8,24 +8,30 @@ import pytest
 MODULES = [
     "rdml_theory",
     "rdml_theory.symbolic",
+    "rdml_theory.symbolic.constant_bias",
     "rdml_theory.symbolic.decide",
     "rdml_theory.symbolic.descent",
     "rdml_theory.symbolic.inequalities",
     "rdml_theory.symbolic.limits",
+    "rdml_theory.symbolic.momentum",
     "rdml_theory.symbolic.notation",
     "rdml_theory.symbolic.plateau",
     "rdml_theory.symbolic.relations",
+    "rdml_theory.symbolic.worst_case",
     "rdml_theory.losses",
     "convergence",
     "convergence.estimators",
+    "convergence.momentum",
+    "convergence.performance",
     "convergence.problems",
     "convergence.problems.bias_models",
     "convergence.problems.noise_models",
 ]
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
-    "Bound", "CohortTrajectory", "Derivation", "NoiseModel", "BiasModel", "Problem", "StationaryPoint", "Step",
-    "StationaryLaw", "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "BiasModel", "Bound", "Certificate", "Chain", "ChainCertificate", "CohortTrajectory", "Derivation",
+    "EffectiveProblem", "Instance", "Method", "NoiseModel", "Problem", "StationaryLaw", "StationaryPoint", "Step",
+    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
 }  # fmt: skip
 
 

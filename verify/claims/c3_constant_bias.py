@@ -47,7 +47,7 @@ class Subject:
 
 
 def derivation(subject: Subject) -> Derivation:
-    return symbolic.constant_bias(subject.plateau)
+    return symbolic.bias_plateau(subject.plateau)
 
 
 def statement(subject: Subject) -> Statement:
