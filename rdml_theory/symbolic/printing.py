@@ -103,9 +103,6 @@ class _Text(_SignOrder, StrPrinter):
         words = [f"{self._print(value)} if {self._print(where)}" for value, where in cases]
         return f"({', '.join([*words, f'{self._print(last)} otherwise' if condition == True else ''])})"  # noqa: E712
 
-    def _print_Max(self, expr: Any) -> str:
-        return f"max({', '.join(sorted(self._print(a) for a in expr.args))})"
-
     def _print_Abs(self, expr: Any) -> str:
         return f"|{self._print(expr.args[0])}|"
 
