@@ -28,7 +28,7 @@ from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stat
 from convergence.sgd import Trajectory, simulate
 from convergence.terms import Bound
 from convergence.tight import extremal_average, tight_bound
-from convergence.verdict import Verdict, check_bound, judge_mean, sequential_verdict
+from convergence.verdict import Verdict, check_bound, detectable_violation, judge_mean, sequential_verdict
 
 __all__ = [
     "Assumptions",
@@ -46,6 +46,7 @@ __all__ = [
     "bias_horizon",
     "check_bound",
     "classical_bound",
+    "detectable_violation",
     "drift_bound",
     "extremal_average",
     "find_stationary",

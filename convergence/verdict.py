@@ -12,12 +12,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from convergence.bounds import Bound
 from convergence.estimators import mean_interval
 from convergence.sgd import Trajectory
 
-__all__ = ["Outcome", "Verdict", "check_bound", "judge_mean", "sequential_verdict"]
+__all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_mean", "sequential_verdict"]
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
 
@@ -56,6 +57,50 @@ class Verdict:
     error_rate: float
     replicas: int
     looks: int = 1
+
+    @property
+    def detectable(self) -> float:
+        """The smallest relative violation that replicas like these refute with probability 0.9."""
+        rate = self.error_rate / self.looks
+        return detectable_violation(self.observed, self.interval[0], self.allowed, error_rate=rate)
+
+
+def detectable_violation(
+    observed: float, low: float, allowed: float, *, error_rate: float, power: float = 0.9
+) -> float:
+    """How far a mean must exceed its limit, relative to the limit, to be refuted with probability ``power``.
+
+    A mean that lies w = observed - low above the limit is refuted with probability ½, one that lies
+    w(1 + z_power/z_δ) above it with probability ``power``, z being normal quantiles and δ the error rate.
+
+    Parameters
+    ----------
+    observed, low : float
+        The replicas' mean and its lower confidence bound.
+    allowed : float
+        The limit.
+    error_rate : float
+        δ, that of the lower bound.
+    power : float
+        The probability of a refutation.
+
+    Returns
+    -------
+    float
+        0.01 for one percent; infinite where the limit is 0 or the replicas are infinite.
+
+    Examples
+    --------
+    >>> verdict = judge_mean([0.9, 1.1] * 128, 2.0)
+    >>> round(detectable_violation(verdict.observed, verdict.interval[0], 2.0, error_rate=1e-3), 4)
+    0.0138
+    >>> round(verdict.detectable, 4)
+    0.0138
+    """
+    if not allowed or not np.isfinite(observed - low):
+        return float("inf")
+    quantile = stats.norm.isf(error_rate)
+    return float((observed - low) * (1 + stats.norm.ppf(power) / quantile) / abs(allowed))
 
 
 def judge_mean(

@@ -52,6 +52,46 @@ def test_coverage(name, size):
     assert high <= most(0.02)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [256, 1024])
+@pytest.mark.parametrize("name", ["normal", "exponential", "chi-square", "lognormal", "bounded heavy tail"])
+def test_coverage_of_ten_thousand_repetitions(name, size):
+    """At an error rate of 0.01, with the sample sizes of the claims and replicas of skewness up to six."""
+    rng = np.random.default_rng(21)
+    draws = {
+        "normal": (lambda shape: rng.standard_normal(shape) + 1, 1.0),
+        "exponential": (lambda shape: rng.exponential(size=shape), 1.0),
+        "chi-square": (lambda shape: rng.chisquare(1, size=shape), 1.0),
+        "lognormal": (lambda shape: rng.lognormal(0.0, 1.0, size=shape), np.exp(0.5)),
+        # A mean over time of squared heavy-tailed steps: what bounded heavy-tailed noise leaves in A².
+        "bounded heavy tail": (lambda shape: (1 / rng.uniform(1e-2, 1, size=(*shape, 4))).mean(axis=-1),
+                               np.log(100) / 0.99),
+    }  # fmt: skip
+    draw, mean = draws[name]
+    repetitions, rate = 10_000, 0.01
+    misses = np.zeros(2)
+    for _ in range(repetitions):
+        low, high = mean_interval(draw((size,)), rate)
+        misses += low > mean, high < mean
+    # 4.5 standard errors above the rate: one false alarm in 3e5. Skewness of six at 256 replicas is allowed half more.
+    slack = 1.5 if name == "lognormal" and size == 256 else 1.0
+    assert (misses <= slack * rate * repetitions + 4.5 * np.sqrt(rate * repetitions)).all(), misses / repetitions
+
+
+def test_detectable_violation_is_detected():
+    """Nine of ten violations of that size are refuted, and one of half of it hardly ever."""
+    rng = np.random.default_rng(22)
+    size = judge_mean(rng.gamma(4.0, size=256) / 4, 1.0, error_rate=1e-3).detectable
+    assert 0.05 < size < 0.2
+
+    def refuted(violation):
+        trials = (judge_mean(rng.gamma(4.0, size=256) / 4 * (1 + violation), 1.0, error_rate=1e-3) for _ in range(400))
+        return np.mean([trial.outcome == "refuted" for trial in trials])
+
+    assert 0.82 < refuted(size) < 0.97
+    assert refuted(size / 2) < 0.3
+
+
 def test_skewness_correction_is_needed():
     """The plain t bound errs too often on one side for the same data: the test above can fail."""
     from scipy import stats
