@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["digits_by_halves", "iris_by_parts"]
+__all__ = ["breast_cancer", "digits_by_halves", "iris_by_parts"]
 
 
 @cache
@@ -58,3 +58,22 @@ def iris_by_parts() -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ND
     values, labels = load_iris(return_X_y=True)
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     return (values[:, :2], values[:, 2:]), labels.astype(np.int64)
+
+
+@cache
+def breast_cancer() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """scikit-learn's breast cancer data: 569 samples of 30 standardised features, scaled by 1/√30, and labels -1 and 1.
+
+    The data set is the UCI "Breast Cancer Wisconsin (Diagnostic)" (Wolberg, Street & Mangasarian 1995).
+
+    Examples
+    --------
+    >>> features, labels = breast_cancer()
+    >>> features.shape, sorted(set(labels.tolist()))
+    ((569, 30), [-1.0, 1.0])
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    features, labels = load_breast_cancer(return_X_y=True)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    return features / np.sqrt(features.shape[1]), np.where(labels > 0, 1.0, -1.0)

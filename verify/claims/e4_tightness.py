@@ -8,6 +8,7 @@ import numpy as np
 from sympy import Abs, Integer, sqrt
 
 from convergence import Trajectory, judge_mean, problems, sharp_bound, simulate
+from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic import descent, refinements
 from rdml_theory.symbolic.derivation import Derivation
 from verify.checks.bounds import SETTING, BoundSubject
@@ -15,12 +16,13 @@ from verify.checks.comparisons import at_least, at_most, from_verdict
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
+from verify.data import breast_cancer
 from verify.records import Curve, Panel
 
 TIGHT = 0.99
 """What part of the bound the extremal instance must reach."""
 
-STEPS = (0.05, 0.2, 0.5, 0.8, 1.0, 1.2, 1.5, 1.8, 1.95)
+STEPS = (0.1, 0.2, 0.5, 0.8, 1.0, 1.2, 1.5, 1.8, 1.95)
 """h = Λη, over the whole domain."""
 
 RATIOS = {"0": (0.0, 1.0), "1/10": (0.01, 1.0), "1": (1.0, 1.0), "10": (1.0, 0.01), "∞": (1.0, 0.0)}
@@ -40,6 +42,9 @@ NONCONVEX = {
     "sigmoid_loss": {"noise_model": "orthogonal"},
 }
 """Each with σ² and ζ² a hundredth and a twentieth of 2ΛΔ, its own start and another model of noise or bias."""
+
+REAL = ("breast cancer", "mutual learning")
+"""Nonconvex logistic regression on real data, and two students of one and two layers; both with mini-batches."""
 
 DRAWN = ("double_well", "pl_sine", "quadratic_cosine", "rastrigin")
 
@@ -70,7 +75,7 @@ def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
 
 def extremal(subject: BoundSubject, context: Context) -> Finding:
     """Measured A² over the bound of A² on the extremal instance, over (h, ζ/σ)."""
-    steps = context.pick(quick=4_000, full=40_000)
+    steps = context.pick(quick=2_000, full=40_000)
     comparisons, curves = [], []
     for group, (name, (bias, noise)) in enumerate(RATIOS.items()):
         ratios = []
@@ -94,10 +99,20 @@ def extremal(subject: BoundSubject, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=(panel,))
 
 
-def _nonconvex(name: str, h: float, steps: int, seed: int) -> Trajectory:
+def _problem(name: str) -> SyntheticProblem:
+    """A problem with noise and bias in proportion to its start, or with those of real data and of the game."""
+    if name == "breast cancer":
+        features, labels = breast_cancer()
+        return problems.get("nonconvex_logistic", features=features, labels=labels, weight=0.01, batch=16, bias=0.001)
+    if name == "mutual learning":
+        return problems.get("mutual_learning", hidden=[0, 4], order=2.0, beta=0.5, batch=8)
     plain = problems.get(name)
     scale = 2 * plain.smoothness * (float(plain.value(plain.start[None])[0]) - plain.minimum)
-    problem = problems.get(name, noise=scale / 100, bias=scale / 20, **NONCONVEX[name])
+    return problems.get(name, noise=scale / 100, bias=scale / 20, **NONCONVEX[name])
+
+
+def _nonconvex(name: str, h: float, steps: int, seed: int) -> Trajectory:
+    problem = _problem(name)
     return simulate(problem, step=h / problem.smoothness, steps=steps, replicas=256, seed=seed, record=1)
 
 
@@ -106,15 +121,16 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
     steps = context.pick(quick=400, full=10_000)
     comparisons, curves = [], []
     grid = (0.2, 1.0, 1.7)
-    for number, name in enumerate(NONCONVEX):
+    for number, name in enumerate((*NONCONVEX, *REAL)):
+        taken = steps if name in NONCONVEX else steps // 8
         means, bounds = [], []
         for h in grid:
             key = f"{name}, h = {h:g}"
-            run = context.shared(key, partial(_nonconvex, name, h, steps, context.seed_for(key)))
+            run = context.shared(key, partial(_nonconvex, name, h, taken, context.seed_for(key)))
             values = run.mean_squared_gradient[-1]
-            allowed = subject.squared(run.assumptions, run.step, steps)
+            allowed = subject.squared(run.assumptions, run.step, taken)
             verdict = judge_mean(values, allowed, error_rate=context.error_rate)
-            comparisons.append(from_verdict(f"A² on {key}, T = {steps}", verdict))
+            comparisons.append(from_verdict(f"A² on {key}, T = {taken}", verdict))
             means.append(float(values.mean()))
             bounds.append(allowed)
         if name in DRAWN:
@@ -122,7 +138,7 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
                 Curve(label=name.replace("_", " "), role="measured", style="both", group=DRAWN.index(name), x=grid,
                       y=tuple(m / b for m, b in zip(means, bounds, strict=True)))
             )  # fmt: skip
-        context.progress((number + 1) / len(NONCONVEX))
+        context.progress((number + 1) / (len(NONCONVEX) + len(REAL)))
     curves.append(Curve(label="the bound", role="reference", x=(grid[0], grid[-1]), y=(1.0, 1.0)))
     panel = Panel(
         title="nonconvex problems", x_label="step size $h = \\Lambda\\eta$", y_label="measured $A^2$ / bound",
@@ -144,8 +160,8 @@ CLAIM = Claim(
         symbolic_check(derivation, cost=1.0),
         Check("extremal", "numeric", "Is the bound within one percent of its extremal instance, in every regime?",
               extremal, cost=4.0),
-        Check("nonconvex", "monte-carlo", "Do nonconvex problems with all models of noise and bias keep it?",
-              nonconvex, tests=3 * len(NONCONVEX), cost=6.0),
+        Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it, with all kinds of noise?",
+              nonconvex, tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0),
     ),
     twins=(
         Twin("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
