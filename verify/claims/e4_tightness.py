@@ -75,7 +75,7 @@ def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
 
 def extremal(subject: BoundSubject, context: Context) -> Finding:
     """Measured A² over the bound of A² on the extremal instance, over (h, ζ/σ)."""
-    steps = context.pick(quick=2_000, full=40_000)
+    steps = context.pick(quick=3_000, full=40_000)
     comparisons, curves = [], []
     for group, (name, (bias, noise)) in enumerate(RATIOS.items()):
         ratios = []
@@ -160,7 +160,7 @@ CLAIM = Claim(
         symbolic_check(derivation, cost=1.0),
         Check("extremal", "numeric", "Is the bound within one percent of its extremal instance, in every regime?",
               extremal, cost=4.0),
-        Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it, with all kinds of noise?",
+        Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it?",
               nonconvex, tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0),
     ),
     twins=(
