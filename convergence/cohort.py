@@ -158,30 +158,38 @@ class SoftmaxCohort:
         tuple of two lists of K arrays
             The base and the mutual gradients; the latter zero for K = 1.
         """
-        inputs = self.inputs if rows is None else [x[rows] for x in self.inputs]
-        targets = self.targets if rows is None else self.targets[rows]
-        logits = [x @ t for x, t in zip(inputs, parameters, strict=True)]
+        # Classes along the last axis but one: NumPy reduces over ten of them four times faster than along the last.
+        inputs = self._columns if rows is None else [np.swapaxes(x[rows], -1, -2) for x in self.inputs]
+        targets = self._target_columns if rows is None else np.swapaxes(self.targets[rows], -1, -2)
+        logits = [np.swapaxes(t, -1, -2) @ x for x, t in zip(inputs, parameters, strict=True)]
         base, mutual = [], []
         for k, (x, z) in enumerate(zip(inputs, logits, strict=True)):
-            q = _softmax(z)
-            transposed = np.swapaxes(x, -1, -2)
-            count = x.shape[-2]
-            base.append(transposed @ (q - targets) / count)
+            q = _softmax(z, axis=-2)
+            count = x.shape[-1]
+            base.append(x @ np.swapaxes(q - targets, -1, -2) / count)
             pull = np.zeros_like(q)
             for u in self._peers(logits, k):
                 pull += self._pull(u, z, q)
-            mutual.append(transposed @ pull / (count * max(self.students - 1, 1)))
+            mutual.append(x @ np.swapaxes(pull, -1, -2) / (count * max(self.students - 1, 1)))
         return base, mutual
 
+    @cached_property
+    def _columns(self) -> list[Array]:
+        return [np.ascontiguousarray(x.T) for x in self.inputs]
+
+    @cached_property
+    def _target_columns(self) -> Array:
+        return np.ascontiguousarray(self.targets.T)
+
     def _pull(self, u: Array, z: Array, q: Array) -> Array:
-        """∂D_α/∂z = q - w, where the escort w is the softmax of αu + (1-α)z.
+        """∂D_α/∂z = q - w for classes along the last axis but one; the escort w is the softmax of αu + (1-α)z.
 
         A training step needs no digits beyond the absolute rounding of q, which this has at a quarter of the cost of
         ``renyi_gradient``; the tests compare the two.
         """
         if np.isinf(self.order):
-            return renyi_gradient(u, z, self.order, wrt="q", domain="logits")
-        return q - _softmax(self.order * u + (1 - self.order) * z)
+            return renyi_gradient(u, z, self.order, wrt="q", domain="logits", axis=-2)
+        return q - _softmax(self.order * u + (1 - self.order) * z, axis=-2)
 
     def curvature(self, parameters: Sequence[Array]) -> Array:
         """The Jacobian of the game's update (∇L_k + β∇R_k)_k in all parameters, on all samples.
@@ -227,9 +235,9 @@ class SoftmaxCohort:
         return out.reshape(left.shape[1] * c, right.shape[1] * c) / self.samples
 
 
-def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
+def _softmax(logits: Array, axis: int = -1) -> Array:
+    weights = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    weights /= weights.sum(axis=axis, keepdims=True)
     return weights
 
 
