@@ -533,6 +533,14 @@ def _print_trial(trial: Trial) -> None:
     help="T, the number of steps.",
 )
 @click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
+@click.option(
+    "--target", type=float, help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
+)
+@click.option("--beta", type=float, help="β, the weight of mutual learning: with a target, also the largest order.")
+@click.option("--jacobian", type=float, default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
+@click.option(
+    "--log-ratio-range", type=float, default=10.0, show_default=True, help="ρ, the range of log(p/q) in nats."
+)
 @_json
 def bound_command(
     smoothness: float,
@@ -543,12 +551,32 @@ def bound_command(
     relative_bias: float,
     steps: int,
     pl_constant: float | None,
+    target: float | None,
+    beta: float | None,
+    jacobian: float,
+    log_ratio_range: float,
     as_json: bool,
 ) -> None:
-    """Print every bound for constant-step SGD with biased gradients, term by term."""
+    """Print every bound for constant-step SGD with biased gradients, term by term.
+
+    With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be.
+    """
     import numpy as np
 
-    from convergence import Assumptions, best_iterate_bound, classical_bound, floor, pl_bound, sharp_bound
+    from convergence import (
+        Assumptions,
+        best_iterate_bound,
+        bias_horizon,
+        classical_bound,
+        floor,
+        largest_bias,
+        largest_order,
+        largest_step,
+        pl_bound,
+        refined_bound,
+        sharp_bound,
+        tight_bound,
+    )
 
     try:
         assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
@@ -557,6 +585,8 @@ def bound_command(
     calls = {
         "classical": lambda: classical_bound(assumptions, step, steps),
         "sharp": lambda: sharp_bound(assumptions, step, steps),
+        "refined": lambda: refined_bound(assumptions, step, steps),
+        "tight": lambda: tight_bound(assumptions, step, steps),
         "floor": lambda: floor(assumptions, step),
         "best iterate": lambda: best_iterate_bound(assumptions, step, steps),
     }
@@ -578,8 +608,30 @@ def bound_command(
         rows.append({"bound": name, "quantity": b.quantity, **terms})
     if not rows:
         raise UsageFault(next(iter(refusals.values())))
+    asked: dict[str, Callable[[], float]] = {
+        "steps after which bias outweighs transient": lambda: bias_horizon(assumptions, step)
+    }
+    if target is not None:
+        asked["largest step"] = lambda: largest_step(assumptions, target, steps=steps)
+        asked["largest squared bias"] = lambda: largest_bias(assumptions, step, target, steps=steps)
+    if target is not None and beta is not None:
+        game = {"beta": beta, "jacobian": jacobian, "log_ratio_range": log_ratio_range}
+        asked["largest order"] = lambda: largest_order(assumptions, step, target, **game, steps=steps)
+    answers: dict[str, float] = {}
+    for name, ask in asked.items():
+        try:
+            with np.errstate(all="ignore"):
+                answers[name] = ask()
+        except ValueError as error:
+            refusals[name] = str(error)
+        except ArithmeticError:
+            refusals[name] = "the numbers exceed the range of floats; take other units"
     if as_json:
-        document = {"bounds": [{k: _plain(v) for k, v in row.items()} for row in rows], "not applicable": refusals}
+        document = {
+            "bounds": [{k: _plain(v) for k, v in row.items()} for row in rows],
+            "answers": {k: _plain(v) for k, v in answers.items()},
+            "not applicable": refusals,
+        }
         _print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
@@ -590,6 +642,8 @@ def bound_command(
     console = Console(highlight=False)
     console.print(f"Λη = {smoothness * step:.6g}")
     console.print(table)
+    for name, answer in answers.items():
+        console.print(f"{name}: {answer:.6g}")
     for name, reason in refusals.items():
         console.print(f"not applicable, {name}: {escape(reason)}", soft_wrap=True)
 
