@@ -106,19 +106,47 @@ def checked_reduction(reduction: Any) -> str:
     return reduction
 
 
-def checked_mask(mask: Any, batch: Sequence[int]) -> Tensor | None:
-    """Return a boolean mask of the batch shape, or None."""
-    if mask is None:
-        return None
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean, but got {mask.dtype}; use e.g. labels != -100")
-    if tuple(mask.shape) != tuple(batch):
+def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) -> Tensor | None:
+    """Return which rows of the batch shape count, as a boolean mask, or None for all."""
+    batch = tuple(batch)
+    if mask is not None:
+        if not isinstance(mask, Tensor):
+            raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask must be boolean, but got {mask.dtype}; use e.g. labels != -100")
+        if mask.shape != batch:
+            raise ValueError(
+                f"mask must have the shape of the logits without classes, {batch}, but got {tuple(mask.shape)}"
+            )
+    checked_index(ignore_index)
+    if targets is None:
+        return mask
+    if not isinstance(targets, Tensor):
+        raise TypeError(f"targets must be a torch.Tensor of class indices, but got {type(targets).__name__}")
+    if targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex():
+        raise TypeError(f"targets must hold class indices, but got {targets.dtype}; pass a boolean tensor as mask=")
+    if targets.shape != batch:
         raise ValueError(
-            f"mask must have the shape of the logits without classes, {tuple(batch)}, but got {tuple(mask.shape)}"
+            f"targets must have the shape of the logits without classes, {batch}, but got {tuple(targets.shape)}"
         )
-    return mask
+    counted = targets != ignore_index
+    return counted if mask is None else mask & counted
+
+
+def checked_index(ignore_index: Any) -> int:
+    """Return an integer index."""
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"ignore_index must be an integer, but got {ignore_index!r} ({type(ignore_index).__name__})")
+    return ignore_index
+
+
+def divisor(reduction: str, batch: Sequence[int], mask: Tensor | None) -> int | Tensor:
+    """Return by what a sum over rows is divided: at least one, also where no row counts."""
+    if reduction == "batchmean":
+        return max(batch[0], 1) if len(batch) else 1
+    if reduction == "mean":
+        return max(math.prod(batch), 1) if mask is None else mask.sum().clamp(min=1)
+    return 1
 
 
 def result_dtype(*logits: Tensor) -> torch.dtype:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
+from rdml_theory.losses._checks import divisor
 from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
 from rdml_theory.losses._traced import traceable, traced
 
@@ -147,22 +148,15 @@ def fused_loss(
     """
     stacked = isinstance(logits, Tensor)
     first = logits[0]
-    reduce, averaged = reduction != "none", reduction in ("mean", "batchmean")
-    rows = first.numel() // first.shape[-1]
+    batch = first.shape[:-1]
+    reduce = reduction != "none"
+    count = divisor(reduction, batch, mask)
     if torch.compiler.is_compiling():
         value = _compiled(logits, alpha, temperature, mask, directed)
         if reduce:
             value = value.flatten(1).sum(1)
-        if not averaged:
-            out = value * scale
-        elif mask is None:
-            out = value * (scale / max(rows, 1))
-        else:
-            out = value * (scale / mask.sum().clamp(min=1))
-        return out.to(kind)
-    if averaged:
-        scale /= max(rows if mask is None else int(mask.sum()), 1)
-    batch = first.shape[:-1]
+        return (value * (scale / count)).to(kind)
+    scale /= int(count)
     if len(batch) > 1:
         logits = logits.flatten(1, -2) if stacked else [x.flatten(0, -2) for x in logits]
         mask = None if mask is None else mask.flatten()

@@ -17,8 +17,8 @@ class RenyiDivLoss(nn.Module):
 
     loss = temperature^2 mean over rows of D_alpha(p || q), in nats, with p = softmax(teacher_logits / temperature) and
     q = softmax(student_logits / temperature). Both arguments are logits; `nn.KLDivLoss` wants log-probabilities and
-    probabilities. At alpha = 1 it is that loss: ``RenyiDivLoss(1.0)(z, u)`` equals
-    ``nn.KLDivLoss(reduction="batchmean")(z.log_softmax(-1), u.softmax(-1))`` for two-dimensional inputs.
+    probabilities. At alpha = 1 it is that loss: ``RenyiDivLoss(1.0, reduction="batchmean")(z, u)`` equals
+    ``nn.KLDivLoss(reduction="batchmean")(z.log_softmax(-1), u.softmax(-1))`` for inputs (B, C) and (B, S, C).
 
     The gradient in the student's logits is temperature (q - w), w proportional to p^alpha q^(1 - alpha). A teacher that
     requires a gradient gets one (`detach` it if it should not), by the slower kernel of `renyi_divergence`. Otherwise
@@ -33,9 +33,11 @@ class RenyiDivLoss(nn.Module):
     temperature : float
         Divides both logits; the factor temperature^2 keeps gradients comparable between temperatures. Positive.
     reduction : str
-        ``"batchmean"`` or ``"mean"``: mean over all rows, one row being one distribution, i.e. all axes but classes.
-        (`nn.KLDivLoss` would divide ``"mean"`` by C as well, and ``"batchmean"`` of sequences by B only.)
-        ``"sum"``: sum over rows. ``"none"``: one value per row.
+        ``"mean"``: mean over the rows that count, one row being one distribution, i.e. all axes but classes.
+        ``"batchmean"``: sum over rows, divided by B as in `nn.KLDivLoss`; the same if B is the only axis and no row is
+        masked. ``"sum"``: sum over rows. ``"none"``: one value per row. (`nn.KLDivLoss` divides ``"mean"`` by C, too.)
+    ignore_index : int
+        The target of rows that do not count, for the `targets` of a call.
 
     Raises
     ------
@@ -54,11 +56,17 @@ class RenyiDivLoss(nn.Module):
     """
 
     def __init__(
-        self, alpha: float | Tensor | OrderSchedule = 1.0, *, temperature: float = 1.0, reduction: str = "batchmean"
+        self,
+        alpha: float | Tensor | OrderSchedule = 1.0,
+        *,
+        temperature: float = 1.0,
+        reduction: str = "mean",
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
         self.temperature = checks.checked_number("temperature", temperature, positive=True)
         self.reduction = checks.checked_reduction(reduction)
+        self.ignore_index = checks.checked_index(ignore_index)
         self.order = make_order(alpha, False)
 
     @property
@@ -66,7 +74,14 @@ class RenyiDivLoss(nn.Module):
         """The order now in use."""
         return current_order(self.order)
 
-    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        mask: Tensor | None = None,
+        *,
+        targets: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of logits (..., C).
 
         Parameters
@@ -76,7 +91,10 @@ class RenyiDivLoss(nn.Module):
         teacher_logits : Tensor
             Logits of the teacher, the same shape.
         mask : Tensor, optional
-            Boolean, shape (...): True where a row counts, e.g. ``labels != -100``.
+            Boolean, shape (...): True where a row counts; other rows may hold anything and get a zero gradient.
+        targets : Tensor, optional
+            Class indices, shape (...), as in `torch.nn.functional.cross_entropy`: rows with the target `ignore_index`
+            are masked, too. Nothing else is taken from them.
 
         Returns
         -------
@@ -87,7 +105,7 @@ class RenyiDivLoss(nn.Module):
         Raises
         ------
         TypeError
-            An argument that is not a floating-point tensor, or a mask that is not boolean.
+            An argument that is not a floating-point tensor, a mask that is not boolean, targets that are not integers.
         ValueError
             Shapes or class counts that differ, or probabilities instead of logits.
         """
@@ -107,7 +125,7 @@ class RenyiDivLoss(nn.Module):
             raise ValueError("a distribution needs at least one class, but the class axis has length 0")
         extent = checks.joint([checks.extremes("student_logits", student), checks.extremes("teacher_logits", teacher)])
         batch = student.shape[:-1]
-        mask = checks.checked_mask(mask, batch)
+        mask = checks.kept_rows(mask, targets, self.ignore_index, batch)
         order = checks.checked_alpha(self.alpha)
         if isinstance(order, Tensor):
             order = order.to(device=student.device, dtype=torch.float64)
@@ -148,10 +166,7 @@ class RenyiDivLoss(nn.Module):
             value = torch.where(mask, value, 0.0)
         if self.reduction == "none":
             return value * scale
-        total = value.sum() * scale
-        if self.reduction == "sum":
-            return total
-        return total / (max(batch.numel(), 1) if mask is None else mask.sum().clamp(min=1))
+        return value.sum() * scale / checks.divisor(self.reduction, batch, mask)
 
     def extra_repr(self) -> str:
         """Describe the settings in the module's repr."""

@@ -20,8 +20,10 @@ def mutual_loss(
     *,
     beta: float | Tensor = 1.0,
     temperature: float = 1.0,
-    reduction: str = "batchmean",
+    reduction: str = "mean",
     mask: Tensor | None = None,
+    targets: Tensor | None = None,
+    ignore_index: int = -100,
 ) -> Tensor:
     r"""Return the Rényi mutual loss of each of K students.
 
@@ -50,23 +52,30 @@ def mutual_loss(
     temperature : float
         Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures.
     reduction : str
-        ``"batchmean"`` or ``"mean"``: mean over all rows, one row being one distribution, i.e. all axes but classes.
-        (`nn.KLDivLoss` would divide ``"mean"`` by C as well, and ``"batchmean"`` of sequences by B only.)
-        ``"sum"``: sum over rows. ``"none"``: one value per student and row.
+        ``"mean"``: mean over the rows that count, one row being one distribution, i.e. all axes but classes.
+        ``"batchmean"``: sum over rows, divided by B as in `nn.KLDivLoss`; the same if B is the only axis and no row is
+        masked. ``"sum"``: sum over rows. ``"none"``: one value per student and row. (`nn.KLDivLoss` divides ``"mean"``
+        by C, too.)
     mask : Tensor, optional
         Boolean, shape (B,) or (B, S): True where a row counts. Other rows are left out of sums and means, get a zero
-        gradient, and may hold anything. From labels with an ignore index: ``mask=labels != -100``.
+        gradient, and may hold anything.
+    targets : Tensor, optional
+        Class indices, shape (B,) or (B, S), as in `torch.nn.functional.cross_entropy`. Only the positions of
+        `ignore_index` in them matter: those rows are masked, too.
+    ignore_index : int
+        The target of rows that do not count.
 
     Returns
     -------
     Tensor
         Losses, shape (K,), or (K, B) or (K, B, S) for ``"none"``, in the type of the logits; float32 for half types
-        under autocast. Zero if the mask is empty.
+        under autocast. Zero, with a zero gradient, if no row counts (where `cross_entropy` would give NaN).
 
     Raises
     ------
     TypeError
-        Arguments that are not floating-point tensors, a mask that is not boolean, a number that is not real.
+        Logits that are not floating-point tensors, a mask that is not boolean, targets that are not integers, a number
+        that is not real.
     ValueError
         No students, fewer than two axes per stacked input, shapes or classes that differ, an order below 0 or NaN,
         a temperature that is not positive, a negative weight, an unknown reduction, or probabilities instead of logits.
@@ -91,7 +100,7 @@ def mutual_loss(
     checks.checked_reduction(reduction)
     parts, extent = _students(logits)
     students, batch = len(parts) if isinstance(parts, list) else parts.shape[0], _batch(parts)
-    mask = checks.checked_mask(mask, batch)
+    mask = checks.kept_rows(mask, targets, ignore_index, batch)
     kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
     first = parts[0]
     scale = temperature * temperature * (1.0 if isinstance(weight, Tensor) else weight)
@@ -189,10 +198,7 @@ def _general(x: Tensor, order: Tensor, temperature: float, scale: float, reducti
         value = torch.where(mask, value, 0.0)
     if reduction == "none":
         return value * scale
-    total = value.flatten(1).sum(1) * scale
-    if reduction == "sum":
-        return total
-    return total / (max(batch.numel(), 1) if mask is None else mask.sum().clamp(min=1))
+    return value.flatten(1).sum(1) * scale / checks.divisor(reduction, batch, mask)
 
 
 class MutualLoss(nn.Module):
@@ -212,6 +218,8 @@ class MutualLoss(nn.Module):
         ``parameters()``: pass it to an optimizer.
     reduction : str
         As in `mutual_loss`.
+    ignore_index : int
+        As in `mutual_loss`, for the `targets` of a call.
 
     Raises
     ------
@@ -236,12 +244,14 @@ class MutualLoss(nn.Module):
         beta: float = 1.0,
         temperature: float = 1.0,
         learn_alpha: bool = False,
-        reduction: str = "batchmean",
+        reduction: str = "mean",
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
         self.beta = checks.checked_number("beta", beta, positive=False)
         self.temperature = checks.checked_number("temperature", temperature, positive=True)
         self.reduction = checks.checked_reduction(reduction)
+        self.ignore_index = checks.checked_index(ignore_index)
         self.order = make_order(alpha, learn_alpha)
 
     @property
@@ -249,10 +259,19 @@ class MutualLoss(nn.Module):
         """The order now in use; a tensor if it is scheduled or trained, in which case it carries a gradient."""
         return current_order(self.order)
 
-    def forward(self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None, *, targets: Tensor | None = None
+    ) -> Tensor:
         """Return the losses of the K students, shape (K,) unless the reduction is ``"none"``."""
         return mutual_loss(
-            logits, self.alpha, beta=self.beta, temperature=self.temperature, reduction=self.reduction, mask=mask
+            logits,
+            self.alpha,
+            beta=self.beta,
+            temperature=self.temperature,
+            reduction=self.reduction,
+            mask=mask,
+            targets=targets,
+            ignore_index=self.ignore_index,
         )
 
     def extra_repr(self) -> str:

@@ -192,10 +192,10 @@ def test_masked_rows_may_hold_anything(alpha, dtype, eager_calls):
     mask = random(4, 5, seed=1) > 0
     dirty = x.masked_fill(~mask.unsqueeze(-1), math.nan)
     assert_same(lambda x: mutual_loss(x, alpha, mask=mask, reduction="none"), dirty)
-    function = compiled(lambda x, mask: mutual_loss(x, alpha, mask=mask))
+    function = compiled(lambda x, labels: mutual_loss(x, alpha, targets=labels))
     for kept in (mask, torch.zeros_like(mask)):
         leaf, plain = dirty.clone().requires_grad_(), dirty.clone().requires_grad_()
-        value, expected = function(leaf, kept), mutual_loss(plain, alpha, mask=kept)
+        value, expected = function(leaf, torch.where(kept, 1, -100)), mutual_loss(plain, alpha, mask=kept)
         torch.testing.assert_close(value, expected, rtol=torch.finfo(dtype).eps, atol=0)
         value.sum().backward()
         expected.sum().backward()

@@ -132,15 +132,78 @@ def test_reductions_and_sequences():
     rows = mutual_loss(x, 1.7, reduction="none")
     assert rows.shape == (3, 4, 6)
     for reduction, expected in (
-        ("batchmean", rows.mean((1, 2))),
         ("mean", rows.mean((1, 2))),
+        ("batchmean", rows.sum((1, 2)) / 4),
         ("sum", rows.sum((1, 2))),
     ):
-        torch.testing.assert_close(mutual_loss(x, 1.7, reduction=reduction), expected)
+        per_row = torch.full((4, 6), 1.7, dtype=torch.float64)
+        for alpha in (1.7, per_row):
+            torch.testing.assert_close(mutual_loss(x, alpha, reduction=reduction), expected)
+            torch.testing.assert_close(MutualLoss(alpha, reduction=reduction)(list(x)), expected)
     torch.testing.assert_close(mutual_loss(x, 1.7), mutual_loss(x.flatten(1, 2), 1.7))
     single = RenyiDivLoss(1.7, reduction="none")(x[0], x[1])
     assert single.shape == (4, 6)
     torch.testing.assert_close(RenyiDivLoss(1.7)(x[0], x[1]), single.mean())
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 6, 5), (2, 3, 4, 5)])
+def test_batchmean_and_sum_are_those_of_kl_div(shape):
+    z, u = random(*shape), random(*shape, seed=1)
+    for reduction in ("batchmean", "sum"):
+        expected = torch.nn.KLDivLoss(reduction=reduction)(z.log_softmax(-1), u.softmax(-1))
+        torch.testing.assert_close(RenyiDivLoss(1.0, reduction=reduction)(z, u), expected)
+        torch.testing.assert_close(mutual_loss([z, u], 1.0, reduction=reduction)[0], expected)
+    one = RenyiDivLoss(1.0, reduction="batchmean")(z.flatten(0, -2)[0], u.flatten(0, -2)[0])
+    torch.testing.assert_close(one, RenyiDivLoss(1.0, reduction="sum")(z.flatten(0, -2)[:1], u.flatten(0, -2)[:1]))
+
+
+@pytest.mark.parametrize("shape", [(8,), (4, 6)])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.7, 2.0])
+def test_targets_with_an_ignore_index_stand_beside_cross_entropy(shape, alpha):
+    x = random(3, *shape, 5)
+    targets = torch.randint(0, 5, shape, generator=torch.Generator().manual_seed(2))
+    dropped = random(*shape, seed=3) > 0.5
+    for index in (-100, 3):
+        labels = targets.masked_fill(dropped, index)
+        kept = labels != index
+        expected = mutual_loss(x[:, kept], alpha)
+        leaf = x.masked_fill(~kept.unsqueeze(-1), math.nan).requires_grad_()
+        losses = mutual_loss(leaf, alpha, targets=labels, ignore_index=index)
+        torch.testing.assert_close(losses, expected)
+        losses.sum().backward()
+        assert leaf.grad[:, ~kept].abs().max() == 0.0
+        module = MutualLoss(alpha, ignore_index=index)
+        torch.testing.assert_close(module(leaf, targets=labels), expected)
+        # a mask takes more rows away
+        mask = random(*shape, seed=4) > 0
+        torch.testing.assert_close(module(leaf, mask, targets=labels), mutual_loss(x[:, kept & mask], alpha))
+        distillation = RenyiDivLoss(alpha, ignore_index=index)
+        torch.testing.assert_close(
+            distillation(leaf[0], leaf[1].detach(), targets=labels), mutual_loss(x[:2, kept], alpha)[0]
+        )
+        # both losses average over the same positions
+        rows = torch.nn.functional.cross_entropy(
+            x[0].flatten(0, -2), labels.flatten(), ignore_index=index, reduction="none"
+        )
+        mean = torch.nn.functional.cross_entropy(x[0].flatten(0, -2), labels.flatten(), ignore_index=index)
+        torch.testing.assert_close(rows.sum() / kept.sum(), mean)
+        torch.testing.assert_close(losses, mutual_loss(leaf, alpha, mask=kept, reduction="sum") / kept.sum())
+        batchmean = mutual_loss(leaf, alpha, targets=labels, ignore_index=index, reduction="batchmean")
+        torch.testing.assert_close(batchmean, losses.detach() * kept.sum() / shape[0])
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, torch.full((4, 6), 1.5)])
+def test_a_batch_without_counted_positions_gives_zero_not_nan(alpha):
+    x = random(3, 4, 6, 5).requires_grad_()
+    labels = torch.full((4, 6), -100)
+    for reduction in ("mean", "batchmean", "sum"):
+        losses = mutual_loss(x, alpha, targets=labels, reduction=reduction)
+        assert losses.tolist() == [0.0, 0.0, 0.0]
+        (gradient,) = torch.autograd.grad(losses.sum(), x)
+        assert gradient.abs().max() == 0.0
+        loss = RenyiDivLoss(alpha, reduction=reduction)(x[0], x[1].detach(), targets=labels)
+        assert loss.item() == 0.0
+        assert torch.autograd.grad(loss, x)[0].abs().max() == 0.0
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, math.inf])
