@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 REDUCTIONS = ("batchmean", "mean", "sum", "none")
-# probabilities are told from logits by rows that are not negative and sum to one within this many roundings per class
+# probabilities are told from logits by rows that are not negative and sum to one within this many units of roundoff:
+# one of their type, since each is rounded relative to itself, and one per class of the type in which softmax sums
 SUM_ROUNDINGS = 4
 
 
@@ -39,18 +40,19 @@ def checked_logits(name: str, x: Any) -> Tensor:
     return x
 
 
-def extremes(name: str, x: Tensor) -> tuple[float, float] | None:
+def extremes(name: str, x: Tensor, samples: int) -> tuple[float, float] | None:
     """Return the smallest and the largest of the logits `x`, classes last, or None where they may not be looked at.
 
-    Raise if `x` evidently holds probabilities: several rows, none negative, each summing to one.
+    Raise if `x` evidently holds probabilities: several samples, none negative, each row summing to one.
     """
     if not inspectable(x) or not x.numel():
         return None
     x = x.detach()
     low, top = x.aminmax()
     low = low.item()
-    if low >= 0.0 and x.shape[-1] > 1 and x.numel() > x.shape[-1]:
-        tolerance = SUM_ROUNDINGS * x.shape[-1] * torch.finfo(x.dtype).eps
+    if low >= 0.0 and x.shape[-1] > 1 and samples > 1:
+        eps = torch.finfo(x.dtype).eps
+        tolerance = SUM_ROUNDINGS * (eps + x.shape[-1] * min(eps, torch.finfo(torch.float32).eps))
         if bool(((x.double().sum(-1) - 1.0).abs() <= tolerance).all()):
             raise ValueError(
                 f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "

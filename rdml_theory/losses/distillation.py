@@ -123,8 +123,9 @@ class RenyiDivLoss(nn.Module):
             )
         if student.shape[-1] == 0:
             raise ValueError("a distribution needs at least one class, but the class axis has length 0")
-        extent = checks.joint([checks.extremes("student_logits", student), checks.extremes("teacher_logits", teacher)])
         batch = student.shape[:-1]
+        named = (("student_logits", student), ("teacher_logits", teacher))
+        extent = checks.joint([checks.extremes(name, x, batch.numel()) for name, x in named])
         mask = checks.kept_rows(mask, targets, self.ignore_index, batch)
         order = checks.checked_alpha(self.alpha)
         if isinstance(order, Tensor):

@@ -143,7 +143,7 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] |
             )
         if x.shape[0] == 0 or x.shape[-1] == 0:
             raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
-        return x, checks.joint([checks.extremes("logits", x)])
+        return x, checks.joint([checks.extremes("logits", x, x[0].numel() // x.shape[-1])])
     if not isinstance(logits, Sequence) or isinstance(logits, str):
         raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
     if not logits:
@@ -151,6 +151,7 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] |
     parts = [checks.checked_logits(f"logits[{k}]", x) for k, x in enumerate(logits)]
     first = parts[0]
     shape, ranges = first.shape, []
+    samples = shape[:-1].numel()
     if len(shape) < 2 or shape[-1] == 0:
         raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(shape)}")
     for k, x in enumerate(parts):
@@ -169,7 +170,7 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] |
                 f"all students must be on one device, but logits[0] is on {first.device} and logits[{k}] on "
                 f"{x.device}; move them with .to()"
             )
-        ranges.append(checks.extremes(f"logits[{k}]", x))
+        ranges.append(checks.extremes(f"logits[{k}]", x, samples))
     return parts, checks.joint(ranges)
 
 

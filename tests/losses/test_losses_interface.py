@@ -99,6 +99,22 @@ def test_what_looks_like_probabilities_but_is_not():
     mutual_loss(X.log_softmax(-1), 2.0)
     mutual_loss(torch.zeros(3, 4, 5), 2.0)
     RenyiDivLoss(1)(X[0].abs(), X[1].abs())
+    # each student saw one sample only
+    mutual_loss(X[:, :1].softmax(-1), 2.0)
+    # many classes in a narrow type: sums near one, but not as near as rounding allows
+    sparse = torch.zeros(2, 8, 1000, dtype=torch.bfloat16)
+    sparse[..., 0] = 1.25
+    mutual_loss(sparse, 2.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("classes", [2, 10, 1000, 50000])
+def test_probabilities_are_told_in_every_type(dtype, classes):
+    random = torch.Generator().manual_seed(classes)
+    for scale in (0.1, 1.0, 10.0):
+        x = (torch.randn(2, 4, classes, generator=random) * scale).to(dtype).softmax(-1)
+        with pytest.raises(ValueError, match="as probabilities do"):
+            mutual_loss(x, 2.0)
 
 
 def test_integer_orders_are_orders():
