@@ -15,11 +15,11 @@ Array = NDArray[np.float64]
 
 
 class Confined(SyntheticProblem):
-    """f(x) = F(y), y_i = R tanh(x_i/R), for a function F on the box |y_i| < R.
+    """f(x) = F(y), y_i = R tanh(x_i/R), for a function F on the box ``|y_i|`` < R.
 
     SGD then cannot leave the box, and f is smooth everywhere: with φ(u) = R tanh(u/R), 0 < φ' ≤ 1 and
-    |φ''| ≤ 4/(3√3 R) (2t(1 - t²)/R at t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ'') has a norm of at most
-    Λ = sup ‖∇²F‖ + 4/(3√3 R) max_i sup |∂_iF|, both over the box. An upper bound.
+    ``|φ''|`` ≤ 4/(3√3 R) (2t(1 - t²)/R at t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ'') has a norm of at most
+    Λ = sup ‖∇²F‖ + 4/(3√3 R) max_i sup ``|∂_iF|``, both over the box. An upper bound.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Confined(SyntheticProblem):
     size : float
         R > 0.
     curvature, slope : float
-        sup ‖∇²F‖ and max_i sup |∂_iF| over the box.
+        sup ‖∇²F‖ and max_i sup ``|∂_iF|`` over the box.
     minimum : float
         inf F.
     start : array (dim,)

@@ -32,9 +32,9 @@ def example_data(samples: int = 64, dim: int = 5) -> tuple[Array, Array]:
 class LinearModel(SyntheticProblem):
     """f(x) = (1/N) Σ_n ℓ_n(a_n·x) + r(x), for a loss with bounded ℓ' and ℓ''.
 
-    The Hessian of the mean is (1/N) Σ ℓ_n'' a_n a_nᵀ, so |ℓ''| ≤ c gives Λ ≤ c λ_max(AᵀA/N) + Λ_r. A mini-batch of B
-    samples, drawn with replacement, has the variance (1/B)[(1/N) Σ ‖ℓ_n' a_n‖² - ‖(1/N) Σ ℓ_n' a_n‖²], so |ℓ'| ≤ s
-    gives σ² ≤ (s²/B)(1/N) Σ ‖a_n‖². Both are upper bounds.
+    The Hessian of the mean is (1/N) Σ ℓ_n'' a_n a_nᵀ, so ``|ℓ''|`` ≤ c gives Λ ≤ c λ_max(AᵀA/N) + Λ_r. A mini-batch of
+    B samples, drawn with replacement, has the variance (1/B)[(1/N) Σ ‖ℓ_n' a_n‖² - ‖(1/N) Σ ℓ_n' a_n‖²], so
+    ``|ℓ'|`` ≤ s gives σ² ≤ (s²/B)(1/N) Σ ‖a_n‖². Both are upper bounds.
 
     Parameters
     ----------

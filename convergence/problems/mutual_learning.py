@@ -33,8 +33,9 @@ class MutualLearning(SyntheticProblem):
     λ_k = λ_max(X_kᵀ diag(w_k) X_k/N).
 
     Smoothness: the cross-entropy has a Hessian ≼ ½I and a gradient of norm ≤ √2 in the logits. One layer:
-    Λ_k = λ_k/2. Two layers, a = θᵀx: in a the Hessian is DV H VᵀD + diag((V∂) tanh''), with D ≼ I, |tanh''| ≤ 4/(3√3)
-    and rows of V of norm ≤ v: Λ_k = λ_k(½ + 4√2 v/(3√3)). f is a sum over separate θ_k: Λ = max Λ_k. Minimum: L_k ≥ 0.
+    Λ_k = λ_k/2. Two layers, a = θᵀx: in a the Hessian is DV H VᵀD + diag((V∂) tanh''), with D ≼ I,
+    ``|tanh''|`` ≤ 4/(3√3) and rows of V of norm ≤ v: Λ_k = λ_k(½ + 4√2 v/(3√3)). f is a sum over
+    separate θ_k: Λ = max Λ_k. Minimum: L_k ≥ 0.
 
     Bias: ∇R_k = (1/N) X_kᵀ E with rows of E of norm ≤ √2 (before a possible V, which does not lengthen them), so
     ‖∇R_k‖² ≤ 2‖X_k‖²/N and ζ² = 2β² Σ_k ‖X_k‖²/N, for every α. What the bias is in fact, ``bias_at`` says.

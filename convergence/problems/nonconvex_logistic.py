@@ -20,9 +20,9 @@ Array = NDArray[np.float64]
 class NonconvexLogistic(LinearModel):
     """f(x) = (1/N) Σ log(1 + exp(-y_n a_n·x)) + λ Σ_i x_i²/(1 + x_i²), labels y_n = ±1.
 
-    The loss has |ℓ'| ≤ 1 and 0 ≤ ℓ'' = s(1 - s) ≤ 1/4. The regulariser has the second derivative 2λ(1 - 3u)/(1 + u)³ at
-    u = x_i², between -λ/2 (u = 1) and 2λ (u = 0). So Λ = λ_max(AᵀA/N)/4 + 2λ, exact: attained at x = 0. Both terms are
-    positive: 0 is a lower bound of f.
+    The loss has ``|ℓ'|`` ≤ 1 and 0 ≤ ℓ'' = s(1 - s) ≤ 1/4. The regulariser has the second derivative
+    2λ(1 - 3u)/(1 + u)³ at u = x_i², between -λ/2 (u = 1) and 2λ (u = 0). So
+    Λ = λ_max(AᵀA/N)/4 + 2λ, exact: attained at x = 0. Both terms are positive: 0 is a lower bound of f.
 
     Parameters
     ----------

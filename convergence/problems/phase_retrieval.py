@@ -16,11 +16,11 @@ Array = NDArray[np.float64]
 
 
 class PhaseRetrieval(Confined):
-    """F(y) = (1/4N) Σ_n ((a_n·y)² - b_n)² on |y_i| < R, with b_n = (a_n·y*)²: minimum 0 at ±y*, a saddle between them.
+    """F(y) = (1/4N) Σ_n ((a_n·y)² - b_n)² on ``|y_i|`` < R, with b_n = (a_n·y*)²: minimum 0 at ±y*, a saddle between.
 
-    With t = a_n·y, |t| ≤ m_n = R‖a_n‖₁: ∇²F = (1/N) Σ (3t² - b_n) a_n a_nᵀ, whose weights are at most
+    With t = a_n·y, ``|t|`` ≤ m_n = R‖a_n‖₁: ∇²F = (1/N) Σ (3t² - b_n) a_n a_nᵀ, whose weights are at most
     c_n = max(b_n, 3m_n² - b_n) in size, so sup ‖∇²F‖ ≤ λ_max((1/N) Σ c_n a_n a_nᵀ). In ∂_iF = (1/N) Σ (t³ - b_n t) a_n,
-    |t³ - b_n t| ≤ max(|m_n³ - b_n m_n|, 2(b_n/3)^(3/2)). Λ follows as for
+    ``|t³ - b_n t|`` ≤ max(``|m_n³ - b_n m_n|``, 2(b_n/3)^(3/2)). Λ follows as for
     :class:`~convergence.problems._confined.Confined`: an upper bound.
 
     Parameters

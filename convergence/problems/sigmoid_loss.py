@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 class SigmoidLoss(LinearModel):
     """f(x) = (1/N) Σ s(-y_n a_n·x), s(t) = 1/(1 + e^(-t)), labels y_n = ±1.
 
-    With s' = s(1 - s): |ℓ'| ≤ 1/4, and s'' = s(1 - s)(1 - 2s) is greatest at s = (1 - 1/√3)/2: |ℓ''| ≤ 1/(6√3). So
-    Λ = λ_max(AᵀA/N)/(6√3), an upper bound. 0 is a lower bound of f, approached where the samples are separable.
+    With s' = s(1 - s): ``|ℓ'|`` ≤ 1/4, and s'' = s(1 - s)(1 - 2s) is greatest at s = (1 - 1/√3)/2: ``|ℓ''|`` ≤ 1/(6√3).
+    So Λ = λ_max(AᵀA/N)/(6√3), an upper bound. 0 is a lower bound of f, approached where the samples are separable.
 
     Parameters
     ----------
