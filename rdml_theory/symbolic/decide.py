@@ -48,11 +48,13 @@ from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
-    "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative", "is_manifestly_positive",
-    "normal_form", "taken",
+    "INDICES", "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative",
+    "is_manifestly_positive", "normal_form", "taken",
 ]  # fmt: skip
 
-_INDICES = {i, j, k, l, m, n}
+INDICES = {i, j, k, l, m, n}
+"""The class indices, each in 1..C."""
+
 _TOLERANCE = mp.mpf(10) ** -25
 
 
@@ -108,7 +110,7 @@ def _split_sum(total: Formula) -> Formula:
             result += constant * Sum(varying, (index, low, high))
             continue
         other = next(a for a in delta.args if a != index)
-        if index not in delta.args or other not in _INDICES:
+        if index not in delta.args or other not in INDICES:
             raise OutOfScopeError(f"a delta of something else than two class indices: {delta}")
         result += constant * substitute(varying / delta, {index: other})
     return result

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Sum, Symbol, Tuple
+from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Pow, Sum, Symbol, Tuple, nan, oo, zoo
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.decide import decide, is_manifestly_nonnegative, is_manifestly_positive
+from rdml_theory.symbolic.decide import INDICES, decide, is_manifestly_nonnegative, is_manifestly_positive, taken
 from rdml_theory.symbolic.notation import STANDARD, Formula
 from rdml_theory.symbolic.printing import to_latex, to_text
 from rdml_theory.symbolic.relations import at_least, equal
@@ -22,6 +22,45 @@ def _sides(relation: Relational) -> tuple[Formula, Formula]:
     """The greater and the smaller side; the left and the right one of an equality."""
     left, right = cast("tuple[Formula, Formula]", relation.args)
     return (right, left) if isinstance(relation, Le | Lt) else (left, right)
+
+
+def _is_such(name: Formula, value: Formula) -> bool:
+    """Whether a value is all that a symbol is declared to be.
+
+    An entry of a family is no variable: sums over the family hold it too. A class index lies in 1..C, which only
+    another index is known to do.
+    """
+    if not isinstance(name, Symbol):
+        return False
+    if name in INDICES:
+        return value in INDICES
+    shown: dict[str, bool] = {}
+    for sign, manifest in (("positive", is_manifestly_positive), ("nonnegative", is_manifestly_nonnegative)):
+        if getattr(name, f"is_{sign}"):
+            if not manifest(value):
+                return False
+            shown |= Symbol(name.name, **{sign: True}).assumptions0
+    rest = (fact for fact in name.assumptions0.items() if fact[0] not in shown)
+    return all(getattr(value, f"is_{fact}") is truth for fact, truth in rest)
+
+
+def _poles(formula: Formula) -> set[Formula]:
+    """What a formula divides by that may be zero."""
+    return {
+        power.base
+        for power in formula.atoms(Pow)
+        if not is_manifestly_nonnegative(power.exp)
+        and not is_manifestly_positive(power.base)
+        and power.base.is_zero is not False
+    }
+
+
+def _is_finite(factor: Formula, relation: Relational) -> bool:
+    """Whether a factor has a value wherever the sides of a relation have: it divides by nothing else."""
+    if factor.has(oo, -oo, zoo, nan):
+        return False
+    excluded = set().union(*(_poles(taken(side)) for side in relation.args)) if _poles(factor) else set()
+    return all(any((pole - sign * e).expand() == 0 for e in excluded for sign in (1, -1)) for pole in _poles(factor))
 
 
 @dataclass(frozen=True)
@@ -60,17 +99,8 @@ class Premise:
         return product if self.over is None else Sum(product, self.over)
 
     def in_domain(self, where: tuple[Relational, ...] = ()) -> bool:
-        """Whether every value has the sign that its symbol is declared with, so that the relation holds there."""
-        for name, value in ((a.args[0], replace_names(a.args[1], where)) for a in self.at):
-            if name.is_positive and not is_manifestly_positive(value):
-                return False
-            if name.is_nonnegative and not is_manifestly_nonnegative(value):
-                return False
-            if name.is_integer and not value.is_integer:
-                return False
-            if name.is_real and value.is_real is False:
-                return False
-        return True
+        """Whether every value is all that its symbol is declared to be, so that the relation holds there."""
+        return all(_is_such(a.args[0], replace_names(a.args[1], where)) for a in self.at)
 
     def instance(self) -> Relational:
         """The relation at the given values."""
@@ -164,6 +194,9 @@ class Step:
         if not self.premises:
             return True
         strict = isinstance(self.relation, Gt | Lt)
+        # Divided by zero, a premise says nothing.
+        if not all(_is_finite(replace_names(p.factor, self.where), self.instance) for p in self.premises):
+            return False
         factors = [replace_names(p.factor, self.where) for p in self.premises if not isinstance(p.relation, Eq)]
         if strict or (factors and isinstance(self.relation, Eq)):
             return False
@@ -186,6 +219,11 @@ def _holds_everywhere(step: Step) -> bool:
     """Whether a step holds for all values of its symbols; a certified one may have been certified on less."""
     certificate = getattr(step, "certificate", None)
     return certificate is None or certificate.domain == type(certificate.domain).of(step.relation.args)
+
+
+def _occurring(statement: Basic) -> set[Basic]:
+    """Its symbols, and the families whose entries it holds."""
+    return statement.free_symbols | {entry.base for entry in statement.atoms(Indexed)}
 
 
 @dataclass(frozen=True)
@@ -224,13 +262,28 @@ class Derivation:
         """What leads from the steps to the statement.
 
         ``"chain"``: each step begins where the one before ended. ``"conclusion"``: every part of the statement is the
-        relation of a step (which may rest on earlier ones, its premises). ``"words"``: the reasons beside the steps;
-        that part is for the reader.
+        relation of a step (which may rest on earlier ones, its premises), and not of a special case of it. ``"words"``:
+        the reasons beside the steps; that part is for the reader.
         """
         if self.chained:
             return "chain"
-        parts = self.statement.args if isinstance(self.statement, Tuple) else (self.statement,)
-        return "conclusion" if parts and {s.relation for s in self.all_steps()}.issuperset(parts) else "words"
+        parts = self._parts()
+        return "conclusion" if parts and self._general().issuperset(parts) else "words"
+
+    def _parts(self) -> tuple[Basic, ...]:
+        return self.statement.args if isinstance(self.statement, Tuple) else (self.statement,)
+
+    def _given(self, step: Step) -> set[Basic]:
+        """The symbols and families that a step gives meanings which no definition of the statement gives."""
+        others = (w.args[0] for w in step.where if w not in (*STANDARD, *self.definitions.values()))
+        return {getattr(name, "base", name) for name in others if isinstance(name, Symbol | Indexed)}
+
+    def _general(self) -> set[Relational]:
+        """The relations of steps that hold for all values of what occurs in them, as do the premises they rest on."""
+        given: dict[Relational, set[Basic]] = {}
+        for step in self.all_steps():
+            given[step.relation] = self._given(step).union(*(given.get(p.relation, ()) for p in step.premises))
+        return {relation for relation, names in given.items() if not names & _occurring(relation)}
 
     def _in_force(self, meaning: Relational, step: Step) -> bool:
         """Whether a name means in a step what it meant before: the step says so, or none of the steps says otherwise.
@@ -262,6 +315,8 @@ class Derivation:
                 general = not earlier.conditions() and _holds_everywhere(earlier)
                 out.append(same and (general or not premise.at))
             proved[step.relation] = step
+        # Assumed is not derived.
+        out += [part not in known for part in self._parts() if known]
         if not self.chained:
             return out
         ends = [self.statement.args[0], *(s.relation.args[1] for s in self.steps)]
@@ -272,6 +327,8 @@ class Derivation:
             *out,
             *(a == b for a, b in zip(ends, starts, strict=True)),
             *(isinstance(s.relation, directions) for s in self.steps),
+            # A special case joins nothing but a special case.
+            *(not self._given(s) & _occurring(self.statement) for s in self.steps),
             # A name that changed its meaning on the way would join what does not belong together.
             *(all(meanings[w.args[0]] == w for w in s.where) for s in self.steps),
         ]

@@ -101,7 +101,8 @@ def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | No
         ),
         Step("and at s = 1/2 the second", equal(two_points.subs(s, Rational(1, 2)), POPOVICIU)),
     )
-    return Derivation(Tuple(at_most(VARIANCE, first), at_most(VARIANCE, second)), steps)
+    meanings = {"Var": names[0], "mu": names[1]}
+    return Derivation(Tuple(at_most(VARIANCE, first), at_most(VARIANCE, second)), steps, meanings)
 
 
 def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None) -> Derivation:

@@ -205,6 +205,56 @@ class TestPremises:
             used = Step("", at_most(log(r), r - 1), premises=(Premise(relation, at=(equal(s, r),)),))
             assert Derivation(used.relation, (lemma, used)).decide() is expected
 
+    def test_a_lemma_is_used_for_values_of_its_symbols_kind(self):
+        """A root may be imaginary, an excluded value stays excluded, and an entry or an index is no variable."""
+        t, x = Symbol("t", real=True), Symbol("x", real=True)
+        square = Step("", at_least(t**2, 0))
+        root = Step("", at_least(x, 0), premises=(Premise(square.relation, at=(equal(t, sqrt(x)),)),))
+        assert decide(root.decided()) is True
+        assert Derivation(root.relation, (square, root)).decide() is False
+        nonzero = Symbol("t", nonzero=True, real=True)
+        assert not Premise(at_least(nonzero**2, 0), at=(equal(nonzero, Integer(0)),)).in_domain()
+        picked = Step("", equal(Sum(q[i] * KroneckerDelta(i, k), (i, 1, C)), q[k]))
+        for name, value in ((q[k], Integer(7)), (k, C + 1)):
+            premise = Premise(picked.relation, at=(equal(name, value),))
+            used = Step("", premise.instance(), premises=(premise,))
+            assert decide(used.decided()) is True
+            assert Derivation(used.relation, (picked, used)).decide() is False
+
+    def test_a_premise_is_not_divided_by_zero(self):
+        x, y = Symbol("x", real=True), Symbol("y", real=True)
+        for given, relation, factor in (
+            (equal(x * y, 0), equal(y, Integer(0)), 1 / x),
+            (at_least(x**2 * y, 0), at_least(y, 0), x**-2),
+        ):
+            step = Step("", relation, premises=(Premise(given, factor),))
+            assert decide(step.decided()) is True
+            assert Derivation(relation, (step,), hypotheses=(given,)).decide() is False
+        # Where the statement divides by it as well, nothing is said at zero.
+        step = Step("", equal(y / x, Integer(0)), premises=(Premise(equal(x * y, 0), x**-2),))
+        assert Derivation(step.relation, (step,), hypotheses=(equal(x * y, 0),)).verify()
+
+    def test_what_is_assumed_is_not_derived(self):
+        step = Step("", self.given, premises=(Premise(self.given),))
+        assert step.decide() is True
+        assert Derivation(self.given, (step,), hypotheses=(self.given,)).decide() is False
+
+    def test_a_special_case_is_no_conclusion(self):
+        x, y = Symbol("x", real=True), Symbol("y", real=True)
+        relation, at_one = equal(x**2, x), (equal(x, Integer(1)),)
+        special = Step("", relation, at_one)
+        assert special.decide() is True
+        assert Derivation(relation, (special,)).joins == "words"
+        assert Derivation(relation, (special,), chained=True).decide() is False
+        assert Derivation(equal(z[k], z[1]), (Step("", equal(z[k], z[1]), (equal(z[k], y),)),)).joins == "words"
+        # Nor does what follows from it become one.
+        start = Step("", at_least(x, 0), (equal(x, y**2),))
+        follows = Step("", at_least(x, -1), premises=(Premise(start.relation),))
+        assert Derivation(follows.relation, (start, follows)).verify()
+        assert Derivation(follows.relation, (start, follows)).joins == "words"
+        # A name that is defined with the statement is no special case.
+        assert Derivation(start.relation, (start,), {"x": equal(x, y**2)}).joins == "conclusion"
+
     def test_a_statement_that_no_step_states_is_joined_by_words(self):
         step = self.derivation(self.A + self.B).steps[0]
         assert Derivation(at_most(self.A**3, self.B**3), (step,), hypotheses=(self.given,)).joins == "words"
