@@ -33,6 +33,10 @@ SETTINGS = (
 """Where the exact worst case must come near: without bias it is the bound, with bias within 5% at these."""
 
 
+ROUNDING = 1e-7
+"""What rounding may do to a member of the family in the check: eps/(κT)² is at most 2e-8."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """The weight c of ΛΔ and what bias and noise add in a step, as functions of κ and λ."""
@@ -56,12 +60,14 @@ class Subject:
         with np.errstate(over="ignore", invalid="ignore"):
             values = (h, 1.0, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), float(setting.steps))
             out = self._formula(*values, k, multipliers)
-        # Rounding spoils the quotients where κ is nearly zero.
-        return np.where((np.abs(k) * setting.steps > 1e-5) & np.isfinite(out), out, np.inf)
+        # Where κ is nearly zero, T - c/2 over κ cancels to a relative error of about eps/(κT)².
+        return np.where((np.abs(k) * setting.steps > 1e-4) & np.isfinite(out), out, np.inf)
 
     def least(self, setting: Setting) -> float:
         """The least over a fine grid of λ."""
-        return float(np.min(self.member(setting, np.geomspace(1e-7, 1e4, 8001))))
+        # Without bias the least is the limit λ → 0; with it, ζ²/λ would magnify what rounding leaves of T - c/2.
+        low = 1e-6 if setting.assumptions.bias else 1e-10
+        return float(np.min(self.member(setting, np.geomspace(low, 1e4, 10001))))
 
 
 def derivation(subject: Subject) -> Derivation:
@@ -90,8 +96,8 @@ def implementation(subject: Subject, context: Context) -> Finding:
         below, above = min(below, ratio), max(above, ratio)
     return Finding(
         comparisons=(
-            # A grid of 8000 λ, evenly spaced in log λ, finds the least to a few parts in 10⁵.
-            at_most("function over the least of the family", above, 1 + 1e-9, samples=count),
+            # A grid of 10,000 λ, evenly spaced in log λ, finds the least to a few parts in 10⁵.
+            at_most("function over the least of the family", above, 1 + ROUNDING, samples=count),
             at_least("function over the least on a grid of λ", below, 1 - 1e-4, samples=count),
         )
     )
@@ -110,7 +116,7 @@ def brackets(subject: Subject, context: Context) -> Finding:
         exact = min(exact, extremal_average(free.assumptions, free.h, free.steps) / subject.least(free))
     return Finding(
         comparisons=(
-            at_most("attained over stated", worst, 1 + 1e-12, samples=count),
+            at_most("attained over stated", worst, 1 + ROUNDING, samples=count),
             at_least("attained over stated, without bias", exact, 1 - 1e-6, samples=count),
         )
     )
