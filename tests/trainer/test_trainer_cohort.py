@@ -160,6 +160,18 @@ def test_a_learned_order_moves_and_stays_in_its_range():
     assert 0.05 < float(ours.learned().detach()) < 2.0
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_base_loss_is_cross_entropy(smoothing):
+    logits = torch.randn(3, 20, 5, dtype=torch.float64, requires_grad=True)
+    y = torch.randint(0, 5, (20,))
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    ours = base_loss(logits, y, smoothing)
+    theirs = torch.stack([functional.cross_entropy(z, y, label_smoothing=smoothing) for z in logits])
+    assert torch.allclose(ours, theirs, atol=1e-14)
+    gradients = [torch.autograd.grad((weights * loss).sum(), logits)[0] for loss in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-15)
+
+
 def test_schedules_do_not_lag():
     config = Config(
         lr=1.0, lr_schedule="step", lr_milestones=(2, 3), epochs=4, alpha=2.0, alpha_end=0.5, alpha_schedule="linear",
@@ -241,7 +253,7 @@ def test_stacked_students_are_the_students():
         own = torch.autograd.grad(functional.cross_entropy(s(x), y), list(s.parameters()))
         for p, g in zip(s.parameters(), own, strict=True):
             assert torch.allclose(p.grad, g, atol=1e-6)
-    stacked.weights[0].data += 1
+    stacked.stacked[0].data += 1
     assert not torch.allclose(torch.stack([s(x) for s in students]), apart)
     assert not stackable(build_students(Config(students="cnn:2"), SHAPE, CLASSES))
     assert not stackable(build_students(Config(students="mlp:1"), SHAPE, CLASSES))

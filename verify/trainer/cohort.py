@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.autograd.function import Function, once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 
 from rdml_theory.losses import CosineOrder, LinearOrder, mutual_loss
@@ -25,11 +26,34 @@ from verify.trainer.stacked import StackedMLPs, stackable
 __all__ = ["Cohort", "Schedule", "base_loss"]
 
 
+class _CrossEntropy(Function):
+    """Mean cross-entropy of each student, in one node: its gradient in the logits is (softmax - target)/B."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, y: Tensor, smoothing: float) -> Tensor:  # type: ignore[override]
+        logs = logits.log_softmax(-1)
+        index = y.view(1, -1, 1).expand(len(logits), -1, 1)
+        loss = logs.gather(2, index).mean((1, 2)).neg_()
+        if smoothing:
+            loss = (1 - smoothing) * loss - smoothing * logs.mean((1, 2))
+        ctx.smoothing = smoothing
+        ctx.save_for_backward(logs, index)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        logs, index = ctx.saved_tensors
+        pull = logs.exp()
+        if ctx.smoothing:
+            pull -= ctx.smoothing / logs.shape[-1]
+        pull.scatter_add_(2, index, pull.new_full((), ctx.smoothing - 1.0).expand_as(index))
+        return pull.mul_((grad / logs.shape[1]).view(-1, 1, 1)), None, None
+
+
 def base_loss(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The mean cross-entropy of each student, shape (K,), from logits (K, B, C) and labels (B,): one pass for all."""
-    students, batch, _ = logits.shape
-    rows = cross_entropy(logits.flatten(0, 1), y.repeat(students), reduction="none", label_smoothing=smoothing)
-    return rows.view(students, batch).mean(1)
+    """The mean cross-entropy of each student (K,) from logits (K, B, C) and labels (B,); once differentiable."""
+    return _CrossEntropy.apply(logits, y, smoothing)  # type: ignore[return-value]
 
 
 def wide(logits: Tensor) -> Tensor:
@@ -107,6 +131,7 @@ class Cohort:
         self.learned = LearnableOrder(config.alpha).to(self.device) if config.alpha_schedule == "learned" else None
         self.stacked = self._stacked()
         self.optimizer = _optimizer(config, [self.stacked] if self.stacked else self.students, self.learned)
+        self._trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         called: list[nn.Module] = self.students
         if config.compile:
@@ -122,8 +147,9 @@ class Cohort:
 
     def _stacked(self) -> StackedMLPs | None:
         """Small identical networks in one pass, where each need not be moved alone."""
-        alone = self.config.update == "sequential" or self.config.compile or self.group.size > 1
-        return None if alone or not stackable(self.students) else StackedMLPs(self.students)
+        c = self.config
+        apart = c.update == "sequential" or c.compile or c.precision != "float32" or self.group.size > 1
+        return None if apart or not stackable(self.students) else StackedMLPs(self.students)
 
     def _autocast(self) -> torch.autocast | nullcontext[None]:
         if self.config.precision == "float32":
@@ -162,7 +188,7 @@ class Cohort:
         if self.config.update == "sequential":
             return self._sequential(x, y, step)
         base, mutual = self.losses(self.forward(x), y, step)
-        self._backward((base + mutual).sum())
+        self._backward(base, mutual)
         if self.stacked is not None and (visible or self.config.clip):
             self.stacked.share_gradients()
         self._move(range(len(self.students)))
@@ -177,7 +203,7 @@ class Cohort:
             own = self.forward(x, k)
             logits = torch.stack([own if j == k else z for j, z in enumerate(seen)])
             base, mutual = self.losses(logits, y, step)
-            self._backward(base[k] + mutual[k])
+            self._backward(base[k : k + 1], mutual[k : k + 1])
             self._move([k])
             with torch.no_grad():
                 seen[k] = self._without_state(x, k)[0]
@@ -195,9 +221,11 @@ class Cohort:
                 buffer.copy_(value)
         return out
 
-    def _backward(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+    def _backward(self, base: Tensor, mutual: Tensor) -> None:
+        for parameter in self._trained:
+            parameter.grad = None
+        losses = [base, mutual] if mutual.requires_grad else [base]
+        torch.autograd.backward(losses, [self.scaler.scale(torch.ones_like(x)) for x in losses])
 
     def _move(self, students: Sequence[int]) -> None:
         if self.learned is not None and self.learned.raw.grad is not None:

@@ -138,7 +138,7 @@ class Trainer:
         rows = self._order[1][index * size : (index + 1) * size]
         if self.config.augment == "none":
             rows = rows[self.group.share(size)]
-            return self.prepare(self.data.train.x[rows]), self.data.train.y[rows]
+            return self.prepare(self.data.train.x.index_select(0, rows)), self.data.train.y.index_select(0, rows)
         # All processes draw for the whole batch, so that their number changes nothing.
         x = augment(self.data.train.x[rows], self.config.augment, generator(self.config.seed, "augment", step))
         share = self.group.share(size)
