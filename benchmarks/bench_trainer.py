@@ -69,10 +69,10 @@ def published(config: Config, trainer: Trainer):
 
 
 def seconds(step, calls):
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(calls):
         step()
-    return (time.perf_counter() - start) / calls
+    return (time.process_time() - start) / calls
 
 
 def configuration(students: str, batch: int) -> Config:

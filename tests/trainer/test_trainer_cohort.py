@@ -253,7 +253,7 @@ def test_stacked_students_are_the_students():
         own = torch.autograd.grad(functional.cross_entropy(s(x), y), list(s.parameters()))
         for p, g in zip(s.parameters(), own, strict=True):
             assert torch.allclose(p.grad, g, atol=1e-6)
-    stacked.stacked[0].data += 1
+    stacked.flat.data += 1
     assert not torch.allclose(torch.stack([s(x) for s in students]), apart)
     assert not stackable(build_students(Config(students="cnn:2"), SHAPE, CLASSES))
     assert not stackable(build_students(Config(students="mlp:1"), SHAPE, CLASSES))

@@ -31,9 +31,10 @@ class _CrossEntropy(Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, y: Tensor, smoothing: float) -> Tensor:  # type: ignore[override]
-        logs = logits.log_softmax(-1)
-        index = y.view(1, -1, 1).expand(len(logits), -1, 1)
-        loss = logs.gather(2, index).mean((1, 2)).neg_()
+        # Classes before samples: on a CPU a softmax over a short last axis costs twenty times as much.
+        logs = logits.transpose(1, 2).contiguous().log_softmax(1)
+        index = y.view(1, 1, -1).expand(len(logits), 1, -1)
+        loss = logs.gather(1, index).mean((1, 2)).neg_()
         if smoothing:
             loss = (1 - smoothing) * loss - smoothing * logs.mean((1, 2))
         ctx.smoothing = smoothing
@@ -46,9 +47,9 @@ class _CrossEntropy(Function):
         logs, index = ctx.saved_tensors
         pull = logs.exp()
         if ctx.smoothing:
-            pull -= ctx.smoothing / logs.shape[-1]
-        pull.scatter_add_(2, index, pull.new_full((), ctx.smoothing - 1.0).expand_as(index))
-        return pull.mul_((grad / logs.shape[1]).view(-1, 1, 1)), None, None
+            pull -= ctx.smoothing / logs.shape[1]
+        pull.scatter_add_(1, index, pull.new_full((), ctx.smoothing - 1.0).expand_as(index))
+        return pull.mul_((grad / logs.shape[2]).view(-1, 1, 1)).transpose(1, 2), None, None
 
 
 def base_loss(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -40,40 +40,39 @@ def _plan(student: nn.Module) -> tuple[tuple[int, ...], ...] | None:
 
 
 class _Layers(Function):
-    """All layers in one node: what remains are three products a layer, and no calls in between."""
+    """All layers in one node with one parameter: what remains are three products a layer, and no calls in between."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rectified: Sequence[bool], *parameters: Tensor) -> Tensor:  # type: ignore[override]
-        weights, biases = parameters[::2], parameters[1::2]
+    def forward(ctx: Any, x: Tensor, flat: Tensor, parts: list[Tensor], rectified: list[bool]) -> Tensor:  # type: ignore[override]
         inputs = []
-        out = x.expand(len(weights[0]), -1, -1)
-        for weight, bias, positive in zip(weights, biases, rectified, strict=True):
+        out = x.expand(len(parts[0]), -1, -1)
+        for weight, bias, positive in zip(parts[::2], parts[1::2], rectified, strict=True):
             inputs.append(out)
             out = torch.baddbmm(bias, out, weight)
             if positive:
                 out.relu_()
-        ctx.rectified = rectified
-        ctx.save_for_backward(*inputs, *weights, *([out] if rectified[-1] else []))
+        ctx.parts, ctx.rectified = parts, rectified
+        ctx.save_for_backward(*inputs, out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        layers = len(ctx.rectified)
-        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers : 2 * layers]
-        outputs = (*inputs[1:], *ctx.saved_tensors[2 * layers :])
-        grads: list[Tensor] = []
-        for n in reversed(range(layers)):
+        outputs = ctx.saved_tensors
+        flat = grad.new_empty(sum(part.numel() for part in ctx.parts))
+        into = [g.view_as(p) for g, p in zip(flat.split([p.numel() for p in ctx.parts]), ctx.parts, strict=True)]
+        for n in reversed(range(len(ctx.rectified))):
             if ctx.rectified[n]:
-                grad = torch.ops.aten.threshold_backward(grad, outputs[n], 0)
-            grads += [grad.sum(1, keepdim=True), torch.bmm(inputs[n].transpose(1, 2), grad)]
+                grad = torch.ops.aten.threshold_backward(grad, outputs[n + 1], 0)
+            torch.sum(grad, 1, keepdim=True, out=into[2 * n + 1])
+            torch.bmm(outputs[n].transpose(1, 2), grad, out=into[2 * n])
             if n:
-                grad = torch.bmm(grad, weights[n].transpose(1, 2))
-        return (None, None, *reversed(grads))
+                grad = torch.bmm(grad, ctx.parts[2 * n].transpose(1, 2))
+        return None, flat, None, None
 
 
 class StackedMLPs(nn.Module):
-    """The logits (K, B, C) of K stackable students.
+    """The logits (K, B, C) of K stackable students, whose weights are one parameter.
 
     >>> students = [nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(2)]
     >>> x = torch.randn(5, 3)
@@ -86,30 +85,34 @@ class StackedMLPs(nn.Module):
         super().__init__()
         layers = [[m for m in s.children() if isinstance(m, nn.Linear | nn.ReLU)] for s in students]
         self.rectified = [isinstance(after, nn.ReLU) for _, after in _neighbours(layers[0])]
-        self.stacked = nn.ParameterList()
-        self.views: list[tuple[nn.Linear, nn.Parameter, nn.Parameter]] = []
-        for same in zip(*layers, strict=True):
-            linear = [layer for layer in same if isinstance(layer, nn.Linear)]
-            if not linear:
-                continue
+        self.linear = [[m for m in same if isinstance(m, nn.Linear)] for same in zip(*layers, strict=True)]
+        self.linear = [same for same in self.linear if same]
+        stacks: list[Tensor] = []
+        for same in self.linear:
             # (K, in, out), the layout in which products and gradients need no copies; a student sees (out, in).
-            weight = nn.Parameter(torch.stack([layer.weight.detach().t() for layer in linear]).contiguous())
-            bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in linear]).unsqueeze(1))
-            self.stacked.extend([weight, bias])
-            for k, layer in enumerate(linear):
-                layer.weight.data, layer.bias.data = weight.data[k].t(), bias.data[k, 0]
-                self.views.append((layer, weight, bias))
+            stacks.append(torch.stack([layer.weight.detach().t() for layer in same]))
+            stacks.append(torch.stack([layer.bias.detach() for layer in same]).unsqueeze(1))
+        self.flat = nn.Parameter(torch.cat([stack.flatten() for stack in stacks]))
+        self.parts = self._parts(self.flat.data, stacks)
+        for n, same in enumerate(self.linear):
+            for k, layer in enumerate(same):
+                layer.weight.data, layer.bias.data = self.parts[2 * n][k].t(), self.parts[2 * n + 1][k, 0]
+
+    @staticmethod
+    def _parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+        return [p.view(s.shape) for p, s in zip(flat.split([s.numel() for s in like]), like, strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (K, B, C) of samples (B, ...)."""
-        return _Layers.apply(x.flatten(1), self.rectified, *self.stacked)  # type: ignore[return-value]
+        return _Layers.apply(x.flatten(1), self.flat, self.parts, self.rectified)  # type: ignore[return-value]
 
     def share_gradients(self) -> None:
         """Give the students' parameters their part of the stacked gradients, as views."""
-        for number, (layer, weight, bias) in enumerate(self.views):
-            k = number % len(weight)
-            layer.weight.grad = None if weight.grad is None else weight.grad[k].t()
-            layer.bias.grad = None if bias.grad is None else bias.grad[k, 0]
+        grads = None if self.flat.grad is None else self._parts(self.flat.grad, self.parts)
+        for n, same in enumerate(self.linear):
+            for k, layer in enumerate(same):
+                layer.weight.grad = None if grads is None else grads[2 * n][k].t()
+                layer.bias.grad = None if grads is None else grads[2 * n + 1][k, 0]
 
 
 def _neighbours(layers: Sequence[nn.Module]) -> list[tuple[nn.Module, nn.Module | None]]:
