@@ -20,6 +20,7 @@ from convergence.bounds import (
 )
 from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
+from convergence.long_run import long_run_law
 from convergence.momentum import momentum_bound
 from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
@@ -56,6 +57,7 @@ __all__ = [
     "largest_order",
     "largest_step",
     "largest_weight",
+    "long_run_law",
     "momentum_bound",
     "moving_target_bound",
     "mutual_bias_bound",

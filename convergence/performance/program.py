@@ -26,7 +26,7 @@ MARGIN = 1e-9
 """How strictly the multipliers satisfy their inequalities, to survive rounding: it costs as much, relatively."""
 
 MOST = {False: 64, True: 5}
-"""The longest horizon, without noise and with it (31 nodes): beyond, a run takes hours."""
+"""The longest horizon, without noise and with it (31 nodes): beyond, one takes too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,8 @@ def worst_case(
     step : float
         η > 0; no upper limit, since finitely many steps have a finite worst case.
     steps : int
-        T: at most 64, with noise 5. T = 16 takes about half a second, and time grows like the sixth power.
+        T: at most 64, with noise 5. T = 16 takes about half a second, T = 32 ten
+        seconds, and five steps with noise half a minute.
     criterion : {"average", "best"}
         The average over t < T, or min over t < T of E‖∇f(x_t)‖².
     momentum : float

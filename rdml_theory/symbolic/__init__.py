@@ -22,6 +22,7 @@ from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.inequalities import bounded_gradient
 from rdml_theory.symbolic.limits import limit, limits
+from rdml_theory.symbolic.long_run import long_run_law
 from rdml_theory.symbolic.momentum import momentum_bound
 from rdml_theory.symbolic.order import order_theorem
 from rdml_theory.symbolic.plateau import plateau_law
@@ -44,6 +45,7 @@ __all__ = [
     "every_horizon",
     "limit",
     "limits",
+    "long_run_law",
     "momentum_bound",
     "order_theorem",
     "plateau_law",

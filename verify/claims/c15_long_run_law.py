@@ -1,0 +1,229 @@
+"""C15: the exact worst case of long runs without noise, which the sharp bound overstates by a few percent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from sympy import Expr, lambdify
+
+from convergence import Assumptions, long_run_law, sharp_bound
+from convergence.performance import Chain, solve_chain, violation
+from rdml_theory.symbolic import long_run as symbolic
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.descent import h as step_size
+from verify.checks.bounds import SETTING
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import at_least, at_most
+from verify.checks.performance import chain_record
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import CertificateRecord, Comparison, Curve, Panel
+
+Array = NDArray[np.float64]
+
+SETTINGS = ((0.2, 3.0), (0.5, 0.5), (0.5, 3.0), (0.5, 12.0), (0.9, 3.0))
+"""h and R/ζ²: below and beyond the largest surplus."""
+
+CLOSE = 0.02
+"""How near the law both sides have come after 300 steps."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The asserted cost of a step at the gradient ζ + U, over η; the largest U; and the slope from there on."""
+
+    drift: Expr = symbolic.DRIFT
+    enough: Expr = symbolic.ENOUGH
+    slope: Expr = symbolic.SLOPE
+
+    @cached_property
+    def _formulas(self) -> Any:
+        names = (step_size, symbolic.zeta, symbolic.surplus)
+        return lambdify(names, [self.drift, self.enough, self.slope], "numpy")
+
+    def law(self, h: float, rate: float) -> float:
+        """lim W at ζ = 1."""
+        _, most, slope = self._formulas(h, 1.0, 0.0)
+
+        def excess(surplus: float) -> float:
+            return self._formulas(h, 1.0, surplus)[0] - rate
+
+        if excess(most) <= 0:
+            return (1 + most) ** 2 - slope * excess(most)
+        return (1 + brentq(excess, 0.0, most, xtol=1e-14)) ** 2  # type: ignore[operator]
+
+
+def derivation(subject: Subject) -> Derivation:
+    return symbolic.long_run_law(subject.drift, subject.enough, subject.slope)
+
+
+def statement(subject: Subject) -> Statement:
+    law, cost = derivation(subject).statement.args
+    words = (
+        "As T → ∞ with {R} = Δ/(ηT) fixed, for {h} < 1 and without noise, the worst case is {law} where {cost}, up to "
+        "{U} = {enough}, and grows from there on by {slope} times {R}"
+    )
+    s = symbolic
+    names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough}
+    return Statement(words, {"law": law, "cost": cost, "slope": subject.slope, **names})
+
+
+def _lowered(before: Array, after: Array, h: float) -> Array:
+    """φ - φ' of a step at Λ = ζ = 1 whose bias points against the gradient."""
+    moved = (1 - h) * before + h
+    return (before**2 - moved**2) / 2 + (after - moved) ** 2 / 4
+
+
+def _instance(h: float, gap: float, steps: int) -> tuple[Array, Array, Array]:
+    """Points, values and gradients of a run on a line that keeps the gradient up until f is at its infimum."""
+    most = 1 + 2 * (1 - h) / h
+
+    def gradients(first: float) -> Array:
+        out = np.full(steps, min(first, most))
+        out[0] = first
+        for t in range(1, steps):
+            out[t] = max(out[t], (1 - h) * out[t - 1] + h)
+        return out
+
+    def values(at: Array) -> Array:
+        falls = np.append(_lowered(at[:-1], at[1:], h), at[-1] ** 2 / 2)
+        return np.cumsum(falls[::-1])[::-1]
+
+    first = float(brentq(lambda a: values(gradients(a))[0] - gap, 1.0, 2 * np.sqrt(gap) + 1, xtol=1e-13))  # type: ignore[arg-type]
+    found = gradients(first)
+    points = -h * np.append(0.0, np.cumsum(found[:-1] - 1))
+    return points, values(found), found
+
+
+def _bracket(h: float, rate: float, steps: int) -> tuple[float, float, float, CertificateRecord]:
+    """What an instance attains, how far it is from a smooth function's, and what a potential proves."""
+    gap = rate * h * steps
+    x, f, g = _instance(h, gap, steps)
+    broken = max(violation(x[:, None], f, g[:, None], smoothness=1.0), float((g**2 / 2 - f).max())) / gap
+    chain = Chain(Fraction(h), biased=True)
+    certificate = solve_chain(chain, (Fraction(gap), Fraction(1), Fraction(0)), steps)
+    return float((g**2).mean()), broken, certificate.bound, chain_record(certificate)
+
+
+def bracket(subject: Subject, context: Context) -> Finding:
+    """Instances from below and proved bounds from above close in on the law."""
+    comparisons: list[Comparison] = []
+    certificates: list[CertificateRecord] = []
+    short, long = context.pick(quick=(75, 300), full=(300, 2_000))
+    for number, (h, rate) in enumerate(SETTINGS):
+        name = f"h = {h:g}, R = {rate:g} ζ²"
+        law = subject.law(h, rate)
+        wide = context.shared(f"{name}/{short}", partial(_bracket, h, rate, short))
+        low, broken, high, record = context.shared(f"{name}/{long}", partial(_bracket, h, rate, long))
+        comparisons.append(at_most(f"conditions on smooth functions that the instance violates, {name}", broken, 1e-12))
+        comparisons.append(at_least(f"attained over the law, T = {long}, {name}", low / law, 1 - CLOSE))
+        comparisons.append(at_most(f"proved over the law, T = {long}, {name}", high / law, 1 + CLOSE))
+        narrowed = (high - low) / (wide[2] - wide[0])
+        comparisons.append(at_most(f"what is between them, over that at T = {short}, {name}", narrowed, 0.75))
+        certificates.append(record)
+        context.progress((number + 1) / len(SETTINGS))
+    panels = (_law_panel(subject, long, context), _time_panel(subject, context))
+    return Finding(tuple(comparisons), certificates=tuple(certificates), panels=panels)
+
+
+def _law_panel(subject: Subject, steps: int, context: Context) -> Panel:
+    """The law over the sharp bound, against R."""
+    h = 0.5
+    rates = np.geomspace(0.02, 200, 60)
+    few = [rate for at, rate in SETTINGS if at == h]
+    found = [context.shared(f"h = {h:g}, R = {r:g} ζ²/{steps}", partial(_bracket, h, r, steps)) for r in few]
+
+    def sharp(rate: float) -> float:
+        return float(sharp_bound(Assumptions(smoothness=1.0, gap=rate * h, noise=0.0, bias=1.0), h, 1))
+
+    return Panel(
+        title=f"$h$ = {h:g}", x_label="$R/\\zeta^2$, with $R = \\Delta/(\\eta T)$", y_label="over the sharp bound",
+        x_scale="log",
+        curves=(
+            Curve(
+                label="law of long runs", role="statement", x=tuple(rates.tolist()),
+                y=tuple(subject.law(h, float(r)) / sharp(float(r)) for r in rates),
+            ),
+            Curve(
+                label="attained", role="measured", style="markers", x=tuple(few),
+                y=tuple(b[0] / sharp(r) for b, r in zip(found, few, strict=True)),
+            ),
+            Curve(
+                label="proved", role="second", style="markers", x=tuple(few),
+                y=tuple(b[2] / sharp(r) for b, r in zip(found, few, strict=True)),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _time_panel(subject: Subject, context: Context) -> Panel:
+    """What is attained and what is proved close in on the law."""
+    h, rate = 0.5, 3.0
+    times = (5, 10, 20, 40, 75, 150, 300)
+    name = f"h = {h:g}, R = {rate:g} ζ²"
+    found = [context.shared(f"{name}/{t}", partial(_bracket, h, rate, t)) for t in times]
+    x = tuple(float(t) for t in times)
+    return Panel(
+        title=f"$h$ = {h:g}, $R$ = {rate:g} $\\zeta^2$", x_label="steps $T$",
+        y_label="mean squared gradient norm / $\\zeta^2$", x_scale="log",
+        curves=(
+            Curve(label="law of long runs", role="statement", x=(x[0], x[-1]), y=(subject.law(h, rate),) * 2),
+            Curve(label="attained", role="measured", style="markers", x=x, y=tuple(b[0] for b in found)),
+            Curve(label="proved", role="second", style="markers", x=x, y=tuple(b[2] for b in found)),
+        ),
+    )  # fmt: skip
+
+
+def implementation(subject: Subject, context: Context) -> Finding:
+    """The function that users call against the law, at random constants."""
+    rng = context.rng("points")
+    count = context.pick(quick=300, full=5_000)
+    worst = 0.0
+    for _ in range(count):
+        lam, gap, square = 10 ** rng.uniform(-2, 2, 3)
+        h, steps = rng.uniform(0.01, 0.99), 10 ** rng.uniform(0, 5)
+        a = Assumptions(smoothness=lam, gap=gap, noise=0.0, bias=square)
+        rate = gap * lam / (h * steps * square)
+        worst = max(worst, abs(long_run_law(a, h / lam, steps) / (square * subject.law(h, rate)) - 1))
+    # The root is found to 1e-14, times what the square and the largest surplus make of it.
+    return Finding((at_most("relative difference from the formula", worst, 1e-9, samples=count),))
+
+
+CLAIM = Claim(
+    id="C15",
+    title="Long runs",
+    direction="tight",
+    subject=Subject(),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(*SETTING, "σ = 0, h < 1, and ‖b‖ ≤ ζ at every step; W is the largest A² over all f and such biases"),
+    source=Source("this toolkit", own=True),
+    checks=(
+        proof_check(derivation),
+        Check(
+            "bracket", "numeric",
+            "Do instances from below and proved bounds from above close in on the law?", bracket, cost=8.0,
+        ),
+        Check(
+            "implementation", "numeric", "Does the function in `convergence` compute the law?", implementation, cost=0.5
+        ),
+    ),
+    twins=(
+        Twin(
+            "sharp", "the sharp bound's cost of a step",
+            Subject(drift=(1 - step_size / 2) * symbolic.surplus**2 + symbolic.zeta * symbolic.surplus), drawn=True,
+        ),
+        Twin("half-surplus", "half the largest surplus", Subject(enough=symbolic.ENOUGH / 2)),
+        Twin("slope", "the slope of a constant gradient", Subject(slope=4 / (4 - step_size))),
+    ),
+    caption=(
+        "Left: the law over the sharp bound, which overstates the worst case by up to 9% at this step size; after 300 "
+        "steps what is attained and what is proved are within 1% of it. Right: both close in on it as T grows."
+    ),
+)  # fmt: skip
