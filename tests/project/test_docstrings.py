@@ -13,6 +13,7 @@ MODULES = [
     "rdml_theory.symbolic.descent",
     "rdml_theory.symbolic.inequalities",
     "rdml_theory.symbolic.limits",
+    "rdml_theory.symbolic.long_run",
     "rdml_theory.symbolic.momentum",
     "rdml_theory.symbolic.notation",
     "rdml_theory.symbolic.plateau",
