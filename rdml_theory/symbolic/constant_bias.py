@@ -34,7 +34,7 @@ def _transient(power: Formula) -> Formula:
 
 
 def bias_plateau(plateau: Formula | None = None) -> Derivation:
-    """A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T, which tends to ζ² for every |r| < 1.
+    """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``, which tends to ζ² for every ``|r| < 1``.
 
     Parameters
     ----------

@@ -145,7 +145,7 @@ def every_horizon(right_side: Formula | None = None) -> Derivation:
     """A ≤ DESCENT for every Λ-smooth f, with equality at every T, h, σ and Z/A on a quadratic.
 
     On Λ‖x‖²/2 a bias b = ∓k∇f (against the gradient for h ≤ 1, along it for h ≥ 1) and noise orthogonal to the gradient
-    make ‖∇f‖² ← (|1-h| + hk)²‖∇f‖² + h²σ², so that A² solves the sharp bound's quadratic at Z = kA.
+    make ``‖∇f‖² ← (|1-h| + hk)²‖∇f‖² + h²σ²``, so that A² solves the sharp bound's quadratic at Z = kA.
 
     Parameters
     ----------
