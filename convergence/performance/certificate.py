@@ -80,16 +80,36 @@ class Certificate:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def check(self) -> bool:
-        """Whether the certificate proves its bound: signs, equalities and the definiteness of S, exactly.
+        """Whether the certificate proves its bound: completeness, signs, equalities and that S is definite, exactly.
 
         Nothing here comes from the solver but the numbers themselves.
         """
+        if not self._is_complete():
+            return False
         multipliers = (*(x for row in self.interpolation for x in row), *self.lower, self.start, *self.bias)
         if min((*multipliers, *self.noise, *self.weights)) < 0 or sum(self.weights) != 1:
             return False
         if self.average and len(set(self.weights)) > 1:
             return False
         return self._values_cancel() and is_positive_definite(self.slack())
+
+    def _is_complete(self) -> bool:
+        """Whether there is one number for everything that is weighed, and no right side without what it bounds."""
+        method, sides = self.method, self.right_sides
+        inner = method.inner
+        lengths = (
+            (self.interpolation, method.nodes), *((row, method.nodes) for row in self.interpolation),
+            (self.lower, method.nodes), (self.bias, inner * method.biased), (self.noise, inner * method.noisy),
+            (self.weights, method.steps),
+        )  # fmt: skip
+        exact = (*(x for numbers, _ in lengths[1:] for x in numbers), self.start, self.relative_bias, *sides)
+        return (
+            all(len(numbers) == length for numbers, length in lengths)
+            and all(isinstance(x, Fraction) for x in exact)
+            and min(*sides, self.relative_bias) >= 0
+            and (method.biased or not (sides[1] or self.relative_bias))
+            and (method.noisy or not sides[2])
+        )
 
     def _values_cancel(self) -> bool:
         flow = np.array(self.interpolation, dtype=object)

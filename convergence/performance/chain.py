@@ -147,6 +147,16 @@ class ChainCertificate:
 
     def check(self) -> bool:
         """Whether the certificate proves its bound, by exact rational arithmetic and without the solver."""
+        sides, chain = self.right_sides, self.chain
+        if min(*sides, chain.relative_bias) < 0 or (not chain.noisy and sides[2]):
+            return False
+        if not chain.biased and (sides[1] or chain.relative_bias):
+            return False  # ζ² without a bias that it bounds
+        numbers = [x for step in self.steps for x in step.values()]
+        if not all(isinstance(x, Fraction) for x in (*numbers, *sides)):
+            return False
+        if any(name.startswith("after") for step in self.steps for name in step):
+            return False  # what a step leaves is what the next one begins with
         if any(name.startswith("before") for name in self.steps[0]):
             return False  # V_0 is c_0 φ_0
         if any(not name.startswith(("infimum", "weights", "before")) for name in self.steps[-1]):

@@ -108,6 +108,24 @@ def test_tampered_certificates_are_refused(certificate):
     assert not replace(certificate, chain=other).check()
 
 
+def test_a_potential_is_paid_back_and_right_sides_are_bounded(certificate):
+    """A gain at the end of a step that the next one does not begin with would prove anything."""
+    rows = [{"weights": Fraction(1, 4), "infimum": Fraction(0)} for _ in range(4)]
+    for row in rows[:3]:
+        row |= {"forward": Fraction(0), "backward": Fraction(0), "after gg": Fraction(-10)}
+    for row in rows[1:]:
+        row["before gg"] = Fraction(1)
+    rows[0]["infimum"] = Fraction(501, 1000)
+    chain = Chain(Fraction(1, 2))
+    true = solve_chain(chain, (Fraction(1), Fraction(0), Fraction(0)), 4)
+    assert true.check()
+    forged = replace(true, steps=tuple(rows))
+    assert forged.exact_bound < true.exact_bound
+    assert not forged.check()
+    for sides in ((1, 1, 0), (1, 0, 1), (-1, 0, 0)):
+        assert not replace(true, right_sides=tuple(map(Fraction, sides))).check()
+
+
 def test_a_false_interpolation_condition_falls_below_the_exact_value():
     right = (Fraction(1), Fraction(1), Fraction(0))
     true, false = (

@@ -170,6 +170,36 @@ def test_tampered_certificates_are_refused(certificate):
     assert not scaled.check()
 
 
+def test_incomplete_certificates_are_refused(certificate):
+    """One multiplier for many biases, weight on steps that do not exist, right sides that nothing bounds."""
+    c = certificate
+    many = 10 * c.method.steps
+    less = Fraction(c.method.steps, many)
+
+    def scaled(numbers):
+        return tuple(x * less for x in numbers)
+
+    for wrong in (
+        replace(c, bias=(max(c.bias),)),
+        replace(c, noise=(max(c.noise),)),
+        replace(c, lower=c.lower[:1]),
+        replace(
+            c, weights=(Fraction(1, many),) * many, start=c.start * less,
+            interpolation=tuple(map(scaled, c.interpolation)),
+            lower=scaled(c.lower), bias=scaled(c.bias), noise=scaled(c.noise),
+        ),
+        replace(c, right_sides=(*c.right_sides[:2], Fraction(-1))),
+        replace(c, start=float(c.start)),
+    ):  # fmt: skip
+        assert not wrong.check()
+    plain = worst_case(unit(), 0.7, 3).certificate
+    assert plain.check()
+    for position in (1, 2):
+        sides = list(plain.right_sides)
+        sides[position] = Fraction(1)
+        assert not replace(plain, right_sides=tuple(sides)).check()
+
+
 def test_the_slack_is_what_the_inequalities_say(certificate):
     """S, evaluated at random vectors, against the sum of the weighted inequalities written out."""
     rng = np.random.default_rng(2)
