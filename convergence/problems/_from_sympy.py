@@ -82,6 +82,10 @@ def certified_maximum(
     return -heap[0][0], attained
 
 
+def _fraction(number: Any) -> Fraction:
+    return Fraction(str(number)) if isinstance(number, float) else Fraction(number)
+
+
 def _middle(sides: Sides) -> list[Any]:
     return [ball((low + high) / 2, (low + high) / 2) for low, high in sides]
 
@@ -133,12 +137,13 @@ class SymbolicProblem(SyntheticProblem):
     ----------
     formula : Expr
         f. Decimal numbers are read as fractions.
-    box : mapping of Symbol to (low, high)
-        The variables in their order, each with a finite interval.
-    minimum : float, optional
-        inf f over the box, or a lower bound; certified if not given.
+    box : mapping of Symbol to (low, high), optional
+        The variables in their order, each with a finite interval. Without it they are ordered by name, and smoothness
+        and minimum must be given.
+    smoothness, minimum : float, optional
+        Λ and inf f, or bounds of them; certified over the box if not given.
     start : array, optional
-        x₀; by default three quarters of the way through each interval.
+        x₀; by default three quarters of the way through each interval, or a vector of ones.
     tolerance : float
         How near Λ shall come to what is attained.
     budget : int
@@ -148,9 +153,9 @@ class SymbolicProblem(SyntheticProblem):
 
     Attributes
     ----------
-    box : tuple of two arrays
+    box : tuple of two arrays, or None
         The lower and upper ends.
-    attained : float
+    attained : float or None
         The largest ‖∇²f‖ found in the middle of a part: Λ is at least that.
 
     Raises
@@ -171,35 +176,56 @@ class SymbolicProblem(SyntheticProblem):
     """
 
     def __init__(
-        self, formula: Expr, box: Mapping[Symbol, tuple[Any, Any]], *, minimum: float | None = None,
-        start: ArrayLike | None = None, tolerance: float = 0.02, budget: int = 4000, **oracle: Unpack[Oracle],
+        self, formula: Expr, box: Mapping[Symbol, tuple[Any, Any]] | None = None, *, smoothness: float | None = None,
+        minimum: float | None = None, start: ArrayLike | None = None, tolerance: float = 0.02, budget: int = 4000,
+        **oracle: Unpack[Oracle],
     ) -> None:  # fmt: skip
         formula = sympify(formula)
         exact: Any = nsimplify(formula, rational=True) if formula.atoms(Float) else formula
-        symbols = list(box)
-        if missing := exact.free_symbols - set(symbols):
-            raise ValueError(f"no interval for {', '.join(sorted(map(str, missing)))}: give one in the box")
-        ends = {s: tuple(Fraction(str(e)) if isinstance(e, float) else Fraction(e) for e in box[s]) for s in symbols}
-        if not symbols or any(not low < high for low, high in ends.values()):
-            raise ValueError(f"box = {box!r}: expected each variable with a finite interval (low, high), low < high")
+        given: list[Any] = sorted(exact.free_symbols, key=str) if box is None else list(box)
         # Real variables, whatever the symbols assume: |x| then has a derivative that can be told.
-        real: dict[Any, Any] = {s: Symbol(s.name, real=True) for s in symbols}
-        exact, symbols = exact.xreplace(real), list(real.values())
-        ends = {real[s]: interval for s, interval in ends.items()}
-        self.formula = exact
-        self.box = tuple(np.array([float(ends[s][k]) for s in symbols]) for k in (0, 1))
-        constants = [self._certify(*part, ends, tolerance, budget, minimum is None) for part in _parts(exact, symbols)]
-        self._value = lambdify([symbols], exact, "numpy", cse=True)
-        self._gradient = lambdify([symbols], [exact.diff(s) for s in symbols], "numpy", cse=True)
-        smoothness, self.attained = (max(c[k] for c in constants) for k in (0, 1))
-        floor = sum(c[2] for c in constants) if minimum is None else float(minimum)
-        if not (np.isfinite(smoothness) and np.isfinite(floor)):
-            raise ValueError(f"no finite bound of {exact} or of its second derivatives on the box: take a smaller box")
-        x0 = self.box[0] + 0.75 * (self.box[1] - self.box[0]) if start is None else np.asarray(start, dtype=np.float64)
-        # A linear function has no curvature; any positive constant serves.
-        super().__init__(
-            dim=len(symbols), smoothness=smoothness or np.finfo(float).tiny, minimum=floor, start=x0, **oracle
-        )
+        real: dict[Any, Any] = {s: Symbol(s.name, real=True) for s in given}
+        if missing := exact.free_symbols - set(given):
+            raise ValueError(f"no interval for {', '.join(sorted(map(str, missing)))}: give one in the box")
+        self.formula, self._symbols = exact.xreplace(real), list(real.values())
+        self.box, self.attained = None, None
+        if box is None:
+            if smoothness is None or minimum is None or not given:
+                raise ValueError("without a box nothing is certified: give one, or smoothness and minimum")
+            x0 = np.ones(len(given))
+        else:
+            ends = {real[s]: tuple(_fraction(end) for end in box[s]) for s in given}
+            if not ends or any(not low < high for low, high in ends.values()):
+                raise ValueError(
+                    f"box = {box!r}: expected each variable with a finite interval (low, high), low < high"
+                )
+            parts = _parts(self.formula, self._symbols)
+            constants = [self._certify(*part, ends, tolerance, budget, minimum is None) for part in parts]
+            bound, self.attained = (max(c[k] for c in constants) for k in (0, 1))
+            # A linear function has no curvature; any positive constant serves.
+            smoothness = (bound or float(np.finfo(float).tiny)) if smoothness is None else smoothness
+            minimum = sum(c[2] for c in constants) if minimum is None else minimum
+            if not (np.isfinite(smoothness) and np.isfinite(minimum)):
+                raise ValueError(f"no finite bound of {exact} or its second derivatives on the box: take a smaller box")
+            self.box = tuple(np.array([float(low_high[k]) for low_high in ends.values()]) for k in (0, 1))
+            x0 = self.box[0] + 0.75 * (self.box[1] - self.box[0])
+        self._compile()
+        start = x0 if start is None else np.asarray(start, dtype=np.float64)
+        super().__init__(dim=len(given), smoothness=smoothness, minimum=minimum, start=start, **oracle)
+
+    def _compile(self) -> None:
+        slopes = [self.formula.diff(s) for s in self._symbols]
+        self._value = lambdify([self._symbols], self.formula, "numpy", cse=True)
+        self._gradient = lambdify([self._symbols], slopes, "numpy", cse=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the compiled functions, which no other process could read."""
+        return {name: value for name, value in vars(self).items() if name not in ("_value", "_gradient")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Compile them again."""
+        vars(self).update(state)
+        self._compile()
 
     @staticmethod
     def _certify(

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 class _WithFactories(type(Protocol)):  # type: ignore[misc]
     """Where the factories of problems live: as attributes of the protocol itself they would be part of it."""
 
-    def from_sympy(cls, formula: Any, box: Mapping[Any, tuple[Any, Any]], **options: Any) -> SyntheticProblem:
-        """f as a SymPy expression on a box, its gradient derived and its constants certified there.
+    def from_sympy(cls, formula: Any, box: Mapping[Any, Any] | None = None, **options: Any) -> SyntheticProblem:
+        """f as a SymPy expression, its gradient derived and, on a box, its constants certified.
 
         Takes the parameters of :class:`~convergence.problems._from_sympy.SymbolicProblem`, and needs python-flint, the
         extra ``proofs``.

@@ -1,12 +1,14 @@
 """Problems from formulas: the gradient is derived, and the certified constants hold and are near."""
 
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from sympy import Symbol, cos, exp, log, sin, sqrt, symbols, tan, tanh
 
-from convergence import Problem, problems
+from convergence import Problem, problems, simulate
 from convergence.probes import gradient_error, largest_curvature, least_value
 
 pytest.importorskip("flint")
@@ -73,3 +75,20 @@ def test_a_constant_part_keeps_its_value():
     problem = Problem.from_sympy(sin(x) + 3, {x: (0, 1)})
     assert problem.value(np.array([[0.0], [1.0]])) == pytest.approx([3, 3 + np.sin(1)])
     assert problem.minimum <= 3
+
+
+def test_without_a_box_constants_are_given():
+    problem = Problem.from_sympy(y**2 / 2 + 1 - cos(x), smoothness=1.0, minimum=0.0, noise=0.1)
+    assert (problem.dim, problem.smoothness, problem.minimum, problem.box) == (2, 1.0, 0.0, None)
+    # Ordered by name.
+    np.testing.assert_allclose(problem.gradient(np.array([[1.0, 3.0]])), [[np.sin(1.0), 3.0]])
+    with pytest.raises(ValueError, match="give one, or smoothness and minimum"):
+        Problem.from_sympy(x**2)
+
+
+def test_workers_can_read_it():
+    problem = Problem.from_sympy(*CASES["coupled"], noise=0.1)
+    run = {"step": 0.1, "steps": 5, "replicas": 8, "seed": 0}
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        shared = simulate(problem, executor=pool, **run)
+    np.testing.assert_array_equal(shared.final, simulate(problem, **run).final)

@@ -24,15 +24,17 @@ MODULES = [
     "convergence.estimators",
     "convergence.momentum",
     "convergence.performance",
+    "convergence.probes",
     "convergence.problems",
     "convergence.problems.bias_models",
     "convergence.problems.noise_models",
+    "convergence.sweep",
 ]
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
     "BiasModel", "Bound", "Certificate", "Chain", "ChainCertificate", "CohortTrajectory", "Derivation",
     "EffectiveProblem", "Instance", "Method", "NoiseModel", "Problem", "StationaryLaw", "StationaryPoint", "Step",
-    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "Witness", "Moment", "GradientError", "WorstCase",
 }  # fmt: skip
 
 
