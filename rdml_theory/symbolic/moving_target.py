@@ -30,7 +30,7 @@ _MOVED = Named("d", "d")
 def moving_target(right_side: Formula | None = None, rate: Formula | None = None) -> Derivation:
     """``A² ≤ [2Δ/(ηT) + hσ² + 2d]/(2-h)`` for the moving objective F_t = L + βR(·; peers at t), 0 < h < 2.
 
-    d = βG‖g‖ √2 α tanh(|α-1|ρ/4)/|α-1| bounds the drift per step over η; at α = 1 it is √2 βG‖g‖ρ/4.
+    ``d = βG‖g‖ √2 α tanh(|α-1|ρ/4)/|α-1|`` bounds the drift per step over η; at α = 1 it is √2 βG‖g‖ρ/4.
 
     Parameters
     ----------

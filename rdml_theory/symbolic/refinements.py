@@ -228,7 +228,7 @@ def relative_bound(left_side: Formula | None = None, limit: Formula | None = Non
 
 
 COEFFICIENT: Formula = (1 - (1 - 2 * kappa) ** horizon) / kappa
-"""c, the weight of ΛΔ in the bound of T A², with κ = h(1 - h/2 - |1-h|λ/2)."""
+"""c, the weight of ΛΔ in the bound of T A², with ``κ = h(1 - h/2 - |1-h|λ/2)``."""
 
 DRIVE: Formula = h / 2 * (Abs(1 - h) * bias**2 / weight + h * bias**2 + h * noise**2)
 """What bias and noise add in a step."""
