@@ -91,17 +91,19 @@ def _strongest(form: int, order: float, starts: int, rng: np.random.Generator) -
     """Logits of a pair of two classes for which ‖q - w‖² is greatest, relative to the claim's own form."""
     exact = Subject(A_PRIORI, OBSERVABLE, Integer(1) * beta**0)
 
+    def pair(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Far outside these ranges nothing changes but the exponent of a float.
+        student = np.array([np.clip(x[0], -40, 40), 0.0])
+        return student + np.array([np.exp(np.clip(x[1], -12, 4)), 0.0]), student
+
     def loss(x: np.ndarray) -> float:
-        student = np.array([x[0], 0.0])
-        peer = student + np.array([np.exp(x[1]), 0.0])
+        peer, student = pair(x)
         square = float((renyi_gradient(peer, student, order, wrt="q", domain="logits") ** 2).sum())
         divergence = float(renyi_divergence(peer, student, order, domain="logits"))
-        return -square / exact.forms(order, 1.0, 1.0, float(np.exp(x[1])), divergence)[form]
+        return -square / exact.forms(order, 1.0, 1.0, float(np.ptp(peer - student)), divergence)[form]
 
     ends = [minimize(loss, rng.uniform([-3, -4], [3, 1]), method="Nelder-Mead") for _ in range(starts)]
-    best = min(ends, key=lambda end: end.fun).x
-    student = np.array([best[0], 0.0])
-    return student + np.array([np.exp(best[1]), 0.0]), student
+    return pair(min(ends, key=lambda end: end.fun).x)
 
 
 def search(subject: Subject, context: Context) -> Finding:
