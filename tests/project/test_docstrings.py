@@ -41,7 +41,8 @@ MODULES = [
 PLAIN = {
     "BiasModel", "Bound", "Certificate", "Chain", "ChainCertificate", "CohortTrajectory", "Derivation",
     "EffectiveProblem", "Instance", "Method", "NoiseModel", "Problem", "StationaryLaw", "StationaryPoint", "Step",
-    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "Witness", "Moment", "GradientError", "WorstCase",
+    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "GradientError", "Moment", "Witness",
 }  # fmt: skip
 
 
