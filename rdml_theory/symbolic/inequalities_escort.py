@@ -11,12 +11,19 @@ from typing import Any
 from sympy import Integer, Interval, Limit, Max, Pow, Rational, Subs, Sum, Symbol, Tuple, exp, log, oo, sqrt, symbols
 
 from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.inequalities_names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
-from rdml_theory.symbolic.inequalities_pinsker import leibler, mixture, two_points_of_leibler
+from rdml_theory.symbolic.inequalities_pinsker import (
+    MIXTURE,
+    leibler,
+    pinsker_of,
+    pinsker_term,
+    triangle,
+    triangle_term,
+)
 from rdml_theory.symbolic.inequalities_tilt import two_norm_of_zero_sum
-from rdml_theory.symbolic.notation import ESCORT, STUDENT, TEACHER, C, Formula, alpha, i, k, p, q, w
+from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, Named, alpha, i, k, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = [
@@ -108,40 +115,78 @@ def self_bounding(right_side: Formula | None = None) -> Derivation:
     (True, False)
     """
     asserted = SELF_BOUND if right_side is None else right_side
-    x, y, total, value = symbols("x y V D", nonnegative=True)
+    value: Formula = Symbol("D", nonnegative=True)
     stated = _with(value, asserted)
+    more: Formula = Symbol("b", positive=True)
+    below, beyond = equal(alpha, 1 / (1 + more)), equal(alpha, 1 + more)  # so that 1-α = bα, and α-1 = b
+    to_student, to_peer, apart = (Named(f"‖{x}‖₁", rf"\lVert {x} \rVert_1") for x in ("w - q", "p - w", "p - q"))
+    twice = equal(ESCORT_DISTANCE, to_student / 2)
+    first, second, third = (pinsker_of(*which) for which in ((w, q, to_student), (p, w, to_peer), (p, q, apart)))
+    other = pinsker_of(w, p, to_peer)
+    mixture = Step("below order one the divergence is a mixture of two KLs from the escort", MIXTURE, STANDARD)
+    peers = Step(
+        "beyond order one it is one of KLs from the peer",
+        equal((alpha - 1) * divergence, leibler(p, w) + (alpha - 1) * leibler(p, q)),
+        STANDARD,
+    )
+    split = triangle(w, q, p, (to_student, to_peer, apart))
+    square = Step("a square", at_least((to_peer - more * apart) ** 2, 0))
     step: Formula = Symbol("h", positive=True)
     up, down = (1 + 2 * step) ** alpha, (1 - 2 * step) ** alpha
     near = log((up + down) / 2) / (alpha - 1)
     moved = up / (up + down) - Rational(1, 2)
+    squared = 2 * ESCORT_DISTANCE**2
     steps = (
         two_norm_of_zero_sum(),
-        *two_points_of_leibler(),
-        mixture(
-            "up to order one (1-α) D_α is a mixture of KLs, so D_α ≥ KL(w‖q) ≥ 2 TV(q, w)² (at α = 1, w = p)"
+        *pinsker_term(),
+        first,
+        other,
+        mixture,
+        Step(
+            "so below order one",
+            at_most(squared, divergence),
+            (below, twice),
+            (Premise(mixture.relation), Premise(first.relation, more * alpha), Premise(other.relation, alpha)),
+            more * alpha,
         ),
         Step(
-            "beyond order one (α-1) D_α = log Σ p^α q^(1-α) is one of KLs from the peer",
-            equal(log(_total), leibler(p, w) + (alpha - 1) * leibler(p, q)),
-            (ESCORT, TEACHER),
+            "and at order one, where w = p, D = KL(w‖q)",
+            at_most(squared, leibler(w, q)),
+            (twice,),
+            (Premise(first.relation),),
+        ),
+        second,
+        third,
+        triangle_term(),
+        split,
+        peers,
+        square,
+        Step(
+            "and beyond order one, as ‖w-q‖₁ is at most the sum of the two distances from the peer",
+            at_most(squared, alpha * divergence),
+            (beyond, twice),
+            (
+                Premise(peers.relation, alpha),
+                Premise(second.relation, alpha),
+                Premise(third.relation, alpha * more),
+                Premise(square.relation, Rational(1, 2)),
+                Premise(split.relation, more / 2 * (to_student + to_peer + apart)),
+            ),
+            more,
         ),
         certified(
-            "x = TV(p, q), y = TV(p, w), V = TV(q, w) ≤ x + y: by Pinsker D_α ≥ 2x² + 2y²/(α-1), which is at least",
-            at_least(2 * x**2 + 2 * y**2 / (alpha - 1), 2 * total**2 / alpha),
-            smt, {alpha: Interval.open(1, oo)}, (at_most(total, x + y),),
-        ),
-        certified(
-            "so 2V² ≤ D_α for α ≤ 1 and 2V² ≤ αD_α beyond, at most the asserted bound: up to order one",
-            at_most(value, stated), smt, {alpha: Interval.Lopen(0, 1)},
+            "what is asserted is not less: up to order one",
+            at_most(value, stated),
+            smt,
+            {alpha: Interval.Lopen(0, 1)},
         ),
         certified("and beyond", at_most(alpha * value, stated), smt, {alpha: Interval(1, oo)}),
         Step(
             "for α ≥ 1 the constant is attained at consensus: p = (1/2+h, 1/2-h), q = (1/2, 1/2)",
             equal(Limit(2 * moved**2 / near, step, 0), alpha),
         ),
-    )  # fmt: skip
-    statement = Tuple(at_most(GRADIENT_NORM**2, 2 * ESCORT_DISTANCE**2), at_most(2 * ESCORT_DISTANCE**2, asserted))
-    return Derivation(statement, steps)
+    )
+    return Derivation(Tuple(at_most(GRADIENT_NORM**2, squared), at_most(squared, asserted)), steps, {"w": ESCORT})
 
 
 _gamma: Formula = Symbol("gamma", real=True)

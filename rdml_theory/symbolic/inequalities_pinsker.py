@@ -1,14 +1,14 @@
-"""Pinsker's inequality for orders up to one, from the definition: grouping, two points, and a mixture of two KLs."""
+"""Grouping into two points, and Pinsker's inequality for orders up to one, both from scalar inequalities."""
 
 from __future__ import annotations
 
-from sympy import Interval, Limit, Rational, Sum, Symbol, log, oo, symbols
+from sympy import Abs, Integer, Interval, Limit, Rational, Sum, Symbol, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.inequalities_names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
-from rdml_theory.symbolic.notation import ESCORT, C, Formula, alpha, i, p, q, w
+from rdml_theory.symbolic.notation import ESCORT, STANDARD, C, Formula, Named, alpha, i, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = ["PINSKER", "TWO_POINTS", "leibler", "pinsker", "two_point_reduction"]
@@ -20,7 +20,6 @@ TWO_POINTS: Formula = two_point_divergence(PEER_MASS, STUDENT_MASS)
 """D_α of (P, 1-P) from (Q, 1-Q)."""
 
 _r: Formula = Symbol("r", positive=True)
-_open = Interval.open(0, 1)
 
 
 def _sum(summand: Formula) -> Formula:
@@ -31,49 +30,113 @@ def leibler(first: Formula, second: Formula) -> Formula:
     """KL(first‖second) as a sum over the classes.
 
     >>> leibler(p, q)
-    Sum((log(p[i]) - log(q[i]))*p[i], (i, 1, C))
+    Sum(log(p[i]/q[i])*p[i], (i, 1, C))
     """
-    return _sum(first[i] * (log(first[i]) - log(second[i])))
+    return _sum(first[i] * log(first[i] / second[i]))
 
 
-def mixture(reason: str) -> Step:
-    """(1-α) D_α(p‖q) = α KL(w‖p) + (1-α) KL(w‖q), for α < 1.
+def distance(first: Formula, second: Formula, name: Named) -> Formula:
+    """``name`` = Σ |first_i - second_i|.
 
-    >>> mixture("").decide()
+    >>> distance(p, q, DISTANCE).args[0] == DISTANCE
     True
     """
-    left = -log(_sum(p[i] ** alpha * q[i] ** (1 - alpha)))
-    return Step(reason, equal(left, alpha * leibler(w, p) + (1 - alpha) * leibler(w, q)), (ESCORT,))
+    return equal(name, _sum(Abs(first[i] - second[i])))
 
 
-def two_points_of_leibler() -> tuple[Step, ...]:
-    """KL(p‖q) ≥ 2 TV², by grouping into two points.
+_x: Formula = Symbol("x", positive=True)
+_y: Formula = Symbol("y", positive=True)
+_slope: Formula = Symbol("lambda", nonnegative=True)
+_SCALAR = at_least((4 + 2 * _x) * (_x * log(_x) - _x + 1), 3 * (_x - 1) ** 2)
+_SQUARE = at_least((_slope * (4 * _y + 2 * _x) - 3 * Abs(_x - _y)) ** 2, 0)
+_TERM = at_most(2 * _slope * Abs(_x - _y), _slope**2 * (4 * _y + 2 * _x) / 3 + _x * log(_x / _y) - _x + _y)
+_TRIANGLE = at_most(Abs(_x - _y), Abs(_r - _x) + Abs(_r - _y))
 
-    >>> [step.decide() for step in two_points_of_leibler()]
-    [True, True, True, True]
+
+def pinsker_term() -> tuple[Step, ...]:
+    """``2λ|x-y| ≤ λ²(4y+2x)/3 + x log(x/y) - x + y`` for λ ≥ 0: one class of Pinsker's inequality.
+
+    >>> [step.decide() for step in pinsker_term()]
+    [True, True, True]
     """
+    return (
+        certified("x log x - x + 1 against (x-1)²", _SCALAR, calculus, along=_x, at=1),
+        Step("a square", _SQUARE),
+        Step(
+            "so for every λ ≥ 0, by the first at x/y, one class of a sum contributes",
+            _TERM,
+            premises=(Premise(_SCALAR, 3 * _y**2, (equal(_x, _x / _y),)), Premise(_SQUARE)),
+            factor=3 * (4 * _y + 2 * _x),
+        ),
+    )
+
+
+def pinsker_of(first: Formula, second: Formula, name: Named) -> Step:
+    """KL(first‖second) ≥ ½ ‖first - second‖₁², by :func:`pinsker_term` at λ = ½ ‖first - second‖₁.
+
+    >>> pinsker_of(p, q, DISTANCE).decide()
+    True
+    """
+    at = (equal(_x, first[i]), equal(_y, second[i]), equal(_slope, name / 2))
+    return Step(
+        f"summed over the classes at λ = {name.text}/2: Pinsker's inequality for KL({first.label}‖{second.label})",
+        at_least(leibler(first, second), name**2 / 2),
+        (distance(first, second, name), *STANDARD),
+        (Premise(_TERM, at=at, over=(i, 1, C)),),
+    )
+
+
+def triangle(first: Formula, second: Formula, via: Formula, names: tuple[Named, Named, Named]) -> Step:
+    """‖first - second‖₁ ≤ ‖via - first‖₁ + ‖via - second‖₁, from |x-y| ≤ |r-x| + |r-y|.
+
+    >>> names = tuple(Named(n, n) for n in ("d", "e", "f"))
+    >>> triangle(p, q, w, names).decide()
+    True
+    """
+    whole, one, other = names
+    at = (equal(_x, first[i]), equal(_y, second[i]), equal(_r, via[i]))
+    return Step(
+        "summed over the classes",
+        at_most(whole, one + other),
+        (distance(first, second, whole), distance(via, first, one), distance(via, second, other)),
+        (Premise(_TRIANGLE, at=at, over=(i, 1, C)),),
+    )
+
+
+def triangle_term() -> Step:
+    """|x-y| ≤ |r-x| + |r-y|.
+
+    >>> triangle_term().decide()
+    True
+    """
+    return certified("the triangle inequality", _TRIANGLE, smt)
+
+
+MIXTURE: Formula = equal((1 - alpha) * divergence, alpha * leibler(w, p) + (1 - alpha) * leibler(w, q))
+"""(1-α) D_α(p‖q) = α KL(w‖p) + (1-α) KL(w‖q)."""
+
+
+def _grouped_leibler() -> tuple[Step, ...]:
+    """KL(p‖q) ≥ kl(P, Q), the case of order one."""
     first, second = _sum(p[i]), _sum(q[i])
     ratio = p[i] * second / (q[i] * first)
-    a, b = symbols("a b", positive=True)
     return (
-        certified("r log r lies above its tangent at 1", at_least(_r * log(_r), _r - 1), calculus, along=_r, at=1),
-        Step(
-            "on a group of classes with masses P = Σ p and Q = Σ q, r_i = p_i Q/(q_i P) has the q-mean 1, so",
-            equal(_sum(q[i] / second * (ratio - 1)), Rational(0)),
+        certified(
+            "at order one: r log r lies above its tangent at 1",
+            at_least(_r * log(_r), _r - 1),
+            calculus,
+            along=_r,
+            at=1,
         ),
+        Step("the q-mean of the tangents at r_i is 0", equal(_sum(q[i] / second * (ratio - 1)), Integer(0))),
         Step(
-            "Σ p log(p/q) exceeds P log(P/Q) by a mean of r log r, which is not negative: KL(p‖q) ≥ kl(P, Q)",
+            "and Σ p log(p/q) exceeds P log(P/Q) by P times the q-mean of r log r, which is not negative",
             equal(
-                _sum(p[i] * (log(p[i]) - log(q[i]))) - first * log(first / second),
-                first * _sum(q[i] / second * ratio * (log(p[i]) - log(q[i]) - log(first / second))),
+                _sum(p[i] * log(p[i] / q[i])) - first * log(first / second),
+                first * _sum(q[i] / second * ratio * (log(p[i] / q[i]) - log(first / second))),
             ),
         ),
-        certified(
-            "two points, a = P, b = Q, with {p ≥ q} as the group, where P - Q = TV: the slope in b is "
-            "(b-a)(1-2b)²/(b(1-b))",
-            at_least(two_point_divergence(a, b, 1), 2 * (a - b) ** 2), calculus, {a: _open, b: _open}, along=b, at=a,
-        ),
-    )  # fmt: skip
+    )
 
 
 def two_point_reduction(right_side: Formula | None = None) -> Derivation:
@@ -117,7 +180,7 @@ def two_point_reduction(right_side: Formula | None = None) -> Derivation:
             at_least(TWO_POINTS, asserted),
         ),
     )  # fmt: skip
-    return Derivation(at_least(divergence, asserted), steps, lemmas=two_points_of_leibler()[:3])
+    return Derivation(at_least(divergence, asserted), steps, lemmas=_grouped_leibler())
 
 
 def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None = None) -> Derivation:
@@ -138,27 +201,52 @@ def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None
     """
     asserted = PINSKER if right_side is None else right_side
     greatest = Rational(1) if greatest_order is None else greatest_order
-    up_to = {alpha: Interval.Lopen(0, greatest)}
-    x, y, total, distance = symbols("x y V d", nonnegative=True)
+    to_peer, to_student = Named("‖w - p‖₁", r"\lVert w - p \rVert_1"), Named("‖w - q‖₁", r"\lVert w - q \rVert_1")
+    more: Formula = Symbol("b", positive=True)
+    below = equal(alpha, 1 / (1 + more))  # so that 1 - α = bα, and signs are visible
+    pair, peer, student = (pinsker_of(*which) for which in ((p, q, DISTANCE), (w, p, to_peer), (w, q, to_student)))
+    mixture = Step("below order one the divergence is a mixture of two KLs from the escort", MIXTURE, STANDARD)
+    apart = triangle(p, q, w, (DISTANCE, to_peer, to_student))
+    square = Step("a square", at_least((to_peer - more * to_student) ** 2, 0))
     step: Formula = Symbol("h", positive=True)
     near = two_point_divergence(Rational(1, 2) + step, Rational(1, 2))
     steps = (
-        *two_points_of_leibler(),
-        certified(f"for orders up to {greatest} the weights α and 1-α are not negative", at_most(alpha, 1), smt, up_to),
-        mixture("below order one (1-α) D_α = -log Σ p^α q^(1-α) is a mixture of two KLs from the escort w"),
         certified(
-            "each is at least twice a squared distance, x = TV(w, p) and y = TV(w, q), and V = TV(p, q) ≤ x + y",
-            at_most(2 * alpha * (1 - alpha) * total**2, 2 * alpha * x**2 + 2 * (1 - alpha) * y**2),
-            smt, {alpha: Interval.Lopen(0, 1)}, (at_most(total, x + y),),
+            f"for orders up to {greatest} the weights α and 1-α are not negative",
+            at_most(alpha, 1),
+            smt,
+            {alpha: Interval.Lopen(0, greatest)},
         ),
-        certified(
-            "divide by 1-α: with d = ‖p-q‖₁ = 2V the divergence is at least αd²/2, and that at least what is asserted",
-            at_most(asserted.xreplace({DISTANCE: distance}), alpha * distance**2 / 2),
-            smt, {alpha: Interval.Lopen(0, 1), distance: Interval(0, 2)},
+        *pinsker_term(),
+        pair,
+        peer,
+        student,
+        triangle_term(),
+        apart,
+        mixture,
+        square,
+        Step(
+            "so below order one, as ‖p-q‖₁ is at most the sum of the two distances from the escort",
+            at_least(divergence, asserted),
+            (below,),
+            (
+                Premise(mixture.relation),
+                Premise(peer.relation, alpha),
+                Premise(student.relation, more * alpha),
+                Premise(square.relation, alpha**2 / 2),
+                Premise(apart.relation, more * alpha**2 / 2 * (to_peer + to_student + DISTANCE)),
+            ),
+            more * alpha,
+        ),
+        Step(
+            "and at order one, where the divergence is KL(p‖q)",
+            at_least(leibler(p, q), asserted),
+            (equal(alpha, Integer(1)),),
+            (Premise(pair.relation),),
         ),
         Step(
             "the constant is attained at consensus: p = (1/2+h, 1/2-h), q = (1/2, 1/2), where ‖p-q‖₁ = 2h",
-            equal(Limit(near / (alpha / 2 * (2 * step) ** 2), step, 0), Rational(1)),
+            equal(Limit(near / (alpha / 2 * (2 * step) ** 2), step, 0), Integer(1)),
         ),
-    )  # fmt: skip
-    return Derivation(at_least(divergence, asserted), steps)
+    )
+    return Derivation(at_least(divergence, asserted), steps, {"w": ESCORT})
