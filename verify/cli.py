@@ -533,6 +533,11 @@ def _print_trial(trial: Trial) -> None:
     help="T, the number of steps.",
 )
 @click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
+@click.option("--momentum", type=float, default=0.0, show_default=True, help="μ of SGD with momentum, as in PyTorch.")
+@click.option("--nesterov", is_flag=True, help="Whether momentum is Nesterov's.")
+@click.option(
+    "--exact", is_flag=True, help="Also what a potential proves and, for short runs, the exact worst case (clarabel)."
+)
 @click.option(
     "--target", type=float, help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
 )
@@ -551,6 +556,9 @@ def bound_command(
     relative_bias: float,
     steps: int,
     pl_constant: float | None,
+    momentum: float,
+    nesterov: bool,
+    exact: bool,
     target: float | None,
     beta: float | None,
     jacobian: float,
@@ -559,7 +567,8 @@ def bound_command(
 ) -> None:
     """Print every bound for constant-step SGD with biased gradients, term by term.
 
-    With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be.
+    With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be; the
+    sharp bound answers, for SGD without momentum.
     """
     import numpy as np
 
@@ -572,10 +581,13 @@ def bound_command(
         largest_bias,
         largest_order,
         largest_step,
+        momentum_bound,
         pl_bound,
         refined_bound,
         sharp_bound,
+        stepwise_bound,
         tight_bound,
+        worst_case,
     )
 
     try:
@@ -590,7 +602,11 @@ def bound_command(
         "floor": lambda: floor(assumptions, step),
         "best iterate": lambda: best_iterate_bound(assumptions, step, steps),
     }
-    if pl_constant is not None:
+    if momentum:
+        calls = {"momentum": lambda: momentum_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)}
+    if exact:
+        calls["stepwise"] = lambda: stepwise_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)
+    if pl_constant is not None and not momentum:
         calls["Polyak-Łojasiewicz"] = lambda: pl_bound(assumptions, step, steps, pl_constant=pl_constant)
     rows, refusals = [], {}
     for name, call in calls.items():
@@ -598,7 +614,7 @@ def bound_command(
             # A bound too large for a float is shown as infinite, which needs no warning besides.
             with np.errstate(all="ignore"):
                 b = call()
-        except ValueError as error:
+        except (ValueError, ImportError, RuntimeError) as error:
             refusals[name] = str(error)
             continue
         except ArithmeticError:
@@ -608,9 +624,13 @@ def bound_command(
         rows.append({"bound": name, "quantity": b.quantity, **terms})
     if not rows:
         raise UsageFault(next(iter(refusals.values())))
-    asked: dict[str, Callable[[], float]] = {
-        "steps after which bias outweighs transient": lambda: bias_horizon(assumptions, step)
-    }
+    asked: dict[str, Callable[[], float]] = {}
+    if not momentum:
+        asked["steps after which bias outweighs transient"] = lambda: bias_horizon(assumptions, step)
+    if exact:
+        asked["exact worst case"] = lambda: float(
+            worst_case(assumptions, step, steps, momentum=momentum, nesterov=nesterov)
+        )
     if target is not None:
         asked["largest step"] = lambda: largest_step(assumptions, target, steps=steps)
         asked["largest squared bias"] = lambda: largest_bias(assumptions, step, target, steps=steps)
@@ -622,7 +642,7 @@ def bound_command(
         try:
             with np.errstate(all="ignore"):
                 answers[name] = ask()
-        except ValueError as error:
+        except (ValueError, ImportError, RuntimeError) as error:
             refusals[name] = str(error)
         except ArithmeticError:
             refusals[name] = "the numbers exceed the range of floats; take other units"

@@ -318,6 +318,22 @@ def test_bound():
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 
 
+def test_bound_with_momentum_and_exactly():
+    words = ["bound", "--smoothness", "1", "--bias", "1", "--steps", "8", "--exact", "--json", "--step"]
+    plain = json.loads(rdml(*words, "0.5").stdout)
+    totals = {row["bound"]: row["total"] for row in plain["bounds"]}
+    assert plain["answers"]["exact worst case"] == pytest.approx(1.2370, abs=1e-4)
+    assert plain["answers"]["exact worst case"] == pytest.approx(totals["stepwise"], rel=1e-6)
+    assert totals["stepwise"] < totals["tight"]
+    moving = json.loads(rdml(*words, "0.01", "--momentum", "0.9", "--nesterov").stdout)
+    totals = {row["bound"]: row["total"] for row in moving["bounds"]}
+    assert set(totals) == {"momentum", "stepwise"}
+    assert moving["answers"]["exact worst case"] <= totals["stepwise"] * (1 + 1e-9) < totals["momentum"]
+    long = rdml("bound", "--smoothness", "1", "--step", "0.5", "--steps", "100", "--exact")
+    assert "not applicable, exact worst case: steps = 100" in long.stdout
+    complains(rdml("bound", "--smoothness", "1", "--step", "0.5", "--momentum", "1.5"), "momentum = 1.5")
+
+
 def test_inverse_questions():
     words = ["bound", "--smoothness", "1", "--step", "0.5", "--bias", "0.01", "--target", "0.05"]
     document = json.loads(rdml(*words, "--beta", "1", "--json").stdout)
