@@ -20,6 +20,7 @@ from sympy import (
     cos,
     cosh,
     exp,
+    floor,
     gamma,
     log,
     oo,
@@ -45,7 +46,7 @@ from rdml_theory.symbolic.certificates import (
     smt,
 )
 from rdml_theory.symbolic.certificates.arb import ball, compiled
-from rdml_theory.symbolic.certificates.balls import Touching, covers
+from rdml_theory.symbolic.certificates.balls import Box, Touching, covers
 from rdml_theory.symbolic.certificates.calculus import Link
 from rdml_theory.symbolic.certificates.certificate import refutes
 from rdml_theory.symbolic.certificates.extras import engine
@@ -397,8 +398,45 @@ def test_balls_refuse_what_they_cannot_bound():
         balls(at_most(t, 1))
     with pytest.raises(ValueError, match="rational ends"):
         balls(at_most(t, 1), {t: Interval(0, sqrt(2) / 2)})
-    with pytest.raises(ValueError, match="do not know the function polygamma"):
+    with pytest.raises(ValueError, match="do not know gamma"):
         balls(at_most(gamma(1 + t), 2), {t: Interval(0, 1)})
+
+
+def test_balls_do_not_take_the_sign_of_a_midpoint():
+    """On [-1, 2] the slope of t - |t| is anything between 0 and 2, not its value in the middle."""
+    false = at_least(t - Abs(t), 0)
+    box = Box(((Fraction(-1), Fraction(2)),), 0.0)
+    assert not Subdivision((box,)).check(false, Domain.of([t], {t: Interval(-1, 2)}))
+    almost = at_least(t - Abs(t) + Rational(1, 10**12), 0)
+    assert balls(almost, {t: Interval(-Rational(1, 10**7), 2)}).check() is False
+    assert balls(at_least(t + Abs(t) + Rational(1, 10), 0), {t: Interval(-1, 2)}).check()
+    for function in (Max(t, 1), Min(t, 1), floor(t), Piecewise((1, t > 0), (-1, True))):
+        with pytest.raises(ValueError, match="do not know"):
+            compiled(function, [t])
+
+
+def test_nothing_is_certified_on_an_empty_domain():
+    nowhere = smt(at_most(t, -5), conditions=(at_least(t, 2), at_most(t, 1)))
+    assert nowhere.check() is not True
+    assert smt(at_most(t, 5), conditions=(at_least(t, 1), at_most(t, 2))).check()
+
+
+def test_an_even_power_of_what_is_negative_is_not():
+    """The root is not known to be real from the declaration of t, only from its interval."""
+    on = Domain.of([t], {t: Interval(1, 2)})
+    negative = -1 - sqrt(t)
+    assert [sign_on(negative**power, on) for power in (1, 2, 3)] == [-1, 1, -1]
+    false = at_least(-(negative**2), 0)
+    assert not Chain(t, Integer(1), (Link(1, -(negative**2)),)).check(false, on)
+
+
+def test_a_domain_keeps_to_what_variables_are_declared():
+    for signed in (Symbol("n", negative=True), Symbol("n", nonpositive=True)):
+        with pytest.raises(ValueError, match="weaker assumptions"):
+            Domain.of([signed], {signed: Interval(0, 1)})
+        assert Domain.of([signed], {signed: Interval.open(-1, 0)}).symbols == (signed,)
+    with pytest.raises(ValueError, match="nonzero"):
+        Domain.of([Symbol("n", real=True, nonzero=True)])
 
 
 def test_cases_join_and_leave_no_gap():

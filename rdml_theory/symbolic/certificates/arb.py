@@ -9,7 +9,27 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from sympy import Float, Symbol, lambdify
+from sympy import (
+    Abs,
+    Add,
+    E,
+    Float,
+    Mul,
+    Pow,
+    Rational,
+    Symbol,
+    cos,
+    cosh,
+    exp,
+    lambdify,
+    log,
+    pi,
+    preorder_traversal,
+    sign,
+    sin,
+    sinh,
+    tanh,
+)
 from sympy.printing.lambdarepr import LambdaPrinter
 
 from rdml_theory.symbolic.certificates.extras import engine
@@ -21,6 +41,8 @@ PRECISION = 64
 """Bits of the midpoints."""
 
 _FUNCTIONS = ("exp", "log", "sqrt", "sinh", "cosh", "tanh", "sin", "cos")
+
+_KNOWN = (Add, Mul, Pow, Abs, sign, exp, log, sinh, cosh, tanh, sin, cos)
 
 
 class _Printer(LambdaPrinter):
@@ -55,10 +77,12 @@ class _Printer(LambdaPrinter):
     def _print_Abs(self, expr: Any) -> str:
         return f"abs({self._print(expr.args[0])})"
 
+    def _print_sign(self, e: Any) -> str:
+        # All of [-1, 1] where the sign is not known.
+        return f"({self._print(e.args[0])}).sgn()"
+
     def _print_Function(self, expr: Any) -> str:
         name = type(expr).__name__
-        if name not in _FUNCTIONS:
-            raise ValueError(f"balls do not know the function {name}: expected one of {', '.join(_FUNCTIONS)}")
         return f"_{name}({self._print(expr.args[0])})"
 
     _print_exp = _print_log = _print_tanh = _print_sinh = _print_cosh = _print_sin = _print_cos = _print_Function
@@ -93,6 +117,11 @@ def compiled(expression: Formula, symbols: Sequence[Symbol]) -> Callable[..., An
     """
     if expression.atoms(Float):
         raise ValueError(f"balls need exact numbers, got {expression}: write decimals as Rational")
+    for part in preorder_traversal(expression):
+        # SymPy's printers know more (Max, floor, case distinctions), but would compare balls or take their midpoints.
+        if not (isinstance(part, (*_KNOWN, Rational, Symbol)) or part in (pi, E)):
+            name = type(part).__name__
+            raise ValueError(f"balls do not know {name}: expected sums, products, powers, Abs, {', '.join(_FUNCTIONS)}")
     flint = engine("flint")
     arb = flint.arb
     modules = {f"_{name}": getattr(arb, name) for name in _FUNCTIONS}

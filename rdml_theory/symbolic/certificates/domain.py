@@ -23,6 +23,12 @@ def _assumed(symbol: Symbol) -> Any:
         return Interval.open(0, oo)
     if symbol.is_nonnegative:
         return Interval(0, oo)
+    if symbol.is_negative:
+        return Interval.open(-oo, 0)
+    if symbol.is_nonpositive:
+        return Interval(-oo, 0)
+    if symbol.is_nonzero:
+        raise ValueError(f"the variable {symbol} is declared nonzero, which is no interval: declare its sign, or less")
     if symbol.is_real:
         return Interval(-oo, oo)
     raise ValueError(f"the variable {symbol} is not declared real: give it an interval in a real domain")

@@ -155,9 +155,10 @@ def _part_sign(part: Formula, domain: Domain, known: Mapping[Formula, int]) -> i
         return 1
     for factor_, sign in known.items():
         for ratio in (base / factor_, base / -factor_):
-            if ratio == 1 and getattr(exponent, "is_integer", exponent == 1):
+            if ratio == 1 and getattr(exponent, "is_odd", exponent == 1):
                 return sign if base == factor_ else -sign
     sign = _factor_sign(base, domain)
-    if sign is not None and (sign > 0 or getattr(exponent, "is_integer", exponent == 1)):
+    if sign is None or sign > 0:
         return sign
-    return None
+    # An even power of what is not positive is not negative; of other powers than odd ones nothing is known.
+    return 1 if getattr(exponent, "is_even", False) else -1 if getattr(exponent, "is_odd", exponent == 1) else None

@@ -28,6 +28,9 @@ _EFFORT = 40_000_000
 """The solver's resource limit: deterministic, unlike seconds."""
 
 
+_ABSURD = Ge(-1, 0, evaluate=False)
+
+
 class NotAlgebraicError(ValueError):
     """An expression that polynomials over the reals cannot express."""
 
@@ -203,8 +206,13 @@ class SmtScript:
         return f"its negation in SMT-LIB 2, {len(self.script.splitlines())} lines, is unsatisfiable (z3)"
 
     def check(self, relation: Relational, domain: Domain) -> bool:
-        """Whether the text is the negation of the relation, and unsatisfiable when parsed afresh."""
-        return self.script == encode(relation, domain) and _solve(self.script)[0] == "unsat"
+        """Whether the text is the negation of the relation, and unsatisfiable when parsed afresh.
+
+        That must not be for want of points: where conditions contradict each other everything holds.
+        """
+        if self.script != encode(relation, domain) or _solve(self.script)[0] != "unsat":
+            return False
+        return not domain.conditions or _solve(encode(_ABSURD, domain))[0] != "unsat"
 
 
 def _point(model: Any, domain: Domain) -> dict[Symbol, Formula]:
