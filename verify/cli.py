@@ -48,7 +48,7 @@ _EPILOG = """\b
 Exit codes
   0    every claim confirmed and every control refuted
   1    a claim refuted, a control not refuted, or a check that refutes no control
-  2    wrong usage, or unusable files
+  2    wrong usage, unusable files, or a missing extra
   3    a claim undecided
   70   internal error, with a traceback
   130  interrupted
@@ -743,7 +743,11 @@ def _outcome_of_app() -> int:
     except OSError as error:
         _complain(" ".join(str(error).split()))
         return 2
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ImportError) and "pip install 'rdml-theory[" in str(error):
+            # An extra that some claims need: its error says which.
+            _complain(" ".join(str(error).split()))
+            return 2
         traceback.print_exc()
         _complain("internal error; please report it with the traceback above")
         return 70

@@ -334,6 +334,19 @@ def test_bound_with_momentum_and_exactly():
     complains(rdml("bound", "--smoothness", "1", "--step", "0.5", "--momentum", "1.5"), "momentum = 1.5")
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_missing_extra_is_named_in_one_line(tmp_path, jobs):
+    """clarabel is hidden from the program and its workers by a module of its name that cannot be imported."""
+    (tmp_path / "clarabel.py").write_text("raise ImportError('hidden')\n")
+    result = subprocess.run(
+        [*PROGRAM, "run", "C12", "--jobs", str(jobs)], capture_output=True, text=True, cwd=ROOT, check=False,
+        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert result.stderr.strip().splitlines()[-1].endswith("pip install 'rdml-theory[sdp]'")
+
+
 def test_inverse_questions():
     words = ["bound", "--smoothness", "1", "--step", "0.5", "--bias", "0.01", "--target", "0.05"]
     document = json.loads(rdml(*words, "--beta", "1", "--json").stdout)
