@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from verify.trainer import Config, DivergedError, StoppedError, TrainerError, read_config, train
+from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
-from verify.trainer.run import LAST, Trainer
+from verify.trainer.run import LAST
 from verify.trainer.show import read_metrics, write_report
 
 ROOT = Path(__file__).resolve().parents[2]

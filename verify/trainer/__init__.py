@@ -4,9 +4,11 @@
 `BiasMonitor` measures the bias budget in anybody's loop. `python -m verify train` is the command line.
 """
 
+from verify.trainer.budget import Advice, BiasRecord, Budget
 from verify.trainer.config import Config, TrainerError, read_config
-from verify.trainer.monitor import Advice, BiasMonitor, BiasRecord, Budget
-from verify.trainer.run import DivergedError, Result, StoppedError, Trainer, train
+from verify.trainer.monitor import BiasMonitor
+from verify.trainer.run import Result, StoppedError, train
+from verify.trainer.trainer import DivergedError, Trainer
 
 __all__ = [
     "Advice", "BiasMonitor", "BiasRecord", "Budget", "Config", "DivergedError", "Result", "StoppedError", "Trainer",

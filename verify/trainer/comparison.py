@@ -18,7 +18,8 @@ from scipy import stats
 from verify.records import write_atomically
 from verify.trainer.config import Config, TrainerError
 from verify.trainer.metrics import Scores
-from verify.trainer.run import METRICS, DivergedError, Report, open_run, train
+from verify.trainer.run import METRICS, Report, open_run, train
+from verify.trainer.trainer import DivergedError
 
 __all__ = ["ARMS", "Arm", "Comparison", "compare", "markdown"]
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from verify.records import write_atomically
+from verify.trainer.budget import BiasRecord
 from verify.trainer.data import Split
-from verify.trainer.monitor import BiasRecord
 
 __all__ = ["Journal", "Scores", "evaluate", "score"]
 

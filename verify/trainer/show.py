@@ -19,9 +19,10 @@ from rich.table import Table
 
 from verify.plots import FORMATS, render
 from verify.records import ClaimRecord, Curve, Panel, SourceRecord, write_atomically
-from verify.trainer.monitor import BiasRecord
+from verify.trainer.budget import BiasRecord
 from verify.trainer.networks import parse_students
-from verify.trainer.run import CONFIG, ENVIRONMENT, METRICS, Trainer
+from verify.trainer.run import CONFIG, ENVIRONMENT, METRICS
+from verify.trainer.trainer import Trainer
 
 __all__ = ["progress_bar", "read_metrics", "score_table", "write_report"]
 
