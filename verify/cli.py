@@ -221,14 +221,15 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
         yield started, progress
 
 
-def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None) -> RunRecord:
+def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None, *, cached: bool = True) -> RunRecord:
+    from verify.proof_cache import default_folder
     from verify.runner import JOURNAL, RunSettings, run_claims
 
     with _progress_bars() as (started, progress):
         try:
             return run_claims(
                 ids,
-                RunSettings(profile, seed, jobs=jobs),
+                RunSettings(profile, seed, jobs=jobs, cache=default_folder() if cached else None),
                 folder=folder,
                 started=started,
                 progress=progress,
@@ -353,18 +354,22 @@ def _tell(run: RunRecord, folder: Path | None) -> None:
     help="Write results.json, figures/ and report.html here; an interrupted run continues from here.",
 )
 @_seed
+@click.option("--no-cache", is_flag=True, help="Decide every proof step anew: use and keep no earlier decisions.")
 @_json
-def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, as_json: bool) -> None:
+def run_command(
+    ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, no_cache: bool, as_json: bool
+) -> None:
     """Run claims by ID (all by default) with their false twins.
 
     Symbolic, numeric, Monte Carlo and training checks judge each claim and each of its false twins by the same code.
-    Without --out nothing is written but the table of verdicts.
+    Without --out nothing is written but the table of verdicts. Decisions of proof steps are kept in the user's cache
+    directory (or $RDML_CACHE) and checked before they are used again.
     """
     from verify.claims import all_claims
 
     chosen = _checked_ids(ids, list(all_claims()))
     with _results_folder(out) as folder:
-        run = _run(chosen, profile, jobs, seed, folder)
+        run = _run(chosen, profile, jobs, seed, folder, cached=not no_cache)
         if folder is not None:
             _save(run, folder)
     if as_json:

@@ -165,7 +165,10 @@ class ClaimRecord(_Record):
 
 
 class Environment(_Record):
-    """Where and with what a run was made."""
+    """Where and with what a run was made.
+
+    ``reused_proofs`` counts decisions of proof steps that an earlier run made and this one checked.
+    """
 
     versions: dict[str, str]
     python: str
@@ -178,6 +181,7 @@ class Environment(_Record):
     seconds: float
     jobs: int
     check_seconds: dict[str, float]
+    reused_proofs: int = 0
 
 
 class Summary(_Record):

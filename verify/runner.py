@@ -62,12 +62,13 @@ Progress = Callable[[Unit, float], None]
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run depends on."""
+    """What a run depends on; ``jobs`` and the folder of kept proofs, ``cache``, change no number."""
 
     profile: ProfileName = "quick"
     seed: int = 0
     error_rate: float = 1e-3
     jobs: int = 1
+    cache: Path | None = None
 
 
 class UnitResult(BaseModel):
@@ -81,6 +82,7 @@ class UnitResult(BaseModel):
     seconds: float
     checks: dict[str, CheckRecord]
     panels: dict[str, tuple[Panel, ...]]
+    reused: int = 0
 
 
 def _record(check: Check[Any], finding: Finding) -> CheckRecord:
@@ -103,8 +105,9 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
     check = next(c for c in claim.checks if c.id == unit[1])
     begin = time.perf_counter()
     context = Context(
-        claim.id, check.id, settings.profile, settings.seed, settings.error_rate / max(statistical_tests(), 1)
-    )
+        claim.id, check.id, settings.profile, settings.seed, settings.error_rate / max(statistical_tests(), 1),
+        cache=settings.cache,
+    )  # fmt: skip
     subjects = {"": claim.subject, **{twin.id: twin.subject for twin in claim.twins}}
     records: dict[str, CheckRecord] = {}
     panels: dict[str, tuple[Panel, ...]] = {}
@@ -115,8 +118,9 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
             records[name], panels[name] = _record(check, finding), finding.panels
             context.progress(1.0)
     return UnitResult(
-        key=key, claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels
-    )
+        key=key, claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels,
+        reused=context.reused,
+    )  # fmt: skip
 
 
 # In a worker process: the queue on which progress is reported.
@@ -276,6 +280,7 @@ def run_claims(
             processor=environment.processor(), cores=environment.cores(), commit=environment.commit(),
             source_digest=environment.source_digest(), started=now.isoformat(timespec="seconds"),
             seconds=round(time.perf_counter() - begin, 3), jobs=settings.jobs, check_seconds=seconds,
+            reused_proofs=sum(r.reused for r in results.values()),
         ),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ with one to four classes. ``False``: a point was found at which it is not. ``Non
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, cast
 
@@ -48,7 +49,7 @@ from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
-    "INDICES", "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative",
+    "INDICES", "OutOfScopeError", "counterexample", "decide", "fails_at", "is_identity", "is_manifestly_nonnegative",
     "is_manifestly_positive", "normal_form", "taken",
 ]  # fmt: skip
 
@@ -116,6 +117,7 @@ def _split_sum(total: Formula) -> Formula:
     return result
 
 
+@lru_cache(maxsize=4096)
 def taken(expression: Formula) -> Formula:
     """The expression with its derivatives, substitutions and limits taken, its sums left as they are.
 
@@ -229,8 +231,8 @@ def is_manifestly_nonnegative(expression: Formula) -> bool:
     return False
 
 
-def counterexample(relation: Relational, seed: object = 0) -> Point | None:
-    """A random point at which a relation does not hold, if one is found.
+def counterexample(relation: Relational, seed: object = 0, count: int = 3) -> Point | None:
+    """A random point at which a relation does not hold, if one is found: ``count`` points of one to four classes each.
 
     >>> from rdml_theory.symbolic.notation import k, q
     >>> from rdml_theory.symbolic.relations import at_most
@@ -239,16 +241,16 @@ def counterexample(relation: Relational, seed: object = 0) -> Point | None:
     True
     """
     left, right = (taken(side) for side in relation.args)
-    return _sampled(left, right, relation, seed)[1]
+    return _sampled(left, right, relation, points(seed, count))[1]
 
 
-def _sampled(left: Formula, right: Formula, relation: Relational, seed: object) -> tuple[int, Point | None]:
+def _sampled(left: Formula, right: Formula, relation: Relational, at: Iterable[Point]) -> tuple[int, Point | None]:
     """At how many points both sides have a value, up to the first at which the relation does not hold, and that one.
 
     None have, if the sides hold something that cannot be evaluated.
     """
     valued = 0
-    for point in points(seed):
+    for point in at:
         try:
             difference = _difference(point, left, right)
         except TypeError:
@@ -256,10 +258,29 @@ def _sampled(left: Formula, right: Formula, relation: Relational, seed: object) 
         if difference is None:
             continue
         valued += 1
-        # Twice the digits tell a violation from cancellation.
-        if not _holds(relation, difference) and not _holds(relation, _difference(point.finer(), left, right)):
+        if _fails(relation, point, left, right):
             return valued, point
     return valued, None
+
+
+def _fails(relation: Relational, point: Point, left: Formula, right: Formula) -> bool:
+    """Whether the relation fails at the point; twice the digits tell a violation from cancellation."""
+    return not any(_holds(relation, _difference(at, left, right)) for at in (point, point.finer()))
+
+
+def fails_at(relation: Relational, point: Point) -> bool:
+    """Whether a relation fails at a point, evaluated with 50 and with 100 digits.
+
+    >>> from rdml_theory.symbolic.notation import k, q
+    >>> from rdml_theory.symbolic.relations import at_most
+    >>> fails_at(at_most(q[k], q[k] ** 2), Point(3, 0)), fails_at(at_most(q[k], q[k]), Point(3, 0))
+    (True, False)
+    """
+    left, right = (taken(side) for side in relation.args)
+    try:
+        return _fails(relation, point, left, right)
+    except TypeError:
+        return False
 
 
 def _difference(point: Point, left: Formula, right: Formula) -> Any | None:
@@ -312,7 +333,7 @@ def decide(relation: Relational, seed: object = 0) -> bool | None:
     if not isinstance(relation, Eq | Ge | Gt | Le | Lt):
         raise TypeError(f"cannot decide {relation!r}: expected an equality or an inequality")
     left, right = cast("tuple[Formula, Formula]", tuple(taken(side) for side in relation.args))
-    valued, violation = _sampled(left, right, relation, seed)
+    valued, violation = _sampled(left, right, relation, points(seed))
     if violation is not None:
         return False
     return True if valued and _is_proved(left, right, relation) else None

@@ -188,9 +188,9 @@ def _numeric(function: Any, arity: int) -> Callable[..., Any]:
 def points(seed: object = 0, count: int = 3) -> Iterator[Point]:
     """Points with one to four classes, ``count`` of each, alternately within reach 1 and 4.
 
-    >>> [(p.classes, p.reach) for p in points(count=2)][:3]
-    [(3, 1), (3, 4), (1, 1)]
+    >>> [(p.classes, p.reach) for p in points(count=2)][:4]
+    [(3, 1), (3, 4), (1, 4), (1, 1)]
     """
-    for classes in (3, 1, 2, 4):
+    for place, classes in enumerate((3, 1, 2, 4)):
         for number in range(count):
-            yield Point(classes, f"{seed}/{number}", 4 if number % 2 else 1)
+            yield Point(classes, f"{seed}/{number}", 4 if (number + place) % 2 else 1)

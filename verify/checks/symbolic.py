@@ -9,6 +9,7 @@ from rdml_theory.symbolic import Derivation, to_latex, to_text
 from verify.checks.comparisons import holds
 from verify.claim import Check, Finding
 from verify.context import Context
+from verify.proof_cache import decided
 from verify.records import StepRecord
 
 __all__ = ["symbolic_check"]
@@ -23,7 +24,7 @@ def symbolic_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) 
         derived = derivation(subject)
         steps = []
         for number, step in enumerate(derived.all_steps(), 1):
-            decision = step.decide()
+            decision = decided(step.decided(), context) if step.admissible() else False
             outcome = "undecided" if decision is None else "confirmed" if decision else "refuted"
             steps.append(
                 StepRecord(
