@@ -106,6 +106,8 @@ _EVIDENCE = """# What is proved, and how
   the words beside the steps. Words are for the reader; no program checks them.
 - **also checked**: in floating point against 60 digits or by search (`numeric`), by simulation with an error rate
   (`monte-carlo`), or on trained models (`training`). These support; they do not prove.
+- **given**: what the proof assumes as hypotheses, printed on the claim's page: the setting (descent lemma, smoothness),
+  or facts that no step proves (Rolle's theorem, Popoviciu's inequality in D10).
 - **cited**: steps that rest on a theorem of the literature.
 
 Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy.
@@ -114,10 +116,11 @@ Trusted are SymPy, z3 and python-flint themselves, and for what is checked in fl
 
 def _rests_on(claim: Claim[Any]) -> list[str]:
     """One row of the table of evidence."""
-    decided, certified = 0, Counter[str]()
+    decided, certified, given = 0, Counter[str](), 0
     joined = "-"
     if claim.derivation is not None:
         derived = claim.derivation(claim.subject)
+        given = len(derived.hypotheses)
         joined = {"chain": "a chain", "conclusion": "premises", "words": "words"}[derived.joins]
         for step in derived.all_steps():
             if isinstance(step, CertifiedStep):
@@ -127,13 +130,14 @@ def _rests_on(claim: Claim[Any]) -> list[str]:
     means = ", ".join(f"{number_of} {kind}" for kind, number_of in certified.items() if kind != "citation")
     kinds = [c.kind for c in claim.checks]
     floating = ", ".join(dict.fromkeys(kind for kind in kinds if kind != "symbolic"))
-    return [claim.id, claim.title, str(decided), means or "-", joined, floating or "-", str(certified["citation"])]
+    cited = str(certified["citation"])
+    return [claim.id, claim.title, str(decided), means or "-", joined, floating or "-", str(given), cited]
 
 
 def evidence() -> str:
     """The page that says what is proved by exact means, what is checked in floating point, what is cited."""
     rows = [_rests_on(claim) for claim in all_claims().values()]
-    heads = ["claim", "", "decided", "certified", "joined by", "also checked", "cited"]
+    heads = ["claim", "", "decided", "certified", "joined by", "also checked", "given", "cited"]
     table = [heads, ["---"] * len(heads), *rows]
     return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), ""])
 
