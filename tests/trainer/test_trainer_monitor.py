@@ -197,15 +197,17 @@ def test_budget_and_advice():
         assert budget.stability < 2
         known = Assumptions(smoothness=budget.smoothness, gap=0.0, noise=budget.noise, bias=budget.mutual)
         assert budget.floor == pytest.approx(float(floor(known, 0.2)))
-    floors = [monitor.budget(k).floor for k in range(2)]
-    advice = monitor.advice(0.5 * max(floors))
+    budgets = [monitor.budget(k) for k in range(2)]
+
+    def lowered(factor):
+        """The greatest floor with the bias times a factor."""
+        known = [Assumptions(smoothness=b.smoothness, gap=0.0, noise=b.noise, bias=b.mutual * factor) for b in budgets]
+        return max(float(floor(k, 0.2)) for k in known)
+
+    target = (lowered(0.0) + lowered(1.0)) / 2
+    advice = monitor.advice(target)
     assert 0 < advice.beta < 1
-    reached = []
-    for k in range(2):
-        b = monitor.budget(k)
-        known = Assumptions(smoothness=b.smoothness, gap=0.0, noise=b.noise, bias=b.mutual * advice.beta**2)
-        reached.append(float(floor(known, 0.2)))
-    assert max(reached) == pytest.approx(0.5 * max(floors), rel=1e-9)
+    assert lowered(advice.beta**2) == pytest.approx(target, rel=1e-9)
     assert 0 < advice.alpha < 2
     hopeless = monitor.advice(1e-9)
     assert hopeless.beta is None
