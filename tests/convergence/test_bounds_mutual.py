@@ -1,5 +1,7 @@
 """Drift, moving targets, scope and stationary law: values against direct computation, domains, errors."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,22 @@ def test_moving_target_without_drift_is_the_sharp_bound_without_bias():
         moving, sharp = moving_target_bound(at, h, 40, drift=0.0), sharp_bound(at, h, 40)
         for name in ("transient", "noise", "bias", "total"):
             assert getattr(moving, name) == pytest.approx(getattr(sharp, name), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("h", [0.2, 1.0, 1.6])
+def test_moving_target_is_exact_for_a_quadratic_that_moves(h):
+    """F_t = (x - c_t)²/2 obeys the descent lemma with equality, so the bound is attained if F ends at its minimum."""
+    centres = np.sin(0.3 * np.arange(201))
+    x, squares, drift = 2.0, [], 0.0
+    first = (x - centres[0]) ** 2 / 2
+    for now, then in pairwise(centres):
+        squares.append((x - now) ** 2)
+        x -= h * (x - now)
+        drift += ((x - then) ** 2 - (x - now) ** 2) / 2
+    gap = first - (x - centres[-1]) ** 2 / 2
+    bound = moving_target_bound(unit(gap=gap), h, 200, drift=drift / (h * 200))
+    assert np.mean(squares) == pytest.approx(bound.total, rel=1e-11)
+    assert bound.bias > 0.3 * bound.total
 
 
 def test_stationary_law_by_iteration():

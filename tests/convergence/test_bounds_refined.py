@@ -110,6 +110,13 @@ def test_schedule_with_constant_steps_is_the_classical_bound():
         assert getattr(constant, name) == pytest.approx(getattr(classical, name), rel=1e-13)
 
 
+def test_schedule_weighs_the_bias_by_the_steps():
+    bound = schedule_bound(unit(noise=0.5), [1.0, 0.1], bias=[0.0, 1.0])
+    assert bound.bias == pytest.approx(0.1 / 1.1, rel=1e-14)
+    assert bound.noise == pytest.approx(0.5 * 1.01 / 1.1, rel=1e-14)
+    assert bound.transient == pytest.approx(2 / 1.1, rel=1e-14)
+
+
 def test_decreasing_steps_keep_the_bias_and_annealing_removes_it():
     at = unit(bias=0.3, noise=0.2)
     eta = 1 / np.sqrt(np.arange(1, 1_000_001))
