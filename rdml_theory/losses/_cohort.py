@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from math import factorial, inf, log
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -38,6 +41,9 @@ SERIES_EDGE = 0.5
 SERIES_TERMS = 9
 # relative error of a sum S of the products: a few roundings, times the exponents that enter it
 NOISE = 1e-15
+# with so many classes, on a GPU, Triton's kernels are used, up to so many students
+MANY = 8192
+MOST_STUDENTS = 8
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
 
@@ -475,6 +481,36 @@ def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -
     return value, slope
 
 
+@cache
+def _kernels() -> ModuleType | None:
+    """Return the module of Triton kernels where Triton is installed."""
+    return import_module("rdml_theory.losses._large") if find_spec("triton") else None
+
+
+def many_classes(x: Tensor, alpha: float | Tensor, students: int) -> bool:
+    """Whether Triton's kernels serve logits like `x`."""
+    regular = isinstance(alpha, Tensor) or 0.01 <= alpha <= 100.0
+    fits = x.is_cuda and x.dtype != torch.float64 and x.shape[-1] >= MANY and students <= MOST_STUDENTS
+    return regular and fits and _kernels() is not None
+
+
+def _by_kernels(x: Tensor, plan: Plan) -> Cohort:
+    """Evaluate logits (K, N, C) by Triton's kernels, and the rows that they refuse by those above."""
+    kernels = _kernels()
+    assert kernels is not None
+    weight = plan.weight if plan.gradient else None
+    value, gradient, inside = kernels.evaluate(
+        x.contiguous(), plan.alpha, plan.temperature, plan.learners(x.shape[0]), weight
+    )
+    rows = (~inside).nonzero().squeeze(1)
+    if rows.numel():
+        rest = _cohort([y[rows] for y in x], plan, None)
+        value = value.index_copy(1, rows, rest.value)
+        if gradient is not None and rest.gradient is not None:
+            gradient.index_copy_(1, rows, rest.gradient)
+    return Cohort(value, None, gradient)
+
+
 def cohort(
     logits: Tensor | list[Tensor],
     plan: Plan,
@@ -494,7 +530,25 @@ def cohort(
     if mask is not None:
         extent = None
         index = mask.nonzero().squeeze(1)
-        logits = views = [x[index] for x in views]
+        logits = [x[index] for x in views]
+    if many_classes(views[0], plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
+        result = _by_kernels(logits if isinstance(logits, Tensor) else torch.stack(logits), plan)
+    else:
+        result = _cohort(logits, plan, extent)
+    if index is None:
+        return result
+    value, slope, gradient = result.value, result.slope, result.gradient
+    full = value.new_zeros((learners, rows))
+    return Cohort(
+        full.index_copy(1, index, value),
+        None if slope is None else full.index_copy(1, index, slope),
+        None if gradient is None else gradient.new_zeros((learners, rows, classes)).index_copy_(1, index, gradient),
+    )
+
+
+def _cohort(logits: Tensor | list[Tensor], plan: Plan, extent: tuple[float, float] | None) -> Cohort:
+    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+    learners = plan.learners(len(views))
     kind = stored_dtype(views[0].dtype)
     for x in views[1:]:
         kind = torch.promote_types(kind, stored_dtype(x.dtype))
@@ -514,14 +568,7 @@ def cohort(
     else:
         value = source.new_zeros(source.shape[:2], dtype=torch.float64)[:learners]
         slope = value if plan.slope else None
-    if index is None:
-        return Cohort(value, slope, gradient)
-    full = value.new_zeros((learners, rows))
-    return Cohort(
-        full.index_copy(1, index, value),
-        None if slope is None else full.index_copy(1, index, slope),
-        None if gradient is None else gradient.new_zeros((learners, rows, classes)).index_copy_(1, index, gradient),
-    )
+    return Cohort(value, slope, gradient)
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

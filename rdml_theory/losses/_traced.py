@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from rdml_theory.losses._cohort import Plan, cohort
+from rdml_theory.losses._cohort import Plan, cohort, many_classes
 
 # all pairs are unrolled; with more of them compilation takes long, and the matrix products of the eager loss are faster
 MOST_PAIRS = 20
@@ -234,6 +234,8 @@ class _Traced(Function):
 def traceable(logits: Sequence[Tensor], alpha: float | Tensor, *, directed: bool) -> bool:
     """Whether this formulation serves: logits of at most 24 bits, an order that is not trained, few pairs."""
     pairs = 1 if directed else len(logits) * (len(logits) - 1)
+    if many_classes(logits[0], alpha, len(logits)):
+        return False  # the opaque operation calls Triton's kernels
     if pairs > MOST_PAIRS or any(x.dtype == torch.float64 for x in logits) or not logits[0].numel():
         return False
     return not (isinstance(alpha, Tensor) and alpha.requires_grad)

@@ -1,0 +1,118 @@
+"""Many classes: every path against float64, the memory of the blocks, and the Triton kernels in the interpreter."""
+
+import os
+import subprocess
+import sys
+import weakref
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rdml_theory.losses import _traced, mutual_loss
+
+# one rounding to float32, and half of another for values from products
+VALUE = 2.0**-23
+KERNELS = "test_losses_kernels.py"
+
+
+def logits(students, rows, classes, near=None, scale=2.0, dtype=torch.float32):
+    random = torch.Generator().manual_seed(classes + students)
+    x = torch.randn(students, rows, classes, generator=random) * scale
+    if near is not None:
+        x = x[:1] + near * torch.randn(students, rows, classes, generator=random)
+    return x.to(dtype)
+
+
+def in_float64(x, alpha):
+    """Values and gradients of all rows by the row kernel, in float64."""
+    leaf = x.double().requires_grad_()
+    value = mutual_loss(leaf, alpha, reduction="none")
+    value.sum().backward()
+    return value.detach(), leaf.grad
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype", "near"),
+    [
+        (32768, torch.float32, None),
+        (32768, torch.bfloat16, 1e-2),
+        (131072, torch.bfloat16, None),
+        (131072, torch.float32, 1e-2),
+    ],
+)
+def test_vocabularies_on_the_cpu(classes, dtype, near):
+    x = logits(3, 1, classes, near, dtype=dtype)
+    one = torch.ones((), dtype=torch.float64)
+    for alpha in (0.5, 1.0, 2.0):
+        value, gradient = in_float64(x, alpha)
+        leaf = x.clone().requires_grad_()
+        rows = mutual_loss(leaf, alpha, reduction="none")
+        rows.sum().backward()
+        unit = torch.finfo(dtype).eps
+        torch.testing.assert_close(rows.double(), value, rtol=max(unit / 2, VALUE), atol=0)
+        torch.testing.assert_close(leaf.grad.double(), gradient, rtol=unit, atol=1e-12)
+        # what torch.compile fuses
+        fused, *grads = _traced._fast(list(x), alpha, one, 3, (True,) * 3, torch.float64)
+        torch.testing.assert_close(fused, value, rtol=1e-9, atol=0)
+        torch.testing.assert_close(torch.stack(grads), gradient, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 20.0, 100.0])
+def test_powers_of_many_probabilities_stay_in_range(alpha):
+    x = logits(2, 1, 131072, scale=1.0)
+    value, gradient = in_float64(x, alpha)
+    leaf = x.clone().requires_grad_()
+    rows = mutual_loss(leaf, alpha, reduction="none")
+    rows.sum().backward()
+    torch.testing.assert_close(rows.double(), value, rtol=VALUE, atol=0)
+    torch.testing.assert_close(leaf.grad.double(), gradient, rtol=1e-6, atol=1e-12)
+
+
+class _Peak(TorchDispatchMode):
+    """Bytes of storages alive at once, but for those that are known before."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.now = self.most = 0
+        self.seen = weakref.WeakValueDictionary()
+        self.known = [x.untyped_storage() for x in known]
+        self.seen.update((storage._cdata, storage) for storage in self.known)
+
+    def _released(self, size):
+        self.now -= size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for x in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(x, torch.Tensor):
+                storage = x.untyped_storage()
+                if storage._cdata not in self.seen and storage.nbytes():
+                    self.seen[storage._cdata] = storage
+                    self.now += storage.nbytes()
+                    self.most = max(self.most, self.now)
+                    weakref.finalize(storage, self._released, storage.nbytes())
+        return out
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_memory_of_a_vocabulary(stacked):
+    x = logits(4, 64, 8192)
+    leaf = x.clone().requires_grad_() if stacked else [y.clone().requires_grad_() for y in x]
+    with _Peak(*([leaf] if stacked else leaf)) as peak:
+        mutual_loss(leaf, 2.0)
+    assert peak.most >= 4 * x.numel()
+    # the stored gradient, and blocks of a few MB
+    assert peak.most <= 4 * x.numel() + 4 * 2**20
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the kernels are tested directly")
+def test_kernels_in_the_interpreter():
+    """Triton chooses its interpreter when it is imported: a process of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__).with_name(KERNELS))]
+    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
