@@ -40,7 +40,7 @@ def in_float64(x, alpha):
         (32768, torch.float32, None),
         (32768, torch.bfloat16, 1e-2),
         (131072, torch.bfloat16, None),
-        (131072, torch.float32, 1e-2),
+        pytest.param(131072, torch.float32, 1e-2, marks=pytest.mark.slow),
     ],
 )
 def test_vocabularies_on_the_cpu(classes, dtype, near):
