@@ -28,6 +28,7 @@ CASES = {
 VARIANTS = [
     ("robust_regression", {"loss": "cauchy", "scale": 2.0}, 1.0),
     ("double_well", {"curvature": 0.1, "height": 5.0}, 1.0),
+    ("double_well", {"curvature": 1.0, "height": 1.2}, 1.0),
     ("mutual_learning", {}, 0.9),
 ]
 MINIMA = ("quadratic", "quadratic_cosine", "rastrigin", "pl_sine", "double_well", "robust_regression",

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import threading
-import time
 from dataclasses import fields
 
 import numpy as np
@@ -43,16 +41,14 @@ def test_two_workers_give_the_numbers_of_one(client):
 def test_a_killed_worker_costs_time_only(client):
     run = {"step": 0.3, "steps": 6_000, "replicas": 8 * BLOCK, "seed": 6, "record": 5}
     victim = next(iter(client.run(os.getpid).values()))
-    killed = threading.Event()
+    killed = []
 
-    def kill():
-        time.sleep(0.7)
-        os.kill(victim, signal.SIGKILL)
-        killed.set()
+    def kill(fraction):
+        # When the first part of the work is done and others are under way.
+        if not killed:
+            os.kill(victim, signal.SIGKILL)
+            killed.append(fraction)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    spread = simulate(PROBLEM, executor=client.get_executor(), **run)
-    assert killed.is_set(), "the run was over before the worker was killed"
-    thread.join()
+    spread = simulate(PROBLEM, executor=client.get_executor(), progress=kill, **run)
+    assert 0 < killed[0] < 0.5
     same(spread, simulate(PROBLEM, **run))
