@@ -74,7 +74,8 @@ def statement(subject: Subject) -> Statement:
     between, above = derivation(subject).statement.args
     words = (
         "Between consecutive iterates x and x_1, with gradients g and g_1, {between}, and {above}; by these two a "
-        "quadratic potential proves the exact worst case of SGD without noise and momentum, and a bound of all others"
+        "quadratic potential proves a bound of SGD, which without noise and momentum agrees with the exact worst case "
+        "wherever both were computed"
     )
     return Statement(words, {"between": between, "above": above})
 

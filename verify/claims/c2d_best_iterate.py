@@ -59,7 +59,7 @@ def derivation(subject: Subject) -> Derivation:
 
 
 def statement(subject: Subject) -> Statement:
-    words = "Without noise, for {h} in (0, 1] and Z² ≤ 2ΛΔ, the least ‖∇f(x_t)‖² is at most {best}, where {bound}"
+    words = "Without noise, for {h} in (0, 1] and Z² ≤ 2ΛΔ, {best}, the least ‖∇f(x_t)‖² over t < T, satisfies {bound}"
     return Statement(words, {"h": descent.h, "best": BEST, "bound": derivation(subject).statement})
 
 
