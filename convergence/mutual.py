@@ -96,7 +96,7 @@ def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray
 def drift_bound(
     alpha: ArrayLike, *, beta: float, jacobian: float, peer_gradient: ArrayLike, log_ratio_range: ArrayLike = np.inf
 ) -> Any:
-    """β B G ‖g‖ with B = √2 α tanh(|α-1|ρ/4)/|α-1|: the drift of a student's objective per step, over η.
+    """β B G ‖g‖ with ``B = √2 α tanh(|α-1|ρ/4)/|α-1|``: the drift of a student's objective per step, over η.
 
     When the peers move by -ηg, the objective F = L + βR(·; peers) of a student at rest changes by at most η times this.
 

@@ -83,7 +83,7 @@ _SPREAD = Named("Var", r"Var")
 
 
 def consensus_expansion(right_sides: Expansion | None = None) -> Derivation:
-    """D_α = (α/2) Var_q(t) + O(|t|³): its terms of second and third order, and an explicit remainder.
+    """``D_α = (α/2) Var_q(t) + O(|t|³)``: its terms of second and third order, and an explicit remainder.
 
     For ``r_k ∝ q_k exp(ε s_k)``: ``D_α(r‖q)/ε² → (α/2) Var_q(s)``, and what is left, divided by ε³, tends to
     ``α(α+1)/6`` times the third central moment of s. For all p and q with t = log p/q of range ρ:

@@ -27,7 +27,7 @@ def derivation(subject: BoundSubject) -> Derivation:
 
 
 def statement(subject: BoundSubject) -> Statement:
-    words = "For every {h} in (0, {last}) the worst case of T steps satisfies {bound}, and comes as near as one likes"
+    words = "For every {h} in (0, {last}) the worst case of T steps satisfies {bound}, and comes near it as T grows"
     last = Rational(subject.greatest_step)
     return Statement(words, {"bound": derivation(subject).statement, "h": descent.h, "last": last})
 
