@@ -42,7 +42,7 @@ def derivation(plateau: Expr) -> Derivation:
 
 
 def statement(plateau: Expr) -> Statement:
-    words = "On a quadratic with constant bias of size Z, {law} for every {h} in (0, 2)"
+    words = "On Λ‖x‖²/2 with constant bias of size Z, {law} for every {h} in (0, 2)"
     return Statement(words, {"law": derivation(plateau).statement, "h": descent.h})
 
 

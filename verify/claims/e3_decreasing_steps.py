@@ -118,7 +118,7 @@ CLAIM = Claim(
     derivation=derivation,
     assumptions=(
         "x ← x - η_t(∇f + b + n), a constant bias b of size Z, noise of variance σ², η_t → 0, Σ η_t = ∞",
-        "f is a quadratic; the experiments add nonconvex problems, inside a well",
+        "f is a positive definite quadratic; the experiments add nonconvex problems, inside a well",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
