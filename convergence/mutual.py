@@ -111,7 +111,7 @@ def drift_bound(
     peer_gradient : float or array
         ‖g‖, the mean over the peers of the norms of the updates that they take.
     log_ratio_range : float or array
-        ρ in nats, its greatest value while the peers move. Without it (∞), B is √2 α/|α-1|, infinite at α = 1.
+        ρ in nats, its greatest value while the peers move. Without it (∞), B is ``√2 α/|α-1|``, infinite at α = 1.
 
     Returns
     -------
