@@ -20,6 +20,11 @@ __all__ = ["parse", "run", "run_comparison"]
 
 RECIPES = Path(__file__).parent / "recipes"
 
+_DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
+
+Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --resume continues
+the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives."""
+
 
 def parse(arguments: Sequence[str], file: Path | None) -> Config:
     """The configuration of flags, on top of that of a file or of a recipe that comes along; ``--help`` exits.
@@ -40,7 +45,7 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
     output = io.StringIO()
     try:
         if "--help" in arguments or "-h" in arguments:
-            tyro.cli(Config, prog="rdml train", args=["--help"], default=default)
+            tyro.cli(Config, prog="rdml train", description=_DESCRIPTION, args=["--help"], default=default)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             return tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
     except SystemExit as ending:
