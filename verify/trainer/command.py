@@ -22,8 +22,8 @@ RECIPES = Path(__file__).parent / "recipes"
 
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 
-Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --resume continues
-the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives."""
+Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --resume
+continues the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives."""
 
 
 def parse(arguments: Sequence[str], file: Path | None) -> Config:

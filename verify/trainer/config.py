@@ -30,8 +30,8 @@ class Config:
     """
 
     students: str = "cnn:2"
-    """Networks and their numbers: `cnn:2,mlp:1`. Names: mlp, cnn, resnet, resnet18, vit, timm/NAME,
-    torchvision/NAME, or your own `package.module:factory`."""
+    """Networks and their numbers, such as cnn:2,mlp:1. Names: mlp, cnn, resnet, resnet18, vit, timm/NAME,
+    torchvision/NAME, or package.module:factory for your own."""
     data: str = "mnist1d"
     """mnist1d, digits, idx, cifar10, cifar100, torchvision/NAME or folder."""
     data_dir: Path | None = None
