@@ -184,7 +184,7 @@ def simulate(
         for at in range(0, count, group)
     ]
     key = "" if checkpoint is None else fingerprint(problem, x0.tolist(), float(step), times.tolist(), seed)
-    parts = _run_tasks(tasks, executor, None if checkpoint is None else Path(checkpoint), key, progress)
+    parts = _run_tasks(tasks, executor, None if checkpoint is None else Path(checkpoint).resolve(), key, progress)
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     records = np.concatenate([part["records"] for part in parts], axis=-1)[..., :replicas]
     value, squared, mean, least = records
