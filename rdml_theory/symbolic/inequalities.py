@@ -33,6 +33,7 @@ from rdml_theory.symbolic.inequalities_names import (
     two_point_divergence,
 )
 from rdml_theory.symbolic.inequalities_pinsker import PINSKER, TWO_POINTS, pinsker, two_point_reduction
+from rdml_theory.symbolic.inequalities_sharp import SHARP_CONSTANT, sharp_self_bounding
 from rdml_theory.symbolic.inequalities_tilt import (
     RANGE_WITH_FLOOR,
     TEACHER_BOUND,
@@ -50,8 +51,9 @@ from rdml_theory.symbolic.inequalities_variance import (
 __all__ = [
     "BHATIA_DAVIS", "CURVATURES", "DISTANCE", "DOMINATED", "DUAL", "ESCORT_DISTANCE", "FLOOR", "GRADIENT_NORM",
     "GREATEST", "GREATEST_CURVATURE", "LEAST", "LEAST_CURVATURE", "LEAST_PROBABILITY", "LOG_RATIO_RANGE", "MEAN",
-    "PEER_MASS", "PINSKER", "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SPREAD", "STUDENT_MASS",
-    "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient", "bounded_teacher_gradient",
-    "curvature_bounds", "escort_duality", "gradient_domination", "pinsker", "saturating_bound", "self_bounding",
-    "two_point_divergence", "two_point_reduction", "variance_bounds",
+    "PEER_MASS", "PINSKER", "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SHARP_CONSTANT", "SPREAD",
+    "STUDENT_MASS", "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient",
+    "bounded_teacher_gradient", "curvature_bounds", "escort_duality", "gradient_domination", "pinsker",
+    "saturating_bound", "self_bounding", "sharp_self_bounding", "two_point_divergence", "two_point_reduction",
+    "variance_bounds",
 ]  # fmt: skip

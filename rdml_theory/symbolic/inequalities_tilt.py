@@ -133,7 +133,7 @@ def bounded_gradient(right_side: Formula | None = None) -> Derivation:
 
 
 def bounded_teacher_gradient(right_side: Formula | None = None) -> Derivation:
-    """‖∂D_α/∂u‖₂ ≤ √2 α tanh(|α-1|ρ/4)/|α-1|, and at α = 1 √2 ρ/4: the gradient in the peer's logits.
+    """``‖∂D_α/∂u‖₂ ≤ √2 α tanh(|α-1|ρ/4)/|α-1|``, and at α = 1 √2 ρ/4: the gradient in the peer's logits.
 
     Parameters
     ----------

@@ -1,0 +1,101 @@
+"""D17: up to order one half the constant of the self-bounding gradient is 0.8146."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Expr, Rational
+
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.inequalities import GRADIENT_NORM, SHARP_CONSTANT, sharp_self_bounding
+from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.relations import at_most
+from verify.checks.certificates import proof_check
+from verify.checks.panels import scatter_panel
+from verify.checks.quantities import Points
+from verify.checks.search import Side, search_check
+from verify.claim import Claim, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Panel
+
+ORDERS = (0.1, 0.5)
+GREATEST_ORDER = Rational(1, 2)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A constant, and up to which order it is asserted."""
+
+    constant: Expr
+    greatest_order: Expr = GREATEST_ORDER
+
+
+def derivation(subject: Subject) -> Derivation:
+    return sharp_self_bounding(subject.constant, greatest_order=subject.greatest_order)
+
+
+def statement(subject: Subject) -> Statement:
+    words = "For every number of classes and every order with {orders}, {bound}"
+    orders = at_most(alpha, subject.greatest_order)
+    return Statement(words, {"orders": orders, "bound": derivation(subject).statement})
+
+
+def sides(subject: Subject) -> tuple[Side, ...]:
+    orders = (0.0, float(subject.greatest_order))
+    bound = subject.constant * divergence
+    return (Side("squared norm", GRADIENT_NORM**2, bound, attained=True, orders=orders, path=_vertex(0.5, 0.2847)),)
+
+
+def _vertex(order: float, mass: float | np.ndarray) -> Points:
+    """Two classes, the student with this mass on the first, the escort all but at that vertex."""
+    odds = np.atleast_1d(np.log(mass / (1 - np.asarray(mass))))
+    student = np.column_stack([odds, 0 * odds])
+    # The escort's log-odds are those of the student plus order times log-ratio.
+    ratio = np.column_stack([(40 - odds) / order, 0 * odds])
+    return Points(student + ratio, student, np.full(len(odds), order), 0 * student)
+
+
+def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
+    constant = float(subject.constant)
+    return tuple(
+        scatter_panel(
+            context,
+            title=f"order $\\alpha$ = {order:g}",
+            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
+            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+            curve=lambda x: constant * x,
+            window=(0.0, 3.0),
+            orders=(order, order),
+            worst=_vertex(order, np.linspace(0.06, 0.94, 15)),
+            scale="linear",
+            reference=("D8, constant 1", lambda x: x),
+        )
+        for order in ORDERS
+    )
+
+
+CLAIM = Claim(
+    id="D17",
+    title="Sharp constant for small orders",
+    direction="tight",
+    subject=Subject(SHARP_CONSTANT),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "q = softmax(z), p and q positive, w the escort",
+        "0 < α; attained to 0.01% in the limit: two classes, q = (0.285, 0.715), the escort at a vertex",
+    ),
+    source=Source("this toolkit", own=True),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    twins=(
+        Twin("four-fifths", "the constant 4/5", Subject(Rational(4, 5))),
+        Twin("half", "half of the constant", Subject(SHARP_CONSTANT / 2), drawn=True),
+        Twin("order-one", "orders up to one", Subject(SHARP_CONSTANT, Rational(1))),
+    ),
+    caption=(
+        "Up to order 1/2 the squared gradient norm stays below 0.8146 times the divergence. Two classes with the "
+        "escort at a vertex touch the line."
+    ),
+)
