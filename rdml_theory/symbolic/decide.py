@@ -79,7 +79,9 @@ def is_manifestly_positive(expression: Formula) -> bool:
     (True, False)
     """
     if isinstance(expression, Sum):
-        return is_manifestly_positive(expression.function)
+        # An empty sum is zero.
+        some = all((high - low).is_nonnegative for _, low, high in expression.limits)
+        return some and is_manifestly_positive(expression.function)
     if isinstance(expression, Add | Mul):
         return all(is_manifestly_positive(part) for part in expression.args)
     if isinstance(expression, Pow):

@@ -30,7 +30,7 @@ from rdml_theory.symbolic.inequalities import SPREAD
 from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
 from rdml_theory.symbolic.notation import C, Named, alpha, i, in_logits, j, k, l, p, q, w, z
 from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
 
 DERIVATIONS = {
     "student_gradient": symbolic.student_gradient,
@@ -258,6 +258,12 @@ class TestPremises:
     def test_a_statement_that_no_step_states_is_joined_by_words(self):
         step = self.derivation(self.A + self.B).steps[0]
         assert Derivation(at_most(self.A**3, self.B**3), (step,), hypotheses=(self.given,)).joins == "words"
+
+
+def test_an_empty_sum_is_not_positive():
+    number = Symbol("n", integer=True, nonnegative=True)
+    assert decide(greater(Sum(q[i], (i, 1, number)), 0)) is not True
+    assert decide(greater(Sum(q[i], (i, 1, C)), 0)) is True
 
 
 def test_decide_has_three_answers():
