@@ -102,7 +102,7 @@ def test_a_moved_refutation_is_discarded(path):
 
 @pytest.mark.parametrize("field", ["sources", "schema"])
 def test_a_stale_file_is_not_read(path, field):
-    change(path, lambda d: d.update({field: "other", "decisions": {key(FALSE): {"outcome": True}}}))
+    change(path, lambda d: d.update({field: "other"}))
     found, kept = outcomes(path)
     assert found == [True, False, None]
     assert kept.reused == 0
@@ -220,3 +220,15 @@ def test_the_context_counts_what_is_reused(tmp_path):
         proof_cache.decided(TRUE, context)
         proof_cache.decided(TRUE, context)
         assert context.reused == expected
+
+
+def test_the_command_line_keeps_decisions_unless_told_not_to(tmp_path):
+    from click.testing import CliRunner
+
+    from verify.cli import app
+
+    folder = tmp_path / "kept"
+    for words, kept in ((["--no-cache"], []), ([], ["D1.symbolic.json"])):
+        result = CliRunner().invoke(app, ["run", "D1", *words], env={"RDML_CACHE": str(folder)})
+        assert result.exit_code == 0, result.output
+        assert [path.name for path in folder.glob("*")] == kept
