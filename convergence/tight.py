@@ -25,7 +25,7 @@ def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
 
     Without bias the least is at λ → 0 and is the exact worst case at every T: ``u + (2ΛΔ - u) c/(2T)`` with
     ``u = hσ²/(2-h)``. With bias it is at most :func:`refined_bound`, and its T → ∞ floor is attained. With a relative
-    bias, κ is less by ``|1-h|m/(2λ) + hm/2``. This toolkit's own.
+    bias, κ is less by ``h(|1-h|m/λ + hm)/2``. This toolkit's own.
 
     Parameters
     ----------
