@@ -29,6 +29,8 @@ def best_iterate(decrease: Formula | None = None) -> Derivation:
     decrease : Formula, optional
         The asserted decrease of a step over η.
 
+    Examples
+    --------
     >>> best_iterate().verify(), best_iterate(DECREASE + h / 4 * bias**2).verify()
     (True, False)
     """

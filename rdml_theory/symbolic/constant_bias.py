@@ -41,6 +41,8 @@ def bias_plateau(plateau: Formula | None = None) -> Derivation:
     plateau : Formula, optional
         The asserted limit of A², in b and r (and T).
 
+    Examples
+    --------
     >>> bias_plateau().verify(), bias_plateau(bias**2 * (1 - ratio)).verify()
     (True, False)
     """

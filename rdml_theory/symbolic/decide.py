@@ -326,6 +326,8 @@ def decide(relation: Relational, seed: object = 0) -> bool | None:
     seed : hashable
         Names the random points.
 
+    Examples
+    --------
     >>> from sympy import Symbol
     >>> from rdml_theory.symbolic.relations import at_least, equal
     >>> x = Symbol("x", real=True)

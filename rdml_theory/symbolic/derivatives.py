@@ -67,6 +67,8 @@ def derivatives(right_sides: Derivatives | None = None) -> Derivation:
     right_sides : Derivatives, optional
         What is asserted; a false one is disproved.
 
+    Examples
+    --------
     >>> derivatives().verify(), derivatives(DERIVATIVES._replace(student=-q[k] / w[k])).verify()
     (True, False)
     """

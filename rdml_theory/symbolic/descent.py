@@ -102,6 +102,8 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     greatest_step : Formula, optional
         The greatest h for which it is asserted; beyond 1 the derivation fails.
 
+    Examples
+    --------
     >>> classical_bound().verify(), classical_bound(greatest_step=Rational(3, 2)).verify()
     (True, False)
     """
@@ -135,6 +137,8 @@ def sharp_bound(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound of A. One that the argument does not give, or below what is attained, is disproved.
 
+    Examples
+    --------
     >>> sharp_bound().verify(), sharp_bound(SHARP.subs(bias, 0)).verify()
     (True, False)
     """

@@ -43,6 +43,8 @@ def student_gradient(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted gradient, in the names ``q[k]`` and ``w[k]``. Anything but ``q[k] - w[k]`` is disproved.
 
+    Examples
+    --------
     >>> student_gradient().verify(), student_gradient(q[k] + w[k]).verify()
     (True, False)
     """
@@ -71,6 +73,8 @@ def student_hessian(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted entry (k, l), in the names ``q``, ``w`` and ``alpha``.
 
+    Examples
+    --------
     >>> student_hessian().verify()
     True
     """

@@ -136,6 +136,8 @@ class RenyiDivergence(Expr):
         ValueError
             At order 1, if the first argument does not sum to one: there is no finite limit.
 
+        Examples
+        --------
         >>> divergence.at_order(2)
         log(Sum(p[i]**2/q[i], (i, 1, C)))
         """

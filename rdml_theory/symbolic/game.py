@@ -49,6 +49,8 @@ def potential(order: Formula | None = None) -> Derivation:
     order : Rational, optional
         The order for which symmetry is asserted.
 
+    Examples
+    --------
     >>> potential().verify(), potential(Rational(1, 3)).verify()
     (True, False)
     """
@@ -115,6 +117,8 @@ def dual_pair(weights: tuple[Formula, Formula] | None = None) -> Derivation:
     weights : tuple, optional
         The asserted weights of D_α(p‖q) and D_{1-α}(q‖p), functions of α.
 
+    Examples
+    --------
     >>> dual_pair().verify(), dual_pair(DUAL_WEIGHTS[::-1]).verify()
     (True, False)
     """

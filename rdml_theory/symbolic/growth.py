@@ -28,6 +28,8 @@ def pl_bound(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound.
 
+    Examples
+    --------
     >>> pl_bound().verify(), pl_bound(PL.subs(bias, 0)).verify()
     (True, False)
     """

@@ -78,6 +78,8 @@ def escort_duality(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         What the divergence is asserted to be.
 
+    Examples
+    --------
     >>> escort_duality().verify(), escort_duality(DUAL.subs(q[i], p[i])).verify()
     (True, False)
     """
@@ -111,6 +113,8 @@ def self_bounding(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound, a function of ``alpha`` and the divergence.
 
+    Examples
+    --------
     >>> self_bounding().verify(), self_bounding(SELF_BOUND / 2).verify()
     (True, False)
     """
@@ -229,6 +233,8 @@ def saturating_bound(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound, a function of ``alpha`` and the divergence.
 
+    Examples
+    --------
     >>> saturating_bound().verify(), saturating_bound(SATURATION / 2).verify()
     (True, False)
     """
@@ -280,6 +286,8 @@ def gradient_domination(left_side: Formula | None = None, *, least_order: Formul
     least_order : Formula, optional
         The least order for which it is asserted; below 1/2 it is false.
 
+    Examples
+    --------
     >>> gradient_domination().verify(), gradient_domination(2 * DOMINATED).verify()
     (True, False)
     """

@@ -149,6 +149,8 @@ def two_point_reduction(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         What is asserted not to exceed the divergence, a function of ``PEER_MASS``, ``STUDENT_MASS`` and ``alpha``.
 
+    Examples
+    --------
     >>> two_point_reduction().verify(), two_point_reduction(2 * TWO_POINTS).verify()
     (True, False)
     """
@@ -196,6 +198,8 @@ def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None
     greatest_order : Formula, optional
         The greatest order for which it is asserted; beyond 1 the derivation fails.
 
+    Examples
+    --------
     >>> pinsker().verify(), pinsker(2 * PINSKER).verify(), pinsker(greatest_order=Rational(2)).verify()
     (True, False, False)
     """

@@ -47,6 +47,8 @@ def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Form
     greatest_order : Formula, optional
         The greatest order for which it is asserted.
 
+    Examples
+    --------
     >>> sharp_self_bounding().verify(), sharp_self_bounding(Rational(4, 5)).verify()
     (True, False)
     """

@@ -117,6 +117,8 @@ def bounded_gradient(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound, a function of ``SPREAD``. One below √2 tanh(δ/4) is disproved by the attaining pair.
 
+    Examples
+    --------
     >>> bounded_gradient().verify(), bounded_gradient(sqrt(2) * tanh(SPREAD / 8)).verify()
     (True, False)
     """
@@ -140,6 +142,8 @@ def bounded_teacher_gradient(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound, a function of ``alpha`` and ``LOG_RATIO_RANGE``. A smaller one is disproved.
 
+    Examples
+    --------
     >>> bounded_teacher_gradient().verify(), bounded_teacher_gradient(TEACHER_BOUND / 2).verify()
     (True, False)
     """

@@ -55,6 +55,8 @@ def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | No
     bhatia_davis, popoviciu : Formula, optional
         The asserted bounds, functions of ``GREATEST``, ``LEAST`` and ``MEAN``. Smaller ones are disproved.
 
+    Examples
+    --------
     >>> variance_bounds().verify(), variance_bounds(popoviciu=POPOVICIU / 2).verify()
     (True, False)
     """
@@ -113,6 +115,8 @@ def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None)
     lower, upper : Formula, optional
         The asserted bounds, functions of ``alpha``. Narrower ones are disproved.
 
+    Examples
+    --------
     >>> curvature_bounds().verify(), curvature_bounds(upper=Max(1, alpha) / 4).verify()
     (True, False)
     """

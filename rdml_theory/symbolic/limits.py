@@ -114,6 +114,8 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Derivati
     ValueError
         If ``order`` is not 0, 1 or ∞.
 
+    Examples
+    --------
     >>> limit(1).verify(), limit(1, KULLBACK_LEIBLER / 2).verify()
     (True, False)
     """
@@ -136,6 +138,8 @@ def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Deriv
     right_sides : tuple of three Expr, optional
         The asserted limits, in this order.
 
+    Examples
+    --------
     >>> limits().verify()
     True
     """

@@ -103,6 +103,8 @@ def long_run_law(
     drift, enough, slope : Formula, optional
         The asserted cost of a step, greatest U and slope. What the argument does not give is disproved.
 
+    Examples
+    --------
     >>> long_run_law().verify(), long_run_law(drift=(1 - h / 2) * surplus**2 + zeta * surplus).verify()
     (True, False)
     """

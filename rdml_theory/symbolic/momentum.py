@@ -118,6 +118,8 @@ def momentum_bound(
     theta, nu : Formula, optional
         The asserted θ and ν. What the argument does not give is disproved.
 
+    Examples
+    --------
     >>> momentum_bound().verify(), momentum_bound(SHARP.subs(bias, bias / 2)).verify()
     (True, False)
     """

@@ -37,6 +37,8 @@ def moving_target(right_side: Formula | None = None, rate: Formula | None = None
     right_side, rate : Formula, optional
         The asserted bound of A² and the asserted d.
 
+    Examples
+    --------
     >>> moving_target().verify(), moving_target(MOVING.subs(drift, 0)).verify()
     (True, False)
     """

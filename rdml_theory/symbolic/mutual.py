@@ -41,6 +41,8 @@ def mutual_bias(
     a_priori, observable, scale : Formula, optional
         The asserted forms of the bound, and their factor β²G².
 
+    Examples
+    --------
     >>> mutual_bias().verify(), mutual_bias(a_priori=A_PRIORI / 2).verify()
     (True, False)
     """
@@ -113,6 +115,8 @@ def tunability(slope: Formula | None = None) -> Derivation:
     slope : Formula, optional
         The asserted bound of ζ(α).
 
+    Examples
+    --------
     >>> tunability().verify(), tunability(BIAS_ROOT.subs(order, 0)).verify()
     (True, False)
     """

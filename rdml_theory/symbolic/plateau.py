@@ -30,6 +30,8 @@ def plateau_law(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted norm, a multiple of ``MUTUAL_NORM``.
 
+    Examples
+    --------
     >>> plateau_law().verify(), plateau_law(beta / 2 * MUTUAL_NORM).verify()
     (True, False)
     """

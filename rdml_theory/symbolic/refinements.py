@@ -64,6 +64,8 @@ def floor(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted floor of A.
 
+    Examples
+    --------
     >>> floor().verify(), floor(sqrt(bias**2 + h * noise**2)).verify()
     (True, False)
     """
@@ -119,6 +121,8 @@ def refined_bound(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound of A.
 
+    Examples
+    --------
     >>> refined_bound().verify(), refined_bound(_refined((1 - 1 / horizon) ** 2)).verify()
     (True, False)
     """
@@ -187,6 +191,8 @@ def relative_bound(left_side: Formula | None = None, limit: Formula | None = Non
     left_side, limit : Formula, optional
         The asserted left side, a function of A, and the asserted end of the domain.
 
+    Examples
+    --------
     >>> relative_bound().verify(), relative_bound(limit=2 + 0 * h).verify()
     (True, False)
     """
@@ -244,6 +250,8 @@ def tight_bound(coefficient: Formula | None = None, drive: Formula | None = None
     coefficient, drive : Formula, optional
         The asserted c and d.
 
+    Examples
+    --------
     >>> tight_bound().verify(), tight_bound(drive=DRIVE.subs(noise, 0)).verify()
     (True, False)
     """

@@ -37,6 +37,8 @@ def bounded_scope(
     offset, variance, radius : Formula, optional
         The asserted offset, variance and R.
 
+    Examples
+    --------
     >>> bounded_scope().verify(), bounded_scope(variance=VARIANCE * eta).verify()
     (True, False)
     """

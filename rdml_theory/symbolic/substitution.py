@@ -67,6 +67,8 @@ def replace_names(expression: Formula, definitions: Iterable[Relational]) -> For
     ValueError
         If a left side is something else.
 
+    Examples
+    --------
     >>> from sympy import exp
     >>> from rdml_theory.symbolic.notation import j, k, q, z
     >>> from rdml_theory.symbolic.relations import equal

@@ -52,6 +52,8 @@ def sharp_multipliers(squared_bound: Formula | None = None) -> Derivation:
     squared_bound : Formula, optional
         The asserted bound of W. One below the sharp bound is disproved.
 
+    Examples
+    --------
     >>> sharp_multipliers().verify(), sharp_multipliers(SHARP.subs(gap, gap / 2) ** 2).verify()
     (True, False)
     """
@@ -113,6 +115,8 @@ def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMU
     coupling, infimum : Formula
         The asserted coefficients, a quarter and a half.
 
+    Examples
+    --------
     >>> consecutive_iterates().verify(), consecutive_iterates(coupling=Rational(1, 2)).verify()
     (True, False)
     """
@@ -152,6 +156,8 @@ def every_horizon(right_side: Formula | None = None) -> Derivation:
     right_side : Formula, optional
         The asserted bound of A.
 
+    Examples
+    --------
     >>> every_horizon().verify(), every_horizon(DESCENT.subs(noise, 0)).verify()
     (True, False)
     """
