@@ -8,18 +8,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Integer, Max, Min, Rational, Symbol, lambdify, sqrt, tanh
+from sympy import Expr, Integer, Max, lambdify
 
-from rdml_theory import symbolic
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.inequalities import SPREAD
-from rdml_theory.symbolic.notation import Formula, Named, alpha
-from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic import mutual
+from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.mutual import A_PRIORI, MEAN_DIVERGENCE, jacobian
+from rdml_theory.symbolic.plateau import beta
+from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least as reaches
 from verify.checks.comparisons import at_most as stays_below
 from verify.checks.networks import SETTING, cohort
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -29,78 +27,33 @@ if TYPE_CHECKING:
 
     from verify.trainer.paths import SmallCohort
 
-JACOBIAN: Formula = Symbol("G", nonnegative=True)
-HYPERBOLIC = Named("E tanh²(αρ/4)", r"\mathbb{E} \tanh^2(\alpha\rho/4)")
-DIVERGENCE = Named("E D_α", r"\mathbb{E}\, D_\alpha")
-
 STEP = 0.1
 ORDERS = (0.5, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The factors of the two bounds of ‖b‖²: ``jacobian`` β² times ``order`` E tanh² or ``divergence`` E D."""
+    """The factors of the two bounds of ‖b‖²: β² ``jacobian`` times ``order`` E tanh²(αρ/4) or ``divergence`` E D."""
 
     jacobian: Expr
     order: Expr
     divergence: Expr
 
-    @property
-    def right_side(self) -> Formula:
-        """The smaller of the two."""
-        return beta**2 * self.jacobian * Min(self.order * HYPERBOLIC, self.divergence * DIVERGENCE)
 
-
-TRUE = Bound(JACOBIAN**2, Integer(2), Max(1, alpha))
+TRUE = Bound(jacobian**2, Integer(2), Max(1, mutual.order))
 
 
 def derivation(subject: Bound) -> Derivation:
-    j, v = Symbol("j", positive=True), Symbol("v", nonnegative=True)
-    weight: Formula = Symbol("lambda", positive=True)
-    value, size = Symbol("f", nonnegative=True), Symbol("a", nonnegative=True)
-    excess: Formula = Symbol("x", nonnegative=True)
-    smooth: Formula = Symbol("M", positive=True)
-    mass: Formula = Symbol("m", nonnegative=True)
-    above = 1 + excess
-    pull = (weight * j - v) ** 2 / (2 * weight)
-    steps = (
-        Step(
-            "∇R = E Jᵀ(q - w): with j = ‖J‖ and v = ‖q - w‖, j v is below λj²/2 + v²/(2λ) by a square, for every λ > 0",
-            equal(weight * j**2 / 2 + v**2 / (2 * weight) - j * v, pull),
-        ),
-        Step("which is not negative", at_least(pull, 0)),
-        Step(
-            "λ = √(E v²/E j²) gives ‖E Jᵀ(q - w)‖² ≤ E j² · E v² = G² E v²; a mean over peers only lessens v²",
-            equal(weight * j**2 / 2 + v**2 / (2 * weight), j * v),
-            (equal(weight, v / j),),
-        ),
-        Step("so the factor of the Jacobian is at least G²", at_least(subject.jacobian, JACOBIAN**2)),
-        *symbolic.bounded_gradient(sqrt(subject.order) * tanh(SPREAD / 4)).steps,
-        Step(
-            "for α ≥ 1: f = D ≥ 0 is M = α/2-smooth in the logits; a step of 1/M leaves f - a²/(2M), a = ‖q - w‖",
-            equal(value - weight * size**2 + weight**2 * smooth * size**2 / 2, value - size**2 / (2 * smooth)),
-            (equal(weight, 1 / smooth),),
-        ),
-        Step(
-            "so ‖q - w‖² ≤ 2M D = α D, which is at most the stated multiple (α = 1 + x)",
-            at_least(subject.divergence.subs(alpha, above) * value, above * value),
-        ),
-        Step(
-            "for α < 1: D ≥ KL(w‖q) by the variational form, ≥ ½‖q - w‖₁² (Pinsker); with m of mass on either side",
-            equal(Rational(1, 2) * (2 * mass) ** 2, mass**2 + mass**2),
-        ),
-        Step(
-            "so ‖q - w‖² ≤ D, at most the stated multiple (α = 1 - x)",
-            at_least(subject.divergence.subs(alpha, 1 - excess) * value, value),
-        ),
-    )  # fmt: skip
-    return Derivation(at_most(beta**2 * MUTUAL_NORM**2, subject.right_side), steps)
+    """That of C4, which is about any student, with G² the mean of the squared norms."""
+    return mutual.mutual_bias(
+        subject.order / 2 * A_PRIORI, subject.divergence * MEAN_DIVERGENCE, beta**2 * subject.jacobian
+    )
 
 
 def statement(subject: Bound) -> Statement:
     return Statement(
-        "{bound}, G the root mean square over inputs of the spectral norm of the logits' Jacobian, ρ the range of "
-        "log(p/q), E over inputs and peers",
+        "For a network {bound}, the first form averaged over inputs and peers, G the root mean square over inputs of "
+        "the spectral norm of the logits' Jacobian, ρ the range of log(p/q)",
         {"bound": derivation(subject).statement},
     )
 
@@ -109,7 +62,7 @@ def statement(subject: Bound) -> Statement:
 def _factors(subject: Bound) -> Callable[..., Any]:
     """(α, G) → the factors of the two bounds, for β = 1."""
     terms = (subject.jacobian * subject.order, subject.jacobian * subject.divergence)
-    return lambdify((alpha, JACOBIAN), terms, "numpy")
+    return lambdify((mutual.order, jacobian), terms, "numpy")
 
 
 def _quantities(group: SmallCohort, weights: Tensor) -> dict[str, float]:
@@ -246,13 +199,13 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(derivation),
+        proof_check(derivation),
         Check("networks", "training", "Does the measured bias stay below both bounds?", networks, cost=3.0),
         Check("attained", "numeric", "Are both bounds reached where G = 1 and there are two classes?", attained),
     ),
     twins=(
-        Twin("half-order", "half the constant of the order's bound", Bound(JACOBIAN**2, Integer(1), TRUE.divergence)),
-        Twin("no-weight", "max(1, α) dropped", Bound(JACOBIAN**2, TRUE.order, Integer(1))),
+        Twin("half-order", "half the constant of the order's bound", Bound(jacobian**2, Integer(1), TRUE.divergence)),
+        Twin("no-weight", "max(1, α) dropped", Bound(jacobian**2, TRUE.order, Integer(1))),
         Twin("no-jacobian", "the Jacobian dropped", Bound(Integer(1), TRUE.order, TRUE.divergence), drawn=True),
     ),
     caption=(
