@@ -48,7 +48,7 @@ class _CrossEntropy(Function):
         pull = logs.exp()
         if ctx.smoothing:
             pull -= ctx.smoothing / logs.shape[1]
-        pull.scatter_add_(1, index, pull.new_full((), ctx.smoothing - 1.0).expand_as(index))
+        pull.scatter_(1, index, ctx.smoothing - 1.0, reduce="add")
         return pull.mul_((grad / logs.shape[2]).view(-1, 1, 1)).transpose(1, 2), None, None
 
 
@@ -132,6 +132,7 @@ class Cohort:
         self.learned = LearnableOrder(config.alpha).to(self.device) if config.alpha_schedule == "learned" else None
         self.stacked = self._stacked()
         self.optimizer = _optimizer(config, [self.stacked] if self.stacked else self.students, self.learned)
+        self._ones = torch.ones(len(students), device=self.device, dtype=next(students[0].parameters()).dtype)
         self._trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         called: list[nn.Module] = self.students
@@ -178,8 +179,8 @@ class Cohort:
             return base, torch.zeros_like(base)
         return base, mutual_loss(logits, self.order(step), beta=weight, temperature=self.config.temperature)
 
-    def update(self, x: Tensor, y: Tensor, step: int, *, visible: bool = False) -> Tensor:
-        """Train on a batch; returns L_k and βR_k before the step, shape (2, K).
+    def update(self, x: Tensor, y: Tensor, step: int, *, visible: bool = False, out: Tensor | None = None) -> Tensor:
+        """Train on a batch; returns L_k and βR_k before the step, shape (2, K), in ``out`` if it is given.
 
         With ``visible`` every student's own parameters have their gradients afterwards, as monitors want.
         """
@@ -187,13 +188,14 @@ class Cohort:
         for settings in self.optimizer.param_groups:
             settings["lr"] = rate
         if self.config.update == "sequential":
-            return self._sequential(x, y, step)
+            losses = self._sequential(x, y, step)
+            return losses if out is None else out.copy_(losses)
         base, mutual = self.losses(self.forward(x), y, step)
         self._backward(base, mutual)
         if self.stacked is not None and (visible or self.config.clip):
             self.stacked.share_gradients()
         self._move(range(len(self.students)))
-        return torch.stack([base.detach(), mutual.detach()])
+        return torch.stack([base.detach(), mutual.detach()], out=out)
 
     def _sequential(self, x: Tensor, y: Tensor, step: int) -> Tensor:
         """One student after the other: each sees what its peers predict after their own steps."""
@@ -226,7 +228,8 @@ class Cohort:
         for parameter in self._trained:
             parameter.grad = None
         losses = [base, mutual] if mutual.requires_grad else [base]
-        torch.autograd.backward(losses, [self.scaler.scale(torch.ones_like(x)) for x in losses])
+        one = self.scaler.scale(self._ones[: len(base)])
+        torch.autograd.backward(losses, [one] * len(losses))
 
     def _move(self, students: Sequence[int]) -> None:
         if self.learned is not None and self.learned.raw.grad is not None:

@@ -62,7 +62,10 @@ class _Layers(Function):
         flat = grad.new_empty(sum(part.numel() for part in ctx.parts))
         into = [g.view_as(p) for g, p in zip(flat.split([p.numel() for p in ctx.parts]), ctx.parts, strict=True)]
         for n in reversed(range(len(ctx.rectified))):
-            if ctx.rectified[n]:
+            if ctx.rectified[n] and n + 1 < len(ctx.rectified):
+                # Its own product of matrices, which nobody else sees: in place.
+                torch.ops.aten.threshold_backward.grad_input(grad, outputs[n + 1], 0, grad_input=grad)
+            elif ctx.rectified[n]:
                 grad = torch.ops.aten.threshold_backward(grad, outputs[n + 1], 0)
             torch.sum(grad, 1, keepdim=True, out=into[2 * n + 1])
             torch.bmm(outputs[n].transpose(1, 2), grad, out=into[2 * n])

@@ -108,13 +108,13 @@ class Trainer:
     def step(self) -> None:
         """Train on the next batch, and measure if it is time."""
         x, y = self.batch(self.number)
+        into = self.history[self.number % self.per_epoch]
         monitor = self.monitor
         if monitor is not None and monitor.due(self.number):
             with monitor.observe(self.number, rate=self.cohort.schedule.rate(self.number)):
-                losses = self.cohort.update(x, y, self.number, visible=True)
+                self.cohort.update(x, y, self.number, visible=True, out=into)
         else:
-            losses = self.cohort.update(x, y, self.number)
-        self.history[self.number % self.per_epoch].copy_(losses)
+            self.cohort.update(x, y, self.number, out=into)
         self.number += 1
 
     def check(self) -> None:
