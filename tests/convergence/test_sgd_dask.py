@@ -13,7 +13,7 @@ from convergence.ensemble import BLOCK
 distributed = pytest.importorskip("distributed")
 
 # Its event loops and processes warn about each other's ends, which says nothing about the numbers.
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("dask")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 PROBLEM = problems.get("quadratic_cosine", noise=0.5, dim=4)
 

@@ -9,9 +9,6 @@ from verify.runner import RunSettings, run_claims
 
 IDS = list(all_claims())
 
-# One worker makes the complete run, while the others go on with other tests.
-pytestmark = pytest.mark.xdist_group("complete run")
-
 
 @pytest.fixture(scope="module")
 def run():

@@ -129,7 +129,6 @@ def test_killed_and_resumed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.xdist_group("dask")
 def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_path):
     distributed = pytest.importorskip("distributed")
     cells = read_cells(file)
