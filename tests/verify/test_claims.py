@@ -32,6 +32,21 @@ def test_registry_order_and_content():
             assert changed, f"{claim.id}: the twin {twin.id} prints like its original"
 
 
+def test_cited_claims_exist_and_no_claim_rests_on_itself():
+    cites = {}
+    for claim in all_claims().values():
+        steps = claim.derivation(claim.subject).all_steps() if claim.derivation else ()
+        cited = [getattr(step, "cited", None) for step in steps]
+        cites[claim.id] = {c.claim for c in cited if c is not None}
+    assert cites["C4"] == {"D7", "D8"}  # so there is something to look at
+    for start in cites:
+        reached, front = set(), {start}
+        while front:
+            front = {other for claim in front for other in cites[claim]} - reached
+            reached |= front
+        assert start not in reached
+
+
 def test_everything_comes_out_as_it_should(run):
     assert {c.id: c.outcome for c in run.claims} == dict.fromkeys(IDS, "confirmed")
     assert run.summary.controls["refuted"] >= 7
