@@ -6,7 +6,8 @@ are computed at once, and their parameters are the rows of one matrix (K, P).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,6 +174,18 @@ class Path:
     points: dict[int, Tensor]
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks this small run several times slower on two threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def follow(
     cohort: SmallCohort,
     weights: Tensor,
