@@ -43,6 +43,17 @@ def plain_loop(steps: int, rng: np.random.Generator) -> float:
     return total / steps
 
 
+def interface_loop(problem: problems.SyntheticProblem, steps: int, rng: np.random.Generator) -> float:
+    """One replica through the methods of a problem."""
+    x = problem.start.copy()
+    total = 0.0
+    for _ in range(steps):
+        gradient = problem.gradient(x)
+        total += gradient @ gradient
+        x = x - STEP * problem.sample_gradient(x[None], rng)[0]
+    return total / steps
+
+
 def clock(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     call()
@@ -54,7 +65,7 @@ def measure(replicas: int, steps: int, rounds: int) -> dict[str, float]:
         m: problems.get("quadratic_cosine", dim=DIM, noise=1.0, noise_model=m) for m in ("gaussian", "rademacher")
     }
     arguments = {"step": STEP, "steps": steps, "replicas": replicas, "seed": 0}
-    names = ("numbers alone", "gaussian", "rademacher", "hand-written loop")
+    names = ("numbers alone", "gaussian", "rademacher", "hand-written loop", "loop over sample_gradient")
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         times["numbers alone"].append(clock(lambda: draw_only(replicas, steps)))
@@ -62,6 +73,10 @@ def measure(replicas: int, steps: int, rounds: int) -> dict[str, float]:
             times[name].append(clock(lambda p=problem: simulate(p, **arguments)))
         looped = clock(lambda: [plain_loop(steps, np.random.default_rng(r)) for r in range(LOOPED)])
         times["hand-written loop"].append(looped * replicas / LOOPED)
+        looped = clock(
+            lambda: [interface_loop(models["gaussian"], steps, np.random.default_rng(r)) for r in range(LOOPED)]
+        )
+        times["loop over sample_gradient"].append(looped * replicas / LOOPED)
     tracemalloc.start()
     simulate(models["gaussian"], **(arguments | {"steps": 20 * steps, "replicas": 256}))
     peak = tracemalloc.get_traced_memory()[1] / 2**20
@@ -76,6 +91,7 @@ def measure(replicas: int, steps: int, rounds: int) -> dict[str, float]:
         "simulate / numbers alone": ratio("gaussian", "numbers alone"),
         "Rademacher / Gaussian noise": ratio("rademacher", "gaussian"),
         "hand-written loop / simulate": ratio("hand-written loop", "gaussian"),
+        "loop over sample_gradient / simulate": ratio("loop over sample_gradient", "gaussian"),
         "hand-written loop / numbers alone": ratio("hand-written loop", "numbers alone"),
         f"peak memory at {20 * steps} steps, MiB": peak,
     }
