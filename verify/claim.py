@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from sympy import Basic
+from sympy import Basic, Tuple
 
 from rdml_theory.symbolic import Derivation, to_latex, to_text
 from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, StepRecord, combine
@@ -69,11 +69,14 @@ def with_definitions(template: str, derivation: Derivation) -> Statement:
     >>> with_definitions("Always {statement}", student_gradient()).text()[:43]
     'Always ∂D_α(p‖q)/∂z_k = q_k - w_k, where q_'
     """
-    names = [f"{name}_is" for name in derivation.definitions]
-    words = template + ", where " + " and ".join(f"{{{name}}}" for name in names)
-    return Statement(
-        words, {"statement": derivation.statement, **dict(zip(names, derivation.definitions.values(), strict=True))}
-    )
+    formulas: dict[str, Basic] = {"statement": derivation.statement}
+    if isinstance(derivation.statement, Tuple):
+        # Several formulas, not one long one: lines break between them.
+        formulas = {f"statement_{n}": part for n, part in enumerate(derivation.statement)}
+        template = template.replace("{statement}", ", ".join(f"{{{name}}}" for name in formulas))
+    definitions = {f"{name}_is": meaning for name, meaning in derivation.definitions.items()}
+    words = template + ", where " + " and ".join(f"{{{name}}}" for name in definitions)
+    return Statement(words, formulas | definitions)
 
 
 @dataclass(frozen=True)
