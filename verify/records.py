@@ -111,7 +111,7 @@ class CertificateRecord(_Record):
 
     ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, ball arithmetic over boxes,
     exact rational arithmetic, or a citation, which proves nothing by itself. ``evidence`` says in a line what was kept
-    and re-checked, ``digest`` identifies it.
+    and re-checked, ``content`` is what was kept (for a solver the SMT-LIB 2 text) and ``digest`` identifies it.
     """
 
     kind: Literal["calculus", "smt", "balls", "rational", "citation"]
@@ -119,6 +119,7 @@ class CertificateRecord(_Record):
     text: str
     latex: str
     evidence: str
+    content: str | None = None
     digest: str | None = None
     outcome: Outcome
 

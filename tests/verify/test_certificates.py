@@ -4,7 +4,7 @@ import pytest
 from sympy import Rational, Symbol, log
 
 from rdml_theory.symbolic import Derivation, Premise, Step, inequalities
-from rdml_theory.symbolic.certificates import CertifiedStep, calculus, certified, smt
+from rdml_theory.symbolic.certificates import CertifiedStep, calculus, certified, citation, smt
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 from verify.checks.certificates import certificate_record, proof_check
 from verify.claims import all_claims
@@ -92,3 +92,14 @@ def test_a_certified_inequality_is_not_used_beyond_its_domain():
     assert moved.decide() is True
     assert good.outcome == "confirmed"
     assert bad.outcome == "refuted"
+
+
+def test_a_record_keeps_what_any_solver_can_read():
+    z3 = pytest.importorskip("z3")
+    x = Symbol("x", real=True)
+    record = certificate_record(smt(at_least(x**2 + 1, 2 * x)))
+    assert record.content is not None
+    solver = z3.Solver()
+    solver.from_string(record.content)
+    assert solver.check() == z3.unsat
+    assert certificate_record(citation("c", at_least(x**2, 0), work="w", claim="D12").certificate).content is None

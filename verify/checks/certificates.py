@@ -32,13 +32,14 @@ def certificate_record(certificate: Certificate) -> CertificateRecord:
     ('smt', 'confirmed', 'x² + 1 ≥ 2·x')
     """
     where = certificate.domain
-    relation = certificate.relation
+    relation, evidence = certificate.relation, certificate.evidence
     return CertificateRecord(
         kind=certificate.kind,
         reason=certificate.reason,
         text=to_text(relation) + (f" for {where.text()}" if where.text() else ""),
         latex=to_latex(relation) + (rf" \quad {where.latex()}" if where.latex() else ""),
         evidence=certificate.summary(),
+        content=None if evidence is None or certificate.kind == "citation" else evidence.text(),
         digest=certificate.digest,
         outcome=_OUTCOMES[certificate.check()],
     )
