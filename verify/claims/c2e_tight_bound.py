@@ -83,11 +83,14 @@ def derivation(subject: Subject) -> Derivation:
 
 
 def statement(subject: Subject) -> Statement:
-    words = "For every {l} > 0, with {kappa} = {value}: {bound}, which is exact without bias"
+    words = (
+        "For every {h} in (0, 2) and {l} > 0, with {kappa} = {value} (at {kappa} = 0 by the limit): {bound}, which for "
+        "{l} → 0 is exact without bias"
+    )
     h = descent.h
     return Statement(
         words,
-        {"l": weight, "kappa": kappa, "value": h * (1 - h / 2 - Abs(1 - h) * weight / 2),
+        {"h": h, "l": weight, "kappa": kappa, "value": h * (1 - h / 2 - Abs(1 - h) * weight / 2),
          "bound": derivation(subject).statement},
     )  # fmt: skip
 

@@ -107,8 +107,11 @@ class SmallCohort:
         (gradient,) = torch.autograd.grad(base.sum(), theta)
         return base.detach(), mutual.detach().double(), gradient, torch.zeros_like(gradient) if pull is None else pull
 
-    def curvature(self, weights: Tensor, move: Tensor, nodes: int = 16) -> Tensor:
-        """Λ_t = 2∫(1-s) <Δ, ∇²L(θ + sΔ) Δ> ds / ‖Δ‖² over [0, 1], from Hessians alone (Gauss-Legendre), shape (K,)."""
+    def curvature(self, weights: Tensor, move: Tensor, nodes: int = 24) -> Tensor:
+        """Λ_t = 2∫(1-s) <Δ, ∇²L(θ + sΔ) Δ> ds / ‖Δ‖² over [0, 1], from Hessians alone (Gauss-Legendre), shape (K,).
+
+        At the edge of stability steps are long: 16 nodes leave 1e-6 of the greatest change of a loss, 24 leave 1e-9.
+        """
         places, weighing = np.polynomial.legendre.leggauss(nodes)
         total = torch.zeros(self.students, dtype=weights.dtype)
         for s, w in zip((places + 1) / 2, weighing / 2, strict=True):
