@@ -35,15 +35,16 @@ class Subject:
         s = symbolic
         average = derivation(self).statement.args[0].args[1]
         names = (s.ratio, s.bias, s.distance, s.horizon)
-        return lambdify(names, [average, self.plateau], "numpy")
+        # Apart: with the smallest steps of a schedule 1 - h rounds to one, where only the limit can be evaluated.
+        return lambdify(names, average, "numpy"), lambdify(names, self.plateau, "numpy")
 
     def average(self, h: float, times: Array) -> Array:
         """A² of Λx²/2 with Λ = 1 and b = ζ, started at RADIUS, as stated."""
-        return self._formulas(1 - h, ZETA, RADIUS + ZETA, times)[0] + 0 * times
+        return self._formulas[0](1 - h, ZETA, RADIUS + ZETA, times) + 0 * times
 
     def limit(self, h: float, steps: float) -> float:
         """The stated limit (at T, if it depends on T)."""
-        return float(self._formulas(1 - h, ZETA, RADIUS + ZETA, steps)[1])
+        return float(self._formulas[1](1 - h, ZETA, RADIUS + ZETA, steps))
 
 
 def derivation(subject: Subject) -> Derivation:
@@ -146,8 +147,8 @@ def schedules(subject: Subject, context: Context) -> Finding:
         # The smallest step a schedule makes; a limit that depended on the step would be another one.
         h = float(SCHEDULES[name](steps - 1.0))
         stated = subject.limit(h, steps)
-        comparisons.append(at_least(f"‖∇f‖² at the end over the plateau, {name}", end / stated, 1 - 1e-3))
-        comparisons.append(at_most(f"and not above, {name}", end / stated, 1 + 1e-3))
+        comparisons.append(at_least(f"‖∇f‖² at the end, against the plateau, {name}", end, (1 - 1e-3) * stated))
+        comparisons.append(at_most(f"and not above, {name}", end, (1 + 1e-3) * stated))
     return Finding(comparisons=tuple(comparisons))
 
 
