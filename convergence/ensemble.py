@@ -89,12 +89,7 @@ class Ensemble:
             for x, stream, out in zip(self.x, self.streams, self.work, strict=True):
                 out[...] = _shaped("sample_gradient", problem.sample_gradient(x, stream), x.shape)
             return
-        if problem.noise_at(self.x, self.gradient, self.streams, self.work):
-            self._work += self._gradient
-        else:
-            self._work[...] = self._gradient
-        if (bias := problem.bias_at(self.x, self.gradient)) is not None:
-            self.work += bias
+        problem.sample_into(self.x, self.gradient, self.streams, self.work)
 
     def _value(self) -> Array:
         problem = self.task.problem

@@ -98,7 +98,7 @@ class SyntheticProblem:
 
     A subclass defines ``value`` and ``gradient`` on arrays (..., dim) of any memory order. The oracle adds bias and
     noise; a subclass whose noise or bias belongs to it (mini-batches, a mutual gradient) overrides ``noise_at`` or
-    ``bias_at``.
+    ``bias_at``, and ``sample_into`` where their sum is cheaper than its parts.
 
     Parameters
     ----------
@@ -171,15 +171,20 @@ class SyntheticProblem:
             self._noise(gradient, float(np.sqrt(self.noise)), rng, out)
         return bool(self.noise)
 
+    def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """One draw of ∇f + b + n at x into ``out``, given ∇f there; x and ``rng`` as in ``noise_at``."""
+        if self.noise_at(x, gradient, rng, out):
+            out += gradient
+        else:
+            out[...] = gradient
+        if (bias := self.bias_at(x, gradient)) is not None:
+            out += bias
+
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """One draw of ∇f + b + n for each row of x."""
         gradient = self.gradient(x)
         sample = np.empty_like(gradient)
-        if not self.noise_at(x, gradient, rng, sample):
-            sample[...] = 0.0
-        sample += gradient
-        if (bias := self.bias_at(x, gradient)) is not None:
-            sample += bias
+        self.sample_into(x, gradient, rng, sample)
         return sample
 
     def __repr__(self) -> str:

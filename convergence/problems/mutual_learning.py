@@ -8,7 +8,8 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.problems.base import Oracle, SyntheticProblem
+from convergence.data import game_data
+from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 from convergence.problems.noise_models import Streams
 from rdml_theory import renyi_gradient
 
@@ -16,10 +17,15 @@ __all__ = ["MutualLearning", "problem"]
 
 Array = NDArray[np.float64]
 
+_CACHED = 16_384
+"""Numbers in an array over (replica, class or unit, sample), few enough to stay in a core's cache."""
+
 
 def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
+    """Of classes along the last axis but one, over which NumPy reduces faster than over the last."""
+    weights = logits - logits.max(axis=-2, keepdims=True)
+    np.exp(weights, out=weights)
+    weights /= weights.sum(axis=-2, keepdims=True)
     return weights
 
 
@@ -27,20 +33,31 @@ class MutualLearning(SyntheticProblem):
     """f(θ) = Σ_k L_k(θ_k), K students' mean cross-entropies; the oracle returns ∇L_k + β∇R_k.
 
     R_k is the mean Rényi divergence of order α of student k from its peers, held constant (Huang et al. 2023, arXiv
-    2209.05732): β∇R_k is no gradient of f, it is the bias. Student k has logits z = θ_kᵀx, or z = V_kᵀ tanh(θ_kᵀx) with
-    a fixed orthonormal V_k (two layers, of which the first learns: nonconvex). Let x_n include a constant feature,
-    w_kn be the weights of the base loss, X_k the features of student k as a matrix, and
-    λ_k = λ_max(X_kᵀ diag(w_k) X_k/N).
+    2209.05732): β∇R_k is no gradient of f, it is the bias. With a constant feature in x, student k has logits
+    z = θ_kᵀx (one layer), or z = V_kᵀ[tanh(U_kᵀx), 1] with u hidden units, both layers trained (nonconvex). The output
+    weights are confined, as without bounds f would not be smooth: V = R tanh(W/R), and θ_k holds U_k and W_k.
 
-    Smoothness: the cross-entropy has a Hessian ≼ ½I and a gradient of norm ≤ √2 in the logits. One layer:
-    Λ_k = λ_k/2. Two layers, a = θᵀx: in a the Hessian is DV H VᵀD + diag((V∂) tanh''), with D ≼ I,
-    ``|tanh''|`` ≤ 4/(3√3) and rows of V of norm ≤ v: Λ_k = λ_k(½ + 4√2 v/(3√3)). f is a sum over
-    separate θ_k: Λ = max Λ_k. Minimum: L_k ≥ 0.
+    Smoothness: let w_kn be the weights of the base loss, w̄_k their mean, X_k the features of student k as a matrix and
+    λ_k = λ_max(X_kᵀ diag(w_k) X_k/N). In the logits the cross-entropy has the gradient e = q - y, of norm ≤ √2, of sum
+    of sizes ≤ 2 and entries ≤ 1, and the Hessian Cov_q, 0 ≼ Cov_q ≼ ½I. One layer: Λ_k = λ_k/2.
 
-    Bias: ∇R_k = (1/N) X_kᵀ E with rows of E of norm ≤ √2 (before a possible V, which does not lengthen them), so
-    ‖∇R_k‖² ≤ 2‖X_k‖²/N and ζ² = 2β² Σ_k ‖X_k‖²/N, for every α. What the bias is in fact, ``bias_at`` says.
+    Two layers: let (P, Q) be a direction in (U, W), p = Pᵀx, s = tanh'(Uᵀx) ≤ 1, h = [tanh(Uᵀx), 1], V₁ the rows of V
+    without the constant's, and τ = 4/(3√3), so that ``|tanh''|`` ≤ τ. Along it the logits have the derivatives
+    z' = V₁ᵀ(s∘p) + (V'∘Q)ᵀh and z'' = V₁ᵀ(tanh''∘p²) + 2(V'∘Q)₁ᵀ(s∘p) + (V''∘Q²)ᵀh, with ``|V_ic|`` ≤ R, ``|V'|`` ≤ 1
+    and ``|V''|`` ≤ τ/R, and the loss the second derivative Var_q(z') + e·z''. A standard deviation is at most the
+    largest entry and at most the norm over √2: that of z' ≤ R√u ‖p‖ + √((u+1)/2) ‖Q‖. And
+    ``|e·z''|`` ≤ 2Rτ‖p‖² + 2√2 ‖p‖‖Q‖ + (τ/R)‖Q‖². Means over the samples, by Cauchy and Schwarz, leave a quadratic
+    form in ‖P‖ and ‖Q‖: Λ_k is the greater eigenvalue of [[A, B], [B, D]] with A = λ_k(R²u + 2Rτ),
+    B = √(w̄_kλ_k)(R√(u(u+1)/2) + √2) and D = w̄_k((u+1)/2 + τ/R). f is a sum over separate θ_k: Λ = max Λ_k.
+    Minimum: L_k ≥ 0.
 
-    Noise: a mini-batch of B samples, the same for all students, has σ² ≤ (2/B)(1/N) Σ_kn (w_kn + β)² ‖x_kn‖².
+    Bias: a gradient e in the logits of a sample, of norm ≤ √2 and sum of sizes ≤ 2, becomes one in θ_k whose square is
+    at most 2‖x‖² (one layer), or 4R²u‖x‖² + 2(u+1), since ``|V₁e|`` ≤ 2R in each unit. Of the mean over the samples the
+    same is true with ‖X_k‖²/N in place of ‖x‖². For every α, q - w is such an e: ζ² is β² times the sum over students.
+    What the bias is in fact, ``bias_at`` says.
+
+    Noise: a mini-batch of B samples, the same for all students, has σ² ≤ (1/B)(1/N) Σ_kn (w_kn + β)² times the square
+    for sample n.
 
     All of these are upper bounds.
 
@@ -50,16 +67,21 @@ class MutualLearning(SyntheticProblem):
         What each student sees; by default 32 samples of which each student sees two features of its own.
     labels : array of int (N,), optional
         Classes 0 … C-1.
+    data, split : str, optional
+        In place of features and labels: real data by name, and what tells the students apart, see
+        :func:`convergence.data.game_data`.
     order, beta : float
         α in [0, ∞] and β ≥ 0.
     hidden : int or sequence of K ints
-        Hidden units (at least C) of each student; 0 for one layer.
+        u, the hidden units of each student; 0 for one layer.
+    size : float
+        R.
     weights : array (K, N), optional
         w: students with different data have different weights. All 1 by default.
     batch : int, optional
         Mini-batches as noise.
-    students : int
-        K, where no features are given.
+    students : int, optional
+        K, where no features are given; 2 by default.
     **oracle
         ``noise`` and ``noise_model`` go without ``batch``; the bias belongs to the problem.
 
@@ -72,17 +94,27 @@ class MutualLearning(SyntheticProblem):
     --------
     >>> f = MutualLearning(order=2.0, hidden=[0, 4])
     >>> f.dim, f.students
-    (21, 2)
+    (36, 2)
+    >>> MutualLearning(data="digits", students=4).inputs[0].shape
+    (1797, 17)
     """
 
     def __init__(
-        self, *, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, order: float = 1.0,
-        beta: float = 1.0, hidden: int | Sequence[int] = 0, weights: ArrayLike | None = None,
-        batch: int | None = None, students: int = 2, **oracle: Unpack[Oracle],
+        self, *, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, data: str | None = None,
+        split: str | None = None, order: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,
+        size: float = 1.0, weights: ArrayLike | None = None, batch: int | None = None, students: int | None = None,
+        **oracle: Unpack[Oracle],
     ) -> None:  # fmt: skip
         if (features is None) != (labels is None):
             raise ValueError("expected both features and labels, or neither")
-        given: Any = _example(students) if features is None else (features, labels)
+        if (data and features is not None) or (split and not data) or (data and weights is not None):
+            raise ValueError(f"data = {data!r}, split = {split!r}: expected data without features, labels and weights")
+        if features is not None:
+            given: Any = features, labels, weights
+        elif data:
+            given = game_data(data, 2 if students is None else students, split or "features")
+        else:
+            given = *_example(2 if students is None else students), weights
         inputs = [np.asarray(x, dtype=np.float64) for x in given[0]]
         self.labels = np.asarray(given[1])
         shapes = [x.shape for x in inputs]
@@ -92,122 +124,180 @@ class MutualLearning(SyntheticProblem):
             or self.labels.dtype.kind != "i"
         ):
             raise ValueError(f"features {shapes}, labels {self.labels.shape}: expected K arrays (N, d_k), N integers")
+        if students not in (None, len(inputs)):
+            raise ValueError(f"students = {students!r}: expected {len(inputs)}, for as many features, or nothing")
         if not order >= 0 or not beta >= 0 or oracle.get("bias") or oracle.get("relative_bias"):
             raise ValueError(f"order = {order!r}, beta = {beta!r}: expected both >= 0, and no other bias")
         if batch is not None and (batch < 1 or oracle.get("noise")):
             raise ValueError(
                 f"batch = {batch!r}, noise = {oracle.get('noise', 0)!r}: expected B >= 1 and no other noise"
             )
+        check_positive(size=size)
         count = len(self.labels)
         self.inputs = [np.column_stack([x, np.ones(count)]) for x in inputs]
-        self.order, self.beta, self.batch = float(order), float(beta), batch
-        self.weights = np.ones((self.students, count)) if weights is None else np.asarray(weights, dtype=np.float64)
-        units = [hidden] * self.students if isinstance(hidden, int) else list(hidden)
-        classes = int(self.labels.max()) + 1
+        self.order, self.beta, self.size, self.batch = float(order), float(beta), float(size), batch
+        self.weights = np.ones((self.students, count)) if given[2] is None else np.asarray(given[2], dtype=np.float64)
+        units = self.units = [hidden] * self.students if isinstance(hidden, int) else list(hidden)
         if self.weights.shape != (self.students, count) or len(units) != self.students:
             raise ValueError(f"weights {self.weights.shape}, hidden {units}: expected (K, N) and K = {self.students}")
-        if any(0 < u < classes for u in units) or self.labels.min() < 0 or self.weights.min() < 0:
-            raise ValueError(f"hidden = {units}: expected 0 or at least {classes} units; labels and weights >= 0")
+        if min(units) < 0 or self.labels.min() < 0 or self.weights.min() < 0:
+            raise ValueError(f"hidden = {units}: expected numbers >= 0, as labels and weights")
+        classes = self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(classes)[self.labels]
-        rng = np.random.default_rng(0)
-        # The second layers, with orthonormal columns.
-        self.outputs = [np.linalg.qr(rng.standard_normal((u, classes)))[0] if u else None for u in units]
-        sizes = [x.shape[1] * (u or classes) for x, u in zip(self.inputs, units, strict=True)]
-        self.cuts = np.cumsum([0, *sizes])
-        constants = [
-            np.linalg.eigvalsh((x * w[:, None]).T @ x / count)[-1]
-            * (0.5 if v is None else 0.5 + 4 * np.sqrt(2) / (3 * np.sqrt(3)) * np.linalg.norm(v, axis=1).max())
-            for x, w, v in zip(self.inputs, self.weights, self.outputs, strict=True)
+        self._columns = [np.ascontiguousarray(x.T) for x in self.inputs]
+        self._together = max(1, _CACHED // (count * max(classes, *units)))
+        sizes = [
+            x.shape[1] * u + (u + 1) * classes if u else x.shape[1] * classes
+            for x, u in zip(self.inputs, units, strict=True)
         ]
+        self.cuts = np.cumsum([0, *sizes])
         # Hidden units that start equal would stay equal.
+        rng = np.random.default_rng(0)
         start = [rng.standard_normal(n) * (0.3 if u else 0.0) for n, u in zip(sizes, units, strict=True)]
         super().__init__(
-            dim=sum(sizes), smoothness=float(max(constants)), minimum=0.0, start=np.concatenate(start), **oracle
-        )
+            dim=sum(sizes), smoothness=max(self._smoothness(k) for k in range(self.students)), minimum=0.0,
+            start=np.concatenate(start), **oracle,
+        )  # fmt: skip
+        # (factor of ‖x‖², constant) of the squared gradient that errors in the logits become.
+        factors = [(4 * size**2 * u, 2 * (u + 1)) if u else (2, 0) for u in units]
         if self.students > 1:
-            self.bias = 2 * beta**2 * sum(float(np.linalg.norm(x, 2)) ** 2 for x in self.inputs) / count
+            self.bias = beta**2 * sum(
+                a * float(np.linalg.norm(x, 2)) ** 2 / count + b for (a, b), x in zip(factors, self.inputs, strict=True)
+            )
         if batch is not None:
-            squares = np.stack([(x**2).sum(axis=1) for x in self.inputs])
-            self.noise = 2 / batch * float(((self.weights + beta) ** 2 * squares).sum()) / count
+            squares = [a * (x**2).sum(axis=1) + b for (a, b), x in zip(factors, self.inputs, strict=True)]
+            self.noise = float(((self.weights + beta) ** 2 * squares).sum()) / (batch * count)
+
+    def _smoothness(self, k: int) -> float:
+        """Λ_k."""
+        x, w, u, r = self.inputs[k], self.weights[k], self.units[k], self.size
+        top, mean = float(np.linalg.eigvalsh((x * w[:, None]).T @ x / len(x))[-1]), float(w.mean())
+        if not u:
+            return top / 2
+        bent = 4 / (3 * np.sqrt(3))
+        cross = np.sqrt(mean * top) * (r * np.sqrt(u * (u + 1) / 2) + np.sqrt(2))
+        form = [[top * (r**2 * u + 2 * r * bent), cross], [cross, mean * ((u + 1) / 2 + bent / r)]]
+        return float(np.linalg.eigvalsh(form)[-1])
 
     @property
     def students(self) -> int:
         """K."""
         return len(self.inputs)
 
-    def _forward(self, x: Array, inputs: Sequence[Array]) -> tuple[list[Array], list[Array | None]]:
-        """The students' logits (..., n, C) and hidden units."""
-        logits, units = [], []
-        for k, (a, v) in enumerate(zip(inputs, self.outputs, strict=True)):
-            theta = x[..., self.cuts[k] : self.cuts[k + 1]].reshape(*x.shape[:-1], a.shape[-1], -1)
-            h = a @ theta
-            if v is not None:
-                np.tanh(h, out=h)
-            units.append(None if v is None else h)
-            logits.append(h if v is None else h @ v)
-        return logits, units
+    def _layers(self, theta: Array, k: int) -> tuple[Array, Array]:
+        """U (..., d, u) and V (..., u + 1, C) of student k; θ (..., d, C) and nothing for one layer."""
+        part = theta[..., self.cuts[k] : self.cuts[k + 1]]
+        u, d = self.units[k], self.inputs[k].shape[1]
+        first, second = part[..., : d * (u or self.classes)], part[..., d * (u or self.classes) :]
+        shape = part.shape[:-1]
+        second = self.size * np.tanh(second / self.size)
+        return first.reshape(*shape, d, -1), second.reshape(*shape, -1, self.classes)
 
-    def _backward(self, errors: Sequence[Array], units: Sequence[Array | None], inputs: Sequence[Array]) -> Array:
-        """Gradients of the means of losses whose gradients in the logits are given, concatenated."""
-        parts = []
-        for error, h, a, v in zip(errors, units, inputs, self.outputs, strict=True):
-            inner = error if h is None or v is None else (error @ v.T) * (1 - h**2)
-            gradient = np.swapaxes(a, -1, -2) @ inner / a.shape[-2]
-            parts.append(gradient.reshape(*gradient.shape[:-2], -1))
-        return np.concatenate(parts, axis=-1)
+    def _forward(self, theta: Array, columns: Sequence[Array]) -> tuple[list[Array], list[Array | None], list[Array]]:
+        """The students' logits (..., C, n), hidden units (..., u, n) and output weights, for features (..., d, n)."""
+        logits, units, outputs = [], [], []
+        for k, a in enumerate(columns):
+            first, second = self._layers(theta, k)
+            z, h = np.swapaxes(first, -1, -2) @ a, None
+            if self.units[k]:
+                h = np.tanh(z, out=z)
+                z = np.swapaxes(second[..., :-1, :], -1, -2) @ h
+                z += second[..., -1, :, None]
+            logits.append(z)
+            units.append(h)
+            outputs.append(second)
+        return logits, units, outputs
 
-    def _pull(self, u: Array, z: Array) -> Array:
-        """q - w."""
-        if np.isinf(self.order):
-            return renyi_gradient(u, z, self.order, wrt="q", domain="logits")
-        return _softmax(z) - _softmax(self.order * u + (1 - self.order) * z)
-
-    def _errors(self, logits: Sequence[Array], rows: Any = slice(None)) -> tuple[list[Array], list[Array]]:
-        """Gradients in the logits of the base losses and of β times the mutual losses."""
-        base, mutual = [], []
+    def _errors(self, logits: Sequence[Array], base: bool, mutual: bool, rows: Any) -> list[Array]:
+        """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
+        q = [_softmax(z) for z in logits]
+        targets = np.swapaxes(self.targets[rows], -1, -2)
+        errors = []
         for k, z in enumerate(logits):
-            base.append(self.weights[k][rows][..., None] * (_softmax(z) - self.targets[rows]))
-            peers = [self._pull(u, z) for j, u in enumerate(logits) if j != k]
-            mutual.append(self.beta * sum(peers, np.zeros_like(z)) / max(len(peers), 1))
-        return base, mutual
+            error = self.weights[k][rows][..., None, :] * (q[k] - targets) if base else np.zeros_like(z)
+            if mutual and self.students > 1:
+                pull = sum(self._pull(logits, q, j, k) for j in range(self.students) if j != k)
+                error += self.beta / (self.students - 1) * pull
+            errors.append(error)
+        return errors
+
+    def _pull(self, logits: Sequence[Array], q: Sequence[Array], peer: int, k: int) -> Array:
+        """q - w."""
+        if self.order == 1:
+            return q[k] - q[peer]
+        u, z = logits[peer], logits[k]
+        if np.isinf(self.order):
+            return renyi_gradient(u, z, self.order, wrt="q", domain="logits", axis=-2)
+        return q[k] - _softmax(self.order * u + (1 - self.order) * z)
+
+    def _update(
+        self, x: Array, *, base: bool = False, mutual: bool = False, rows: NDArray[np.int64] | None = None
+    ) -> Array:
+        """∇L_k, β∇R_k or their sum at x (..., dim), concatenated; with rows (..., B) on a mini-batch for each x."""
+        flat = x.reshape(-1, self.dim)
+        chosen = None if rows is None else rows.reshape(len(flat), -1)
+        out = np.empty(flat.shape)
+        for at in range(0, len(flat), self._together):
+            some = slice(at, at + self._together)
+            picked: Any = slice(None) if chosen is None else chosen[some]
+            columns = self._columns if chosen is None else [np.swapaxes(a[picked], -1, -2) for a in self.inputs]
+            logits, units, outputs = self._forward(flat[some], columns)
+            errors = self._errors(logits, base, mutual, picked)
+            for k, (a, e, h, v) in enumerate(zip(columns, errors, units, outputs, strict=True)):
+                out[some, self.cuts[k] : self.cuts[k + 1]] = self._backward(a, e, h, v)
+        return out.reshape(x.shape)
+
+    def _backward(self, a: Array, error: Array, h: Array | None, v: Array) -> Array:
+        """The gradient in θ_k (..., dim) of the mean of losses whose gradients in the logits are given."""
+        error = np.swapaxes(error, -1, -2) / error.shape[-1]
+        if h is None:
+            return (a @ error).reshape(*error.shape[:-2], -1)
+        inner = v[..., :-1, :] @ np.swapaxes(error, -1, -2)
+        inner *= 1 - h**2
+        first = a @ np.swapaxes(inner, -1, -2)
+        second = np.concatenate([h @ error, error.sum(axis=-2, keepdims=True)], axis=-2)
+        second *= 1 - (v / self.size) ** 2
+        return np.concatenate([part.reshape(*error.shape[:-2], -1) for part in (first, second)], axis=-1)
 
     def value(self, x: Array) -> Array:
         """Σ_k L_k, in nats."""
-        total = np.zeros(x.shape[:-1])
-        for z, w in zip(self._forward(x, self.inputs)[0], self.weights, strict=True):
-            shifted = z - z.max(axis=-1, keepdims=True)
-            own = np.take_along_axis(shifted, np.broadcast_to(self.labels[:, None], (*z.shape[:-1], 1)), axis=-1)
-            total += (w * (np.log(np.exp(shifted).sum(axis=-1)) - own[..., 0])).mean(axis=-1)
-        return total
+        flat = x.reshape(-1, self.dim)
+        total = np.zeros(len(flat))
+        for at in range(0, len(flat), self._together):
+            some = slice(at, at + self._together)
+            for z, w in zip(self._forward(flat[some], self._columns)[0], self.weights, strict=True):
+                z -= z.max(axis=-2, keepdims=True)
+                own = np.take_along_axis(z, np.broadcast_to(self.labels, (len(z), 1, len(w))), axis=-2)[:, 0]
+                total[some] += (w * (np.log(np.exp(z).sum(axis=-2)) - own)).mean(axis=-1)
+        return total.reshape(x.shape[:-1])
 
     def gradient(self, x: Array) -> Array:
         """∇L_k, concatenated."""
-        logits, units = self._forward(x, self.inputs)
-        return self._backward(self._errors(logits)[0], units, self.inputs)
+        return self._update(x, base=True)
 
     def bias_at(self, x: Array, gradient: Array) -> Array | None:
         """β∇R_k, concatenated."""
-        if self.students < 2 or not self.beta:
-            return None
-        logits, units = self._forward(x, self.inputs)
-        return self._backward(self._errors(logits)[1], units, self.inputs)
+        return self._update(x, mutual=True) if self.bias else None
 
     def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
         """The update on a mini-batch less that on all samples, or the noise of a model."""
         if self.batch is None:
             return super().noise_at(x, gradient, rng, out)
-        if not isinstance(rng, np.random.Generator):
-            for stream, *parts in zip(rng, x, gradient, out, strict=True):
-                self.noise_at(parts[0], parts[1], stream, parts[2])
-            return True
-        rows = rng.integers(0, len(self.labels), (x.shape[0], self.batch))
-        chosen = [a[rows] for a in self.inputs]
-        logits, units = self._forward(x, chosen)
-        out[...] = self._backward([b + m for b, m in zip(*self._errors(logits, rows), strict=True)], units, chosen)
+        self.sample_into(x, gradient, rng, out)
         out -= gradient
         if (bias := self.bias_at(x, gradient)) is not None:
             out -= bias
         return True
+
+    def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """The update on a mini-batch, which takes no pass over all samples; or that of a model."""
+        if self.batch is None:
+            return super().sample_into(x, gradient, rng, out)
+        streams = [rng] if isinstance(rng, np.random.Generator) else rng
+        shape = (x.shape[-2], self.batch)
+        rows = np.stack([stream.integers(0, len(self.labels), shape) for stream in streams])
+        out[...] = self._update(x, base=True, mutual=True, rows=rows)
+        return None
 
 
 def _example(students: int) -> tuple[list[Array], NDArray[np.int64]]:

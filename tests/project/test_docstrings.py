@@ -28,6 +28,7 @@ MODULES = [
     "rdml_theory.symbolic.worst_case",
     "rdml_theory.losses",
     "convergence",
+    "convergence.data",
     "convergence.estimators",
     "convergence.momentum",
     "convergence.performance",

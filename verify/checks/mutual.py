@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence import SoftmaxCohort
+from convergence.data import game_data
 from rdml_theory import renyi_divergence, renyi_gradient
-from verify.data import iris_by_parts
 
 __all__ = ["Measured", "iris_cohort", "measure_cohort", "measure_network", "safe_step"]
 
@@ -42,7 +42,7 @@ class Measured:
 
 def iris_cohort(order: float, beta: float = 1.0) -> SoftmaxCohort:
     """Two linear softmax students: one sees the sepals of Fisher's irises, the other the petals."""
-    parts, labels = iris_by_parts()
+    parts, labels, _ = game_data("iris", 2)
     return SoftmaxCohort(parts, labels, order=order, beta=beta)
 
 

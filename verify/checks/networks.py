@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from verify.data import digits_by_halves
+from convergence.data import game_data
 
 if TYPE_CHECKING:
     from verify.trainer.paths import Path, SmallCohort
@@ -40,7 +40,7 @@ def cohort(
 
 @cache
 def _standardised() -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    halves, labels = digits_by_halves()
+    halves, labels, _ = game_data("digits", 2)
     pixels = np.stack(halves)
     return tuple((h - pixels.mean()) / pixels.std() for h in halves), labels
 

@@ -20,6 +20,7 @@ from convergence import (
     sharp_bound,
     train_cohort,
 )
+from convergence.data import game_data
 from rdml_theory import symbolic
 from rdml_theory.symbolic.derivation import Derivation
 from rdml_theory.symbolic.plateau import BASE_NORM, MUTUAL_NORM, beta
@@ -27,7 +28,6 @@ from verify.checks.comparisons import at_most
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.data import digits_by_halves
 from verify.records import Comparison, Curve, Panel
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
@@ -69,7 +69,7 @@ def _stated(right_side: Expr, mutual: np.ndarray) -> np.ndarray:
 
 def _cohort(order: float) -> tuple[SoftmaxCohort, float]:
     """Two linear softmax students, one on each half of the digits, and the step 1/Λ of the less smooth one."""
-    halves, labels = digits_by_halves()
+    halves, labels, _ = game_data("digits", 2)
     cohort = SoftmaxCohort(halves, labels, order=order, beta=1.0)
     return cohort, 1 / max(cohort.smoothness())
 

@@ -8,6 +8,7 @@ import numpy as np
 from sympy import Abs, Integer, sqrt
 
 from convergence import Trajectory, judge_mean, problems, sharp_bound, simulate
+from convergence.data import real_data
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic import descent, refinements
 from rdml_theory.symbolic.derivation import Derivation
@@ -16,7 +17,6 @@ from verify.checks.comparisons import at_least, at_most, from_verdict
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.data import breast_cancer
 from verify.records import Curve, Panel
 
 TIGHT = 0.99
@@ -102,8 +102,9 @@ def extremal(subject: BoundSubject, context: Context) -> Finding:
 def _problem(name: str) -> SyntheticProblem:
     """A problem with noise and bias in proportion to its start, or with those of real data and of the game."""
     if name == "breast cancer":
-        features, labels = breast_cancer()
-        return problems.get("nonconvex_logistic", features=features, labels=labels, weight=0.01, batch=16, bias=0.001)
+        features, labels = real_data("breast_cancer")
+        signs = 2 * labels - 1
+        return problems.get("nonconvex_logistic", features=features, labels=signs, weight=0.01, batch=16, bias=0.001)
     if name == "mutual learning":
         return problems.get("mutual_learning", hidden=[0, 4], order=2.0, beta=0.5, batch=8)
     plain = problems.get(name)
