@@ -678,13 +678,16 @@ def bound_command(
 @click.option("--resume", is_flag=True)
 @click.option("--compare", is_flag=True)
 @click.option("--seeds", type=click.IntRange(min=1), default=8)
+@click.option("--rising", is_flag=True)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def train_command(config: Path | None, resume: bool, compare: bool, seeds: int, arguments: Sequence[str]) -> None:
+def train_command(
+    config: Path | None, resume: bool, compare: bool, seeds: int, rising: bool, arguments: Sequence[str]
+) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
     --config FILE reads a configuration (TOML or JSON) or a recipe by its name, --resume continues an interrupted run,
-    --compare --seeds N trains a table of objectives, and every field of the configuration is a flag: see
-    `rdml train --help`.
+    --compare --seeds N trains a table of objectives (--rising: with further rows), and every field of the
+    configuration is a flag: see `rdml train --help`.
     """
     try:
         from verify.trainer import StoppedError, TrainerError, command
@@ -693,7 +696,7 @@ def train_command(config: Path | None, resume: bool, compare: bool, seeds: int, 
     try:
         settings = command.parse(arguments, config)
         if compare:
-            command.run_comparison(settings, seeds)
+            command.run_comparison(settings, seeds, rising=rising)
         else:
             command.run(settings, resume=resume)
     except TrainerError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["commit", "processor", "source_digest", "versions"]
 
 _PACKAGES = ("rdml_theory", "convergence", "verify")
-_LIBRARIES = ("rdml-theory", "numpy", "scipy", "sympy", "mpmath", "scikit-learn", "matplotlib")
+_LIBRARIES = ("rdml-theory", "numpy", "scipy", "sympy", "mpmath", "scikit-learn", "matplotlib", "torch")
 
 
 def versions() -> dict[str, str]:

@@ -5,9 +5,9 @@ import torch
 from torch.func import functional_call, jacrev, vmap
 
 from rdml_theory.losses import mutual_loss
-from verify.checks.networks import SAMPLES, cohort, runs
+from verify.checks.networks import SAMPLES, cohort, held_out, runs
 from verify.trainer.cohort import base_loss
-from verify.trainer.paths import follow
+from verify.trainer.paths import follow, generalise
 
 
 class Network(torch.nn.Module):
@@ -99,3 +99,35 @@ def test_the_descent_along_a_path_adds_up(batch):
     square = path.base + path.bias + path.noise + 2 * (path.inner + path.drift + path.pull)
     change = -0.1 * (path.base + path.inner + path.drift) + 0.005 * lam * square
     assert torch.allclose(path.loss[1:] - path.loss[:-1], change, atol=1e-12)
+
+
+def test_many_seeds_at_once_are_trained_as_one_by_one():
+    """Against a plain loop over the seeds, with the gradients of the cohort in double precision."""
+    group, (x, labels) = cohort(2.0, beta=0.7), held_out()
+    assert len(labels) + SAMPLES == 1797
+    accuracy, nll = generalise(group, (x, labels), step=0.2, steps=12, batch=60, seeds=2, seed=5)
+    random = torch.Generator().manual_seed(5)
+    starts = [group.start(int(n)) for n in torch.randint(2**62, (2,), generator=random)]
+    orders = [torch.rand(2, SAMPLES, generator=random).argsort(1) for _ in range(2)]
+    for s, weights in enumerate(starts):
+        for number in range(12):
+            at = number % 10
+            rows = orders[number // 10][s, 60 * at : 60 * at + 60]
+            _, _, base, mutual = group.gradients(weights, rows)
+            weights = weights - 0.2 * (base + 0.7 * mutual)
+        networks = [Network(group, weights, k) for k in range(2)]
+        logits = [n(v) for n, v in zip(networks, x, strict=True)]
+        expected = sum(torch.nn.functional.cross_entropy(z, labels).item() for z in logits) / 2
+        assert float(nll[s]) == pytest.approx(expected, rel=1e-4)
+        right = sum((z.argmax(1) == labels).double().mean().item() for z in logits) / 2
+        assert float(accuracy[s]) == pytest.approx(right, abs=3 / len(labels))
+
+
+def test_a_seed_is_the_same_for_all_objectives():
+    """Orders that differ by a rounding give the same scores, others do not."""
+    scores = [
+        generalise(cohort(alpha), held_out(), step=0.2, steps=10, batch=60, seeds=3, seed=1)[1]
+        for alpha in (2.0, 2.0 + 1e-9, 0.5)
+    ]
+    assert torch.allclose(scores[0], scores[1], rtol=1e-4)
+    assert not torch.allclose(scores[0], scores[2], rtol=1e-2)

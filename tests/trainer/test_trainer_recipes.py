@@ -4,12 +4,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trainer_files import write_cifar, write_idx
 
-from verify.trainer import read_config
+from verify.trainer import TrainerError, read_config
 from verify.trainer.command import RECIPES, parse, run
-from verify.trainer.comparison import Arm, compare, markdown
+from verify.trainer.comparison import ARMS, RISING, Arm, Comparison, compare, markdown, paired_interval, read_comparison
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -54,5 +55,61 @@ def test_a_comparison_is_paired_and_not_repeated(tmp_path):
     assert first.scores["DML (KL)"]["nll"] == pytest.approx(first.scores["the same as DML"]["nll"], rel=1e-5)
     assert first.scores["DML (KL)"]["nll"] != first.scores["independent"]["nll"]
     table = markdown(first)
-    assert table.count("\n|") == 4
+    assert table.count("\n|") == 4 + 4
     assert "within seeds" in table
+    assert "| DML (KL) | " in table
+    assert "0 of 4" in table
+    read = read_comparison(tmp_path / "comparison.json")
+    assert (read.seeds, read.scores, read.environment) == (first.seeds, first.scores, first.environment)
+    assert markdown(read) == table
+    assert first.environment["runs"][0]["versions"]["torch"]
+
+
+def test_rising_weights_start_from_nothing(tmp_path):
+    """In a folder of their own, with what the plain row of the same order and weight does not have."""
+    base = dataclasses.replace(
+        read_config({"students": "mlp:2", "data": "digits", "epochs": 2, "monitor": 0.0, "validation": 0.0}),
+        out=tmp_path,
+    )
+    arms = (Arm("RDML, α = 2", 2.0, 1.0), dataclasses.replace(RISING[1], warmup=0.5))
+    first = compare(base, (0,), arms=arms)
+    warmups = [json.loads(p.read_text())["beta_warmup"] for p in sorted(tmp_path.glob("*/config.json"))]
+    assert warmups == [0.0, 1.0]
+    assert first.scores["RDML, α = 2"]["nll"] != first.scores["RDML, α = 2, β rising"]["nll"]
+
+
+def test_the_pairs_of_a_table():
+    """Each row against both references, and each order against KL with β = α; none twice."""
+    names = [arm.name for arm in ARMS + RISING]
+    pairs = Comparison({}, (), {name: {} for name in names}).pairs
+    assert len(set(pairs)) == len(pairs) == 10 + 9 + 4
+    assert ("RDML, α = 2", "KL, β = 2") in pairs
+    assert ("RDML, α = 2, β rising", "KL, β = 2, β rising") in pairs
+    assert not any(first == second for first, second in pairs)
+
+
+def test_an_interval_is_that_of_scipy():
+    from scipy import stats
+
+    d = np.array([[0.1, 0.4, -0.2, 0.3, 0.9], [1.0, 2.0, 3.0, 4.0, 5.0]])
+    low, high = paired_interval(d, 0.01)
+    for n, row in enumerate(d):
+        expected = stats.ttest_1samp(row, 0.0).confidence_interval(0.99)
+        assert (low[n], high[n]) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="at least two seeds"):
+        paired_interval([1.0], 0.05)
+
+
+def test_lost_students_are_counted():
+    """A student with the uniform prediction has the NLL log C."""
+    scores = {"accuracy": (0.5,), "ensemble accuracy": (0.9,), "nll": (1.2,), "ece": (0.1,), "lost": (1.0,)}
+    table = markdown(Comparison({"students": "mlp:2"}, (0,), {"DML (KL)": scores}))
+    assert "| 1 of 2 |" in table
+
+
+def test_a_foreign_comparison_is_one_error(tmp_path):
+    path = tmp_path / "table.json"
+    for content in ("{", '{"seeds": 3}', "[]"):
+        path.write_text(content)
+        with pytest.raises(TrainerError, match="not a comparison"):
+            read_comparison(path)

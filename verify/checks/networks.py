@@ -10,9 +10,11 @@ import numpy as np
 from convergence.data import game_data
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from verify.trainer.paths import Path, SmallCohort
 
-__all__ = ["SAMPLES", "SETTING", "cohort", "runs"]
+__all__ = ["SAMPLES", "SETTING", "cohort", "held_out", "runs"]
 
 SAMPLES = 600
 HIDDEN = 8
@@ -36,6 +38,15 @@ def cohort(
     halves, labels = _standardised()
     x = [halves[0 if alike else k % 2][:SAMPLES] for k in range(students)]
     return SmallCohort(torch.tensor(np.stack(x)), torch.tensor(labels[:SAMPLES]), alpha, beta, hidden, DECAY)
+
+
+def held_out(students: int = 2) -> tuple[Tensor, Tensor]:
+    """The digits that no cohort trains on: their halves (K, N', d), and their labels (N',)."""
+    import torch
+
+    halves, labels = _standardised()
+    x = [halves[k % 2][SAMPLES:] for k in range(students)]
+    return torch.tensor(np.stack(x)), torch.tensor(labels[SAMPLES:])
 
 
 @cache

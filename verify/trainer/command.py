@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from verify.trainer.comparison import compare, markdown
+from verify.trainer.comparison import ARMS, RISING, compare, markdown
 from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.run import StoppedError, train
 from verify.trainer.show import progress_bar, score_table, write_report
@@ -23,7 +23,8 @@ RECIPES = Path(__file__).parent / "recipes"
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 
 Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --resume
-continues the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives."""
+continues the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives, and with
+--rising the strongest ones also with a weight that rises from 0 over the first tenth of the training."""
 
 
 def parse(arguments: Sequence[str], file: Path | None) -> Config:
@@ -78,7 +79,7 @@ def run(config: Config, *, resume: bool) -> Path:
     return result.folder
 
 
-def run_comparison(config: Config, seeds: int) -> Path:
+def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
     """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
     out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -86,7 +87,7 @@ def run_comparison(config: Config, seeds: int) -> Path:
         errors.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
 
     try:
-        result = compare(config, range(seeds), started=started)
+        result = compare(config, range(seeds), arms=ARMS + RISING if rising else ARMS, started=started)
     except StoppedError as stopped:
         raise StoppedError(f"interrupted, saved in {stopped}: the same command continues") from None
     out.print(escape(markdown(result)), soft_wrap=True)

@@ -1,7 +1,7 @@
 """A table of objectives on one data set: the same seeds for all, differences within seeds, intervals for all at once.
 
 Near consensus order α acts as a weight α on the Kullback-Leibler divergence, so an honest table of orders has that
-weight beside each. What comes out is reported, never judged.
+weight beside each, and their difference. What comes out is reported, never judged; that the intervals hold is claim N6.
 """
 
 from __future__ import annotations
@@ -9,22 +9,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from verify.records import write_atomically
 from verify.trainer.config import Config, TrainerError
+from verify.trainer.data import load_data
 from verify.trainer.metrics import Scores
-from verify.trainer.run import METRICS, Report, open_run, train
+from verify.trainer.networks import parse_students
+from verify.trainer.run import ENVIRONMENT, METRICS, Report, open_run, train
 from verify.trainer.trainer import DivergedError
 
-__all__ = ["ARMS", "Arm", "Comparison", "compare", "markdown"]
+__all__ = ["ARMS", "RISING", "Arm", "Comparison", "compare", "markdown", "paired_interval", "read_comparison"]
 
 ERROR_RATE = 0.05
 """With which any interval of a table may miss its difference."""
+
+NO_BETTER = 0.99
+"""A student is lost if its NLL is at least this share of log C, which the uniform prediction has."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Arm:
     name: str
     alpha: float = 1.0
     beta: float = 1.0
+    warmup: float = 0.0
+    """Share of the training over which the weight rises from 0."""
 
 
 ARMS = (
@@ -43,17 +52,70 @@ ARMS = (
     *(Arm(f"KL, β = {a:g}", 1.0, a) for a in (0.5, 1.5, 2.0)),
 )
 
+RISING = (
+    *(Arm(f"RDML, α = {a:g}, β rising", a, 1.0, 0.1) for a in (1.5, 2.0)),
+    Arm("KL, β = 2, β rising", 1.0, 2.0, 0.1),
+)
+"""The strongest objectives, which may lose a student in the first epochs, with a weight that rises from 0."""
+
+
+def paired_interval(
+    differences: ArrayLike, error_rate: float, freedom: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Student's interval of a mean of differences within seeds, which lie along the last axis.
+
+    Parameters
+    ----------
+    differences : array of shape (..., S)
+        One a seed, S ≥ 2.
+    error_rate : float
+        The probability with which the interval misses, for normal differences.
+    freedom : float, optional
+        Degrees of freedom, S - 1 unless it is given.
+
+    Returns
+    -------
+    tuple of arrays of shape (...)
+        The lower and the upper end.
+
+    Examples
+    --------
+    >>> low, high = paired_interval([0.0, 1.0, 2.0], 0.05)
+    >>> round(float(low), 3), round(float(high), 3)
+    (-1.484, 3.484)
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    seeds = d.shape[-1]
+    if seeds < 2:
+        raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
+    quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
+    half = quantile * d.std(-1, ddof=1) / math.sqrt(seeds)
+    return d.mean(-1) - half, d.mean(-1) + half
+
 
 @dataclass(frozen=True)
 class Comparison:
     """The scores of all arms and seeds, averaged over the students of a run, and what they amount to.
 
-    ``scores[arm][metric]`` holds a value a seed, None where the run diverged.
+    ``scores[arm][metric]`` holds a value a seed, None where the run diverged; the metric "lost" counts students that
+    are no better than the uniform distribution. ``environment`` has the versions, processors and commits of the runs.
     """
 
     config: dict[str, Any]
     seeds: tuple[int, ...]
     scores: dict[str, dict[str, tuple[float | None, ...]]]
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The arms whose accuracies are compared: with independent students, with KL, with KL of the weight β = α."""
+        arms = list(self.scores)
+        out = []
+        for n, reference in enumerate(REFERENCES):
+            if reference in arms:
+                out += [(arm, reference) for arm in arms if arm not in REFERENCES[: n + 1]]
+        own = [(arm, _same_weight(arm)) for arm in arms]
+        return (*out, *((arm, other) for arm, other in own if other != arm and other in arms))
 
     def difference(self, arm: str, against: str, metric: str, tests: int) -> tuple[float, float, float]:
         """Mean paired difference with its interval, which is Bonferroni's for so many differences (Student's t).
@@ -66,8 +128,32 @@ class Comparison:
         d = np.array([a - b for a, b in pairs if a is not None and b is not None])
         if len(d) < 2:
             return (float(d.mean()) if len(d) else math.nan, -math.inf, math.inf)
-        half = float(stats.t.ppf(1 - ERROR_RATE / (2 * tests), len(d) - 1) * d.std(ddof=1) / math.sqrt(len(d)))
-        return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half
+        low, high = paired_interval(d, ERROR_RATE / tests)
+        return float(d.mean()), float(low), float(high)
+
+
+REFERENCES = ("independent", "DML (KL)")
+
+
+def _same_weight(arm: str) -> str:
+    """The name of the arm that has order one and the weight β = α."""
+    return arm.replace("RDML, α", "KL, β")
+
+
+def read_comparison(path: Path) -> Comparison:
+    """A comparison that :func:`compare` wrote.
+
+    Raises
+    ------
+    TrainerError
+        If the file cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        scores = {arm: {m: tuple(v) for m, v in metrics.items()} for arm, metrics in content["scores"].items()}
+        return Comparison(content["config"], tuple(content["seeds"]), scores, content["environment"])
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise TrainerError(f"{path}: not a comparison that `rdml train --compare` wrote ({error!r})") from None
 
 
 def compare(
@@ -97,12 +183,15 @@ def compare(
         Called with each run's name, its number and how many there are.
     """
     scores: dict[str, dict[str, list[float | None]]] = {
-        arm.name: {"accuracy": [], "nll": [], "ece": [], "ensemble accuracy": []} for arm in arms
+        arm.name: {"accuracy": [], "nll": [], "ece": [], "ensemble accuracy": [], "lost": []} for arm in arms
     }
+    hopeless = NO_BETTER * math.log(load_data(base).classes)
+    environments: list[dict[str, Any]] = []
     total = len(seeds) * len(arms)
     for n, seed in enumerate(seeds):
         for m, arm in enumerate(arms):
-            config = replace(base, alpha=arm.alpha, beta=arm.beta, seed=seed)
+            warmup = arm.warmup * base.epochs if arm.warmup else base.beta_warmup
+            config = replace(base, alpha=arm.alpha, beta=arm.beta, beta_warmup=warmup, seed=seed)
             started(config.name, n * len(arms) + m, total)
             test = _scores(config, report)
             into = scores[arm.name]
@@ -110,8 +199,12 @@ def compare(
                 own = None if test is None else float(np.mean([getattr(s, metric) for s in test[:-1]]))
                 into[metric].append(own)
             into["ensemble accuracy"].append(None if test is None else test[-1].accuracy)
+            into["lost"].append(None if test is None else float(sum(s.nll >= hopeless for s in test[:-1])))
+            environment = json.loads((config.out / config.name / ENVIRONMENT).read_text(encoding="utf-8"))
+            if environment not in environments:
+                environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
-    out = Comparison(base.to_json(), tuple(seeds), frozen)
+    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments})
     write_atomically(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
     write_atomically(base.out / "comparison.md", markdown(out))
     return out
@@ -141,15 +234,9 @@ def _trained(config: Config, resume: bool, report: Report) -> list[Scores] | Non
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table with mean ± standard deviation over seeds, and paired differences with their intervals."""
-    arms = list(comparison.scores)
-    references = [name for name in ("independent", "DML (KL)") if name in arms]
-    pairs = [(arm, ref) for arm in arms for ref in references if arm not in references[: references.index(ref) + 1]]
-    lines = [
-        f"| objective | accuracy (%) | of the mean (%) | NLL (nats) | calibration error | "
-        f"{' | '.join(f'accuracy − {ref} (points)' for ref in references)} |",
-        "|" + " --- |" * (5 + len(references)),
-    ]
+    """Two tables: scores with their standard deviation over seeds, and paired differences with their intervals."""
+    arms, pairs = list(comparison.scores), comparison.pairs
+    students = len(parse_students(comparison.config["students"]))
 
     def spread(arm: str, metric: str, scale: float, digits: int) -> str:
         values = [scale * v for v in comparison.scores[arm][metric] if v is not None]
@@ -159,20 +246,38 @@ def markdown(comparison: Comparison) -> str:
         lost = len(comparison.seeds) - len(values)
         return f"{np.mean(values):.{digits}f}{deviation}" + (f" ({lost} diverged)" if lost else "")
 
+    lines = [
+        "| objective | accuracy (%) | of the mean (%) | NLL (nats) | calibration error | lost students |",
+        "|" + " --- |" * 6,
+    ]
     for arm in arms:
         cells = [spread(arm, "accuracy", 100, 2), spread(arm, "ensemble accuracy", 100, 2), spread(arm, "nll", 1, 3)]
         cells.append(spread(arm, "ece", 1, 3))
-        for ref in references:
-            if (arm, ref) not in pairs:
-                cells.append("")
-                continue
-            mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
-            cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+        cells.append(f"{sum(v or 0 for v in comparison.scores[arm]['lost']):g} of {students * len(comparison.seeds)}")
         lines.append(f"| {arm} | {' | '.join(cells)} |")
-    lines.append("")
-    lines.append(
-        f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean. Differences are "
-        f"within seeds; their {len(pairs)} intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, "
-        "Bonferroni)."
-    )
+    columns = [name for name in REFERENCES if name in arms]
+    own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
+    heads = [f"− {name}" for name in columns] + (["− KL, β = α"] if own else [])
+    lines += [
+        "",
+        f"| difference of accuracies (points) | {' | '.join(heads)} |",
+        "|" + " --- |" * (1 + len(heads)),
+    ]
+    for arm in arms:
+        references = columns + ([_same_weight(arm) if _same_weight(arm) != arm else ""] if own else [])
+        cells = []
+        for ref in references:
+            if (arm, ref) in pairs:
+                mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
+                cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+            else:
+                cells.append("")
+        if any(cells):
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
+        f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
+        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni).",
+    ]
     return "\n".join(lines) + "\n"

@@ -138,7 +138,9 @@ class Config:
 
         networks = self.students.replace(":", "x").replace(",", "+").replace("/", ".").replace(" ", "")
         alpha = ramp(self.alpha, self.alpha_end, self.alpha_schedule)
-        beta = ramp(self.beta, self.beta_end, self.beta_schedule)
+        beta = ramp(self.beta, self.beta_end, self.beta_schedule) + (
+            f"w{self.beta_warmup:g}" if self.beta_warmup else ""
+        )
         return f"{self.data.replace('/', '.')}_{networks}_a{alpha}_b{beta}_s{self.seed}"
 
     def to_json(self) -> dict[str, Any]:

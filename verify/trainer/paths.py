@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rdml_theory.losses import mutual_loss, renyi_divergence
+from verify.trainer.cohort import base_loss
 
-__all__ = ["Path", "SmallCohort", "follow"]
+__all__ = ["Path", "SmallCohort", "follow", "generalise"]
 
 
 @dataclass(frozen=True)
@@ -245,3 +246,54 @@ def _curvature(rows: dict[str, list[Tensor]], loss: Tensor) -> None:
     """Λ_t of the step that led to this loss."""
     slope, square = rows["smoothness"][-1]
     rows["smoothness"][-1] = 2 * (loss - rows["loss"][-1] - slope) / square
+
+
+@_one_thread()
+def generalise(
+    cohort: SmallCohort,
+    held_out: tuple[Tensor, Tensor],
+    *,
+    step: float,
+    steps: int,
+    batch: int,
+    seeds: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Train a cohort from many seeds at once, in float32, and score it on samples (K, N', d) with labels (N',).
+
+    A seed's start and batches do not depend on order and weight, so that two objectives are paired. Samples are
+    shuffled once an epoch.
+
+    Returns
+    -------
+    tuple of Tensor
+        Accuracy and NLL in nats, the means over the students, shape (seeds,) each.
+    """
+    random = torch.Generator().manual_seed(seed)
+    count, samples = cohort.students, cohort.samples
+    features = cohort.features.float()
+    weights = torch.stack([cohort.start(int(n)) for n in torch.randint(2**62, (seeds,), generator=random)], 1)
+    weights = weights.flatten(0, 1).float()
+    per_epoch = samples // batch
+    order = torch.empty(0)
+    for number in range(steps):
+        at = number % per_epoch
+        if at == 0:
+            order = torch.rand(seeds, samples, generator=random).argsort(1)
+        rows = order[:, at * batch : (at + 1) * batch]
+        theta = weights.requires_grad_()
+        x = features[:, rows].flatten(0, 1)
+        # All seeds are one batch of the losses, which are means over it.
+        logits = replace(cohort, features=x).logits(theta).view(count, seeds * batch, -1)
+        losses = base_loss(logits, cohort.labels[rows].flatten())
+        if cohort.beta:
+            losses = losses + mutual_loss(logits, cohort.alpha, beta=cohort.beta)
+        (gradient,) = torch.autograd.grad(seeds * losses.sum(), theta)
+        weights = theta.detach() - step * (gradient + cohort.decay * theta.detach())
+    x, labels = held_out
+    accuracy, nll = [], []
+    for own in weights.view(count, seeds, -1).unbind(1):
+        logits = replace(cohort, features=x.float()).logits(own)
+        accuracy.append((logits.argmax(-1) == labels).double().mean())
+        nll.append(base_loss(logits, labels).double().mean())
+    return torch.stack(accuracy), torch.stack(nll)

@@ -1,0 +1,228 @@
+"""N6: how well students generalise: reported with paired seeds, and what is judged is the intervals alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, IndexedBase, Sum, Symbol, oo, symbols
+
+from convergence import judge_mean
+from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.notation import Formula, Named, i
+from rdml_theory.symbolic.relations import at_most, equal
+from verify.checks.comparisons import from_verdict
+from verify.checks.networks import SETTING, cohort, held_out
+from verify.checks.symbolic import symbolic_check
+from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.context import Context
+from verify.records import Comparison, Curve, Panel
+
+if TYPE_CHECKING:
+    from verify.trainer.comparison import Comparison as Table
+
+MISS = Named("P(some interval misses)", r"\mathbb{P}(\text{some interval misses})")
+RATE = Symbol("ε", positive=True)
+COUNT = Symbol("M", integer=True, positive=True)
+SEEDS = Symbol("S", integer=True, positive=True)
+LEVEL, FREEDOM = symbols("λ ν", positive=True)
+
+TABLE = 8
+"""Seeds of a table."""
+
+DRAWN = (3, 5, TABLE, 16)
+"""Seeds of the tables of the figure."""
+
+METRICS = {"accuracy": ("accuracy", 100.0, "points"), "nll": ("NLL", 1.0, "nats")}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The probability with which a single interval may miss, and the degrees of freedom of its t quantile."""
+
+    level: Expr
+    freedom: Expr
+
+
+TRUE = Interval(RATE / COUNT, SEEDS - 1)
+
+
+def derivation(subject: Interval) -> Derivation:
+    miss: Formula = IndexedBase("P", nonnegative=True)
+    first: Formula = IndexedBase("a", real=True)
+    second: Formula = IndexedBase("b", real=True)
+    size: Formula = SEEDS
+    union = at_most(MISS, Sum(miss[i], (i, 1, COUNT)))
+    each = at_most(Sum(miss[i], (i, 1, COUNT)), COUNT * subject.level)
+    steps = (
+        Step(
+            "the mean of differences within seeds is the difference of the means, whatever seeds have in common",
+            equal(
+                Sum(first[i] - second[i], (i, 1, size)) / size,
+                Sum(first[i], (i, 1, size)) / size - Sum(second[i], (i, 1, size)) / size,
+            ),
+        ),
+        Step("the intervals share the rate of the table", equal(COUNT * subject.level, RATE)),
+        Step(
+            "a union is at most as probable as its parts together, and by Student's law each has the probability λ",
+            at_most(MISS, RATE),
+            premises=(Premise(union), Premise(each), Premise(equal(COUNT * subject.level, RATE))),
+        ),
+    )
+    return Derivation(at_most(MISS, RATE), steps, hypotheses=(union, each))
+
+
+def statement(subject: Interval) -> Statement:
+    return Statement(
+        "The held-out accuracies of networks that are trained from the same {S} seeds by several objectives, and "
+        "likewise their NLL, differ within seeds by amounts whose {M} intervals hold together: {bound}, where each is "
+        "the mean ∓ s/√S times Student's quantile of {level} at {freedom}. The differences themselves are reported and "
+        "judged nowhere",
+        {
+            "S": SEEDS, "M": COUNT, "bound": at_most(MISS, RATE), "level": equal(LEVEL, subject.level),
+            "freedom": equal(FREEDOM, subject.freedom),
+        },
+    )  # fmt: skip
+
+
+def _population(context: Context) -> dict[str, Table]:
+    """The scores of every objective from many seeds, as tables, by the metric."""
+    from verify.trainer.comparison import ARMS
+    from verify.trainer.comparison import Comparison as Table
+    from verify.trainer.paths import generalise
+
+    seeds = context.pick(quick=256, full=1024)
+    test = held_out()
+    scores: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    for n, arm in enumerate(ARMS):
+        context.progress(n / len(ARMS))
+        accuracy, nll = generalise(
+            cohort(arm.alpha, beta=arm.beta), test, step=0.3, steps=context.pick(quick=100, full=600), batch=60,
+            seeds=seeds, seed=context.seed_for("seeds"),
+        )  # fmt: skip
+        scores[arm.name] = {"accuracy": tuple(accuracy.tolist()), "nll": tuple(nll.tolist())}
+    return {metric: Table({}, tuple(range(seeds)), scores) for metric in METRICS}
+
+
+def _differences(table: Table, metric: str) -> NDArray[np.float64]:
+    """Of all compared pairs and seeds, (M, seeds)."""
+    scores = {arm: np.array(values[metric], dtype=np.float64) for arm, values in table.scores.items()}
+    return np.stack([scores[arm] - scores[reference] for arm, reference in table.pairs])
+
+
+def _interval(subject: Interval, d: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the differences (M, ..., S), as the trainer's tables have them."""
+    from verify.trainer.comparison import ERROR_RATE, paired_interval
+
+    level: Any = subject.level.subs({RATE: ERROR_RATE, COUNT: len(d)})
+    freedom: Any = subject.freedom.subs(SEEDS, d.shape[-1])
+    return paired_interval(d, float(level), float(freedom))
+
+
+def _missed(subject: Interval, d: NDArray[np.float64], seeds: int, tables: int, context: Context) -> NDArray[np.bool_]:
+    """Whether some interval misses, for tables whose seeds are drawn independently from those trained."""
+    truth = d.mean(1)
+    random = context.rng("tables", seeds)
+    out = []
+    for _ in range(tables // 1000):
+        low, high = _interval(subject, d[:, random.integers(0, d.shape[1], (1000, seeds))])
+        out.append(((truth[:, None] < low) | (truth[:, None] > high)).any(0))
+    return np.concatenate(out)
+
+
+def coverage(subject: Interval, context: Context) -> Finding:
+    """How many tables of a few seeds have an interval that misses the mean over all seeds."""
+    from verify.trainer.comparison import ERROR_RATE
+
+    tables = context.shared("population", lambda: _population(context))
+    number = context.pick(quick=40_000, full=200_000)
+    comparisons: list[Comparison] = []
+    shares: list[float] = []
+    for metric, (name, _, _) in METRICS.items():
+        d = _differences(tables[metric], metric)
+        missed = _missed(subject, d, TABLE, number, context)
+        verdict = judge_mean(missed.astype(float), ERROR_RATE, error_rate=context.error_rate)
+        comparisons.append(from_verdict(f"tables of {TABLE} seeds with an interval that misses, {name}", verdict))
+        if metric == "accuracy":
+            few = number // 4
+            shares = [float(_missed(subject, d, seeds, few, context).mean()) for seeds in DRAWN]
+    x = tuple(map(float, DRAWN))
+    panel = Panel(
+        title="tables with an interval that misses", x_label="seeds $S$", y_label="share of the tables",
+        y_scale="log",
+        curves=(
+            Curve(label="stated at most", role="reference", x=x, y=(ERROR_RATE,) * len(x)),
+            Curve(label="intervals as stated", role="statement", style="both", x=x, y=tuple(shares)),
+        ),
+    )  # fmt: skip
+    return Finding(comparisons=tuple(comparisons), panels=(*_report(subject, tables, context), panel))
+
+
+def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tuple[Panel, ...]:
+    """What one table of the first seeds says of each objective, beside the mean over all seeds."""
+    panels = []
+    for metric, (name, scale, unit) in METRICS.items():
+        table, d = tables[metric], scale * _differences(tables[metric], metric)
+        low, high = _interval(subject, d[:, :TABLE])
+
+        def curve(
+            family: str, role: Literal["measured", "second"], label: str, table: Table = table, d: Any = d,
+            low: Any = low, high: Any = high,
+        ) -> Curve:  # fmt: skip
+            """The rows of a family against independent training, from the least order or weight."""
+            at = {arm: float(arm.split(" = ")[1]) for arm in table.scores if arm.startswith(family)}
+            at["DML (KL)"] = 1.0
+            found = [(at[arm], n) for n, (arm, other) in enumerate(table.pairs) if other == "independent" and arm in at]
+            x, rows = zip(*sorted(found), strict=True)
+            rows = list(rows)
+            return Curve(
+                label=label, role=role, style="both", x=x, y=tuple(d[rows, :TABLE].mean(1)), low=tuple(low[rows]),
+                high=tuple(high[rows]),
+            )  # fmt: skip
+
+        panel = Panel(
+            title=f"held-out {name}", x_label=r"order $\alpha$ or weight $\beta$",
+            y_label=f"less independent ({unit})",
+            curves=(
+                Curve(label="independent training", role="reference", x=(0.5, 2.0), y=(0.0, 0.0)),
+                curve("RDML", "measured", r"order $\alpha$, $\beta = 1$"), curve("KL", "second", r"KL, weight $\beta$"),
+            ),
+        )  # fmt: skip
+        panels.append(panel)
+    return tuple(panels)
+
+
+CLAIM = Claim(
+    id="N6",
+    title="Generalisation of networks",
+    direction="upper bound",
+    subject=TRUE,
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "the seeds are independent; a seed fixes starting weights and batches for all objectives",
+        "Student's law is exact for normal differences: how far it holds for networks is what the check measures",
+        "objectives: independent, KL with β in {½, 1, 1.5, 2}, orders {½, 1.5, 2} with β = 1; each against independent "
+        "and against KL, and each order against KL with β = α: 16 differences, ε = 5%",
+        SETTING + "; here in single precision, by mini-batches of 60",
+    ),
+    source=Source("Student 1908 and Bonferroni 1936; the objectives are those of Huang et al. 2023", "2209.05732"),
+    checks=(
+        symbolic_check(derivation),
+        Check(
+            "coverage", "monte-carlo", f"Do all intervals of a table of {TABLE} seeds hold as often as stated?",
+            coverage, tests=len(METRICS), cost=14.0,
+        ),
+    ),
+    twins=(
+        Twin("uncorrected", "each interval has the rate of the table", Interval(RATE, TRUE.freedom), drawn=True),
+        Twin("normal", "normal quantiles in place of Student's", Interval(TRUE.level, oo), drawn=True),
+    ),
+    caption=(
+        "Left and middle: held-out accuracy and NLL of networks trained by mutual learning, less those of independent "
+        "training, within 8 seeds, with intervals that hold together; reported, not judged. Right: how often a table "
+        "of a few seeds, drawn from all seeds trained, has an interval that misses the mean over all."
+    ),
+)  # fmt: skip
