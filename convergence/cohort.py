@@ -36,6 +36,9 @@ class SoftmaxCohort:
         α, the order of the divergence, in [0, ∞].
     beta : float
         The weight of the mutual loss, ≥ 0.
+    weights : array of shape (..., K, N), optional
+        Those of the samples in each student's base loss, ≥ 0: students with different data. All 1 by default. Leading
+        axes, for replicas that differ in their data, are for :meth:`gradients` only.
 
     Raises
     ------
@@ -50,7 +53,10 @@ class SoftmaxCohort:
     (2, 2, [(2, 2), (2, 2)])
     """
 
-    def __init__(self, features: Sequence[ArrayLike], labels: ArrayLike, *, order: float, beta: float = 1.0) -> None:
+    def __init__(
+        self, features: Sequence[ArrayLike], labels: ArrayLike, *, order: float, beta: float = 1.0,
+        weights: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
         inputs = [np.asarray(x, dtype=np.float64) for x in features]
         self.labels = np.asarray(labels)
         n = self.labels.shape[0] if self.labels.ndim == 1 else -1
@@ -73,6 +79,14 @@ class SoftmaxCohort:
         self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(self.classes)[self.labels]
         self.order, self.beta = float(order), float(beta)
+        self.weights = None if weights is None else np.asarray(weights, dtype=np.float64)
+        if self.weights is not None and (
+            self.weights.shape[-2:] != (len(inputs), n) or not (np.isfinite(self.weights) & (self.weights >= 0)).all()
+        ):
+            raise ValueError(
+                f"weights have shape {self.weights.shape} and least value {self.weights.min(initial=np.inf)}: expected "
+                f"finite numbers >= 0 of shape (..., {len(inputs)}, {n})"
+            )
 
     @property
     def students(self) -> int:
@@ -91,13 +105,26 @@ class SoftmaxCohort:
         return other
 
     def smoothness(self) -> list[float]:
-        """Λ_k = ½ λ_max(XᵀX/N), since the Hessian of the cross-entropy in the logits is Cov_q ≼ ½ I."""
+        """Λ_k = ½ λ_max(Xᵀ diag(w_k) X/N), since the cross-entropy's Hessian in the logits is Cov_q ≼ ½ I."""
         return list(self._smoothness)
+
+    def _own(self, k: int) -> Array | None:
+        """The weights of student k, one for each sample."""
+        if self.weights is None:
+            return None
+        if self.weights.ndim > 2:
+            raise ValueError(f"weights of shape {self.weights.shape}: here, expected ({self.students}, {self.samples})")
+        return self.weights[k]
 
     @cached_property
     def _smoothness(self) -> list[float]:
         # Singular values, which every bound of every record asks for.
-        return [float(np.linalg.norm(x, 2) ** 2 / (2 * self.samples)) for x in self.inputs]
+        out = []
+        for k, x in enumerate(self.inputs):
+            own = self._own(k)
+            scaled = x if own is None else x * np.sqrt(own)[:, None]
+            out.append(float(np.linalg.norm(scaled, 2) ** 2 / (2 * self.samples)))
+        return out
 
     def start(self) -> list[Array]:
         """θ_k = 0, where all students predict the uniform distribution."""
@@ -105,12 +132,13 @@ class SoftmaxCohort:
 
     def base_losses(self, parameters: Sequence[Array]) -> list[float]:
         """L_k in nats."""
-        return [self._cross_entropy(x @ t) for x, t in zip(self.inputs, parameters, strict=True)]
+        return [self._cross_entropy(k, x @ t) for k, (x, t) in enumerate(zip(self.inputs, parameters, strict=True))]
 
-    def _cross_entropy(self, logits: Array) -> float:
+    def _cross_entropy(self, k: int, logits: Array) -> float:
         shifted = logits - logits.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(shifted).sum(axis=1))
-        return float((log_sum - shifted[np.arange(self.samples), self.labels]).mean())
+        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(self.samples), self.labels]
+        own = self._own(k)
+        return float((losses if own is None else own * losses).mean())
 
     def divergences(self, parameters: Sequence[Array]) -> list[float]:
         """R_k in nats: the mean divergence of student k from its peers."""
@@ -162,14 +190,20 @@ class SoftmaxCohort:
         inputs = self._columns if rows is None else [np.swapaxes(x[rows], -1, -2) for x in self.inputs]
         targets = self._target_columns if rows is None else np.swapaxes(self.targets[rows], -1, -2)
         logits = [np.swapaxes(t, -1, -2) @ x for x, t in zip(inputs, parameters, strict=True)]
+        distributions = [_softmax(z, axis=-2) for z in logits]
         base, mutual = [], []
-        for k, (x, z) in enumerate(zip(inputs, logits, strict=True)):
-            q = _softmax(z, axis=-2)
+        for k, (x, z, q) in enumerate(zip(inputs, logits, distributions, strict=True)):
             count = x.shape[-1]
-            base.append(x @ np.swapaxes(q - targets, -1, -2) / count)
+            error = q - targets
+            if self.weights is not None:
+                own = self.weights[..., k, :] if rows is None else np.take_along_axis(self.weights[..., k, :], rows, -1)
+                error = own[..., None, :] * error
+            base.append(x @ np.swapaxes(error, -1, -2) / count)
             pull = np.zeros_like(q)
-            for u in self._peers(logits, k):
-                pull += self._pull(u, z, q)
+            for j, (u, p) in enumerate(zip(logits, distributions, strict=True)):
+                if j != k:
+                    # At α = 1 the escort is the peer's distribution.
+                    pull += q - p if self.order == 1 else self._pull(u, z, q)
             mutual.append(x @ np.swapaxes(pull, -1, -2) / (count * max(self.students - 1, 1)))
         return base, mutual
 
@@ -213,6 +247,8 @@ class SoftmaxCohort:
         for k, (x, z) in enumerate(zip(self.inputs, logits, strict=True)):
             q = _softmax(z)
             own = q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None, :]
+            if (weight := self._own(k)) is not None:
+                own *= weight[:, None, None]
             row = []
             for j, (other, u) in enumerate(zip(self.inputs, logits, strict=True)):
                 if j == k:

@@ -9,11 +9,12 @@ from rdml_theory import renyi_gradient
 torch = pytest.importorskip("torch")
 
 
-def make(students=3, order=1.5, beta=0.7, samples=40, classes=4, seed=0):
+def make(students=3, order=1.5, beta=0.7, samples=40, classes=4, seed=0, weighted=False):
     rng = np.random.default_rng(seed)
     features = [rng.normal(size=(samples, 2 + k)) for k in range(students)]
     labels = np.r_[np.arange(classes), rng.integers(0, classes, samples - classes)]
-    cohort = SoftmaxCohort(features, labels, order=order, beta=beta)
+    weights = rng.uniform(0, 3, (students, samples)) if weighted else None
+    cohort = SoftmaxCohort(features, labels, order=order, beta=beta, weights=weights)
     return cohort, [0.5 * rng.normal(size=t.shape) for t in cohort.start()]
 
 
@@ -24,7 +25,8 @@ def by_autograd(cohort, theta):
         own = torch.tensor(theta[k], requires_grad=True)
         logits = [torch.tensor(x) @ (own if j == k else torch.tensor(theta[j])) for j, x in enumerate(cohort.inputs)]
         log_q = torch.log_softmax(logits[k], -1)
-        loss = -log_q[torch.arange(cohort.samples), torch.tensor(cohort.labels)].mean()
+        weight = 1.0 if cohort.weights is None else torch.tensor(cohort.weights[k])
+        loss = -(weight * log_q[torch.arange(cohort.samples), torch.tensor(cohort.labels)]).mean()
         pulls = [
             (
                 torch.logsumexp(cohort.order * torch.log_softmax(u, -1) + (1 - cohort.order) * log_q, -1)
@@ -39,9 +41,10 @@ def by_autograd(cohort, theta):
     return base, mutual
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("order", [0.5, 1.5, 3.0])
-def test_gradients_match_autograd(order):
-    cohort, theta = make(order=order)
+def test_gradients_match_autograd(order, weighted):
+    cohort, theta = make(order=order, weighted=weighted)
     for ours, theirs in zip(cohort.gradients(theta), by_autograd(cohort, theta), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
@@ -68,9 +71,10 @@ def test_rows_select_a_mini_batch():
     np.testing.assert_allclose(sum(halves) / 2, cohort.gradients(theta)[0][0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("order", [0.5, 2.0])
-def test_curvature_is_the_jacobian_of_the_update(order):
-    cohort, theta = make(order=order, students=2)
+def test_curvature_is_the_jacobian_of_the_update(order, weighted):
+    cohort, theta = make(order=order, students=2, weighted=weighted)
 
     def update(flat):
         parts = np.split(flat, np.cumsum([t.size for t in theta])[:-1])
@@ -86,10 +90,52 @@ def test_curvature_is_the_jacobian_of_the_update(order):
     assert (asymmetry < 1e-12) == (order == 0.5)
 
 
-def test_smoothness_bounds_the_base_curvature():
-    cohort, theta = make(students=1, samples=200)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_smoothness_bounds_the_base_curvature(weighted):
+    cohort, theta = make(students=1, samples=200, weighted=weighted)
     top = np.linalg.eigvalsh(cohort.curvature(theta)).max()
     assert top <= cohort.smoothness()[0]
+
+
+def test_weights_select_each_students_samples():
+    cohort, theta = make(students=2, samples=30)
+    kept = np.arange(30) % 2 == np.arange(2)[:, None]
+    halves = SoftmaxCohort(
+        [x[:, :-1] for x in cohort.inputs], cohort.labels, order=cohort.order, beta=cohort.beta, weights=2.0 * kept
+    )
+    for k, (gradient, loss) in enumerate(zip(halves.gradients(theta)[0], halves.base_losses(theta), strict=True)):
+        alone = SoftmaxCohort([cohort.inputs[k][kept[k], :-1]], cohort.labels[kept[k]], order=1.0)
+        own = theta[k]
+        np.testing.assert_allclose(gradient, alone.gradients([own])[0][0], rtol=1e-12, atol=1e-15)
+        assert loss == pytest.approx(alone.base_losses([own])[0], rel=1e-12)
+        assert halves.smoothness()[k] == pytest.approx(alone.smoothness()[0], rel=1e-12)
+    # The mutual losses are on all samples, whoever's they are.
+    for ours, whole in zip(halves.gradients(theta)[1], cohort.gradients(theta)[1], strict=True):
+        np.testing.assert_array_equal(ours, whole)
+
+
+def test_replicas_may_differ_in_their_data():
+    cohort, theta = make(students=2)
+    features = [x[:, :-1] for x in cohort.inputs]
+    weights = np.random.default_rng(1).uniform(0, 2, (3, 2, cohort.samples))
+    rows = np.random.default_rng(2).integers(0, cohort.samples, (3, 7))
+    many = SoftmaxCohort(features, cohort.labels, order=1.5, weights=weights)
+    stacked = [np.stack([t] * 3) for t in theta]
+    for taken in (None, rows):
+        found = many.gradients(stacked, taken)[0]
+        for r in range(3):
+            one = SoftmaxCohort(features, cohort.labels, order=1.5, weights=weights[r])
+            for k, single in enumerate(one.gradients(theta, None if taken is None else taken[r])[0]):
+                np.testing.assert_allclose(found[k][r], single, rtol=1e-12, atol=1e-15)
+    with pytest.raises(ValueError, match="here, expected"):
+        many.base_losses(theta)
+
+
+@pytest.mark.parametrize("weights", [np.ones((2, 39)), np.ones((3, 40)), -np.ones((2, 40)), np.full((2, 40), np.nan)])
+def test_bad_weights(weights):
+    cohort, _ = make(students=2)
+    with pytest.raises(ValueError, match="weights have shape"):
+        SoftmaxCohort([x[:, :-1] for x in cohort.inputs], cohort.labels, order=1.0, weights=weights)
 
 
 def test_single_student_has_no_mutual_loss():
