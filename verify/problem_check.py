@@ -23,7 +23,7 @@ from convergence.ensemble import BLOCK
 from convergence.probes import bias_excess, gradient_error, largest_curvature, least_value, noise_variance
 from verify.records import Outcome, combine
 
-__all__ = ["ProblemError", "Trial", "TrialPart", "check_problem", "load_problem"]
+__all__ = ["ProblemError", "Trial", "TrialPart", "check_problem", "judge_constant", "load_problem"]
 
 STEPS = (0.5, 1.0, 1.5)
 """Λη at which the bound is judged."""
@@ -248,6 +248,34 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
     return TrialPart(name, verdict.outcome, allowed, verdict.observed, detail, rate)
 
 
+_JUDGES = {
+    "gradient": _gradient, "smoothness": _smoothness, "minimum": _minimum, "noise": _noise, "bias": _bias,
+}  # fmt: skip
+
+
+def judge_constant(problem: Any, name: str, *, seed: int = 0, error_rate: float = 1e-3) -> TrialPart:
+    """Judge one declared constant, as :func:`check_problem` does.
+
+    Parameters
+    ----------
+    problem : Problem
+        An object with the attributes of :class:`convergence.Problem`.
+    name : {"gradient", "smoothness", "minimum", "noise", "bias"}
+        Which one.
+    seed, error_rate
+        As :func:`check_problem`.
+
+    Examples
+    --------
+    >>> from convergence import problems
+    >>> judge_constant(problems.get("pl_sine"), "smoothness").outcome
+    'confirmed'
+    """
+    stream = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, list(_JUDGES).index(name)])))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _JUDGES[name](problem, stream, error_rate / (2 + len(STEPS)))
+
+
 def check_problem(
     problem: Any, *, seed: int = 0, error_rate: float = 1e-3, steps: int = 1000,
     progress: Callable[[str], None] = lambda name: None,
@@ -291,13 +319,9 @@ def check_problem(
     trial = Trial(repr(problem))
     rate = error_rate / (2 + len(STEPS))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for name, judge in (
-            ("gradient", _gradient), ("smoothness", _smoothness), ("minimum", _minimum), ("noise", _noise),
-            ("bias", _bias),
-        ):  # fmt: skip
+        for name in _JUDGES:
             progress(name)
-            stream = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, len(trial.parts)])))
-            trial.parts.append(judge(problem, stream, rate))
+            trial.parts.append(judge_constant(problem, name, seed=seed, error_rate=error_rate))
             if name == "gradient" and trial.wrong:
                 # The other searches follow the gradient.
                 return trial
