@@ -34,8 +34,21 @@ NEAR = 0.15
 GROWTH = 0.7
 """The squared norm of a plateau over that at the next larger order, or weight, at most."""
 
-BELOW = 0.25
-"""What counts as below: ‖∇Φ‖² over Σ‖∇L‖²."""
+
+def _left(order: float) -> float:
+    """‖∇Φ‖² over Σ‖∇L‖² at a plateau of another order, near consensus.
+
+    There D_α is 2α D_½, so ∇L = -β∇R makes ∇Φ = (1 - 1/(2α)) ∇L: nothing at α = ½, and 9/16 of the square at α = 2.
+    """
+    return (1 - 1 / (2 * order)) ** 2
+
+
+BELOW = _left(2.0) / 4
+"""What counts as below: a ‖∇Φ‖ that is nearer to 0 than to what order two leaves of it, 3/4 of the norm.
+
+With both limits from that argument, six fresh seeds (101 to 106) gave 0.060 to 0.078 against at most 0.14, and 0.71 to
+0.75 against at least 0.56, away from consensus; in the full profile one (107) gave 0.010 and 0.73.
+"""
 
 
 @dataclass(frozen=True)
@@ -200,7 +213,7 @@ def joint(subject: Plateau, context: Context) -> Finding:
     other = next(order for order in shares if order != subject.joint_order)
     comparisons = (
         at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW),
-        at_least(f"the same at α = {other:g}", shares[other], BELOW),
+        at_least(f"the same at α = {other:g}", shares[other], _left(other)),
     )
     panel = Panel(
         title="the joint objective", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
