@@ -20,6 +20,23 @@ from convergence.verdict import check_bound
 __all__ = ["Cell", "run_cell"]
 
 
+_WORDS = {
+    "float": "a number", "int": "an integer", "str": "a name",
+    "Sequence[int]": "a list of integers (in a list: [[0, 4]])",
+}  # fmt: skip
+
+
+def _fits(value: Any, hint: str) -> bool:
+    """Whether a value from a file is of the kind that a parameter's annotation names; arrays are lists."""
+    if " | " in hint:
+        return any(_fits(value, part) for part in hint.split(" | "))
+    if hint in ("int", "float"):
+        return isinstance(value, int if hint == "int" else int | float) and not isinstance(value, bool)
+    if hint == "Sequence[int]":
+        return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)
+    return isinstance(value, {"str": str, "None": type(None)}.get(hint, (list, tuple, np.ndarray)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """What one simulation of a sweep depends on, and nothing else.
@@ -67,6 +84,16 @@ class Cell:
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int) or number < least:
                 raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
+        if self.problem not in problems.available():
+            raise ValueError(
+                f"problem = {self.problem!r}: no such problem; available are {', '.join(problems.available())}"
+            )
+        for name, hint in problems.parameters(self.problem).items():
+            if name in self.parameters and not _fits(self.parameters[name], hint):
+                words = " or ".join(
+                    dict.fromkeys(_WORDS.get(part, "a list") for part in hint.split(" | ") if part != "None")
+                )
+                raise ValueError(f"{name} = {self.parameters[name]!r}: expected {words}")
         problems.get(self.problem, **self.parameters)
 
     def content(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from convergence.problems.base import Oracle, Problem, SyntheticProblem
 
-__all__ = ["Problem", "SyntheticProblem", "available", "get"]
+__all__ = ["Problem", "SyntheticProblem", "available", "get", "parameters"]
 
 _PARTS = {"base", "bias_models", "noise_models"}  # and modules with an underscore
 
@@ -30,14 +30,14 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS and m.name[0] != "_"))
 
 
-def get(name: str, **parameters: Any) -> SyntheticProblem:
+def get(name: str, **given: Any) -> SyntheticProblem:
     """The built-in problem ``name`` with the given parameters.
 
     Parameters
     ----------
     name : str
         One of :func:`available`.
-    **parameters
+    **given
         ``noise`` (σ²), ``bias`` (ζ²), ``noise_model``, ``bias_model``, ``relative_bias`` and the problem's own.
 
     Raises
@@ -52,11 +52,31 @@ def get(name: str, **parameters: Any) -> SyntheticProblem:
     ...
     ValueError: name = 'cubic': no such problem; available are double_well, ...
     """
+    allowed = parameters(name)
+    if unknown := set(given) - set(allowed):
+        raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
+    return _factory(name)(**given)
+
+
+def parameters(name: str) -> dict[str, str]:
+    """What :func:`get` takes for a problem, and the annotation of each.
+
+    Raises
+    ------
+    ValueError
+        If there is no problem of that name.
+
+    Examples
+    --------
+    >>> parameters("quadratic")["dim"]
+    'int'
+    """
+    own = inspect.signature(_factory(name)).parameters.values()
+    hints = {p.name: str(p.annotation) for p in own if p.name != "oracle"}
+    return hints | {n: h.__forward_arg__ for n, h in Oracle.__annotations__.items()}
+
+
+def _factory(name: str) -> Any:
     if name not in available():
         raise ValueError(f"name = {name!r}: no such problem; available are {', '.join(available())}")
-    factory = import_module(f"{__name__}.{name}").problem
-    own = [name for name in inspect.signature(factory).parameters if name != "oracle"]
-    allowed = [*own, *Oracle.__annotations__]
-    if unknown := set(parameters) - set(allowed):
-        raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
-    return factory(**parameters)
+    return import_module(f"{__name__}.{name}").problem

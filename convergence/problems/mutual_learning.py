@@ -17,6 +17,9 @@ __all__ = ["MutualLearning", "problem"]
 
 Array = NDArray[np.float64]
 
+ARCHITECTURES = ("linear", "two-layer", "mixed")
+_UNITS = 4
+
 _CACHED = 16_384
 """Numbers in an array over (replica, class or unit, sample), few enough to stay in a core's cache."""
 
@@ -74,6 +77,9 @@ class MutualLearning(SyntheticProblem):
         α in [0, ∞] and β ≥ 0.
     hidden : int or sequence of K ints
         u, the hidden units of each student; 0 for one layer.
+    architecture : str, optional
+        ``"linear"``: all students have one layer; ``"two-layer"``: all have two; ``"mixed"``: every other one, from the
+        second on. Those with two layers have ``hidden`` units, an integer, 4 by default.
     size : float
         R.
     weights : array (K, N), optional
@@ -102,16 +108,19 @@ class MutualLearning(SyntheticProblem):
     def __init__(
         self, *, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, data: str | None = None,
         split: str | None = None, order: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,
-        size: float = 1.0, weights: ArrayLike | None = None, batch: int | None = None, students: int | None = None,
+        architecture: str | None = None, size: float = 1.0, weights: ArrayLike | None = None, batch: int | None = None,
+        students: int | None = None,
         **oracle: Unpack[Oracle],
     ) -> None:  # fmt: skip
         if (features is None) != (labels is None):
             raise ValueError("expected both features and labels, or neither")
-        if (data and features is not None) or (split and not data) or (data and weights is not None):
-            raise ValueError(f"data = {data!r}, split = {split!r}: expected data without features, labels and weights")
+        if split is not None and data is None:
+            raise ValueError(f"split = {split!r}: expected data too, which it tells the students apart by")
+        if data is not None and not (features is None and weights is None):
+            raise ValueError(f"data = {data!r}: expected no features, labels and weights beside it")
         if features is not None:
             given: Any = features, labels, weights
-        elif data:
+        elif data is not None:
             given = game_data(data, 2 if students is None else students, split or "features")
         else:
             given = *_example(2 if students is None else students), weights
@@ -126,22 +135,29 @@ class MutualLearning(SyntheticProblem):
             raise ValueError(f"features {shapes}, labels {self.labels.shape}: expected K arrays (N, d_k), N integers")
         if students not in (None, len(inputs)):
             raise ValueError(f"students = {students!r}: expected {len(inputs)}, for as many features, or nothing")
-        if not order >= 0 or not beta >= 0 or oracle.get("bias") or oracle.get("relative_bias"):
-            raise ValueError(f"order = {order!r}, beta = {beta!r}: expected both >= 0, and no other bias")
-        if batch is not None and (batch < 1 or oracle.get("noise")):
-            raise ValueError(
-                f"batch = {batch!r}, noise = {oracle.get('noise', 0)!r}: expected B >= 1 and no other noise"
-            )
+        if not order >= 0 or not 0 <= beta < np.inf:
+            raise ValueError(f"order = {order!r}, beta = {beta!r}: expected order in [0, inf] and a finite beta >= 0")
+        for name in ("bias", "relative_bias", "bias_model"):
+            if oracle.get(name):
+                raise ValueError(
+                    f"{name} = {oracle.get(name)!r}: the bias is the mutual gradient, set by order and beta"
+                )
+        if batch is not None:
+            for name in ("noise", "noise_model"):
+                if oracle.get(name):
+                    raise ValueError(f"{name} = {oracle.get(name)!r}: expected no other noise than that of batch")
+            if not isinstance(batch, int) or batch < 1:
+                raise ValueError(f"batch = {batch!r}: expected an integer >= 1")
         check_positive(size=size)
         count = len(self.labels)
         self.inputs = [np.column_stack([x, np.ones(count)]) for x in inputs]
         self.order, self.beta, self.size, self.batch = float(order), float(beta), float(size), batch
         self.weights = np.ones((self.students, count)) if given[2] is None else np.asarray(given[2], dtype=np.float64)
-        units = self.units = [hidden] * self.students if isinstance(hidden, int) else list(hidden)
-        if self.weights.shape != (self.students, count) or len(units) != self.students:
-            raise ValueError(f"weights {self.weights.shape}, hidden {units}: expected (K, N) and K = {self.students}")
-        if min(units) < 0 or self.labels.min() < 0 or self.weights.min() < 0:
-            raise ValueError(f"hidden = {units}: expected numbers >= 0, as labels and weights")
+        if self.weights.shape != (self.students, count):
+            raise ValueError(f"weights have shape {self.weights.shape}: expected {(self.students, count)}")
+        if self.labels.min() < 0 or not self.weights.min() >= 0:
+            raise ValueError("labels or weights below 0: expected numbers >= 0")
+        units = self.units = _units(hidden, architecture, self.students)
         classes = self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(classes)[self.labels]
         self._columns = [np.ascontiguousarray(x.T) for x in self.inputs]
@@ -298,6 +314,21 @@ class MutualLearning(SyntheticProblem):
         rows = np.stack([stream.integers(0, len(self.labels), shape) for stream in streams])
         out[...] = self._update(x, base=True, mutual=True, rows=rows)
         return None
+
+
+def _units(hidden: int | Sequence[int], architecture: str | None, students: int) -> list[int]:
+    """The hidden units of each student."""
+    if architecture is None:
+        units = [hidden] * students if isinstance(hidden, int) else list(hidden)
+        if len(units) != students or min(units) < 0:
+            raise ValueError(f"hidden = {hidden!r}: expected an integer >= 0, or one for each of {students} students")
+        return units
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"architecture = {architecture!r}: expected one of {', '.join(ARCHITECTURES)}")
+    if not isinstance(hidden, int) or hidden < 0:
+        raise ValueError(f"hidden = {hidden!r}: expected one integer >= 0 beside architecture = {architecture!r}")
+    deep = {"linear": (False, False), "two-layer": (True, True), "mixed": (False, True)}[architecture]
+    return [(hidden or _UNITS) if deep[k % 2] else 0 for k in range(students)]
 
 
 def _example(students: int) -> tuple[list[Array], NDArray[np.int64]]:

@@ -86,6 +86,17 @@ def test_mini_batches_are_unbiased_and_keep_their_variance(name):
         assert abs(squares.mean() - exact) <= 6 * squares.std() / np.sqrt(len(rows))
 
 
+def test_architectures_are_hidden_units_by_name():
+    units = {"linear": [0, 0, 0], "two-layer": [5, 5, 5], "mixed": [0, 5, 0]}
+    for architecture, hidden in units.items():
+        named = problems.get("mutual_learning", students=3, architecture=architecture, hidden=5)
+        listed = problems.get("mutual_learning", students=3, hidden=hidden)
+        assert named.units == hidden
+        np.testing.assert_array_equal(named.start, listed.start)
+        assert named.smoothness == listed.smoothness
+    assert problems.get("mutual_learning", architecture="mixed").units == [0, 4]
+
+
 def test_mutual_learning_agrees_with_the_cohort():
     rng = np.random.default_rng(6)
     features, labels = [rng.normal(size=(20, 3)), rng.normal(size=(20, 2)), rng.normal(size=(20, 3))], np.arange(20) % 4
@@ -340,14 +351,20 @@ def test_protocol_and_errors():
         "weight = -1": lambda: problems.get("nonconvex_logistic", weight=-1),
         "size = 0": lambda: problems.get("phase_retrieval", size=0),
         "at least 1 of each": lambda: problems.get("matrix_factorisation", rank=0),
-        "no other bias": lambda: problems.get("mutual_learning", bias=1.0),
-        "hidden = .-1, -1.": lambda: problems.get("mutual_learning", hidden=-1),
+        "bias = 1.0: the bias is the mutual gradient": lambda: problems.get("mutual_learning", bias=1.0),
+        "bias_model = 'constant'": lambda: problems.get("mutual_learning", bias_model="constant"),
+        "hidden = -1: expected": lambda: problems.get("mutual_learning", hidden=-1),
+        "one for each of 2 students": lambda: problems.get("mutual_learning", hidden=[0, 1, 2]),
+        "architecture = 'deep': expected one of linear": lambda: problems.get("mutual_learning", architecture="deep"),
+        "expected one integer >= 0": lambda: problems.get("mutual_learning", architecture="mixed", hidden=[0, 4]),
+        "a finite beta": lambda: problems.get("mutual_learning", beta=np.inf),
+        "no other noise than that of batch": lambda: problems.get("mutual_learning", batch=4, noise_model="gaussian"),
         "data = 'mnist': no such data; available are breast_cancer": lambda: problems.get(
             "mutual_learning", data="mnist"
         ),
         "split = 'rows': expected one of features": lambda: problems.get("mutual_learning", data="iris", split="rows"),
         "students = 5: expected 1 to 4": lambda: problems.get("mutual_learning", data="iris", students=5),
-        "expected data without": lambda: problems.get("mutual_learning", split="samples"),
+        "expected data too": lambda: problems.get("mutual_learning", split="samples"),
         "students = 3.*expected 1": lambda: problems.get(
             "mutual_learning", features=[features], labels=[0, 1, 1], students=3
         ),

@@ -37,6 +37,9 @@ replicas = 8
 """
 
 
+GAME = '[[sweep]]\nproblem = "mutual_learning"\nsteps = 3\nh = 1.0\n'
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "sweep.toml"
@@ -88,6 +91,18 @@ def test_finished_cells_are_not_computed_again(file, tmp_path, monkeypatch):
     assert len(computed) == len(cells) - 3
     monkeypatch.undo()
     assert numbers(whole) == numbers(run_sweep(cells, tmp_path / "fresh"))
+
+
+def test_the_example_of_the_documentation():
+    pytest.importorskip("sklearn")
+    cells = read_cells(ROOT / "docs" / "examples" / "games.toml")
+    assert len(cells) == 30
+    given = [cell.parameters for cell in cells if cell.problem == "mutual_learning"]
+    assert {p["data"] for p in given} == {"breast_cancer", "iris"}
+    assert {p.get("architecture") for p in given} == {None, "linear", "two-layer", "mixed"}
+    assert {p["students"] for p in given} == {2, 4}
+    models = [(c.parameters["noise_model"], c.parameters["bias_model"]) for c in cells if c.problem == "double_well"]
+    assert len(set(models)) == 4
 
 
 def test_another_setting_is_another_cell():
@@ -159,6 +174,17 @@ def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_pa
         ('[[sweep]]\nproblem = "quadratic"\nsteps = []\nh = 1.0', "at least one value"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = -1.0', "finite number > 0"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nreplicas = 2', "integer >= 8"),
+        (GAME + 'data = "mnist"', "no such data; available are"),
+        (GAME + "data = 3", "data = 3: expected a name"),
+        (GAME + 'order = "two"', "order = 'two': expected a number"),
+        (GAME + "order = true", "order = True: expected a number"),
+        (GAME + "students = 2.0", "students = 2.0: expected an integer"),
+        (GAME + "hidden = [[0, 1.5]]", "expected an integer or a list of integers"),
+        (GAME + "hidden = [[0, 4, 4]]", "one for each of 2 students"),
+        (GAME + 'architecture = "deep"', "expected one of linear, two-layer, mixed"),
+        (GAME + 'bias_model = "constant"', "the bias is the mutual gradient"),
+        (GAME + "batch = 4\nnoise = 0.1", "no other noise than that of batch"),
+        (GAME + 'labels = "x"', "labels = 'x': expected a list"),
         ('other = 1\n[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0', "unknown entry other"),
     ],
 )
