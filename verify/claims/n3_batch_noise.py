@@ -36,9 +36,9 @@ CLOSE = 0.03
 
 From the sampling error: the squared norm of a normal n of covariance Σ has the relative standard deviation √(2/r), with
 the effective rank r = (tr Σ)²/tr Σ² of the samples' gradients. Here r is 14 to 16, so 0.38 or, with the heavier tails
-of small batches, 0.42. An error rate of 1e-6 a look (z = 4.8) leaves 1.6% at the 16384 batches of the quick profile, and
-3% another four standard errors, so that a true statement is left undecided once in 10^4 runs. Eight fresh seeds (101 to
-108) confirm it.
+of small batches, 0.42. An error rate of 1e-6 a look (z = 4.8) leaves 1.6% at the 16384 batches of the quick profile,
+and 3% another four standard errors, so that a true statement is left undecided once in 10^4 runs. Eight fresh seeds
+(101 to 108) confirm it.
 """
 
 DRIFT = 0.1
