@@ -344,11 +344,14 @@ def _disagreement(problem: Problem, x: Array, v: Array) -> tuple[Array, Array, A
             errors.append(np.abs(fine - coarse) + 4e-16 * np.abs(problem.value(x)) / step)
         slopes, errors = np.array(slopes), np.array(errors)
         errors[~np.isfinite(errors)] = np.inf
-        pick = errors.argmin(axis=0), np.arange(len(x))
+        # At a jump of the second derivative the errors of one step may seem small by chance: the two best must agree.
+        pick = np.argsort(errors, axis=0)[:2], np.arange(len(x))
         slope, uncertainty = slopes[pick], 10 * errors[pick] + 1e-8 * size + 1e-12
         excess = np.abs(slope - declared) / uncertainty
         # A gradient that is not finite where the values are is wrong too.
         excess = np.where(np.isfinite(slope) & ~np.isfinite(declared), np.inf, np.nan_to_num(excess))
+        least = excess.argmin(axis=0), np.arange(len(x))
+        excess, slope, uncertainty = excess[least], slope[least], uncertainty[least]
     return excess, slope, declared, uncertainty
 
 

@@ -17,9 +17,9 @@ Array = NDArray[np.float64]
 class Confined(SyntheticProblem):
     """f(x) = F(y), y_i = R tanh(x_i/R), for a function F on the box ``|y_i|`` < R.
 
-    SGD then cannot leave the box, and f is smooth everywhere: with φ(u) = R tanh(u/R), 0 < φ' ≤ 1 and
-    ``|φ''|`` ≤ 4/(3√3 R) (2t(1 - t²)/R at t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ'') has a norm of at most
-    Λ = sup ‖∇²F‖ + 4/(3√3 R) max_i sup ``|∂_iF|``, both over the box. An upper bound.
+    SGD then cannot leave the box, and f is smooth everywhere: with φ(u) = R tanh(u/R) and t = tanh(x/R), φ' = 1 - t²
+    and φ'' = -2t(1 - t²)/R, of size 4/(3√3 R) at most (t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ''), both terms at y = Rt.
+    Where F is curved most, in the corners, φ' is 0: sup ‖∇²F‖ says little, and each F bounds the sum itself.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class Confined(SyntheticProblem):
         The dimension.
     size : float
         R > 0.
-    curvature, slope : float
-        sup ‖∇²F‖ and max_i sup ``|∂_iF|`` over the box.
+    smoothness : float
+        Λ.
     minimum : float
         inf F.
     start : array (dim,)
@@ -38,11 +38,9 @@ class Confined(SyntheticProblem):
     """
 
     def __init__(
-        self, *, dim: int, size: float, curvature: float, slope: float, minimum: float, start: Array,
-        **oracle: Unpack[Oracle],
+        self, *, dim: int, size: float, smoothness: float, minimum: float, start: Array, **oracle: Unpack[Oracle],
     ) -> None:  # fmt: skip
         check_positive(size=size)
-        smoothness = curvature + 4 / (3 * np.sqrt(3)) * slope / size
         super().__init__(dim=dim, smoothness=smoothness, minimum=minimum, start=start, **oracle)
         self.size = size
 

@@ -1,5 +1,7 @@
 """The problems' declared constants are true: gradient, smoothness, minimum, noise and bias, searched for a breach."""
 
+from pathlib import Path
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import integrate
 from convergence import SoftmaxCohort, problems
 from convergence.data import real_data
 from convergence.probes import bias_excess, gradient_error, largest_curvature, least_value, noise_variance
+from convergence.problems._bernstein import largest_norm
 from convergence.problems._sine import sine
 from convergence.problems.bias_models import BIAS_MODELS, relative
 from convergence.problems.noise_models import NOISE_MODELS
@@ -23,14 +26,19 @@ CASES = {
     "robust_regression": ({"loss": "welsch"}, 1.0),
     "sigmoid_loss": ({}, 0.5),
     "nonconvex_logistic": ({}, 1.0),
-    "phase_retrieval": ({"dim": 3}, 0.05),
-    "matrix_factorisation": ({}, 0.15),
+    "phase_retrieval": ({"dim": 3}, 0.98),
+    "matrix_factorisation": ({}, 0.78),
     "mutual_learning": ({"hidden": [0, 4], "order": 2.0}, 0.08),
 }
 VARIANTS = [
     ("robust_regression", {"loss": "cauchy", "scale": 2.0}, 1.0),
     ("double_well", {"curvature": 0.1, "height": 5.0}, 1.0),
     ("double_well", {"curvature": 1.0, "height": 1.2}, 1.0),
+    ("phase_retrieval", {"size": 3.0}, 0.98),
+    ("phase_retrieval", {"dim": 6}, 0.1),
+    ("matrix_factorisation", {"rows": 5, "columns": 2}, 0.84),
+    ("matrix_factorisation", {"size": 3.0}, 0.96),
+    ("matrix_factorisation", {"rank": 2}, 0.36),
     ("mutual_learning", {}, 0.9),
 ]
 MINIMA = ("quadratic", "quadratic_cosine", "rastrigin", "pl_sine", "double_well", "robust_regression",
@@ -50,6 +58,43 @@ def test_gradient_and_smoothness(name, parameters, part):
     found = largest_curvature(problem, np.random.default_rng(1), budget=budget).value
     assert found <= problem.smoothness * (1 + 1e-7)
     assert found >= 0.995 * part * problem.smoothness
+
+
+def test_the_table_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "problems.md").read_text()
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    rows = [(c[0].strip("`"), *map(float, c[3:6])) for c in rows if len(c) == 7 and c[3]]
+    assert {row[0] for row in rows} == set(problems.available()) - {"mutual_learning"}
+    for name, declared, found, ratio in rows:
+        problem = problems.get(name)
+        assert problem.smoothness == pytest.approx(declared, rel=1e-3)
+        reached = largest_curvature(problem, np.random.default_rng(14), budget=100_000).value
+        assert reached == pytest.approx(found, rel=0.01)
+        assert reached / problem.smoothness == pytest.approx(ratio, abs=0.01)
+
+
+def test_the_largest_norm_of_polynomials_is_never_below_a_value():
+    rng = np.random.default_rng(13)
+    for dim, degree in ((1, 9), (2, 5), (3, 4)):
+        powers = np.stack(np.meshgrid(*[np.arange(degree + 1)] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+        parts = rng.normal(size=(len(powers), dim, dim))
+        parts += parts.swapaxes(1, 2)
+
+        def matrix(t, powers=powers, parts=parts):
+            return np.einsum("tp,pij->tij", (t[:, None, :] ** powers).prod(axis=-1), parts)
+
+        upper, attained = largest_norm(matrix, dim, degree)
+        corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * dim), axis=-1).reshape(-1, dim)
+        t = np.vstack([rng.uniform(-1, 1, (20_000, dim)), corners])
+        seen = np.abs(np.linalg.eigvalsh(matrix(t))).max()
+        assert seen <= upper <= 1.021 * attained
+        assert attained <= seen * 1.03
+    # The largest value is inside, at t = 0.
+    upper, attained = largest_norm(lambda t: (1 - t**2)[:, :, None], 1, 2, tolerance=1e-4)
+    assert attained <= 1 <= upper <= 1.0001
+    # A spent budget still bounds.
+    rough, _ = largest_norm(lambda t: ((1 - t**2) ** 3)[:, :, None], 1, 6, budget=0)
+    assert rough > 3
 
 
 @pytest.mark.parametrize("name", MINIMA)
