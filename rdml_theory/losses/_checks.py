@@ -40,33 +40,37 @@ def checked_logits(name: str, x: Any) -> Tensor:
     return x
 
 
-def extremes(name: str, x: Tensor, samples: int) -> tuple[float, float] | None:
-    """Return the smallest and the largest of the logits `x`, classes last, or None where they may not be looked at.
+def extremes(names: Sequence[str], views: Sequence[Tensor]) -> tuple[float, float] | None:
+    """Return the smallest and the largest of all logits, (N, C) each, or None if they may not be looked at or hold NaN.
 
-    Raise if `x` evidently holds probabilities: several samples, none negative, each row summing to one.
+    Raise if one of them evidently holds probabilities.
     """
-    if not inspectable(x) or not x.numel():
+    if not inspectable(views[0]) or not views[0].numel():
         return None
-    x = x.detach()
-    low, top = x.aminmax()
-    low = low.item()
-    if low >= 0.0 and x.shape[-1] > 1 and samples > 1:
-        eps = torch.finfo(x.dtype).eps
-        tolerance = SUM_ROUNDINGS * (eps + x.shape[-1] * min(eps, torch.finfo(torch.float32).eps))
-        if bool(((x.double().sum(-1) - 1.0).abs() <= tolerance).all()):
-            raise ValueError(
-                f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
-                "pass the logits before softmax, or probs.log()"
-            )
-    return low, top.item()
+    lows, tops = [], []
+    for name, x in zip(names, views, strict=True):
+        low, top = x.aminmax()
+        low = low.item()
+        if low >= 0.0:
+            refuse_probabilities(name, x)
+        lows.append(low)
+        tops.append(top.item())
+    total = sum(lows)  # NaN may hide from min
+    return (min(lows), max(tops)) if total == total else None
 
 
-def joint(ranges: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
-    """Return the extremes of several tensors together, or None if one of them is unknown or NaN."""
-    known = [r for r in ranges if r is not None and r[0] == r[0]]
-    if len(known) < len(ranges):
-        return None
-    return min(r[0] for r in known), max(r[1] for r in known)
+def refuse_probabilities(name: str, x: Tensor) -> None:
+    """Raise if `x`, (..., C), evidently holds probabilities: several rows, none negative, each summing to one."""
+    classes = x.shape[-1]
+    if not inspectable(x) or classes < 2 or x.numel() <= classes or not bool((x.detach() >= 0.0).all()):
+        return
+    eps = torch.finfo(x.dtype).eps
+    tolerance = SUM_ROUNDINGS * (eps + classes * min(eps, torch.finfo(torch.float32).eps))
+    if bool(((x.detach().double().sum(-1) - 1.0).abs() <= tolerance).all()):
+        raise ValueError(
+            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
+            "pass the logits before softmax, or probs.log()"
+        )
 
 
 def checked_alpha(alpha: Any) -> float | Tensor:
@@ -155,7 +159,8 @@ def result_dtype(*logits: Tensor) -> torch.dtype:
     """Return the dtype of a loss: that of the logits, or float32 for half types under autocast, as kl_div does."""
     kind = logits[0].dtype
     for x in logits[1:]:
-        kind = torch.promote_types(kind, x.dtype)
+        if x.dtype != kind:
+            kind = torch.promote_types(kind, x.dtype)
     if kind.itemsize < 4 and torch.is_autocast_enabled(logits[0].device.type):
         return torch.float32
     return kind

@@ -12,7 +12,7 @@ whose powers leave the range, excluded classes, float64 logits) goes to the row 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,33 +23,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rdml_theory.losses import _kernel
+from rdml_theory.losses import _kernel, _two
+from rdml_theory.losses._two import LN2, LOG2E, NOISE, RANGE, VALUE_ERROR
 
 # elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
 # small enough for the cache
 BLOCK = 65536
 # elements of one (pairs, rows, C) array of the row kernel, which has about twenty of them
 PAIR_BLOCK = 65536
-# powers of q stay within e^+-RANGE, inside the range of float64 also after a sum over classes
-RANGE = 600.0
-# a value from the products is used where its relative error is below this, half a unit of float32
-VALUE_ERROR = 3e-8
 # the slope in the order from the products divides by alpha - 1; nearer to one, the row kernel computes it
 SLOPE_NEAR_ONE = 1e-2
 # near consensus a series of this many terms serves log-ratios up to this size (over max(1, |beta|)), to 1e-10
 SERIES_EDGE = 0.5
 SERIES_TERMS = 9
-# relative error of a sum S of the products: a few roundings, times the exponents that enter it
-NOISE = 1e-15
 # with so many classes, on a GPU, Triton's kernels are used, up to so many students
 MANY = 8192
 MOST_STUDENTS = 8
-LOG2E = 1.4426950408889634
-LN2 = 0.6931471805599453
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What to compute for a cohort.
 
     Attributes
@@ -80,8 +72,7 @@ class Plan:
         return 1 if self.directed else students
 
 
-@dataclass(frozen=True)
-class Cohort:
+class Cohort(NamedTuple):
     """Results for the students that learn, K of them.
 
     Attributes
@@ -283,108 +274,19 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     return _Sums(value, slope, near)
 
 
-def _two_at_two(e: Tensor, q: Tensor, part: Tensor, scale: float, weight: float, gradient: Tensor | None) -> Tensor:
-    """Alpha = 2, from base-2 logits over `scale`: S - 1 = sum (p - q)^2 / q, which does not cancel at consensus."""
-    learners = part.shape[0]
-    torch.exp2(e.mul_(scale), out=q)
-    q.mul_(q.sum(-1, keepdim=True).reciprocal_())
-    q0, q1 = q.unbind(0)
-    d, own = e[0], q[:learners]
-    torch.sub(q1, q0, out=d)
-    square = torch.mul(d, d, out=e[1])
-    torch.div(square, own, out=part)
-    y = part.sum(-1, keepdim=True)
-    if gradient is not None:
-        # w S = p^2 / q = q + 2 (p - q) + (p - q)^2 / q
-        part.add_(own)
-        part[0].add_(d, alpha=2.0)
-        if learners == 2:
-            part[1].sub_(d, alpha=2.0)
-        inverse = (y + 1.0).reciprocal_()
-        if weight != 1.0:
-            inverse *= weight
-            own *= weight
-        torch.addcmul(own, part, inverse, value=-1.0, out=gradient)
-    return y.squeeze(-1).log1p_()
-
-
-def _two_at_half(e: Tensor, q: Tensor, part: Tensor, scale: float, weight: float, gradient: Tensor | None) -> Tensor:
-    """Alpha = 1/2: 1 - S = sum (sqrt p - sqrt q)^2 / 2; D is symmetric."""
-    learners = part.shape[0]
-    roots = e.mul_(0.5 * scale).exp2_()
-    torch.mul(roots, roots, out=q)
-    inverse = q.sum(-1, keepdim=True).reciprocal_()
-    q.mul_(inverse)
-    roots.mul_(inverse.sqrt_())
-    r0, r1 = roots.unbind(0)
-    w = torch.mul(r0, r1, out=part[0])
-    total = w.sum(-1, keepdim=True)
-    d = r0.sub_(r1)
-    x = d.mul_(d).sum(-1, keepdim=True).mul_(-0.5)
-    if gradient is not None:
-        inverse, own = total.reciprocal(), q[:learners]
-        if weight != 1.0:
-            inverse *= weight
-            own *= weight
-        torch.addcmul(own, w, inverse, value=-1.0, out=gradient)
-    # far away S itself has the digits
-    value = torch.where(x < -0.5, total.log_(), x.log1p_()).mul_(-2.0)
-    return value.squeeze(-1).expand(learners, -1)
-
-
-def _two(source: Tensor, plan: Plan, gradient: Tensor | None, small: bool) -> Tensor:
-    """Return values (learners, N) of two students at the orders 1/2 and 2, exact also near consensus."""
-    _, rows, classes = source.shape
-    learners = plan.learners(2)
-    step = max(1, min(rows, BLOCK // (2 * classes)))
-    e, q, part = (source.new_empty((n, step, classes), dtype=torch.float64) for n in (2, 2, learners))
-    scale = LOG2E / plan.temperature
-    evaluate = _two_at_two if plan.alpha == 2.0 else _two_at_half
-    blocks = []
-    for start in range(0, rows, step):
-        here = slice(start, min(start + step, rows))
-        x = source if step == rows else source[:, here]
-        if x.shape[1] < step:
-            e, q, part = (buffer[:, : x.shape[1]] for buffer in (e, q, part))
-        e.copy_(x)
-        if not small:
-            e.sub_(e.amax(-1, keepdim=True))
-        target = gradient if gradient is None or step == rows else gradient[:, here]
-        blocks.append(evaluate(e, q, part, scale, plan.weight, target))
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
-
-
-def _by_terms(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
-    """Evaluate two students at any order but 1 without matrix products: the terms of the sum are the escort."""
-    _, rows, classes = source.shape
-    learners, alpha = plan.learners(2), plan.alpha
-    step = max(1, min(rows, BLOCK // (2 * classes)))
-    e, q, a = (source.new_empty((2, step, classes), dtype=torch.float64) for _ in range(3))
-    sums = source.new_empty((learners, rows), dtype=torch.float64)
-    for start in range(0, rows, step):
-        here = slice(start, min(start + step, rows))
-        x = source[:, here]
-        if x.shape[1] < step:
-            e, q, a = (buffer[:, : x.shape[1]] for buffer in (e, q, a))
-        e.copy_(x).sub_(e.amax(-1, keepdim=True)).mul_(LOG2E / plan.temperature)
-        _powers(e, q, a, alpha)
-        w, own = e[:learners], q[:learners]
-        torch.div(own, a[:learners], out=w)
-        w.mul_(a[1:] if learners == 1 else a.flip(0))
-        total = w.sum(-1, keepdim=True)
-        sums[:, here] = total.squeeze(-1)
-        if gradient is not None:
-            gradient[:, here] = own.addcmul_(w, total.reciprocal_(), value=-1.0).mul_(plan.weight)
-    near = (sums - 1.0).abs_() < NOISE * (1.0 + alpha) / VALUE_ERROR
-    return _Sums(sums.log_().div_(alpha - 1.0), None, near)
-
-
-def _sums(source: Tensor, plan: Plan, gradient: Tensor | None, small: bool = False) -> _Sums:
-    if source.shape[0] > 2 or plan.slope or plan.alpha == 1.0:
+def _sums(source: Tensor, plan: Plan, gradient: Tensor | None, size: float) -> _Sums:
+    if source.shape[0] > 2 or plan.slope:
         return _by_products(source, plan, gradient)
-    if plan.alpha in (0.5, 2.0):
-        return _Sums(_two(source, plan, gradient, small), None, None)
-    return _by_terms(source, plan, gradient)
+    value, near = _two.evaluate(
+        source.unbind(0),
+        plan.alpha,
+        plan.temperature,
+        plan.weight,
+        gradient,
+        plan.learners(2),
+        size / plan.temperature,
+    )
+    return _Sums(value, None, near)
 
 
 @cache
@@ -396,30 +298,35 @@ def _weights(students: int, learners: int, device: torch.device) -> Tensor:
     return weight
 
 
-def _in_range(source: Tensor, plan: Plan, extent: tuple[float, float] | None) -> tuple[Tensor | bool, bool]:
+def _limit(plan: Plan, classes: int) -> float:
+    """Return the range of a row's logits up to which their powers stay in the range of the products."""
+    alpha = plan.alpha
+    return (RANGE / max(1.0, alpha, abs(1.0 - alpha)) - log(classes)) * plan.temperature
+
+
+def _in_range(source: Tensor, plan: Plan, extent: tuple[float, float] | None) -> tuple[Tensor | bool, float]:
     """Return which rows (N,) have powers in the range of the products, or True for all; NaN and infinities are not.
 
-    And whether the logits are so small that their exponentials are in range without subtracting the maximum.
+    And the largest logit, in absolute value, or infinity where some rows are out of range.
     """
-    alpha = plan.alpha
-    limit = (RANGE / max(1.0, alpha, abs(1.0 - alpha)) - log(source.shape[-1])) * plan.temperature
+    limit = _limit(plan, source.shape[-1])
     low, top = extent or (x.item() for x in torch.aminmax(source))
     if top - low <= limit:
-        return True, 2.0 * max(top, -low) <= limit
+        return True, max(top, -low)
     spread = source.amax(-1) - source.amin(-1)
-    return (spread <= limit).all(0), False
+    return (spread <= limit).all(0), inf
 
 
 def _dense(
-    source: Tensor, views: list[Tensor], plan: Plan, gradient: Tensor | None, extent: tuple[float, float] | None
+    source: Tensor, views: Sequence[Tensor], plan: Plan, gradient: Tensor | None, extent: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor | None]:
     """Return values and slopes (K, N) of all rows; `views` keep the logits if `gradient` overwrites the source."""
     students, rows, _ = source.shape
     learners = plan.learners(students)
     exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
-    inside, small = (False, False) if exact else _in_range(source, plan, extent)
+    inside, size = (False, 0.0) if exact else _in_range(source, plan, extent)
     if inside is True:
-        return _merge(views, None, plan, _sums(source, plan, gradient, small))
+        return _merge(views, None, plan, _sums(source, plan, gradient, size))
     value = source.new_empty((learners, rows), dtype=torch.float64)
     slope = torch.empty_like(value) if plan.slope else None
     every = torch.arange(rows, device=source.device)
@@ -433,7 +340,7 @@ def _dense(
         part = source[:, index]
         if by_products:
             grads = part.new_empty((learners, *part.shape[1:])) if gradient is not None else None
-            values, slopes = _merge(views, index, plan, _sums(part, plan, grads))
+            values, slopes = _merge(views, index, plan, _sums(part, plan, grads, size))
         else:
             x = part.double() / plan.temperature
             values, grads, slopes = _exact_rows(x, plan, wide=True, gradient=gradient is not None, slope=plan.slope)
@@ -446,7 +353,7 @@ def _dense(
     return value, slope
 
 
-def _merge(views: list[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
+def _merge(views: Sequence[Tensor], index: Tensor | None, plan: Plan, sums: _Sums) -> tuple[Tensor, Tensor | None]:
     """Return means over peers, (K, n), after replacing what the products could not do; gradients are fine."""
     value, slope, near = sums
     if near is None:
@@ -504,7 +411,7 @@ def _by_kernels(x: Tensor, plan: Plan) -> Cohort:
     )
     rows = (~inside).nonzero().squeeze(1)
     if rows.numel():
-        rest = _cohort([y[rows] for y in x], plan, None)
+        rest = _cohort([y[rows] for y in x], plan, None, None)
         value = value.index_copy(1, rows, rest.value)
         if gradient is not None and rest.gradient is not None:
             gradient.index_copy_(1, rows, rest.gradient)
@@ -512,32 +419,23 @@ def _by_kernels(x: Tensor, plan: Plan) -> Cohort:
 
 
 def cohort(
-    logits: Tensor | list[Tensor],
+    views: Sequence[Tensor],
     plan: Plan,
     mask: Tensor | None = None,
     extent: tuple[float, float] | None = None,
+    source: Tensor | None = None,
 ) -> Cohort:
-    """Evaluate at least two students, logits (K, N, C) or K tensors (N, C); only the rows of a mask (N,), if given.
+    """Evaluate at least two students, K logits (N, C); only the rows of a mask (N,), if given; the others get zeros.
 
-    `extent` is the smallest and the largest logit, if known.
-
-    Rows outside the mask get zeros. A list is gathered in the memory that then receives the gradients, block by block.
+    `extent` is the smallest and the largest logit, if known, and `source` the logits as one tensor (K, N, C), if there
+    is one.
     """
-    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+    if mask is None:
+        return _of_two(views, plan, extent) or _cohort(views, plan, extent, source)
     rows, classes = views[0].shape
     learners = plan.learners(len(views))
-    index = None
-    if mask is not None:
-        extent = None
-        index = mask.nonzero().squeeze(1)
-        logits = [x[index] for x in views]
-    if many_classes(views[0], plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
-        result = _by_kernels(logits if isinstance(logits, Tensor) else torch.stack(logits), plan)
-    else:
-        result = _cohort(logits, plan, extent)
-    if index is None:
-        return result
-    value, slope, gradient = result.value, result.slope, result.gradient
+    index = mask.nonzero().squeeze(1)
+    value, slope, gradient = _cohort([x[index] for x in views], plan, None, None)
     full = value.new_zeros((learners, rows))
     return Cohort(
         full.index_copy(1, index, value),
@@ -546,29 +444,61 @@ def cohort(
     )
 
 
-def _cohort(logits: Tensor | list[Tensor], plan: Plan, extent: tuple[float, float] | None) -> Cohort:
-    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
+def _of_two(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None) -> Cohort | None:
+    """Return the results of two students with logits of ordinary size, without any detour, or None for others."""
+    if extent is None or len(views) > 2 or plan.slope or not 0.0 < plan.alpha < inf:
+        return None
+    x0, x1 = views
+    kind = stored_dtype(x0.dtype)
+    low, top = extent
+    if kind == torch.float64 or stored_dtype(x1.dtype) != kind or top - low > _limit(plan, x0.shape[1]):
+        return None
+    learners = plan.learners(2)
+    gradient = x0.new_empty((learners, *x0.shape), dtype=kind) if plan.gradient else None
+    size = max(top, -low) / plan.temperature
+    value, near = _two.evaluate(views, plan.alpha, plan.temperature, plan.weight, gradient, learners, size)
+    if near is not None:
+        value, _ = _merge(views, None, plan, _Sums(value, None, near))
+    return Cohort(value, None, gradient)
+
+
+def _cohort(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None, source: Tensor | None) -> Cohort:
+    first = views[0]
     learners = plan.learners(len(views))
-    kind = stored_dtype(views[0].dtype)
-    for x in views[1:]:
-        kind = torch.promote_types(kind, stored_dtype(x.dtype))
-    gradient: Tensor | None
-    if isinstance(logits, Tensor) and logits.dtype == kind:
-        source = logits
-        gradient = logits.new_empty((learners, *logits.shape[1:])) if plan.gradient else None
-    else:
-        source = views[0].new_empty((len(views), *views[0].shape), dtype=kind)
-        for target, x in zip(source.unbind(0), views, strict=True):
-            target.copy_(x)
-        gradient = None
-        if plan.gradient:
-            gradient = source if learners == len(views) else source.new_empty((learners, *views[0].shape))
+    if many_classes(first, plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
+        return _by_kernels(torch.stack(list(views)) if source is None else source, plan)
+    kind = gathered_dtype(views)
+    ours = source is None or source.dtype != kind
+    if source is None or ours:
+        source = gathered(views)
+    gradient = None
+    if plan.gradient:
+        gradient = source if ours and learners == len(views) else source.new_empty((learners, *first.shape))
     if source.numel():
         value, slope = _dense(source, views, plan, gradient, extent)
     else:
         value = source.new_zeros(source.shape[:2], dtype=torch.float64)[:learners]
         slope = value if plan.slope else None
     return Cohort(value, slope, gradient)
+
+
+def gathered_dtype(views: Sequence[Tensor]) -> torch.dtype:
+    """Return the dtype in which logits of these types are gathered, and their gradients stored."""
+    kind = stored_dtype(views[0].dtype)
+    for x in views[1:]:
+        kind = torch.promote_types(kind, stored_dtype(x.dtype))
+    return kind
+
+
+def gathered(views: Sequence[Tensor]) -> Tensor:
+    """Return K logits (N, C) as one new tensor (K, N, C)."""
+    kind = gathered_dtype(views)
+    if all(x.dtype == kind for x in views):
+        return torch.stack(list(views))
+    source = views[0].new_empty((len(views), *views[0].shape), dtype=kind)
+    for target, x in zip(source.unbind(0), views, strict=True):
+        target.copy_(x)
+    return source
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from rdml_theory.losses._checks import divisor
+from rdml_theory.losses._checks import divisor, extremes
 from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
 from rdml_theory.losses._traced import traceable, traced
 
@@ -30,60 +30,80 @@ class _OnceOnly(Function):
 
 def _refuse_twice(x: Tensor | None) -> Tensor | None:
     """Mark a gradient made under create_graph, so that its use is refused rather than treated as a constant."""
-    return x if x is None or not torch.is_grad_enabled() else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
+    return x if x is None else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
-# the gradients of order, temperature, directed, factor, reduce, mask, extent, stacked and kind
-_NOT_TENSORS = (None,) * 9
+class _Call(NamedTuple):
+    """What a fused loss computes.
+
+    Attributes
+    ----------
+    order, temperature, directed
+        As in a plan.
+    factor
+        Multiplies the divergences.
+    reduce
+        Whether to sum them over rows.
+    mask
+        Which rows count, (N,), or None for all.
+    kind
+        Type of the loss.
+    names
+        What messages call the logits of each student.
+    """
+
+    order: float
+    temperature: float
+    directed: bool
+    factor: float
+    reduce: bool
+    mask: Tensor | None
+    kind: torch.dtype
+    names: list[str]
 
 
 class _Fused(Function):
-    """Loss of each learner in the type `kind`: `factor` times its divergences (K, N), or with `reduce` their sum (K,).
+    """Loss of each learner: `factor` times its divergences (K, N), or their sum (K,).
 
-    Saves one array of the logits' size per learner, and nothing else of that size.
+    Takes the order if it needs a gradient, a call, and logits (K, N, C) or K times (N, C). Saves one array of the
+    logits' size per learner, and nothing else of that size.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        alpha: Tensor | None,
-        order: float,
-        temperature: float,
-        directed: bool,
-        factor: float,
-        reduce: bool,
-        mask: Tensor | None,
-        extent: tuple[float, float] | None,
-        stacked: bool,
-        kind: torch.dtype,
-        *logits: Tensor,
-    ) -> Tensor:
+    def forward(ctx: Any, alpha: Tensor | None, call: _Call, *logits: Tensor) -> Tensor:  # type: ignore[override]
         needs = ctx.needs_input_grad
-        plan = Plan(order, temperature, any(needs[10:]), needs[0], directed, factor / temperature)
-        result = cohort(logits[0] if stacked else list(logits), plan, mask, extent)
-        value, slope = result.value, result.slope
+        order, temperature, directed, factor, reduce, mask, kind, names = call
+        plan = Plan(order, temperature, any(needs[2:]), needs[0], directed, factor / temperature)
+        ctx.stacked = logits[0].ndim == 3
+        views, source = (logits[0].unbind(0), logits[0]) if ctx.stacked else (logits, None)
+        extent = extremes(names, views)
+        value, slope, gradient = cohort(views, plan, mask, extent, source)
         if reduce:
             value = value.sum(1)
             slope = None if slope is None else slope.sum(1)
-        ctx.stacked, ctx.factor, ctx.dtypes = stacked, factor, [x.dtype for x in logits]
-        ctx.save_for_backward(slope, result.gradient)
-        return (value * factor).to(kind)
+        ctx.factor, ctx.kinds = factor, [x.dtype for x in logits]
+        ctx.save_for_backward(slope, gradient)
+        return value.mul_(factor).to(kind) if reduce else (value * factor).to(kind)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         slope, saved = ctx.saved_tensors
-        alpha_grad = (grad.double() * slope).sum() * ctx.factor if slope is not None else None
+        grads: list[Tensor | None] = [None, None]
+        if slope is not None:
+            grads[0] = (grad.double() * slope).sum() * ctx.factor
         if saved is None:
-            return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *(None for _ in ctx.dtypes))
-        # float64 logits keep float64 weights; float32 products are rounded to half types once
-        product = saved * grad.to(saved.dtype).reshape(*grad.shape, *[1] * (saved.ndim - grad.ndim))
-        if ctx.stacked:
-            grads = [product.to(ctx.dtypes[0])]
+            grads += [None] * len(ctx.kinds)
         else:
-            needed = ctx.needs_input_grad[10:]
-            grads = [x.to(kind) if need else None for x, kind, need in zip(product, ctx.dtypes, needed, strict=False)]
-            grads += [None] * (len(ctx.dtypes) - len(grads))
-        return (_refuse_twice(alpha_grad), *_NOT_TENSORS, *map(_refuse_twice, grads))
+            kind = saved.dtype
+            if grad.dtype != kind:
+                # float64 logits keep float64 weights; float32 products are rounded to half types once
+                grad = grad.to(kind)
+            product = saved * grad.reshape(*grad.shape, *(1,) * (saved.ndim - grad.ndim))
+            parts = (product,) if ctx.stacked else product.unbind(0)
+            for x, t, need in zip(parts, ctx.kinds, ctx.needs_input_grad[2:], strict=False):
+                grads.append(None if not need else x if t == kind else x.to(t))
+            grads += [None] * (2 + len(ctx.kinds) - len(grads))
+        return tuple(map(_refuse_twice, grads)) if torch.is_grad_enabled() else tuple(grads)
 
 
 @torch.library.custom_op("rdml_theory::cohort", mutates_args=())
@@ -92,7 +112,7 @@ def _cohort_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return values, slopes and gradients of logits (K, N, C): one opaque node for `torch.compile`."""
     plan = Plan(alpha.item(), temperature=temperature, slope=slope, directed=directed)
-    result = cohort(logits, plan, mask)
+    result = cohort(logits.unbind(0), plan, mask, None, logits)
     slopes = torch.zeros_like(result.value) if result.slope is None else result.slope
     gradient = logits.new_empty(0) if result.gradient is None else result.gradient
     return result.value.contiguous(), slopes.contiguous(), gradient
@@ -136,19 +156,18 @@ def fused_loss(
     scale: float,
     reduction: str,
     mask: Tensor | None,
+    names: list[str],
     kind: torch.dtype = torch.float64,
     directed: bool = False,
-    extent: tuple[float, float] | None = None,
 ) -> Tensor:
     """Return the losses of the learners in the type `kind`, (K,), or (K, ...) for the reduction "none".
 
-    With `directed` only the first of two students learns, from the second; `extent` is the smallest and largest logit.
+    With `directed` only the first of two students learns, from the second; `names` is what messages call the logits.
 
     Logits are (K, ..., C) or a list of K tensors (..., C), a mask is (...), `alpha` a number or a 0-d float64 tensor.
     """
     stacked = isinstance(logits, Tensor)
-    first = logits[0]
-    batch = first.shape[:-1]
+    batch = logits[0].shape[:-1]
     reduce = reduction != "none"
     count = divisor(reduction, batch, mask)
     if torch.compiler.is_compiling():
@@ -156,15 +175,12 @@ def fused_loss(
         if reduce:
             value = value.flatten(1).sum(1)
         return (value * (scale / count)).to(kind)
-    scale /= int(count)
     if len(batch) > 1:
         logits = logits.flatten(1, -2) if stacked else [x.flatten(0, -2) for x in logits]
         mask = None if mask is None else mask.flatten()
-    parts = (logits,) if isinstance(logits, Tensor) else logits
     order, weights = (alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)
-    out: Tensor = _Fused.apply(
-        weights, order, temperature, directed, scale, reduce, mask, extent, stacked, kind, *parts
-    )  # type: ignore[assignment]
+    call = _Call(order, temperature, directed, scale / int(count), reduce, mask, kind, names)
+    out: Tensor = _Fused.apply(weights, call, *((logits,) if isinstance(logits, Tensor) else logits))  # type: ignore[assignment]
     return out if reduce or len(batch) == 1 else out.reshape(-1, *batch)
 
 

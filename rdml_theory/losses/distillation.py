@@ -124,8 +124,6 @@ class RenyiDivLoss(nn.Module):
         if student.shape[-1] == 0:
             raise ValueError("a distribution needs at least one class, but the class axis has length 0")
         batch = student.shape[:-1]
-        named = (("student_logits", student), ("teacher_logits", teacher))
-        extent = checks.joint([checks.extremes(name, x, batch.numel()) for name, x in named])
         mask = checks.kept_rows(mask, targets, self.ignore_index, batch)
         order = checks.checked_alpha(self.alpha)
         if isinstance(order, Tensor):
@@ -133,6 +131,8 @@ class RenyiDivLoss(nn.Module):
         scale = self.temperature**2
         per_row = isinstance(order, Tensor) and order.ndim > 0
         if per_row or teacher.requires_grad or checks.transforms_active():
+            checks.refuse_probabilities("student_logits", student)
+            checks.refuse_probabilities("teacher_logits", teacher)
             order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
             out = self._general(student, teacher, order, mask, scale)
         else:
@@ -146,7 +146,7 @@ class RenyiDivLoss(nn.Module):
                 mask=mask.unsqueeze(0) if single and mask is not None else mask,
                 kind=checks.result_dtype(student, teacher),
                 directed=True,
-                extent=extent,
+                names=["student_logits", "teacher_logits"],
             ).squeeze(0)
             if single and self.reduction == "none":
                 out = out.squeeze(0)

@@ -98,7 +98,7 @@ def mutual_loss(
     temperature = checks.checked_number("temperature", temperature, positive=True)
     weight = beta if isinstance(beta, Tensor) else checks.checked_number("beta", beta, positive=False)
     checks.checked_reduction(reduction)
-    parts, extent = _students(logits)
+    parts, names = _students(logits)
     students, batch = len(parts) if isinstance(parts, list) else parts.shape[0], _batch(parts)
     mask = checks.kept_rows(mask, targets, ignore_index, batch)
     kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
@@ -108,9 +108,12 @@ def mutual_loss(
         order = order.to(device=first.device, dtype=torch.float64)
     if students == 1:
         # no peers: zero, but part of the graph, so that backward() works in code written for K students
+        checks.refuse_probabilities(names[0], first)
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
     elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
+        for name, part in zip(names, parts, strict=True):
+            checks.refuse_probabilities(name, part)
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
         order = torch.as_tensor(order, dtype=torch.float64, device=first.device)
         out = _general(x, order, temperature, scale, reduction, mask)
@@ -125,15 +128,15 @@ def mutual_loss(
             reduction=reduction,
             mask=mask,
             kind=early,
-            extent=extent,
+            names=names,
         )
     if isinstance(weight, Tensor):
         out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
     return out.to(kind)
 
 
-def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] | None]:
-    """Return checked logits, and their smallest and largest value where they may be looked at."""
+def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
+    """Return checked logits, and what messages call those of each student."""
     if isinstance(logits, Tensor):
         x = checks.checked_logits("logits", logits)
         if x.ndim < 3:
@@ -143,35 +146,35 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], tuple[float, float] |
             )
         if x.shape[0] == 0 or x.shape[-1] == 0:
             raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
-        return x, checks.joint([checks.extremes("logits", x, x[0].numel() // x.shape[-1])])
+        return x, ["logits"] * x.shape[0]
     if not isinstance(logits, Sequence) or isinstance(logits, str):
         raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
     if not logits:
         raise ValueError("logits must hold at least one student, but got an empty list")
-    parts = [checks.checked_logits(f"logits[{k}]", x) for k, x in enumerate(logits)]
+    names = [f"logits[{k}]" for k in range(len(logits))]
+    parts = [checks.checked_logits(name, x) for name, x in zip(names, logits, strict=True)]
     first = parts[0]
-    shape, ranges = first.shape, []
-    samples = shape[:-1].numel()
+    shape = first.shape
     if len(shape) < 2 or shape[-1] == 0:
         raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(shape)}")
-    for k, x in enumerate(parts):
+    device = first.device
+    for name, x in zip(names, parts, strict=True):
         if x.shape != shape:
             if x.shape[-1] != shape[-1]:
                 raise ValueError(
                     f"all students must have the same classes, but logits[0] has {shape[-1]} and "
-                    f"logits[{k}] has {x.shape[-1]}"
+                    f"{name} has {x.shape[-1]}"
                 )
             raise ValueError(
-                f"all students must see the same batch, but logits[0] has shape {tuple(first.shape)} and "
-                f"logits[{k}] has {tuple(x.shape)}"
+                f"all students must see the same batch, but logits[0] has shape {tuple(shape)} and "
+                f"{name} has {tuple(x.shape)}"
             )
-        if x.device != first.device:
+        if x.device != device:
             raise ValueError(
-                f"all students must be on one device, but logits[0] is on {first.device} and logits[{k}] on "
-                f"{x.device}; move them with .to()"
+                f"all students must be on one device, but logits[0] is on {device} and {name} on {x.device}; "
+                "move them with .to()"
             )
-        ranges.append(checks.extremes(f"logits[{k}]", x, samples))
-    return parts, checks.joint(ranges)
+    return parts, names
 
 
 def _batch(parts: Tensor | list[Tensor]) -> tuple[int, ...]:

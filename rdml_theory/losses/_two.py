@@ -1,0 +1,228 @@
+"""Two students: value and gradients from few operations, with all digits near consensus at the orders 1/2 and 2.
+
+A step of mutual learning between two small students is over in a tenth of a millisecond, so what counts is the number
+of tensor operations. With the softmaxes p of the peer and q of the student, the sums over classes are
+
+    order 2      S - 1 = sum (p - q)^2 / q,            D = log S,              w = p^2 / (q S)
+    order 1/2    1 - S = sum (sqrt p - sqrt q)^2 / 2,  D = -2 log S,           w = sqrt(p q) / S
+    order 1      D = sum p (log p - log q),                                    w = p
+    any other    S = sum q (p / q)^alpha,              D = log S / (alpha-1),  w = q (p / q)^alpha / S
+
+of which the last two lose digits near consensus; those rows are told.
+
+The weight of the gradients multiplies the softmaxes when they are normalised, which costs nothing. On the CPU each
+thread keeps its buffers from call to call.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# elements of one (2, rows, C) buffer of float64, of which there are three: they stay in the cache
+BLOCK = 65536
+LOG2E = 1.4426950408889634
+LN2 = 0.6931471805599453
+# powers of probabilities stay within e^+-RANGE, inside the range of float64 also after a sum over classes
+RANGE = 600.0
+# exponentials of logits up to this size need no maximum subtracted, nor do quotients of their squares
+SMALL = 100.0
+# for logits up to this size 1 + (S - 1) has the digits of S at order 1/2: S is at least e^-18
+CLOSE = 9.0
+# weights in this range leave room for the squares of weighted probabilities
+WEIGHTS = (1e-100, 1e100)
+# relative error of a sum S: a few roundings, times the exponents that enter it
+NOISE = 1e-15
+# a value is used where its relative error is below this, half a unit of float32
+VALUE_ERROR = 3e-8
+
+
+class _Space(NamedTuple):
+    """Buffers of float64 for two students, and views of them."""
+
+    e: Tensor
+    q: Tensor
+    part: Tensor
+    e0: Tensor
+    e1: Tensor
+    q0: Tensor
+    q1: Tensor
+    part0: Tensor
+    part1: Tensor
+
+
+def _allocate(source: Tensor, rows: int) -> _Space:
+    shape = (2, rows, source.shape[-1])
+    e, q, part = (torch.empty(shape, dtype=torch.float64, device=source.device) for _ in range(3))
+    return _Space(e, q, part, e[0], e[1], q[0], q[1], part[0], part[1])
+
+
+class _Kept(threading.local):
+    """The buffers that a thread used last."""
+
+    space: _Space | None = None
+
+
+_kept = _Kept()
+
+
+def _space(source: Tensor, rows: int) -> _Space:
+    """Return buffers for two students' logits (rows, C)."""
+    # tensors of other kinds (fake ones, wrappers) must not meet buffers of this one
+    if type(source) is not Tensor or not source.is_cpu:
+        return _allocate(source, rows)
+    space = _kept.space
+    if space is None or space.e0.shape[0] != rows or space.e0.shape[1] != source.shape[-1]:
+        # a buffer made in inference mode could not be used outside of it
+        with torch.inference_mode(False):
+            space = _kept.space = _allocate(source, rows)
+    return space
+
+
+def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+    e, q, part, d, square, q0, q1, part0, part1 = space
+    torch.exp2(e, out=q)
+    inverse = q.sum(-1, keepdim=True).reciprocal_()
+    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
+    torch.sub(q1, q0, out=d)
+    torch.mul(d, d, out=square)
+    own, part = (q, part) if learners == 2 else (q0, part0)
+    torch.div(square, own, out=part)
+    y = part.sum(-1, keepdim=True)
+    if weight != 1.0:
+        y.mul_(1.0 / weight)
+    if gradient is not None:
+        # w S = p^2 / q = q + 2 (p - q) + (p - q)^2 / q
+        part.add_(own)
+        part0.add_(d, alpha=2.0)
+        if learners == 2:
+            part1.sub_(d, alpha=2.0)
+        gradient.copy_(own.addcmul_(part, (y + 1.0).reciprocal_(), value=-1.0))
+    return y.log1p_()
+
+
+def _at_half(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+    e, roots, q, d, w, r0, r1, q0, _ = space
+    torch.exp2(e, out=roots)
+    torch.mul(roots, roots, out=q)
+    inverse = q.sum(-1, keepdim=True).reciprocal_()
+    if weight != 1.0:
+        inverse.mul_(weight)
+    q.mul_(inverse)
+    roots.mul_(inverse.sqrt_())
+    torch.sub(r0, r1, out=d)
+    x = d.mul_(d).sum(-1, keepdim=True).mul_(-0.5 / weight)  # S - 1
+    torch.mul(r0, r1, out=w)
+    # far away S itself has the digits
+    close = size <= CLOSE
+    total = x + 1.0 if close else w.sum(-1, keepdim=True).mul_(1.0 / weight)
+    if gradient is not None:
+        w.mul_(total.reciprocal())
+        gradient.copy_(q.sub_(w) if learners == 2 else q0.sub_(w))
+    value = x.log1p_() if close else torch.where(x < -0.5, total.log_(), x.log1p_())
+    return value.mul_(-2.0).expand(learners, -1, -1)
+
+
+def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+    e, q, part, e0, e1, q0, q1, t, part1 = space
+    torch.exp2(e, out=q)
+    mass = q.sum(-1, keepdim=True)
+    inverse = mass.reciprocal()
+    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
+    log_mass = mass.log_()
+    torch.sub(e1, e0, out=t)
+    if learners == 2:
+        torch.mul(t, q0, out=part1)
+    else:
+        part = t
+    t.mul_(q1)
+    # E_p (log q_1 - log q_0) for the peer p of each
+    value = part.sum(-1, keepdim=True).mul_(LN2 / weight)
+    value += log_mass[0].sub_(log_mass[1])
+    d = torch.sub(q0, q1, out=e0) if gradient is not None else e0
+    if learners == 1:
+        if gradient is not None:
+            gradient.copy_(d)
+        return value
+    value[1].neg_()
+    if gradient is not None:
+        gradient[0].copy_(d)
+        torch.neg(gradient[0], out=gradient[1])
+    return value
+
+
+def _at_any(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+    e, q, part, e0, e1, q0, _, power, part1 = space
+    torch.exp2(e, out=q)
+    mass = q.sum(-1, keepdim=True)
+    inverse = mass.reciprocal()
+    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
+    log_mass = mass.log2_()
+    # alpha log2 (p / q) of student 0, of which that of student 1 is the negative
+    torch.sub(e1, e0, out=power)
+    power.sub_(log_mass[1].sub_(log_mass[0])).mul_(alpha)
+    own, w = (q, part) if learners == 2 else (q0, power)
+    if learners == 2:
+        torch.neg(power, out=part1)
+    w.exp2_().mul_(own)
+    total = w.sum(-1, keepdim=True)
+    if gradient is not None:
+        gradient.copy_(own.addcmul_(w, total.reciprocal().mul_(weight), value=-1.0))
+    return total.mul_(1.0 / weight).log_().mul_(1.0 / (alpha - 1.0))
+
+
+_RULES = {0.5: _at_half, 1.0: _at_one, 2.0: _at_two}
+
+
+def evaluate(
+    views: Sequence[Tensor],
+    alpha: float,
+    temperature: float,
+    weight: float,
+    gradient: Tensor | None,
+    learners: int,
+    size: float,
+) -> tuple[Tensor, Tensor | None]:
+    """Return values (learners, N) of two logits (N, C), and which of them have no digits, if any.
+
+    `size` is the largest logit over the temperature, in absolute value, or any larger number. The range of a row must
+    be so small that its exponentials, and their powers to alpha and 1 - alpha, stay in float64. Gradients times
+    `weight` go to `gradient` (learners, N, C), which may be the memory of the logits.
+    """
+    x0, x1 = views
+    rows, classes = x0.shape
+    rule, step = _RULES.get(alpha, _at_any), max(1, min(rows, BLOCK // (2 * classes)))
+    # order 1/2 works with square roots
+    scale = (0.5 if alpha == 0.5 else 1.0) * LOG2E / temperature
+    folded = weight if gradient is not None and WEIGHTS[0] < weight < WEIGHTS[1] else 1.0
+    target = gradient if gradient is None or learners == 2 else gradient[0]
+    space = _space(x0, step)
+    blocks = []
+    for start in range(0, rows, step):
+        y0, y1, out = x0, x1, target
+        if step < rows:
+            here = slice(start, min(start + step, rows))
+            y0, y1, out = x0[here], x1[here], target if target is None else target[..., here, :]
+            if y0.shape[0] < step:
+                space = _Space(*(buffer[..., : y0.shape[0], :] for buffer in space))
+        e = space.e
+        space.e0.copy_(y0)
+        space.e1.copy_(y1)
+        if size > SMALL:
+            e.sub_(e.amax(-1, keepdim=True))
+        e.mul_(scale)
+        blocks.append(rule(space, alpha, learners, folded, out, size))
+    value = (blocks[0] if len(blocks) == 1 else torch.cat(blocks, -2)).view(learners, rows)
+    if gradient is not None and folded != weight:
+        gradient.mul_(weight)
+    if alpha in (0.5, 2.0):
+        return value, None
+    size = min(size, RANGE)
+    noise = NOISE * (1.0 + 4.0 * size + math.log(classes)) if alpha == 1.0 else NOISE * (1.0 + alpha) * (1.0 + size)
+    edge = noise / VALUE_ERROR / (1.0 if alpha == 1.0 else abs(alpha - 1.0))
+    return value, value < edge if value.amin().item() < edge else None
