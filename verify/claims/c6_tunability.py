@@ -124,7 +124,7 @@ def _run(kind: str, steps: int) -> CohortTrajectory:
 
 def training(subject: Subject, context: Context) -> Finding:
     """Two students on irises: what remains of ΣE‖∇L_k‖² under each schedule, over what constant parameters leave."""
-    steps = context.pick(quick=3_000, full=30_000)
+    steps = context.pick(quick=3_000, full=10_000)
     runs = {kind: context.shared(kind, lambda k=kind: _run(k, steps)) for kind in ("none", *SCHEDULES)}
     ends = {kind: float(run.base[-1, 0].sum()) for kind, run in runs.items()}
     comparisons = []

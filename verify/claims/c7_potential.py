@@ -172,7 +172,7 @@ def training(subject: Subject, context: Context) -> Finding:
     """Students on irises at the asserted order: ‖∇Φ‖² goes on falling and keeps the bound, ‖∇L‖² does not fall."""
     order = float(subject.order)
     cohort = iris_cohort(order)
-    steps = context.pick(quick=2_000, full=30_000)
+    steps = context.pick(quick=2_000, full=10_000)
     run = context.shared(f"full {order}", lambda: _train(order, steps))
     early = int(np.searchsorted(run.times, steps // 10))
     comparisons = [

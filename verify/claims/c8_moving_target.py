@@ -158,7 +158,7 @@ def _train(order: float, steps: int) -> _Run:
 
 def training(subject: Subject, context: Context) -> Finding:
     """Two students on irises: every step's drift keeps its bound, and A² of the moving objective keeps its own."""
-    steps = context.pick(quick=600, full=10_000)
+    steps = context.pick(quick=600, full=4_000)
     comparisons, panels = [], []
     for order in ORDERS:
         cohort = iris_cohort(order)
@@ -216,7 +216,7 @@ def _chase(steps: int, order: float) -> _Run:
 
 def chase(subject: Subject, context: Context) -> Finding:
     """A peer that never rests: ∇F_t does not vanish, and only the drift accounts for it."""
-    steps = context.pick(quick=1_000, full=100_000)
+    steps = context.pick(quick=1_000, full=20_000)
     comparisons, curves = [], []
     for number, order in enumerate(ORDERS):
         run = context.shared(f"{order}", lambda a=order: _chase(steps, a))

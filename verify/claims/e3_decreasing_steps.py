@@ -69,13 +69,13 @@ def _run(name: str, schedule: str, bias: float, steps: int, context: Context) ->
     problem = _problem(name, bias)
     etas = SCHEDULES[schedule](np.arange(1.0, steps + 1)) / problem.smoothness
     return scheduled_descent(
-        problem, etas, replicas=256, rng=context.rng(name, schedule, bias), records=40, progress=context.progress
+        problem, etas, replicas=1_024, rng=context.rng(name, schedule, bias), records=40, progress=context.progress
     )
 
 
 def schedules(value: Expr, context: Context) -> Finding:
     """‖∇f(x_T)‖² at the end of schedules against the stated limit."""
-    steps = context.pick(quick=4_000, full=100_000)
+    steps = context.pick(quick=4_000, full=40_000)
     stated = plateau_function(value)(0.0, NOISE, BIAS)
     comparisons, curves = [], []
     for number, (name, schedule) in enumerate([(n, "1/√t") for n in PROBLEMS] + [("quadratic", s) for s in SCHEDULES]):
