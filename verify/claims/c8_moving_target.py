@@ -66,7 +66,7 @@ def statement(subject: Subject) -> Statement:
 def implementation(subject: Subject, context: Context) -> Finding:
     """The functions that users call against the formulas."""
     rng = context.rng("points")
-    count = context.pick(quick=300, full=10_000)
+    count = context.pick(quick=300, full=2_000)
     worst = 0.0
     for _ in range(count):
         lam, gap, noise, weight, jacobian, peer, order, spread = np.exp(rng.uniform(-2, 2, 8))
