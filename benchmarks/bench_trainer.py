@@ -11,22 +11,24 @@ published    the scheme of research code: K forward passes, a pairwise loss of s
 trainer      `Trainer.step`: fetching the batch, one backward pass, one optimizer, losses kept on the device
 monitored    the same with the bias monitor at its default, over whole multiples of its cadence
 
-Memory is the growth of the peak resident size over 300 steps, in a process of its own for each contestant (Linux).
+Memory is the peak of what a step allocates for tensors, gradients included, by torch's own account. (The resident size
+of a process says more about the library's code that it has loaded: at these sizes that is six times as much.)
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 
 from verify.trainer import Config, Trainer
 from verify.trainer.networks import build_students
@@ -111,55 +113,40 @@ def overhead(students: str, batch: int, rounds: int) -> float:
     return statistics.median(ratios) - 1
 
 
-def peak_growth(students: str, batch: int, contestant: str) -> float:
-    """In MiB, by Linux's own account; called in a process of its own."""
+def memory(students: str, batch: int, contestant: str) -> float:
+    """In KiB, over three steps."""
     config = configuration(students, batch)
     trainer = Trainer(config)
     step = trainer.step if contestant == "trainer" else published(config, trainer)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = resident("VmRSS")
-    seconds(step, 300)
-    return (resident("VmHWM") - before) / 1024
-
-
-def resident(field: str) -> int:
-    """In KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(field)))
-
-
-def memory(students: str, batch: int) -> dict[str, float]:
-    out = {}
-    for name in ("published", "trainer"):
-        command = [sys.executable, __file__, "--peak", students, str(batch), name]
-        out[name] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return out
+    seconds(step, 10)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        seconds(step, 3)
+    assert recorded.profiler is not None
+    assert recorded.profiler.kineto_results is not None
+    events: list[Any] = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
+    sizes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
+    return max(itertools.accumulate(sizes)) / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all numbers to this file")
     parser.add_argument("--rounds", type=int, default=100, help="interleaved repetitions")
-    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.peak:
-        students, batch, name = options.peak
-        print(peak_growth(students, int(batch), name))
-        return
     records = []
     print(f"one thread, torch {torch.__version__}, float32, order {ALPHA:g}\n")
-    print("| students | batch | published | trainer | speed-up | monitor | peak memory, published / trainer |")
+    print("| students | batch | published | trainer | speed-up | monitor | tensors, published / trainer |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for students, batch in SETTINGS:
         r = speed(students, batch, options.rounds)
         r["monitor"] = overhead(students, batch, options.rounds)
-        peak = memory(students, batch)
+        peak = {name: memory(students, batch, name) for name in ("published", "trainer")}
         r |= {f"memory_{name}": value for name, value in peak.items()}
         records.append(r)
         print(
             f"| {students} | {batch} | {r['published']:.0f}/s | {r['trainer']:.0f}/s | {r['speedup']:.2f}x | "
-            f"+{100 * float(r['monitor']):.0f}% | {peak['published']:.1f} / {peak['trainer']:.1f} MiB |",
+            f"+{100 * float(r['monitor']):.0f}% | {peak['published']:.0f} / {peak['trainer']:.0f} KiB |",
             flush=True,
         )
     if options.json:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, whole, stop):
         {"students": "mlp:3", "alpha_schedule": "learned", "alpha_end": None},
         {"update": "sequential"},
         {"precision": "float16", "students": "mlp:2"},
+        # Momentum goes through memory side by side with its parameter, whatever the layout.
+        {"channels_last": True, "data": "digits", "students": "resnet:2", "augment": "none", "batch": 128},
     ],
 )
 def test_every_kind_of_state_resumes(tmp_path, changes):
@@ -265,3 +268,54 @@ def test_the_command_line_fails_with_one_line(tmp_path):
     assert errors.strip().splitlines() == [
         "error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)"
     ]
+
+
+def test_tensorboard_has_the_losses_and_the_accuracies(tmp_path):
+    """Also of a run that was killed after an epoch that no checkpoint holds: that epoch is there once."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = {"tensorboard": True, "data": "digits", "students": "mlp:2", "monitor": 0.0, "epochs": 4}
+    settings |= {"augment": "none", "width": 16, "checkpoint_every": 2}
+    with pytest.raises(StoppedError):
+        train(config(tmp_path, **settings), stop_after=2 * 5)
+    (saved,) = tmp_path.glob(f"*/{LAST}")
+    kept = saved.read_bytes()
+    with pytest.raises(StoppedError):
+        train(config(tmp_path, **settings), resume=True, stop_after=3 * 5 + 1)
+    saved.write_bytes(kept)
+    result = train(config(tmp_path, **settings), resume=True)
+    events = EventAccumulator(str(result.folder))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {
+        "base/0", "base/1", "mutual/0", "mutual/1", "validation accuracy/0", "validation accuracy/1",
+        "validation accuracy/mean of all",
+    }  # fmt: skip
+    epochs = [e for e in content(result.folder) if e["kind"] == "epoch"]
+    assert [(e.step, e.value) for e in events.Scalars("base/1")] == [
+        (e["step"], pytest.approx(e["base"][1])) for e in epochs
+    ]
+    found = [e.value for e in events.Scalars("validation accuracy/mean of all")]
+    assert found == pytest.approx([e["validation"][-1]["accuracy"] for e in epochs])
+
+
+def test_without_tensorboard_there_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TrainerError, match="install"):
+        train(config(tmp_path, tensorboard=True))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated.*:DeprecationWarning")
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch.compile needs a compiler")
+@pytest.mark.parametrize("students", ["mlp:2", "cnn,mlp"])
+def test_compiled_students_train_as_others(tmp_path, students):
+    settings = {"students": students, "data": "digits", "augment": "none", "monitor": 0.0, "epochs": 1}
+    compiled, plain = (train(config(tmp_path / str(c), compile=c, **settings)) for c in (True, False))
+    first, second = weights(compiled.folder), weights(plain.folder)
+    students_of = [k for k in second if k.startswith("students")]
+    assert len(students_of) > 8
+    for name in students_of:
+        assert torch.allclose(first[name], second[name], atol=1e-4), name

@@ -113,11 +113,18 @@ def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: dict[s
     load_students(cohort.students, tensors, path)
     description = cohort.optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in cohort.optimizer.param_groups for p in group["params"]]
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             state.setdefault(int(number), {})[key] = value
     try:
+        for number, values in state.items():
+            for key, value in values.items():
+                own = parameters[number]
+                if value.shape == own.shape:
+                    # A fused step goes through the memory of a parameter and of its state side by side.
+                    values[key] = torch.empty_like(own, dtype=value.dtype).copy_(value)
         if cohort.learned is not None:
             with torch.no_grad():
                 cohort.learned.raw.copy_(tensors["order.raw"])
@@ -125,7 +132,7 @@ def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: dict[s
         torch.set_rng_state(tensors["random.cpu"])
         if cohort.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], cohort.device)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise TrainerError(f"{path}: does not fit this run ({error})") from None
     if cohort.scaler.is_enabled():
         cohort.scaler.load_state_dict(scaler)

@@ -133,6 +133,8 @@ def train(
     StoppedError
         After Ctrl-C or SIGTERM, once everything is saved.
     """
+    if config.tensorboard:
+        _summary_writer()  # Before there is a folder.
     with process_group() as group:
         trainer = Trainer(config, group)
         if group.rank:
@@ -184,7 +186,7 @@ def _loop(
         trainer.monitor.records = [BiasRecord.of(e) for e in journal.entries if e["kind"] == "bias"]
     if started is not None and folder is not None:
         started(folder, trainer.number)
-    board = _tensorboard(trainer.config, folder) if first else None
+    board = _tensorboard(trainer.config, folder, trainer.number) if first else None
     begin = time.perf_counter()
     values: dict[str, Any] = {}
     try:
@@ -261,22 +263,26 @@ def _finish(trainer: Trainer, folder: Path, journal: Journal, begin: float) -> R
     return Result(folder, validation, test, best, trainer.number, seconds)
 
 
-def _tensorboard(config: Config, folder: Path | None) -> Any:
-    if not config.tensorboard:
-        return None
+def _tensorboard(config: Config, folder: Path | None, step: int) -> Any:
+    # What a run that was killed wrote after its last checkpoint is written again.
+    return _summary_writer()(str(folder), purge_step=step + 1) if config.tensorboard else None
+
+
+def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise TrainerError("tensorboard = true needs the package tensorboard; install it") from None
-    return SummaryWriter(str(folder))
+        raise TrainerError("tensorboard = true: pip install 'rdml-theory[tensorboard]'") from None
+    return SummaryWriter
 
 
 def _show(board: Any, values: dict[str, Any], trainer: Trainer) -> None:
     for name in ("base", "mutual"):
         for k, value in enumerate(values[name]):
             board.add_scalar(f"{name}/{k}", value, trainer.number)
-    for k, scores in enumerate(values.get("validation", [])):
-        board.add_scalar(f"validation accuracy/{k}", scores.accuracy, trainer.number)
+    names = [*map(str, range(len(trainer.students))), "mean of all"]
+    for name, scores in zip(names, values.get("validation", []), strict=False):
+        board.add_scalar(f"validation accuracy/{name}", scores.accuracy, trainer.number)
 
 
 @contextmanager
