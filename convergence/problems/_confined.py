@@ -18,7 +18,7 @@ class Confined(SyntheticProblem):
     """f(x) = F(y), y_i = R tanh(x_i/R), for a function F on the box ``|y_i|`` < R.
 
     SGD then cannot leave the box, and f is smooth everywhere: with φ(u) = R tanh(u/R) and t = tanh(x/R), φ' = 1 - t²
-    and φ'' = -2t(1 - t²)/R, of size 4/(3√3 R) at most (t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ''), both terms at y = Rt.
+    and φ'' = -2t(1 - t²)/R, of size 4/(3√3 R) at most (t = 1/√3). So ∇²f = φ'∇²Fφ' + diag(∂F φ''), both at y = Rt.
     Where F is curved most, in the corners, φ' is 0: sup ‖∇²F‖ says little, and each F bounds the sum itself.
 
     Parameters
