@@ -46,8 +46,8 @@ NONCONVEX = {
 REAL = ("breast cancer", "mutual learning")
 """Nonconvex logistic regression on real data, and two students of one and two layers; both with mini-batches."""
 
-REPLICAS = {"double_well": 4_096}
-"""256 elsewhere: which of two wells a replica falls into makes its average large or small."""
+REPLICAS = {("double_well", 1.0): 4_096}
+"""Of a problem at a step; 256 elsewhere. Which of two wells a replica falls into makes its average large or small."""
 
 PANELS = {
     "nonconvex problems": ("double_well", "pl_sine", "quadratic_cosine", "rastrigin"),
@@ -122,7 +122,7 @@ def _problem(name: str) -> SyntheticProblem:
 
 def _nonconvex(name: str, h: float, steps: int, seed: int) -> Trajectory:
     problem = _problem(name)
-    replicas = REPLICAS.get(name, 256)
+    replicas = REPLICAS.get((name, h), 256)
     return simulate(problem, step=h / problem.smoothness, steps=steps, replicas=replicas, seed=seed, record=1)
 
 
