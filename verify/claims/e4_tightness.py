@@ -46,8 +46,8 @@ NONCONVEX = {
 REAL = ("breast cancer", "mutual learning")
 """Nonconvex logistic regression on real data, and two students of one and two layers; both with mini-batches."""
 
-REPLICAS = {("double_well", 1.0): 4_096}
-"""Of a problem at a step; 256 elsewhere. Which of two wells a replica falls into makes its average large or small."""
+REPLICAS = {("double_well", 1.0): 4_096, ("matrix_factorisation", 0.2): 2_048, ("matrix_factorisation", 1.0): 2_048}
+"""Of a problem at a step; 256 elsewhere. Where a replica falls makes its average large or small there."""
 
 PANELS = {
     "nonconvex problems": ("double_well", "pl_sine", "quadratic_cosine", "rastrigin"),
