@@ -216,7 +216,7 @@ def _chase(steps: int, order: float) -> _Run:
 
 def chase(subject: Subject, context: Context) -> Finding:
     """A peer that never rests: ∇F_t does not vanish, and only the drift accounts for it."""
-    steps = context.pick(quick=1_000, full=20_000)
+    steps = context.pick(quick=1_000, full=8_000)
     comparisons, curves = [], []
     for number, order in enumerate(ORDERS):
         run = context.shared(f"{order}", lambda a=order: _chase(steps, a))
