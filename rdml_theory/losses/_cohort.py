@@ -431,11 +431,11 @@ def cohort(
     is one.
     """
     if mask is None:
-        return _of_two(views, plan, extent) or _cohort(views, plan, extent, source)
+        return _of_two(views, plan, extent) or _unmasked(views, plan, extent, source)
     rows, classes = views[0].shape
     learners = plan.learners(len(views))
     index = mask.nonzero().squeeze(1)
-    value, slope, gradient = _cohort([x[index] for x in views], plan, None, None)
+    value, slope, gradient = _unmasked([x[index] for x in views], plan, None, None)
     full = value.new_zeros((learners, rows))
     return Cohort(
         full.index_copy(1, index, value),
@@ -462,11 +462,15 @@ def _of_two(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | N
     return Cohort(value, None, gradient)
 
 
+def _unmasked(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None, source: Tensor | None) -> Cohort:
+    if many_classes(views[0], plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
+        return _by_kernels(torch.stack(list(views)) if source is None else source, plan)
+    return _cohort(views, plan, extent, source)
+
+
 def _cohort(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None, source: Tensor | None) -> Cohort:
     first = views[0]
     learners = plan.learners(len(views))
-    if many_classes(first, plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
-        return _by_kernels(torch.stack(list(views)) if source is None else source, plan)
     kind = gathered_dtype(views)
     ours = source is None or source.dtype != kind
     if source is None or ours:

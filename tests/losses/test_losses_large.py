@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rdml_theory.losses import _traced, mutual_loss
+from rdml_theory.losses import _cohort, _traced, mutual_loss
 
 # one rounding to float32, and half of another for values from products
 VALUE = 2.0**-23
@@ -106,6 +106,42 @@ def test_memory_of_a_vocabulary(stacked):
     assert peak.most >= 4 * x.numel()
     # the stored gradient, and blocks of a few MB
     assert peak.most <= 4 * x.numel() + 4 * 2**20
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("students", [2, 3])
+def test_rows_that_the_kernels_refuse_are_computed_without_them(students, masked, monkeypatch):
+    """A stand-in for the kernels, which a GPU needs: right for all rows but the two that it refuses."""
+    x = logits(students, 6, 30)
+    mask = torch.tensor([True, True, True, False, True, True]) if masked else None
+
+    def evaluate():
+        leaf = x.clone().requires_grad_()
+        losses = mutual_loss(leaf, 0.5, mask=mask)
+        losses.sum().backward()
+        return losses.detach(), leaf.grad
+
+    expected = evaluate()
+    calls = []
+
+    class Kernels:
+        @staticmethod
+        def evaluate(x, alpha, temperature, learners, weight):
+            calls.append(x.shape)
+            plan = _cohort.Plan(alpha, temperature, weight is not None, weight=1.0 if weight is None else weight)
+            value, _, gradient = _cohort._cohort(list(x), plan, None, None)
+            inside = torch.ones(x.shape[1], dtype=torch.bool)
+            inside[1:3] = False
+            value[:, 1:3] = gradient[:, 1:3] = torch.nan
+            return value, gradient, inside
+
+    monkeypatch.setattr(_cohort, "many_classes", lambda *_: True)
+    monkeypatch.setattr(_cohort, "_kernels", lambda: Kernels)
+    monkeypatch.setattr(_cohort, "_of_two", lambda *_: None)
+    got = evaluate()
+    assert len(calls) == 1
+    torch.testing.assert_close(got[0], expected[0], rtol=VALUE, atol=0)
+    torch.testing.assert_close(got[1], expected[1], rtol=VALUE, atol=1e-8)
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")

@@ -13,6 +13,7 @@ import pytest
 
 from verify import cli, runner
 from verify.claims import all_claims
+from verify.commands import claims, common
 from verify.plots import file_stem
 from verify.runner import JOURNAL, OccupiedError, clear_journal, exclusive, foreign_entries
 
@@ -153,7 +154,7 @@ def listing(folder):
 def test_nothing_runs_into_a_foreign_directory(tmp_path, entries, message):
     lay_out(tmp_path, *entries)
     before = listing(tmp_path)
-    with pytest.raises(cli.UsageFault, match=message), cli._results_folder(tmp_path):
+    with pytest.raises(common.UsageFault, match=message), claims._results_folder(tmp_path):
         pytest.fail("this would have run")
     assert listing(tmp_path) == before
 
@@ -174,7 +175,7 @@ def test_refusal_is_one_line(tmp_path):
 )
 def test_what_killed_runs_leave_is_accepted(tmp_path, entries):
     lay_out(tmp_path, *entries)
-    with cli._results_folder(tmp_path):
+    with claims._results_folder(tmp_path):
         clear_journal(tmp_path)
     assert not (tmp_path / JOURNAL).exists()
     assert (tmp_path / "thesis.tex").exists() == ("thesis.tex" in entries)
@@ -242,7 +243,7 @@ def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
         time.sleep(0.05)
     assert not any(map(running, started))
     assert (tmp_path / JOURNAL / "lock").exists()
-    with cli._results_folder(tmp_path):
+    with claims._results_folder(tmp_path):
         pass
 
 
@@ -480,7 +481,7 @@ def test_exit_codes_follow_the_outcomes():
 
 
 def test_toothless_checks_are_told(results, capsys):
-    run = cli._read(results[0] / "results.json")
+    run = claims._read(results[0] / "results.json")
     assert run.summary.toothless == ()
-    cli._tell(run.model_copy(update={"summary": run.summary.model_copy(update={"toothless": ("C1.k-0.5",)})}), None)
+    claims._tell(run.model_copy(update={"summary": run.summary.model_copy(update={"toothless": ("C1.k-0.5",)})}), None)
     assert "C1 k-0.5 refutes no control" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""The commands of the program, one file for each subject; `verify.cli` puts them together."""

@@ -1,0 +1,163 @@
+"""Bounds, term by term: bound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from verify.commands.common import UsageFault, json_option, plain, print_json
+
+
+@click.command("bound")
+@click.option("--smoothness", type=float, required=True, help="Λ, the Lipschitz constant of the gradient.")
+@click.option("--step", type=float, required=True, help="η, the step size.")
+@click.option("--gap", type=float, default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="σ², the variance of the gradient noise.")
+@click.option("--bias", type=float, default=0.0, show_default=True, help="ζ², the squared norm of the gradient bias.")
+@click.option("--relative-bias", type=float, default=0.0, show_default=True, help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1, max=10**18),
+    default=1000,
+    show_default=True,
+    help="T, the number of steps.",
+)
+@click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
+@click.option("--momentum", type=float, default=0.0, show_default=True, help="μ of SGD with momentum, as in PyTorch.")
+@click.option("--nesterov", is_flag=True, help="Whether momentum is Nesterov's.")
+@click.option(
+    "--exact", is_flag=True, help="Also what a potential proves and, for short runs, the exact worst case (clarabel)."
+)
+@click.option(
+    "--target", type=float, help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
+)
+@click.option("--beta", type=float, help="β, the weight of mutual learning: with a target, also the largest order.")
+@click.option("--jacobian", type=float, default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
+@click.option(
+    "--log-ratio-range", type=float, default=10.0, show_default=True, help="ρ, the range of log(p/q) in nats."
+)
+@json_option
+def bound_command(
+    smoothness: float,
+    step: float,
+    gap: float,
+    noise: float,
+    bias: float,
+    relative_bias: float,
+    steps: int,
+    pl_constant: float | None,
+    momentum: float,
+    nesterov: bool,
+    exact: bool,
+    target: float | None,
+    beta: float | None,
+    jacobian: float,
+    log_ratio_range: float,
+    as_json: bool,
+) -> None:
+    """Print every bound for constant-step SGD with biased gradients, term by term.
+
+    With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be; the
+    sharp bound answers, for SGD without momentum.
+    """
+    import numpy as np
+
+    from convergence import (
+        Assumptions,
+        best_iterate_bound,
+        bias_horizon,
+        classical_bound,
+        floor,
+        largest_bias,
+        largest_order,
+        largest_step,
+        momentum_bound,
+        pl_bound,
+        refined_bound,
+        sharp_bound,
+        stepwise_bound,
+        tight_bound,
+        worst_case,
+    )
+
+    try:
+        assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
+    except (TypeError, ValueError) as error:
+        raise UsageFault(str(error)) from None
+    calls = {
+        "classical": lambda: classical_bound(assumptions, step, steps),
+        "sharp": lambda: sharp_bound(assumptions, step, steps),
+        "refined": lambda: refined_bound(assumptions, step, steps),
+        "tight": lambda: tight_bound(assumptions, step, steps),
+        "floor": lambda: floor(assumptions, step),
+        "best iterate": lambda: best_iterate_bound(assumptions, step, steps),
+    }
+    if momentum:
+        calls = {"momentum": lambda: momentum_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)}
+    if exact:
+        calls["stepwise"] = lambda: stepwise_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)
+    if pl_constant is not None and not momentum:
+        calls["Polyak-Łojasiewicz"] = lambda: pl_bound(assumptions, step, steps, pl_constant=pl_constant)
+    rows, refusals = [], {}
+    for name, call in calls.items():
+        try:
+            # A bound too large for a float is shown as infinite, which needs no warning besides.
+            with np.errstate(all="ignore"):
+                b = call()
+        except (ValueError, ImportError, RuntimeError) as error:
+            refusals[name] = str(error)
+            continue
+        except ArithmeticError:
+            refusals[name] = "the numbers exceed the range of floats; take other units"
+            continue
+        terms = {"transient": b.transient, "noise": b.noise, "bias": b.bias, "total": b.total}
+        rows.append({"bound": name, "quantity": b.quantity, **terms})
+    if not rows:
+        raise UsageFault(next(iter(refusals.values())))
+    asked: dict[str, Callable[[], float]] = {}
+    if not momentum:
+        asked["steps after which bias outweighs transient"] = lambda: bias_horizon(assumptions, step)
+    if exact:
+        asked["exact worst case"] = lambda: float(
+            worst_case(assumptions, step, steps, momentum=momentum, nesterov=nesterov)
+        )
+    if target is not None:
+        asked["largest step"] = lambda: largest_step(assumptions, target, steps=steps)
+        asked["largest squared bias"] = lambda: largest_bias(assumptions, step, target, steps=steps)
+    if target is not None and beta is not None:
+        game = {"beta": beta, "jacobian": jacobian, "log_ratio_range": log_ratio_range}
+        asked["largest order"] = lambda: largest_order(assumptions, step, target, **game, steps=steps)
+    answers: dict[str, float] = {}
+    for name, ask in asked.items():
+        try:
+            with np.errstate(all="ignore"):
+                answers[name] = ask()
+        except (ValueError, ImportError, RuntimeError) as error:
+            refusals[name] = str(error)
+        except ArithmeticError:
+            refusals[name] = "the numbers exceed the range of floats; take other units"
+    if as_json:
+        document = {
+            "bounds": [{k: plain(v) for k, v in row.items()} for row in rows],
+            "answers": {k: plain(v) for k, v in answers.items()},
+            "not applicable": refusals,
+        }
+        print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("bound", "quantity", "transient", "noise", "bias", "total"):
+        table.add_column(heading, justify="left" if heading in ("bound", "quantity") else "right")
+    for row in rows:
+        table.add_row(*(f"{x:.6g}" if isinstance(x, float) else x for x in row.values()))
+    console = Console(highlight=False)
+    console.print(f"Λη = {smoothness * step:.6g}")
+    console.print(table)
+    for name, answer in answers.items():
+        console.print(f"{name}: {answer:.6g}")
+    for name, reason in refusals.items():
+        console.print(f"not applicable, {name}: {escape(reason)}", soft_wrap=True)

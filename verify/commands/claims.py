@@ -1,0 +1,359 @@
+"""Claims: list, run, plot, report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from verify.commands.common import (
+    COLOURS,
+    EXIT_CODES,
+    Interrupted,
+    UsageFault,
+    errors,
+    ids_argument,
+    jobs_option,
+    json_option,
+    print_json,
+    profile_option,
+    seed_option,
+)
+from verify.records import ClaimRecord, RecordError, RunRecord, read_run, write_atomically
+
+RESULTS = "results.json"
+REPORT = "report.html"
+FIGURES = "figures"
+
+
+Unit = tuple[str, str]
+
+
+def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The ids in canonical form, each once."""
+    names = {name.casefold(): name for name in known}
+    out = []
+    for given in ids or []:
+        if given.casefold() not in names:
+            raise UsageFault(f"unknown claim {given!r}: known are {', '.join(known)}; see `rdml list`")
+        out.append(names[given.casefold()])
+    return list(dict.fromkeys(out))
+
+
+def _refuse_unusable(out: Path) -> None:
+    """Refuse a directory that holds foreign files, or others where a run writes its own."""
+    from verify.runner import JOURNAL, final_name, foreign_entries
+
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageFault(f"--out {out}: is a file; name a directory")
+    for name, folder in ((RESULTS, False), (REPORT, False), (FIGURES, True), (JOURNAL, True)):
+        path = out / name
+        if path.exists() and path.is_dir() != folder:
+            wrong, right = ("file", "directory") if folder else ("directory", "file")
+            raise UsageFault(f"--out {out}: {name} is a {wrong}, where a run writes a {right}; name another directory")
+    ours = {RESULTS, REPORT, FIGURES, JOURNAL}
+    if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
+        raise UsageFault(
+            f"--out {out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory"
+        )
+    if foreign := foreign_entries(out / JOURNAL):
+        raise UsageFault(f"--out {out}: {JOURNAL}/{foreign[0]} is not a run's; move it or name another directory")
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UsageFault(f"--out {out}: is not writable; change its permissions or name another directory")
+
+
+@contextmanager
+def _results_folder(out: Path | None) -> Iterator[Path | None]:
+    """OUT as a results directory that this run alone writes to; nothing foreign is touched."""
+    from verify.runner import OccupiedError, exclusive
+
+    if out is None:
+        yield None
+        return
+    _refuse_unusable(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageFault(f"--out {out}: cannot be created ({error.strerror}); name another directory") from None
+    try:
+        with exclusive(out):
+            yield out
+    except OccupiedError as error:
+        raise UsageFault(f"--out: {error}") from None
+
+
+@click.command("list")
+@json_option
+def list_claims(as_json: bool) -> None:
+    """List the claims: id, kind, statement and source."""
+    from verify.claims import all_claims
+
+    claims = list(all_claims().values())
+    if as_json:
+        rows = [
+            {
+                "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
+                "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
+                "controls": [t.id for t in c.twins],
+            }
+            for c in claims
+        ]  # fmt: skip
+        print_json(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "title", "kind", "statement", "source"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
+    for c in claims:
+        source = c.source.work + (f", arXiv {c.source.arxiv}" if c.source.arxiv else "")
+        table.add_row(*(escape(x) for x in (c.id, c.title, c.direction, c.statement(c.subject).text(), source)))
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None], Callable[[Unit, float], None]]]:
+    """Callbacks for the runner that draw on standard error."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors(), transient=True) as bars:
+        total = bars.add_task("checks", total=None)
+        lines: dict[Unit, TaskID] = {}
+
+        def started(units: list[Unit], resumed: list[Unit]) -> None:
+            bars.update(total, total=len(units), completed=len(resumed))
+            if resumed:
+                bars.console.print(f"resumed: {len(resumed)} of {len(units)} checks were finished before")
+
+        def progress(unit: Unit, fraction: float) -> None:
+            if unit not in lines:
+                lines[unit] = bars.add_task(f"  {unit[0]} {unit[1]}", total=100)
+            bars.update(lines[unit], completed=100 * fraction, visible=fraction < 1)
+            if fraction >= 1 and not bars.tasks[lines[unit]].fields.get("counted"):
+                bars.update(lines[unit], counted=True)
+                bars.advance(total)
+
+        yield started, progress
+
+
+def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None, *, cached: bool = True) -> RunRecord:
+    from verify.proof_cache import default_folder
+    from verify.runner import JOURNAL, RunSettings, run_claims
+
+    with _progress_bars() as (started, progress):
+        try:
+            return run_claims(
+                ids,
+                RunSettings(profile, seed, jobs=jobs, cache=default_folder() if cached else None),
+                folder=folder,
+                started=started,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            kept = len(list((folder / JOURNAL).glob("*.json"))) if folder else 0
+            where = f"; {kept} finished checks are kept in {folder}: run the same command to continue" if folder else ""
+            raise Interrupted(f"interrupted, no results written{where}") from None
+        except (EOFError, ConnectionError) as error:
+            # A pipe to a worker, not one to a reader of the output.
+            raise RuntimeError("a worker process ended unexpectedly") from error
+
+
+def _write_figures(run: RunRecord, folder: Path, ids: Sequence[str] | None = None) -> list[Path]:
+    from verify.plots import write_figures
+
+    target = folder / FIGURES
+    target.mkdir(exist_ok=True)
+    return write_figures(run, target, ids=ids)
+
+
+def _remove_other_figures(folder: Path, written: Sequence[Path]) -> None:
+    """Remove the figures of earlier runs that are not among those written, and nothing else."""
+    from verify.claims import all_claims
+    from verify.plots import FORMATS, file_stem
+    from verify.runner import final_name
+
+    claims: list[Any] = list(all_claims().values())
+    with suppress(RecordError):
+        # Claims may have had other titles, hence other files.
+        claims += read_run(folder / RESULTS).claims
+    named = {f"{file_stem(claim)}.{kind}" for claim in claims for kind in FORMATS}
+    for path in (folder / FIGURES).iterdir():
+        if final_name(path.name) in named and path not in written and path.is_file():
+            path.unlink()
+
+
+def _save(run: RunRecord, folder: Path) -> None:
+    """Figures and report first, results last: a results file means that everything is there."""
+    from verify.report import write_report
+    from verify.runner import clear_journal
+
+    try:
+        _remove_other_figures(folder, _write_figures(run, folder))
+        write_report(run, folder / REPORT)
+        write_atomically(folder / RESULTS, run.model_dump_json(indent=1))
+    except OSError as error:
+        raise UsageFault(
+            f"--out {folder}: cannot be written ({error.strerror or error}); free space or name another"
+        ) from None
+    clear_journal(folder)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _verdict_table(run: RunRecord) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "title", "kind", "verdict", "margin", "error rate", "controls refuted"):
+        table.add_column(heading, justify="right" if heading in ("margin", "error rate") else "left")
+    for c in run.claims:
+        refuted = sum(k.outcome == "refuted" for k in c.controls)
+        controls = f"{refuted} of {len(c.controls)}"
+        table.add_row(
+            c.id, escape(c.title), c.direction, f"[{COLOURS[c.outcome]}]{c.outcome}[/]", _number(c.margin),
+            _number(c.error_rate), controls if refuted == len(c.controls) else f"[red]{controls}[/]",
+        )  # fmt: skip
+    return table
+
+
+def _complaints(claim: ClaimRecord) -> Iterator[str]:
+    """What a reader wants to know first about a claim that is not confirmed or a control that is not refuted."""
+    for check in claim.checks:
+        for part in (*check.comparisons, *check.steps):
+            if part.outcome != "confirmed":
+                name = part.name if hasattr(part, "name") else part.reason  # type: ignore[union-attr]
+                observed = getattr(part, "observed", None)
+                numbers = "" if observed is None else f": observed {observed:.6g}, allowed {part.allowed:.6g}"  # type: ignore[union-attr]
+                yield f"{claim.id} {check.id} {part.outcome}: {name}{numbers}"
+    for control in claim.controls:
+        if control.outcome != "refuted":
+            yield f"{claim.id} control {control.id} {control.outcome}, not refuted: {control.falsehood}"
+
+
+def _tell(run: RunRecord, folder: Path | None) -> None:
+    console = Console(highlight=False)
+    console.print(_verdict_table(run))
+    for claim in run.claims:
+        for line in _complaints(claim):
+            console.print(f"  {escape(line)}", soft_wrap=True)
+    for name in run.summary.toothless:
+        line = f"{name.replace('.', ' ', 1)} refutes no control: what it confirms says little"
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    claims, controls = run.summary.claims, run.summary.controls
+    console.print(
+        f"\n{claims['confirmed']} of {len(run.claims)} claims confirmed, {claims['refuted']} refuted, "
+        f"{claims['undecided']} undecided; {controls['refuted']} of {sum(controls.values())} controls refuted; "
+        f"{run.profile} profile, seed {run.seed}, {run.environment.seconds:.0f} s"
+    )
+    if folder is not None:
+        console.print(f"results, figures and report: {folder / REPORT}", soft_wrap=True)
+
+
+@click.command("run", epilog=EXIT_CODES)
+@ids_argument
+@profile_option
+@jobs_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write results.json, figures/ and report.html here; an interrupted run continues from here.",
+)
+@seed_option
+@click.option("--no-cache", is_flag=True, help="Decide every proof step anew: use and keep no earlier decisions.")
+@json_option
+def run_command(
+    ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, no_cache: bool, as_json: bool
+) -> None:
+    """Run claims by ID (all by default) with their false twins.
+
+    Symbolic, numeric, Monte Carlo and training checks judge each claim and each of its false twins by the same code.
+    Without --out nothing is written but the table of verdicts. Decisions of proof steps are kept in the user's cache
+    directory (or $RDML_CACHE) and checked before they are used again.
+    """
+    from verify.claims import all_claims
+
+    chosen = _checked_ids(ids, list(all_claims()))
+    with _results_folder(out) as folder:
+        run = _run(chosen, profile, jobs, seed, folder, cached=not no_cache)
+        if folder is not None:
+            _save(run, folder)
+    if as_json:
+        print_json(run.model_dump_json(indent=1))
+    else:
+        _tell(run, folder)
+    click.get_current_context().exit(run.summary.exit_code)
+
+
+def _read(path: Path) -> RunRecord:
+    try:
+        return read_run(path)
+    except RecordError as error:
+        raise UsageFault(str(error)) from None
+
+
+@click.command("plot")
+@ids_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="A results directory; without results in it, the claims are run first.",
+)
+@profile_option
+@jobs_option
+@seed_option
+def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: int) -> None:
+    """Draw the figures of claims (PNG, SVG, PDF) from the records of a run.
+
+    Profile, jobs and seed are those of a run that is needed first.
+    """
+    if (out / RESULTS).exists():
+        run = _read(out / RESULTS)
+        chosen = _checked_ids(ids, [c.id for c in run.claims])
+    else:
+        from verify.claims import all_claims
+
+        chosen = _checked_ids(ids, list(all_claims()))
+        with _results_folder(out):
+            run = _run(chosen, profile, jobs, seed, out)
+            _save(run, out)
+    for path in _write_figures(run, out, chosen or None):
+        click.echo(path)
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def report_command(folder: Path) -> None:
+    """Write report.html, one self-contained file, from the records in DIR."""
+    from verify.report import write_report
+
+    run = _read(folder / RESULTS)
+    try:
+        write_report(run, folder / REPORT)
+    except OSError as error:
+        raise UsageFault(f"{folder / REPORT}: cannot be written ({error.strerror})") from None
+    click.echo(folder / REPORT)

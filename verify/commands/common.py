@@ -1,0 +1,76 @@
+"""What the commands share: options, faults and their exit codes, output."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+from rich.console import Console
+
+EXIT_CODES = """\b
+Exit codes
+  0    every claim confirmed and every control refuted
+  1    a claim refuted, a control not refuted, or a check that refutes no control
+  2    wrong usage, unusable files, or a missing extra
+  3    a claim undecided
+  70   internal error, with a traceback
+  130  interrupted
+  141  the reader of the output is gone
+"""
+
+
+ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...")
+profile_option = click.option(
+    "--profile",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    show_default=True,
+    help="quick: about a minute. full: more points, replicas and steps.",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1, max=256),
+    default=1,
+    show_default=True,
+    help="Worker processes. The numbers do not depend on it.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same numbers."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else there."
+)
+
+
+COLOURS = {"confirmed": "green", "refuted": "red", "undecided": "yellow"}
+
+
+class UsageFault(click.ClickException):
+    """One clear line and exit code 2."""
+
+    exit_code = 2
+
+
+def errors() -> Console:
+    """Return a console on standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+class Interrupted(click.ClickException):
+    """One line and the conventional exit code of an interrupted program."""
+
+    exit_code = 130
+
+
+def print_json(text: str) -> None:
+    """Print a JSON document on standard output."""
+    # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
+    click.echo(text.encode())
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: it has no infinities and no NaN; they are strings, as in the records of a run."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -1,0 +1,114 @@
+"""Problems of users: sweep, verify-problem."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from verify.commands.common import (
+    COLOURS,
+    Interrupted,
+    UsageFault,
+    errors,
+    jobs_option,
+    json_option,
+    plain,
+    print_json,
+    seed_option,
+)
+
+if TYPE_CHECKING:
+    from verify.problem_check import Trial
+
+
+@click.command("sweep")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Where cells are kept.")
+@jobs_option
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, whose workers compute in place of --jobs.")
+@json_option
+def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_json: bool) -> int:
+    """Run the simulations that FILE (TOML or JSON) describes, each once.
+
+    Finished cells are kept by their content and not computed again; a sweep that was stopped, or whose file has grown,
+    goes on where it is. Writes DIR/sweep.csv. Exit code 1 means that a measured average refutes the sharp bound.
+    """
+    from verify.sweep import TABLE, SweepError, read_cells, run_sweep
+
+    try:
+        cells = read_cells(file)
+        if out.exists() and not out.is_dir():
+            raise SweepError(f"--out {out}: is a file; name a directory")
+        with Progress(TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=errors(),
+                      transient=True) as bars:  # fmt: skip
+            task = bars.add_task("cells", total=len(cells))
+            result = run_sweep(
+                cells, out, jobs=jobs, scheduler=scheduler,
+                progress=lambda done, total: bars.update(task, completed=done),
+            )  # fmt: skip
+    except SweepError as error:
+        raise UsageFault(str(error)) from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished cells are kept in {out}: run the same command to continue") from None
+    if as_json:
+        print_json(result.model_dump_json(indent=1))
+    else:
+        outcomes = [cell.outcome for cell in result.cells]
+        counts = ", ".join(f"{outcomes.count(o)} {o}" for o in COLOURS)
+        outside = outcomes.count(None)
+        click.echo(
+            f"{len(outcomes)} cells, {result.resumed} kept from before; the bound: {counts}, {outside} outside it"
+        )
+        click.echo(out / TABLE)
+    return 1 if any(cell.outcome == "refuted" for cell in result.cells) else 0
+
+
+@click.command("verify-problem")
+@click.argument("reference", metavar="MODULE:NAME")
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
+@seed_option
+@json_option
+def verify_problem_command(reference: str, steps: int, seed: int, as_json: bool) -> int:
+    """Judge a problem of your own: its declared constants first, and then the bound on it.
+
+    MODULE:NAME (or FILE.py:NAME) names an object with the attributes of a problem, or a class or function that makes
+    one. Whatever constant is wrong is named, with a point at which to see it; the bound is then not judged.
+    """
+    from verify.problem_check import ProblemError, check_problem, load_problem
+
+    try:
+        with errors().status("importing the problem") as status:
+            problem = load_problem(reference)
+            trial = check_problem(problem, seed=seed, steps=steps, progress=lambda n: status.update(f"judging {n}"))
+    except ProblemError as error:
+        raise UsageFault(str(error)) from None
+    if as_json:
+        parts = [{key: plain(value) for key, value in asdict(part).items()} for part in trial.parts]
+        document = {"problem": trial.problem, "outcome": trial.outcome, "wrong": trial.wrong, "parts": parts}
+        print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+    else:
+        _print_trial(trial)
+    return {"confirmed": 0, "refuted": 1, "undecided": 3}[trial.outcome]
+
+
+def _print_trial(trial: Trial) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "verdict", "declared", "found"):
+        table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")
+    for part in trial.parts:
+        verdict = f"[{COLOURS[part.outcome]}]{part.outcome}[/]"
+        table.add_row(part.name, verdict, f"{part.declared:.6g}", f"{part.found:.6g}")
+    console.print(table)
+    for part in trial.parts:
+        console.print(f"{part.name}: {escape(part.detail)}", soft_wrap=True)
+    if trial.wrong:
+        console.print(f"wrong: {', '.join(trial.wrong)}; the bound was not judged", soft_wrap=True)

@@ -1,0 +1,45 @@
+"""Networks: train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from verify.commands.common import Interrupted, UsageFault
+
+
+@click.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.option("--config", type=click.Path(path_type=Path))
+@click.option("--resume", is_flag=True)
+@click.option("--compare", is_flag=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=8)
+@click.option("--rising", is_flag=True)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def train_command(
+    config: Path | None, resume: bool, compare: bool, seeds: int, rising: bool, arguments: Sequence[str]
+) -> None:
+    """Train students that learn from each other, and measure their bias budget.
+
+    --config FILE reads a configuration (TOML or JSON) or a recipe by its name, --resume continues an interrupted run,
+    --compare --seeds N trains a table of objectives (--rising: with further rows), and every field of the
+    configuration is a flag: see `rdml train --help`.
+    """
+    try:
+        from verify.trainer import StoppedError, TrainerError, command
+    except ImportError as error:
+        raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
+    try:
+        settings = command.parse(arguments, config)
+        if compare:
+            command.run_comparison(settings, seeds, rising=rising)
+        else:
+            command.run(settings, resume=resume)
+    except TrainerError as error:
+        raise UsageFault(str(error)) from None
+    except StoppedError as stopped:
+        raise Interrupted(str(stopped)) from None
+    except SystemExit:
+        # The help of the flags has been printed.
+        return
