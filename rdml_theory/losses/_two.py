@@ -43,23 +43,22 @@ VALUE_ERROR = 3e-8
 
 
 class _Space(NamedTuple):
-    """Buffers of float64 for two students, and views of them."""
+    """Buffers of float64 for two students, and views of them; `q` starts with logits of base 2."""
 
-    e: Tensor
     q: Tensor
     part: Tensor
-    e0: Tensor
-    e1: Tensor
+    spare: Tensor
     q0: Tensor
     q1: Tensor
     part0: Tensor
     part1: Tensor
+    spare0: Tensor
 
 
 def _allocate(source: Tensor, rows: int) -> _Space:
     shape = (2, rows, source.shape[-1])
-    e, q, part = (torch.empty(shape, dtype=torch.float64, device=source.device) for _ in range(3))
-    return _Space(e, q, part, e[0], e[1], q[0], q[1], part[0], part[1])
+    q, part, spare = (torch.empty(shape, dtype=torch.float64, device=source.device) for _ in range(3))
+    return _Space(q, part, spare, q[0], q[1], part[0], part[1], spare[0])
 
 
 class _Kept(threading.local):
@@ -77,7 +76,7 @@ def _space(source: Tensor, rows: int) -> _Space:
     if type(source) is not Tensor or not source.is_cpu:
         return _allocate(source, rows)
     space = _kept.space
-    if space is None or space.e0.shape[0] != rows or space.e0.shape[1] != source.shape[-1]:
+    if space is None or space.q0.shape != (rows, source.shape[-1]):
         # a buffer made in inference mode could not be used outside of it
         with torch.inference_mode(False):
             space = _kept.space = _allocate(source, rows)
@@ -85,14 +84,13 @@ def _space(source: Tensor, rows: int) -> _Space:
 
 
 def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
-    e, q, part, d, square, q0, q1, part0, part1 = space
-    torch.exp2(e, out=q)
+    q, part, _, q0, q1, part0, part1, d = space
+    q.exp2_()
     inverse = q.sum(-1, keepdim=True).reciprocal_()
     q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
     torch.sub(q1, q0, out=d)
-    torch.mul(d, d, out=square)
     own, part = (q, part) if learners == 2 else (q0, part0)
-    torch.div(square, own, out=part)
+    torch.div(d, own, out=part).mul_(d)
     y = part.sum(-1, keepdim=True)
     if weight != 1.0:
         y.mul_(1.0 / weight)
@@ -107,8 +105,8 @@ def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient:
 
 
 def _at_half(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
-    e, roots, q, d, w, r0, r1, q0, _ = space
-    torch.exp2(e, out=roots)
+    roots, _, q, r0, r1, d, w, q0 = space
+    roots.exp2_()
     torch.mul(roots, roots, out=q)
     inverse = q.sum(-1, keepdim=True).reciprocal_()
     if weight != 1.0:
@@ -129,13 +127,13 @@ def _at_half(space: _Space, alpha: float, learners: int, weight: float, gradient
 
 
 def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
-    e, q, part, e0, e1, q0, q1, t, part1 = space
-    torch.exp2(e, out=q)
+    q, part, _, q0, q1, t, part1, d = space
+    torch.sub(q1, q0, out=t)
+    q.exp2_()
     mass = q.sum(-1, keepdim=True)
     inverse = mass.reciprocal()
     q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
     log_mass = mass.log_()
-    torch.sub(e1, e0, out=t)
     if learners == 2:
         torch.mul(t, q0, out=part1)
     else:
@@ -144,27 +142,25 @@ def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient:
     # E_p (log q_1 - log q_0) for the peer p of each
     value = part.sum(-1, keepdim=True).mul_(LN2 / weight)
     value += log_mass[0].sub_(log_mass[1])
-    d = torch.sub(q0, q1, out=e0) if gradient is not None else e0
-    if learners == 1:
-        if gradient is not None:
-            gradient.copy_(d)
-        return value
-    value[1].neg_()
+    if learners == 2:
+        value[1].neg_()
     if gradient is not None:
-        gradient[0].copy_(d)
-        torch.neg(gradient[0], out=gradient[1])
+        first = gradient[0] if learners == 2 else gradient
+        first.copy_(torch.sub(q0, q1, out=d))
+        if learners == 2:
+            torch.neg(first, out=gradient[1])
     return value
 
 
 def _at_any(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
-    e, q, part, e0, e1, q0, _, power, part1 = space
-    torch.exp2(e, out=q)
+    q, part, _, q0, q1, power, part1, _ = space
+    torch.sub(q1, q0, out=power)
+    q.exp2_()
     mass = q.sum(-1, keepdim=True)
     inverse = mass.reciprocal()
     q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
     log_mass = mass.log2_()
     # alpha log2 (p / q) of student 0, of which that of student 1 is the negative
-    torch.sub(e1, e0, out=power)
     power.sub_(log_mass[1].sub_(log_mass[0])).mul_(alpha)
     own, w = (q, part) if learners == 2 else (q0, power)
     if learners == 2:
@@ -210,12 +206,11 @@ def evaluate(
             y0, y1, out = x0[here], x1[here], target if target is None else target[..., here, :]
             if y0.shape[0] < step:
                 space = _Space(*(buffer[..., : y0.shape[0], :] for buffer in space))
-        e = space.e
-        space.e0.copy_(y0)
-        space.e1.copy_(y1)
+        space.q0.copy_(y0)
+        space.q1.copy_(y1)
         if size > SMALL:
-            e.sub_(e.amax(-1, keepdim=True))
-        e.mul_(scale)
+            space.q.sub_(space.q.amax(-1, keepdim=True))
+        space.q.mul_(scale)
         blocks.append(rule(space, alpha, learners, folded, out, size))
     value = (blocks[0] if len(blocks) == 1 else torch.cat(blocks, -2)).view(learners, rows)
     if gradient is not None and folded != weight:
