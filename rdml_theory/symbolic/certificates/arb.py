@@ -123,8 +123,8 @@ def _power(base: Any, exponent: int) -> Any:
         return (base * 0).union(base.abs_upper() ** exponent)
     # Odd powers grow everywhere.
     ends: list[Any] = [base.lower(), base.upper()]
-    low, high = [end if end == 0 else end**exponent for end in ends]
-    return low.union(high)
+    powers: list[Any] = [end if end == 0 else end**exponent for end in ends]
+    return powers[0].union(powers[1])
 
 
 def compiled(expression: Formula, symbols: Sequence[Symbol], *, wide: bool = False) -> Callable[..., Any]:
