@@ -107,6 +107,16 @@ def test_lost_students_are_counted():
     assert "| 1 of 2 |" in table
 
 
+def test_intervals_without_zero_are_bold():
+    def arm(*accuracy):
+        return dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), accuracy)
+
+    scores = {"independent": arm(0.1, 0.2, 0.3), "DML (KL)": arm(0.2, 0.301, 0.4), "RDML, α = 2": arm(0.3, 0.2, 0.3)}
+    rows = markdown(Comparison({"students": "mlp:2"}, (0, 1, 2), scores)).splitlines()
+    assert sum("| **+10.03 [" in row for row in rows) == 1
+    assert sum(row.count("**") for row in rows) == 2
+
+
 def test_a_foreign_comparison_is_one_error(tmp_path):
     path = tmp_path / "table.json"
     for content in ("{", '{"seeds": 3}', "[]"):

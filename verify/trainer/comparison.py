@@ -269,7 +269,8 @@ def markdown(comparison: Comparison) -> str:
         for ref in references:
             if (arm, ref) in pairs:
                 mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
-                cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+                mark = "**" if low > 0 or high < 0 else ""
+                cells.append(f"{mark}{mean:+.2f} [{low:+.2f}, {high:+.2f}]{mark}")
             else:
                 cells.append("")
         if any(cells):
@@ -278,6 +279,6 @@ def markdown(comparison: Comparison) -> str:
         "",
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
         f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
-        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni).",
+        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0.",
     ]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,77 @@
+"""The tables of the trainer's page are those of the records, and its words say what the records say."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from verify.trainer.comparison import read_comparison
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("trainer_tables", ROOT / "benchmarks" / "trainer_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_the_tables_of_the_records(tables):
+    text = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.page(text) == text
+    for name in NAMES:
+        assert f"<!-- {name}.json -->\n\n| objective | " in text
+    # A number that is changed by hand is found.
+    row = next(line for line in text.splitlines() if line.startswith("| DML (KL) | "))
+    changed = text.replace(row, row.replace("9", "8", 1))
+    assert changed != text
+    assert tables.page(changed) == text
+
+
+def record(name):
+    return read_comparison(ROOT / "benchmarks" / f"{name}.json")
+
+
+@pytest.mark.parametrize(("name", "seeds"), [(NAMES[0], 8), (NAMES[1], 5)])
+def test_a_record_says_how_it_was_made(name, seeds):
+    table = record(name)
+    assert table.seeds == tuple(range(seeds))
+    assert all(len(values) == seeds for metrics in table.scores.values() for values in metrics.values())
+    for run in table.environment["runs"]:
+        assert run["commit"]
+        assert run["versions"]["numpy"]
+    assert table.config["out"] == "runs"
+
+
+def resolved(table):
+    """The pairs whose interval is without 0, with its sign."""
+    out = {}
+    for arm, reference in table.pairs:
+        _, low, high = table.difference(arm, reference, "accuracy", len(table.pairs))
+        if low > 0 or high < 0:
+            out[arm, reference] = 1 if low > 0 else -1
+    return out
+
+
+def test_what_the_page_says_of_mnist1d():
+    table = record(NAMES[0])
+    lost = {arm: sum(metrics["lost"]) for arm, metrics in table.scores.items()}
+    assert {arm for arm, count in lost.items() if count} == {"RDML, α = 2"}
+    assert lost["RDML, α = 2"] == 1
+    better = {"RDML, α = 0.5", "RDML, α = 1.5", "KL, β = 0.5", "KL, β = 1.5"}
+    rising = {"RDML, α = 1.5, β rising", "RDML, α = 2, β rising", "KL, β = 2, β rising"}
+    expected = {(arm, "independent"): 1 for arm in better | rising} | {("RDML, α = 2, β rising", "DML (KL)"): 1}
+    assert resolved(table) == expected
+
+
+def test_what_the_page_says_of_fashion_mnist():
+    table = record(NAMES[1])
+    assert resolved(table) == {}
+    assert not any(sum(metrics["lost"]) for metrics in table.scores.values())
+    means = {arm: sum(metrics["accuracy"]) for arm, metrics in table.scores.items()}
+    assert max(means, key=means.__getitem__) == "independent"
