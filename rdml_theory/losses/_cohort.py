@@ -391,7 +391,9 @@ def _merge(views: Sequence[Tensor], index: Tensor | None, plan: Plan, sums: _Sum
 @cache
 def _kernels() -> ModuleType | None:
     """Return the module of Triton kernels where Triton is installed."""
-    return import_module("rdml_theory.losses._large") if find_spec("triton") else None
+    found = find_spec("triton")
+    # a mere folder of that name has no origin
+    return import_module("rdml_theory.losses._large") if found and found.origin else None
 
 
 def many_classes(x: Tensor, alpha: float | Tensor, students: int) -> bool:

@@ -42,7 +42,7 @@ PLAIN_ORDERS = (0.5, 1.0, 2.0)
 
 
 class _Student(NamedTuple):
-    """Logits from their maximum, over the temperature; softmax p and its log-normaliser; p^alpha and p^(1 - alpha)."""
+    """Logits over the temperature; softmax p and its log-normaliser; p^alpha and p^(1 - alpha)."""
 
     x: Tensor
     p: Tensor
@@ -52,8 +52,8 @@ class _Student(NamedTuple):
 
 
 def _student(logits: Tensor, alpha: float | Tensor, scale: Tensor) -> _Student:
-    # the maximum is exact in the type of the logits; with it the compiler keeps e of one row only
-    x = (logits.double() - logits.amax(-1, keepdim=True).double()) * scale
+    # no maximum is subtracted: `_evaluate` knows that the exponentials are in range
+    x = logits.double() * scale
     e = x.exp()
     mass = e.sum(-1, keepdim=True)
     p = e * (1.0 / mass)
@@ -176,11 +176,13 @@ def _evaluate(
     operands = logits
     if mask is not None:
         operands = [torch.where(mask.unsqueeze(-1), x, 0.0) for x in logits]
-    top = torch.stack([x.amax() for x in operands]).amax().double()
-    low = torch.stack([x.amin() for x in operands]).amin().double()
+    # one pass over all logits
+    size = operands[0].abs()
+    for x in operands[1:]:
+        size = torch.maximum(size, x.abs())
     exponent = torch.maximum(alpha, (1.0 - alpha).abs()).clamp(min=1.0)
     # also false where a logit is NaN
-    inside = ((top - low) * scale + log(logits[0].shape[-1])) * exponent <= RANGE
+    inside = (2.0 * size.amax().double() * scale + log(logits[0].shape[-1])) * exponent <= RANGE
     if plain is None:
         inside = inside & (alpha >= LEAST_ORDER) & (alpha <= GREATEST_ORDER)
 
