@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from math import factorial, inf, log
+from math import expm1, factorial, inf, log, log1p
 from types import ModuleType
 from typing import NamedTuple
 
@@ -163,7 +163,7 @@ def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
             r = t.mul_(0.5).expm1_()
             d = ((r * r).mul_(q[student])).sum(-1).mul_(-0.5).log1p().mul_(-2.0)
         elif t.abs().amax().item() * max(1.0, abs(beta)) <= SERIES_EDGE:
-            coefficients = [(beta ** (k + 1) + (-1.0) ** k) / factorial(k + 2) for k in range(SERIES_TERMS)]
+            coefficients = [_gain(alpha, k) / factorial(k + 2) for k in range(SERIES_TERMS)]
             y = t * coefficients[-1]
             for c in coefficients[-2:0:-1]:
                 y.add_(c).mul_(t)
@@ -175,6 +175,13 @@ def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
             d = _kernel.divergence(pair, x.new_full((1, 1, 1), alpha)).squeeze(-1)
         value[:, here] = d
     return value.clamp_(min=0.0)
+
+
+def _gain(alpha: float, k: int) -> float:
+    """Return beta^(k+1) + (-1)^k, which is proportional to small orders."""
+    if alpha < 0.5:
+        return -expm1((k + 1) * log1p(-alpha)) * (-1.0) ** k
+    return (alpha - 1.0) ** (k + 1) + (-1.0) ** k
 
 
 class _Sums(NamedTuple):

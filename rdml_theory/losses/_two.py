@@ -1,4 +1,4 @@
-"""Two students: value and gradients from few operations, with all digits near consensus at the orders 1/2 and 2.
+"""Two students: value and gradients from few operations, with the digits kept near consensus at orders 1/2 and 2.
 
 A step of mutual learning between two small students is over in a tenth of a millisecond, so what counts is the number
 of tensor operations. With the softmaxes p of the peer and q of the student, the sums over classes are
@@ -8,7 +8,8 @@ of tensor operations. With the softmaxes p of the peer and q of the student, the
     order 1      D = sum p (log p - log q),                                    w = p
     any other    S = sum q (p / q)^alpha,              D = log S / (alpha-1),  w = q (p / q)^alpha / S
 
-of which the last two lose digits near consensus; those rows are told.
+of which the last two lose digits near consensus, and the first two at divergences below the square of the rounding of
+p and q, as between students that are equally sure; those rows are told.
 
 The weight of the gradients multiplies the softmaxes when they are normalised, which costs nothing. On the CPU each
 thread keeps its buffers from call to call.
@@ -215,9 +216,15 @@ def evaluate(
     value = (blocks[0] if len(blocks) == 1 else torch.cat(blocks, -2)).view(learners, rows)
     if gradient is not None and folded != weight:
         gradient.mul_(weight)
-    if alpha in (0.5, 2.0):
-        return value, None
     size = min(size, RANGE)
-    noise = NOISE * (1.0 + 4.0 * size + math.log(classes)) if alpha == 1.0 else NOISE * (1.0 + alpha) * (1.0 + size)
-    edge = noise / VALUE_ERROR / (1.0 if alpha == 1.0 else abs(alpha - 1.0))
-    return value, value < edge if value.amin().item() < edge else None
+    if alpha in (0.5, 2.0):
+        # p - q errs by a share of p, and D, of second order, by that share of sqrt(D)
+        edge = (2.0 * NOISE * (1.0 + size) / VALUE_ERROR) ** 2
+    elif alpha == 1.0:
+        edge = NOISE * (1.0 + 4.0 * size + math.log(classes)) / VALUE_ERROR
+    else:
+        edge = NOISE * (1.0 + alpha) * (1.0 + size) / VALUE_ERROR / abs(alpha - 1.0)
+    if value.amin().item() >= edge:
+        return value, None
+    # order 1/2 returns one value for both students
+    return value.contiguous(), value < edge

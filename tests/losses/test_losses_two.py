@@ -66,6 +66,21 @@ def test_any_size_of_the_logits(alpha, size):
 
 
 @pytest.mark.parametrize("alpha", ORDERS)
+@pytest.mark.parametrize(("gap", "near"), [(0.0, 1e-11), (10.0, 1e-4), (30.0, 1e-4), (60.0, 1e-2)])
+def test_consensus_of_students_that_are_sure(alpha, gap, near):
+    # what they disagree on has so little mass that the softmaxes differ by less than their rounding
+    x = torch.tensor([[gap, 0.0], [0.0, 0.3], [gap, 0.1]]) * torch.tensor([[[1.0]], [[1.0 + near]]])
+    x[1] += torch.tensor([0.0, near])
+    assert_right(x, alpha)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-9, 1e-13, 1e-20])
+def test_the_divergence_is_proportional_to_small_orders(alpha):
+    z = random(6, 5)
+    assert_right([z, z + 1e-3 * random(6, 5, seed=1)], alpha)
+
+
+@pytest.mark.parametrize("alpha", ORDERS)
 @pytest.mark.parametrize("near", [0.0, 1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1.0])
 def test_every_distance_from_consensus(alpha, near):
     z = random(40, 10)
