@@ -12,7 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 
+# types that every kernel takes: 8-bit floats lack most operations
+TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 REDUCTIONS = ("batchmean", "mean", "sum", "none")
 # probabilities are told from logits by rows that are not negative and sum to one within this many units of roundoff:
 # one of their type, since each is rounded relative to itself, and one per class of the type in which softmax sums
@@ -20,13 +24,18 @@ SUM_ROUNDINGS = 4
 
 
 def transforms_active() -> bool:
-    """Whether a torch.func transform is active."""
-    return torch._C._are_functorch_transforms_active()
+    """Whether a torch.func transform is active, or forward mode outside of one."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def has_values(x: Tensor) -> bool:
+    """Whether `x` holds numbers: meta and fake tensors have a shape only."""
+    return not (x.is_meta or isinstance(x, FakeTensor))
 
 
 def inspectable(x: Tensor) -> bool:
     """Whether the values of `x` may be looked at."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not transforms_active()
+    return x.is_cpu and not torch.compiler.is_compiling() and not transforms_active() and has_values(x)
 
 
 def checked_logits(name: str, x: Any) -> Tensor:
@@ -35,6 +44,9 @@ def checked_logits(name: str, x: Any) -> Tensor:
         raise TypeError(f"{name} must be a torch.Tensor of logits, but got {type(x).__name__}; use torch.as_tensor")
     if not x.is_floating_point():
         raise TypeError(f"{name} must hold floating-point logits, but got {x.dtype}; convert it, e.g. with .float()")
+    if x.dtype not in TYPES or x.layout != torch.strided:
+        kinds = ", ".join(str(kind).removeprefix("torch.") for kind in TYPES)
+        raise TypeError(f"{name} must be a dense tensor of {kinds}, but got {x.dtype}, {x.layout}; convert it")
     if x.ndim == 0:
         raise ValueError(f"{name} must have a class axis, but got a 0-d tensor; expected shape (..., C)")
     return x
@@ -105,6 +117,18 @@ def checked_number(name: str, value: Any, *, positive: bool) -> float:
     return float(value)
 
 
+def check_weights(beta: Tensor, students: int) -> None:
+    """Raise unless `beta`, 0-d or (K,), holds real weights that are finite and at least 0."""
+    if beta.dtype == torch.bool or beta.is_complex():
+        raise TypeError(f"beta must be real, but got a tensor of {beta.dtype}; use a floating-point tensor")
+    if beta.ndim and beta.shape != (students,):
+        raise ValueError(
+            f"beta must be one weight or one per student, shape ({students},), but got {tuple(beta.shape)}"
+        )
+    if inspectable(beta) and not bool(((beta >= 0) & (beta < math.inf)).all()):
+        raise ValueError(f"beta must be finite and at least 0, but got {beta.tolist()}; 0.0 switches a loss off")
+
+
 def checked_reduction(reduction: Any) -> str:
     """Return a known reduction."""
     if reduction not in REDUCTIONS:
@@ -161,6 +185,6 @@ def result_dtype(*logits: Tensor) -> torch.dtype:
     for x in logits[1:]:
         if x.dtype != kind:
             kind = torch.promote_types(kind, x.dtype)
-    if kind.itemsize < 4 and torch.is_autocast_enabled(logits[0].device.type):
+    if kind.itemsize < 4 and not logits[0].is_meta and torch.is_autocast_enabled(logits[0].device.type):
         return torch.float32
     return kind

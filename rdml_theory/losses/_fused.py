@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from rdml_theory.losses._checks import divisor, extremes
+from rdml_theory.losses._checks import divisor, extremes, has_values
 from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
 from rdml_theory.losses._traced import traceable, traced
 
@@ -167,10 +167,12 @@ def fused_loss(
     Logits are (K, ..., C) or a list of K tensors (..., C), a mask is (...), `alpha` a number or a 0-d float64 tensor.
     """
     stacked = isinstance(logits, Tensor)
-    batch = logits[0].shape[:-1]
+    # the first student of a stack would be a view with a history of its own
+    sample = logits if isinstance(logits, Tensor) else logits[0]
+    batch = sample.shape[1:-1] if stacked else sample.shape[:-1]
     reduce = reduction != "none"
     count = divisor(reduction, batch, mask)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not has_values(sample):
         value = _compiled(logits, alpha, temperature, mask, directed)
         if reduce:
             value = value.flatten(1).sum(1)
@@ -187,16 +189,19 @@ def fused_loss(
 def _compiled(
     logits: Tensor | list[Tensor], alpha: float | Tensor, temperature: float, mask: Tensor | None, directed: bool
 ) -> Tensor:
-    """Return mean divergences (learners, ...): in operations that the compiler fuses where they serve, or opaquely."""
+    """Return mean divergences (learners, ...): in operations that the compiler fuses where they serve, or opaquely.
+
+    Logits without values pass the opaque operation, which says what shapes come out.
+    """
     views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
     kind = views[0].dtype
     for x in views[1:]:
         kind = torch.promote_types(kind, x.dtype)
-    if traceable(views, alpha, directed=directed):
+    if torch.compiler.is_compiling() and traceable(views, alpha, directed=directed):
         stored = stored_dtype(kind)
         return traced(views, alpha, temperature=temperature, mask=mask, directed=directed, kind=stored)
     if not isinstance(alpha, Tensor):
-        alpha = torch.full((), alpha, dtype=torch.float64)
+        alpha = torch.full((), alpha, dtype=torch.float64, device="meta" if views[0].is_meta else "cpu")
     x = logits if isinstance(logits, Tensor) else torch.stack([x.to(kind) for x in views])
     mask = None if mask is None else mask.flatten()
     value = _cohort_op(x.flatten(1, -2), alpha, mask, temperature, directed, alpha.requires_grad)[0]

@@ -34,7 +34,7 @@ def mutual_loss(
 
     All pairs come from K exponentials and two batched products; the gradient is computed with the value, and the
     backward pass stores one array per student. Everything is computed in float64 over blocks of rows and rounded once.
-    Float64 logits, per-row orders, orders 0 and inf, and `torch.func` transforms take the slower kernel of
+    Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the slower kernel of
     `renyi_divergence`. Once differentiable: for second derivatives combine `renyi_divergence`.
 
     The objective is that of Huang et al. 2023, arXiv 2209.05732.
@@ -48,7 +48,7 @@ def mutual_loss(
         Order in [0, inf]: a number, a 0-d tensor (gets a gradient if it requires one), or one order per row,
         shape (B,) or (B, S).
     beta : float or Tensor
-        Weight, at least 0; a tensor (K,) weighs the students separately.
+        Weight, finite and at least 0; a tensor (K,) weighs the students separately.
     temperature : float
         Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures.
     reduction : str
@@ -74,11 +74,13 @@ def mutual_loss(
     Raises
     ------
     TypeError
-        Logits that are not floating-point tensors, a mask that is not boolean, targets that are not integers, a number
+        Logits that are not dense tensors of float64, float32, float16 or bfloat16,
+        a mask that is not boolean, targets that are not integers, a number
         that is not real.
     ValueError
         No students, fewer than two axes per stacked input, shapes or classes that differ, an order below 0 or NaN,
-        a temperature that is not positive, a negative weight, an unknown reduction, or probabilities instead of logits.
+        a temperature that is not positive, a negative weight, weights of another shape,
+        an unknown reduction, or probabilities instead of logits.
 
     Examples
     --------
@@ -99,15 +101,20 @@ def mutual_loss(
     weight = beta if isinstance(beta, Tensor) else checks.checked_number("beta", beta, positive=False)
     checks.checked_reduction(reduction)
     parts, names = _students(logits)
-    students, batch = len(parts) if isinstance(parts, list) else parts.shape[0], _batch(parts)
+    if isinstance(parts, list):
+        students, batch, sample = len(parts), tuple(parts[0].shape[:-1]), parts[0]
+    else:
+        students, batch, sample = parts.shape[0], tuple(parts.shape[1:-1]), parts
+    if isinstance(weight, Tensor):
+        checks.check_weights(weight, students)
     mask = checks.kept_rows(mask, targets, ignore_index, batch)
     kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
-    first = parts[0]
     scale = temperature * temperature * (1.0 if isinstance(weight, Tensor) else weight)
     if isinstance(order, Tensor):
-        order = order.to(device=first.device, dtype=torch.float64)
+        order = order.to(device=sample.device, dtype=torch.float64)
     if students == 1:
         # no peers: zero, but part of the graph, so that backward() works in code written for K students
+        first = parts[0]
         checks.refuse_probabilities(names[0], first)
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
@@ -115,7 +122,7 @@ def mutual_loss(
         for name, part in zip(names, parts, strict=True):
             checks.refuse_probabilities(name, part)
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
-        order = torch.as_tensor(order, dtype=torch.float64, device=first.device)
+        order = torch.as_tensor(order, dtype=torch.float64, device=sample.device)
         out = _general(x, order, temperature, scale, reduction, mask)
     else:
         # a weight of each student multiplies before the one rounding
@@ -175,10 +182,6 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
                 "move them with .to()"
             )
     return parts, names
-
-
-def _batch(parts: Tensor | list[Tensor]) -> tuple[int, ...]:
-    return tuple(parts[0].shape[:-1])
 
 
 def _general(x: Tensor, order: Tensor, temperature: float, scale: float, reduction: str, mask: Tensor | None) -> Tensor:

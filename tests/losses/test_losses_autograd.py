@@ -129,6 +129,18 @@ def test_transforms_of_the_mutual_loss():
     assert single[0].shape == (3,)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 0.7])
+def test_forward_mode_of_the_losses(alpha):
+    x, tangent = random(3, 5, 4, seed=7), random(3, 5, 4, seed=8)
+    distil = RenyiDivLoss(alpha)
+    for loss in (lambda x: mutual_loss(x, alpha).sum(), lambda x: distil(x[0], x[1].detach())):
+        leaf = x.clone().requires_grad_()
+        loss(leaf).backward()
+        with forward_ad.dual_level():
+            got = forward_ad.unpack_dual(loss(forward_ad.make_dual(x, tangent))).tangent
+        torch.testing.assert_close(got, (leaf.grad * tangent).sum(), rtol=0, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_the_class_axis_may_be_anywhere(axis):
     u, z = random(3, 4, 5, seed=1), random(3, 4, 5, seed=2)

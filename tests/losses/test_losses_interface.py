@@ -3,9 +3,11 @@
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rdml_theory.losses import (
     ConstantOrder,
@@ -56,6 +58,13 @@ def test_the_package_does_not_load_torch():
         (lambda: mutual_loss(X, 2.0, temperature="1"), TypeError, "temperature must be a real number"),
         (lambda: mutual_loss(X, 2.0, beta=-1.0), ValueError, "beta must be finite and at least 0.*-1"),
         (lambda: mutual_loss(X, 2.0, beta=math.nan), ValueError, "beta must be finite"),
+        (lambda: mutual_loss(X, 2.0, beta=torch.tensor([1.0, -1.0, 2.0])), ValueError, "beta must be finite.*-1"),
+        (lambda: mutual_loss(X, 2.0, beta=torch.tensor(math.inf)), ValueError, "beta must be finite.*inf"),
+        (lambda: mutual_loss(X, 2.0, beta=torch.ones(3) > 0), TypeError, "beta must be real.*bool"),
+        (lambda: mutual_loss(X, 2.0, beta=torch.ones(2)), ValueError, r"shape \(3,\).*\(2,\)"),
+        (lambda: mutual_loss(X[:1], 2.0, beta=torch.ones(5)), ValueError, r"shape \(1,\).*\(5,\)"),
+        (lambda: mutual_loss(X.to(torch.float8_e4m3fn), 2.0), TypeError, "dense tensor.*float8_e4m3fn"),
+        (lambda: mutual_loss([X[0], X[1].to_sparse()], 2.0), TypeError, r"logits\[1\] must be a dense.*sparse_coo"),
         (lambda: mutual_loss(X, 2.0, reduction="avg"), ValueError, "'batchmean', 'mean', 'sum', 'none'.*'avg'"),
         (lambda: mutual_loss(X, 2.0, mask=torch.ones(4)), TypeError, "mask must be boolean.*float32"),
         (lambda: mutual_loss(X, 2.0, mask=[True] * 4), TypeError, "mask must be a boolean torch.Tensor.*list"),
@@ -91,6 +100,23 @@ def test_the_package_does_not_load_torch():
 def test_errors_say_what_came_and_what_is_allowed(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 2.0])
+@pytest.mark.parametrize("students", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["meta", "fake"])
+def test_logits_without_values_give_shapes_and_types(kind, students, alpha):
+    device = "meta" if kind == "meta" else "cpu"
+    with FakeTensorMode() if kind == "fake" else nullcontext():
+        x = torch.randn(students, 3, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+        mask = torch.ones(3, dtype=torch.bool, device=device)
+        losses = mutual_loss(list(x), alpha, mask=mask)
+        (losses.sum() + mutual_loss(x, alpha, reduction="none").sum()).backward()
+        distilled = RenyiDivLoss(alpha)(x[0], x[-1].detach())
+        divergences = renyi_divergence(x[0], x[-1], alpha)
+    assert (losses.shape, losses.dtype, losses.device.type) == ((students,), torch.bfloat16, device)
+    assert (x.grad.shape, x.grad.dtype) == (x.shape, x.dtype)
+    assert (distilled.shape, divergences.shape) == ((), (3,))
 
 
 def test_what_looks_like_probabilities_but_is_not():
