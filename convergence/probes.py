@@ -45,8 +45,10 @@ def _start(problem: Problem) -> Array:
 
 
 def _reach(problem: Problem) -> float:
-    """The size of the start, at least 1: the unit of length of the searches."""
-    return max(1.0, float(np.abs(_start(problem)).max()))
+    """The unit of length of the searches: the size of the start, at least 1, but no more than half of the box."""
+    size = max(1.0, float(np.abs(_start(problem)).max()))
+    box = getattr(problem, "box", None)
+    return size if box is None else min(size, float(np.max(np.subtract(box[1], box[0]))) / 2)
 
 
 def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
@@ -74,9 +76,10 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
     return _confine(problem, np.vstack([path, cloud]))[np.linspace(0, 3 * third - 1, count).astype(int)]
 
 
-def _differences(problem: Problem, x: Array, v: Array) -> tuple[Array, Array]:
-    """(∇f(x + εv) - ∇f(x - εv))/2ε for unit v, and what rounding may add to its norm."""
-    step = 1e-4 * np.maximum(1.0, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1]))
+def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple[Array, Array]:
+    """(∇f(x + εv) - ∇f(x - εv))/2ε for unit v, and what rounding may add to its norm; ε relative to the size of x."""
+    least = min(1.0, _reach(problem))
+    step = fineness * np.maximum(least, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1]))
     ahead, behind = _confine(problem, x + step * v), _confine(problem, x - step * v)
     length = np.linalg.norm(ahead - behind, axis=1, keepdims=True)
     length[length == 0] = np.inf
@@ -268,11 +271,13 @@ def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points
     x, v, along, quotient = seeds.x, seeds.bend, seeds.v, seeds.quotient
     best = Witness(0.0, x[0])
     for turn in range(10):
+        # Waves shorter than the coarser pairs are seen by the finer ones, which lose more to rounding.
+        fineness = 1e-6 if turn % 2 else 1e-4
         for _ in range(10 if turn == 0 else 4):
             v = np.where(np.isfinite(v), v, 0.0)
             v[~v.any(axis=1)] = rng.standard_normal(dim)
             along = _unit(v)
-            v, rounding = _differences(problem, x, along)
+            v, rounding = _differences(problem, x, along, fineness)
             quotient = np.linalg.norm(v, axis=1) - rounding
         quotient[~np.isfinite(quotient)] = 0.0
         order = np.argsort(-quotient)
@@ -296,11 +301,8 @@ class GradientError:
     slope: float
     declared: float
     uncertainty: float
-
-    @property
-    def excess(self) -> float:
-        """The disagreement over what differences and rounding explain; above 1, the gradient is wrong."""
-        return abs(self.slope - self.declared) / self.uncertainty
+    excess: float
+    """The disagreement over what differences, rounding and the declared Λ explain; above 1, the gradient is wrong."""
 
 
 def gradient_error(
@@ -316,40 +318,69 @@ def gradient_error(
     True
     """
     wide = _scan_points(problem, rng, scanned)
-    excess = _disagreement(problem, wide, _unit(rng.standard_normal(wide.shape)))[0]
+    # Where terms cancel, as those of 1 - cos(x) do near 0, the values' errors are as elsewhere.
+    values = np.abs(problem.value(wide))
+    usual = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+    excess = _disagreement(problem, wide, _unit(rng.standard_normal(wide.shape)), usual)[0]
     x = np.vstack([search_points(problem, rng, points), wide[np.argsort(-excess)[:points]]])
     directions = np.vstack(
         [np.eye(problem.dim)[rng.permutation(problem.dim)[:64]], _unit(rng.standard_normal((8, problem.dim)))]
     )
     x, v = np.repeat(x, len(directions), axis=0), np.tile(directions, (len(x), 1))
-    excess, slope, declared, uncertainty = _disagreement(problem, x, v)
+    excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual)
     worst = int(excess.argmax())
-    return GradientError(x[worst], v[worst], float(slope[worst]), float(declared[worst]), float(uncertainty[worst]))
+    return GradientError(
+        x[worst], v[worst], float(slope[worst]), float(declared[worst]), float(uncertainty[worst]), float(excess[worst])
+    )
 
 
-def _disagreement(problem: Problem, x: Array, v: Array) -> tuple[Array, Array, Array, Array]:
-    """|slope - declared| over its uncertainty, and these three, at each point along each direction."""
+def _disagreement(problem: Problem, x: Array, v: Array, usual: float) -> tuple[Array, Array, Array, Array]:
+    """|slope - declared| over its uncertainty, and these three, at each point along each direction.
+
+    The slope is extrapolated from two central differences, at steps of fixed sizes and of the size at which rounding
+    and curvature lose least. Waves shorter than all steps may deceive it. So the disagreement must also be more than
+    a gradient with the declared Λ allows: a central difference at step h is a mean of the slopes within h, which is at
+    most Λh/2 away (four times this is allowed, so that a Λ that is too small is not blamed on the gradient).
+    ``usual`` is the size of which values' rounding errors are at least.
+    """
+    box = getattr(problem, "box", None)
+    if box is not None:
+        # Inside, so that there is room on both sides.
+        margin = 1e-3 * (np.asarray(box[1]) - box[0])
+        x = np.clip(x, box[0] + margin, box[1] - margin)
     with np.errstate(all="ignore"):
-        gradient = problem.gradient(x)
+        gradient, value = problem.gradient(x), problem.value(x)
         declared = np.einsum("ij,ij->i", gradient, v)
         size = np.linalg.norm(gradient, axis=1)
-        slopes, errors = [], []
-        for step in (1e-1, 1e-2, 1e-3, 1e-4):
+        # What rounding adds to a difference of values: their own errors and those of the points.
+        rounding = 4e-16 * (np.maximum(np.abs(value), usual) + np.linalg.norm(x, axis=1) * size) + 1e-300
+        best = np.sqrt(rounding / problem.smoothness)
 
-            def central(h: float) -> Array:
-                return (problem.value(x + h * v) - problem.value(x - h * v)) / (2 * h)
+        def central(h: Array) -> Array:
+            ahead, behind = x + h[:, None] * v, x - h[:, None] * v
+            slope = (problem.value(ahead) - problem.value(behind)) / (2 * h)
+            if box is not None:
+                inside = ((ahead >= box[0]) & (ahead <= box[1]) & (behind >= box[0]) & (behind <= box[1])).all(axis=1)
+                slope[~inside] = np.nan
+            return slope
 
+        slopes, errors, beyond = [], [], np.zeros(len(x))
+        for step in (1e-1, 1e-2, 1e-3, 1e-4, *(best * 10.0**k for k in range(4))):
+            step = np.broadcast_to(step, len(x))
             fine, coarse = central(step / 2), central(step)
             slopes.append((4 * fine - coarse) / 3)
-            errors.append(np.abs(fine - coarse) + 4e-16 * np.abs(problem.value(x)) / step)
+            errors.append(np.abs(fine - coarse) + rounding / step)
+            allowed = 2 * problem.smoothness * step + 10 * rounding / step + 1e-8 * size
+            beyond = np.fmax(beyond, np.abs(coarse - declared) / allowed)
         slopes, errors = np.array(slopes), np.array(errors)
         errors[~np.isfinite(errors)] = np.inf
         # At a jump of the second derivative the errors of one step may seem small by chance: the two best must agree.
         pick = np.argsort(errors, axis=0)[:2], np.arange(len(x))
         slope, uncertainty = slopes[pick], 10 * errors[pick] + 1e-8 * size + 1e-12
         excess = np.abs(slope - declared) / uncertainty
+        excess = np.minimum(np.nan_to_num(excess), beyond)
         # A gradient that is not finite where the values are is wrong too.
-        excess = np.where(np.isfinite(slope) & ~np.isfinite(declared), np.inf, np.nan_to_num(excess))
+        excess = np.where(np.isfinite(slope) & ~np.isfinite(declared), np.inf, excess)
         least = excess.argmin(axis=0), np.arange(len(x))
         excess, slope, uncertainty = excess[least], slope[least], uncertainty[least]
     return excess, slope, declared, uncertainty
@@ -395,9 +426,10 @@ class Moment:
 
 
 def _draws(problem: Problem, x: Array, count: int, rng: np.random.Generator) -> Array:
-    """Oracle errors g - ∇f, shape (points, count, dim)."""
+    """Oracle errors g - ∇f, shape (points, count, dim); a few thousand rows at a time, as in :func:`_gradients`."""
     rows = np.repeat(x, count, axis=0)
-    return (problem.sample_gradient(rows, rng) - problem.gradient(rows)).reshape(len(x), count, -1)
+    parts = [problem.sample_gradient(rows[at : at + 4096], rng) for at in range(0, len(rows), 4096)]
+    return np.concatenate(parts).reshape(len(x), count, -1) - problem.gradient(x)[:, None]
 
 
 def _evolve(

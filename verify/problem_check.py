@@ -160,6 +160,9 @@ def _interface(problem: Any) -> None:
     ):
         if np.shape(array) != shape:
             raise ProblemError(f"{name} returned shape {np.shape(array)} for x of shape {x.shape}: expected {shape}")
+        kind = np.asarray(array).dtype
+        if kind.kind != "f" or kind.itemsize < 8:
+            raise ProblemError(f"{name} returned numbers of type {kind}: expected float64, compute in it throughout")
         if not np.isfinite(array).all():
             raise ProblemError(f"{name} is not finite at the start {_show(kept[0])}: expected finite numbers there")
     if not np.array_equal(x, kept):

@@ -190,6 +190,7 @@ def test_a_constant_that_does_not_hold_outside_the_box():
         ("bias", "large", "bias = 'large'"),
         ("value", lambda x: x, "value returned shape"),
         ("gradient", lambda x: x * np.nan, "gradient is not finite at the start"),
+        ("gradient", lambda x: x.astype(np.float32), "gradient returned numbers of type float32: expected float64"),
         ("gradient", lambda x: np.multiply(x, 2, out=x), "changed its argument"),
     ],
 )

@@ -73,3 +73,76 @@ def test_unseen_problems(kind):
             part = judge_constant(unseen_problems.with_fault(problem, fault), "gradient", seed=seed)
             assert part.outcome == "refuted", fault
     assert caught >= 9
+
+
+class Scaled:
+    """log cosh(x/s) in three coordinates: what a user has whose unit of length is small."""
+
+    dim, minimum, noise, bias, s = 3, 0.0, 0.0, 0.0, 1e-4
+    smoothness, start, factor = 1e8, 2e-4 * np.ones(3), 1.0
+    box = (-5e-4 * np.ones(3), 5e-4 * np.ones(3))
+
+    def value(self, x):
+        t = np.abs(x / self.s)
+        return (t + np.log1p(np.exp(-2 * t)) - np.log(2)).sum(axis=1)
+
+    def gradient(self, x):
+        return self.factor * np.tanh(x / self.s) / self.s
+
+    def sample_gradient(self, x, rng):
+        return self.gradient(x)
+
+
+class Wells(Scaled):
+    """Double wells on a box of size 10⁻⁵."""
+
+    s, smoothness, start = 1e-5, 2e10, 5e-6 * np.ones(3)
+    box = (-1e-5 * np.ones(3), 1e-5 * np.ones(3))
+
+    def value(self, x):
+        return (((x / self.s) ** 2 - 1) ** 2 / 4).sum(axis=1)
+
+    def gradient(self, x):
+        return self.factor * x / self.s * ((x / self.s) ** 2 - 1) / self.s
+
+
+class Waves(Scaled):
+    """A quadratic with waves much shorter than any step of the differences."""
+
+    dim, smoothness, start, box, frequency = 2, 2.0, np.ones(2), None, 2000.0
+
+    def value(self, x):
+        return (x**2 / 2 + (1 - np.cos(self.frequency * x)) / self.frequency**2).sum(axis=1)
+
+    def gradient(self, x):
+        return self.factor * (x + np.sin(self.frequency * x) / self.frequency)
+
+
+class FastWaves(Waves):
+    frequency = 20000.0
+
+
+@pytest.mark.parametrize("kind", [Scaled, Wells, Waves, FastWaves])
+def test_small_units_and_short_waves(kind):
+    for seed in range(3):
+        assert judge_constant(kind(), "gradient", seed=seed).outcome == "confirmed"
+        part = judge_constant(kind(), "smoothness", seed=seed)
+        assert part.outcome == "confirmed"
+        assert part.found > 0.95 * kind.smoothness
+        liar = kind()
+        liar.factor = 1.001
+        assert judge_constant(liar, "gradient", seed=seed).outcome == "refuted"
+        # A Λ that is far too small is not blamed on the gradient.
+        liar = kind()
+        liar.smoothness /= 10
+        assert judge_constant(liar, "gradient", seed=seed).outcome == "confirmed"
+
+
+def test_an_oracle_is_asked_for_a_few_thousand_samples_at_a_time():
+    problem, rows = unseen_problems.make("narrow_bump_in_four", 0), []
+    gradient, sample = problem.gradient, problem.sample_gradient
+    problem.gradient = lambda x: (rows.append(len(x)), gradient(x))[1]
+    problem.sample_gradient = lambda x, rng: (rows.append(len(x)), sample(x, rng))[1]
+    for name in ("smoothness", "noise", "bias"):
+        judge_constant(problem, name)
+    assert max(rows) <= 4096
