@@ -335,6 +335,14 @@ def test_bound_with_momentum_and_exactly():
     complains(rdml("bound", "--smoothness", "1", "--step", "0.5", "--momentum", "1.5"), "momentum = 1.5")
 
 
+def test_bound_ignores_no_option():
+    words = ["bound", "--smoothness", "1", "--step", "0.01"]
+    complains(rdml(*words, "--nesterov"), "--momentum")
+    complains(rdml(*words, "--beta", "1"), "--target")
+    told = rdml(*words, "--momentum", "0.9", "--pl-constant", "0.1", "--json")
+    assert "without momentum" in json.loads(told.stdout)["not applicable"]["Polyak-Łojasiewicz"]
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_missing_extra_is_named_in_one_line(tmp_path, jobs):
     """clarabel is hidden from the program and its workers by a module of its name that cannot be imported."""

@@ -85,6 +85,10 @@ def bound_command(
         worst_case,
     )
 
+    if nesterov and momentum == 0.0:
+        raise UsageFault("--nesterov needs --momentum above 0; leave it out for plain SGD")
+    if beta is not None and target is None:
+        raise UsageFault("--beta asks for the largest order that keeps a wanted A²; give that by --target")
     try:
         assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
     except (TypeError, ValueError) as error:
@@ -119,6 +123,8 @@ def bound_command(
         rows.append({"bound": name, "quantity": b.quantity, **terms})
     if not rows:
         raise UsageFault(next(iter(refusals.values())))
+    if pl_constant is not None and momentum:
+        refusals["Polyak-Łojasiewicz"] = f"momentum = {momentum}: pl_bound holds for SGD without momentum"
     asked: dict[str, Callable[[], float]] = {}
     if not momentum:
         asked["steps after which bias outweighs transient"] = lambda: bias_horizon(assumptions, step)
