@@ -335,6 +335,16 @@ def test_bound_with_momentum_and_exactly():
     complains(rdml("bound", "--smoothness", "1", "--step", "0.5", "--momentum", "1.5"), "momentum = 1.5")
 
 
+def test_messages_are_printed_as_they_are(tmp_path):
+    # rich would turn a name between colons into a picture
+    complains(rdml("verify-problem", f"{tmp_path}/none.py:x"), "none.py:x: FileNotFoundError")
+
+
+def test_train_takes_no_option_of_a_comparison_for_one_run():
+    complains(rdml("train", "--rising"), "--rising belongs to --compare")
+    complains(rdml("train", "--seeds", "3"), "--seeds belongs to --compare")
+
+
 def test_bound_ignores_no_option():
     words = ["bound", "--smoothness", "1", "--step", "0.01"]
     complains(rdml(*words, "--nesterov"), "--momentum")

@@ -160,7 +160,7 @@ def bound_command(
         table.add_column(heading, justify="left" if heading in ("bound", "quantity") else "right")
     for row in rows:
         table.add_row(*(f"{x:.6g}" if isinstance(x, float) else x for x in row.values()))
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(f"Λη = {smoothness * step:.6g}")
     console.print(table)
     for name, answer in answers.items():

@@ -125,7 +125,7 @@ def list_claims(as_json: bool) -> None:
     for c in claims:
         source = c.source.work + (f", arXiv {c.source.arxiv}" if c.source.arxiv else "")
         table.add_row(*(escape(x) for x in (c.id, c.title, c.direction, c.statement(c.subject).text(), source)))
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def _complaints(claim: ClaimRecord) -> Iterator[str]:
 
 
 def _tell(run: RunRecord, folder: Path | None) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(_verdict_table(run))
     for claim in run.claims:
         for line in _complaints(claim):

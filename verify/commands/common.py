@@ -54,7 +54,7 @@ class UsageFault(click.ClickException):
 
 def errors() -> Console:
     """Return a console on standard error."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 class Interrupted(click.ClickException):

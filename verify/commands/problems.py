@@ -100,7 +100,7 @@ def verify_problem_command(reference: str, steps: int, seed: int, as_json: bool)
 
 
 def _print_trial(trial: Trial) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     table = Table(box=None, pad_edge=False)
     for heading in ("part", "verdict", "declared", "found"):
         table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")

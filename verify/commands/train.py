@@ -9,16 +9,18 @@ import click
 
 from verify.commands.common import Interrupted, UsageFault
 
+COMPARED_SEEDS = 8
+
 
 @click.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.option("--config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True)
 @click.option("--compare", is_flag=True)
-@click.option("--seeds", type=click.IntRange(min=1), default=8)
+@click.option("--seeds", type=click.IntRange(min=1))
 @click.option("--rising", is_flag=True)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def train_command(
-    config: Path | None, resume: bool, compare: bool, seeds: int, rising: bool, arguments: Sequence[str]
+    config: Path | None, resume: bool, compare: bool, seeds: int | None, rising: bool, arguments: Sequence[str]
 ) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
@@ -26,6 +28,8 @@ def train_command(
     --compare --seeds N trains a table of objectives (--rising: with further rows), and every field of the
     configuration is a flag: see `rdml train --help`.
     """
+    if not compare and (seeds is not None or rising):
+        raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")
     try:
         from verify.trainer import StoppedError, TrainerError, command
     except ImportError as error:
@@ -33,7 +37,7 @@ def train_command(
     try:
         settings = command.parse(arguments, config)
         if compare:
-            command.run_comparison(settings, seeds, rising=rising)
+            command.run_comparison(settings, seeds or COMPARED_SEEDS, rising=rising)
         else:
             command.run(settings, resume=resume)
     except TrainerError as error:

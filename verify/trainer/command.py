@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
 
 def run(config: Config, *, resume: bool) -> Path:
     """Train, print the table, write figure and report; returns the run's folder."""
-    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    out, errors = Console(highlight=False, emoji=False), Console(stderr=True, highlight=False)
 
     def started(folder: Path, step: int) -> None:
         errors.print(escape(str(folder) + (f", from step {step}" if step else "")), soft_wrap=True)
@@ -81,7 +81,7 @@ def run(config: Config, *, resume: bool) -> Path:
 
 def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
     """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
-    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    out, errors = Console(highlight=False, emoji=False), Console(stderr=True, highlight=False)
 
     def started(name: str, done: int, total: int) -> None:
         errors.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
