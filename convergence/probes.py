@@ -432,9 +432,7 @@ def _draws(problem: Problem, x: Array, count: int, rng: np.random.Generator) -> 
     return np.concatenate(parts).reshape(len(x), count, -1) - problem.gradient(x)[:, None]
 
 
-def _evolve(
-    problem: Problem, rng: np.random.Generator, score: Callable[[Array, Array], Array], points: int, rounds: int = 3
-) -> Array:
+def _evolve(problem: Problem, rng: np.random.Generator, score: Callable[[Array, Array], Array], points: int) -> Array:
     """The points with the highest scores, best first: by pilot samples at many points, then larger ones at fewer."""
     reach, dim = _reach(problem), problem.dim
 
@@ -444,13 +442,17 @@ def _evolve(
             scores = np.concatenate([score(part, _draws(problem, part, draws, rng)) for part in parts])
         return x[np.argsort(-np.where(np.isfinite(scores), scores, -np.inf))]
 
-    # Work in high dimensions is held down by the number of random numbers.
-    wide = int(np.clip(4_000_000 // (8 * dim), points, 40 * points))
+    # Work in high dimensions is held down by the number of random numbers; in few, where points are cheap, more of
+    # them find a small region, and a place there is not lost for a noisy pilot sample.
+    few = dim <= 20
+    wide = int(np.clip(4_000_000 // (8 * dim), points, (200 if few else 40) * points))
     draws = int(np.clip(4_000_000 // (points * dim), 8, 128))
     x = ranked(_scan_points(problem, rng, wide), 8)
-    x = ranked(x[: 4 * points], min(32, draws))
+    if few:
+        x = ranked(x[: 40 * points], 24)
+    x = ranked(x[: 4 * points], min(64 if few else 32, draws))
     kept = points // 4
-    for _ in range(rounds):
+    for _ in range(8 if few else 3):
         parents = rng.integers(0, kept, points - kept)
         scale = reach * 10 ** rng.uniform(-2, 0.3, (parents.size, 1))
         children = _confine(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
@@ -466,7 +468,7 @@ def _half_squares(errors: Array) -> Array:
 
 def noise_variance(
     problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
-    budget: int = 8_000_000,
+    budget: int = 24_000_000,
 ) -> Moment:  # fmt: skip
     """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
 

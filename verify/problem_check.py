@@ -236,7 +236,10 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
         return TrialPart(name, "confirmed", np.inf, 0.0, f"does not apply: it holds for m < 1 and Λη < {limit:.4g}")
     first = simulate(problem, step=step, steps=steps, replicas=BLOCK, seed=seed, record=1)
     if left := int(first.left.sum()):
-        detail = f"{left} of {BLOCK} replicas left the box on which the constants hold: enlarge it, or start inside"
+        detail = (
+            f"{left} of {BLOCK} replicas left the box on which the constants hold: enlarge the box, or take less "
+            "noise, less bias or a start farther inside"
+        )
         return TrialPart(name, "undecided", np.nan, np.nan, detail)
 
     def draw(begin: int, end: int) -> NDArray[np.float64]:

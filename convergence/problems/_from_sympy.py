@@ -15,7 +15,7 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Add, Expr, Float, Integer, Matrix, Symbol, hessian, lambdify, nsimplify, sympify
+from sympy import Add, DiracDelta, Expr, Float, Integer, Matrix, Symbol, hessian, lambdify, nsimplify, sympify
 
 from convergence.problems.base import Oracle, SyntheticProblem
 from rdml_theory.symbolic.certificates.arb import PRECISION, ball, compiled
@@ -144,8 +144,10 @@ class _Symmetric:
         middle, radius = pairs + np.triu(pairs, 1).swapaxes(1, 2)
         if not (np.isfinite(middle).all() and np.isfinite(radius).all()):
             return _Symmetric(np.zeros((size, size)), np.inf, np.inf)
-        spread = min(float(np.linalg.norm(radius)), float(radius.sum(axis=1).max()))
-        return _Symmetric(middle, spread, float((np.abs(middle) + radius).sum(axis=1).max()))
+        # Beside a pole the sums may overflow: a bound of infinity.
+        with np.errstate(over="ignore"):
+            spread = min(float(np.linalg.norm(radius)), float(radius.sum(axis=1).max()))
+            return _Symmetric(middle, spread, float((np.abs(middle) + radius).sum(axis=1).max()))
 
     @cached_property
     def eigenvalues(self) -> Array:
@@ -194,6 +196,8 @@ class _Curvature:
         self.symbols, self.size = symbols, len(symbols)
         second: Any = Matrix(hessian(formula, symbols))
         self.upper = [second[i, j] for i in range(self.size) for j in range(i, self.size)]
+        if any(e.has(DiracDelta) for e in self.upper):
+            raise ValueError(f"the second derivatives of {formula} hold DiracDelta: write a smooth function")
         self.second = [compiled(e + Integer(0), symbols, wide=True) for e in self.upper]
         try:
             self.third = [[compiled(e.diff(s) + Integer(0), symbols, wide=True) for e in self.upper] for s in symbols]

@@ -6,7 +6,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from sympy import Symbol, cos, exp, hessian, lambdify, log, sin, sqrt, symbols, tan, tanh
+from sympy import Abs, Symbol, cos, exp, hessian, lambdify, log, sin, sqrt, symbols, tan, tanh
 
 from convergence import Problem, problems, simulate
 from convergence.probes import gradient_error, largest_curvature, least_value
@@ -128,7 +128,7 @@ def test_a_spent_budget_still_bounds():
         (log(x), {x: (0, 1)}, "take a smaller box"),
         (sqrt(x**2 + y**2), {x: (-1, 1), y: (-1, 2)}, "take a smaller box"),
         (tan(x), {x: (0, 1)}, "balls do not know tan"),
-        (abs(x), {x: (-1, 1)}, "balls do not know"),
+        (abs(x), {x: (-1, 1)}, "hold DiracDelta: write a smooth function"),
         (Symbol("x"), {}, "no interval for x"),
     ],
 )
@@ -158,3 +158,11 @@ def test_workers_can_read_it():
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         shared = simulate(problem, executor=pool, **run)
     np.testing.assert_array_equal(shared.final, simulate(problem, **run).final)
+
+
+def test_a_kink_and_a_pole_are_refused_without_a_warning():
+
+    with pytest.raises(ValueError, match=r"second derivatives of .* hold DiracDelta"):
+        Problem.from_sympy(Abs(x) + y**2, {x: (-1, 1), y: (0, 1)})
+    with pytest.raises(ValueError, match="no finite bound"):
+        Problem.from_sympy(1 / x + y**2, {x: (-1, 1), y: (0, 1)})

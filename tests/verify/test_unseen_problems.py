@@ -146,3 +146,40 @@ def test_an_oracle_is_asked_for_a_few_thousand_samples_at_a_time():
     for name in ("smoothness", "noise", "bias"):
         judge_constant(problem, name)
     assert max(rows) <= 4096
+
+
+class Bowl:
+    """Half a squared norm, with bias in a ball only or noise of rare events."""
+
+    minimum, noise, bias, smoothness = 0.0, 1.0, 0.0, 1.0
+
+    def value(self, x):
+        return (x**2).sum(axis=1) / 2
+
+    def gradient(self, x):
+        return x + 0.0
+
+
+class BiasInABall(Bowl):
+    dim, bias = 4, 0.16
+
+    def sample_gradient(self, x, rng):
+        inside = np.maximum(1 - ((x - [2.0, -1.0, 0.5, 1.0]) ** 2).sum(axis=1, keepdims=True), 0)
+        return x + 0.4 * inside * [0.5, -0.5, 0.5, 0.5] + rng.standard_normal(x.shape) / 2
+
+
+class RareEvents(Bowl):
+    dim = 6
+
+    def sample_gradient(self, x, rng):
+        event = rng.random((len(x), 1)) < 1e-3
+        return x + event * rng.choice([-1.0, 1.0], x.shape) * np.sqrt(1000 / 6)
+
+
+@pytest.mark.parametrize(("kind", "constant"), [(BiasInABall, "bias"), (RareEvents, "noise")])
+def test_bias_in_a_small_region_and_noise_of_rare_events(kind, constant):
+    for seed in range(4):
+        assert judge_constant(kind(), constant, seed=seed).outcome == "confirmed"
+        liar = kind()
+        setattr(liar, constant, 0.8 * getattr(liar, constant))
+        assert judge_constant(liar, constant, seed=seed).outcome == "refuted"
