@@ -105,7 +105,7 @@ def _well_run(name: str, steps: int, seed: int) -> Trajectory:
     )  # fmt: skip
     times = np.unique(np.geomspace(1, steps, 10 * round(np.log10(steps)) + 1).round().astype(int))
     return simulate(
-        problem, step=STEP / problem.smoothness, steps=steps, replicas=64, seed=seed, record=times
+        problem, step=STEP / problem.smoothness, steps=steps, replicas=256, seed=seed, record=times
     )  # fmt: skip
 
 
