@@ -65,7 +65,8 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
         # Many points from few paths: each is taken at a time of its own.
         for t in range(1, int(stops.max()) + 1):
             moved = walker - problem.sample_gradient(walker, rng) / problem.smoothness
-            walker = np.where(np.isfinite(moved), moved, walker)
+            # Where steps diverge, as with Λ far too small, numbers soon have no digits left to judge anything by.
+            walker = np.where(np.abs(moved) <= 1e3 * _reach(problem), moved, walker)
             (rows,) = np.nonzero(stops == t)
             path[rows] = walker[rows % len(walker)]
     scale = 10 ** rng.uniform(-2, 1, (2 * third, 1)) * max(1.0, float(np.abs(start).max()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,8 +78,9 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
 @click.argument("reference", metavar="MODULE:NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
 @seed_option
+@click.option("--traceback", "trace", is_flag=True, help="Show where an exception of the problem's own code came from.")
 @json_option
-def verify_problem_command(reference: str, steps: int, seed: int, as_json: bool) -> int:
+def verify_problem_command(reference: str, steps: int, seed: int, trace: bool, as_json: bool) -> int:
     """Judge a problem of your own: its declared constants first, and then the bound on it.
 
     MODULE:NAME (or FILE.py:NAME) names an object with the attributes of a problem, or a class or function that makes
@@ -85,10 +89,13 @@ def verify_problem_command(reference: str, steps: int, seed: int, as_json: bool)
     from verify.problem_check import ProblemError, check_problem, load_problem
 
     try:
-        with errors().status("importing the problem") as status:
+        # What the problem's own code prints must not mix with the result.
+        with errors().status("importing the problem") as status, contextlib.redirect_stdout(sys.stderr):
             problem = load_problem(reference)
             trial = check_problem(problem, seed=seed, steps=steps, progress=lambda n: status.update(f"judging {n}"))
     except ProblemError as error:
+        if trace and (cause := error.__cause__) is not None:
+            traceback.print_exception(cause)
         raise UsageFault(str(error)) from None
     if as_json:
         parts = [{key: plain(value) for key, value in asdict(part).items()} for part in trial.parts]
