@@ -23,13 +23,12 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses._cohort import Plan, cohort, many_classes
+from rdml_theory.losses._two import RANGE
 
 # all pairs are unrolled; with more of them compilation takes long, and the matrix products of the eager loss are faster
 MOST_PAIRS = 20
 # other orders take the eager kernels
 LEAST_ORDER, GREATEST_ORDER = 0.01, 100.0
-# powers of p stay within e^+-RANGE
-RANGE = 600.0
 # the series serves |t| up to this over max(1, |beta|), to a relative error of 1e-10
 SERIES_EDGE = 0.5
 SERIES_TERMS = 9

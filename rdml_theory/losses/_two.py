@@ -84,11 +84,18 @@ def _space(source: Tensor, rows: int) -> _Space:
     return space
 
 
+def _softmax(q: Tensor, weight: float) -> Tensor:
+    """Make `weight` times the softmax of logits of base 2, in place; return the sums of exponentials."""
+    q.exp2_()
+    mass = q.sum(-1, keepdim=True)
+    inverse = mass.reciprocal()
+    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
+    return mass
+
+
 def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
     q, part, _, q0, q1, part0, part1, d = space
-    q.exp2_()
-    inverse = q.sum(-1, keepdim=True).reciprocal_()
-    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
+    _softmax(q, weight)
     torch.sub(q1, q0, out=d)
     own, part = (q, part) if learners == 2 else (q0, part0)
     torch.div(d, own, out=part).mul_(d)
@@ -130,11 +137,7 @@ def _at_half(space: _Space, alpha: float, learners: int, weight: float, gradient
 def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
     q, part, _, q0, q1, t, part1, d = space
     torch.sub(q1, q0, out=t)
-    q.exp2_()
-    mass = q.sum(-1, keepdim=True)
-    inverse = mass.reciprocal()
-    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
-    log_mass = mass.log_()
+    log_mass = _softmax(q, weight).log_()
     if learners == 2:
         torch.mul(t, q0, out=part1)
     else:
@@ -156,11 +159,7 @@ def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient:
 def _at_any(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
     q, part, _, q0, q1, power, part1, _ = space
     torch.sub(q1, q0, out=power)
-    q.exp2_()
-    mass = q.sum(-1, keepdim=True)
-    inverse = mass.reciprocal()
-    q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
-    log_mass = mass.log2_()
+    log_mass = _softmax(q, weight).log2_()
     # alpha log2 (p / q) of student 0, of which that of student 1 is the negative
     power.sub_(log_mass[1].sub_(log_mass[0])).mul_(alpha)
     own, w = (q, part) if learners == 2 else (q0, power)

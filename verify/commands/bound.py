@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from verify.commands.common import UsageFault, json_option, plain, print_json
+from verify.commands.common import UsageFault, json_option, output, plain, print_json
 
 
 @click.command("bound")
@@ -160,7 +159,7 @@ def bound_command(
         table.add_column(heading, justify="left" if heading in ("bound", "quantity") else "right")
     for row in rows:
         table.add_row(*(f"{x:.6g}" if isinstance(x, float) else x for x in row.values()))
-    console = Console(highlight=False, emoji=False)
+    console = output()
     console.print(f"Λη = {smoothness * step:.6g}")
     console.print(table)
     for name, answer in answers.items():

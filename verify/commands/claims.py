@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -32,6 +31,7 @@ from verify.commands.common import (
     ids_argument,
     jobs_option,
     json_option,
+    output,
     print_json,
     profile_option,
     seed_option,
@@ -125,7 +125,7 @@ def list_claims(as_json: bool) -> None:
     for c in claims:
         source = c.source.work + (f", arXiv {c.source.arxiv}" if c.source.arxiv else "")
         table.add_row(*(escape(x) for x in (c.id, c.title, c.direction, c.statement(c.subject).text(), source)))
-    Console(highlight=False, emoji=False).print(table)
+    output().print(table)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def _complaints(claim: ClaimRecord) -> Iterator[str]:
 
 
 def _tell(run: RunRecord, folder: Path | None) -> None:
-    console = Console(highlight=False, emoji=False)
+    console = output()
     console.print(_verdict_table(run))
     for claim in run.claims:
         for line in _complaints(claim):

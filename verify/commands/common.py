@@ -52,6 +52,11 @@ class UsageFault(click.ClickException):
     exit_code = 2
 
 
+def output() -> Console:
+    """Return a console on standard output."""
+    return Console(highlight=False, emoji=False)
+
+
 def errors() -> Console:
     """Return a console on standard error."""
     return Console(stderr=True, highlight=False, emoji=False)

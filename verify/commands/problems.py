@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,6 +22,7 @@ from verify.commands.common import (
     errors,
     jobs_option,
     json_option,
+    output,
     plain,
     print_json,
     seed_option,
@@ -107,7 +107,7 @@ def verify_problem_command(reference: str, steps: int, seed: int, trace: bool, a
 
 
 def _print_trial(trial: Trial) -> None:
-    console = Console(highlight=False, emoji=False)
+    console = output()
     table = Table(box=None, pad_edge=False)
     for heading in ("part", "verdict", "declared", "found"):
         table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from rich.markup import escape
 
+from verify.commands.common import errors, output
 from verify.trainer.comparison import ARMS, RISING, compare, markdown
 from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.run import StoppedError, train
@@ -60,13 +60,13 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
 
 def run(config: Config, *, resume: bool) -> Path:
     """Train, print the table, write figure and report; returns the run's folder."""
-    out, errors = Console(highlight=False, emoji=False), Console(stderr=True, highlight=False)
+    out, log = output(), errors()
 
     def started(folder: Path, step: int) -> None:
-        errors.print(escape(str(folder) + (f", from step {step}" if step else "")), soft_wrap=True)
+        log.print(escape(str(folder) + (f", from step {step}" if step else "")), soft_wrap=True)
 
     try:
-        with progress_bar(errors) as report:
+        with progress_bar(log) as report:
             result = train(config, resume=resume, report=report, started=started)
     except StoppedError as stopped:
         remedy = f"rdml train --config {stopped}/config.json --resume"
@@ -81,10 +81,10 @@ def run(config: Config, *, resume: bool) -> Path:
 
 def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
     """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
-    out, errors = Console(highlight=False, emoji=False), Console(stderr=True, highlight=False)
+    out, log = output(), errors()
 
     def started(name: str, done: int, total: int) -> None:
-        errors.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
+        log.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
 
     try:
         result = compare(config, range(seeds), arms=ARMS + RISING if rising else ARMS, started=started)
