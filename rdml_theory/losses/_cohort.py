@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from rdml_theory.losses import _kernel, _two
-from rdml_theory.losses._two import LN2, LOG2E, NOISE, RANGE, VALUE_ERROR
+from rdml_theory.losses._base import BASE, rows_at_once
+from rdml_theory.losses._two import NOISE, RANGE, VALUE_ERROR
 
 # elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
 # small enough for the cache
@@ -108,7 +109,7 @@ def _exact_rows(x: Tensor, plan: Plan, *, wide: bool, gradient: bool, slope: boo
     value = x.new_empty(students, rows)
     grads = x.new_empty(students, rows if gradient else 0, classes)
     slopes = x.new_empty(students, rows if slope else 0)
-    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    step = rows_at_once(x, rows, students * peers * classes, PAIR_BLOCK)
     excluded = bool(x.min() == -inf)
     for start in range(0, rows, step):
         part = x[:, start : start + step]
@@ -143,7 +144,7 @@ def _near_pairs(x: Tensor, plan: Plan, near: Tensor) -> Tensor:
     peer, student = (i[: students * peers] for i in _pairs(x.shape[0], x.device))
     alpha, beta = plan.alpha, plan.alpha - 1.0
     value = x.new_empty(near.shape)
-    step = max(1, PAIR_BLOCK // (students * peers * classes))
+    step = rows_at_once(x, rows, students * peers * classes, PAIR_BLOCK)
     for start in range(0, rows, step):
         here = slice(start, start + step)
         part = x[:, here]
@@ -203,16 +204,15 @@ class _Sums(NamedTuple):
 
 
 def _powers(e: Tensor, q: Tensor, a: Tensor, alpha: float) -> Tensor:
-    """Fill q = softmax of the base-2 logits e and a = q^alpha; return the sums of exponentials before normalisation."""
-    # exponentials to the base 2 take half the time of exp
-    torch.exp2(e, out=q)
+    """Fill q = softmax of the logits e and a = q^alpha; return the sums of exponentials before normalisation."""
+    BASE.exp(e, out=q)
     mass = q.sum(-1, keepdim=True)
     q *= mass.reciprocal()
     if alpha == 2.0:
         torch.mul(q, q, out=a)
     elif alpha != 1.0:
         torch.mul(e, alpha, out=a)
-        a.exp2_()
+        BASE.exp_(a)
         a *= mass.pow(-alpha)
     return mass
 
@@ -224,13 +224,13 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     kl = alpha == 1.0
     with_slope = plan.slope and not kl
     peer, student = (i[: learners * (students - 1)] for i in _pairs(students, source.device))
-    step = max(1, min(rows, BLOCK // (students * classes)))
+    step = rows_at_once(source, rows, students * classes, BLOCK)
     buffers = source.new_empty((2 if kl else 4, students, step, classes), dtype=torch.float64)
     sums = source.new_empty((rows, students, students), dtype=torch.float64)
     tilts = torch.empty_like(sums) if with_slope else None
     log_mass = source.new_empty((students, rows), dtype=torch.float64) if kl or with_slope else None
     weight = None if kl else _weights(students, learners, source.device)
-    scale = LOG2E / plan.temperature
+    scale = 1.0 / (BASE.nats * plan.temperature)
     for start in range(0, rows, step):
         here = slice(start, start + step)
         x = source[:, here]
@@ -265,8 +265,8 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     if kl and log_mass is not None:
         own = sums.diagonal(dim1=1, dim2=2)
         inner = (own[:, peer] - sums[:, peer, student]).T
-        value = inner * LN2 - (log_mass[peer] - log_mass[student])
-        noise = NOISE * (1.0 + LN2 * sums.abs().amax((1, 2)) + log_mass.amax(0))
+        value = inner * BASE.nats - (log_mass[peer] - log_mass[student])
+        noise = NOISE * (1.0 + BASE.nats * sums.abs().amax((1, 2)) + log_mass.amax(0))
         return _Sums(value, None, value < noise / VALUE_ERROR)
     beta = alpha - 1.0
     places = peer * students + student
@@ -276,7 +276,7 @@ def _by_products(source: Tensor, plan: Plan, gradient: Tensor | None) -> _Sums:
     slope = None
     if tilts is not None and log_mass is not None:
         # the slope is (E_w t - D) / beta, with E_w t = E_w (e_j - e_k) - (log m_j - log m_k)
-        mean = tilts[:, peer, student].T / total * LN2 - (log_mass[peer] - log_mass[student])
+        mean = tilts[:, peer, student].T / total * BASE.nats - (log_mass[peer] - log_mass[student])
         slope = (mean - value) / beta
     return _Sums(value, slope, near)
 

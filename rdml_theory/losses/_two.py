@@ -9,7 +9,8 @@ of tensor operations. With the softmaxes p of the peer and q of the student, the
     any other    S = sum q (p / q)^alpha,              D = log S / (alpha-1),  w = q (p / q)^alpha / S
 
 of which the last two lose digits near consensus, and the first two at divergences below the square of the rounding of
-p and q, as between students that are equally sure; those rows are told.
+p and q, as between students that are equally sure; those rows are told. The differences of the first two are computed
+only where some row is so near that log S itself lacks digits.
 
 The weight of the gradients multiplies the softmaxes when they are normalised, which costs nothing. On the CPU each
 thread keeps its buffers from call to call.
@@ -25,16 +26,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# elements of one (2, rows, C) buffer of float64, of which there are three: they stay in the cache
+from rdml_theory.losses._base import BASE, rows_at_once
+
+# elements of one (2, rows, C) buffer of float64, of which there are three: they stay in the cache of a CPU
 BLOCK = 65536
-LOG2E = 1.4426950408889634
-LN2 = 0.6931471805599453
 # powers of probabilities stay within e^+-RANGE, inside the range of float64 also after a sum over classes
 RANGE = 600.0
 # exponentials of logits up to this size need no maximum subtracted, nor do quotients of their squares
 SMALL = 100.0
-# for logits up to this size 1 + (S - 1) has the digits of S at order 1/2: S is at least e^-18
-CLOSE = 9.0
 # weights in this range leave room for the squares of weighted probabilities
 WEIGHTS = (1e-100, 1e100)
 # relative error of a sum S: a few roundings, times the exponents that enter it
@@ -44,7 +43,7 @@ VALUE_ERROR = 3e-8
 
 
 class _Space(NamedTuple):
-    """Buffers of float64 for two students, and views of them; `q` starts with logits of base 2."""
+    """Buffers of float64 for two students, and views of them; `q` starts with logits in units of the base."""
 
     q: Tensor
     part: Tensor
@@ -84,57 +83,69 @@ def _space(source: Tensor, rows: int) -> _Space:
     return space
 
 
+# values of the learners (learners, rows, 1), and whether all of them have the digits that S has far from consensus
+_Values = tuple[Tensor, bool]
+
+
 def _softmax(q: Tensor, weight: float) -> Tensor:
-    """Make `weight` times the softmax of logits of base 2, in place; return the sums of exponentials."""
-    q.exp2_()
+    """Make `weight` times the softmax, in place; return the sums of exponentials."""
+    BASE.exp_(q)
     mass = q.sum(-1, keepdim=True)
     inverse = mass.reciprocal()
     q.mul_(inverse if weight == 1.0 else inverse.mul_(weight))
     return mass
 
 
-def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
-    q, part, _, q0, q1, part0, part1, d = space
+def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, edge: float) -> _Values:
+    q, part, spare, q0, q1, part0, part1, d = space
     _softmax(q, weight)
-    torch.sub(q1, q0, out=d)
-    own, part = (q, part) if learners == 2 else (q0, part0)
-    torch.div(d, own, out=part).mul_(d)
-    y = part.sum(-1, keepdim=True)
+    # w S = p (p / q)
+    torch.div(q1, q0, out=part0)
+    if learners == 2:
+        torch.reciprocal(part0, out=part1).mul_(q0)
+        own, w = q, part
+    else:
+        own, w = q0, part0
+    part0.mul_(q1)
+    total = w.sum(-1, keepdim=True)
     if weight != 1.0:
-        y.mul_(1.0 / weight)
+        total.mul_(1.0 / weight)
+    value = total.log()
+    far = value.amin().item() >= edge
+    if not far:
+        torch.sub(q1, q0, out=d)
+        y = torch.stack([torch.div(d, x, out=spare[1]).mul_(d).sum(-1, keepdim=True) for x in (q0, q1)[:learners]])
+        value = y.mul_(1.0 / weight).log1p_()
     if gradient is not None:
-        # w S = p^2 / q = q + 2 (p - q) + (p - q)^2 / q
-        part.add_(own)
-        part0.add_(d, alpha=2.0)
-        if learners == 2:
-            part1.sub_(d, alpha=2.0)
-        gradient.copy_(own.addcmul_(part, (y + 1.0).reciprocal_(), value=-1.0))
-    return y.log1p_()
+        gradient.copy_(own.addcmul_(w, total.reciprocal_(), value=-1.0))
+    return value, far
 
 
-def _at_half(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+def _at_half(
+    space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, edge: float
+) -> _Values:
     roots, _, q, r0, r1, d, w, q0 = space
-    roots.exp2_()
+    BASE.exp_(roots)
     torch.mul(roots, roots, out=q)
     inverse = q.sum(-1, keepdim=True).reciprocal_()
-    if weight != 1.0:
-        inverse.mul_(weight)
-    q.mul_(inverse)
-    roots.mul_(inverse.sqrt_())
-    torch.sub(r0, r1, out=d)
-    x = d.mul_(d).sum(-1, keepdim=True).mul_(-0.5 / weight)  # S - 1
     torch.mul(r0, r1, out=w)
-    # far away S itself has the digits
-    close = size <= CLOSE
-    total = x + 1.0 if close else w.sum(-1, keepdim=True).mul_(1.0 / weight)
+    total = w.sum(-1, keepdim=True)
+    value = (total * total).mul_(inverse.prod(0)).log_().neg_()
+    far = value.amin().item() >= edge
+    if not far:
+        roots.mul_(inverse.sqrt())
+        torch.sub(r0, r1, out=d)
+        close = d.mul_(d).sum(-1, keepdim=True).mul_(-0.5).log1p_().mul_(-2.0)
+        value = torch.where(value < 1.0, close, value)
     if gradient is not None:
-        w.mul_(total.reciprocal())
-        gradient.copy_(q.sub_(w) if learners == 2 else q0.sub_(w))
-    value = x.log1p_() if close else torch.where(x < -0.5, total.log_(), x.log1p_())
-    return value.mul_(-2.0).expand(learners, -1, -1)
+        if weight != 1.0:
+            inverse.mul_(weight)
+        w.mul_(total.reciprocal_().mul_(weight))
+        gradient.copy_(q.mul_(inverse).sub_(w) if learners == 2 else q0.mul_(inverse[0]).sub_(w))
+    return value.expand(learners, -1, -1), far
 
 
-def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, edge: float) -> _Values:
     q, part, _, q0, q1, t, part1, d = space
     torch.sub(q1, q0, out=t)
     log_mass = _softmax(q, weight).log_()
@@ -144,7 +155,7 @@ def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient:
         part = t
     t.mul_(q1)
     # E_p (log q_1 - log q_0) for the peer p of each
-    value = part.sum(-1, keepdim=True).mul_(LN2 / weight)
+    value = part.sum(-1, keepdim=True).mul_(BASE.nats / weight)
     value += log_mass[0].sub_(log_mass[1])
     if learners == 2:
         value[1].neg_()
@@ -153,23 +164,31 @@ def _at_one(space: _Space, alpha: float, learners: int, weight: float, gradient:
         first.copy_(torch.sub(q0, q1, out=d))
         if learners == 2:
             torch.neg(first, out=gradient[1])
-    return value
+    return value, value.amin().item() >= edge
 
 
-def _at_any(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, size: float) -> Tensor:
+def _at_any(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, edge: float) -> _Values:
     q, part, _, q0, q1, power, part1, _ = space
     torch.sub(q1, q0, out=power)
-    log_mass = _softmax(q, weight).log2_()
-    # alpha log2 (p / q) of student 0, of which that of student 1 is the negative
+    log_mass = BASE.log_(_softmax(q, weight))
+    # alpha log (p / q) of student 0, of which that of student 1 is the negative
     power.sub_(log_mass[1].sub_(log_mass[0])).mul_(alpha)
     own, w = (q, part) if learners == 2 else (q0, power)
     if learners == 2:
         torch.neg(power, out=part1)
-    w.exp2_().mul_(own)
+    BASE.exp_(w).mul_(own)
     total = w.sum(-1, keepdim=True)
     if gradient is not None:
         gradient.copy_(own.addcmul_(w, total.reciprocal().mul_(weight), value=-1.0))
-    return total.mul_(1.0 / weight).log_().mul_(1.0 / (alpha - 1.0))
+    value = total.mul_(1.0 / weight).log_().mul_(1.0 / (alpha - 1.0))
+    return value, value.amin().item() >= edge
+
+
+def _edge(alpha: float, classes: int, size: float) -> float:
+    """Return below which value the sum S, which errs by `NOISE` times the exponents in it, leaves too few digits."""
+    if alpha == 1.0:
+        return NOISE * (1.0 + 4.0 * size + math.log(classes)) / VALUE_ERROR
+    return NOISE * (1.0 + alpha) * (1.0 + size) / VALUE_ERROR / abs(alpha - 1.0)
 
 
 _RULES = {0.5: _at_half, 1.0: _at_one, 2.0: _at_two}
@@ -192,13 +211,14 @@ def evaluate(
     """
     x0, x1 = views
     rows, classes = x0.shape
-    rule, step = _RULES.get(alpha, _at_any), max(1, min(rows, BLOCK // (2 * classes)))
+    rule, step = _RULES.get(alpha, _at_any), rows_at_once(x0, rows, 2 * classes, BLOCK)
     # order 1/2 works with square roots
-    scale = (0.5 if alpha == 0.5 else 1.0) * LOG2E / temperature
+    scale = (0.5 if alpha == 0.5 else 1.0) / (BASE.nats * temperature)
     folded = weight if gradient is not None and WEIGHTS[0] < weight < WEIGHTS[1] else 1.0
     target = gradient if gradient is None or learners == 2 else gradient[0]
     space = _space(x0, step)
-    blocks = []
+    edge = _edge(alpha, classes, min(size, RANGE))
+    blocks, far = [], True
     for start in range(0, rows, step):
         y0, y1, out = x0, x1, target
         if step < rows:
@@ -210,20 +230,20 @@ def evaluate(
         space.q1.copy_(y1)
         if size > SMALL:
             space.q.sub_(space.q.amax(-1, keepdim=True))
-        space.q.mul_(scale)
-        blocks.append(rule(space, alpha, learners, folded, out, size))
+        if scale != 1.0:
+            space.q.mul_(scale)
+        value, here_far = rule(space, alpha, learners, folded, out, edge)
+        blocks.append(value)
+        far = far and here_far
     value = (blocks[0] if len(blocks) == 1 else torch.cat(blocks, -2)).view(learners, rows)
     if gradient is not None and folded != weight:
         gradient.mul_(weight)
-    size = min(size, RANGE)
+    if far:
+        return value, None
     if alpha in (0.5, 2.0):
         # p - q errs by a share of p, and D, of second order, by that share of sqrt(D)
-        edge = (2.0 * NOISE * (1.0 + size) / VALUE_ERROR) ** 2
-    elif alpha == 1.0:
-        edge = NOISE * (1.0 + 4.0 * size + math.log(classes)) / VALUE_ERROR
-    else:
-        edge = NOISE * (1.0 + alpha) * (1.0 + size) / VALUE_ERROR / abs(alpha - 1.0)
-    if value.amin().item() >= edge:
-        return value, None
+        edge = (2.0 * NOISE * (1.0 + min(size, RANGE)) / VALUE_ERROR) ** 2
+        if value.amin().item() >= edge:
+            return value, None
     # order 1/2 returns one value for both students
     return value.contiguous(), value < edge
