@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses._checks import divisor, extremes, has_values
-from rdml_theory.losses._cohort import Plan, cohort, stored_dtype
-from rdml_theory.losses._traced import traceable, traced
+from rdml_theory.losses._cohort import Plan, cohort, gathered_dtype
+from rdml_theory.losses._traced import traced
 
 
 class _OnceOnly(Function):
@@ -106,48 +106,6 @@ class _Fused(Function):
         return tuple(map(_refuse_twice, grads)) if torch.is_grad_enabled() else tuple(grads)
 
 
-@torch.library.custom_op("rdml_theory::cohort", mutates_args=())
-def _cohort_op(
-    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return values, slopes and gradients of logits (K, N, C): one opaque node for `torch.compile`."""
-    plan = Plan(alpha.item(), temperature=temperature, slope=slope, directed=directed)
-    result = cohort(logits.unbind(0), plan, mask, None, logits)
-    slopes = torch.zeros_like(result.value) if result.slope is None else result.slope
-    gradient = logits.new_empty(0) if result.gradient is None else result.gradient
-    return result.value.contiguous(), slopes.contiguous(), gradient
-
-
-@_cohort_op.register_fake
-def _(
-    logits: Tensor, alpha: Tensor, mask: Tensor | None, temperature: float, directed: bool, slope: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    students, rows, classes = logits.shape
-    learners = 1 if directed else students
-    value = logits.new_empty((learners, rows), dtype=torch.float64)
-    return value, torch.empty_like(value), logits.new_empty((learners, rows, classes), dtype=stored_dtype(logits.dtype))
-
-
-def _save_for_op(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    _, slope, grads = output
-    ctx.set_materialize_grads(False)
-    ctx.students, ctx.dtype, ctx.temperature = inputs[0].shape[0], inputs[0].dtype, inputs[3]
-    ctx.save_for_backward(slope, grads)
-
-
-def _backward_of_op(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
-    slope, grads = ctx.saved_tensors
-    if grad is None:
-        return (None,) * 6
-    out = (grads * (grad.unsqueeze(-1) / ctx.temperature).to(grads.dtype)).to(ctx.dtype)
-    if out.shape[0] < ctx.students:
-        out = torch.cat([out, out.new_zeros((ctx.students - out.shape[0], *out.shape[1:]))])
-    return out, (grad * slope).sum(), None, None, None, None
-
-
-_cohort_op.register_autograd(_backward_of_op, setup_context=_save_for_op)
-
-
 def fused_loss(
     logits: Tensor | list[Tensor],
     alpha: float | Tensor,
@@ -173,7 +131,8 @@ def fused_loss(
     reduce = reduction != "none"
     count = divisor(reduction, batch, mask)
     if torch.compiler.is_compiling() or not has_values(sample):
-        value = _compiled(logits, alpha, temperature, mask, directed)
+        kind_of = gathered_dtype([sample] if stacked else logits)
+        value = traced(logits, alpha, temperature=temperature, mask=mask, directed=directed, kind=kind_of)
         if reduce:
             value = value.flatten(1).sum(1)
         return (value * (scale / count)).to(kind)
@@ -184,25 +143,3 @@ def fused_loss(
     call = _Call(order, temperature, directed, scale / int(count), reduce, mask, kind, names)
     out: Tensor = _Fused.apply(weights, call, *((logits,) if isinstance(logits, Tensor) else logits))  # type: ignore[assignment]
     return out if reduce or len(batch) == 1 else out.reshape(-1, *batch)
-
-
-def _compiled(
-    logits: Tensor | list[Tensor], alpha: float | Tensor, temperature: float, mask: Tensor | None, directed: bool
-) -> Tensor:
-    """Return mean divergences (learners, ...): in operations that the compiler fuses where they serve, or opaquely.
-
-    Logits without values pass the opaque operation, which says what shapes come out.
-    """
-    views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
-    kind = views[0].dtype
-    for x in views[1:]:
-        kind = torch.promote_types(kind, x.dtype)
-    if torch.compiler.is_compiling() and traceable(views, alpha, directed=directed):
-        stored = stored_dtype(kind)
-        return traced(views, alpha, temperature=temperature, mask=mask, directed=directed, kind=stored)
-    if not isinstance(alpha, Tensor):
-        alpha = torch.full((), alpha, dtype=torch.float64, device="meta" if views[0].is_meta else "cpu")
-    x = logits if isinstance(logits, Tensor) else torch.stack([x.to(kind) for x in views])
-    mask = None if mask is None else mask.flatten()
-    value = _cohort_op(x.flatten(1, -2), alpha, mask, temperature, directed, alpha.requires_grad)[0]
-    return value.reshape(-1, *views[0].shape[:-1])
