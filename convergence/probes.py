@@ -19,7 +19,7 @@ from convergence.problems.base import Problem
 
 __all__ = [
     "GradientError", "Moment", "Witness", "bias_excess", "gradient_error", "largest_curvature", "least_value",
-    "noise_variance", "search_points",
+    "noise_variance", "search_points", "start_size",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -44,10 +44,18 @@ def _start(problem: Problem) -> Array:
     return np.ones(problem.dim) if start is None else np.asarray(start, dtype=np.float64)
 
 
+def start_size(start: Array) -> float:
+    """The largest coordinate of a start, at least 1.
+
+    >>> start_size(np.array([0.5, -3.0]))
+    3.0
+    """
+    return max(1.0, float(np.abs(start).max()))
+
+
 def _reach(problem: Problem) -> float:
-    """The unit of length of the searches: the size of the start, at least 1, but no more than half of the box."""
-    size = max(1.0, float(np.abs(_start(problem)).max()))
-    box = getattr(problem, "box", None)
+    """The unit of length of the searches: the size of the start, but no more than half of the box."""
+    size, box = start_size(_start(problem)), getattr(problem, "box", None)
     return size if box is None else min(size, float(np.max(np.subtract(box[1], box[0]))) / 2)
 
 
@@ -69,7 +77,7 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
             walker = np.where(np.abs(moved) <= 1e3 * _reach(problem), moved, walker)
             (rows,) = np.nonzero(stops == t)
             path[rows] = walker[rows % len(walker)]
-    scale = 10 ** rng.uniform(-2, 1, (2 * third, 1)) * max(1.0, float(np.abs(start).max()))
+    scale = _reach(problem) * 10 ** rng.uniform(-2, 1, (2 * third, 1))
     cloud = scale * rng.standard_normal((2 * third, problem.dim))
     cloud[:third] += start
     if (box := getattr(problem, "box", None)) is not None:
@@ -433,15 +441,28 @@ def _draws(problem: Problem, x: Array, count: int, rng: np.random.Generator) -> 
     return np.concatenate(parts).reshape(len(x), count, -1) - problem.gradient(x)[:, None]
 
 
-def _evolve(problem: Problem, rng: np.random.Generator, score: Callable[[Array, Array], Array], points: int) -> Array:
-    """The points with the highest scores, best first: by pilot samples at many points, then larger ones at fewer."""
+Score = Callable[[Array, Array], Array]
+"""Of points (count, dim) and oracle errors there (count, draws, dim): an array (count,), large at a place wanted."""
+
+
+def _scores(problem: Problem, score: Score, x: Array, draws: int, rng: np.random.Generator) -> Array:
+    """With fresh draws at each point, or with those of ``rng``'s seed; -inf for what is no number."""
+    with np.errstate(all="ignore"):
+        found = score(x, _draws(problem, x, draws, rng))
+    return np.where(np.isfinite(found), found, -np.inf)
+
+
+def _evolve(problem: Problem, rng: np.random.Generator, score: Score, points: int) -> Array:
+    """The points with the highest scores, best first: pilot samples at many, ascents from some, larger samples at few.
+
+    The ascents find what is largest in some ten dimensions, where chance does not come near it; chance finds a small
+    region, and what the ascents' differences do not feel.
+    """
     reach, dim = _reach(problem), problem.dim
 
     def ranked(x: Array, draws: int) -> Array:
-        with np.errstate(all="ignore"):
-            parts = np.array_split(x, max(1, len(x) * draws // 20_000))
-            scores = np.concatenate([score(part, _draws(problem, part, draws, rng)) for part in parts])
-        return x[np.argsort(-np.where(np.isfinite(scores), scores, -np.inf))]
+        parts = np.array_split(x, max(1, len(x) * draws // 20_000))
+        return x[np.argsort(-np.concatenate([_scores(problem, score, part, draws, rng) for part in parts]))]
 
     # Work in high dimensions is held down by the number of random numbers; in few, where points are cheap, more of
     # them find a small region, and a place there is not lost for a noisy pilot sample.
@@ -451,14 +472,56 @@ def _evolve(problem: Problem, rng: np.random.Generator, score: Callable[[Array, 
     x = ranked(_scan_points(problem, rng, wide), 8)
     if few:
         x = ranked(x[: 40 * points], 24)
-    x = ranked(x[: 4 * points], min(64 if few else 32, draws))
+    pilot = min(64 if few else 32, draws)
+    x = ranked(x[: 4 * points], pilot)
     kept = points // 4
-    for _ in range(8 if few else 3):
+    # The best of all, and those of random groups, which are not all at one place.
+    seeds = np.r_[0 : kept // 8, _winners(-np.arange(len(x), dtype=float), kept // 2, rng)]
+    x = np.vstack([_ascend(problem, rng, score, x[seeds], pilot), x[: points - len(seeds)]])
+    for _ in range(4 if few else 2):
+        x = ranked(x, draws)
         parents = rng.integers(0, kept, points - kept)
         scale = reach * 10 ** rng.uniform(-2, 0.3, (parents.size, 1))
         children = _confine(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
-        x = ranked(np.vstack([x[:kept], children]), draws)
-    return ranked(x[: max(3, points // 8)], 8 * draws)
+        x = np.vstack([x[:kept], children])
+    return ranked(ranked(x, draws)[: max(3, points // 8)], 8 * draws)
+
+
+def _ascend(problem: Problem, rng: np.random.Generator, score: Score, x: Array, draws: int) -> Array:
+    """Climb from each x, in every round with random numbers common to all trials: differences have little noise.
+
+    An oracle that is called with as many rows and the same seed draws the same numbers, wherever it is. Slopes along
+    at most twelve random directions, then the best of five steps; fresh numbers in the next round, lest chance be
+    climbed.
+    """
+    reach, dim = _reach(problem), problem.dim
+    directions = min(dim, 12)
+    step = reach * 10 ** rng.uniform(-1.5, -0.5, (len(x), 1))
+    for _ in range(int(np.clip(2_000_000 // (len(x) * draws * dim * (directions + 5)), 0, 16))):
+        seed = int(rng.integers(2**63))
+
+        def common(y: Array, seed: int = seed) -> Array:
+            return _scores(problem, score, y, draws, np.random.default_rng(seed))
+
+        now = common(x)
+        axes = np.linalg.qr(rng.standard_normal((dim, directions)))[0].T
+        ahead = np.stack([common(_confine(problem, x + 0.1 * step * v)) for v in axes], axis=1)
+        along = _unit(np.nan_to_num(ahead - now[:, None], posinf=0.0, neginf=0.0) @ axes)
+        factors = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
+        tried = np.stack([x, *(_confine(problem, x + factor * step * along) for factor in factors[1:])])
+        pick = np.stack([now, *(common(y) for y in tried[1:])]).argmax(axis=0)
+        x = tried[pick, np.arange(len(x))]
+        step *= np.maximum(factors[pick], 0.25)[:, None]
+        # What has come to rest starts again at another scale.
+        tired = step[:, 0] < 1e-3 * reach
+        step[tired] = reach * 10 ** rng.uniform(-1.5, -0.5, (int(tired.sum()), 1))
+    return x
+
+
+def _count(spread: float, limit: float, gap: float, most: int) -> int:
+    """Draws for a standard error of a sixtieth of the moment, or of an eighth of a small excess over the limit."""
+    error = np.clip(gap / 8, limit / 240, (limit + gap) / 60) if gap > 0 else limit / 60
+    return int(np.clip((spread / error) ** 2 if error else most, 1000, most))
 
 
 def _half_squares(errors: Array) -> Array:
@@ -473,7 +536,8 @@ def noise_variance(
 ) -> Moment:  # fmt: skip
     """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
 
-    As many draws as make the standard error a sixtieth of the estimate, if the budget of random numbers allows them.
+    As many draws as make the standard error a sixtieth of the declared σ², or an eighth of what the pilot found beyond
+    it, if the budget of random numbers allows them.
 
     >>> from convergence import problems
     >>> m = noise_variance(problems.get("quadratic", noise=0.5), np.random.default_rng(0), error_rate=1e-3)
@@ -488,7 +552,8 @@ def noise_variance(
     for x in _evolve(problem, rng, variance, points)[:finalists]:
         most = max(2000, budget // (2 * finalists * problem.dim))
         pilot = _half_squares(_draws(problem, x[None], min(20_000, most), rng)[0])
-        count = 2 * int(np.clip((60 * pilot.std() / (pilot.mean() or 1.0)) ** 2, 1000, most // 2))
+        limit = max(problem.noise, 1e-20 * (1 + float((problem.gradient(x[None]) ** 2).sum())))
+        count = 2 * _count(float(pilot.std()), limit, float(pilot.mean()) - limit, most // 2)
         squares = _half_squares(_draws(problem, x[None], count, rng)[0])
         low, high = mean_interval(squares, error_rate / finalists)
         found.append(Moment(x, float(squares.mean()), low, high, count, problem.noise))
@@ -501,8 +566,7 @@ def bias_excess(
 ) -> Moment:  # fmt: skip
     """‖b‖ where it exceeds the declared √(m‖∇f‖² + ζ²) most: a lower bound by projection on a pilot's direction.
 
-    The mean of (g - ∇f)·u over fresh draws is b·u ≤ ‖b‖ for any unit u. Draws are added until their standard error is
-    a sixtieth of what is declared, or the budget of random numbers is spent.
+    The mean of (g - ∇f)·u over fresh draws is b·u ≤ ‖b‖ for any unit u. As many draws as in :func:`noise_variance`.
 
     >>> from convergence import problems
     >>> f = problems.get("quadratic_cosine", noise=0.1, bias=0.25)
@@ -527,8 +591,8 @@ def bias_excess(
         pilot = _draws(problem, x[None], min(20_000, most), rng)[0]
         mean = pilot.mean(axis=0)
         direction = mean / (np.linalg.norm(mean) or 1.0)
-        spread = float((pilot @ direction).std())
-        count = int(np.clip((60 * spread / limit) ** 2 if limit else most, 2000, most))
+        gap = float(np.linalg.norm(mean)) - limit
+        count = _count(float((pilot @ direction).std()), limit, gap, most)
         parts = [
             _draws(problem, x[None], min(50_000, count - at), rng)[0] @ direction for at in range(0, count, 50_000)
         ]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.probes import start_size
+
 __all__ = ["ProblemError", "Watched", "complete", "examine", "named", "one_line", "show", "watch"]
 
 _ATTRIBUTES = ("dim", "smoothness", "minimum", "noise", "bias", "value", "gradient", "sample_gradient")
@@ -60,7 +62,7 @@ class Watched:
         self._inner = problem
         self.start, self.box = _declarations(problem)
         # Without a box the constants are claimed everywhere; but far out numbers may overflow.
-        self.far = 10 * max(1.0, float(np.abs(self.start).max()))
+        self.far = 10 * start_size(self.start)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_inner", "start", "box", "far"):

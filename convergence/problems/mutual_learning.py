@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.data import game_data
 from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 from convergence.problems.noise_models import Streams
-from rdml_theory import renyi_gradient
 
 __all__ = ["MutualLearning", "problem"]
 
@@ -20,15 +19,15 @@ Array = NDArray[np.float64]
 ARCHITECTURES = ("linear", "two-layer", "mixed")
 _UNITS = 4
 
-_CACHED = 16_384
+_CACHED = 8_192
 """Numbers in an array over (replica, class or unit, sample), few enough to stay in a core's cache."""
 
 
 def _softmax(logits: Array) -> Array:
-    """Of classes along the last axis but one, over which NumPy reduces faster than over the last."""
-    weights = logits - logits.max(axis=-2, keepdims=True)
+    """Of classes along the first axis, over which NumPy reduces fastest."""
+    weights = logits - logits.max(axis=0)
     np.exp(weights, out=weights)
-    weights /= weights.sum(axis=-2, keepdims=True)
+    weights /= weights.sum(axis=0)
     return weights
 
 
@@ -159,8 +158,8 @@ class MutualLearning(SyntheticProblem):
             raise ValueError("labels or weights below 0: expected numbers >= 0")
         units = self.units = _units(hidden, architecture, self.students)
         classes = self.classes = int(self.labels.max()) + 1
-        self.targets = np.eye(classes)[self.labels]
-        self._columns = [np.ascontiguousarray(x.T) for x in self.inputs]
+        self.targets = np.eye(classes)[:, self.labels]
+        self._all = np.arange(count)[None]
         self._together = max(1, _CACHED // (count * max(classes, *units)))
         sizes = [
             x.shape[1] * u + (u + 1) * classes if u else x.shape[1] * classes
@@ -201,50 +200,67 @@ class MutualLearning(SyntheticProblem):
         return len(self.inputs)
 
     def _layers(self, theta: Array, k: int) -> tuple[Array, Array]:
-        """U (..., d, u) and V (..., u + 1, C) of student k; θ (..., d, C) and nothing for one layer."""
-        part = theta[..., self.cuts[k] : self.cuts[k + 1]]
+        """U (u, replicas, d) and V (replicas, u + 1, C) of student k; θ (C, replicas, d) and nothing for one layer."""
+        part = theta[:, self.cuts[k] : self.cuts[k + 1]]
         u, d = self.units[k], self.inputs[k].shape[1]
-        first, second = part[..., : d * (u or self.classes)], part[..., d * (u or self.classes) :]
-        shape = part.shape[:-1]
-        second = self.size * np.tanh(second / self.size)
-        return first.reshape(*shape, d, -1), second.reshape(*shape, -1, self.classes)
+        cut = d * (u or self.classes)
+        first = part[:, :cut].reshape(len(part), d, -1).transpose(2, 0, 1)
+        return first, self.size * np.tanh(part[:, cut:] / self.size).reshape(len(part), -1, self.classes)
 
-    def _forward(self, theta: Array, columns: Sequence[Array]) -> tuple[list[Array], list[Array | None], list[Array]]:
-        """The students' logits (..., C, n), hidden units (..., u, n) and output weights, for features (..., d, n)."""
+    def _forward(self, theta: Array, features: Sequence[Array]) -> tuple[list[Array], list[Array], list[Array]]:
+        """The students' logits (C, replicas, n), hidden units (u, replicas, n) and output weights.
+
+        θ is (replicas, dim); features are (n, d), or (replicas, n, d) for mini-batches.
+        """
         logits, units, outputs = [], [], []
-        for k, a in enumerate(columns):
+        for k, a in enumerate(features):
             first, second = self._layers(theta, k)
-            z, h = np.swapaxes(first, -1, -2) @ a, None
+            if a.ndim == 2:
+                z = (first.reshape(-1, a.shape[1]) @ a.T).reshape(*first.shape[:2], -1)
+            else:
+                z = (a @ first[..., None])[..., 0]
+            h = z
             if self.units[k]:
-                h = np.tanh(z, out=z)
-                z = np.swapaxes(second[..., :-1, :], -1, -2) @ h
-                z += second[..., -1, :, None]
+                np.tanh(h, out=h)
+                z = np.empty((self.classes, *h.shape[1:]))
+                np.matmul(np.swapaxes(second[:, :-1], 1, 2), np.swapaxes(h, 0, 1), out=np.swapaxes(z, 0, 1))
+                z += second[:, -1].T[..., None]
             logits.append(z)
             units.append(h)
             outputs.append(second)
         return logits, units, outputs
 
-    def _errors(self, logits: Sequence[Array], base: bool, mutual: bool, rows: Any) -> list[Array]:
+    def _errors(self, logits: Sequence[Array], base: bool, mutual: bool, rows: NDArray[np.int64]) -> list[Array]:
         """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
         q = [_softmax(z) for z in logits]
-        targets = np.swapaxes(self.targets[rows], -1, -2)
         errors = []
-        for k, z in enumerate(logits):
-            error = self.weights[k][rows][..., None, :] * (q[k] - targets) if base else np.zeros_like(z)
-            if mutual and self.students > 1:
-                pull = sum(self._pull(logits, q, j, k) for j in range(self.students) if j != k)
-                error += self.beta / (self.students - 1) * pull
+        for k in range(self.students):
+            # Both are multiples of q less something.
+            own = self.weights[k][rows] if base else 0.0
+            pulled = self.beta if mutual and self.students > 1 else 0.0
+            error = (own + pulled) * q[k]
+            if base:
+                error -= own * self.targets[:, rows]
+            if pulled:
+                for peer in range(self.students):
+                    if peer != k:
+                        error -= pulled / (self.students - 1) * self._escort(logits, q, peer, k)
             errors.append(error)
         return errors
 
-    def _pull(self, logits: Sequence[Array], q: Sequence[Array], peer: int, k: int) -> Array:
-        """q - w."""
+    def _escort(self, logits: Sequence[Array], q: Sequence[Array], peer: int, k: int) -> Array:
+        """w, so that ∂D_α(peer‖k)/∂z = q - w: the softmax of αu + (1-α)z, at α = ∞ even over where u - z is largest."""
         if self.order == 1:
-            return q[k] - q[peer]
+            return q[peer]
         u, z = logits[peer], logits[k]
         if np.isinf(self.order):
-            return renyi_gradient(u, z, self.order, wrt="q", domain="logits", axis=-2)
-        return q[k] - _softmax(self.order * u + (1 - self.order) * z)
+            ratio = u - z
+            most = (ratio == ratio.max(axis=0)).astype(np.float64)
+            most /= most.sum(axis=0)
+            return most
+        mixed = self.order * u
+        mixed += (1 - self.order) * z
+        return _softmax(mixed)
 
     def _update(
         self, x: Array, *, base: bool = False, mutual: bool = False, rows: NDArray[np.int64] | None = None
@@ -255,25 +271,34 @@ class MutualLearning(SyntheticProblem):
         out = np.empty(flat.shape)
         for at in range(0, len(flat), self._together):
             some = slice(at, at + self._together)
-            picked: Any = slice(None) if chosen is None else chosen[some]
-            columns = self._columns if chosen is None else [np.swapaxes(a[picked], -1, -2) for a in self.inputs]
-            logits, units, outputs = self._forward(flat[some], columns)
+            picked = self._all if chosen is None else chosen[some]
+            features = self.inputs if chosen is None else [a[picked] for a in self.inputs]
+            logits, units, outputs = self._forward(flat[some], features)
             errors = self._errors(logits, base, mutual, picked)
-            for k, (a, e, h, v) in enumerate(zip(columns, errors, units, outputs, strict=True)):
-                out[some, self.cuts[k] : self.cuts[k + 1]] = self._backward(a, e, h, v)
+            for k, (a, e, h, v) in enumerate(zip(features, errors, units, outputs, strict=True)):
+                self._backward(a, e, h, v, out[some, self.cuts[k] : self.cuts[k + 1]])
         return out.reshape(x.shape)
 
-    def _backward(self, a: Array, error: Array, h: Array | None, v: Array) -> Array:
-        """The gradient in θ_k (..., dim) of the mean of losses whose gradients in the logits are given."""
-        error = np.swapaxes(error, -1, -2) / error.shape[-1]
-        if h is None:
-            return (a @ error).reshape(*error.shape[:-2], -1)
-        inner = v[..., :-1, :] @ np.swapaxes(error, -1, -2)
-        inner *= 1 - h**2
-        first = a @ np.swapaxes(inner, -1, -2)
-        second = np.concatenate([h @ error, error.sum(axis=-2, keepdims=True)], axis=-2)
-        second *= 1 - (v / self.size) ** 2
-        return np.concatenate([part.reshape(*error.shape[:-2], -1) for part in (first, second)], axis=-1)
+    def _backward(self, a: Array, error: Array, h: Array, v: Array, out: Array) -> None:
+        """The gradient in θ_k of the mean of losses whose gradients in the logits are given, into ``out``."""
+        count = error.shape[-1]
+        if v.size:
+            rows = np.swapaxes(error, 0, 1)
+            second = np.empty(v.shape)
+            np.matmul(rows, np.swapaxes(np.swapaxes(h, 0, 1), 1, 2), out=np.swapaxes(second[:, :-1], 1, 2))
+            second[:, -1] = error.sum(axis=-1).T
+            second *= (1 - (v / self.size) ** 2) / count
+            out[:, -second[0].size :] = second.reshape(len(out), -1)
+            error = np.empty(h.shape)
+            np.matmul(v[:, :-1], rows, out=np.swapaxes(error, 0, 1))
+            error *= 1 - h**2
+        d = a.shape[-1]
+        if a.ndim == 2:
+            first = (error.reshape(-1, len(a)) @ a).reshape(*error.shape[:2], d)
+        else:
+            first = (error[..., None, :] @ a)[..., 0, :]
+        first /= count
+        out[:, : d * len(first)] = first.transpose(1, 2, 0).reshape(len(out), -1)
 
     def value(self, x: Array) -> Array:
         """Σ_k L_k, in nats."""
@@ -281,10 +306,10 @@ class MutualLearning(SyntheticProblem):
         total = np.zeros(len(flat))
         for at in range(0, len(flat), self._together):
             some = slice(at, at + self._together)
-            for z, w in zip(self._forward(flat[some], self._columns)[0], self.weights, strict=True):
-                z -= z.max(axis=-2, keepdims=True)
-                own = np.take_along_axis(z, np.broadcast_to(self.labels, (len(z), 1, len(w))), axis=-2)[:, 0]
-                total[some] += (w * (np.log(np.exp(z).sum(axis=-2)) - own)).mean(axis=-1)
+            for z, w in zip(self._forward(flat[some], self.inputs)[0], self.weights, strict=True):
+                z -= z.max(axis=0)
+                own = np.take_along_axis(z, np.broadcast_to(self.labels, (1, *z.shape[1:])), axis=0)[0]
+                total[some] += (w * (np.log(np.exp(z).sum(axis=0)) - own)).mean(axis=-1)
         return total.reshape(x.shape[:-1])
 
     def gradient(self, x: Array) -> Array:
@@ -294,6 +319,13 @@ class MutualLearning(SyntheticProblem):
     def bias_at(self, x: Array, gradient: Array) -> Array | None:
         """β∇R_k, concatenated."""
         return self._update(x, mutual=True) if self.bias else None
+
+    def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
+        """One draw of ∇L_k + β∇R_k + n for each row of x; both gradients in one pass unless a model needs ∇f."""
+        if self.batch is None and self.noise:
+            return super().sample_gradient(x, rng)
+        rows = None if self.batch is None else rng.integers(0, len(self.labels), (len(x), self.batch))
+        return self._update(x, base=True, mutual=True, rows=rows)
 
     def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
         """The update on a mini-batch less that on all samples, or the noise of a model."""

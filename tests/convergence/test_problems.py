@@ -174,6 +174,16 @@ def test_students_with_different_data_and_layers_keep_their_bias():
     assert np.abs(bias).max(axis=0).min() > 0
 
 
+@pytest.mark.parametrize("oracle", [{"batch": 4}, {"noise": 0.5}, {}])
+def test_a_draw_of_the_game_is_the_sum_of_its_parts(oracle):
+    game = problems.get("mutual_learning", hidden=[0, 4, 2], students=3, order=2.0, **oracle)
+    x = np.random.default_rng(3).normal(size=(5, game.dim))
+    gradient, noise = game.gradient(x), np.zeros_like(x)
+    game.noise_at(x, gradient, np.random.default_rng(4), noise)
+    drawn = game.sample_gradient(x, np.random.default_rng(4))
+    np.testing.assert_allclose(drawn, gradient + game.bias_at(x, gradient) + noise, atol=1e-13)
+
+
 @pytest.mark.parametrize("order", [0.5, 1.0, 3.0, np.inf])
 def test_bias_of_two_layers_is_the_slope_of_the_divergence_with_peers_held_constant(order):
     rng = np.random.default_rng(9)

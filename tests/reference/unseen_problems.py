@@ -440,6 +440,21 @@ def bias_along_a_direction(rng):
                  bias=lambda x: np.sqrt(top) * np.tanh(k * (x @ n))[:, None] * u)  # fmt: skip
 
 
+def noisiest(rng, a, slopes, bends, share, starts=150):
+    """share · Σ‖g_i - ḡ‖² of g_i = slopes(x)_i a_i where it is largest: the best of ascents by its exact gradient."""
+
+    def negative(x):
+        each = slopes(x)[:, None] * a
+        off = each - each.mean(axis=0)
+        return -share * (off**2).sum(), -2 * share * (bends(x) * (off * a).sum(axis=1)) @ a
+
+    ends = [
+        optimize.minimize(negative, 10 ** rng.uniform(-1, 1) * rng.standard_normal(a.shape[1]), jac=True, method="BFGS")
+        for _ in range(starts)
+    ]
+    return -min(float(end.fun) for end in ends)
+
+
 def finite_sum(rng):
     """Welsch's loss of a linear model, mini-batches with replacement as the noise."""
     d, samples, batch = int(rng.integers(2, 9)), int(rng.integers(20, 80)), int(rng.integers(1, 6))
@@ -455,10 +470,6 @@ def finite_sum(rng):
     def gradient(x):
         return slopes(x @ a.T - y) @ a / samples
 
-    def variance(x):
-        each = slopes(a @ x - y)[:, None] * a
-        return float(((each - each.mean(axis=0)) ** 2).sum() / samples / batch)
-
     def sample(x, rng):
         rows = rng.integers(0, samples, (len(x), batch))
         return np.einsum("rb,rbd->rd", slopes(np.einsum("rbd,rd->rb", a[rows], x) - y[rows]), a[rows]) / batch + toward
@@ -467,8 +478,10 @@ def finite_sum(rng):
     bound = float(np.linalg.norm(a, 2) ** 2 / samples)
     best = np.linalg.lstsq(a, y, rcond=None)[0]
     spots = [best, np.zeros(d)]
-    most = max(optimize.minimize(lambda x: -variance(x), best + rng.standard_normal(d), method="Nelder-Mead").fun * -1
-               for _ in range(6))  # fmt: skip
+    most = noisiest(
+        rng, a, lambda x: slopes(a @ x - y), lambda x: (1 - (a @ x - y) ** 2) * np.exp(-((a @ x - y) ** 2) / 2),
+        1 / (samples * batch),
+    )  # fmt: skip
     limit = float(np.exp(-1) * (a**2).sum() / samples / batch)
     return build("finite sum", rng, [Piece(value, gradient, bound, 0.0, spots)], d, sample=sample, noise_peak=most,
                  noise=limit, bias_peak=0.01)  # fmt: skip
@@ -487,17 +500,16 @@ def logistic_sum(rng):
     def gradient(x):
         return -expit(-x @ a.T) @ a / samples + mu * x
 
-    def variance(x):
-        each = -expit(-a @ x)[:, None] * a
-        return float(((each - each.mean(axis=0)) ** 2).sum() / (samples - 1) / batch * (1 - batch / samples))
-
     def sample(x, rng):
         rows = rng.random((len(x), samples)).argpartition(batch, axis=1)[:, :batch]
         return -np.einsum("rb,rbd->rd", expit(-np.einsum("rbd,rd->rb", a[rows], x)), a[rows]) / batch + mu * x + toward
 
     toward = 0.2 * _direction(rng, d)
     bound = float(np.linalg.norm(a, 2) ** 2 / samples) / 4 + mu
-    most = max(variance(10 ** rng.uniform(-1, 1) * rng.standard_normal(d)) for _ in range(400))
+    most = noisiest(
+        rng, a, lambda x: -expit(-a @ x), lambda x: expit(-a @ x) * expit(a @ x),
+        (1 - batch / samples) / ((samples - 1) * batch),
+    )  # fmt: skip
     limit = float((a**2).sum() / samples / batch)
     return build("logistic sum", rng, [Piece(value, gradient, bound, 0.0, [])], d, sample=sample, noise_peak=most,
                  noise=limit, bias_peak=0.04, peak=bound)  # fmt: skip
