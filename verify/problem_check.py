@@ -219,6 +219,27 @@ def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     )
 
 
+class _OneReplica:
+    """The same problem where σ² = 0 was not refuted: all replicas are one, which is computed once."""
+
+    def __init__(self, problem: Any):
+        self._inner = problem
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+    def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.broadcast_to(self._inner.value(x[:1]), x.shape[:1])
+
+    def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.broadcast_to(self._inner.gradient(x[:1]), x.shape)
+
+    def sample_gradient(self, x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.broadcast_to(self._inner.sample_gradient(x[:1], rng), x.shape)
+
+
 def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialPart:
     """The sharp bound at one step size, with replicas added while undecided."""
     step = h / problem.smoothness
@@ -228,6 +249,8 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
         return TrialPart(name, "confirmed", np.inf, 0.0, f"does not apply: it holds for m < 1 and Λη < {limit:.4g}")
     # The built-in ones have a faster path.
     subject: Any = problem._inner if isinstance(problem._inner, SyntheticProblem) else problem
+    if not problem.noise:
+        subject = _OneReplica(subject)
     first = simulate(subject, step=step, steps=steps, replicas=BLOCK, seed=seed, record=1)
     if left := int(first.left.sum()):
         detail = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convergence import problems
+from convergence import problems, simulate
 from convergence.probes import bias_excess, noise_variance
 from verify.problem_check import ProblemError, check_problem, load_problem
 
@@ -273,6 +273,23 @@ def test_a_minimum_declared_too_low_only_loosens():
     assert trial.outcome == "confirmed"
     assert "5 below it, which is allowed and only loosens the bound" in trial.parts[2].detail
     assert "loosens" not in check_problem(mine(), steps=50).parts[2].detail
+
+
+def test_without_noise_all_replicas_are_one():
+    rows = []
+
+    def sample(x, rng):
+        rows.append(len(x))
+        return slope(x) + np.array([0.3, 0.4])
+
+    problem = mine(sample_gradient=sample, noise=0.0)
+    trial = check_problem(problem, steps=50, progress=lambda name: rows.clear())
+    assert trial.outcome == "confirmed"
+    # The last bound, and the questions at the end.
+    assert max(rows) < 10
+    assert rows.count(1) == 50
+    run = simulate(problem, step=1.5 / problem.smoothness, steps=50, replicas=2, seed=0, record=1)
+    assert trial.parts[-1].found == pytest.approx(run.mean_squared_gradient[-1].mean(), rel=1e-12)
 
 
 def test_noise_with_a_mean_is_a_bias():
