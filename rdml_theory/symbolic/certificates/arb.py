@@ -35,7 +35,7 @@ from sympy.printing.lambdarepr import LambdaPrinter
 from rdml_theory.symbolic.certificates.extras import engine
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["PRECISION", "ball", "compiled"]
+__all__ = ["PRECISION", "BallPrinter", "ball", "compiled"]
 
 PRECISION = 64
 """Bits of the midpoints."""
@@ -45,7 +45,7 @@ _FUNCTIONS = ("exp", "log", "sqrt", "sinh", "cosh", "tanh", "sin", "cos")
 _KNOWN = (Add, Mul, Pow, Abs, sign, exp, log, sinh, cosh, tanh, sin, cos)
 
 
-class _Printer(LambdaPrinter):
+class BallPrinter(LambdaPrinter):
     """Python in which every constant is an exact integer, or a ball around an exact one."""
 
     def _print_Rational(self, expr: Any) -> str:
@@ -101,34 +101,8 @@ def ball(low: Fraction, high: Fraction) -> Any:
     return flint.arb(exact[0], exact[1])
 
 
-class _WidePrinter(_Printer):
-    """Powers by the ends of a ball."""
-
-    def _print_Pow(self, expr: Any, **hints: Any) -> str:
-        base, exponent = expr.args
-        if exponent.is_Integer and abs(exponent) > 1:
-            return f"_power({self._print(base)}, {int(exponent)})"
-        return super()._print_Pow(expr, **hints)
-
-
-def _power(base: Any, exponent: int) -> Any:
-    """An integer power that is monotone on each side of zero: the midpoint's rule would let wide balls reach zero."""
-    if not base.is_finite():
-        return base**exponent
-    if base > 0 or base < 0:
-        return (base.lower() ** exponent).union(base.upper() ** exponent)
-    if exponent < 0:
-        return base**exponent
-    if exponent % 2 == 0:
-        return (base * 0).union(base.abs_upper() ** exponent)
-    # Odd powers grow everywhere.
-    ends: list[Any] = [base.lower(), base.upper()]
-    powers: list[Any] = [end if end == 0 else end**exponent for end in ends]
-    return powers[0].union(powers[1])
-
-
-def compiled(expression: Formula, symbols: Sequence[Symbol], *, wide: bool = False) -> Callable[..., Any]:
-    """The expression as a function of balls, in the order of the symbols; ``wide`` costs time and serves wide balls.
+def compiled(expression: Formula, symbols: Sequence[Symbol]) -> Callable[..., Any]:
+    """The expression as a function of balls, in the order of the symbols.
 
     Raises
     ------
@@ -151,8 +125,6 @@ def compiled(expression: Formula, symbols: Sequence[Symbol], *, wide: bool = Fal
     flint = engine("flint")
     arb = flint.arb
     modules = {f"_{name}": getattr(arb, name) for name in _FUNCTIONS}
-    modules |= {"_pi": arb.pi, "_rational": lambda p, q: arb(flint.fmpq(p, q)), "_power": _power}
-    printer = (_WidePrinter if wide else _Printer)(
-        {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
-    )
+    modules |= {"_pi": arb.pi, "_rational": lambda p, q: arb(flint.fmpq(p, q))}
+    printer = BallPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
     return lambdify(list(symbols), expression, [modules], printer=printer, cse=True)
