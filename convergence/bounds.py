@@ -65,16 +65,20 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     return make_bound("classical", scaled, eta, horizon)  # type: ignore[arg-type]
 
 
-def _root(h: Any, excess: Any, zeta2: Any, m: float) -> Any:
-    """A² from (1-h/2)A² - |1-h| A √(mA²+ζ²) - (h/2)(mA²+ζ²) = excess/2: the largest solution."""
+def _added(h: Any, excess: Any, zeta2: Any, m: float) -> Any:
+    """A² less excess/(2-h), with A² the largest solution of (1-h/2)A² - |1-h|A√(mA²+ζ²) - h(mA²+ζ²)/2 = excess/2.
+
+    Without m the difference is taken in the formula: without bias nothing is left, not even a rounding.
+    """
     away = np.abs(1 - h)
     if m == 0.0:
-        root = (away * np.sqrt(zeta2) + np.sqrt(zeta2 + (2 - h) * excess)) / (2 - h)
-        return root**2
+        zeta = np.sqrt(zeta2)
+        return zeta * ((1 + away**2) * zeta + 2 * away * np.sqrt(zeta2 + (2 - h) * excess)) / (2 - h) ** 2
     # Squaring gives a quadratic in X = A²; its larger root is the one for which a X - r ≥ 0.
     a, r = 1 - h / 2 - h * m / 2, (excess + h * zeta2) / 2
     second, first = a**2 - m * away**2, 2 * a * r + zeta2 * away**2
-    return (first + np.sqrt(np.maximum(first**2 - 4 * second * r**2, 0.0))) / (2 * second)
+    root = (first + np.sqrt(np.maximum(first**2 - 4 * second * r**2, 0.0))) / (2 * second)
+    return np.maximum(root - excess / (2 - h), 0.0)
 
 
 def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
@@ -130,9 +134,9 @@ def _sharp(assumptions: Assumptions, eta: Any, horizon: Any, factor: Any = 1.0, 
     h = assumptions.smoothness * eta
     tau = 2 * assumptions.gap / (eta * horizon)
     drive = h * assumptions.noise * factor
-    total = _root(h, tau + drive, assumptions.bias * factor, assumptions.relative_bias)
-    transient, noise = np.broadcast_arrays(tau / (2 - h), drive / (2 - h))
-    return make_bound(name, (transient, noise, total - transient - noise), eta, horizon)
+    bias = _added(h, tau + drive, assumptions.bias * factor, assumptions.relative_bias)
+    terms = np.broadcast_arrays(tau / (2 - h), drive / (2 - h), bias)
+    return make_bound(name, (terms[0], terms[1], terms[2]), eta, horizon)
 
 
 def refined_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:

@@ -84,7 +84,8 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     found = minimize_scalar(lambda point: sum(parts(point)), bounds=around, method="bounded", options={"xatol": 1e-10})
     total = min(float(found.fun), totals[best], float(refined_bound(a, eta, horizon)))
     transient, noise, _ = _tight(free, eta, horizon)
-    return transient, noise, total - transient - noise
+    # Bias takes nothing away: what is less than zero is rounding.
+    return transient, noise, max(total - transient - noise, 0.0)
 
 
 def _sums(y: float, horizon: float) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """The bounds: their values, terms, domains, and what they imply for each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,12 @@ from convergence import (
     best_iterate_bound,
     classical_bound,
     floor,
+    momentum_bound,
     mutual_bias_bound,
     pl_bound,
+    refined_bound,
     sharp_bound,
+    tight_bound,
 )
 
 
@@ -72,6 +77,17 @@ def test_terms_add_up_and_vanish_with_their_causes():
             assert min(bound.transient, bound.noise, bound.bias) >= 0
     for bound in (classical_bound(unit(), 0.5, np.inf), sharp_bound(unit(), 1.5, np.inf)):
         assert (bound.transient, bound.noise, bound.bias) == (0, 0, 0)
+
+
+def test_without_bias_its_term_is_zero_and_no_rounding():
+    rng = np.random.default_rng(4)
+    for assumptions, step, steps in random_points(200, rng, 0.99):
+        free = replace(assumptions, bias=0.0)
+        bounds = [f(free, step, steps) for f in (sharp_bound, refined_bound, tight_bound)]
+        bounds += [floor(free, step), momentum_bound(free, step / 20, steps, momentum=0.5, nesterov=True)]
+        assert [b.bias for b in bounds] == [0.0] * 5
+        small = sharp_bound(replace(assumptions, bias=0.0, relative_bias=1e-30), step, steps)
+        assert small.bias >= 0
 
 
 @pytest.mark.parametrize("m", [0.0, 0.1, 0.5, 0.9])
