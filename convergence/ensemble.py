@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,12 +176,13 @@ def run_task(
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays under a temporary name, then rename the file: a reader sees all of it or nothing."""
+    """Write arrays after their digest, under a temporary name that is then changed: a reader sees all or nothing."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
+            stream.write(hashlib.sha256(buffer.getbuffer()).digest())
             stream.write(buffer.getbuffer())
         Path(name).replace(path)
     except BaseException:
@@ -190,9 +191,13 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Any] | None:
-    """The arrays of a file; None if there is none, or it is damaged."""
+    """The arrays of a file; None if there is none, or any of its bits has changed."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        content = path.read_bytes()
+    except OSError:
         return None
+    digest, archive = content[:32], content[32:]
+    if hashlib.sha256(archive).digest() != digest:
+        return None
+    with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

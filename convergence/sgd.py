@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
@@ -84,16 +85,25 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
     return times if times[-1] == steps else np.append(times, steps)
 
 
-def fingerprint(problem: Problem, *numbers: object) -> str:
-    """A digest of what a problem is: its name, its constants, and its values, gradients and samples at some points.
+def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = None) -> str:
+    """A digest of what a problem is: its name, its constants, and its values, gradients and samples around the start.
+
+    It is the same in every process: where the description of a problem holds addresses in memory, as Python's own does,
+    they do not count.
 
     >>> from convergence import problems
     >>> fingerprint(problems.get("quadratic")) == fingerprint(problems.get("quadratic", smoothness=2.0))
     False
     """
     rng = np.random.default_rng(0)
-    x = np.vstack([np.zeros(problem.dim), rng.standard_normal((7, problem.dim))])
-    digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, repr(problem), numbers)).encode())
+    origin = getattr(problem, "start", None) if start is None else start
+    x0 = np.ones(problem.dim) if origin is None else np.asarray(origin, dtype=np.float64)
+    scale = max(1.0, float(np.abs(x0).max())) * np.array([0.0, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 5.0])
+    x = x0 + scale[:, None] * rng.standard_normal((scale.size, problem.dim))
+    if (box := getattr(problem, "box", None)) is not None:
+        x = np.clip(x, box[0], box[1])
+    described = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))
+    digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, described, numbers)).encode())
     for name in ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias"):
         digest.update(f"{name}={getattr(problem, name, 0.0)!r}".encode())
     with np.errstate(all="ignore"):
@@ -183,7 +193,7 @@ def simulate(
         Task(problem, x0, float(step), times, seed, range(offset + at, offset + min(at + group, count)))
         for at in range(0, count, group)
     ]
-    key = "" if checkpoint is None else fingerprint(problem, x0.tolist(), float(step), times.tolist(), seed)
+    key = "" if checkpoint is None else fingerprint(problem, x0.tolist(), float(step), times.tolist(), seed, start=x0)
     parts = _run_tasks(tasks, executor, None if checkpoint is None else Path(checkpoint).resolve(), key, progress)
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     records = np.concatenate([part["records"] for part in parts], axis=-1)[..., :replicas]
@@ -246,8 +256,8 @@ def _run_tasks(
     finally:
         for future in futures.values():
             future.cancel()
-    for task in tasks:
-        for kind in ("done", "part"):
-            if (path := file(task, kind)) is not None:
-                path.unlink(missing_ok=True)
+    if folder is not None:
+        # What a kill left half written, too, and the parts of another number of workers.
+        for path in folder.glob(f"*{key[:32]}*"):
+            path.unlink(missing_ok=True)
     return [result for result in results if result is not None]

@@ -191,14 +191,87 @@ def test_killed_ten_times_and_resumed(tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
-    from convergence import ensemble, sgd
+    from convergence import sgd
 
     other = problems.get("quadratic_cosine", noise=0.51, dim=4)
     assert sgd.fingerprint(COSINE) != sgd.fingerprint(other)
     assert sgd.fingerprint(COSINE, 1, 2) != sgd.fingerprint(COSINE, 2, 1)
-    damaged = tmp_path / "x.npz"
-    damaged.write_bytes(b"PK not an archive")
-    assert ensemble.read_arrays(damaged) is None
+
+
+def test_unfinished_work_that_is_damaged_is_not_taken(tmp_path):
+    from convergence import ensemble
+
+    path, rng = tmp_path / "x.npz", np.random.default_rng(0)
+    assert ensemble.read_arrays(path) is None
+    path.write_bytes(b"PK not an archive")
+    assert ensemble.read_arrays(path) is None
+    state = {"a": np.arange(100.0), "done": np.array(3)}
+    ensemble.write_arrays(path, state)
+    kept = ensemble.read_arrays(path)
+    assert kept is not None
+    assert {name: array.tolist() for name, array in kept.items()} == {n: a.tolist() for n, a in state.items()}
+    whole = path.read_bytes()
+    for place in rng.integers(0, len(whole), 200):
+        # Flags of an archive's entries, the names of arrays, their headers: each bit counts.
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        assert ensemble.read_arrays(path) is None
+        path.write_bytes(whole[:place])
+        assert ensemble.read_arrays(path) is None
+
+
+OWN_FILE = """
+import sys
+import numpy as np
+from types import SimpleNamespace
+from convergence.sgd import fingerprint
+
+class Mine:  # without a __repr__: Python's own has an address in memory
+    dim, smoothness, minimum, noise, bias = 2, 2.0, 0.0, 0.0, 0.0
+    value = staticmethod(lambda x: (x**2).sum(axis=1))
+    gradient = staticmethod(lambda x: 2 * x)
+    sample_gradient = staticmethod(lambda x, rng: 2 * x)
+
+ballast = [object() for _ in range(int(sys.argv[1]))]
+plain = SimpleNamespace(**{n: getattr(Mine, n) for n in dir(Mine) if not n.startswith("_")})
+print(fingerprint(Mine()), fingerprint(plain))
+"""
+
+
+def test_a_users_problem_is_known_again_in_another_process():
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", OWN_FILE, str(size)], capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        ).stdout
+        for size in (1, 100_000)
+    }  # fmt: skip
+    assert len(said) == 1
+
+
+def test_problems_that_differ_near_the_start_only_are_told_apart():
+    from convergence.sgd import fingerprint
+
+    class Far(Own):
+        start = np.array([1e3, -1e3])
+
+    class FarBump(Far):
+        def value(self, x):
+            return super().value(x) + np.exp(-((x - self.start) ** 2).sum(axis=1))
+
+    Far.__qualname__ = FarBump.__qualname__ = "Far"
+    assert fingerprint(Far()) != fingerprint(FarBump())
+
+
+def test_a_checkpoints_folder_is_emptied_of_what_a_kill_left(tmp_path):
+    from convergence import sgd
+
+    run = {"step": 0.3, "steps": 5, "replicas": 8, "seed": 0, "record": [5]}
+    key = sgd.fingerprint(COSINE, COSINE.start.tolist(), 0.3, [5], 0)
+    (tmp_path / f".{key[:32]}.0-1.part.npz.abc").write_bytes(b"half")
+    simulate(COSINE, checkpoint=tmp_path, **run)
+    assert not list(tmp_path.iterdir())
 
 
 def test_memory_does_not_grow_with_the_steps():
