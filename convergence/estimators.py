@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-__all__ = ["mean_interval"]
+__all__ = ["ROUNDING", "mean_interval"]
 
 # Running sums of up to millions of terms carry rounding errors; replicas without spread are not known better.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
+"""Relative error of a mean that is due to rounding."""
 
 
 def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
@@ -55,7 +56,7 @@ def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
         return np.inf, np.inf
     n, mean = x.size, float(x.mean())
     deviation = float(x.std(ddof=1))
-    slack = _ROUNDING * abs(mean)
+    slack = ROUNDING * abs(mean)
     if deviation <= slack:
         return mean - slack, mean + slack
     skewness = float(stats.skew(x, bias=False))

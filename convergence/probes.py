@@ -59,6 +59,11 @@ def _reach(problem: Problem) -> float:
     return size if box is None else min(size, float(np.max(np.subtract(box[1], box[0]))) / 2)
 
 
+def _rounded(problem: Problem, x: Array) -> Array:
+    """The size of the numbers in which x is rounded: its own, and more where x is measured from far off."""
+    return np.linalg.norm(x, axis=1) + getattr(problem, "rounded", 0.0)
+
+
 def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
     """Where to look: along SGD from the start, around it at all scales, and around the origin (in the problem's box).
 
@@ -93,7 +98,7 @@ def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple
     length = np.linalg.norm(ahead - behind, axis=1, keepdims=True)
     length[length == 0] = np.inf
     first, second = problem.gradient(ahead), problem.gradient(behind)
-    size = np.linalg.norm(first, axis=1) + np.linalg.norm(second, axis=1) + np.linalg.norm(x, axis=1)
+    size = np.linalg.norm(first, axis=1) + np.linalg.norm(second, axis=1) + _rounded(problem, x)
     return (first - second) / length, 1e-14 * size / length[:, 0]
 
 
@@ -163,7 +168,7 @@ def _lines(problem: Problem, x: Array, v: Array, h: Array) -> _Lines:
     arm = h[:, None] * v
     behind, middle, ahead = (_gradients(problem, part) for part in (x - arm, x, x + arm))
     bend, turn = (ahead - behind) / (2 * h[:, None]), (ahead - 2 * middle + behind) / h[:, None] ** 2
-    size = sum(np.linalg.norm(part, axis=1) for part in (behind, ahead, x))
+    size = np.linalg.norm(behind, axis=1) + np.linalg.norm(ahead, axis=1) + _rounded(problem, x)
     quotient = np.linalg.norm(bend, axis=1) - 1e-14 * size / (2 * h)
     third = np.linalg.norm(turn, axis=1) - 1e-14 * size / h**2
     finite = np.isfinite(quotient) & np.isfinite(third)
@@ -330,27 +335,56 @@ def gradient_error(
     # Where terms cancel, as those of 1 - cos(x) do near 0, the values' errors are as elsewhere.
     values = np.abs(problem.value(wide))
     usual = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
-    excess = _disagreement(problem, wide, _unit(rng.standard_normal(wide.shape)), usual)[0]
+    random = _unit(rng.standard_normal(wide.shape))
+    coarseness = _coarseness(problem, wide, random, usual)
+    excess = _disagreement(problem, wide, random, usual, coarseness)[0]
     x = np.vstack([search_points(problem, rng, points), wide[np.argsort(-excess)[:points]]])
     directions = np.vstack(
         [np.eye(problem.dim)[rng.permutation(problem.dim)[:64]], _unit(rng.standard_normal((8, problem.dim)))]
     )
     x, v = np.repeat(x, len(directions), axis=0), np.tile(directions, (len(x), 1))
-    excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual)
+    excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual, coarseness)
     worst = int(excess.argmax())
     return GradientError(
         x[worst], v[worst], float(slope[worst]), float(declared[worst]), float(uncertainty[worst]), float(excess[worst])
     )
 
 
-def _disagreement(problem: Problem, x: Array, v: Array, usual: float) -> tuple[Array, Array, Array, Array]:
+def _rounding(problem: Problem, x: Array, usual: float) -> Array:
+    """What rounding adds to a difference of values: their own errors and those of the points."""
+    size = np.linalg.norm(problem.gradient(x), axis=1)
+    return 4e-16 * (np.maximum(np.abs(problem.value(x)), usual) + _rounded(problem, x) * size) + 1e-300
+
+
+def _coarseness(problem: Problem, x: Array, v: Array, usual: float) -> float:
+    """By what factor values are less exact than their size lets expect, at least 1: as R²(√(1 + x²/R²) - 1) is.
+
+    Sixth differences of the values at the steps at which rounding and curvature lose least: a smooth function has none
+    there. The largest at any point counts, as values that keep still over many steps and then jump show it at few.
+    """
+    with np.errstate(all="ignore"):
+        rounding = _rounding(problem, x, usual)
+        factor = 1.0
+        for more in (1.0, 10.0):
+            h = more * np.sqrt(rounding / problem.smoothness)[:, None] * v
+            sixth = sum(
+                c * problem.value(x + k * h) for k, c in zip(range(-3, 4), (1, -6, 15, -20, 15, -6, 1), strict=True)
+            )
+            ratio = np.abs(sixth) / (np.sqrt(924) * rounding)
+            factor = max(factor, float(ratio[np.isfinite(ratio)].max(initial=0.0)))
+    return factor
+
+
+def _disagreement(
+    problem: Problem, x: Array, v: Array, usual: float, coarseness: float
+) -> tuple[Array, Array, Array, Array]:
     """|slope - declared| over its uncertainty, and these three, at each point along each direction.
 
     The slope is extrapolated from two central differences, at steps of fixed sizes and of the size at which rounding
     and curvature lose least. Waves shorter than all steps may deceive it. So the disagreement must also be more than
     a gradient with the declared Λ allows: a central difference at step h is a mean of the slopes within h, which is at
     most Λh/2 away (four times this is allowed, so that a Λ that is too small is not blamed on the gradient).
-    ``usual`` is the size of which values' rounding errors are at least.
+    ``usual`` is the size of which values' rounding errors are at least, ``coarseness`` a factor of them.
     """
     box = getattr(problem, "box", None)
     if box is not None:
@@ -358,11 +392,10 @@ def _disagreement(problem: Problem, x: Array, v: Array, usual: float) -> tuple[A
         margin = 1e-3 * (np.asarray(box[1]) - box[0])
         x = np.clip(x, box[0] + margin, box[1] - margin)
     with np.errstate(all="ignore"):
-        gradient, value = problem.gradient(x), problem.value(x)
+        gradient = problem.gradient(x)
         declared = np.einsum("ij,ij->i", gradient, v)
         size = np.linalg.norm(gradient, axis=1)
-        # What rounding adds to a difference of values: their own errors and those of the points.
-        rounding = 4e-16 * (np.maximum(np.abs(value), usual) + np.linalg.norm(x, axis=1) * size) + 1e-300
+        rounding = coarseness * _rounding(problem, x, usual)
         best = np.sqrt(rounding / problem.smoothness)
 
         def central(h: Array) -> Array:

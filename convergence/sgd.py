@@ -21,6 +21,8 @@ __all__ = ["BLOCK", "Trajectory", "fingerprint", "record_times", "simulate"]
 
 Array = NDArray[np.float64]
 
+_MOST_STEPS = 10**15  # up to here the times of records are whole numbers in float64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
@@ -177,6 +179,8 @@ def simulate(
     for name, number, least in (("steps", steps, 1), ("replicas", replicas, 1), ("seed", seed, 0), ("first", first, 0)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
             raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
+    if steps > _MOST_STEPS:
+        raise ValueError(f"steps = {steps!r}: expected at most {_MOST_STEPS}")
     if isinstance(step, bool) or not (np.isfinite(step) and step > 0):
         raise ValueError(f"step = {step!r}: expected a finite step size > 0")
     if first % BLOCK:

@@ -80,10 +80,14 @@ class Cell:
         size = self.step if self.h is None else self.h
         if isinstance(size, bool) or not isinstance(size, int | float) or not (np.isfinite(size) and size > 0):
             raise ValueError(f"step or h = {size!r}: expected a finite number > 0")
-        for name, least in (("steps", 1), ("replicas", 8), ("seed", 0), ("records", 1)):
+        for name, least, most in (
+            ("steps", 1, 10**15), ("replicas", 8, 10**7), ("seed", 0, None), ("records", 1, 10**5),
+        ):  # fmt: skip
             number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
+            whole = isinstance(number, int) and not isinstance(number, bool)
+            if not whole or number < least or (most is not None and number > most):
+                allowed = f">= {least}" if most is None else f"between {least} and {most}"
+                raise ValueError(f"{name} = {number!r}: expected an integer {allowed}")
         if self.problem not in problems.available():
             raise ValueError(
                 f"problem = {self.problem!r}: no such problem; available are {', '.join(problems.available())}"
@@ -97,10 +101,15 @@ class Cell:
         problems.get(self.problem, **self.parameters)
 
     def content(self) -> dict[str, Any]:
-        """The cell as plain data."""
-        size = {"step": self.step} if self.h is None else {"h": self.h}
+        """The cell as plain data; 1 and 1.0 are the same number."""
+        size = {"h": float(self.h)} if self.step is None else {"step": float(self.step)}  # type: ignore[arg-type]
         whole = {name: getattr(self, name) for name in ("problem", "steps", "replicas", "seed", "records")}
-        return whole | size | {"parameters": dict(sorted(self.parameters.items()))}
+        hints = problems.parameters(self.problem)
+        parameters = {
+            name: float(value) if isinstance(value, int) and "float" in hints[name].split(" | ") else value
+            for name, value in sorted(self.parameters.items())
+        }
+        return whole | size | {"parameters": parameters}
 
     def key(self) -> str:
         """A digest of the content and of the sources and the NumPy that compute it."""

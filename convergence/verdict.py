@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from convergence.bounds import Bound
-from convergence.estimators import mean_interval
+from convergence.estimators import ROUNDING, mean_interval
 from convergence.sgd import Trajectory
 
 __all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_mean", "sequential_verdict"]
@@ -140,8 +140,10 @@ def judge_mean(
     x = np.asarray(values, dtype=np.float64)
     low, high = mean_interval(x, error_rate / looks)
     floor = -np.inf if least is None else least
+    # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
+    slack = 2 * ROUNDING * abs(float(x.mean())) if np.isfinite(low) else 0.0
     outcome: Outcome = "undecided"
-    if floor <= low and high <= allowed and np.isfinite(high):
+    if floor <= low + slack and high - slack <= allowed and np.isfinite(high):
         outcome = "confirmed"
     elif low > allowed or high < floor or np.isinf(low):
         outcome = "refuted"

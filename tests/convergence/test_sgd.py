@@ -320,6 +320,7 @@ def test_progress_is_reported():
         ({"step": float("inf")}, "step = inf"),
         ({"steps": 0}, "steps = 0"),
         ({"steps": 2.5}, "steps = 2.5"),
+        ({"steps": 10**20}, "steps = 1"),
         ({"replicas": 0}, "replicas = 0"),
         ({"seed": -1}, "seed = -1"),
         ({"first": 3}, "multiple of 256"),

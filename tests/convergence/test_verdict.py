@@ -137,7 +137,11 @@ def test_replicas_are_added_until_decided_or_spent():
 def test_replicas_without_spread():
     assert judge_mean(np.ones(10), 1.0 + 1e-9).outcome == "confirmed"
     assert judge_mean(np.ones(10), 1.0 - 1e-9).outcome == "refuted"
-    assert judge_mean(np.ones(10), 1.0).outcome == "undecided"
+    # Without spread a limit that is attained is kept, up to rounding.
+    assert judge_mean(np.ones(10), 1.0).outcome == "confirmed"
+    assert judge_mean(np.ones(10), 1.0, least=1.0).outcome == "confirmed"
+    assert judge_mean(np.ones(10), 1 - 1e-11).outcome == "refuted"
+    assert judge_mean(np.ones(10), 2.0, least=1 + 1e-11).outcome == "refuted"
 
 
 def test_infinite_replicas_refute():

@@ -9,10 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from convergence import problems, simulate
 from convergence.sweep import Cell
+from verify.commands.problems import sweep_command
 from verify.sweep import SweepError, read_cells, run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,7 +176,10 @@ def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_pa
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\ncolour = 1', "not known to quadratic"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = []\nh = 1.0', "at least one value"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = -1.0', "finite number > 0"),
-        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nreplicas = 2', "integer >= 8"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nreplicas = 2', "integer between 8 and 10000000"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nreplicas = 100000000000000', "integer between 8"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 100000000000000000000\nh = 1.0', "integer between 1 and 10000"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nrecords = 100000000000', "integer between 1 and 1000"),
         (GAME + 'data = "mnist"', "no such data; available are"),
         (GAME + "data = 3", "data = 3: expected a name"),
         (GAME + 'order = "two"', "order = 'two': expected a number"),
@@ -193,6 +199,22 @@ def test_bad_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(SweepError, match=message):
         read_cells(path)
+
+
+def test_equal_numbers_are_one_cell(tmp_path):
+    path = tmp_path / "equal.toml"
+    path.write_text('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = [1, 1.0]\nnoise = [1, 1.0, 2]\ndim = 2')
+    cells = read_cells(path)
+    assert [cell.content()["parameters"] for cell in cells] == [{"dim": 2, "noise": 1.0}, {"dim": 2, "noise": 2.0}]
+    assert {type(cell.content()["parameters"]["dim"]) for cell in cells} == {int}
+
+
+def test_no_memory_for_a_cell_is_a_line(tmp_path):
+    path = tmp_path / "large.toml"
+    path.write_text('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\ndim = 1000000000000000')
+    result = CliRunner().invoke(sweep_command, [str(path), "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert isinstance(result.exception, click.ClickException)
+    assert "not enough memory for a cell" in str(result.exception)
 
 
 def test_occupied_folder_and_no_scheduler(file, tmp_path):

@@ -59,6 +59,8 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
             )  # fmt: skip
     except SweepError as error:
         raise UsageFault(str(error)) from None
+    except MemoryError as error:
+        raise UsageFault(f"not enough memory for a cell ({error}): take fewer replicas, records or dim") from None
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished cells are kept in {out}: run the same command to continue") from None
     if as_json:
