@@ -17,7 +17,7 @@ from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
 from convergence.problems.base import Problem
 
-__all__ = ["BLOCK", "Trajectory", "fingerprint", "record_times", "simulate"]
+__all__ = ["BLOCK", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
 
 Array = NDArray[np.float64]
 
@@ -216,14 +216,20 @@ def simulate(
     )  # fmt: skip
 
 
+def workers_lost(error: BaseException) -> bool:
+    """Whether an executor's error says that its workers, or Dask's scheduler, are gone: that work may be done again."""
+    # Dask's own, which may not be installed.
+    return isinstance(error, BrokenExecutor | CancelledError) or type(error).__name__ in (
+        "KilledWorker", "CommClosedError"
+    )  # fmt: skip
+
+
 def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
     """The result of a task; None if its workers are lost, so that the work goes on here."""
     try:
         return future.result()
-    except (BrokenExecutor, CancelledError):
-        return None
-    except Exception as error:
-        if type(error).__name__ == "KilledWorker":  # Dask's, which may not be installed
+    except (Exception, CancelledError) as error:
+        if workers_lost(error):
             return None
         raise
 

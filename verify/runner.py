@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import platform
 import queue
 import re
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +42,7 @@ from verify.records import (
     combine,
     write_atomically,
 )  # fmt: skip
+from verify.workers import end_with_parent, start_worker, worker_pool
 
 __all__ = [
     "JOURNAL", "OccupiedError", "RunSettings", "UnitResult", "clear_journal", "exclusive", "final_name",
@@ -127,24 +127,10 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
 _reports: Any = None
 
 
-def _end_with_parent() -> None:
-    """End this process soon after its parent, even one that was killed and could not end its children."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
-    _end_with_parent()
-    # The parent decides what an interrupt means; it ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start_worker()
 
 
 def _work(unit: Unit, settings: RunSettings, key: str) -> UnitResult:
@@ -170,15 +156,12 @@ def _terminated_raises() -> Iterator[None]:
 
 def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
     """Results as they finish, from worker processes."""
-    spawn = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=spawn)
-    manager.start(_end_with_parent)
+    manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
+    manager.start(end_with_parent)
     with manager:
         reports = manager.Queue()
-        pool = ProcessPoolExecutor(settings.jobs, spawn, initializer=_start_worker, initargs=(reports,))
-        pending: set[Future[UnitResult]] = set()
-        try:
-            pending = {pool.submit(_work, unit, settings, key) for unit in units}
+        with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
+            pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings, key) for unit in units}
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 while True:
@@ -188,13 +171,6 @@ def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Prog
                         break
                 for future in done:
                     yield future.result()
-            pool.shutdown()
-        except BaseException:
-            workers = multiprocessing.active_children()
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.terminate()
-            raise
 
 
 def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -21,15 +20,17 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from convergence.sgd import workers_lost
 from convergence.sweep import Cell, run_cell
 from verify.records import write_atomically
+from verify.workers import worker_pool
 
 __all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
 
 CELLS, UNFINISHED, TABLE, LOCK = "cells", ".unfinished", "sweep.csv", ".lock"
 _SETTINGS = ("problem", "step", "h", "steps", "replicas", "seed", "records")
 _RESTARTS = 3
-"""How often a pool that lost its workers is started again before the sweep gives up."""
+"""How often a pool that lost its workers, or a scheduler, is asked again before the sweep gives up."""
 
 
 class SweepError(ValueError):
@@ -131,11 +132,11 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator[Executor | None]:
         try:
             client = Client(scheduler, timeout="10s")
         except (OSError, ValueError) as error:
-            raise SweepError(f"no scheduler at {scheduler}: {error}") from None
+            raise SweepError(f"no scheduler at {scheduler}: {error}; finished cells are kept") from None
         with client, client.get_executor() as executor:
             yield executor
     elif jobs > 1:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        with worker_pool(jobs) as pool:
             yield pool
     else:
         yield None
@@ -197,7 +198,9 @@ def run_sweep(
             try:
                 _compute({k: c for k, c in missing.items() if k not in done}, folder, jobs, scheduler, keep)
                 break
-            except BrokenExecutor:
+            except (Exception, CancelledError) as error:
+                if not workers_lost(error):
+                    raise
                 if attempt == _RESTARTS:
                     raise SweepError(f"workers died {_RESTARTS + 1} times; {len(done)} cells are kept") from None
         result = SweepResult(cells=tuple(done[key] for key in keys), resumed=resumed)

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -199,6 +201,67 @@ def test_bad_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(SweepError, match=message):
         read_cells(path)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_workers_end_with_the_sweep(tmp_path, ending):
+    path, out = tmp_path / "long.toml", tmp_path / "out"
+    path.write_text('[[sweep]]\nproblem = "quadratic_cosine"\nsteps = 1000000000\nh = [0.5, 1.0]\nnoise = 0.1')
+    command = [sys.executable, "-m", "verify", "sweep", str(path), "--out", str(out), "--jobs", "2"]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    # Workers that have begun keep what they have.
+    while len(list((out / ".unfinished").glob("*.npz"))) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    assert len(children) >= 2
+    parent.send_signal(ending)
+    parent.wait(timeout=60)
+    while (alive := [c for c in children if Path(f"/proc/{c}").exists()]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not alive
+
+
+class Losing(Executor):
+    """An engine that loses its workers a few times, and then computes."""
+
+    def __init__(self, losses, error):
+        self.losses, self.error = losses, error
+
+    def submit(self, fn, /, *arguments, **named):
+        future = Future()
+        if self.losses:
+            self.losses -= 1
+            future.set_exception(self.error)
+        else:
+            future.set_result(fn(*arguments, **named))
+        return future
+
+
+class KilledWorker(Exception):  # noqa: N818 - the name of Dask's
+    pass
+
+
+@pytest.mark.parametrize("error", [BrokenExecutor(), CancelledError(), KilledWorker()])
+def test_lost_workers_and_schedulers_are_asked_again(file, tmp_path, monkeypatch, error):
+    cells = read_cells(file)[:2]
+    for losses in (3, 4):
+        engine = Losing(losses, error)
+        monkeypatch.setattr("verify.sweep._executor", lambda jobs, scheduler, engine=engine: nullcontext(engine))
+        out = tmp_path / str(losses)
+        if losses == 3:
+            assert len(run_sweep(cells, out, scheduler="tcp://nowhere").cells) == 2
+        else:
+            engine.losses = 100
+            with pytest.raises(SweepError, match="workers died 4 times; 0 cells are kept"):
+                run_sweep(cells, out, scheduler="tcp://nowhere")
+
+
+def test_errors_of_a_cell_are_not_taken_for_lost_workers(file, tmp_path, monkeypatch):
+    engine = Losing(1, ValueError("of the cell"))
+    monkeypatch.setattr("verify.sweep._executor", lambda jobs, scheduler: nullcontext(engine))
+    with pytest.raises(ValueError, match="of the cell"):
+        run_sweep(read_cells(file)[:1], tmp_path)
 
 
 def test_equal_numbers_are_one_cell(tmp_path):
