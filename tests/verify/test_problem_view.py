@@ -139,3 +139,12 @@ def test_a_bound_that_is_attained_without_noise_is_confirmed():
     trial = check_problem(Plain())
     assert trial.outcome == "confirmed", trial.parts
     assert trial.parts[-1].found == pytest.approx(trial.parts[-1].declared, rel=1e-12)
+
+
+def test_what_is_not_seen_among_units_that_differ_a_million_times():
+    f = InUnits(**KINDS["mixed"])
+    true = f.gradient
+    f.gradient = lambda x: true(x) * np.array([0.0, 1.0, 1.0])
+    assert judge_constant(f, "gradient").outcome == "refuted"
+    f.gradient = lambda x: true(x) * np.array([1.0, 1.0, 0.0])
+    assert judge_constant(f, "gradient").outcome == "confirmed"
