@@ -40,6 +40,9 @@ def inspectable(x: Tensor) -> bool:
 
 def checked_logits(name: str, x: Any) -> Tensor:
     """Return `x` if it is a floating-point tensor with at least one axis and one class."""
+    # the usual case, without further calls
+    if type(x) is Tensor and x.dtype in TYPES and x.layout is torch.strided and x.ndim:
+        return x
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of logits, but got {type(x).__name__}; use torch.as_tensor")
     if not x.is_floating_point():
@@ -53,22 +56,21 @@ def checked_logits(name: str, x: Any) -> Tensor:
 
 
 def extremes(names: Sequence[str], views: Sequence[Tensor]) -> tuple[float, float] | None:
-    """Return the smallest and the largest of all logits, (N, C) each, or None if they may not be looked at or hold NaN.
+    """Return the smallest and the largest of all logits, (N, C) each, or None if they are not on the CPU or hold NaN.
 
-    Raise if one of them evidently holds probabilities.
+    They must have values. Raise if one of them evidently holds probabilities.
     """
-    if not inspectable(views[0]) or not views[0].numel():
+    if not views[0].is_cpu or not views[0].numel():
         return None
-    lows, tops = [], []
-    for name, x in zip(names, views, strict=True):
+    least, greatest, total = math.inf, -math.inf, 0.0
+    for k, x in enumerate(views):
         low, top = x.aminmax()
-        low = low.item()
+        low, top = low.item(), top.item()
         if low >= 0.0:
-            refuse_probabilities(name, x)
-        lows.append(low)
-        tops.append(top.item())
-    total = sum(lows)  # NaN may hide from min
-    return (min(lows), max(tops)) if total == total else None
+            refuse_probabilities(names[k], x)
+        least, greatest, total = min(low, least), max(top, greatest), total + low
+    # NaN may hide from min
+    return (least, greatest) if total == total else None
 
 
 def refuse_probabilities(name: str, x: Tensor) -> None:

@@ -13,6 +13,9 @@ from rdml_theory.losses._fused import fused_loss
 from rdml_theory.losses._pair import pairwise
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
 
+# made once, since a step between small students is over in a tenth of a millisecond
+NAMES = [f"logits[{k}]" for k in range(8)]
+
 
 def mutual_loss(
     logits: Tensor | Sequence[Tensor],
@@ -119,7 +122,7 @@ def mutual_loss(
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
     elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
-        for name, part in zip(names, parts, strict=True):
+        for name, part in zip(names, parts, strict=False):
             checks.refuse_probabilities(name, part)
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
         order = torch.as_tensor(order, dtype=torch.float64, device=sample.device)
@@ -158,15 +161,16 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
         raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
     if not logits:
         raise ValueError("logits must hold at least one student, but got an empty list")
-    names = [f"logits[{k}]" for k in range(len(logits))]
-    parts = [checks.checked_logits(name, x) for name, x in zip(names, logits, strict=True)]
+    names = NAMES if len(logits) <= len(NAMES) else [f"logits[{k}]" for k in range(len(logits))]
+    parts = [checks.checked_logits(names[k], x) for k, x in enumerate(logits)]
     first = parts[0]
     shape = first.shape
     if len(shape) < 2 or shape[-1] == 0:
         raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(shape)}")
     device = first.device
-    for name, x in zip(names, parts, strict=True):
+    for k, x in enumerate(parts):
         if x.shape != shape:
+            name = names[k]
             if x.shape[-1] != shape[-1]:
                 raise ValueError(
                     f"all students must have the same classes, but logits[0] has {shape[-1]} and "
@@ -178,7 +182,7 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
             )
         if x.device != device:
             raise ValueError(
-                f"all students must be on one device, but logits[0] is on {device} and {name} on {x.device}; "
+                f"all students must be on one device, but logits[0] is on {device} and {names[k]} on {x.device}; "
                 "move them with .to()"
             )
     return parts, names
