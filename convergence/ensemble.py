@@ -78,7 +78,7 @@ class Ensemble:
             problem.gradient_into(self.x, self.gradient)
         else:
             for x, out in zip(self.x, self.gradient, strict=True):
-                out[...] = _shaped("gradient", problem.gradient(x), x.shape)
+                out[...] = _asked(problem, "gradient", x, x.shape)
         np.multiply(self._gradient, self._gradient, out=self._work)
         np.add.reduce(self._work, axis=1, out=self.norm)
 
@@ -87,7 +87,7 @@ class Ensemble:
         problem = self.task.problem
         if not isinstance(problem, SyntheticProblem):
             for x, stream, out in zip(self.x, self.streams, self.work, strict=True):
-                out[...] = _shaped("sample_gradient", problem.sample_gradient(x, stream), x.shape)
+                out[...] = _asked(problem, "sample_gradient", x, x.shape, stream)
             return
         problem.sample_into(self.x, self.gradient, self.streams, self.work)
 
@@ -95,7 +95,7 @@ class Ensemble:
         problem = self.task.problem
         if isinstance(problem, SyntheticProblem):
             return problem.value(self.x)
-        return np.stack([_shaped("value", problem.value(x), x.shape[:1]) for x in self.x])
+        return np.stack([_asked(problem, "value", x, x.shape[:1]) for x in self.x])
 
     def advance(self, *, seconds: float = np.inf, progress: Callable[[float], None] | None = None) -> bool:
         """Take steps until the last one, or until the time is up; whether all are done."""
@@ -156,7 +156,16 @@ class Ensemble:
             stream.bit_generator.state = kept
 
 
-def _shaped(name: str, array: Any, shape: tuple[int, ...]) -> Any:
+def _asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more: Any) -> Any:
+    """A user's answer at x, which is the run's own state: it may be read only."""
+    given = x.view()
+    given.flags.writeable = False
+    try:
+        array = getattr(problem, name)(given, *more)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ValueError(f"{name} changed its argument x: compute in a copy") from error
     if np.shape(array) != shape:
         raise ValueError(f"{name} returned shape {np.shape(array)} for {shape[0]} replicas: expected {shape}")
     return array

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,10 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
             raise ValueError(f"record = {record!r}: expected at least 1 record, or an array of times")
         times = np.unique(np.geomspace(1, steps, count).round().astype(np.int64)) if count > 1 else np.array([steps])
     else:
-        times = np.unique(np.asarray(record, dtype=np.int64))
+        times = np.unique(np.asarray(record))
+        if times.size and times.dtype.kind not in "iu":
+            raise ValueError(f"record = {record!r}: expected integers")
+        times = times.astype(np.int64)
         if times.size == 0 or times[0] < 1 or times[-1] > steps:
             raise ValueError(f"record = {record!r}: expected times between 1 and steps = {steps}")
     return times if times[-1] == steps else np.append(times, steps)
@@ -181,7 +185,7 @@ def simulate(
             raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
     if steps > _MOST_STEPS:
         raise ValueError(f"steps = {steps!r}: expected at most {_MOST_STEPS}")
-    if isinstance(step, bool) or not (np.isfinite(step) and step > 0):
+    if isinstance(step, bool) or not isinstance(step, Real) or not (np.isfinite(step) and step > 0):
         raise ValueError(f"step = {step!r}: expected a finite step size > 0")
     if first % BLOCK:
         raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")
@@ -190,6 +194,8 @@ def simulate(
     if x0.shape != (problem.dim,):
         raise ValueError(f"start has shape {x0.shape}: expected ({problem.dim},), the problem's dimension")
     times = record_times(steps, record)
+    if not np.isfinite(x0).all():
+        raise ValueError(f"start = {x0!r}: expected finite numbers")
     count = -(-replicas // BLOCK)
     group = max(1, min(GROUP // (BLOCK * problem.dim), count if executor is None else -(-count // 8)))
     offset = first // BLOCK

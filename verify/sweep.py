@@ -7,6 +7,7 @@ crossed with all the others; what is not a setting of the simulation is a parame
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import tomllib
@@ -57,6 +58,18 @@ class CellRecord(BaseModel):
     times: tuple[int, ...]
     mean_squared_gradient: tuple[float, ...]
     squared_gradient: tuple[float, ...]
+    digest: str = ""
+
+    def sealed(self) -> CellRecord:
+        """With a digest of everything else, by which a file that has changed is known."""
+        return self.model_copy(update={"digest": self._digest()})
+
+    def intact(self) -> bool:
+        """Whether nothing has changed since it was sealed."""
+        return self.digest == self._digest()
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class SweepResult(BaseModel):
@@ -118,7 +131,7 @@ def _kept(path: Path, key: str) -> CellRecord | None:
         record = CellRecord.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    return record if record.key == key else None
+    return record if record.key == key and record.intact() else None
 
 
 @contextmanager
@@ -189,7 +202,7 @@ def run_sweep(
         progress(resumed, len(keys))
 
         def keep(key: str, result: dict[str, Any]) -> None:
-            done[key] = CellRecord(key=key, **result)
+            done[key] = CellRecord(key=key, **result).sealed()
             write_atomically(paths[key], done[key].model_dump_json(indent=1))
             progress(len(done), len(keys))
 

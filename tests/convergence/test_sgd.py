@@ -318,6 +318,10 @@ def test_progress_is_reported():
     [
         ({"step": 0.0}, "step = 0.0"),
         ({"step": float("inf")}, "step = inf"),
+        ({"step": "a"}, "step = 'a'"),
+        ({"step": np.array([0.1, 0.2])}, "step = array"),
+        ({"start": [np.nan, 0.0]}, "start = .*: expected finite numbers"),
+        ({"record": [1.5]}, "record = .*: expected integers"),
         ({"steps": 0}, "steps = 0"),
         ({"steps": 2.5}, "steps = 2.5"),
         ({"steps": 10**20}, "steps = 1"),
@@ -342,3 +346,17 @@ def test_wrong_gradient_shape():
 
     with pytest.raises(ValueError, match="gradient returned shape"):
         simulate(Wrong(), step=0.5, steps=3, replicas=1, seed=0)
+
+
+@pytest.mark.parametrize("name", ["value", "gradient", "sample_gradient"])
+def test_a_users_function_cannot_change_the_run(name):
+    class Changing(Own):
+        pass
+
+    def change(self, x, *more):
+        x *= 2
+        return getattr(Own, name)(self, x, *more)
+
+    setattr(Changing, name, change)
+    with pytest.raises(ValueError, match=f"{name} changed its argument x: compute in a copy"):
+        simulate(Changing(), step=0.5, steps=3, replicas=1, seed=0)
