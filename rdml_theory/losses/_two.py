@@ -3,7 +3,7 @@
 A step of mutual learning between two small students is over in a tenth of a millisecond, so what counts is the number
 of tensor operations. With the softmaxes p of the peer and q of the student, the sums over classes are
 
-    order 2      S - 1 = sum (p - q)^2 / q,            D = log S,              w = p^2 / (q S)
+    order 2      S - 1 = sum q (p / q - 1)^2,          D = log S,              w = p^2 / (q S)
     order 1/2    1 - S = sum (sqrt p - sqrt q)^2 / 2,  D = -2 log S,           w = sqrt(p q) / S
     order 1      D = sum p (log p - log q),                                    w = p
     any other    S = sum q (p / q)^alpha,              D = log S / (alpha-1),  w = q (p / q)^alpha / S
@@ -97,7 +97,7 @@ def _softmax(q: Tensor, weight: float) -> Tensor:
 
 
 def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient: Tensor | None, edge: float) -> _Values:
-    q, part, spare, q0, q1, part0, part1, d = space
+    q, part, ratio, q0, q1, part0, part1, ratio0 = space
     _softmax(q, weight)
     # w S = p (p / q)
     torch.div(q1, q0, out=part0)
@@ -105,7 +105,7 @@ def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient:
         torch.reciprocal(part0, out=part1).mul_(q0)
         own, w = q, part
     else:
-        own, w = q0, part0
+        own, w, ratio = q0, part0, ratio0
     part0.mul_(q1)
     total = w.sum(-1, keepdim=True)
     if weight != 1.0:
@@ -113,9 +113,11 @@ def _at_two(space: _Space, alpha: float, learners: int, weight: float, gradient:
     value = total.log()
     far = value.amin().item() >= edge
     if not far:
-        torch.sub(q1, q0, out=d)
-        y = torch.stack([torch.div(d, x, out=spare[1]).mul_(d).sum(-1, keepdim=True) for x in (q0, q1)[:learners]])
-        value = y.mul_(1.0 / weight).log1p_()
+        torch.div(q1, q0, out=ratio0)
+        if learners == 2:
+            torch.reciprocal(ratio0, out=ratio[1])
+        # S - 1 = sum q (p / q - 1)^2
+        value = ratio.sub_(1.0).square_().mul_(own).sum(-1, keepdim=True).mul_(1.0 / weight).log1p_()
     if gradient is not None:
         gradient.copy_(own.addcmul_(w, total.reciprocal_(), value=-1.0))
     return value, far
