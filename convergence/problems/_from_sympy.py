@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Add, Expr, Float, Piecewise, Symbol, lambdify, nsimplify, sympify
 
-from convergence.problems._branching import LargestEigenvalue, certified_maximum
+from convergence.problems._branching import LargestEigenvalue
 from convergence.problems._formula import joined, shared
+from convergence.problems._maximum import certified_maximum
 from convergence.problems.base import Oracle, SyntheticProblem
 from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
 
