@@ -148,3 +148,11 @@ def test_what_is_not_seen_among_units_that_differ_a_million_times():
     assert judge_constant(f, "gradient").outcome == "refuted"
     f.gradient = lambda x: true(x) * np.array([1.0, 1.0, 0.0])
     assert judge_constant(f, "gradient").outcome == "confirmed"
+
+
+def test_waves_of_a_millionth_of_the_start_are_averaged_over():
+    f = InUnits([1e-6, 1e-6])
+    f.start = np.ones(2)
+    assert judge_constant(f, "smoothness").outcome == "confirmed"
+    f.smoothness *= 0.8
+    assert judge_constant(f, "smoothness").outcome == "confirmed"
