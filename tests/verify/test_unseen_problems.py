@@ -1,5 +1,6 @@
 """Problems that nobody showed the searches: honest ones pass, a false constant is caught, kind by kind."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,31 @@ from verify.problem_check import check_problem, judge_constant
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 import unseen_problems
+
+
+def test_the_documentation_says_what_the_record_says():
+    root = Path(__file__).resolve().parents[2]
+    rows = json.loads((root / "benchmarks" / "problem_trials_table.json").read_text())
+    text = " ".join((root / "docs" / "problems.md").read_text().split())
+    total = sum(row["instances"] for row in rows.values())
+    assert f"On {total} random problems of {len(rows)} kinds" in text
+    caught = [sum(row["caught"][c] for row in rows.values()) for c in ("smoothness", "noise", "bias")]
+    gradients = sum(sum(row["gradients"].values()) for row in rows.values())
+    assert (
+        "caught a Λ a fifth too small in {} cases, σ² in {} and ζ² in {}, and {} of {} wrong gradients".format(
+            *caught, gradients, total * len(unseen_problems.FAULTS)
+        )
+        in text
+    )
+    honest = [sum(row["honest"].get(o, 0) for row in rows.values()) for o in ("confirmed", "undecided", "refuted")]
+    assert "{} were confirmed, {} stayed undecided, as replicas left their box, and {} were refuted".format(
+        *honest
+    ) in text  # fmt: skip
+    seconds = [row["seconds"] for row in rows.values()]
+    assert f"took {min(seconds):.1f} to {max(seconds):.1f} s" in text
+    sums = [rows[kind]["found"]["noise"] for kind in ("finite_sum", "logistic_sum")]
+    assert f"bounds were {min(low for low, _ in sums):.2f} to {max(high for _, high in sums):.2f} of it" in text
+    assert f"up to {max(row['found']['smoothness'][1] for row in rows.values()):.2f} of it" in text
 
 
 @pytest.mark.parametrize("seed", range(4))
