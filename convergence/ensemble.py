@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.problems._memory import aligned
 from convergence.problems.base import Problem, SyntheticProblem
 
 __all__ = ["BLOCK", "GROUP", "Ensemble", "Task", "read_arrays", "run_task", "write_arrays"]
@@ -58,7 +59,7 @@ class Ensemble:
     def __init__(self, task: Task) -> None:
         self.task, self.done = task, 0
         blocks, dim = len(task.blocks), task.start.size
-        self._x, self._gradient, self._work = (np.empty((blocks, dim, BLOCK)) for _ in range(3))
+        self._x, self._gradient, self._work = (aligned((blocks, dim, BLOCK)) for _ in range(3))
         self._x[...] = task.start[:, None]
         self.x, self.gradient, self.work = (a.transpose(0, 2, 1) for a in (self._x, self._gradient, self._work))
         self.norm, self.total, self.part = (np.zeros((blocks, BLOCK)) for _ in range(3))
@@ -79,8 +80,7 @@ class Ensemble:
         else:
             for x, out in zip(self.x, self.gradient, strict=True):
                 out[...] = _asked(problem, "gradient", x, x.shape)
-        np.multiply(self._gradient, self._gradient, out=self._work)
-        np.add.reduce(self._work, axis=1, out=self.norm)
+        np.einsum("bdr,bdr->br", self._gradient, self._gradient, out=self.norm)
 
     def _sample(self) -> None:
         """∇f + b + n in ``work``."""

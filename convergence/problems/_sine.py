@@ -7,10 +7,14 @@ arrays of some 10⁴ numbers, and, since IEEE arithmetic rounds those exactly, t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["in_memory_order", "sine"]
+from convergence.problems._memory import in_memory_order, scratch
+
+__all__ = ["sine"]
 
 # Chebyshev interpolation of sin(√s)/√s in s on [0, (π/2)²]: 2e-19 off at most, before its coefficients are rounded.
 _COEFFICIENTS = (
@@ -21,18 +25,11 @@ _COEFFICIENTS = (
 _HIGH, _LOW = float.fromhex("0x1.921fb544p+1"), float.fromhex("0x1.0b4611a626331p-33")
 _MAGIC = 1.5 * 2.0**52  # adding it rounds to an integer, whose lowest bit becomes the lowest of the significand
 _LARGEST = 2.0**20
+_QUARTER = 1.5707  # A little less than π/2: up to here the multiple of π is zero, and nothing needs to be subtracted.
 
 
-def in_memory_order(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A one-dimensional view of contiguous memory, on which NumPy's loops start the fastest, if there is one."""
-    if array.flags.c_contiguous:
-        return array.reshape(-1)
-    swapped = array.swapaxes(-1, -2)
-    return swapped.reshape(-1) if swapped.flags.c_contiguous else array
-
-
-def sine(x: NDArray[np.float64], out: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """``sin x`` within two units in the last place (within 1e-19 next to its zeros).
+def sine(x: NDArray[np.float64], out: NDArray[np.float64] | None = None, *, scale: float = 1.0) -> NDArray[np.float64]:
+    """``scale sin x``; with scale 1 within two units in the last place (within 1e-19 next to its zeros).
 
     Beyond 2²⁰ NumPy's own sine is taken. ``out`` has the shape and the memory order of ``x``.
 
@@ -44,26 +41,56 @@ def sine(x: NDArray[np.float64], out: NDArray[np.float64] | None = None) -> NDAr
     flat = in_memory_order(x), in_memory_order(out)
     if flat[0].ndim == flat[1].ndim:
         x, out = flat
+    if not x.size:
+        return result
     with np.errstate(over="ignore", invalid="ignore"):
-        sign = np.multiply(x, 1 / np.pi)
-        sign += _MAGIC
-        work = sign - _MAGIC
-        square = work * _HIGH
-        rest = np.subtract(x, square, out=square)
-        work *= _LOW
-        rest -= work
-        square = np.multiply(rest, rest, out=work)
-        np.multiply(square, _COEFFICIENTS[-1], out=out)
-        for coefficient in _COEFFICIENTS[-2:0:-1]:
-            out += coefficient
-            out *= square
-        out += _COEFFICIENTS[0]
-        out *= rest
-        # An odd multiple of π turns the sign.
-        bits, parity = out.view(np.int64), sign.view(np.int64)
-        np.left_shift(parity, 63, out=parity)
-        np.bitwise_xor(bits, parity, out=bits)
-        if not (x.max(initial=0.0) < _LARGEST and x.min(initial=0.0) > -_LARGEST):
-            large = ~(np.abs(x) < _LARGEST)
-            out[large] = np.sin(x[large])
+        square = scratch(1, x.size)[0].reshape(x.shape)
+        np.multiply(x, x, out=square)
+        if square.max() < _QUARTER**2:
+            _polynomial(x, square, out, scale)
+            return result
+        outside = np.logical_not(square < _QUARTER**2)
+        if x.ndim == 1 and 8 * np.count_nonzero(outside) < x.size:
+            _polynomial(x, square, out, scale)
+            places = np.flatnonzero(outside)
+            out[places] = _reduced(far := x[places], np.empty_like(far), scale)
+        else:
+            _reduced(x, out, scale)
     return result
+
+
+def _reduced(x: NDArray[np.float64], out: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """``scale sin x`` for any x, into ``out``."""
+    sign, work, rest = (a.reshape(x.shape) for a in scratch(3, x.size))
+    np.multiply(x, 1 / np.pi, out=sign)
+    sign += _MAGIC
+    np.subtract(sign, _MAGIC, out=work)
+    np.multiply(work, _HIGH, out=rest)
+    np.subtract(x, rest, out=rest)
+    work *= _LOW
+    rest -= work
+    _polynomial(rest, np.multiply(rest, rest, out=work), out, scale)
+    # An odd multiple of π turns the sign.
+    bits, parity = out.view(np.int64), sign.view(np.int64)
+    np.left_shift(parity, 63, out=parity)
+    np.bitwise_xor(bits, parity, out=bits)
+    large = ~(np.abs(x) < _LARGEST)
+    if large.any():
+        out[large] = scale * np.sin(x[large])
+    return out
+
+
+@lru_cache(maxsize=16)
+def _scaled(scale: float) -> tuple[float, ...]:
+    return tuple(scale * c for c in _COEFFICIENTS)
+
+
+def _polynomial(rest: NDArray[np.float64], square: NDArray[np.float64], out: NDArray[np.float64], scale: float) -> None:
+    """``scale sin rest`` into ``out``, for rest within half of π of zero."""
+    coefficients = _scaled(scale)
+    np.multiply(square, coefficients[-1], out=out)
+    for coefficient in coefficients[-2:0:-1]:
+        out += coefficient
+        out *= square
+    out += coefficients[0]
+    out *= rest

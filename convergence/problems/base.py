@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, TypedDict, Unpack, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.problems._memory import in_memory_order
 from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
 from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams
 
@@ -174,7 +175,10 @@ class SyntheticProblem:
     def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """One draw of ∇f + b + n at x into ``out``, given ∇f there; x and ``rng`` as in ``noise_at``."""
         if self.noise_at(x, gradient, rng, out):
-            out += gradient
+            total, add = out, gradient
+            if out.strides == gradient.strides:
+                total, add = in_memory_order(out), in_memory_order(gradient)
+            total += add
         else:
             out[...] = gradient
         if (bias := self.bias_at(x, gradient)) is not None:

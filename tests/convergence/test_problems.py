@@ -392,6 +392,23 @@ def test_sine_agrees_with_mpmath_near_and_far():
     assert np.isnan(sine(np.array([np.inf, np.nan]))).all()
 
 
+@pytest.mark.parametrize("scale", [1.0, -0.3, 7.0])
+def test_sine_of_a_number_does_not_depend_on_the_others(scale):
+    rng = np.random.default_rng(3)
+    near, far = rng.uniform(-1.57, 1.57, 1000), np.concatenate([rng.normal(size=40) * 100, [1.5707, np.inf, 1e300]])
+    with np.errstate(invalid="ignore"):
+        alone = np.concatenate([sine(np.array([x]), scale=scale) for x in (*near, *far)])
+        # all near zero, a few far away, and mostly far away
+        for count, x in ((1000, near), (1043, np.concatenate([near, far])), (60, np.concatenate([near, far])[-60:])):
+            assert np.array_equal(
+                sine(x, scale=scale), alone[-count:] if count < 1000 else alone[:count], equal_nan=True
+            )
+    finite = np.abs(far) < 1e6
+    np.testing.assert_allclose(
+        sine(far[finite], scale=scale), scale * np.sin(far[finite]), rtol=0, atol=1e-15 * abs(scale)
+    )
+
+
 def test_sine_does_not_depend_on_shape_or_memory_order():
     x = np.random.default_rng(8).normal(size=(3, 5, 256)) * 4
     x[1, 2, 3] = 1e7
