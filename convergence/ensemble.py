@@ -27,7 +27,7 @@ BLOCK = 256
 """Replicas that share one random stream. A replica's numbers depend on the seed and its index only, never on how many
 replicas run or where."""
 
-GROUP = 20_480
+GROUP = 40_960
 """Numbers of x that are advanced together: enough to amortise a call of NumPy, few enough to stay in a core's cache."""
 
 _SEGMENT = 1024  # steps whose squared norms are summed before they join the total: so that rounding errors stay small

@@ -46,16 +46,15 @@ def sine(x: NDArray[np.float64], out: NDArray[np.float64] | None = None, *, scal
     with np.errstate(over="ignore", invalid="ignore"):
         square = scratch(1, x.size)[0].reshape(x.shape)
         np.multiply(x, x, out=square)
-        if square.max() < _QUARTER**2:
-            _polynomial(x, square, out, scale)
-            return result
-        outside = np.logical_not(square < _QUARTER**2)
-        if x.ndim == 1 and 8 * np.count_nonzero(outside) < x.size:
-            _polynomial(x, square, out, scale)
-            places = np.flatnonzero(outside)
-            out[places] = _reduced(far := x[places], np.empty_like(far), scale)
-        else:
+        near = square < _QUARTER**2
+        others = x.size - np.count_nonzero(near)
+        if others and (x.ndim > 1 or 8 * others > x.size):
             _reduced(x, out, scale)
+            return result
+        _polynomial(x, square, out, scale)
+        if others:
+            places = np.flatnonzero(~near)
+            out[places] = _reduced(far := x[places], np.empty_like(far), scale)
     return result
 
 

@@ -71,7 +71,12 @@ class QuadraticCosine(SyntheticProblem):
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Σ_i [ λx_i²/2 + c(1 - cos ωx_i) ], whose second part is 2c sin²(ωx_i/2)."""
         wave = sine(self.frequency / 2 * x)
-        return (self.curvature / 2 * x**2 + 2 * self.amplitude * wave**2).sum(axis=-1)
+        part = self.curvature / 2 * x
+        part *= x
+        wave *= wave
+        wave *= 2 * self.amplitude
+        wave += part
+        return wave.sum(axis=-1)
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """λx_i + cω sin ωx_i."""
