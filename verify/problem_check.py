@@ -45,7 +45,7 @@ class TrialPart:
     declared, found : float
         What the problem says, and the worst that was found (the confidence bound of it, where it was sampled).
     error_rate : float
-        Of a refutation; 0 where it rests on no sampling.
+        The level of the test, which a sampled constant must fail twice; 0 where it rests on no sampling.
     detail : str
         The witness of a refutation, or how near the search came.
     """
@@ -203,29 +203,26 @@ def _minimum(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
 
 
 def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
-    found = noise_variance(problem, rng, error_rate=rate)
-    size = float((problem.gradient(found.point[None]) ** 2).sum())
-    wrong = found.low > problem.noise * (1 + 1e-9) + 1e-20 * (1 + size)
-    found = problem.moment_back(found, 2)
+    found = problem.moment_back(noise_variance(problem, rng, error_rate=rate), 2)
     detail = (
         f"at x = {show(found.point)} E‖n‖² is {found.estimate:.6g} over {found.draws} draws, "
         f"between {found.low:.6g} and {found.high:.6g}"
     )
     declared = float(problem.problem.noise)
-    return TrialPart("noise", "refuted" if wrong else "confirmed", declared, found.low, detail, rate)
+    return TrialPart("noise", "refuted" if found.exceeds else "confirmed", declared, found.low, detail, rate)
 
 
 def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
-    found = bias_excess(problem, rng, error_rate=rate)
-    size = float(np.linalg.norm(problem.gradient(found.point[None])))
-    wrong = found.low > found.allowed * (1 + 1e-9) + 1e-9 * (1 + size)
-    found = problem.moment_back(found, 1)
+    found = problem.moment_back(bias_excess(problem, rng, error_rate=rate), 1)
     detail = (
         f"at x = {show(found.point)} ‖b‖ is at least {found.low:.6g} (estimate {found.estimate:.6g}, {found.draws} "
-        f"draws), declared {found.allowed:.6g}" + (": the oracle is biased" if wrong and not found.allowed else "")
+        f"draws), declared {found.allowed:.6g}"
+        + (": the oracle is biased" if found.exceeds and not found.allowed else "")
     )
     declared = float(problem.problem.bias)
-    return TrialPart("bias", "refuted" if wrong else "confirmed", declared, max(found.low, 0.0) ** 2, detail, rate)
+    return TrialPart(
+        "bias", "refuted" if found.exceeds else "confirmed", declared, max(found.low, 0.0) ** 2, detail, rate
+    )
 
 
 class _OneReplica:
@@ -375,8 +372,9 @@ def check_problem(
     seed : int
         Of all searches and simulations.
     error_rate : float
-        The probability that an honest problem is refuted (asymptotically in the number of draws), shared by all parts
-        that rest on sampling.
+        The probability that an honest problem is refuted is less (asymptotically in the number of draws). Each of the
+        three bounds and σ² and ζ² has a fifth, r. A bound errs with probability r at most; σ² or ζ², which two
+        independent samples must refute, with r²/3.
     steps : int
         T of the simulations.
     progress : callable

@@ -75,11 +75,19 @@ def test_noise_of_constant_size_is_not_refuted():
 
     rate = 0.05
     wrong = sum(
-        noise_variance(Signs(), np.random.default_rng(s), error_rate=rate, points=12, budget=20_000).low > 1
+        noise_variance(Signs(), np.random.default_rng(s), error_rate=rate, points=12, budget=20_000).exceeds
         for s in range(100)
     )
-    # 5 expected at most; 16 or more have a probability below 1e-4.
-    assert wrong < 16
+    # rate²/3 each, 0.08 in all at most; 4 or more have a probability below 1e-5.
+    assert wrong < 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "constant"), [("bias_along_a_direction", 1006, "noise"), ("noise_far_out", 1016, "bias")]
+)
+def test_one_extreme_sample_refutes_no_honest_constant(kind, seed, constant):
+    """Two of 460 honest problems, at which the first sample exceeds by some four standard errors, by chance."""
+    assert judge_constant(unseen_problems.make(kind, seed), constant, seed=seed).outcome == "confirmed"
 
 
 @pytest.mark.parametrize("seed", range(4))
