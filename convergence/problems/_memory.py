@@ -42,9 +42,15 @@ def scratch(count: int, size: int) -> tuple[NDArray[np.float64], ...]:
     return tuple(a[:size] for a in arrays[:count])
 
 
-def in_memory_order(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A one-dimensional view of contiguous memory, on which NumPy's loops start the fastest, if there is one."""
-    if array.flags.c_contiguous:
-        return array.reshape(-1)
-    swapped = array.swapaxes(-1, -2)
-    return swapped.reshape(-1) if swapped.flags.c_contiguous else array
+def in_memory_order(*arrays: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Views of arrays of one shape on which NumPy's loops start the fastest: of one dimension, if all have one order.
+
+    The arrays themselves if they have gaps or different orders.
+    """
+    if all(a.flags.c_contiguous for a in arrays):
+        return tuple(a.reshape(-1) for a in arrays)
+    if arrays[0].ndim > 1:
+        swapped = [a.swapaxes(-1, -2) for a in arrays]
+        if all(a.flags.c_contiguous for a in swapped):
+            return tuple(a.reshape(-1) for a in swapped)
+    return arrays

@@ -31,16 +31,14 @@ _QUARTER = 1.5707  # A little less than π/2: up to here the multiple of π is z
 def sine(x: NDArray[np.float64], out: NDArray[np.float64] | None = None, *, scale: float = 1.0) -> NDArray[np.float64]:
     """``scale sin x``; with scale 1 within two units in the last place (within 1e-19 next to its zeros).
 
-    Beyond 2²⁰ NumPy's own sine is taken. ``out`` has the shape and the memory order of ``x``.
+    Beyond 2²⁰ NumPy's own sine is taken. ``out`` has the shape of ``x``, and memory of its own.
 
     >>> x = np.array([0.0, 0.5, -2.0, 1e6])
     >>> bool(abs(sine(x) - np.sin(x)).max() < 3e-16)
     True
     """
-    result = out = np.empty_like(x) if out is None else out
-    flat = in_memory_order(x), in_memory_order(out)
-    if flat[0].ndim == flat[1].ndim:
-        x, out = flat
+    result = np.empty_like(x) if out is None else out
+    x, out = in_memory_order(x, result)
     if not x.size:
         return result
     with np.errstate(over="ignore", invalid="ignore"):

@@ -175,9 +175,7 @@ class SyntheticProblem:
     def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """One draw of ∇f + b + n at x into ``out``, given ∇f there; x and ``rng`` as in ``noise_at``."""
         if self.noise_at(x, gradient, rng, out):
-            total, add = out, gradient
-            if out.strides == gradient.strides:
-                total, add = in_memory_order(out), in_memory_order(gradient)
+            total, add = in_memory_order(out, gradient)
             total += add
         else:
             out[...] = gradient

@@ -86,7 +86,7 @@ class QuadraticCosine(SyntheticProblem):
 
     def gradient_into(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         """The same without a new array for the result."""
-        x, out = in_memory_order(x), in_memory_order(out)
+        x, out = in_memory_order(x, out)
         sine(x if self.frequency == 1.0 else self.frequency * x, out, scale=self.amplitude * self.frequency)
         out += np.multiply(self.curvature, x, out=scratch(1, x.size)[0].reshape(x.shape))
 

@@ -156,7 +156,9 @@ def _fast(
         values.append((value * share).clamp(min=0.0).reshape(shape[:-1]))
         if needs[k]:
             gradient = (own.p - own.rest * mixed).to(kind)
-            gradients.append((gradient.t() if axis == 0 else gradient).reshape(shape).contiguous())
+            gradient = (gradient.t() if axis == 0 else gradient).reshape(shape)
+            # torch.cond demands the same strides of both branches, also along an axis of length one
+            gradients.append(gradient.clone(memory_format=torch.contiguous_format))
     return (torch.stack(values), *gradients)
 
 
@@ -296,8 +298,10 @@ def traced_order(logits: Sequence[Tensor], alpha: float | Tensor, *, directed: b
         return None  # the opaque operation calls Triton's kernels
     if pairs > MOST_PAIRS or any(x.dtype == torch.float64 for x in logits) or not logits[0].numel():
         return None
-    # the compiler may follow `alpha` as a symbol
-    return None if isinstance(alpha, Tensor) else next((order for order in ORDERS if order == alpha), None)
+    # the compiler may follow `alpha`, or an element of `ORDERS`, as a symbol, but not a literal
+    if isinstance(alpha, Tensor) or alpha not in ORDERS:
+        return None
+    return 0.5 if alpha == 0.5 else 1.0 if alpha == 1.0 else 2.0
 
 
 def _separate(logits: Sequence[Tensor]) -> list[Tensor]:
@@ -327,8 +331,11 @@ def traced(
     order = traced_order(views, alpha, directed=directed) if torch.compiler.is_compiling() else None
     if order is not None:
         parts = _separate(views)
+    elif isinstance(logits, Tensor):
+        parts = [logits]
     else:
-        parts = [logits] if isinstance(logits, Tensor) else list(logits)
+        # the tracer refuses a tensor that comes twice
+        parts = [x.view_as(x) if any(x is y for y in logits[:k]) else x for k, x in enumerate(logits)]
     device = views[0].device
     if not isinstance(alpha, Tensor):
         alpha = torch.full((), alpha, dtype=torch.float64, device=device)

@@ -34,8 +34,8 @@ BLOCK = 65536
 RANGE = 600.0
 # exponentials of logits up to this size need no maximum subtracted, nor do quotients of their squares
 SMALL = 100.0
-# weights in this range leave room for the squares of weighted probabilities
-WEIGHTS = (1e-100, 1e100)
+# weights in this range leave room for the powers: e^RANGE is 4e260
+WEIGHTS = (1e-40, 1e40)
 # relative error of a sum S: a few roundings, times the exponents that enter it
 NOISE = 1e-15
 # a value is used where its relative error is below this, half a unit of float32

@@ -409,6 +409,23 @@ def test_sine_of_a_number_does_not_depend_on_the_others(scale):
     )
 
 
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_values_and_gradients_at_points_of_any_memory_order(name):
+    problem = problems.get(name, **CASES[name][0])
+    x = np.random.default_rng(8).normal(size=(6, 2 * problem.dim))
+    whole = x[:, ::2].copy()
+    value, gradient = problem.value(whole), problem.gradient(whole)
+    views = (x[:, ::2], np.asfortranarray(whole))
+    same = [(view, value, gradient) for view in views]
+    same += [(whole[::2], value[::2], gradient[::2]), (x[0, ::2], value[0], gradient[0])]
+    for view, values, gradients in same:
+        np.testing.assert_allclose(problem.value(view), values, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(problem.gradient(view), gradients, rtol=1e-13, atol=1e-13)
+    target = np.empty_like(x)[:, ::2]
+    problem.gradient_into(whole, target)
+    np.testing.assert_allclose(target, gradient, rtol=1e-13, atol=1e-13)
+
+
 def test_sine_does_not_depend_on_shape_or_memory_order():
     x = np.random.default_rng(8).normal(size=(3, 5, 256)) * 4
     x[1, 2, 3] = 1e7

@@ -111,6 +111,19 @@ def test_any_weight(alpha):
         torch.testing.assert_close(scaled[1], gradient * beta, rtol=2e-7, atol=1e-7 * beta)
 
 
+@pytest.mark.parametrize("alpha", [*ORDERS, 0.9, 1000.0])
+@pytest.mark.parametrize("beta", [1e-97, 1e-50, 1e-39, 1e35])
+def test_any_weight_of_logits_at_the_edge_of_the_range(alpha, beta):
+    size = 0.49 * _cohort._limit(_cohort.Plan(alpha), 3)
+    x = size * torch.tensor([[[1.0, -1.0, -1.0]], [[-1.0, 1.0, -1.0]]])
+    x = x.requires_grad_()
+    losses = mutual_loss(x, alpha, beta=beta)
+    losses.sum().backward()
+    rows, gradient = by_pairs(x, alpha)
+    torch.testing.assert_close(losses.double(), (rows.squeeze(1) * beta).float().double(), rtol=1e-6, atol=1e-45)
+    torch.testing.assert_close(x.grad.double(), gradient * beta, rtol=1e-6, atol=1e-6 * beta + 1e-45)
+
+
 def test_mixed_types_and_numbers_that_do_not_fit():
     x = random(2, 4, 5)
     rows, gradient = losses_and_gradients([x[0].bfloat16(), x[1]], 2.0)
