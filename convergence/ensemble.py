@@ -157,15 +157,11 @@ class Ensemble:
 
 
 def _asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more: Any) -> Any:
-    """A user's answer at x, which is the run's own state: it may be read only."""
-    given = x.view()
-    given.flags.writeable = False
-    try:
-        array = getattr(problem, name)(given, *more)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise ValueError(f"{name} changed its argument x: compute in a copy") from error
+    """A user's answer at a copy of x, which is the run's own state; a read-only view would make PyTorch warn."""
+    given = x.copy()
+    array = getattr(problem, name)(given, *more)
+    if not np.array_equal(given, x, equal_nan=True):
+        raise ValueError(f"{name} changed its argument x: compute in a copy")
     if np.shape(array) != shape:
         raise ValueError(f"{name} returned shape {np.shape(array)} for {shape[0]} replicas: expected {shape}")
     return array
