@@ -1,12 +1,11 @@
 """Searches for evidence against a problem's declared constants.
 
 Each search returns the worst it found with the place, its witness. Finding nothing proves nothing; what is found is a
-lower bound of the true constant, up to rounding (curvature) or to a stated error rate (noise, bias).
+lower bound of the true constant, up to rounding. :mod:`convergence.moments` does the same for noise and bias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from convergence.estimators import mean_interval
-from convergence.problems.base import Problem
+from convergence.problems.base import Problem, confined, start_of, start_size
 
-__all__ = [
-    "GradientError", "Moment", "Witness", "bias_excess", "gradient_error", "largest_curvature", "least_value",
-    "noise_variance", "search_points", "start_size",
-]  # fmt: skip
+__all__ = ["GradientError", "Witness", "gradient_error", "largest_curvature", "least_value", "search_points"]
 
 Array = NDArray[np.float64]
+
+ROWS = 4096
+"""Points that an oracle is asked for at a time: what a user's function holds in memory may be large."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +32,9 @@ class Witness:
     direction: Array | None = None
 
 
-def _confine(problem: Problem, x: Array) -> Array:
-    box = getattr(problem, "box", None)
-    return x if box is None else np.clip(x, box[0], box[1])
-
-
-def _start(problem: Problem) -> Array:
-    start = getattr(problem, "start", None)
-    return np.ones(problem.dim) if start is None else np.asarray(start, dtype=np.float64)
-
-
-def start_size(start: Array) -> float:
-    """The largest coordinate of a start, at least 1.
-
-    >>> start_size(np.array([0.5, -3.0]))
-    3.0
-    """
-    return max(1.0, float(np.abs(start).max()))
-
-
-def _reach(problem: Problem) -> float:
+def search_unit(problem: Problem) -> float:
     """The unit of length of the searches: the size of the start, but no more than half of the box."""
-    size, box = start_size(_start(problem)), getattr(problem, "box", None)
+    size, box = start_size(start_of(problem)), getattr(problem, "box", None)
     return size if box is None else min(size, float(np.max(np.subtract(box[1], box[0]))) / 2)
 
 
@@ -71,7 +50,7 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
     >>> search_points(problems.get("quadratic"), np.random.default_rng(0), 30).shape
     (30, 2)
     """
-    start, third = _start(problem), -(-count // 3)
+    start, third = start_of(problem), -(-count // 3)
     stops = np.minimum(rng.geometric(0.01, third), 500)
     path, walker = np.tile(start, (third, 1)), np.tile(start, (min(third, 128), 1))
     with np.errstate(all="ignore"):
@@ -79,22 +58,22 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
         for t in range(1, int(stops.max()) + 1):
             moved = walker - problem.sample_gradient(walker, rng) / problem.smoothness
             # Where steps diverge, as with Λ far too small, numbers soon have no digits left to judge anything by.
-            walker = np.where(np.abs(moved) <= 1e3 * _reach(problem), moved, walker)
+            walker = np.where(np.abs(moved) <= 1e3 * search_unit(problem), moved, walker)
             (rows,) = np.nonzero(stops == t)
             path[rows] = walker[rows % len(walker)]
-    scale = _reach(problem) * 10 ** rng.uniform(-2, 1, (2 * third, 1))
+    scale = search_unit(problem) * 10 ** rng.uniform(-2, 1, (2 * third, 1))
     cloud = scale * rng.standard_normal((2 * third, problem.dim))
     cloud[:third] += start
     if (box := getattr(problem, "box", None)) is not None:
         cloud = np.vstack([rng.uniform(box[0], box[1], (third, problem.dim)), cloud[:third]])
-    return _confine(problem, np.vstack([path, cloud]))[np.linspace(0, 3 * third - 1, count).astype(int)]
+    return confined(problem, np.vstack([path, cloud]))[np.linspace(0, 3 * third - 1, count).astype(int)]
 
 
 def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple[Array, Array]:
     """(∇f(x + εv) - ∇f(x - εv))/2ε for unit v, and what rounding may add to its norm; ε relative to the size of x."""
-    least = min(1.0, _reach(problem))
+    least = min(1.0, search_unit(problem))
     step = fineness * np.maximum(least, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1]))
-    ahead, behind = _confine(problem, x + step * v), _confine(problem, x - step * v)
+    ahead, behind = confined(problem, x + step * v), confined(problem, x - step * v)
     length = np.linalg.norm(ahead - behind, axis=1, keepdims=True)
     length[length == 0] = np.inf
     first, second = problem.gradient(ahead), problem.gradient(behind)
@@ -102,20 +81,20 @@ def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple
     return (first - second) / length, 1e-14 * size / length[:, 0]
 
 
-def _scan_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
+def scan_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
     """Search points, and as many again spread evenly over cubes up to five times the start's size."""
     spread = count // 2
     if (box := getattr(problem, "box", None)) is not None:
         even = rng.uniform(box[0], box[1], (spread, problem.dim))
     else:
-        half = _reach(problem) * rng.choice([1.0, 2.0, 3.0, 5.0], (spread, 1))
+        half = search_unit(problem) * rng.choice([1.0, 2.0, 3.0, 5.0], (spread, 1))
         even = half * rng.uniform(-1, 1, (spread, problem.dim))
     return np.vstack([search_points(problem, rng, count - spread), even])
 
 
 def _gradients(problem: Problem, x: Array) -> Array:
-    """∇f, a few thousand points at a time: what a user's gradient holds in memory may be large."""
-    return np.concatenate([problem.gradient(x[at : at + 4096]) for at in range(0, len(x), 4096)])
+    """∇f, `ROWS` points at a time."""
+    return np.concatenate([problem.gradient(x[at : at + ROWS]) for at in range(0, len(x), ROWS)])
 
 
 def _some(v: Array) -> NDArray[np.bool_]:
@@ -123,7 +102,8 @@ def _some(v: Array) -> NDArray[np.bool_]:
     return np.linalg.norm(v, axis=1)[:, None] > 0
 
 
-def _unit(v: Array) -> Array:
+def unit(v: Array) -> Array:
+    """The rows over their lengths."""
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
 
 
@@ -160,7 +140,7 @@ _FIELDS = ("x", "v", "h", "bend", "turn", "quotient", "third")
 
 def _lines(problem: Problem, x: Array, v: Array, h: Array) -> _Lines:
     """Evaluate; in a box x is moved so that the whole line is inside."""
-    v, h = _unit(v), np.broadcast_to(h, len(x)).copy()
+    v, h = unit(v), np.broadcast_to(h, len(x)).copy()
     if (box := getattr(problem, "box", None)) is not None:
         h = np.minimum(h, 0.05 * float(np.min(box[1] - box[0])))
         arm = h[:, None] * np.abs(v)
@@ -176,7 +156,7 @@ def _lines(problem: Problem, x: Array, v: Array, h: Array) -> _Lines:
     return _Lines(x, v, h, bend, turn, np.where(finite, quotient, 0.0), np.where(finite, np.maximum(third, 0.0), 0.0))
 
 
-def _winners(score: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def winners(score: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """The best of each of ``count`` random groups: good places, and not all the same."""
     shuffled = rng.permutation(len(score))
     return np.array([group[score[group].argmax()] for group in np.array_split(shuffled, count)])
@@ -187,14 +167,14 @@ def _toward_change(problem: Problem, rng: np.random.Generator, seeds: _Lines, ro
 
     A narrow bump is felt there far out in its tail: beside it a smooth background has small third derivatives.
     """
-    reach, dim, children = _reach(problem), problem.dim, 4
+    reach, dim, children = search_unit(problem), problem.dim, 4
     rows = np.arange(len(seeds.x))
     for _ in range(rounds):
         parent = np.repeat(rows, children)
         h = np.clip(seeds.h[parent] * np.exp(0.7 * rng.standard_normal(parent.size)), 1e-4 * reach, 0.3 * reach)
         x = seeds.x[parent] + 2 * h[:, None] * rng.standard_normal((parent.size, dim)) / np.sqrt(dim)
         v = seeds.v[parent] + 0.5 * rng.standard_normal((parent.size, dim)) / np.sqrt(dim)
-        tried = _lines(problem, _confine(problem, x), v, h)
+        tried = _lines(problem, confined(problem, x), v, h)
         pick = tried.third.reshape(-1, children).argmax(axis=1) + children * rows
         chosen = tried[pick]
         better = chosen.third > seeds.third
@@ -205,18 +185,18 @@ def _toward_change(problem: Problem, rng: np.random.Generator, seeds: _Lines, ro
 
 def _uphill(problem: Problem, rng: np.random.Generator, seeds: _Lines, rounds: int, fine: float) -> _Lines:
     """Climb the curvature: v turns as in power iteration, x follows the gradient of vᵀ∇²fv or now and then chance."""
-    reach = _reach(problem)
+    reach = search_unit(problem)
     step = seeds.h.copy()
     now = _lines(problem, seeds.x, seeds.v, np.full(len(step), fine))
     for _ in range(4):
         now = _lines(problem, now.x, np.where(_some(now.bend), now.bend, now.v), now.h)
     for _ in range(rounds):
         sign = np.sign((now.bend * now.v).sum(axis=1, keepdims=True))
-        jump = _unit(rng.standard_normal(now.x.shape))
+        jump = unit(rng.standard_normal(now.x.shape))
         by_chance = (rng.random((len(step), 1)) < 0.25) | ~_some(now.turn)
-        along = np.where(by_chance, jump, sign * _unit(now.turn))
+        along = np.where(by_chance, jump, sign * unit(now.turn))
         turned = np.where(_some(now.bend), now.bend, jump)
-        tried = _lines(problem, _confine(problem, now.x + step[:, None] * along), turned, now.h)
+        tried = _lines(problem, confined(problem, now.x + step[:, None] * along), turned, now.h)
         better = tried.quotient > now.quotient
         now.replace(better, tried)
         step *= np.where(better, 1.6, 0.5)
@@ -259,18 +239,18 @@ def largest_curvature(problem: Problem, rng: np.random.Generator, *, budget: int
     >>> 0.99 < found.value <= 1 + 1e-9
     True
     """
-    dim, reach = problem.dim, _reach(problem)
+    dim, reach = problem.dim, search_unit(problem)
     budget = int(np.clip(4_000_000 // dim, 20_000, 600_000)) if budget is None else budget
     with np.errstate(all="ignore"):
-        x = _scan_points(problem, rng, max(64, budget // 7))
+        x = scan_points(problem, rng, max(64, budget // 7))
         h = reach * 10 ** rng.uniform(-3, -0.5, len(x))
         scan = _lines(problem, x, rng.standard_normal(x.shape), h)
         count = int(np.clip(budget // 6000, 8, 96))
-        changing = scan[_winners(scan.third, count, rng)]
+        changing = scan[winners(scan.third, count, rng)]
         # The eight of all that change most, too.
         changing = _Lines.join([changing, scan[np.argsort(-scan.third)[:8]]])
         changing = _toward_change(problem, rng, changing, 40)
-        curved = scan[np.r_[_winners(scan.quotient, count, rng), np.argsort(-scan.quotient)[:count]]]
+        curved = scan[np.r_[winners(scan.quotient, count, rng), np.argsort(-scan.quotient)[:count]]]
         now = _Lines.join([changing, curved])
         for rounds in (24, 24, 48, 96):
             now = _uphill(problem, rng, now, rounds, 1e-3 * reach)
@@ -281,7 +261,7 @@ def largest_curvature(problem: Problem, rng: np.random.Generator, *, budget: int
 
 def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points: int) -> Witness:
     """An evolution of the best places at ever finer scales."""
-    reach, dim = _reach(problem), problem.dim
+    reach, dim = search_unit(problem), problem.dim
     x, v, along, quotient = seeds.x, seeds.bend, seeds.v, seeds.quotient
     best = Witness(0.0, x[0])
     for turn in range(10):
@@ -290,7 +270,7 @@ def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points
         for _ in range(10 if turn == 0 else 4):
             v = np.where(np.isfinite(v), v, 0.0)
             v[~v.any(axis=1)] = rng.standard_normal(dim)
-            along = _unit(v)
+            along = unit(v)
             v, rounding = _differences(problem, x, along, fineness)
             quotient = np.linalg.norm(v, axis=1) - rounding
         quotient[~np.isfinite(quotient)] = 0.0
@@ -300,7 +280,7 @@ def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points
         elite = order[: max(2, points // 8)]
         parents = rng.choice(elite, points - elite.size)
         scale = reach * 10 ** rng.uniform(-3 - turn / 8, 0.3 - turn / 4, (parents.size, 1))
-        children = _confine(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
+        children = confined(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
         x = np.vstack([x[elite], children])
         v = np.vstack([v[elite], v[parents] + 0.1 * quotient[parents, None] * rng.standard_normal(children.shape)])
     return best
@@ -331,16 +311,16 @@ def gradient_error(
     >>> gradient_error(problems.get("pl_sine"), np.random.default_rng(0)).excess < 1
     True
     """
-    wide = _scan_points(problem, rng, scanned)
+    wide = scan_points(problem, rng, scanned)
     # Where terms cancel, as those of 1 - cos(x) do near 0, the values' errors are as elsewhere.
     values = np.abs(problem.value(wide))
     usual = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
-    random = _unit(rng.standard_normal(wide.shape))
+    random = unit(rng.standard_normal(wide.shape))
     coarseness = _coarseness(problem, wide, random, usual)
     excess = _disagreement(problem, wide, random, usual, coarseness)[0]
     x = np.vstack([search_points(problem, rng, points), wide[np.argsort(-excess)[:points]]])
     directions = np.vstack(
-        [np.eye(problem.dim)[rng.permutation(problem.dim)[:64]], _unit(rng.standard_normal((8, problem.dim)))]
+        [np.eye(problem.dim)[rng.permutation(problem.dim)[:64]], unit(rng.standard_normal((8, problem.dim)))]
     )
     x, v = np.repeat(x, len(directions), axis=0), np.tile(directions, (len(x), 1))
     excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual, coarseness)
@@ -453,220 +433,3 @@ def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192
             if np.isfinite(end.fun) and end.fun < best.value:
                 best = Witness(float(end.fun), np.asarray(end.x))
     return best
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment of the oracle at a point: the estimate, and its lower and upper confidence bound.
-
-    ``exceeds`` says that it is significantly more than allowed, in two samples, of which this is the second.
-    """
-
-    point: Array
-    estimate: float
-    low: float
-    high: float
-    draws: int
-    allowed: float
-    exceeds: bool
-
-
-_ROWS = 4096
-
-
-def _draws(problem: Problem, x: Array, count: int, rng: np.random.Generator) -> Array:
-    """Oracle errors g - ∇f, shape (points, count, dim); a few thousand rows at a time, as in :func:`_gradients`."""
-    rows = np.repeat(x, count, axis=0)
-    parts = [problem.sample_gradient(rows[at : at + _ROWS], rng) for at in range(0, len(rows), _ROWS)]
-    return np.concatenate(parts).reshape(len(x), count, -1) - problem.gradient(x)[:, None]
-
-
-Score = Callable[[Array, Array], Array]
-"""Of points (count, dim) and oracle errors there (count, draws, dim): an array (count,), large at a place wanted."""
-
-
-def _scores(problem: Problem, score: Score, x: Array, draws: int, rng: np.random.Generator) -> Array:
-    """With fresh draws at each point, or with those of ``rng``'s seed; -inf for what is no number."""
-    with np.errstate(all="ignore"):
-        found = score(x, _draws(problem, x, draws, rng))
-    return np.where(np.isfinite(found), found, -np.inf)
-
-
-def _evolve(problem: Problem, rng: np.random.Generator, score: Score, points: int) -> Array:
-    """The points with the highest scores, best first: pilot samples at many, ascents from some, larger samples at few.
-
-    The ascents find what is largest in some ten dimensions, where chance does not come near it; chance finds a small
-    region, and what the ascents' differences do not feel.
-    """
-    reach, dim = _reach(problem), problem.dim
-
-    def ranked(x: Array, draws: int) -> Array:
-        parts = np.array_split(x, max(1, len(x) * draws // 20_000))
-        return x[np.argsort(-np.concatenate([_scores(problem, score, part, draws, rng) for part in parts]))]
-
-    # Work in high dimensions is held down by the number of random numbers; in few, where points are cheap, more of
-    # them find a small region, and a place there is not lost for a noisy pilot sample.
-    few = dim <= 20
-    wide = int(np.clip(4_000_000 // (8 * dim), points, (200 if few else 40) * points))
-    draws = int(np.clip(4_000_000 // (points * dim), 8, 128))
-    x = ranked(_scan_points(problem, rng, wide), 8)
-    if few:
-        x = ranked(x[: 40 * points], 24)
-    pilot = min(64 if few else 32, draws)
-    x = ranked(x[: 4 * points], pilot)
-    kept = points // 4
-    # The best of all, and those of random groups, which are not all at one place.
-    seeds = np.r_[0 : kept // 8, _winners(-np.arange(len(x), dtype=float), kept // 2, rng)]
-    x = np.vstack([_ascend(problem, rng, score, x[seeds], pilot), x[: points - len(seeds)]])
-    for _ in range(4 if few else 2):
-        x = ranked(x, draws)
-        parents = rng.integers(0, kept, points - kept)
-        scale = reach * 10 ** rng.uniform(-2, 0.3, (parents.size, 1))
-        children = _confine(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
-        x = np.vstack([x[:kept], children])
-    return ranked(ranked(x, draws)[: max(3, points // 8)], 8 * draws)
-
-
-def _ascend(problem: Problem, rng: np.random.Generator, score: Score, x: Array, draws: int) -> Array:
-    """Climb from each x, in every round with random numbers common to all trials: differences have little noise.
-
-    An oracle that is called with as many rows and the same seed draws the same numbers, wherever it is. Slopes along
-    at most twelve random directions, then the best of five steps; fresh numbers in the next round, lest chance be
-    climbed.
-    """
-    reach, dim = _reach(problem), problem.dim
-    directions = min(dim, 12)
-    step = reach * 10 ** rng.uniform(-1.5, -0.5, (len(x), 1))
-    for _ in range(int(np.clip(2_000_000 // (len(x) * draws * dim * (directions + 5)), 0, 16))):
-        seed = int(rng.integers(2**63))
-
-        def common(y: Array, seed: int = seed) -> Array:
-            return _scores(problem, score, y, draws, np.random.default_rng(seed))
-
-        now = common(x)
-        axes = np.linalg.qr(rng.standard_normal((dim, directions)))[0].T
-        ahead = np.stack([common(_confine(problem, x + 0.1 * step * v)) for v in axes], axis=1)
-        along = _unit(np.nan_to_num(ahead - now[:, None], posinf=0.0, neginf=0.0) @ axes)
-        factors = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
-        tried = np.stack([x, *(_confine(problem, x + factor * step * along) for factor in factors[1:])])
-        pick = np.stack([now, *(common(y) for y in tried[1:])]).argmax(axis=0)
-        x = tried[pick, np.arange(len(x))]
-        step *= np.maximum(factors[pick], 0.25)[:, None]
-        # What has come to rest starts again at another scale.
-        tired = step[:, 0] < 1e-3 * reach
-        step[tired] = reach * 10 ** rng.uniform(-1.5, -0.5, (int(tired.sum()), 1))
-    return x
-
-
-def _count(spread: float, limit: float, gap: float, most: int) -> int:
-    """Draws for a standard error of a sixtieth of the moment, or of an eighth of a small excess over the limit."""
-    error = np.clip(gap / 8, limit / 240, (limit + gap) / 60) if gap > 0 else limit / 60
-    return int(np.clip((spread / error) ** 2 if error else most, 1000, most))
-
-
-def _half_squares(errors: Array) -> Array:
-    """‖n - n'‖²/2 of pairs of draws: independent, with mean E‖n‖², where squares about a common mean are not."""
-    pairs = errors[: len(errors) // 2 * 2].reshape(-1, 2, errors.shape[1])
-    return ((pairs[:, 0] - pairs[:, 1]) ** 2).sum(axis=1) / 2
-
-
-Numbers = Callable[[Array], Array]
-"""Of oracle errors (draws, dim): independent numbers with the mean that is judged."""
-
-
-def _look_twice(
-    problem: Problem, rng: np.random.Generator, x: Array, numbers: Numbers, count: int, allowed: float, slack: float,
-    error_rate: float,
-) -> Moment:  # fmt: skip
-    """The moment over ``count`` draws at x; if it exceeds what is allowed, over four times as many fresh ones.
-
-    An honest one exceeds with probability error_rate² at most. The second factor holds at x however x was found: the
-    second sample knows nothing of the first.
-    """
-    chunk = 12 * _ROWS
-    for draws in (count, 4 * count):
-        parts = [numbers(_draws(problem, x[None], min(chunk, draws - at), rng)[0]) for at in range(0, draws, chunk)]
-        values = np.concatenate(parts)
-        low, high = mean_interval(values, error_rate)
-        found = Moment(x, float(values.mean()), low, high, draws, allowed, low > allowed * (1 + 1e-9) + slack)
-        if not found.exceeds:
-            break
-    return found
-
-
-def _worst(found: list[Moment]) -> Moment:
-    return max(found, key=lambda m: (m.exceeds, m.low - m.allowed))
-
-
-def noise_variance(
-    problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
-    budget: int = 24_000_000,
-) -> Moment:  # fmt: skip
-    """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
-
-    As many draws as make the standard error a sixtieth of the declared σ², or an eighth of what the pilot found beyond
-    it, if the budget of random numbers allows them. Where its lower confidence bound exceeds σ², four times as many are
-    drawn afresh, and only what exceeds σ² again does. An honest oracle does with probability error_rate²/finalists at
-    most (asymptotically in the number of draws), and error_rate by the second sample alone.
-
-    >>> from convergence import problems
-    >>> m = noise_variance(problems.get("quadratic", noise=0.5), np.random.default_rng(0), error_rate=1e-3)
-    >>> m.low < 0.5 < m.high, m.exceeds
-    (True, False)
-    """
-
-    def variance(x: Array, errors: Array) -> Array:
-        return errors.var(axis=1, ddof=1).sum(axis=-1)
-
-    found = []
-    for x in _evolve(problem, rng, variance, points)[:finalists]:
-        most = max(2000, budget // (2 * finalists * problem.dim))
-        pilot = _half_squares(_draws(problem, x[None], min(20_000, most), rng)[0])
-        slack = 1e-20 * (1 + float((problem.gradient(x[None]) ** 2).sum()))
-        limit = max(problem.noise, slack)
-        count = 2 * _count(float(pilot.std()), limit, float(pilot.mean()) - limit, most // 2)
-        found.append(_look_twice(problem, rng, x, _half_squares, count, problem.noise, slack, error_rate / finalists))
-    return _worst(found)
-
-
-def bias_excess(
-    problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
-    budget: int = 8_000_000,
-) -> Moment:  # fmt: skip
-    """‖b‖ where it exceeds the declared √(m‖∇f‖² + ζ²) most: a lower bound by projection on a pilot's direction.
-
-    The mean of (g - ∇f)·u over fresh draws is b·u ≤ ‖b‖ for any unit u. As many draws as in :func:`noise_variance`,
-    and a second look with the same u, at the same rates.
-
-    >>> from convergence import problems
-    >>> f = problems.get("quadratic_cosine", noise=0.1, bias=0.25)
-    >>> m = bias_excess(f, np.random.default_rng(0), error_rate=1e-3)
-    >>> m.low < 0.5 < m.high, m.exceeds
-    (True, False)
-    """
-    m = getattr(problem, "relative_bias", 0.0)
-
-    def allowed(x: Array) -> Array:
-        return np.sqrt(problem.bias + m * (problem.gradient(x) ** 2).sum(axis=-1))
-
-    def excess(x: Array, errors: Array) -> Array:
-        # The squared mean less its expected noise, so that noisy places do not win for being noisy.
-        square = (errors.mean(axis=1) ** 2).sum(axis=-1) - errors.var(axis=1, ddof=1).sum(axis=-1) / errors.shape[1]
-        return np.sqrt(np.maximum(square, 0.0)) - allowed(x)
-
-    found = []
-    most = max(4000, budget // (2 * finalists * problem.dim))
-    for x in _evolve(problem, rng, excess, points)[:finalists]:
-        limit = float(allowed(x[None])[0])
-        pilot = _draws(problem, x[None], min(20_000, most), rng)[0]
-        mean = pilot.mean(axis=0)
-        direction = mean / (np.linalg.norm(mean) or 1.0)
-        gap = float(np.linalg.norm(mean)) - limit
-        count = _count(float((pilot @ direction).std()), limit, gap, most)
-        slack = 1e-9 * (1 + float(np.linalg.norm(problem.gradient(x[None]))))
-
-        def along(errors: Array, direction: Array = direction) -> Array:
-            return errors @ direction
-
-        found.append(_look_twice(problem, rng, x, along, count, limit, slack, error_rate / finalists))
-    return _worst(found)

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
-from convergence.problems.base import Problem
+from convergence.problems.base import Problem, confined, start_of, start_size
 
-__all__ = ["BLOCK", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
+__all__ = ["BLOCK", "MOST_STEPS", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
 
 Array = NDArray[np.float64]
 
-_MOST_STEPS = 10**15  # up to here the times of records are whole numbers in float64
+MOST_STEPS = 10**15
+"""Up to here the times of records are whole numbers in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +103,9 @@ def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = No
     False
     """
     rng = np.random.default_rng(0)
-    origin = getattr(problem, "start", None) if start is None else start
-    x0 = np.ones(problem.dim) if origin is None else np.asarray(origin, dtype=np.float64)
-    scale = max(1.0, float(np.abs(x0).max())) * np.array([0.0, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 5.0])
-    x = x0 + scale[:, None] * rng.standard_normal((scale.size, problem.dim))
-    if (box := getattr(problem, "box", None)) is not None:
-        x = np.clip(x, box[0], box[1])
+    x0 = start_of(problem, start)
+    scale = start_size(x0) * np.array([0.0, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 5.0])
+    x = confined(problem, x0 + scale[:, None] * rng.standard_normal((scale.size, problem.dim)))
     described = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))
     digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, described, numbers)).encode())
     for name in ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias"):
@@ -183,14 +181,13 @@ def simulate(
     for name, number, least in (("steps", steps, 1), ("replicas", replicas, 1), ("seed", seed, 0), ("first", first, 0)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
             raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
-    if steps > _MOST_STEPS:
-        raise ValueError(f"steps = {steps!r}: expected at most {_MOST_STEPS}")
+    if steps > MOST_STEPS:
+        raise ValueError(f"steps = {steps!r}: expected at most {MOST_STEPS}")
     if isinstance(step, bool) or not isinstance(step, Real) or not (np.isfinite(step) and step > 0):
         raise ValueError(f"step = {step!r}: expected a finite step size > 0")
     if first % BLOCK:
         raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")
-    origin = getattr(problem, "start", None) if start is None else start
-    x0 = np.ones(problem.dim) if origin is None else np.asarray(origin, dtype=np.float64)
+    x0 = start_of(problem, start)
     if x0.shape != (problem.dim,):
         raise ValueError(f"start has shape {x0.shape}: expected ({problem.dim},), the problem's dimension")
     times = record_times(steps, record)

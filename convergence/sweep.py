@@ -14,7 +14,7 @@ import numpy as np
 from convergence import problems
 from convergence.bounds import sharp_bound
 from convergence.estimators import mean_interval
-from convergence.sgd import simulate
+from convergence.sgd import MOST_STEPS, simulate
 from convergence.verdict import check_bound
 
 __all__ = ["Cell", "run_cell"]
@@ -81,7 +81,7 @@ class Cell:
         if isinstance(size, bool) or not isinstance(size, int | float) or not (np.isfinite(size) and size > 0):
             raise ValueError(f"step or h = {size!r}: expected a finite number > 0")
         for name, least, most in (
-            ("steps", 1, 10**15), ("replicas", 8, 10**7), ("seed", 0, None), ("records", 1, 10**5),
+            ("steps", 1, MOST_STEPS), ("replicas", 8, 10**7), ("seed", 0, None), ("records", 1, 10**5),
         ):  # fmt: skip
             number = getattr(self, name)
             whole = isinstance(number, int) and not isinstance(number, bool)

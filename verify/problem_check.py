@@ -1,8 +1,8 @@
 """A user's problem on trial: its declared constants first, then the bound.
 
-Each declared constant is confronted with the worst that a search finds (:mod:`convergence.probes`). A constant that is
-refuted comes with a witness, a point at which anybody can check it. The bound is judged only if no constant is refuted:
-against false constants a verdict on it would mean nothing.
+Each declared constant is confronted with the worst that a search finds (:mod:`convergence.probes`,
+:mod:`convergence.moments`). A constant that is refuted comes with a witness, a point at which anybody can check it. The
+bound is judged only if no constant is refuted: against false constants a verdict on it would mean nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from convergence import sequential_verdict, sharp_bound, simulate
 from convergence.ensemble import BLOCK
-from convergence.probes import bias_excess, gradient_error, largest_curvature, least_value, noise_variance
+from convergence.moments import bias_excess, noise_variance
+from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems import SyntheticProblem
 from verify.problem_interface import ProblemError, complete, examine, named, one_line, show, watch
 from verify.problem_view import views
@@ -124,8 +125,8 @@ def _module(place: str) -> Any:
     return module
 
 
-class _ByValues:
-    """The same problem with the gradient that its values have, by central differences: for where its own is wrong."""
+class _Same:
+    """The same problem, but for what a class of this kind says itself."""
 
     def __init__(self, problem: Any):
         self.inner = problem
@@ -134,6 +135,10 @@ class _ByValues:
         if name == "inner":
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+
+class _ByValues(_Same):
+    """The same problem with the gradient that its values have, by central differences: for where its own is wrong."""
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         chunk = max(1, 20_000 // x.shape[1])
@@ -225,25 +230,17 @@ def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     )
 
 
-class _OneReplica:
+class _OneReplica(_Same):
     """The same problem where σ² = 0 was not refuted: all replicas are one, which is computed once."""
 
-    def __init__(self, problem: Any):
-        self._inner = problem
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_inner":
-            raise AttributeError(name)
-        return getattr(self._inner, name)
-
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.broadcast_to(self._inner.value(x[:1]), x.shape[:1])
+        return np.broadcast_to(self.inner.value(x[:1]), x.shape[:1])
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.broadcast_to(self._inner.gradient(x[:1]), x.shape)
+        return np.broadcast_to(self.inner.gradient(x[:1]), x.shape)
 
     def sample_gradient(self, x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-        return np.broadcast_to(self._inner.sample_gradient(x[:1], rng), x.shape)
+        return np.broadcast_to(self.inner.sample_gradient(x[:1], rng), x.shape)
 
 
 def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialPart:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.probes import start_size
+from convergence.problems.base import start_size
 
 __all__ = ["ProblemError", "Watched", "complete", "examine", "named", "one_line", "show", "watch"]
 

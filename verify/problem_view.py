@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.probes import GradientError, Moment, Witness
+from convergence.moments import Moment
+from convergence.probes import GradientError, Witness, search_unit
 
 __all__ = ["View", "views"]
 
@@ -97,9 +98,7 @@ def views(problem: Any) -> list[View]:
     These are √(2Δ/Λ), the length within which a curvature of Λ explains Δ, or a step's noise or bias at η = 1/Λ if that
     is longer.
     """
-    size = max(1.0, float(np.abs(problem.start).max()))
-    if problem.box is not None:
-        size = min(size, float(np.max(problem.box[1] - problem.box[0])) / 2)
+    size = search_unit(problem)
     found = [View(problem, np.zeros(problem.dim), _power(size))]
     gap = float(problem.value(problem.start[None])[0]) - problem.minimum
     step = float(np.sqrt(max(problem.noise, problem.bias))) / problem.smoothness

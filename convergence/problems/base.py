@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from convergence.problems._memory import in_memory_order
 from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
@@ -69,6 +69,27 @@ class Problem(Protocol, metaclass=_WithFactories):
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """One draw of ∇f + b + n for each replica, the shape of x."""
         ...
+
+
+def start_of(problem: Problem, start: ArrayLike | None = None) -> Array:
+    """Where SGD starts: at a given point, or the problem's own, or at ones."""
+    origin = getattr(problem, "start", None) if start is None else start
+    return np.ones(problem.dim) if origin is None else np.asarray(origin, dtype=np.float64)
+
+
+def start_size(start: Array) -> float:
+    """The largest coordinate of a start, at least 1.
+
+    >>> start_size(np.array([0.5, -3.0]))
+    3.0
+    """
+    return max(1.0, float(np.abs(start).max()))
+
+
+def confined(problem: Problem, x: Array) -> Array:
+    """The points, or those next to them in the problem's box."""
+    box = getattr(problem, "box", None)
+    return x if box is None else np.clip(x, box[0], box[1])
 
 
 class Oracle(TypedDict, total=False):

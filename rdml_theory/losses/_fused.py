@@ -131,8 +131,8 @@ def fused_loss(
     reduce = reduction != "none"
     count = divisor(reduction, batch, mask)
     if torch.compiler.is_compiling() or not has_values(sample):
-        kind_of = gathered_dtype([sample] if stacked else logits)
-        value = traced(logits, alpha, temperature=temperature, mask=mask, directed=directed, kind=kind_of)
+        stored = gathered_dtype([sample] if stacked else logits)
+        value = traced(logits, alpha, temperature=temperature, mask=mask, directed=directed, kind=stored)
         if reduce:
             value = value.flatten(1).sum(1)
         return (value * (scale / count)).to(kind)

@@ -122,7 +122,7 @@ def mutual_loss(
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
     elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
-        for name, part in zip(names, parts, strict=False):
+        for name, part in zip(names, parts, strict=True):
             checks.refuse_probabilities(name, part)
         x = parts if isinstance(parts, Tensor) else torch.stack(parts)
         order = torch.as_tensor(order, dtype=torch.float64, device=sample.device)
@@ -161,7 +161,8 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
         raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
     if not logits:
         raise ValueError("logits must hold at least one student, but got an empty list")
-    names = NAMES if len(logits) <= len(NAMES) else [f"logits[{k}]" for k in range(len(logits))]
+    students = len(logits)
+    names = NAMES[:students] if students <= len(NAMES) else [f"logits[{k}]" for k in range(students)]
     parts = [checks.checked_logits(names[k], x) for k, x in enumerate(logits)]
     first = parts[0]
     shape = first.shape

@@ -9,7 +9,8 @@ from scipy import integrate
 
 from convergence import SoftmaxCohort, problems
 from convergence.data import real_data
-from convergence.probes import bias_excess, gradient_error, largest_curvature, least_value, noise_variance
+from convergence.moments import bias_excess, noise_variance
+from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems._bernstein import largest_norm
 from convergence.problems._sine import sine
 from convergence.problems.bias_models import BIAS_MODELS, relative

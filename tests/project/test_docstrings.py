@@ -32,6 +32,7 @@ MODULES = [
     "convergence.estimators",
     "convergence.momentum",
     "convergence.performance",
+    "convergence.moments",
     "convergence.probes",
     "convergence.problems",
     "convergence.problems.bias_models",

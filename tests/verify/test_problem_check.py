@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convergence import problems, simulate
-from convergence.probes import bias_excess, noise_variance
+from convergence.moments import bias_excess, noise_variance
 from verify.problem_check import ProblemError, check_problem, load_problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,7 +172,7 @@ def test_false_alarms_are_rare():
 def test_after_a_false_alarm_the_other_places_are_judged(monkeypatch, true):
     """At the first place the first sample is extreme and the second is not; a later place may truly exceed."""
     places = np.array([[1.0], [2.0], [3.0]])
-    monkeypatch.setattr("convergence.probes._evolve", lambda *args: places)
+    monkeypatch.setattr("convergence.moments._evolve", lambda *args: places)
 
     class Oracle:
         dim, smoothness, minimum, noise, bias, calls = 1, 1.0, 0.0, 1.0, 0.0, 0

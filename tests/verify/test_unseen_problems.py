@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convergence.probes import largest_curvature, noise_variance
+from convergence.moments import noise_variance
+from convergence.probes import largest_curvature
 from verify.problem_check import check_problem, judge_constant
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
