@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from convergence import Assumptions, floor, sharp_bound
 
-__all__ = ["Advice", "BiasRecord", "Budget", "bias_under", "order_under", "summarise"]
+__all__ = ["Advice", "BiasRecord", "Budget", "bias_under", "mean_square_tanh", "order_under", "summarise"]
 
 PerStudent = tuple[float, ...]
 
@@ -40,12 +41,19 @@ class BiasRecord:
         G: root mean square Frobenius norm of the logits' Jacobian, without the direction that shifts all logits, an
         upper bound of the root mean square spectral norm; one random probe.
     order_bound, divergence_bound : tuple of float
-        C4's bounds of ‖b‖²: 2β²G² E tanh²(αρ/4) and β²G² max(1, α) E D, ρ the range of the log-ratio.
+        C4's bounds of ‖b‖²: 2β²τ²G² E tanh²(αρ/4) and β²τ²G² max(1, α) E D, with ρ the range of the log-ratio at the
+        temperature τ. (The loss is βτ²D of the logits over τ, so its gradient in the logits is βτ(q - w).)
     smoothness : tuple of float or None
         Λ_t, which makes L(θ') = L(θ) + <∇L, Δ> + (Λ_t/2)‖Δ‖² exact; None where the step is below the resolution of
         the losses.
-    martingale : tuple of float or None
-        <∇L_k, n_k> with the noise of the actual update, None if its gradients are not there to be seen.
+    martingale, pull, step_noise : tuple of float or None
+        <∇L_k, n_k>, <b_k, n_k> and ‖n_k‖² with the noise n of the actual update; None if its gradients are not there
+        to be seen.
+    decrease : tuple of float
+        L_k before the update less L_k after it; to first order where the difference is below the losses' resolution.
+    departure : tuple of float or None
+        ‖Δ + ηg‖/‖ηg‖, g the gradient that the update was given: 0 for plain SGD, to rounding. None if there is no
+        gradient to be seen, or none that moves the weights by more than their rounding.
     """
 
     step: int
@@ -64,6 +72,10 @@ class BiasRecord:
     divergence_bound: PerStudent
     smoothness: tuple[float | None, ...]
     martingale: tuple[float | None, ...]
+    pull: tuple[float | None, ...] = ()
+    step_noise: tuple[float | None, ...] = ()
+    decrease: PerStudent = ()
+    departure: tuple[float | None, ...] = ()
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> BiasRecord:
@@ -85,9 +97,14 @@ class Budget:
         The greatest Λ_t measured.
     stability : float
         The greatest Λ_t η: below 2 a plain gradient step descends.
-    bound, floor : float or None
-        C2's right side for A², with the measured decrease of L, and its limit for T → ∞; None where the theorem does
-        not apply, and ``reason`` says why.
+    bound : float or None
+        C2's right side for A², over the steps measured and with everything in it measured there: the mean decrease of
+        L in such a step takes the place of Δ/T, and what the noise of these very steps adds is counted. So it holds
+        for every selection of steps.
+    floor : float or None
+        C2's right side for T → ∞ with A², Z² and σ² as measured: an estimate of where the training ends.
+    reason : str
+        Why a bound, or both, are missing: None where the theorem does not apply.
     """
 
     base: float
@@ -113,36 +130,104 @@ class Advice:
     reason: str = ""
 
 
-def summarise(records: Sequence[BiasRecord], student: int, *, plain: bool) -> Budget:
-    """The budget of a student from its measurements; ``plain`` says whether C2 is a theorem for the training."""
+SIGNIFICANT = 5.5
+"""|Σ v|/√Σ v² beyond which terms v do not have mean zero: where their law is symmetric, a false alarm of
+2 exp(-5.5²/2) = 5e-7 (de la Peña 1999), in whatever order and size they come. It takes 31 terms at least."""
+
+NEGLIGIBLE = 1e-3
+"""Share of a gradient's norm that differences between two ways of computing it in single precision stay below."""
+
+
+def summarise(
+    records: Sequence[BiasRecord], student: int, *, plain: bool, whole: bool = True, exact: bool = False
+) -> Budget:
+    """The budget of a student from its measurements.
+
+    Parameters
+    ----------
+    records, student
+        The measurements, and whose of them.
+    plain : bool
+        Whether the training is said to be plain SGD at a constant rate.
+    whole : bool
+        Whether all samples were measured.
+    exact : bool
+        Whether a batch is all samples, so that there is no noise.
+    """
     if not records:
         raise ValueError("no measurement to summarise: observe the updates of the loop first")
-
-    def mean(name: str) -> float:
-        return sum(getattr(r, name)[student] for r in records) / len(records)
-
-    base, mutual, noise = mean("base"), max(mean("mutual"), 0.0), max(mean("noise"), 0.0)
-    curved = [(r.smoothness[student], r.rate) for r in records if r.smoothness[student] is not None]
-    smoothness = max((c for c, _ in curved if c is not None), default=0.0)
-    stability = max((c * rate for c, rate in curved if c is not None), default=0.0)
-    plain = plain and len({r.rate for r in records}) == 1
-    reason = ""
-    if not plain:
+    own = [_own(r, student) for r in records]
+    base = _mean(o.base for o in own)
+    mutual, noise = max(_mean(o.mutual for o in own), 0.0), max(_mean(o.noise for o in own), 0.0)
+    curved = [(o.smoothness, o.rate) for o in own if o.smoothness is not None]
+    smoothness = max((c for c, _ in curved), default=0.0)
+    stability = max((c * rate for c, rate in curved), default=0.0)
+    if not all(map(math.isfinite, (base, mutual, noise, smoothness))):
+        reason = "a measurement is not finite: the training diverged"
+    elif not plain or len({o.rate for o in own}) > 1:
         reason = "the bound is for plain SGD at a constant rate"
-    elif not curved or smoothness <= 0:
-        reason = "no curvature was measured"
-    elif not stability < 2:
-        reason = f"ηΛ reached {stability:.3g}, beyond 2"
+    elif not (reason := _not_plain(own) or (_unlike(own, exact) if whole else "")):
+        if smoothness <= 0:
+            reason = "no curvature was measured"
+        elif not stability < 2:
+            reason = f"ηΛ reached {stability:.3g}, beyond 2"
     if reason:
         return Budget(base, mutual, noise, smoothness, stability, None, None, reason)
-    gap = max(records[0].loss[student] - records[-1].loss[student], 0.0)
-    known = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=mutual)
-    steps = max(records[-1].step - records[0].step, 1)
-    rate = records[0].rate
-    return Budget(
-        base, mutual, noise, smoothness, stability,
-        float(sharp_bound(known, rate, steps)), float(floor(known, rate)),
+    rate, steps = own[0].rate, len(own)
+    limit = float(floor(Assumptions(smoothness=smoothness, gap=0.0, noise=noise, bias=mutual), rate))
+    if not whole:
+        reason = "measured on a part of the samples: all numbers, the floor too, are estimates"
+        return Budget(base, mutual, noise, smoothness, stability, None, limit, reason)
+    # A step's exact descent, with h ≥ ηΛ_t: (1-h/2)‖∇L‖² + (1-h)<∇L, b> - (h/2)‖b‖² ≤ decrease/η + (h/2)‖n‖²
+    # + h<b, n> - (1-h)<∇L, n>. C2 solves the mean of it over any steps; its Δ/(ηT) is the mean of all but ‖n‖².
+    h = stability
+    excess = _mean(o.decrease for o in own) / rate + _mean(h * o.pull - (1 - h) * o.martingale for o in own)
+    known = Assumptions(
+        smoothness=smoothness, gap=max(excess, 0.0) * rate * steps, noise=_mean(o.step_noise for o in own), bias=mutual
+    )
+    return Budget(base, mutual, noise, smoothness, stability, float(sharp_bound(known, rate, steps)), limit)
+
+
+def _own(record: BiasRecord, student: int) -> SimpleNamespace:
+    """A student's part of a record; what records of former versions lack is None."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return SimpleNamespace(
+        **{n: (v[student] if v else None) if isinstance(v, tuple) else v for n, v in values.items()}
     )  # fmt: skip
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return sum(kept) / len(kept)
+
+
+def _not_plain(own: Sequence[SimpleNamespace]) -> str:
+    """Why the measured steps are not those of plain SGD; nothing if they are."""
+    for o in own:
+        if o.departure is None:
+            return (
+                f"step {o.step} has no gradient, or none above rounding, to be compared with: leave .grad in the "
+                "parameters until the step is over"
+            )
+        if o.departure != 0:
+            return (
+                f"step {o.step} is not -η times the gradient it was given ({100 * o.departure:.2g}% off): momentum, "
+                "another optimizer, or a rate or weight decay other than stated"
+            )
+    return "only the first step was measured, which momentum leaves as it is" if own[-1].step == 0 else ""
+
+
+def _unlike(own: Sequence[SimpleNamespace], exact: bool) -> str:
+    """Why the steps' gradients are not those of the stated losses, but for noise of mean zero; nothing if they may."""
+    reason = "the gradients of the steps are not those of the stated losses: alpha, beta, temperature, x, y, clipping?"
+    if exact:
+        far = [o for o in own if o.step_noise > NEGLIGIBLE**2 * (o.base + o.mutual + o.jacobian**2 / 100)]
+        return reason if far else ""
+    size = sum(o.base + o.mutual for o in own)
+    for values in ([o.martingale for o in own], [o.pull for o in own]):
+        if abs(sum(values)) > max(SIGNIFICANT * math.hypot(*values), NEGLIGIBLE * size):
+            return reason.replace("not", "not on the average", 1)
+    return ""
 
 
 def bias_under(target: float, h: float, noise: float) -> float | None:
@@ -161,7 +246,7 @@ def order_under(allowed: float, scale: float, ranges: Tensor) -> float:
     """The greatest α with scale · mean tanh²(αρ/4) ≤ allowed."""
 
     def level(alpha: float) -> float:
-        return scale * float(torch.tanh(alpha * ranges / 4).square().mean()) if ranges.numel() else 0.0
+        return scale * float(mean_square_tanh(alpha, ranges[None]))
 
     low, high = 0.0, 1e6
     if level(high) <= allowed:
@@ -170,3 +255,13 @@ def order_under(allowed: float, scale: float, ranges: Tensor) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if level(middle) <= allowed else (low, middle)
     return low
+
+
+def mean_square_tanh(alpha: float, ranges: Tensor) -> Tensor:
+    """E tanh²(αρ/4) of every student from log-ratio ranges (K, peers, samples): also for α = ∞, and 0 without peers.
+
+    >>> mean_square_tanh(math.inf, torch.tensor([[[0.0, 3.0]]]))
+    tensor([0.5000], dtype=torch.float64)
+    """
+    pulls = torch.where(ranges > 0, torch.tanh(alpha * ranges.double() / 4), 0.0).square()
+    return pulls.flatten(1).mean(1) if ranges.numel() else torch.zeros(len(ranges), dtype=torch.float64)

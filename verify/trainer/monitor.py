@@ -10,13 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import mutual_loss
-from verify.trainer.budget import Advice, BiasRecord, Budget, PerStudent, bias_under, order_under, summarise
+from verify.trainer.budget import (
+    Advice,
+    BiasRecord,
+    Budget,
+    PerStudent,
+    bias_under,
+    mean_square_tanh,
+    order_under,
+    summarise,
+)  # fmt: skip
 from verify.trainer.cohort import base_loss, wide
 from verify.trainer.data import generator
 
@@ -49,11 +60,18 @@ class BiasMonitor:
     samples : int
         Measure on this many samples, chosen once; 0 for all.
     plain : bool
-        Whether the training is plain SGD at a constant rate, for which C2 is a theorem.
+        Whether the training is plain SGD at a constant rate, for which C2 is a theorem. The measured steps are held
+        against it: where they show that it is not, no bound is given.
     prepare : callable, optional
         From samples to what students take.
     seed : int
         Of the samples' choice and order and of the probes. The global random state is left as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or out of its range, labels without a logit, weights that are not finite; and
+        from :meth:`observe`, an order, weight or rate out of its range.
 
     Examples
     --------
@@ -92,25 +110,83 @@ class BiasMonitor:
         prepare: Callable[[Tensor], Tensor] = lambda x: x,
         seed: int = 0,
     ) -> None:
+        self.students = _students(students)
+        _samples(x, y)
         total = len(y)
-        if not 0 < batch <= total:
+        self.batch = _whole("batch", batch, 1)
+        if self.batch > total:
             raise ValueError(f"batch = {batch}: expected a batch of the {total} samples")
-        if not overhead > 0:
-            raise ValueError(f"overhead = {overhead!r}: expected a positive share of the training's work")
-        # Whole batches, at least two: their differences show the noise.
-        count = max(min(samples or total, total) // batch, min(2, total // batch))
-        rows = torch.randperm(total, generator=generator(seed, "measured"))[: count * batch].to(x.device)
-        self.x, self.y = x[rows], y[rows]
-        self.students = list(students)
-        self.batch, self.batches, self.total = batch, count, total
+        share = _real("overhead", overhead, 0.0, above=True)
+        self.samples = _whole("samples", samples, 0)
         self.alpha, self.beta = alpha, beta
-        self.temperature, self.weight_decay, self.label_smoothing = temperature, weight_decay, label_smoothing
-        self.plain, self.prepare, self.seed = plain, prepare, seed
-        self.every = max(1, math.ceil(WORK * count / overhead))
+        for name in ("alpha", "beta"):
+            if not callable(getattr(self, name)):
+                self._at(name, 0)
+        self.temperature = _real("temperature", temperature, 0.0, above=True)
+        self.weight_decay = _real("weight_decay", weight_decay, 0.0)
+        self.label_smoothing = _real("label_smoothing", label_smoothing, 0.0, 1.0)
+        if not isinstance(plain, bool):
+            raise TypeError(f"plain = {plain!r}: expected True or False")
+        if not callable(prepare):
+            raise TypeError(f"prepare = {prepare!r}: expected a function of samples")
+        self.plain, self.prepare, self.seed = plain, prepare, _whole("seed", seed, None)
+        self.total, self.x, self.y = total, x, y
+        if 0 < self.samples < total:
+            # Whole batches, at least two: their differences show the noise.
+            size = min(max(self.samples // self.batch, 2) * self.batch, total)
+            rows = torch.randperm(total, generator=generator(self.seed, "measured"))[:size].to(x.device)
+            self.x, self.y = x[rows], y[rows]
+        self.every = max(1, math.ceil(WORK * len(self.y) / self.batch / share))
         self.records: list[BiasRecord] = []
-        self._parameters = [[p for p in s.parameters() if p.requires_grad] for s in students]
+        self._parameters = [[p for p in s.parameters() if p.requires_grad] for s in self.students]
         self._sizes = [sum(p.numel() for p in part) for part in self._parameters]
-        self._ranges = torch.empty(0)
+        self._ranges: Tensor | None = None
+        with self._undisturbed(), torch.no_grad():
+            self._check_students()
+
+    def _check_students(self) -> None:
+        """Two samples show whether the students take them, and whether every label has a logit."""
+        x = self.prepare(self.x[:2])
+        shapes = []
+        for k, student in enumerate(self.students):
+            if not all(bool(p.isfinite().all()) for p in student.parameters()):
+                raise ValueError(f"students[{k}] has weights that are not finite: it has diverged, or was badly loaded")
+            try:
+                logits = student(x)
+            except Exception as error:
+                words = str(error).strip().splitlines() or [type(error).__name__]
+                raise ValueError(f"students[{k}] cannot take x of shape {tuple(x.shape)}: {words[0]}") from error
+            if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
+                got = f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+                raise TypeError(f"students[{k}] returned {got}: expected logits (B, C)")
+            shapes.append(tuple(logits.shape))
+        if len(set(shapes)) > 1 or shapes[0][0] != len(x):
+            raise ValueError(f"students returned logits of shapes {shapes} for {len(x)} samples: expected one (B, C)")
+        low, high = int(self.y.min()), int(self.y.max())
+        if low < 0 or high >= shapes[0][1]:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"y holds the label {wrong}: expected 0 to {shapes[0][1] - 1}, as there are that many logits"
+            )
+
+    def _at(self, name: str, step: int) -> float:
+        """Order or weight at a step."""
+        source = getattr(self, name)
+        value = source(step) if callable(source) else source
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if name == "alpha" and value == math.inf:
+            return math.inf
+        return _real(name, value, 0.0)
+
+    @property
+    def _whole_data(self) -> bool:
+        return len(self.y) == self.total
+
+    def _parts(self, order: Tensor) -> Sequence[Tensor]:
+        """The samples in parts of about a batch; in halves if batches are larger, whose difference shows the noise."""
+        count = 1 if self.batch == self.total else max(len(order) // self.batch, 2)
+        return order.tensor_split(count)
 
     # -- in the loop
 
@@ -128,7 +204,12 @@ class BiasMonitor:
             From 0.
         rate : float
             η of this step.
+
+        Notes
+        -----
+        The body leaves the gradients it applied in the parameters: the step is compared with them.
         """
+        step, rate = _whole("step", step, 0), _real("rate", rate, 0.0)
         if not self.due(step):
             yield
             return
@@ -178,8 +259,7 @@ class BiasMonitor:
         return wide(torch.stack([s(x) for s in self.students]))
 
     def _measure(self, step: int, rate: float) -> _Before:
-        alpha = float(self.alpha(step) if callable(self.alpha) else self.alpha)
-        beta = float(self.beta(step) if callable(self.beta) else self.beta)
+        alpha, beta = self._at("alpha", step), self._at("beta", step)
         parameters = [p for part in self._parameters for p in part]
         order = torch.randperm(len(self.y), generator=generator(self.seed, "pairs", step)).to(self.y.device)
         weights = self._weights()
@@ -192,11 +272,14 @@ class BiasMonitor:
         last: dict[str, Tensor] = {}
         loss, divergence, ranges = torch.zeros(()), torch.zeros(()), []
         jacobian = torch.zeros(len(self.students))
-        for number, rows in enumerate(order.split(self.batch)):
+        parts_of_data = self._parts(order)
+        for number, rows in enumerate(parts_of_data):
+            share = len(rows) / len(order)
             logits = self._logits(rows)
             base = base_loss(logits, self.y[rows], self.label_smoothing)
             mutual = mutual_loss(logits, alpha, temperature=self.temperature)
-            loss, divergence = loss + base.detach().double().cpu(), divergence + mutual.detach().double().cpu()
+            loss = loss + share * base.detach().double().cpu()
+            divergence = divergence + share * mutual.detach().double().cpu()
             ranges.append(self._log_ratio_ranges(logits.detach()))
             parts = {
                 "base": self._flat(torch.autograd.grad(base.sum(), parameters, retain_graph=True, allow_unused=True)),
@@ -207,21 +290,22 @@ class BiasMonitor:
             if number == 0:
                 jacobian = self._jacobian(logits, parameters, step)
             for name, value in parts.items():
-                sums[name] += value
+                sums[name] += share * value
             parts["total"] = parts["base"] + parts["mutual"]
             if number % 2:
+                # Means of two disjoint sets of a and b samples differ by (1/a + 1/b) S², S² the samples' variance.
+                per_sample = 1 / (1 / len(rows) + 1 / len(parts_of_data[number - 1]))
                 for name, value in parts.items():
                     step_apart = value - last[name]
-                    differences[name].append(self._dot(step_apart, step_apart).cpu() / 2)
+                    differences[name].append(self._dot(step_apart, step_apart).cpu() * per_sample)
             last = parts
-        count = self.batches
-        base_gradient = sums["base"] / count + decay
-        bias = sums["mutual"] / count
-        # Half the mean squared difference of two disjoint batches is S²/B, S² the samples' variance: a batch of B
-        # of N varies about the full gradient by (1 - B/N) S²/B, the mean over the n measured by (1/n - 1/N) S².
+        base_gradient = sums["base"] + decay
+        bias = sums["mutual"]
+        # Drawn without replacement, a batch of B of N varies about the full gradient by (1/B - 1/N) S², the mean over
+        # the n measured by (1/n - 1/N) S².
         spread = {name: torch.stack(v) if v else torch.zeros(1, len(self.students)) for name, v in differences.items()}
-        batch_share = 1 - self.batch / self.total
-        sample_share = 1 / count - self.batch / self.total
+        batch_share = 1 / self.batch - 1 / self.total
+        sample_share = 1 / len(order) - 1 / self.total
         noise = batch_share * spread["total"].mean(0)
         pairs = max(len(differences["total"]), 1)
         error = batch_share * (spread["total"].std(0) / math.sqrt(pairs) if pairs > 1 else spread["total"][0])
@@ -230,19 +314,17 @@ class BiasMonitor:
         self._ranges = torch.cat(ranges, dim=-1)
         t = self.temperature
         scale = (beta * t * jacobian) ** 2
-        mean_divergence = divergence / count / t**2
-        hyperbolic = (
-            torch.tanh(alpha * self._ranges.double() / 4).square().mean(dim=(1, 2)).cpu()
-            if len(self.students) > 1
-            else torch.zeros(1)
-        )
+        # The loss has the factor τ², its gradient in the logits therefore the factor τ.
+        mean_divergence = divergence / t**2
+        hyperbolic = mean_square_tanh(alpha, self._ranges).cpu()
+        by_divergence = torch.where(mean_divergence > 0, max(1.0, alpha) * mean_divergence, 0.0)
         penalty = 0.5 * self.weight_decay * self._dot(weights, weights).cpu()
         record = BiasRecord(
-            step=step, rate=rate, alpha=alpha, beta=beta, loss=_floats(loss / count + penalty),
+            step=step, rate=rate, alpha=alpha, beta=beta, loss=_floats(loss + penalty),
             divergence=_floats(mean_divergence), base=_floats(unbiased["base"]), mutual=_floats(unbiased["mutual"]),
             inner=_floats(self._dot(base_gradient, bias)), noise=_floats(noise), noise_error=_floats(error),
             jacobian=_floats(jacobian), order_bound=_floats(2 * scale * hyperbolic),
-            divergence_bound=_floats(scale * max(1.0, alpha) * mean_divergence),
+            divergence_bound=_floats(scale * by_divergence),
             smoothness=(), martingale=(),
         )  # fmt: skip
         return _Before(record, base_gradient, bias)
@@ -269,36 +351,69 @@ class BiasMonitor:
 
     @torch.no_grad()
     def _loss_now(self) -> Tensor:
+        order = torch.arange(len(self.y), device=self.y.device)
         parts = [
-            base_loss(self._logits(rows), self.y[rows], self.label_smoothing).double()
-            for rows in torch.arange(len(self.y), device=self.y.device).split(self.batch)
+            base_loss(self._logits(rows), self.y[rows], self.label_smoothing).double() * (len(rows) / len(order))
+            for rows in self._parts(order)
         ]  # fmt: skip
         weights = self._weights()
-        return torch.stack(parts).mean(0).cpu() + 0.5 * self.weight_decay * self._dot(weights, weights).cpu()
+        return torch.stack(parts).sum(0).cpu() + 0.5 * self.weight_decay * self._dot(weights, weights).cpu()
 
     def _finish(self, before: _Before, start: Tensor) -> BiasRecord:
-        """What needs the update: the curvature along it, and the noise of its gradient."""
-        move = self._weights() - start
+        """What needs the update: the curvature along it, the noise of its gradient, and whether it is a plain step."""
+        record = before.record
+        move = self._weights().double() - start.double()
         square = self._dot(move, move).cpu()
-        loss = torch.tensor(before.record.loss, dtype=torch.float64)
-        excess = self._loss_now() - loss - self._dot(before.base, move).cpu()
-        resolution = 8 * torch.finfo(start.dtype).eps * loss.abs()
-        smoothness = tuple(
-            float(2 * e / s) if s > 0 and abs(e) > r else None
-            for e, s, r in zip(excess, square, resolution, strict=True)
-        )
-        grads = [p.grad for part in self._parameters for p in part]
-        martingale: tuple[float | None, ...] = (None,) * len(self.students)
-        if all(g is not None for g in grads):
-            noise = self._flat(grads) + self.weight_decay * start - before.base - before.bias
-            martingale = _floats(self._dot(before.base, noise))
-        return BiasRecord(**{**vars(before.record), "smoothness": smoothness, "martingale": martingale})
+        loss = torch.tensor(record.loss, dtype=torch.float64)
+        slope = self._dot(before.base, move).cpu()
+        excess = self._loss_now() - loss - slope
+        resolved = (square > 0) & (excess.abs() > 8 * torch.finfo(start.dtype).eps * loss.abs())
+        smoothness = tuple(float(2 * e / s) if r else None for e, s, r in zip(excess, square, resolved, strict=True))
+        grads = [[p.grad for p in part] for part in self._parameters]
+        seen = [any(g is not None for g in part) for part in grads]
+        applied = self._flat([g for part in grads for g in part]).double() + self.weight_decay * start.double()
+        noise = applied - before.base - before.bias
+
+        def where_seen(values: Tensor) -> tuple[float | None, ...]:
+            return tuple(float(v) if s else None for v, s in zip(values, seen, strict=True))
+
+        return replace(
+            record, smoothness=smoothness, decrease=_floats(-slope - torch.where(resolved, excess, 0.0)),
+            martingale=where_seen(self._dot(before.base, noise)), pull=where_seen(self._dot(before.bias, noise)),
+            step_noise=where_seen(self._dot(noise, noise)),
+            departure=self._departure(record.rate, start, move, applied, seen),
+        )  # fmt: skip
+
+    def _departure(
+        self, rate: float, start: Tensor, move: Tensor, applied: Tensor, seen: Sequence[bool]
+    ) -> tuple[float | None, ...]:
+        """‖Δ + ηg‖/‖ηg‖ with the gradient g that the step was given; 0 within rounding of the weights."""
+
+        def norm(v: Tensor) -> Tensor:
+            return self._dot(v, v).sqrt().cpu()
+
+        off, step, size = norm(move + rate * applied), norm(rate * applied), norm(start)
+        out: list[float | None] = []
+        for k, part in enumerate(self._parameters):
+            # Rounded: the weight, ηg and, within g, the weight decay; an optimizer makes one or two roundings of each.
+            allowed = 4 * max(torch.finfo(p.dtype).eps for p in part) * float(size[k] + step[k])
+            if not seen[k] or not allowed < step[k]:
+                out.append(None)
+            else:
+                out.append(float(off[k] / step[k]) if not off[k] <= allowed else 0.0)
+        return tuple(out)
 
     # -- reading
 
     def budget(self, student: int, *, since: int = 0) -> Budget:
         """Averages of a student's measurements from a step on, with C2's bound and floor."""
-        return summarise([r for r in self.records if r.step >= since], student, plain=self.plain)
+        if _whole("student", student, 0) >= len(self.students):
+            raise ValueError(f"student = {student}: expected 0 to {len(self.students) - 1}")
+        since = _whole("since", since, 0)
+        chosen = [r for r in self.records if r.step >= since]
+        return summarise(
+            chosen, student, plain=self.plain, whole=self._whole_data, exact=self.batch == self.total
+        )  # fmt: skip
 
     def advice(self, target: float, *, since: int = 0) -> Advice:
         """The greatest β, and the greatest α, that would bring C2's floor of every student under a target.
@@ -310,6 +425,7 @@ class BiasMonitor:
         since : int
             Measurements from this step on count.
         """
+        target = _real("target", target, 0.0)
         beta, alpha = math.inf, math.inf
         for k in range(len(self.students)):
             budget = self.budget(k, since=since)
@@ -323,6 +439,8 @@ class BiasMonitor:
                 return Advice(None, None, reason)
             if budget.mutual > 0:
                 beta = min(beta, last.beta * math.sqrt(allowed / budget.mutual))
+            if self._ranges is None:
+                return Advice(None, None, "the last measurement was made before this monitor: observe a step first")
             scale = 2 * (last.beta * self.temperature * last.jacobian[k]) ** 2
             alpha = min(alpha, order_under(allowed, scale, self._ranges[k].double()))
         return Advice(beta, alpha)
@@ -337,3 +455,60 @@ class _Before:
 
 def _floats(values: Tensor) -> PerStudent:
     return tuple(float(v) for v in values)
+
+
+def _real(name: str, value: Any, low: float, high: float = math.inf, *, above: bool = False) -> float:
+    """A finite number of at least (or, if that is asked, above) ``low`` and below ``high``."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} = {value!r}: expected a real number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not (low < number if above else low <= number) or not number < high:
+        allowed = f"{'above' if above else 'of at least'} {low:g}"
+        raise ValueError(
+            f"{name} = {value!r}: expected a number {allowed}" + (f" and below {high:g}" if high < 2 else "")
+        )
+    return number
+
+
+def _whole(name: str, value: Any, low: int | None) -> int:
+    """An integer, of at least ``low`` if that is given."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} = {value!r}: expected an integer")
+    if low is not None and value < low:
+        raise ValueError(f"{name} = {value}: expected at least {low}")
+    return int(value)
+
+
+def _students(students: Any) -> list[nn.Module]:
+    """Different networks with trainable weights, as a list."""
+    if not isinstance(students, Sequence | nn.ModuleList):
+        raise TypeError(f"students must be a list of networks, but got {type(students).__name__}")
+    out = list(students)
+    for k, student in enumerate(out):
+        if not isinstance(student, nn.Module):
+            raise TypeError(f"students[{k}] must be a torch.nn.Module, but got {type(student).__name__}")
+        if not any(p.requires_grad for p in student.parameters()):
+            raise ValueError(f"students[{k}] has no trainable weights: leave it out")
+    weights = [id(p) for s in out for p in s.parameters() if p.requires_grad]
+    if not out or len(set(weights)) < len(weights):
+        raise ValueError("students must be at least one network, none of which shares weights with another")
+    return out
+
+
+def _samples(x: Any, y: Any) -> None:
+    for name, value in (("x", x), ("y", y)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
+    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"y must hold integer labels (N,), but got {y.dtype} of shape {tuple(y.shape)}")
+    if x.ndim < 1 or len(x) != len(y) or not len(y):
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} and y of {tuple(y.shape)}: expected as many samples as labels, at least one"
+        )
+    if x.device != y.device:
+        raise ValueError(f"x is on {x.device} and y on {y.device}: move one with .to()")
+    if (x.is_floating_point() or x.is_complex()) and not bool(x.isfinite().all()):
+        raise ValueError("x holds NaN or infinite values: remove those samples")

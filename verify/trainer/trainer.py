@@ -73,6 +73,8 @@ class Trainer:
         c = self.config
         schedule = self.cohort.schedule
         plain = c.optimizer == "sgd" and c.momentum == 0 and c.lr_schedule == "constant" and not c.clip
+        # The losses measured are those of the samples as they are, with peers before the step.
+        plain = plain and c.augment == "none" and c.update == "simultaneous"
         return BiasMonitor(
             self.students, self.data.train.x, self.data.train.y, alpha=self._alpha, beta=schedule.weight, batch=c.batch,
             temperature=c.temperature, weight_decay=c.weight_decay if c.optimizer == "sgd" else 0.0,
