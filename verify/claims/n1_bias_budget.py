@@ -1,8 +1,9 @@
-"""N1: the bias budget of real networks: the sharp bound with everything in it measured."""
+"""N1: the bias budget of real networks: the update that mutual learning makes, and the sharp bound of what it does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rdml_theory.symbolic.derivation import Derivation
 from verify.checks.comparisons import at_most
 from verify.checks.networks import SETTING, cohort, runs
 from verify.checks.symbolic import symbolic_check
+from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -24,17 +26,28 @@ if TYPE_CHECKING:
 STEP = 0.1
 
 
-def derivation(right_side: Expr) -> Derivation:
-    return descent.sharp_bound(right_side)
+@dataclass(frozen=True)
+class Budget:
+    """The bound of A, and the law of the update."""
+
+    bound: Expr
+    update: Update = TRUE
 
 
-def statement(right_side: Expr) -> Statement:
+def derivation(subject: Budget) -> Derivation:
+    return descent.sharp_bound(subject.bound)
+
+
+def statement(subject: Budget) -> Statement:
+    law = subject.update
     return Statement(
-        "Along the path of a network, with Λ the greatest Λ_t measured and {h} = Λη below 2: {bound}, where {A}², {Z}² "
-        "and {sigma}² are the measured means of ‖∇L‖², β²‖∇R‖² and ‖n‖²",
+        ("All students move at once" if law.at_once else "The students move one after the other")
+        + " by -η(∇L_k + b_k + n_k), with b_k = {b}, q_k = softmax(z_k/{warmth}) and w_jk the escort of order {order} "
+        "of q_j and q_k. Along the path of a network, with Λ the greatest Λ_t measured and {h} = Λη below 2: {bound}, "
+        "where {A}², {Z}² and {sigma}² are the measured means of ‖∇L‖², ‖b‖² and ‖n‖²",
         {
-            "h": descent.h, "bound": derivation(right_side).statement, "A": descent.AVERAGE, "Z": descent.bias,
-            "sigma": descent.noise,
+            "b": law.bias, "warmth": law.temperature, "order": law.order, "h": descent.h,
+            "bound": derivation(subject).statement, "A": descent.AVERAGE, "Z": descent.bias, "sigma": descent.noise,
         },
     )  # fmt: skip
 
@@ -80,8 +93,9 @@ def _judge(right_side: Expr, path: Path, name: str, windows: tuple[tuple[int, in
     return out
 
 
-def full_gradient(right_side: Expr, context: Context) -> Finding:
+def full_gradient(subject: Budget, context: Context) -> Finding:
     """Without noise the inequality holds along every path, to rounding."""
+    right_side = subject.bound
     steps = context.pick(quick=800, full=4000)
     comparisons: list[Comparison] = []
     panels: list[Panel] = []
@@ -93,8 +107,9 @@ def full_gradient(right_side: Expr, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
-def mini_batches(right_side: Expr, context: Context) -> Finding:
+def mini_batches(subject: Budget, context: Context) -> Finding:
     """With mini-batches, where the noise of this very path is part of the budget."""
+    right_side = subject.bound
     steps = context.pick(quick=800, full=4000)
     comparisons: list[Comparison] = []
     panels: list[Panel] = []
@@ -104,6 +119,11 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
         comparisons += _judge(right_side, path, name, ((0, steps), (steps // 2, steps)))
         panels.append(_panel(right_side, path, f"mini-batches of {batch}, $\\beta$ = {beta:g}"))
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+
+
+def update(subject: Budget, context: Context) -> Finding:
+    """What the trainer really does to its students."""
+    return applied_update(subject.update, context)
 
 
 def _panel(right_side: Expr, path: Path, title: str) -> Panel:
@@ -148,11 +168,11 @@ CLAIM = Claim(
     id="N1",
     title="Bias budget of networks",
     direction="upper bound",
-    subject=descent.SHARP,
+    subject=Budget(descent.SHARP),
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "the update is θ ← θ - η(∇L + β∇R + n), plain and with a constant step",
+        "plain gradient steps of one size; the loss of a student is L + βτ²/(K-1) Σ_j E D_α, its peers held constant",
         "Λ_t makes L(θ_t+1) = L(θ_t) + <∇L, Δθ> + (Λ_t/2)‖Δθ‖² exact; Δ = L(θ_0) - L(θ_T) is measured too",
         "along one path the terms linear in the noise, which vanish on the average, are added to Δ/(ηT)",
         SETTING,
@@ -162,11 +182,13 @@ CLAIM = Claim(
         symbolic_check(derivation),
         Check("full-gradient", "training", "Does A² keep the bound with the measured bias?", full_gradient, cost=3.0),
         Check("mini-batch", "training", "Does it with the noise of mini-batches?", mini_batches, cost=4.0),
+        Check("update", "training", "Does the trainer add the stated bias to every student's step?", update, cost=2.0),
     ),
     twins=(
-        Twin("no-bias", "the bias dropped", descent.SHARP.subs(descent.bias, Integer(0))),
-        Twin("no-noise", "the noise dropped", descent.SHARP.subs(descent.noise, Integer(0))),
-        Twin("no-start", "the start dropped", descent.SHARP.subs(descent.gap, Integer(0))),
+        Twin("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0)))),
+        Twin("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.noise, Integer(0)))),
+        Twin("no-start", "the start dropped", Budget(descent.SHARP.subs(descent.gap, Integer(0)))),
+        *(Twin(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
     ),
     caption=(
         "The sharp bound layer by layer, for the first of two networks trained by mutual learning and, at β = 0, for "
