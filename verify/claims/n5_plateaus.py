@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 STEP = 0.1
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 WEIGHTS = (0.5, 1.0, 2.0)
+JOINT = (0.5, 2.0)
 
 NEAR = 0.15
 """How near the base gradient must have come to the mutual one: the smallest orders are still on their way."""
@@ -118,11 +119,13 @@ def _close(subject: Plateau, path: Path, weight: float, name: str) -> list[Compa
 
 
 def orders(subject: Plateau, context: Context) -> Finding:
-    """Plateaus by the order."""
+    """Plateaus by the order, and what the joint objective does there."""
     comparisons: list[Comparison] = []
     paths: dict[float, Path] = {}
+    kept = tuple(int(t) for t in np.unique(np.geomspace(1, _steps(context), 24).astype(int)) - 1)
     for order in ORDERS:
-        paths[order] = context.shared(f"{order}", lambda a=order: _follow(context, cohort(a)))
+        keep = kept if order in JOINT else ()
+        paths[order] = context.shared(f"{order}", lambda a=order, k=keep: _follow(context, cohort(a), keep=k))
         comparisons += _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
@@ -138,7 +141,11 @@ def orders(subject: Plateau, context: Context) -> Finding:
         title="first network while it trains", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
         curves=curves,
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(falling, _against("order", subject, paths)))
+    joint = _joint(subject, context, {order: paths[order] for order in JOINT}, kept)
+    return Finding(
+        comparisons=(*comparisons, *joint.comparisons),
+        panels=(falling, _against("order", subject, paths), *joint.panels),
+    )
 
 
 def _against(what: str, subject: Plateau, paths: dict[float, Path]) -> Panel:
@@ -187,22 +194,19 @@ def weights(subject: Plateau, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), panel))
 
 
-def joint(subject: Plateau, context: Context) -> Finding:
+def _joint(subject: Plateau, context: Context, paths: dict[float, Path], times: tuple[int, ...]) -> Finding:
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
-    steps = _steps(context)
-    times = tuple(int(t) for t in np.unique(np.geomspace(1, steps, 24).astype(int)) - 1)
 
     def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
-        group = cohort(order)
-        path = _follow(context, group, keep=times)
+        group, path = cohort(order), paths[order]
         squares = [float(group.joint(path.points[t])[1].square().sum()) for t in times]
         return np.array(squares), path.base[list(times)].sum(1).numpy()
 
     shares: dict[float, float] = {}
     curves: list[Curve] = []
     x = tuple(float(t + 1) for t in times)
-    for n, order in enumerate((0.5, 2.0)):
-        squares, base = context.shared(f"{order}", lambda a=order: measure(a))
+    for n, order in enumerate(JOINT):
+        squares, base = context.shared(f"joint {order}", lambda a=order: measure(a))
         shares[order] = float(squares[-1] / base[-1])
         curves.append(
             Curve(label=rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", role="second", group=n, x=x, y=tuple(squares))
@@ -239,10 +243,13 @@ CLAIM = Claim(
     checks=(
         symbolic_check(derivation),
         Check(
-            "orders", "training", "Do the gradients meet, and does the plateau rise with the order?", orders, cost=5.0
+            "orders",
+            "training",
+            "Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?",
+            orders,
+            cost=8.0,
         ),
         Check("weights", "training", "Do they for other weights and cohorts, and vanish alone?", weights, cost=9.0),
-        Check("joint", "training", "Does ∇Φ fall below the base gradients at α = ½ only?", joint, cost=3.0),
     ),
     twins=(
         Twin("half", "half the mutual gradient", Plateau(beta / 2 * MUTUAL_NORM), drawn=True),
