@@ -211,7 +211,8 @@ def test_an_infinite_order_has_finite_bounds():
     assert record.order_bound == record.divergence_bound == (0.0, 0.0)
     record = observe(BiasMonitor(students[:2], x, y, alpha=math.inf, batch=6), students[:2], 0.0, [0.0, 0.0])
     assert record.order_bound == pytest.approx([2 * g**2 for g in record.jacobian])
-    assert record.divergence_bound == (math.inf, math.inf)
+    # The probe of a student may cancel, and infinity does not make that NaN.
+    assert record.divergence_bound == tuple(math.inf if g > 0 else 0.0 for g in record.jacobian)
 
 
 def test_observing_changes_nothing():
@@ -431,8 +432,8 @@ def bad_values():
         "y": [*ANY, y[:5], y + 1, y - 1, y + 5, y.double(), y[:, None], y.tolist(), y.bool(), y.numpy(), y[:0]],
         "alpha": without(math.inf, int), "beta": without(int), "batch": [*ANY, 0, 7, 2.0],
         "temperature": [*ANY, 0, 0.0], "weight_decay": ANY, "label_smoothing": [*ANY, 1, 1.0], "overhead": [*ANY, 0],
-        "samples": without(ANY[12]), "plain": without(True), "prepare": without(int), "seed": without(-1, ANY[12]),
-        "rate": ANY, "step": [*without(ANY[12]), 0.5], "student": [*ANY, 2], "since": without(ANY[12]), "target": ANY,
+        "samples": ANY, "plain": without(True), "prepare": without(int), "seed": ANY,
+        "rate": ANY, "step": [*ANY, 0.5], "student": [*ANY, 2], "since": ANY, "target": ANY,
     }  # fmt: skip
 
 
@@ -452,7 +453,7 @@ def refuses(name, value):
     monitor.advice(calls["target"])
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.slow)])
 def test_bad_calls_name_the_argument(count):
     random = Random(count)
     values = bad_values()

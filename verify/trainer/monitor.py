@@ -11,13 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import mutual_loss
+from verify.trainer.arguments import checked_integer, checked_number, checked_samples, checked_students
 from verify.trainer.budget import (
     Advice,
     BiasRecord,
@@ -110,26 +109,26 @@ class BiasMonitor:
         prepare: Callable[[Tensor], Tensor] = lambda x: x,
         seed: int = 0,
     ) -> None:
-        self.students = _students(students)
-        _samples(x, y)
+        self.students = checked_students(students)
+        checked_samples(x, y)
         total = len(y)
-        self.batch = _whole("batch", batch, 1)
+        self.batch = checked_integer("batch", batch, 1)
         if self.batch > total:
             raise ValueError(f"batch = {batch}: expected a batch of the {total} samples")
-        share = _real("overhead", overhead, 0.0, above=True)
-        self.samples = _whole("samples", samples, 0)
+        share = checked_number("overhead", overhead, 0.0, above=True)
+        self.samples = checked_integer("samples", samples, 0)
         self.alpha, self.beta = alpha, beta
         for name in ("alpha", "beta"):
             if not callable(getattr(self, name)):
                 self._at(name, 0)
-        self.temperature = _real("temperature", temperature, 0.0, above=True)
-        self.weight_decay = _real("weight_decay", weight_decay, 0.0)
-        self.label_smoothing = _real("label_smoothing", label_smoothing, 0.0, 1.0)
+        self.temperature = checked_number("temperature", temperature, 0.0, above=True)
+        self.weight_decay = checked_number("weight_decay", weight_decay, 0.0)
+        self.label_smoothing = checked_number("label_smoothing", label_smoothing, 0.0, 1.0)
         if not isinstance(plain, bool):
             raise TypeError(f"plain = {plain!r}: expected True or False")
         if not callable(prepare):
             raise TypeError(f"prepare = {prepare!r}: expected a function of samples")
-        self.plain, self.prepare, self.seed = plain, prepare, _whole("seed", seed, None)
+        self.plain, self.prepare, self.seed = plain, prepare, checked_integer("seed", seed, 0)
         self.total, self.x, self.y = total, x, y
         if 0 < self.samples < total:
             # Whole batches, at least two: their differences show the noise.
@@ -145,8 +144,8 @@ class BiasMonitor:
             self._check_students()
 
     def _check_students(self) -> None:
-        """Two samples show whether the students take them, and whether every label has a logit."""
-        x = self.prepare(self.x[:2])
+        """A batch shows whether the students take the samples, and whether every label has a logit."""
+        x = self.prepare(self.x[: self.batch])
         shapes = []
         for k, student in enumerate(self.students):
             if not all(bool(p.isfinite().all()) for p in student.parameters()):
@@ -177,7 +176,7 @@ class BiasMonitor:
             value = value.item()
         if name == "alpha" and value == math.inf:
             return math.inf
-        return _real(name, value, 0.0)
+        return checked_number(name, value, 0.0)
 
     @property
     def _whole_data(self) -> bool:
@@ -209,7 +208,7 @@ class BiasMonitor:
         -----
         The body leaves the gradients it applied in the parameters: the step is compared with them.
         """
-        step, rate = _whole("step", step, 0), _real("rate", rate, 0.0)
+        step, rate = checked_integer("step", step, 0), checked_number("rate", rate, 0.0)
         if not self.due(step):
             yield
             return
@@ -317,14 +316,14 @@ class BiasMonitor:
         # The loss has the factor τ², its gradient in the logits therefore the factor τ.
         mean_divergence = divergence / t**2
         hyperbolic = mean_square_tanh(alpha, self._ranges).cpu()
-        by_divergence = torch.where(mean_divergence > 0, max(1.0, alpha) * mean_divergence, 0.0)
+        by_divergence = torch.where(scale * mean_divergence > 0, scale * max(1.0, alpha) * mean_divergence, 0.0)
         penalty = 0.5 * self.weight_decay * self._dot(weights, weights).cpu()
         record = BiasRecord(
             step=step, rate=rate, alpha=alpha, beta=beta, loss=_floats(loss + penalty),
             divergence=_floats(mean_divergence), base=_floats(unbiased["base"]), mutual=_floats(unbiased["mutual"]),
             inner=_floats(self._dot(base_gradient, bias)), noise=_floats(noise), noise_error=_floats(error),
             jacobian=_floats(jacobian), order_bound=_floats(2 * scale * hyperbolic),
-            divergence_bound=_floats(scale * by_divergence),
+            divergence_bound=_floats(by_divergence),
             smoothness=(), martingale=(),
         )  # fmt: skip
         return _Before(record, base_gradient, bias)
@@ -407,9 +406,9 @@ class BiasMonitor:
 
     def budget(self, student: int, *, since: int = 0) -> Budget:
         """Averages of a student's measurements from a step on, with C2's bound and floor."""
-        if _whole("student", student, 0) >= len(self.students):
+        if checked_integer("student", student, 0) >= len(self.students):
             raise ValueError(f"student = {student}: expected 0 to {len(self.students) - 1}")
-        since = _whole("since", since, 0)
+        since = checked_integer("since", since, 0)
         chosen = [r for r in self.records if r.step >= since]
         return summarise(
             chosen, student, plain=self.plain, whole=self._whole_data, exact=self.batch == self.total
@@ -425,7 +424,7 @@ class BiasMonitor:
         since : int
             Measurements from this step on count.
         """
-        target = _real("target", target, 0.0)
+        target = checked_number("target", target, 0.0)
         beta, alpha = math.inf, math.inf
         for k in range(len(self.students)):
             budget = self.budget(k, since=since)
@@ -455,60 +454,3 @@ class _Before:
 
 def _floats(values: Tensor) -> PerStudent:
     return tuple(float(v) for v in values)
-
-
-def _real(name: str, value: Any, low: float, high: float = math.inf, *, above: bool = False) -> float:
-    """A finite number of at least (or, if that is asked, above) ``low`` and below ``high``."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} = {value!r}: expected a real number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not (low < number if above else low <= number) or not number < high:
-        allowed = f"{'above' if above else 'of at least'} {low:g}"
-        raise ValueError(
-            f"{name} = {value!r}: expected a number {allowed}" + (f" and below {high:g}" if high < 2 else "")
-        )
-    return number
-
-
-def _whole(name: str, value: Any, low: int | None) -> int:
-    """An integer, of at least ``low`` if that is given."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} = {value!r}: expected an integer")
-    if low is not None and value < low:
-        raise ValueError(f"{name} = {value}: expected at least {low}")
-    return int(value)
-
-
-def _students(students: Any) -> list[nn.Module]:
-    """Different networks with trainable weights, as a list."""
-    if not isinstance(students, Sequence | nn.ModuleList):
-        raise TypeError(f"students must be a list of networks, but got {type(students).__name__}")
-    out = list(students)
-    for k, student in enumerate(out):
-        if not isinstance(student, nn.Module):
-            raise TypeError(f"students[{k}] must be a torch.nn.Module, but got {type(student).__name__}")
-        if not any(p.requires_grad for p in student.parameters()):
-            raise ValueError(f"students[{k}] has no trainable weights: leave it out")
-    weights = [id(p) for s in out for p in s.parameters() if p.requires_grad]
-    if not out or len(set(weights)) < len(weights):
-        raise ValueError("students must be at least one network, none of which shares weights with another")
-    return out
-
-
-def _samples(x: Any, y: Any) -> None:
-    for name, value in (("x", x), ("y", y)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
-    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"y must hold integer labels (N,), but got {y.dtype} of shape {tuple(y.shape)}")
-    if x.ndim < 1 or len(x) != len(y) or not len(y):
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} and y of {tuple(y.shape)}: expected as many samples as labels, at least one"
-        )
-    if x.device != y.device:
-        raise ValueError(f"x is on {x.device} and y on {y.device}: move one with .to()")
-    if (x.is_floating_point() or x.is_complex()) and not bool(x.isfinite().all()):
-        raise ValueError("x holds NaN or infinite values: remove those samples")
