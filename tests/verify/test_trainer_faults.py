@@ -17,7 +17,8 @@ assert spec is not None
 faults = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(faults)
 
-COHORT, MUTUAL, FUSED = "verify/trainer/cohort.py", "rdml_theory/losses/mutual.py", "rdml_theory/losses/_fused.py"
+COHORT, MUTUAL = "verify/trainer/cohort.py", "rdml_theory/losses/mutual.py"
+FUSED, KERNEL = "rdml_theory/losses/_fused.py", "rdml_theory/losses/_cohort.py"
 LOSS = "return base, mutual_loss(logits, self.order(step), beta=weight, temperature=self.config.temperature)"
 
 # file, what is there, what is put in its place
@@ -38,11 +39,8 @@ FAULTS = {
     "rate 1% off": (COHORT, 'settings["lr"] = rate', 'settings["lr"] = 1.01 * rate'),
     "base gradient of a sum": (COHORT, "(grad / logs.shape[2])", "(grad / (logs.shape[2] - 1))"),
     "factor of the temperature": (MUTUAL, "scale = temperature * temperature * (", "scale = temperature * ("),
-    "sum over the peers": (MUTUAL, ".unsqueeze(1), order).mean(1)", ".unsqueeze(1), order).sum(1)"),
-    "peers that learn from the student's loss": (MUTUAL, "pairwise(x.detach()[peers]", "pairwise(x[peers]"),
-    "the student held in place of its peers": (
-        MUTUAL, "pairwise(x.detach()[peers], x.unsqueeze(1)", "pairwise(x[peers], x.detach().unsqueeze(1)",
-    ),
+    "sum over the peers": (KERNEL, "students), 1.0 / (students - 1), dtype", "students), 1.0, dtype"),
+    "temperature of the powers": (KERNEL, "scale = 1.0 / (BASE.nats * plan.temperature)", "scale = 1.0 / BASE.nats"),
     "temperature of the fused gradient": (FUSED, "directed, factor / temperature)", "directed, factor)"),
 }  # fmt: skip
 
