@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
 
-from convergence import Assumptions, floor
+from convergence import Assumptions, floor, sharp_bound
 from rdml_theory.losses import mutual_loss
 from verify.trainer import BiasMonitor, BiasRecord, Config
 from verify.trainer.budget import bias_under, mean_square_tanh
@@ -78,11 +78,13 @@ def test_numbers_are_those_of_a_direct_computation(alpha, decay):
 
 
 def orders(samples, batch):
-    """Every choice of the first two parts that a measurement's order of the samples can have."""
+    """Every choice of the first two parts that a measurement's order of the samples can have, but for their order."""
     first, second = (len(part) for part in torch.arange(samples).tensor_split(max(samples // batch, 2))[:2])
     for a in itertools.combinations(range(samples), first):
         rest = [n for n in range(samples) if n not in a]
         for b in itertools.combinations(rest, second):
+            if first == second and b < a:
+                continue
             yield torch.tensor([*a, *b, *(n for n in rest if n not in b)])
 
 
@@ -118,7 +120,7 @@ def test_noise_is_exactly_that_of_batches_without_replacement(monkeypatch, sampl
 def test_the_stated_error_of_the_noise_is_that_of_the_estimate():
     students, x, y = few(32)
     records = []
-    for seed in range(40):
+    for seed in range(32):
         monitor = BiasMonitor(students, x, y, alpha=2.0, batch=4, seed=seed)
         records.append(observe(monitor, students, 0.0, [torch.zeros(()), torch.zeros(())]))
     for k in range(2):
@@ -133,7 +135,7 @@ def test_a_sample_gives_unbiased_squared_norms(monkeypatch, samples):
     settings = {"batch": 2, "samples": 4}
     found = []
     for a in itertools.combinations(range(samples), 2):
-        for b in itertools.combinations([n for n in range(samples) if n not in a], 2):
+        for b in itertools.combinations([n for n in range(a[0], samples) if n not in a], 2):
             order = torch.tensor([*a, *b, *(n for n in range(samples) if n not in (*a, *b))])
             record = measured(monkeypatch, order, students, x, y, **settings)
             found.append([record.base, record.mutual])
@@ -150,7 +152,7 @@ def test_all_samples_count_where_batches_do_not_divide_them():
 
 
 def test_the_jacobian_probe_has_the_right_mean_and_bounds_the_spectral_norm(monkeypatch):
-    """Over all signs of two samples and three classes."""
+    """Over all signs of two samples and three classes; those of the other sign give the same."""
     torch.manual_seed(0)
     student, x = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3)).double(), torch.randn(2, 2).double()
     parameters = dict(student.named_parameters())
@@ -159,7 +161,8 @@ def test_the_jacobian_probe_has_the_right_mean_and_bounds_the_spectral_norm(monk
     centred = jacobian - jacobian.mean(1, keepdim=True)
     exact = float(centred.square().sum((1, 2)).mean())
     values = []
-    for signs in itertools.product((0, 1), repeat=6):
+    for signs in itertools.product((0, 1), repeat=5):
+        signs = (1, *signs)
         monkeypatch.setattr(torch, "randint", lambda *_, signs=signs, **__: torch.tensor(signs).view(1, 2, 3))
         monitor = BiasMonitor([student], x, torch.tensor([0, 2]), alpha=2.0, batch=2)
         values.append(observe(monitor, [student], 0.0, [torch.zeros(())]).jacobian[0] ** 2)
@@ -340,6 +343,24 @@ def test_the_bound_holds_over_the_steps_measured_however_few(every, settings):
             assert budget.base <= budget.bound * (1 + 1e-6), budget.reason
 
 
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_the_bound_of_one_step_is_that_of_its_exact_descent(rate):
+    """Measured decrease and noise enter it just so that (1-h/2)a² + (1-h)<∇L, b> - (h/2)(z² + ‖n‖²) is Δ/(ηT)."""
+    monitor = trained(batch=8, steps=6, rate=rate, spread=2.0)
+    positive = 0
+    for r in monitor.records[1:]:
+        monitor.records = [r]
+        for k in range(2):
+            h = rate * r.smoothness[k]
+            excess = (1 - h / 2) * r.base[k] + (1 - h) * r.inner[k] - h / 2 * (r.mutual[k] + r.step_noise[k])
+            known = Assumptions(
+                smoothness=r.smoothness[k], gap=max(excess, 0.0) * rate, noise=r.step_noise[k], bias=r.mutual[k]
+            )
+            assert monitor.budget(k).bound == pytest.approx(float(sharp_bound(known, rate, 1)), rel=1e-3)
+            positive += excess > 0
+    assert positive >= 5
+
+
 def test_over_every_step_the_decrease_is_that_of_the_whole_path():
     monitor = trained(batch=N, students=1, steps=20)
     monitor.records.append(replace(monitor.records[-1], step=20, loss=(float(monitor._loss_now()),)))
@@ -385,7 +406,7 @@ def test_gradients_of_other_losses_than_stated_are_noticed(made, batch, steps):
 
 def test_honest_noise_is_not_taken_for_another_loss():
     """Judgements of a false-alarm rate of 1e-6."""
-    for seed in range(3):
+    for seed in range(2):
         monitor = trained(batch=N // 3, seed=seed, spread=3.0)
         assert [monitor.budget(k, since=s).reason for k in range(2) for s in (0, 25)] == [""] * 4
 
