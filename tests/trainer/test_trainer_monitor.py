@@ -13,7 +13,7 @@ from torch.func import functional_call, jacrev, vmap
 
 from convergence import Assumptions, floor, sharp_bound
 from rdml_theory.losses import mutual_loss
-from verify.trainer import BiasMonitor, BiasRecord, Config
+from verify.trainer import BiasMonitor, BiasRecord, Config, Trainer
 from verify.trainer.budget import bias_under, mean_square_tanh
 from verify.trainer.cohort import Cohort, base_loss
 from verify.trainer.networks import MLP, build_students
@@ -485,3 +485,18 @@ def test_bad_calls_name_the_argument(count):
             refuses(name, value)
         names = {"x": ("x ", "students"), "y": ("y ", "x ")}.get(name, (name,))
         assert any(str(caught.value).startswith(n) for n in names), f"{name} = {value!r}: {caught.value}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "bounded"),
+    [({}, True), ({"momentum": 0.9}, False), ({"augment": "crop-flip"}, False), ({"update": "sequential"}, False)],
+)
+def test_the_trainer_says_plain_only_where_it_is(changes, bounded):
+    settings = {"momentum": 0.0, "lr_schedule": "constant", "monitor": 60.0, "monitor_samples": 0, "epochs": 1}
+    trainer = Trainer(Config(data="digits", students="mlp:2", width=8, batch=256, alpha=2.0, **settings | changes))
+    for _ in range(4):
+        trainer.step()
+    for k in range(2):
+        budget = trainer.monitor.budget(k)
+        assert (budget.bound is not None) == bounded, budget.reason
+        assert not bounded or budget.base <= budget.bound
