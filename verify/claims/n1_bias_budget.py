@@ -10,10 +10,11 @@ import numpy as np
 from sympy import Expr, Integer, lambdify
 
 from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.theorems import sgd
 from verify.checks.comparisons import at_most
 from verify.checks.networks import SETTING, cohort, runs
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 STEP = 0.1
 
 
-def derivation(right_side: Expr) -> Derivation:
-    return descent.sharp_bound(right_side)
+def derivation(right_side: Expr) -> Proof:
+    return sgd.sharp_bound(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
@@ -33,7 +34,7 @@ def statement(right_side: Expr) -> Statement:
         "Along the path of a network, with Λ the greatest Λ_t measured and {h} = Λη below 2: {bound}, where {A}², {Z}² "
         "and {sigma}² are the measured means of ‖∇L‖², β²‖∇R‖² and ‖n‖²",
         {
-            "h": descent.h, "bound": derivation(right_side).statement, "A": descent.AVERAGE, "Z": descent.bias,
+            "h": descent.h, "bound": sgd.sharp_target(right_side).relation(), "A": descent.AVERAGE, "Z": descent.bias,
             "sigma": descent.noise,
         },
     )  # fmt: skip
@@ -159,7 +160,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check("full-gradient", "training", "Does A² keep the bound with the measured bias?", full_gradient, cost=3.0),
         Check("mini-batch", "training", "Does it with the noise of mini-batches?", mini_batches, cost=4.0),
     ),
