@@ -53,12 +53,12 @@ class Proof:
     --------
     >>> from rdml_theory.symbolic.theorems.sgd import classical_bound
     >>> proof = classical_bound()
-    >>> proof.statement
-    A**2 <= h*sigma**2 + Z**2 + 2*Delta/(T*eta)
+    >>> print(proof.theorems[0].conclusion.text())
+    A² ≤ 2·Δ/(T·η) + Z² + h·σ²
     >>> proof.verify(), proof.axioms
     (True, ('descent lemma',))
     >>> print(proof.lines[-1].words())
-    (1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away (combine from 26, 32, 34)
+    (1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away (combine from 23, 29, 31)
     """
 
     theorems: tuple[Theorem, ...]

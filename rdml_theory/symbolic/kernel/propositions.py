@@ -122,6 +122,7 @@ class Less(_Relation):
 class ForAll(Proposition):
     """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...`` or a fixed vector.
 
+    >>> from sympy import Symbol
     >>> t = Symbol("t", integer=True, nonnegative=True)
     >>> ForAll(t, AtMost(t, t)).text()
     't ≤ t for every t'
@@ -160,6 +161,7 @@ class ForAll(Proposition):
 class Smooth(Proposition):
     """The objective is differentiable and its gradient is Lipschitz continuous with a constant.
 
+    >>> from sympy import Symbol
     >>> Smooth("f", Symbol("Lambda", positive=True)).text()
     'f is Λ-smooth'
     """
@@ -188,6 +190,7 @@ class Smooth(Proposition):
 class Centred(Proposition):
     """The noise has mean zero given the processes named: ``E[n_t | x_t, b_t] = 0``.
 
+    >>> from sympy import Symbol
     >>> t = Symbol("t", integer=True, nonnegative=True)
     >>> Centred(At("n", t), (At("x", t), At("b", t))).text()
     'E[n_t | x_t, b_t] = 0'
@@ -243,6 +246,7 @@ PROPOSITIONS = (Equal, AtMost, Less, ForAll, Smooth, Centred, Finite)
 def walk(proposition: Proposition) -> Iterator[Any]:
     """Every subterm of a proposition.
 
+    >>> from sympy import Symbol
     >>> sorted(str(e) for e in walk(Equal(Symbol("a", real=True), Symbol("b", real=True))))
     ['a', 'b']
     """

@@ -195,8 +195,7 @@ def classical_bound(right_side: Term = CLASSICAL, *, greatest_step: Term = 1) ->
     >>> classical_bound(greatest_step=Integer(3) / 2)
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: 0 ≤ 1 - h is not this combination: the normal form of \
-what is left is not zero
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: 0 ≤ 1 - h is not this combination: ...
     """
     both = expectation(nonnegative(square(g + b), reason="a squared norm"), reason="take expectations")
     squares = combine(
@@ -246,8 +245,7 @@ def sharp_bound(right_side: Term = SHARP) -> Proof:
     >>> sharp_bound(SHARP.subs(bias, 0))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2 - h)·√(h·σ² + 2·Δ/(T·η))/(2 - h) is not this \
-combination: the normal form of what is left is not zero
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
     away, excess = Abs(1 - h), 2 * gap / (eta * horizon) + h * noise**2
     quadratic = combine(
