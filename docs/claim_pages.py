@@ -12,6 +12,7 @@ from typing import Any
 
 from rdml_theory.symbolic import Step, to_latex
 from rdml_theory.symbolic.certificates import CertifiedStep
+from rdml_theory.symbolic.kernel import AXIOMS, RULES, Proof, terms
 from verify.checks.search import SEARCH
 from verify.claim import Claim, Statement
 from verify.claims import all_claims
@@ -52,6 +53,17 @@ def _step(number: int, step: Step) -> list[str]:
     return [mark + lines[0], *indented[1:]]
 
 
+def _proof(proof: Proof) -> list[str]:
+    """A proof of the kernel, line by line, and the axioms it rests on."""
+    rests = ", ".join(f"{name} ({AXIOMS[name].source})" for name in proof.axioms) or "no axiom"
+    lines = ["## Proof", "", f"By the rules of the kernel from the assumptions, on {rests}.", ""]
+    for line in proof.lines:
+        mark = f"{line.number}. "
+        whole = [line.words(), "", "$$", line.theorem.conclusion.latex(), "$$", ""]
+        lines += [mark + whole[0], *((" " * len(mark) + part) if part else "" for part in whole[1:])]
+    return lines
+
+
 def _tightness(claim: Claim[Any]) -> list[str]:
     """What the claim's searches find, with the point; the seed is that of a run by default."""
     searches = [check for check in claim.checks if check.id == SEARCH]
@@ -80,6 +92,11 @@ def page(claim: Claim[Any]) -> str:
     ]  # fmt: skip
     if claim.derivation is not None:
         derived = claim.derivation(claim.subject)
+    else:
+        derived = None
+    if isinstance(derived, Proof):
+        lines += _proof(derived)
+    elif derived is not None:
         certified = any(isinstance(step, CertifiedStep) for step in derived.all_steps())
         means = "SymPy verifies each step" + (", or a certificate does." if certified else ".")
         lines += ["## Derivation", "", f"{means} {_JOINS[derived.joins]}", ""]
@@ -102,27 +119,48 @@ _EVIDENCE = """# What is proved, and how
   where one appears.
 - **certified**: scalar inequalities discharged exactly, by calculus (`calculus`), by an SMT solver over the reals
   (`smt`), by ball arithmetic (`balls`) or in rationals (`rational`), with evidence that every run checks again.
-- **joined by**: what leads from the steps to the statement: a chain of equalities, premises that a step combines, or
-  the words beside the steps. Words are for the reader; no program checks them.
+- **joined by**: what leads from the steps to the statement: **the kernel**, whose rules alone make theorems; a chain of
+  equalities; premises that a step combines; or the words beside the steps. Words are for the reader; no program
+  checks them.
 - **also checked**: in floating point against 60 digits or by search (`numeric`), by simulation with an error rate
   (`monte-carlo`), or on trained models (`training`). These support; they do not prove.
 - **given**: what the proof assumes as hypotheses, printed on the claim's page: the setting (descent lemma, smoothness),
   or facts that no step proves (Rolle's theorem, Popoviciu's inequality in D10).
 - **cited**: steps that rest on a theorem of the literature.
 
-Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy.
+Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy; in the
+kernel, its terms and propositions, its rules and its axioms.
 """
+
+
+def _kernel() -> list[str]:
+    """The part of the page that lists what is trusted in the kernel."""
+    folder = Path(terms.__file__).parent
+    sizes = {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in _TRUSTED}
+    rules = [f"- `{name}`: {(rule.__doc__ or '').strip().splitlines()[0]}" for name, rule in sorted(RULES.items())]
+    named = [f"- **{name}**: {a.says}. {a.source}." for name, a in AXIOMS.items()]
+    files = ", ".join(f"`{name}.py` ({size} lines)" for name, size in sizes.items())
+    return [
+        "## The kernel", "", f"Trusted: {files}, and SymPy's arithmetic of polynomials.", "",
+        f"{len(RULES)} rules:", "", *rules, "", f"{len(AXIOMS)} axioms, each with a numeric test:", "", *named, "",
+    ]  # fmt: skip
+
+
+_TRUSTED = ("terms", "propositions", "axioms", "theorem")
 
 
 def _rests_on(claim: Claim[Any]) -> list[str]:
     """One row of the table of evidence."""
-    decided, certified, given = 0, Counter[str](), 0
+    decided, certified, given, cited = 0, Counter[str](), 0, 0
     joined = "-"
     if claim.derivation is not None:
         derived = claim.derivation(claim.subject)
         given = len(derived.hypotheses)
-        joined = {"chain": "a chain", "conclusion": "premises", "words": "words"}[derived.joins]
-        for step in derived.all_steps():
+        if isinstance(derived, Proof):
+            joined, decided, cited = "the kernel", len(derived.lines), len(derived.axioms)
+        else:
+            joined = {"chain": "a chain", "conclusion": "premises", "words": "words"}[derived.joins]
+        for step in () if isinstance(derived, Proof) else derived.all_steps():
             if isinstance(step, CertifiedStep):
                 certified[step.certificate.kind] += 1
             else:
@@ -130,7 +168,7 @@ def _rests_on(claim: Claim[Any]) -> list[str]:
     means = ", ".join(f"{number_of} {kind}" for kind, number_of in certified.items() if kind != "citation")
     kinds = [c.kind for c in claim.checks]
     floating = ", ".join(dict.fromkeys(kind for kind in kinds if kind != "symbolic"))
-    cited = str(certified["citation"])
+    cited = str(cited + certified["citation"])
     return [claim.id, claim.title, str(decided), means or "-", joined, floating or "-", str(given), cited]
 
 
@@ -139,7 +177,7 @@ def evidence() -> str:
     rows = [_rests_on(claim) for claim in all_claims().values()]
     heads = ["claim", "", "decided", "certified", "joined by", "also checked", "given", "cited"]
     table = [heads, ["---"] * len(heads), *rows]
-    return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), ""])
+    return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), "", *_kernel()])
 
 
 def write_pages(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from sympy import Basic, Tuple
 
 from rdml_theory.symbolic import Derivation, to_latex, to_text
+from rdml_theory.symbolic.kernel import Proof
 from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, StepRecord, combine
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Claim(Generic[S]):
     checks: tuple[Check[S], ...]
     twins: tuple[Twin[S], ...]
     caption: str
-    derivation: Callable[[S], Derivation] | None = None
+    derivation: Callable[[S], Derivation | Proof] | None = None
 
     def __post_init__(self) -> None:
         """A claim without a check or without a false twin is not a claim."""

@@ -11,7 +11,6 @@ from rdml_theory.symbolic.consensus import consensus_expansion
 from rdml_theory.symbolic.constant_bias import bias_plateau
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.derivatives import derivatives
-from rdml_theory.symbolic.descent import classical_bound, sharp_bound
 from rdml_theory.symbolic.divergence import (
     alpha_derivative,
     student_gradient,
@@ -27,6 +26,7 @@ from rdml_theory.symbolic.momentum import momentum_bound
 from rdml_theory.symbolic.order import order_theorem
 from rdml_theory.symbolic.plateau import plateau_law
 from rdml_theory.symbolic.printing import to_latex, to_text
+from rdml_theory.symbolic.theorems.sgd import classical_bound, sharp_bound
 from rdml_theory.symbolic.worst_case import consecutive_iterates, every_horizon, sharp_multipliers
 
 __all__ = [

@@ -22,7 +22,6 @@ from sympy import (
 )
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.certificates import calculus, certified
 from rdml_theory.symbolic.decide import decide, is_identity
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
@@ -39,8 +38,6 @@ DERIVATIONS = {
     "alpha_derivative": symbolic.alpha_derivative,
     "limits": symbolic.limits,
     "bounded_gradient": symbolic.bounded_gradient,
-    "classical_bound": symbolic.classical_bound,
-    "sharp_bound": symbolic.sharp_bound,
     "plateau_law": symbolic.plateau_law,
 }
 
@@ -67,12 +64,6 @@ FALSE = {
     "limit at infinity": lambda: symbolic.limit(oo, GREATEST_RATIO),
     "half the spread": lambda: symbolic.bounded_gradient(sqrt(2) * tanh(SPREAD / 8)),
     "slightly too small": lambda: symbolic.bounded_gradient(Rational(999, 1000) * sqrt(2) * tanh(SPREAD / 4)),
-    "classical beyond one": lambda: symbolic.classical_bound(greatest_step=Rational(11, 10)),
-    "classical without noise": lambda: symbolic.classical_bound(descent.CLASSICAL.subs(descent.noise, 0)),
-    "sharp with 1-h": lambda: symbolic.sharp_bound(
-        ((1 - descent.h) * descent.bias + sqrt(descent.bias**2)) / (2 - descent.h)
-    ),
-    "sharp, 1% too small": lambda: symbolic.sharp_bound(Rational(99, 100) * descent.SHARP),
     "minus beta": lambda: symbolic.plateau_law(-beta * MUTUAL_NORM),
     "half of beta": lambda: symbolic.plateau_law(beta / 2 * MUTUAL_NORM),
 }

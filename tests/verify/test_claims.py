@@ -2,6 +2,8 @@
 
 import pytest
 
+from rdml_theory.symbolic import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context
@@ -35,7 +37,8 @@ def test_registry_order_and_content():
 def test_cited_claims_exist_and_no_claim_rests_on_itself():
     cites = {}
     for claim in all_claims().values():
-        steps = claim.derivation(claim.subject).all_steps() if claim.derivation else ()
+        derived = claim.derivation(claim.subject) if claim.derivation else None
+        steps = derived.all_steps() if isinstance(derived, Derivation) else ()
         cited = [getattr(step, "cited", None) for step in steps]
         cites[claim.id] = {c.claim for c in cited if c is not None}
     assert cites["C4"] == {"D7", "D8"}  # so there is something to look at
@@ -45,6 +48,18 @@ def test_cited_claims_exist_and_no_claim_rests_on_itself():
             front = {other for claim in front for other in cites[claim]} - reached
             reached |= front
         assert start not in reached
+
+
+def test_a_theorem_of_the_kernel_is_what_its_claim_prints():
+    proved = []
+    for claim in all_claims().values():
+        proof = claim.derivation(claim.subject) if claim.derivation else None
+        if isinstance(proof, Proof):
+            proved.append(claim.id)
+            assert proof.statement in claim.statement(claim.subject).formulas.values()
+            if claim.id[0] in "DC":
+                assert set(claim.assumptions) == {h.text() for h in proof.hypotheses}
+    assert {"C1", "C2"} <= set(proved)
 
 
 def test_everything_comes_out_as_it_should(run):

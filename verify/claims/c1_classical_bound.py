@@ -6,18 +6,23 @@ from sympy import Integer, Rational
 
 from convergence import classical_bound
 from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation
-from verify.checks.bounds import SETTING, BoundSubject, extremal_check, implementation_check, nonconvex_check
-from verify.checks.symbolic import symbolic_check
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.theorems import sgd
+from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Claim, Source, Statement, Twin
 
 
-def derivation(subject: BoundSubject) -> Derivation:
-    return descent.classical_bound(subject.right_side, greatest_step=Rational(subject.greatest_step))
+def derivation(subject: BoundSubject) -> Proof:
+    return sgd.classical_bound(subject.right_side, greatest_step=Rational(subject.greatest_step))
 
 
 def statement(subject: BoundSubject) -> Statement:
-    formulas = {"bound": derivation(subject).statement, "h": descent.h, "last": Rational(subject.greatest_step)}
+    formulas = {
+        "bound": sgd.classical_target(subject.right_side).relation(),
+        "h": descent.h,
+        "last": Rational(subject.greatest_step),
+    }
     return Statement("For every {h} in (0, {last}]: {bound}", formulas)
 
 
@@ -32,10 +37,10 @@ CLAIM = Claim(
     subject=_subject(product=classical_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=SETTING,
+    assumptions=sgd.assumptions("h ≤ 1"),
     source=Source("Ajalloeian & Stich 2020, constants derived here", "2008.00051"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         implementation_check(),
         extremal_check(
             [

@@ -6,18 +6,19 @@ from sympy import Abs, Integer, sqrt
 
 from convergence import sharp_bound
 from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation
-from verify.checks.bounds import SETTING, BoundSubject, extremal_check, implementation_check, nonconvex_check
-from verify.checks.symbolic import symbolic_check
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.theorems import sgd
+from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Claim, Source, Statement, Twin
 
 
-def derivation(subject: BoundSubject) -> Derivation:
-    return descent.sharp_bound(subject.right_side)
+def derivation(subject: BoundSubject) -> Proof:
+    return sgd.sharp_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
-    formulas = {"bound": derivation(subject).statement, "h": descent.h}
+    formulas = {"bound": sgd.sharp_target(subject.right_side).relation(), "h": descent.h}
     return Statement("For every {h} in (0, 2): {bound}", formulas)
 
 
@@ -38,10 +39,10 @@ CLAIM = Claim(
     subject=_subject(product=sharp_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=SETTING,
+    assumptions=sgd.assumptions("h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         implementation_check(),
         extremal_check(
             [

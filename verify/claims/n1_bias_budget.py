@@ -11,10 +11,11 @@ import numpy as np
 from sympy import Expr, Integer, lambdify
 
 from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.theorems import sgd
 from verify.checks.comparisons import at_most
 from verify.checks.networks import SETTING, cohort, runs
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -34,8 +35,8 @@ class Budget:
     update: Update = TRUE
 
 
-def derivation(subject: Budget) -> Derivation:
-    return descent.sharp_bound(subject.bound)
+def derivation(subject: Budget) -> Proof:
+    return sgd.sharp_bound(subject.bound)
 
 
 def statement(subject: Budget) -> Statement:
@@ -47,7 +48,7 @@ def statement(subject: Budget) -> Statement:
         "where {A}², {Z}² and {sigma}² are the measured means of ‖∇L‖², ‖b‖² and ‖n‖²",
         {
             "b": law.bias, "warmth": law.temperature, "order": law.order, "h": descent.h,
-            "bound": derivation(subject).statement, "A": descent.AVERAGE, "Z": descent.bias, "sigma": descent.noise,
+            "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.bias, "sigma": descent.noise,
         },
     )  # fmt: skip
 
@@ -179,7 +180,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check("full-gradient", "training", "Does A² keep the bound with the measured bias?", full_gradient, cost=3.0),
         Check("mini-batch", "training", "Does it with the noise of mini-batches?", mini_batches, cost=4.0),
         Check("update", "training", "Does the trainer add the stated bias to every student's step?", update, cost=2.0),

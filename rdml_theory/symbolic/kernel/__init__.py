@@ -1,0 +1,59 @@
+"""A kernel for proofs: theorems are values that only a few rules make.
+
+After LCF (Milner 1972) and HOL Light (Harrison): what has to be trusted is the list of rules (:mod:`.theorem`), the
+terms with their normal form (:mod:`.terms`), the propositions (:mod:`.propositions`) and the axioms (:mod:`.axioms`),
+and SymPy's arithmetic of polynomials below them. Whatever else a proof is made with can refuse, but cannot prove what
+is false.
+
+>>> from sympy import Symbol
+>>> from rdml_theory.symbolic.kernel import AtMost, Less, assume, combine
+>>> a, b, c = (Symbol(name, real=True) for name in "abc")
+>>> print(combine(AtMost(a, c), [(1, assume(AtMost(a, b))), (1, assume(AtMost(b, c)))]))
+a ≤ b; b ≤ c ⊢ a ≤ c
+"""
+
+from rdml_theory.symbolic.kernel.axioms import AXIOMS, Axiom
+from rdml_theory.symbolic.kernel.proof import Line, Proof
+from rdml_theory.symbolic.kernel.propositions import (
+    AtMost,
+    Centred,
+    Equal,
+    Finite,
+    ForAll,
+    Less,
+    Proposition,
+    Smooth,
+)  # fmt: skip
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, TermError, Value, Vector, square
+from rdml_theory.symbolic.kernel.theorem import (
+    RULES,
+    ProofError,
+    Theorem,
+    absolute,
+    assume,
+    axiom,
+    cases,
+    combine,
+    discharge,
+    expectation,
+    generalise,
+    identity,
+    induct,
+    inner,
+    instantiate,
+    magnitude,
+    nonnegative,
+    orthogonal,
+    rewrite,
+    root,
+    specialise,
+    sum_over,
+)  # fmt: skip
+
+__all__ = [
+    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Equal", "Finite", "ForAll", "Gradient", "Inner", "Less",
+    "Line", "Mean", "Proof", "ProofError", "Proposition", "Smooth", "TermError", "Theorem", "Value", "Vector",
+    "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation", "generalise", "identity", "induct",
+    "inner", "instantiate", "magnitude", "nonnegative", "orthogonal", "rewrite", "root", "specialise", "square",
+    "sum_over",
+]  # fmt: skip

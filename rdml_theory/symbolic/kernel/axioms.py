@@ -1,0 +1,70 @@
+"""The theorems of the literature that proofs may rest on: a short list, each with its source and exact hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sympy import Rational, Sum, Symbol
+
+from rdml_theory.symbolic.kernel.propositions import AtMost, Finite, Proposition, Smooth
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Value, Vector, square
+
+__all__ = ["AXIOMS", "Axiom"]
+
+Schema = Callable[..., tuple[Collection[Proposition], Proposition]]
+
+
+@dataclass(frozen=True)
+class Axiom:
+    """A theorem of the literature.
+
+    Attributes
+    ----------
+    schema : callable
+        Hypotheses and conclusion, for the axiom's parameters.
+    source : str
+        Where it is proved.
+    says : str
+        What it says, in words.
+
+    Examples
+    --------
+    >>> AXIOMS["Cauchy-Schwarz"].source
+    'Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1'
+    """
+
+    schema: Schema
+    source: str
+    says: str
+
+
+def _descent(objective: str, smoothness: Any) -> tuple[Collection[Proposition], Proposition]:
+    y, v = Vector("y"), Vector("v")
+    model = Value(objective, y) + Inner(Gradient(objective, y), v) + smoothness * Rational(1, 2) * square(v)
+    return {Smooth(objective, smoothness)}, AtMost(Value(objective, y + v), model)
+
+
+def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:
+    t, n = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
+    u, v = At("u", t), At("v", t)
+
+    def total(first: Any, second: Any) -> Any:
+        return Sum(Mean(Inner(first, second)), (t, 0, n - 1))
+
+    return {Finite()}, AtMost(total(u, v) ** 2, total(u, u) * total(v, v))
+
+
+AXIOMS: dict[str, Axiom] = {
+    "descent lemma": Axiom(
+        _descent,
+        "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
+        "a Λ-smooth function lies below its quadratic model of curvature Λ, at every point and in every direction",
+    ),
+    "Cauchy-Schwarz": Axiom(
+        _cauchy_schwarz,
+        "Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1",
+        "in the Hilbert space of T random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
+    ),
+}

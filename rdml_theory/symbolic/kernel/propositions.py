@@ -1,0 +1,256 @@
+"""What a theorem can say: relations of terms, statements for every step or vector, and three named properties."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sympy import Basic, Eq, Le, Lt, Sum, preorder_traversal, sympify
+
+from rdml_theory.symbolic.kernel.terms import At, Known, Term, TermError, Vector, kind, symbol_kind
+from rdml_theory.symbolic.printing import to_latex, to_text
+
+__all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth"]
+
+
+@dataclass(frozen=True)
+class Proposition(ABC):
+    """Base of all propositions."""
+
+    def terms(self) -> tuple[Term, ...]:
+        """The terms it speaks of."""
+        return ()
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        """The same with its terms changed."""
+        return self
+
+    def bound(self) -> set[Term]:
+        """Its bound variables: indices of sums, variables of "for all"."""
+        return {index for term in self.terms() for total in term.atoms(Sum) for index in total.bound_symbols}
+
+    def free(self) -> set[Term]:
+        """Its free symbols and vectors."""
+        return set().union(*(term.free_symbols for term in self.terms()))
+
+    @abstractmethod
+    def check(self, known: Known = ()) -> None:
+        """Raise :class:`TermError` unless it is well formed."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """One line of Unicode text."""
+
+    @abstractmethod
+    def latex(self) -> str:
+        """LaTeX."""
+
+
+@dataclass(frozen=True)
+class _Relation(Proposition):
+    left: Term
+    right: Term
+
+    signs = ("", "", Eq)
+
+    def __post_init__(self) -> None:
+        """Numbers of Python become SymPy's."""
+        for name in ("left", "right"):
+            object.__setattr__(self, name, sympify(getattr(self, name), strict=True))
+
+    def terms(self) -> tuple[Term, ...]:
+        return self.left, self.right
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        return type(self)(change(self.left), change(self.right))
+
+    def check(self, known: Known = ()) -> None:
+        kinds = {kind(self.left, known), kind(self.right, known)} - {"zero"}
+        if len(kinds) > 1 or (kinds == {"vector"} and not isinstance(self, Equal)):
+            raise TermError(f"{self.text()} does not relate scalars")
+
+    def text(self) -> str:
+        return f"{to_text(self.left)} {self.signs[0]} {to_text(self.right)}"
+
+    def latex(self) -> str:
+        return f"{to_latex(self.left)} {self.signs[1]} {to_latex(self.right)}"
+
+    def relation(self) -> Basic:
+        """The relation as SymPy's, not evaluated."""
+        return self.signs[2](self.left, self.right, evaluate=False)
+
+
+@dataclass(frozen=True)
+class Equal(_Relation):
+    """``left = right``.
+
+    >>> from sympy import Symbol
+    >>> Equal(Symbol("h", positive=True), Symbol("Lambda", positive=True)).text()
+    'h = Λ'
+    """
+
+    signs = ("=", "=", Eq)
+
+
+@dataclass(frozen=True)
+class AtMost(_Relation):
+    r"""``left ≤ right``.
+
+    >>> from sympy import Integer
+    >>> print(AtMost(Integer(0), Integer(1)).latex())
+    0 \le 1
+    """
+
+    signs = ("≤", r"\le", Le)
+
+
+@dataclass(frozen=True)
+class Less(_Relation):
+    """``left < right``.
+
+    >>> from sympy import Integer
+    >>> Less(Integer(0), Integer(1)).text()
+    '0 < 1'
+    """
+
+    signs = ("<", "<", Lt)
+
+
+@dataclass(frozen=True)
+class ForAll(Proposition):
+    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...`` or a fixed vector.
+
+    >>> from sympy import Symbol
+    >>> t = Symbol("t", integer=True, nonnegative=True)
+    >>> ForAll(t, AtMost(t, t)).text()
+    't ≤ t for every t'
+    """
+
+    variable: Term
+    body: Proposition
+
+    def terms(self) -> tuple[Term, ...]:
+        return self.body.terms()
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        return ForAll(self.variable, self.body.map(change))
+
+    def bound(self) -> set[Term]:
+        return {self.variable} | self.body.bound()
+
+    def free(self) -> set[Term]:
+        return self.body.free() - {self.variable}
+
+    def check(self, known: Known = ()) -> None:
+        if not isinstance(self.variable, Vector) and symbol_kind(self.variable) != "natural":
+            raise TermError(f"for every {self.variable}: expected a step (an integer from 0) or a vector")
+        if self.variable in self.body.bound():
+            raise TermError(f"{self.variable} is bound twice in {self.text()}")
+        self.body.check(known)
+
+    def text(self) -> str:
+        return f"{self.body.text()} for every {to_text(self.variable)}"
+
+    def latex(self) -> str:
+        return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}"
+
+
+@dataclass(frozen=True)
+class Smooth(Proposition):
+    """The objective is differentiable and its gradient is Lipschitz continuous with a constant.
+
+    >>> from sympy import Symbol
+    >>> Smooth("f", Symbol("Lambda", positive=True)).text()
+    'f is Λ-smooth'
+    """
+
+    objective: str
+    constant: Term
+
+    def terms(self) -> tuple[Term, ...]:
+        return (self.constant,)
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        return Smooth(self.objective, change(self.constant))
+
+    def check(self, known: Known = ()) -> None:
+        if kind(self.constant, known) == "vector":
+            raise TermError(f"a smoothness constant is a scalar, not {self.constant}")
+
+    def text(self) -> str:
+        return f"{self.objective} is {to_text(self.constant)}-smooth"
+
+    def latex(self) -> str:
+        return rf"{self.objective}\text{{ is }}{to_latex(self.constant)}\text{{-smooth}}"
+
+
+@dataclass(frozen=True)
+class Centred(Proposition):
+    """The noise has mean zero given the processes named: ``E[n_t | x_t, b_t] = 0``.
+
+    >>> from sympy import Symbol
+    >>> t = Symbol("t", integer=True, nonnegative=True)
+    >>> Centred(At("n", t), (At("x", t), At("b", t))).text()
+    'E[n_t | x_t, b_t] = 0'
+    """
+
+    noise: Term
+    given: tuple[Term, ...]
+
+    def terms(self) -> tuple[Term, ...]:
+        return (self.noise, *self.given)
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        return Centred(change(self.noise), tuple(change(g) for g in self.given))
+
+    def check(self, known: Known = ()) -> None:
+        for part in self.terms():
+            if not isinstance(part, At):
+                raise TermError(f"in {self.text()}, {part} is no process at a step")
+            kind(part)
+
+    def _form(self, show: Callable[[Term], str], marks: tuple[str, str]) -> str:
+        return f"{marks[0]}{show(self.noise)} {marks[1]} {', '.join(show(g) for g in self.given)}] = 0"
+
+    def text(self) -> str:
+        return self._form(to_text, ("E[", "|"))
+
+    def latex(self) -> str:
+        return self._form(to_latex, (r"\mathbb{E}[", r"\mid"))
+
+
+@dataclass(frozen=True)
+class Finite(Proposition):
+    """Every expectation that occurs is finite.
+
+    >>> Finite().text()
+    'all expectations are finite'
+    """
+
+    def check(self, known: Known = ()) -> None:
+        """Always."""
+
+    def text(self) -> str:
+        return "all expectations are finite"
+
+    def latex(self) -> str:
+        return r"\text{all expectations are finite}"
+
+
+PROPOSITIONS = (Equal, AtMost, Less, ForAll, Smooth, Centred, Finite)
+"""All there are."""
+
+
+def walk(proposition: Proposition) -> Iterator[Any]:
+    """Every subterm of a proposition.
+
+    >>> from sympy import Symbol
+    >>> sorted(str(e) for e in walk(Equal(Symbol("a", real=True), Symbol("b", real=True))))
+    ['a', 'b']
+    """
+    for term in proposition.terms():
+        yield from preorder_traversal(term)
+    if isinstance(proposition, ForAll):
+        yield proposition.variable

@@ -1,0 +1,585 @@
+"""The kernel: theorems, and the rules that alone make them.
+
+A theorem reads: under the hypotheses, surely (for every outcome of chance), the conclusion. Its free symbols and
+vectors stand for every value of their kind. It keeps the rule it came from and that rule's arguments, so that the whole
+proof can be printed, and replayed: :meth:`Theorem.replay` runs every rule again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from inspect import signature
+from types import MappingProxyType
+from typing import Any
+
+from sympy import Abs, Add, Integer, Sum, Symbol, expand, sqrt
+
+from rdml_theory.symbolic.kernel import axioms
+from rdml_theory.symbolic.kernel.propositions import (
+    PROPOSITIONS,
+    AtMost,
+    Centred,
+    Equal,
+    Finite,
+    ForAll,
+    Less,
+    Proposition,
+    walk,
+)  # fmt: skip
+from rdml_theory.symbolic.kernel.terms import (
+    At,
+    Inner,
+    Mean,
+    Sign,
+    Term,
+    TermError,
+    Vector,
+    denominators,
+    is_random,
+    is_zero,
+    kind,
+    sign,
+    symbol_kind,
+)  # fmt: skip
+
+__all__ = [
+    "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation",
+    "generalise", "identity", "induct", "inner", "instantiate", "magnitude", "nonnegative", "orthogonal", "rewrite",
+    "root", "specialise", "sum_over",
+]  # fmt: skip
+
+
+class ProofError(ValueError):
+    """A rule was asked for what it does not give; it says which rule, and why.
+
+    >>> identity(Equal(Symbol("a", real=True), Symbol("b", real=True)))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: identity: a = b: the normal form of the difference is not zero
+    """
+
+
+class Theorem:
+    """Hypotheses and what follows from them. Only the rules of this module make one.
+
+    Attributes
+    ----------
+    hypotheses : frozenset of Proposition
+        What is assumed.
+    conclusion : Proposition
+        What follows.
+    rule : str
+        The rule that made it.
+    arguments : mapping
+        What the rule was given.
+    reason : str
+        Why, for a reader.
+    sure : bool
+        Whether no expectation entered its proof: then it holds outcome by outcome, also for random values.
+
+    Examples
+    --------
+    >>> theorem = assume(Less(Symbol("h", positive=True), Symbol("eta", positive=True)))
+    >>> print(theorem)
+    h < η ⊢ h < η
+    >>> theorem.replay()
+    True
+    >>> Theorem()
+    Traceback (most recent call last):
+    ...
+    TypeError: a theorem is made by the kernel's rules alone: Theorem() is none of them
+    """
+
+    __slots__ = ("arguments", "conclusion", "hypotheses", "reason", "rule", "sure")
+
+    hypotheses: frozenset[Proposition]
+    conclusion: Proposition
+    rule: str
+    arguments: Mapping[str, Any]
+    reason: str
+    sure: bool
+
+    def __new__(cls, *args: object, **named: object) -> Theorem:
+        """Refuse: rules make theorems."""
+        raise TypeError("a theorem is made by the kernel's rules alone: Theorem() is none of them")
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("a theorem has no subclasses")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a theorem does not change")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("a theorem does not change")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a theorem is not read from bytes: its proof is run again")
+
+    def __copy__(self) -> Theorem:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Theorem:
+        return self
+
+    def __str__(self) -> str:
+        hypotheses = "; ".join(sorted(h.text() for h in self.hypotheses))
+        return f"{hypotheses} ⊢ {self.conclusion.text()}" if hypotheses else f"⊢ {self.conclusion.text()}"
+
+    __repr__ = __str__
+
+    def parents(self) -> tuple[Theorem, ...]:
+        """The theorems its rule was given."""
+        return tuple(_theorems(tuple(self.arguments.values())))
+
+    def proof(self) -> tuple[Theorem, ...]:
+        """All theorems it rests on, each once and before its use, and itself at the end."""
+        out: dict[int, Theorem] = {}
+
+        def visit(theorem: Theorem) -> None:
+            if id(theorem) not in out:
+                for parent in theorem.parents():
+                    visit(parent)
+                out[id(theorem)] = theorem
+
+        visit(self)
+        return tuple(out.values())
+
+    def axioms(self) -> tuple[str, ...]:
+        """The names of the axioms it rests on."""
+        return tuple(sorted({t.arguments["name"] for t in self.proof() if t.rule == "axiom"}))
+
+    def replay(self) -> bool:
+        """Run every rule of the proof again, and say whether the same theorem comes out."""
+        again: dict[int, Theorem] = {}
+        for theorem in self.proof():
+            rule = RULES.get(theorem.rule)
+            if rule is None:
+                return False
+            arguments = {name: _swap(value, again) for name, value in theorem.arguments.items()}
+            try:
+                made = rule(**arguments, reason=theorem.reason)
+            except (ProofError, TermError):
+                return False
+            if (made.hypotheses, made.conclusion, made.sure) != (
+                theorem.hypotheses,
+                theorem.conclusion,
+                theorem.sure,
+            ):
+                return False
+            again[id(theorem)] = made
+        return True
+
+
+def _theorems(value: Any) -> list[Theorem]:
+    """The theorems in an argument of a rule."""
+    if isinstance(value, Theorem):
+        return [value]
+    return [t for part in value for t in _theorems(part)] if isinstance(value, tuple) else []
+
+
+def _swap(value: Any, again: Mapping[int, Theorem]) -> Any:
+    """An argument with its theorems replaced by those of a replay."""
+    if isinstance(value, Theorem):
+        return again[id(value)]
+    return tuple(_swap(part, again) for part in value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    """An argument that nobody can change afterwards."""
+    if isinstance(value, Mapping):
+        return tuple((key, _frozen(part)) for key, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_frozen(part) for part in value)
+    return Integer(value) if type(value) is int else value
+
+
+def _signs(hypotheses: Collection[Proposition], known: Sequence[Theorem] = ()) -> list[tuple[Term, Sign]]:
+    """The scalars whose sign the hypotheses and known theorems tell."""
+    out: list[tuple[Term, Sign]] = []
+    for fact in (*hypotheses, *(theorem.conclusion for theorem in known)):
+        if isinstance(fact, Less):
+            out.append((fact.right - fact.left, "positive"))
+        elif isinstance(fact, AtMost):
+            out.append((fact.right - fact.left, "nonnegative"))
+    return out
+
+
+def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
+    """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
+    if type(proposition) not in PROPOSITIONS:
+        raise TermError(f"{proposition!r} is no proposition of the kernel")
+    known = _signs(hypotheses)
+    proposition.check(known)
+    for term in proposition.terms():
+        for divisor in denominators(term):
+            if sign(divisor, known) != "positive":
+                raise TermError(f"{proposition.text()} divides by {divisor}, which is not known to be positive")
+
+
+def _check_names(propositions: Collection[Proposition]) -> None:
+    """Refuse one name for two things."""
+    things: dict[str, set[Any]] = {}
+    for part in propositions:
+        for e in walk(part):
+            if isinstance(e, Symbol | Vector):
+                things.setdefault(e.name, set()).add(e)
+            elif isinstance(e, At):
+                things.setdefault(e.process, set()).add("process")
+    for name, meanings in things.items():
+        if len(meanings) > 1:
+            raise TermError(f"the name {name} stands for two things")
+
+
+Result = tuple[Collection[Proposition], Proposition, bool]
+_RULES: dict[str, Callable[..., Theorem]] = {}
+RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
+"""The rules by name."""
+
+
+def _rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
+    """Make a rule of a function that returns hypotheses, conclusion and whether the theorem is sure."""
+    name, form = function.__name__, signature(function)
+
+    @wraps(function)
+    def rule(*args: Any, reason: str = "", **named: Any) -> Theorem:
+        given = form.bind(*args, **named)
+        given.apply_defaults()
+        arguments = {key: _frozen(value) for key, value in given.arguments.items()}
+        for key, part in arguments.items():
+            if form.parameters[key].annotation == "Theorem" and type(part) is not Theorem:
+                raise TypeError(f"{name}: {key} is {part!r}: expected a theorem of the kernel")
+        try:
+            hypotheses, conclusion, sure = function(**arguments)
+            known = frozenset(hypotheses)
+            for part in known:
+                _check(part, known)
+            _check(conclusion, known)
+            _check_names((*known, conclusion))
+        except (TermError, ProofError) as error:
+            message = str(error)
+            raise ProofError(message if message.startswith(f"{name}: ") else f"{name}: {message}") from None
+        made = object.__new__(Theorem)
+        values = dict(
+            hypotheses=known, conclusion=conclusion, rule=name, arguments=MappingProxyType(arguments), reason=reason,
+            sure=sure and not any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p)),
+        )  # fmt: skip
+        for key, value in values.items():
+            object.__setattr__(made, key, value)
+        return made
+
+    _RULES[name] = rule
+    return rule
+
+
+def _union(*theorems: Theorem) -> frozenset[Proposition]:
+    if any(type(theorem) is not Theorem for theorem in theorems):
+        raise ProofError("what is known is no theorem of the kernel")
+    return frozenset().union(*(theorem.hypotheses for theorem in theorems))
+
+
+def _sure(*theorems: Theorem) -> bool:
+    return all(theorem.sure for theorem in theorems)
+
+
+@_rule
+def assume(proposition: Proposition, known: tuple[Theorem, ...] = ()) -> Result:
+    """``φ ⊢ φ``; what is known joins the hypotheses, for a φ that has a value only under it."""
+    return _union(*known) | {proposition}, proposition, _sure(*known)
+
+
+@_rule
+def axiom(name: str, parameters: tuple[Any, ...] = ()) -> Result:
+    """A theorem of the literature, from the short list of :mod:`~rdml_theory.symbolic.kernel.axioms`."""
+    if name not in axioms.AXIOMS:
+        raise ProofError(f"no axiom is called {name!r}: expected one of {', '.join(axioms.AXIOMS)}")
+    hypotheses, conclusion = axioms.AXIOMS[name].schema(*parameters)
+    return hypotheses, conclusion, True
+
+
+@_rule
+def identity(target: Equal) -> Result:
+    """``⊢ a = b``, by the normal form of the difference."""
+    if not isinstance(target, Equal):
+        raise ProofError(f"{target.text()} is no equality")
+    target.check()
+    if not is_zero(target.left - target.right):
+        raise ProofError(f"{target.text()}: the normal form of the difference is not zero")
+    return (), target, True
+
+
+@_rule
+def nonnegative(term: Term, known: tuple[Theorem, ...] = ()) -> Result:
+    """``⊢ 0 ≤ e``, by the manifest sign of e."""
+    kind(term)
+    if sign(term, _signs(_union(*known), known)) is None:
+        raise ProofError(f"{term} has no manifest sign")
+    return _union(*known), AtMost(term * 0, term), _sure(*known)
+
+
+@_rule
+def absolute(term: Term) -> Result:
+    """``⊢ e ≤ |e|``."""
+    if kind(term) == "vector":
+        raise ProofError(f"{term} is no scalar")
+    return (), AtMost(term, Abs(term)), True
+
+
+@_rule
+def magnitude(term: Term, known: tuple[Theorem, ...] = ()) -> Result:
+    """``⊢ |e| = e``, for an e that is manifestly nonnegative under what is known."""
+    if sign(term, _signs(_union(*known), known)) is None:
+        raise ProofError(f"{term} has no manifest sign")
+    return _union(*known), Equal(Abs(term), term), _sure(*known)
+
+
+@_rule
+def inner(theorem: Theorem, vector: Term) -> Result:
+    """From an equality of vectors ``u = v``, ``⟨u, w⟩ = ⟨v, w⟩``."""
+    whole = theorem.conclusion
+    if not isinstance(whole, Equal):
+        raise ProofError(f"{whole.text()} is no equality")
+    return theorem.hypotheses, Equal(Inner(whole.left, vector), Inner(whole.right, vector)), theorem.sure
+
+
+@_rule
+def combine(
+    target: Proposition, parts: tuple[tuple[Term, Theorem], ...], slack: Term = 0, known: tuple[Theorem, ...] = ()
+) -> Result:
+    """A linear combination of relations.
+
+    The difference of the target's sides is the sum of those of the parts, each times its weight, plus a slack.
+    Weights of inequalities, and the slack of one, have a manifest sign, under the hypotheses and what is known.
+    """
+    if not isinstance(target, Equal | AtMost | Less):
+        raise ProofError(f"{target.text()} is no relation")
+    theorems = (*(theorem for _, theorem in parts), *known)
+    hypotheses = _union(*theorems)
+    signs = _signs(hypotheses, known)
+    target.check(signs)
+    strict = sign(slack, signs) == "positive"
+    if not strict and slack != 0 and (isinstance(target, Equal) or sign(slack, signs) is None):
+        raise ProofError(f"the slack {slack} has no manifest sign")
+    if isinstance(target, Equal) and slack != 0:
+        raise ProofError("an equality has no slack")
+    total = slack
+    for weight, theorem in parts:
+        part = theorem.conclusion
+        if not isinstance(part, Equal | AtMost | Less):
+            raise ProofError(f"{part.text()} is no relation")
+        if kind(weight, signs) == "vector" and not isinstance(part, Equal):
+            raise ProofError(f"the weight {weight} of {part.text()} is no scalar")
+        for divisor in denominators(weight + Add(slack)):
+            if sign(divisor, signs) != "positive":
+                raise ProofError(f"the weight {weight} divides by {divisor}, which is not known to be positive")
+        if not isinstance(part, Equal):
+            if isinstance(target, Equal):
+                raise ProofError(f"an equality does not follow from {part.text()}")
+            found = sign(weight, signs)
+            if found is None:
+                raise ProofError(f"the weight {weight} of {part.text()} has no manifest sign")
+            strict |= isinstance(part, Less) and found == "positive"
+        total += weight * (part.right - part.left)
+    if isinstance(target, Less) and not strict:
+        raise ProofError(f"{target.text()} is strict, and nothing it follows from is")
+    if not is_zero(target.right - target.left - total, signs):
+        raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
+    return hypotheses, target, _sure(*theorems)
+
+
+def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
+    """Refuse a value that is not all a variable is declared to be."""
+    if isinstance(variable, Vector):
+        if kind(value) == "scalar":
+            raise ProofError(f"{variable} is a vector, {value} is none")
+        return
+    wanted = symbol_kind(variable)
+    if kind(value) == "vector":
+        raise ProofError(f"{variable} is a scalar, {value} is none")
+    if wanted in ("natural", "counting") and value.is_integer is not True:
+        raise ProofError(f"{variable} is an integer, {value} is not known to be one")
+    found = sign(value, signs)
+    if (wanted in ("positive", "counting") and found != "positive") or (wanted != "real" and found is None):
+        raise ProofError(f"{variable} is {wanted}, {value} is not known to be")
+
+
+def _substituted(
+    proposition: Proposition, changes: Mapping[Term, Term], processes: Mapping[str, tuple[Term, Term]]
+) -> Proposition:
+    """A proposition with variables and processes replaced, all at once; refused where a value would be captured."""
+    free, bound = proposition.free(), proposition.bound()
+    named = {e.process for e in walk(proposition) if isinstance(e, At)}
+    changes = {variable: value for variable, value in changes.items() if variable in free}
+    processes = {name: told for name, told in processes.items() if name in named}
+    incoming = [value.free_symbols for value in changes.values()]
+    incoming += [value.free_symbols - {index} for index, value in processes.values()]
+    caught = (set(changes) | set().union(*incoming)) & bound
+    if caught:
+        raise ProofError(f"{', '.join(map(str, caught))} is bound in {proposition.text()}")
+    return proposition.map(lambda term: _replaced(term, changes, processes))
+
+
+@_rule
+def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: tuple[Theorem, ...] = ()) -> Result:
+    """Values for free variables, in hypotheses and conclusion.
+
+    A symbol takes a scalar of its kind, a vector a vector. A process ``At(u, t)`` takes a vector in t, for every step.
+    A symbol or vector takes a random value only where the theorem is sure.
+    """
+    signs = _signs(_union(*known), known)
+    changes: dict[Term, Term] = {}
+    processes: dict[str, tuple[Term, Term]] = {}
+    for variable, value in values:
+        if isinstance(variable, At):
+            index = variable.step
+            if not isinstance(index, Symbol) or symbol_kind(index) != "natural" or kind(value) == "scalar":
+                raise ProofError(f"{variable}: expected a process at a step t, and a vector in t")
+            if value.atoms(Sum):
+                raise ProofError(f"{value} has a bound variable, which a step could meet")
+            processes[variable.process] = (index, value)
+        elif isinstance(variable, Symbol | Vector):
+            if is_random(value) and not theorem.sure:
+                raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
+            _admit(variable, value, signs)
+            changes[variable] = value
+        else:
+            raise ProofError(f"{variable} is no variable")
+    hypotheses = {_substituted(part, changes, processes) for part in theorem.hypotheses} | _union(*known)
+    return hypotheses, _substituted(theorem.conclusion, changes, processes), _sure(theorem, *known)
+
+
+def _replaced(term: Term, changes: Mapping[Term, Term], processes: Mapping[str, tuple[Term, Term]]) -> Term:
+    """A term with variables and processes replaced, all at once."""
+    if term in changes:
+        return changes[term]
+    if isinstance(term, At):
+        step = _replaced(term.step, changes, processes)
+        index, value = processes.get(term.process, (None, None))
+        return At(term.process, step) if value is None else value.xreplace({index: step})
+    if not term.args:
+        return term
+    return term.func(*(_replaced(part, changes, processes) for part in term.args))
+
+
+@_rule
+def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -> Result:
+    """From "φ for every v", φ at a value of v's kind; a random one only where the theorem is sure."""
+    whole = theorem.conclusion
+    if not isinstance(whole, ForAll):
+        raise ProofError(f"{whole.text()} is not said for every value of anything")
+    if is_random(value) and not theorem.sure:
+        raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
+    _admit(whole.variable, value, _signs(_union(*known), known))
+    body = _substituted(whole.body, {whole.variable: value}, {})
+    return _union(theorem, *known), body, _sure(theorem, *known)
+
+
+@_rule
+def generalise(theorem: Theorem, variable: Term) -> Result:
+    """``φ for every v``, where no hypothesis speaks of v."""
+    _refuse_free(theorem, variable)
+    return theorem.hypotheses, ForAll(variable, theorem.conclusion), theorem.sure
+
+
+def _refuse_free(theorem: Theorem, variable: Term) -> None:
+    for part in theorem.hypotheses:
+        if variable in part.free():
+            raise ProofError(f"the hypothesis {part.text()} speaks of {variable}")
+
+
+@_rule
+def rewrite(theorem: Theorem, equation: Theorem) -> Result:
+    """The conclusion with the left side of an equation replaced by its right side."""
+    told = equation.conclusion
+    if not isinstance(told, Equal):
+        raise ProofError(f"{told.text()} is no equation")
+    if told.left.free_symbols & theorem.conclusion.bound() or told.right.free_symbols & theorem.conclusion.bound():
+        raise ProofError(f"{told.text()} speaks of a bound variable of {theorem.conclusion.text()}")
+    old = expand(told.left)
+    out = theorem.conclusion.map(lambda term: term.xreplace({old: told.right}))
+    if out == theorem.conclusion:
+        raise ProofError(f"{told.left} does not occur in {theorem.conclusion.text()}")
+    return _union(theorem, equation), out, _sure(theorem, equation)
+
+
+@_rule
+def expectation(theorem: Theorem) -> Result:
+    """From a relation that holds surely, the same for the expectations of its sides."""
+    whole = theorem.conclusion
+    if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
+        raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
+    return theorem.hypotheses | {Finite()}, whole.map(Mean), False
+
+
+@_rule
+def orthogonal(theorem: Theorem, vector: Term) -> Result:
+    """From ``E[n | x, b] = 0``, ``E⟨n, v⟩ = 0`` for a vector v that is a function of x and b alone."""
+    told = theorem.conclusion
+    if not isinstance(told, Centred):
+        raise ProofError(f"{told.text()} does not say that a noise has mean zero given something")
+    if kind(vector) == "scalar":
+        raise ProofError(f"{vector} is no vector")
+    strange = vector.atoms(At) - set(told.given)
+    if strange:
+        raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
+    product = Mean(Inner(told.noise, vector))
+    return theorem.hypotheses | {Finite()}, Equal(product, product * 0), False
+
+
+@_rule
+def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
+    """From a relation for every step, the same for the sums over the steps ``0..n-1``."""
+    _refuse_free(theorem, index)
+    whole = theorem.conclusion
+    if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
+        raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
+    if index in whole.bound():
+        raise ProofError(f"{index} is bound in {whole.text()}")
+    if index in count.free_symbols:
+        raise ProofError(f"the number of steps {count} depends on {index}")
+    return theorem.hypotheses, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
+
+
+@_rule
+def root(theorem: Theorem, base: Term) -> Result:
+    """From ``a² ≤ b``, ``|a| ≤ √b``."""
+    whole = theorem.conclusion
+    if not isinstance(whole, AtMost | Less) or not is_zero(whole.left - base**2):
+        raise ProofError(f"{whole.text()} does not bound the square of {base}")
+    return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
+
+
+@_rule
+def induct(base: Theorem, step: Theorem, index: Symbol) -> Result:
+    """From φ at 0, and φ at t + 1 under φ at t: ``φ for every t``."""
+    later = {h: _substituted(h, {index: index + 1}, {}) for h in step.hypotheses if index in h.free()}
+    premise = [h for h, next_one in later.items() if next_one == step.conclusion]
+    if len(premise) != 1:
+        raise ProofError(f"no hypothesis of {step} is its conclusion one step earlier")
+    if base.conclusion != _substituted(premise[0], {index: Integer(0)}, {}):
+        raise ProofError(f"{base.conclusion.text()} is not {premise[0].text()} at {index} = 0")
+    rest = step.hypotheses - {premise[0]}
+    for part in (*rest, *base.hypotheses):
+        if index in part.free():
+            raise ProofError(f"the hypothesis {part.text()} speaks of {index}")
+    return rest | base.hypotheses, ForAll(index, premise[0]), _sure(base, step)
+
+
+@_rule
+def cases(first: Theorem, second: Theorem, left: Term, right: Term) -> Result:
+    """One conclusion under ``a ≤ b`` and under ``b ≤ a`` needs neither."""
+    if first.conclusion != second.conclusion:
+        raise ProofError(f"{first.conclusion.text()} is not {second.conclusion.text()}")
+    one, other = AtMost(left, right), AtMost(right, left)
+    if is_random(left) or is_random(right):
+        raise ProofError(f"{one.text()} may hold for some outcomes and not for others")
+    return (first.hypotheses - {one}) | (second.hypotheses - {other}), first.conclusion, _sure(first, second)
+
+
+@_rule
+def discharge(theorem: Theorem, lemma: Theorem) -> Result:
+    """Remove a hypothesis that another theorem proves."""
+    if lemma.conclusion not in theorem.hypotheses:
+        raise ProofError(f"{lemma.conclusion.text()} is no hypothesis of {theorem}")
+    rest = theorem.hypotheses - {lemma.conclusion}
+    return rest | lemma.hypotheses, theorem.conclusion, _sure(theorem, lemma)

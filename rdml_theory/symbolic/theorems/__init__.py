@@ -1,0 +1,1 @@
+"""Theorems, each proved by the rules of the kernel."""

@@ -1,0 +1,243 @@
+"""Attempts to make the kernel prove what is false or what means nothing: each must be refused."""
+
+import pickle
+
+from sympy import Derivative, Dummy, Float, Integer, Mul, Rational, Sum, Symbol, log, oo, pi, sqrt
+
+from rdml_theory.symbolic.kernel import (
+    RULES,
+    At,
+    AtMost,
+    Centred,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Smooth,
+    Theorem,
+    Vector,
+    absolute,
+    assume,
+    axiom,
+    cases,
+    combine,
+    discharge,
+    expectation,
+    generalise,
+    identity,
+    induct,
+    inner,
+    instantiate,
+    magnitude,
+    nonnegative,
+    orthogonal,
+    rewrite,
+    root,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+
+a, c, d = (Symbol(name, real=True) for name in "acd")
+p = Symbol("p", positive=True)
+r = Symbol("r", nonnegative=True)
+t, s = (Symbol(name, integer=True, nonnegative=True) for name in "ts")
+T = Symbol("T", integer=True, positive=True)
+x, b, n = At("x", t), At("b", t), At("n", t)
+u, v, y = Vector("u"), Vector("v"), Vector("y")
+noise = assume(ForAll(t, Centred(n, (x, b))))
+
+
+class EvilAtMost(AtMost):
+    """A relation that tells nobody of its terms."""
+
+    def terms(self):
+        return ()
+
+    def check(self, known=()):
+        """Accept."""
+
+
+class EvilSymbol(Symbol):
+    """A symbol of another class."""
+
+
+class EvilRational(Rational):
+    """A number of another class."""
+
+
+def told(proposition):
+    return assume(proposition)
+
+
+FORGERIES = {
+    # what is no theorem
+    "made by hand": lambda: Theorem(),
+    "made with arguments": lambda: Theorem(frozenset(), AtMost(1, 0)),
+    "made by a subclass": lambda: type("Mine", (Theorem,), {}),
+    "changed": lambda: setattr(told(AtMost(a, c)), "conclusion", AtMost(c, a)),
+    "attribute deleted": lambda: delattr(told(AtMost(a, c)), "hypotheses"),
+    "pickled": lambda: pickle.dumps(told(AtMost(a, c))),
+    "arguments changed": lambda: told(AtMost(a, c)).arguments.update(proposition=AtMost(c, a)),
+    "a rule of one's own": lambda: RULES.update(mine=lambda: None),
+    "something else for a theorem": lambda: combine(AtMost(a, c), [(1, AtMost(a, c))]),
+    "a proposition for a theorem": lambda: specialise(ForAll(t, AtMost(0, t)), t),
+    "a proposition as what is known": lambda: nonnegative(a, known=[AtMost(0, a)]),
+    # what is no proposition or term
+    "a smoothness that is a vector": lambda: assume(Smooth("f", u)),
+    "a proposition of one's own class": lambda: assume(EvilAtMost(Integer(1), Integer(0))),
+    "a symbol of one's own class": lambda: assume(AtMost(EvilSymbol("e", real=True), 0)),
+    "a symbol that need not be real": lambda: assume(AtMost(Symbol("z"), 0)),
+    "a dummy": lambda: assume(AtMost(Dummy("e", real=True), 0)),
+    "a symbol with one more property": lambda: assume(AtMost(Symbol("e", real=True, nonzero=True), 0)),
+    "a symbol that is zero": lambda: assume(AtMost(Symbol("e", zero=True), 0)),
+    "a float": lambda: assume(AtMost(Float("0.1"), a)),
+    "pi, which no rule knows": lambda: identity(Equal(pi, pi)),
+    "infinity": lambda: assume(AtMost(a, oo)),
+    "not a number": lambda: assume(AtMost(a, Integer(0) / 0)),
+    "a derivative": lambda: assume(AtMost(Derivative(a**2, a), 0)),
+    "a product of vectors": lambda: assume(Equal(u * v, u * v)),
+    "a square of a vector": lambda: identity(Equal(u**2, u**2)),
+    "a vector plus a number": lambda: identity(Equal(u + 1, u + 1)),
+    "an order of vectors": lambda: assume(AtMost(u, v)),
+    "a vector and a number": lambda: assume(Equal(u, a)),
+    "the root of what may be negative": lambda: assume(AtMost(sqrt(a), 0)),
+    "the logarithm of what may be zero": lambda: assume(AtMost(log(r), 0)),
+    "a division by what may be zero": lambda: assume(AtMost(1 / a, 1)),
+    "a division by what may be zero, hidden in a power": lambda: assume(AtMost(r ** (-Rational(1, 2)), 1)),
+    "one name for two symbols": lambda: assume(AtMost(Symbol("a", real=True), Symbol("a", positive=True))),
+    "one name for a symbol and a process": lambda: assume(AtMost(Symbol("x", real=True), Mean(square(x)))),
+    "a sum from one": lambda: assume(AtMost(Sum(Mean(square(x)), (t, 1, T)), 0)),
+    "a sum without an end": lambda: assume(AtMost(Sum(Mean(square(x)), (t, 0, oo)), 0)),
+    "a double sum": lambda: assume(AtMost(Sum(Mean(square(x)), (t, 0, T - 1), (s, 0, T - 1)), 0)),
+    "a step before the first": lambda: assume(Equal(At("x", t - 1), x)),
+    "for every number": lambda: assume(ForAll(a, AtMost(a**2, a))),
+    "bound twice": lambda: assume(ForAll(t, ForAll(t, AtMost(t, t)))),
+    "noise that is no process": lambda: assume(Centred(u, (x,))),
+    "an axiom that nobody wrote": lambda: axiom("descent lemma, twice as good"),
+    # identity, sign
+    "a false identity": lambda: identity(Equal((a + c) ** 2, a**2 + c**2)),
+    "a true inequality as an identity": lambda: identity(AtMost(a, a)),
+    "a false identity of means": lambda: identity(Equal(Mean(square(x)) ** 2, Mean(square(x) ** 2))),
+    "a mean of a product": lambda: identity(Equal(Mean(Inner(x, b) ** 2), Mean(Inner(x, b)) ** 2)),
+    "a sum of a product": lambda: identity(
+        Equal(Sum(Mean(square(x)) ** 2, (t, 0, T - 1)), Sum(Mean(square(x)), (t, 0, T - 1)) ** 2)
+    ),
+    "a sum that does not telescope": lambda: identity(
+        Equal(Sum(Mean(square(At("x", t + 1))) - Mean(square(x)), (t, 0, T - 1)), Mean(square(At("x", T))))
+    ),
+    "an inner product with itself reversed": lambda: identity(Equal(Inner(u, v), square(u))),
+    "the sign of a real symbol": lambda: nonnegative(a),
+    "the sign of an inner product": lambda: nonnegative(Inner(u, v)),
+    "the sign of a difference": lambda: nonnegative(p - r),
+    "the sign of a product of two unknown signs": lambda: nonnegative(Mul(a, c)),
+    "the sign of a mean of unknown sign": lambda: nonnegative(Mean(Inner(x, b))),
+    "a magnitude of unknown sign": lambda: magnitude(a),
+    "the absolute value of a vector": lambda: absolute(u),
+    # combinations
+    "a combination that is not one": lambda: combine(AtMost(a, d), [(1, told(AtMost(a, c)))]),
+    "a weight of unknown sign": lambda: combine(AtMost(a * c, a * d), [(a, told(AtMost(c, d)))]),
+    "a negative weight": lambda: combine(AtMost(d, c), [(-1, told(AtMost(c, d)))]),
+    "an equality from an inequality": lambda: combine(Equal(a, c), [(1, told(AtMost(a, c)))]),
+    "a strict relation from a weak one": lambda: combine(Less(a, c), [(1, told(AtMost(a, c)))]),
+    "a strict relation from weight zero": lambda: combine(Less(0, 0), [(0, told(Less(a, c)))]),
+    "a strict relation from a weight that may vanish": lambda: combine(Less(r * a, r * c), [(r, told(Less(a, c)))]),
+    "a slack of unknown sign": lambda: combine(AtMost(a, a + c), [], slack=c),
+    "a slack in an equality": lambda: combine(Equal(a, a + p), [], slack=p),
+    "a weight with a pole": lambda: combine(AtMost(0, 0), [(1 / a, told(AtMost(0, 0)))]),
+    "a vector as the weight of an inequality": lambda: combine(Equal(u, u), [(u, told(AtMost(0, 0)))]),
+    "a combination of properties": lambda: combine(AtMost(a, c), [(1, told(Smooth("f", p)))]),
+    "a property as a combination": lambda: combine(Smooth("f", p), []),
+    # instances
+    "a negative number for a positive symbol": lambda: instantiate(told(AtMost(0, p)), {p: Integer(-1)}),
+    "zero for a positive symbol": lambda: instantiate(told(AtMost(0, 1 / p)), {p: Integer(0)}),
+    "a real symbol for a positive one": lambda: instantiate(told(AtMost(0, p)), {p: a}),
+    "a real symbol for a nonnegative one": lambda: instantiate(told(AtMost(0, r)), {r: a}),
+    "a half for a step": lambda: instantiate(told(AtMost(0, t)), {t: Rational(1, 2)}),
+    "zero for a horizon": lambda: instantiate(told(AtMost(0, T)), {T: Integer(0)}),
+    "a number for a vector": lambda: instantiate(told(AtMost(0, square(u))), {u: a}),
+    "a vector for a number": lambda: instantiate(told(AtMost(0, a)), {a: u}),
+    "something that is no variable": lambda: instantiate(told(AtMost(0, a + c)), {a + c: d}),
+    "a random value after an expectation": lambda: instantiate(
+        expectation(told(AtMost(a, square(x)))), {a: Inner(x, b)}
+    ),
+    "a random vector after an expectation": lambda: instantiate(
+        combine(AtMost(0, Mean(square(u + x))), [(1, expectation(nonnegative(square(u + x))))]), {u: b}
+    ),
+    "a value that a sum captures": lambda: instantiate(
+        told(AtMost(Sum(a * Mean(square(x)), (t, 0, T - 1)), 0)), {a: t}
+    ),
+    "a bound variable": lambda: instantiate(told(AtMost(Sum(t + s, (t, 0, T - 1)) + t, 0)), {t: Integer(0)}),
+    "a number for a process": lambda: instantiate(told(AtMost(0, square(x))), {x: a}),
+    "a process at one step only": lambda: instantiate(told(AtMost(0, square(x))), {At("x", Integer(0)): u}),
+    "a noise replaced by what is not centred": lambda: instantiate(specialise(noise, t), {n: x + b}),
+    "a process with a bound step": lambda: instantiate(
+        told(AtMost(0, square(x))), {x: Sum(Mean(square(At("n", s))), (s, 0, T - 1)) * At("b", t)}
+    ),
+    # for every
+    "a special case as the general one": lambda: specialise(told(AtMost(0, t)), t + 1),
+    "a half step": lambda: specialise(told(ForAll(t, AtMost(0, t))), Rational(1, 2)),
+    "a number at a vector's place": lambda: specialise(told(ForAll(y, AtMost(0, square(y)))), a),
+    "a random point after an expectation": lambda: specialise(
+        told(ForAll(y, AtMost(Mean(Inner(y, x)), 0))), At("x", t)
+    ),
+    "from one step to all": lambda: generalise(told(AtMost(Mean(square(x)), 1)), t),
+    "for every number, derived": lambda: generalise(nonnegative(a**2), a),
+    "a sum over a step that is assumed": lambda: sum_over(told(AtMost(Mean(square(x)), 1)), t, T),
+    "a sum of as many terms as the index": lambda: sum_over(nonnegative(square(x)), t, t + 1),
+    "a sum of strict relations": lambda: sum_over(combine(Less(0, p), [], slack=p), t, T),
+    "a sum of vectors": lambda: sum_over(identity(Equal(x, x)), t, T),
+    "a sum over a real number": lambda: sum_over(nonnegative(a**2), a, T),
+    "a sum of half a step": lambda: sum_over(nonnegative(square(x)), t, T / 2),
+    "a sum inside a sum of the same step": lambda: sum_over(
+        nonnegative(Sum(Mean(square(x)), (t, 0, T - 1))), t, T
+    ),
+    "induction from a base elsewhere": lambda: induct(
+        nonnegative(Integer(1)), combine(AtMost(0, t + 1), [(1, told(AtMost(0, t)))], slack=Integer(1)), t
+    ),
+    "induction under a hypothesis about the step": lambda: induct(
+        combine(AtMost(0, 0), []),
+        combine(AtMost(a * (t + 1), 0), [(1, told(AtMost(a * t, 0))), (1, told(AtMost(a + t, t)))]),
+        t,
+    ),
+    "induction without a base": lambda: induct(told(AtMost(1, 2)), told(AtMost(t + 1, 5)), t),
+    "induction from another base": lambda: induct(
+        nonnegative(Integer(0)), combine(AtMost(t + 1, 5), [(1, told(AtMost(t, 5)))], slack=0), t
+    ),
+    "induction with a premise about the step": lambda: induct(
+        combine(AtMost(0, 0), []),
+        combine(AtMost(a * (t + 1), 0), [(1, told(AtMost(a * t, 0))), (1, told(AtMost(a, t * 0)))]),
+        s,
+    ),
+    # chance
+    "the mean of a strict relation": lambda: expectation(told(Less(0, square(x)))),
+    "the mean of vectors": lambda: expectation(identity(Equal(x, x))),
+    "noise orthogonal to itself": lambda: orthogonal(specialise(noise, t), n),
+    "noise orthogonal to the next iterate": lambda: orthogonal(specialise(noise, t), At("x", t + 1)),
+    "noise orthogonal to the next gradient": lambda: orthogonal(specialise(noise, t), Gradient("f", At("x", t + 1))),
+    "noise orthogonal to a bias it was not centred for": lambda: orthogonal(
+        specialise(told(ForAll(t, Centred(n, (x,)))), t), b
+    ),
+    "noise orthogonal to another step's bias": lambda: orthogonal(specialise(noise, t), At("b", t + 1)),
+    "noise times a scalar of the noise": lambda: orthogonal(specialise(noise, t), Inner(n, b) * b),
+    "orthogonality from nothing": lambda: orthogonal(told(AtMost(0, a)), x),
+    "noise and a number": lambda: orthogonal(specialise(noise, t), a),
+    "cases on what depends on chance": lambda: cases(
+        told(AtMost(0, square(x))), told(AtMost(0, square(x))), Inner(x, b), Integer(0)
+    ),
+    "cases with two conclusions": lambda: cases(told(AtMost(a, c)), told(AtMost(c, a)), a, c),
+    # the rest
+    "the root of no square": lambda: root(told(AtMost(a, c)), a),
+    "the root of another square": lambda: root(told(AtMost(a**2, p)), c),
+    "a hypothesis removed by another": lambda: discharge(told(AtMost(a, c)), told(AtMost(c, a))),
+    "a hypothesis removed by a weaker one": lambda: discharge(
+        told(Less(a, c)), combine(AtMost(a, c), [(1, told(Less(a, c)))])
+    ),
+    "a rewrite by an inequality": lambda: rewrite(told(AtMost(a, c)), told(AtMost(a, d))),
+    "a rewrite of what is not there": lambda: rewrite(told(AtMost(a, c)), told(Equal(d, c))),
+    "a rewrite of a bound step": lambda: rewrite(told(ForAll(t, AtMost(t, c))), told(Equal(t, Integer(0)))),
+    "an inner product of an inequality": lambda: inner(told(AtMost(a, c)), u),
+    "an inner product of numbers": lambda: inner(told(Equal(a, c)), u),
+}  # fmt: skip
