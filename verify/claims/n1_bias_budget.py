@@ -48,7 +48,8 @@ def statement(subject: Budget) -> Statement:
         "where {A}², {Z}² and {sigma}² are the measured means of ‖∇L‖², ‖b‖² and ‖n‖²",
         {
             "b": law.bias, "warmth": law.temperature, "order": law.order, "h": descent.h,
-            "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.bias, "sigma": descent.noise,
+            "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.bias,
+            "sigma": descent.noise,
         },
     )  # fmt: skip
 
