@@ -405,15 +405,20 @@ BOX = (np.array([-2.0, -2.0]), np.array([2.0, 2.0]))
         ({"smoothness": -1.0, "noise": -2.0}, "smoothness = -1.0: expected a finite number > 0; noise = -2.0"),
         ({"bias": -1e-3}, "bias = -0.001: expected a finite number >= 0"),
         ({"noise": 1j}, "noise = 1j"),
-        ({"minimum": None}, "minimum = None: expected a finite number"),
+        ({"minimum": "low"}, "minimum = 'low': expected a finite number"),
+        ({"minimum": 10**400}, "expected a finite number"),
+        ({"noise": 1e200}, "noise = 1e+200: its size is out of range; measure in other units"),
+        ({"smoothness": 5e-324}, "smoothness = 4.94066e-324: its size is out of range"),
         ({"relative_bias": -1}, "relative_bias = -1"),
-        ({"dim": 0}, "dim = 0: expected an integer >= 1"),
+        ({"dim": 0}, "dim = 0: expected an integer between 1 and 10000"),
+        ({"dim": 10**6}, "dim = 1000000: expected an integer between 1 and 10000"),
         ({"value": 3.0}, "value is a float: expected a function of x"),
         ({"start": np.ones(3)}, "start has shape (3,): expected an array of shape (2,)"),
         ({"start": np.array([0.0, np.nan])}, "start is not finite in coordinate 1"),
         ({"start": [3.0, 0.0], "box": BOX}, "start is outside the box: coordinate 0 is 3, expected between -2 and 2"),
         ({"box": BOX[::-1]}, "box: low = 2 and high = -2 in coordinate 0: expected low < high"),
-        ({"box": (-2, 2)}, "box[0] has shape ()"),
+        ({"box": 2}, "box: expected a pair (low, high) of numbers or of arrays of shape (dim,), or None"),
+        ({"box": (-2, [2, 2, 2])}, "box[1] has shape (3,): expected a number or an array of shape (2,)"),
     ],
 )  # fmt: skip
 def test_faults_of_behaviour_are_one_line_each(changed, message):
@@ -437,7 +442,7 @@ def test_nothing_is_asked_outside_the_box():
     assert check_problem(mine(box=BOX, sample_gradient=sample, **undefined), steps=50).outcome == "confirmed"
 
 
-@pytest.mark.parametrize("name", ["dim", "smoothness", "value", "sample_gradient"])
+@pytest.mark.parametrize("name", ["dim", "value", "gradient", "sample_gradient"])
 def test_attributes_that_are_missing_or_raise(name):
     without = type("Without", (), {k: v for k, v in vars(Mine).items() if k != name and not k.startswith("__")})
     with pytest.raises(ProblemError, match=f"has no {name}: a problem has"):
