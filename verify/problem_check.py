@@ -171,8 +171,9 @@ def _constant(
     missing = name in user.undeclared
     detail = f"not declared; {said}" if missing else said + beside
     if wrong or missing:
-        far = user.box is None and np.abs(point).max() > 3 * start_size(user.start)
-        detail += f", far from the start: {_REGION}, else {declare}" if far else f": declare {declare}"
+        detail += f": declare {declare}"
+        if user.box is None and np.abs(point).max() > 3 * start_size(user.start):
+            detail += f"; this is far from the start: {_REGION}"
     outcome = "not judged" if missing else "refuted" if wrong else "confirmed"
     return TrialPart(name, outcome, None if missing else getattr(user, name), found, detail, rate)
 
@@ -332,6 +333,7 @@ _JUDGES = {
 }  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def judge_constant(problem: Any, name: str, *, seed: int = 0, error_rate: float = 1e-3) -> TrialPart:
     """Judge one declared constant, as :func:`check_problem` does.
 
@@ -353,8 +355,7 @@ def judge_constant(problem: Any, name: str, *, seed: int = 0, error_rate: float 
     if name not in _JUDGES:
         raise ValueError(f"name = {name!r}: expected one of {', '.join(_JUDGES)}")
     watched = watch(problem)
-    with np.errstate(all="ignore"):
-        _stand_in(watched)
+    _stand_in(watched)
     return _judge(watched, name, seed, error_rate / (2 + len(STEPS)))
 
 
@@ -375,10 +376,9 @@ def _stand_in(problem: Watched) -> None:
 def _judge(problem: Any, name: str, seed: int, rate: float) -> TrialPart:
     stream = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, list(_JUDGES).index(name)])))
     by_values = isinstance(problem, _ByValues)
-    with np.errstate(all="ignore"):
-        seen = views(problem.inner if by_values else problem)
-        level = rate / len(seen)
-        parts = [_JUDGES[name](_ByValues(view) if by_values else view, stream, level) for view in seen]
+    seen = views(problem.inner if by_values else problem)
+    level = rate / len(seen)
+    parts = [_JUDGES[name](_ByValues(view) if by_values else view, stream, level) for view in seen]
     for part in parts:
         if part.outcome == "refuted":
             return part
@@ -415,6 +415,7 @@ def _judge_without_gradient(problem: Any, name: str, seed: int, rate: float) -> 
     return replace(by_values, outcome="undecided", detail=detail)
 
 
+@np.errstate(all="ignore")
 def check_problem(
     problem: Any, *, seed: int = 0, error_rate: float = 1e-3, steps: int = 1000, step: Sequence[float] = (),
     progress: Callable[[str], None] = lambda name: None,
@@ -461,21 +462,21 @@ def check_problem(
     if not all(np.isfinite(eta) and eta > 0 for eta in step):
         raise ProblemError(f"step = {', '.join(f'{eta:g}' for eta in step)}: expected finite numbers > 0")
     watched = watch(problem)
-    with np.errstate(all="ignore"):
-        ask_again = examine(watched)
-        _stand_in(watched)
-        trial = Trial(named(problem))
-        sizes = [watched.smoothness * eta for eta in step] or STEPS
-        rate, judge = error_rate / (2 + len(sizes)), _judge
-        for name in _JUDGES:
-            progress(name)
-            trial.parts.append(judge(watched, name, seed, rate))
-            if name == "gradient" and trial.wrong:
-                judge = _judge_without_gradient
+    ask_again = examine(watched)
+    _stand_in(watched)
+    trial = Trial(named(problem))
+    sizes = [watched.smoothness * eta for eta in step] or STEPS
+    rate, judge = error_rate / (2 + len(sizes)), _judge
+    for name in _JUDGES:
+        progress(name)
+        trial.parts.append(judge(watched, name, seed, rate))
+        if name == "gradient" and trial.wrong:
+            judge = _judge_without_gradient
+    ask_again()
+    if not trial.wrong and not watched.undeclared:
+        for h in sizes:
+            progress(f"the bound at Λη = {h:g}")
+            trial.parts.append(_bound(watched, h, seed, rate, steps))
         ask_again()
-        if not trial.wrong and not watched.undeclared:
-            for h in sizes:
-                progress(f"the bound at Λη = {h:g}")
-                trial.parts.append(_bound(watched, h, seed, rate, steps))
-            ask_again()
+
     return trial

@@ -24,10 +24,10 @@ FUNCTIONS = ("value", "gradient", "sample_gradient")
 MOST_DIM = 10_000
 """More would take gigabytes: the searches keep thousands of points."""
 
-_HUGE = 1e100
+_HUGE = 1e60
 """Beyond it, and below its inverse for Λ, products of constants leave the range of numbers."""
 
-_SIZES = (16, 64, 256, 1024, 4096)
+_SIZES = (16, 64, 256, 1024, 2048, 4096)
 """Batches are filled up to one of these: a function that is compiled for each shape, as by JAX, is for few."""
 
 _FEW = 5
