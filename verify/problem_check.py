@@ -174,7 +174,7 @@ def _constant(
         detail += f": declare {declare}"
         if user.box is None and np.abs(point).max() > 3 * start_size(user.start):
             detail += f"; this is far from the start: {_REGION}"
-    outcome = "not judged" if missing else "refuted" if wrong else "confirmed"
+    outcome = "not judged" if missing else "refuted" if wrong else "confirmed" if np.isfinite(found) else "undecided"
     return TrialPart(name, outcome, None if missing else getattr(user, name), found, detail, rate)
 
 

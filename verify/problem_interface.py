@@ -27,11 +27,8 @@ MOST_DIM = 10_000
 _HUGE = 1e60
 """Beyond it, and below its inverse for Λ, products of constants leave the range of numbers."""
 
-_SIZES = (16, 64, 256, 1024, 2048, 4096)
-"""Batches are filled up to one of these: a function that is compiled for each shape, as by JAX, is for few."""
-
 _FEW = 5
-"""Batches of as many or fewer are asked as they are."""
+"""Larger batches are filled up to a power of two: a function that is compiled for each shape, as by JAX, is for few."""
 
 
 class ProblemError(ValueError):
@@ -110,7 +107,7 @@ class Watched:
         self.start, self.box = _region(problem, self.dim)
         # Without a box the constants are claimed everywhere; but far out numbers may overflow.
         self.far = 10 * start_size(self.start)
-        self._sizes = () if isinstance(problem, ByRows) else _SIZES
+        self._filled = not isinstance(problem, ByRows)
 
     def __repr__(self) -> str:
         return repr(self.inner)
@@ -160,7 +157,7 @@ class Watched:
 
     def _ask(self, name: str, x: Array, *more: Any) -> tuple[Array, NDArray[np.bool_]]:
         box, count = self.box, len(x)
-        size = next((size for size in self._sizes if size >= count), count) if count > _FEW else count
+        size = 1 << (count - 1).bit_length() if self._filled and count > _FEW else count
         x = np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
         if box is None:
             given, inside = x, np.ones(size, dtype=bool)

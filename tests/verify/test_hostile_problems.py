@@ -188,7 +188,7 @@ def hostile(seed):
         elif kind == 2:
             setattr(problem, rng.choice(functions), raising(rng))
         elif kind == 3:
-            problem.box = rng.choice([tuple, list, np.array, set, dict.fromkeys])(
+            problem.box = rng.choice([tuple, list, set, dict.fromkeys])(
                 [rng.choice([0.5, -1e60, -2, 0, dim * (1,)]), 3]
             ) if rng.random() < 0.5 else (rng.choice(NUMBERS), rng.choice(NUMBERS))  # fmt: skip
         elif kind == 4:
