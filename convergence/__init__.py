@@ -24,7 +24,7 @@ from convergence.long_run import long_run_law
 from convergence.momentum import momentum_bound
 from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
-from convergence.problems import Problem
+from convergence.problems import ByRows, Problem
 from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stationary_law
 from convergence.sgd import Trajectory, simulate
 from convergence.terms import Bound
@@ -34,6 +34,7 @@ from convergence.verdict import Verdict, check_bound, detectable_violation, judg
 __all__ = [
     "Assumptions",
     "Bound",
+    "ByRows",
     "CohortTrajectory",
     "Problem",
     "SoftmaxCohort",

@@ -150,7 +150,9 @@ def _look_twice(
     for draws in (count, 4 * count):
         parts = [numbers(_draws(problem, x[None], min(chunk, draws - at), rng)[0]) for at in range(0, draws, chunk)]
         values = np.concatenate(parts)
-        low, high = mean_interval(values, error_rate)
+        # Third powers of tiny numbers are none.
+        size = float(np.abs(values).max()) or 1.0
+        low, high = (size * end for end in mean_interval(values / size, error_rate))
         found = Moment(x, float(values.mean()), low, high, draws, allowed, low > allowed * (1 + 1e-9) + slack)
         if not found.exceeds:
             break

@@ -311,6 +311,9 @@ def gradient_error(
     >>> gradient_error(problems.get("pl_sine"), np.random.default_rng(0)).excess < 1
     True
     """
+    # In many dimensions the arrays are large.
+    share = min(1.0, 2000 / problem.dim)
+    points, scanned = max(4, int(share * points)), max(200, int(share * scanned))
     wide = scan_points(problem, rng, scanned)
     # Where terms cancel, as those of 1 - cos(x) do near 0, the values' errors are as elsewhere.
     values = np.abs(problem.value(wide))
@@ -320,7 +323,7 @@ def gradient_error(
     excess = _disagreement(problem, wide, random, usual, coarseness)[0]
     x = np.vstack([search_points(problem, rng, points), wide[np.argsort(-excess)[:points]]])
     directions = np.vstack(
-        [np.eye(problem.dim)[rng.permutation(problem.dim)[:64]], unit(rng.standard_normal((8, problem.dim)))]
+        [_axes(problem.dim, rng.permutation(problem.dim)[:64]), unit(rng.standard_normal((8, problem.dim)))]
     )
     x, v = np.repeat(x, len(directions), axis=0), np.tile(directions, (len(x), 1))
     excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual, coarseness)
@@ -328,6 +331,11 @@ def gradient_error(
     return GradientError(
         x[worst], v[worst], float(slope[worst]), float(declared[worst]), float(uncertainty[worst]), float(excess[worst])
     )
+
+
+def _axes(dim: int, chosen: NDArray[np.int64]) -> Array:
+    """These rows of the identity."""
+    return (np.arange(dim) == chosen[:, None]).astype(np.float64)
 
 
 def _rounding(problem: Problem, x: Array, usual: float) -> Array:
@@ -418,7 +426,7 @@ def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192
     """
     x = search_points(problem, rng, points)
     box = getattr(problem, "box", None)
-    bounds = None if box is None else list(zip(box[0], box[1], strict=True))
+    bounds = None if box is None else optimize.Bounds(*box)
     with np.errstate(all="ignore"):
         values = np.where(np.isfinite(found := problem.value(x)), found, np.inf)
         order = np.argsort(values)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +26,16 @@ from convergence.ensemble import BLOCK
 from convergence.moments import bias_excess, noise_variance
 from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems import SyntheticProblem
-from verify.problem_interface import ProblemError, complete, examine, named, one_line, show, watch
+from convergence.problems._rows import Same
+from convergence.problems.base import start_size
+from verify.problem_interface import ProblemError, Watched, attempt, examine, named, show, watch
 from verify.problem_view import views
 from verify.records import Outcome, combine
 
 __all__ = ["ProblemError", "Trial", "TrialPart", "check_problem", "judge_constant", "load_problem"]
 
 STEPS = (0.5, 1.0, 1.5)
-"""Λη at which the bound is judged."""
+"""Λη at which the bound is judged, unless steps are given."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,12 @@ class TrialPart:
     ----------
     name : str
         "gradient", "smoothness", "minimum", "noise", "bias", or "bound, Λη = 1".
-    outcome : {"confirmed", "refuted", "undecided"}
-        A constant is confirmed if no search broke it, which proves nothing.
-    declared, found : float
-        What the problem says, and the worst that was found (the confidence bound of it, where it was sampled).
+    outcome : {"confirmed", "refuted", "undecided", "not judged"}
+        A constant is confirmed if no search broke it, which proves nothing. Not judged is a constant that is not
+        declared, and the bound where it says nothing.
+    declared, found : float or None
+        What the problem says, and the worst that was found (the confidence bound of it, where it was sampled). The bias
+        is ζ², found is what remains of ‖b‖² after m‖∇f‖².
     error_rate : float
         The level of the test, which a sampled constant must fail twice; 0 where it rests on no sampling.
     detail : str
@@ -52,9 +59,9 @@ class TrialPart:
     """
 
     name: str
-    outcome: Outcome
-    declared: float
-    found: float
+    outcome: Literal[Outcome, "not judged"]
+    declared: float | None
+    found: float | None
     detail: str
     error_rate: float = 0.0
 
@@ -68,8 +75,8 @@ class Trial:
 
     @property
     def outcome(self) -> Outcome:
-        """Of the whole: refuted if one part is."""
-        return combine([part.outcome for part in self.parts])
+        """Of the whole: refuted if one part is, undecided if one was not judged."""
+        return combine(["undecided" if part.outcome == "not judged" else part.outcome for part in self.parts])
 
     @property
     def wrong(self) -> list[str]:
@@ -83,61 +90,45 @@ def load_problem(reference: str) -> Any:
     Raises
     ------
     ProblemError
-        If there is no such thing, or it lacks an attribute of a problem.
+        If there is no such thing, or it cannot be made.
 
     Examples
     --------
     >>> load_problem("convergence.problems.quadratic:Quadratic").dim
     2
-    >>> load_problem("math:pi")
+    >>> load_problem("math:tau2")
     Traceback (most recent call last):
     ...
-    verify.problem_interface.ProblemError: math:pi has no dim: a problem has dim, smoothness, minimum, noise, bias,
-    value, gradient, sample_gradient
+    verify.problem_interface.ProblemError: math:tau2 raised AttributeError: module 'math' has no attribute 'tau2'
     """
     place, _, name = reference.rpartition(":")
     if not place or not name:
         raise ProblemError(f"{reference!r}: expected module:name or file.py:name")
-    try:
-        module = _module(place)
-        found = getattr(module, name)
-        made = isinstance(found, type) or (callable(found) and not hasattr(found, "sample_gradient"))
-        problem = found() if made else found
-    except (Exception, SystemExit) as error:
-        # Whatever a user's file raises is about that file.
-        raise ProblemError(f"{reference}: {one_line(error)}") from error
-    complete(problem, reference)
-    return problem
+
+    def load() -> Any:
+        found = getattr(_module(place), name)
+        return found() if isinstance(found, type | FunctionType | partial) else found
+
+    return attempt(reference, load)
 
 
 def _module(place: str) -> Any:
-    if not place.endswith(".py"):
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        return importlib.import_module(place)
     path = Path(place)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if folder := str(path.parent.resolve() if path.suffix == ".py" else Path.cwd()):
+        # Last: what lies beside a user's file must not take the place of a library.
+        sys.path.append(folder)
+    if path.suffix != ".py":
+        return importlib.import_module(place)
+    name = f"problem_in_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise FileNotFoundError(f"no such file: {place}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-class _Same:
-    """The same problem, but for what a class of this kind says itself."""
-
-    def __init__(self, problem: Any):
-        self.inner = problem
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-
-class _ByValues(_Same):
+class _ByValues(Same):
     """The same problem with the gradient that its values have, by central differences: for where its own is wrong."""
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,6 +150,34 @@ class _ByValues(_Same):
         return ends.reshape(count, dim) / (2 * step)
 
 
+def _rounded(number: float, way: Callable[[float], float] = math.ceil) -> str:
+    """In three digits, not below the number (not above it with ``math.floor``), but for its own rounding."""
+    if not number or not math.isfinite(number):
+        return f"{number:g}"
+    unit = 10.0 ** (math.floor(math.log10(abs(number))) - 2)
+    less = 1e-9 if way is math.ceil else -1e-9
+    return f"{way(number / unit - less * abs(number) / unit) * unit:.3g}"
+
+
+_REGION = "declare box = (low, high), two numbers or two arrays, if the constants are meant on a region only"
+
+
+def _constant(
+    problem: Any, name: str, found: float, point: NDArray[np.float64], said: str, declare: str, *, wrong: bool,
+    beside: str, rate: float = 0.0,
+) -> TrialPart:  # fmt: skip
+    """The verdict on a constant: what was found, beside what is declared, and what to declare if that is false."""
+    user = problem.problem
+    missing = name in user.undeclared
+    detail = f"not declared; {said}" if missing else said + beside
+    if wrong or missing:
+        detail += f": declare {declare}"
+        if user.box is None and np.abs(point).max() > 3 * start_size(user.start):
+            detail += f"; this is far from the start: {_REGION}"
+    outcome = "not judged" if missing else "refuted" if wrong else "confirmed" if np.isfinite(found) else "undecided"
+    return TrialPart(name, outcome, None if missing else getattr(user, name), found, detail, rate)
+
+
 def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = gradient_error(problem, rng)
     wrong = found.excess > 1
@@ -178,59 +197,74 @@ def _smoothness(problem: Any, rng: np.random.Generator, rate: float) -> TrialPar
     # Differences of values cost two values a coordinate, and lose digits.
     by_values = isinstance(problem, _ByValues)
     found = problem.curvature_back(largest_curvature(problem, rng, budget=20_000 if by_values else None))
-    declared = float(problem.problem.smoothness)
+    declared = problem.problem.smoothness
     wrong = found.value > declared * (1 + (1e-2 if by_values else 1e-6))
-    where = f"at x = {show(found.point)} along v = {show(found.direction)}"
-    detail = (
-        f"gradient differences {where} have the quotient {found.value:.9g}, more than Λ = {declared:.9g}"
-        if wrong
-        else f"the largest quotient of gradient differences is {found.value / declared:.4f} Λ, {where}"
-    )
-    return TrialPart("smoothness", "refuted" if wrong else "confirmed", declared, found.value, detail)
+    along = "" if found.direction is None else f" along v = {show(found.direction)}"
+    said = f"the largest quotient of gradient differences is {found.value:.9g} at x = {show(found.point)}{along}"
+    beside = f", more than Λ = {declared:.9g}" if wrong else f", {found.value / declared:.4f} Λ"
+    return _constant(
+        problem, "smoothness", found.value, found.point, said, f"at least {_rounded(found.value)}",
+        wrong=wrong, beside=beside,
+    )  # fmt: skip
 
 
 def _minimum(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     least = least_value(problem, rng)
     slack = 1e-9 * (1 + abs(problem.minimum))
     wrong = least.value < problem.minimum - slack
-    found, declared = problem.value_back(least), float(problem.problem.minimum)
-    detail = f"f = {found.value:.9g} at x = {show(found.point)}"
+    found, declared = problem.value_back(least), problem.problem.minimum
+    beside = ""
     if wrong:
-        detail += f", less than the declared minimum {declared:.9g}"
-    else:
-        detail += ", the least value found"
-        if least.value - problem.minimum > 1e-6 * (1 + abs(least.value)):
-            detail += (
-                f"; the declared minimum is {found.value - declared:.3g} below it, which is allowed and only loosens "
-                "the bound"
-            )
-    return TrialPart("minimum", "refuted" if wrong else "confirmed", declared, found.value, detail)
+        beside = f", less than the declared minimum {declared:.9g}"
+    elif least.value - problem.minimum > 1e-6 * (1 + abs(least.value)):
+        beside = (
+            f"; the declared minimum is {found.value - declared:.3g} below it, which is allowed and only loosens the "
+            "bound"
+        )
+    return _constant(
+        problem, "minimum", found.value, found.point,
+        f"the least value found is f = {found.value:.9g} at x = {show(found.point)}",
+        f"at most {_rounded(found.value, math.floor)}", wrong=wrong, beside=beside,
+    )  # fmt: skip
 
 
 def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = problem.moment_back(noise_variance(problem, rng, error_rate=rate), 2)
-    detail = (
+    said = (
         f"at x = {show(found.point)} E‖n‖² is {found.estimate:.6g} over {found.draws} draws, "
         f"between {found.low:.6g} and {found.high:.6g}"
     )
-    declared = float(problem.problem.noise)
-    return TrialPart("noise", "refuted" if found.exceeds else "confirmed", declared, found.low, detail, rate)
+    declare = f"σ² at least {_rounded(found.high if found.exceeds else found.low)}"
+    return _constant(
+        problem, "noise", found.low, found.point, said, declare,
+        wrong=found.exceeds, beside=f", declared σ² = {problem.problem.noise:.6g}", rate=rate,
+    )  # fmt: skip
 
 
 def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = problem.moment_back(bias_excess(problem, rng, error_rate=rate), 1)
-    detail = (
-        f"at x = {show(found.point)} ‖b‖ is at least {found.low:.6g} (estimate {found.estimate:.6g}, {found.draws} "
-        f"draws), declared {found.allowed:.6g}"
-        + (": the oracle is biased" if found.exceeds and not found.allowed else "")
+    declared, m = problem.problem.bias, problem.relative_bias
+    relative = max(found.allowed**2 - declared, 0.0) if m else 0.0
+
+    def absolute(norm: float) -> float:
+        """ζ² that a norm of the bias asks for, beside the relative part."""
+        return max(max(norm, 0.0) ** 2 - relative, 0.0)
+
+    said = (
+        f"at x = {show(found.point)} ‖b‖² is at least {max(found.low, 0.0) ** 2:.6g} "
+        f"(estimate {found.estimate**2:.6g}, {found.draws} draws)"
     )
-    declared = float(problem.problem.bias)
-    return TrialPart(
-        "bias", "refuted" if found.exceeds else "confirmed", declared, max(found.low, 0.0) ** 2, detail, rate
+    beside = f", declared ζ²{f' + {m:g}‖∇f‖²' if m else ''} = {found.allowed**2:.6g}"
+    if found.exceeds and not found.allowed:
+        beside += ": the oracle is biased"
+    least = absolute(found.high if found.exceeds else found.low)
+    declare = f"ζ² at least {_rounded(least)}, or a relative_bias if ‖b‖ grows with ‖∇f‖"
+    return _constant(
+        problem, "bias", absolute(found.low), found.point, said, declare, wrong=found.exceeds, beside=beside, rate=rate
     )
 
 
-class _OneReplica(_Same):
+class _OneReplica(Same):
     """The same problem where σ² = 0 was not refuted: all replicas are one, which is computed once."""
 
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -246,12 +280,15 @@ class _OneReplica(_Same):
 def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialPart:
     """The sharp bound at one step size, with replicas added while undecided."""
     step = h / problem.smoothness
-    m = getattr(problem, "relative_bias", 0.0)
+    m = problem.relative_bias
     name, limit = f"bound, Λη = {h:g}", 2 / (1 + np.sqrt(m))
     if m >= 1 or h >= limit:
-        return TrialPart(name, "confirmed", np.inf, 0.0, f"does not apply: it holds for m < 1 and Λη < {limit:.4g}")
+        where = f"the bound holds for m < 1 only, and m = {m:g}" if m >= 1 else (
+            f"with m = {m:g} the bound holds for Λη < {limit:.4g} only, η < {limit / problem.smoothness:.4g}"
+        )  # fmt: skip
+        return TrialPart(name, "not judged", None, None, where)
     # The built-in ones have a faster path.
-    subject: Any = problem._inner if isinstance(problem._inner, SyntheticProblem) else problem
+    subject: Any = problem.inner if isinstance(problem.inner, SyntheticProblem) else problem
     if not problem.noise:
         subject = _OneReplica(subject)
     first = simulate(subject, step=step, steps=steps, replicas=BLOCK, seed=seed, record=1)
@@ -260,7 +297,12 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
             f"{left} of {BLOCK} replicas left the box on which the constants hold: enlarge the box, or take less "
             "noise, less bias or a start farther inside"
         )
-        return TrialPart(name, "undecided", np.nan, np.nan, detail)
+        return TrialPart(name, "undecided", None, None, detail)
+    allowed = float(sharp_bound(first.assumptions, step, steps))
+    if not np.isfinite(allowed):
+        return TrialPart(
+            name, "not judged", None, None, "the bound is beyond the range of numbers: measure in other units"
+        )
 
     def draw(begin: int, end: int) -> NDArray[np.float64]:
         run = first if begin == 0 else simulate(
@@ -268,7 +310,6 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
         )  # fmt: skip
         return run.mean_squared_gradient[-1]
 
-    allowed = float(sharp_bound(first.assumptions, step, steps))
     # In few dimensions replicas are cheap, and means over them spread most.
     budget = int(np.clip(131_072 // problem.dim, 4096, 32_768))
     verdict = sequential_verdict(draw, allowed, error_rate=rate, budget=budget)
@@ -282,6 +323,8 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
             f"; the mean is known to lie between {low:.6g} and {high:.6g} only: this problem may reach the bound, "
             "which has most room with few --steps"
         )
+    if (far := float(np.abs(first.final).max())) > 1e6 * start_size(problem.start):
+        detail += f"; iterates run to {far:.0e}: {_REGION}"
     return TrialPart(name, verdict.outcome, allowed, verdict.observed, detail, rate)
 
 
@@ -290,6 +333,7 @@ _JUDGES = {
 }  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def judge_constant(problem: Any, name: str, *, seed: int = 0, error_rate: float = 1e-3) -> TrialPart:
     """Judge one declared constant, as :func:`check_problem` does.
 
@@ -310,45 +354,60 @@ def judge_constant(problem: Any, name: str, *, seed: int = 0, error_rate: float 
     """
     if name not in _JUDGES:
         raise ValueError(f"name = {name!r}: expected one of {', '.join(_JUDGES)}")
-    return _judge(watch(problem), name, seed, error_rate)
+    watched = watch(problem)
+    _stand_in(watched)
+    return _judge(watched, name, seed, error_rate / (2 + len(STEPS)))
 
 
-def _judge(problem: Any, name: str, seed: int, error_rate: float) -> TrialPart:
+def _stand_in(problem: Watched) -> None:
+    """Numbers in the place of constants that are not declared: the searches take their measure from them."""
+    rng = np.random.default_rng(0)
+    if "minimum" in problem.undeclared:
+        problem.minimum = float(problem.value(problem.start[None])[0])
+    if "smoothness" in problem.undeclared:
+        problem.smoothness = 1.0
+        # Twice: from steps of 1/Λ with a wrong Λ little is seen.
+        for _ in range(2):
+            view: Any = views(problem)[0]
+            found = view.curvature_back(largest_curvature(view, rng, budget=20_000)).value
+            problem.smoothness = found if 0 < found < np.inf else problem.smoothness
+
+
+def _judge(problem: Any, name: str, seed: int, rate: float) -> TrialPart:
     stream = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, list(_JUDGES).index(name)])))
     by_values = isinstance(problem, _ByValues)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        seen = views(problem.inner if by_values else problem)
-        rate = error_rate / (2 + len(STEPS)) / len(seen)
-        parts = [_JUDGES[name](_ByValues(view) if by_values else view, stream, rate) for view in seen]
+    seen = views(problem.inner if by_values else problem)
+    level = rate / len(seen)
+    parts = [_JUDGES[name](_ByValues(view) if by_values else view, stream, level) for view in seen]
     for part in parts:
         if part.outcome == "refuted":
             return part
     if name == "gradient":
         return parts[0]
-    return (min if name == "minimum" else max)(parts, key=lambda part: part.found)
+    return (min if name == "minimum" else max)(parts, key=lambda part: part.found or 0.0)
 
 
 _MOST_BY_VALUES = 64
 """Dimensions up to which the gradient that the values have may stand in for a wrong one."""
 
 
-def _judge_without_gradient(problem: Any, name: str, seed: int, error_rate: float) -> TrialPart:
+def _judge_without_gradient(problem: Any, name: str, seed: int, rate: float) -> TrialPart:
     """Where gradient and values disagree: a constant is refuted only if it is false whichever of the two is right."""
     many = problem.dim > _MOST_BY_VALUES
     if name == "noise":
         # It is what varies, whatever the gradient.
-        return _judge(problem, name, seed, error_rate)
+        return _judge(problem, name, seed, rate)
     if name == "minimum":
         # Values witness it; the gradient only leads there.
-        parts = [_judge(p, name, seed, error_rate) for p in [problem, *([] if many else [_ByValues(problem)])]]
-        return min(parts, key=lambda part: part.found)
-    by_gradient = _judge(problem, name, seed, error_rate)
+        parts = [_judge(p, name, seed, rate) for p in [problem, *([] if many else [_ByValues(problem)])]]
+        return min(parts, key=lambda part: part.found or 0.0)
+    by_gradient = _judge(problem, name, seed, rate)
     if many:
         detail = (
             f"not judged: gradient is wrong, and in more than {_MOST_BY_VALUES} dimensions nothing stands in for it"
         )
         return replace(by_gradient, outcome="undecided", detail=detail)
-    by_values = _judge(_ByValues(problem), name, seed, error_rate)
+    by_values = _judge(_ByValues(problem), name, seed, rate)
     if by_values.outcome == by_gradient.outcome:
         return replace(by_values, detail=by_values.detail + " (by differences of the values)")
     right, wrong = ("gradient", "value") if by_gradient.outcome == "refuted" else ("value", "gradient")
@@ -356,24 +415,28 @@ def _judge_without_gradient(problem: Any, name: str, seed: int, error_rate: floa
     return replace(by_values, outcome="undecided", detail=detail)
 
 
+@np.errstate(all="ignore")
 def check_problem(
-    problem: Any, *, seed: int = 0, error_rate: float = 1e-3, steps: int = 1000,
+    problem: Any, *, seed: int = 0, error_rate: float = 1e-3, steps: int = 1000, step: Sequence[float] = (),
     progress: Callable[[str], None] = lambda name: None,
 ) -> Trial:  # fmt: skip
-    """Judge the declared constants, and if none is refuted the sharp bound at Λη = 0.5, 1 and 1.5.
+    """Judge the declared constants, and if none is refuted or missing the sharp bound, at Λη = 0.5, 1 and 1.5.
 
     Parameters
     ----------
     problem : Problem
-        An object with the attributes of :class:`convergence.Problem`.
+        An object with the attributes of :class:`convergence.Problem`. Of smoothness, minimum, noise and bias those that
+        are not declared are searched for.
     seed : int
         Of all searches and simulations.
     error_rate : float
         The probability that an honest problem is refuted is less (asymptotically in the number of draws). Each of the
         three bounds and σ² and ζ² has a fifth, r. A bound errs with probability r at most; σ² or ζ², which two
-        independent samples must refute, with r²/3.
+        independent samples must refute, with r²/3. With n steps it is a share of n + 2.
     steps : int
         T of the simulations.
+    step : sequence of float
+        The step sizes η at which to judge the bound, in the place of the three.
     progress : callable
         Called with the name of what is judged next.
 
@@ -396,20 +459,24 @@ def check_problem(
     >>> check_problem(f).wrong
     ['smoothness']
     """
+    if not all(np.isfinite(eta) and eta > 0 for eta in step):
+        raise ProblemError(f"step = {', '.join(f'{eta:g}' for eta in step)}: expected finite numbers > 0")
     watched = watch(problem)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        ask_again = examine(watched)
-        trial = Trial(named(problem))
-        rate, judge = error_rate / (2 + len(STEPS)), _judge
-        for name in _JUDGES:
-            progress(name)
-            trial.parts.append(judge(watched, name, seed, error_rate))
-            if name == "gradient" and trial.wrong:
-                judge = _judge_without_gradient
+    ask_again = examine(watched)
+    _stand_in(watched)
+    trial = Trial(named(problem))
+    sizes = [watched.smoothness * eta for eta in step] or STEPS
+    rate, judge = error_rate / (2 + len(sizes)), _judge
+    for name in _JUDGES:
+        progress(name)
+        trial.parts.append(judge(watched, name, seed, rate))
+        if name == "gradient" and trial.wrong:
+            judge = _judge_without_gradient
+    ask_again()
+    if not trial.wrong and not watched.undeclared:
+        for h in sizes:
+            progress(f"the bound at Λη = {h:g}")
+            trial.parts.append(_bound(watched, h, seed, rate, steps))
         ask_again()
-        if not trial.wrong:
-            for h in STEPS:
-                progress(f"the bound at Λη = {h:g}")
-                trial.parts.append(_bound(watched, h, seed, rate, steps))
-            ask_again()
+
     return trial

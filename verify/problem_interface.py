@@ -9,36 +9,49 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.problems import ByRows
 from convergence.problems.base import start_size
 
-__all__ = ["ProblemError", "Watched", "complete", "examine", "named", "one_line", "show", "watch"]
+__all__ = ["ProblemError", "Watched", "attempt", "examine", "named", "show", "watch"]
 
-_ATTRIBUTES = ("dim", "smoothness", "minimum", "noise", "bias", "value", "gradient", "sample_gradient")
+Array = NDArray[np.float64]
+
+CONSTANTS = ("smoothness", "minimum", "noise", "bias")
+"""What may be left out: it is then searched for, and the bound is not judged."""
+
+FUNCTIONS = ("value", "gradient", "sample_gradient")
+
+MOST_DIM = 10_000
+"""More would take gigabytes: the searches keep thousands of points."""
+
+_HUGE = 1e60
+"""Beyond it, and below its inverse for Λ, products of constants leave the range of numbers."""
+
+_FEW = 5
+"""Larger batches are filled up to a power of two: a function that is compiled for each shape, as by JAX, is for few."""
 
 
 class ProblemError(ValueError):
     """What was given is no problem, with the reason and the remedy."""
 
 
-def complete(problem: Any, reference: str) -> None:
-    """Refuse what lacks an attribute of a problem."""
-    for attribute in _ATTRIBUTES:
-        if _attribute(problem, attribute, _MISSING) is _MISSING:
-            raise ProblemError(f"{reference} has no {attribute}: a problem has {', '.join(_ATTRIBUTES)}")
-
-
-_MISSING = object()
+def attempt(what: str, call: Callable[[], Any]) -> Any:
+    """The result of a user's code; whatever it raises is about that code."""
+    try:
+        with np.errstate():
+            return call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ProblemError(f"{what} raised {_one_line(error)}") from error
 
 
 def _attribute(problem: Any, name: str, default: Any = None) -> Any:
     """An attribute of a user's object, which may be a property that raises."""
-    try:
-        return getattr(problem, name, default)
-    except Exception as error:
-        raise ProblemError(f"{name} raised {one_line(error)}") from error
+    return attempt(name, lambda: getattr(problem, name, default))
 
 
-def show(point: NDArray[np.float64] | None) -> str:
+def show(point: Array | None) -> str:
     """A point in as many digits as reproduce it, the first eight coordinates of long ones."""
     if point is None:
         return ""
@@ -46,9 +59,26 @@ def show(point: NDArray[np.float64] | None) -> str:
     return f"[{inside}{', …' if point.size > 8 else ''}]"
 
 
-def one_line(error: BaseException) -> str:
+def _text(text: str) -> str:
+    """A user's words in one line of at most 300 letters that every terminal can show."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= 300 else line[:300] + "…"
+
+
+def _repr(thing: Any) -> str:
+    try:
+        return _text(repr(thing))
+    except Exception:
+        return f"a {type(thing).__name__} without a repr"
+
+
+def _one_line(error: BaseException) -> str:
     """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    try:
+        said = str(error)
+    except Exception:
+        said = "(its message raised another exception)"
+    return _text(f"{type(error).__name__}: {said}").rstrip(": ")
 
 
 class Watched:
@@ -59,68 +89,107 @@ class Watched:
     """
 
     def __init__(self, problem: Any):
-        self._inner = problem
-        self.start, self.box = _declarations(problem)
+        self.inner = problem
+        for name in ("dim", *FUNCTIONS):
+            if (found := _attribute(problem, name)) is None:
+                raise ProblemError(
+                    f"the problem has no {name}: a problem has dim, {', '.join(FUNCTIONS)}, and declares "
+                    f"{', '.join(CONSTANTS)}"
+                )
+            if name != "dim" and not callable(found):
+                raise ProblemError(f"{name} is a {type(found).__name__}: expected a function of x")
+        self.dim = _dimension(problem)
+        declared = _constants(problem)
+        self.undeclared = [name for name in CONSTANTS if name not in declared]
+        self.smoothness, self.minimum, self.noise, self.bias, self.relative_bias = (
+            declared.get(name, 0.0) for name in (*CONSTANTS, "relative_bias")
+        )
+        self.start, self.box = _region(problem, self.dim)
         # Without a box the constants are claimed everywhere; but far out numbers may overflow.
         self.far = 10 * start_size(self.start)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "start", "box", "far"):
-            raise AttributeError(name)
-        return getattr(self._inner, name)
+        self._filled = not isinstance(problem, ByRows)
 
     def __repr__(self) -> str:
-        return repr(self._inner)
+        return repr(self.inner)
 
-    def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def value(self, x: Array) -> Array:
         """f; NaN outside the box."""
         answer, inside = self._ask("value", x)
         return answer if inside.all() else np.where(inside, answer, np.nan)
 
-    def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def gradient(self, x: Array) -> Array:
         """∇f, at the nearest point of the box."""
         return self._ask("gradient", x)[0]
 
-    def sample_gradient(self, x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """A draw of the oracle, at the nearest point of the box."""
         return self._ask("sample_gradient", x, rng)[0]
 
-    def _raising(self, name: str, x: NDArray[np.float64], more: Any) -> tuple[str, BaseException | None]:
-        """The row for which it raises alone, if there is one."""
-        for row in range(min(len(x), 4096)):
-            try:
-                getattr(self._inner, name)(x[row : row + 1].copy(), *more)
-            except (Exception, SystemExit) as error:
-                return _row(x, row), error
-        return f" for x of shape {x.shape}{_row(x, 0)}, …", None
+    def _hint(self, name: str, x: Array, more: Any) -> str:
+        """A remedy, if the function takes one point."""
+        try:
+            shape = np.shape(attempt(name, lambda: getattr(self.inner, name)(x[0].copy(), *more)))
+        except Exception:
+            return ""
+        if shape != (() if name == "value" else (self.dim,)):
+            return ""
+        return (
+            f"; x is an array (replicas, dim), one point a row, and {name} seems to take one point: add "
+            "--single-point, or wrap the problem in convergence.ByRows"
+        )
 
-    def _ask(self, name: str, x: NDArray[np.float64], *more: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        box = self.box
+    def _raised(self, name: str, x: Array, more: Any, error: ProblemError) -> ProblemError:
+        """With the row at which it raises, found by halving."""
+        hint = self._hint(name, x, more)
+        while len(x) > 1:
+            for half in (x[: len(x) // 2], x[len(x) // 2 :]):
+                try:
+                    attempt(name, lambda half=half: getattr(self.inner, name)(half.copy(), *more))
+                except ProblemError as closer:
+                    x, error = half, closer
+                    break
+            else:
+                break
+        where = _row(x, 0) if len(x) == 1 else f" for x of shape {x.shape}{_row(x, 0)}, …"
+        located = ProblemError(f"{error}{where}{hint}")
+        located.__cause__ = error.__cause__
+        return located
+
+    def _ask(self, name: str, x: Array, *more: Any) -> tuple[Array, NDArray[np.bool_]]:
+        box, count = self.box, len(x)
+        size = 1 << (count - 1).bit_length() if self._filled and count > _FEW else count
+        x = np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
         if box is None:
-            given, inside = x.copy(), np.ones(len(x), dtype=bool)
+            given, inside = x, np.ones(size, dtype=bool)
         else:
             given = np.clip(x, box[0], box[1])
             inside = (given == x).all(axis=1)
         kept = given.copy()
         try:
-            answer = getattr(self._inner, name)(given, *more)
-        except (Exception, SystemExit) as error:
-            # Whatever a user's function raises is about that function.
-            where, alone = self._raising(name, kept, more)
-            raise ProblemError(f"{name} raised {one_line(alone or error)}{where}") from (alone or error)
+            answer = attempt(name, lambda: getattr(self.inner, name)(given, *more))
+        except ProblemError as error:
+            fault = self._raised(name, kept, more, error)
+            raise fault from fault.__cause__
         if not np.array_equal(given, kept, equal_nan=True):
             row = int(np.flatnonzero((given != kept).any(axis=1))[0])
             raise ProblemError(f"{name} changed its argument x{_row(kept, row)}: compute in a copy")
-        shape = (len(x),) if name == "value" else x.shape
-        if not isinstance(answer, np.ndarray):
-            raise ProblemError(f"{name} returned {type(answer).__name__}: expected a float64 array of shape {shape}")
+        shape = (size,) if name == "value" else x.shape
+        if type(answer) is not np.ndarray:
+            remedy = "; convert it with np.asarray" if hasattr(type(answer), "__array__") else ""
+            raise ProblemError(
+                f"{name} returned {type(answer).__name__}: expected a float64 array of shape {shape}"
+                f"{self._hint(name, kept, more) or remedy}"
+            )
         if answer.shape != shape:
-            raise ProblemError(f"{name} returned shape {answer.shape} for x of shape {x.shape}: expected {shape}")
+            raise ProblemError(
+                f"{name} returned shape {answer.shape} for x of shape {x.shape}: expected {shape}"
+                f"{self._hint(name, kept, more)}"
+            )
         if answer.dtype.kind != "f" or answer.dtype.itemsize < 8:
             raise ProblemError(
                 f"{name} returned numbers of type {answer.dtype}: expected float64, compute in it throughout"
             )
-        bad = ~np.isfinite(answer).reshape(len(x), -1).all(axis=1)
+        bad = ~np.isfinite(answer).reshape(size, -1).all(axis=1)
         bad &= inside if box is not None else (np.abs(x) <= self.far).all(axis=1)
         if bad.any():
             row = int(bad.argmax())
@@ -129,18 +198,15 @@ class Watched:
                 else "expected finite numbers; if the problem is meant on a region only, declare box = (low, high)"
             )  # fmt: skip
             raise ProblemError(f"{name} is not finite{_row(kept, row)}: {remedy}")
-        return answer, inside
+        return np.asarray(answer, dtype=np.float64)[:count], inside[:count]
 
 
 def named(problem: Any) -> str:
     """Its repr, which is the user's too."""
-    try:
-        return repr(problem)
-    except Exception as error:
-        raise ProblemError(f"its repr raised {one_line(error)}") from error
+    return _text(attempt("its repr", lambda: repr(problem)))
 
 
-def _row(x: NDArray[np.float64], row: int) -> str:
+def _row(x: Array, row: int) -> str:
     return f" at x = {show(x[row])}" if len(x) else ""
 
 
@@ -149,34 +215,45 @@ def watch(problem: Any) -> Any:
     return problem if isinstance(problem, Watched) else Watched(problem)
 
 
-def _declarations(problem: Any) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]] | None]:
-    """Refuse constants, a start or a box that make no sense; returns start and box."""
-    complete(problem, "the problem")
-    dim = problem.dim
-    if isinstance(dim, bool) or not isinstance(dim, Integral) or dim < 1:
-        raise ProblemError(f"dim = {dim!r}: expected an integer >= 1")
-    dim = int(dim)
-    faults = []
-    for name in ("smoothness", "minimum", "noise", "bias", "relative_bias"):
-        number = _attribute(problem, name, 0.0)
-        real = isinstance(number, Real) and not isinstance(number, bool)
-        least, allowed = {"smoothness": (np.nextafter(0, 1), " > 0"), "minimum": (-np.inf, "")}.get(
-            name, (0.0, " >= 0")
+def _dimension(problem: Any) -> int:
+    dim = _attribute(problem, "dim")
+    if isinstance(dim, bool) or not isinstance(dim, Integral) or not 1 <= int(dim) <= MOST_DIM:
+        raise ProblemError(
+            f"dim = {_repr(dim)}: expected an integer between 1 and {MOST_DIM}, the number of coordinates of a point"
         )
-        if not real or not np.isfinite(float(number)) or float(number) < least:
-            faults.append(f"{name} = {number!r}: expected a finite number{allowed}")
+    return int(dim)
+
+
+def _constants(problem: Any) -> dict[str, float]:
+    """Those that are declared; refused if they make no sense."""
+    found, faults = {}, []
+    for name in (*CONSTANTS, "relative_bias"):
+        if (given := _attribute(problem, name)) is None:
+            continue
+        try:
+            number = float(given) if isinstance(given, Real) and not isinstance(given, bool) else np.nan
+        except Exception:
+            number = np.nan
+        allowed = {"smoothness": " > 0", "minimum": ""}.get(name, " >= 0")
+        if not np.isfinite(number) or (number < 0 and allowed) or (number == 0 and allowed == " > 0"):
+            faults.append(f"{name} = {_repr(given)}: expected a finite number{allowed}")
+        elif abs(number) > _HUGE or (name == "smoothness" and number < 1 / _HUGE):
+            faults.append(f"{name} = {number:g}: its size is out of range; measure in other units")
+        found[name] = number
     if faults:
         raise ProblemError("; ".join(faults))
-    for name in ("value", "gradient", "sample_gradient"):
-        if not callable(getattr(problem, name)):
-            raise ProblemError(f"{name} is a {type(getattr(problem, name)).__name__}: expected a function of x")
+    return found
+
+
+def _region(problem: Any, dim: int) -> tuple[Array, tuple[Array, Array] | None]:
+    """Start and box; refused if they make no sense."""
     start, box = _attribute(problem, "start"), _attribute(problem, "box")
-    point = np.ones(dim) if start is None else _numbers("start", start, (dim,))
+    point = np.ones(dim) if start is None else _numbers("start", start, dim)
     if box is None:
         return point, None
-    if not isinstance(box, tuple | list) or len(box) != 2:
-        raise ProblemError("box: expected a pair (low, high) of arrays of shape (dim,), or None")
-    low, high = (_numbers(f"box[{side}]", box[side], (dim,)) for side in (0, 1))
+    if not isinstance(box, tuple | list | np.ndarray) or len(box) != 2:
+        raise ProblemError("box: expected a pair (low, high) of numbers or of arrays of shape (dim,), or None")
+    low, high = (_numbers(f"box[{side}]", box[side], dim, scalar=True) for side in (0, 1))
     if (empty := low >= high).any():
         axis = int(empty.argmax())
         raise ProblemError(
@@ -192,22 +269,25 @@ def _declarations(problem: Any) -> tuple[NDArray[np.float64], tuple[NDArray[np.f
     return point, (low, high)
 
 
-def _numbers(name: str, given: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    expected = f"expected an array of shape {shape} of finite numbers"
+def _numbers(name: str, given: Any, dim: int, *, scalar: bool = False) -> Array:
+    expected = f"expected {'a number or ' if scalar else ''}an array of shape ({dim},) of finite numbers"
     try:
         array = np.asarray(given)
-    except ValueError:
+    except Exception:
         array = np.array(None)
     if array.dtype.kind not in "fiu":
-        raise ProblemError(f"{name} = {' '.join(repr(given).split())}: {expected}")
-    if array.shape != shape:
+        raise ProblemError(f"{name} = {_repr(given)}: {expected}")
+    if array.shape != (dim,) and not (scalar and array.ndim == 0):
         raise ProblemError(f"{name} has shape {array.shape}: {expected}")
+    array = np.array(np.broadcast_to(array, dim), dtype=np.float64)
     if not np.isfinite(array).all():
         raise ProblemError(f"{name} is not finite in coordinate {int((~np.isfinite(array)).argmax())}: {expected}")
-    return array.astype(np.float64)
+    if np.abs(array).max() > _HUGE:
+        raise ProblemError(f"{name}: numbers beyond {_HUGE:g}; measure in other units")
+    return array
 
 
-def _few_points(problem: Any) -> NDArray[np.float64]:
+def _few_points(problem: Any) -> Array:
     """The start and points near it, in the box; not as many as coordinates, lest a transposed array pass."""
     start, box = problem.start, problem.box
     count = 5 if problem.dim == 3 else 3
@@ -218,7 +298,7 @@ def _few_points(problem: Any) -> NDArray[np.float64]:
     return x if box is None else np.clip(x, box[0], box[1])
 
 
-def _differ(a: NDArray[np.float64], b: NDArray[np.float64]) -> int | None:
+def _differ(a: Array, b: Array) -> int | None:
     """The first row in which two answers differ by more than the order of a sum may matter."""
     rows = (np.abs(a - b) > 1e-9 * np.maximum(np.abs(a), np.abs(b)).max(initial=1e-3)).reshape(len(a), -1)
     return int(rows.any(axis=1).argmax()) if rows.any() else None
@@ -227,7 +307,7 @@ def _differ(a: NDArray[np.float64], b: NDArray[np.float64]) -> int | None:
 def examine(problem: Any) -> Callable[[], None]:
     """Refuse what does not behave like a problem before any search; returned are the same questions, for the end."""
     x = _few_points(problem)
-    answers: dict[str, NDArray[np.float64]] = {}
+    answers: dict[str, Array] = {}
     for name in ("value", "gradient"):
         ask = getattr(problem, name)
         answer = ask(x)
@@ -269,7 +349,7 @@ def examine(problem: Any) -> Callable[[], None]:
     return ask_again
 
 
-def _single_precision(answer: NDArray[np.float64]) -> bool:
+def _single_precision(answer: Array) -> bool:
     """Whether all numbers are float32's, and some have more than a few bits."""
     with np.errstate(over="ignore"):
         fine = answer[answer.astype(np.float16) != answer]
@@ -286,7 +366,7 @@ def _number(answer: Any) -> str:
     return show(np.asarray(answer)) if np.ndim(answer) else f"{float(answer):.12g}"
 
 
-def _generator(problem: Any, x: NDArray[np.float64]) -> None:
+def _generator(problem: Any, x: Array) -> None:
     """Refuse an oracle that does not draw from the generator it is given, for each row anew."""
     pile = np.tile(x[:1], (64, 1))
     draws = []

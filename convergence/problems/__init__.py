@@ -14,9 +14,10 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
+from convergence.problems._rows import ByRows
 from convergence.problems.base import Oracle, Problem, SyntheticProblem
 
-__all__ = ["Problem", "SyntheticProblem", "available", "get", "parameters"]
+__all__ = ["ByRows", "Problem", "SyntheticProblem", "available", "get", "parameters"]
 
 _PARTS = {"base", "bias_models", "noise_models"}  # and modules with an underscore
 

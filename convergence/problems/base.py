@@ -36,7 +36,7 @@ class Problem(Protocol, metaclass=_WithFactories):
     """What :func:`convergence.simulate` needs; users pass their own class with these names.
 
     Optional attributes: ``start`` (x₀, a vector of ones by default), ``relative_bias`` (m in ‖b‖² ≤ m‖∇f‖² + ζ²) and
-    ``box`` (a pair of arrays (dim,), where the constants hold).
+    ``box`` (a pair of arrays (dim,), or of numbers for every coordinate, where the constants hold).
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def start_size(start: Array) -> float:
 def confined(problem: Problem, x: Array) -> Array:
     """The points, or those next to them in the problem's box."""
     box = getattr(problem, "box", None)
-    return x if box is None else np.clip(x, box[0], box[1])
+    return x if box is None else np.clip(x, *box)
 
 
 class Oracle(TypedDict, total=False):

@@ -48,7 +48,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SLOW = [kind for kind in KINDS if kind not in ("small", "stiff and far")]
+
+
+@pytest.mark.parametrize("kind", [k if k not in SLOW else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_honest_and_false_constants_in_all_units(kind):
     trial = check_problem(InUnits(**KINDS[kind]), steps=200)
     assert trial.outcome == "confirmed", trial.parts

@@ -79,26 +79,42 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
 @click.command("verify-problem")
 @click.argument("reference", metavar="MODULE:NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
+@click.option("--step", type=float, multiple=True, metavar="η", help="Judge the bound at this step size; repeatable.")
+@click.option(
+    "--single-point", is_flag=True, help="The functions take one point of shape (dim,): ask them row by row (slow)."
+)
 @seed_option
 @click.option("--traceback", "trace", is_flag=True, help="Show where an exception of the problem's own code came from.")
 @json_option
-def verify_problem_command(reference: str, steps: int, seed: int, trace: bool, as_json: bool) -> int:
+def verify_problem_command(
+    reference: str, steps: int, step: tuple[float, ...], single_point: bool, seed: int, trace: bool, as_json: bool
+) -> int:
     """Judge a problem of your own: its declared constants first, and then the bound on it.
 
     MODULE:NAME (or FILE.py:NAME) names an object with the attributes of a problem, or a class or function that makes
-    one. Whatever constant is wrong is named, with a point at which to see it; the bound is then not judged.
+    one. Whatever constant is wrong is named, with a point at which to see it, and what is not declared is estimated;
+    the bound is then not judged.
+
+    Exit code 0: nothing refuted, and the bound confirmed at every step size. 1: something refuted. 2: not a problem,
+    with the reason. 3: undecided or not judged, as the bound outside its domain.
     """
+    from convergence import ByRows
     from verify.problem_check import ProblemError, check_problem, load_problem
 
     try:
         # What the problem's own code prints must not mix with the result.
         with errors().status("importing the problem") as status, contextlib.redirect_stdout(sys.stderr):
             problem = load_problem(reference)
-            trial = check_problem(problem, seed=seed, steps=steps, progress=lambda n: status.update(f"judging {n}"))
+            trial = check_problem(
+                ByRows(problem) if single_point else problem, seed=seed, steps=steps, step=step,
+                progress=lambda n: status.update(f"judging {n}"),
+            )  # fmt: skip
     except ProblemError as error:
         if trace and (cause := error.__cause__) is not None:
             traceback.print_exception(cause)
         raise UsageFault(str(error)) from None
+    except MemoryError as error:
+        raise UsageFault(f"not enough memory ({error}): take a problem of fewer dimensions") from None
     if as_json:
         parts = [{key: plain(value) for key, value in asdict(part).items()} for part in trial.parts]
         document = {"problem": trial.problem, "outcome": trial.outcome, "wrong": trial.wrong, "parts": parts}
@@ -108,16 +124,22 @@ def verify_problem_command(reference: str, steps: int, seed: int, trace: bool, a
     return {"confirmed": 0, "refuted": 1, "undecided": 3}[trial.outcome]
 
 
+_LABELS = {"smoothness": "smoothness Λ", "noise": "noise σ²", "bias": "bias ζ²"}
+
+
 def _print_trial(trial: Trial) -> None:
     console = output()
     table = Table(box=None, pad_edge=False)
     for heading in ("part", "verdict", "declared", "found"):
         table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")
     for part in trial.parts:
-        verdict = f"[{COLOURS[part.outcome]}]{part.outcome}[/]"
-        table.add_row(part.name, verdict, f"{part.declared:.6g}", f"{part.found:.6g}")
+        verdict = f"[{COLOURS.get(part.outcome, 'yellow')}]{part.outcome}[/]"
+        numbers = ("-" if number is None else f"{number:.6g}" for number in (part.declared, part.found))
+        table.add_row(_LABELS.get(part.name, part.name), verdict, *numbers)
     console.print(table)
     for part in trial.parts:
         console.print(f"{part.name}: {escape(part.detail)}", soft_wrap=True)
-    if trial.wrong:
-        console.print(f"wrong: {', '.join(trial.wrong)}; the bound was not judged", soft_wrap=True)
+    missing = [part.name for part in trial.parts if part.outcome == "not judged" and not part.name.startswith("bound")]
+    for what, names in (("wrong", trial.wrong), ("not declared", missing)):
+        if names:
+            console.print(f"{what}: {', '.join(names)}; the bound was not judged", soft_wrap=True)
