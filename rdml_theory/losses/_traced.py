@@ -26,7 +26,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
+from rdml_theory.losses._checks import moderate
 from rdml_theory.losses._cohort import Plan, cohort, many_classes
+from rdml_theory.losses._pair import compiled_once
 from rdml_theory.losses._two import RANGE
 
 # all pairs are unrolled; with more of them compilation takes long, and the matrix products of the eager loss are faster
@@ -289,10 +291,12 @@ class _Traced(Function):
         return (slope, None, None, None, None, None, None, None, *out)
 
 
-def traced_order(logits: Sequence[Tensor], alpha: float | Tensor, *, directed: bool) -> float | None:
+def traced_order(
+    logits: Sequence[Tensor], alpha: float | Tensor, *, temperature: float, directed: bool
+) -> float | None:
     """Return the order, as a constant of the code, if this formulation serves: few pairs of at most 24 bits."""
     pairs = 1 if directed else len(logits) * (len(logits) - 1)
-    if many_classes(logits[0], alpha, len(logits)):
+    if not moderate(temperature) or many_classes(logits[0], alpha, len(logits)):
         return None  # the opaque operation calls Triton's kernels
     if pairs > MOST_PAIRS or any(x.dtype == torch.float64 for x in logits) or not logits[0].numel():
         return None
@@ -326,7 +330,11 @@ def traced(
     Gradients wait as `kind`.
     """
     views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
-    order = traced_order(views, alpha, directed=directed) if torch.compiler.is_compiling() else None
+    order = (
+        traced_order(views, alpha, temperature=temperature, directed=directed)
+        if torch.compiler.is_compiling()
+        else None
+    )
     if order is not None:
         parts = _separate(views)
     elif isinstance(logits, Tensor):
@@ -344,4 +352,7 @@ def traced(
     slope = enabled and alpha.requires_grad
     if not any(needs) and not slope:
         return _evaluate(alpha, order, scale, directed, needs, slope, kind, mask, parts)[0]
-    return _Traced.apply(alpha, order, scale, directed, needs, slope, kind, mask, *parts)  # type: ignore[return-value]
+    value: Tensor = _Traced.apply(alpha, order, scale, directed, needs, slope, kind, mask, *parts)  # type: ignore[assignment]
+    # what comes from outside of the compiled function, not a copy of it
+    outside = [logits] if isinstance(logits, Tensor) else list(logits)
+    return compiled_once(value, [alpha, *outside]) if torch.compiler.is_compiling() else value

@@ -64,6 +64,7 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
     teacher = checks.checked_logits("teacher_logits", teacher_logits)
     student = checks.checked_logits("student_logits", student_logits)
     order = checks.checked_alpha(alpha)
+    dim = checks.checked_integer("dim", dim)
     for name, x in (("teacher_logits", teacher), ("student_logits", student)):
         if not -x.ndim <= dim < x.ndim:
             raise ValueError(f"dim must be an axis of {name}, shape {tuple(x.shape)}, but got {dim}")
