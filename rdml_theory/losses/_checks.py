@@ -37,6 +37,12 @@ def transforms_active() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def forward_levels() -> int:
+    """Return how many levels of torch.func's forward mode are active."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)
+
+
 def has_values(x: Tensor) -> bool:
     """Whether `x` holds numbers: meta and fake tensors have a shape only."""
     return not (x.is_meta or isinstance(x, FakeTensor))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses import _kernel
-from rdml_theory.losses._checks import inspectable
+from rdml_theory.losses._checks import forward_levels, inspectable
 
 # rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
 BLOCK = 32768
@@ -45,6 +45,7 @@ def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: b
 
 
 def _gradients(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # read once, as checkpointing demands
     u, z, alpha, value = ctx.saved_tensors
     return _kernel.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded)
 
@@ -63,17 +64,17 @@ class _Divergence(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         u, z, alpha, ctx.wide, ctx.excluded = inputs
+        ctx.kinds = u.dtype, z.dtype
         ctx.save_for_backward(u, z, alpha, output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        u, z, *_ = ctx.saved_tensors
         teacher, student, slope = _gradients(ctx)
         grad = grad.unsqueeze(-1)
         needs = ctx.needs_input_grad
         return (
-            (grad * teacher).to(u.dtype) if needs[0] else None,
-            (grad * student).to(z.dtype) if needs[1] else None,
+            (grad * teacher).to(ctx.kinds[0]) if needs[0] else None,
+            (grad * student).to(ctx.kinds[1]) if needs[1] else None,
             grad * slope if needs[2] else None,
             None,
             None,
@@ -118,8 +119,12 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     wide = True
     excluded = has_excluded(u, z)
     if torch.compiler.is_compiling():
-        value: Tensor = _Divergence.apply(u, z, alpha, wide, excluded)  # type: ignore[assignment]
-        return compiled_once(value, [u, z, alpha])
+        return _Divergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+    if forward_levels() > 1:
+        raise RuntimeError(
+            "forward mode over forward mode (jvp of jvp, jacfwd of jacfwd) would take the inner derivative for a "
+            "constant; take one of the two in reverse mode, as torch.func.hessian does"
+        )
     return _TransformableDivergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
 
 
@@ -180,12 +185,16 @@ def _once(ctx: Any, grad: Tensor) -> tuple[Tensor, list[None], None]:
 _compiled_once.register_autograd(_once, setup_context=_keep)
 
 
-def compiled_once(value: Tensor, arguments: Sequence[Tensor]) -> Tensor:
-    """Return the value of a compiled loss, such that its second derivative by `arguments` is refused.
+def once_if_compiled(value: Tensor, *arguments: Any) -> Tensor:
+    """Return the value of a loss, such that its second derivative is refused where it is compiled.
 
-    Compiled code takes what it kept from the forward pass for constants, so that PyTorch computes second derivatives of
-    compiled functions as if most of their first ones did not depend on the arguments, without an error. It does refuse
-    them where the backward pass takes the arguments themselves: here, in an operation that needs them for nothing else.
+    The arguments are those of the user (other things than tensors are ignored), not copies or views of them. Compiled
+    code takes what it kept from the forward pass for constants, so that PyTorch computes second derivatives of compiled
+    functions as if most of their first ones did not depend on the arguments, without an error. It does refuse them
+    where the backward pass takes the arguments themselves: here, in an operation that needs them for nothing else. (The
+    tracer's backend "eager", which is for debugging it, drops the graph of any backward pass, and is not helped.)
     """
-    kept = [x for x in arguments if x.requires_grad] if torch.is_grad_enabled() else []
+    if not (torch.compiler.is_compiling() and torch.is_grad_enabled()):
+        return value
+    kept = [x for x in arguments if isinstance(x, Tensor) and x.requires_grad]
     return _compiled_once(value, kept, False) if kept else value

@@ -28,7 +28,6 @@ from torch.autograd.function import Function
 
 from rdml_theory.losses._checks import moderate
 from rdml_theory.losses._cohort import Plan, cohort, many_classes
-from rdml_theory.losses._pair import compiled_once
 from rdml_theory.losses._two import RANGE
 
 # all pairs are unrolled; with more of them compilation takes long, and the matrix products of the eager loss are faster
@@ -330,11 +329,9 @@ def traced(
     Gradients wait as `kind`.
     """
     views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
-    order = (
-        traced_order(views, alpha, temperature=temperature, directed=directed)
-        if torch.compiler.is_compiling()
-        else None
-    )
+    order = None
+    if torch.compiler.is_compiling():
+        order = traced_order(views, alpha, temperature=temperature, directed=directed)
     if order is not None:
         parts = _separate(views)
     elif isinstance(logits, Tensor):
@@ -352,7 +349,4 @@ def traced(
     slope = enabled and alpha.requires_grad
     if not any(needs) and not slope:
         return _evaluate(alpha, order, scale, directed, needs, slope, kind, mask, parts)[0]
-    value: Tensor = _Traced.apply(alpha, order, scale, directed, needs, slope, kind, mask, *parts)  # type: ignore[assignment]
-    # what comes from outside of the compiled function, not a copy of it
-    outside = [logits] if isinstance(logits, Tensor) else list(logits)
-    return compiled_once(value, [alpha, *outside]) if torch.compiler.is_compiling() else value
+    return _Traced.apply(alpha, order, scale, directed, needs, slope, kind, mask, *parts)  # type: ignore[return-value]

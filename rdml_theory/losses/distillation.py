@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
 from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import by_pairs
+from rdml_theory.losses._pair import by_pairs, once_if_compiled
 from rdml_theory.losses.mutual import current_order, make_order
 from rdml_theory.losses.order import OrderSchedule
 
@@ -161,7 +161,8 @@ class RenyiDivLoss(nn.Module):
             ).squeeze(0)
             if single and self.reduction == "none":
                 out = out.squeeze(0)
-        return out.to(checks.result_dtype(student, teacher))
+        out = out.to(checks.result_dtype(student, teacher))
+        return once_if_compiled(out, student_logits, teacher_logits, self.alpha)
 
     def extra_repr(self) -> str:
         """Describe the settings in the module's repr."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
 from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import by_pairs
+from rdml_theory.losses._pair import by_pairs, once_if_compiled
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
 
 # made once, since a step between small students is over in a tenth of a millisecond
@@ -151,7 +151,7 @@ def mutual_loss(
         )
     if isinstance(weight, Tensor):
         out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
-    return out.to(kind)
+    return once_if_compiled(out.to(kind), alpha, *([logits] if isinstance(logits, Tensor) else logits))
 
 
 def _students(logits: Any, dim: int | None) -> tuple[Tensor | list[Tensor], list[str]]:
