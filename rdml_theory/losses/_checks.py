@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack  # pyright: ignore[reportMissingImports]
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
@@ -39,8 +40,7 @@ def transforms_active() -> bool:
 
 def forward_levels() -> int:
     """Return how many levels of torch.func's forward mode are active."""
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)
+    return sum(level.key() == TransformType.Jvp for level in get_interpreter_stack() or [])
 
 
 def has_values(x: Tensor) -> bool:

@@ -121,7 +121,7 @@ def test_values_near_consensus(scale, near):
 def test_both_sides_of_the_switches(alpha):
     """The edge of the series, and the switch to log S."""
     for factor in (1 - 1e-6, 1 + 1e-6):
-        t = factor * _traced.SERIES_EDGE
+        t = factor * 0.5
         for sign in (1, -1):
             q = 0.25
             p = q * math.exp(sign * t)
@@ -236,6 +236,40 @@ def test_dynamic_shapes_from_the_start(alpha):
         value.sum().backward()
         expected.sum().backward()
         torch.testing.assert_close(leaf.grad, plain.grad, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("alpha", _traced.ORDERS)
+def test_no_number_is_a_symbol_in_a_branch(alpha):
+    """The code generator has no code for one, and dynamic=True makes symbols of numbers outside of a function."""
+    seen = []
+
+    def backend(graph, _):
+        branches = [m for name, m in graph.named_modules() if "cond" in name]
+        seen.extend(str(node.target) for branch in branches for node in branch.graph.nodes)
+        return graph
+
+    for loss in (RenyiDivLoss(alpha), MutualLoss(alpha, beta=0.5, temperature=3.0)):
+        torch._dynamo.reset()
+        x = random(2, 4, 5).requires_grad_()
+        call = torch.compile(loss, fullgraph=True, backend=backend, dynamic=True)
+        (call(x[0], x[1].detach()) if isinstance(loss, RenyiDivLoss) else call(list(x)).sum()).backward()
+    assert any("amax" in target or "sum" in target for target in seen)
+    assert not [target for target in seen if "item" in target]
+
+
+@pytest.mark.slow
+def test_dynamic_shapes_through_the_code_generator():
+    for loss in (RenyiDivLoss(2.0), MutualLoss(1.0), MutualLoss(0.5, temperature=3.0)):
+        torch._dynamo.reset()
+        call = torch.compile(loss, fullgraph=True, dynamic=True)
+        for shape in ((2, 4, 5), (2, 9, 200)):
+            x = random(*shape).requires_grad_()
+            plain = x.detach().clone().requires_grad_()
+            for function, leaf in ((call, x), (loss, plain)):
+                parts = leaf.unbind(0)
+                value = function(*parts) if isinstance(loss, RenyiDivLoss) else function(list(parts)).sum()
+                value.backward()
+            torch.testing.assert_close(x.grad, plain.grad, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("alpha", [2.0, 1.7])

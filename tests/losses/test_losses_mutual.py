@@ -151,8 +151,8 @@ def test_batchmean_and_sum_are_those_of_kl_div(shape):
     z, u = random(*shape), random(*shape, seed=1)
     for reduction in ("batchmean", "sum"):
         expected = torch.nn.KLDivLoss(reduction=reduction)(z.log_softmax(-1), u.softmax(-1))
-        torch.testing.assert_close(RenyiDivLoss(1.0, reduction=reduction)(z, u), expected)
-        torch.testing.assert_close(mutual_loss([z, u], 1.0, reduction=reduction)[0], expected)
+        torch.testing.assert_close(RenyiDivLoss(1.0, reduction=reduction, dim=-1)(z, u), expected)
+        torch.testing.assert_close(mutual_loss([z, u], 1.0, reduction=reduction, dim=-1)[0], expected)
     one = RenyiDivLoss(1.0, reduction="batchmean")(z.flatten(0, -2)[0], u.flatten(0, -2)[0])
     torch.testing.assert_close(one, RenyiDivLoss(1.0, reduction="sum")(z.flatten(0, -2)[:1], u.flatten(0, -2)[:1]))
 
