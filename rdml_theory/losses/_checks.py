@@ -105,8 +105,7 @@ def refuse_probabilities(name: str, x: Tensor) -> None:
 def checked_alpha(alpha: Any) -> float | Tensor:
     """Return the order as a float, or as a tensor if it is one, after checking that it lies in [0, inf]."""
     if isinstance(alpha, Tensor):
-        if alpha.dtype == torch.bool or alpha.is_complex():
-            raise TypeError(f"alpha must be real, but got a tensor of {alpha.dtype}; use a floating-point tensor")
+        _check_real("alpha", alpha)
         if inspectable(alpha) and not bool((alpha.detach() >= 0).all()):
             raise ValueError(f"alpha must lie in [0, inf], but got {_worst(alpha)}; clamp it, or use LearnableOrder")
         return alpha
@@ -135,6 +134,13 @@ def _shown(value: Any) -> str:
     """Return a short text of anything."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _check_real(name: str, x: Tensor) -> None:
+    if x.dtype == torch.bool or x.is_complex():
+        raise TypeError(f"{name} must be real, but got a tensor of {x.dtype}; use a floating-point tensor")
+    if x.layout is not torch.strided or (x.dtype.itemsize < 2 and x.is_floating_point()):
+        raise TypeError(f"{name} must be a dense tensor, but got {x.dtype}, {x.layout}; convert it, e.g. with .float()")
 
 
 def _worst(alpha: Tensor) -> float:
@@ -220,8 +226,7 @@ def _outside() -> int:
 
 def check_weights(beta: Tensor, students: int) -> None:
     """Raise unless `beta`, 0-d or (K,), holds real weights that are finite and at least 0."""
-    if beta.dtype == torch.bool or beta.is_complex():
-        raise TypeError(f"beta must be real, but got a tensor of {beta.dtype}; use a floating-point tensor")
+    _check_real("beta", beta)
     if beta.ndim and beta.shape != (students,):
         raise ValueError(
             f"beta must be one weight or one per student, shape ({students},), but got {tuple(beta.shape)}"
@@ -246,8 +251,10 @@ def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) 
     if mask is not None:
         if not isinstance(mask, Tensor):
             raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be boolean, but got {mask.dtype}; use e.g. labels != -100")
+        if mask.dtype != torch.bool or mask.layout is not torch.strided:
+            raise TypeError(
+                f"mask must be boolean and dense, but got {mask.dtype}, {mask.layout}; use e.g. labels != -100"
+            )
         if mask.shape != batch:
             raise ValueError(
                 f"mask must have the shape of the logits without classes, {batch}, but got {tuple(mask.shape)}; "
@@ -258,8 +265,12 @@ def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) 
         return mask
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets must be a torch.Tensor of class indices, but got {type(targets).__name__}")
-    if targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex():
-        raise TypeError(f"targets must hold class indices, but got {targets.dtype}; pass a boolean tensor as mask=")
+    indices = not (targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex())
+    if not indices or targets.layout is not torch.strided:
+        raise TypeError(
+            f"targets must hold class indices, but got {targets.dtype}, {targets.layout}; "
+            "pass a boolean tensor as mask="
+        )
     if targets.shape != batch:
         raise ValueError(
             f"targets must have the shape of the logits without classes, {batch}, but got {tuple(targets.shape)}; "
