@@ -28,7 +28,7 @@ SUM_ROUNDINGS = 4
 # temperatures: the square of any, the divergence that it multiplies, and logits over it stay in the range of float64
 TEMPERATURES = (1e-100, 1e100)
 # weights: a gradient of float32 stays in its range
-MOST_WEIGHT = 1e30
+MOST_WEIGHT = 1e35
 # logits of one student with more axes than (B, S, C) may be images, whose classes torch has on axis 1
 MOST_AXES = 3
 

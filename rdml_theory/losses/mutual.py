@@ -53,7 +53,7 @@ def mutual_loss(
         Order in [0, inf]: a number, a 0-d tensor (gets a gradient if it requires one), or one order per row,
         shape (B,) or (B, S).
     beta : float or Tensor
-        Weight, at least 0 and at most 1e30; a tensor (K,) weighs the students separately.
+        Weight, at least 0 and at most 1e35; a tensor (K,) weighs the students separately.
     temperature : float
         Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures. From 1e-100
         to 1e100.
@@ -89,7 +89,7 @@ def mutual_loss(
         that is not real.
     ValueError
         No students, fewer than two axes per stacked input, shapes or classes that differ, an order below 0 or NaN,
-        a temperature that is not positive (from 1e-100 to 1e100), a weight that is negative or above 1e30,
+        a temperature that is not positive (from 1e-100 to 1e100), a weight that is negative or above 1e35,
         weights of another shape, an axis out of range,
         an unknown reduction, or probabilities instead of logits.
 

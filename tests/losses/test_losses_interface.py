@@ -70,7 +70,7 @@ def test_the_package_does_not_load_torch():
         (lambda: RenyiDivLoss(2 + 0j), TypeError, "alpha must be a real number.*complex"),
         (lambda: RenyiDivLoss(10**400), ValueError, "alpha is finite but beyond.*inf"),
         (lambda: MutualLoss(2.0, beta=10**400), ValueError, "beta is finite but beyond"),
-        (lambda: MutualLoss(2.0, beta=1e31), ValueError, "beta must be finite.*1e.30"),
+        (lambda: MutualLoss(2.0, beta=1e36), ValueError, "beta must be finite.*1e.35"),
         (lambda: MutualLoss(2.0, learn_alpha=torch.ones(2)), TypeError, "learn_alpha must be True or False"),
         (lambda: mutual_loss(X, 2.0, beta=torch.tensor([1.0, math.nan, 1.0])), ValueError, "beta must be finite.*nan"),
         (lambda: mutual_loss(X, 2.0, dim=2), ValueError, "dim must be an axis of logits, 2 axes.*2"),
