@@ -326,7 +326,9 @@ def test_nothing_but_one_array_per_student_is_saved():
     function(x)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         function(x)
-    assert sum(saved.values()) <= (4 + 0.1) * 64 * 50
+    for view in (x, *x.unbind(0)):
+        saved.pop(view.data_ptr(), None)  # the logits themselves, which take no new memory
+    assert 0 < sum(saved.values()) <= (4 + 0.1) * 64 * 50
 
 
 @pytest.mark.slow
