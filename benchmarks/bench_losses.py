@@ -56,7 +56,7 @@ def eager(logits, alpha):
 
 
 def saved_elements(function, logits, alpha):
-    """Elements of all distinct tensors that the forward pass keeps for the backward pass, leaves included."""
+    """Elements of all distinct tensors that the forward pass keeps for the backward pass, besides the logits."""
     seen = {}
 
     def pack(x):
@@ -65,6 +65,8 @@ def saved_elements(function, logits, alpha):
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         function(logits, alpha)
+    for x in logits:
+        seen.pop(x.data_ptr(), None)
     return sum(seen.values())
 
 

@@ -7,11 +7,15 @@ Checks that look at the data are made on the CPU only, where they cost no synchr
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack  # pyright: ignore[reportMissingImports]
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
@@ -21,11 +25,22 @@ REDUCTIONS = ("batchmean", "mean", "sum", "none")
 # probabilities are told from logits by rows that are not negative and sum to one within this many units of roundoff:
 # one of their type, since each is rounded relative to itself, and one per class of the type in which softmax sums
 SUM_ROUNDINGS = 4
+# temperatures: the square of any, the divergence that it multiplies, and logits over it stay in the range of float64
+TEMPERATURES = (1e-100, 1e100)
+# weights: a gradient of float32 stays in its range
+MOST_WEIGHT = 1e35
+# logits of one student with more axes than (B, S, C) may be images, whose classes torch has on axis 1
+MOST_AXES = 3
 
 
 def transforms_active() -> bool:
     """Whether a torch.func transform is active, or forward mode outside of one."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def forward_levels() -> int:
+    """Return how many levels of torch.func's forward mode are active."""
+    return sum(level.key() == TransformType.Jvp for level in get_interpreter_stack() or [])
 
 
 def has_values(x: Tensor) -> bool:
@@ -90,16 +105,42 @@ def refuse_probabilities(name: str, x: Tensor) -> None:
 def checked_alpha(alpha: Any) -> float | Tensor:
     """Return the order as a float, or as a tensor if it is one, after checking that it lies in [0, inf]."""
     if isinstance(alpha, Tensor):
-        if alpha.dtype == torch.bool or alpha.is_complex():
-            raise TypeError(f"alpha must be real, but got a tensor of {alpha.dtype}; use a floating-point tensor")
+        _check_real("alpha", alpha)
         if inspectable(alpha) and not bool((alpha.detach() >= 0).all()):
             raise ValueError(f"alpha must lie in [0, inf], but got {_worst(alpha)}; clamp it, or use LearnableOrder")
         return alpha
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        raise TypeError(f"alpha must be a real number or a tensor, but got {alpha!r} ({type(alpha).__name__})")
-    if not alpha >= 0:
+    value = _real("alpha", alpha, "a real number or a tensor")
+    if not value >= 0:
         raise ValueError(f"alpha must lie in [0, inf], but got {alpha}; use float('inf') for the max-divergence")
-    return float(alpha)
+    return value
+
+
+def _real(name: str, value: Any, kind: str = "a real number") -> float:
+    """Return a real number of Python or NumPy as a float."""
+    # exact types first: the tracer of torch.compile knows them, and they are the usual case
+    if type(value) is float:
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
+        raise TypeError(f"{name} must be {kind}, but got {_shown(value)} ({type(value).__name__})")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{name} is finite but beyond the range of float64, whose largest number is 1.8e308; use float('inf')"
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    """Return a short text of anything."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _check_real(name: str, x: Tensor) -> None:
+    if x.dtype == torch.bool or x.is_complex():
+        raise TypeError(f"{name} must be real, but got a tensor of {x.dtype}; use a floating-point tensor")
+    if x.layout is not torch.strided or (x.dtype.itemsize < 2 and x.is_floating_point()):
+        raise TypeError(f"{name} must be a dense tensor, but got {x.dtype}, {x.layout}; convert it, e.g. with .float()")
 
 
 def _worst(alpha: Tensor) -> float:
@@ -107,34 +148,100 @@ def _worst(alpha: Tensor) -> float:
     return float("nan") if bool(values.isnan().any()) else values.min().item()
 
 
-def checked_number(name: str, value: Any, *, positive: bool) -> float:
-    """Return a finite number above 0 (`positive`), or at least 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a real number, but got {value!r} ({type(value).__name__})")
-    allowed = value > 0 if positive else value >= 0
-    if not (allowed and value < math.inf):
-        bound = "positive" if positive else "at least 0"
-        remedy = "1.0 leaves the logits as they are" if name == "temperature" else "0.0 switches the loss off"
-        raise ValueError(f"{name} must be finite and {bound}, but got {value}; {remedy}")
-    return float(value)
+def checked_temperature(value: Any) -> float:
+    """Return a temperature in the range in which all losses are right."""
+    number = _real("temperature", value)
+    if not TEMPERATURES[0] <= number <= TEMPERATURES[1]:
+        raise ValueError(
+            f"temperature must be finite and positive, from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:g}, "
+            f"but got {value}; 1.0 leaves the logits as they are"
+        )
+    return number
+
+
+def checked_weight(value: Any) -> float:
+    """Return the weight of a loss."""
+    number = _real("beta", value)
+    if not 0.0 <= number <= MOST_WEIGHT:
+        raise ValueError(
+            f"beta must be finite and at least 0, up to {MOST_WEIGHT:g}, but got {value}; 0.0 switches the loss off"
+        )
+    return number
+
+
+def checked_positive(name: str, value: Any) -> float:
+    """Return a positive finite number."""
+    number = _real(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name} must be finite and positive, but got {value}")
+    return number
+
+
+def checked_integer(name: str, value: Any) -> int:
+    """Return an integer of Python or NumPy."""
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)):
+        raise TypeError(f"{name} must be an integer, but got {_shown(value)} ({type(value).__name__})")
+    return int(value)
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, but got {_shown(value)} ({type(value).__name__})")
+    return value
+
+
+def checked_axis(dim: Any) -> int | None:
+    """Return an axis, or None for the last one unless that is in doubt."""
+    return None if dim is None else checked_integer("dim", dim)
+
+
+def classes_last(name: str, x: Tensor, dim: int | None, *, students: int = 0) -> Tensor:
+    """Return logits with their classes on the last axis, from axis `dim` of one student's.
+
+    `students` is the number of leading axes before those of one student. With no axis given the last is taken, with a
+    warning where there are so many that they may be (B, C, H, W).
+    """
+    axes = x.ndim - students
+    if dim is None:
+        if axes > MOST_AXES and not torch.compiler.is_compiling():
+            warnings.warn(
+                f"{name} has shape {tuple(x.shape)}, and its last axis is taken for the classes; pass dim=1 if they "
+                "are on axis 1, as in images (B, C, H, W), or dim=-1 to say that they are last",
+                stacklevel=_outside(),
+            )
+        return x
+    if not -axes <= dim < axes:
+        raise ValueError(f"dim must be an axis of {name}, {axes} axes of one student, but got {dim}")
+    return x if dim in (-1, axes - 1) else x.movedim(dim if dim < 0 else dim + students, -1)
+
+
+def _outside() -> int:
+    """Return how many frames above `classes_last` the caller of this package is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("rdml_theory.", "torch.nn.")):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def check_weights(beta: Tensor, students: int) -> None:
     """Raise unless `beta`, 0-d or (K,), holds real weights that are finite and at least 0."""
-    if beta.dtype == torch.bool or beta.is_complex():
-        raise TypeError(f"beta must be real, but got a tensor of {beta.dtype}; use a floating-point tensor")
+    _check_real("beta", beta)
     if beta.ndim and beta.shape != (students,):
         raise ValueError(
             f"beta must be one weight or one per student, shape ({students},), but got {tuple(beta.shape)}"
         )
-    if inspectable(beta) and not bool(((beta >= 0) & (beta < math.inf)).all()):
-        raise ValueError(f"beta must be finite and at least 0, but got {beta.tolist()}; 0.0 switches a loss off")
+    if inspectable(beta) and not bool(((beta >= 0) & (beta <= MOST_WEIGHT)).all()):
+        raise ValueError(
+            f"beta must be finite and at least 0, up to {MOST_WEIGHT:g}, but got {beta.tolist()}; "
+            "0.0 switches a loss off"
+        )
 
 
 def checked_reduction(reduction: Any) -> str:
     """Return a known reduction."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, but got {reduction!r}")
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, but got {_shown(reduction)}")
     return reduction
 
 
@@ -144,32 +251,33 @@ def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) 
     if mask is not None:
         if not isinstance(mask, Tensor):
             raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be boolean, but got {mask.dtype}; use e.g. labels != -100")
+        if mask.dtype != torch.bool or mask.layout is not torch.strided:
+            raise TypeError(
+                f"mask must be boolean and dense, but got {mask.dtype}, {mask.layout}; use e.g. labels != -100"
+            )
         if mask.shape != batch:
             raise ValueError(
-                f"mask must have the shape of the logits without classes, {batch}, but got {tuple(mask.shape)}"
+                f"mask must have the shape of the logits without classes, {batch}, but got {tuple(mask.shape)}; "
+                "dim= says which axis the classes are on"
             )
-    checked_index(ignore_index)
+    ignore_index = checked_integer("ignore_index", ignore_index)
     if targets is None:
         return mask
     if not isinstance(targets, Tensor):
         raise TypeError(f"targets must be a torch.Tensor of class indices, but got {type(targets).__name__}")
-    if targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex():
-        raise TypeError(f"targets must hold class indices, but got {targets.dtype}; pass a boolean tensor as mask=")
+    indices = not (targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex())
+    if not indices or targets.layout is not torch.strided:
+        raise TypeError(
+            f"targets must hold class indices, but got {targets.dtype}, {targets.layout}; "
+            "pass a boolean tensor as mask="
+        )
     if targets.shape != batch:
         raise ValueError(
-            f"targets must have the shape of the logits without classes, {batch}, but got {tuple(targets.shape)}"
+            f"targets must have the shape of the logits without classes, {batch}, but got {tuple(targets.shape)}; "
+            "dim= says which axis the classes are on"
         )
     counted = targets != ignore_index
     return counted if mask is None else mask & counted
-
-
-def checked_index(ignore_index: Any) -> int:
-    """Return an integer index."""
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-        raise TypeError(f"ignore_index must be an integer, but got {ignore_index!r} ({type(ignore_index).__name__})")
-    return ignore_index
 
 
 def divisor(reduction: str, batch: Sequence[int], mask: Tensor | None) -> int | Tensor:
@@ -179,6 +287,11 @@ def divisor(reduction: str, batch: Sequence[int], mask: Tensor | None) -> int | 
     if reduction == "mean":
         return max(math.prod(batch), 1) if mask is None else mask.sum().clamp(min=1)
     return 1
+
+
+def moderate(temperature: float) -> bool:
+    """Whether gradients near consensus, multiplied by the temperature, keep the digits that fast kernels leave."""
+    return 2.0**-10 <= temperature <= 2.0**10
 
 
 def result_dtype(*logits: Tensor) -> torch.dtype:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from rdml_theory.losses import _kernel, _two
 from rdml_theory.losses._base import BASE, rows_at_once
+from rdml_theory.losses._checks import moderate
 from rdml_theory.losses._two import NOISE, RANGE, VALUE_ERROR
 
 # elements of one (K, rows, C) buffer of float64, of which there are four: large enough to hide the cost of a call,
@@ -67,6 +68,11 @@ class Plan(NamedTuple):
     slope: bool = False
     directed: bool = False
     weight: float = 1.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether only the row kernel serves this order and temperature."""
+        return not (0.0 < self.alpha < inf and moderate(self.temperature))
 
     def learners(self, students: int) -> int:
         """Return how many of the rows learn; they come first."""
@@ -330,7 +336,7 @@ def _dense(
     """Return values and slopes (K, N) of all rows; `views` keep the logits if `gradient` overwrites the source."""
     students, rows, _ = source.shape
     learners = plan.learners(students)
-    exact = source.dtype == torch.float64 or not 0.0 < plan.alpha < inf
+    exact = source.dtype == torch.float64 or plan.exact
     inside, size = (False, 0.0) if exact else _in_range(source, plan, extent)
     if inside is True:
         return _merge(views, None, plan, _sums(source, plan, gradient, size))
@@ -455,7 +461,7 @@ def cohort(
 
 def _of_two(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None) -> Cohort | None:
     """Return the results of two students with logits of ordinary size, without any detour, or None for others."""
-    if extent is None or len(views) > 2 or plan.slope or not 0.0 < plan.alpha < inf:
+    if extent is None or len(views) > 2 or plan.slope or plan.exact:
         return None
     x0, x1 = views
     kind = stored_dtype(x0.dtype)
@@ -472,7 +478,8 @@ def _of_two(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | N
 
 
 def _unmasked(views: Sequence[Tensor], plan: Plan, extent: tuple[float, float] | None, source: Tensor | None) -> Cohort:
-    if many_classes(views[0], plan.alpha, len(views)) and not plan.slope and len({x.dtype for x in views}) == 1:
+    serves = many_classes(views[0], plan.alpha, len(views)) and not plan.slope and not plan.exact
+    if serves and len({x.dtype for x in views}) == 1:
         return _by_kernels(torch.stack(list(views)) if source is None else source, plan)
     return _cohort(views, plan, extent, source)
 

@@ -1,36 +1,21 @@
-"""Autograd rules of the fused losses: the gradient is computed with the value and waits for the backward pass."""
+"""Autograd rules of the fused losses: the gradient is computed with the value and waits for the backward pass.
+
+Where that pass is itself to be differentiated, it is that of the row kernel, which is differentiable: the stored
+gradient is a constant, and must never meet a graph.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from rdml_theory.losses._checks import divisor, extremes, has_values
+from rdml_theory.losses._checks import divisor, extremes, has_values, moderate
 from rdml_theory.losses._cohort import Plan, cohort, gathered_dtype
+from rdml_theory.losses._pair import by_pairs
 from rdml_theory.losses._traced import traced
-
-
-class _OnceOnly(Function):
-    """The identity, whose own backward pass says what to use instead of a second derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
-        raise RuntimeError(
-            "the fused Rényi losses store their gradient and cannot be differentiated twice; "
-            "build the loss from rdml_theory.losses.renyi_divergence, which can"
-        )
-
-
-def _refuse_twice(x: Tensor | None) -> Tensor | None:
-    """Mark a gradient made under create_graph, so that its use is refused rather than treated as a constant."""
-    return x if x is None else _OnceOnly.apply(x.detach().requires_grad_())  # type: ignore[return-value]
 
 
 class _Call(NamedTuple):
@@ -65,8 +50,8 @@ class _Call(NamedTuple):
 class _Fused(Function):
     """Loss of each learner: `factor` times its divergences (K, N), or their sum (K,).
 
-    Takes the order if it needs a gradient, a call, and logits (K, N, C) or K times (N, C). Saves one array of the
-    logits' size per learner, and nothing else of that size.
+    Takes the order if it needs a gradient, a call, and logits (K, N, C) or K times (N, C). Saves one new array of the
+    logits' size per learner, and nothing else of that size; the logits themselves are kept for second derivatives.
     """
 
     @staticmethod
@@ -81,29 +66,50 @@ class _Fused(Function):
         if reduce:
             value = value.sum(1)
             slope = None if slope is None else slope.sum(1)
-        ctx.factor, ctx.kinds = factor, [x.dtype for x in logits]
-        ctx.save_for_backward(slope, gradient)
+        ctx.call, ctx.kinds = call, [x.dtype for x in logits]
+        ctx.save_for_backward(slope, gradient, alpha, *logits)
         return value.mul_(factor).to(kind) if reduce else (value * factor).to(kind)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        slope, saved = ctx.saved_tensors
+        slope, saved, *inputs = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable(ctx.call, grad, inputs, ctx.needs_input_grad)
         grads: list[Tensor | None] = [None, None]
         if slope is not None:
-            grads[0] = (grad.double() * slope).sum() * ctx.factor
+            grads[0] = (grad.double() * slope).sum() * ctx.call.factor
         if saved is None:
-            grads += [None] * len(ctx.kinds)
-        else:
-            kind = saved.dtype
-            if grad.dtype != kind:
-                # float64 logits keep float64 weights; float32 products are rounded to half types once
-                grad = grad.to(kind)
-            product = saved * grad.reshape(*grad.shape, *(1,) * (saved.ndim - grad.ndim))
-            parts = (product,) if ctx.stacked else product.unbind(0)
-            for x, t, need in zip(parts, ctx.kinds, ctx.needs_input_grad[2:], strict=False):
-                grads.append(None if not need else x if t == kind else x.to(t))
-            grads += [None] * (2 + len(ctx.kinds) - len(grads))
-        return tuple(map(_refuse_twice, grads)) if torch.is_grad_enabled() else tuple(grads)
+            return (*grads, *[None] * len(ctx.kinds))
+        kind = saved.dtype
+        if grad.dtype != kind:
+            # float64 logits keep float64 weights; float32 products are rounded to half types once
+            grad = grad.to(kind)
+        product = saved * grad.reshape(*grad.shape, *(1,) * (saved.ndim - grad.ndim))
+        parts = (product,) if ctx.stacked else product.unbind(0)
+        for x, t, need in zip(parts, ctx.kinds, ctx.needs_input_grad[2:], strict=False):
+            grads.append(None if not need else x if t == kind else x.to(t))
+        return (*grads, *[None] * (2 + len(ctx.kinds) - len(grads)))
+
+
+def _differentiable(
+    call: _Call, grad: Tensor, inputs: list[Tensor | None], needs: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a call as functions of the gradient that arrives and of the arguments."""
+    # views, so that a tensor which comes twice gets the gradient of each place
+    alpha, *logits = (x if x is None else x.view_as(x) for x in inputs)
+    views = cast(list[Tensor], logits)
+    order = torch.as_tensor(call.order if alpha is None else alpha, dtype=torch.float64, device=grad.device)
+    value = by_pairs(
+        views[0] if len(views) == 1 else views,
+        order,
+        temperature=call.temperature,
+        mask=call.mask,
+        directed=call.directed,
+    )
+    value = (value.sum(1) if call.reduce else value) * call.factor
+    wanted = [x for x, need in zip((alpha, None, *views), needs, strict=True) if need]
+    found = iter(torch.autograd.grad(value, cast(list[Tensor], wanted), grad.to(value.dtype), create_graph=True))
+    return tuple(next(found) if need else None for need in needs)
 
 
 def fused_loss(
@@ -131,7 +137,7 @@ def fused_loss(
     reduce = reduction != "none"
     count = divisor(reduction, batch, mask)
     if torch.compiler.is_compiling() or not has_values(sample):
-        stored = gathered_dtype([sample] if stacked else logits)
+        stored = gathered_dtype([sample] if stacked else logits) if moderate(temperature) else torch.float64
         value = traced(logits, alpha, temperature=temperature, mask=mask, directed=directed, kind=stored)
         if reduce:
             value = value.flatten(1).sum(1)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rdml_theory.losses._checks import inspectable
+
 # h(x) = expm1(x) x (1/2 - x c(x^2)) for |x| <= NEAR, where x / (e^x - 1) = 1 - x/2 + x^2 c(x^2). The rational function
 # interpolates c at seven Chebyshev nodes of [0, NEAR^2] to 6e-17. Beyond, expm1(x) - x loses a factor of at most 2.5.
 NEAR = 2.0
@@ -32,6 +34,10 @@ SMALL_SUM = 1e-6
 CLOSE = 0.5
 # q - w = -q expm1(log(w/q)) while |log(w/q)| is below this; beyond, the difference is as good and cannot overflow.
 RATIO = 1.0
+# alpha t - beta D, which rounds like its terms, serves while alpha max t is below; beyond, log w is a log-softmax of
+# alpha (t - max t), which no order makes less accurate. Exponents below -FAR are as good as -inf, and finite.
+LARGE = 1000.0
+FAR = 1e5
 # Taylor series of (e^x - 1)/x and (e^x - 1 - x)/x^2 for |x| <= 1: the first dropped term is below 1e-17.
 SERIES_TERMS = 18
 
@@ -203,7 +209,13 @@ def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
     order = torch.where(infinite, 1.0, alpha)
     beta = order - 1.0
     y = _terms(pair, order)
-    exponent = _exponent(pair, order)
+    # Beyond the range of S, above order one its terms are taken relative to the largest ratio: no order overflows.
+    above = order >= 1.0
+    ratio = pair.t
+    if pair.no_p is not None and pair.no_q is not None:
+        ratio = torch.where(pair.no_p | pair.no_q, -torch.inf, ratio)
+    lead = ratio.amax(-1, keepdim=True).clamp(min=-1e300)
+    exponent = torch.where(above, pair.log_p + beta * (pair.t - lead), _exponent(pair, order))
     if pair.no_p is not None and pair.no_q is not None:
         k = order / torch.where(order < 1.0, -beta, 1.0)
         y = torch.where(pair.no_q, k * pair.p, y)
@@ -215,7 +227,7 @@ def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
     small = total * (1.0 - x * (0.5 - x / 3.0))
     out = torch.where((x.abs() <= SMALL_SUM) | (beta == 0.0), small, x.log1p() / safe)
     top = exponent.amax(-1, keepdim=True).clamp(min=-1e300)
-    extreme = (top + (exponent - top).exp().sum(-1, keepdim=True).log()) / safe
+    extreme = (top + (exponent - top).exp().sum(-1, keepdim=True).log()) / safe + torch.where(above, lead, 0.0)
     inside = (x >= -CANCEL) & (x <= HUGE_SUM)
     out = torch.where(inside | (beta == 0.0), out, extreme)
     ratio = pair.t
@@ -237,6 +249,21 @@ def _series(x: Tensor, shift: int) -> Tensor:
     for k in range(SERIES_TERMS + shift - 2, shift - 1, -1):
         out = out * x + 1.0 / factorials[k]
     return out
+
+
+def _behind(u: Tensor, z: Tensor, t: Tensor, gone: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the class of the largest log-ratio, (..., 1), and t - max t, accurate relative to itself, at most zero."""
+    if gone is not None:
+        u, z, t = torch.where(gone, 0.0, u), torch.where(gone, 0.0, z), torch.where(gone, -torch.inf, t)
+    lead = t.argmax(-1, keepdim=True)
+    c, c_low = _two_difference(u, z)
+    gap, gap_low = _two_difference(c, c.gather(-1, lead))
+    gap = gap + (gap_low + (c_low - c_low.gather(-1, lead)))
+    if gone is not None:
+        gap = torch.where(gone, -torch.inf, gap)
+    # two ratios may be so close that their roundings exchange them
+    gap = gap - gap.amax(-1, keepdim=True).clamp(min=0.0)
+    return lead, gap if gone is None else torch.where(gone, 0.0, gap)
 
 
 def gradients(
@@ -282,33 +309,45 @@ def gradients(
     beta = order - 1.0
     value = torch.where(infinite | unbounded, 0.0, value)
 
-    x = order * t - beta * value
+    ratio = pair.t
+    large = order * pair.t.amax(-1, keepdim=True) > LARGE
+    # where the log-softmax below serves, this only has to be finite
+    calm = torch.where(large, 1.0, order)
+    x = calm * t - (calm - 1.0) * value
     w = (log_q + x).exp()
+    if not inspectable(large) or bool((large | infinite).any()):
+        lead, ratio = _behind(u.detach(), z.detach(), pair.t, gone)
+        distance = t - t.gather(-1, lead)
+        distance = distance + (ratio - distance).detach()
+        power = log_q + (order * distance).clamp(min=-FAR)
+        log_w = torch.log_softmax(power if gone is None else torch.where(gone, -2.0 * FAR, power), -1)
+        x, w = torch.where(large, log_w - log_q, x), torch.where(large, log_w.exp(), w)
     if gone is not None:
         w = torch.where(gone, 0.0, w)
-    close = x.abs() <= RATIO
+    close = (x.abs() <= RATIO) & ~large
     student = torch.where(close, -q * torch.where(close, x, 0.0).expm1(), q - w)
     if gone is not None:
         student = torch.where(gone, q, student)
 
     delta = t - value
-    x = beta * delta
-    close = x.abs() <= RATIO
+    # log(w/p)
+    x = torch.where(large, x - t, (calm - 1.0) * delta)
+    close = (x.abs() <= RATIO) & ~large
     inner = torch.where(close, x, 0.0)
     far = torch.where(beta == 0.0, 1.0, beta)
-    teacher = torch.where(close, p * delta * _series(inner, 1), (w - p) / far)
+    gain = torch.where(infinite, 1.0, order / far)
+    teacher = torch.where(close, p * (calm * delta) * _series(inner, 1), (w - p) * gain)
     # w h(-x)/x^2, and p - w + w x where e^-x would overflow: w e^-x = p
     outer = torch.where(x > 0.0, w * ((-x.clamp(min=0.0)).expm1() + x), p - w + w * x) / (far * far)
     slope = torch.where(close, w * delta * delta * _series(-inner, 2), outer)
     if gone is not None and pair.no_p is not None:
-        teacher = torch.where(gone, -p / far, teacher)
+        teacher = torch.where(gone, -p * gain, teacher)
         slope = torch.where(gone, torch.where(pair.no_p, 0.0, p / (far * far)), slope)
     student = _balanced(student, (q + w).detach())
-    teacher = order * _balanced(teacher, (p + w).detach())
+    teacher = _balanced(teacher, (p + w).detach())
     slope = slope.sum(-1, keepdim=True)
 
     # order infinity: w is uniform over the classes with the largest ratio
-    ratio = pair.t
     if pair.no_p is not None and pair.no_q is not None:
         ratio = torch.where(pair.no_p, -torch.inf, torch.where(pair.no_q, torch.inf, ratio))
     ties = (ratio == ratio.amax(-1, keepdim=True)).to(p.dtype)
@@ -321,7 +360,6 @@ def gradients(
         ties = torch.where(infinite, ties, limit / limit.sum(-1, keepdim=True).clamp(min=1e-300))
     special = infinite | unbounded
     student = torch.where(special, _balanced(q - ties, (q + ties).detach()), student)
-    gain = torch.where(infinite, 1.0, order / far)
     teacher = torch.where(special, gain * _balanced(ties - p, (p + ties).detach()), teacher)
     slope = torch.where(special, 0.0, slope)
     return teacher, student, slope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses import _kernel
-from rdml_theory.losses._checks import inspectable
+from rdml_theory.losses._checks import forward_levels, inspectable
 
 # rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
 BLOCK = 32768
@@ -44,6 +45,7 @@ def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: b
 
 
 def _gradients(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # read once, as checkpointing demands
     u, z, alpha, value = ctx.saved_tensors
     return _kernel.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded)
 
@@ -62,17 +64,17 @@ class _Divergence(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         u, z, alpha, ctx.wide, ctx.excluded = inputs
+        ctx.kinds = u.dtype, z.dtype
         ctx.save_for_backward(u, z, alpha, output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        u, z, *_ = ctx.saved_tensors
         teacher, student, slope = _gradients(ctx)
         grad = grad.unsqueeze(-1)
         needs = ctx.needs_input_grad
         return (
-            (grad * teacher).to(u.dtype) if needs[0] else None,
-            (grad * student).to(z.dtype) if needs[1] else None,
+            (grad * teacher).to(ctx.kinds[0]) if needs[0] else None,
+            (grad * student).to(ctx.kinds[1]) if needs[1] else None,
             grad * slope if needs[2] else None,
             None,
             None,
@@ -116,5 +118,83 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     alpha = alpha.expand(shape).unsqueeze(-1)
     wide = True
     excluded = has_excluded(u, z)
-    rule = _Divergence if torch.compiler.is_compiling() else _TransformableDivergence
-    return rule.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+    if torch.compiler.is_compiling():
+        return _Divergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+    if forward_levels() > 1:
+        raise RuntimeError(
+            "forward mode over forward mode (jvp of jvp, jacfwd of jacfwd) would take the inner derivative for a "
+            "constant; take one of the two in reverse mode, as torch.func.hessian does"
+        )
+    return _TransformableDivergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+
+
+def by_pairs(
+    logits: Tensor | Sequence[Tensor], order: Tensor, *, temperature: float, mask: Tensor | None, directed: bool
+) -> Tensor:
+    """Return mean divergences of the learners from their constant peers, (learners, ...), float64.
+
+    Any order per row, any transform, any derivative; K^2 arrays. Logits are (K, ..., C) or K tensors (..., C), a mask
+    is (...). With `directed` only the first of two learns, from the second, which then is no constant.
+    """
+    x = logits if isinstance(logits, Tensor) else torch.stack([y.double() for y in logits])
+    batch = x.shape[1:-1]
+    try:
+        order = order.expand(batch)
+    except RuntimeError:
+        raise ValueError(
+            f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got shape {tuple(order.shape)}"
+        ) from None
+    if mask is not None:
+        x = torch.where(mask.unsqueeze(-1), x, 0.0)
+    x = x.double() / temperature
+    if directed:
+        value = pairwise(x[1], x[0], order).unsqueeze(0)
+    else:
+        own = torch.arange(x.shape[0], device=x.device)
+        peers = (own.unsqueeze(1) + own[1:]) % x.shape[0]
+        value = pairwise(x.detach()[peers], x.unsqueeze(1), order).mean(1)
+    return value if mask is None else torch.where(mask, value, 0.0)
+
+
+@torch.library.custom_op("rdml_theory::compiled_once", mutates_args=())
+def _compiled_once(value: Tensor, arguments: list[Tensor], differentiated: bool) -> Tensor:
+    """Return a copy of `value`, as an operation that the compiler does not see through."""
+    return value.clone()
+
+
+@_compiled_once.register_fake
+def _(value: Tensor, arguments: list[Tensor], differentiated: bool) -> Tensor:
+    return torch.empty_like(value)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, arguments, ctx.differentiated = inputs
+    ctx.save_for_backward(*arguments)
+
+
+def _once(ctx: Any, grad: Tensor) -> tuple[Tensor, list[None], None]:
+    if ctx.differentiated:
+        raise RuntimeError(
+            "torch.compile does not support second derivatives (create_graph=True); leave the loss out of the compiled "
+            "function, where it has all"
+        )
+    arguments = list(ctx.saved_tensors)
+    return _compiled_once(grad, arguments, True), [None] * len(arguments), None
+
+
+_compiled_once.register_autograd(_once, setup_context=_keep)
+
+
+def once_if_compiled(value: Tensor, *arguments: Any) -> Tensor:
+    """Return the value of a loss, such that its second derivative is refused where it is compiled.
+
+    The arguments are those of the user (other things than tensors are ignored), not copies or views of them. Compiled
+    code takes what it kept from the forward pass for constants, so that PyTorch computes second derivatives of compiled
+    functions as if most of their first ones did not depend on the arguments, without an error. It does refuse them
+    where the backward pass takes the arguments themselves: here, in an operation that needs them for nothing else. (The
+    tracer's backend "eager", which is for debugging it, drops the graph of any backward pass, and is not helped.)
+    """
+    if not (torch.compiler.is_compiling() and torch.is_grad_enabled()):
+        return value
+    kept = [x for x in arguments if isinstance(x, Tensor) and x.requires_grad]
+    return _compiled_once(value, kept, False) if kept else value

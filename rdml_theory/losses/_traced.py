@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
+from rdml_theory.losses._checks import moderate
 from rdml_theory.losses._cohort import Plan, cohort, many_classes
 from rdml_theory.losses._two import RANGE
 
@@ -33,14 +34,10 @@ from rdml_theory.losses._two import RANGE
 MOST_PAIRS = 20
 # the orders with a form of their own; they are constants of the compiled code
 ORDERS = (0.5, 1.0, 2.0)
-# the series serves |t| up to this, to a relative error of 1e-10
-SERIES_EDGE = 0.5
+# terms of the series, for a relative error of 1e-10 where |t| is at most a half
 SERIES_TERMS = 9
-# 1 + x loses digits below, and S is summed by itself
-CANCEL = -0.5
 # with so few classes the rows come last
 FEW = 128
-LN2 = 0.6931471805599453
 
 
 class _Student(NamedTuple):
@@ -59,15 +56,16 @@ def _kept(x: Tensor) -> Tensor:
 
 
 def _student(logits: Tensor, alpha: float, scale: Tensor, axis: int) -> _Student:
-    # no maximum is subtracted: `_evaluate` knows that the exponentials are in range
+    # Floats of the formulas are literals: with dynamic=True the compiler follows a global one as a symbol, and fails to
+    # make code of the symbol in a branch of torch.cond. No maximum is subtracted: `_evaluate` knows that the
+    # exponentials are in range. They are to the base 2, log2(e) = 1.44..., which is faster.
     x = logits.double() * scale
-    # to the base 2, which is faster
     if alpha == 0.5:
-        root = _kept((x * (0.5 / LN2)).exp2())
+        root = _kept((x * (0.5 * 1.4426950408889634)).exp2())
         mass = (root * root).sum(axis, keepdim=True)
         root = root * _kept(mass.rsqrt())
         return _Student(x, root * root, mass.log(), root, root)
-    e = _kept((x * (1.0 / LN2)).exp2())
+    e = _kept((x * 1.4426950408889634).exp2())
     mass = e.sum(axis, keepdim=True)
     p = e * _kept(1.0 / mass)
     log_mass = mass.log()
@@ -103,7 +101,7 @@ def _terms(peer: _Student, own: _Student, alpha: float, first: bool) -> Tensor:
     for c in coefficients[-2:0:-1]:
         series = (series + c) * t
     near = (series + coefficients[0]) * t * t * p
-    return torch.where(t.abs() <= SERIES_EDGE, near, p * t + (q - p))
+    return torch.where(t.abs() <= 0.5, near, p * t + (q - p))
 
 
 def _pair(peer: _Student, own: _Student, alpha: float, axis: int, first: bool) -> tuple[Tensor, Tensor | float]:
@@ -113,9 +111,10 @@ def _pair(peer: _Student, own: _Student, alpha: float, axis: int, first: bool) -
         return y, 1.0
     if alpha == 2.0:
         return y.log1p(), 1.0 / (1.0 + y)
+    # 1 + x loses digits below -1/2, and S is summed by itself
     x = -0.5 * y
     total = (peer.power * own.rest).sum(axis, keepdim=True)
-    return -2.0 * torch.where(x > CANCEL, x.clamp(min=CANCEL).log1p(), total.log()), 1.0 / total
+    return -2.0 * torch.where(x > -0.5, x.clamp(min=-0.5).log1p(), total.log()), 1.0 / total
 
 
 def _fast(
@@ -291,10 +290,12 @@ class _Traced(Function):
         return (slope, None, None, None, None, None, None, None, *out)
 
 
-def traced_order(logits: Sequence[Tensor], alpha: float | Tensor, *, directed: bool) -> float | None:
+def traced_order(
+    logits: Sequence[Tensor], alpha: float | Tensor, *, temperature: float, directed: bool
+) -> float | None:
     """Return the order, as a constant of the code, if this formulation serves: few pairs of at most 24 bits."""
     pairs = 1 if directed else len(logits) * (len(logits) - 1)
-    if many_classes(logits[0], alpha, len(logits)):
+    if not moderate(temperature) or many_classes(logits[0], alpha, len(logits)):
         return None  # the opaque operation calls Triton's kernels
     if pairs > MOST_PAIRS or any(x.dtype == torch.float64 for x in logits) or not logits[0].numel():
         return None
@@ -328,7 +329,9 @@ def traced(
     Gradients wait as `kind`.
     """
     views = list(logits.unbind(0)) if isinstance(logits, Tensor) else logits
-    order = traced_order(views, alpha, directed=directed) if torch.compiler.is_compiling() else None
+    order = None
+    if torch.compiler.is_compiling():
+        order = traced_order(views, alpha, temperature=temperature, directed=directed)
     if order is not None:
         parts = _separate(views)
     elif isinstance(logits, Tensor):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
 from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import pairwise
+from rdml_theory.losses._pair import by_pairs, once_if_compiled
 from rdml_theory.losses.mutual import current_order, make_order
 from rdml_theory.losses.order import OrderSchedule
 
@@ -21,8 +21,8 @@ class RenyiDivLoss(nn.Module):
     ``nn.KLDivLoss(reduction="batchmean")(z.log_softmax(-1), u.softmax(-1))`` for inputs (B, C) and (B, S, C).
 
     The gradient in the student's logits is temperature (q - w), w proportional to p^alpha q^(1 - alpha). A teacher that
-    requires a gradient gets one (`detach` it if it should not), by the slower kernel of `renyi_divergence`. Otherwise
-    once differentiable.
+    requires a gradient gets one (`detach` it if it should not), by the slower kernel of `renyi_divergence`, which also
+    serves second and higher derivatives. Compiled, the loss is differentiable once, as `torch.compile` is.
 
     The setting is that of Huang et al. 2023, arXiv 2209.05732.
 
@@ -31,13 +31,17 @@ class RenyiDivLoss(nn.Module):
     alpha : float, Tensor or OrderSchedule
         Order in [0, inf], as in `renyi_divergence`; a tensor that requires a gradient gets one.
     temperature : float
-        Divides both logits; the factor temperature^2 keeps gradients comparable between temperatures. Positive.
+        Divides both logits; the factor temperature^2 keeps gradients comparable between temperatures. From 1e-100 to
+        1e100.
     reduction : str
         ``"mean"``: mean over the rows that count, one row being one distribution, i.e. all axes but classes.
         ``"batchmean"``: sum over rows, divided by B as in `nn.KLDivLoss`; the same if B is the only axis and no row is
         masked. ``"sum"``: sum over rows. ``"none"``: one value per row. (`nn.KLDivLoss` divides ``"mean"`` by C, too.)
     ignore_index : int
         The target of rows that do not count, for the `targets` of a call.
+    dim : int, optional
+        The class axis: 1 for images (B, C, H, W), whose masks and targets are (B, H, W). Default: the last, with a
+        warning for logits of more than three axes.
 
     Raises
     ------
@@ -62,11 +66,13 @@ class RenyiDivLoss(nn.Module):
         temperature: float = 1.0,
         reduction: str = "mean",
         ignore_index: int = -100,
+        dim: int | None = None,
     ) -> None:
         super().__init__()
-        self.temperature = checks.checked_number("temperature", temperature, positive=True)
+        self.temperature = checks.checked_temperature(temperature)
         self.reduction = checks.checked_reduction(reduction)
-        self.ignore_index = checks.checked_index(ignore_index)
+        self.ignore_index = checks.checked_integer("ignore_index", ignore_index)
+        self.dim = checks.checked_axis(dim)
         self.order = make_order(alpha, False)
 
     @property
@@ -82,7 +88,7 @@ class RenyiDivLoss(nn.Module):
         *,
         targets: Tensor | None = None,
     ) -> Tensor:
-        """Return the loss of logits (..., C).
+        """Return the loss of logits (..., C), or with the classes on the axis `dim`.
 
         Parameters
         ----------
@@ -111,6 +117,9 @@ class RenyiDivLoss(nn.Module):
         """
         student = checks.checked_logits("student_logits", student_logits)
         teacher = checks.checked_logits("teacher_logits", teacher_logits)
+        if self.dim is not None or student.ndim > checks.MOST_AXES:
+            student = checks.classes_last("student_logits", student, self.dim)
+            teacher = checks.classes_last("teacher_logits", teacher, self.dim)
         if student.shape[-1] != teacher.shape[-1]:
             raise ValueError(
                 f"student and teacher must have the same classes, but got {student.shape[-1]} in student_logits and "
@@ -134,7 +143,9 @@ class RenyiDivLoss(nn.Module):
             checks.refuse_probabilities("student_logits", student)
             checks.refuse_probabilities("teacher_logits", teacher)
             order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
-            out = self._general(student, teacher, order, mask, scale)
+            out = by_pairs([student, teacher], order, temperature=self.temperature, mask=mask, directed=True)[0] * scale
+            if self.reduction != "none":
+                out = out.sum() / checks.divisor(self.reduction, batch, mask)
         else:
             single = student.ndim == 1
             out = fused_loss(
@@ -150,24 +161,8 @@ class RenyiDivLoss(nn.Module):
             ).squeeze(0)
             if single and self.reduction == "none":
                 out = out.squeeze(0)
-        return out.to(checks.result_dtype(student, teacher))
-
-    def _general(self, student: Tensor, teacher: Tensor, order: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-        batch = student.shape[:-1]
-        if mask is not None:
-            student, teacher = (torch.where(mask.unsqueeze(-1), x, 0.0) for x in (student, teacher))
-        try:
-            order = order.expand(batch)
-        except RuntimeError:
-            raise ValueError(
-                f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got {tuple(order.shape)}"
-            ) from None
-        value = pairwise(teacher.double() / self.temperature, student.double() / self.temperature, order)
-        if mask is not None:
-            value = torch.where(mask, value, 0.0)
-        if self.reduction == "none":
-            return value * scale
-        return value.sum() * scale / checks.divisor(self.reduction, batch, mask)
+        out = out.to(checks.result_dtype(student, teacher))
+        return once_if_compiled(out, student_logits, teacher_logits, self.alpha)
 
     def extra_repr(self) -> str:
         """Describe the settings in the module's repr."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._pair import pairwise
+from rdml_theory.losses._pair import once_if_compiled, pairwise
 
 
 def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: float | Tensor, *, dim: int = -1) -> Tensor:
@@ -18,7 +18,8 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
 
     With the escort w_i proportional to p_i^alpha q_i^(1 - alpha) the derivatives are dD/dstudent = q - w, dD/dteacher =
     alpha (w - p) / (alpha - 1) and dD/dalpha = KL(w || p) / (alpha - 1)^2, all regular at 1. They are differentiable
-    again, to any order. `torch.func` transforms, forward mode, autocast and ``torch.compile(fullgraph=True)`` work. At
+    again, to any order. `torch.func` transforms, forward mode, autocast and ``torch.compile(fullgraph=True)`` work;
+    second derivatives of compiled functions and forward mode over itself are refused. At
     alpha = inf the student's gradient is q minus the indicator of argmax p/q (a subgradient, uniform over ties).
 
     The setting, peers that learn from each other by this divergence, is that of Huang et al. 2023, arXiv 2209.05732;
@@ -64,6 +65,7 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
     teacher = checks.checked_logits("teacher_logits", teacher_logits)
     student = checks.checked_logits("student_logits", student_logits)
     order = checks.checked_alpha(alpha)
+    dim = checks.checked_integer("dim", dim)
     for name, x in (("teacher_logits", teacher), ("student_logits", student)):
         if not -x.ndim <= dim < x.ndim:
             raise ValueError(f"dim must be an axis of {name}, shape {tuple(x.shape)}, but got {dim}")
@@ -86,4 +88,5 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
             f"batch shapes must broadcast, but got {tuple(teacher.shape[:-1])} for teacher_logits, "
             f"{tuple(student.shape[:-1])} for student_logits and {tuple(order.shape)} for alpha"
         ) from None
-    return pairwise(teacher, student, order).to(checks.result_dtype(teacher, student))
+    value = pairwise(teacher, student, order).to(checks.result_dtype(teacher, student))
+    return once_if_compiled(value, teacher_logits, student_logits, alpha)

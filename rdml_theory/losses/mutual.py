@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
 from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import pairwise
+from rdml_theory.losses._pair import by_pairs, once_if_compiled
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
 
 # made once, since a step between small students is over in a tenth of a millisecond
@@ -27,6 +27,7 @@ def mutual_loss(
     mask: Tensor | None = None,
     targets: Tensor | None = None,
     ignore_index: int = -100,
+    dim: int | None = None,
 ) -> Tensor:
     r"""Return the Rényi mutual loss of each of K students.
 
@@ -38,7 +39,8 @@ def mutual_loss(
     All pairs come from K exponentials and two batched products; the gradient is computed with the value, and the
     backward pass stores one array per student. Everything is computed in float64 over blocks of rows and rounded once.
     Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the slower kernel of
-    `renyi_divergence`. Once differentiable: for second derivatives combine `renyi_divergence`.
+    `renyi_divergence`. Differentiable to any order (the second time by that kernel), with peers that are constants in
+    every derivative; compiled, once, as `torch.compile` is.
 
     The objective is that of Huang et al. 2023, arXiv 2209.05732.
 
@@ -51,9 +53,10 @@ def mutual_loss(
         Order in [0, inf]: a number, a 0-d tensor (gets a gradient if it requires one), or one order per row,
         shape (B,) or (B, S).
     beta : float or Tensor
-        Weight, finite and at least 0; a tensor (K,) weighs the students separately.
+        Weight, at least 0 and at most 1e35; a tensor (K,) weighs the students separately.
     temperature : float
-        Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures.
+        Logits are divided by it; the factor temperature^2 keeps gradients comparable between temperatures. From 1e-100
+        to 1e100.
     reduction : str
         ``"mean"``: mean over the rows that count, one row being one distribution, i.e. all axes but classes.
         ``"batchmean"``: sum over rows, divided by B as in `nn.KLDivLoss`; the same if B is the only axis and no row is
@@ -67,6 +70,10 @@ def mutual_loss(
         `ignore_index` in them matter: those rows are masked, too.
     ignore_index : int
         The target of rows that do not count.
+    dim : int, optional
+        The class axis of one student's logits: 1 for images (B, C, H, W), also where K of them are stacked; masks,
+        targets and orders then have the shape (B, H, W). Default: the last, with a warning if a student's logits have
+        more than three axes.
 
     Returns
     -------
@@ -82,7 +89,8 @@ def mutual_loss(
         that is not real.
     ValueError
         No students, fewer than two axes per stacked input, shapes or classes that differ, an order below 0 or NaN,
-        a temperature that is not positive, a negative weight, weights of another shape,
+        a temperature that is not positive (from 1e-100 to 1e100), a weight that is negative or above 1e35,
+        weights of another shape, an axis out of range,
         an unknown reduction, or probabilities instead of logits.
 
     Examples
@@ -100,10 +108,10 @@ def mutual_loss(
             [-0.2311,  0.2311]])
     """
     order = checks.checked_alpha(alpha)
-    temperature = checks.checked_number("temperature", temperature, positive=True)
-    weight = beta if isinstance(beta, Tensor) else checks.checked_number("beta", beta, positive=False)
+    temperature = checks.checked_temperature(temperature)
+    weight = beta if isinstance(beta, Tensor) else checks.checked_weight(beta)
     checks.checked_reduction(reduction)
-    parts, names = _students(logits)
+    parts, names = _students(logits, checks.checked_axis(dim))
     if isinstance(parts, list):
         students, batch, sample = len(parts), tuple(parts[0].shape[:-1]), parts[0]
     else:
@@ -124,9 +132,10 @@ def mutual_loss(
     elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
         for name, part in zip(names, parts, strict=True):
             checks.refuse_probabilities(name, part)
-        x = parts if isinstance(parts, Tensor) else torch.stack(parts)
         order = torch.as_tensor(order, dtype=torch.float64, device=sample.device)
-        out = _general(x, order, temperature, scale, reduction, mask)
+        out = by_pairs(parts, order, temperature=temperature, mask=mask, directed=False) * scale
+        if reduction != "none":
+            out = out.flatten(1).sum(1) / checks.divisor(reduction, batch, mask)
     else:
         # a weight of each student multiplies before the one rounding
         early = torch.float64 if isinstance(weight, Tensor) else kind
@@ -142,10 +151,10 @@ def mutual_loss(
         )
     if isinstance(weight, Tensor):
         out = out * (weight if weight.ndim == 0 else weight.reshape(-1, *(1 for _ in out.shape[1:])))
-    return out.to(kind)
+    return once_if_compiled(out.to(kind), alpha, *([logits] if isinstance(logits, Tensor) else logits))
 
 
-def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
+def _students(logits: Any, dim: int | None) -> tuple[Tensor | list[Tensor], list[str]]:
     """Return checked logits, and what messages call those of each student."""
     if isinstance(logits, Tensor):
         x = checks.checked_logits("logits", logits)
@@ -154,6 +163,7 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
                 f"logits must have shape (K, B, C) or (K, B, S, C), but got {tuple(x.shape)}; "
                 "stack the students along a new first axis, or pass a list of them"
             )
+        x = checks.classes_last("logits", x, dim, students=1)
         if x.shape[0] == 0 or x.shape[-1] == 0:
             raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
         return x, ["logits"] * x.shape[0]
@@ -164,6 +174,8 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
     students = len(logits)
     names = NAMES[:students] if students <= len(NAMES) else [f"logits[{k}]" for k in range(students)]
     parts = [checks.checked_logits(names[k], x) for k, x in enumerate(logits)]
+    if dim is not None or parts[0].ndim > checks.MOST_AXES:
+        parts = [checks.classes_last(names[k], x, dim) for k, x in enumerate(parts)]
     first = parts[0]
     shape = first.shape
     if len(shape) < 2 or shape[-1] == 0:
@@ -189,30 +201,6 @@ def _students(logits: Any) -> tuple[Tensor | list[Tensor], list[str]]:
     return parts, names
 
 
-def _general(x: Tensor, order: Tensor, temperature: float, scale: float, reduction: str, mask: Tensor | None) -> Tensor:
-    """Return the losses from the pairwise function: any order per row, any transform; K^2 arrays."""
-    students = x.shape[0]
-    if mask is not None:
-        x = torch.where(mask.unsqueeze(-1), x, 0.0)
-    x = x.double() / temperature
-    others = torch.arange(1, students, device=x.device)
-    own = torch.arange(students, device=x.device)
-    peers = (own.unsqueeze(1) + others) % students
-    batch = x.shape[1:-1]
-    try:
-        order = order.expand(batch)
-    except RuntimeError:
-        raise ValueError(
-            f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got shape {tuple(order.shape)}"
-        ) from None
-    value = pairwise(x.detach()[peers], x.unsqueeze(1), order).mean(1)
-    if mask is not None:
-        value = torch.where(mask, value, 0.0)
-    if reduction == "none":
-        return value * scale
-    return value.flatten(1).sum(1) * scale / checks.divisor(reduction, batch, mask)
-
-
 class MutualLoss(nn.Module):
     r"""The Rényi mutual loss of K students as a module; formulas and conventions are those of `mutual_loss`.
 
@@ -232,6 +220,8 @@ class MutualLoss(nn.Module):
         As in `mutual_loss`.
     ignore_index : int
         As in `mutual_loss`, for the `targets` of a call.
+    dim : int, optional
+        As in `mutual_loss`: 1 for images (B, C, H, W).
 
     Raises
     ------
@@ -258,12 +248,14 @@ class MutualLoss(nn.Module):
         learn_alpha: bool = False,
         reduction: str = "mean",
         ignore_index: int = -100,
+        dim: int | None = None,
     ) -> None:
         super().__init__()
-        self.beta = checks.checked_number("beta", beta, positive=False)
-        self.temperature = checks.checked_number("temperature", temperature, positive=True)
+        self.beta = checks.checked_weight(beta)
+        self.temperature = checks.checked_temperature(temperature)
         self.reduction = checks.checked_reduction(reduction)
-        self.ignore_index = checks.checked_index(ignore_index)
+        self.ignore_index = checks.checked_integer("ignore_index", ignore_index)
+        self.dim = checks.checked_axis(dim)
         self.order = make_order(alpha, learn_alpha)
 
     @property
@@ -284,6 +276,7 @@ class MutualLoss(nn.Module):
             mask=mask,
             targets=targets,
             ignore_index=self.ignore_index,
+            dim=self.dim,
         )
 
     def extra_repr(self) -> str:
@@ -296,10 +289,10 @@ def make_order(
     alpha: float | Tensor | OrderSchedule, learn_alpha: bool
 ) -> float | Tensor | OrderSchedule | LearnableOrder:
     """Return what a module stores as its order."""
-    if learn_alpha:
+    if checks.checked_flag("learn_alpha", learn_alpha):
         if isinstance(alpha, (Tensor, OrderSchedule)):
             raise TypeError(f"learn_alpha needs a number to start from, but got alpha={alpha!r}")
-        return LearnableOrder(checks.checked_number("alpha", alpha, positive=True))
+        return LearnableOrder(checks.checked_positive("alpha", alpha))
     return alpha if isinstance(alpha, OrderSchedule) else checks.checked_alpha(alpha)
 
 

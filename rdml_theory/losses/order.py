@@ -46,20 +46,21 @@ class LearnableOrder(nn.Module):
 
     def __init__(self, initial: float = 1.0, *, low: float = 0.05, high: float = 20.0) -> None:
         super().__init__()
-        initial = checks.checked_number("initial", initial, positive=True)
-        self.low = checks.checked_number("low", low, positive=True)
-        self.high = checks.checked_number("high", high, positive=True)
-        if not self.low < initial < self.high:
+        initial = checks.checked_positive("initial", initial)
+        self.low, self.high = checks.checked_positive("low", low), checks.checked_positive("high", high)
+        below, above = math.log(initial) - math.log(self.low), math.log(self.high) - math.log(initial)
+        if not (below > 0.0 and above > 0.0):
             raise ValueError(
                 f"a trained order must start strictly between low={low} and high={high}, but got {initial}; "
                 "widen the range, or use a fixed order"
             )
-        share = math.log(initial / self.low) / math.log(self.high / self.low)
-        self.raw = nn.Parameter(torch.tensor(math.log(share / (1.0 - share)), dtype=torch.float32))
+        self.raw = nn.Parameter(torch.tensor(math.log(below / above), dtype=torch.float32))
 
     def forward(self) -> Tensor:
         """Return the order as a 0-d float64 tensor that carries the gradient to `raw`."""
-        return self.low * (self.high / self.low) ** torch.sigmoid(self.raw.double())
+        raw = self.raw.double()
+        # as a mean of the logarithms, which no range of floats overflows
+        return (math.log(self.low) * torch.sigmoid(-raw) + math.log(self.high) * torch.sigmoid(raw)).exp()
 
     def extra_repr(self) -> str:
         """Describe the range in the module's repr."""
@@ -154,8 +155,7 @@ class _Ramp(OrderSchedule):
         self.start, self.end = _fixed(start), _fixed(end)
         if math.isinf(self.start) or math.isinf(self.end):
             raise ValueError(f"a ramp needs finite orders, but got start={start} and end={end}")
-        if isinstance(steps, bool) or not isinstance(steps, int):
-            raise TypeError(f"steps must be an integer, but got {steps!r}")
+        steps = checks.checked_integer("steps", steps)
         if steps < 1:
             raise ValueError(f"steps must be at least 1, but got {steps}; use ConstantOrder for a fixed order")
         self.steps = steps
@@ -224,5 +224,5 @@ def _fixed(alpha: Any) -> float:
 
 
 def _checked_step(step: int) -> None:
-    if step < 0:
+    if checks.checked_integer("step", step) < 0:
         raise ValueError(f"steps count from 0, but got {step}")

@@ -258,3 +258,35 @@ def test_half_gradients_of_a_mean_are_rounded_once(dtype, stacked):
     unit = torch.ldexp(torch.full_like(mantissa, info.eps), exponent - 1).clamp(min=info.tiny * info.eps)
     # float32 holds the gradient in between, with 2^-24 of its own
     assert ((leaf.grad.double() - wide.grad).abs() <= (0.5 + 2.0**-10) * unit).all()
+
+
+@pytest.mark.parametrize("alpha", [1e6, 1e15, 1e16, 1e17, 1e200, 1e308])
+def test_large_finite_orders_tend_to_infinity(alpha):
+    random = torch.Generator().manual_seed(1)
+    u, z = (torch.randn(2, 8, 5, generator=random, dtype=torch.float64)).unbind(0)
+    results = []
+    for order in (alpha, math.inf):
+        leaves = [u.clone().requires_grad_(), z.clone().requires_grad_()]
+        value = renyi_divergence(*leaves, order)
+        results.append((value.detach(), *torch.autograd.grad(value.sum(), leaves)))
+    (value, teacher, student), (limit, *gradients) = results
+    # D differs by |log p| / alpha, at most 10 / alpha here
+    torch.testing.assert_close(value, limit, rtol=1e-15, atol=10.0 / alpha)
+    torch.testing.assert_close(teacher, gradients[0], rtol=0, atol=1e-15 + 2.0 / alpha)
+    torch.testing.assert_close(student, gradients[1], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("temperature", [1e10, 1e50, 1e100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_high_temperatures_tend_to_a_variance(temperature, dtype):
+    """tau^2 D tends to alpha/2 of the variance of u - z, and its gradient to alpha (z - u - mean) / C."""
+    random = torch.Generator().manual_seed(2)
+    z, u = torch.randn(2, 5, generator=random).to(dtype).unbind(0)
+    leaf = z.clone().requires_grad_()
+    loss = RenyiDivLoss(3.0, temperature=temperature)(leaf, u)
+    loss.backward()
+    gap = (z - u).double()
+    gap -= gap.mean()
+    unit = torch.finfo(dtype).eps + 10.0 / temperature
+    torch.testing.assert_close(loss.double(), 1.5 * gap.square().mean(), rtol=4 * unit, atol=0)
+    torch.testing.assert_close(leaf.grad.double(), 3.0 * gap / 5, rtol=0, atol=4 * unit)

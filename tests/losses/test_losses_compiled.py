@@ -121,7 +121,7 @@ def test_values_near_consensus(scale, near):
 def test_both_sides_of_the_switches(alpha):
     """The edge of the series, and the switch to log S."""
     for factor in (1 - 1e-6, 1 + 1e-6):
-        t = factor * _traced.SERIES_EDGE
+        t = factor * 0.5
         for sign in (1, -1):
             q = 0.25
             p = q * math.exp(sign * t)
@@ -238,6 +238,40 @@ def test_dynamic_shapes_from_the_start(alpha):
         torch.testing.assert_close(leaf.grad, plain.grad, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("alpha", _traced.ORDERS)
+def test_no_number_is_a_symbol_in_a_branch(alpha):
+    """The code generator has no code for one, and dynamic=True makes symbols of numbers outside of a function."""
+    seen = []
+
+    def backend(graph, _):
+        branches = [m for name, m in graph.named_modules() if "cond" in name]
+        seen.extend(str(node.target) for branch in branches for node in branch.graph.nodes)
+        return graph
+
+    for loss in (RenyiDivLoss(alpha), MutualLoss(alpha, beta=0.5, temperature=3.0)):
+        torch._dynamo.reset()
+        z, u = random(4, 5).requires_grad_(), random(4, 5, seed=1)
+        call = torch.compile(loss, fullgraph=True, backend=backend, dynamic=True)
+        (call(z, u) if isinstance(loss, RenyiDivLoss) else call([z, u])[0]).backward()
+    assert any("amax" in target or "sum" in target for target in seen)
+    assert "item" not in seen
+
+
+@pytest.mark.slow
+def test_dynamic_shapes_through_the_code_generator():
+    for loss in (RenyiDivLoss(2.0), MutualLoss(1.0), MutualLoss(0.5, temperature=3.0)):
+        torch._dynamo.reset()
+        call = torch.compile(loss, fullgraph=True, dynamic=True)
+        for shape in ((2, 4, 5), (2, 9, 200)):
+            z, u = random(*shape)
+            gradients = []
+            for function in (call, loss):
+                leaf = z.clone().requires_grad_()
+                (function(leaf, u) if isinstance(loss, RenyiDivLoss) else function([leaf, u])[0]).backward()
+                gradients.append(leaf.grad)
+            torch.testing.assert_close(*gradients, rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize("alpha", [2.0, 1.7])
 def test_a_tensor_that_comes_twice(alpha):
     y = random(4, 5, seed=1)
@@ -292,7 +326,9 @@ def test_nothing_but_one_array_per_student_is_saved():
     function(x)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         function(x)
-    assert sum(saved.values()) <= (4 + 0.1) * 64 * 50
+    for view in (x, *x.unbind(0)):
+        saved.pop(view.data_ptr(), None)  # the logits themselves, which take no new memory
+    assert 0 < sum(saved.values()) <= (4 + 0.1) * 64 * 50
 
 
 @pytest.mark.slow

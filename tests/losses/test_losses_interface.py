@@ -1,10 +1,16 @@
 """Errors, schedules, and what an import loads."""
 
 import math
+import os
+import re
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -54,7 +60,25 @@ def test_the_package_does_not_load_torch():
         (lambda: mutual_loss([X[0], X[1, :, :3]], 2.0), ValueError, r"same classes.*5.*logits\[1\] has 3"),
         (lambda: mutual_loss([X[0], X[1, :2]], 2.0), ValueError, r"same batch.*\(4, 5\).*\(2, 5\)"),
         (lambda: mutual_loss([X[0, 0], X[1, 0]], 2.0), ValueError, r"\(B, C\)"),
-        (lambda: mutual_loss(X, 2.0, temperature=0.0), ValueError, "temperature must be finite and positive.*0.0"),
+        (
+            lambda: mutual_loss(X, 2.0, temperature=0.0),
+            ValueError,
+            "temperature must be finite and positive, from 1e-100 to 1e.100.*0.0",
+        ),
+        (lambda: mutual_loss(X, 2.0, temperature=1e200), ValueError, "temperature.*from 1e-100 to 1e.100.*1e.200"),
+        (lambda: RenyiDivLoss(2.0, temperature=1e-150), ValueError, "temperature.*from 1e-100 to 1e.100.*1e-150"),
+        (lambda: RenyiDivLoss(2 + 0j), TypeError, "alpha must be a real number.*complex"),
+        (lambda: RenyiDivLoss(10**400), ValueError, "alpha is finite but beyond.*inf"),
+        (lambda: MutualLoss(2.0, beta=10**400), ValueError, "beta is finite but beyond"),
+        (lambda: MutualLoss(2.0, beta=1e36), ValueError, "beta must be finite.*1e.35"),
+        (lambda: MutualLoss(2.0, learn_alpha=torch.ones(2)), TypeError, "learn_alpha must be True or False"),
+        (lambda: mutual_loss(X, 2.0, beta=torch.tensor([1.0, math.nan, 1.0])), ValueError, "beta must be finite.*nan"),
+        (lambda: mutual_loss(X, 2.0, dim=2), ValueError, "dim must be an axis of logits, 2 axes.*2"),
+        (lambda: mutual_loss(X, 2.0, dim="1"), TypeError, "dim must be an integer"),
+        (lambda: RenyiDivLoss(2.0, dim=5)(X, X), ValueError, "dim must be an axis of student_logits, 3 axes.*5"),
+        (lambda: renyi_divergence(X, X, 2.0, dim=0.5), TypeError, "dim must be an integer"),
+        (lambda: mutual_loss(X, 2.0, reduction=torch.ones(2)), ValueError, "reduction must be one of"),
+        (lambda: RenyiDivLoss(2.0)(X.long(), X), TypeError, "student_logits must hold floating-point logits.*int64"),
         (lambda: mutual_loss(X, 2.0, temperature="1"), TypeError, "temperature must be a real number"),
         (lambda: mutual_loss(X, 2.0, beta=-1.0), ValueError, "beta must be finite and at least 0.*-1"),
         (lambda: mutual_loss(X, 2.0, beta=math.nan), ValueError, "beta must be finite"),
@@ -147,6 +171,135 @@ def test_integer_orders_are_orders():
     torch.testing.assert_close(mutual_loss(X, 2), mutual_loss(X, 2.0))
     torch.testing.assert_close(renyi_divergence(X[0], X[1], torch.tensor(2)), renyi_divergence(X[0], X[1], 2.0))
     assert isinstance(mutual_loss(X, 0), torch.Tensor)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.int8, np.float32, np.float64, np.float16, Fraction])
+def test_real_numbers_of_every_kind_are_numbers(number):
+    two = number(2)
+    expected = mutual_loss(X, 2.0, beta=2.0, temperature=2.0)
+    torch.testing.assert_close(mutual_loss(X, two, beta=two, temperature=two), expected, rtol=0, atol=0)
+    torch.testing.assert_close(MutualLoss(two, beta=two, temperature=two)(X), expected, rtol=0, atol=0)
+    torch.testing.assert_close(renyi_divergence(X[0], X[1], two), renyi_divergence(X[0], X[1], 2.0), rtol=0, atol=0)
+    torch.testing.assert_close(RenyiDivLoss(two)(X[0], X[1]), RenyiDivLoss(2.0)(X[0], X[1]), rtol=0, atol=0)
+    assert LinearOrder(two, number(4), steps=np.int64(2)).value(np.int32(1)) == 3.0
+    assert LearnableOrder(two, low=number(1), high=number(4))().item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("alpha", [2.0, torch.full((2, 3, 3), 1.5)])
+def test_classes_on_axis_one_as_in_images(alpha):
+    """(B, C, H, W), with targets (B, H, W) as nn.CrossEntropyLoss takes them."""
+    x = torch.randn(3, 2, 5, 3, 3, generator=torch.Generator().manual_seed(0))
+    last = x.movedim(2, -1)
+    labels = torch.randint(0, 5, (2, 3, 3), generator=torch.Generator().manual_seed(1))
+    labels[0, 1] = -100
+    leaf = x.clone().requires_grad_()
+    losses = mutual_loss(leaf, alpha, dim=1, targets=labels)
+    losses.sum().backward()
+    plain = last.clone().requires_grad_()
+    expected = mutual_loss(plain, alpha, dim=-1, targets=labels)
+    expected.sum().backward()
+    torch.testing.assert_close(losses, expected, rtol=0, atol=0)
+    torch.testing.assert_close(leaf.grad.movedim(2, -1), plain.grad, rtol=0, atol=0)
+    for dim in (1, -3):
+        torch.testing.assert_close(mutual_loss(list(x), alpha, dim=dim, targets=labels), expected, rtol=0, atol=0)
+        torch.testing.assert_close(MutualLoss(alpha, dim=dim)(x, targets=labels), expected, rtol=0, atol=0)
+        rows = RenyiDivLoss(alpha, dim=dim, reduction="none")(x[0], x[1])
+        assert rows.shape == (2, 3, 3)
+        torch.testing.assert_close(
+            rows, RenyiDivLoss(alpha, dim=-1, reduction="none")(last[0], last[1]), rtol=0, atol=0
+        )
+    for call in (
+        lambda: MutualLoss(alpha)(x),
+        lambda: mutual_loss(list(x), 2.0),
+        lambda: RenyiDivLoss(2.0)(x[0], x[1]),
+    ):
+        with (
+            pytest.warns(UserWarning, match="last axis is taken for the classes; pass dim=1") as caught,
+            suppress(ValueError),
+        ):
+            call()
+        assert caught[0].filename == __file__
+    with pytest.raises(ValueError, match=r"targets must have the shape.*dim= says"):
+        mutual_loss(list(x), 2.0, dim=-1, targets=labels)
+
+
+def bad_calls(count, seed):
+    """Calls of every loss in which some arguments are of the wrong kind, type, range or shape."""
+    random = np.random.default_rng(seed)
+    things = [
+        None, "2", b"x", [], [1.0], {}, (), object(), print, torch, np.ones(3), np.array(2.0), True, np.True_, 2 + 1j,
+        np.complex64(1j), math.nan, -math.inf, -1, -1e-300, 10**400, -(10**400), 1e200, 1e-200, 2.5, -7, 99, np.nan,
+        Fraction(10**400), Decimal(2), torch.tensor(1j), torch.tensor(True), torch.tensor(math.nan), torch.ones(7),
+        torch.tensor(-1.0), torch.ones(0), torch.ones(3, 4).long(), torch.ones(2, 3).to_sparse(), float, "mean ",
+        torch.ones(4, dtype=torch.bool), torch.ones(3, 4, 5).softmax(-1), torch.ones((3, 4, 5), dtype=torch.complex64),
+        torch.ones(3, 4, 5).to(torch.float8_e5m2), [torch.ones(4, 5), None], [torch.ones(4, 5), torch.ones(4)],
+        torch.zeros(3, 4, 0), torch.zeros(0, 4, 5), np.array([object()]), np.datetime64("2020-01-01"), slice(3),
+    ]  # fmt: skip
+    names = ("alpha", "beta", "temperature", "reduction", "mask", "targets", "ignore_index", "dim")
+
+    def bad():
+        return things[random.integers(len(things))]
+
+    def logits():
+        return X if random.random() < 0.6 else bad()
+
+    def options(*allowed):
+        chosen = [name for name in allowed if random.random() < 2.0 / len(allowed)]
+        return {name: bad() for name in chosen}
+
+    module = ("alpha", "temperature", "reduction", "ignore_index", "dim")
+    for _ in range(count):
+        kind = random.integers(6)
+        if kind == 0:
+            yield partial(mutual_loss, logits(), **({"alpha": 2.0} | options(*names)))
+        elif kind == 1:
+            make = partial(MutualLoss, **options("beta", "learn_alpha", *module))
+            yield partial(built_and_called, make, logits(), **options("mask", "targets"))
+        elif kind == 2:
+            make = partial(RenyiDivLoss, **options(*module))
+            yield partial(built_and_called, make, logits(), logits(), **options("mask", "targets"))
+        elif kind == 3:
+            yield partial(renyi_divergence, logits(), logits(), **({"alpha": 2.0} | options("alpha", "dim")))
+        elif kind == 4:
+            yield partial(built_and_called, partial(LearnableOrder, **options("initial", "low", "high")))
+        else:
+            given = {"start": 1.0, "end": 2.0, "steps": 3} | options("start", "end", "steps")
+            schedule = (LinearOrder, CosineOrder)[random.integers(2)]
+            yield partial(scheduled, partial(schedule, **given), bad() if random.random() < 0.3 else 1)
+
+
+def built_and_called(make, *arguments, **options):
+    return make()(*arguments, **options)
+
+
+def scheduled(make, step):
+    return torch.tensor(make().value(step))
+
+
+ARGUMENTS = re.compile(
+    r"alpha|beta|temperature|reduction|mask|targets|ignore_index|dim|logits|student|teacher|learn_alpha|initial|low|high|"
+    r"start|end|steps?|orders? |ramp|class"
+)
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(2500, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:.*is taken for the classes:UserWarning")
+def test_bad_calls_end_in_an_error_that_names_the_argument(count):
+    """With the fixed seed 0, and in the long run with a fresh one, too."""
+    refused = 0
+    for seed in (0,) if count == 100 else (0, int.from_bytes(os.urandom(4), "big")):
+        for number, call in enumerate(bad_calls(count, seed)):
+            message = None
+            try:
+                out = call()
+            except (TypeError, ValueError) as error:
+                message = str(error)
+            if message is None:
+                assert not out.isnan().any(), (seed, number, call)
+            else:
+                refused += 1
+                assert ARGUMENTS.search(message), (seed, number, call, message)
+    assert refused > 0.6 * count
 
 
 def test_schedules_do_not_lag():

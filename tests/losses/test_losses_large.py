@@ -1,5 +1,6 @@
 """Many classes: every path against float64, the memory of the blocks, and the Triton kernels in the interpreter."""
 
+import math
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import triton_in_torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rdml_theory.losses import _cohort, _traced, mutual_loss
@@ -26,10 +28,10 @@ def logits(students, rows, classes, near=None, scale=2.0, dtype=torch.float32):
     return x.to(dtype)
 
 
-def in_float64(x, alpha):
+def in_float64(x, alpha, temperature=1.0):
     """Values and gradients of all rows by the row kernel, in float64."""
     leaf = x.double().requires_grad_()
-    value = mutual_loss(leaf, alpha, reduction="none")
+    value = mutual_loss(leaf, alpha, reduction="none", temperature=temperature)
     value.sum().backward()
     return value.detach(), leaf.grad
 
@@ -143,6 +145,34 @@ def test_rows_that_the_kernels_refuse_are_computed_without_them(students, masked
     assert len(calls) == 1
     torch.testing.assert_close(got[0], expected[0], rtol=VALUE, atol=0)
     torch.testing.assert_close(got[1], expected[1], rtol=VALUE, atol=1e-8)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 0.7])
+@pytest.mark.parametrize(("students", "near"), [(2, None), (3, None), (3, 1e-2)])
+def test_kernels_in_torch(students, near, temperature):
+    """Over more than one block of classes: values and gradients of logits over the temperature."""
+    kernels = triton_in_torch.kernels()
+    x = logits(students, 2, 700, near)
+    for alpha in (0.5, 1.0, 1.7):
+        value, gradient = in_float64(x, alpha, temperature)
+        got, grads, inside = kernels.evaluate(x, alpha, temperature, students, 3.0)
+        assert inside.all()
+        # terms are float32: half a unit of the largest exponent's rounding, as in `test_losses_kernels`
+        torch.testing.assert_close(got, value / temperature**2, rtol=2e-6, atol=0)
+        torch.testing.assert_close(grads.double(), 3.0 * gradient / temperature, rtol=0, atol=3.0 * 2.0**-24 * 100)
+        alone, nothing, _ = kernels.evaluate(x, alpha, temperature, 1, None)
+        assert nothing is None
+        torch.testing.assert_close(alone, got[:1], rtol=0, atol=0)
+
+
+def test_kernels_refuse_rows_out_of_range():
+    x = logits(2, 3, 40)
+    x[0, 1, 3], x[1, 2, 5] = 400.0, math.nan
+    _, _, inside = triton_in_torch.kernels().evaluate(x, 0.5, 1.0, 2, 1.0)
+    assert inside.tolist() == [True, False, False]
+    # divided by the temperature, the first of them is in range
+    _, _, inside = triton_in_torch.kernels().evaluate(x, 0.5, 8.0, 2, 1.0)
+    assert inside.tolist() == [True, True, False]
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")

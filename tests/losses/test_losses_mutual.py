@@ -151,8 +151,8 @@ def test_batchmean_and_sum_are_those_of_kl_div(shape):
     z, u = random(*shape), random(*shape, seed=1)
     for reduction in ("batchmean", "sum"):
         expected = torch.nn.KLDivLoss(reduction=reduction)(z.log_softmax(-1), u.softmax(-1))
-        torch.testing.assert_close(RenyiDivLoss(1.0, reduction=reduction)(z, u), expected)
-        torch.testing.assert_close(mutual_loss([z, u], 1.0, reduction=reduction)[0], expected)
+        torch.testing.assert_close(RenyiDivLoss(1.0, reduction=reduction, dim=-1)(z, u), expected)
+        torch.testing.assert_close(mutual_loss([z, u], 1.0, reduction=reduction, dim=-1)[0], expected)
     one = RenyiDivLoss(1.0, reduction="batchmean")(z.flatten(0, -2)[0], u.flatten(0, -2)[0])
     torch.testing.assert_close(one, RenyiDivLoss(1.0, reduction="sum")(z.flatten(0, -2)[:1], u.flatten(0, -2)[:1]))
 
@@ -298,14 +298,11 @@ def test_mixed_types_and_strided_inputs():
     torch.autograd.grad(mutual_loss(strided, 2.0).sum(), strided)
 
 
-def test_backward_twice_and_second_derivatives_are_refused_clearly():
+def test_backward_twice():
     x = random(3, 4, 5).requires_grad_()
     losses = mutual_loss(x, 2.0)
     first = torch.autograd.grad(losses.sum(), x, retain_graph=True)[0]
     torch.testing.assert_close(torch.autograd.grad(losses.sum(), x)[0], first)
-    gradient = torch.autograd.grad(mutual_loss(x, 2.0).sum(), x, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="twice"):
-        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("stacked", [True, False])
@@ -321,7 +318,9 @@ def test_saves_one_array_per_student(stacked, students):
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         mutual_loss(x if stacked else list(x.unbind(0)), 2.0)
-    assert sum(saved.values()) <= (students + 0.1) * rows * classes
+    for view in (x, *x.unbind(0)):
+        saved.pop(view.data_ptr(), None)  # the logits themselves, which take no new memory
+    assert students * rows * classes <= sum(saved.values()) <= (students + 0.1) * rows * classes
 
 
 class TestSwitches:

@@ -76,6 +76,20 @@ FAULTS = {
         ["C2"],
         {"C2"},
     ),
+    "temperature of the torch losses": (
+        "rdml_theory/losses/distillation.py",
+        "scale = self.temperature**2",
+        "scale = self.temperature",
+        ["D1", "D2"],
+        {"D1", "D2"},
+    ),
+    "the torch losses take orders next to one for one": (
+        "rdml_theory/losses/_fused.py",
+        "(alpha.item(), alpha) if isinstance(alpha, Tensor) else (alpha, None)",
+        "(alpha.item(), alpha) if isinstance(alpha, Tensor) else (1.0 if abs(alpha - 1) < 1e-4 else alpha, None)",
+        ["D1"],
+        {"D1"},
+    ),
     "mutual gradient halved in the game": (
         "convergence/cohort.py",
         "mutual.append(x @ np.swapaxes(pull,",
@@ -100,8 +114,9 @@ def run_with(tmp_path, file, before, after, ids):
     )  # fmt: skip
 
 
-# Training takes half a minute; the faults in the game are for the long run.
-CASES = [pytest.param(name, marks=[pytest.mark.slow] if fault[3] == ["C5"] else []) for name, fault in FAULTS.items()]
+# Training takes half a minute, and importing torch some seconds; for the losses see also tests/losses.
+SLOW = [name for name, fault in FAULTS.items() if fault[3] == ["C5"] or fault[0].startswith("rdml_theory/losses")]
+CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAULTS]
 
 
 def test_faults_fit_the_sources():

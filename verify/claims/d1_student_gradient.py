@@ -11,7 +11,7 @@ from sympy import Expr, Symbol, lambdify
 from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.derivation import Derivation
 from rdml_theory.symbolic.notation import k, q, w
-from verify.checks import reference
+from verify.checks import losses, reference
 from verify.checks.comparisons import at_most
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
@@ -73,6 +73,58 @@ def numeric(right_side: Expr, context: Context) -> Finding:
     return Finding(comparisons=comparisons, panels=(_panel(right_side),))
 
 
+def torch_losses(right_side: Expr, context: Context) -> Finding:
+    """The losses of one teacher, of two peers, and along a schedule; masked, with temperatures, in two types."""
+    from rdml_theory.losses import CosineOrder, LinearOrder, MutualLoss, RenyiDivLoss, mutual_loss
+
+    formula = _formula(right_side, "mpmath")
+    worst = {(name, kind): 0.0 for name in ("RenyiDivLoss", "mutual_loss", "schedule") for kind in losses.ALLOWED}
+    count = sum(losses.KEPT)
+
+    def compare(name: str, case: losses.Case, gradient: Any, peers: tuple[int, ...], order: float) -> None:
+        masked = gradient[[not kept for kept in losses.KEPT]]
+        worst[name, case.kind] = losses.larger(worst[name, case.kind], float(masked.abs().max()))
+        for row, (own, *others) in case.rows():
+            weights = [reference.escort(others[j], own, order) for j in peers]
+            exact = [
+                case.temperature * mp.fsum(formula(x, v[k]) for v in weights) / len(peers) / count
+                for k, x in enumerate(own)
+            ]
+            worst[name, case.kind] = losses.larger(
+                worst[name, case.kind], losses.distance(gradient[row].tolist(), exact)
+            )
+
+    def gradient(loss: Any, leaf: Any) -> Any:
+        leaf.grad = None
+        loss.backward()
+        return leaf.grad
+
+    with mp.workdps(reference.DIGITS):
+        for case in losses.cases(context.rng("losses")):
+            (z, u, v), mask = losses.tensors(case)
+            loss = RenyiDivLoss(case.order, temperature=case.temperature)(z, u.detach(), mask)
+            compare("RenyiDivLoss", case, gradient(loss, z), (0,), case.order)
+            both = mutual_loss([z, u, v], case.order, temperature=case.temperature, mask=mask)
+            compare("mutual_loss", case, gradient(both[0], z), (0, 1), case.order)
+        for case in losses.cases(context.rng("schedules"), (0.5,)):
+            (z, u, _), mask = losses.tensors(case)
+            # on the line, and at a third of the cosine, where it differs from the line
+            for schedule, orders in (
+                (LinearOrder(0.5, 2.0, 3), (0.5, 1.0, 1.5, 2.0)),
+                (CosineOrder(2.0, 0.5, 3), (2.0, 1.625)),
+            ):
+                criterion = MutualLoss(schedule)
+                for order in orders:
+                    compare("schedule", case, gradient(criterion([z, u], mask)[0], z), (0,), order)
+                    schedule.step()
+    return Finding(
+        comparisons=tuple(
+            at_most(f"{name} ({kind}) against the formula", worst[name, kind], losses.ALLOWED[kind])
+            for name, kind in worst
+        )
+    )
+
+
 def _panel(right_side: Expr) -> Panel:
     """One component of the gradient against the order, for one pair of distributions."""
     formula = _formula(right_side, "numpy")
@@ -120,6 +172,11 @@ CLAIM = Claim(
             "Does the formula equal differences of the definition at 60 digits, and does `renyi_gradient` compute it?",
             numeric,
             cost=3.0,
+        ),
+        *losses.loss_checks(
+            "Do the torch losses have this gradient, times the temperature, at rows that count, next to orders 0, 1 "
+            "and ∞ and along a schedule?",
+            torch_losses,
         ),
     ),
     twins=(

@@ -13,7 +13,7 @@ from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.derivation import Derivation
 from rdml_theory.symbolic.derivatives import DERIVATIVES, Derivatives
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
-from verify.checks import reference
+from verify.checks import losses, reference
 from verify.checks.comparisons import at_most
 from verify.checks.formulas import differences, entries, value
 from verify.checks.symbolic import symbolic_check
@@ -123,6 +123,62 @@ def numeric(sides: Derivatives, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
 
 
+def torch_losses(sides: Derivatives, context: Context) -> Finding:
+    """The gradients in the teacher's logits and in the order, fixed and trained."""
+    import torch
+
+    from rdml_theory.losses import MutualLoss, RenyiDivLoss, mutual_loss
+
+    worst = {
+        (name, kind): 0.0 for name in ("RenyiDivLoss, ∂/∂u", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α", "trained α")
+        for kind in losses.ALLOWED
+    }  # fmt: skip
+    count = sum(losses.KEPT)
+    with mp.workdps(reference.DIGITS):
+        for case in losses.cases(context.rng("losses")):
+            (z, u, v), mask = losses.tensors(case)
+            alpha = torch.tensor(case.order, dtype=torch.float64, requires_grad=True)
+            loss = RenyiDivLoss(alpha, temperature=case.temperature)(z.detach(), u, mask)
+            gradient, slope = torch.autograd.grad(loss, (u, alpha))
+            fused = RenyiDivLoss(alpha, temperature=case.temperature)(z, u.detach(), mask)
+            both = mutual_loss([z, u, v], alpha, temperature=case.temperature, mask=mask)[0]
+            slopes = [slope, *(torch.autograd.grad(x, alpha)[0] for x in (fused, both))]
+            totals = [mp.mpf(0)] * 2
+            for row, (own, *others) in case.rows():
+                _, _, logits, [first] = _stated(sides, others[0], own, case.order)
+                exact = [case.temperature * x / count for x in logits]
+                error = losses.distance(gradient[row].tolist(), exact)
+                worst["RenyiDivLoss, ∂/∂u", case.kind] = losses.larger(worst["RenyiDivLoss, ∂/∂u", case.kind], error)
+                second = _stated(sides, others[1], own, case.order)[3][0]
+                totals = [totals[0] + first, totals[1] + (first + second) / 2]
+            totals = [x * case.temperature**2 / count for x in totals]
+            exact_slopes = (totals[0], totals[0], totals[1])
+            for name, got, exact in zip(
+                ("RenyiDivLoss, ∂/∂α", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α"), slopes, exact_slopes, strict=True
+            ):
+                worst[name, case.kind] = losses.larger(worst[name, case.kind], losses.distance([got.item()], [exact]))
+        for case in losses.cases(context.rng("trained"), (0.5, 2.0)):
+            (z, u, _), mask = losses.tensors(case)
+            criterion = MutualLoss(case.order, learn_alpha=True, temperature=case.temperature)
+            order = float(torch.as_tensor(criterion.alpha).detach())
+            criterion([z, u], mask)[0].backward()
+            share = mp.log(mp.mpf(order) / mp.mpf("0.05")) / mp.log(400)
+            total = mp.fsum(_stated(sides, others[0], own, order)[3][0] for _, (own, *others) in case.rows())
+            chain = order * mp.log(400) * share * (1 - share) * case.temperature**2 / count
+            (raw,) = criterion.parameters()
+            assert raw.grad is not None
+            error = losses.distance([raw.grad.item()], [total * chain])
+            worst["trained α", case.kind] = losses.larger(worst["trained α", case.kind], error)
+    # the trained parameter is float32, and so is its gradient
+    allowed = {"trained α": losses.ALLOWED["float32"]}
+    return Finding(
+        comparisons=tuple(
+            at_most(f"{name} ({kind}) against the formula", worst[name, kind], allowed.get(name, losses.ALLOWED[kind]))
+            for name, kind in worst
+        )
+    )
+
+
 def _panels(sides: Derivatives) -> tuple[Panel, ...]:
     with mp.workdps(reference.DIGITS):
         teacher, student = np.log([0.7, 0.2, 0.1]), np.log([0.2, 0.5, 0.3])
@@ -179,6 +235,11 @@ CLAIM = Claim(
             "Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?",
             numeric,
             cost=4.0,
+        ),
+        *losses.loss_checks(
+            "Do the torch losses have these gradients in the teacher's logits and in the order, fixed or trained, next "
+            "to orders 0, 1 and ∞ too?",
+            torch_losses,
         ),
     ),
     twins=(
