@@ -176,7 +176,7 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
         raise ValueError("the class axis is empty: a distribution needs at least one class")
     try:
         batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], order.shape)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"batch shapes {first.shape[:-1]} of p, {second.shape[:-1]} of q and {order.shape} of alpha do not "
             "broadcast: "
