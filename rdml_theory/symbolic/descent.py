@@ -10,6 +10,7 @@ from __future__ import annotations
 from sympy import Abs, Rational, Symbol, limit, oo, sqrt, symbols
 from sympy.core.relational import Relational
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
@@ -90,6 +91,7 @@ def _attained(squared_bound: Formula, steps: tuple[Formula, ...]) -> tuple[Step,
     return tuple(out)
 
 
+@of_formulas()
 def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula | None = None) -> Derivation:
     """A² ≤ 2Δ/(ηT) + hσ² + Z² for 0 < h ≤ 1.
 
@@ -127,6 +129,7 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     return Derivation(at_most(AVERAGE**2, asserted), steps)
 
 
+@of_formulas()
 def sharp_bound(right_side: Formula | None = None) -> Derivation:
     """``A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2.
 
