@@ -49,7 +49,7 @@ def _masked(value: object) -> bool:
     return isinstance(value, np.ma.MaskedArray)
 
 
-def _converted(name: str, value: object) -> npt.NDArray[Any]:
+def real_array(name: str, value: object) -> npt.NDArray[Any]:
     """Return `value` as NumPy has it; whatever an object's own conversion raises becomes a TypeError that names it."""
     try:
         masked = _masked(value)
@@ -64,12 +64,14 @@ def _converted(name: str, value: object) -> npt.NDArray[Any]:
             f"{name} is a masked array, whose mask would be ignored: pass {name}.filled(0), for logits "
             f"{name}.filled(-numpy.inf), or drop the entries"
         )
+    if array.ndim > 32:
+        raise ValueError(f"{name} has {array.ndim} dimensions, and at most 32 broadcast: merge batch axes by reshape")
     return array
 
 
 def float_array(name: str, value: object) -> npt.NDArray[Any]:
     """Return `value` as a float16, float32 or float64 array; integers and booleans become float64."""
-    array = _converted(name, value)
+    array = real_array(name, value)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
@@ -86,7 +88,7 @@ def order_array(alpha: object) -> FloatArray:
         raise ValueError(
             "alpha is an integer beyond float64's range: in [0, inf], use numpy.inf for the max-divergence"
         )
-    array = _converted("alpha", alpha)
+    array = real_array("alpha", alpha)
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"alpha must be a real number or an array of them in [0, inf]; got "
@@ -176,7 +178,7 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
         raise ValueError("the class axis is empty: a distribution needs at least one class")
     try:
         batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], order.shape)
-    except (ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise ValueError(
             f"batch shapes {first.shape[:-1]} of p, {second.shape[:-1]} of q and {order.shape} of alpha do not "
             "broadcast: "

@@ -50,7 +50,7 @@ def formula(name: str, value: Any) -> Formula:
         expression = value if isinstance(value, Basic) else sympify(value, strict=True)
     except Exception as error:  # of whatever kind the object's own conversion raises
         raise TypeError(f"{name} must be a number or a SymPy expression; got {type(value).__name__}") from error
-    if isinstance(value, bool) or not isinstance(expression, Expr):
+    if isinstance(value, bool) or not isinstance(expression, Expr) or expression.is_Matrix:
         raise TypeError(f"{name} must be a number or a SymPy expression; got {type(value).__name__}")
     if expression.has(I, nan, zoo):
         raise ValueError(f"{name} must be real; got {expression}")
@@ -72,8 +72,8 @@ def of_formulas(
     TypeError: side must be a number or a SymPy expression; got str
     """
 
-    def one(name: str, value: Any) -> Any:
-        if value is None:
+    def one(signature: inspect.Signature, name: str, value: Any) -> Any:
+        if value is None and signature.parameters[name].default is None:
             return None
         if family is None:
             return formula(name, value)
@@ -88,7 +88,7 @@ def of_formulas(
         @wraps(function)
         def checked(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
             bound = signature.bind(*arguments, **named)
-            values = {name: one(name, value) for name, value in bound.arguments.items()}
+            values = {name: one(signature, name, value) for name, value in bound.arguments.items()}
             return function(**values)  # type: ignore[call-arg]
 
         return checked

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, Literal
 
+import mpmath as mp
 import numpy as np
 from sympy import Indexed, Integer, Symbol, lambdify
 
-from rdml_theory._validation import FloatArray, choice, float_array
+from rdml_theory._validation import FloatArray, choice, float_array, real_array
 from rdml_theory.symbolic.arguments import formula
 from rdml_theory.symbolic.decide import taken
 from rdml_theory.symbolic.notation import C, Formula
 
 __all__ = ["as_function"]
+
+
+MOST_CLASSES = 1000
 
 
 def _floats(name: str, value: Any) -> FloatArray:
@@ -23,11 +26,13 @@ def _floats(name: str, value: Any) -> FloatArray:
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
-    """Real numbers of any kind, kept as they are."""
-    array = np.asarray(value, dtype=object)
-    if not all(isinstance(x, Real) for x in array.flat):
-        raise TypeError(f"{name} must be a real number or a sequence of them; got {type(value).__name__}")
-    return array
+    """Real numbers of any kind, exactly."""
+    array = real_array(name, value).astype(object)
+    try:
+        exact = [mp.mpf(x) for x in array.flat]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a real number or a sequence of them; got {type(value).__name__}") from error
+    return np.array(exact, dtype=object).reshape(array.shape)
 
 
 def as_function(
@@ -72,8 +77,10 @@ def as_function(
     >>> bool(np.allclose(slope(u=np.log(p), z=np.log(q), alpha=2.0), exact, rtol=1e-13))
     True
     """
-    if isinstance(classes, bool) or not isinstance(classes, int | np.integer | Integer) or classes < 1:
-        raise TypeError(f"classes must be a positive integer; got {classes!r}"[:200])
+    if isinstance(classes, bool) or not isinstance(classes, int | np.integer | Integer):
+        raise TypeError(f"classes must be an integer; got {type(classes).__name__}")
+    if not 1 <= classes <= MOST_CLASSES:
+        raise ValueError(f"classes must be from 1 to {MOST_CLASSES}, for sums are written out term by term")
     choice("modules", modules, ("numpy", "mpmath"))
     explicit = taken(formula("expression", expression)).subs(C, int(classes)).doit()
     entries = sorted(explicit.atoms(Indexed), key=str)
@@ -95,7 +102,7 @@ def as_function(
             if array.shape[-1:] != (classes,):
                 raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
         entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1] for e in places]
-        return compiled(*entry, *(arrays[str(s)] if modules == "numpy" else values[str(s)] for s in scalars))
+        return compiled(*entry, *(arrays[str(s)][()] for s in scalars))
 
     function.names = names  # type: ignore[attr-defined]
     return function

@@ -9,6 +9,7 @@ import naive_renyi as naive
 import numpy as np
 import pytest
 
+from rdml_theory import _branches as branches
 from rdml_theory import escort, renyi_cross_entropy, renyi_divergence, renyi_entropy, renyi_gradient
 
 INF = math.inf
@@ -103,6 +104,15 @@ def check_against_the_definition(u, z, order):
     ):
         rounding = scale * (64 + 8 * max(order, 1.0) * (1.0 + reach)) * 2.0**-53
         assert max(abs(mp.mpf(float(a)) - b) for a, b in zip(computed, stated, strict=True)) <= rounding
+
+
+@pytest.mark.parametrize("side", [-1e-9, 1e-9])
+@pytest.mark.parametrize("order", [0.5, 1.0 + 1e-5, 4 / 3, 1.5, 2.0])
+def test_beside_the_threshold(side, order):
+    edge = math.log(branches.TINY_PROBABILITY) + side
+    with mp.workdps(DIGITS):
+        for u, z in (([edge, 0.0], [4 * edge, 0.0]), ([0.0, edge], [edge, 0.0]), ([edge / 2, 0.0], [edge, 0.0])):
+            check_against_the_definition(np.array(u), np.array(z), order)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -58,10 +58,14 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
     first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in (given, q))
     errors = []
-    for product, x, y in ((logits, p, s), (entries + np.diag(q * slopes), first, second)):
+    # In probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
+    for product, x, y, least in (
+        (logits, p, s, 0.0),
+        (entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
+    ):
         values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
-        error = mp.matrix(product.tolist()) - values
-        errors.append(float(mp.norm(error) / mp.norm(values)) / (4 * reference.rounding(pair)))
+        size = mp.norm(values) + least
+        errors.append(float(mp.norm(mp.matrix(product.tolist()) - values) / size) / (4 * reference.rounding(pair)))
     return errors[0], errors[1]
 
 

