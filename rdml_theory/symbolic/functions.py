@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import mpmath as mp
 import numpy as np
-from sympy import Indexed, Integer, Symbol, lambdify
+from sympy import Indexed, Integer, Number, Symbol, lambdify
 
 from rdml_theory._validation import FloatArray, choice, float_array, real_array
 from rdml_theory.symbolic.arguments import formula
@@ -22,7 +22,7 @@ MOST_CLASSES = 1000
 
 def _floats(name: str, value: Any) -> FloatArray:
     """Real numbers in double precision."""
-    return float_array(name, value).astype(np.float64, copy=False)
+    return float_array(name, float(value) if isinstance(value, Number) else value).astype(np.float64, copy=False)
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
