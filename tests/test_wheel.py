@@ -1,5 +1,6 @@
-"""What is in the wheel that users install."""
+"""What users install: the versions that `make` takes, with their hashes, and the files in the wheel."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,11 +9,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCK = (ROOT / "requirements.lock").read_text()
 PACKAGES = ("rdml_theory", "convergence", "verify")
 
 
 def test_the_packages_are_marked_as_typed():
     assert all((ROOT / package / "py.typed").read_text() == "" for package in PACKAGES)
+
+
+def test_the_lock_holds_the_pinned_versions_with_hashes():
+    """All that constraints.txt pins but torch, and the build backend."""
+    pinned = set(re.findall(r"^([\w.-]+==\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    entries = re.findall(r"^([\w.-]+==\S+) (?:; \S.*)?\\\n((?: +--hash=\S+(?: \\)?\n)+)", LOCK, re.MULTILINE)
+    locked = {requirement for requirement, _ in entries}
+    assert len(locked) == LOCK.count("==") - 1  # one is in the comment
+
+    def canonical(requirements):
+        return {
+            re.sub(r"[-_.]+", "-", name).lower() + "==" + version
+            for name, version in (x.split("==") for x in requirements)
+        }
+
+    backend = {"hatchling", "editables", "pathspec", "trove-classifiers"}
+    own = {x for x in canonical(locked) if x.split("==")[0] not in backend}
+    assert own == {x for x in canonical(pinned) if not x.startswith("torch==")}
+    assert all(re.fullmatch(r"( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", hashes) for _, hashes in entries)
 
 
 @pytest.mark.slow
