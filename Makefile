@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= results
 JOBS   ?= 2
+QUIETLY := --quiet --disable-pip-version-check
 # Small problems run slower, and not reproducibly, on many BLAS threads.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -13,9 +14,11 @@ export MKL_NUM_THREADS ?= 1
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Everything but torch and this project itself comes with its hash.
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install $(QUIETLY) --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/pip install $(QUIETLY) --no-build-isolation --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 verify: install

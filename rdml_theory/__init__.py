@@ -1,5 +1,6 @@
 """Rényi divergence of discrete distributions: values and derivatives, accurate at consensus and at order one too."""
 
+from rdml_theory._validation import UnnormalisedWarning
 from rdml_theory.divergence import (
     ValueAndGradient,
     escort,
@@ -19,6 +20,7 @@ from rdml_theory.relatives import (
 )
 
 __all__ = [
+    "UnnormalisedWarning",
     "ValueAndGradient",
     "bhattacharyya_distance",
     "chi_square_divergence",

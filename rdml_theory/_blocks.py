@@ -13,7 +13,7 @@ from rdml_theory._kernels import Evaluation
 from rdml_theory._limits import OrderInfinity, OrderZero
 from rdml_theory._pairs import Pair, pair_from_logits, pair_from_probabilities
 from rdml_theory._scratch import Scratch
-from rdml_theory._validation import FloatArray, Problem
+from rdml_theory._validation import FloatArray, Problem, SumCheck
 
 BLOCK = 65536  # elements of one array in a block: a dozen such buffers stay in the caches, and the calls amortise
 LOGIT_BLOCK = 16384  # from logits more temporaries are alive at a time
@@ -50,6 +50,7 @@ def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
     size = size or (BLOCK if problem.domain == "probs" else LOGIT_BLOCK)
     step = max(1, size // problem.classes)
     scratch = Scratch(min(step, max(problem.rows, 1)) * problem.classes)
+    check = SumCheck(problem.domain, problem.classes, problem.normalise)
     with np.errstate(all="ignore"):
         for start in range(0, problem.rows, step):
             stop = min(problem.rows, start + step)
@@ -62,6 +63,10 @@ def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
                 pair = pair_from_probabilities(p, q, axis, scratch)
             else:
                 pair = pair_from_logits(p, q, axis, scratch, problem.domain)
+            if check.active:
+                in_logs = problem.domain == "log_probs"
+                check("p", np.exp(pair.log_p_sum) if in_logs else pair.p_sum)
+                check("q", np.exp(pair.log_q_sum) if in_logs else pair.q_sum)
             if isinstance(problem.alpha, np.ndarray):
                 _by_order(pair, problem.alpha[block], start, visit)
             else:

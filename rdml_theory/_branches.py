@@ -64,6 +64,8 @@ FEW_CLASSES = 64
 PROPORTIONAL = 2.0**-98
 # from logits, the common shift is refined by a Newton step while the total variation is at most this.
 CLOSE = 0.5
+# probabilities below this one, made from logits, have lost digits or all of themselves: their logarithms have not.
+TINY_PROBABILITY = 2.0**-1000
 # the exponents |x| <= SMALL_EXPONENT of the order derivative use a series.
 SMALL_EXPONENT = 1.0
 

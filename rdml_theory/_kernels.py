@@ -181,6 +181,9 @@ class Evaluation:
             self.a[empty] = 0.0
             y[empty] = pair.q[empty]
             self.mean = self._mean_of(y)
+        if pair.has_tiny and np.max(beta) >= 0.0:
+            self._restore_tiny(y)
+            self.mean = self._mean_of(y)
         x = self.mean * beta
         self.sum = x + 1.0
         if order.swapped:
@@ -195,8 +198,6 @@ class Evaluation:
         self.tilted_rows = np.zeros(0, dtype=np.intp)
         cancels = x < -branches.CANCEL
         unsafe = ~(x < branches.HUGE_SUM)
-        if pair.exact_log_p is not None and pair.has_zero:
-            unsafe |= self._hidden_mass()
         if cancels.any() or unsafe.any():
             self._redo(np.flatnonzero(cancels | unsafe))
 
@@ -208,13 +209,26 @@ class Evaluation:
             mean -= mean * self.pair.mass_rest
         return mean
 
-    def _hidden_mass(self) -> npt.NDArray[np.bool_]:
-        """Rows in which a class of underflowed probability still weighs in the sum, because its ratio is huge."""
+    def _restore_tiny(self, y: FloatArray) -> None:
+        """Form y and A from log p where p or q underflowed: their ratio may be so large that the class still weighs.
+
+        For beta < 0 such a term stays below p, and so below what a sum can hold.
+        """
         pair = self.pair
-        exponent = np.where(
-            np.isfinite(pair.t) & np.isfinite(pair.log_p), pair.log_p + self.order.beta * pair.t, -np.inf
-        )
-        return ((pair.p == 0.0) & (exponent > -60.0)).any(axis=pair.axis, keepdims=True)
+        tiny = (np.minimum(pair.p, pair.q) < branches.TINY_PROBABILITY) & (pair.log_p > -np.inf)
+        at = np.flatnonzero(tiny & (pair.t > self.order.near) & (self.order.beta >= 0.0))
+        p, t, beta = pair.p.reshape(-1)[at], pair.t.reshape(-1)[at], pair.at(self.order.beta, at)
+        if self.order.is_kl:
+            a = np.where(np.isinf(t), np.inf, p * t)
+        else:
+            a = np.where(
+                p < branches.TINY_PROBABILITY,
+                np.exp(pair.log_p.reshape(-1)[at] + beta * t) - p,
+                p * np.expm1(beta * t),
+            )
+            a /= beta
+        self.a.reshape(-1)[at] = a
+        y.reshape(-1)[at] = a - pair.d.reshape(-1)[at]
 
     def _redo(self, rows: Any) -> None:
         part, order = self.pair.select(rows), self.order
@@ -374,7 +388,10 @@ class Evaluation:
         if not self.order.swapped:
             # where both terms are large, log(w/p) from the weights themselves has the smaller rounding
             far = (
-                (size > branches.WEIGHT_SIZE) & (pair.t * beta > branches.POWER) & np.isfinite(pair.t) & (pair.p > 0.0)
+                (size > branches.WEIGHT_SIZE)
+                & (pair.t * beta > branches.POWER)
+                & np.isfinite(pair.t)
+                & (pair.p >= (branches.TINY_PROBABILITY if pair.has_tiny else 2.0**-1074))
             )
             if far.any():
                 weight = (pair.p + self.a * beta) / (pair.p * self.sum)
@@ -402,8 +419,8 @@ def order_derivative(
     # x > 0: w (e^-x - 1 + x) with the escort weight w = p e^x; from logits p may have underflowed while w has not
     up = np.where((x > branches.SMALL_EXPONENT) & np.isfinite(x), x, 0.0)
     weight = pair.p * np.exp(up)
-    hidden = (pair.p == 0.0) & (up > 0.0)
-    if hidden.any():
+    if pair.has_tiny:
+        hidden = (pair.p < branches.TINY_PROBABILITY) & (up > 0.0)
         weight = np.where(hidden, np.exp(np.where(hidden, pair.log_p + up, 0.0)), weight)
     down = np.where((x < -branches.SMALL_EXPONENT) & np.isfinite(x), x, 0.0)
     outer = np.where(up > 0.0, weight * (np.expm1(-up) + up), pair.p * (1.0 + (down - 1.0) * np.exp(down)))

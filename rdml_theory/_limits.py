@@ -22,18 +22,27 @@ class OrderZero:
         small = lost <= branches.CANCEL
         # -log1p(-0) would be -0
         self.divergence = np.where(small, -np.log1p(-np.where(small, lost, 0.0)), -np.log(kept)) + 0.0
-        self.lost, self.kept = lost, kept
+        self.weights = np.where(self.missing, 0.0, pair.q / pair.mass) / kept
+        self.fall = np.where(self.missing, pair.q / pair.mass, pair.q / pair.mass * (-lost / kept)) + 0.0
+        if pair.has_tiny:
+            # what is kept has underflowed: its logarithm is left
+            few = kept < branches.TINY_PROBABILITY
+            logs = np.where(self.missing, -np.inf, pair.log_q)
+            top = logs.max(axis=pair.axis, keepdims=True)
+            top = np.where(top > -np.inf, top, 0.0)
+            parts = np.exp(logs - top)
+            mass = total(parts, pair.axis)
+            self.divergence = np.where(few, -top - np.log(mass), self.divergence)
+            self.weights = np.where(few, parts / mass, self.weights)
+            self.fall = np.where(few, pair.q / pair.mass - self.weights, self.fall)
 
     def escort(self) -> FloatArray:
         """Return w."""
-        pair = self.original
-        return np.where(self.missing, 0.0, pair.q / pair.mass) / self.kept
+        return self.weights
 
     def student(self) -> FloatArray:
         """Return q - w."""
-        pair = self.original
-        q = pair.q / pair.mass
-        return np.where(self.missing, q, q * (-self.lost / self.kept)) + 0.0
+        return self.fall
 
     def teacher(self) -> FloatArray:
         """Return zero: D_0 does not depend on p inside its support."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rdml_theory import _branches as branches
 from rdml_theory._scratch import Scratch
-from rdml_theory._validation import FloatArray, explain_logits, explain_probabilities
+from rdml_theory._validation import FloatArray, explain_logits, explain_probabilities, explain_spread
 
 SPLITTER = 134217729.0  # 2^27 + 1, Veltkamp's constant for float64
 
@@ -110,7 +110,9 @@ class Pair:
     scratch
         buffers for arrays that live no longer than the block.
     has_zero
-        whether some entry of p or q is zero (or, from logits, underflowed).
+        whether some entry of p or q is zero.
+    has_tiny
+        whether some entry of p or q, made from logits, is so small that only its logarithm holds its digits.
     exact_log_p
         log p up to a rounding, when p may have underflowed (logits).
     exact_log_q
@@ -126,6 +128,7 @@ class Pair:
     q_sum: FloatArray
     scratch: Scratch
     has_zero: bool
+    has_tiny: bool = False
     raw_q: FloatArray | None = None
     rho: FloatArray | None = None
     ratio: FloatArray | None = None
@@ -158,6 +161,11 @@ class Pair:
         """Logarithm of the normalised p."""
         return np.log(self.p / self.mass) if self.exact_log_p is None else self.exact_log_p
 
+    @cached_property
+    def log_q(self) -> FloatArray:
+        """Logarithm of the normalised q."""
+        return np.log(self.q / self.mass) if self.exact_log_q is None else self.exact_log_q
+
     @property
     def log_p_sum(self) -> FloatArray:
         """Logarithm of the sum of p as the caller gave it."""
@@ -180,6 +188,7 @@ class Pair:
             self.p_sum,
             self.scratch,
             self.has_zero,
+            self.has_tiny,
             ratio=None if self.ratio is None else -self.ratio,
             mass_rest=self.mass_rest,
             exact_log_p=self.exact_log_q,
@@ -202,6 +211,7 @@ class Pair:
             pick(self.q_sum),
             self.scratch,
             self.has_zero,
+            self.has_tiny,
             pick(self.raw_q),
             pick(self.rho),
             pick(self.t),
@@ -323,24 +333,16 @@ def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, scratch: Scratch, 
     """Build a pair from logits or log-probabilities; a constant added to either has no effect beyond its rounding."""
     p, log_p, u_top, log_u = softmax("p", u, axis, domain)
     q, log_q, z_top, log_z = softmax("q", z, axis, domain)
-    # the class that carries most mass becomes the origin of both arguments
-    pivot = np.expand_dims(np.argmax(p + q, axis=axis), axis)
-    at_u, at_z = np.take_along_axis(u, pivot, axis), np.take_along_axis(z, pivot, axis)
-    if not (np.isfinite(at_u).all() and np.isfinite(at_z).all()):
-        # some row's heaviest class is excluded by the other argument: prefer a class that both allow
-        shared = np.where(np.isfinite(u) & np.isfinite(z), p + q, -1.0)
-        pivot = np.expand_dims(np.argmax(shared, axis=axis), axis)
-        at_u, at_z = np.take_along_axis(u, pivot, axis), np.take_along_axis(z, pivot, axis)
-        at_u, at_z = np.where(np.isfinite(at_u), at_u, 0.0), np.where(np.isfinite(at_z), at_z, 0.0)
-    c, c_low = two_sum(u, -z)
-    pivot_c, pivot_low = two_sum(at_u, -at_z)
-    t, t_low = two_sum(c, -pivot_c)
-    t_low = t_low + (c_low - pivot_low)
-    # shift = log sum_i q_i e^{t_i}: what makes both sum to one; the offsets of u and z cancel in it exactly
-    shift = ((u_top - at_u) - (z_top - at_z)) + (log_u - log_z)
-    t = np.where(np.isfinite(t), (t - shift) + t_low, t)
+    # log p - log q up to the log-sums, to 106 bits: offsets cancel exactly, and the log-sums are small
+    below_u, u_low = two_sum(u, -u_top)
+    below_z, z_low = two_sum(z, -z_top)
+    t, t_low = two_sum(below_u, -below_z)
+    t = (t - (log_u - log_z)) + (t_low + (u_low - z_low))
     no_p, no_q = np.isneginf(u), np.isneginf(z)
-    t = np.where(no_p | no_q, np.where(no_p & no_q, 0.0, np.where(no_p, -np.inf, np.inf)), t)
+    excluded = no_p | no_q
+    if not np.isfinite(np.where(excluded, 0.0, t)).all():
+        raise explain_spread(domain)
+    t = np.where(excluded, np.where(no_p & no_q, 0.0, np.where(no_p, -np.inf, np.inf)), t)
     plain = p - q
     d = _difference(p, q, t, plain)
     overlap = total(np.minimum(p, q), axis)
@@ -352,7 +354,7 @@ def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, scratch: Scratch, 
             t = t - step
             d = _difference(p, q, t, plain)
     one = np.ones_like(overlap)
-    has_zero = min(p.min(), q.min()) == 0.0
+    least = min(p.min(), q.min())
     return Pair(
         p,
         q,
@@ -362,7 +364,8 @@ def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, scratch: Scratch, 
         one,
         one,
         scratch,
-        has_zero,
+        has_zero=least == 0.0,
+        has_tiny=least < branches.TINY_PROBABILITY,
         ratio=t,
         exact_log_p=log_p,
         exact_log_q=log_q,

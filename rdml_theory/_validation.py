@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +14,23 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 DOMAINS = ("probs", "log_probs", "logits")
+
+
+SUM_TOLERANCE = 2.0**-8
+"""How far from one a sum of probabilities counts as rounded: twice what entries rounded to bfloat16 can add up to.
+
+Probabilities are often held in a wider type than they were computed in, so the type of the array says nothing."""
+
+
+class UnnormalisedWarning(UserWarning):
+    """Probabilities or log-probabilities came whose sums are further from one than rounding explains."""
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` when it is a truth value."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {type(value).__name__}")
+    return bool(value)
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
@@ -21,16 +42,36 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def _masked(value: object) -> bool:
+    """Whether there is a masked array, also within lists, where NumPy would drop its mask without a word."""
+    if isinstance(value, list | tuple):
+        return any(_masked(x) for x in value if isinstance(x, list | tuple | np.ma.MaskedArray))
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def real_array(name: str, value: object) -> npt.NDArray[Any]:
+    """Return `value` as NumPy has it; whatever an object's own conversion raises becomes a TypeError that names it."""
+    try:
+        masked = _masked(value)
+        array = np.asarray(value)
+    except Exception as error:
+        raise TypeError(
+            f"{name} must be a real number or a rectangular array of them; got {type(value).__name__}, which NumPy "
+            f"cannot read ({error}): of a torch tensor pass {name}.detach().double().numpy()"
+        ) from error
+    if masked:
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be ignored: pass {name}.filled(0), for logits "
+            f"{name}.filled(-numpy.inf), or drop the entries"
+        )
+    if array.ndim > 32:
+        raise ValueError(f"{name} has {array.ndim} dimensions, and at most 32 broadcast: merge batch axes by reshape")
+    return array
+
+
 def float_array(name: str, value: object) -> npt.NDArray[Any]:
     """Return `value` as a float16, float32 or float64 array; integers and booleans become float64."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be ignored: pass {name}.filled(0) or drop the entries"
-        )
-    try:
-        array = np.asarray(value)
-    except (ValueError, RuntimeError) as error:
-        raise TypeError(f"{name} is not a rectangular array of real numbers ({error})") from error
+    array = real_array(name, value)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
@@ -43,7 +84,11 @@ def float_array(name: str, value: object) -> npt.NDArray[Any]:
 
 def order_array(alpha: object) -> FloatArray:
     """Return the order as a float64 array with entries in [0, inf]."""
-    array = np.asarray(alpha)
+    if isinstance(alpha, int) and abs(alpha) > sys.float_info.max:
+        raise ValueError(
+            "alpha is an integer beyond float64's range: in [0, inf], use numpy.inf for the max-divergence"
+        )
+    array = real_array("alpha", alpha)
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"alpha must be a real number or an array of them in [0, inf]; got "
@@ -84,6 +129,7 @@ class Problem:
     dtype: npt.DTypeLike
     domain: str
     rows: int
+    normalise: bool
 
 
 def _negative_axis(axis: object, p: npt.NDArray[Any], q: npt.NDArray[Any]) -> int:
@@ -115,7 +161,7 @@ def _rows(array: npt.NDArray[Any], own: tuple[int, ...], batch: tuple[int, ...])
     return Rows(data, index)
 
 
-def problem(p: object, q: object, alpha: object, domain: object, axis: object) -> Problem:
+def problem(p: object, q: object, alpha: object, domain: object, axis: object, normalise: object) -> Problem:
     """Validate everything but the entries, which the kernels check block by block while they read them."""
     domain = choice("domain", domain, DOMAINS)
     first, second = float_array("p", p), float_array("q", q)
@@ -153,6 +199,7 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object) -
         dtype=np.result_type(first.dtype, second.dtype),
         domain=domain,
         rows=int(np.prod(batch, dtype=np.int64)),
+        normalise=flag("normalise", normalise) or domain == "logits",
     )
 
 
@@ -188,3 +235,42 @@ def explain_logits(name: str, block: FloatArray, domain: str) -> ValueError:
         f"{name} has a distribution whose {domain} are all -inf, so all its probabilities are zero: "
         "at least one must be finite"
     )
+
+
+def explain_spread(domain: str) -> ValueError:
+    """Return the error for logits whose differences overflow."""
+    return ValueError(
+        f"p and q have {domain} so far apart that their differences exceed float64 (1.8e308): scale them down, "
+        "or use -inf for an excluded class"
+    )
+
+
+class SumCheck:
+    """Looks at sums block by block and warns once in a call, unless its caller said that they need not be one."""
+
+    def __init__(self, domain: str, classes: int, silent: bool) -> None:
+        # log-probabilities are rounded in proportion to their size, which is at most log C on average
+        self.rounding = SUM_TOLERANCE * (1.0 + math.log(classes) if domain == "log_probs" else 1.0)
+        self.domain, self.active = domain, not silent
+
+    def __call__(self, name: str, sums: FloatArray) -> None:
+        """Warn where a sum is further from one than rounding explains."""
+        far = np.abs(sums - 1.0) > self.rounding
+        if self.active and far.any():
+            self.active = False
+            kind = "log-probabilities" if self.domain == "log_probs" else "probabilities"
+            warnings.warn(
+                f"{name} holds {kind} that do not sum to one but to {sums[far].flat[0]:.6g}; they were normalised. "
+                "Use domain='logits' for scores, axis for classes that are not last, and normalise=True where the sums "
+                "are not meant to be one (counts, say)",
+                UnnormalisedWarning,
+                stacklevel=_outside(),
+            )
+
+
+def _outside() -> int:
+    """Return the stack level at which the caller's warning names the first frame outside this package."""
+    package, level, frame = os.path.dirname(__file__), 0, sys._getframe(1)
+    while frame.f_back and os.path.dirname(frame.f_code.co_filename) == package:
+        frame, level = frame.f_back, level + 1
+    return level + 1

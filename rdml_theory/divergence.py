@@ -11,6 +11,7 @@ float64, and float16 and float32 are computed in float64 and rounded once. `docs
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from rdml_theory._blocks import Result, walk
 from rdml_theory._coordinates import hessian_block, in_probabilities
-from rdml_theory._validation import Problem, choice, problem
+from rdml_theory._validation import Problem, choice, flag, problem
 
 BLOCK_HESSIAN = 65536  # elements of C x C matrices per block
 
@@ -58,7 +59,14 @@ def _gradient(result: Result, wrt: str, domain: str, alpha: Any) -> npt.NDArray[
 
 
 def renyi_divergence(
-    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs", axis: int = -1, raw: bool = False
+    p: ArrayLike,
+    q: ArrayLike,
+    alpha: ArrayLike,
+    *,
+    domain: str = "probs",
+    axis: int = -1,
+    normalise: bool = False,
+    raw: bool = False,
 ) -> Any:
     r"""Return the Rényi divergence D_alpha(p || q) = log(sum_i p_i^alpha q_i^(1 - alpha)) / (alpha - 1), in nats.
 
@@ -78,13 +86,17 @@ def renyi_divergence(
     alpha
         order in [0, inf]; a scalar, or an array that broadcasts against the batch.
     domain
-        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
         -inf for an excluded class; a constant may be added).
     axis
         the class axis.
+    normalise
+        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
+        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
     raw
-        Leave the given sums in, so that the result is ``D + alpha / (alpha - 1) log sum(p) - log sum(q)``. Refused
-        for logits, which fix no sum, and at alpha = 1, where it has a pole. Accurate to its largest term only.
+        Leave the given sums in, whatever they are, so that the result is
+        ``D + alpha / (alpha - 1) log sum(p) - log sum(q)``. Refused for logits, which fix no sum, and at alpha = 1,
+        where it has a pole. Accurate to its largest term only.
 
     Returns
     -------
@@ -117,9 +129,9 @@ def renyi_divergence(
     >>> float(naive), float(renyi_divergence(p, q, 1.5))
     (0.0, 2.9998672711473825e-24)
     """
-    task = problem(p, q, alpha, domain, axis)
-    if raw:
-        _check_raw(task)
+    task = problem(p, q, alpha, domain, axis, normalise)
+    if flag("raw", raw):
+        task = _keeping_sums(task)
     out = np.empty(task.rows, dtype=task.dtype)
 
     def visit(rows: Any, result: Result, order: Any) -> None:
@@ -132,13 +144,14 @@ def renyi_divergence(
     return out.reshape(task.batch)[()]
 
 
-def _check_raw(task: Problem) -> None:
+def _keeping_sums(task: Problem) -> Problem:
     if task.domain == "logits":
         raise ValueError("raw=True has no meaning for domain='logits', which fix no scale: use 'probs' or 'log_probs'")
     if np.any(np.asarray(task.alpha) == 1.0):
         raise ValueError(
             "raw=True has no meaning at alpha = 1, where the sum of p has a pole: leave raw=False, or use another order"
         )
+    return replace(task, normalise=True)
 
 
 def _raw_shift(result: Result, order: Any) -> npt.NDArray[np.float64]:
@@ -148,7 +161,14 @@ def _raw_shift(result: Result, order: Any) -> npt.NDArray[np.float64]:
 
 
 def renyi_gradient(
-    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, wrt: str = "q", domain: str = "probs", axis: int = -1
+    p: ArrayLike,
+    q: ArrayLike,
+    alpha: ArrayLike,
+    *,
+    wrt: str = "q",
+    domain: str = "probs",
+    axis: int = -1,
+    normalise: bool = False,
 ) -> Any:
     r"""Return the gradient of the Rényi divergence in one argument.
 
@@ -176,10 +196,13 @@ def renyi_gradient(
     wrt
         ``"q"``, ``"p"`` or ``"alpha"``.
     domain
-        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
         -inf for an excluded class; a constant may be added).
     axis
         the class axis.
+    normalise
+        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
+        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -206,7 +229,7 @@ def renyi_gradient(
     0.098306
     """
     wrt = choice("wrt", wrt, ("p", "q", "alpha"))
-    task = problem(p, q, alpha, domain, axis)
+    task = problem(p, q, alpha, domain, axis, normalise)
     if wrt == "alpha":
         scalars = np.empty(task.rows, dtype=task.dtype)
 
@@ -225,7 +248,14 @@ def renyi_gradient(
 
 
 def renyi_value_and_gradient(
-    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, wrt: str = "q", domain: str = "probs", axis: int = -1
+    p: ArrayLike,
+    q: ArrayLike,
+    alpha: ArrayLike,
+    *,
+    wrt: str = "q",
+    domain: str = "probs",
+    axis: int = -1,
+    normalise: bool = False,
 ) -> ValueAndGradient:
     r"""Return the Rényi divergence and its gradient in one pass, at little more than the cost of the value.
 
@@ -242,10 +272,13 @@ def renyi_value_and_gradient(
     wrt
         ``"q"`` or ``"p"``.
     domain
-        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
         -inf for an excluded class; a constant may be added).
     axis
         the class axis.
+    normalise
+        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
+        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -269,7 +302,7 @@ def renyi_value_and_gradient(
     (0.287682, array([-2.      ,  0.666667]))
     """
     wrt = choice("wrt", wrt, ("p", "q"))
-    task = problem(p, q, alpha, domain, axis)
+    task = problem(p, q, alpha, domain, axis, normalise)
     value, out = np.empty(task.rows, dtype=task.dtype), _vector_output(task)
 
     def visit(rows: Any, result: Result, order: Any) -> None:
@@ -280,7 +313,9 @@ def renyi_value_and_gradient(
     return ValueAndGradient(value.reshape(task.batch)[()], _shape_vector(task, out))
 
 
-def escort(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs", axis: int = -1) -> Any:
+def escort(
+    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs", axis: int = -1, normalise: bool = False
+) -> Any:
     r"""Return the escort distribution w_i = p_i^alpha q_i^(1 - alpha) / sum_j p_j^alpha q_j^(1 - alpha).
 
     It is the geometric mixture that attains the variational form (1 - alpha) D_alpha(p || q) = min over w of
@@ -298,10 +333,13 @@ def escort(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs
     alpha
         order in [0, inf]; a scalar, or an array that broadcasts against the batch.
     domain
-        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
         -inf for an excluded class; a constant may be added).
     axis
         the class axis.
+    normalise
+        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
+        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -323,7 +361,7 @@ def escort(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs
     >>> escort([0.5, 0.5], [0.1, 0.9], 0.5).round(6)
     array([0.25, 0.75])
     """
-    task = problem(p, q, alpha, domain, axis)
+    task = problem(p, q, alpha, domain, axis, normalise)
     out = _vector_output(task)
 
     def visit(rows: Any, result: Result, order: Any) -> None:
@@ -334,7 +372,14 @@ def escort(p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs
 
 
 def renyi_hessian(
-    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, wrt: str = "q", domain: str = "logits", axis: int = -1
+    p: ArrayLike,
+    q: ArrayLike,
+    alpha: ArrayLike,
+    *,
+    wrt: str = "q",
+    domain: str = "logits",
+    axis: int = -1,
+    normalise: bool = False,
 ) -> Any:
     r"""Return the second derivatives of the Rényi divergence in one argument, or the mixed ones.
 
@@ -361,10 +406,13 @@ def renyi_hessian(
     wrt
         ``"q"``, ``"p"`` or ``"mixed"``. In the mixed block rows belong to p and columns to q.
     domain
-        what p and q hold: ``"probs"`` (>= 0, any positive sum), ``"log_probs"`` or ``"logits"`` (any real, or
+        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
         -inf for an excluded class; a constant may be added).
     axis
         the class axis.
+    normalise
+        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
+        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -389,7 +437,7 @@ def renyi_hessian(
            [-0.375,  0.375]])
     """
     wrt = choice("wrt", wrt, ("p", "q", "mixed"))
-    task = problem(p, q, alpha, domain, axis)
+    task = problem(p, q, alpha, domain, axis, normalise)
     out = np.empty((task.rows, task.classes, task.classes), dtype=task.dtype)
 
     def visit(rows: Any, result: Result, order: Any) -> None:

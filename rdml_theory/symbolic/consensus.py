@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sympy import Derivative, IndexedBase, Integer, Limit, Max, Rational, Sum, Symbol, Tuple, exp, log
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.notation import (
@@ -82,6 +83,7 @@ _SKEW = Named("|κ₃|", r"\lvert \kappa_3 \rvert")
 _SPREAD = Named("Var", r"Var")
 
 
+@of_formulas(Expansion, 3)
 def consensus_expansion(right_sides: Expansion | None = None) -> Derivation:
     """``D_α = (α/2) Var_q(t) + O(|t|³)``: its terms of second and third order, and an explicit remainder.
 

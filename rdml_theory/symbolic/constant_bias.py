@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sympy import Integer, Limit, Symbol, Tuple, oo, symbols
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, equal
@@ -33,6 +34,7 @@ def _transient(power: Formula) -> Formula:
     return -2 * bias * distance * (1 - power) / (1 - ratio) + distance**2 * (1 - power**2) / (1 - ratio**2)
 
 
+@of_formulas()
 def bias_plateau(plateau: Formula | None = None) -> Derivation:
     """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``, which tends to ζ² for every ``|r| < 1``.
 

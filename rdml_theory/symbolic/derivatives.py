@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sympy import Derivative, KroneckerDelta, Limit, Sum, Tuple, log
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w
@@ -54,6 +55,7 @@ DERIVATIVES = Derivatives(
 """The right sides that hold; the one for p at α = 1 is of the difference of two entries, k and l."""
 
 
+@of_formulas(Derivatives, 7)
 def derivatives(right_sides: Derivatives | None = None) -> Derivation:
     """All first derivatives but the student gradient, and their limits at order one.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from sympy import Derivative, Integer, KroneckerDelta, Sum, log
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
@@ -35,6 +36,7 @@ def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
     return Step(reason, equal(left, right), (*STANDARD, equal(alpha, Integer(1))))
 
 
+@of_formulas()
 def student_gradient(right_side: Formula | None = None) -> Derivation:
     """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α in (0, ∞).
 
@@ -65,6 +67,7 @@ def student_gradient(right_side: Formula | None = None) -> Derivation:
     return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
 
 
+@of_formulas()
 def student_hessian(right_side: Formula | None = None) -> Derivation:
     """∂²D_α/∂z_k∂z_l = Cov_q - (1-α) Cov_w, entry (k, l), where Cov_q = diag(q) - q qᵀ.
 
@@ -95,6 +98,7 @@ def student_hessian(right_side: Formula | None = None) -> Derivation:
     return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
 
 
+@of_formulas()
 def teacher_gradient(right_side: Formula | None = None) -> Derivation:
     """∂D_α(p‖q)/∂u_k = α/(α-1) · (w_k - p_k), for α ≠ 1.
 
@@ -111,6 +115,7 @@ def teacher_gradient(right_side: Formula | None = None) -> Derivation:
     return Derivation(equal(left, right), steps, {"q": STUDENT, "p": TEACHER, "w": ESCORT}, chained=True)
 
 
+@of_formulas()
 def alpha_derivative(right_side: Formula | None = None) -> Derivation:
     """∂D_α(p‖q)/∂α = KL(w‖p)/(1-α)², for α ≠ 1.
 

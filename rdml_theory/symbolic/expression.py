@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, Indexed, Limit, Mul, Piecewise, S, Sum, Symbol, expand, log, oo, sympify
+from sympy import Expr, Indexed, Limit, Mul, Piecewise, S, Sum, Symbol, Tuple, expand, log, oo
 
+from rdml_theory.symbolic.arguments import formula
 from rdml_theory.symbolic.decide import normal_form
 from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import ESCORT, STUDENT, TEACHER, C, Formula, alpha, i, p, q, u, z
@@ -89,7 +90,11 @@ class RenyiDivergence(Expr):
 
     def __new__(cls, first: Any, second: Any, order: Any, limits: Any) -> RenyiDivergence:
         """The expression of these entries, order and limits, as SymPy objects."""
-        return Expr.__new__(cls, *(sympify(a) for a in (first, second, order, limits)))
+        names = ("first", "second", "order")
+        parts = [formula(name, value) for name, value in zip(names, (first, second, order), strict=True)]
+        if not isinstance(limits, tuple | Tuple) or len(limits) != 3:
+            raise TypeError(f"limits must be (index, 1, classes); got {type(limits).__name__}")
+        return Expr.__new__(cls, *parts, Tuple(*(formula("limits", part) for part in limits)))
 
     @property
     def order(self) -> Formula:
@@ -142,7 +147,7 @@ class RenyiDivergence(Expr):
         log(Sum(p[i]**2/q[i], (i, 1, C)))
         """
         first, second, _, limits = self.args
-        value = sympify(value)
+        value = formula("value", value)
         order: Formula = Symbol("order", positive=True)
         summand = first**order * second ** (1 - order)  # type: ignore[operator]
         if value.is_zero:

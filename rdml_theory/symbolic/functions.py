@@ -5,13 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import mpmath as mp
 import numpy as np
-from sympy import Indexed, Symbol, lambdify
+from sympy import Indexed, Integer, Number, Symbol, lambdify
 
+from rdml_theory._validation import FloatArray, choice, float_array, real_array
+from rdml_theory.symbolic.arguments import formula
 from rdml_theory.symbolic.decide import taken
 from rdml_theory.symbolic.notation import C, Formula
 
 __all__ = ["as_function"]
+
+
+MOST_CLASSES = 1000
+
+
+def _floats(name: str, value: Any) -> FloatArray:
+    """Real numbers in double precision."""
+    return float_array(name, float(value) if isinstance(value, Number) else value).astype(np.float64, copy=False)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """Real numbers of any kind, exactly."""
+    array = real_array(name, value).astype(object)
+    try:
+        exact = [mp.mpf(x) for x in array.flat]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a real number or a sequence of them; got {type(value).__name__}") from error
+    return np.array(exact, dtype=object).reshape(array.shape)
 
 
 def as_function(
@@ -56,7 +77,12 @@ def as_function(
     >>> bool(np.allclose(slope(u=np.log(p), z=np.log(q), alpha=2.0), exact, rtol=1e-13))
     True
     """
-    explicit = taken(expression).subs(C, classes).doit()
+    if isinstance(classes, bool) or not isinstance(classes, int | np.integer | Integer):
+        raise TypeError(f"classes must be an integer; got {type(classes).__name__}")
+    if not 1 <= classes <= MOST_CLASSES:
+        raise ValueError(f"classes must be from 1 to {MOST_CLASSES}, for sums are written out term by term")
+    choice("modules", modules, ("numpy", "mpmath"))
+    explicit = taken(formula("expression", expression)).subs(C, int(classes)).doit()
     entries = sorted(explicit.atoms(Indexed), key=str)
     if free := [e for e in entries if not all(n.is_Integer for n in e.indices)]:
         raise ValueError(f"{free[0]} has an index without a number: substitute one, as in `.subs(k, 1)`")
@@ -66,18 +92,17 @@ def as_function(
     families = sorted({str(e.base.label) for e in entries})
     compiled = lambdify((*places.values(), *scalars), explicit, modules, cse=True)
     names = {*families, *map(str, scalars)}
+    read = _floats if modules == "numpy" else _numbers
 
     def function(**values: Any) -> Any:
         if set(values) != names:
             raise TypeError(f"got {sorted(values)}, expected {sorted(names)}")
-        dtype = float if modules == "numpy" else object
-        arrays = {name: np.asarray(values[name], dtype=dtype) for name in families}
-        for name, array in arrays.items():
+        arrays = {name: read(name, value) for name, value in values.items()}
+        for name, array in ((name, arrays[name]) for name in families):
             if array.shape[-1:] != (classes,):
                 raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
         entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1] for e in places]
-        numbers = [values[str(s)] for s in scalars]
-        return compiled(*entry, *(map(np.asarray, numbers) if modules == "numpy" else numbers))
+        return compiled(*entry, *(arrays[str(s)][()] for s in scalars))
 
     function.names = names  # type: ignore[attr-defined]
     return function

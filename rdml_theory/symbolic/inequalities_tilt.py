@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sympy import Abs, Integer, Interval, Limit, Subs, Sum, Symbol, exp, log, oo, sqrt, symbols, tanh
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import certified, smt
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.inequalities_names import FLOOR, GRADIENT_NORM, LOG_RATIO_RANGE, SPREAD, TEACHER_NORM
@@ -105,6 +106,7 @@ def _floor() -> tuple[Step, ...]:
     )
 
 
+@of_formulas()
 def bounded_gradient(right_side: Formula | None = None) -> Derivation:
     """‖q - w‖₂ ≤ √2 tanh(δ/4) with δ = αρ, ρ = max log(p/q) - min log(p/q): the gradient never exceeds √2.
 

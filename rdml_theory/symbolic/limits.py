@@ -19,6 +19,7 @@ from sympy import (
     symbols,
 )
 
+from rdml_theory.symbolic.arguments import formula, of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.maximum import Maximum
@@ -119,10 +120,11 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Derivati
     >>> limit(1).verify(), limit(1, KULLBACK_LEIBLER / 2).verify()
     (True, False)
     """
-    key = oo if order in (oo, float("inf")) else Rational(order)
-    if key not in _LIMITS:
+    key = formula("order", order)
+    key = next((known for known in _LIMITS if known == key or (known - key).is_zero), None)
+    if key is None:
         raise ValueError(f"limit at order {order}: the divergence is its own value there; take 0, 1 or ∞")
-    asserted = _LIMITS[key] if right_side is None else right_side
+    asserted = _LIMITS[key] if right_side is None else formula("right_side", right_side)
     steps = {Rational(0): _order_zero, Rational(1): _order_one, oo: _order_infinity}[key](asserted)
     direction = "+-" if key == 1 else "+"
     statement = equal(Limit(_DIVERGENCES.get(key, divergence), alpha, key, direction), asserted)
@@ -130,6 +132,7 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Derivati
     return Derivation(statement, (*steps, Step("so this is the limit of the divergence", statement, meaning)))
 
 
+@of_formulas(tuple, 3)
 def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Derivation:
     """The limits at 0, 1 and ∞ together: D_0 = -log q(p>0), D_1 = KL(p‖q), D_∞ = log max p/q.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sympy import Integer, Interval, Symbol, Tuple, symbols
 from sympy.core.relational import Relational
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import certified, smt
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import h
@@ -93,6 +94,7 @@ def _begun(enough: Formula, slope: Formula) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+@of_formulas()
 def long_run_law(
     drift: Formula | None = None, enough: Formula | None = None, slope: Formula | None = None
 ) -> Derivation:

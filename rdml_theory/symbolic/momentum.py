@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sympy import Abs, Integer, Rational, Symbol, sqrt, symbols
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.descent import AVERAGE, bias, gap, horizon, noise
 from rdml_theory.symbolic.notation import Formula
@@ -104,6 +105,7 @@ def _lagging() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+@of_formulas()
 def momentum_bound(
     right_side: Formula | None = None, *, theta: Formula | None = None, nu: Formula | None = None
 ) -> Derivation:

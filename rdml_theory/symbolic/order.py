@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sympy import Derivative, IndexedBase, Integer, Sum, Symbol, Tuple, log
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, certified
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
@@ -60,6 +61,7 @@ ORDER = Order(
 """The right sides that hold."""
 
 
+@of_formulas(Order, 3)
 def order_theorem(right_sides: Order | None = None) -> Derivation:
     """The slope in the order and its sign, skew symmetry, and the variational form as an identity with its remainder.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sympy import IndexedBase, Rational, Sum, Symbol
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named, i
 from rdml_theory.symbolic.relations import at_least, equal
@@ -22,6 +23,7 @@ _size: Formula = Symbol("d", integer=True, positive=True)
 _r: Formula = IndexedBase("r", real=True)
 
 
+@of_formulas()
 def plateau_law(right_side: Formula | None = None) -> Derivation:
     """At a stationary point of the cohort, ‖∇L_k‖ = β ‖∇R_k‖ for every student k.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Tuple
+from sympy import Basic, Tuple, sympify
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
@@ -124,6 +124,14 @@ class _Text(_SignOrder, StrPrinter):
         return expr.text
 
 
+def _printable(value: Any) -> Basic:
+    if isinstance(value, Basic):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return sympify(value)
+    raise TypeError(f"formula must be a SymPy object or a number; got {type(value).__name__}")
+
+
 def to_latex(formula: Any) -> str:
     r"""LaTeX of a formula.
 
@@ -131,6 +139,7 @@ def to_latex(formula: Any) -> str:
     >>> print(to_latex(student_gradient().statement))
     \frac{\partial}{\partial z_{k}} D_{\alpha}(p \Vert q) = q_{k} - w_{k}
     """
+    formula = _printable(formula)
     if isinstance(formula, Tuple):
         return r",\quad ".join(to_latex(a) for a in formula.args)
     if isinstance(formula, Relational):
@@ -148,4 +157,4 @@ def to_text(formula: Any) -> str:
     >>> print(to_text(student_gradient().statement))
     ∂D_α(p‖q)/∂z_k = q_k - w_k
     """
-    return _Text().doprint(formula).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")
+    return _Text().doprint(_printable(formula)).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sympy import Integer, Rational, Symbol, Tuple, sqrt, symbols
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.notation import Formula, Named
@@ -41,6 +42,7 @@ _root: Formula = Symbol("A", positive=True)
 _ZERO = Integer(0)
 
 
+@of_formulas()
 def sharp_multipliers(squared_bound: Formula | None = None) -> Derivation:
     """W ≤ SHARP², by multipliers of the semidefinite program whose dual slack is a square.
 
@@ -105,6 +107,7 @@ def sharp_multipliers(squared_bound: Formula | None = None) -> Derivation:
     return Derivation(at_most(WORST, asserted), steps)
 
 
+@of_formulas()
 def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMUM) -> Derivation:
     """What a Λ-smooth f satisfies between two points, and at one: all that a chain of steps uses.
 
@@ -145,6 +148,7 @@ def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMU
     return Derivation(Tuple(between, above), steps, hypotheses=(upper, lower, bounded))
 
 
+@of_formulas()
 def every_horizon(right_side: Formula | None = None) -> Derivation:
     """A ≤ DESCENT for every Λ-smooth f, with equality at every T, h, σ and Z/A on a quadratic.
 

@@ -59,6 +59,7 @@ def test_sympy(formulas, alpha):
             assert_close(renyi_hessian(u, z, alpha, wrt=wrt).ravel(), exact[name], 256)
 
 
+@pytest.mark.filterwarnings("ignore::rdml_theory.UnnormalisedWarning")
 @pytest.mark.parametrize("alpha", [*ORDERS, 1.0, 1.0 + 1e-7])
 def test_differentiation_in_probabilities(alpha):
     """Gradients and Hessians in unnormalised probabilities, by differences of 10^-30 at 110 digits."""

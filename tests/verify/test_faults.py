@@ -97,6 +97,69 @@ FAULTS = {
         ["C5"],
         {"C5"},
     ),
+    "orders within 1e-4 of one taken for one": (
+        "rdml_theory/_blocks.py",
+        "branches.split_order(alpha))\n\n\ndef walk",
+        "branches.split_order(1.0 if abs(alpha - 1.0) < 1e-4 else alpha))\n\n\ndef walk",
+        ["D3", "D4"],
+        {"D3", "D4"},
+    ),
+    "of an array, orders within 1e-4 of one taken for one": (
+        "rdml_theory/_branches.py",
+        "out[alpha == 1.0] = KL",
+        "out[np.abs(alpha - 1.0) < 1e-4] = KL",
+        ["D4"],
+        {"D4"},
+    ),
+    "orders below 1e-3 taken for zero": (
+        "rdml_theory/_branches.py",
+        "SMALLEST_ORDER = 2.0**-1000",
+        "SMALLEST_ORDER = 1e-3",
+        ["D2", "D5"],
+        {"D2", "D5"},
+    ),
+    "orders above 1000 taken for infinity": (
+        "rdml_theory/_blocks.py",
+        "if np.isinf(alpha):",
+        "if alpha > 1000.0:",
+        ["D1", "D4"],
+        {"D1", "D4"},
+    ),
+    "of an array, orders above 1000 taken for infinity": (
+        "rdml_theory/_branches.py",
+        "out[np.isinf(alpha)] = INFINITE",
+        "out[alpha > 1000.0] = INFINITE",
+        ["D4"],
+        {"D4"},
+    ),
+    "the student gradient in probabilities without the sum of q": (
+        "rdml_theory/_coordinates.py",
+        "out *= pair.mass / pair.q_sum",
+        "out *= pair.mass",
+        ["D1"],
+        {"D1"},
+    ),
+    "the peer's gradient in probabilities without the sum of p": (
+        "rdml_theory/_coordinates.py",
+        "out *= pair.mass / pair.p_sum",
+        "out *= pair.mass",
+        ["D2"],
+        {"D2"},
+    ),
+    "the Hessian in probabilities without the sum of q": (
+        "rdml_theory/_coordinates.py",
+        "return out / (q_sum * q_sum)",
+        "return out / q_sum",
+        ["D3"],
+        {"D3"},
+    ),
+    "the series of near elements cut at 1e-9": (
+        "rdml_theory/_branches.py",
+        "SERIES_TAIL = 1e-18",
+        "SERIES_TAIL = 1e-9",
+        ["D4"],
+        {"D4"},
+    ),
 }
 
 
@@ -114,9 +177,9 @@ def run_with(tmp_path, file, before, after, ids):
     )  # fmt: skip
 
 
-# Training takes half a minute, and importing torch some seconds; for the losses see also tests/losses.
-SLOW = [name for name, fault in FAULTS.items() if fault[3] == ["C5"] or fault[0].startswith("rdml_theory/losses")]
-CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAULTS]
+# A run of some claims takes seconds; one of each kind is enough where time is short.
+QUICK = {"sign of the computed student gradient", "bias dropped from the classical bound"}
+CASES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAULTS]
 
 
 def test_faults_fit_the_sources():

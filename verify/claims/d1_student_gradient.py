@@ -34,42 +34,54 @@ def _formula(right_side: Expr, modules: str) -> Any:
     return lambdify(tuple(names.values()), right_side.xreplace(names), modules)
 
 
-def _distance(computed: Any, exact: list[Any], size: Any) -> float:
-    return float(mp.norm([mp.mpf(a) - b for a, b in zip(computed, exact, strict=True)]) / size)
+def _distance(computed: Any, exact: list[Any]) -> float:
+    return float(mp.norm([mp.mpf(a) - b for a, b in zip(computed, exact, strict=True)]) / mp.norm(exact))
+
+
+def _at(formula: Any, p: Any, s: Any, order: float) -> list[Any]:
+    return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
+
+
+def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
+    """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
+    p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+    logits = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+    # Half of one and four times the other: the exact gradient is that of the distributions which they define.
+    given = [scale * np.array([float(x) for x in v]) for scale, v in ((0.5, p), (4.0, s))]
+    slopes = given[1] * renyi_gradient(given[0], given[1], pair.order, wrt="q", domain="probs", normalise=True)
+    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in given)
+    return (
+        _distance(logits.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair),
+        _distance(slopes.tolist(), _at(formula, first, second, pair.order)) / reference.rounding(pair),
+    )
 
 
 def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
+    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     stated, logits, probabilities = 0.0, 0.0, 0.0
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
-
-            def at(p: Any, s: Any, order: float = pair.order) -> list[Any]:
-                return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
-
             exact = reference.gradient(pair)
-            size = mp.norm(exact)
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
-            values = at(p, s)
-            stated = max(stated, _distance(values, exact, size))
-            computed = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
-            logits = max(logits, _distance(computed.tolist(), values, size))
-            # From rounded probabilities the exact gradient is that of the distributions which they define.
-            rounded = [np.array([float(x) for x in v]) for v in (p, s)]
-            computed = rounded[1] * renyi_gradient(rounded[0], rounded[1], pair.order, wrt="q", domain="probs")
-            first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded)
-            values = at(first, second)
-            probabilities = max(probabilities, _distance(computed.tolist(), values, size))
+            stated = max(stated, _distance(_at(formula, p, s, pair.order), exact))
         context.progress((number + 1) / len(pairs))
+    for pair in (*pairs, *beside):
+        with mp.workdps(reference.DIGITS):
+            errors = _core(formula, pair)
+        logits, probabilities = max(logits, errors[0]), max(probabilities, errors[1])
     count = len(pairs)
     comparisons = (
         at_most("formula against differences of the definition (60 digits), relative", stated, 1e-20, samples=count),
-        at_most("renyi_gradient from logits against the formula", logits, reference.ROUNDING, samples=count),
         at_most(
-            "renyi_gradient from probabilities against the formula", probabilities, reference.ROUNDING, samples=count
+            "renyi_gradient from logits against the formula, in roundings", logits, 1.0, samples=count + len(beside)
         ),
-    )
+        at_most(
+            "renyi_gradient from probabilities of any sum against the formula, in roundings",
+            probabilities, 1.0, samples=count + len(beside),
+        ),
+    )  # fmt: skip
     return Finding(comparisons=comparisons, panels=(_panel(right_side),))
 
 

@@ -8,7 +8,7 @@ import mpmath as mp
 import numpy as np
 from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
 
-from rdml_theory import renyi_hessian, symbolic
+from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
 from verify.checks import reference
@@ -47,10 +47,32 @@ def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:
     return [[formula(order, int(a == b), s[a], s[b], e[a], e[b]) for b in size] for a in size]
 
 
+def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
+    """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
+    p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+    logits = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+    # Half of one and four times the other: the exact Hessian is that of the distributions which they define.
+    given, q = (scale * np.array([float(x) for x in v]) for scale, v in ((0.5, p), (4.0, s)))
+    slopes = renyi_gradient(given, q, pair.order, wrt="q", domain="probs", normalise=True)
+    # In the logarithms of the entries, which are logits.
+    entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
+    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in (given, q))
+    errors = []
+    # In probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
+    for product, x, y, least in (
+        (logits, p, s, 0.0),
+        (entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
+    ):
+        values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
+        size = mp.norm(values) + least
+        errors.append(float(mp.norm(mp.matrix(product.tolist()) - values) / size) / (4 * reference.rounding(pair)))
+    return errors[0], errors[1]
+
+
 def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
-    stated, computed = 0.0, 0.0
+    stated, logits, probabilities = 0.0, 0.0, 0.0
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
@@ -62,18 +84,26 @@ def numeric(right_side: Expr, context: Context) -> Finding:
 
             truth = context.shared(f"hessian {number}", exact)
             scale = max(abs(x) for row in truth for x in row)
-            product = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
-            for a in size:
-                for b in size:
-                    stated = max(stated, float(abs(values[a][b] - truth[a][b]) / scale))
-                    computed = max(computed, float(abs(mp.mpf(float(product[a, b])) - values[a][b]) / scale))
+            stated = max(stated, *(float(abs(values[a][b] - truth[a][b]) / scale) for a in size for b in size))
         context.progress((number + 1) / len(pairs))
+    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
+    for pair in (*pairs, *beside):
+        with mp.workdps(reference.DIGITS):
+            errors = _core(formula, pair)
+        logits, probabilities = max(logits, errors[0]), max(probabilities, errors[1])
     comparisons = (
         at_most(
             "formula against differences of the definition (60 digits), relative", stated, 1e-15, samples=len(pairs)
         ),
-        at_most("renyi_hessian against the formula, relative", computed, reference.ROUNDING, samples=len(pairs)),
-    )
+        at_most(
+            "renyi_hessian from logits against the formula, in roundings",
+            logits, 1.0, samples=len(pairs) + len(beside),
+        ),
+        at_most(
+            "renyi_hessian from probabilities of any sum against the formula, in roundings",
+            probabilities, 1.0, samples=len(pairs) + len(beside),
+        ),
+    )  # fmt: skip
     return Finding(comparisons=comparisons, panels=(_panel(right_side),))
 
 

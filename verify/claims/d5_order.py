@@ -51,6 +51,7 @@ def _relative(one: Any, other: Any) -> float:
 def numeric(sides: Order, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=40, full=1_000), ORDERS, most_classes=4)
     others = context.rng("others")
+    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     slope, skew, mixture, least = 0.0, 0.0, 0.0, mp.inf
     for number, pair in enumerate(pairs):
         with mp.workdps(reference.DIGITS):
@@ -75,7 +76,7 @@ def numeric(sides: Order, context: Context) -> Finding:
         at_most("skew symmetry at 60 digits, relative", skew, 1e-40, samples=count),
         at_most("the variational identity at 60 digits, relative", mixture, 1e-40, samples=count),
         at_least("least excess of the mixture over (1-α) D, relative", float(least), 0.0, samples=count),
-        *_core(sides, pairs),
+        *_core(sides, [*pairs, *(x for x in beside if x.order < 1)]),
     )
     return Finding(comparisons=comparisons, panels=_panels(sides))
 

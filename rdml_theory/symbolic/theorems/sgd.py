@@ -11,6 +11,7 @@ from typing import Any
 
 from sympy import Abs, Integer, Sum, Symbol
 
+from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.descent import CLASSICAL, SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.kernel import (
     At,
@@ -45,6 +46,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
 
 __all__ = ["SETTING", "assumptions", "average", "classical_bound", "classical_target", "sharp_bound", "sharp_target"]
 
@@ -171,7 +173,8 @@ def classical_target(right_side: Term = CLASSICAL) -> AtMost:
     return AtMost(average**2, right_side)
 
 
-def classical_bound(right_side: Term = CLASSICAL, *, greatest_step: Term = 1) -> Proof:
+@of_formulas()
+def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula | None = None) -> Proof:
     """C1: ``A² ≤ 2Δ/(ηT) + hσ² + Z²`` for h ≤ 1.
 
     After Ajalloeian & Stich 2020, arXiv 2008.00051; the constants are derived here.
@@ -207,9 +210,13 @@ def classical_bound(right_side: Term = CLASSICAL, *, greatest_step: Term = 1) ->
         ],
         reason="divide by T, with the definitions of A and Z",
     )
-    room = combine(AtMost(0, 1 - h), [(1, assume(AtMost(h, greatest_step), reason="given"))], reason="so h ≤ 1")
+    room = combine(
+        AtMost(0, 1 - h),
+        [(1, assume(AtMost(h, 1 if greatest_step is None else greatest_step), reason="given"))],
+        reason="so h ≤ 1",
+    )
     bound = combine(
-        classical_target(right_side),
+        classical_target(CLASSICAL if right_side is None else right_side),
         [(2, averaged()), (1 - h, squares)],
         known=[room],
         reason="(1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away",
@@ -222,7 +229,8 @@ def sharp_target(right_side: Term = SHARP) -> AtMost:
     return AtMost(average, right_side)
 
 
-def sharp_bound(right_side: Term = SHARP) -> Proof:
+@of_formulas()
+def sharp_bound(right_side: Formula | None = None) -> Proof:
     """C2: ``A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2, and its floor is attained.
 
     This toolkit's own. It implies the classical bound for h ≤ 1 and reaches 1 < h < 2.
@@ -247,6 +255,7 @@ def sharp_bound(right_side: Term = SHARP) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
+    asserted = SHARP if right_side is None else right_side
     away, excess = Abs(1 - h), 2 * gap / (eta * horizon) + h * noise**2
     quadratic = combine(
         AtMost((1 - h / 2) * average**2 - away * average * bias - h / 2 * bias**2, excess / 2),
@@ -266,7 +275,7 @@ def sharp_bound(right_side: Term = SHARP) -> Proof:
         reason="complete the square: (1-h)² + h(2-h) = 1",
     )
     bound = combine(
-        sharp_target(right_side),
+        sharp_target(asserted),
         [
             (1 / (2 - h), root(completed, base, reason="take roots")),
             (1 / (2 - h), absolute(base, reason="a number is at most its absolute value")),
@@ -274,7 +283,7 @@ def sharp_bound(right_side: Term = SHARP) -> Proof:
         known=[room],
         reason="divide by 2-h",
     )
-    return Proof((bound, *attained(1, right_side), *attained(-1, right_side)))
+    return Proof((bound, *attained(1, asserted), *attained(-1, asserted)))
 
 
 def attained(side: int, right_side: Term = SHARP) -> tuple[Theorem, Theorem]:

@@ -1,0 +1,102 @@
+"""Arguments of the wrong kind to the symbolic functions: a formula, or an error that names them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from rdml_theory import symbolic
+from rdml_theory.symbolic.consensus import CONSENSUS
+from rdml_theory.symbolic.derivatives import DERIVATIVES
+from rdml_theory.symbolic.limits import KULLBACK_LEIBLER
+from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
+from rdml_theory.symbolic.order import ORDER
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
+
+import bad_calls
+
+ONE_SIDE = {"right_side": q[k] - w[k]}
+CALLS = (
+    (symbolic.RenyiDivergence, {"first": p[i], "second": q[i], "order": alpha, "limits": (i, 1, C)}),
+    (symbolic.alpha_derivative, ONE_SIDE),
+    (symbolic.student_gradient, ONE_SIDE),
+    (symbolic.student_hessian, ONE_SIDE),
+    (symbolic.teacher_gradient, ONE_SIDE),
+    (symbolic.limit, {"order": 1, "right_side": KULLBACK_LEIBLER}),
+    (symbolic.limits, {"right_sides": (KULLBACK_LEIBLER,) * 3}),
+    (symbolic.derivatives, {"right_sides": DERIVATIVES}),
+    (symbolic.order_theorem, {"right_sides": ORDER}),
+    (symbolic.consensus_expansion, {"right_sides": CONSENSUS}),
+    (symbolic.consecutive_iterates, {"coupling": sp.Rational(1, 4), "infimum": sp.Rational(1, 2)}),
+    (symbolic.every_horizon, {"right_side": sp.Symbol("x")}),
+    (symbolic.sharp_multipliers, {"squared_bound": sp.Symbol("x")}),
+    (symbolic.momentum_bound, {"right_side": sp.Symbol("x"), "theta": sp.Symbol("x"), "nu": sp.Symbol("y")}),
+    (symbolic.long_run_law, {"drift": sp.Symbol("x"), "enough": sp.Symbol("x"), "slope": sp.Symbol("y")}),
+    (symbolic.bias_plateau, {"plateau": sp.Symbol("x")}),
+    (symbolic.plateau_law, ONE_SIDE),
+    (symbolic.sharp_bound, ONE_SIDE),
+    (symbolic.classical_bound, ONE_SIDE | {"greatest_step": sp.Integer(1)}),
+    (symbolic.bounded_gradient, ONE_SIDE),
+    (symbolic.as_function, {"expression": p[1] ** alpha, "classes": 2, "modules": "numpy"}),
+    (symbolic.as_function(p[1] ** alpha + q[2], 2), {"p": [0.5, 0.5], "q": [0.5, 0.5], "alpha": 2.0}),
+    (symbolic.as_function(p[1] ** alpha, 2, modules="mpmath"), {"p": [0.5, 0.5], "alpha": 2.0}),
+    (symbolic.to_latex, {"formula": alpha}),
+    (symbolic.to_text, {"formula": alpha}),
+    (
+        symbolic.Step,
+        {"reason": "so", "relation": sp.Eq(alpha, 1), "where": (), "premises": (), "factor": sp.Integer(1)},
+    ),
+    (symbolic.Premise, {"relation": sp.Ge(alpha, 0), "factor": sp.Integer(1), "at": (), "over": None}),
+    (
+        symbolic.Derivation,
+        {"statement": sp.Eq(alpha, 1), "steps": (), "definitions": {}, "lemmas": (), "hypotheses": ()},
+    ),
+)
+MORE = (sp.I, sp.nan, sp.zoo, 2 + sp.I * alpha, sp.true, sp.Eq(alpha, 1), sp.Matrix([1, 2]), sp.Symbol, "alpha", "1j")
+
+
+def check_bad_calls(seed: int, count: int) -> int:
+    """Every call gives a formula or raises TypeError or ValueError that names an argument; return how many raised."""
+    rng, raised = np.random.default_rng([seed, 17]), 0
+    for number in range(count):
+        function, right = CALLS[number % len(CALLS)]
+        arguments, names = bad_calls.broken(rng, right, MORE)
+        with np.errstate(all="ignore"):
+            error = bad_calls.outcome(function, arguments)
+        raised += error is not None
+        named = [*names, "order", "classes"] if "limits" in names or "order" in names else names
+        assert error is None or re.search(rf"\b({'|'.join(named)})\b|broadcast", str(error)), (
+            function,
+            arguments,
+            error,
+        )
+    return raised
+
+
+def test_bad_calls():
+    assert check_bad_calls(1, 150) > 75
+
+
+@pytest.mark.slow
+def test_many_bad_calls():
+    assert check_bad_calls(2, 2_500) > 1_250
+
+
+@pytest.mark.parametrize("wrong", [1j, sp.I, "q[k]", sp.nan, np.ma.array([1.0], mask=[1]), None, True])
+def test_text_and_complex_numbers_are_no_orders(wrong):
+    with pytest.raises((TypeError, ValueError), match="order must be"):
+        symbolic.RenyiDivergence(p[i], q[i], wrong, (i, 1, C))
+
+
+def test_numbers_of_every_kind_are_formulas():
+    for two in (2, 2.0, np.int64(2), np.float32(2), sp.Integer(2)):
+        assert symbolic.RenyiDivergence(p[i], q[i], two, (i, 1, C)).order - 2 == 0
+        assert symbolic.as_function(p[1] ** alpha, 1)(p=[3.0], alpha=two) == 9.0
+        assert symbolic.limit(two - 1).statement == symbolic.limit(1).statement
+    assert symbolic.limit(np.float64(np.inf)).statement == symbolic.limit(sp.oo).statement
