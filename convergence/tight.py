@@ -62,7 +62,7 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     h = a.smoothness * eta
     away = abs(1 - h)
 
-    start, push_noise = float(product(2, a.smoothness, a.gap)), float(product(a.smoothness, eta, a.noise))
+    start, drive = float(product(2, a.smoothness, a.gap)), float(product(a.smoothness, eta, a.noise))
 
     def parts(log_weight: float) -> tuple[float, float, float]:
         weight = math.exp(log_weight)
@@ -77,7 +77,11 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
         if not (math.isfinite(share) and math.isfinite(paid)):
             return math.inf, math.inf, math.inf
         push = away * a.bias / weight if away and a.bias else 0.0
-        return tuple(x * y if x and y else 0.0 for x, y in ((share, start), (paid, push_noise), (paid, push + h * a.bias)))
+        return (
+            share * start if share and start else 0.0,
+            paid * drive if paid and drive else 0.0,
+            paid * (push + h * a.bias) if paid else 0.0,
+        )
 
     free = replace(a, bias=0.0, relative_bias=0.0)
     if away == 0 or (a.bias == 0 and m == 0):
