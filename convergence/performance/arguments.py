@@ -39,7 +39,8 @@ def check_arguments(
         noise = " with noise" if assumptions.noise else ""
         other = "stepwise_bound" if function == "worst_case" else "sharp_bound or momentum_bound"
         raise ValueError(
-            f"steps = {shown(steps)}: {function} expects an integer from 1 to {most}{noise}; for longer runs use {other}"
+            f"steps = {shown(steps)}: {function} expects an integer from 1 to {most}{noise}; for longer runs use "
+            f"{other}"
         )
 
 
