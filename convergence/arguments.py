@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["called", "folder", "instance", "number", "real", "shown", "whole"]
+__all__ = ["broadcast", "called", "flag", "folder", "instance", "number", "real", "shown", "whole"]
 
 T = TypeVar("T")
 
@@ -40,15 +40,33 @@ def real(name: str, value: ArrayLike) -> NDArray[np.float64]:
     TypeError: step = 1j: expected a real number or an array of them
     """
     try:
-        array = np.asarray(value)
+        array = np.asarray(None if value is np.ma.masked else value)
     except Exception:  # what a foreign __array__ raises, or lists of unequal lengths
         array = np.asarray(None)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} = {shown(value)}: expected no masked entries; fill or drop them")
     if array.dtype.kind not in "iuf":
         huge = isinstance(value, int) and not isinstance(value, bool)
         what = "at most 1.8e308, the largest float" if huge else "or an array of them"
         raise TypeError(f"{name} = {shown(value)}: expected a real number {what}")
     with np.errstate(over="ignore"):
         return array.astype(np.float64)
+
+
+def broadcast(**arrays: NDArray[np.float64]) -> None:
+    """Refuse arrays whose shapes do not go together.
+
+    >>> broadcast(alpha=np.ones(2), beta=np.ones(3))
+    Traceback (most recent call last):
+    ...
+    ValueError: alpha has shape (2,), beta (3,): expected shapes that broadcast
+    """
+    shapes = {name: array.shape for name, array in arrays.items()}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items()).replace(" ", " has shape ", 1)
+        raise ValueError(f"{told}: expected shapes that broadcast") from None
 
 
 def number(
@@ -85,7 +103,7 @@ def whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
     ...
     ValueError: steps = 2.0: expected an integer >= 1
     """
-    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
     if not integer or value < least or (most is not None and value > most):
         allowed = f">= {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} = {shown(value)}: expected an integer {allowed}")
@@ -104,6 +122,17 @@ def instance(name: str, value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{name} = {shown(value)}: expected convergence.{kind.__name__}")
     return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False.
+
+    >>> flag("nesterov", np.True_)
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} = {shown(value)}: expected True or False")
+    return bool(value)
 
 
 def called(name: str, value: Callable[..., Any] | None) -> None:

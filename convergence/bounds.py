@@ -56,7 +56,8 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     >>> classical_bound(Assumptions(smoothness=1, gap=1, noise=0.5, bias=0.01), 0.5, 100).total
     0.3
     """
-    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound"), checked_steps(steps)
+    eta = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound")
+    horizon = checked_steps(steps, eta)
     m = assumptions.relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: classical_bound holds for m < 1; reduce the relative bias")
@@ -139,7 +140,8 @@ def sharp_domain(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, na
     m = instance("assumptions", assumptions, Assumptions).relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
-    return checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name), checked_steps(steps)
+    eta = checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name)
+    return eta, checked_steps(steps, eta)
 
 
 def _sharp(assumptions: Assumptions, eta: Any, horizon: Any, factor: Any = 1.0, name: str = "sharp") -> Bound:
@@ -361,7 +363,8 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     >>> pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 0.5, 1000, pl_constant=0.5).total
     0.5
     """
-    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound"), checked_steps(steps)
+    eta = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound")
+    horizon = checked_steps(steps, eta)
     if assumptions.relative_bias:
         raise ValueError(
             f"relative_bias = {assumptions.relative_bias!r}: pl_bound holds for absolute bias only; take 0"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from convergence.arguments import instance, number, real
+from convergence.arguments import flag, instance, number, real
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_terms
 from convergence.terms import Bound, checked_steps, make_bound, product
@@ -119,9 +119,10 @@ def momentum_bound(
     if not 0 <= mu < 1:
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
     instance("assumptions", assumptions, Assumptions)
-    etas, horizons = np.broadcast_arrays(real("step", step), checked_steps(steps))
+    flag("nesterov", nesterov)
+    etas, horizons = np.broadcast_arrays(real("step", step), checked_steps(steps, real("step", step)))
     terms = [
-        _one(assumptions, float(eta), float(horizon), mu, bool(nesterov))
+        _one(assumptions, float(eta), float(horizon), mu, nesterov)
         for eta, horizon in zip(etas.flat, horizons.flat, strict=True)
     ]
     transient, noise, bias = np.array(terms).T.reshape(3, *etas.shape)

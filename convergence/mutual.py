@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.arguments import real, shown
+from convergence.arguments import broadcast, real, shown
 from convergence.assumptions import Assumptions
 from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
 
@@ -81,6 +81,7 @@ def mutual_bias_bound(
     for name, value in given.items():
         if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
             raise ValueError(f"{name} = {shown(value)}: expected numbers >= 0, finite ones for beta and jacobian")
+    broadcast(**given)
     if not forms:
         raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
     least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
@@ -154,6 +155,7 @@ def drift_bound(
             raise ValueError(
                 f"{name} = {shown(value)}: expected numbers >= 0, finite ones but for alpha and log_ratio_range"
             )
+    broadcast(**given)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         away = np.abs(order - 1)
         far = np.sqrt(2) * np.where(np.isinf(order), 1.0, order / away) * np.tanh(_product(away, rho) / 4)
@@ -194,7 +196,8 @@ def moving_target_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayL
     0.52
     """
     eta = checked_step(assumptions, step, 2.0, closed=False, name="moving_target_bound")
-    horizon, rate = checked_steps(steps), real("drift", drift)
+    horizon, rate = checked_steps(steps, eta), real("drift", drift)
+    broadcast(drift=rate, step=eta, steps=horizon)
     if assumptions.bias or assumptions.relative_bias:
         raise ValueError(
             f"bias = {assumptions.bias!r}, relative_bias = {assumptions.relative_bias!r}: moving_target_bound takes "

@@ -18,12 +18,12 @@ from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
 from convergence.problems.base import Problem, confined, start_of, start_size
 
-__all__ = ["BLOCK", "MOST_STEPS", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
+__all__ = ["BLOCK", "MOST_REPLICAS", "MOST_STEPS", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
 
 Array = NDArray[np.float64]
 
-MOST_STEPS, MOST_RECORDS = 10**15, 10**7
-"""Up to here the times of records are whole numbers in float64; and how many records there may be."""
+MOST_STEPS, MOST_RECORDS, MOST_REPLICAS = 10**15, 10**7, 10**7
+"""Up to here the times of records are whole numbers in float64; more records or replicas fill the memory."""
 
 _PARTS = ("dim", "smoothness", "minimum", "noise", "bias", "value", "gradient", "sample_gradient")
 
@@ -79,11 +79,11 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
     >>> record_times(1000, 4)
     array([   1,   10,  100, 1000])
     """
-    if np.ndim(record) == 0:
+    given = real("record", record)  # type: ignore[arg-type]
+    if given.ndim == 0:
         count = whole("record", record, least=1, most=MOST_RECORDS)
         times = np.unique(np.geomspace(1, steps, count).round().astype(np.int64)) if count > 1 else np.array([steps])
     else:
-        given = real("record", record)  # type: ignore[arg-type]
         if not given.size or not ((given >= 1) & (given <= steps) & (given == given.round())).all():
             raise ValueError(f"record = {shown(record)}: expected integers, times between 1 and steps = {steps}")
         times = np.unique(given).astype(np.int64)
@@ -176,8 +176,8 @@ def simulate(
     >>> run.squared_gradient[:, 0].tolist()
     [0.25, 0.0625, 0.015625]
     """
-    steps, replicas = whole("steps", steps, least=1, most=MOST_STEPS), whole("replicas", replicas, least=1)
-    seed, first = whole("seed", seed, least=0), whole("first", first, least=0)
+    steps, replicas = whole("steps", steps, least=1, most=MOST_STEPS), whole("replicas", replicas, least=1, most=MOST_REPLICAS)
+    seed, first = whole("seed", seed, least=0), whole("first", first, least=0, most=2**62)
     step = number("step", step, least=0, strict=True)
     if first % BLOCK:
         raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")

@@ -16,7 +16,7 @@ from convergence import problems
 from convergence.arguments import number, shown, whole
 from convergence.bounds import sharp_bound
 from convergence.estimators import mean_interval
-from convergence.sgd import MOST_STEPS, simulate
+from convergence.sgd import MOST_REPLICAS, MOST_STEPS, simulate
 from convergence.verdict import check_bound
 
 __all__ = ["Cell", "run_cell"]
@@ -66,7 +66,7 @@ class Cell:
             raise ValueError(f"step = {self.step!r}, h = {self.h!r}: expected exactly one of them")
         number("step" if self.h is None else "h", self.step if self.h is None else self.h, least=0, strict=True)
         whole("steps", self.steps, least=1, most=MOST_STEPS)
-        whole("replicas", self.replicas, least=8, most=10**7)
+        whole("replicas", self.replicas, least=8, most=MOST_REPLICAS)
         whole("seed", self.seed, least=0, most=2**63)
         whole("records", self.records, least=1, most=10**5)
         if not isinstance(self.problem, str) or self.problem not in problems.available():

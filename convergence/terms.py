@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.arguments import instance, real, shown
+from convergence.arguments import broadcast, instance, real, shown
 from convergence.assumptions import Assumptions
 
 __all__ = ["Bound", "checked_step", "checked_steps", "make_bound", "product"]
@@ -92,13 +92,14 @@ def product(*factors: ArrayLike, over: tuple[ArrayLike, ...] = ()) -> NDArray[np
         return np.where(zero, 0.0, np.ldexp(value, np.clip(exponent, -5000, 5000).astype(np.int32)))
 
 
-def checked_steps(steps: ArrayLike) -> NDArray[np.float64]:
-    """T as an array, after checking T ≥ 1."""
+def checked_steps(steps: ArrayLike, step: ArrayLike = 1.0) -> NDArray[np.float64]:
+    """T as an array, after checking T ≥ 1 and that its shape goes with that of η."""
     horizon = real("steps", steps)
     if not (horizon >= 1).all():
         raise ValueError(
             f"steps = {shown(steps)}: expected at least 1 step; give the number of SGD steps T (inf for a floor)"
         )
+    broadcast(steps=horizon, step=np.asarray(step))
     return horizon
 
 

@@ -52,7 +52,7 @@ def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     """
     eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "tight_bound"))
     terms = np.array([_tight(assumptions, e, t) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
-    transient, noise, bias = (part.reshape(eta.shape) for part in terms)
+    transient, noise, bias = terms.reshape(3, *eta.shape)
     return make_bound("tight", (transient, noise, bias), eta, horizon)
 
 

@@ -17,7 +17,7 @@ from scipy import stats
 from convergence.arguments import instance, number, real, shown, whole
 from convergence.bounds import Bound
 from convergence.estimators import ROUNDING, mean_interval
-from convergence.sgd import Trajectory
+from convergence.sgd import MOST_REPLICAS, Trajectory
 
 __all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_mean", "sequential_verdict"]
 
@@ -149,7 +149,7 @@ def judge_mean(
     """
     x, limit = real("values", values), number("allowed", allowed, infinite=True)
     floor = -np.inf if least is None else number("least", least)
-    rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1)
+    rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
     low, high = mean_interval(x, rate / planned)
     outcome: Outcome = "undecided"
     if np.isinf(low):
@@ -277,7 +277,7 @@ def sequential_verdict(
     >>> verdict.outcome, verdict.replicas
     ('confirmed', 2048)
     """
-    start, most = whole("first", first, least=8), whole("budget", budget, least=8)
+    start, most = (whole(n, v, least=8, most=MOST_REPLICAS) for n, v in (("first", first), ("budget", budget)))
     if not callable(draw):
         raise TypeError(f"draw = {shown(draw)}: expected a function of two replicas' indices")
     looks = 1

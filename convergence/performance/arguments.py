@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from convergence.arguments import instance, number, shown
+from convergence.arguments import flag, instance, number, shown
 from convergence.assumptions import Assumptions
 
 __all__ = ["Criterion", "check_arguments", "right_sides"]
@@ -16,8 +16,9 @@ Criterion = Literal["average", "best"]
 
 
 def check_arguments(
-    function: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, *, most: int
-) -> None:
+    function: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, nesterov: bool,
+    *, most: int,
+) -> None:  # fmt: skip
     """Raise for an argument that is out of its range.
 
     Raises
@@ -31,6 +32,7 @@ def check_arguments(
     number("step", step, least=0, strict=True)
     if not 0 <= number("momentum", momentum) < 1:
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
+    flag("nesterov", nesterov)
     if not isinstance(criterion, str) or criterion not in get_args(Criterion):
         raise ValueError(f"criterion = {shown(criterion)}: expected 'average' or 'best'")
     if assumptions.gap == 0:

@@ -82,18 +82,18 @@ def parameters(name: str) -> dict[str, str]:
     >>> parameters("quadratic")["dim"]
     'int'
     """
-    return dict(_parameters(name))
+    return dict(_parameters(_factory(name)))
 
 
 @cache
-def _parameters(name: str) -> dict[str, str]:
-    own = inspect.signature(_factory(name)).parameters.values()
+def _parameters(factory: Any) -> dict[str, str]:
+    own = inspect.signature(factory).parameters.values()
     hints = {p.name: str(p.annotation) for p in own if p.name != "oracle"}
     return hints | {n: h.__forward_arg__ for n, h in Oracle.__annotations__.items()}
 
 
 def _factory(name: str) -> Any:
-    if name not in available():
+    if not isinstance(name, str) or name not in available():
         raise ValueError(f"name = {shown(name)}: no such problem; available are {', '.join(available())}")
     return import_module(f"{__name__}.{name}").problem
 
@@ -115,7 +115,7 @@ def _check_kind(name: str, value: Any, hint: str) -> None:
 
 def _fits(value: Any, hint: str) -> bool:
     if hint == "int":
-        return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(value) <= _LARGEST
+        return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64) and abs(value) <= _LARGEST
     if hint == "Sequence[int]":
         return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)
     if hint in ("str", "None"):
@@ -124,6 +124,6 @@ def _fits(value: Any, hint: str) -> bool:
         return isinstance(value, list | tuple | np.ndarray) and all(_fits(one, "ArrayLike") for one in value)
     try:
         array = real("value", value)
-    except TypeError:
+    except (TypeError, ValueError):
         return False
     return not np.isnan(array).any() and (array.ndim == 0) == (hint == "float")
