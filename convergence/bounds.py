@@ -81,7 +81,8 @@ def sharp_terms(h: Any, tau: Any, drive: Any, zeta2: Any, m: float) -> tuple[Any
         if m == 0.0:
             # The difference is taken in the formula: without bias nothing is left, not even a rounding.
             root = np.hypot(zeta, np.sqrt(room) * excess)
-            added = (zeta / room) * (((1 + away**2) * zeta + 2 * away * root) / room)
+            crossed = np.where(away == 0, 0.0, 2 * away * root)
+            added = (zeta / room) * (((1 + away**2) * zeta + crossed) / room)
             added = np.where(zeta == 0, 0.0, added)
         else:
             # Squaring gives a quadratic in X = A², of which this is the larger root, in units of the largest term.

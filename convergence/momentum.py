@@ -165,5 +165,6 @@ def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: 
     totals = [sum(at(point)) for point in grid]
     best = int(np.argmin(totals))
     around = sorted((grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
-    found = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
+    with np.errstate(invalid="ignore", over="ignore"):  # where the bound is infinite
+        found = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
     return min((at(float(point)) for point in (found.x, grid[best])), key=sum)

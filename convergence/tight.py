@@ -51,7 +51,7 @@ def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     [1.43, 1.422, 1.124]
     """
     eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "tight_bound"))
-    terms = np.array([_tight(assumptions, e, t) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
+    terms = np.array([_tight(assumptions, float(e), float(t)) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
     transient, noise, bias = terms.reshape(3, *eta.shape)
     return make_bound("tight", (transient, noise, bias), eta, horizon)
 
@@ -78,7 +78,7 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
             return math.inf, math.inf, math.inf
         push = away * a.bias / weight if away and a.bias else 0.0
         return (
-            share * start if share and start else 0.0,
+            share * start if math.isfinite(start) else float(product(2, share, a.smoothness, a.gap)),
             paid * drive if paid and drive else 0.0,
             paid * (push + h * a.bias) if paid else 0.0,
         )
@@ -95,8 +95,9 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     totals = [sum(parts(point)) for point in grid]
     best = int(np.argmin(totals))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
-    found = minimize_scalar(lambda point: sum(parts(point)), bounds=around, method="bounded", options={"xatol": 1e-10})
-    total = min(float(found.fun), totals[best], float(refined_bound(a, eta, horizon)))
+    with np.errstate(invalid="ignore", over="ignore"):  # of members that are infinite
+        found = minimize_scalar(lambda x: sum(parts(x)), bounds=around, method="bounded", options={"xatol": 1e-10})
+    total = min(totals[best], float(refined_bound(a, eta, horizon)), float(found.fun))
     transient, noise, _ = _tight(free, eta, horizon)
     # Bias takes nothing away: what is less than zero is rounding.
     return transient, noise, max(total - transient - noise, 0.0) if math.isfinite(total) else math.inf
@@ -118,7 +119,7 @@ def _sums(y: float, horizon: float) -> tuple[float, float]:
             rest = 1 - y * (horizon - k) / (k + 1) * rest
         rest *= (horizon - 1) / 2
         return 1 - y * rest, rest
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         e = float(-np.expm1(horizon * np.log1p(-y)) / (y * horizon)) if y < 1 else 1 / (y * horizon)
     return e, (1 - e) / y
 

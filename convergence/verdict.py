@@ -156,8 +156,7 @@ def judge_mean(
         # Overflow is no evidence but against a limit so low that no sum over steps can have caused it.
         observed, outcome = np.inf, "refuted" if limit < OVERFLOW else "undecided"
     else:
-        size = 2.0 ** int(np.frexp(np.abs(x).max())[1])
-        observed = float((x / size).mean()) * size if size > 1 else float(x.mean())
+        observed = float(x.mean()) if np.abs(x).max() < OVERFLOW else float((x / x.size).sum())
         # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
         slack = 2 * ROUNDING * abs(observed)
         if low > limit or high < floor:
