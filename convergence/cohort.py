@@ -351,7 +351,9 @@ def _games(
     orders = _schedule("order", cohort.order if order is None else order, steps)
     weights = _schedule("beta", cohort.beta if beta is None else beta, steps)
     if not ((orders >= 0).all() and (np.isfinite(weights) & (weights >= 0)).all()):
-        raise ValueError(f"order = {shown(order)}, beta = {shown(beta)}: expected orders in [0, inf] and finite weights >= 0")
+        raise ValueError(
+            f"order = {shown(order)}, beta = {shown(beta)}: expected orders in [0, inf] and finite weights >= 0"
+        )
     return lambda t: cohort.replaced(order=float(orders[t]), beta=float(weights[t]))
 
 
@@ -413,7 +415,10 @@ def train_cohort(
     True
     """
     instance("cohort", cohort, SoftmaxCohort)
-    steps, replicas = whole("steps", steps, least=1, most=MOST_STEPS), whole("replicas", replicas, least=1, most=MOST_REPLICAS)
+    steps, replicas = (
+        whole("steps", steps, least=1, most=MOST_STEPS),
+        whole("replicas", replicas, least=1, most=MOST_REPLICAS),
+    )
     every, seed = whole("every", every, least=1, most=MOST_STEPS), whole("seed", seed, least=0)
     batch = None if batch is None else whole("batch", batch, least=1, most=10**9)
     called("progress", progress)
@@ -536,7 +541,10 @@ def find_stationary(
     theta = [real("parameters", p) for p in parameters]
     if [p.shape for p in theta] != shapes or not all(np.isfinite(p).all() for p in theta):
         raise ValueError(f"parameters = {shown(parameters)}: expected finite arrays of shapes {shapes}")
-    tolerance, iterations = number("tolerance", tolerance, least=0), whole("iterations", iterations, least=0, most=10**6)
+    tolerance, iterations = (
+        number("tolerance", tolerance, least=0),
+        whole("iterations", iterations, least=0, most=10**6),
+    )
     called("progress", progress)
     splits = np.cumsum([p.size for p in theta])[:-1]
 

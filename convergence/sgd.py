@@ -18,7 +18,16 @@ from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
 from convergence.problems.base import Problem, confined, start_of, start_size
 
-__all__ = ["BLOCK", "MOST_REPLICAS", "MOST_STEPS", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
+__all__ = [
+    "BLOCK",
+    "MOST_REPLICAS",
+    "MOST_STEPS",
+    "Trajectory",
+    "fingerprint",
+    "record_times",
+    "simulate",
+    "workers_lost",
+]
 
 Array = NDArray[np.float64]
 
@@ -176,7 +185,10 @@ def simulate(
     >>> run.squared_gradient[:, 0].tolist()
     [0.25, 0.0625, 0.015625]
     """
-    steps, replicas = whole("steps", steps, least=1, most=MOST_STEPS), whole("replicas", replicas, least=1, most=MOST_REPLICAS)
+    steps, replicas = (
+        whole("steps", steps, least=1, most=MOST_STEPS),
+        whole("replicas", replicas, least=1, most=MOST_REPLICAS),
+    )
     seed, first = whole("seed", seed, least=0), whole("first", first, least=0, most=2**62)
     step = number("step", step, least=0, strict=True)
     if first % BLOCK:

@@ -115,7 +115,11 @@ def _check_kind(name: str, value: Any, hint: str) -> None:
 
 def _fits(value: Any, hint: str) -> bool:
     if hint == "int":
-        return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64) and abs(value) <= _LARGEST
+        return (
+            isinstance(value, int | np.integer)
+            and not isinstance(value, bool | np.timedelta64)
+            and abs(value) <= _LARGEST
+        )
     if hint == "Sequence[int]":
         return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)
     if hint in ("str", "None"):

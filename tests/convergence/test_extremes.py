@@ -68,7 +68,9 @@ def settings(count, seed, greatest=2.0):
                 for pick, size, small in zip(rng.integers(3, size=3), rest, near, strict=True)]  # fmt: skip
         m = float(rng.choice([0.0, 0.0, 1e-300, 1e-9, 0.3, 1 - 1e-9]))
         limit = min(greatest, 2 / (1 + np.sqrt(m)))
-        h = float(rng.choice([10 ** rng.uniform(-300, 0), rng.uniform(0, 1) * limit, 1.0, np.nextafter(limit, 0), 1e-16]))
+        h = float(
+            rng.choice([10 ** rng.uniform(-300, 0), rng.uniform(0, 1) * limit, 1.0, np.nextafter(limit, 0), 1e-16])
+        )
         if rng.integers(2):
             lam = 1.0
         eta = h / lam
@@ -176,10 +178,14 @@ def test_units_do_not_matter(scale, eta):
 
 def test_mutual_bias_at_the_ends():
     assert mutual_bias_bound(np.inf, beta=1e200, jacobian=1e200, log_ratio_range=0.0) == 0
-    assert mutual_bias_bound(1.0, beta=1e200, jacobian=1e-200, log_ratio_range=4.0) == pytest.approx(2 * np.tanh(1) ** 2)
+    assert mutual_bias_bound(1.0, beta=1e200, jacobian=1e-200, log_ratio_range=4.0) == pytest.approx(
+        2 * np.tanh(1) ** 2
+    )
     # Order 0 bounds nothing where the supports differ.
     assert mutual_bias_bound(0.0, beta=1.0, jacobian=1.0, log_ratio_range=np.inf) == 2.0
-    assert drift_bound(1.0, beta=1e-200, jacobian=1e300, peer_gradient=1e-100, log_ratio_range=4.0) == pytest.approx(2**0.5)
+    assert drift_bound(1.0, beta=1e-200, jacobian=1e300, peer_gradient=1e-100, log_ratio_range=4.0) == pytest.approx(
+        2**0.5
+    )
     for order in (0.0, 5e-324, 1.0, 1e308, np.inf):
         for spread in (0.0, 5e-324, 1.0, 1e308, np.inf):
             given = {"beta": 1.0, "jacobian": 1.0, "log_ratio_range": spread}
