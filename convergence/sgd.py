@@ -251,6 +251,13 @@ def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
         raise
 
 
+def _finished(task: Task, path: Path) -> dict[str, Array] | None:
+    """The result of a task that an earlier run has kept."""
+    found, count = read_arrays(path), len(task.blocks) * BLOCK
+    shapes = {"records": (4, len(task.times), count), "final": (count, task.start.size), "left": (count,)}
+    return found if found is not None and {name: a.shape for name, a in found.items()} == shapes else None
+
+
 def _run_tasks(
     tasks: list[Task], executor: Executor | None, folder: Path | None, key: str,
     progress: Callable[[float], None] | None,
@@ -266,7 +273,7 @@ def _run_tasks(
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    results = [None if (path := file(task, "done")) is None else read_arrays(path) for task in tasks]
+    results = [None if (path := file(task, "done")) is None else _finished(task, path) for task in tasks]
     missing = [number for number, result in enumerate(results) if result is None]
     futures = {n: executor.submit(run_task, tasks[n], file(tasks[n], "part")) for n in missing} if executor else {}
     try:
