@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import convergence
-from convergence import Assumptions, Problem, SoftmaxCohort, problems, sharp_bound, simulate
-from convergence.arguments import number, real, shown, whole
+from convergence import Assumptions, SoftmaxCohort, problems, sharp_bound, simulate
+from convergence.arguments import shown
 from convergence.sweep import Cell
 
 AT = Assumptions(smoothness=1.0, gap=1.0, noise=0.1, bias=0.01)
@@ -70,8 +70,8 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "CohortTrajectory", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound", "Trajectory", "Verdict",
-    "WorstCase", "problems",
+    "Bound", "CohortTrajectory", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound", "Trajectory",
+    "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 
 
@@ -88,10 +88,11 @@ class Broken:
 NAN, INF = float("nan"), float("inf")
 BAD = [
     None, True, "x", b"x", "", "0.5", [], {}, (), set(), object(), Broken(), int, print, 1j, np.complex128(1 + 1j),
-    np.array([1j]), 10**400, -(10**400), 10**5000, [10**400], Decimal("0.5"), NAN, -NAN, np.float32(NAN), -1, -0.5, -INF,
-    INF, 0, 0.0, np.array([NAN, 1.0]), [[1.0], [2.0, 3.0]], np.array(["a"]), np.array([None, 1]), np.datetime64("2026"),
-    np.zeros((0, 2)), np.zeros((2, 2, 2)), AT, RUN, QUADRATIC, sharp_bound(AT, 0.5, 10), [NAN], [None], np.str_("x"), 2.5,
-    range(3), lambda: 1, -(2**63), 2**64, np.longdouble("1e4000"), np.ma.masked, np.timedelta64(1),
+    np.array([1j]), 10**400, -(10**400), 10**5000, [10**400], Decimal("0.5"), NAN, -NAN, np.float32(NAN), -1, -0.5,
+    -INF, INF, 0, 0.0, np.array([NAN, 1.0]), [[1.0], [2.0, 3.0]], np.array(["a"]), np.array([None, 1]),
+    np.datetime64("2026"),
+    np.zeros((0, 2)), np.zeros((2, 2, 2)), AT, RUN, QUADRATIC, sharp_bound(AT, 0.5, 10), [NAN], [None], np.str_("x"),
+    2.5, range(3), lambda: 1, -(2**63), 2**64, np.longdouble("1e4000"), np.ma.masked, np.timedelta64(1),
 ]  # fmt: skip
 
 

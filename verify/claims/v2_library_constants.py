@@ -24,7 +24,7 @@ ATTAINED = {
 ``matrix_factorisation`` (0.8 reached) and ``sigmoid_loss`` (0.9) are upper bounds that are not attained."""
 
 LOOSE = ("matrix_factorisation",)
-"""Judged from one side; the constant of ``sigmoid_loss`` takes as long as all others, and the full profile judges it."""
+"""Judged from one side; so is ``sigmoid_loss``, in the full profile, since it takes as long as all others."""
 
 
 @dataclass(frozen=True)
