@@ -61,11 +61,12 @@ class Subject:
 
 
 def statement(subject: Subject) -> Statement:
-    del subject  # the twins change the rule, not what is said of it
     rate, wrong = Symbol("delta", positive=True), Symbol("P", positive=True)
+    bounds = "corrected for skewness" if subject.interval is mean_interval else "as Student's"
+    shared = "that share {rate}" if subject.rule is looks else "at {rate} each"
     return Statement(
-        "A verdict at error rate {rate} is wrong with a probability {bound}: each confidence bound of 64 replicas with "
-        "skewness 2.8, and the rule that looks up to four times at 64 to 512 replicas, tried at {value}",
+        "A verdict at error rate {rate} is wrong with a probability {bound}: by confidence bounds of 64 replicas with "
+        f"skewness 2.8, {bounds}, and by up to four looks at 64 to 512 replicas, {shared}, tried at {{value}}",
         {"rate": rate, "bound": Le(wrong, ALLOWED * rate), "value": Rational(1, 50)},
     )
 
