@@ -22,7 +22,7 @@ def _order(identifier: str) -> tuple[str, int, str]:
 
 @cache
 def all_claims() -> dict[str, Claim[Any]]:
-    """Every claim by its id: theory of the divergence (D), convergence (C), networks (N), experiments (E), instruments (V).
+    """Every claim by its id: of the divergence (D), convergence (C), networks (N), experiments (E), instruments (V).
 
     >>> list(all_claims())[:3]
     ['D1', 'D2', 'D3']
