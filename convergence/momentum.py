@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -166,5 +167,5 @@ def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: 
     best = int(np.argmin(totals))
     around = sorted((grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
     with np.errstate(invalid="ignore", over="ignore"):  # where the bound is infinite
-        found = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
+        found: Any = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
     return min((at(float(point)) for point in (found.x, grid[best])), key=sum)
