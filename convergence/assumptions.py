@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from convergence.arguments import number
 
 __all__ = ["Assumptions"]
 
@@ -62,10 +62,5 @@ class Assumptions:
             "relative_bias": "give the factor m of ‖b‖² ≤ m‖∇f‖² + ζ²",
         }
         for name, remedy in remedies.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-                raise TypeError(f"{name} = {value!r}: expected a real number; {remedy}")
-            strict = name == "smoothness"
-            if not np.isfinite(value) or value < 0 or (strict and value == 0):
-                raise ValueError(f"{name} = {value!r}: expected a finite number {'>' if strict else '>='} 0; {remedy}")
-            object.__setattr__(self, name, float(value))
+            value = number(name, getattr(self, name), least=0.0, strict=name == "smoothness", remedy=remedy)
+            object.__setattr__(self, name, value)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convergence.arguments import instance, number, real
 from convergence.assumptions import Assumptions
-from convergence.terms import Bound, checked_step, checked_steps, make_bound, real
+from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
 
 __all__ = [
     "Bound", "best_iterate_bound", "classical_bound", "floor", "pl_bound", "refined_bound", "schedule_bound",
-    "sharp_bound", "sharp_domain",
+    "sharp_bound", "sharp_domain", "sharp_terms",
 ]  # fmt: skip
 
 
@@ -55,30 +56,44 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     >>> classical_bound(Assumptions(smoothness=1, gap=1, noise=0.5, bias=0.01), 0.5, 100).total
     0.3
     """
-    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound"), checked_steps(steps)
+    eta = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound")
+    horizon = checked_steps(steps, eta)
     m = assumptions.relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: classical_bound holds for m < 1; reduce the relative bias")
-    h = assumptions.smoothness * eta
-    terms = (2 * assumptions.gap / (eta * horizon), h * assumptions.noise, assumptions.bias)
-    scaled = tuple(np.broadcast_arrays(*(np.asarray(t) / (1 - m) for t in terms)))
-    return make_bound("classical", scaled, eta, horizon)  # type: ignore[arg-type]
+    transient, noise, bias = np.broadcast_arrays(
+        product(2, assumptions.gap, over=(eta, horizon, 1 - m)),
+        product(assumptions.smoothness, eta, assumptions.noise, over=(1 - m,)),
+        product(assumptions.bias, over=(1 - m,)),
+    )
+    return make_bound("classical", (transient, noise, bias), eta, horizon)
 
 
-def _added(h: Any, excess: Any, zeta2: Any, m: float) -> Any:
-    """A² less excess/(2-h), with A² the largest solution of (1-h/2)A² - |1-h|A√(mA²+ζ²) - h(mA²+ζ²)/2 = excess/2.
+def sharp_terms(h: Any, tau: Any, drive: Any, zeta2: Any, m: float) -> tuple[Any, Any, Any]:
+    """τ/(2-h), d/(2-h) and the rest of A², the largest solution of (1-h/2)A² - |1-h|A√(mA²+ζ²) - h(mA²+ζ²)/2 = (τ+d)/2.
 
-    Without m the difference is taken in the formula: without bias nothing is left, not even a rounding.
+    τ and d, the ``drive`` of noise, need not be hσ² and 2Δ/(ηT): momentum has others in their places. Squares and sums
+    are taken so that none exceeds float64 where the result does not, and nothing cancels.
     """
-    away = np.abs(1 - h)
-    if m == 0.0:
-        zeta = np.sqrt(zeta2)
-        return zeta * ((1 + away**2) * zeta + 2 * away * np.sqrt(zeta2 + (2 - h) * excess)) / (2 - h) ** 2
-    # Squaring gives a quadratic in X = A²; its larger root is the one for which a X - r ≥ 0.
-    a, r = 1 - h / 2 - h * m / 2, (excess + h * zeta2) / 2
-    second, first = a**2 - m * away**2, 2 * a * r + zeta2 * away**2
-    root = (first + np.sqrt(np.maximum(first**2 - 4 * second * r**2, 0.0))) / (2 * second)
-    return np.maximum(root - excess / (2 - h), 0.0)
+    away, room = np.abs(1 - h), 2 - h
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        zeta, excess = np.sqrt(zeta2), np.hypot(np.sqrt(tau), np.sqrt(drive))
+        if m == 0.0:
+            # The difference is taken in the formula: without bias nothing is left, not even a rounding.
+            root = np.hypot(zeta, np.sqrt(room) * excess)
+            crossed = np.where(away == 0, 0.0, 2 * away * root)
+            added = (zeta / room) * (((1 + away**2) * zeta + crossed) / room)
+            added = np.where(zeta == 0, 0.0, added)
+        else:
+            # Squaring gives a quadratic in X = A², of which this is the larger root, in units of the largest term.
+            unit = np.maximum(np.maximum(excess, zeta), 1e-300)
+            e2, z2, s = (excess / unit) ** 2, (zeta / unit) ** 2, np.sqrt(m)
+            a, r = 1 - h / 2 - h * m / 2, (e2 + h * z2) / 2
+            second = (1 - m) * (1 - h * (1 - s) / 2) * (1 - h * (1 + s) / 2)
+            inside = away * np.sqrt(4 * m * r**2 + 4 * a * r * z2 + away**2 * z2**2)
+            added = np.maximum((2 * a * r + z2 * away**2 + inside) / (2 * second) - e2 / room, 0.0)
+            added = np.where((excess == 0) & (zeta == 0), 0.0, np.where(np.isfinite(unit), added * unit * unit, np.inf))
+        return tau / room, drive / room, added
 
 
 def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
@@ -123,20 +138,22 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
 
 def sharp_domain(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, name: str) -> tuple[Any, Any]:
     """η and T after checking that m < 1 and h < 2/(1+√m)."""
-    m = assumptions.relative_bias if isinstance(assumptions, Assumptions) else 0.0
+    m = instance("assumptions", assumptions, Assumptions).relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
-    return checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name), checked_steps(steps)
+    eta = checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name)
+    return eta, checked_steps(steps, eta)
 
 
 def _sharp(assumptions: Assumptions, eta: Any, horizon: Any, factor: Any = 1.0, name: str = "sharp") -> Bound:
     """The sharp bound with ζ² and σ² multiplied by a factor."""
     h = assumptions.smoothness * eta
-    tau = 2 * assumptions.gap / (eta * horizon)
-    drive = h * assumptions.noise * factor
-    bias = _added(h, tau + drive, assumptions.bias * factor, assumptions.relative_bias)
-    terms = np.broadcast_arrays(tau / (2 - h), drive / (2 - h), bias)
-    return make_bound(name, (terms[0], terms[1], terms[2]), eta, horizon)
+    tau = product(2, assumptions.gap, over=(eta, horizon))
+    drive = product(assumptions.smoothness, eta, assumptions.noise, factor)
+    transient, noise, bias = np.broadcast_arrays(
+        *sharp_terms(h, tau, drive, assumptions.bias * factor, assumptions.relative_bias)
+    )
+    return make_bound(name, (transient, noise, bias), eta, horizon)
 
 
 def refined_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> Bound:
@@ -214,13 +231,19 @@ def schedule_bound(assumptions: Assumptions, step: ArrayLike, *, bias: ArrayLike
         raise ValueError(
             f"relative_bias = {assumptions.relative_bias!r}: schedule_bound holds for absolute bias only; take 0"
         )
-    total = eta.sum()
-    terms = (
-        2 * assumptions.gap / total,
-        assumptions.smoothness * assumptions.noise * (eta**2).sum() / total,
-        (eta * squares).sum() / total,
-    )
-    return make_bound("schedule", terms, eta.mean(), eta.size, "squared gradient norm, weighted by the steps")
+    if eta.size == 0:
+        raise ValueError("step is empty: expected at least one")
+    longest = eta.max()
+    with np.errstate(under="ignore"):
+        share = eta / longest
+        weights = share / share.sum()
+        terms = (
+            product(2, assumptions.gap, over=(longest, share.sum())),
+            product(assumptions.smoothness, assumptions.noise, longest, (share * weights).sum()),
+            (weights * squares).sum(),
+        )
+        mean = longest * share.mean()
+    return make_bound("schedule", terms, mean, eta.size, "squared gradient norm, weighted by the steps")
 
 
 def floor(assumptions: Assumptions, step: ArrayLike) -> Bound:
@@ -248,7 +271,8 @@ def floor(assumptions: Assumptions, step: ArrayLike) -> Bound:
     >>> float(floor(Assumptions(smoothness=1, gap=1, noise=0, bias=0.25), 0.5))
     0.25
     """
-    return replace(sharp_bound(replace(assumptions, gap=0.0), step, np.inf), name="floor")
+    free = replace(instance("assumptions", assumptions, Assumptions), gap=0.0)
+    return replace(sharp_bound(free, step, np.inf), name="floor")
 
 
 def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bound:
@@ -278,8 +302,8 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
     >>> round(best_iterate_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 1.0, 3).total, 9)
     0.5
     """
-    eta = float(checked_step(assumptions, step, 1.0, closed=True, name="best_iterate_bound"))
-    horizon = float(checked_steps(steps))
+    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="best_iterate_bound"))
+    horizon = float(checked_steps(number("steps", steps, infinite=True)))
     lam, gap, zeta2 = assumptions.smoothness, assumptions.gap, assumptions.bias
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
@@ -293,15 +317,20 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
         )
     h = lam * eta
 
+    passed = (horizon - 1) * h
+
     def solve(zeta: float) -> float:
-        # The equation is a quadratic in √W: second W - first √W - (rest + Δ) = 0.
-        weight = (horizon - 1) * eta
-        second, first = weight * (1 - h / 4) + 1 / (2 * lam), weight * (1 - h / 2) * zeta
-        rest = weight * h / 4 * zeta**2 + gap
-        return ((first + np.sqrt(first**2 + 4 * second * rest)) / (2 * second)) ** 2
+        # The equation, over (T-1)η + 1/Λ, is a quadratic in √W: second W - first √W - (rest + Δ) = 0.
+        before, last = passed / (1 + passed) if np.isfinite(passed) else 1.0, 1 / (1 + passed)
+        second, first = before * (1 - h / 4) + last / 2, before * (1 - h / 2) * zeta
+        rest = np.hypot(np.sqrt(before * h) / 2 * zeta, np.sqrt(product(lam, gap, last)))
+        root = (first + np.hypot(first, 2 * np.sqrt(second) * rest)) / (2 * second)
+        with np.errstate(over="ignore"):
+            return root * root
 
     total, transient = solve(float(np.sqrt(zeta2))), solve(0.0)
-    return make_bound("best iterate", (transient, 0.0, total - transient), eta, horizon, "least squared gradient norm")
+    added = total - transient if np.isfinite(total) else 0.0 if zeta2 == 0 else total
+    return make_bound("best iterate", (transient, 0.0, added), eta, horizon, "least squared gradient norm")
 
 
 def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_constant: float) -> Bound:
@@ -335,20 +364,23 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     >>> pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 0.5, 1000, pl_constant=0.5).total
     0.5
     """
-    eta, horizon = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound"), checked_steps(steps)
+    eta = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound")
+    horizon = checked_steps(steps, eta)
     if assumptions.relative_bias:
         raise ValueError(
             f"relative_bias = {assumptions.relative_bias!r}: pl_bound holds for absolute bias only; take 0"
         )
-    if not 0 < pl_constant <= assumptions.smoothness:
+    mu = number("pl_constant", pl_constant)
+    if not 0 < mu <= assumptions.smoothness:
         raise ValueError(
             f"pl_constant = {pl_constant!r}: expected 0 < μ <= Λ = {assumptions.smoothness!r}; "
             "a Λ-smooth function cannot have a larger one"
         )
-    h = assumptions.smoothness * eta
-    terms = np.broadcast_arrays(
-        (1 - eta * pl_constant) ** horizon * assumptions.gap,
-        h * assumptions.noise / (2 * pl_constant),
-        np.asarray(assumptions.bias / (2 * pl_constant)),
+    with np.errstate(divide="ignore", under="ignore", invalid="ignore"):
+        left = np.exp(horizon * np.log1p(-np.minimum(eta * mu, 1.0)))
+    transient, noise, bias = np.broadcast_arrays(
+        np.where(np.isinf(horizon), 0.0, left) * assumptions.gap,
+        product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu)),
+        product(assumptions.bias, over=(2, mu)),
     )
-    return make_bound("Polyak-Łojasiewicz", tuple(terms), eta, horizon, "value above the infimum")  # type: ignore[arg-type]
+    return make_bound("Polyak-Łojasiewicz", (transient, noise, bias), eta, horizon, "value above the infimum")

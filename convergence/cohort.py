@@ -15,7 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.sgd import record_times
+from convergence.arguments import called, instance, number, real, shown, whole
+from convergence.sgd import MOST_REPLICAS, MOST_STEPS, record_times
 from rdml_theory import renyi_divergence, renyi_gradient, renyi_hessian
 
 __all__ = ["CohortTrajectory", "SoftmaxCohort", "StationaryPoint", "find_stationary", "train_cohort"]
@@ -57,29 +58,29 @@ class SoftmaxCohort:
         self, features: Sequence[ArrayLike], labels: ArrayLike, *, order: float, beta: float = 1.0,
         weights: ArrayLike | None = None,
     ) -> None:  # fmt: skip
-        inputs = [np.asarray(x, dtype=np.float64) for x in features]
-        self.labels = np.asarray(labels)
+        listed = isinstance(features, Sequence) or (isinstance(features, np.ndarray) and features.ndim > 0)
+        if not listed or isinstance(features, str | bytes) or not len(features):
+            raise TypeError(f"features = {shown(features)}: expected a list of K arrays (N, d_k)")
+        inputs = [real("features", x) for x in features]
+        real("labels", labels)
+        given = np.asarray(labels)
+        self.labels = given.astype(np.int64) if given.dtype.kind in "iu" else np.zeros(0, dtype=np.int64)
         n = self.labels.shape[0] if self.labels.ndim == 1 else -1
-        if (
-            not inputs
-            or any(x.ndim != 2 or x.shape[0] != n for x in inputs)
-            or self.labels.dtype.kind not in "iu"
-            or n < 1
-        ):
-            shapes = [x.shape for x in inputs]
+        if any(x.ndim != 2 or x.shape[0] != n for x in inputs) or n < 1:
             raise ValueError(
-                f"features have shapes {shapes} and labels shape {self.labels.shape}, dtype {self.labels.dtype}: "
-                "expected K arrays (N, d_k) and N integer labels"
+                f"features have shapes {[x.shape for x in inputs]} and labels = {shown(labels)}: expected K arrays "
+                "(N, d_k) and N integer labels"
             )
-        if self.labels.min() < 0:
-            raise ValueError(f"labels contain {int(self.labels.min())}: expected classes 0 to C-1")
-        if not order >= 0 or not beta >= 0:
-            raise ValueError(f"order = {order!r}, beta = {beta!r}: expected order in [0, inf] and beta >= 0")
+        if self.labels.min() < 0 or self.labels.max() >= 10**6:
+            raise ValueError(f"labels contain {self.labels.min()} to {self.labels.max()}: expected classes 0 to C-1")
+        if not all(np.isfinite(x).all() for x in inputs):
+            raise ValueError("features: expected finite numbers")
+        self.order = number("order", order, least=0, infinite=True)
+        self.beta = number("beta", beta, least=0)
         self.inputs = [np.column_stack([x, np.ones(n)]) for x in inputs]
         self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(self.classes)[self.labels]
-        self.order, self.beta = float(order), float(beta)
-        self.weights = None if weights is None else np.asarray(weights, dtype=np.float64)
+        self.weights = None if weights is None else real("weights", weights)
         if self.weights is not None and (
             self.weights.shape[-2:] != (len(inputs), n) or not (np.isfinite(self.weights) & (self.weights >= 0)).all()
         ):
@@ -335,7 +336,7 @@ def _add(first: Sequence[Array], second: Sequence[Array], factor: float = 1.0) -
 
 def _schedule(name: str, values: ArrayLike, steps: int) -> Array:
     """One number for each step."""
-    array = np.asarray(values, dtype=np.float64)
+    array = real(name, values)
     if array.shape not in ((), (steps,)):
         raise ValueError(f"{name} has shape {array.shape}: expected a number, or one for each of the {steps} steps")
     return np.broadcast_to(array, (steps,))
@@ -350,7 +351,9 @@ def _games(
     orders = _schedule("order", cohort.order if order is None else order, steps)
     weights = _schedule("beta", cohort.beta if beta is None else beta, steps)
     if not ((orders >= 0).all() and (np.isfinite(weights) & (weights >= 0)).all()):
-        raise ValueError(f"order = {order!r}, beta = {beta!r}: expected orders in [0, inf] and finite weights >= 0")
+        raise ValueError(
+            f"order = {shown(order)}, beta = {shown(beta)}: expected orders in [0, inf] and finite weights >= 0"
+        )
     return lambda t: cohort.replaced(order=float(orders[t]), beta=float(weights[t]))
 
 
@@ -411,13 +414,17 @@ def train_cohort(
     >>> bool(run.loss[-1, 0, 0] < run.first_loss[0])
     True
     """
-    if min(steps, every, replicas, 1 if batch is None else batch) < 1:
-        raise ValueError(
-            f"steps = {steps!r}, batch = {batch!r}, replicas = {replicas!r}, every = {every!r}: expected numbers >= 1"
-        )
+    instance("cohort", cohort, SoftmaxCohort)
+    steps, replicas = (
+        whole("steps", steps, least=1, most=MOST_STEPS),
+        whole("replicas", replicas, least=1, most=MOST_REPLICAS),
+    )
+    every, seed = whole("every", every, least=1, most=MOST_STEPS), whole("seed", seed, least=0)
+    batch = None if batch is None else whole("batch", batch, least=1, most=10**9)
+    called("progress", progress)
     eta = _schedule("step", step, steps)
     if not (np.isfinite(eta) & (eta > 0)).all():
-        raise ValueError(f"step = {step!r}: expected finite numbers > 0")
+        raise ValueError(f"step = {shown(step)}: expected finite numbers > 0")
     games = _games(cohort, order, beta, steps)
     rng = np.random.Generator(np.random.PCG64DXSM(seed))
     every = 1 if batch is None else every
@@ -528,7 +535,17 @@ def find_stationary(
     >>> bool(abs(point.base - point.mutual).max() < 1e-8)
     True
     """
-    theta = [np.array(p, dtype=np.float64) for p in parameters]
+    shapes = [p.shape for p in instance("cohort", cohort, SoftmaxCohort).start()]
+    if not isinstance(parameters, Sequence) or isinstance(parameters, str | bytes):
+        raise TypeError(f"parameters = {shown(parameters)}: expected a list of arrays of shapes {shapes}")
+    theta = [real("parameters", p) for p in parameters]
+    if [p.shape for p in theta] != shapes or not all(np.isfinite(p).all() for p in theta):
+        raise ValueError(f"parameters = {shown(parameters)}: expected finite arrays of shapes {shapes}")
+    tolerance, iterations = (
+        number("tolerance", tolerance, least=0),
+        whole("iterations", iterations, least=0, most=10**6),
+    )
+    called("progress", progress)
     splits = np.cumsum([p.size for p in theta])[:-1]
 
     def update(at: Sequence[Array]) -> tuple[list[Array], list[Array], list[Array]]:

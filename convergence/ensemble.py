@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,13 +148,27 @@ class Ensemble:
         return {"done": np.array(self.done), "streams": np.array(streams)} | {n: getattr(self, n) for n in self._STATE}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a state."""
-        self.done = int(state["done"])
-        for name in self._STATE:
-            getattr(self, name)[...] = state[name]
-        for stream, kept in zip(self.streams, json.loads(str(state["streams"])), strict=True):
-            kept["state"]["state"] = np.array(kept["state"]["state"], dtype=np.uint64)
-            stream.bit_generator.state = kept
+        """Continue from a state.
+
+        Raises
+        ------
+        ValueError
+            If it is none of this task's; the ensemble is then of no more use.
+        """
+        try:
+            self.done = int(state["done"])
+            for name in self._STATE:
+                array = getattr(self, name)
+                if state[name].shape != array.shape or state[name].dtype != array.dtype:
+                    raise ValueError(f"{name} is of another shape")
+                array[...] = state[name]
+            for stream, kept in zip(self.streams, json.loads(str(state["streams"])), strict=True):
+                kept["state"]["state"] = np.array(kept["state"]["state"], dtype=np.uint64)
+                stream.bit_generator.state = kept
+        except (KeyError, TypeError, ArithmeticError, RecursionError) as error:
+            raise ValueError(f"unfinished work cannot be read ({error})") from None
+        if not 0 <= self.done <= int(self.task.times[-1]):
+            raise ValueError(f"done = {self.done}: beyond the last step")
 
 
 def _asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more: Any) -> Any:
@@ -173,7 +188,10 @@ def run_task(
     """Run a task to its end; with a file for its unfinished state, continue from it and renew it every few seconds."""
     ensemble = Ensemble(task)
     if unfinished is not None and (state := read_arrays(unfinished)) is not None:
-        ensemble.restore(state)
+        try:
+            ensemble.restore(state)
+        except ValueError:
+            ensemble = Ensemble(task)
     while not ensemble.advance(seconds=np.inf if unfinished is None else SAVE_EVERY, progress=progress):
         if unfinished is not None and unfinished.parent.is_dir():
             write_arrays(unfinished, ensemble.state())
@@ -196,7 +214,7 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Any] | None:
-    """The arrays of a file; None if there is none, or any of its bits has changed."""
+    """The arrays of a file; None if there is none, any of its bits has changed, or they were not written here."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -204,5 +222,12 @@ def read_arrays(path: Path) -> dict[str, Any] | None:
     digest, archive = content[:32], content[32:]
     if hashlib.sha256(archive).digest() != digest:
         return None
-    with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as entries:
+            # As written here: nothing that unpacks to more than it is.
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.infolist()):
+                return None
+        with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile):
+        return None

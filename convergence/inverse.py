@@ -7,22 +7,17 @@ side of h = 1, and linear in 1/T: every answer here is a closed form.
 from __future__ import annotations
 
 import math
+import sys
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from convergence.arguments import instance, number
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_bound, sharp_domain
-from convergence.terms import real
+from convergence.mutual import mutual_bias_bound
+from convergence.terms import checked_steps, product
 
 __all__ = ["bias_horizon", "largest_bias", "largest_order", "largest_step", "largest_weight"]
-
-
-def _positive(name: str, value: float, *, least: float = 0.0) -> float:
-    number = float(real(name, value))
-    if not (number >= least and np.isfinite(number)) or (name == "target" and number == 0):
-        raise ValueError(f"{name} = {value!r}: expected a finite number {'> 0' if name == 'target' else '>= 0'}")
-    return number
 
 
 def largest_bias(assumptions: Assumptions, step: float, target: float, *, steps: float = math.inf) -> float:
@@ -60,18 +55,22 @@ def largest_bias(assumptions: Assumptions, step: float, target: float, *, steps:
     >>> round(zeta2, 6), round(float(floor(replace(at, bias=zeta2), 0.5)), 12)
     (0.151669, 0.2)
     """
-    a = _positive("target", target)
-    eta, horizon = sharp_domain(assumptions, step, steps, "largest_bias")
+    a = number("target", target, least=0, strict=True)
+    eta, horizon = sharp_domain(
+        assumptions, number("step", step), number("steps", steps, infinite=True), "largest_bias"
+    )
     h = float(assumptions.smoothness * eta)
-    drive = float(2 * assumptions.gap / (eta * horizon)) + h * assumptions.noise
-    room = (2 - h) * a - drive
+    # d/a and all else in units of the target.
+    drive = float(product(2, assumptions.gap, over=(eta, horizon, a)))
+    drive += float(product(assumptions.smoothness, eta, assumptions.noise, over=(a,)))
+    room = 2 - h - drive
     # Without bias the bound is d/(2-h); a target met exactly there leaves room for none.
-    if room >= -1e-14 * a:
+    if room >= -1e-14:
         room = max(room, 0.0)
-        norm = room / (math.sqrt(max(a - h * drive, 0.0)) + abs(1 - h) * math.sqrt(a)) if room else 0.0
-        square = norm**2 - assumptions.relative_bias * a
-        if square >= -1e-14 * a:
-            return max(square, 0.0)
+        norm = room / (math.sqrt(max(1 - h * drive, 0.0)) + abs(1 - h)) if room else 0.0
+        square = norm**2 - assumptions.relative_bias
+        if square >= -1e-14:
+            return max(square, 0.0) * a
     raise ValueError(
         f"target = {target!r}: the bound exceeds it at step = {step!r} even with ζ² = 0; take a smaller step or less "
         "noise, more steps, or a larger target"
@@ -111,36 +110,40 @@ def largest_step(assumptions: Assumptions, target: float, *, steps: float = math
     >>> round(eta, 6), round(float(floor(at, eta)), 12)
     (0.323802, 0.1)
     """
-    a, at = _positive("target", target), assumptions
-    # Checks T and m; any step of the domain would do.
-    _, horizon = sharp_domain(at, 1e-3 / at.smoothness, steps, "largest_step")
-    pushed = math.sqrt(at.relative_bias * a + at.bias)
-    rest = at.smoothness * at.gap / float(horizon)
+    a, at = number("target", target, least=0, strict=True), instance("assumptions", assumptions, Assumptions)
+    if at.relative_bias >= 1:
+        raise ValueError(
+            f"relative_bias = {at.relative_bias!r}: largest_step holds for m < 1; reduce the relative bias"
+        )
+    horizon = float(checked_steps(number("steps", steps, infinite=True)))
+    # Z, σ² and ΛΔ/T in units of the target, or its root.
+    pushed = math.hypot(math.sqrt(at.relative_bias), math.sqrt(at.bias) / math.sqrt(a))
+    noise, rest = float(product(at.noise, over=(a,))), float(product(at.smoothness, at.gap, over=(horizon, a)))
     limit = math.nextafter(2 / (1 + math.sqrt(at.relative_bias)), 0)
 
     def root(sign: int) -> float:
         """The larger h at which the bound is the target, on the branch |1-h| = sign (1-h); 0 if there is none."""
-        norm = math.sqrt(a)
-        first, second = norm * (norm - sign * pushed), (norm - sign * pushed) ** 2 + at.noise
-        inside = first**2 - 2 * second * rest
+        first = 1 - sign * pushed
+        second = first * first + noise
+        inside = first * first - 2 * second * rest
         return (first + math.sqrt(inside)) / second if first > 0 and inside >= 0 else 0.0
 
     # At h = 1, where the branches meet, the bound is 2ΛΔ/T + σ² + Z². Bias alone makes it the same for all h ≤ 1, and a
     # target chosen as that value must be met in spite of rounding.
-    beyond = 2 * rest + at.noise + pushed**2 <= a * (1 + 1e-13)
+    beyond = 2 * rest + noise + pushed * pushed <= 1 + 1e-13
     h = root(-1) if beyond else root(1)
     if not beyond and not 0 < h <= 1 + 1e-12:
         raise ValueError(
             f"target = {target!r}: no step reaches it with bias ζ² = {at.bias:.6g} in T = {steps} steps; reduce "
             "the bias, take more steps, or a larger target"
         )
-    return min(h, limit) / at.smoothness
+    return min(min(h, limit) / at.smoothness, sys.float_info.max)
 
 
 def _allowed_bias(assumptions: Assumptions, step: float, target: float, steps: float, jacobian: float) -> float:
     """ζ/(√2 G), which β tanh(αρ/4) may not exceed."""
     norm = math.sqrt(largest_bias(assumptions, step, target, steps=steps))
-    scale = math.sqrt(2) * _positive("jacobian", jacobian)
+    scale = math.sqrt(2) * number("jacobian", jacobian, least=0)
     return norm / scale if scale else math.inf
 
 
@@ -186,12 +189,11 @@ def largest_order(
     (0.070829, 0.01)
     """
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
-    weight, rho = _positive("beta", beta), float(real("log_ratio_range", log_ratio_range))
-    if not rho >= 0:
-        raise ValueError(f"log_ratio_range = {log_ratio_range!r}: expected a number >= 0, in nats")
+    weight = number("beta", beta, least=0)
+    rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
     if allowed >= weight or rho == 0:
         return math.inf
-    return 4 / rho * math.atanh(allowed / weight)
+    return 4 * math.atanh(allowed / weight) / rho
 
 
 def largest_weight(
@@ -224,10 +226,9 @@ def largest_weight(
     0.092846
     """
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
-    order, rho = float(real("alpha", alpha)), float(real("log_ratio_range", log_ratio_range))
-    if not (order >= 0 and rho >= 0):
-        raise ValueError(f"alpha = {alpha!r}, log_ratio_range = {log_ratio_range!r}: expected numbers >= 0")
-    pull = math.tanh(order * rho / 4) if order and rho else 0.0
+    order = number("alpha", alpha, least=0, infinite=True)
+    rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
+    pull = math.sqrt(mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2)
     return allowed / pull if pull else math.inf
 
 
@@ -262,19 +263,22 @@ def bias_horizon(assumptions: Assumptions, step: float) -> float:
     >>> steps, before.transient > before.bias, after.transient > after.bias
     (123.0, True, False)
     """
-    if isinstance(assumptions, Assumptions) and assumptions.relative_bias:
+    if instance("assumptions", assumptions, Assumptions).relative_bias:
         raise ValueError(f"relative_bias = {assumptions.relative_bias!r}: bias_horizon holds for absolute bias; take 0")
-    eta, _ = sharp_domain(assumptions, step, 1, "bias_horizon")
+    eta, _ = sharp_domain(assumptions, number("step", step), 1, "bias_horizon")
     at, h = assumptions, float(assumptions.smoothness * eta)
     if at.bias == 0:
         return math.inf
     zeta, away = math.sqrt(at.bias), abs(1 - h)
-    root = math.sqrt(2 * (away**2 + 1) * at.bias + h * (2 - h) * at.noise)
-    # (y² - ζ²)/(2-h) - hσ², with what cancels left out.
-    excess = (away * zeta * (3 * away * zeta + 2 * root) + at.bias) / (2 - h)
-    steps = max(math.ceil(2 * at.gap / (float(eta) * excess)), 1)
+    root = math.hypot(math.sqrt(2 * (away**2 + 1)) * zeta, math.sqrt(h * (2 - h)) * math.sqrt(at.noise))
+    # (y² - ζ²)/(2-h) - hσ² over ζ, with what cancels left out.
+    excess = (away * (3 * away * zeta + 2 * root) + zeta) / (2 - h)
+    horizon = float(product(2, at.gap, over=(eta, zeta, excess)))
+    if math.isinf(horizon):
+        return math.inf
+    steps = max(math.ceil(horizon), 1)
     # The formula is exact; its rounding may be off by one.
     for candidate in (steps - 1, steps, steps + 1):
-        if candidate >= 1 and (bound := sharp_bound(at, float(eta), candidate)).transient <= bound.bias:
+        if candidate >= 1 and (bound := sharp_bound(at, float(eta), float(candidate))).transient <= bound.bias:
             return float(candidate)
     return float(steps)

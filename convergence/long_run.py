@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
+from convergence.arguments import number
 from convergence.assumptions import Assumptions
-from convergence.terms import checked_step, checked_steps
+from convergence.terms import checked_step, checked_steps, product
 
 __all__ = ["long_run_law"]
 
@@ -39,19 +42,21 @@ def long_run_law(assumptions: Assumptions, step: float, steps: float) -> float:
     >>> [round(float(f(at, 0.5, 200)), 2) for f in (long_run_law, stepwise_bound, sharp_bound)]
     [5.6, 5.61, 5.96]
     """
-    eta = float(checked_step(assumptions, step, 1.0, closed=True, name="long_run_law"))
-    horizon = float(checked_steps(steps))
+    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="long_run_law"))
+    horizon = float(checked_steps(number("steps", steps, infinite=True)))
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
             f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: long_run_law holds without "
             "either; use stepwise_bound"
         )
-    h, zeta = min(assumptions.smoothness * eta, 1.0), assumptions.bias**0.5
-    rate, curve = assumptions.gap / (eta * horizon), 1 - h / 4
-    most = 2 * zeta * (1 - h) / h
+    h, zeta = min(assumptions.smoothness * eta, 1.0), math.sqrt(assumptions.bias)
+    rate, curve = float(product(assumptions.gap, over=(eta, horizon))), 1 - h / 4
+    if math.isinf(rate):
+        return math.inf
     # Where the surplus U is most, the first gradients begin to matter.
-    turn = curve * most**2 + zeta * most
+    most = 0.0 if zeta == 0 or h == 1 else 2 * zeta * (1 - h) / h if h else math.inf
+    turn = most * (curve * most + zeta) if most else 0.0
     if rate >= turn:
-        return (zeta + most) ** 2 + 2 / (2 - h) * (rate - turn)
-    surplus = 2 * rate / (zeta + (zeta**2 + 4 * curve * rate) ** 0.5)
-    return (zeta + surplus) ** 2
+        return (zeta + most) * (zeta + most) + 2 / (2 - h) * (rate - turn)
+    surplus = 2 * rate / (zeta + math.hypot(zeta, 2 * math.sqrt(curve) * math.sqrt(rate))) if rate else 0.0
+    return (zeta + surplus) * (zeta + surplus)

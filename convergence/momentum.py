@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from convergence.arguments import flag, instance, number, real
 from convergence.assumptions import Assumptions
-from convergence.bounds import sharp_bound
-from convergence.terms import Bound, checked_steps, make_bound, real
+from convergence.bounds import sharp_terms
+from convergence.terms import Bound, checked_steps, make_bound, product
 
 __all__ = ["EffectiveProblem", "effective_problem", "momentum_bound"]
 
@@ -61,11 +64,11 @@ def effective_problem(
     """
     gamma = step / (1 - momentum)
     c, lag = _lag(momentum, steps, nesterov)
-    curvature = assumptions.smoothness * gamma * (1 + 2 * c * lag + c * trade)
-    spread = c / (trade * (1 - momentum**2)) if c and assumptions.noise else 0.0
-    noise_factor = assumptions.smoothness * gamma * (1 + spread)
-    effective = replace(assumptions, smoothness=curvature / gamma, noise=noise_factor * assumptions.noise / curvature)
-    return EffectiveProblem(assumptions=effective, step=gamma, curvature=curvature, noise_factor=noise_factor)
+    stretch = 1 + 2 * c * lag + c * trade
+    spread = 1 + (c / (trade * (1 - momentum**2)) if c and assumptions.noise else 0.0)
+    at = replace(assumptions, smoothness=assumptions.smoothness * stretch, noise=assumptions.noise * spread / stretch)
+    scale = assumptions.smoothness * gamma
+    return EffectiveProblem(assumptions=at, step=gamma, curvature=scale * stretch, noise_factor=scale * spread)
 
 
 def momentum_bound(
@@ -113,43 +116,56 @@ def momentum_bound(
     >>> round(bound.transient, 4), round(bound.noise, 4), round(bound.bias, 4)
     (0.0117, 0.0008, 0.0156)
     """
-    if isinstance(momentum, bool) or not 0 <= momentum < 1:
+    mu = number("momentum", momentum)
+    if not 0 <= mu < 1:
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
-    if not isinstance(assumptions, Assumptions):
-        raise TypeError(f"assumptions = {assumptions!r}: expected convergence.Assumptions")
-    etas, horizons = np.broadcast_arrays(real("step", step), checked_steps(steps))
-    bounds = [
-        _one(assumptions, float(eta), float(horizon), float(momentum), bool(nesterov))
+    instance("assumptions", assumptions, Assumptions)
+    flag("nesterov", nesterov)
+    etas, horizons = np.broadcast_arrays(real("step", step), checked_steps(steps, real("step", step)))
+    terms = [
+        _one(assumptions, float(eta), float(horizon), mu, nesterov)
         for eta, horizon in zip(etas.flat, horizons.flat, strict=True)
     ]
-    terms = np.array([(b.transient, b.noise, b.bias) for b in bounds]).T.reshape(3, *etas.shape)
-    return make_bound("momentum", (terms[0], terms[1], terms[2]), etas, horizons)
+    transient, noise, bias = np.array(terms).T.reshape(3, *etas.shape)
+    return make_bound("momentum", (transient, noise, bias), etas, horizons)
 
 
-def _one(assumptions: Assumptions, eta: float, horizon: float, momentum: float, nesterov: bool) -> Bound:
-    m = assumptions.relative_bias
+def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: bool) -> tuple[float, float, float]:
+    """The three terms for one step size and horizon."""
+    m = a.relative_bias
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: momentum_bound holds for m < 1; reduce the relative bias")
     c, lag = _lag(momentum, horizon, nesterov)
-    limit = 2 / (1 + float(np.sqrt(m)))
-    stretch = assumptions.smoothness * (1 + 2 * c * lag) / (1 - momentum)
-    if not 0 < eta * stretch < limit:
+    limit = 2 / (1 + math.sqrt(m))
+    stretch = a.smoothness * (1 + 2 * c * lag) / (1 - momentum)
+    # θ grows with s from its least on, up to its limit.
+    least = eta * stretch
+    if not (eta > 0 and least < limit):
         raise ValueError(
-            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {eta * stretch:.6g}: momentum_bound holds for 0 < "
+            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {least:.6g}: momentum_bound holds for 0 < "
             f"Λη(1+2cℓ)/(1-μ) < {limit:.6g}; take a step above 0 and below {limit / stretch:.6g}, or stepwise_bound"
         )
+    tau = float(product(2, a.gap, 1 - momentum, over=(eta, horizon)))
+    plain = float(product(a.smoothness, eta, a.noise, over=(1 - momentum,)))
 
-    def at(trade: float) -> Bound:
-        plain = effective_problem(assumptions, eta, horizon, momentum=momentum, nesterov=nesterov, trade=trade)
-        return sharp_bound(plain.assumptions, plain.step, horizon)
+    def at(log_trade: float) -> tuple[float, float, float]:
+        # cs and c/s in logarithms, since s may be far from one for small steps and small momentum.
+        more = float(product(a.smoothness, eta, math.exp(log_c + log_trade), over=(1 - momentum,)))
+        spread = math.exp(min(log_c - log_trade - math.log1p(-(momentum**2)), 700.0))
+        with np.errstate(over="ignore"):
+            transient, noise, bias = sharp_terms(least + more, tau, plain + float(product(plain, spread)), a.bias, m)
+        return float(transient), float(noise), float(bias)
 
-    if assumptions.noise == 0 or c == 0:
-        return at(0.0)
-    # θ grows with s, up to its limit.
-    highest = np.log((limit / (assumptions.smoothness * eta / (1 - momentum)) - 1 - 2 * c * lag) / c)
-    grid = highest - np.geomspace(1e-6, 40.0, 80)
-    totals = [at(float(np.exp(point))).total for point in grid]
+    if a.noise == 0 or c == 0:
+        transient, noise, bias = sharp_terms(least, tau, plain, a.bias, m)
+        return float(transient), float(noise), float(bias)
+    log_c = math.log(c)
+    unit = math.log(a.smoothness) + math.log(eta) - math.log1p(-momentum)
+    highest = math.log(limit - least) - unit - log_c
+    grid = np.clip(highest - np.geomspace(1e-6, 40.0, 80), -700.0 - log_c, 700.0 - log_c)
+    totals = [sum(at(point)) for point in grid]
     best = int(np.argmin(totals))
     around = sorted((grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
-    found = minimize_scalar(lambda point: at(float(np.exp(point))).total, bounds=around, method="bounded")
-    return min((at(float(np.exp(point))) for point in (found.x, grid[best])), key=float)
+    with np.errstate(invalid="ignore", over="ignore"):  # where the bound is infinite
+        found: Any = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
+    return min((at(float(point)) for point in (found.x, grid[best])), key=sum)

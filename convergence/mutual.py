@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergence.arguments import broadcast, real, shown
 from convergence.assumptions import Assumptions
-from convergence.terms import Bound, checked_step, checked_steps, make_bound, real
+from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
 
 __all__ = ["drift_bound", "moving_target_bound", "mutual_bias_bound"]
 
@@ -79,18 +80,22 @@ def mutual_bias_bound(
         forms.append(lambda: _product(np.maximum(1.0, order), mean))
     for name, value in given.items():
         if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
-            raise ValueError(f"{name} = {value!r}: expected numbers >= 0, finite ones for beta and jacobian")
+            raise ValueError(f"{name} = {shown(value)}: expected numbers >= 0, finite ones for beta and jacobian")
+    broadcast(**given)
     if not forms:
         raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
     least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
-    result = given["beta"] ** 2 * given["jacobian"] ** 2 * least
+    result = product(*2 * (given["beta"], given["jacobian"]), least)
     return float(result) if np.ndim(result) == 0 else result
 
 
 def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The product, with ∞ · 0 = 0: no spread or no divergence means no gradient at any order."""
-    with np.errstate(invalid="ignore"):
-        return np.where(factor == 0, 0.0, order * factor)
+    """The product, with ∞ · 0 = 0 for a zero factor: no spread or no divergence means no gradient at any order.
+
+    Order 0 at an infinite spread stands for all small orders at all large ones: nothing better than ∞ holds.
+    """
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        return np.where(factor == 0, 0.0, np.where((order == 0) & np.isinf(factor), np.inf, order * factor))
 
 
 def drift_bound(
@@ -148,13 +153,14 @@ def drift_bound(
         finite = name in ("alpha", "log_ratio_range") or np.isfinite(value).all()
         if not (value >= 0).all() or not finite:
             raise ValueError(
-                f"{name} = {value!r}: expected numbers >= 0, finite ones but for alpha and log_ratio_range"
+                f"{name} = {shown(value)}: expected numbers >= 0, finite ones but for alpha and log_ratio_range"
             )
+    broadcast(**given)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         away = np.abs(order - 1)
         far = np.sqrt(2) * np.where(np.isinf(order), 1.0, order / away) * np.tanh(_product(away, rho) / 4)
         pull = np.where(away == 0, np.sqrt(2) * rho / 4, np.where(order == 0, 0.0, far))
-    result = given["beta"] * given["jacobian"] * _product(pull, size)
+    result = product(given["beta"], given["jacobian"], pull, size)
     return float(result) if np.ndim(result) == 0 else result
 
 
@@ -190,15 +196,19 @@ def moving_target_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayL
     0.52
     """
     eta = checked_step(assumptions, step, 2.0, closed=False, name="moving_target_bound")
-    horizon, rate = checked_steps(steps), real("drift", drift)
+    horizon, rate = checked_steps(steps, eta), real("drift", drift)
+    broadcast(drift=rate, step=eta, steps=horizon)
     if assumptions.bias or assumptions.relative_bias:
         raise ValueError(
             f"bias = {assumptions.bias!r}, relative_bias = {assumptions.relative_bias!r}: moving_target_bound takes "
             "the whole gradient of the moving objective, so both must be 0"
         )
     if not (rate >= 0).all():
-        raise ValueError(f"drift = {drift!r}: expected numbers >= 0, a bound of the mean drift over η")
+        raise ValueError(f"drift = {shown(drift)}: expected numbers >= 0, a bound of the mean drift over η")
     h = assumptions.smoothness * eta
-    terms = (2 * assumptions.gap / (eta * horizon), h * assumptions.noise, 2 * rate)
-    transient, noise, bias = np.broadcast_arrays(*(np.asarray(t / (2 - h)) for t in terms))
+    transient, noise, bias = np.broadcast_arrays(
+        product(2, assumptions.gap, over=(eta, horizon, 2 - h)),
+        product(assumptions.smoothness, eta, assumptions.noise, over=(2 - h,)),
+        product(2, rate, over=(2 - h,)),
+    )
     return make_bound("moving target", (transient, noise, bias), eta, horizon)

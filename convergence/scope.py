@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from convergence.assumptions import Assumptions
-from convergence.bounds import floor
-from convergence.terms import Bound
+from convergence.arguments import instance, number
+from convergence.terms import Bound, product
 
 __all__ = ["StationaryLaw", "occupation_bound", "scope_bound", "stationary_law"]
 
@@ -33,16 +30,17 @@ class StationaryLaw:
     step_variance: float
 
 
-def _constants(curvature: float, step: float, noise: float, bias: float) -> Assumptions:
-    """λ in the place of Λ; the errors name it so."""
-    if not (np.isfinite(curvature) and curvature > 0):
-        raise ValueError(f"curvature = {curvature!r}: expected a finite number > 0")
-    if not (0 < curvature * step < 2):
+def _constants(curvature: float, step: float, noise: float, bias: float) -> tuple[float, float, float, float]:
+    """λ, η, σ and ζ."""
+    lam, eta = number("curvature", curvature, least=0, strict=True), number("step", step)
+    if not (eta > 0 and lam * eta < 2):
         raise ValueError(
-            f"step = {step!r} gives λη = {curvature * step:.6g}: the iterates stay bounded for 0 < λη < 2; take a step "
-            f"below {2 / curvature:.6g}"
+            f"step = {step!r} gives λη = {lam * eta:.6g}: the iterates stay bounded for 0 < λη < 2; take a step "
+            f"below {2 / lam:.6g}"
         )
-    return Assumptions(smoothness=curvature, gap=0.0, noise=noise, bias=bias)
+    sigma2 = number("noise", noise, least=0, remedy="give the variance σ², not the standard deviation")
+    zeta2 = number("bias", bias, least=0, remedy="give the squared norm ζ²")
+    return lam, eta, math.sqrt(sigma2), math.sqrt(zeta2)
 
 
 def stationary_law(curvature: float, step: float, *, noise: float, bias: float) -> StationaryLaw:
@@ -74,10 +72,12 @@ def stationary_law(curvature: float, step: float, *, noise: float, bias: float) 
     >>> stationary_law(2.0, 0.5, noise=1.0, bias=0.25)
     StationaryLaw(offset=0.25, variance=0.25, step_variance=0.5)
     """
-    at = _constants(curvature, step, noise, bias)
-    variance = step * at.noise / (curvature * (2 - curvature * step))
+    lam, eta, _, zeta = _constants(curvature, step, noise, bias)
+    room = 2 - lam * eta
     return StationaryLaw(
-        offset=math.sqrt(at.bias) / curvature, variance=variance, step_variance=2 * step * curvature * variance
+        offset=float(product(zeta, over=(lam,))),
+        variance=float(product(eta, noise, over=(lam, room))),
+        step_variance=float(product(2, eta, eta, noise, over=(room,))),
     )
 
 
@@ -120,12 +120,15 @@ def scope_bound(
     >>> scope_bound(2.0, 0.5, noise=1.0, bias=0.0, start=3.0)
     9.0
     """
-    for name, value in (("perturbation", perturbation), ("start", start)):
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} = {value!r}: expected a finite norm >= 0")
-    at = _constants(curvature, step, noise, bias)
-    pushed = Assumptions(smoothness=curvature, gap=0.0, noise=noise, bias=(perturbation + math.sqrt(at.bias)) ** 2)
-    return max(start**2, float(floor(pushed, step)) / curvature**2)
+    pushed, first = number("perturbation", perturbation, least=0), number("start", start, least=0)
+    lam, eta, sigma, zeta = _constants(curvature, step, noise, bias)
+    h = lam * eta
+    # σ√(h(2-h)) and M + ζ, both over λ.
+    spread = float(product(math.sqrt(eta), sigma, math.sqrt(2 - h), over=(math.sqrt(lam),)))
+    pull = float(product(pushed, over=(lam,))) + float(product(zeta, over=(lam,)))
+    away = abs(1 - h) * pull if pull < math.inf or h != 1 else 0.0
+    furthest = max(first, (away + math.hypot(pull, spread)) / (2 - h))
+    return furthest * furthest
 
 
 def occupation_bound(bound: Bound, threshold: float) -> float:
@@ -152,14 +155,14 @@ def occupation_bound(bound: Bound, threshold: float) -> float:
 
     Examples
     --------
+    >>> from convergence import Assumptions, floor
     >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=0.25)
     >>> occupation_bound(floor(at, 0.5), 1.0)
     0.25
     """
-    if not threshold > 0:
-        raise ValueError(f"threshold = {threshold!r}: expected a squared gradient norm > 0")
-    if bound.quantity != "squared gradient norm":
+    level = number("threshold", threshold, least=0, strict=True)
+    if instance("bound", bound, Bound).quantity != "squared gradient norm":
         raise ValueError(
             f"the bound is one of the {bound.quantity}: expected one of the averaged squared gradient norm"
         )
-    return min(float(bound) / threshold, 1.0)
+    return min(number("bound", bound.total, least=0, infinite=True) / level, 1.0)

@@ -8,22 +8,33 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from importlib.metadata import version
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergence.arguments import called, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
 from convergence.problems.base import Problem, confined, start_of, start_size
 
-__all__ = ["BLOCK", "MOST_STEPS", "Trajectory", "fingerprint", "record_times", "simulate", "workers_lost"]
+__all__ = [
+    "BLOCK",
+    "MOST_REPLICAS",
+    "MOST_STEPS",
+    "Trajectory",
+    "fingerprint",
+    "record_times",
+    "simulate",
+    "workers_lost",
+]
 
 Array = NDArray[np.float64]
 
-MOST_STEPS = 10**15
-"""Up to here the times of records are whole numbers in float64."""
+MOST_STEPS, MOST_RECORDS, MOST_REPLICAS = 10**15, 10**7, 10**7
+"""Up to here the times of records are whole numbers in float64; more records or replicas fill the memory."""
+
+_PARTS = ("dim", "smoothness", "minimum", "noise", "bias", "value", "gradient", "sample_gradient")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +88,14 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
     >>> record_times(1000, 4)
     array([   1,   10,  100, 1000])
     """
-    if np.ndim(record) == 0:
-        count = int(record)  # type: ignore[arg-type]
-        if count < 1:
-            raise ValueError(f"record = {record!r}: expected at least 1 record, or an array of times")
+    given = real("record", record)  # type: ignore[arg-type]
+    if given.ndim == 0:
+        count = whole("record", record, least=1, most=MOST_RECORDS)
         times = np.unique(np.geomspace(1, steps, count).round().astype(np.int64)) if count > 1 else np.array([steps])
     else:
-        times = np.unique(np.asarray(record))
-        if times.size and times.dtype.kind not in "iu":
-            raise ValueError(f"record = {record!r}: expected integers")
-        times = times.astype(np.int64)
-        if times.size == 0 or times[0] < 1 or times[-1] > steps:
-            raise ValueError(f"record = {record!r}: expected times between 1 and steps = {steps}")
+        if not given.size or not ((given >= 1) & (given <= steps) & (given == given.round())).all():
+            raise ValueError(f"record = {shown(record)}: expected integers, times between 1 and steps = {steps}")
+        times = np.unique(given).astype(np.int64)
     return times if times[-1] == steps else np.append(times, steps)
 
 
@@ -178,41 +185,48 @@ def simulate(
     >>> run.squared_gradient[:, 0].tolist()
     [0.25, 0.0625, 0.015625]
     """
-    for name, number, least in (("steps", steps, 1), ("replicas", replicas, 1), ("seed", seed, 0), ("first", first, 0)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise ValueError(f"{name} = {number!r}: expected an integer >= {least}")
-    if steps > MOST_STEPS:
-        raise ValueError(f"steps = {steps!r}: expected at most {MOST_STEPS}")
-    if isinstance(step, bool) or not isinstance(step, Real) or not (np.isfinite(step) and step > 0):
-        raise ValueError(f"step = {step!r}: expected a finite step size > 0")
+    steps, replicas = (
+        whole("steps", steps, least=1, most=MOST_STEPS),
+        whole("replicas", replicas, least=1, most=MOST_REPLICAS),
+    )
+    seed, first = whole("seed", seed, least=0), whole("first", first, least=0, most=2**62)
+    step = number("step", step, least=0, strict=True)
     if first % BLOCK:
         raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")
+    if lacking := [name for name in _PARTS if not hasattr(problem, name)]:
+        raise TypeError(f"problem = {shown(problem)}: expected a convergence.Problem; it lacks {', '.join(lacking)}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor = {shown(executor)}: expected a concurrent.futures.Executor")
+    called("progress", progress)
+    unfinished = folder("checkpoint", checkpoint)
     x0 = start_of(problem, start)
     if x0.shape != (problem.dim,):
         raise ValueError(f"start has shape {x0.shape}: expected ({problem.dim},), the problem's dimension")
     times = record_times(steps, record)
     if not np.isfinite(x0).all():
-        raise ValueError(f"start = {x0!r}: expected finite numbers")
+        raise ValueError(f"start = {shown(x0)}: expected finite numbers")
+    # Before the run, not after it: constants that are none.
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = max(float(problem.value(x0[None])[0]) - number("minimum", problem.minimum), 0.0)
+    assumptions = Assumptions(
+        smoothness=problem.smoothness, gap=gap, noise=problem.noise, bias=problem.bias,
+        relative_bias=getattr(problem, "relative_bias", 0.0),
+    )  # fmt: skip
     count = -(-replicas // BLOCK)
     group = max(1, min(GROUP // (BLOCK * problem.dim), count if executor is None else -(-count // 8)))
     offset = first // BLOCK
     tasks = [
-        Task(problem, x0, float(step), times, seed, range(offset + at, offset + min(at + group, count)))
+        Task(problem, x0, step, times, seed, range(offset + at, offset + min(at + group, count)))
         for at in range(0, count, group)
     ]
-    key = "" if checkpoint is None else fingerprint(problem, x0.tolist(), float(step), times.tolist(), seed, start=x0)
-    parts = _run_tasks(tasks, executor, None if checkpoint is None else Path(checkpoint).resolve(), key, progress)
+    key = "" if unfinished is None else fingerprint(problem, x0.tolist(), step, times.tolist(), seed, start=x0)
+    parts = _run_tasks(tasks, executor, None if unfinished is None else unfinished.resolve(), key, progress)
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     records = np.concatenate([part["records"] for part in parts], axis=-1)[..., :replicas]
     value, squared, mean, least = records
-    gap = max(float(problem.value(x0[None])[0]) - problem.minimum, 0.0)
     return Trajectory(
-        problem=repr(problem),
-        assumptions=Assumptions(
-            smoothness=problem.smoothness, gap=gap, noise=problem.noise, bias=problem.bias,
-            relative_bias=getattr(problem, "relative_bias", 0.0),
-        ),
-        minimum=float(problem.minimum), step=float(step), steps=steps, seed=seed, times=times,
+        problem=repr(problem), assumptions=assumptions,
+        minimum=float(problem.minimum), step=step, steps=steps, seed=seed, times=times,
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=np.concatenate([part["final"] for part in parts])[:replicas],
         left=np.concatenate([part["left"] for part in parts])[:replicas] > 0,
@@ -237,6 +251,13 @@ def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
         raise
 
 
+def _finished(task: Task, path: Path) -> dict[str, Array] | None:
+    """The result of a task that an earlier run has kept."""
+    found, count = read_arrays(path), len(task.blocks) * BLOCK
+    shapes = {"records": (4, len(task.times), count), "final": (count, task.start.size), "left": (count,)}
+    return found if found is not None and {name: a.shape for name, a in found.items()} == shapes else None
+
+
 def _run_tasks(
     tasks: list[Task], executor: Executor | None, folder: Path | None, key: str,
     progress: Callable[[float], None] | None,
@@ -252,7 +273,7 @@ def _run_tasks(
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    results = [None if (path := file(task, "done")) is None else read_arrays(path) for task in tasks]
+    results = [None if (path := file(task, "done")) is None else _finished(task, path) for task in tasks]
     missing = [number for number, result in enumerate(results) if result is None]
     futures = {n: executor.submit(run_task, tasks[n], file(tasks[n], "part")) for n in missing} if executor else {}
     try:

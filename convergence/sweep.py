@@ -6,35 +6,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convergence import problems
+from convergence.arguments import number, shown, whole
 from convergence.bounds import sharp_bound
 from convergence.estimators import mean_interval
-from convergence.sgd import MOST_STEPS, simulate
+from convergence.sgd import MOST_REPLICAS, MOST_STEPS, simulate
 from convergence.verdict import check_bound
 
 __all__ = ["Cell", "run_cell"]
 
-
-_WORDS = {
-    "float": "a number", "int": "an integer", "str": "a name",
-    "Sequence[int]": "a list of integers (in a list: [[0, 4]])",
-}  # fmt: skip
-
-
-def _fits(value: Any, hint: str) -> bool:
-    """Whether a value from a file is of the kind that a parameter's annotation names; arrays are lists."""
-    if " | " in hint:
-        return any(_fits(value, part) for part in hint.split(" | "))
-    if hint in ("int", "float"):
-        return isinstance(value, int if hint == "int" else int | float) and not isinstance(value, bool)
-    if hint == "Sequence[int]":
-        return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)
-    return isinstance(value, {"str": str, "None": type(None)}.get(hint, (list, tuple, np.ndarray)))
+_CONSTANTS = ("smoothness", "gap", "noise", "bias", "relative_bias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,48 +64,53 @@ class Cell:
         """Refuse what cannot run, before anything does."""
         if (self.step is None) == (self.h is None):
             raise ValueError(f"step = {self.step!r}, h = {self.h!r}: expected exactly one of them")
-        size = self.step if self.h is None else self.h
-        if isinstance(size, bool) or not isinstance(size, int | float) or not (np.isfinite(size) and size > 0):
-            raise ValueError(f"step or h = {size!r}: expected a finite number > 0")
-        for name, least, most in (
-            ("steps", 1, MOST_STEPS), ("replicas", 8, 10**7), ("seed", 0, None), ("records", 1, 10**5),
-        ):  # fmt: skip
-            number = getattr(self, name)
-            whole = isinstance(number, int) and not isinstance(number, bool)
-            if not whole or number < least or (most is not None and number > most):
-                allowed = f">= {least}" if most is None else f"between {least} and {most}"
-                raise ValueError(f"{name} = {number!r}: expected an integer {allowed}")
-        if self.problem not in problems.available():
-            raise ValueError(
-                f"problem = {self.problem!r}: no such problem; available are {', '.join(problems.available())}"
-            )
-        for name, hint in problems.parameters(self.problem).items():
-            if name in self.parameters and not _fits(self.parameters[name], hint):
-                words = " or ".join(
-                    dict.fromkeys(_WORDS.get(part, "a list") for part in hint.split(" | ") if part != "None")
-                )
-                raise ValueError(f"{name} = {self.parameters[name]!r}: expected {words}")
-        problems.get(self.problem, **self.parameters)
+        number("step" if self.h is None else "h", self.step if self.h is None else self.h, least=0, strict=True)
+        whole("steps", self.steps, least=1, most=MOST_STEPS)
+        whole("replicas", self.replicas, least=8, most=MOST_REPLICAS)
+        whole("seed", self.seed, least=0, most=2**63)
+        whole("records", self.records, least=1, most=10**5)
+        if not isinstance(self.problem, str) or self.problem not in problems.available():
+            names = ", ".join(problems.available())
+            raise ValueError(f"problem = {shown(self.problem)}: no such problem; available are {names}")
+        _accept(self.problem, json.dumps(dict(self.parameters), sort_keys=True, default=_plain))
 
     def content(self) -> dict[str, Any]:
         """The cell as plain data; 1 and 1.0 are the same number."""
         size = {"h": float(self.h)} if self.step is None else {"step": float(self.step)}  # type: ignore[arg-type]
-        whole = {name: getattr(self, name) for name in ("problem", "steps", "replicas", "seed", "records")}
+        settings = {name: getattr(self, name) for name in ("problem", "steps", "replicas", "seed", "records")}
         hints = problems.parameters(self.problem)
         parameters = {
             name: float(value) if isinstance(value, int) and "float" in hints[name].split(" | ") else value
             for name, value in sorted(self.parameters.items())
         }
-        return whole | size | {"parameters": parameters}
+        return settings | size | {"parameters": parameters}
 
     def key(self) -> str:
         """A digest of the content and of the sources and the NumPy that compute it."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> str:
         document = json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(f"{_sources()}/{np.__version__}/{document}".encode()).hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: arrays are lists."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise ValueError(f"{shown(value)}: expected a number, a name or a list")
+
+
+@lru_cache(maxsize=4096)
+def _accept(problem: str, parameters: str) -> None:
+    """Refuse parameters that the problem refuses; cells of a sweep share most of them."""
+    problems.get(problem, **json.loads(parameters))
+
+
+@cache
 def _sources() -> str:
-    """A digest of this package's sources: a cell computed by others is computed anew."""
+    """A digest of this package's sources, read once in a process: what others computed is computed anew."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -158,17 +150,20 @@ def run_cell(cell: Cell, checkpoint: str | Path | None = None, error_rate: float
     )  # fmt: skip
     average = run.mean_squared_gradient[-1]
     low, high = mean_interval(average, error_rate)
-    result: dict[str, Any] = {
-        "cell": cell.content(), "step": step, "h": step * problem.smoothness,
-        "constants": {n: getattr(run.assumptions, n) for n in ("smoothness", "gap", "noise", "bias", "relative_bias")},
-        "average": float(average.mean()), "low": low, "high": high, "last": float(run.squared_gradient[-1].mean()),
-        "bound": None, "ratio": None, "outcome": None, "times": run.times.tolist(),
-        "mean_squared_gradient": run.mean_squared_gradient.mean(axis=1).tolist(),
-        "squared_gradient": run.squared_gradient.mean(axis=1).tolist(),
-    }  # fmt: skip
+    with np.errstate(over="ignore"):
+        result: dict[str, Any] = {
+            "cell": cell.content(), "step": step, "h": step * problem.smoothness,
+            "constants": {name: getattr(run.assumptions, name) for name in _CONSTANTS},
+            "average": float(average.mean()), "low": low, "high": high, "last": float(run.squared_gradient[-1].mean()),
+            "bound": None, "ratio": None, "outcome": None, "times": run.times.tolist(),
+            "mean_squared_gradient": run.mean_squared_gradient.mean(axis=1).tolist(),
+            "squared_gradient": run.squared_gradient.mean(axis=1).tolist(),
+        }  # fmt: skip
     try:
         bound = sharp_bound(run.assumptions, step, cell.steps)
     except ValueError:
         return result  # outside its domain
     verdict = check_bound(run, bound, error_rate=error_rate)
-    return result | {"bound": float(bound), "ratio": verdict.observed / float(bound), "outcome": verdict.outcome}
+    # There is no ratio to zero, nor of what is beyond float64.
+    ratio = verdict.observed / bound.total if bound.total and np.isfinite(verdict.observed / bound.total) else None
+    return result | {"bound": bound.total, "ratio": ratio, "outcome": verdict.outcome}

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergence.arguments import broadcast, instance, real, shown
 from convergence.assumptions import Assumptions
 
-__all__ = ["Bound", "checked_step", "checked_steps", "make_bound", "real"]
+__all__ = ["Bound", "checked_step", "checked_steps", "make_bound", "product"]
 
 # Λ · (1/Λ) may exceed 1 by a rounding; a step chosen as 1/Λ must be accepted.
 _ROUNDING = 4 * np.finfo(float).eps
@@ -52,10 +53,9 @@ def checked_step(
     assumptions: Assumptions, step: ArrayLike, limit: float, *, closed: bool, name: str
 ) -> NDArray[np.float64]:
     """η as an array, after checking 0 < Λη ≤ limit (or < limit)."""
-    if not isinstance(assumptions, Assumptions):
-        raise TypeError(f"assumptions = {assumptions!r}: expected convergence.Assumptions")
     eta = real("step", step)
-    h = assumptions.smoothness * eta
+    with np.errstate(over="ignore", under="ignore"):
+        h = instance("assumptions", assumptions, Assumptions).smoothness * eta
     bad = ~((eta > 0) & ((h <= limit * (1 + _ROUNDING)) if closed else (h < limit)))
     if bad.any():
         first = float(np.atleast_1d(eta)[np.atleast_1d(bad)][0])
@@ -70,21 +70,36 @@ def checked_step(
     return eta
 
 
-def real(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """The value as float64; TypeError if it is not real."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} = {value!r}: expected a real number or an array of them")
-    return array.astype(np.float64)
+def product(*factors: ArrayLike, over: tuple[ArrayLike, ...] = ()) -> NDArray[np.float64]:
+    """The factors' product over that of ``over``, where parts of it may exceed float64 while the whole does not.
+
+    For numbers >= 0; 0/∞ is 0, and so is 0 · ∞ here: a cause that is zero has no effect.
+
+    >>> float(product(1e-200, 1e-200, 1e300, over=(1e-90,))), float(product(1e300, 1e300))
+    (1e-10, inf)
+    """
+    value, exponent = np.float64(1.0), np.int64(0)
+    zero: Any = False
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        for inverse, group in ((False, factors), (True, over)):
+            for factor in group:
+                mantissa, power = np.frexp(np.asarray(factor, dtype=np.float64))
+                value, carry = np.frexp(value / mantissa if inverse else value * mantissa)
+                exponent = exponent + carry + (-power.astype(np.int64) if inverse else power)
+                if not inverse:
+                    zero = zero | (np.asarray(factor) == 0)
+        # Beyond these every float has become zero or infinite.
+        return np.where(zero, 0.0, np.ldexp(value, np.clip(exponent, -5000, 5000).astype(np.int32)))
 
 
-def checked_steps(steps: ArrayLike) -> NDArray[np.float64]:
-    """T as an array, after checking T ≥ 1."""
+def checked_steps(steps: ArrayLike, step: ArrayLike = 1.0) -> NDArray[np.float64]:
+    """T as an array, after checking T ≥ 1 and that its shape goes with that of η."""
     horizon = real("steps", steps)
     if not (horizon >= 1).all():
         raise ValueError(
-            f"steps = {steps!r}: expected at least 1 step; give the number of SGD steps T (inf for a floor)"
+            f"steps = {shown(steps)}: expected at least 1 step; give the number of SGD steps T (inf for a floor)"
         )
+    broadcast(steps=horizon, step=np.asarray(step))
     return horizon
 
 
@@ -94,7 +109,9 @@ def make_bound(
     """A bound from its transient, noise and bias terms, as floats where they are scalars."""
     transient, noise, bias = (t.item() if np.ndim(t) == 0 else t for t in (np.asarray(t, dtype=float) for t in terms))
     step, steps = (s.item() if np.ndim(s) == 0 else s for s in (np.asarray(step), np.asarray(steps)))
+    with np.errstate(over="ignore"):
+        total = transient + noise + bias
     return Bound(
-        name=name, transient=transient, noise=noise, bias=bias, total=transient + noise + bias,
+        name=name, transient=transient, noise=noise, bias=bias, total=total,
         quantity=quantity, step=step, steps=steps,
     )  # fmt: skip

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from convergence.arguments import number
 from convergence.assumptions import Assumptions
 from convergence.bounds import floor, refined_bound, sharp_domain
-from convergence.terms import Bound, make_bound
+from convergence.terms import Bound, make_bound, product
 
 __all__ = ["extremal_average", "tight_bound"]
 
@@ -50,8 +52,8 @@ def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     [1.43, 1.422, 1.124]
     """
     eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "tight_bound"))
-    terms = np.array([_tight(assumptions, e, t) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
-    transient, noise, bias = (part.reshape(eta.shape) for part in terms)
+    terms = np.array([_tight(assumptions, float(e), float(t)) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
+    transient, noise, bias = terms.reshape(3, *eta.shape)
     return make_bound("tight", (transient, noise, bias), eta, horizon)
 
 
@@ -61,37 +63,49 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     h = a.smoothness * eta
     away = abs(1 - h)
 
+    start, drive = float(product(2, a.smoothness, a.gap)), float(product(a.smoothness, eta, a.noise))
+
     def parts(log_weight: float) -> tuple[float, float, float]:
-        weight = float(np.exp(log_weight))
+        weight = math.exp(log_weight)
         pull = away * (weight + m / weight if m else weight) / 2 if away else 0.0
-        share, rest = _sums(2 * h * (1 - h / 2 - pull - h * m / 2), horizon)
-        if not (np.isfinite(share) and np.isfinite(rest)):
-            return np.inf, np.inf, np.inf
+        # κ = hu/2; nothing below is divided by h, which may be too small for float64.
+        u = 2 * (1 - h / 2 - pull - h * m / 2)
+        if math.isinf(horizon):
+            share, paid = (0.0, 1 / u) if u > 0 else (math.inf, math.inf)
+        else:
+            share, rest = _sums(h * u, horizon)
+            paid = h * rest
+        if not (math.isfinite(share) and math.isfinite(paid)):
+            return math.inf, math.inf, math.inf
         push = away * a.bias / weight if away and a.bias else 0.0
-        return 2 * share * a.smoothness * a.gap, h**2 * rest * a.noise, h * rest * (push + h * a.bias)
+        return (
+            share * start if math.isfinite(start) else float(product(2, share, a.smoothness, a.gap)),
+            paid * drive if paid and drive else 0.0,
+            paid * (push + h * a.bias) if paid else 0.0,
+        )
 
     free = replace(a, bias=0.0, relative_bias=0.0)
     if away == 0 or (a.bias == 0 and m == 0):
         return parts(-700.0) if m == 0 else parts(0.0)
     # The best λ is near ‖b‖/‖∇f‖ at some time, whose squares lie between these. A grid first: a bounded search alone
     # might stop where the total is flat.
-    squares = [x for x in (2 * a.smoothness * a.gap, float(floor(a, eta))) if x > 0] or [1.0]
-    low, high = (0.5 * float(np.log(m + a.bias / x)) for x in (max(squares), min(squares)))
-    grid = np.linspace(low - 4, high + 4, 64)
+    squares = [x for x in (start, float(floor(a, eta))) if 0 < x < math.inf] or [1.0]
+    logs = np.log([m, a.bias], out=np.full(2, -np.inf), where=[m > 0, a.bias > 0])
+    low, high = (0.5 * float(np.logaddexp(logs[0], logs[1] - math.log(x))) for x in (max(squares), min(squares)))
+    grid = np.clip(np.linspace(low - 4, high + 4, 64), -700, 700)
     totals = [sum(parts(point)) for point in grid]
     best = int(np.argmin(totals))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
-    found = minimize_scalar(lambda point: sum(parts(point)), bounds=around, method="bounded", options={"xatol": 1e-10})
-    total = min(float(found.fun), totals[best], float(refined_bound(a, eta, horizon)))
+    with np.errstate(invalid="ignore", over="ignore"):  # of members that are infinite
+        found: Any = minimize_scalar(lambda x: sum(parts(x)), bounds=around, method="bounded", options={"xatol": 1e-10})
+    total = min(totals[best], float(refined_bound(a, eta, horizon)), float(found.fun))
     transient, noise, _ = _tight(free, eta, horizon)
     # Bias takes nothing away: what is less than zero is rounding.
-    return transient, noise, max(total - transient - noise, 0.0)
+    return transient, noise, max(total - transient - noise, 0.0) if math.isfinite(total) else math.inf
 
 
 def _sums(y: float, horizon: float) -> tuple[float, float]:
-    """e = (1 - (1-y)^T)/(yT) and (1-e)/y, for y ≤ 1 (negative too): regular at y = 0, and finite as T → ∞ for y > 0."""
-    if np.isinf(horizon):
-        return (0.0, 1 / y) if y > 0 else (np.inf, np.inf)
+    """e = (1 - (1-y)^T)/(yT) and (1-e)/y, for y ≤ 1 (negative too) and finite T: regular at y = 0."""
     if horizon <= 64 and horizon == int(horizon):
         # The sums themselves, whose terms are not negative: the quotients lose digits.
         total = term = 0.0
@@ -106,7 +120,7 @@ def _sums(y: float, horizon: float) -> tuple[float, float]:
             rest = 1 - y * (horizon - k) / (k + 1) * rest
         rest *= (horizon - 1) / 2
         return 1 - y * rest, rest
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         e = float(-np.expm1(horizon * np.log1p(-y)) / (y * horizon)) if y < 1 else 1 / (y * horizon)
     return e, (1 - e) / y
 
@@ -140,14 +154,21 @@ def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float
     >>> round(extremal_average(at, 1.5, 8), 4), round(tight_bound(at, 1.5, 8).total, 4)
     (7.0497, 7.1903)
     """
-    eta, horizon = sharp_domain(assumptions, step, steps, "extremal_average")
+    eta, horizon = sharp_domain(
+        assumptions, number("step", step), number("steps", steps, infinite=True), "extremal_average"
+    )
     if horizon > 1e6:
         raise ValueError(f"steps = {steps!r}: extremal_average takes at most 10⁶ steps; its limit is floor(...)")
     a, h = assumptions, assumptions.smoothness * float(eta)
-    square = 2 * a.smoothness * a.gap
+    # In units of the largest term, as a power of two: no rounding, and no overflow where the average has none.
+    start = math.frexp(a.smoothness)[1] + math.frexp(a.gap)[1] if a.gap else -5000
+    unit = max(start, *(math.frexp(x)[1] if x else -5000 for x in (a.bias, a.noise)))
+    bias, noise = math.ldexp(a.bias, -unit), math.ldexp(a.noise, -unit)
+    square = 2 * math.ldexp(math.frexp(a.smoothness)[0] * math.frexp(a.gap)[0], start - unit)
     total = 0.0
     for _ in range(int(horizon)):
         total += square
-        pushed = h * math.sqrt(a.relative_bias * square + a.bias)
-        square = (abs(1 - h) * math.sqrt(square) + pushed) ** 2 + h**2 * a.noise
-    return total / int(horizon)
+        pushed = h * math.sqrt(a.relative_bias * square + bias)
+        square = (abs(1 - h) * math.sqrt(square) + pushed) ** 2 + h**2 * noise
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(total / int(horizon), unit))

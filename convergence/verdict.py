@@ -14,13 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from convergence.arguments import instance, number, real, shown, whole
 from convergence.bounds import Bound
 from convergence.estimators import ROUNDING, mean_interval
-from convergence.sgd import Trajectory
+from convergence.sgd import MOST_REPLICAS, Trajectory
 
 __all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_mean", "sequential_verdict"]
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
+
+OVERFLOW = 1e290
+"""A limit that an infinite mean exceeds. Beyond it the sum over as many as 10¹⁵ steps may overflow while the mean does
+not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class Verdict:
     ----------
     outcome : {"confirmed", "refuted", "undecided"}
         Confirmed: the confidence bound lies on the statement's side. Refuted: on the other. Undecided: the bounds
-        enclose the limit.
+        enclose the limit, or both the mean and the limit are beyond float64.
     observed : float
         The replicas' mean.
     allowed : float
@@ -87,7 +92,7 @@ def detectable_violation(
     Returns
     -------
     float
-        0.01 for one percent; infinite where the limit is 0 or the replicas are infinite.
+        0.01 for one percent; infinite where the limit is 0 or infinite, or the replicas are infinite.
 
     Examples
     --------
@@ -97,10 +102,15 @@ def detectable_violation(
     >>> round(verdict.detectable, 4)
     0.0138
     """
-    if not allowed or not np.isfinite(observed - low):
+    found, least, limit = (number(n, v, infinite=True) for n, v in
+                           (("observed", observed), ("low", low), ("allowed", allowed)))  # fmt: skip
+    for name, rate, most in (("error_rate", error_rate, 0.5), ("power", power, 1.0)):
+        if not 0 < number(name, rate) < most:
+            raise ValueError(f"{name} = {rate!r}: expected a probability between 0 and {most:g}")
+    if not limit or not np.isfinite([found, least, limit]).all():
         return float("inf")
-    quantile = stats.norm.isf(error_rate)
-    return float((observed - low) * (1 + stats.norm.ppf(power) / quantile) / abs(allowed))
+    factor = float(1 + stats.norm.ppf(power) / stats.norm.isf(error_rate))
+    return factor * (found / abs(limit) - least / abs(limit))
 
 
 def judge_mean(
@@ -137,26 +147,38 @@ def judge_mean(
     >>> judge_mean([0.9, 1.1] * 50, 1.0).outcome
     'undecided'
     """
-    x = np.asarray(values, dtype=np.float64)
-    low, high = mean_interval(x, error_rate / looks)
-    floor = -np.inf if least is None else least
-    # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
-    slack = 2 * ROUNDING * abs(float(x.mean())) if np.isfinite(low) else 0.0
+    x, limit = real("values", values), number("allowed", allowed, infinite=True)
+    floor = -np.inf if least is None else number("least", least)
+    rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
+    low, high = mean_interval(x, rate / planned)
     outcome: Outcome = "undecided"
-    if floor <= low + slack and high - slack <= allowed and np.isfinite(high):
-        outcome = "confirmed"
-    elif low > allowed or high < floor or np.isinf(low):
-        outcome = "refuted"
-    observed = float(x.mean()) if np.isfinite(low) else float("inf")
-    margin = (allowed - observed) / abs(allowed) if allowed else float(np.sign(allowed - observed)) * np.inf
-    if observed == allowed:
-        margin = 0.0
+    if np.isinf(low):
+        # Overflow is no evidence but against a limit so low that no sum over steps can have caused it.
+        observed, outcome = np.inf, "refuted" if limit < OVERFLOW else "undecided"
+    else:
+        observed = float(x.mean()) if np.abs(x).max() < OVERFLOW else float((x / x.size).sum())
+        # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
+        slack = 2 * ROUNDING * abs(observed)
+        if low > limit or high < floor:
+            outcome = "refuted"
+        elif floor <= low + slack and high - slack <= limit and (limit < np.inf or least is not None):
+            outcome = "confirmed"
+    margin = _room(limit - observed if observed != limit else 0.0, limit)
     if least is not None:
-        margin = min(margin, (observed - least) / abs(least) if least else np.inf)
+        margin = min(margin, _room(observed - floor, floor) if floor else np.inf)
     return Verdict(
-        outcome=outcome, observed=observed, allowed=float(allowed), margin=float(margin), interval=(low, high),
-        error_rate=error_rate, replicas=x.size, looks=looks,
+        outcome=outcome, observed=observed, allowed=limit, margin=margin, interval=(low, high),
+        error_rate=rate, replicas=x.size, looks=planned,
     )  # fmt: skip
+
+
+def _room(room: float, limit: float) -> float:
+    """What is left, relative to the limit: all of it below an infinite one."""
+    if not room:
+        return 0.0
+    if not limit or np.isinf(room):
+        return float(np.copysign(np.inf, room)) if not np.isinf(limit) else 1.0
+    return room / abs(limit)
 
 
 def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-3) -> Verdict:
@@ -191,8 +213,10 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     >>> check_bound(run, sharp_bound(run.assumptions, 0.5, 200)).outcome
     'confirmed'
     """
+    instance("trajectory", trajectory, Trajectory)
+    instance("bound", bound, Bound)
     for name, have, need in (("step", trajectory.step, bound.step), ("steps", trajectory.steps, bound.steps)):
-        if np.ndim(need) or not (np.isclose(have, need, rtol=1e-12) or (name == "steps" and np.isinf(need))):
+        if np.ndim(need) or not (abs(have / need - 1) <= 1e-12 or (name == "steps" and np.isinf(need))):
             raise ValueError(
                 f"the bound has {name} = {need!r} and the trajectory {have!r}: make the bound for the same"
             )
@@ -206,6 +230,8 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
         "least squared gradient norm": trajectory.least_squared_gradient,
         "value above the infimum": trajectory.value - trajectory.minimum,
     }
+    if bound.quantity not in recorded:
+        raise ValueError(f"the bound is one of the {bound.quantity}: a trajectory records {', '.join(recorded)}")
     values = recorded[bound.quantity][-1]
     return judge_mean(values, float(bound), error_rate=error_rate)
 
@@ -250,14 +276,20 @@ def sequential_verdict(
     >>> verdict.outcome, verdict.replicas
     ('confirmed', 2048)
     """
+    start, most = (whole(n, v, least=8, most=MOST_REPLICAS) for n, v in (("first", first), ("budget", budget)))
+    if not callable(draw):
+        raise TypeError(f"draw = {shown(draw)}: expected a function of two replicas' indices")
     looks = 1
-    while first * 2 ** (looks - 1) < budget:
+    while start * 2 ** (looks - 1) < most:
         looks += 1
     values = np.empty(0)
-    size = first
+    size = start
     while True:
-        values = np.concatenate([values, draw(values.size, size)])
+        drawn = real("draw's result", draw(values.size, size))
+        if drawn.shape != (size - values.size,):
+            raise ValueError(f"draw returned shape {drawn.shape}: expected ({size - values.size},)")
+        values = np.concatenate([values, drawn])
         verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, looks=looks)
-        if verdict.outcome != "undecided" or size >= budget:
+        if verdict.outcome != "undecided" or size >= most:
             return verdict
-        size = min(2 * size, budget)
+        size = min(2 * size, most)

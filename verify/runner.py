@@ -7,12 +7,10 @@ import multiprocessing
 import platform
 import queue
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +40,14 @@ from verify.records import (
     combine,
     write_atomically,
 )  # fmt: skip
-from verify.workers import end_with_parent, start_worker, worker_pool
+from verify.workers import (
+    WorkersLostError,
+    end_with_parent,
+    interrupts_wait,
+    start_worker,
+    terminated_raises,
+    worker_pool,
+)
 
 __all__ = [
     "JOURNAL", "OccupiedError", "RunSettings", "UnitResult", "clear_journal", "exclusive", "final_name",
@@ -137,27 +142,11 @@ def _work(unit: Unit, settings: RunSettings, key: str) -> UnitResult:
     return _run_unit(unit, settings, key, lambda fraction: _reports.put((unit, fraction)))
 
 
-@contextmanager
-def _terminated_raises() -> Iterator[None]:
-    """SIGTERM interrupts like Ctrl-C, so that nothing half-written stays."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
     """Results as they finish, from worker processes."""
     manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
-    manager.start(end_with_parent)
+    with interrupts_wait():
+        manager.start(end_with_parent)
     with manager:
         reports = manager.Queue()
         with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
@@ -171,6 +160,18 @@ def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Prog
                         break
                 for future in done:
                     yield future.result()
+
+
+@contextmanager
+def _losses_named(folder: Path | None) -> Iterator[None]:
+    """Dead workers in one line; a check that raises such an error itself is another matter, but has no pipes."""
+    try:
+        yield
+    except (BrokenExecutor, EOFError, ConnectionError):
+        kept = "nothing is kept without --out" if folder is None else f"finished checks are kept in {folder}"
+        raise WorkersLostError(
+            f"a worker process died (killed, or short of memory); {kept}: run the same command again, with fewer --jobs"
+        ) from None
 
 
 def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
@@ -238,7 +239,7 @@ def run_claims(
     started(units, list(results))
     if journal is not None:
         journal.mkdir(exist_ok=True)
-    with _terminated_raises():
+    with terminated_raises(), _losses_named(folder):
         source = _serial if settings.jobs == 1 or len(remaining) < 2 else _parallel
         for result in source(remaining, settings, key, progress):
             unit = (result.claim, result.check)

@@ -9,26 +9,30 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
-import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from convergence.arguments import shown
 from convergence.sgd import workers_lost
 from convergence.sweep import Cell, run_cell
+from verify.reading import LIMIT, read_json, read_toml
 from verify.records import write_atomically
 from verify.workers import worker_pool
 
 __all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
 
 CELLS, UNFINISHED, TABLE, LOCK = "cells", ".unfinished", "sweep.csv", ".lock"
+MOST_CELLS = 20_000
+"""Of one file: their tables and records fit into a gigabyte."""
+
 _SETTINGS = ("problem", "step", "h", "steps", "replicas", "seed", "records")
 _RESTARTS = 3
 """How often a pool that lost its workers, or a scheduler, is asked again before the sweep gives up."""
@@ -90,18 +94,18 @@ def read_cells(path: Path) -> list[Cell]:
         If the file cannot be read, or a cell is refused; the message says which.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path}: cannot be read ({error})") from None
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SweepError(f"{path}: not {kind}: {error}") from None
+        read = read_json if path.suffix == ".json" else read_toml
+        document = read(path, what="a sweep")
+    except ValueError as error:
+        raise SweepError(str(error)) from None
     tables = document.get("sweep") if isinstance(document, dict) else None
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
         raise SweepError(f"{path}: expected a list of tables named sweep ([[sweep]] in TOML)")
     if unknown := set(document) - {"sweep"}:
         raise SweepError(f"{path}: unknown entry {', '.join(sorted(unknown))}: expected [[sweep]] tables only")
+    count = sum(prod(len(v) if isinstance(v, list) else 1 for v in table.values()) for table in tables)
+    if count > MOST_CELLS:
+        raise SweepError(f"{path}: describes {count} cells: expected at most {MOST_CELLS}; make several sweeps of it")
     found: dict[str, Cell] = {}
     for number, table in enumerate(tables, 1):
         for cell in _crossed(f"{path}, sweep {number}", table):
@@ -122,16 +126,18 @@ def _crossed(where: str, table: dict[str, Any]) -> Iterator[Cell]:
         settings = {name: chosen.pop(name) for name in _SETTINGS if name in chosen}
         try:
             yield Cell(**settings, parameters=chosen)
-        except (TypeError, ValueError) as error:
-            raise SweepError(f"{where}, {settings | chosen}: {error}") from None
+        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+            raise SweepError(f"{where}, {shown(settings | chosen)}: {error or 'not enough memory'}") from None
 
 
-def _kept(path: Path, key: str) -> CellRecord | None:
+def _kept(path: Path, key: str, cell: Cell) -> CellRecord | None:
     try:
-        record = CellRecord.model_validate_json(path.read_bytes())
+        # Asked for its size first, lest somebody else's gigabytes be read; room for that many would cost time.
+        record = CellRecord.model_validate_json(path.read_bytes() if path.stat().st_size <= LIMIT else b"")
     except (OSError, ValidationError):
         return None
-    return record if record.key == key and record.intact() else None
+    whole = record.key == key and record.cell == cell.content() and record.intact()
+    return record if whole else None
 
 
 @contextmanager
@@ -196,8 +202,9 @@ def run_sweep(
         raise SweepError(f"another sweep is writing to {folder}; wait for it or name another folder") from None
     try:
         keys = [cell.key() for cell in cells]
+        wanted = dict(zip(keys, cells, strict=True))
         paths = {key: folder / CELLS / f"{key[:32]}.json" for key in keys}
-        done = {key: kept for key in keys if (kept := _kept(paths[key], key)) is not None}
+        done = {key: kept for key in keys if (kept := _kept(paths[key], key, wanted[key])) is not None}
         resumed = len(done)
         progress(resumed, len(keys))
 
@@ -206,10 +213,9 @@ def run_sweep(
             write_atomically(paths[key], done[key].model_dump_json(indent=1))
             progress(len(done), len(keys))
 
-        missing = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in done}
         for attempt in range(_RESTARTS + 1):
             try:
-                _compute({k: c for k, c in missing.items() if k not in done}, folder, jobs, scheduler, keep)
+                _compute({k: c for k, c in wanted.items() if k not in done}, folder, jobs, scheduler, keep)
                 break
             except (Exception, CancelledError) as error:
                 if not workers_lost(error):
@@ -223,6 +229,15 @@ def run_sweep(
         lock.release()
 
 
+@contextmanager
+def _named(cell: Cell) -> Iterator[None]:
+    """What a cell refuses only when it runs, such as a start at which f is infinite, is a fault of the sweep's file."""
+    try:
+        yield
+    except ValueError as error:
+        raise SweepError(f"{shown(cell.content())}: {error}") from None
+
+
 def _compute(
     missing: dict[str, Cell], folder: Path, jobs: int, scheduler: str | None, keep: Callable[[str, Any], None]
 ) -> None:
@@ -232,12 +247,16 @@ def _compute(
     with _executor(min(jobs, len(missing)), scheduler) as executor:
         if executor is None:
             for key, cell in missing.items():
-                keep(key, run_cell(cell, unfinished))
+                with _named(cell):
+                    result = run_cell(cell, unfinished)
+                keep(key, result)
             return
         futures: dict[Future[Any], str] = {executor.submit(run_cell, c, unfinished): k for k, c in missing.items()}
         try:
             for future in as_completed(futures):
-                keep(futures[future], future.result())
+                with _named(missing[futures[future]]):
+                    result = future.result()
+                keep(futures[future], result)
         except BaseException:
             for future in futures:
                 future.cancel()

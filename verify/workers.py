@@ -7,11 +7,50 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["end_with_parent", "start_worker", "worker_pool"]
+__all__ = [
+    "WorkersLostError", "end_with_parent", "interrupts_wait", "start_worker", "terminated_raises", "worker_pool",
+]  # fmt: skip
+
+
+class WorkersLostError(ChildProcessError):
+    """Worker processes died: killed by somebody, or by the system for want of memory."""
+
+
+@contextmanager
+def terminated_raises() -> Iterator[None]:
+    """SIGTERM interrupts like Ctrl-C, so that nothing half-written stays."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back in this thread, and for good in the processes that it starts.
+
+    They inherit the mask: one that is still importing when the terminal interrupts all would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
@@ -33,13 +72,21 @@ def start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool whose processes, which it starts as work comes, leave interrupts to their parent from the first moment."""
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        with interrupts_wait():
+            return super().submit(fn, *arguments, **named)
+
+
 @contextmanager
 def worker_pool(
     jobs: int, initializer: Callable[..., None] = start_worker, arguments: tuple[Any, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``jobs`` processes, whose work in hand is dropped when the block raises."""
     spawn, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, spawn, initializer=initializer, initargs=arguments)
+    pool = _Pool(jobs, spawn, initializer=initializer, initargs=arguments)
     try:
         yield pool
         pool.shutdown()

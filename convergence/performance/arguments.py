@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from convergence.arguments import flag, instance, number, shown
 from convergence.assumptions import Assumptions
 
 __all__ = ["Criterion", "check_arguments", "right_sides"]
@@ -15,8 +16,9 @@ Criterion = Literal["average", "best"]
 
 
 def check_arguments(
-    function: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, *, most: int
-) -> None:
+    function: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, nesterov: bool,
+    *, most: int,
+) -> None:  # fmt: skip
     """Raise for an argument that is out of its range.
 
     Raises
@@ -26,21 +28,21 @@ def check_arguments(
     ValueError
         Otherwise, naming what came, what is allowed and what to do.
     """
-    if not isinstance(assumptions, Assumptions):
-        raise TypeError(f"assumptions = {assumptions!r}: expected convergence.Assumptions")
-    if isinstance(step, bool) or not (np.isfinite(step) and step > 0):
-        raise ValueError(f"step = {step!r}: expected a finite step size > 0")
-    if isinstance(momentum, bool) or not 0 <= momentum < 1:
+    instance("assumptions", assumptions, Assumptions)
+    number("step", step, least=0, strict=True)
+    if not 0 <= number("momentum", momentum) < 1:
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
-    if criterion not in get_args(Criterion):
-        raise ValueError(f"criterion = {criterion!r}: expected 'average' or 'best'")
+    flag("nesterov", nesterov)
+    if not isinstance(criterion, str) or criterion not in get_args(Criterion):
+        raise ValueError(f"criterion = {shown(criterion)}: expected 'average' or 'best'")
     if assumptions.gap == 0:
         raise ValueError(f"gap = 0.0: {function} needs Δ > 0; give a positive upper bound of f(x_0) - inf f")
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= most:
         noise = " with noise" if assumptions.noise else ""
         other = "stepwise_bound" if function == "worst_case" else "sharp_bound or momentum_bound"
         raise ValueError(
-            f"steps = {steps!r}: {function} expects an integer from 1 to {most}{noise}; for longer runs use {other}"
+            f"steps = {shown(steps)}: {function} expects an integer from 1 to {most}{noise}; for longer runs use "
+            f"{other}"
         )
 
 

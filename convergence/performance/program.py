@@ -122,7 +122,7 @@ def worst_case(
     (1.237, True, True)
     """
     noisy = isinstance(assumptions, Assumptions) and assumptions.noise > 0
-    check_arguments("worst_case", assumptions, step, steps, criterion, momentum, most=MOST[noisy])
+    check_arguments("worst_case", assumptions, step, steps, criterion, momentum, nesterov, most=MOST[noisy])
     method = Method(
         steps=int(steps), step=Fraction(assumptions.smoothness) * Fraction(float(step)),
         momentum=Fraction(float(momentum)), nesterov=bool(nesterov),

@@ -80,7 +80,7 @@ def stepwise_bound(
     >>> round(bound.total, 4), round(sharp_bound(assumptions, 0.5, 8).total, 4), bound.certificate.check()
     (1.237, 1.4768, True)
     """
-    check_arguments("stepwise_bound", assumptions, step, steps, criterion, momentum, most=MOST)
+    check_arguments("stepwise_bound", assumptions, step, steps, criterion, momentum, nesterov, most=MOST)
 
     def solve(a: Assumptions) -> ChainCertificate:
         chain = Chain(

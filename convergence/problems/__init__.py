@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+from functools import cache
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+from convergence.arguments import real, shown
 from convergence.problems._rows import ByRows
 from convergence.problems.base import Oracle, Problem, SyntheticProblem
 
@@ -22,6 +26,7 @@ __all__ = ["ByRows", "Problem", "SyntheticProblem", "available", "get", "paramet
 _PARTS = {"base", "bias_models", "noise_models"}  # and modules with an underscore
 
 
+@cache
 def available() -> tuple[str, ...]:
     """The names of the built-in problems, each the name of its module in this package.
 
@@ -44,10 +49,14 @@ def get(name: str, **given: Any) -> SyntheticProblem:
     Raises
     ------
     ValueError
-        If there is no problem of that name, or a parameter is out of range.
+        If there is no problem of that name, or a parameter is of the wrong kind or out of range.
 
     Examples
     --------
+    >>> get("quadratic", dim=2.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: dim = 2.5: expected an integer up to 1000000
     >>> get("cubic")
     Traceback (most recent call last):
     ...
@@ -56,6 +65,8 @@ def get(name: str, **given: Any) -> SyntheticProblem:
     allowed = parameters(name)
     if unknown := set(given) - set(allowed):
         raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
+    for key, value in given.items():
+        _check_kind(key, value, allowed[key])
     return _factory(name)(**given)
 
 
@@ -72,12 +83,52 @@ def parameters(name: str) -> dict[str, str]:
     >>> parameters("quadratic")["dim"]
     'int'
     """
-    own = inspect.signature(_factory(name)).parameters.values()
+    return dict(_parameters(_factory(name)))
+
+
+@cache
+def _parameters(factory: Any) -> dict[str, str]:
+    own = inspect.signature(factory).parameters.values()
     hints = {p.name: str(p.annotation) for p in own if p.name != "oracle"}
     return hints | {n: h.__forward_arg__ for n, h in Oracle.__annotations__.items()}
 
 
 def _factory(name: str) -> Any:
-    if name not in available():
-        raise ValueError(f"name = {name!r}: no such problem; available are {', '.join(available())}")
+    if not isinstance(name, str) or name not in available():
+        raise ValueError(f"name = {shown(name)}: no such problem; available are {', '.join(available())}")
     return import_module(f"{__name__}.{name}").problem
+
+
+_LARGEST = 10**6  # of an integer: what has as many coordinates, students or samples fills the memory
+_WORDS = {
+    "float": "a number", "int": f"an integer up to {_LARGEST}", "str": "a name",
+    "Sequence[int]": "a list of integers (in a list: [[0, 4]])",
+}  # fmt: skip
+
+
+def _check_kind(name: str, value: Any, hint: str) -> None:
+    """Refuse a value that is not of the kind that a parameter's annotation names."""
+    parts = hint.split(" | ")
+    if not any(_fits(value, part) for part in parts):
+        words = " or ".join(dict.fromkeys(_WORDS.get(part, "a list of numbers") for part in parts if part != "None"))
+        raise ValueError(f"{name} = {shown(value)}: expected {words}")
+
+
+def _fits(value: Any, hint: str) -> bool:
+    if hint == "int":
+        return (
+            isinstance(value, int | np.integer)
+            and not isinstance(value, bool | np.timedelta64)
+            and abs(value) <= _LARGEST
+        )
+    if hint == "Sequence[int]":
+        return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)
+    if hint in ("str", "None"):
+        return isinstance(value, str if hint == "str" else type(None))
+    if hint == "Sequence[ArrayLike]":
+        return isinstance(value, list | tuple | np.ndarray) and all(_fits(one, "ArrayLike") for one in value)
+    try:
+        array = real("value", value)
+    except (TypeError, ValueError):
+        return False
+    return not np.isnan(array).any() and (array.ndim == 0) == (hint == "float")

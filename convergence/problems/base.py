@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, TypedDict, Unpack, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergence.arguments import real, whole
 from convergence.problems._memory import in_memory_order
 from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
 from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams
@@ -74,7 +75,7 @@ class Problem(Protocol, metaclass=_WithFactories):
 def start_of(problem: Problem, start: ArrayLike | None = None) -> Array:
     """Where SGD starts: at a given point, or the problem's own, or at ones."""
     origin = getattr(problem, "start", None) if start is None else start
-    return np.ones(problem.dim) if origin is None else np.asarray(origin, dtype=np.float64)
+    return np.ones(whole("dim", problem.dim, least=1)) if origin is None else real("start", origin)
 
 
 def start_size(start: Array) -> float:

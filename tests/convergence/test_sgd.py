@@ -337,7 +337,7 @@ def test_progress_is_reported():
 )
 def test_bad_arguments(change, message):
     arguments = {"step": 0.5, "steps": 10, "replicas": 2, "seed": 0} | change
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         simulate(problems.get("quadratic"), **arguments)
 
 

@@ -22,12 +22,13 @@ def test_registry_order_and_content():
     claims = all_claims()
     assert {"D1", "D2", "D3", "D5", "D10", "D4", "D7", "C1", "C2", "C5"} <= set(claims)
     theories = [identifier[0] for identifier in claims]
-    assert theories == sorted(theories, key="DCNE".index)
+    assert theories == sorted(theories, key="DCNEV".index)
     for claim in claims.values():
         assert claim.assumptions
         assert claim.caption
-        assert any(check.kind == "symbolic" for check in claim.checks)
-        assert len(claim.checks) >= 2
+        if claim.id[0] != "V":  # the instruments are measured, not derived
+            assert any(check.kind == "symbolic" for check in claim.checks)
+            assert len(claim.checks) >= 2
         text = claim.statement(claim.subject).text()
         for twin in claim.twins:
             changed = claim.statement(twin.subject).text() != text

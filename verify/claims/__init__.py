@@ -22,7 +22,7 @@ def _order(identifier: str) -> tuple[str, int, str]:
 
 @cache
 def all_claims() -> dict[str, Claim[Any]]:
-    """Every claim by its id, theory of the divergence (D) first, then of convergence (C), then networks (N).
+    """Every claim by its id: of the divergence (D), convergence (C), networks (N), experiments (E), instruments (V).
 
     >>> list(all_claims())[:3]
     ['D1', 'D2', 'D3']
@@ -32,8 +32,7 @@ def all_claims() -> dict[str, Claim[Any]]:
     ids = [c.id for c in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"two claims share an id: {sorted(ids)}")
-    rank = {"D": 0, "C": 1, "N": 2}
-    ordered = sorted(found, key=lambda c: (rank.get(_order(c.id)[0], 3), _order(c.id)))
+    ordered = sorted(found, key=lambda c: ("DCNEV".index(c.id[0]), _order(c.id)))
     return {c.id: c for c in ordered}
 
 

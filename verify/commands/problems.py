@@ -45,13 +45,14 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
     goes on where it is. Writes DIR/sweep.csv. Exit code 1 means that a measured average refutes the sharp bound.
     """
     from verify.sweep import TABLE, SweepError, read_cells, run_sweep
+    from verify.workers import terminated_raises
 
     try:
         cells = read_cells(file)
         if out.exists() and not out.is_dir():
             raise SweepError(f"--out {out}: is a file; name a directory")
-        with Progress(TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=errors(),
-                      transient=True) as bars:  # fmt: skip
+        columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with terminated_raises(), Progress(*columns, console=errors(), transient=True) as bars:
             task = bars.add_task("cells", total=len(cells))
             result = run_sweep(
                 cells, out, jobs=jobs, scheduler=scheduler,

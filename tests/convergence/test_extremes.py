@@ -1,0 +1,233 @@
+"""Bounds and inverse questions at extreme arguments: the value of exact arithmetic, ∞ beyond float64, never NaN."""
+
+import os
+import sys
+from dataclasses import replace
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from convergence import (
+    Assumptions,
+    best_iterate_bound,
+    bias_horizon,
+    classical_bound,
+    drift_bound,
+    extremal_average,
+    floor,
+    judge_mean,
+    largest_bias,
+    largest_order,
+    largest_step,
+    largest_weight,
+    long_run_law,
+    momentum_bound,
+    moving_target_bound,
+    mutual_bias_bound,
+    pl_bound,
+    problems,
+    refined_bound,
+    schedule_bound,
+    scope_bound,
+    sharp_bound,
+    stationary_law,
+    tight_bound,
+)
+from convergence.sweep import Cell, run_cell
+
+LARGEST = sys.float_info.max
+
+
+def exact_sharp(a, h, eta, steps, factor=1):
+    """The largest solution of the sharp bound's equation."""
+    lam, gap, noise, bias, m, h, eta = map(mp.mpf, (a.smoothness, a.gap, a.noise, a.bias, a.relative_bias, h, eta))
+    steps = mp.mpf(steps)
+    excess = (0 if mp.isinf(steps) else 2 * gap / (eta * steps)) + lam * eta * noise * factor
+    bias *= factor
+    a_, away, r = 1 - h / 2 - h * m / 2, abs(1 - h), (excess + h * bias) / 2
+    second, first = a_**2 - m * away**2, 2 * a_ * r + bias * away**2
+    return (first + mp.sqrt(max(first**2 - 4 * second * r**2, 0))) / (2 * second)
+
+
+def agrees(found, exact, tolerance):
+    """Within a tolerance; or ∞, or nearly zero, where float64 has fewer digits."""
+    if exact > LARGEST:
+        return found > LARGEST * (1 - tolerance)
+    return abs(mp.mpf(found) - exact) <= tolerance * exact + 1e-306 if np.isfinite(found) else exact > LARGEST / 8
+
+
+def settings(count, seed, greatest=2.0):
+    """Constants of any size float64 has, steps from the least to nearly the greatest, and any horizon."""
+    rng = np.random.default_rng(seed)
+    zeros = [0.0, 0.0, 1e-300, 1e300, 5e-324, 1.7e308]
+    while count:
+        lam, *rest = 10 ** rng.uniform(-305, 305, 4)
+        near = 10 ** rng.uniform(-3, 3, 3)
+        rest = [rng.choice(zeros) if pick == 0 else size if pick == 1 else small
+                for pick, size, small in zip(rng.integers(3, size=3), rest, near, strict=True)]  # fmt: skip
+        m = float(rng.choice([0.0, 0.0, 1e-300, 1e-9, 0.3, 1 - 1e-9]))
+        limit = min(greatest, 2 / (1 + np.sqrt(m)))
+        h = float(
+            rng.choice([10 ** rng.uniform(-300, 0), rng.uniform(0, 1) * limit, 1.0, np.nextafter(limit, 0), 1e-16])
+        )
+        if rng.integers(2):
+            lam = 1.0
+        eta = h / lam
+        steps = float(rng.choice([1, 2, 7, 1e3, 1e18, 1e300, np.inf]))
+        if 0 < eta < np.inf and lam * eta < limit and (lam * eta <= 1 or greatest > 1):
+            count -= 1
+            yield Assumptions(smoothness=lam, gap=rest[0], noise=rest[1], bias=rest[2], relative_bias=m), eta, steps
+
+
+def check_sharp(count, seed):
+    with mp.workdps(700):
+        for a, eta, steps in settings(count, seed):
+            h = a.smoothness * eta
+            room = float(2 / (1 + np.sqrt(a.relative_bias)) - h)
+            # Near the end of the domain the bound divides by what is left of it, which has few digits when m > 0.
+            tolerance = 1e-11 if a.relative_bias == 0 else 1e-9 + 1e-14 / max(room, 1e-15)
+            for bound, factor in ((sharp_bound, 1), (refined_bound, 1 - 1 / mp.mpf(steps))):
+                found = bound(a, eta, steps)
+                assert not np.isnan([found.transient, found.noise, found.bias, found.total]).any()
+                if tolerance < 0.1:
+                    assert agrees(found.total, exact_sharp(a, h, eta, steps, factor), tolerance), (bound, a, eta, steps)
+
+
+def test_sharp_and_refined_are_those_of_exact_arithmetic():
+    check_sharp(150, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, int.from_bytes(os.urandom(4))])
+def test_sharp_and_refined_at_thousands_of_points(seed):
+    check_sharp(4000, seed)
+
+
+def test_relative_bias_at_a_tiny_step():
+    """The terms are 10¹⁵⁹, whose squares are none of float64's."""
+    at = Assumptions(smoothness=1, gap=1, noise=0, bias=0, relative_bias=0.25)
+    bound = sharp_bound(at, 1e-160, 10)
+    # As h → 0: (1 - √m) A² = Δ/(ηT).
+    assert bound.total == pytest.approx(2e159, rel=1e-12)
+    assert bound.transient == pytest.approx(1e159, rel=1e-12)
+
+
+def values(a, eta, steps):
+    """Every other function at a setting, each where its domain has it."""
+    free, quiet = replace(a, bias=0.0, relative_bias=0.0), replace(a, noise=0.0, relative_bias=0.0)
+    absolute = replace(a, relative_bias=0.0)
+    horizon = min(steps, 1e3)
+    yield from (tight_bound(a, eta, steps), floor(a, eta), extremal_average(a, eta, horizon))
+    yield momentum_bound(a, eta / 30 or eta, steps, momentum=0.5)
+    yield momentum_bound(a, eta * 1e-12 or eta, steps, momentum=1e-200, nesterov=True)
+    yield moving_target_bound(free, eta, steps, drift=a.bias)
+    yield from (bias_horizon(absolute, eta), largest_bias(replace(a, noise=0.0, gap=0.0, relative_bias=0.0), eta, 1.0))
+    law = stationary_law(a.smoothness, eta, noise=a.noise, bias=a.bias)
+    yield from (law.offset, law.variance, law.step_variance)
+    yield scope_bound(a.smoothness, eta, noise=a.noise, bias=a.bias, perturbation=a.gap, start=a.noise)
+    if a.smoothness * eta <= 1:
+        yield from (classical_bound(a, eta, steps), schedule_bound(absolute, [eta, eta / 3]))
+        yield pl_bound(absolute, eta, steps, pl_constant=a.smoothness * 1e-3 or a.smoothness)
+        yield long_run_law(quiet, eta, steps)
+        if a.bias <= 2 * a.smoothness * a.gap:
+            yield best_iterate_bound(quiet, eta, steps)
+    for question in (
+        lambda: largest_step(a, max(a.noise, 1e-300), steps=steps),
+        lambda: largest_bias(a, eta, max(a.bias, 1e-300), steps=steps),
+        lambda: largest_order(a, eta, 1e300, steps=steps, beta=a.gap, jacobian=1e-200, log_ratio_range=1e-320),
+        lambda: largest_weight(a, eta, 1e300, steps=steps, alpha=a.gap, jacobian=1e-200, log_ratio_range=a.noise),
+    ):
+        try:
+            yield question()
+        except ValueError as error:
+            if "target" not in str(error):
+                raise
+
+
+def check_others(count, seed):
+    for a, eta, steps in settings(count, seed):
+        for found in values(a, eta, steps):
+            assert float(found) >= 0, (a, eta, steps, found)
+        tight, refined, attained = (
+            float(f(a, eta, min(steps, 1e3))) for f in (tight_bound, refined_bound, extremal_average)
+        )
+        # A few roundings at the edge of what float64 holds.
+        assert attained <= tight * (1 + 1e-9) + 1e-320 <= refined * (1 + 2e-9) + 1e-319, (a, eta, steps)
+
+
+def test_no_nan_anywhere():
+    check_others(60, seed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, int.from_bytes(os.urandom(4))])
+def test_no_nan_at_thousands_of_points(seed):
+    check_others(2000, seed)
+
+
+@pytest.mark.parametrize(("scale", "eta"), [(1e300, 1e-300), (1e-300, 1e300), (1e-200, 1e150)])
+def test_units_do_not_matter(scale, eta):
+    """f → cf turns Λ, Δ into cΛ, cΔ and squares of gradients into their c²-fold, which may leave float64 alone."""
+    plain = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=0.0)
+    scaled = replace(plain, smoothness=scale, gap=1 / scale)
+    h = scale * eta
+    for bound in (sharp_bound, refined_bound, tight_bound, classical_bound, best_iterate_bound):
+        assert float(bound(scaled, eta, 7)) == pytest.approx(float(bound(plain, h, 7)), rel=1e-12)
+    assert largest_step(scaled, 0.5, steps=100) * scale == pytest.approx(largest_step(plain, 0.5, steps=100), rel=1e-12)
+
+
+def test_mutual_bias_at_the_ends():
+    assert mutual_bias_bound(np.inf, beta=1e200, jacobian=1e200, log_ratio_range=0.0) == 0
+    assert mutual_bias_bound(1.0, beta=1e200, jacobian=1e-200, log_ratio_range=4.0) == pytest.approx(
+        2 * np.tanh(1) ** 2
+    )
+    # Order 0 bounds nothing where the supports differ.
+    assert mutual_bias_bound(0.0, beta=1.0, jacobian=1.0, log_ratio_range=np.inf) == 2.0
+    assert drift_bound(1.0, beta=1e-200, jacobian=1e300, peer_gradient=1e-100, log_ratio_range=4.0) == pytest.approx(
+        2**0.5
+    )
+    for order in (0.0, 5e-324, 1.0, 1e308, np.inf):
+        for spread in (0.0, 5e-324, 1.0, 1e308, np.inf):
+            given = {"beta": 1.0, "jacobian": 1.0, "log_ratio_range": spread}
+            assert 0 <= mutual_bias_bound(order, **given, divergence=spread) <= 2
+            assert drift_bound(order, **given, peer_gradient=0.0) == 0
+            assert drift_bound(order, **given, peer_gradient=1.0) >= 0
+
+
+def test_overflow_of_the_average_and_the_bound_is_no_verdict():
+    cell = Cell(problem="quadratic", parameters={"radius": 1e154, "smoothness": 1.0}, step=1.9, steps=3, replicas=8)
+    done = run_cell(replace(cell, parameters={"radius": 1e150, "smoothness": 1e5, "bias": 1e300}, step=1.9e-5))
+    assert (done["average"], done["bound"], done["outcome"], done["ratio"]) == (np.inf, np.inf, "undecided", None)
+    # Overflow beyond a finite bound is one.
+    assert judge_mean(np.full(8, np.inf), 1.0).outcome == "refuted"
+    assert judge_mean(np.full(8, np.inf), np.inf).outcome == "undecided"
+    # A finite average below an infinite bound says nothing about it.
+    verdict = judge_mean(np.ones(8), np.inf)
+    assert (verdict.outcome, verdict.margin, verdict.detectable) == ("undecided", 1.0, np.inf)
+    # Sums of what float64 holds may not be held.
+    large = judge_mean(np.full(8, 1e308), 1.5e308)
+    assert (large.outcome, large.observed) == ("confirmed", 1e308)
+
+
+def test_a_start_at_which_f_is_infinite_is_refused_before_the_run():
+    from convergence import simulate
+
+    with pytest.raises(ValueError, match=r"gap = inf: expected a finite number >= 0; give f\(x_0\)"):
+        simulate(problems.get("quadratic", radius=1e200), step=0.5, steps=10**9, replicas=8, seed=0)
+
+
+def test_the_sums_of_the_tight_bound():
+    """On either side of where the quotient is taken by a series, against 60 digits."""
+    from convergence.tight import _sums
+
+    rng = np.random.default_rng(6)
+    with mp.workdps(60):
+        for product in (*10 ** rng.uniform(-12, 2, 60), 0.4999, 0.5001, 1e-30):
+            for sign in (1, -1):
+                horizon = float(rng.integers(65, 10**6))
+                y = sign * product / horizon
+                share, rest = _sums(y, horizon)
+                exact = (1 - (1 - mp.mpf(y)) ** horizon) / (mp.mpf(y) * horizon)
+                assert abs(share / exact - 1) < 1e-12
+                assert abs(rest / ((1 - exact) / mp.mpf(y)) - 1) < 1e-12

@@ -1,0 +1,225 @@
+"""Faults planted in the theory of SGD, its simulator and its verdicts: each is refuted by a claim, or fails a test."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+_spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("test_faults.py"))
+assert _spec is not None
+assert _spec.loader is not None
+machinery = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(machinery)
+
+# file in convergence/, what is there, what is put in its place, the claim that must be refuted
+CLAIMED = {
+    "transient of the sharp bound halved": (
+        "bounds.py",
+        "    tau = product(2, assumptions.gap, over=(eta, horizon))",
+        "    tau = product(1, assumptions.gap, over=(eta, horizon))",
+        "C2",
+    ),
+    "cross term of bias and gradient halved": ("bounds.py", "2 * away * root)", "away * root)", "C2"),
+    "refined bound one step too small": (
+        "bounds.py",
+        "_sharp(assumptions, eta, horizon, 1 - 1 / horizon,",
+        "_sharp(assumptions, eta, horizon, 1 - 2 / (horizon + 1),",
+        "C2b",
+    ),
+    "best iterate with the last step's factor": (
+        "bounds.py",
+        "before * (1 - h / 4) + last / 2",
+        "before * (1 - h / 2) + last / 2",
+        "C2d",
+    ),
+    "noise of the value's bound dropped": (
+        "bounds.py",
+        "product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu))",
+        "0 * product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu))",
+        "C9",
+    ),
+    "series of the tight bound cut short": ("tight.py", "range(15, 1, -1)", "range(6, 1, -1)", "C2e"),
+    "bias of the tight bound without its own step": (
+        "tight.py",
+        "paid * (push + h * a.bias) if paid",
+        "paid * push if paid",
+        "C2e",
+    ),
+    "noise of the extremal problem": ("tight.py", "+ h**2 * noise", "+ h * noise", "C2e"),
+    "lag of momentum halved": (
+        "momentum.py",
+        "stretch = a.smoothness * (1 + 2 * c * lag)",
+        "stretch = a.smoothness * (1 + c * lag)",
+        "C11",
+    ),
+    "noise of momentum not spread": (
+        "momentum.py",
+        "sharp_terms(least + more, tau, plain + float(product(plain, spread)), a.bias, m)",
+        "sharp_terms(least + more, tau, plain, a.bias, m)",
+        "C11",
+    ),
+    "curvature of the long-run law": (
+        "long_run.py",
+        "product(assumptions.gap, over=(eta, horizon))), 1 - h / 4",
+        "product(assumptions.gap, over=(eta, horizon))), 1 - h / 2",
+        "C15",
+    ),
+    "spread of the stationary law": (
+        "scope.py",
+        "variance=float(product(eta, noise, over=(lam, room)))",
+        "variance=float(product(eta, noise, over=(lam, 2)))",
+        "C10",
+    ),
+    "scope without the perturbation": ("scope.py", "pull = float(product(pushed, over=(lam,))) + ", "pull = ", "C10"),
+    "interpolation between consecutive iterates": (
+        "performance/chain.py",
+        "coupling: Fraction = Fraction(1, 4)",
+        "coupling: Fraction = Fraction(1, 3)",
+        "C13",
+    ),
+    "mutual bias halved": ("mutual.py", "forms.append(lambda: 2 * np.tanh(", "forms.append(lambda: np.tanh(", "C4"),
+    "drift of moving peers": ("mutual.py", "far = np.sqrt(2) *", "far = 1.0 *", "C8"),
+    "order in the observable bias": (
+        "mutual.py",
+        "_product(np.maximum(1.0, order), mean)",
+        "_product(np.minimum(1.0, order), mean)",
+        "C4",
+    ),
+    "variance of Gaussian noise": (
+        "problems/noise_models.py",
+        "        stream.standard_normal(out=part)\n    memory *= deviation / np.sqrt(gradient.shape[-1])",
+        "        stream.standard_normal(out=part)\n    memory *= deviation",
+        "C2",
+    ),
+    "verdicts not corrected for skewness": (
+        "estimators.py",
+        "    skewness = float(",
+        "    skewness = 0.0 * float(",
+        "V1",
+    ),
+    "verdicts not corrected for looks": (
+        "verdict.py",
+        "mean_interval(x, rate / planned)",
+        "mean_interval(x, rate)",
+        "V1",
+    ),
+    "constant of a problem 5% low": (
+        "problems/double_well.py",
+        "smoothness=max(curvature + 2 * height * np.exp(-1.5), height - curvature)",
+        "smoothness=0.95 * max(curvature + 2 * height * np.exp(-1.5), height - curvature)",
+        "V2",
+    ),
+    "constant of the game 5% low": ("problems/mutual_learning.py", "smoothness=max(", "smoothness=0.95 * max(", "V2"),
+}
+
+# The same, and the tests that must fail
+TESTED = {
+    "certificates not checked for definiteness": (
+        "performance/certificate.py",
+        "return self._values_cancel() and is_positive_definite(self.slack())",
+        "return self._values_cancel()",
+        "tests/convergence/test_worst_case.py",
+    ),
+    "potential not checked at every step": (
+        "performance/chain.py",
+        "return all(is_positive_definite(self.slack(time)) for time in range(len(self.steps)))",
+        "return is_positive_definite(self.slack(0))",
+        "tests/convergence/test_stepwise.py",
+    ),
+    "interpolation conditions": (
+        "performance/interpolation.py",
+        "(change**2).sum(-1) / (4 * smoothness)",
+        "(change**2).sum(-1) / (8 * smoothness)",
+        "tests/convergence/test_worst_case.py",
+    ),
+    "schedules: noise weighted by the steps once": (
+        "bounds.py",
+        "(share * weights).sum()),",
+        "weights.sum()),",
+        "tests/convergence/test_bounds_refined.py",
+    ),
+    "largest step on half the gap": (
+        "inverse.py",
+        "first * first - 2 * second * rest",
+        "first * first - second * rest",
+        "tests/convergence/test_bounds_inverse.py",
+    ),
+    "largest bias without the relative one": (
+        "inverse.py",
+        "square = norm**2 - assumptions.relative_bias",
+        "square = norm**2",
+        "tests/convergence/test_bounds_inverse.py",
+    ),
+    "weights of the samples in the game": (
+        "cohort.py",
+        "error = own[..., None, :] * error",
+        "error = 1.0 * error",
+        "tests/convergence/test_cohort.py",
+    ),
+    "least gradient lost when a run is resumed": (
+        "ensemble.py",
+        '"total", "part", "least", "records", "left")',
+        '"total", "part", "records", "left")',
+        "tests/convergence/test_sgd.py",
+    ),
+    "random streams not restored": (
+        "ensemble.py",
+        "stream.bit_generator.state = kept",
+        "pass",
+        "tests/convergence/test_sgd.py",
+    ),
+    "average over one step more": (
+        "ensemble.py",
+        "mean = (self.total + self.part) / self.done",
+        "mean = (self.total + self.part) / (self.done + 1)",
+        "tests/convergence/test_sgd.py",
+    ),
+    "overflow taken for a refutation": (
+        "verdict.py",
+        '"refuted" if limit < OVERFLOW else "undecided"',
+        '"refuted"',
+        "tests/convergence/test_extremes.py",
+    ),
+}
+
+
+def apply(tmp_path, file, before, after, *, tests=False):
+    for name in ("rdml_theory", "convergence", "verify", *(["tests"] if tests else [])):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "convergence" / file
+    path.write_text(path.read_text().replace(before, after))
+
+
+def test_faults_fit_the_sources():
+    faults = {**CLAIMED, **TESTED}
+    counts = {name: (ROOT / "convergence" / f).read_text().count(before) for name, (f, before, *_) in faults.items()}
+    assert {name: count for name, count in counts.items() if count != 1} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMED)
+def test_a_claim_is_refuted(tmp_path, name):
+    file, before, after, claim = CLAIMED[name]
+    result = machinery.run_with(tmp_path, f"convergence/{file}", before, after, [claim])
+    assert result.returncode == 1, result.stdout[-2000:] + result.stderr
+    assert [c["outcome"] for c in json.loads(result.stdout)["claims"]] == ["refuted"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TESTED)
+def test_a_test_fails(tmp_path, name):
+    file, before, after, tests = TESTED[name]
+    apply(tmp_path, file, before, after, tests=True)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", tests],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stdout[-2000:] + result.stderr
