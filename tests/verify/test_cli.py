@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from verify import cli, runner
+from verify import cli, results_folder
 from verify.claims import all_claims
 from verify.commands import claims, common
 from verify.plots import file_stem
-from verify.runner import JOURNAL, OccupiedError, clear_journal, exclusive, foreign_entries
+from verify.records import combine, summary_of
+from verify.results_folder import JOURNAL, FolderError, clear_journal, exclusive, foreign_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "verify"]
@@ -144,6 +145,7 @@ def listing(folder):
         ([".checks/notes.txt"], ".checks/notes.txt is not a run's"),
         (["results.json", ".checks/notes.txt"], ".checks/notes.txt is not a run's"),
         ([".checks/C1.nonconvex.json/"], ".checks/C1.nonconvex.json is not a run's"),
+        ([".checks/A1.notes.json"], ".checks/A1.notes.json is not a run's"),
         ([".checks"], ".checks is a file"),
         (["results.json/"], "results.json is a directory"),
         (["report.html/"], "report.html is a directory"),
@@ -183,7 +185,7 @@ def test_what_killed_runs_leave_is_accepted(tmp_path, entries):
 
 def test_every_check_has_a_journal_name_of_ours(tmp_path):
     units = [(claim.id, check.id) for claim in all_claims().values() for check in claim.checks]
-    lay_out(tmp_path, *map(runner._journal_name, units))
+    lay_out(tmp_path, *map(results_folder.journal_name, units))
     assert foreign_entries(tmp_path) == []
 
 
@@ -199,7 +201,7 @@ def test_one_run_at_a_time(tmp_path):
     folder.mkdir()
     with exclusive(folder):
         complains(rdml("run", "D4", "--out", folder), f"another run is writing to {folder}", "name another directory")
-        with pytest.raises(OccupiedError), exclusive(folder):
+        with pytest.raises(FolderError), exclusive(folder):
             pytest.fail("two at once")
         assert [p.name for p in (folder / JOURNAL).iterdir()] == ["lock"]
     assert list(folder.iterdir()) == []
@@ -472,7 +474,7 @@ def test_exit_codes_follow_the_outcomes():
     class Control:
         def __init__(self, *outcomes):
             self.checks = [Check(outcome, name) for outcome, name in zip(outcomes, "klm", strict=False)]
-            self.outcome = runner.combine(list(outcomes))
+            self.outcome = combine(list(outcomes))
 
     class Claim:
         id = "X1"
@@ -482,7 +484,7 @@ def test_exit_codes_follow_the_outcomes():
             self.checks = [Check(outcome, name) for name in checks]
 
     def code(*claims):
-        return runner._summary(claims).exit_code
+        return summary_of(claims).exit_code
 
     good = Control("refuted")
     assert code(Claim("confirmed", good)) == 0
@@ -492,9 +494,9 @@ def test_exit_codes_follow_the_outcomes():
     # Every check must refute a twin, though not every twin.
     assert code(Claim("confirmed", Control("refuted", "confirmed"), Control("undecided", "refuted"), checks="kl")) == 0
     idle = Claim("confirmed", Control("refuted", "confirmed"), Control("refuted", "undecided"), checks="kl")
-    assert runner._summary((idle,)).toothless == ("X1.l",)
+    assert summary_of((idle,)).toothless == ("X1.l",)
     assert code(idle) == 1
-    assert runner._summary((Claim("confirmed", checks="kl"),)).toothless == ("X1.k", "X1.l")
+    assert summary_of((Claim("confirmed", checks="kl"),)).toothless == ("X1.k", "X1.l")
     assert code(Claim("confirmed")) == 1
 
 
