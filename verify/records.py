@@ -274,7 +274,7 @@ _ID = re.compile(r"[A-Z]{1,4}\d{1,4}\w{0,8}", re.ASCII)
 # Many times what a run writes: the most that a report or a figure is made of in seconds.
 _MOST_CLAIMS, _MOST_PANELS, _MOST_CURVES, _MOST_POINTS = 200, 12, 60, 200_000
 _LONGEST_TITLE, _LONGEST_LABEL = 120, 400
-_LARGEST = 64 * 2**20
+_LARGEST = 32 * 2**20
 """Bytes of a results document."""
 
 
