@@ -19,7 +19,7 @@ from verify.safe_files import write_atomically
 __all__ = [
     "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve",
     "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Sealed", "Segment", "SourceRecord", "StepRecord",
-    "Summary", "combine", "read_run", "summary_of", "write_atomically",
+    "Summary", "combine", "faults_of_panel", "read_run", "summary_of", "write_atomically",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -272,7 +272,7 @@ def summary_of(claims: tuple[ClaimRecord, ...]) -> Summary:
 _REMEDY = "write it anew with `rdml run --out DIR`"
 _ID = re.compile(r"[A-Z]{1,4}\d{1,4}\w{0,8}", re.ASCII)
 # Many times what a run writes: the most that a report or a figure is made of in seconds.
-_MOST_CLAIMS, _MOST_PANELS, _MOST_CURVES, _MOST_POINTS = 200, 12, 60, 200_000
+_MOST_CLAIMS, _MOST_PANELS, _MOST_CURVES, _MOST_POINTS = 200, 12, 60, 20_000
 _LONGEST_TITLE, _LONGEST_LABEL = 120, 400
 _LARGEST = 32 * 2**20
 """Bytes of a results document."""
@@ -326,20 +326,23 @@ def _faults(run: RunRecord) -> Iterator[str]:
         if len(claim.panels) > _MOST_PANELS:
             yield f"claim {claim.id} has {len(claim.panels)} panels"
         for panel in claim.panels:
-            yield from (f"claim {claim.id}: {fault}" for fault in _faults_of_panel(panel))
+            yield from (f"claim {claim.id}: {fault}" for fault in faults_of_panel(panel))
 
 
-def _faults_of_panel(panel: Panel) -> Iterator[str]:
+def faults_of_panel(panel: Panel) -> list[str]:
+    """What no run writes, and what would take a figure out of bounds; empty for an honest panel."""
+    faults = []
     labels = (panel.title, panel.x_label, panel.y_label, *(curve.label for curve in panel.curves))
     if max(map(len, labels)) > _LONGEST_LABEL:
-        yield f"a label of a figure has more than {_LONGEST_LABEL} letters"
+        faults.append(f"a label of a figure has more than {_LONGEST_LABEL} letters")
     if len(panel.curves) > _MOST_CURVES:
-        yield f"a panel has {len(panel.curves)} curves"
+        faults.append(f"a panel has {len(panel.curves)} curves")
     for curve in panel.curves:
         lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
         if len(lengths) > 1:
-            yield f"the curve {curve.label[:60]!r} has arrays of different lengths: {sorted(lengths)}"
+            faults.append(f"the curve {curve.label[:60]!r} has arrays of different lengths: {sorted(lengths)}")
         if max(lengths) > _MOST_POINTS:
-            yield f"the curve {curve.label[:60]!r} has {max(lengths)} points"
+            faults.append(f"the curve {curve.label[:60]!r} has {max(lengths)} points")
         if curve.group is not None and not 0 <= curve.group < _MOST_CURVES:
-            yield f"the curve {curve.label[:60]!r} has group {curve.group}"
+            faults.append(f"the curve {curve.label[:60]!r} has group {curve.group}")
+    return faults

@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 from verify.claims import all_claims
-from verify.plots import FORMATS, file_stem
 from verify.records import RecordError, RunRecord, read_run, summary_of
 from verify.safe_files import locked, own_folder, remove_files
 
@@ -147,6 +146,9 @@ def clear_journal(folder: Path) -> None:
 
 def sweep_up(folder: Path) -> None:
     """Remove what a killed run has left half-written, under temporary names."""
+    # Matplotlib, which workers need not import.
+    from verify.plots import FORMATS, file_stem
+
     figures = {f"{file_stem(claim)}.{kind}" for claim in all_claims().values() for kind in FORMATS}  # type: ignore[arg-type]
     for place, ours in ((folder, {RESULTS, REPORT}), (folder / FIGURES, figures)):
         if place.is_dir():

@@ -37,6 +37,7 @@ from verify.records import (
     Sealed,
     SourceRecord,
     combine,
+    faults_of_panel,
     summary_of,
 )  # fmt: skip
 from verify.results_folder import JOURNAL, Unit, journal_name
@@ -174,7 +175,9 @@ def _journalled(folder: Path | None, unit: Unit, key: str) -> UnitResult | None:
         return None
     judged = {"", *(twin.id for twin in all_claims()[unit[0]].twins)}
     same = (result.key, result.claim, result.check) == (key, *unit) and judged == set(result.checks)
-    return result if same and judged == set(result.panels) and result.intact() else None
+    if not same or judged != set(result.panels) or not result.intact():
+        return None
+    return None if any(faults_of_panel(p) for panels in result.panels.values() for p in panels) else result
 
 
 def run_claims(
@@ -282,7 +285,11 @@ def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]
 
 def _same(first: Curve, second: Curve) -> bool:
     """Whether two curves agree up to rounding."""
-    return len(first.y) == len(second.y) and all(
-        math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
-        for a, b in zip(first.x + first.y, second.x + second.y, strict=True)
+    return (
+        len(first.x) == len(second.x)
+        and len(first.y) == len(second.y)
+        and all(
+            math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
+            for a, b in zip(first.x + first.y, second.x + second.y, strict=True)
+        )
     )
