@@ -498,7 +498,7 @@ def test_bound():
     table = rdml("bound", "--smoothness", "1", "--step", "1.5", "--pl-constant", "0.1")
     assert table.returncode == 0
     assert "not applicable, classical" in table.stdout
-    complains(rdml("bound", "--smoothness", "1", "--step", "2.5"), "Λη")
+    complains(rdml("bound", "--smoothness", "1", "--step", "3"), "sharp_bound", "Λη", "below 2")
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 
 

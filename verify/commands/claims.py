@@ -100,7 +100,8 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        # Narrow, so that no line is cut at 80 columns.
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
