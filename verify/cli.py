@@ -96,6 +96,21 @@ def _complain(message: str) -> None:
     errors().print(f"error: {escape(message)}", soft_wrap=True)
 
 
+_EXTRAS = {
+    "torch": "torch", "safetensors": "train", "tyro": "train", "z3": "proofs", "flint": "proofs", "clarabel": "sdp",
+    "distributed": "distributed",
+}  # fmt: skip
+
+
+def _missing_extra(error: ImportError) -> str | None:
+    """The line about an extra that is not installed, which some claims need; None for any other failed import."""
+    message = " ".join(str(error).split())
+    if "pip install 'rdml-theory[" in message:
+        return message
+    extra = _EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+    return extra and f"this needs {error.name}; install it with: pip install 'rdml-theory[{extra}]'"
+
+
 def _outcome_of_app() -> int:
     """Run the app; every fault becomes a line on standard error and a documented exit code."""
     try:
@@ -121,9 +136,8 @@ def _outcome_of_app() -> int:
         _complain(" ".join(str(error).split()))
         return 2
     except Exception as error:
-        if isinstance(error, ImportError) and "pip install 'rdml-theory[" in str(error):
-            # An extra that some claims need: its error says which.
-            _complain(" ".join(str(error).split()))
+        if isinstance(error, ImportError) and (missing := _missing_extra(error)):
+            _complain(missing)
             return 2
         traceback.print_exc()
         _complain("internal error; please report it with the traceback above")

@@ -649,7 +649,20 @@ def test_faults_end_in_their_exit_code(monkeypatch, capsys, fault, code, lines):
     assert capsys.readouterr().err.split("\n")[:-1] == lines
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("a bug"), KeyError("a bug"), MemoryError("a bug")])
+def test_a_module_of_an_extra_is_a_line(monkeypatch, capsys):
+    def fail(**options):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ending:
+        cli.main()
+    assert ending.value.code == 2
+    assert capsys.readouterr().err == "error: this needs torch; install it with: pip install 'rdml-theory[torch]'\n"
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("a bug"), ModuleNotFoundError("x", name="verify.x"), KeyError("a bug"), MemoryError("a bug")]
+)
 def test_bugs_never_look_like_refuted_claims(monkeypatch, capsys, fault):
     def fail(**options):
         raise fault
@@ -660,7 +673,7 @@ def test_bugs_never_look_like_refuted_claims(monkeypatch, capsys, fault):
     assert ending.value.code == 70
     error = capsys.readouterr().err
     assert "Traceback" in error
-    assert "a bug" in error
+    assert str(fault.args[0]) in error
     assert "internal error" in error.splitlines()[-1]
 
 
