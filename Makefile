@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: install verify test test-full bench lint docs clean
+.PHONY: install verify test test-full test-lowest bench lint docs clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,13 @@ test: install
 test-full: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# With the lowest versions that pyproject.toml allows, in a virtual environment of their own.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) tests/project/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +50,4 @@ docs: install
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(OUT) docs/_build .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-lowest $(OUT) docs/_build .pytest_cache .ruff_cache .import_linter_cache

@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import traceback
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 from rich.markup import escape
@@ -23,9 +24,14 @@ __all__ = ["app", "main"]
 # commands import what they use.
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+    invoke_without_command=True,
+)
 @click.version_option(package_name="rdml-theory")
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> None:
     """Check the theory of Rényi-divergence deep mutual learning by running it.
 
     Each claim ties a statement to its derivation, its numeric check, its experiment and its figure. Each has false
@@ -37,6 +43,9 @@ def app() -> None:
       rdml run D1                one of them confirmed, its false twins refuted
       rdml run --out results     all of them; then open results/report.html
     """  # noqa: D301 - click reads the backspace as "do not wrap"
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(2)
 
 
 for _command in (
@@ -50,6 +59,25 @@ for _command in (
     train_command,
 ):
     app.add_command(_command)
+
+
+class _Forgiving:
+    """Standard error: what it cannot take is lost, since there is no other place to say so, and no outcome changes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _leave(code: int) -> NoReturn:
@@ -68,6 +96,21 @@ def _complain(message: str) -> None:
     errors().print(f"error: {escape(message)}", soft_wrap=True)
 
 
+_EXTRAS = {
+    "torch": "torch", "safetensors": "train", "tyro": "train", "z3": "proofs", "flint": "proofs", "clarabel": "sdp",
+    "distributed": "distributed",
+}  # fmt: skip
+
+
+def _missing_extra(error: ImportError) -> str | None:
+    """The line about an extra that is not installed, which some claims need; None for any other failed import."""
+    message = " ".join(str(error).split())
+    if "pip install 'rdml-theory[" in message:
+        return message
+    extra = _EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+    return extra and f"this needs {error.name}; install it with: pip install 'rdml-theory[{extra}]'"
+
+
 def _outcome_of_app() -> int:
     """Run the app; every fault becomes a line on standard error and a documented exit code."""
     try:
@@ -77,9 +120,6 @@ def _outcome_of_app() -> int:
     except (click.Abort, KeyboardInterrupt):
         errors().print("interrupted")
         return 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "")
-        return 2
     except click.UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         _complain(" ".join(error.format_message().split()) + hint)
@@ -96,9 +136,8 @@ def _outcome_of_app() -> int:
         _complain(" ".join(str(error).split()))
         return 2
     except Exception as error:
-        if isinstance(error, ImportError) and "pip install 'rdml-theory[" in str(error):
-            # An extra that some claims need: its error says which.
-            _complain(" ".join(str(error).split()))
+        if isinstance(error, ImportError) and (missing := _missing_extra(error)):
+            _complain(missing)
             return 2
         traceback.print_exc()
         _complain("internal error; please report it with the traceback above")
@@ -112,9 +151,13 @@ def main() -> NoReturn:
         # Terminals that lack a letter show a question mark for it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    stderr, code = sys.stderr, 70
     try:
+        if stderr is not None:
+            sys.stderr = _Forgiving(stderr)
         code = _outcome_of_app()
-    except (BrokenPipeError, SystemExit):
-        # Nobody reads the error messages either.
-        code = 141
+    except KeyboardInterrupt:  # a second one, while the first was being told
+        code = 130
+    finally:
+        sys.stderr = stderr
     _leave(code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,8 +19,6 @@ T = TypeVar("T")
 class Context:
     """The surroundings of one check of one claim.
 
-    ``cache`` is the folder of decisions kept between runs, and ``reused`` counts those that were used again.
-
     Random streams are named: their numbers depend on the run's seed, the claim, the check and the names given, never
     on the order of execution or on the subject, so that a claim and its twins see the same data.
     """
@@ -32,8 +29,6 @@ class Context:
     seed: int
     error_rate: float
     progress: Callable[[float], None] = lambda fraction: None
-    cache: Path | None = None
-    reused: int = 0
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def pick(self, *, quick: T, full: T) -> T:

@@ -28,9 +28,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from verify.records import ClaimRecord, Curve, Panel, RunRecord, write_atomically
+from verify.records import ClaimRecord, Curve, Panel, RunRecord
+from verify.safe_files import write_atomically
 
-__all__ = ["FORMATS", "figure_of", "file_stem", "render", "write_figures"]
+__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "render", "write_figures"]
+
+
+class DrawingError(ValueError):
+    """A figure that cannot be drawn from its record, such as one with a formula in a label that does not parse."""
+
 
 Format = Literal["png", "svg", "pdf"]
 
@@ -182,10 +188,20 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
         With at least one panel.
     kind : {"svg", "png", "pdf"}
         The format. A PNG has 200 dots an inch.
+
+    Raises
+    ------
+    DrawingError
+        If it cannot be drawn.
     """
     if kind not in FORMATS:
         raise ValueError(f"figure format {kind!r}: expected one of {', '.join(FORMATS)}")
-    return _rendered(claim, kind)  # type: ignore[arg-type]
+    try:
+        return _rendered(claim, kind)  # type: ignore[arg-type]
+    except Exception as error:
+        # Matplotlib's errors, of labels above all, have no common base.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DrawingError(f"the figure of claim {claim.id} cannot be drawn ({reason[:200]})") from error
 
 
 # Records are frozen, hence hashable. The files and the report of a run show the same pictures, and all formats of one

@@ -5,18 +5,21 @@ Plots and reports read these records and nothing else.
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from verify.reading import read_json
+from verify.safe_files import write_atomically
+
 __all__ = [
     "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve",
-    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord", "Summary",
-    "combine", "read_run", "write_atomically",
+    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Sealed", "Segment", "SourceRecord", "StepRecord",
+    "Summary", "combine", "faults_of_panel", "read_run", "summary_of", "write_atomically",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -32,6 +35,27 @@ class RecordError(ValueError):
 class _Record(BaseModel):
     # JSON has no infinities: they are written as strings, which every JSON reader accepts.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Sealed(_Record):
+    """A record with a digest of everything else in it.
+
+    By it a file is known that was damaged, or edited by hand. It keeps no secret: whoever wants to forge a record can
+    compute its digest too, as he can change the program.
+    """
+
+    digest: str = ""
+
+    def sealed(self) -> Self:
+        """The same record with its digest."""
+        return self.model_copy(update={"digest": self._digest()})
+
+    def intact(self) -> bool:
+        """Whether nothing has changed since it was sealed."""
+        return self.digest == self._digest()
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class Segment(_Record):
@@ -166,10 +190,7 @@ class ClaimRecord(_Record):
 
 
 class Environment(_Record):
-    """Where and with what a run was made.
-
-    ``reused_proofs`` counts decisions of proof steps that an earlier run made and this one checked.
-    """
+    """Where and with what a run was made, and which claims it judged."""
 
     versions: dict[str, str]
     python: str
@@ -182,7 +203,7 @@ class Environment(_Record):
     seconds: float
     jobs: int
     check_seconds: dict[str, float]
-    reused_proofs: int = 0
+    claims: tuple[str, ...] = ()
 
 
 class Summary(_Record):
@@ -198,8 +219,12 @@ class Summary(_Record):
     exit_code: int
 
 
-class RunRecord(_Record):
-    """A whole run. Everything but ``environment`` depends on the seed and the profile only."""
+class RunRecord(Sealed):
+    """A whole run. Everything but ``environment`` and ``earlier`` depends on the seed and the profile only.
+
+    A run of some claims into a directory that holds others, of the same profile, seed and sources, keeps those:
+    ``earlier`` says where and with what they were judged.
+    """
 
     schema_version: int = SCHEMA_VERSION
     profile: Literal["quick", "full"]
@@ -209,6 +234,7 @@ class RunRecord(_Record):
     summary: Summary
     claims: tuple[ClaimRecord, ...]
     environment: Environment
+    earlier: tuple[Environment, ...] = ()
 
 
 def combine(outcomes: list[Outcome]) -> Outcome:
@@ -222,17 +248,34 @@ def combine(outcomes: list[Outcome]) -> Outcome:
     return "confirmed" if outcomes and all(o == "confirmed" for o in outcomes) else "undecided"
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name beside its place, then rename it: readers see all of it or nothing."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def summary_of(claims: tuple[ClaimRecord, ...]) -> Summary:
+    """The counts of outcomes, and the exit code they amount to."""
+    kinds: tuple[Outcome, ...] = ("confirmed", "refuted", "undecided")
+    verdicts = [c.outcome for c in claims]
+    controls = [k.outcome for c in claims for k in c.controls]
+    toothless = tuple(
+        f"{claim.id}.{check.id}" for claim in claims for check in claim.checks
+        if not any(c.id == check.id and c.outcome == "refuted" for control in claim.controls for c in control.checks)
+    )  # fmt: skip
+    failed = "refuted" in verdicts or any(o != "refuted" for o in controls) or toothless
+    return Summary(
+        claims={k: verdicts.count(k) for k in kinds},
+        controls={k: controls.count(k) for k in kinds},
+        toothless=toothless,
+        exit_code=1 if failed else 3 if "undecided" in verdicts else 0,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+_REMEDY = "write it anew with `rdml run --out DIR`"
+_ID = re.compile(r"[A-Z]{1,4}\d{1,4}\w{0,8}", re.ASCII)
+# Many times what a run writes: the most that a report or a figure is made of in seconds.
+_MOST_CLAIMS, _MOST_PANELS, _MOST_CURVES, _MOST_POINTS = 200, 12, 60, 20_000
+_LONGEST_TITLE, _LONGEST_LABEL = 120, 400
+_LARGEST = 32 * 2**20
+"""Bytes of a results document."""
 
 
 def read_run(path: Path) -> RunRecord:
@@ -241,25 +284,65 @@ def read_run(path: Path) -> RunRecord:
     Raises
     ------
     RecordError
-        If the file is missing, truncated, of another schema or not a results document.
+        If the file is missing, truncated, damaged, changed by hand, of another schema, no results document, or beyond
+        what any run writes.
     """
-    remedy = "write it anew with `rdml run --out DIR`"
+    if not path.exists():
+        raise RecordError(f"{path}: no such file; {_REMEDY}")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecordError(f"{path}: no such file; {remedy}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read ({error}); {remedy}") from None
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path}: truncated or not JSON (line {error.lineno}: {error.msg}); {remedy}") from None
+        document = read_json(path, what="the results of a run", limit=_LARGEST)
+    except ValueError as error:
+        raise RecordError(f"{' '.join(str(error).split())}; {_REMEDY}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None:
-        raise RecordError(f"{path}: not a results document (no schema_version); {remedy}")
+        raise RecordError(f"{path}: not a results document (no schema_version); {_REMEDY}")
     if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema version {version!r}, this program reads {SCHEMA_VERSION}; {remedy}")
+        raise RecordError(f"{path}: schema version {version!r}, this program reads {SCHEMA_VERSION}; {_REMEDY}")
     try:
-        return RunRecord.model_validate(document)
+        run = RunRecord.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
-        raise RecordError(f"{path}: damaged at {place} ({first['msg']}); {remedy}") from None
+        raise RecordError(f"{path}: damaged at {place} ({first['msg']}); {_REMEDY}") from None
+    if (fault := next(_faults(run), None)) is not None:
+        raise RecordError(f"{path}: {fault}; {_REMEDY}")
+    return run
+
+
+def _faults(run: RunRecord) -> Iterator[str]:
+    """What no run writes, and what would take a report or a figure out of bounds."""
+    if not run.intact():
+        yield "was changed after it was written: its digest does not fit"
+    ids = [claim.id for claim in run.claims]
+    if len(ids) > _MOST_CLAIMS:
+        yield f"holds {len(ids)} claims, at most {_MOST_CLAIMS} are read"
+    if strange := [name for name in ids if not _ID.fullmatch(name)]:
+        yield f"holds a claim {strange[0][:40]!r}: expected letters and a number, as D1"
+    if twice := [name for name in ids if ids.count(name) > 1]:
+        yield f"holds the claim {twice[0]} more than once"
+    for claim in run.claims:
+        if len(claim.title) > _LONGEST_TITLE:
+            yield f"claim {claim.id} has a title of {len(claim.title)} letters"
+        if len(claim.panels) > _MOST_PANELS:
+            yield f"claim {claim.id} has {len(claim.panels)} panels"
+        for panel in claim.panels:
+            yield from (f"claim {claim.id}: {fault}" for fault in faults_of_panel(panel))
+
+
+def faults_of_panel(panel: Panel) -> list[str]:
+    """What no run writes, and what would take a figure out of bounds; empty for an honest panel."""
+    faults = []
+    labels = (panel.title, panel.x_label, panel.y_label, *(curve.label for curve in panel.curves))
+    if max(map(len, labels)) > _LONGEST_LABEL:
+        faults.append(f"a label of a figure has more than {_LONGEST_LABEL} letters")
+    if len(panel.curves) > _MOST_CURVES:
+        faults.append(f"a panel has {len(panel.curves)} curves")
+    for curve in panel.curves:
+        lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
+        if len(lengths) > 1:
+            faults.append(f"the curve {curve.label[:60]!r} has arrays of different lengths: {sorted(lengths)}")
+        if max(lengths) > _MOST_POINTS:
+            faults.append(f"the curve {curve.label[:60]!r} has {max(lengths)} points")
+        if curve.group is not None and not 0 <= curve.group < _MOST_CURVES:
+            faults.append(f"the curve {curve.label[:60]!r} has group {curve.group}")
+    return faults

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import html
+import base64
+import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
-from latex2mathml.converter import convert_to_element
 from markupsafe import Markup
 
 from verify import plots
+from verify.formulas import mathml
 from verify.records import (
     CertificateRecord,
     CheckRecord,
@@ -27,13 +26,16 @@ from verify.records import (
     Outcome,
     RunRecord,
     Segment,
-    write_atomically,
 )
+from verify.safe_files import write_atomically
 
-__all__ = ["decisive", "mathml", "number", "render_report", "write_report"]
+__all__ = ["decisive", "number", "render_report", "write_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_POLICY = "default-src 'none'; img-src data:; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
+"""What a browser may do with the page: show its pictures and its one style sheet, and nothing else."""
 
 _SYMBOLS: dict[Outcome, str] = {"confirmed": "✓", "refuted": "✗", "undecided": "?"}
-_RELATIONS = frozenset({r"\le", r"\ge", r"\ne", r"\to", r"\in", r"\quad", r"\cdot", r"\left", r"\right"})
 _ARXIV = re.compile(r"(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?")
 
 
@@ -51,7 +53,7 @@ def render_report(run: RunRecord) -> str:
         HTML without any reference to another file; equal records give equal text.
     """
     templates = Templates(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,7 +66,11 @@ def render_report(run: RunRecord) -> str:
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, figure=_figure, arxiv=_arxiv,
         anchor=_anchor, kinds=_kinds, means=_MEANS,
     )  # fmt: skip
-    return templates.get_template("report.html.j2").render(run=run).strip() + "\n"
+    style = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    policy = _POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode())
+    page = templates.get_template("report.html.j2")
+    environments = (run.environment, *run.earlier)
+    return page.render(run=run, environments=environments, style=style, policy=policy).strip() + "\n"
 
 
 def write_report(run: RunRecord, path: Path) -> None:
@@ -81,81 +87,7 @@ def write_report(run: RunRecord, path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Formulas
-
-
-def _prepared(latex: str) -> str:
-    r"""LaTeX as the converter reads it best; the formula stays the same.
-
-    >>> print(_prepared(r"y \le \max_i \alpha \tanh{\left(x_{i} \right)}"))
-    y \le \max\limits_i \alpha \, \tanh{\left(x_{i} \right)}
-    """
-    # A single line needs no \substack, which the converter turns into a table.
-    latex = re.sub(r"_\{\\substack\{\s*([^{}\\]*(?:\\[A-Za-z]+)?(?:\{[^{}]*\}|[^{}])*?)\s*\}\}", r"_{\1}", latex)
-    # In display style what a limit or a maximum runs over stands below it.
-    latex = re.sub(r"\\(lim|max|min|sup|inf)\s*_", r"\\\1\\limits_", latex)
-    # A pair of fences, not two operators with space on both sides.
-    if latex.count(r"\lVert") == latex.count(r"\rVert"):
-        latex = latex.replace(r"\lVert", r"\left\lVert").replace(r"\rVert", r"\right\rVert")
-
-    # TeX puts a thin space between a factor and a function's name.
-    def spaced(match: re.Match[str]) -> str:
-        return match[0] if match[1] in _RELATIONS else f"{match[1]} \\, {match[2]}"
-
-    return re.sub(r"(\\[A-Za-z]+|[\w})])\s+(\\(?:log|exp|tanh|max|min)\b)", spaced, latex)
-
-
-def _element(latex: str) -> ElementTree.Element | None:
-    """The converted formula, or None if the converter left something of the LaTeX in it."""
-    try:
-        tree = convert_to_element(_prepared(latex), display="block")
-    except Exception:
-        # The converter's errors have no common base; any of them means that it could not read the formula.
-        return None
-    for node in tree.iter():
-        # It writes characters as references inside the text, to be unescaped after serialisation, which would let
-        # markup through. Unescaped here, they are escaped properly when the tree is written.
-        node.text = html.unescape(node.text) if node.text else node.text
-        if node.text and "\\" in node.text:
-            return None
-    return tree
-
-
-def mathml(latex: str, text: str, *, display: Literal["block", "inline"] = "inline") -> Markup:
-    r"""A formula as MathML, in display style.
-
-    Parameters
-    ----------
-    latex : str
-        The formula.
-    text : str
-        The formula as a line of text, for readers of screens, and where the LaTeX cannot be converted.
-    display : {"inline", "block"}
-        Whether it stands in a line of words or in a line of its own.
-
-    Examples
-    --------
-    >>> print(mathml("q^2", "q²"))
-    <math display="inline" displaystyle="true" alttext="q²"><msup><mi>q</mi><mn>2</mn></msup></math>
-    >>> print(mathml(r"\unknown < 1", "unknown < 1"))
-    <code>unknown &lt; 1</code>
-    """
-    tree = _element(latex)
-    if tree is None:
-        return Markup("<code>{}</code>").format(text)
-    _unwrap(tree)
-    # In HTML the namespace is implied.
-    tree.attrib.clear()
-    tree.attrib.update({"display": display, "displaystyle": "true", "alttext": text})
-    return Markup(ElementTree.tostring(tree, encoding="unicode"))
-
-
-def _unwrap(tree: ElementTree.Element) -> None:
-    """Drop rows of a single element, which the converter makes of every pair of braces."""
-    for place, child in enumerate(tree):
-        _unwrap(child)
-        if child.tag == "mrow" and len(child) == 1 and not child.attrib:
-            tree[place] = child[0]
+# Numbers and words
 
 
 def _sentence(segments: Sequence[Segment]) -> Markup:
@@ -170,10 +102,6 @@ def _sentence(segments: Sequence[Segment]) -> Markup:
             rest = mark[0]
         out += Markup('<span class="keep">{}{}</span>').format(mathml(segment.latex, segment.text), rest)
     return out
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Numbers and words
 
 
 def _shortened(value: float, digits: int) -> str:

@@ -6,40 +6,40 @@ import math
 import multiprocessing
 import platform
 import queue
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
 from threadpoolctl import threadpool_limits
 
 from verify import environment
 from verify.claim import Check, Claim, Finding
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context, ProfileName
+from verify.reading import read_text
 from verify.records import (
     CheckRecord,
     ClaimRecord,
     ControlRecord,
     Curve,
     Environment,
-    Outcome,
     Panel,
     RunRecord,
+    Sealed,
     SourceRecord,
-    Summary,
     combine,
-    write_atomically,
+    faults_of_panel,
+    summary_of,
 )  # fmt: skip
+from verify.results_folder import JOURNAL, Unit, journal_name
+from verify.safe_files import own_folder, write_atomically
 from verify.workers import (
     WorkersLostError,
     end_with_parent,
@@ -49,37 +49,27 @@ from verify.workers import (
     worker_pool,
 )
 
-__all__ = [
-    "JOURNAL", "OccupiedError", "RunSettings", "UnitResult", "clear_journal", "exclusive", "final_name",
-    "foreign_entries", "run_claims",
-]  # fmt: skip
+__all__ = ["RunSettings", "UnitResult", "run_claims"]
 
-JOURNAL = ".checks"
-"""The folder in the results directory that keeps finished checks until the whole run is written."""
-
-_LOCK = "lock"
-_OURS = re.compile(rf"[A-Z]+\d+\w*\.[\w.-]+\.json|{_LOCK}")
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}")
-
-Unit = tuple[str, str]
 Progress = Callable[[Unit, float], None]
+
+
+_LARGEST = 16 * 2**20
+"""Bytes of a finished check in the journal."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run depends on; ``jobs`` and the folder of kept proofs, ``cache``, change no number."""
+    """What a run depends on; ``jobs`` changes no number."""
 
     profile: ProfileName = "quick"
     seed: int = 0
     error_rate: float = 1e-3
     jobs: int = 1
-    cache: Path | None = None
 
 
-class UnitResult(BaseModel):
+class UnitResult(Sealed):
     """One finished check, on the claim (key "") and on each of its twins, as it is journalled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     key: str
     claim: str
@@ -87,7 +77,6 @@ class UnitResult(BaseModel):
     seconds: float
     checks: dict[str, CheckRecord]
     panels: dict[str, tuple[Panel, ...]]
-    reused: int = 0
 
 
 def _record(check: Check[Any], finding: Finding) -> CheckRecord:
@@ -109,10 +98,8 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
     claim: Claim[Any] = all_claims()[unit[0]]
     check = next(c for c in claim.checks if c.id == unit[1])
     begin = time.perf_counter()
-    context = Context(
-        claim.id, check.id, settings.profile, settings.seed, settings.error_rate / max(statistical_tests(), 1),
-        cache=settings.cache,
-    )  # fmt: skip
+    share = settings.error_rate / max(statistical_tests(), 1)
+    context = Context(claim.id, check.id, settings.profile, settings.seed, share)
     subjects = {"": claim.subject, **{twin.id: twin.subject for twin in claim.twins}}
     records: dict[str, CheckRecord] = {}
     panels: dict[str, tuple[Panel, ...]] = {}
@@ -124,7 +111,6 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
             context.progress(1.0)
     return UnitResult(
         key=key, claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels,
-        reused=context.reused,
     )  # fmt: skip
 
 
@@ -179,19 +165,20 @@ def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progre
         yield _run_unit(unit, settings, key, lambda fraction, u=unit: progress(u, fraction))
 
 
-def _journal_name(unit: Unit) -> str:
-    return f"{unit[0]}.{unit[1]}.json"
-
-
 def _journalled(folder: Path | None, unit: Unit, key: str) -> UnitResult | None:
-    """The finished check of an interrupted run with the same sources, seed and profile."""
-    if folder is None or not (path := folder / _journal_name(unit)).is_file():
+    """The finished check of an interrupted run with the same sources, seed and profile; None if it was changed."""
+    if folder is None:
         return None
     try:
-        result = UnitResult.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        text = read_text(folder / journal_name(unit), what="a finished check", limit=_LARGEST)
+        result = UnitResult.model_validate_json(text)
+    except ValueError:
         return None
-    return result if result.key == key else None
+    judged = {"", *(twin.id for twin in all_claims()[unit[0]].twins)}
+    same = (result.key, result.claim, result.check) == (key, *unit) and judged == set(result.checks)
+    if not same or judged != set(result.panels) or not result.intact():
+        return None
+    return None if any(faults_of_panel(p) for panels in result.panels.values() for p in panels) else result
 
 
 def run_claims(
@@ -233,93 +220,31 @@ def run_claims(
     now, begin = datetime.now(UTC), time.perf_counter()
     costs = {(claim.id, check.id): check.cost for claim in claims for check in claim.checks}
     units = sorted(costs, key=lambda unit: -costs[unit])
-    journal = None if folder is None else folder / JOURNAL
+    journal = None if folder is None else own_folder(folder / JOURNAL)
     results = {unit: found for unit in units if (found := _journalled(journal, unit, key)) is not None}
     remaining = [unit for unit in units if unit not in results]
     started(units, list(results))
-    if journal is not None:
-        journal.mkdir(exist_ok=True)
     with terminated_raises(), _losses_named(folder):
         source = _serial if settings.jobs == 1 or len(remaining) < 2 else _parallel
         for result in source(remaining, settings, key, progress):
             unit = (result.claim, result.check)
             results[unit] = result
             if journal is not None:
-                write_atomically(journal / _journal_name(unit), result.model_dump_json())
+                write_atomically(journal / journal_name(unit), result.sealed().model_dump_json(), private=True)
             progress(unit, 1.0)
     records = tuple(_join(claim, [results[claim.id, check.id] for check in claim.checks]) for claim in claims)
     seconds = {f"{r.claim}.{r.check}": round(r.seconds, 3) for r in results.values()}
     return RunRecord(
         profile=settings.profile, seed=settings.seed, error_rate=settings.error_rate,
-        statistical_tests=statistical_tests(), summary=_summary(records), claims=records,
+        statistical_tests=statistical_tests(), summary=summary_of(records), claims=records,
         environment=Environment(
             versions=environment.versions(), python=sys.version.split()[0], platform=platform.platform(),
             processor=environment.processor(), cores=environment.cores(), commit=environment.commit(),
             source_digest=environment.source_digest(), started=now.isoformat(timespec="seconds"),
             seconds=round(time.perf_counter() - begin, 3), jobs=settings.jobs, check_seconds=seconds,
-            reused_proofs=sum(r.reused for r in results.values()),
+            claims=tuple(claim.id for claim in claims),
         ),
-    )  # fmt: skip
-
-
-def final_name(name: str) -> str:
-    """The name a file has once it is written: a killed run may leave files under their temporary names.
-
-    >>> final_name(".results.json.x1y2z3_w"), final_name("results.json")
-    ('results.json', 'results.json')
-    """
-    found = _TEMPORARY.fullmatch(name)
-    return found["name"] if found else name
-
-
-def foreign_entries(journal: Path) -> list[str]:
-    """The names of what no run has put into a journal; empty if there is no such folder."""
-    if not journal.is_dir():
-        return []
-    return sorted(p.name for p in journal.iterdir() if p.is_dir() or not _OURS.fullmatch(final_name(p.name)))
-
-
-class OccupiedError(RuntimeError):
-    """Another run is writing to the same results directory."""
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other runs out of an existing results directory.
-
-    The operating system holds the lock: it ends with its process, so a killed run blocks nobody.
-
-    Raises
-    ------
-    OccupiedError
-        If another run is writing there.
-    """
-    journal = folder / JOURNAL
-    journal.mkdir(exist_ok=True)
-    lock = FileLock(journal / _LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except (Timeout, FileNotFoundError):
-        # Not found: the other run has just ended and removed its journal.
-        raise OccupiedError(f"another run is writing to {folder}; wait for it or name another directory") from None
-    try:
-        yield
-    finally:
-        # While the lock is still held, lest it be another run's. Windows removes no open file; there the lock does so
-        # itself.
-        with suppress(OSError):
-            (journal / _LOCK).unlink()
-        lock.release()
-        # Unless finished checks, or somebody else's files, are in it.
-        with suppress(OSError):
-            journal.rmdir()
-
-
-def clear_journal(folder: Path) -> None:
-    """Remove the finished checks once the whole run is written, and nothing else."""
-    journal = folder / JOURNAL
-    for name in {p.name for p in journal.iterdir()} - {_LOCK, *foreign_entries(journal)}:
-        (journal / name).unlink()
+    ).sealed()  # fmt: skip
 
 
 def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
@@ -361,24 +286,11 @@ def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]
 
 def _same(first: Curve, second: Curve) -> bool:
     """Whether two curves agree up to rounding."""
-    return len(first.y) == len(second.y) and all(
-        math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
-        for a, b in zip(first.x + first.y, second.x + second.y, strict=True)
-    )
-
-
-def _summary(claims: tuple[ClaimRecord, ...]) -> Summary:
-    kinds: tuple[Outcome, ...] = ("confirmed", "refuted", "undecided")
-    verdicts = [c.outcome for c in claims]
-    controls = [k.outcome for c in claims for k in c.controls]
-    toothless = tuple(
-        f"{claim.id}.{check.id}" for claim in claims for check in claim.checks
-        if not any(c.id == check.id and c.outcome == "refuted" for control in claim.controls for c in control.checks)
-    )  # fmt: skip
-    failed = "refuted" in verdicts or any(o != "refuted" for o in controls) or toothless
-    return Summary(
-        claims={k: verdicts.count(k) for k in kinds},
-        controls={k: controls.count(k) for k in kinds},
-        toothless=toothless,
-        exit_code=1 if failed else 3 if "undecided" in verdicts else 0,
+    return (
+        len(first.x) == len(second.x)
+        and len(first.y) == len(second.y)
+        and all(
+            math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
+            for a, b in zip(first.x + first.y, second.x + second.y, strict=True)
+        )
     )

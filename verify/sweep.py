@@ -11,20 +11,19 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convergence.arguments import shown
 from convergence.sgd import workers_lost
 from convergence.sweep import Cell, run_cell
 from verify.reading import LIMIT, read_json, read_toml
-from verify.records import write_atomically
+from verify.safe_files import locked, own_folder, write_atomically
 from verify.workers import worker_pool
 
 __all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
@@ -193,14 +192,15 @@ def run_sweep(
     SweepError
         If the folder cannot be used, another sweep writes to it, no scheduler answers, or workers die again and again.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     for name in (CELLS, UNFINISHED):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+        own_folder(folder / name)
+    held = ExitStack()
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
+        held.enter_context(locked(folder / LOCK))
+    except BlockingIOError:
         raise SweepError(f"another sweep is writing to {folder}; wait for it or name another folder") from None
-    try:
+    with held:
         keys = [cell.key() for cell in cells]
         wanted = dict(zip(keys, cells, strict=True))
         paths = {key: folder / CELLS / f"{key[:32]}.json" for key in keys}
@@ -225,8 +225,6 @@ def run_sweep(
         result = SweepResult(cells=tuple(done[key] for key in keys), resumed=resumed)
         write_atomically(folder / TABLE, _table(result))
         return result
-    finally:
-        lock.release()
 
 
 @contextmanager

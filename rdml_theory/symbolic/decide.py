@@ -49,7 +49,7 @@ from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
-    "INDICES", "OutOfScopeError", "counterexample", "decide", "fails_at", "is_identity", "is_manifestly_nonnegative",
+    "INDICES", "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative",
     "is_manifestly_positive", "normal_form", "taken",
 ]  # fmt: skip
 
@@ -268,21 +268,6 @@ def _sampled(left: Formula, right: Formula, relation: Relational, at: Iterable[P
 def _fails(relation: Relational, point: Point, left: Formula, right: Formula) -> bool:
     """Whether the relation fails at the point; twice the digits tell a violation from cancellation."""
     return not any(_holds(relation, _difference(at, left, right)) for at in (point, point.finer()))
-
-
-def fails_at(relation: Relational, point: Point) -> bool:
-    """Whether a relation fails at a point, evaluated with 50 and with 100 digits.
-
-    >>> from rdml_theory.symbolic.notation import k, q
-    >>> from rdml_theory.symbolic.relations import at_most
-    >>> fails_at(at_most(q[k], q[k] ** 2), Point(3, 0)), fails_at(at_most(q[k], q[k]), Point(3, 0))
-    (True, False)
-    """
-    left, right = (taken(side) for side in relation.args)
-    try:
-        return _fails(relation, point, left, right)
-    except TypeError:
-        return False
 
 
 def _difference(point: Point, left: Formula, right: Formula) -> Any | None:

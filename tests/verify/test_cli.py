@@ -1,31 +1,50 @@
 """The command line as a user meets it: exit codes, one-line errors, nothing half-written, interrupts, resumption."""
 
+import io
 import json
 import os
-import shutil
+import random
 import signal
+import stat
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from verify import cli, runner
+from verify import cli, results_folder, runner
 from verify.claims import all_claims
 from verify.commands import claims, common
 from verify.plots import file_stem
-from verify.runner import JOURNAL, OccupiedError, clear_journal, exclusive, foreign_entries
+from verify.records import combine, summary_of
+from verify.results_folder import JOURNAL, FolderError, clear_journal, exclusive, foreign_entries
+from verify.safe_files import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "verify"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
 
 
-def rdml(*words, **options):
+def process(*words, **options):
+    """The program in a process of its own."""
     return subprocess.run(
         [*PROGRAM, *map(str, words)], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False, **options
     )
+
+
+def rdml(*words, encoding="utf-8"):
+    """The same program in this process, which has imported SymPy and Matplotlib already."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["rdml", *map(str, words)])
+        for name in ("COLUMNS", "NO_COLOR"):
+            patch.setenv(name, ENVIRONMENT[name])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(words, ending.value.code, *texts)
 
 
 def complains(result, *parts):
@@ -40,7 +59,7 @@ def complains(result, *parts):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "results"
-    result = rdml("run", "D4", "c1", "--out", folder, "--jobs", "2", "--seed", "5")
+    result = rdml("run", "C14", "c2a", "--out", folder, "--seed", "5")
     assert result.returncode == 0, result.stdout + result.stderr
     return folder, result
 
@@ -73,7 +92,7 @@ def test_run_writes_results_figures_and_report(results):
     assert figures == {".png", ".svg", ".pdf"}
     document = json.loads((folder / "results.json").read_text())
     assert document["schema_version"] == 1
-    assert [c["id"] for c in document["claims"]] == ["D4", "C1"]
+    assert [c["id"] for c in document["claims"]] == ["C14", "C2a"]
     environment = document["environment"]
     assert environment["versions"]["numpy"]
     assert environment["source_digest"]
@@ -82,11 +101,11 @@ def test_run_writes_results_figures_and_report(results):
 
 def test_json_goes_to_standard_output_alone(results):
     folder, _ = results
-    result = rdml("run", "D4", "C1", "--json", "--seed", "5")
+    result = process("run", "C2a", "--json", "--seed", "5", "--jobs", "2")
     document = json.loads(result.stdout)
-    assert document["summary"]["claims"]["confirmed"] == 2
-    # Another process, one job, no directory: the same numbers.
-    assert document["claims"] == json.loads((folder / "results.json").read_text())["claims"]
+    assert document["summary"]["claims"]["confirmed"] == 1
+    # Another process, two workers, no directory: the same numbers.
+    assert document["claims"] == json.loads((folder / "results.json").read_text())["claims"][1:]
 
 
 def test_plot_and_report_from_records(results, tmp_path):
@@ -94,13 +113,14 @@ def test_plot_and_report_from_records(results, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "results.json").write_bytes((folder / "results.json").read_bytes())
-    plotted = rdml("plot", "C1", "--out", copy)
+    plotted = rdml("plot", "C2A", "--out", copy)
     assert plotted.returncode == 0
     assert len(plotted.stdout.split()) == 3
     assert all(Path(name).stat().st_size > 0 for name in plotted.stdout.splitlines())
     assert rdml("report", copy).returncode == 0
     assert (copy / "report.html").read_bytes() == (folder / "report.html").read_bytes()
-    complains(rdml("plot", "D1", "--out", copy), "unknown claim 'D1'", "D4, C1")
+    complains(rdml("plot", "C5", "--out", copy), "holds no results of C5 (of C14, C2a)", f"`rdml run C5 --out {copy}`")
+    complains(rdml("plot", "C55", "--out", copy), "unknown claim 'C55'")
 
 
 def test_wrong_usage(tmp_path):
@@ -144,6 +164,7 @@ def listing(folder):
         ([".checks/notes.txt"], ".checks/notes.txt is not a run's"),
         (["results.json", ".checks/notes.txt"], ".checks/notes.txt is not a run's"),
         ([".checks/C1.nonconvex.json/"], ".checks/C1.nonconvex.json is not a run's"),
+        ([".checks/A1.notes.json"], ".checks/A1.notes.json is not a run's"),
         ([".checks"], ".checks is a file"),
         (["results.json/"], "results.json is a directory"),
         (["report.html/"], "report.html is a directory"),
@@ -170,11 +191,13 @@ def test_refusal_is_one_line(tmp_path):
         [],
         ["figures/", "report.html", ".results.json.x1y2z3_w"],
         ["results.json", "thesis.tex"],
-        [".checks/C1.nonconvex.json", ".checks/.D1.two-classes.json.x1y2z3_w", ".checks/lock"],
+        [".checks/C1.nonconvex.json", ".checks/.D1.symbolic.json.x1y2z3_w", ".checks/lock"],
     ],
 )
 def test_what_killed_runs_leave_is_accepted(tmp_path, entries):
     lay_out(tmp_path, *entries)
+    if ".checks/lock" in entries:
+        (tmp_path / ".checks" / "lock").write_text("")
     with claims._results_folder(tmp_path):
         clear_journal(tmp_path)
     assert not (tmp_path / JOURNAL).exists()
@@ -183,7 +206,7 @@ def test_what_killed_runs_leave_is_accepted(tmp_path, entries):
 
 def test_every_check_has_a_journal_name_of_ours(tmp_path):
     units = [(claim.id, check.id) for claim in all_claims().values() for check in claim.checks]
-    lay_out(tmp_path, *map(runner._journal_name, units))
+    lay_out(tmp_path, *map(results_folder.journal_name, units))
     assert foreign_entries(tmp_path) == []
 
 
@@ -194,30 +217,153 @@ def test_files_that_appear_in_the_journal_stay(tmp_path):
     assert listing(tmp_path) == {".checks": False, ".checks/notes.txt": b"mine"}
 
 
+def test_a_lock_changes_and_removes_no_file_of_others(tmp_path):
+    """One that is linked to a user's file is locked as it is; a symbolic link is refused."""
+    thesis = tmp_path / "thesis.tex"
+    thesis.write_text("mine")
+    (tmp_path / "hard").hardlink_to(thesis)
+    (tmp_path / "soft").symlink_to(thesis)
+    with locked(tmp_path / "hard"), pytest.raises(BlockingIOError), locked(tmp_path / "hard"):
+        pytest.fail("two at once")
+    with pytest.raises(OSError, match="soft"), locked(tmp_path / "soft"):
+        pytest.fail("through a link")
+    assert [path.read_text() for path in (thesis, tmp_path / "hard")] == ["mine"] * 2
+    with locked(tmp_path / "new"):
+        assert (tmp_path / "new").exists()
+    assert not (tmp_path / "new").exists()
+
+
 def test_one_run_at_a_time(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     with exclusive(folder):
         complains(rdml("run", "D4", "--out", folder), f"another run is writing to {folder}", "name another directory")
-        with pytest.raises(OccupiedError), exclusive(folder):
+        with pytest.raises(FolderError), exclusive(folder):
             pytest.fail("two at once")
         assert [p.name for p in (folder / JOURNAL).iterdir()] == ["lock"]
     assert list(folder.iterdir()) == []
 
 
-def test_figures_of_claims_that_were_not_run_go(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results[0], folder)
-    stem = file_stem(all_claims()["C1"])
-    assert (folder / "figures" / f"{stem}.png").exists()
-    ours = [f"figures/{stem}.jpg", "figures/C1_mine.png", "notes.txt"]
-    lay_out(folder, *ours)
-    assert rdml("run", "D4", "--out", folder).returncode == 0
-    kept = {file_stem(all_claims()["D4"]) + suffix for suffix in (".png", ".svg", ".pdf")}
-    assert {p.name for p in (folder / "figures").iterdir()} == {*kept, f"{stem}.jpg", "C1_mine.png"}
-    assert all((folder / name).read_text() == "mine" for name in ours)
+def test_a_run_keeps_the_claims_that_it_does_not_renew(results, tmp_path):
+    """Claim by claim into one directory: the record, the figures and the report of one run of all of them."""
+    mine = ["figures/C1_mine.png", "figures/thesis.pdf", "notes.txt", ".thesis.tex.0a1b2c3d"]
+    first = rdml("run", "C14", "--out", tmp_path, "--seed", "5")
+    assert first.returncode == 0, first.stderr
+    lay_out(tmp_path, *mine, ".results.json.0a1b2c3d")
+    second = rdml("run", "C2a", "--out", tmp_path, "--seed", "5")
+    assert second.returncode == 0, second.stderr
+    assert "1 of 1 claims confirmed" in second.stdout
+    assert "1 claims kept" in second.stdout
+    whole, both = (json.loads((folder / "results.json").read_text()) for folder in (results[0], tmp_path))
+    # In the order of the registry.
+    assert [c["id"] for c in both["claims"]] == ["C2a", "C14"]
+    assert sorted(whole["claims"], key=lambda c: c["id"]) == sorted(both["claims"], key=lambda c: c["id"])
+    assert whole["summary"] == both["summary"]
+    for name in ("profile", "seed", "error_rate", "statistical_tests"):
+        assert whole[name] == both[name]
+    assert (both["environment"]["claims"], [e["claims"] for e in both["earlier"]]) == (["C2a"], [["C14"]])
+    figures = {p.name for p in (results[0] / "figures").iterdir()}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {*figures, "C1_mine.png", "thesis.pdf"}
+    assert all((tmp_path / name).read_text() == "mine" for name in mine)
+    assert not (tmp_path / ".results.json.0a1b2c3d").exists()
+    report = (tmp_path / "report.html").read_text()
+    assert "Kept from an earlier run of the same sources, profile and seed: C14" in report
+
+    before = listing(tmp_path)
+    refused = rdml("run", "C2a", "--out", tmp_path, "--seed", "6")
+    complains(refused, "holds 1 claim that this run does not renew (C14)", "seed 5 (here 6)", "name another directory")
+    complains(rdml("run", "C2a", "--out", tmp_path, "--seed", "5", "--profile", "full"), "profile quick (here full)")
+    assert listing(tmp_path) == before
+    # A run of all that is there replaces it.
+    renewed = rdml("run", "C2a", "C14", "--out", tmp_path, "--seed", "6")
+    assert renewed.returncode == 0, renewed.stderr
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert (document["seed"], document["earlier"]) == (6, [])
 
 
+def test_claims_of_other_sources_are_not_mixed_in(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("verify.environment.source_digest", lambda: "other")
+    (tmp_path / "results.json").write_bytes((results[0] / "results.json").read_bytes())
+    complains(rdml("run", "C14", "--out", tmp_path, "--seed", "5"), "(C2a), of sources and libraries", "(here other)")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.json"]
+
+
+@pytest.mark.parametrize("command", ["run", "plot"])
+@pytest.mark.parametrize("name", ["figures", ".checks", "results.json", "report.html"])
+def test_nothing_is_written_or_removed_through_a_link(results, tmp_path, name, command):
+    """A hostile directory: links to a user's folder and file, and a record with a claim named like the file."""
+    outside, folder = tmp_path / "home", tmp_path / "results"
+    lay_out(outside, "thesis.pdf", "C14.closed.json", "lock", ".C14.x.json.0a1b2c3d")
+    folder.mkdir()
+    document = json.loads((results[0] / "results.json").read_text())
+    document["claims"][0] |= {"id": "thesis", "title": ""}
+    (folder / "results.json").write_text(json.dumps(document))
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside if name in ("figures", ".checks") else outside / "thesis.pdf")
+    before = listing(outside)
+    assert rdml(command, "C14", "--out", folder).returncode == 2
+    assert listing(outside) == before
+
+
+@pytest.mark.parametrize("name", ["figures", "figures/C14_x"])
+def test_a_plot_goes_through_no_link(results, tmp_path, name):
+    outside = tmp_path / "home"
+    outside.mkdir()
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "results.json").write_bytes((results[0] / "results.json").read_bytes())
+    if name == "figures":
+        (tmp_path / "r" / "figures").symlink_to(outside)
+        assert "is a link" in rdml("plot", "--out", tmp_path / "r").stderr
+    else:
+        lay_out(outside, "thesis.pdf")
+        (tmp_path / "r" / "figures").mkdir()
+        (tmp_path / "r" / "figures" / f"{file_stem(all_claims()['C14'])}.pdf").symlink_to(outside / "thesis.pdf")
+        assert rdml("plot", "C14", "--out", tmp_path / "r").returncode == 0
+        assert (outside / "thesis.pdf").read_text() == "mine"
+
+
+def test_a_results_directory_is_private_to_its_user(results):
+    assert stat.S_IMODE(results[0].stat().st_mode) == 0o700
+    assert stat.S_IMODE((results[0] / "figures").stat().st_mode) == 0o700
+
+
+def edited(path):
+    """A journalled check whose refuted control was edited into a confirmed one, by hand."""
+    document = json.loads(path.read_text())
+    for check in document["checks"].values():
+        check["outcome"] = "confirmed"
+        for part in (*check["comparisons"], *check["steps"]):
+            part["outcome"] = "confirmed"
+    path.write_text(json.dumps(document))
+
+
+def test_an_edited_observation_is_made_anew(results, tmp_path, monkeypatch):
+    """The journal of an interrupted run: what was changed since is not believed."""
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    words = ["run", "C2a", "--out", tmp_path, "--seed", "5"]
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_join", stop)
+        assert rdml(*words).returncode == 130
+    kept = sorted((tmp_path / ".checks").glob("*.json"))
+    assert kept
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_join", stop)
+        assert f"resumed: {len(kept)} of {len(kept)}" in rdml(*words).stderr
+    intact = kept[0].read_bytes()
+    edited(kept[0])
+    assert kept[0].read_bytes() != intact
+    again = rdml(*words)
+    assert again.returncode == 0
+    assert f"resumed: {len(kept)} of" not in again.stderr
+    claims_now = json.loads((tmp_path / "results.json").read_text())["claims"]
+    assert claims_now == json.loads((results[0] / "results.json").read_text())["claims"][1:]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
     words = ["run", "D3", "D1", "--out", str(tmp_path), "--jobs", "2"]
@@ -258,27 +404,23 @@ def test_damaged_results(results, tmp_path):
     folder, _ = results
     text = (folder / "results.json").read_text()
     for damaged, reason in (
-        (text[:1000], "truncated or not JSON"),
+        (text[:1000], "not valid JSON"),
         (text.replace('"schema_version": 1', '"schema_version": 7'), "schema version 7"),
+        (text.replace('"outcome": "refuted"', '"outcome": "confirmed"', 1), "changed after it was written"),
     ):
         (tmp_path / "results.json").write_text(damaged)
         complains(rdml("report", tmp_path), reason)
         complains(rdml("plot", "--out", tmp_path), reason)
+        complains(rdml("run", "C14", "--out", tmp_path), reason)
         assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(
-    ("jobs", "number"),
-    [
-        (2, signal.SIGINT),
-        pytest.param(1, signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(2, signal.SIGTERM, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("jobs", "number"), [(2, signal.SIGINT), (1, signal.SIGINT), (2, signal.SIGTERM)])
 def test_interrupted_then_resumed_to_the_same_numbers(tmp_path, jobs, number):
     folder = tmp_path / "out"
-    words = ["run", "C1", "D3", "D1", "--out", str(folder), "--jobs", str(jobs), "--seed", "9"]
+    words = ["run", "C1", "C2a", "C2d", "--out", str(folder), "--jobs", str(jobs), "--seed", "9"]
     process = subprocess.Popen(
         [*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
     )
@@ -299,9 +441,50 @@ def test_interrupted_then_resumed_to_the_same_numbers(tmp_path, jobs, number):
     resumed = rdml(*words)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed:" in resumed.stderr
-    fresh = json.loads(rdml("run", "C1", "D3", "D1", "--seed", "9", "--json").stdout)
+    fresh = json.loads(rdml("run", *words[1:4], "--seed", "9", "--json").stdout)
     assert json.loads((folder / "results.json").read_text())["claims"] == fresh["claims"]
     assert not (folder / ".checks").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_killed_thirty_times_it_ends_with_the_same_numbers_and_report(tmp_path):
+    """SIGKILL at random times, the last while figures and report are written: the next run continues."""
+    words = ["run", "C1", "C2a", "C2d", "C14", "--seed", "9"]
+    straight = rdml(*words, "--out", tmp_path / "straight")
+    assert straight.returncode == 0, straight.stderr
+    begin = time.monotonic()
+    assert process(*words, "--jobs", "2", "--out", tmp_path / "timed").returncode == 0
+    whole = time.monotonic() - begin
+    expected = json.loads((tmp_path / "straight" / "results.json").read_text())
+    rng, kills, number = random.Random(time.time_ns()), 0, 0
+    while kills < 30:
+        folder = tmp_path / f"killed-{number}"
+        number += 1
+        for _ in range(3):
+            running = subprocess.Popen(
+                [*PROGRAM, *words, "--jobs", "2", "--out", folder],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT,
+            )  # fmt: skip
+            try:
+                running.wait(timeout=rng.uniform(0.1, 1.0) * whole)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                kills += 1
+            _, err = running.communicate()
+            assert running.returncode in (0, -signal.SIGKILL), err
+        ended = process(*words, "--jobs", "2", "--out", folder)
+        assert ended.returncode == 0, ended.stderr
+        assert sorted(p.name for p in folder.iterdir()) == ["figures", "report.html", "results.json"]
+        found = json.loads((folder / "results.json").read_text())
+        assert (found["claims"], found["summary"]) == (expected["claims"], expected["summary"])
+        for figure in (tmp_path / "straight" / "figures").iterdir():
+            assert (folder / "figures" / figure.name).read_bytes() == figure.read_bytes()
+        reports = [
+            (f / "report.html").read_text().partition('id="environment"')[0] for f in (folder, tmp_path / "straight")
+        ]
+        assert reports[0].partition("<h2>")[2] == reports[1].partition("<h2>")[2]
+        assert len(list((folder / "figures").iterdir())) == len(list((tmp_path / "straight" / "figures").iterdir()))
 
 
 def test_bound():
@@ -315,7 +498,7 @@ def test_bound():
     table = rdml("bound", "--smoothness", "1", "--step", "1.5", "--pl-constant", "0.1")
     assert table.returncode == 0
     assert "not applicable, classical" in table.stdout
-    complains(rdml("bound", "--smoothness", "1", "--step", "2.5"), "Λη")
+    complains(rdml("bound", "--smoothness", "1", "--step", "3"), "sharp_bound", "Λη", "below 2")
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 
 
@@ -353,7 +536,7 @@ def test_bound_ignores_no_option():
     assert "without momentum" in json.loads(told.stdout)["not applicable"]["Polyak-Łojasiewicz"]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_missing_extra_is_named_in_one_line(tmp_path, jobs):
     """clarabel is hidden from the program and its workers by a module of its name that cannot be imported."""
     (tmp_path / "clarabel.py").write_text("raise ImportError('hidden')\n")
@@ -397,7 +580,7 @@ def test_bound_beyond_the_range_of_floats():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["--help"], ["bound", "--smoothness=1", "--step=1"]])
+@pytest.mark.parametrize("words", [["list", "--json"], ["--help"]])
 def test_reader_that_is_gone(words):
     read, write = os.pipe()
     os.close(read)
@@ -409,25 +592,42 @@ def test_reader_that_is_gone(words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_full_device():
+@pytest.mark.parametrize(
+    ("words", "outputs", "code"),
+    [
+        (["--help"], (1,), 2),
+        (["--help"], (2,), 0),
+        (["--help"], (1, 2), 2),
+        (["nonsense"], (2,), 2),
+        pytest.param(["run", "C14", "--json"], (2,), 0, marks=pytest.mark.slow),
+    ],
+)
+def test_full_device(words, outputs, code):
+    """What cannot be written is told, if it can be; it never looks like a refuted claim."""
     with open("/dev/full", "w") as full:
-        result = subprocess.run(
-            [*PROGRAM, "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT, check=False
-        )
-    assert result.returncode == 2
-    assert "No space left" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+        streams = {name: full if n in outputs else subprocess.PIPE for n, name in ((1, "stdout"), (2, "stderr"))}
+        result = subprocess.run([*PROGRAM, *words], text=True, cwd=ROOT, env=ENVIRONMENT, check=False, **streams)
+    assert result.returncode == code
+    if outputs == (1,):
+        assert "No space left" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(("closed", "code"), [("--help >&-", 0), ("nonsense >&- 2>&-", 2)])
+def test_closed_streams(closed, code):
+    command = f"{sys.executable} -m verify {closed}"
+    result = subprocess.run(command, shell=True, capture_output=True, cwd=ROOT, env=ENVIRONMENT, check=False)
+    assert (result.returncode, result.stderr) == (code, b"")
 
 
 def test_terminals_without_greek():
-    environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
-    options = dict(capture_output=True, cwd=ROOT, env=environment, check=False)
-    assert b"?D_?(p?q)" in subprocess.run([*PROGRAM, "list"], **options).stdout
-    complaint = subprocess.run([*PROGRAM, "run", "Δ"], **options)
+    assert "?D_?(p?q)" in rdml("list", encoding="ascii").stdout
+    complaint = rdml("run", "Δ", encoding="ascii")
     assert complaint.returncode == 2
-    assert complaint.stderr.startswith(b"error: unknown claim '?'")
+    assert complaint.stderr.startswith("error: unknown claim '?'")
     # JSON is UTF-8 everywhere.
-    assert "∂D_α(p‖q)/∂z_k" in subprocess.run([*PROGRAM, "list", "--json"], **options).stdout.decode()
+    assert "∂D_α(p‖q)/∂z_k" in rdml("list", "--json", encoding="ascii").stdout
 
 
 @pytest.mark.parametrize(
@@ -449,7 +649,20 @@ def test_faults_end_in_their_exit_code(monkeypatch, capsys, fault, code, lines):
     assert capsys.readouterr().err.split("\n")[:-1] == lines
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("a bug"), KeyError("a bug"), MemoryError("a bug")])
+def test_a_module_of_an_extra_is_a_line(monkeypatch, capsys):
+    def fail(**options):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ending:
+        cli.main()
+    assert ending.value.code == 2
+    assert capsys.readouterr().err == "error: this needs torch; install it with: pip install 'rdml-theory[torch]'\n"
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("a bug"), ModuleNotFoundError("x", name="verify.x"), KeyError("a bug"), MemoryError("a bug")]
+)
 def test_bugs_never_look_like_refuted_claims(monkeypatch, capsys, fault):
     def fail(**options):
         raise fault
@@ -460,7 +673,7 @@ def test_bugs_never_look_like_refuted_claims(monkeypatch, capsys, fault):
     assert ending.value.code == 70
     error = capsys.readouterr().err
     assert "Traceback" in error
-    assert "a bug" in error
+    assert str(fault.args[0]) in error
     assert "internal error" in error.splitlines()[-1]
 
 
@@ -472,7 +685,7 @@ def test_exit_codes_follow_the_outcomes():
     class Control:
         def __init__(self, *outcomes):
             self.checks = [Check(outcome, name) for outcome, name in zip(outcomes, "klm", strict=False)]
-            self.outcome = runner.combine(list(outcomes))
+            self.outcome = combine(list(outcomes))
 
     class Claim:
         id = "X1"
@@ -482,7 +695,7 @@ def test_exit_codes_follow_the_outcomes():
             self.checks = [Check(outcome, name) for name in checks]
 
     def code(*claims):
-        return runner._summary(claims).exit_code
+        return summary_of(claims).exit_code
 
     good = Control("refuted")
     assert code(Claim("confirmed", good)) == 0
@@ -492,9 +705,9 @@ def test_exit_codes_follow_the_outcomes():
     # Every check must refute a twin, though not every twin.
     assert code(Claim("confirmed", Control("refuted", "confirmed"), Control("undecided", "refuted"), checks="kl")) == 0
     idle = Claim("confirmed", Control("refuted", "confirmed"), Control("refuted", "undecided"), checks="kl")
-    assert runner._summary((idle,)).toothless == ("X1.l",)
+    assert summary_of((idle,)).toothless == ("X1.l",)
     assert code(idle) == 1
-    assert runner._summary((Claim("confirmed", checks="kl"),)).toothless == ("X1.k", "X1.l")
+    assert summary_of((Claim("confirmed", checks="kl"),)).toothless == ("X1.k", "X1.l")
     assert code(Claim("confirmed")) == 1
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import random
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import pytest
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import Derivation, to_latex, to_text
-from verify import report
+from verify import formulas, report
 from verify.records import (
     CertificateRecord,
     CheckRecord,
@@ -258,9 +262,9 @@ def test_a_false_twin_tells_what_refuted_it(page: Reader) -> None:
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_formula_of_the_theory_becomes_mathml(name: str) -> None:
     derivation = DERIVATIONS[name]()
-    formulas = [derivation.statement, *derivation.definitions.values(), *(s.relation for s in derivation.steps)]
-    for formula in formulas:
-        markup = str(report.mathml(to_latex(formula), to_text(formula)))
+    relations = [derivation.statement, *derivation.definitions.values(), *(s.relation for s in derivation.steps)]
+    for formula in relations:
+        markup = str(formulas.mathml(to_latex(formula), to_text(formula)))
         tree = ElementTree.fromstring(markup)
         assert tree.tag == "math"
         assert tree.get("alttext") == to_text(formula)
@@ -274,7 +278,7 @@ def test_every_formula_of_the_theory_becomes_mathml(name: str) -> None:
 
 def test_formulas_are_read_as_meant() -> None:
     def words(latex: str) -> str:
-        return str(report.mathml(latex, "x"))
+        return str(formulas.mathml(latex, "x"))
 
     assert "<munder><mo>lim</mo>" in words(r"\lim_{\alpha \to 0^+} x")
     assert "<munder><mo>max</mo>" in words(r"\max_i \tfrac{p_i}{q_i}")
@@ -293,8 +297,8 @@ def test_punctuation_stays_with_its_formula() -> None:
 
 
 def test_what_the_converter_cannot_read_is_shown_as_text() -> None:
-    assert str(report.mathml(r"\nonsense{x", "x < y")) == "<code>x &lt; y</code>"
-    assert str(report.mathml(r"\nonsense", "x")) == "<code>x</code>"
+    assert str(formulas.mathml(r"\nonsense{x", "x < y")) == "<code>x &lt; y</code>"
+    assert str(formulas.mathml(r"\nonsense", "x")) == "<code>x</code>"
 
 
 def test_nothing_in_the_records_is_taken_as_markup() -> None:
@@ -333,6 +337,68 @@ def test_nothing_in_the_records_is_taken_as_markup() -> None:
     assert not [a for a in page.of("a") if not (a["href"] or "").startswith("#claim-")]
     assert HOSTILE in page.text
     assert "alert(3)" in page.text
+
+
+HOSTILE_LATEX = [
+    r"\style{position:fixed;inset:0;background:url(https://example.org/x.png)}{x}",
+    r"\href{javascript:alert(1)}{x}",
+    r"\class{keep}{x}",
+    r"\unicode{x41}",
+    r"\require{html}x",
+    r"\newcommand{\x}{y}\x",
+    r"\color{red}x",
+    r"\rule{99em}{99em}",
+    r"\hspace{9999em}x",
+    r"\begin{array}{c}x\end{array}",
+    "x & y",
+    "\N{RIGHT-TO-LEFT OVERRIDE}x",
+    "x\\",
+    "}{",
+    "{" * 40 + "x" + "}" * 40,
+    "x" * 100_000,
+    r"_{\substack{" + " " * 800,
+    r"_{\substack{" * 200,
+]
+
+
+@pytest.mark.parametrize("latex", HOSTILE_LATEX)
+def test_latex_beyond_the_list_is_shown_as_text(latex: str) -> None:
+    begin = time.process_time()
+    assert str(formulas.mathml(latex, "x < y")) == "<code>x &lt; y</code>"
+    assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(None, marks=pytest.mark.slow)])
+def test_listed_commands_in_any_order_give_listed_elements_in_time(seed: int | None) -> None:
+    """Formulas made of what is allowed, in no order: nothing but listed markup, each within a fraction of a second."""
+    seed = random.randrange(2**32) if seed is None else seed
+    rng = random.Random(seed)
+    parts = [f"\\{c} " for c in sorted(formulas._COMMANDS)] + ["{", "}", "_", "^", "(", ")", "x", "1", " ", "'", "<b>"]
+    converted = 0
+    for _ in range(150):
+        chosen = [*rng.sample(parts, 6), "{", "}", "x"]
+        latex = "".join(rng.choice(chosen) for _ in range(rng.choice([4, 12, 40, 1_000])))
+        begin = time.process_time()
+        markup = str(formulas.mathml(latex, "T"))
+        assert time.process_time() - begin < 2, (seed, latex)
+        tree = ElementTree.fromstring(markup)
+        converted += tree.tag == "math"
+        for node in tree.iter():
+            assert node.tag in {*formulas._ELEMENTS, "code"}, (seed, latex)
+            assert set(node.attrib) <= {*formulas._ATTRIBUTES, "display", "alttext"}, (seed, latex)
+    assert converted > 10
+
+
+def test_a_browser_may_show_the_page_and_nothing_else(document: str, page: Reader) -> None:
+    """No script, no request, no style but the sheet, whose digest the policy names."""
+    (policy,) = [a["content"] or "" for a in page.of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    style = re.search(r"<style>(.*?)</style>", document, re.DOTALL)
+    assert style is not None
+    assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in policy
+    assert document.index("Content-Security-Policy") < document.index("<style>")
+    assert not [attributes for _, attributes in page.tags if "style" in attributes]
 
 
 def test_what_did_not_come_out_as_it_should_stands_out() -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from convergence import problems, simulate
 from convergence.sweep import Cell
 from verify.commands.problems import sweep_command
+from verify.safe_files import locked
 from verify.sweep import SweepError, read_cells, run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -290,11 +291,9 @@ def test_no_memory_for_a_cell_is_a_line(file, tmp_path, monkeypatch):
 
 
 def test_occupied_folder_and_no_scheduler(file, tmp_path):
-    from filelock import FileLock
-
     cells = read_cells(file)[:1]
     (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(SweepError, match="another sweep"):
+    with locked(tmp_path / "out" / ".lock"), pytest.raises(SweepError, match="another sweep"):
         run_sweep(cells, tmp_path / "out")
     done = subprocess.run(
         [sys.executable, "-m", "verify", "sweep", str(tmp_path / "none.toml"), "--out", str(tmp_path / "o")],

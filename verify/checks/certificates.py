@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from rdml_theory.symbolic import Derivation, to_latex, to_text
 from rdml_theory.symbolic.certificates import Certificate, CertifiedStep
+from rdml_theory.symbolic.decide import decide
 from verify.checks.comparisons import holds
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.proof_cache import decided
 from verify.records import CertificateRecord, Outcome, StepRecord
 
 __all__ = ["certificate_record", "proof_check"]
@@ -67,7 +67,7 @@ def proof_check(derivation: Callable[[S], Derivation], *, cost: float = 2.0) -> 
                 certificates.append(record)
                 outcome = record.outcome
             else:
-                outcome = _OUTCOMES[decided(step.decided(), context) if step.admissible() else False]
+                outcome = _OUTCOMES[decide(step.decided(), context.seed) if step.admissible() else False]
             text, latex = to_text(step.relation), step.latex()
             steps.append(StepRecord(reason=step.words(), text=text, latex=latex, outcome=outcome))
             context.progress(number / len(every))

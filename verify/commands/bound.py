@@ -121,7 +121,8 @@ def bound_command(
         terms = {"transient": b.transient, "noise": b.noise, "bias": b.bias, "total": b.total}
         rows.append({"bound": name, "quantity": b.quantity, **terms})
     if not rows:
-        raise UsageFault(next(iter(refusals.values())))
+        # The sharp bound reaches furthest: its reason says what would help.
+        raise UsageFault(refusals.get("sharp", next(iter(refusals.values()))))
     if pl_constant is not None and momentum:
         refusals["Polyak-Łojasiewicz"] = f"momentum = {momentum}: pl_bound holds for SGD without momentum"
     asked: dict[str, Callable[[], float]] = {}

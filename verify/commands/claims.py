@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,8 @@ from verify.commands.common import (
     profile_option,
     seed_option,
 )
-from verify.records import ClaimRecord, RecordError, RunRecord, read_run, write_atomically
-
-RESULTS = "results.json"
-REPORT = "report.html"
-FIGURES = "figures"
-
+from verify.records import ClaimRecord, RecordError, RunRecord, read_run
+from verify.safe_files import own_folder, write_atomically
 
 Unit = tuple[str, str]
 
@@ -57,47 +52,18 @@ def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _refuse_unusable(out: Path) -> None:
-    """Refuse a directory that holds foreign files, or others where a run writes its own."""
-    from verify.runner import JOURNAL, final_name, foreign_entries
-
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageFault(f"--out {out}: is a file; name a directory")
-    for name, folder in ((RESULTS, False), (REPORT, False), (FIGURES, True), (JOURNAL, True)):
-        path = out / name
-        if path.exists() and path.is_dir() != folder:
-            wrong, right = ("file", "directory") if folder else ("directory", "file")
-            raise UsageFault(f"--out {out}: {name} is a {wrong}, where a run writes a {right}; name another directory")
-    ours = {RESULTS, REPORT, FIGURES, JOURNAL}
-    if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
-        raise UsageFault(
-            f"--out {out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory"
-        )
-    if foreign := foreign_entries(out / JOURNAL):
-        raise UsageFault(f"--out {out}: {JOURNAL}/{foreign[0]} is not a run's; move it or name another directory")
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise UsageFault(f"--out {out}: is not writable; change its permissions or name another directory")
-
-
 @contextmanager
 def _results_folder(out: Path | None) -> Iterator[Path | None]:
     """OUT as a results directory that this run alone writes to; nothing foreign is touched."""
-    from verify.runner import OccupiedError, exclusive
+    from verify.results_folder import FolderError, results_folder
 
     if out is None:
         yield None
         return
-    _refuse_unusable(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageFault(f"--out {out}: cannot be created ({error.strerror}); name another directory") from None
-    try:
-        with exclusive(out):
-            yield out
-    except OccupiedError as error:
+        with results_folder(out) as folder:
+            yield folder
+    except FolderError as error:
         raise UsageFault(f"--out: {error}") from None
 
 
@@ -134,7 +100,8 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        # Narrow, so that no line is cut at 80 columns.
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
@@ -158,19 +125,14 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
         yield started, progress
 
 
-def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None, *, cached: bool = True) -> RunRecord:
-    from verify.proof_cache import default_folder
-    from verify.runner import JOURNAL, RunSettings, run_claims
+def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None) -> RunRecord:
+    from verify.results_folder import JOURNAL
+    from verify.runner import RunSettings, run_claims
 
     with _progress_bars() as (started, progress):
         try:
-            return run_claims(
-                ids,
-                RunSettings(profile, seed, jobs=jobs, cache=default_folder() if cached else None),
-                folder=folder,
-                started=started,
-                progress=progress,
-            )
+            settings = RunSettings(profile, seed, jobs=jobs)
+            return run_claims(ids, settings, folder=folder, started=started, progress=progress)
         except KeyboardInterrupt:
             kept = len(list((folder / JOURNAL).glob("*.json"))) if folder else 0
             where = f"; {kept} finished checks are kept in {folder}: run the same command to continue" if folder else ""
@@ -180,44 +142,51 @@ def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None
             raise RuntimeError("a worker process ended unexpectedly") from error
 
 
+def _run_into(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path) -> tuple[RunRecord, RunRecord]:
+    """Run claims into a results directory: what was run, and what the directory then holds."""
+    from verify.claims import all_claims
+    from verify.environment import source_digest
+    from verify.results_folder import earlier_results, merged
+
+    # Refused before anything is run.
+    earlier = earlier_results(folder, ids or list(all_claims()), profile, seed, source_digest())
+    run = _run(ids, profile, jobs, seed, folder)
+    whole = merged(run, earlier)
+    _save(whole, folder)
+    return run, whole
+
+
+def _drawing_fault(folder: Path, error: ValueError) -> UsageFault:
+    return UsageFault(f"{folder}: {error}; write the results anew with `rdml run --out DIR`")
+
+
 def _write_figures(run: RunRecord, folder: Path, ids: Sequence[str] | None = None) -> list[Path]:
     from verify.plots import write_figures
+    from verify.results_folder import FIGURES
 
-    target = folder / FIGURES
-    target.mkdir(exist_ok=True)
-    return write_figures(run, target, ids=ids)
-
-
-def _remove_other_figures(folder: Path, written: Sequence[Path]) -> None:
-    """Remove the figures of earlier runs that are not among those written, and nothing else."""
-    from verify.claims import all_claims
-    from verify.plots import FORMATS, file_stem
-    from verify.runner import final_name
-
-    claims: list[Any] = list(all_claims().values())
-    with suppress(RecordError):
-        # Claims may have had other titles, hence other files.
-        claims += read_run(folder / RESULTS).claims
-    named = {f"{file_stem(claim)}.{kind}" for claim in claims for kind in FORMATS}
-    for path in (folder / FIGURES).iterdir():
-        if final_name(path.name) in named and path not in written and path.is_file():
-            path.unlink()
+    return write_figures(run, own_folder(folder / FIGURES), ids=ids)
 
 
 def _save(run: RunRecord, folder: Path) -> None:
     """Figures and report first, results last: a results file means that everything is there."""
+    from verify.plots import DrawingError
     from verify.report import write_report
-    from verify.runner import clear_journal
+    from verify.results_folder import REPORT, RESULTS, clear_journal, sweep_up
 
     try:
-        _remove_other_figures(folder, _write_figures(run, folder))
+        _write_figures(run, folder)
         write_report(run, folder / REPORT)
         write_atomically(folder / RESULTS, run.model_dump_json(indent=1))
+        clear_journal(folder)
+        sweep_up(folder)
+    except DrawingError as error:
+        if not run.earlier:
+            raise
+        raise _drawing_fault(folder, error) from None
     except OSError as error:
         raise UsageFault(
             f"--out {folder}: cannot be written ({error.strerror or error}); free space or name another"
         ) from None
-    clear_journal(folder)
 
 
 def _number(value: float | None) -> str:
@@ -252,7 +221,7 @@ def _complaints(claim: ClaimRecord) -> Iterator[str]:
             yield f"{claim.id} control {control.id} {control.outcome}, not refuted: {control.falsehood}"
 
 
-def _tell(run: RunRecord, folder: Path | None) -> None:
+def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
     console = output()
     console.print(_verdict_table(run))
     for claim in run.claims:
@@ -268,7 +237,8 @@ def _tell(run: RunRecord, folder: Path | None) -> None:
         f"{run.profile} profile, seed {run.seed}, {run.environment.seconds:.0f} s"
     )
     if folder is not None:
-        console.print(f"results, figures and report: {folder / REPORT}", soft_wrap=True)
+        also = f" (with {kept} claims kept from earlier runs)" if kept else ""
+        console.print(f"results, figures and report{also}: {folder / 'report.html'}", soft_wrap=True)
 
 
 @click.command("run", epilog=EXIT_CODES)
@@ -279,31 +249,31 @@ def _tell(run: RunRecord, folder: Path | None) -> None:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write results.json, figures/ and report.html here; an interrupted run continues from here.",
+    help="Write results.json, figures/ and report.html here. An interrupted run continues; other claims here are kept.",
 )
 @seed_option
-@click.option("--no-cache", is_flag=True, help="Decide every proof step anew: use and keep no earlier decisions.")
 @json_option
-def run_command(
-    ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, no_cache: bool, as_json: bool
-) -> None:
+def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, as_json: bool) -> None:
     """Run claims by ID (all by default) with their false twins.
 
     Symbolic, numeric, Monte Carlo and training checks judge each claim and each of its false twins by the same code.
-    Without --out nothing is written but the table of verdicts. Decisions of proof steps are kept in the user's cache
-    directory (or $RDML_CACHE) and checked before they are used again.
+    Without --out nothing is written but the table of verdicts. A directory that holds other claims of the same profile,
+    seed and sources keeps them, and its report shows all.
     """
     from verify.claims import all_claims
 
     chosen = _checked_ids(ids, list(all_claims()))
+    kept = 0
     with _results_folder(out) as folder:
-        run = _run(chosen, profile, jobs, seed, folder, cached=not no_cache)
-        if folder is not None:
-            _save(run, folder)
+        if folder is None:
+            run = _run(chosen, profile, jobs, seed, folder)
+        else:
+            run, whole = _run_into(chosen, profile, jobs, seed, folder)
+            kept = len(whole.claims) - len(run.claims)
     if as_json:
         print_json(run.model_dump_json(indent=1))
     else:
-        _tell(run, folder)
+        _tell(run, folder, kept)
     click.get_current_context().exit(run.summary.exit_code)
 
 
@@ -331,29 +301,44 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
 
     Profile, jobs and seed are those of a run that is needed first.
     """
+    from verify.claims import all_claims
+    from verify.plots import DrawingError
+    from verify.results_folder import RESULTS
+
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
-        chosen = _checked_ids(ids, [c.id for c in run.claims])
+        there = [c.id for c in run.claims]
+        chosen = _checked_ids(ids, list(dict.fromkeys((*there, *all_claims()))))
+        if missing := [name for name in chosen if name not in there]:
+            names = " ".join(missing)
+            raise UsageFault(
+                f"{out}: holds no results of {names} (of {', '.join(there)}); `rdml run {names} --out {out}`"
+            )
     else:
-        from verify.claims import all_claims
-
         chosen = _checked_ids(ids, list(all_claims()))
-        with _results_folder(out):
-            run = _run(chosen, profile, jobs, seed, out)
-            _save(run, out)
-    for path in _write_figures(run, out, chosen or None):
-        click.echo(path)
+        with _results_folder(out) as folder:
+            assert folder is not None
+            _, run = _run_into(chosen, profile, jobs, seed, folder)
+    try:
+        for path in _write_figures(run, out, chosen or None):
+            click.echo(path)
+    except DrawingError as error:
+        raise _drawing_fault(out, error) from None
 
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 def report_command(folder: Path) -> None:
     """Write report.html, one self-contained file, from the records in DIR."""
+    from verify.plots import DrawingError
     from verify.report import write_report
+    from verify.results_folder import REPORT, RESULTS
 
     run = _read(folder / RESULTS)
     try:
         write_report(run, folder / REPORT)
+    except DrawingError as error:
+        raise _drawing_fault(folder, error) from None
     except OSError as error:
         raise UsageFault(f"{folder / REPORT}: cannot be written ({error.strerror})") from None
     click.echo(folder / REPORT)

@@ -1,0 +1,194 @@
+"""Results and journals that anybody may have written: refused in a line, or read, in seconds and in bounded memory."""
+
+import io
+import json
+import random
+import resource
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+from pydantic import ValidationError
+
+from verify import cli, runner
+from verify.claims import all_claims
+from verify.records import RunRecord
+from verify.results_folder import journal_name
+from verify.runner import RunSettings, UnitResult, run_claims
+
+SECONDS = 5.0
+LATEX = [r"\href{javascript:1}{x}", r"\style{}{", "x" * 10_000, r"_{\substack{" + " " * 800, "{" * 500, r"\left(" * 500]
+LABELS = [
+    "$",
+    "$\\frac{$",
+    "$x^{x^{x}}$",
+    "\N{PILE OF POO}",
+    "a\nb" * 99,
+    "$" * 300,
+    "x" * 10_000,
+    "\x00",
+    "\u202e",
+    "",
+]
+VALUES = [
+    None, True, -1, 0, 1e308, -1e308, 5e-324, "NaN", "Infinity", "-Infinity", "", "1", [], {}, [[]], {"a": 1}, 10**30,
+    10**400, [1.0] * 3, ["NaN"] * 6, "quick", "D1", "confirmed", "../../x", "thesis", *LATEX, *LABELS,
+]  # fmt: skip
+TEXTS = ['"' + "x" * 200_000 + '"', "[" * 50_000 + "]" * 50_000, "9" * 5_000, "1e999999999", "-", '"\\ud800"', "NaN"]
+
+
+def places(value, path=()):
+    """The path of every value in a document."""
+    yield path
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(part, (*path, key))
+
+
+def mutated(text, rng):
+    """A document with one to three of its values, or some of its bytes, changed."""
+    if rng.random() < 0.15:
+        data = bytearray(text.encode())
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            match rng.randrange(3):
+                case 0:
+                    data[at] = rng.randrange(256)
+                case 1:
+                    del data[at : at + rng.choice([1, 10, 10_000])]
+                case 2:
+                    data[at:at] = bytes(rng.randrange(256) for _ in range(5))
+        return bytes(data)
+    document, raw = json.loads(text), {}
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        path = rng.choice([p for p in places(document) if p])
+        parent = document
+        for key in path[:-1]:
+            parent = parent[key]
+        match rng.randrange(8):
+            case 0:
+                del parent[path[-1]]
+            case 1 if isinstance(parent, dict):
+                parent["more"] = parent[path[-1]]
+            case 1 | 2 if isinstance(parent, list):
+                parent.append(parent[path[-1]])
+            case 3:
+                raw["\x01"] = rng.choice(TEXTS)
+                parent[path[-1]] = "\x01"
+            case _:
+                parent[path[-1]] = rng.choice(VALUES)
+    return json.dumps(document).replace('"\\u0001"', raw.get("\x01", '""')).encode()
+
+
+def resealed(data, kind):
+    """The same with the digest that a forger would compute; as it is, where no record can be made of it."""
+    try:
+        return kind.model_validate_json(data).sealed().model_dump_json().encode()
+    except (ValidationError, ValueError):
+        return data
+
+
+@pytest.fixture(scope="module")
+def text():
+    """The results of a claim with short curves, which draw fast, and all that a record can hold."""
+    document = json.loads(run_claims(["C2a"], RunSettings(seed=3)).model_dump_json())
+    for claim in document["claims"]:
+        for panel in claim["panels"]:
+            for curve in panel["curves"]:
+                for name in ("x", "y", "low", "high"):
+                    curve[name] = curve[name] and curve[name][:6]
+        claim["controls"] = claim["controls"][:1]
+    document["earlier"] = [document["environment"]]
+    return RunRecord.model_validate(document).sealed().model_dump_json()
+
+
+def outcome(*words):
+    err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    begin = time.process_time()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["rdml", *map(str, words)])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+    taken = time.process_time() - begin
+    return ending.value.code, err.buffer.getvalue().decode(), taken
+
+
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+@pytest.mark.parametrize(
+    ("seed", "count"),
+    [
+        (1, 30),
+        pytest.param(2, 1_000, marks=pytest.mark.slow, id="fixed"),
+        pytest.param(None, 1_000, marks=pytest.mark.slow, id="fresh"),
+    ],
+)
+def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
+    seed = time.time_ns() if seed is None else seed
+    codes = []
+    for number in range(count):
+        rng = random.Random(f"{seed}/{number}")
+        data = mutated(text, rng)
+        if rng.random() < 0.8:
+            data = resealed(data, RunRecord)
+        folder = tmp_path / f"r{number}"
+        folder.mkdir()
+        (folder / "results.json").write_bytes(data)
+        words = ["plot", "--out", folder] if rng.random() < 0.15 else ["report", folder]
+        code, err, taken = outcome(*words)
+        codes.append(code)
+        assert (code, len(err.splitlines())) in ((0, 0), (2, 1)), (seed, number, err)
+        assert taken < SECONDS, (seed, number, words)
+        allowed = {"results.json", "report.html"} if words[0] == "report" else {"results.json", "figures"}
+        assert {p.name for p in folder.iterdir()} <= allowed, (seed, number)
+    # Both kinds are there: the mutations reach behind the digest.
+    assert {0, 2} == set(codes)
+    if sys.platform == "linux":
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**20 * 1.5  # KiB, of all tests of this process
+
+
+@pytest.mark.parametrize(
+    ("seed", "count"),
+    [
+        (1, 60),
+        pytest.param(2, 1_000, marks=pytest.mark.slow, id="fixed"),
+        pytest.param(None, 1_000, marks=pytest.mark.slow, id="fresh"),
+    ],
+)
+def test_hostile_journals_are_made_anew_or_joined(tmp_path, seed, count):
+    """A finished check that was changed is not taken; one that was forged with its digest at least joins the others."""
+    seed = time.time_ns() if seed is None else seed
+    claim = all_claims()["C2a"]
+    run_claims(["C2a"], RunSettings(seed=3), folder=tmp_path)
+    units = [(claim.id, check.id) for check in claim.checks]
+    intact = {unit: (tmp_path / ".checks" / journal_name(unit)).read_text() for unit in units}
+    keys = {unit: UnitResult.model_validate_json(kept).key for unit, kept in intact.items()}
+    taken = forged = 0
+    for number in range(count):
+        rng = random.Random(f"{seed}/{number}")
+        unit = rng.choice(units)
+        data = mutated(intact[unit], rng)
+        path = tmp_path / ".checks" / journal_name(unit)
+        path.write_bytes(data)
+        begin = time.process_time()
+        found = runner._journalled(tmp_path / ".checks", unit, keys[unit])
+        assert found is None or found == UnitResult.model_validate_json(intact[unit]), (seed, number)
+        path.write_bytes(resealed(data, UnitResult))
+        found = runner._journalled(tmp_path / ".checks", unit, keys[unit])
+        if found is not None:
+            results = {u: UnitResult.model_validate_json(kept) for u, kept in intact.items()} | {unit: found}
+            runner._join(claim, [results[u] for u in units])
+            forged += 1
+        assert time.process_time() - begin < SECONDS, (seed, number)
+        path.write_text(intact[unit])
+        taken += runner._journalled(tmp_path / ".checks", unit, keys[unit]) is not None
+    assert taken == count
+    assert 0 < forged < count
+
+
+@pytest.mark.parametrize("data", [b"[" * 10**6, b"9" * 5_000, b'{"schema_version": 1e999}', b" " * (33 * 2**20)])
+def test_documents_beyond_any_run(tmp_path, data):
+    (tmp_path / "results.json").write_bytes(data)
+    code, err, taken = outcome("report", tmp_path)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert taken < SECONDS
