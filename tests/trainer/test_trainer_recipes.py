@@ -23,7 +23,7 @@ def test_there_are_recipes():
 def test_recipes_run_end_to_end(tmp_path, name, capsys):
     config = parse([], Path(name))
     assert config == read_config(RECIPES / f"{name}.toml")
-    small = {"epochs": 1, "batch": 16, "out": tmp_path / "runs", "width": 4, "precision": "float32"}
+    small = {"epochs": 1, "batch": 16, "out": tmp_path / "runs", "width": 16, "precision": "float32"}
     if config.data == "idx":
         # 28 x 28, as the files that the recipe names.
         small["data_dir"] = write_idx(tmp_path / "data", size=28)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
+from verify.trainer.metrics import read_metrics
 from verify.trainer.run import LAST
-from verify.trainer.show import read_metrics, write_report
+from verify.trainer.show import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 # Everything that a resume must restore: momentum, a moving order, a mixed cohort, running statistics, augmentation.
@@ -70,7 +70,11 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, whole, stop):
         {"update": "sequential"},
         {"precision": "float16", "students": "mlp:2"},
         # Momentum goes through memory side by side with its parameter, whatever the layout.
-        {"channels_last": True, "data": "digits", "students": "resnet:2", "augment": "none", "batch": 128},
+        # A width below 16 is refused there: test_narrow_strided_convolutions_are_refused_channels_last says why.
+        {
+            "channels_last": True, "data": "digits", "students": "resnet:2", "width": 16, "augment": "none",
+            "batch": 128,
+        },
     ],
 )
 def test_every_kind_of_state_resumes(tmp_path, changes):
@@ -126,15 +130,19 @@ def test_killed_at_any_step_and_resumed(tmp_path, whole, kind):
 
 def test_runs_have_names_of_their_own(tmp_path):
     quick = {"epochs": 1, "monitor": 0.0, "students": "mlp:2"}
-    folders = [train(config(tmp_path, **quick)).folder for _ in range(2)]
+    results = [train(config(tmp_path, **quick)) for _ in range(2)]
+    folders = [r.folder for r in results]
     folders.append(train(config(tmp_path, **quick, seed=1)).folder)
     name = "mnist1d_mlpx2_a2-0.5_b1_s"
     assert [f.name for f in folders] == [f"{name}0", f"{name}0-2", f"{name}1"]
     assert same(weights(folders[0]), weights(folders[1]))
     assert not same(weights(folders[0]), weights(folders[2]))
     assert read_config(folders[0] / "config.json") == config(tmp_path, **quick)
-    with pytest.raises(TrainerError, match=r"nothing to resume: .* is finished"):
-        train(config(tmp_path, **quick), resume=True)
+    before = {p: p.read_bytes() for p in folders[1].iterdir()}
+    again = train(config(tmp_path, **quick), resume=True)
+    assert again.folder in folders[:2]
+    assert again.test == results[0].test
+    assert {p: p.read_bytes() for p in folders[1].iterdir()} == before
     with pytest.raises(TrainerError, match="has another lr"):
         train(config(tmp_path, **quick, lr=0.3), resume=True)
     with pytest.raises(TrainerError, match="has no run"):
@@ -158,29 +166,6 @@ def test_report_and_figure(tmp_path, whole):
     ).replace("http://creativecommons.org", "")
     assert {p.suffix for p in whole.folder.glob("bias_budget.*")} == {".png", ".svg", ".pdf"}
     assert f"{100 * whole.test[0].accuracy:.1f}%" in report
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged, truncated or not a checkpoint"),
-        (lambda path: path.write_bytes(b"not a checkpoint"), "damaged, truncated or not a checkpoint"),
-        (lambda path: path.write_bytes(flipped(path.read_bytes())), "do not have the digest"),
-        (lambda path: save_file(load_file(path), path), "of another program"),
-        (lambda path: path.write_bytes(b""), "damaged, truncated or not a checkpoint"),
-    ],
-)
-def test_a_bad_checkpoint_is_one_clear_error(tmp_path, damage, message):
-    small = config(tmp_path, epochs=1, monitor=0.0, students="mlp:2")
-    with pytest.raises(StoppedError) as stopped:
-        train(small, stop_after=3)
-    damage(Path(str(stopped.value)) / LAST)
-    with pytest.raises(TrainerError, match=message):
-        train(small, resume=True)
-
-
-def flipped(data):
-    return data[:-1] + bytes([data[-1] ^ 1])
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
