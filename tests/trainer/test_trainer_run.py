@@ -9,12 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from verify.commands.claims import report_command
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
+from verify.trainer.command import run
 from verify.trainer.metrics import read_metrics
 from verify.trainer.run import LAST
 from verify.trainer.show import write_report
@@ -72,7 +76,11 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, whole, stop):
         # Momentum goes through memory side by side with its parameter, whatever the layout.
         # A width below 16 is refused there: test_narrow_strided_convolutions_are_refused_channels_last says why.
         {
-            "channels_last": True, "data": "digits", "students": "resnet:2", "width": 16, "augment": "none",
+            "channels_last": True,
+            "data": "digits",
+            "students": "resnet:2",
+            "width": 16,
+            "augment": "none",
             "batch": 128,
         },
     ],
@@ -101,6 +109,82 @@ def flags(out):
         "--epochs", "3", "--batch", "256", "--augment", "shift", "--monitor-samples", "512", "--monitor", "1",
         "--checkpoint-every", "1", "--out", out,
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_thirty_kills_at_random_times_end_with_the_same_weights_and_a_report(tmp_path):
+    """From the first look at the arguments to the report, whose drawing takes a good part of a short run."""
+    tiny = ["--data", "digits", "--students", "mlp:2", "--width", "8", "--epochs", "8", "--monitor-samples", "64"]
+    tiny += ["--checkpoint-every", "1", "--batch", "64"]
+    begin = time.monotonic()
+    honest = start(*tiny, "--out", tmp_path / "whole", cwd=tmp_path)
+    assert honest.wait(timeout=120) == 0
+    seconds = time.monotonic() - begin
+    (whole,) = (tmp_path / "whole").iterdir()
+    random, kills, late = Random(), 0, 0
+    for n in range(200):
+        if kills == 30:
+            break
+        out = tmp_path / str(n)
+        process = start(*tiny, "--out", out, cwd=tmp_path)
+        # Most of the time is spent importing: half of the kills come once there are metrics.
+        deadline = time.monotonic() + 60
+        while n % 2 and not list(out.glob("*/metrics.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, (0.4 if n % 2 else 1) * seconds))
+        process.kill()
+        process.communicate()
+        if process.returncode == 0 or not list(out.glob("*/config.json")):
+            continue  # it had ended, or had not yet begun
+        kills += 1
+        (folder,) = out.iterdir()
+        finished = '"final"' in (folder / "metrics.jsonl").read_text() if (folder / "metrics.jsonl").exists() else False
+        late += finished
+        if finished and n % 4 < 2:
+            again = rdml("report", folder)
+        else:
+            again = rdml("train", "--config", folder / "config.json", "--resume")
+        assert again.returncode == 0, again.stderr
+        assert str(folder / "report.html") in again.stdout.replace("\n", "")
+        assert same(weights(folder), weights(whole))
+        assert content(folder) == content(whole)
+        assert (folder / "report.html").read_text().count("<svg") == 1
+        assert {p.name for p in folder.iterdir()} - {".lock"} == {p.name for p in whole.iterdir()}
+    assert kills == 30
+    assert late > 0, "no kill between the last line of the metrics and the report"
+
+
+def rdml(*arguments):
+    command = [sys.executable, "-m", "verify", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_report_of_a_finished_run_can_be_made_again(tmp_path, whole):
+    """By `rdml report RUN` and by --resume, which trains nothing; of an unfinished run by neither."""
+    folder = tmp_path / whole.folder.name
+    shutil.copytree(whole.folder, folder)
+    made = CliRunner().invoke(report_command, [str(folder)])
+    assert made.exit_code == 0
+    assert made.output.strip() == str(folder / "report.html")
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    before = (folder / "metrics.jsonl").read_bytes()
+    settings = dataclasses.replace(read_config(folder / "config.json"), out=tmp_path)
+    assert train(settings, resume=True, report=no_step).folder == folder
+    assert run(settings, resume=True) == folder
+    assert (folder / "report.html").read_bytes() == page
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    # The last line was being written when the run was killed.
+    (folder / "metrics.jsonl").write_bytes(before[:-30])
+    refused = CliRunner().invoke(report_command, [str(folder)])
+    assert refused.exit_code == 2
+    assert "the run is not finished: `rdml train --config" in refused.output
+    assert train(settings, resume=True, report=no_step).test == whole.test
+    assert content(folder) == content(whole.folder)
+
+
+def no_step(trainer, values):
+    raise AssertionError("a finished run was trained")
 
 
 @pytest.mark.slow

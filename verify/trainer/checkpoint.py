@@ -48,7 +48,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
 
     # Copies: safetensors refuses tensors that share memory, as views of stacked parameters do.
     own = {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in tensors.items()}
-    description = json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    description = json.dumps({"format": FORMAT, "version": VERSION, "tensors": len(own), **meta})
     write_atomically(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
 
 
@@ -68,7 +68,8 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            # Copies: the tensors are the file's own pages, which end the process if the file becomes shorter.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({reason}); {remedy}") from None
@@ -81,7 +82,7 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise TrainerError(f"{path}: a safetensors file of another program; {remedy}")
     if meta.get("version") != VERSION:
         raise TrainerError(f"{path}: version {meta.get('version')!r}, this program reads {VERSION}; {remedy}")
-    if header.get("digest") != _digest(description, tensors):
+    if header.get("digest") != _digest(description, tensors) or meta.get("tensors") != len(tensors):
         raise TrainerError(f"{path}: damaged, its content does not have the digest in its header; {remedy}")
     return tensors, meta
 
@@ -128,6 +129,8 @@ def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: Any, p
             # A fused step goes through the memory of a parameter and of its state side by side.
             beside = torch.empty_like(own, dtype=value.dtype).copy_(value) if value.ndim else value
             state.setdefault(int(number), {})[key] = beside
+        if len({frozenset(values) for values in state.values()}) > 1:
+            raise ValueError("parameters have different kinds of optimizer state")
         if cohort.learned is not None:
             with torch.no_grad():
                 cohort.learned.raw.copy_(tensors["order.raw"])

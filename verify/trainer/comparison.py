@@ -186,12 +186,13 @@ def read_comparison(path: Path) -> Comparison:
         raise TrainerError(f"{path}: not a comparison that `rdml train --compare` wrote ({reason})") from None
     except ValueError as error:
         raise TrainerError(f"{error}: not a comparison that `rdml train --compare` wrote") from None
-    config = read_config(table.config)
-    if any(len(values) != len(table.seeds) for metrics in table.scores.values() for values in metrics.values()):
-        raise TrainerError(f"{path}: not a comparison: scores and {len(table.seeds)} seeds differ in number")
-    if table.scores.keys() and any(_METRICS - metrics.keys() for metrics in table.scores.values()):
-        raise TrainerError(f"{path}: not a comparison: a row lacks one of {', '.join(sorted(_METRICS))}")
-    parse_students(config.students)
+    parse_students(read_config(table.config).students)
+    for arm, metrics in table.scores.items():
+        if missing := _METRICS - metrics.keys():
+            raise TrainerError(f"{path}: not a comparison, {arm!r} lacks {', '.join(sorted(missing))}")
+        for metric, values in metrics.items():
+            if len(values) != len(table.seeds) or not all(v is None or abs(v) < 1e100 for v in values):
+                raise TrainerError(f"{path}: not a comparison, {metric} of {arm!r} is not a finite number a seed")
     return table
 
 

@@ -126,7 +126,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], 1):
         try:
             entry = parse_json(line, what="it")
-            if not isinstance(entry, dict) or entry.get("kind") not in _LINES:
+            if not isinstance(entry, dict) or str(entry.get("kind")) not in _LINES:
                 raise ValueError(f"expected one of {', '.join(_LINES)}")
             students |= _students(_LINES[entry["kind"]].validate_json(line, strict=True))
             if len(students) > 1:

@@ -109,7 +109,9 @@ def final_scores(folder: Path) -> Result | None:
     entries = read_metrics(folder) if (folder / METRICS).exists() else []
     for entry in reversed(entries):
         if entry["kind"] == "final":
-            validation, test, best = ([Scores(**s) for s in entry[k]] for k in ("validation", "test", "best"))
+            validation, test, best = (
+                [Scores(s["accuracy"], s["nll"], s["ece"]) for s in entry[k]] for k in ("validation", "test", "best")
+            )
             return Result(folder, validation, test, best, entry["step"], entry["seconds"])
     return None
 
