@@ -25,13 +25,13 @@ def test_there_are_recipes():
 def test_recipes_run_end_to_end(tmp_path, name, capsys):
     config = parse([], Path(name))
     assert config == read_config(RECIPES / f"{name}.toml")
-    small = {"epochs": 1, "batch": 16, "out": tmp_path / "runs", "width": 16, "precision": "float32"}
+    small = {"epochs": 1, "out": tmp_path / "runs", "width": 16, "precision": "float32", "monitor": 0.0}
     if config.data == "idx":
         # 28 x 28, as the files that the recipe names.
-        small["data_dir"] = write_idx(tmp_path / "data", size=28)
+        small |= {"data_dir": write_idx(tmp_path / "data", size=28), "batch": 16}
     elif config.data.startswith("cifar"):
         classes = int(config.data[5:])
-        small["data_dir"] = write_cifar(tmp_path / "data", classes, records=20 if classes == 10 else 100)
+        small |= {"data_dir": write_cifar(tmp_path / "data", classes, records=4 if classes == 10 else 20), "batch": 8}
     folder = run(dataclasses.replace(config, **small), resume=False)
     assert "mean of all" in capsys.readouterr().out
     assert (folder / "report.html").is_file()

@@ -67,8 +67,8 @@ def paired_interval(
     """Student's interval of a mean of differences within seeds, which lie along the last axis.
 
     Differences of accuracies are multiples of a step h, and a few of them may be equal by chance: their standard
-    deviation would be 0, and so the interval a point. The least standard deviation on such a lattice, with a mean at a
-    fraction p between two of its points, is h √(p(1 - p)), so no estimate below its greatest value h/2 is believed.
+    deviation would be 0, and so the interval a point. The least variance on such a lattice, with a mean at a fraction p
+    between two of its points, is h²p(1 - p); its greatest value h²/4 is added to the variance that the seeds show.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def paired_interval(
     if seeds < 2:
         raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
     quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
-    half = quantile * np.maximum(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
+    half = quantile * np.hypot(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
     return d.mean(-1) - half, d.mean(-1) + half
 
 
@@ -186,6 +186,8 @@ def read_comparison(path: Path) -> Comparison:
         raise TrainerError(f"{path}: not a comparison that `rdml train --compare` wrote ({reason})") from None
     except ValueError as error:
         raise TrainerError(f"{error}: not a comparison that `rdml train --compare` wrote") from None
+    if "students" not in table.config:
+        raise TrainerError(f"{path}: not a comparison, its configuration names no students")
     parse_students(read_config(table.config).students)
     for arm, metrics in table.scores.items():
         if missing := _METRICS - metrics.keys():
@@ -325,10 +327,6 @@ def markdown(comparison: Comparison) -> str:
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
         f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
         f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0."
-        + (
-            " Not resolved: equal for all seeds, of which there are too few."
-            if "not resolved" in "".join(lines)
-            else ""
-        ),
+        + (" Not resolved: one seed, or equal for all." if "not resolved" in "".join(lines) else ""),
     ]
     return "\n".join(lines) + "\n"
