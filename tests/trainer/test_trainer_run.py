@@ -154,6 +154,20 @@ def test_thirty_kills_at_random_times_end_with_the_same_weights_and_a_report(tmp
     assert late > 0, "no kill between the last line of the metrics and the report"
 
 
+def test_interrupted_while_it_imports(tmp_path):
+    """A module of NumPy's or torch's may swallow a KeyboardInterrupt; here one that surely does."""
+    (tmp_path / "tyro.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(10**6))\n"
+        "except BaseException:\n    pass\n"
+        "raise RuntimeError('not interrupted')\n"
+    )
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from verify.cli import main; main()"
+    command = [sys.executable, "-c", code, "train"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def rdml(*arguments):
     command = [sys.executable, "-m", "verify", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

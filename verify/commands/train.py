@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,7 +43,8 @@ def train_command(
     if not compare and (seeds is not None or rising):
         raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")
     try:
-        from verify.trainer import StoppedError, TrainerError, command
+        with _interrupts_end_at_once():
+            from verify.trainer import StoppedError, TrainerError, command
     except ImportError as error:
         raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
     try:
@@ -54,6 +60,28 @@ def train_command(
     except SystemExit:
         # The help of the flags has been printed.
         return
+
+
+@contextmanager
+def _interrupts_end_at_once() -> Iterator[None]:
+    """Ctrl-C during imports that take seconds, in which libraries swallow a KeyboardInterrupt or make other errors of it.
+
+    Nothing has been written yet that would have to be closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        with suppress(OSError):
+            os.write(2, b"interrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def is_training_run(folder: Path) -> bool:
