@@ -64,7 +64,7 @@ def train_command(
 
 @contextmanager
 def _interrupts_end_at_once() -> Iterator[None]:
-    """Ctrl-C during imports that take seconds, in which libraries swallow a KeyboardInterrupt or make other errors of it.
+    """Ctrl-C during imports that take seconds, in which libraries swallow a KeyboardInterrupt or turn it into others.
 
     Nothing has been written yet that would have to be closed.
     """
