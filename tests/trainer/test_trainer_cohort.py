@@ -74,7 +74,7 @@ def deviation(config, *, steps=STEPS, dtype=torch.float64, fault=None, beta=lamb
 
 
 def plain(students, alpha, **changes):
-    return Config(students=students, alpha=alpha, lr=0.05, lr_schedule="constant", width=16, **changes)
+    return Config(students=students, alpha=alpha, lr=0.05, lr_schedule="constant", width=8, **changes)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
