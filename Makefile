@@ -25,10 +25,10 @@ verify: install
 	$(BIN)/python -m verify run --profile quick --jobs $(JOBS) --out $(OUT)
 
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 test-full: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # With the lowest versions that pyproject.toml allows, in a virtual environment of their own.
 test-lowest:

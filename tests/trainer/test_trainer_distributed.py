@@ -12,9 +12,9 @@ import torch
 from verify.trainer import Config, TrainerError
 from verify.trainer.checkpoint import load_checkpoint
 from verify.trainer.distributed import Group
+from verify.trainer.metrics import read_metrics
 from verify.trainer.networks import build_students
 from verify.trainer.run import LAST
-from verify.trainer.show import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from trainer_files import write_cifar, write_idx
 
 from verify.trainer import TrainerError, read_config
@@ -23,13 +25,13 @@ def test_there_are_recipes():
 def test_recipes_run_end_to_end(tmp_path, name, capsys):
     config = parse([], Path(name))
     assert config == read_config(RECIPES / f"{name}.toml")
-    small = {"epochs": 1, "batch": 16, "out": tmp_path / "runs", "width": 4, "precision": "float32"}
+    small = {"epochs": 1, "out": tmp_path / "runs", "width": 16, "precision": "float32", "monitor": 0.0}
     if config.data == "idx":
         # 28 x 28, as the files that the recipe names.
-        small["data_dir"] = write_idx(tmp_path / "data", size=28)
+        small |= {"data_dir": write_idx(tmp_path / "data", size=28), "batch": 16}
     elif config.data.startswith("cifar"):
         classes = int(config.data[5:])
-        small["data_dir"] = write_cifar(tmp_path / "data", classes, records=20 if classes == 10 else 100)
+        small |= {"data_dir": write_cifar(tmp_path / "data", classes, records=4 if classes == 10 else 20), "batch": 8}
     folder = run(dataclasses.replace(config, **small), resume=False)
     assert "mean of all" in capsys.readouterr().out
     assert (folder / "report.html").is_file()
@@ -89,8 +91,6 @@ def test_the_pairs_of_a_table():
 
 
 def test_an_interval_is_that_of_scipy():
-    from scipy import stats
-
     d = np.array([[0.1, 0.4, -0.2, 0.3, 0.9], [1.0, 2.0, 3.0, 4.0, 5.0]])
     low, high = paired_interval(d, 0.01)
     for n, row in enumerate(d):
@@ -98,6 +98,49 @@ def test_an_interval_is_that_of_scipy():
         assert (low[n], high[n]) == pytest.approx((expected.low, expected.high))
     with pytest.raises(ValueError, match="at least two seeds"):
         paired_interval([1.0], 0.05)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 20])
+@pytest.mark.parametrize("tests", [1, 16])
+def test_intervals_hold_for_differences_on_a_lattice(seeds, tests):
+    """Also where the spread is a fraction of the lattice: what a few equal seeds show is not the mean."""
+    rng = np.random.default_rng([seeds, tests])
+    step, replicas, rate = 1 / 718, 20_000, 0.05 / tests
+    alone = 1.0
+    for spread in (0.05, 0.2, 0.5, 1.0, 5.0):
+        for offset in (0.0, 0.1, 0.3, 0.5, 0.8):
+            normal = offset + spread * rng.standard_normal((replicas, seeds))
+            d = step * np.round(normal)
+            # The mean of the lattice's points with their probabilities, not that of the normal distribution.
+            points = np.arange(-60, 61)
+            mean = step * float((points * np.diff(stats.norm.cdf(np.arange(-60.5, 61), offset, spread))).sum())
+            low, high = paired_interval(d, rate, lattice=step)
+            held = ((low <= mean) & (mean <= high)).mean()
+            # Three standard errors of the simulation.
+            assert held > 1 - rate - 3 * math.sqrt(rate / replicas), (spread, offset, held)
+            low, high = paired_interval(d, rate)
+            alone = min(alone, ((low <= mean) & (mean <= high)).mean())
+    # Without the lattice, equal seeds give a point.
+    assert alone < 1 - 2 * rate
+
+
+def test_equal_seeds_are_not_resolved():
+    """Three seeds that all differ by 3/718, as was printed in bold with the interval [+0.42, +0.42]."""
+    first, second = (0.9, 0.91, 0.92), tuple(v + 3 / 718 for v in (0.9, 0.91, 0.92))
+    arms = {
+        name: dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), values)
+        for name, values in (("independent", first), ("DML (KL)", second))
+    }
+    for samples in (0, 359):
+        table = Comparison({"students": "mlp:2"}, (0, 1, 2), arms, samples=samples)
+        page = markdown(table)
+        assert "| DML (KL) | +0.42, not resolved |" in page
+        assert "**" not in page
+        assert "Not resolved: one seed, or equal for all." in page
+    mean, low, high = table.difference("DML (KL)", "independent", "accuracy", 1)
+    assert (table.lattice, mean) == (1 / 718, pytest.approx(3 / 718))
+    assert mean - low == pytest.approx(stats.t.isf(0.025, 2) / (2 * 718 * 3**0.5))
+    assert mean - low == pytest.approx(high - mean)
 
 
 def test_lost_students_are_counted():

@@ -35,6 +35,7 @@ from verify.commands.common import (
     profile_option,
     seed_option,
 )
+from verify.commands.train import is_training_run, report_of_training
 from verify.records import ClaimRecord, RecordError, RunRecord, read_run
 from verify.safe_files import own_folder, write_atomically
 
@@ -329,11 +330,14 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 def report_command(folder: Path) -> None:
-    """Write report.html, one self-contained file, from the records in DIR."""
+    """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run."""
     from verify.plots import DrawingError
     from verify.report import write_report
     from verify.results_folder import REPORT, RESULTS
 
+    if is_training_run(folder):
+        click.echo(report_of_training(folder))
+        return
     run = _read(folder / RESULTS)
     try:
         write_report(run, folder / REPORT)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,27 +20,35 @@ COMPARED_SEEDS = 8
 @click.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.option("--config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True)
+@click.option("--allow-code", is_flag=True)
 @click.option("--compare", is_flag=True)
 @click.option("--seeds", type=click.IntRange(min=1))
 @click.option("--rising", is_flag=True)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def train_command(
-    config: Path | None, resume: bool, compare: bool, seeds: int | None, rising: bool, arguments: Sequence[str]
+    config: Path | None,
+    resume: bool,
+    allow_code: bool,
+    compare: bool,
+    seeds: int | None,
+    rising: bool,
+    arguments: Sequence[str],
 ) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
-    --config FILE reads a configuration (TOML or JSON) or a recipe by its name, --resume continues an interrupted run,
-    --compare --seeds N trains a table of objectives (--rising: with further rows), and every field of the
-    configuration is a flag: see `rdml train --help`.
+    --config FILE reads a configuration (TOML or JSON) or a recipe by its name (--allow-code: one that names code to be
+    run), --resume continues an interrupted run, --compare --seeds N trains a table of objectives (--rising: with
+    further rows), and every field of the configuration is a flag: see `rdml train --help`.
     """
     if not compare and (seeds is not None or rising):
         raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")
     try:
-        from verify.trainer import StoppedError, TrainerError, command
+        with _interrupts_end_at_once():
+            from verify.trainer import StoppedError, TrainerError, command
     except ImportError as error:
         raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
     try:
-        settings = command.parse(arguments, config)
+        settings = command.parse(arguments, config, allow_code=allow_code)
         if compare:
             command.run_comparison(settings, seeds or COMPARED_SEEDS, rising=rising)
         else:
@@ -47,3 +60,43 @@ def train_command(
     except SystemExit:
         # The help of the flags has been printed.
         return
+
+
+@contextmanager
+def _interrupts_end_at_once() -> Iterator[None]:
+    """Ctrl-C during imports that take seconds, in which libraries swallow a KeyboardInterrupt or turn it into others.
+
+    Nothing has been written yet that would have to be closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        with suppress(OSError):
+            os.write(2, b"interrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def is_training_run(folder: Path) -> bool:
+    """Whether a folder holds a run of `rdml train` rather than the results of claims."""
+    return (folder / "metrics.jsonl").is_file()
+
+
+def report_of_training(folder: Path) -> Path:
+    """Write the report of a finished training run from its files; returns its path."""
+    try:
+        from verify.trainer import TrainerError
+        from verify.trainer.show import write_report
+    except ImportError as error:
+        raise UsageFault(f"the report of a training run needs {error.name}: pip install 'rdml-theory[train]'") from None
+    try:
+        return write_report(folder)
+    except TrainerError as error:
+        raise UsageFault(str(error)) from None

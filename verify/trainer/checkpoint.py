@@ -1,7 +1,7 @@
 """Checkpoints: tensors and their description in one safetensors file, written at once, never unpickled.
 
 The file holds all students, the optimizer's state, a learned order, the random state and the losses of the epoch under
-way; its header holds the rest as JSON with a digest of the tensors.
+way; its header holds the rest as JSON, and a digest of that text and of the tensors.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from verify.records import write_atomically
+from verify.reading import parse_json
+from verify.safe_files import write_atomically
 from verify.trainer.cohort import Cohort
 from verify.trainer.config import TrainerError
 
 __all__ = ["load_checkpoint", "load_students", "save_checkpoint", "student_tensors"]
 
 FORMAT = "rdml-theory cohort"
-VERSION = 1
+VERSION = 2
 
 Tensors = dict[str, Tensor]
 
@@ -32,11 +33,11 @@ def student_tensors(students: list[nn.Module]) -> Tensors:
     return {f"students.{k}.{name}": v for k, s in enumerate(students) for name, v in s.state_dict().items()}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
+def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256(description.encode())
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        total.update(f"\0{name} {tuple(value.shape)} {value.dtype}\0".encode())
         total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
     return total.hexdigest()
 
@@ -47,8 +48,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
 
     # Copies: safetensors refuses tensors that share memory, as views of stacked parameters do.
     own = {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in tensors.items()}
-    header = {"format": FORMAT, "version": VERSION, "digest": _digest(own), **meta}
-    write_atomically(path, save(own, {"rdml": json.dumps(header)}))
+    description = json.dumps({"format": FORMAT, "version": VERSION, "tensors": len(own), **meta})
+    write_atomically(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
 
 
 def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
@@ -66,20 +67,23 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise TrainerError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, "pt") as file:
-            description = (file.metadata() or {}).get("rdml")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({error}); {remedy}") from None
+            header = file.metadata() or {}
+            # Copies: the tensors are the file's own pages, which end the process if the file becomes shorter.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({reason}); {remedy}") from None
+    description = header.get("rdml", "null")
     try:
-        meta = json.loads(description or "null")
-    except ValueError:
-        meta = None
+        meta = parse_json(description, what="its description")
+    except ValueError as error:
+        raise TrainerError(f"{path}: damaged, {error}; {remedy}") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise TrainerError(f"{path}: a safetensors file of another program; {remedy}")
     if meta.get("version") != VERSION:
         raise TrainerError(f"{path}: version {meta.get('version')!r}, this program reads {VERSION}; {remedy}")
-    if meta.get("digest") != _digest(tensors):
-        raise TrainerError(f"{path}: damaged, its tensors do not have the digest in its header; {remedy}")
+    if header.get("digest") != _digest(description, tensors) or meta.get("tensors") != len(tensors):
+        raise TrainerError(f"{path}: damaged, its content does not have the digest in its header; {remedy}")
     return tensors, meta
 
 
@@ -108,23 +112,25 @@ def cohort_tensors(cohort: Cohort) -> Tensors:
     return out
 
 
-def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: dict[str, Any], path: Path) -> None:
-    """Put a cohort where :func:`cohort_tensors` took it."""
+def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: Any, path: Path) -> None:
+    """Put a cohort where :func:`cohort_tensors` took it; ``scaler`` is the state of its loss scaling."""
     load_students(cohort.students, tensors, path)
     description = cohort.optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     parameters = [p for group in cohort.optimizer.param_groups for p in group["params"]]
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = value
     try:
-        for number, values in state.items():
-            for key, value in values.items():
-                own = parameters[number]
-                if value.shape == own.shape:
-                    # A fused step goes through the memory of a parameter and of its state side by side.
-                    values[key] = torch.empty_like(own, dtype=value.dtype).copy_(value)
+        for name, value in tensors.items():
+            if not name.startswith("optimizer."):
+                continue
+            _, number, key = name.split(".", 2)
+            own = parameters[int(number)]
+            if value.ndim and value.shape != own.shape:
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, its parameter {tuple(own.shape)}")
+            # A fused step goes through the memory of a parameter and of its state side by side.
+            beside = torch.empty_like(own, dtype=value.dtype).copy_(value) if value.ndim else value
+            state.setdefault(int(number), {})[key] = beside
+        if len({frozenset(values) for values in state.values()}) > 1:
+            raise ValueError("parameters have different kinds of optimizer state")
         if cohort.learned is not None:
             with torch.no_grad():
                 cohort.learned.raw.copy_(tensors["order.raw"])
@@ -132,7 +138,11 @@ def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: dict[s
         torch.set_rng_state(tensors["random.cpu"])
         if cohort.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], cohort.device)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise TrainerError(f"{path}: does not fit this run ({error})") from None
-    if cohort.scaler.is_enabled():
-        cohort.scaler.load_state_dict(scaler)
+        if cohort.scaler.is_enabled():
+            own = cohort.scaler.state_dict()
+            if not isinstance(scaler, dict) or any(type(scaler.get(k)) is not type(v) for k, v in own.items()):
+                raise ValueError("the state of its loss scaling is incomplete")
+            cohort.scaler.load_state_dict(scaler)
+    except (LookupError, ValueError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainerError(f"{path}: does not fit this run ({reason})") from None

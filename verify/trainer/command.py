@@ -13,6 +13,7 @@ from rich.markup import escape
 from verify.commands.common import errors, output
 from verify.trainer.comparison import ARMS, RISING, compare, markdown
 from verify.trainer.config import Config, TrainerError, read_config
+from verify.trainer.networks import runs_code
 from verify.trainer.run import StoppedError, train
 from verify.trainer.show import progress_bar, score_table, write_report
 
@@ -22,25 +23,30 @@ RECIPES = Path(__file__).parent / "recipes"
 
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 
-Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --resume
-continues the latest unfinished run of the configuration; --compare --seeds N trains a table of objectives, and with
+Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --allow-code lets
+FILE name networks as package.module:factory, which runs that code; --resume continues the latest unfinished run of the
+configuration, or completes the report of a finished one; --compare --seeds N trains a table of objectives, and with
 --rising the strongest ones also with a weight that rises from 0 over the first tenth of the training."""
 
 
-def parse(arguments: Sequence[str], file: Path | None) -> Config:
+def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = False) -> Config:
     """The configuration of flags, on top of that of a file or of a recipe that comes along; ``--help`` exits.
 
     Raises
     ------
     TrainerError
-        If a flag is unknown or has a wrong value.
+        If a flag is unknown or has a wrong value, or if a file names code to be run and ``allow_code`` is not given:
+        what a file names is not what the user typed.
 
     Examples
     --------
     >>> parse(["--alpha", "0.5", "--lr-milestones", "10", "20"], None).lr_milestones
     (10, 20)
     """
-    if file is not None and not file.exists() and (known := RECIPES / f"{file}.toml").is_file():
+    if file is not None and not file.exists():
+        if not (known := RECIPES / f"{file}.toml").is_file():
+            names = ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
+            raise TrainerError(f"--config {file}: no such file, and no recipe of that name; there are {names}")
         file = known
     default = Config() if file is None else read_config(file)
     output = io.StringIO()
@@ -48,7 +54,7 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
         if "--help" in arguments or "-h" in arguments:
             tyro.cli(Config, prog="rdml train", description=_DESCRIPTION, args=["--help"], default=default)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            return tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
+            config = tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
     except SystemExit as ending:
         if not ending.code:
             raise
@@ -56,6 +62,12 @@ def parse(arguments: Sequence[str], file: Path | None) -> Config:
         said = " ".join(line for line in lines[1:] if line).split("Argument helptext:")[0].split("For full helptext")[0]
         said = said.removeprefix("Error parsing Config: ").rstrip(" ─-")
         raise TrainerError(f"{said} (see `rdml train --help`)") from None
+    if file is not None and not allow_code and config.students == default.students and runs_code(config.students):
+        raise TrainerError(
+            f"{file}: students = {config.students!r} runs Python code that the file names; if you trust the file and "
+            "that code, add --allow-code"
+        )
+    return config
 
 
 def run(config: Config, *, resume: bool) -> Path:
@@ -69,7 +81,8 @@ def run(config: Config, *, resume: bool) -> Path:
         with progress_bar(log) as report:
             result = train(config, resume=resume, report=report, started=started)
     except StoppedError as stopped:
-        remedy = f"rdml train --config {stopped}/config.json --resume"
+        code = " --allow-code" if runs_code(config.students) else ""
+        remedy = f"rdml train --config {stopped}/config.json --resume{code}"
         raise StoppedError(f"interrupted, saved in {stopped}: `{remedy}` continues") from None
     if result is None:
         return config.out

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from verify.records import write_atomically
-from verify.trainer.config import Config, TrainerError
+from verify.reading import read_json
+from verify.safe_files import write_atomically
+from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.data import load_data
 from verify.trainer.metrics import Scores
 from verify.trainer.networks import parse_students
-from verify.trainer.run import ENVIRONMENT, METRICS, Report, open_run, train
+from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
 from verify.trainer.trainer import DivergedError
 
 __all__ = ["ARMS", "RISING", "Arm", "Comparison", "compare", "markdown", "paired_interval", "read_comparison"]
@@ -60,9 +62,13 @@ RISING = (
 
 
 def paired_interval(
-    differences: ArrayLike, error_rate: float, freedom: float | None = None
+    differences: ArrayLike, error_rate: float, freedom: float | None = None, lattice: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Student's interval of a mean of differences within seeds, which lie along the last axis.
+
+    Differences of accuracies are multiples of a step h, and a few of them may be equal by chance: their standard
+    deviation would be 0, and so the interval a point. The least variance on such a lattice, with a mean at a fraction p
+    between two of its points, is h²p(1 - p); its greatest value h²/4 is added to the variance that the seeds show.
 
     Parameters
     ----------
@@ -72,6 +78,8 @@ def paired_interval(
         The probability with which the interval misses, for normal differences.
     freedom : float, optional
         Degrees of freedom, S - 1 unless it is given.
+    lattice : float
+        The step h of which all differences are multiples, 0 if they are continuous.
 
     Returns
     -------
@@ -83,13 +91,16 @@ def paired_interval(
     >>> low, high = paired_interval([0.0, 1.0, 2.0], 0.05)
     >>> round(float(low), 3), round(float(high), 3)
     (-1.484, 3.484)
+    >>> low, high = paired_interval([0.003, 0.003, 0.003], 0.05, lattice=0.001)
+    >>> round(float(low), 5), round(float(high), 5)
+    (0.00176, 0.00424)
     """
     d = np.asarray(differences, dtype=np.float64)
     seeds = d.shape[-1]
     if seeds < 2:
         raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
     quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
-    half = quantile * d.std(-1, ddof=1) / math.sqrt(seeds)
+    half = quantile * np.hypot(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
     return d.mean(-1) - half, d.mean(-1) + half
 
 
@@ -98,13 +109,20 @@ class Comparison:
     """The scores of all arms and seeds, averaged over the students of a run, and what they amount to.
 
     ``scores[arm][metric]`` holds a value a seed, None where the run diverged; the metric "lost" counts students that
-    are no better than the uniform distribution. ``environment`` has the versions, processors and commits of the runs.
+    are no better than the uniform distribution. ``environment`` has the versions, processors and commits of the runs,
+    ``samples`` is the number of test samples, 0 if it is not known.
     """
 
     config: dict[str, Any]
     seeds: tuple[int, ...]
     scores: dict[str, dict[str, tuple[float | None, ...]]]
     environment: dict[str, Any] = field(default_factory=dict)
+    samples: int = 0
+
+    @property
+    def lattice(self) -> float:
+        """The step of accuracies averaged over the students, 0 if it is not known."""
+        return 1 / (self.samples * len(parse_students(self.config["students"]))) if self.samples else 0.0
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -120,16 +138,28 @@ class Comparison:
     def difference(self, arm: str, against: str, metric: str, tests: int) -> tuple[float, float, float]:
         """Mean paired difference with its interval, which is Bonferroni's for so many differences (Student's t).
 
+        The interval is the whole line where it cannot be told: of fewer than two seeds.
+
         >>> two = {"a": {"accuracy": (0.1, 0.2, 0.4)}, "b": {"accuracy": (0.0, 0.1, 0.3)}}
         >>> [round(v, 6) for v in Comparison({}, (0, 1, 2), two).difference("a", "b", "accuracy", 1)]
         [0.1, 0.1, 0.1]
         """
-        pairs = zip(self.scores[arm][metric], self.scores[against][metric], strict=True)
-        d = np.array([a - b for a, b in pairs if a is not None and b is not None])
+        d = self._differences(arm, against, metric)
         if len(d) < 2:
             return (float(d.mean()) if len(d) else math.nan, -math.inf, math.inf)
-        low, high = paired_interval(d, ERROR_RATE / tests)
+        lattice = self.lattice if "accuracy" in metric else 0.0
+        low, high = paired_interval(d, ERROR_RATE / tests, lattice=lattice)
         return float(d.mean()), float(low), float(high)
+
+    def _differences(self, arm: str, against: str, metric: str) -> NDArray[np.float64]:
+        pairs = zip(self.scores[arm][metric], self.scores[against][metric], strict=True)
+        return np.array([a - b for a, b in pairs if a is not None and b is not None], dtype=np.float64)
+
+    def resolved(self, arm: str, against: str, metric: str) -> bool:
+        """Whether the seeds differ at all in a difference: equal ones do not show how far others would be."""
+        d = self._differences(arm, against, metric)
+        # Half a step of the lattice, or what rounding leaves of equal differences.
+        return len(d) > 1 and float(np.ptp(d)) > max(self.lattice / 2, 1e-9)
 
 
 REFERENCES = ("independent", "DML (KL)")
@@ -149,11 +179,27 @@ def read_comparison(path: Path) -> Comparison:
         If the file cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        scores = {arm: {m: tuple(v) for m, v in metrics.items()} for arm, metrics in content["scores"].items()}
-        return Comparison(content["config"], tuple(content["seeds"]), scores, content["environment"])
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise TrainerError(f"{path}: not a comparison that `rdml train --compare` wrote ({error!r})") from None
+        table = _FORM.validate_python(read_json(path, what="the table"), strict=False)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        raise TrainerError(f"{path}: not a comparison that `rdml train --compare` wrote ({reason})") from None
+    except ValueError as error:
+        raise TrainerError(f"{error}: not a comparison that `rdml train --compare` wrote") from None
+    if "students" not in table.config:
+        raise TrainerError(f"{path}: not a comparison, its configuration names no students")
+    parse_students(read_config(table.config).students)
+    for arm, metrics in table.scores.items():
+        if missing := _METRICS - metrics.keys():
+            raise TrainerError(f"{path}: not a comparison, {arm!r} lacks {', '.join(sorted(missing))}")
+        for metric, values in metrics.items():
+            if len(values) != len(table.seeds) or not all(v is None or abs(v) < 1e100 for v in values):
+                raise TrainerError(f"{path}: not a comparison, {metric} of {arm!r} is not a finite number a seed")
+    return table
+
+
+_FORM = TypeAdapter(Comparison)
+_METRICS = {"accuracy", "nll", "ece", "ensemble accuracy", "lost"}
 
 
 def compare(
@@ -183,9 +229,10 @@ def compare(
         Called with each run's name, its number and how many there are.
     """
     scores: dict[str, dict[str, list[float | None]]] = {
-        arm.name: {"accuracy": [], "nll": [], "ece": [], "ensemble accuracy": [], "lost": []} for arm in arms
+        arm.name: {metric: [] for metric in ("accuracy", "nll", "ece", "ensemble accuracy", "lost")} for arm in arms
     }
-    hopeless = NO_BETTER * math.log(load_data(base).classes)
+    data = load_data(base)
+    hopeless = NO_BETTER * math.log(data.classes)
     environments: list[dict[str, Any]] = []
     total = len(seeds) * len(arms)
     for n, seed in enumerate(seeds):
@@ -200,11 +247,14 @@ def compare(
                 into[metric].append(own)
             into["ensemble accuracy"].append(None if test is None else test[-1].accuracy)
             into["lost"].append(None if test is None else float(sum(s.nll >= hopeless for s in test[:-1])))
-            environment = json.loads((config.out / config.name / ENVIRONMENT).read_text(encoding="utf-8"))
+            try:
+                environment = read_json(config.out / config.name / ENVIRONMENT, what="the environment of a run")
+            except ValueError as error:
+                raise TrainerError(str(error)) from None
             if environment not in environments:
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
-    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments})
+    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test))
     write_atomically(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
     write_atomically(base.out / "comparison.md", markdown(out))
     return out
@@ -212,15 +262,9 @@ def compare(
 
 def _scores(config: Config, report: Report) -> list[Scores] | None:
     """The test scores of a run with its last weights, trained now or before; None if it diverged."""
-    path = config.out / config.name / METRICS
-    if not path.exists():
-        resume = (config.out / config.name).exists()
-        return _trained(config, resume, report)
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    for entry in lines:
-        if entry["kind"] == "final":
-            return [Scores(**s) for s in entry["test"]]
-    return _trained(config, True, report)
+    folder = config.out / config.name
+    done = final_scores(folder)
+    return done.test if done is not None else _trained(config, folder.exists(), report)
 
 
 def _trained(config: Config, resume: bool, report: Report) -> list[Scores] | None:
@@ -269,6 +313,9 @@ def markdown(comparison: Comparison) -> str:
         for ref in references:
             if (arm, ref) in pairs:
                 mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
+                if not comparison.resolved(arm, ref, "accuracy"):
+                    cells.append(f"{mean:+.2f}, not resolved")
+                    continue
                 mark = "**" if low > 0 or high < 0 else ""
                 cells.append(f"{mark}{mean:+.2f} [{low:+.2f}, {high:+.2f}]{mark}")
             else:
@@ -279,6 +326,7 @@ def markdown(comparison: Comparison) -> str:
         "",
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
         f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
-        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0.",
+        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0."
+        + (" Not resolved: one seed, or equal for all." if "not resolved" in "".join(lines) else ""),
     ]
     return "\n".join(lines) + "\n"

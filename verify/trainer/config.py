@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
+
+from verify.reading import read_json, read_toml
 
 __all__ = ["Config", "TrainerError", "read_config"]
 
@@ -113,12 +113,11 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name, rule in _RULES.items():
+        for name, (low, high, words) in _RULES.items():
             value = getattr(self, name)
-            low, high, words = rule
             infinite = name == "alpha" and value == math.inf
             if value is not None and not (infinite or low <= value < high):
-                raise TrainerError(f"{name} = {value!r}: expected {words}")
+                raise TrainerError(f"{name} = {_shown(value)}: expected {words}")
         for name in ("alpha", "beta"):
             curve, end = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_end")
             if (curve in ("linear", "cosine")) != (end is not None):
@@ -150,29 +149,30 @@ class Config:
 
 
 _INF = math.inf
+_MANY = 10**9
 _RULES: dict[str, tuple[float, float, str]] = {
     "alpha": (0, _INF, "an order of at least 0"),
     "alpha_end": (0, _INF, "a finite order of at least 0"),
     "beta": (0, _INF, "a finite weight of at least 0"),
     "beta_end": (0, _INF, "a finite weight of at least 0"),
-    "beta_warmup": (0, _INF, "epochs, at least 0"),
+    "beta_warmup": (0, _MANY, "epochs, from 0 to a billion"),
     "temperature": (5e-324, _INF, "a positive number"),
     "label_smoothing": (0, 1, "a number in [0, 1)"),
     "validation": (0, 1, "a share in [0, 1)"),
     "lr": (0, _INF, "a finite rate of at least 0"),
     "lr_gamma": (5e-324, _INF, "a positive factor"),
-    "lr_warmup": (0, _INF, "epochs, at least 0"),
+    "lr_warmup": (0, _MANY, "epochs, from 0 to a billion"),
     "momentum": (0, 1, "a number in [0, 1)"),
     "weight_decay": (0, _INF, "a finite number of at least 0"),
     "clip": (0, _INF, "a norm, or 0 for none"),
-    "epochs": (1, _INF, "at least 1"),
-    "batch": (1, _INF, "at least 1"),
+    "epochs": (1, _MANY, "from 1 to a billion"),
+    "batch": (1, _MANY, "from 1 to a billion"),
     "seed": (0, 2**63, "a number from 0 to 2^63 - 1"),
-    "width": (0, _INF, "a width, or 0 for the network's own"),
+    "width": (0, 2**16, "a width below 65,536, or 0 for the network's own"),
     "threads": (1, 4096, "at least 1"),
     "monitor": (0, 100, "a share of the training work, such as 0.2, or 0"),
-    "monitor_samples": (0, _INF, "a number of samples, or 0 for all"),
-    "checkpoint_every": (1, _INF, "at least 1"),
+    "monitor_samples": (0, _MANY, "a number of samples, or 0 for all"),
+    "checkpoint_every": (1, _MANY, "from 1 to a billion"),
 }
 
 
@@ -189,23 +189,29 @@ def read_config(source: Path | dict[str, Any]) -> Config:
     >>> read_config({"alpha": 2, "lr_milestones": [60, 120]}).lr_milestones
     (60, 120)
     """
-    where = "" if isinstance(source, dict) else f"{source}: "
+    where, content = "", source
     if isinstance(source, Path):
+        where = f"{source}: "
         try:
-            text = source.read_text(encoding="utf-8")
-            content = json.loads(text) if source.suffix == ".json" else tomllib.loads(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise TrainerError(f"{where}cannot be read ({error})") from None
+            content = (read_json if source.suffix == ".json" else read_toml)(source, what="the configuration")
         except ValueError as error:
-            raise TrainerError(f"{where}is not valid {source.suffix.lstrip('.') or 'TOML'} ({error})") from None
-    else:
-        content = source
+            raise TrainerError(str(error)) from None
     if not isinstance(content, dict):
         raise TrainerError(f"{where}expected a table of fields")
     hints = get_type_hints(Config)
     if unknown := sorted(content.keys() - hints.keys()):
-        raise TrainerError(f"{where}unknown field {unknown[0]!r}; known are {', '.join(hints)}")
-    return Config(**{name: _converted(where + name, value, hints[name]) for name, value in content.items()})
+        raise TrainerError(f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}")
+    values = {name: _converted(where + name, value, hints[name]) for name, value in content.items()}
+    try:
+        return Config(**values)
+    except TrainerError as error:
+        raise TrainerError(where + str(error)) from None
+
+
+def _shown(value: Any) -> str:
+    """The value as Python writes it, not at any length."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]} … ({len(text):,} characters)"
 
 
 def _converted(name: str, value: Any, hint: Any) -> Any:
@@ -215,22 +221,25 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if value is None:
             return None
         hint = next(o for o in options if o is not type(None))
-    wrong = TrainerError(f"{name} = {value!r}: expected {getattr(hint, '__name__', hint)}")
+    wrong = TrainerError(f"{name} = {_shown(value)}: expected {getattr(hint, '__name__', hint)}")
     if hint is Path:
-        if isinstance(value, str):
+        if isinstance(value, str) and "\0" not in value:
             return Path(value)
     elif getattr(hint, "__origin__", None) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(v, int) for v in value):
+        if isinstance(value, list | tuple) and all(type(v) is int for v in value):
             return tuple(value)
     elif getattr(hint, "__origin__", None) is Literal:
         if value in options:
             return value
-        raise TrainerError(f"{name} = {value!r}: expected one of {', '.join(map(str, options))}")
+        raise TrainerError(f"{name} = {_shown(value)}: expected one of {', '.join(map(str, options))}")
     elif hint is float:
         if value == "inf":
             return math.inf
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                raise wrong from None
     elif type(value) is hint:
         return value
     raise wrong

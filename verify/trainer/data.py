@@ -124,6 +124,11 @@ def load_data(config: Config) -> Data:
     if name not in sources or (name == "torchvision") != bool(rest):
         raise TrainerError(f"unknown data {config.data!r}: known are {', '.join(sources)}/NAME")
     x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
+    if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
+        raise TrainerError(
+            f"data {config.data!r}: the training samples have shape {x.shape[1:]} and the {len(test_y)} test samples "
+            f"{test_x.shape[1:]}: expected test samples of the same shape"
+        )
     classes = int(max(y.max(), test_y.max())) + 1
     if name.startswith("cifar"):
         classes = int(name[5:])

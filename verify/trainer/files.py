@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,16 @@ _CIFAR = {
 }
 
 
-def _content(path: Path) -> bytes:
+MOST = 2**30
+"""Bytes of a file, unpacked; MNIST has 47 MB, the largest part of EMNIST 547."""
+
+
+def _content(path: Path, limit: int = MOST) -> bytes:
+    """The bytes of a file, unpacked, and at most one more than the limit: a few kilobytes may unpack to gigabytes."""
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise TrainerError(f"{path}: cannot be read ({error}); fetch the file again") from None
 
 
@@ -38,19 +46,25 @@ def read_idx(path: Path) -> Bytes:
     Raises
     ------
     TrainerError
-        If the header is not that of an IDX file of bytes, or the length does not fit it.
+        If the header is not that of an IDX file of bytes, promises nothing or more than 1 GiB, or the length does not
+        fit it.
     """
-    data = _content(path)
-    if len(data) < 4 or data[:3] != b"\0\0\x08" or not 1 <= data[3] <= 4 or len(data) < 4 + 4 * data[3]:
+    head = _content(path, 4 + 4 * 4)
+    if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4 or len(head) < 4 + 4 * head[3]:
         raise TrainerError(f"{path}: not an IDX file of unsigned bytes; fetch the file again")
-    shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])
-    body = len(data) - 4 - 4 * data[3]
-    if body != (expected := int(np.prod(shape, dtype=np.int64))):
+    start = 4 + 4 * head[3]
+    shape = struct.unpack(f">{head[3]}I", head[4:start])
+    expected = math.prod(shape)
+    if not 0 < expected <= MOST:
+        raise TrainerError(f"{path}: its header promises {expected:,} bytes (shape {shape}): expected 1 to {MOST:,}")
+    data = _content(path, start + expected)
+    if (body := len(data) - start) != expected:
+        held = f"more than {expected}" if body > expected else body
         raise TrainerError(
-            f"{path}: holds {body} bytes of data where its header promises {expected} (shape {shape}); "
+            f"{path}: holds {held} bytes of data where its header promises {expected} (shape {shape}); "
             "it is damaged: fetch the file again"
         )
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def _folder(folder: Path | None, what: str) -> Path:
@@ -97,7 +111,7 @@ def read_cifar(folder: Path | None, classes: int) -> tuple[Bytes, Bytes, Bytes, 
             if not (folder / name).is_file():
                 raise TrainerError(f"--data-dir {folder}: has no {name}; get the binary version, not the Python one")
             data = np.frombuffer(_content(folder / name), np.uint8)
-            if data.size == 0 or data.size % (3072 + labels):
+            if not 0 < data.size <= MOST or data.size % (3072 + labels):
                 raise TrainerError(f"{folder / name}: {data.size} bytes are no number of records; fetch it again")
             parts.append(data.reshape(-1, 3072 + labels))
         records = np.concatenate(parts)

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from verify.trainer.config import Config, TrainerError
 
-__all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students"]
+__all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students", "runs_code", "unsafe_channels_last"]
 
 Shape = tuple[int, ...]
+
+MOST_STUDENTS = 1000
 
 
 class MLP(nn.Sequential):
@@ -132,8 +134,44 @@ def parse_students(text: str) -> list[str]:
         found = re.fullmatch(r"(?P<name>[^:]+(:[A-Za-z_]\w*)?)(:(?P<count>\d+))?", part)
         if found is None or found["count"] == "0":
             raise TrainerError(f"students = {text!r}: expected names and numbers such as 'cnn:2,mlp:1'")
-        names += [found["name"]] * int(found["count"] or 1)
+        count = found["count"] or "1"
+        if len(count) > 4 or len(names) + int(count) > MOST_STUDENTS:
+            raise TrainerError(f"students = {text[:60]!r}: more than {MOST_STUDENTS} students")
+        names += [found["name"]] * int(count)
     return names
+
+
+def runs_code(text: str) -> bool:
+    """Whether a cohort has a network that is a function of somebody's module, which importing it runs.
+
+    >>> runs_code("cnn:2,mlp"), runs_code("cnn:2,my.module:factory"), runs_code("timm/resnet18")
+    (False, True, False)
+    """
+    return any(":" in name for name in parse_students(text))
+
+
+NARROWEST = 16
+"""Channels in a vector register of AVX-512; 8 with AVX2."""
+
+
+def unsafe_channels_last(student: nn.Module) -> str | None:
+    """The first layer whose gradient, on a CPU and channels-last, oneDNN computes outside of its memory; None if none.
+
+    A 1 x 1 convolution with a stride gathers its input into a buffer for a single register of channels, and clears
+    that buffer by whole registers: with fewer channels than a register has, it writes past the end (oneDNN issue 6035,
+    open as of torch 2.13.0: "corrupted double-linked list", crashes, hangs, wrong gradients). The register is
+    that of the widest instructions of the processor, so any may be met that this is run on.
+
+    >>> unsafe_channels_last(nn.Conv2d(4, 8, 1, stride=2)), unsafe_channels_last(nn.Conv2d(4, 8, 3, stride=2))
+    ('1 x 1 convolution of 4 channels with stride 2', None)
+    """
+    for layer in student.modules():
+        if not isinstance(layer, nn.Conv2d):
+            continue
+        channels, stride = layer.in_channels // layer.groups, max(layer.stride)
+        if tuple(layer.kernel_size) == (1, 1) and stride > 1 and channels < NARROWEST:
+            return f"1 x 1 convolution of {channels} channels with stride {stride}"
+    return None
 
 
 def build_students(config: Config, shape: Shape, classes: int) -> list[nn.Module]:
@@ -148,7 +186,13 @@ def build_students(config: Config, shape: Shape, classes: int) -> list[nn.Module
     for number, name in enumerate(parse_students(config.students)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(zlib.crc32(f"{config.seed}/{number}".encode()))
-            student = _network(name, config, shape, classes)
+            try:
+                student = _network(name, config, shape, classes)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                raise TrainerError(
+                    f"network {name!r} cannot be built for samples of shape {shape} ({reason})"
+                ) from None
         students.append(student)
     _check(config, students, shape, classes)
     return students

@@ -6,21 +6,21 @@ that was interrupted or killed ends with the same weights, bit for bit on a CPU,
 
 from __future__ import annotations
 
+import glob
 import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from verify import environment
-from verify.records import write_atomically
+from verify.safe_files import locked, write_atomically
 from verify.trainer.budget import BiasRecord
 from verify.trainer.checkpoint import (
     load_checkpoint,
@@ -30,12 +30,12 @@ from verify.trainer.checkpoint import (
 )
 from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.distributed import process_group
-from verify.trainer.metrics import Journal, Scores, evaluate
+from verify.trainer.metrics import METRICS, Journal, Scores, evaluate, read_metrics
 from verify.trainer.trainer import Trainer, differences
 
-__all__ = ["Report", "Result", "StoppedError", "open_run", "train"]
+__all__ = ["Report", "Result", "StoppedError", "final_scores", "open_run", "train"]
 
-CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
+CONFIG, ENVIRONMENT = "config.json", "environment.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 CHECK_EVERY = 50
@@ -59,7 +59,7 @@ class Result:
 
 
 def open_run(config: Config, *, resume: bool) -> Path:
-    """The folder of a run: a new one, or with ``resume`` that of the latest unfinished run of this configuration.
+    """The folder of a run: a new one, or with ``resume`` the latest of this configuration, an unfinished one if any.
 
     Raises
     ------
@@ -77,22 +77,42 @@ def open_run(config: Config, *, resume: bool) -> Path:
                     return folder
         except OSError as error:
             raise TrainerError(f"--out {config.out}: cannot be written ({error.strerror}); name another") from None
-    older = [p for p in config.out.glob(f"{config.name}*") if (p / CONFIG).is_file()]
-    reasons = []
+    older = [p for p in config.out.glob(f"{glob.escape(config.name)}*") if (p / CONFIG).is_file()]
+    finished, reasons = None, []
     for folder in sorted(older, key=lambda p: (p / CONFIG).stat().st_mtime, reverse=True):
-        if differing := differences(read_config(folder / CONFIG).to_json(), config.to_json()):
+        try:
+            differing = differences(read_config(folder / CONFIG).to_json(), config.to_json())
+        except TrainerError as error:
+            reasons.append(str(error))
+            continue
+        if differing:
             reasons.append(f"{folder.name} has another {', '.join(differing)}")
-        elif _finished(folder):
-            reasons.append(f"{folder.name} is finished")
-        else:
+        elif final_scores(folder) is None:
             return folder
+        else:
+            finished = finished or folder
+    if finished is not None:
+        return finished
     why = "; ".join(reasons) or f"{config.out} has no run {config.name}"
     raise TrainerError(f"nothing to resume: {why}")
 
 
-def _finished(folder: Path) -> bool:
-    path = folder / METRICS
-    return path.is_file() and '"kind": "final"' in path.read_text(encoding="utf-8")
+def final_scores(folder: Path) -> Result | None:
+    """What a finished run came to, from its files; None if it is not finished.
+
+    Raises
+    ------
+    TrainerError
+        If the metrics are damaged.
+    """
+    entries = read_metrics(folder) if (folder / METRICS).exists() else []
+    for entry in reversed(entries):
+        if entry["kind"] == "final":
+            validation, test, best = (
+                [Scores(s["accuracy"], s["nll"], s["ece"]) for s in entry[k]] for k in ("validation", "test", "best")
+            )
+            return Result(folder, validation, test, best, entry["step"], entry["seconds"])
+    return None
 
 
 Report = Callable[[Trainer, dict[str, Any]], None]
@@ -113,7 +133,7 @@ def train(
     config : Config
         The run.
     resume : bool
-        Continue the latest unfinished run of this configuration.
+        Continue the latest unfinished run of this configuration; of a finished one, return what it came to.
     report : callable
         Called after every step with the trainer and, after an epoch, its values.
     started : callable
@@ -145,20 +165,20 @@ def train(
                 _loop(trainer, folder, None, stop, report, stop_after)
             return None
         folder = open_run(config, resume=resume)
-        lock = FileLock(folder / ".lock")
+        held = ExitStack()
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
+            held.enter_context(locked(folder / ".lock"))
+        except BlockingIOError:
             raise TrainerError(f"{folder}: another process is training there; wait for it") from None
-        try:
+        except OSError as error:
+            raise TrainerError(f"{folder / '.lock'}: cannot be locked: {error.strerror}; remove it") from None
+        with held:
             group.wait()
+            if resume and (done := final_scores(folder)) is not None:
+                return done
             write_atomically(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
             with _stop_requested() as stop:
                 return _loop(trainer, folder, started, stop, report, stop_after)
-        finally:
-            lock.release()
-            with suppress(OSError):
-                (folder / ".lock").unlink()
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:
@@ -180,8 +200,8 @@ def _loop(
     first = trainer.group.rank == 0
     best: dict[str, Any] = {"score": None, "step": 0}
     if folder is not None and (folder / LAST).exists():
-        best = trainer.restore(folder / LAST)["best"]
-    journal = Journal(folder / METRICS, trainer.number) if folder is not None and first else None
+        best = _best(trainer.restore(folder / LAST), folder / LAST)
+    journal = Journal(folder, trainer.number) if folder is not None and first else None
     if journal is not None and trainer.monitor is not None:
         trainer.monitor.records = [BiasRecord.of(e) for e in journal.entries if e["kind"] == "bias"]
     if started is not None and folder is not None:
@@ -221,6 +241,16 @@ def _loop(
             journal.close()
         if board is not None:
             board.close()
+
+
+def _best(description: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The step of the best weights and their score, from the description of a checkpoint."""
+    best = description.get("best")
+    if isinstance(best, dict):
+        score, step = best.get("score"), best.get("step")
+        if type(step) is int and 0 <= step <= description["step"] and (score is None or type(score) is float):
+            return {"score": score, "step": step}
+    raise TrainerError(f"{path}: does not say which weights are the best so far; name another run")
 
 
 def _after_epoch(

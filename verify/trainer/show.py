@@ -13,35 +13,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from verify.plots import FORMATS, render
-from verify.records import ClaimRecord, Curve, Panel, SourceRecord, write_atomically
+from verify.reading import read_json
+from verify.records import ClaimRecord, Curve, Panel, SourceRecord
+from verify.safe_files import write_atomically
 from verify.trainer.budget import BiasRecord
+from verify.trainer.config import TrainerError, read_config
+from verify.trainer.metrics import METRICS, read_metrics
 from verify.trainer.networks import parse_students
-from verify.trainer.run import CONFIG, ENVIRONMENT, METRICS
+from verify.trainer.run import CONFIG, ENVIRONMENT, final_scores
 from verify.trainer.trainer import Trainer
 
-__all__ = ["progress_bar", "read_metrics", "score_table", "write_report"]
+__all__ = ["progress_bar", "score_table", "write_report"]
 
 FIGURE, REPORT = "bias_budget", "report.html"
+
+
+class _Bars(Progress):
+    """A progress bar with the words of its task in lines of their own, so that no terminal is too narrow for them."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """What is drawn, from top to bottom."""
+        yield from (Text(task.description) for task in self.tasks if task.description)
+        yield self.make_tasks_table(self.tasks)
 
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Callable[[Trainer, dict[str, Any]], None]]:
     """A callback for :func:`verify.trainer.train` that draws steps per second, losses, accuracies and time left."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(12),
         TextColumn("{task.completed}/{task.total} steps"),
         TextColumn("{task.fields[speed]:.0f}/s"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    bars = Progress(*columns, console=console, transient=True)
+    bars = _Bars(*columns, console=console, transient=True)
     task = bars.add_task("", total=None, speed=0.0)
     begin: tuple[float, int] | None = None
     words = ""
@@ -69,29 +82,24 @@ def _few(numbers: Sequence[float], form: str = ".3f") -> str:
     return " ".join(format(v, form) for v in numbers[:4]) + (" …" if len(numbers) > 4 else "")
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last one that was cut off is left out."""
-    out = []
-    for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
-        try:
-            out.append(json.loads(line))
-        except ValueError:
-            break
-    return out
-
-
 def _rows(folder: Path) -> list[list[str]]:
     """Heading and rows of the table of scores."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    final = next(e for e in reversed(read_metrics(folder)) if e["kind"] == "final")
-    names = [f"{k} {name}" for k, name in enumerate(parse_students(config["students"]))] + ["mean of all"]
+    final = final_scores(folder)
+    if final is None:
+        raise TrainerError(
+            f"{folder}: the run is not finished: `rdml train --config {folder / CONFIG} --resume` goes on"
+        )
+    students = parse_students(read_config(folder / CONFIG).students)
+    if len(students) != len(final.test) - 1:
+        raise TrainerError(f"{folder}: {CONFIG} and {METRICS} have differing numbers of students; name another run")
+    names = [f"{k} {name}" for k, name in enumerate(students)] + ["mean of all"]
     rows = [["student", "validation", "test", "test, best weights", "NLL (nats)", "calibration error"]]
     for k, name in enumerate(names):
-        test, best = final["test"][k], final["best"][k]
-        held_out = f"{100 * final['validation'][k]['accuracy']:.1f}%" if final["validation"] else "-"
+        test, best = final.test[k], final.best[k]
+        held_out = f"{100 * final.validation[k].accuracy:.1f}%" if final.validation else "-"
         rows.append([
-            name, held_out, f"{100 * test['accuracy']:.1f}%", f"{100 * best['accuracy']:.1f}%",
-            f"{test['nll']:.3f}", f"{test['ece']:.3f}",
+            name, held_out, f"{100 * test.accuracy:.1f}%", f"{100 * best.accuracy:.1f}%",
+            f"{test.nll:.3f}", f"{test.ece:.3f}",
         ])  # fmt: skip
     return rows
 
@@ -161,7 +169,21 @@ def _figure(records: Sequence[BiasRecord]) -> ClaimRecord:
 
 
 def write_report(folder: Path) -> Path:
-    """Write the figure of the bias budget and a self-contained report of a finished run."""
+    """Write the figure of the bias budget and a self-contained report of a finished run.
+
+    Raises
+    ------
+    TrainerError
+        If a file of the run is missing or damaged, the run is not finished, or the folder cannot be written.
+    """
+    try:
+        return _write_report(folder)
+    except OSError as error:
+        raise TrainerError(f"{folder}: the report cannot be written ({error.strerror})") from None
+
+
+def _write_report(folder: Path) -> Path:
+    rows = _rows(folder)
     entries = read_metrics(folder)
     records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
     drawing = ""
@@ -171,9 +193,14 @@ def write_report(folder: Path) -> Path:
             write_atomically(folder / f"{FIGURE}.{kind}", render(figure, kind))
         drawing = render(figure, "svg").decode()
         drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
-    parts = [_table(_rows(folder)), drawing]
+    parts = [_table(rows), drawing]
     for name in (CONFIG, ENVIRONMENT):
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        try:
+            content = read_json(folder / name, what="a file of the run")
+        except ValueError as error:
+            raise TrainerError(str(error)) from None
+        if not isinstance(content, dict):
+            raise TrainerError(f"{folder / name}: is damaged, expected a table; name another run")
         rows = [[key, json.dumps(value)] for key, value in content.items()]
         parts.append(f"<h2>{name.removesuffix('.json').capitalize()}</h2>\n{_table([['', ''], *rows])}")
     title = html.escape(folder.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from verify.trainer.checkpoint import cohort_tensors, load_checkpoint, restore_cohort, save_checkpoint
 from verify.trainer.cohort import Cohort
@@ -19,7 +19,7 @@ from verify.trainer.config import Config, TrainerError
 from verify.trainer.data import augment, epoch_order, generator, load_data
 from verify.trainer.distributed import Group
 from verify.trainer.monitor import BiasMonitor
-from verify.trainer.networks import build_students
+from verify.trainer.networks import NARROWEST, build_students, parse_students, unsafe_channels_last
 
 __all__ = ["DivergedError", "Trainer", "differences"]
 
@@ -50,6 +50,8 @@ class Trainer:
         students = self.group.check(config, build_students(config, data.shape, data.classes))
         self.data = data.to(self.device)
         self.format = torch.channels_last if config.channels_last and len(data.shape) == 3 else torch.contiguous_format
+        if self.format is torch.channels_last and self.device.type == "cpu":
+            _refuse_unsafe(config, students)
         students = [s.to(self.device, memory_format=self.format) for s in students]  # type: ignore[call-overload]
         torch.manual_seed(config.seed)
         self.cohort = Cohort(config, students, self.per_epoch, self.group)
@@ -147,14 +149,28 @@ class Trainer:
     def restore(self, path: Path) -> dict[str, Any]:
         """Go to where a checkpoint was saved; returns its description."""
         tensors, meta = load_checkpoint(path)
-        if differing := differences(meta["config"], self.config.to_json()):
+        config, step, history = meta.get("config"), meta.get("step"), tensors.get("history")
+        if not isinstance(config, dict) or type(step) is not int or history is None:
+            raise TrainerError(f"{path}: does not say from which step of which run it is; name another run")
+        if differing := differences(config, self.config.to_json()):
             raise TrainerError(f"{path}: was saved by a run with another {', '.join(differing)}; name another run")
-        if tensors["history"].shape != self.history.shape:
+        if not 0 <= step <= self.steps:
+            raise TrainerError(f"{path}: is from step {step} of a run of {self.steps} steps; name another run")
+        if history.shape != self.history.shape:
             raise TrainerError(f"{path}: was saved by a run with other data; name another run")
-        restore_cohort(self.cohort, tensors, meta["scaler"], path)
-        self.history.copy_(tensors["history"])
-        self.number = int(meta["step"])
+        restore_cohort(self.cohort, tensors, meta.get("scaler"), path)
+        self.history.copy_(history)
+        self.number = step
         return meta
+
+
+def _refuse_unsafe(config: Config, students: list[nn.Module]) -> None:
+    for name, student in zip(parse_students(config.students), students, strict=True):
+        if layer := unsafe_channels_last(student):
+            raise TrainerError(
+                f"channels_last = True: network {name!r} has a {layer}, whose gradient corrupts memory on a CPU "
+                f"(oneDNN issue 6035); take a width of at least {NARROWEST}, or leave channels_last out"
+            )
 
 
 def _device(name: str, group: Group) -> torch.device:
