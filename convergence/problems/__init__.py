@@ -119,7 +119,7 @@ def _fits(value: Any, hint: str) -> bool:
         return (
             isinstance(value, int | np.integer)
             and not isinstance(value, bool | np.timedelta64)
-            and abs(value) <= _LARGEST
+            and bool(abs(value) <= _LARGEST)
         )
     if hint == "Sequence[int]":
         return isinstance(value, list | tuple) and all(_fits(one, "int") for one in value)

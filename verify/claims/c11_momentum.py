@@ -78,7 +78,7 @@ class Subject:
             return at(-40.0)
         grid = np.linspace(-12, 8, 161)
         best = grid[int(np.argmin([at(point) for point in grid]))]
-        found = minimize_scalar(at, bounds=(best - 0.125, best + 0.125), method="bounded", options={"xatol": 1e-9})
+        found: Any = minimize_scalar(at, bounds=(best - 0.125, best + 0.125), method="bounded", options={"xatol": 1e-9})
         return min(float(found.fun), at(best))
 
 
