@@ -23,7 +23,19 @@ Probabilities are often held in a wider type than they were computed in, so the 
 
 
 class UnnormalisedWarning(UserWarning):
-    """Probabilities or log-probabilities came whose sums are further from one than rounding explains."""
+    """Probabilities or log-probabilities came whose sums are further from one than rounding explains.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from rdml_theory import UnnormalisedWarning, renyi_divergence
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", UnnormalisedWarning)
+    ...     print(f"{renyi_divergence([2, 1], [1, 2], 2):.4f}")
+    0.4055
+    >>> print(f"{renyi_divergence([2, 1], [1, 2], 2, normalise=True):.4f}")
+    0.4055
+    """
 
 
 def flag(name: str, value: object) -> bool:

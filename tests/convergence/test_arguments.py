@@ -70,7 +70,7 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "CohortTrajectory", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound", "Trajectory",
+    "Bound", "ByRows", "CohortTrajectory", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound", "Trajectory",
     "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 

@@ -332,7 +332,7 @@ def test_configuration_files(tmp_path):
         ("alpha = 'x'", "alpha = 'x': expected float"),
         ("epochs = 2.5", "epochs = 2.5: expected int"),
         ("optimizer = 'lion'", "expected one of sgd, adamw"),
-        ("alpha = ", "is not valid toml"),
+        ("alpha = ", "is not valid TOML"),
     ):
         toml.write_text(text)
         with pytest.raises(TrainerError, match=message):

@@ -64,7 +64,7 @@ def test_what_is_cited_has_a_claim_of_its_own():
         step.cited.claim
         for claim in all_claims().values()
         if claim.derivation is not None
-        for step in claim.derivation(claim.subject).all_steps()
+        for step in claim.derivation(claim.subject).steps
         if isinstance(step, CertifiedStep) and step.cited is not None
     ]
     assert cited

@@ -520,7 +520,7 @@ def test_bound_with_momentum_and_exactly():
 
 def test_messages_are_printed_as_they_are(tmp_path):
     # rich would turn a name between colons into a picture
-    complains(rdml("verify-problem", f"{tmp_path}/none.py:x"), "none.py:x: FileNotFoundError")
+    complains(rdml("verify-problem", f"{tmp_path}/none.py:x"), "none.py:x raised FileNotFoundError")
 
 
 def test_train_takes_no_option_of_a_comparison_for_one_run():

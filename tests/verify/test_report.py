@@ -43,8 +43,6 @@ DERIVATIONS = {
     "derivative in the order": symbolic.alpha_derivative,
     "limits": symbolic.limits,
     "bounded gradient": symbolic.bounded_gradient,
-    "classical bound": symbolic.classical_bound,
-    "sharp bound": symbolic.sharp_bound,
     "plateau law": symbolic.plateau_law,
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Sum, Symbol
+from sympy import Abs, Float, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.descent import CLASSICAL, SHARP, bias, eta, gap, h, horizon, noise
@@ -91,6 +91,11 @@ def assumptions(*further: str) -> tuple[str, ...]:
 
 
 _CROSS = _mean_over_steps(Inner(g, b))
+
+
+def _exact(formula: Formula) -> Formula:
+    """The formula with its floats as the fractions that they are."""
+    return formula.xreplace({number: Rational(number) for number in formula.atoms(Float)})
 
 
 def _given(name: str, value: Term = None) -> Theorem:
@@ -212,11 +217,11 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     )
     room = combine(
         AtMost(0, 1 - h),
-        [(1, assume(AtMost(h, 1 if greatest_step is None else greatest_step), reason="given"))],
+        [(1, assume(AtMost(h, 1 if greatest_step is None else _exact(greatest_step)), reason="given"))],
         reason="so h ≤ 1",
     )
     bound = combine(
-        classical_target(CLASSICAL if right_side is None else right_side),
+        classical_target(CLASSICAL if right_side is None else _exact(right_side)),
         [(2, averaged()), (1 - h, squares)],
         known=[room],
         reason="(1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away",
@@ -255,7 +260,7 @@ def sharp_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
-    asserted = SHARP if right_side is None else right_side
+    asserted = SHARP if right_side is None else _exact(right_side)
     away, excess = Abs(1 - h), 2 * gap / (eta * horizon) + h * noise**2
     quadratic = combine(
         AtMost((1 - h / 2) * average**2 - away * average * bias - h / 2 * bias**2, excess / 2),
