@@ -16,6 +16,7 @@ from verify.commands.bound import bound_command
 from verify.commands.claims import list_claims, plot_command, report_command, run_command
 from verify.commands.common import EXIT_CODES, errors
 from verify.commands.problems import sweep_command, verify_problem_command
+from verify.commands.prove import prove_command
 from verify.commands.train import train_command
 
 __all__ = ["app", "main"]
@@ -51,6 +52,7 @@ def app(context: click.Context) -> None:
 for _command in (
     list_claims,
     run_command,
+    prove_command,
     plot_command,
     report_command,
     bound_command,

@@ -716,3 +716,23 @@ def test_toothless_checks_are_told(results, capsys):
     assert run.summary.toothless == ()
     claims._tell(run.model_copy(update={"summary": run.summary.model_copy(update={"toothless": ("C1.k-0.5",)})}), None)
     assert "C1 k-0.5 refutes no control" in capsys.readouterr().out
+
+
+def test_prove_says_what_is_proved_and_by_what():
+    told = json.loads(rdml("prove", "c2", "--json").stdout)
+    assert told["id"] == "C2"
+    assert told["machine_checked"] is True
+    assert told["axioms"] == ["Cauchy-Schwarz", "descent lemma"]
+    assert "h < 2" in told["hypotheses"]
+    assert told["conclusion"].startswith("A ≤ ")
+    assert len(told["with_it"]) == 4
+    printed = rdml("prove", "C1").stdout
+    assert printed.startswith("C1: A² ≤ ")
+    assert printed.rstrip().endswith("the same theorems.")
+    assert rdml("prove", "C1", "--latex").stdout.startswith("\\begin{align*}")
+    steps = json.loads(rdml("prove", "C4", "--json").stdout)
+    assert steps["machine_checked"] is False
+    assert steps["rests_on"] == ["D7", "D8"]
+    assert "joined to the statement by words" in rdml("prove", "C4").stdout
+    complains(rdml("prove", "C99"), "unknown claim 'C99'")
+    complains(rdml("prove", "V1"), "V1 is measured, not derived")
