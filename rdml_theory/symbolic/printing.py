@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Basic, Tuple, sympify
+from sympy import Basic, Sum, Tuple, sympify
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
@@ -95,6 +95,8 @@ class _Text(_SignOrder, StrPrinter):
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         if expr.exp.is_Integer and expr.exp > 0:
+            if isinstance(expr.base, Sum):  # not the sum of the squares
+                return f"({self._print(expr.base)})" + str(expr.exp).translate(_SUPERSCRIPTS)
             return self.parenthesize(expr.base, precedence(expr)) + str(expr.exp).translate(_SUPERSCRIPTS)
         return super()._print_Pow(expr, rational=rational)
 

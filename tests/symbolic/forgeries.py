@@ -2,7 +2,7 @@
 
 import pickle
 
-from sympy import Derivative, Dummy, Float, Integer, Mul, Rational, Sum, Symbol, log, oo, pi, sqrt
+from sympy import Derivative, Dummy, Float, I, Integer, Mul, Rational, Sum, Symbol, floor, log, oo, pi, sqrt
 
 from rdml_theory.symbolic.kernel import (
     RULES,
@@ -17,6 +17,7 @@ from rdml_theory.symbolic.kernel import (
     Mean,
     Smooth,
     Theorem,
+    Value,
     Vector,
     absolute,
     assume,
@@ -66,6 +67,19 @@ class EvilSymbol(Symbol):
 
 class EvilRational(Rational):
     """A number of another class."""
+
+
+class EvilTuple(tuple):
+    """A tuple that may hold other things later."""
+
+
+class EvilName(str):
+    """A name that may read otherwise later."""
+
+
+def squares(step):
+    """A square of a sum over s that holds another step."""
+    return Sum(Mean(Inner(At("x", step), At("b", s))), (s, 0, T - 1)) ** 2
 
 
 def told(proposition):
@@ -240,4 +254,41 @@ FORGERIES = {
     "a rewrite of a bound step": lambda: rewrite(told(ForAll(t, AtMost(t, c))), told(Equal(t, Integer(0)))),
     "an inner product of an inequality": lambda: inner(told(AtMost(a, c)), u),
     "an inner product of numbers": lambda: inner(told(Equal(a, c)), u),
+    # found by a forger
+    "the root of -1, squared": lambda: root(combine(AtMost(-1, 0), [], slack=Integer(1)), I),
+    "a value that divides by zero and cancels": lambda: instantiate(told(Equal(a * c, 1)), {c: 1 / a}),
+    "a vector that divides by zero and cancels": lambda: specialise(told(ForAll(y, Equal(a * y, 0))), u / a),
+    "a process that divides by zero and cancels": lambda: instantiate(told(Equal(a * x, u)), {x: u / a}),
+    "a sum that takes an index from outside": lambda: identity(
+        Equal(t * Sum(t, (t, 0, T - 1)), Sum(t**2, (t, 0, T - 1)))
+    ),
+    "a sum of a sum, which loses the outer one": lambda: identity(
+        Equal(Sum(2 * Sum(2 ** (s * t), (s, 0, T - 1)), (t, 0, T - 1)), 2 * Sum(2 ** (s * t), (s, 0, T - 1)))
+    ),
+    "an end captured by a sum within": lambda: identity(
+        Equal(Sum(squares(t + 1) - squares(t), (t, 0, s)), squares(s + 1) - squares(Integer(0)))
+    ),
+    "noise orthogonal to a sum over all steps": lambda: orthogonal(
+        specialise(noise, t), Sum(Inner(x, v), (t, 0, T - 1)) * v
+    ),
+    "a slack with a pole": lambda: combine(
+        Less(0, a**2 / (a**2 + square(u))), [], slack=1 / (1 + square(u / a)), known=[told(Less(0, a**2 + square(u)))]
+    ),
+    "a slack that is a vector": lambda: combine(AtMost(0, 0), [], slack=u),
+    "a bound step that divides": lambda: combine(
+        Equal(Sum(t * (1 + 1 / t), (t, 0, T - 1)), Sum(1 + t, (t, 0, T - 1))), [], known=[told(Less(0, t))]
+    ),
+    "a sum with an end that is no term": lambda: assume(AtMost(Sum(t, (t, 0, floor(p) ** 2)), 0)),
+    "a set of parts": lambda: combine(AtMost(c, a), {(Integer(1), told(AtMost(a, c)))}),
+    "a name that is a number": lambda: assume(Less(0, Symbol("-1", positive=True))),
+    "a name that is another term's": lambda: assume(Equal(Inner(Vector("x_t"), v), 0)),
+    "two names of one letter": lambda: assume(AtMost(Symbol("eta", positive=True), Symbol("η", nonnegative=True))),
+    "an objective and a symbol of one name": lambda: assume(AtMost(Value("f", u), Symbol("f", real=True))),
+    "a proposition of one's own within": lambda: assume(ForAll(t, EvilAtMost(Integer(1), Integer(0)))),
+    "cases on what is no term": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), I, Integer(0)),
+    "given as a tuple of one's own class": lambda: assume(Centred(n, EvilTuple((x, b)))),
+    "the root of the square of a vector": lambda: root(told(AtMost(a**2, p)), u),
+    "cases on vectors": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), u, v),
+    "an objective's name of one's own class": lambda: assume(Smooth(EvilName("f"), p)),
+    "a process with a name of one's own class": lambda: assume(AtMost(0, Mean(Value(EvilName("g"), u)))),
 }  # fmt: skip

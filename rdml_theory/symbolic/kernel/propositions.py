@@ -144,8 +144,10 @@ class ForAll(Proposition):
         return self.body.free() - {self.variable}
 
     def check(self, known: Known = ()) -> None:
-        if not isinstance(self.variable, Vector) and symbol_kind(self.variable) != "natural":
+        if type(self.variable) is not Vector and symbol_kind(self.variable) != "natural":
             raise TermError(f"for every {self.variable}: expected a step (an integer from 0) or a vector")
+        if type(self.body) not in PROPOSITIONS:
+            raise TermError(f"{self.body!r} is no proposition of the kernel")
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
         self.body.check(known)
@@ -176,6 +178,8 @@ class Smooth(Proposition):
         return Smooth(self.objective, change(self.constant))
 
     def check(self, known: Known = ()) -> None:
+        if type(self.objective) is not str:
+            raise TermError(f"the name of an objective is a {type(self.objective).__name__}")
         if kind(self.constant, known) == "vector":
             raise TermError(f"a smoothness constant is a scalar, not {self.constant}")
 
@@ -206,8 +210,10 @@ class Centred(Proposition):
         return Centred(change(self.noise), tuple(change(g) for g in self.given))
 
     def check(self, known: Known = ()) -> None:
+        if type(self.given) is not tuple:
+            raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
         for part in self.terms():
-            if not isinstance(part, At):
+            if type(part) is not At:
                 raise TermError(f"in {self.text()}, {part} is no process at a step")
             kind(part)
 

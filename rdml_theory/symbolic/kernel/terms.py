@@ -278,12 +278,17 @@ def _index(limits: Any) -> Symbol:
     """The index of a sum, if it runs over all steps 0..n-1."""
     index, low, high = limits
     natural = isinstance(index, Symbol) and symbol_kind(index) == "natural"
-    if not natural or low != 0 or (high + 1).is_integer is not True or (high + 1).is_positive is not True:
+    _require(high, "scalar", "the end of a sum", ())
+    if not natural or low is not Integer(0) or (high + 1).is_integer is not True or (high + 1).is_positive is not True:
         raise TermError(f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, n a counting number")
     return index
 
 
 Known = Collection[tuple[Any, "Sign"]]
+
+
+def _name(term: Any) -> Any:
+    return term.process if isinstance(term, At) else term.objective if isinstance(term, _OfObjective) else term.name
 
 
 def kind(term: Term, known: Known = ()) -> Literal["scalar", "vector", "zero"]:
@@ -310,6 +315,8 @@ def kind(term: Term, known: Known = ()) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
+    if isinstance(term, Symbol | Vector | At | _OfObjective) and type(_name(term)) is not str:
+        raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
     of = _KIND_OF.get(type(term))
     if of is not None:
         return of(term, known)
@@ -445,6 +452,8 @@ def normal(term: Term) -> Term:
     if isinstance(term, Mean):
         return expand(_linear(Mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
     if isinstance(term, Sum):
+        if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
+            return term
         index, low, high = term.limits[0]
         return expand(
             _linear(
@@ -483,11 +492,16 @@ def _telescoped(term: Term) -> Term:
     rest: Term = Integer(0)
     for part in Add.make_args(term):
         totals = [f for f in Mul.make_args(part) if isinstance(f, Sum)]
-        if len(totals) != 1:
+        if len(totals) != 1 or len(totals[0].limits) != 1:
             rest += part
             continue
         limits = totals[0].limits[0]
-        sums[limits] = sums.get(limits, Integer(0)) + part / totals[0] * totals[0].function
+        coefficient = Mul(*(f for f in Mul.make_args(part) if f is not totals[0]))
+        inside = {i for total in part.atoms(Sum) - {totals[0]} for i in total.bound_symbols}
+        if limits[0] in coefficient.free_symbols or inside & (limits[2].free_symbols | {limits[0]}):
+            rest += part  # the index means another thing outside, or a sum within would capture the end
+            continue
+        sums[limits] = sums.get(limits, Integer(0)) + coefficient * totals[0].function
     for (index, low, high), body in sums.items():
         # Each summand that is another one, one step later, is replaced by it and by what is left at the ends.
         for piece in Add.make_args(expand(body)):

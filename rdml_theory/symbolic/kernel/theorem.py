@@ -7,13 +7,13 @@ proof can be printed, and replayed: :meth:`Theorem.replay` runs every rule again
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Abs, Add, Integer, Sum, Symbol, expand, sqrt
+from sympy import Abs, Basic, Integer, Sum, Symbol, expand, sqrt
 
 from rdml_theory.symbolic.kernel import axioms
 from rdml_theory.symbolic.kernel.propositions import (
@@ -29,11 +29,13 @@ from rdml_theory.symbolic.kernel.propositions import (
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.terms import (
     At,
+    Gradient,
     Inner,
     Mean,
     Sign,
     Term,
     TermError,
+    Value,
     Vector,
     denominators,
     is_random,
@@ -42,6 +44,7 @@ from rdml_theory.symbolic.kernel.terms import (
     sign,
     symbol_kind,
 )  # fmt: skip
+from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
     "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation",
@@ -189,7 +192,7 @@ def _frozen(value: Any) -> Any:
     """An argument that nobody can change afterwards."""
     if isinstance(value, Mapping):
         return tuple((key, _frozen(part)) for key, part in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Iterable) and not isinstance(value, str | Basic):
         return tuple(_frozen(part) for part in value)
     return Integer(value) if type(value) is int else value
 
@@ -205,16 +208,31 @@ def _signs(hypotheses: Collection[Proposition], known: Sequence[Theorem] = ()) -
     return out
 
 
+def _refuse_division(term: Term, known: Collection[tuple[Term, Sign]], what: str) -> None:
+    """Refuse a term that divides by what may be zero; what is known of a free variable tells nothing of a bound one."""
+    for divisor in denominators(term):
+        if sign(divisor, known) != "positive":
+            raise TermError(f"{what} divides by {divisor}, which is not known to be positive")
+
+
+def _outside(known: Collection[tuple[Term, Sign]], bound: set[Term]) -> list[tuple[Term, Sign]]:
+    """The facts that speak of no bound variable."""
+    return [(fact, found) for fact, found in known if not fact.free_symbols & bound]
+
+
+def _indices(term: Term) -> set[Term]:
+    """The indices of the sums in a term."""
+    return {index for total in term.atoms(Sum) for index in total.bound_symbols}
+
+
 def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
     """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
     if type(proposition) not in PROPOSITIONS:
         raise TermError(f"{proposition!r} is no proposition of the kernel")
-    known = _signs(hypotheses)
+    known = _outside(_signs(hypotheses), proposition.bound())
     proposition.check(known)
     for term in proposition.terms():
-        for divisor in denominators(term):
-            if sign(divisor, known) != "positive":
-                raise TermError(f"{proposition.text()} divides by {divisor}, which is not known to be positive")
+        _refuse_division(term, known, proposition.text())
 
 
 def _check_names(propositions: Collection[Proposition]) -> None:
@@ -223,10 +241,15 @@ def _check_names(propositions: Collection[Proposition]) -> None:
     for part in propositions:
         for e in walk(part):
             if isinstance(e, Symbol | Vector):
-                things.setdefault(e.name, set()).add(e)
+                things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, At):
                 things.setdefault(e.process, set()).add("process")
+            elif isinstance(e, Value | Gradient):
+                things.setdefault(e.objective, set()).add("objective")
     for name, meanings in things.items():
+        scalar = all(isinstance(e, Symbol) for e in meanings)
+        if not (name.replace("_", "", 1) if scalar else name).isalpha():
+            raise TermError(f"the name {name} could be read as another term: expected letters")
         if len(meanings) > 1:
             raise TermError(f"the name {name} stands for two things")
 
@@ -278,6 +301,11 @@ def _union(*theorems: Theorem) -> frozenset[Proposition]:
     return frozenset().union(*(theorem.hypotheses for theorem in theorems))
 
 
+def _finite(target: Proposition) -> frozenset[Proposition]:
+    """What multiplying expectations out rests on."""
+    return frozenset({Finite()} if any(isinstance(e, Mean) for e in walk(target)) else ())
+
+
 def _sure(*theorems: Theorem) -> bool:
     return all(theorem.sure for theorem in theorems)
 
@@ -305,7 +333,7 @@ def identity(target: Equal) -> Result:
     target.check()
     if not is_zero(target.left - target.right):
         raise ProofError(f"{target.text()}: the normal form of the difference is not zero")
-    return (), target, True
+    return _finite(target), target, True
 
 
 @_rule
@@ -357,6 +385,9 @@ def combine(
     hypotheses = _union(*theorems)
     signs = _signs(hypotheses, known)
     target.check(signs)
+    if kind(slack, signs) == "vector":
+        raise ProofError(f"the slack {slack} is no scalar")
+    _refuse_division(slack, _outside(signs, _indices(slack)), f"the slack {slack}")
     strict = sign(slack, signs) == "positive"
     if not strict and slack != 0 and (isinstance(target, Equal) or sign(slack, signs) is None):
         raise ProofError(f"the slack {slack} has no manifest sign")
@@ -369,9 +400,7 @@ def combine(
             raise ProofError(f"{part.text()} is no relation")
         if kind(weight, signs) == "vector" and not isinstance(part, Equal):
             raise ProofError(f"the weight {weight} of {part.text()} is no scalar")
-        for divisor in denominators(weight + Add(slack)):
-            if sign(divisor, signs) != "positive":
-                raise ProofError(f"the weight {weight} divides by {divisor}, which is not known to be positive")
+        _refuse_division(weight, _outside(signs, _indices(weight)), f"the weight {weight}")
         if not isinstance(part, Equal):
             if isinstance(target, Equal):
                 raise ProofError(f"an equality does not follow from {part.text()}")
@@ -384,12 +413,13 @@ def combine(
         raise ProofError(f"{target.text()} is strict, and nothing it follows from is")
     if not is_zero(target.right - target.left - total, signs):
         raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
-    return hypotheses, target, _sure(*theorems)
+    return hypotheses | _finite(target), target, _sure(*theorems)
 
 
 def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
     """Refuse a value that is not all a variable is declared to be."""
-    if isinstance(variable, Vector):
+    _refuse_division(value, _outside(signs, _indices(value)), f"the value {value}")
+    if type(variable) is Vector:
         if kind(value) == "scalar":
             raise ProofError(f"{variable} is a vector, {value} is none")
         return
@@ -430,10 +460,11 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
     changes: dict[Term, Term] = {}
     processes: dict[str, tuple[Term, Term]] = {}
     for variable, value in values:
-        if isinstance(variable, At):
+        if type(variable) is At:
             index = variable.step
             if not isinstance(index, Symbol) or symbol_kind(index) != "natural" or kind(value) == "scalar":
                 raise ProofError(f"{variable}: expected a process at a step t, and a vector in t")
+            _refuse_division(value, _outside(signs, {index}), f"the value {value}")
             if value.atoms(Sum):
                 raise ProofError(f"{value} has a bound variable, which a step could meet")
             processes[variable.process] = (index, value)
@@ -519,6 +550,8 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
         raise ProofError(f"{told.text()} does not say that a noise has mean zero given something")
     if kind(vector) == "scalar":
         raise ProofError(f"{vector} is no vector")
+    if vector.atoms(Sum):
+        raise ProofError(f"{vector} has a bound variable, which a step could meet")
     strange = vector.atoms(At) - set(told.given)
     if strange:
         raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
@@ -544,6 +577,8 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
 def root(theorem: Theorem, base: Term) -> Result:
     """From ``a² ≤ b``, ``|a| ≤ √b``."""
     whole = theorem.conclusion
+    if kind(base, _signs(theorem.hypotheses)) == "vector":
+        raise ProofError(f"{base} is no scalar")
     if not isinstance(whole, AtMost | Less) or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
     return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
@@ -571,6 +606,9 @@ def cases(first: Theorem, second: Theorem, left: Term, right: Term) -> Result:
     if first.conclusion != second.conclusion:
         raise ProofError(f"{first.conclusion.text()} is not {second.conclusion.text()}")
     one, other = AtMost(left, right), AtMost(right, left)
+    known = _signs(first.hypotheses | second.hypotheses)
+    if "vector" in (kind(left, known), kind(right, known)):
+        raise ProofError(f"{one.text()} does not relate scalars")
     if is_random(left) or is_random(right):
         raise ProofError(f"{one.text()} may hold for some outcomes and not for others")
     return (first.hypotheses - {one}) | (second.hypotheses - {other}), first.conclusion, _sure(first, second)
