@@ -131,7 +131,7 @@ def test_known_constants_are_enclosed(name):
     assert problem.gap == problem.smoothness / problem.attained - 1 <= 0.0201
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=[] if s < 4 else [pytest.mark.slow]) for s in range(16)])
 def test_random_formulas_are_never_below_a_dense_search(seed):
     rng = np.random.default_rng(seed)
 

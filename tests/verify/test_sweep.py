@@ -211,6 +211,7 @@ def test_bad_files(tmp_path, text, message):
         read_cells(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_workers_end_with_the_sweep(tmp_path, ending):
     path, out = tmp_path / "long.toml", tmp_path / "out"
