@@ -10,7 +10,7 @@ _NEEDS = {"rdml_theory/losses/_large.py": "triton", "tests/reference/make_worst_
 
 collect_ignore = [path for path, package in _NEEDS.items() if find_spec(package) is None]
 
-# Inductor's cache does not tell code for AVX-512 from code for AVX2, and code for one corrupts memory on the other: where
+# The cache of inductor does not tell code for AVX-512 from code for AVX2, and the wrong one corrupts memory: where
 # the instruction set is hidden from torch, code is kept apart.
 if hidden := os.environ.get("ATEN_CPU_CAPABILITY"):
     kept = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{hidden}"
