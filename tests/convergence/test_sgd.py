@@ -156,6 +156,7 @@ run = simulate(
 )
 run.mean_squared_gradient.tofile(sys.argv[1] + ".mean")
 run.final.tofile(sys.argv[1] + ".final")
+run.least_squared_gradient.tofile(sys.argv[1] + ".least")
 """
 
 
@@ -178,6 +179,7 @@ def killed_and_resumed(tmp_path, kills, steps):
     whole = simulate(COSINE, step=0.3, steps=steps, replicas=1200, seed=3, record=9)
     np.testing.assert_array_equal(np.fromfile(f"{folder}.mean"), whole.mean_squared_gradient.ravel())
     np.testing.assert_array_equal(np.fromfile(f"{folder}.final"), whole.final.ravel())
+    np.testing.assert_array_equal(np.fromfile(f"{folder}.least"), whole.least_squared_gradient.ravel())
     assert not list(folder.glob("*.npz"))
 
 

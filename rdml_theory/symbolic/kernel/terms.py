@@ -4,16 +4,16 @@ Scalars are SymPy's real expressions over symbols of five kinds (real, nonnegati
 or 1). Vectors are formal combinations, with scalar coefficients, of the atoms below; they live in a real inner-product
 space of any dimension.
 
-=================  ===============================================  =========
-term               meaning                                          kind
-=================  ===============================================  =========
-``Vector(y)``      a fixed vector                                   vector
-``At(x, t)``       a random process at step t                       vector
-``Gradient(f, y)`` the gradient of the objective f at y             vector
-``Value(f, y)``    its value there                                  scalar
-``Inner(u, v)``    the inner product                                scalar
-``Mean(e)``        the expectation                                  scalar
-=================  ===============================================  =========
+==================  ====================================  ======
+term                meaning                               kind
+==================  ====================================  ======
+``Vector(y)``       a fixed vector                        vector
+``At(x, t)``        a random process at step t            vector
+``Gradient(f, y)``  the gradient of the objective f at y  vector
+``Value(f, y)``     its value there                       scalar
+``Inner(u, v)``     the inner product                     scalar
+``Mean(e)``         the expectation                       scalar
+==================  ====================================  ======
 
 Everything here is trusted: :func:`kind` says what is a term, :func:`normal` when two terms are equal, :func:`sign`
 what is manifestly positive.
