@@ -736,3 +736,11 @@ def test_prove_says_what_is_proved_and_by_what():
     assert "joined to the statement by words" in rdml("prove", "C4").stdout
     complains(rdml("prove", "C99"), "unknown claim 'C99'")
     complains(rdml("prove", "V1"), "V1 is measured, not derived")
+
+
+def test_interrupted_while_the_program_is_imported(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from verify.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "list"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
