@@ -39,7 +39,8 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
         again = proof.verify()
         steps = tuple(
             StepRecord(
-                reason=line.words(),
+                # The lines are not all here, so that their numbers would mislead.
+                reason=f"{line.theorem.reason} ({line.theorem.rule})",
                 text=line.theorem.conclusion.text(),
                 latex=line.theorem.conclusion.latex(),
                 outcome="confirmed" if again else "refuted",
