@@ -95,6 +95,18 @@ def test_every_kind_of_state_resumes(tmp_path, changes):
     assert content(result.folder) == content(whole.folder)
 
 
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path):
+    with pytest.raises(StoppedError):
+        train(config(tmp_path, epochs=1), stop_after=5)
+    (folder,) = tmp_path.iterdir()
+    ours, notes = folder / ".best.safetensors.171c8c56", folder / ".notes.txt.171c8c56"
+    for path in (ours, notes):
+        path.write_bytes(b"half")
+    train(config(tmp_path, epochs=1), resume=True)
+    assert not ours.exists()
+    assert notes.exists()
+
+
 def start(*arguments, cwd):
     command = [sys.executable, "-m", "verify", "train", *map(str, arguments)]
     return subprocess.Popen(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import signal
 import threading
 import time
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from verify import environment
-from verify.safe_files import locked, write_atomically
+from verify.safe_files import locked, remove_files, write_atomically
 from verify.trainer.budget import BiasRecord
 from verify.trainer.checkpoint import (
     load_checkpoint,
@@ -173,12 +174,19 @@ def train(
         except OSError as error:
             raise TrainerError(f"{folder / '.lock'}: cannot be locked: {error.strerror}; remove it") from None
         with held:
+            remove_files(folder, _left_over(folder))
             group.wait()
             if resume and (done := final_scores(folder)) is not None:
                 return done
             write_atomically(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
             with _stop_requested() as stop:
                 return _loop(trainer, folder, started, stop, report, stop_after)
+
+
+def _left_over(folder: Path) -> list[str]:
+    """What a killed process left of this run's files under their temporary names (see `write_atomically`)."""
+    written = re.compile(rf"\.({'|'.join(map(re.escape, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)))})\.[0-9a-f]{{8}}")
+    return [entry.name for entry in folder.iterdir() if written.fullmatch(entry.name)]
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:
