@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes, *, private: bool = False)
     private : bool
         Whether only the user may read the file; else that is for the system to say (the umask).
     """
-    # `final_name` in the runner knows this form.
+    # `results_folder.final_name` and the trainer's `_left_over` know this form.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NO_LINKS
     handle = os.open(temporary, flags, 0o600 if private else 0o666)
