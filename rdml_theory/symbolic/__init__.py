@@ -7,27 +7,27 @@ Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``
 True
 """
 
-from rdml_theory.symbolic.consensus import consensus_expansion
-from rdml_theory.symbolic.constant_bias import bias_plateau
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.derivatives import derivatives
-from rdml_theory.symbolic.divergence import (
+from rdml_theory.symbolic.divergence.consensus import consensus_expansion
+from rdml_theory.symbolic.divergence.derivatives import derivatives
+from rdml_theory.symbolic.divergence.gradients import (
     alpha_derivative,
     student_gradient,
     student_hessian,
     teacher_gradient,
 )
+from rdml_theory.symbolic.divergence.inequalities import bounded_gradient
+from rdml_theory.symbolic.divergence.limits import limit, limits
+from rdml_theory.symbolic.divergence.order import order_theorem
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
-from rdml_theory.symbolic.inequalities import bounded_gradient
-from rdml_theory.symbolic.limits import limit, limits
-from rdml_theory.symbolic.long_run import long_run_law
-from rdml_theory.symbolic.momentum import momentum_bound
-from rdml_theory.symbolic.order import order_theorem
-from rdml_theory.symbolic.plateau import plateau_law
+from rdml_theory.symbolic.mutual.plateau import plateau_law
 from rdml_theory.symbolic.printing import to_latex, to_text
-from rdml_theory.symbolic.theorems.sgd import classical_bound, sharp_bound
-from rdml_theory.symbolic.worst_case import consecutive_iterates, every_horizon, sharp_multipliers
+from rdml_theory.symbolic.sgd.bounds import classical_bound, sharp_bound
+from rdml_theory.symbolic.sgd.constant_bias import bias_plateau
+from rdml_theory.symbolic.sgd.long_run import long_run_law
+from rdml_theory.symbolic.sgd.momentum import momentum_bound
+from rdml_theory.symbolic.sgd.worst_case import consecutive_iterates, every_horizon, sharp_multipliers
 
 __all__ = [
     "Derivation",

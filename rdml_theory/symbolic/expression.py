@@ -7,10 +7,10 @@ from typing import Any
 from sympy import Expr, Indexed, Limit, Mul, Piecewise, S, Sum, Symbol, Tuple, expand, log, oo
 
 from rdml_theory.symbolic.arguments import formula
-from rdml_theory.symbolic.decide import normal_form
+from rdml_theory.symbolic.engine.decide import normal_form
+from rdml_theory.symbolic.engine.substitution import replace_names
 from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import ESCORT, STUDENT, TEACHER, C, Formula, alpha, i, p, q, u, z
-from rdml_theory.symbolic.substitution import replace_names
 
 __all__ = ["RenyiDivergence", "divergence"]
 
@@ -56,7 +56,7 @@ class RenyiDivergence(Expr):
     Derivatives in probabilities (as independent positive numbers), in logits (``q = softmax(z)``, ``p = softmax(u)``)
     and in the order:
 
-    >>> from rdml_theory.symbolic.decide import is_identity
+    >>> from rdml_theory.symbolic.engine.decide import is_identity
     >>> from rdml_theory.symbolic.notation import in_logits, w
     >>> is_identity(D.diff(z[k]), in_logits(q[k] - w[k], teacher=True))
     True

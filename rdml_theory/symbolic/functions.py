@@ -11,7 +11,7 @@ from sympy import Indexed, Integer, Number, Symbol, lambdify
 
 from rdml_theory._validation import FloatArray, choice, float_array, real_array
 from rdml_theory.symbolic.arguments import formula
-from rdml_theory.symbolic.decide import taken
+from rdml_theory.symbolic.engine.decide import taken
 from rdml_theory.symbolic.notation import C, Formula
 
 __all__ = ["as_function"]

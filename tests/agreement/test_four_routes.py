@@ -6,7 +6,7 @@ import pytest
 from sympy import Integer, lambdify
 
 from rdml_theory import renyi_divergence, renyi_gradient, renyi_hessian
-from rdml_theory.symbolic import divergence as symbolic_divergence
+from rdml_theory.symbolic.divergence import gradients as symbolic_divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, u, z
 from rdml_theory.symbolic.notation import softmax_of as softmax
 from verify.checks import reference

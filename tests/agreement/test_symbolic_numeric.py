@@ -7,7 +7,7 @@ import pytest
 from sympy import Integer, lambdify
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian, symbolic
-from rdml_theory.symbolic import divergence as symbolic_divergence
+from rdml_theory.symbolic.divergence import gradients as symbolic_divergence
 from rdml_theory.symbolic.notation import C, alpha, in_probabilities, k, l, p, q, w
 
 FORMULAS = {

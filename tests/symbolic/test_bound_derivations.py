@@ -3,9 +3,11 @@
 import pytest
 from sympy import Abs, Rational, sqrt
 
-from rdml_theory.symbolic import best_iterate, descent, game, growth, moving_target, mutual, refinements, scope
-from rdml_theory.symbolic.best_iterate import BEST, DECREASE
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual import game, moving_target
 from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.sgd import best_iterate, descent, growth, refinements, scope
+from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 
 pytest.importorskip("z3")
 

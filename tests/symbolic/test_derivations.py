@@ -23,12 +23,12 @@ from sympy import (
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic.certificates import calculus, certified
-from rdml_theory.symbolic.decide import decide, is_identity
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.inequalities import SPREAD
-from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER
+from rdml_theory.symbolic.divergence.inequalities import SPREAD
+from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIBLER
+from rdml_theory.symbolic.engine.decide import decide, is_identity
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.notation import C, Named, alpha, i, in_logits, j, k, l, p, q, w, z
-from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
 
 DERIVATIONS = {

@@ -4,11 +4,11 @@ import mpmath as mp
 import pytest
 from sympy import Derivative, I, KroneckerDelta, Max, Piecewise, Rational, Sum, Symbol, exp, log, oo, sqrt, tanh
 
-from rdml_theory.symbolic.decide import counterexample, decide, is_identity
-from rdml_theory.symbolic.evaluation import Point, points
+from rdml_theory.symbolic.engine.decide import counterexample, decide, is_identity
+from rdml_theory.symbolic.engine.evaluation import Point, points
+from rdml_theory.symbolic.engine.substitution import replace_names, substitute
 from rdml_theory.symbolic.notation import C, alpha, i, j, k, l, p, q, z
 from rdml_theory.symbolic.relations import at_most, equal, greater
-from rdml_theory.symbolic.substitution import replace_names, substitute
 
 x = Symbol("x", real=True)
 

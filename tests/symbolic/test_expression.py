@@ -9,7 +9,7 @@ from sympy import IndexedBase, Limit, Rational, Sum, lambdify, limit, log, mathm
 
 from rdml_theory import renyi_divergence, renyi_gradient, renyi_hessian
 from rdml_theory.symbolic import RenyiDivergence, as_function, to_latex, to_text
-from rdml_theory.symbolic.decide import decide, is_identity
+from rdml_theory.symbolic.engine.decide import decide, is_identity
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import C, alpha, i, k, l, p, q, u, z

@@ -12,7 +12,6 @@ from forgeries import FORGERIES, a, c, noise, p, t, u, v, x
 from sympy import Abs, Integer, Rational, exp
 
 import rdml_theory.symbolic.kernel as kernel
-from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.kernel import (
     AXIOMS,
     AtMost,
@@ -35,7 +34,8 @@ from rdml_theory.symbolic.kernel import (
     orthogonal,
     specialise,
 )  # fmt: skip
-from rdml_theory.symbolic.theorems import sgd
+from rdml_theory.symbolic.sgd import bounds as sgd
+from rdml_theory.symbolic.sgd import descent
 
 FALSE = {
     "the sharp bound, 1% too small": lambda: sgd.sharp_bound(Rational(99, 100) * descent.SHARP),

@@ -11,12 +11,12 @@ import pytest
 import sympy as sp
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic.consensus import CONSENSUS
-from rdml_theory.symbolic.derivatives import DERIVATIVES
+from rdml_theory.symbolic.divergence.consensus import CONSENSUS
+from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES
+from rdml_theory.symbolic.divergence.limits import KULLBACK_LEIBLER
+from rdml_theory.symbolic.divergence.order import ORDER
 from rdml_theory.symbolic.kernel import ProofError
-from rdml_theory.symbolic.limits import KULLBACK_LEIBLER
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
-from rdml_theory.symbolic.order import ORDER
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
 

@@ -3,8 +3,9 @@
 import pytest
 from sympy import Rational, Symbol, log
 
-from rdml_theory.symbolic import Derivation, Premise, Step, inequalities
+from rdml_theory.symbolic import Derivation, Premise, Step
 from rdml_theory.symbolic.certificates import CertifiedStep, calculus, certified, citation, smt
+from rdml_theory.symbolic.divergence import inequalities
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 from verify.checks.certificates import certificate_record, proof_check
 from verify.claims import all_claims

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sympy import Rational, Symbol
 
-from rdml_theory.symbolic import inequalities as names
+from rdml_theory.symbolic.divergence import inequalities as names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import reference

@@ -12,7 +12,7 @@ from sympy import Expr, lambdify
 
 from convergence import Assumptions, Bound, Trajectory, problems, sequential_verdict, simulate
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import descent
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_most, from_verdict
 from verify.claim import Check, Finding
 from verify.context import Context
@@ -41,7 +41,7 @@ class BoundSubject:
     Parameters
     ----------
     right_side : Expr
-        In the symbols of :mod:`rdml_theory.symbolic.descent`, bounding A**power.
+        In the symbols of :mod:`rdml_theory.symbolic.sgd.descent`, bounding A**power.
     power : 1 or 2
         Whether A or A² is bounded.
     greatest_step : float

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rdml_theory.symbolic import Derivation, to_latex, to_text
 from rdml_theory.symbolic.certificates import Certificate, CertifiedStep
-from rdml_theory.symbolic.decide import decide
+from rdml_theory.symbolic.engine.decide import decide
 from verify.checks.comparisons import holds
 from verify.claim import Check, Finding
 from verify.context import Context

@@ -11,7 +11,7 @@ from sympy import Expr, lambdify
 
 from convergence import Trajectory, judge_mean
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import descent
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import from_verdict
 from verify.records import Comparison
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sympy import Basic, Dummy, Expr, lambdify
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian
-from rdml_theory.symbolic import inequalities as names
+from rdml_theory.symbolic.divergence import inequalities as names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, alpha
 from verify.checks import reference
@@ -213,7 +213,7 @@ QUANTITIES: dict[Basic, Quantity] = {
 def as_function(expression: Expr, *quantities: Basic) -> Callable[..., Any]:
     """An expression as a NumPy function of some quantities.
 
-    >>> from rdml_theory.symbolic.inequalities import DISTANCE, PINSKER
+    >>> from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER
     >>> as_function(PINSKER, alpha, DISTANCE)(0.5, 2.0)
     1.0
     """

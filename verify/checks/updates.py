@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer, Mul, Symbol, lambdify
 
 from rdml_theory import escort
-from rdml_theory.symbolic.mutual import order
+from rdml_theory.symbolic.mutual.bias import order
+from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.plateau import beta
 from verify.checks.comparisons import at_most
 from verify.claim import Finding, Twin
 from verify.context import Context

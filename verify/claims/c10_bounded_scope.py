@@ -13,9 +13,9 @@ from sympy import Expr, lambdify
 
 from convergence import judge_mean, problems, scope_bound, stationary_law
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import descent, scope
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.scope import OFFSET, RADIUS, VARIANCE
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, scope
+from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_most, from_verdict
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin

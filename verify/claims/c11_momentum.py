@@ -23,9 +23,9 @@ from convergence import (
     worst_case,
 )
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import momentum as symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.descent import bias, gap, horizon, noise
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import momentum as symbolic
+from rdml_theory.symbolic.sgd.descent import bias, gap, horizon, noise
 from verify.checks.comparisons import at_least, at_most, from_verdict
 from verify.checks.performance import worst_case_record
 from verify.checks.symbolic import symbolic_check

@@ -6,9 +6,9 @@ import numpy as np
 from sympy import Expr, Rational, sqrt
 
 from convergence import WorstCase, refined_bound, sharp_bound, worst_case
-from rdml_theory.symbolic import descent
-from rdml_theory.symbolic import worst_case as symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks.bounds import SETTING, BoundSubject
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.performance import worst_case_record

@@ -20,8 +20,8 @@ from convergence import (
     worst_case,
 )
 from convergence.performance import Chain, ChainCertificate, solve_chain
-from rdml_theory.symbolic import worst_case as symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks.bounds import SETTING
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.performance import chain_record

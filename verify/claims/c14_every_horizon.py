@@ -12,9 +12,9 @@ import numpy as np
 from sympy import Abs, Expr, lambdify
 
 from convergence import Assumptions, problems, sharp_bound
-from rdml_theory.symbolic import descent
-from rdml_theory.symbolic import worst_case as symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks.bounds import SETTING
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.symbolic import symbolic_check

@@ -14,9 +14,9 @@ from sympy import Expr, lambdify
 
 from convergence import Assumptions, long_run_law, sharp_bound
 from convergence.performance import Chain, solve_chain, violation
-from rdml_theory.symbolic import long_run as symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.descent import h as step_size
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import long_run as symbolic
+from rdml_theory.symbolic.sgd.descent import h as step_size
 from verify.checks.bounds import SETTING
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sympy import Abs, Integer, sqrt
 
 from convergence import sharp_bound
-from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.kernel import Proof
-from rdml_theory.symbolic.theorems import sgd
+from rdml_theory.symbolic.sgd import bounds as sgd
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
 from verify.checks.proofs import kernel_check
 from verify.claim import Claim, Source, Statement, Twin

@@ -8,8 +8,8 @@ import numpy as np
 from sympy import sqrt
 
 from convergence import Assumptions, problems, refined_bound, sharp_bound, simulate
-from rdml_theory.symbolic import descent, refinements
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks.bounds import SETTING, BoundSubject, implementation_check
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_most

@@ -10,9 +10,9 @@ import numpy as np
 from sympy import Expr, Integer, Symbol, lambdify
 
 from convergence import Assumptions, extremal_average, floor, sharp_bound
-from rdml_theory.symbolic import descent, refinements
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, refinements
+from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from verify.checks.bounds import SETTING
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_most, holds

@@ -11,9 +11,9 @@ from scipy.optimize import brentq
 from sympy import Expr, Rational, Symbol, lambdify, sqrt
 
 from convergence import best_iterate_bound, sharp_bound
-from rdml_theory.symbolic import best_iterate, descent
-from rdml_theory.symbolic.best_iterate import BEST, DECREASE
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import best_iterate, descent
+from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 from verify.checks.bounds import SETTING
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most

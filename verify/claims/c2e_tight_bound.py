@@ -11,9 +11,9 @@ import numpy as np
 from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import extremal_average, sharp_bound, tight_bound
-from rdml_theory.symbolic import descent, refinements
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.refinements import COEFFICIENT, DRIVE, kappa, weight
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, refinements
+from rdml_theory.symbolic.sgd.refinements import COEFFICIENT, DRIVE, kappa, weight
 from verify.checks.bounds import SETTING
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sympy import Expr, lambdify, sqrt
 
 from convergence import floor, problems, simulate
-from rdml_theory.symbolic import constant_bias as symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import constant_bias as symbolic
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin

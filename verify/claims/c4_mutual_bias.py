@@ -12,10 +12,10 @@ from sympy import Expr, Integer, Max, lambdify
 
 from convergence import mutual_bias_bound
 from rdml_theory import renyi_divergence, renyi_gradient
-from rdml_theory.symbolic import mutual
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.mutual import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
-from rdml_theory.symbolic.plateau import beta
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
+from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.mutual import Measured, iris_cohort, measure_cohort, measure_network, safe_step

@@ -8,8 +8,8 @@ import numpy as np
 from sympy import Expr, Integer, Rational, Symbol, lambdify
 
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic import mutual
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import at_most
 from verify.checks.certificates import proof_check

@@ -22,8 +22,8 @@ from convergence import (
 )
 from convergence.data import game_data
 from rdml_theory import symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.plateau import BASE_NORM, MUTUAL_NORM, beta
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual.plateau import BASE_NORM, MUTUAL_NORM, beta
 from verify.checks.comparisons import at_most
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin

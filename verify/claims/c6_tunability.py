@@ -10,9 +10,9 @@ import numpy as np
 from sympy import Expr, lambdify, sqrt
 
 from convergence import Assumptions, CohortTrajectory, mutual_bias_bound, schedule_bound, train_cohort
-from rdml_theory.symbolic import mutual
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.plateau import beta
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.mutual import iris_cohort, safe_step

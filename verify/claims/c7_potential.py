@@ -11,9 +11,9 @@ from sympy import Expr, Rational, lambdify
 from convergence import Assumptions, SoftmaxCohort, sharp_bound, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
-from rdml_theory.symbolic import game
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.game import DUAL_WEIGHTS
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import game
+from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.mutual import iris_cohort, safe_step

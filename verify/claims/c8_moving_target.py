@@ -12,11 +12,13 @@ from sympy import Abs, Expr, lambdify, tanh
 
 from convergence import Assumptions, drift_bound, moving_target_bound
 from rdml_theory import renyi_divergence, renyi_gradient
-from rdml_theory.symbolic import descent, moving_target, mutual
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.moving_target import DRIFT, MOVING
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual import moving_target
+from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
+from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
-from rdml_theory.symbolic.plateau import beta
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.mutual import iris_cohort, safe_step

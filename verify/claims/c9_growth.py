@@ -10,9 +10,9 @@ import numpy as np
 from sympy import Expr, Integer, lambdify
 
 from convergence import Assumptions, pl_bound, problems, sequential_verdict, simulate
-from rdml_theory.symbolic import descent, growth
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.growth import PL
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, growth
+from rdml_theory.symbolic.sgd.growth import PL
 from verify.checks.bounds import SETTING
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most, from_verdict

@@ -9,8 +9,8 @@ import numpy as np
 from sympy import Max, Rational
 
 from rdml_theory import renyi_divergence, symbolic
-from rdml_theory.symbolic.consensus import CONSENSUS, RANGE, Expansion
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.consensus import CONSENSUS, RANGE, Expansion
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import reference
 from verify.checks.comparisons import at_least, at_most

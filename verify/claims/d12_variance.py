@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr
 
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.inequalities import (
+from rdml_theory.symbolic.divergence.inequalities import (
     BHATIA_DAVIS,
     GREATEST,
     LEAST,
@@ -15,6 +14,7 @@ from rdml_theory.symbolic.inequalities import (
     VARIANCE,
     variance_bounds,
 )
+from rdml_theory.symbolic.engine.derivation import Derivation
 from verify.checks.certificates import proof_check
 from verify.checks.quantities import Points, as_function, evaluator
 from verify.checks.search import Side, search_check

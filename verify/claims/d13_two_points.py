@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr
 
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import (
+from rdml_theory.symbolic.divergence.inequalities import (
     PEER_MASS,
     STUDENT_MASS,
     TWO_POINTS,
     two_point_divergence,
     two_point_reduction,
 )
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import reference
 from verify.checks.certificates import proof_check

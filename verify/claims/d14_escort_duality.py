@@ -9,9 +9,9 @@ import numpy as np
 from sympy import Expr
 
 from rdml_theory import escort, renyi_divergence
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import DUAL, escort_duality
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
 from verify.checks import reference
 from verify.checks.certificates import proof_check

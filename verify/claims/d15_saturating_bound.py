@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Max, exp
 
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import GRADIENT_NORM, SATURATION, saturating_bound
 from rdml_theory.symbolic.notation import alpha
 from verify.checks.certificates import proof_check
 from verify.checks.panels import scatter_panel

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from sympy import Expr, Rational
 
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.inequalities import (
+    DOMINATED,
+    GRADIENT_NORM,
+    LEAST_PROBABILITY,
+    gradient_domination,
+)
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import DOMINATED, GRADIENT_NORM, LEAST_PROBABILITY, gradient_domination
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_least
 from verify.checks.certificates import proof_check

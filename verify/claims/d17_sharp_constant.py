@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from sympy import Expr, Rational
 
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SHARP_CONSTANT, sharp_self_bounding
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import GRADIENT_NORM, SHARP_CONSTANT, sharp_self_bounding
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
 from verify.checks.certificates import proof_check

@@ -9,7 +9,7 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import renyi_gradient, symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import losses, reference
 from verify.checks.comparisons import at_most

@@ -10,8 +10,8 @@ import numpy as np
 from sympy import Sum, log
 
 from rdml_theory import renyi_gradient, symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.derivatives import DERIVATIVES, Derivatives
+from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, Derivatives
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from verify.checks import losses, reference
 from verify.checks.comparisons import at_most

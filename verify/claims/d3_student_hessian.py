@@ -9,7 +9,7 @@ import numpy as np
 from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
 
 from rdml_theory import renyi_gradient, renyi_hessian, symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
 from verify.checks import reference
 from verify.checks.comparisons import at_most

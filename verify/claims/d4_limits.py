@@ -9,8 +9,8 @@ import numpy as np
 from sympy import Indexed, Sum, log
 
 from rdml_theory import renyi_divergence, symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.limits import GREATEST_RATIO, KULLBACK_LEIBLER, SUPPORT
+from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIBLER, SUPPORT
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import reference
 from verify.checks.comparisons import at_most

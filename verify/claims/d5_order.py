@@ -9,10 +9,10 @@ import numpy as np
 from sympy import Integer
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, symbolic
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.order import ORDER, Order, relative_entropy, v
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
-from rdml_theory.symbolic.order import ORDER, Order, relative_entropy, v
 from verify.checks import reference
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most

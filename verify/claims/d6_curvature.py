@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Max, Rational
 
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.inequalities import CURVATURES, GREATEST_CURVATURE, LEAST_CURVATURE, curvature_bounds
+from rdml_theory.symbolic.divergence.inequalities import (
+    CURVATURES,
+    GREATEST_CURVATURE,
+    LEAST_CURVATURE,
+    curvature_bounds,
+)
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
 from verify.checks.certificates import proof_check
 from verify.checks.quantities import Points, as_function

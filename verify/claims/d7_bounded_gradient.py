@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, sqrt, tanh
 
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.inequalities import (
+from rdml_theory.symbolic.divergence.inequalities import (
     GRADIENT_NORM,
     LOG_RATIO_RANGE,
     RANGE_WITH_FLOOR,
     SPREAD,
     bounded_gradient,
 )
+from rdml_theory.symbolic.engine.derivation import Derivation
 from verify.checks.certificates import proof_check
 from verify.checks.panels import scatter_panel
 from verify.checks.quantities import Points, as_function

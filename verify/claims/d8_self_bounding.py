@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Max, Min
 
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.divergence.inequalities import ESCORT_DISTANCE, GRADIENT_NORM, SELF_BOUND, self_bounding
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities import ESCORT_DISTANCE, GRADIENT_NORM, SELF_BOUND, self_bounding
 from rdml_theory.symbolic.notation import alpha
 from verify.checks.certificates import proof_check
 from verify.checks.panels import scatter_panel

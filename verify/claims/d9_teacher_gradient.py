@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from sympy import Abs, Expr, sqrt, tanh
 
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.inequalities import (
+from rdml_theory.symbolic.divergence.inequalities import (
     LOG_RATIO_RANGE,
     TEACHER_BOUND,
     TEACHER_NORM,
     bounded_teacher_gradient,
 )
+from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
 from verify.checks.certificates import proof_check
 from verify.checks.panels import scatter_panel

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sympy import Expr
 
 from convergence import Trajectory, problems, simulate
-from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_most
 from verify.checks.experiments import close_to, plateau_function, window_means
 from verify.checks.symbolic import symbolic_check

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer, Rational, Symbol, diff, lambdify, limit, oo
 
 from convergence import SoftmaxCohort, find_stationary, judge_mean, problems, simulate
-from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_most, from_verdict
 from verify.checks.experiments import exponents, plateau_function, window_means
 from verify.checks.symbolic import symbolic_check

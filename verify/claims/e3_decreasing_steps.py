@@ -11,10 +11,10 @@ from sympy import Expr, Integer, limit
 
 from convergence import problems
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import descent
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_most
 from verify.checks.experiments import close_to, plateau_function, scheduled_descent
 from verify.checks.symbolic import symbolic_check

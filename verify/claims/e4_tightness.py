@@ -10,8 +10,8 @@ from sympy import Abs, Integer, sqrt
 from convergence import Trajectory, judge_mean, problems, sharp_bound, simulate
 from convergence.data import real_data
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic import descent, refinements
-from rdml_theory.symbolic.derivation import Derivation
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks.bounds import SETTING, BoundSubject
 from verify.checks.comparisons import at_least, at_most, from_verdict
 from verify.checks.symbolic import symbolic_check

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Integer, lambdify
 
-from rdml_theory.symbolic import descent
 from rdml_theory.symbolic.kernel import Proof
-from rdml_theory.symbolic.theorems import sgd
+from rdml_theory.symbolic.sgd import bounds as sgd
+from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_most
 from verify.checks.networks import SETTING, cohort, runs
 from verify.checks.proofs import kernel_check

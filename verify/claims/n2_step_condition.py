@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Integer, Rational, Symbol, lambdify
 
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import at_least, at_most

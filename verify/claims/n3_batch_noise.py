@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sympy import Expr, IndexedBase, Integer, Mul, Sum, Symbol, Tuple, lambdify, symbols
 
 from convergence import judge_mean, sequential_verdict
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
+from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.plateau import beta
 from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import from_verdict
 from verify.checks.networks import SAMPLES, SETTING, cohort

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Integer, Max, lambdify
 
-from rdml_theory.symbolic import mutual
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.mutual import A_PRIORI, MEAN_DIVERGENCE, jacobian
-from rdml_theory.symbolic.plateau import beta
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
+from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least as reaches
 from verify.checks.comparisons import at_most as stays_below

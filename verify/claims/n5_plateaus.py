@@ -12,8 +12,8 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic.derivation import Derivation
-from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, cohort
 from verify.checks.symbolic import symbolic_check

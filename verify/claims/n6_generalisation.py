@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sympy import Expr, IndexedBase, Sum, Symbol, oo, symbols
 
 from convergence import judge_mean
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.notation import Formula, Named, i
 from rdml_theory.symbolic.relations import at_most, equal
 from verify.checks.comparisons import from_verdict

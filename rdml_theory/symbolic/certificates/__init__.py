@@ -1,7 +1,8 @@
 r"""Scalar inequalities over a domain, discharged exactly, with evidence that is kept and checked again.
 
-A proof of an inequality is a list of steps. Most are identities, decided by :mod:`rdml_theory.symbolic.decide`; what
-remains are inequalities between a few real variables. Each of those gets a :class:`Certificate`, by one of three means:
+A proof of an inequality is a list of steps. Most are identities, decided by :mod:`rdml_theory.symbolic.engine.decide`;
+what remains are inequalities between a few real variables. Each of those gets a :class:`Certificate`, by one of three
+means:
 
 ==============  =======================================================================================================
 ``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign

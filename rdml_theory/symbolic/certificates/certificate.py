@@ -12,7 +12,7 @@ from sympy import Eq, Float, Ge, Gt, Le, Lt, Rational, Symbol, lambdify, srepr
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates.domain import Domain
-from rdml_theory.symbolic.derivation import Step
+from rdml_theory.symbolic.engine.derivation import Step
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.printing import to_text
 

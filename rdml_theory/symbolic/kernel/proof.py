@@ -51,7 +51,7 @@ class Proof:
 
     Examples
     --------
-    >>> from rdml_theory.symbolic.theorems.sgd import classical_bound
+    >>> from rdml_theory.symbolic.sgd.bounds import classical_bound
     >>> proof = classical_bound()
     >>> print(proof.theorems[0].conclusion.text())
     A² ≤ 2·Δ/(T·η) + Z² + h·σ²

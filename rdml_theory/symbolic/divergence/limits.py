@@ -20,7 +20,7 @@ from sympy import (
 )
 
 from rdml_theory.symbolic.arguments import formula, of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import TEACHER, C, Formula, Named, alpha, i, p, q

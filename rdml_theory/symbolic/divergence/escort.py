@@ -11,10 +11,8 @@ from typing import Any
 from sympy import Integer, Interval, Limit, Max, Pow, Rational, Subs, Sum, Symbol, Tuple, exp, log, oo, sqrt, symbols
 
 from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities_names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
-from rdml_theory.symbolic.inequalities_pinsker import (
+from rdml_theory.symbolic.divergence.names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
+from rdml_theory.symbolic.divergence.pinsker import (
     MIXTURE,
     leibler,
     pinsker_of,
@@ -22,7 +20,9 @@ from rdml_theory.symbolic.inequalities_pinsker import (
     triangle,
     triangle_term,
 )
-from rdml_theory.symbolic.inequalities_tilt import two_norm_of_zero_sum
+from rdml_theory.symbolic.divergence.tilt import two_norm_of_zero_sum
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, Named, alpha, i, k, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 

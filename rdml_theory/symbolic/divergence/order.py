@@ -8,7 +8,7 @@ from sympy import Derivative, IndexedBase, Integer, Sum, Symbol, Tuple, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, certified
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import (
     ESCORT,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sympy import Integer, Limit, Symbol, Tuple, oo, symbols
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, equal
 

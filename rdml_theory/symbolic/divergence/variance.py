@@ -19,8 +19,7 @@ from sympy import (
 )
 
 from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.inequalities_names import (
+from rdml_theory.symbolic.divergence.names import (
     GREATEST,
     GREATEST_CURVATURE,
     LEAST,
@@ -28,6 +27,7 @@ from rdml_theory.symbolic.inequalities_names import (
     MEAN,
     VARIANCE,
 )
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.notation import STUDENT, C, Formula, alpha, i, k, l, q
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 

@@ -1,7 +1,7 @@
 """The worst case of long runs without noise, for a bias of at most ζ at every step and h < 1: its law as T → ∞.
 
-Setting: that of :mod:`rdml_theory.symbolic.descent` with σ = 0, h = Λη < 1 and R = Δ/(ηT) held fixed. α = ‖g‖ is the
-size of a gradient, β that of the bias, ω = ‖g - h(g + b)‖ ≤ (1-h)α + hβ, and φ = Λ(f - inf f) ≥ α²/2.
+Setting: that of :mod:`~rdml_theory.symbolic.sgd.descent` with σ = 0, h = Λη < 1 and R = Δ/(ηT) held fixed. α = ‖g‖ is
+the size of a gradient, β that of the bias, ω = ‖g - h(g + b)‖ ≤ (1-h)α + hβ, and φ = Λ(f - inf f) ≥ α²/2.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import h
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, equal
+from rdml_theory.symbolic.sgd.descent import h
 
 __all__ = ["DRIFT", "ENOUGH", "LIMIT", "SLOPE", "long_run_law", "rate", "surplus", "zeta"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import IndexedBase, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named, i
 from rdml_theory.symbolic.relations import at_least, equal
 

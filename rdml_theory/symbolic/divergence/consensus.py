@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sympy import Derivative, IndexedBase, Integer, Limit, Max, Rational, Sum, Symbol, Tuple, exp, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.notation import (
     STANDARD,

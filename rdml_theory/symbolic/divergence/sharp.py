@@ -8,9 +8,9 @@ from sympy import Integer, Interval, Pow, Rational, Sum, Symbol, log, oo, symbol
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates import Certificate, balls, by_cases, calculus, certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities_names import GRADIENT_NORM
 from rdml_theory.symbolic.notation import ESCORT, C, Formula, alpha, i, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 

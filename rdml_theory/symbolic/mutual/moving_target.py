@@ -5,12 +5,12 @@ from __future__ import annotations
 from sympy import Abs, Symbol, sqrt, tanh
 
 from rdml_theory.symbolic.certificates import citation
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import eta, gap, h, horizon, noise
-from rdml_theory.symbolic.mutual import jacobian, spread
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
+from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named, alpha
-from rdml_theory.symbolic.plateau import beta
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, noise
 
 __all__ = ["DRIFT", "MOVING", "drift", "moving_target", "peer_step"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sympy import Abs, Integer, Interval, Limit, Rational, Sum, Symbol, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.divergence.names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.inequalities_names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, C, Formula, Named, alpha, i, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 

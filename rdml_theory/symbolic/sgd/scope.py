@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sympy import Abs, Limit, Symbol, Tuple, sqrt
 
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import bias, eta, noise
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import bias, eta, noise
 
 __all__ = ["OFFSET", "RADIUS", "VARIANCE", "bounded_scope", "curvature", "perturbation"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sympy import Derivative, KroneckerDelta, Rational, Sum, Symbol, Tuple, cosh, exp, log
 
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import C, Formula, Named, alpha, j, k, l, u, z
 from rdml_theory.symbolic.relations import at_least, equal, greater
 

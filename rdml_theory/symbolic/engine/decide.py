@@ -43,10 +43,10 @@ from sympy import (
 )  # fmt: skip
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.evaluation import Point, points
+from rdml_theory.symbolic.engine.evaluation import Point, points
+from rdml_theory.symbolic.engine.substitution import substitute
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m, n
 from rdml_theory.symbolic.relations import equal
-from rdml_theory.symbolic.substitution import substitute
 
 __all__ = [
     "INDICES", "OutOfScopeError", "counterexample", "decide", "is_identity", "is_manifestly_nonnegative",
@@ -67,7 +67,7 @@ class OutOfScopeError(ValueError):
     >>> normal_form(Piecewise((x, x > 0), (-x, True)))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.decide.OutOfScopeError: a case distinction
+    rdml_theory.symbolic.engine.decide.OutOfScopeError: a case distinction
     """
 
 

@@ -1,7 +1,7 @@
 """The worst case as a semidefinite program: what smooth functions satisfy, and multipliers that prove the sharp bound.
 
-Setting: that of :mod:`rdml_theory.symbolic.descent`. Vectors enter through coordinates: an identity of quadratic forms
-in one coordinate holds for the sum over all of them.
+Setting: that of :mod:`~rdml_theory.symbolic.sgd.descent`. Vectors enter through coordinates: an identity of quadratic
+forms in one coordinate holds for the sum over all of them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from sympy import Integer, Rational, Symbol, Tuple, sqrt, symbols
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
 
 __all__ = [
     "COUPLING", "DESCENT", "DROP", "INFIMUM", "WORST", "consecutive_iterates", "every_horizon", "sharp_multipliers",

@@ -1,6 +1,6 @@
 """SGD with momentum and a biased gradient: the sharp bound of a plain run with other constants.
 
-Setting: that of :mod:`rdml_theory.symbolic.descent`, with v' = μv + g + b + n and x' = x - ηv' (heavy ball) or
+Setting: that of :mod:`rdml_theory.symbolic.sgd.descent`, with v' = μv + g + b + n and x' = x - ηv' (heavy ball) or
 x' = x - η(g + b + n + μv') (Nesterov), v_0 = 0. The lag is c = μ or c = μ².
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from sympy import Abs, Integer, Rational, Symbol, sqrt, symbols
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import AVERAGE, bias, gap, horizon, noise
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import AVERAGE, bias, gap, horizon, noise
 
 __all__ = [
     "CURVATURE", "LAG_SUM", "NOISE_FACTOR", "SHARP", "curvature", "gamma", "lag", "lag_sum", "momentum_bound", "mu",

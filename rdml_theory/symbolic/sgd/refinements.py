@@ -1,6 +1,6 @@
 """Refinements of the sharp bound: its floor, its last step, a relative bias, and the smoothness used at every step.
 
-The setting and its symbols are those of :mod:`rdml_theory.symbolic.descent`.
+The setting and its symbols are those of :mod:`rdml_theory.symbolic.sgd.descent`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from sympy import Abs, Interval, Limit, Rational, Symbol, oo, sqrt
 
 from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import AVERAGE, SHARP, bias, eta, gap, h, horizon, noise
 
 __all__ = [
     "COEFFICIENT",

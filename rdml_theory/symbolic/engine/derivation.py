@@ -9,11 +9,11 @@ from typing import Any, Literal, cast
 from sympy import Add, Basic, Eq, Gt, Indexed, Integer, Le, Lt, Pow, Sum, Symbol, Tuple, nan, oo, zoo
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.decide import INDICES, decide, is_manifestly_nonnegative, is_manifestly_positive, taken
+from rdml_theory.symbolic.engine.decide import INDICES, decide, is_manifestly_nonnegative, is_manifestly_positive, taken
+from rdml_theory.symbolic.engine.substitution import replace_names, substitute
 from rdml_theory.symbolic.notation import STANDARD, Formula
 from rdml_theory.symbolic.printing import to_latex, to_text
 from rdml_theory.symbolic.relations import at_least, equal
-from rdml_theory.symbolic.substitution import replace_names, substitute
 
 __all__ = ["Derivation", "Premise", "Step"]
 

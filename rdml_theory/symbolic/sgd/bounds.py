@@ -12,7 +12,6 @@ from typing import Any
 from sympy import Abs, Float, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.descent import CLASSICAL, SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.kernel import (
     At,
     AtMost,
@@ -47,6 +46,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import CLASSICAL, SHARP, bias, eta, gap, h, horizon, noise
 
 __all__ = ["SETTING", "assumptions", "average", "classical_bound", "classical_target", "sharp_bound", "sharp_target"]
 

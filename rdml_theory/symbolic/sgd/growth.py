@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sympy import Symbol
 
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = ["PL", "growth", "pl_bound"]
 

@@ -1,6 +1,6 @@
 """The derivatives of the Rényi divergence, for a symbolic number of classes.
 
-Every function returns a :class:`~rdml_theory.symbolic.derivation.Derivation` whose steps start at the definition
+Every function returns a :class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
 
     D_α(p‖q) = 1/(α-1) · log Σ_i p_i^α q_i^(1-α)        (nats)
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from sympy import Derivative, Integer, KroneckerDelta, Sum, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
 from rdml_theory.symbolic.relations import equal

@@ -3,7 +3,7 @@
 Every function takes what is asserted and returns a derivation, so that a false twin is another argument.
 """
 
-from rdml_theory.symbolic.inequalities_escort import (
+from rdml_theory.symbolic.divergence.escort import (
     DOMINATED,
     DUAL,
     SATURATION,
@@ -13,7 +13,7 @@ from rdml_theory.symbolic.inequalities_escort import (
     saturating_bound,
     self_bounding,
 )
-from rdml_theory.symbolic.inequalities_names import (
+from rdml_theory.symbolic.divergence.names import (
     DISTANCE,
     ESCORT_DISTANCE,
     FLOOR,
@@ -32,15 +32,15 @@ from rdml_theory.symbolic.inequalities_names import (
     VARIANCE,
     two_point_divergence,
 )
-from rdml_theory.symbolic.inequalities_pinsker import PINSKER, TWO_POINTS, pinsker, two_point_reduction
-from rdml_theory.symbolic.inequalities_sharp import SHARP_CONSTANT, sharp_self_bounding
-from rdml_theory.symbolic.inequalities_tilt import (
+from rdml_theory.symbolic.divergence.pinsker import PINSKER, TWO_POINTS, pinsker, two_point_reduction
+from rdml_theory.symbolic.divergence.sharp import SHARP_CONSTANT, sharp_self_bounding
+from rdml_theory.symbolic.divergence.tilt import (
     RANGE_WITH_FLOOR,
     TEACHER_BOUND,
     bounded_gradient,
     bounded_teacher_gradient,
 )
-from rdml_theory.symbolic.inequalities_variance import (
+from rdml_theory.symbolic.divergence.variance import (
     BHATIA_DAVIS,
     CURVATURES,
     POPOVICIU,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sympy import Derivative, KroneckerDelta, Limit, Sum, Tuple, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.derivation import Derivation, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w
 from rdml_theory.symbolic.relations import equal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sympy import IndexedBase, Max, Min, Subs, Sum, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.certificates import calculus, certified, citation
-from rdml_theory.symbolic.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = [

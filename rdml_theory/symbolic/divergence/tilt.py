@@ -9,8 +9,8 @@ from sympy import Abs, Integer, Interval, Limit, Subs, Sum, Symbol, exp, log, oo
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.derivation import Derivation, Step
-from rdml_theory.symbolic.inequalities_names import FLOOR, GRADIENT_NORM, LOG_RATIO_RANGE, SPREAD, TEACHER_NORM
+from rdml_theory.symbolic.divergence.names import FLOOR, GRADIENT_NORM, LOG_RATIO_RANGE, SPREAD, TEACHER_NORM
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import ESCORT, C, Formula, alpha, i, k, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 

@@ -1,0 +1,1 @@
+"""Theorems of the Rényi divergence and of its gradients."""

@@ -1,0 +1,1 @@
+"""Decides the steps of derivations that are not yet proved in the kernel."""

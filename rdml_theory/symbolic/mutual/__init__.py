@@ -1,0 +1,1 @@
+"""Theorems of mutual learning: what peers add to a student's gradient."""

@@ -1,0 +1,1 @@
+"""Theorems of constant-step SGD with biased gradients."""

@@ -1,1 +1,0 @@
-"""Theorems, each proved by the rules of the kernel."""
