@@ -1,10 +1,12 @@
-"""What pytest cannot import while it looks for doctests, and a compiler's cache that fits the processor."""
+"""What pytest cannot import while it looks for doctests, a compiler's cache that fits the processor, and seeds."""
 
 import getpass
 import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 _NEEDS = {"rdml_theory/losses/_large.py": "triton", "tests/reference/make_worst_cases.py": "PEPit"}
 
@@ -15,3 +17,11 @@ collect_ignore = [path for path, package in _NEEDS.items() if find_spec(package)
 if hidden := os.environ.get("ATEN_CPU_CAPABILITY"):
     kept = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{hidden}"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def seed(request: pytest.FixtureRequest) -> int:
+    """A fixed seed, and one of this run: drawn here, for all workers must find the same names of tests."""
+    value = 1 if request.param == "fixed" else int.from_bytes(os.urandom(4))
+    print(f"seed {value}")  # shown when the test fails
+    return value
