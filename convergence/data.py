@@ -44,7 +44,12 @@ def real_data(name: str) -> tuple[Array, NDArray[np.int64]]:
     if name not in DATA:
         raise ValueError(f"data = {name!r}: no such data; available are {', '.join(DATA)}")
     # Importing scikit-learn takes seconds, which only those who train should pay.
-    from sklearn import datasets
+    try:
+        from sklearn import datasets
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"data = {name!r} needs {error.name}: pip install 'rdml-theory[verify]'", name=error.name
+        ) from None
 
     features, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
     if name == "digits":

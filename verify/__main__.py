@@ -5,6 +5,8 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
+_OWN = ("rdml_theory", "convergence", "verify")
+
 
 def main() -> NoReturn:
     """Run the command line; an interrupt while it is still being imported is one line, too."""
@@ -13,6 +15,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OWN:
+            raise
+        print(f"error: this command needs {error.name}: pip install 'rdml-theory[verify]'", file=sys.stderr)
+        sys.exit(2)
     run()
 
 

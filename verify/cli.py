@@ -100,7 +100,8 @@ def _complain(message: str) -> None:
 
 _EXTRAS = {
     "torch": "torch", "safetensors": "train", "tyro": "train", "z3": "proofs", "flint": "proofs", "clarabel": "sdp",
-    "distributed": "distributed",
+    "distributed": "distributed", "sympy": "verify", "mpmath": "verify", "matplotlib": "verify", "sklearn": "verify",
+    "pydantic": "verify", "jinja2": "verify", "latex2mathml": "verify", "threadpoolctl": "verify",
 }  # fmt: skip
 
 

@@ -7,6 +7,14 @@ Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``
 True
 """
 
+try:
+    import mpmath as _mpmath  # noqa: F401 - what follows needs both
+    import sympy as _sympy  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"rdml_theory.symbolic needs {error.name}: pip install 'rdml-theory[symbolic]'", name=error.name
+    ) from None
+
 from rdml_theory.symbolic.divergence.consensus import consensus_expansion
 from rdml_theory.symbolic.divergence.derivatives import derivatives
 from rdml_theory.symbolic.divergence.gradients import (
