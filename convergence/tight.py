@@ -160,15 +160,20 @@ def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float
     if horizon > 1e6:
         raise ValueError(f"steps = {steps!r}: extremal_average takes at most 10⁶ steps; its limit is floor(...)")
     a, h = assumptions, assumptions.smoothness * float(eta)
-    # In units of the largest term, as a power of two: no rounding, and no overflow where the average has none.
-    start = math.frexp(a.smoothness)[1] + math.frexp(a.gap)[1] if a.gap else -5000
-    unit = max(start, *(math.frexp(x)[1] if x else -5000 for x in (a.bias, a.noise)))
-    bias, noise = math.ldexp(a.bias, -unit), math.ldexp(a.noise, -unit)
-    square = 2 * math.ldexp(math.frexp(a.smoothness)[0] * math.frexp(a.gap)[0], start - unit)
-    total = 0.0
+    # In units of the largest term, as a power of two: no rounding, and no overflow or underflow where the average has
+    # none. ΛΔ, h²ζ² and h²σ² may each be out of the range of numbers.
+    factors = ((a.smoothness, a.gap), (h, h, a.bias), (h, h, a.noise))
+    split = [[math.frexp(x) for x in product_of] for product_of in factors]
+    exponents = [sum(e for _, e in parts) if all(m for m, _ in parts) else -5000 for parts in split]
+    unit = max(exponents)
+    start, bias, noise = (
+        math.ldexp(math.prod(m for m, _ in parts), max(e - unit, -5000))
+        for parts, e in zip(split, exponents, strict=True)
+    )
+    square, total = 2 * start, 0.0
     for _ in range(int(horizon)):
         total += square
-        pushed = h * math.sqrt(a.relative_bias * square + bias)
-        square = (abs(1 - h) * math.sqrt(square) + pushed) ** 2 + h**2 * noise
+        pushed = math.sqrt((h * math.sqrt(a.relative_bias)) ** 2 * square + bias)
+        square = (abs(1 - h) * math.sqrt(square) + pushed) ** 2 + noise
     with np.errstate(over="ignore"):
         return float(np.ldexp(total / int(horizon), unit))
