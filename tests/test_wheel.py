@@ -1,8 +1,11 @@
 """What users install: the versions that `make` takes, with their hashes, and the files in the wheel."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,6 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
 PACKAGES = ("rdml_theory", "convergence", "verify")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RUN = """
+from importlib.metadata import version
+from pathlib import Path
+import convergence, rdml_theory, verify
+from verify.__main__ import main
+
+(site,) = {Path(package.__file__).parents[1] for package in (rdml_theory, convergence, verify)}
+print(version("rdml-theory"), site, flush=True)
+main()
+"""
 
 
 def test_the_packages_are_marked_as_typed():
@@ -37,7 +51,7 @@ def test_the_lock_holds_the_pinned_versions_with_hashes():
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_what_the_packages_hold(tmp_path):
+def test_the_wheel_holds_what_the_packages_hold_and_runs(tmp_path):
     built = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT],
         capture_output=True, text=True, check=False,
@@ -55,3 +69,16 @@ def test_the_wheel_holds_what_the_packages_hold(tmp_path):
     }  # fmt: skip
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert names == files
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    told = subprocess.run(
+        [sys.executable, "-c", RUN, "run", "D1", "--json"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    version, _, record = told.stdout.partition("\n")
+    assert version == f"{PROJECT['version']} {site}"
+    assert json.loads(record)["claims"][0]["outcome"] == "confirmed"

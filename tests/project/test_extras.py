@@ -1,5 +1,6 @@
 """What each extra brings: the losses need torch, the bounds NumPy and SciPy, and nothing else."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -96,3 +97,13 @@ def test_what_is_missing_is_named_with_its_extra(absent, code, said, tmp_path):
     result = without((absent,), code, str(tmp_path / "out"))
     assert result.returncode != 0
     assert result.stderr.splitlines()[-1].endswith(said)
+
+
+def test_the_workflow_tries_every_version_that_is_declared():
+    """Of Python, and with the options of `make test`."""
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+    declared = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
+    assert re.findall(r'"(3\.\d+)"', workflow) == declared
+    ours = re.search(r"\(BIN\)/python -m pytest (.*)", (ROOT / "Makefile").read_text())
+    assert ours
+    assert f"python -m pytest {ours[1].replace('$(JOBS)', '2')}\n" in workflow
