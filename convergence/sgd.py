@@ -241,16 +241,16 @@ def simulate(
         whole("replicas", replicas, least=1, most=MOST_REPLICAS),
     )
     seed, first = whole("seed", seed, least=0), whole("first", first, least=0, most=2**62)
-    eta: float | Array = (
-        number("step", step, least=0, strict=True) if np.ndim(step) == 0 else per_step("step", step, steps)
-    )  # type: ignore[arg-type]
-    if not (np.isfinite(eta) & (np.asarray(eta) > 0)).all():
+    eta: float | Array = real("step", step)  # type: ignore[arg-type]
+    if np.ndim(eta) == 0:
+        eta = number("step", step, least=0, strict=True)
+    elif not (np.isfinite(per_step("step", eta, steps)) & (eta > 0)).all():
         raise ValueError(f"step = {shown(step)}: expected finite numbers > 0")
     mu, every = number("momentum", momentum, least=0), whole("every", every, least=1, most=MOST_STEPS)
     if mu >= 1:
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
     flag("nesterov", nesterov)
-    if order not in ("simultaneous", "sequential"):
+    if not isinstance(order, str) or order not in ("simultaneous", "sequential"):
         raise ValueError(f"order = {shown(order)}: expected 'simultaneous' or 'sequential'")
     if lacking := [name for name in _PARTS if not hasattr(problem, name)]:
         raise TypeError(f"problem = {shown(problem)}: expected a convergence.Problem; it lacks {', '.join(lacking)}")

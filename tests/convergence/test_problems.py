@@ -448,7 +448,7 @@ def test_protocol_and_errors():
         "one for each of 2 students": lambda: problems.get("mutual_learning", hidden=[0, 1, 2]),
         "architecture = 'deep': expected one of linear": lambda: problems.get("mutual_learning", architecture="deep"),
         "expected one integer >= 0": lambda: problems.get("mutual_learning", architecture="mixed", hidden=[0, 4]),
-        "a finite beta": lambda: problems.get("mutual_learning", beta=np.inf),
+        "beta = inf: expected a finite number >= 0": lambda: problems.get("mutual_learning", beta=np.inf),
         "no other noise than that of batch": lambda: problems.get("mutual_learning", batch=4, noise_model="gaussian"),
         "data = 'mnist': no such data; available are breast_cancer": lambda: problems.get(
             "mutual_learning", data="mnist"
