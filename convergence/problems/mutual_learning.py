@@ -281,13 +281,14 @@ class MutualLearning(SyntheticProblem):
     ) -> list[Array]:
         """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
         errors = []
+        targets = self.targets[:, None] if rows is self._all else self.targets[:, rows]
         for k in range(self.students):
             # Both are multiples of q less something.
             own = 0.0 if kind == "mutual" else self._own(k, rows, some)
             pulled = self.beta if kind != "base" and self.students > 1 else 0.0
             error = (own + pulled) * q[k]
             if kind != "mutual":
-                error -= own * self.targets[:, rows]
+                error -= own * targets
             if pulled:
                 for peer in range(self.students):
                     if peer != k:

@@ -233,8 +233,8 @@ import sys
 from convergence import ensemble, problems, simulate
 ensemble.SAVE_EVERY = 0.02
 run = simulate(
-    problems.get("quadratic_cosine", noise=0.5, dim=4), step=0.3, steps={steps}, replicas=1200, seed=3, record=9,
-    checkpoint=sys.argv[1],
+    problems.get("quadratic_cosine", noise=0.5, dim=4), step=0.1, steps={steps}, replicas=1200, seed=3, record=9,
+    momentum=0.8, checkpoint=sys.argv[1],
 )
 run.mean_squared_gradient.tofile(sys.argv[1] + ".mean")
 run.final.tofile(sys.argv[1] + ".final")
@@ -258,7 +258,7 @@ def killed_and_resumed(tmp_path, kills, steps):
     assert interrupted == kills, "the run was over too soon to be interrupted"
     assert any(folder.glob("*.npz")), "nothing was kept to resume from"
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
-    whole = simulate(COSINE, step=0.3, steps=steps, replicas=1200, seed=3, record=9)
+    whole = simulate(COSINE, step=0.1, steps=steps, replicas=1200, seed=3, record=9, momentum=0.8)
     np.testing.assert_array_equal(np.fromfile(f"{folder}.mean"), whole.mean_squared_gradient.ravel())
     np.testing.assert_array_equal(np.fromfile(f"{folder}.final"), whole.final.ravel())
     np.testing.assert_array_equal(np.fromfile(f"{folder}.least"), whole.least_squared_gradient.ravel())

@@ -163,8 +163,8 @@ TESTED = {
     ),
     "weights of the samples in the game": (
         "problems/mutual_learning.py",
-        "error -= own * self.targets[:, rows]",
-        "error -= self.targets[:, rows]",
+        "error -= own * targets",
+        "error -= targets",
         "tests/convergence/test_cohort.py",
     ),
     "least gradient lost when a run is resumed": (
@@ -177,6 +177,30 @@ TESTED = {
         "ensemble.py",
         "stream.bit_generator.state = kept",
         "pass",
+        "tests/convergence/test_sgd.py",
+    ),
+    "Nesterov's momentum that is a heavy ball's": (
+        "ensemble.py",
+        "sample += task.momentum * velocity",
+        "sample[...] = velocity",
+        "tests/convergence/test_sgd.py",
+    ),
+    "scheduled gradients not weighted by their steps": (
+        "ensemble.py",
+        "self.part += step * self.norm if scheduled else self.norm",
+        "self.part += self.norm",
+        "tests/convergence/test_sgd.py",
+    ),
+    "students in turn who do not see each other move": (
+        "ensemble.py",
+        "                    self._ask(problem, gradient=True, sample=True)\n",
+        "",
+        "tests/convergence/test_cohort.py",
+    ),
+    "velocity lost when a run is resumed": (
+        "ensemble.py",
+        '("_x", "_velocity", "total"',
+        '("_x", "total"',
         "tests/convergence/test_sgd.py",
     ),
     "average over one step more": (

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeVar
 
 from convergence import Assumptions, extremal_average
 from verify.checks.comparisons import at_least, at_most, holds
+from verify.checks.panels import curve, panel
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 __all__ = ["Setting", "horizon_panel", "worst_case_check"]
 
@@ -79,10 +80,9 @@ def worst_case_check(
     def run(subject: S, context: Context) -> Finding:
         comparisons: list[Comparison] = []
         exact: dict[Setting, float] = {}
-        for number, setting in enumerate(settings, 1):
+        for setting in context.each(settings):
             value, sound = context.shared(setting.words(), lambda at=setting: solve(at))
             exact[setting] = value
-            context.progress(number / len(settings))
             if not asserted(subject, setting):
                 continue
             stated = bound(subject, setting)
@@ -115,31 +115,19 @@ def horizon_panel(
     assumptions = Assumptions(smoothness=1.0, gap=1.0, **({"noise": 0.0, "bias": 0.0} | at))
     few = times[2::5]
     extremal = (
-        [
-            Curve(
-                label="extremal problem",
-                role="second",
-                style="markers",
-                x=few,
-                y=tuple(extremal_average(assumptions, h, t) for t in few),
-            )
-        ]
+        [curve("extremal problem", few, lambda t: extremal_average(assumptions, h, t), "second", style="markers")]
         if criterion == "average"
         else []
     )
-    return Panel(
-        title=title,
-        x_label="steps $T$",
-        y_label=f"{'mean' if criterion == 'average' else 'least'} squared gradient norm",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="exact worst case", role="measured", style="markers", x=tuple(exact), y=tuple(exact.values())),
-            *extremal,
-            Curve(label="bound", role="statement", x=times, y=tuple(stated(t) for t in times)),
-            *(
-                Curve(label=label, role="reference", x=times, y=tuple(other(t) for t in times), group=number)
-                for number, (label, other) in enumerate(compared.items())
-            ),
+    return panel(
+        title,
+        "steps $T$",
+        f"{'mean' if criterion == 'average' else 'least'} squared gradient norm",
+        curve("exact worst case", list(exact), list(exact.values()), style="markers"),
+        *extremal,
+        curve("bound", times, stated, "statement"),
+        *(
+            curve(label, times, other, "reference", group=number)
+            for number, (label, other) in enumerate(compared.items())
         ),
     )

@@ -10,9 +10,8 @@ from sympy import sqrt
 from convergence import Assumptions, problems, refined_bound, sharp_bound, simulate
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks.bounds import SETTING, BoundSubject, implementation_check
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_most
+from verify.checks import at_most, proof_check
+from verify.checks.bounds import BOUND_CHECK, SETTING, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -83,7 +82,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         proof_check(derivation),
-        implementation_check(),
+        BOUND_CHECK,
         Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
         worst_case_check(
             lambda subject, s: subject.squared(s.assumptions, s.h, s.steps), SETTINGS, panel=_panel, cost=1.0

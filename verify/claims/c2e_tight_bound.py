@@ -14,9 +14,8 @@ from convergence import extremal_average, sharp_bound, tight_bound
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import COEFFICIENT, DRIVE, kappa, weight
+from verify.checks import at_least, at_most, proof_check
 from verify.checks.bounds import SETTING
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context

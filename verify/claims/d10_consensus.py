@@ -12,13 +12,11 @@ from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.consensus import CONSENSUS, RANGE, Expansion
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import reference
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, panel, reference, symbolic_check
 from verify.checks.formulas import value
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
 Vector = list[Any]
@@ -116,39 +114,19 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
         gaps = [float(abs(reference.divergence(p, q, two) - h)) for p, (h, _) in zip(points, halves, strict=True)]
         bounds = [float(_allowed(sides, two, spread)) for _, spread in halves]
         cubic = float(abs(_terms(sides, q, s, two)[1]))
-    left = Panel(
-        title="divergence over squared distance",
-        x_label="distance from consensus $\\varepsilon$",
-        y_label="$D_\\alpha/\\varepsilon^2$ (nats)",
-        x_scale="log",
-        curves=tuple(
-            curve
-            for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True))
-            for curve in (
-                Curve(
-                    label=f"definition, $\\alpha = {float(a):g}$", role="measured", style="markers", group=group,
-                    x=tuple(coarse), y=values,
-                ),
-                Curve(
-                    label=f"statement, $\\alpha = {float(a):g}$", role="statement", group=group,
-                    x=(float(fine[0]), float(fine[-1])), y=(level, level),
-                ),
-            )
-        ),
-    )  # fmt: skip
-    right = Panel(
-        title="what the variance leaves, order 2",
-        x_label="distance from consensus $\\varepsilon$",
-        y_label="$|D_\\alpha - (\\alpha/2) Var_q(t)|$ (nats)",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(gaps)),
-            Curve(
-                label="third-order term", role="statement", group=0, x=tuple(fine), y=tuple(cubic * fine**3),
-            ),
-            Curve(label="bound", role="statement", group=1, x=tuple(coarse), y=tuple(bounds)),
-        ),
+    curves = []
+    for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True)):
+        name = f"$\\alpha = {float(a):g}$"
+        curves.append(curve(f"definition, {name}", coarse, values, style="markers", group=group))
+        curves.append(curve(f"statement, {name}", fine, level, "statement", group=group))
+    labels = ("distance from consensus $\\varepsilon$", "$D_\\alpha/\\varepsilon^2$ (nats)")
+    left = panel("divergence over squared distance", *labels, *curves, log="x")
+    right = panel(
+        "what the variance leaves, order 2", "distance from consensus $\\varepsilon$",
+        "$|D_\\alpha - (\\alpha/2) Var_q(t)|$ (nats)",
+        curve("definition", coarse, gaps, style="markers"),
+        curve("third-order term", fine, cubic * fine**3, "statement", group=0),
+        curve("bound", coarse, bounds, "statement", group=1),
     )  # fmt: skip
     return left, right
 

@@ -11,12 +11,10 @@ from sympy import Expr, Symbol, lambdify
 from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import k, q, w
-from verify.checks import losses, reference
-from verify.checks.comparisons import at_most
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, curve, losses, panel, reference, symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 
@@ -61,12 +59,11 @@ def numeric(right_side: Expr, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     stated, logits, probabilities = 0.0, 0.0, 0.0
-    for number, pair in enumerate(pairs):
+    for pair in context.each(pairs):
         with mp.workdps(reference.DIGITS):
             exact = reference.gradient(pair)
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             stated = max(stated, _distance(_at(formula, p, s, pair.order), exact))
-        context.progress((number + 1) / len(pairs))
     for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
             errors = _core(formula, pair)
@@ -149,22 +146,11 @@ def _panel(right_side: Expr) -> Panel:
         return float(formula(s, weights / weights.sum())[0])
 
     measured = [float(reference.gradient(reference.Pair(teacher, student, a))[0]) for a in coarse]
-    return Panel(
-        title="one component of the gradient",
-        x_label="order $\\alpha$",
-        y_label="$\\partial D_\\alpha/\\partial z_1$ (nats)",
-        x_scale="log",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(component(a) for a in fine)),
-            Curve(
-                label="differences of the definition",
-                role="measured",
-                style="markers",
-                x=tuple(coarse),
-                y=tuple(measured),
-            ),
-        ),
-    )
+    return panel(
+        "one component of the gradient", "order $\\alpha$", "$\\partial D_\\alpha/\\partial z_1$ (nats)",
+        curve("statement", fine, component, "statement"),
+        curve("differences of the definition", coarse, measured, style="markers"), log="x",
+    )  # fmt: skip
 
 
 CLAIM = Claim(

@@ -13,13 +13,11 @@ from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, Derivatives
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
-from verify.checks import losses, reference
-from verify.checks.comparisons import at_most
+from verify.checks import at_most, curve, losses, panel, reference, symbolic_check
 from verify.checks.formulas import differences, entries, value
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
 NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
@@ -102,7 +100,7 @@ def _core(sides: Derivatives, pair: reference.Pair) -> Iterator[tuple[list[Any],
 def numeric(sides: Derivatives, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
     formula, core = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0.0)
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
 
@@ -114,7 +112,6 @@ def numeric(sides: Derivatives, context: Context) -> Finding:
                 stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
             for name, one, other in zip(NAMES, stated, measured, strict=True):
                 formula[name] = max(formula[name], _distance(one, other))
-        context.progress((number + 1) / len(pairs))
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
@@ -196,27 +193,16 @@ def _panels(sides: Derivatives) -> tuple[Panel, ...]:
         stated = [_stated(sides, p, s, float(a)) for a in fine]
         measured = [_measured(reference.Pair(teacher, student, float(a)), p, s) for a in coarse]
 
-    def panel(part: int, title: str, label: str) -> Panel:
-        return Panel(
-            title=title,
-            x_label="order $\\alpha$",
-            y_label=label,
-            x_scale="log",
-            curves=(
-                Curve(label="statement", role="statement", x=tuple(fine), y=tuple(float(g[part][0]) for g in stated)),
-                Curve(
-                    label="differences of the definition",
-                    role="measured",
-                    style="markers",
-                    x=tuple(coarse),
-                    y=tuple(float(g[part][0]) for g in measured),
-                ),
-            ),
-        )
+    def of(part: int, title: str, label: str) -> Panel:
+        return panel(
+            title, "order $\\alpha$", label,
+            curve("statement", fine, [g[part][0] for g in stated], "statement"),
+            curve("differences of the definition", coarse, [g[part][0] for g in measured], style="markers"), log="x",
+        )  # fmt: skip
 
     return (
-        panel(3, "derivative in the order", "$\\partial D_\\alpha/\\partial\\alpha$ (nats)"),
-        panel(2, "derivative in a logit of the peer", "$\\partial D_\\alpha/\\partial u_1$ (nats)"),
+        of(3, "derivative in the order", "$\\partial D_\\alpha/\\partial\\alpha$ (nats)"),
+        of(2, "derivative in a logit of the peer", "$\\partial D_\\alpha/\\partial u_1$ (nats)"),
     )
 
 

@@ -11,12 +11,10 @@ from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
 from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
-from verify.checks import reference
-from verify.checks.comparisons import at_most
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, curve, panel, reference, symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.5, 2.0, 5.0)
 
@@ -73,7 +71,7 @@ def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
     stated, logits, probabilities = 0.0, 0.0, 0.0
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
@@ -85,7 +83,6 @@ def numeric(right_side: Expr, context: Context) -> Finding:
             truth = context.shared(f"hessian {number}", exact)
             scale = max(abs(x) for row in truth for x in row)
             stated = max(stated, *(float(abs(values[a][b] - truth[a][b]) / scale) for a in size for b in size))
-        context.progress((number + 1) / len(pairs))
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
@@ -127,23 +124,12 @@ def _panel(right_side: Expr) -> Panel:
         pair = reference.Pair(teacher, student, order)
         return least([[reference.hessian_entry(pair, a, b) for b in range(3)] for a in range(3)])
 
-    return Panel(
-        title="least curvature in the student's logits",
-        x_label="order $\\alpha$",
-        y_label="least eigenvalue of the Hessian (nats)",
-        x_scale="log",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(stated(a) for a in fine)),
-            Curve(
-                label="differences of the definition",
-                role="measured",
-                style="markers",
-                x=tuple(coarse),
-                y=tuple(measured(a) for a in coarse),
-            ),
-            Curve(label="convex above", role="reference", x=(fine[0], fine[-1]), y=(0.0, 0.0)),
-        ),
-    )
+    return panel(
+        "least curvature in the student's logits", "order $\\alpha$", "least eigenvalue of the Hessian (nats)",
+        curve("statement", fine, stated, "statement"),
+        curve("differences of the definition", coarse, measured, style="markers"),
+        curve("convex above", (fine[0], fine[-1]), 0.0, "reference"), log="x",
+    )  # fmt: skip
 
 
 CLAIM = Claim(

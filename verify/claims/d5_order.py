@@ -13,13 +13,11 @@ from rdml_theory.symbolic.divergence.order import ORDER, Order, relative_entropy
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
-from verify.checks import reference
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, panel, proof_check, reference
 from verify.checks.formulas import value
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 
@@ -53,7 +51,7 @@ def numeric(sides: Order, context: Context) -> Finding:
     others = context.rng("others")
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     slope, skew, mixture, least = 0.0, 0.0, 0.0, mp.inf
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             any_one = reference.softmax(list(2 * others.standard_normal(len(p))))
@@ -69,7 +67,6 @@ def numeric(sides: Order, context: Context) -> Finding:
             skew = max(skew, _relative(_stated(sides.skew, p, s, any_one, a), scaled))
             mixture = max(mixture, _relative(_stated(sides.mixture, p, s, any_one, a), mixed))
             least = min(least, (mixed - scaled) / abs(scaled))
-        context.progress((number + 1) / len(pairs))
     count = len(pairs)
     comparisons = (
         at_most("∂D/∂α against differences of the definition (60 digits), relative", slope, 1e-20, samples=count),
@@ -124,27 +121,17 @@ def _panels(sides: Order) -> tuple[Panel, ...]:
         stated = [float(_stated(sides.mixture, p, s, x, order)) for x in between]
         mixed = [float(_mixture(reference.escort(p, s, float(t)), p, s, order)) for t in coarse]
         least = float((1 - order) * reference.divergence(p, s, order))
-    left = Panel(
-        title="skew symmetry",
-        x_label="order $\\alpha$",
-        y_label="$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(mirrored)),
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(scaled)),
-        ),
-    )
-    right = Panel(
-        title="the mixture is least at the escort of its order, 0.7",
-        x_label="order of the escort that is $v$",
-        y_label="$\\alpha KL(v\\Vert p) + (1-\\alpha) KL(v\\Vert q)$ (nats)",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(stated)),
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(mixed)),
-            Curve(
-                label="$(1-\\alpha) D_\\alpha(p\\Vert q)$", role="reference",
-                x=(float(fine[0]), float(fine[-1])), y=(least, least),
-            ),
-        ),
+    left = panel(
+        "skew symmetry", "order $\\alpha$", "$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
+        curve("statement", fine, mirrored, "statement"),
+        curve("definition", coarse, scaled, style="markers"), log="",
+    )  # fmt: skip
+    right = panel(
+        "the mixture is least at the escort of its order, 0.7", "order of the escort that is $v$",
+        "$\\alpha KL(v\\Vert p) + (1-\\alpha) KL(v\\Vert q)$ (nats)",
+        curve("statement", fine, stated, "statement"),
+        curve("definition", coarse, mixed, style="markers"),
+        curve("$(1-\\alpha) D_\\alpha(p\\Vert q)$", (float(fine[0]), float(fine[-1])), least, "reference"), log="",
     )  # fmt: skip
     return left, right
 
