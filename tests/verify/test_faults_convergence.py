@@ -51,7 +51,7 @@ CLAIMED = {
         "paid * push if paid",
         "C2e",
     ),
-    "noise of the extremal problem": ("tight.py", "+ h**2 * noise", "+ h * noise", "C2e"),
+    "noise of the extremal problem": ("tight.py", "(h, h, a.noise))", "(h, a.noise))", "C2e"),
     "lag of momentum halved": (
         "momentum.py",
         "stretch = a.smoothness * (1 + 2 * c * lag)",

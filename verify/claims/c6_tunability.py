@@ -15,7 +15,7 @@ from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, panel, proof_check
+from verify.checks import Role, at_least, at_most, curve, panel, proof_check
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -133,7 +133,7 @@ def training(subject: Subject, context: Context) -> Finding:
         words = f"‖∇L‖² after {steps} steps with decreasing {kind}, over that with constant parameters"
         compare, limit = (at_most, REMOVED) if kind in subject.removing else (at_least, KEPT)
         comparisons.append(compare(words, ends[kind] / ends["none"], limit))
-    roles = {"none": "reference", "step": "measured", "order": "second", "weight": "second"}
+    roles: dict[str, Role] = {"none": "reference", "step": "measured", "order": "second", "weight": "second"}
     labels = {"none": "constant", "step": "decreasing step", "order": "annealed order", "weight": "annealed weight"}
     stated = {kind: KEPT if kind not in subject.removing else REMOVED for kind in SCHEDULES}
     curves = [

@@ -97,7 +97,7 @@ def gradient(subject: Subject, context: Context) -> Finding:
         labels = np.r_[np.arange(4), rng.integers(0, 4, 26)]
         cohort = MutualLearning(features, labels, order=float(subject.order), beta=0.8)
         x = 0.5 * rng.normal(size=cohort.dim)
-        update = sum(cohort.gradients(x))
+        update = np.add(*cohort.gradients(x))
         for own in cohort.players:
             v = np.zeros(cohort.dim)
             v[own] = rng.normal(size=own.stop - own.start)
@@ -155,7 +155,7 @@ def training(subject: Subject, context: Context) -> Finding:
     ]
     few = context.pick(quick=500, full=10_000)
     seed = context.seed_for("noisy")
-    batches = {"batch": BATCH, "replicas": REPLICAS, "every": 10, "record": 1, "seed": seed}
+    batches: dict[str, Any] = {"batch": BATCH, "replicas": REPLICAS, "every": 10, "record": 1, "seed": seed}
     noisy = context.shared(f"noisy {order}", lambda: train_cohort(cohort, step=safe_step(cohort), steps=few, **batches))
     ratios = [
         residual / _joint_bound(cohort, few, noise)

@@ -156,7 +156,7 @@ def _train(order: float, steps: int) -> _Run:
     simulate(cohort, step=step, steps=steps, replicas=1, seed=0, record=1, observe=keep)
 
     def objective(z: Array, u: Array) -> Array:
-        base = logsumexp(z, axis=-1) - z[:, np.arange(cohort.samples), cohort.labels]
+        base = np.asarray(logsumexp(z, axis=-1)) - z[:, np.arange(cohort.samples), cohort.labels]
         return (base + renyi_divergence(u, z, order, domain="logits")).mean(axis=-1)
 
     u, z = np.array(path).swapaxes(0, 1)
@@ -228,7 +228,7 @@ def _chase(steps: int, order: float) -> _Run:
 
     run = {"step": step, "steps": steps, "replicas": 1, "seed": 0, "record": 1, "observe": keep}
     simulate(targets[-1], oracle=lambda t: targets[t], **run)
-    moved = np.linalg.norm(np.diff(peers, axis=0), axis=1) / step
+    moved = np.sqrt((np.diff(peers, axis=0) ** 2).sum(axis=1)) / step
 
     def objective(z: Array, u: Array) -> Array:
         return renyi_divergence(u, z, order, domain="logits").mean(axis=-1)
