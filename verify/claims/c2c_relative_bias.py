@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Integer, Symbol, lambdify
 
-from convergence import Assumptions, extremal_average, floor, problems, sharp_bound, simulate
+from convergence import Assumptions, Trajectory, extremal_average, floor, problems, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent, refinements
@@ -103,7 +103,7 @@ def extremal(subject: Subject, context: Context) -> Finding:
 
 
 def worst_oracle(name: str, at: Assumptions, h: float, **parameters: Any) -> SyntheticProblem:
-    """A problem whose bias is √(m‖∇f‖² + ζ²) at every step, along the gradient beyond h = 1 and against it before."""
+    """A problem, for single replicas, whose bias is √(m‖∇f‖² + ζ²), along the gradient beyond h = 1, else against it."""
     problem = problems.get(name, noise=at.noise, bias=at.bias, **parameters)
     sign = -1.0 if h <= 1 else 1.0
 
@@ -111,7 +111,7 @@ def worst_oracle(name: str, at: Assumptions, h: float, **parameters: Any) -> Syn
         square = (gradient**2).sum(axis=-1, keepdims=True)
         return sign * gradient * np.sqrt(at.relative_bias + at.bias / np.maximum(square, 1e-300))
 
-    problem.bias_at = bias_at
+    problem.bias_at, problem.block = bias_at, 1
     return problem
 
 
@@ -122,6 +122,13 @@ def _last(at: Assumptions, h: float) -> float:
     return float(run.squared_gradient[-1, 0])
 
 
+def _eight(f: SyntheticProblem, h: float, steps: int, rng: np.random.Generator) -> list[Trajectory]:
+    """Runs from eight random starts."""
+    starts = f.start + rng.normal(size=(8, f.dim))
+    how = {"step": h / f.smoothness, "steps": steps, "replicas": 1, "seed": 0, "record": 1}
+    return [simulate(f, start=start, **how) for start in starts]
+
+
 def nonconvex(subject: Subject, context: Context) -> Finding:
     """A nonconvex problem with the worst relative bias at every step: A² solves the inequality."""
     comparisons, steps = [], 400
@@ -129,10 +136,9 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
         for share in (0.3, 0.9):
             h = share * subject.ends(m)
             f = worst_oracle("quadratic_cosine", _at(m, bias=0.04), h, dim=4, amplitude=0.4, frequency=1.5)
-            worst, rng = -np.inf, context.rng("start", m, share)
-            for _ in range(8):
-                start = f.start + rng.normal(size=f.dim)
-                run = simulate(f, step=h / f.smoothness, steps=steps, replicas=1, seed=0, start=start, record=1)
+            runs = context.shared(f"{m}/{h}", _eight, f, h, steps, context.rng("start", m, share))
+            worst = -np.inf
+            for run in runs:
                 scaled = _at(m, bias=0.04, gap=run.assumptions.gap * f.smoothness)
                 worst = max(worst, subject.residual(float(run.mean_squared_gradient[-1, 0]), h, scaled, steps))
             name = f"left minus right side, greatest of 8 starts, quadratic plus cosine, m = {m:g}, h = {h:.4g}"

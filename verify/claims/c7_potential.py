@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sympy import Expr, Rational, lambdify
 
-from convergence import Assumptions, CohortTrajectory, MutualLearning, Observed, sharp_bound, simulate, train_cohort
+from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
 from rdml_theory.symbolic.engine.derivation import Derivation
@@ -20,6 +21,8 @@ from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Panel
+
+Array = NDArray[np.float64]
 
 BATCH, REPLICAS = 10, 4
 FALLEN, STAYED = 0.01, 0.5
@@ -118,18 +121,21 @@ def _potential_gradient(cohort: MutualLearning, x: np.ndarray) -> float:
     return total
 
 
-def _train(order: float, steps: int) -> tuple[CohortTrajectory, list[float]]:
-    """Full-gradient training, and ‖∇Φ‖² at its records."""
-    cohort, joint = iris_cohort(order), []
-    step, times = safe_step(cohort), record_times(steps, 40)
-    run = train_cohort(cohort, step=step, steps=steps, record=times)
+def _train(order: float, steps: int) -> list[Array]:
+    """Full-gradient training: times, ‖∇Φ‖², Σ‖∇L_k‖², and the mean so far of the squared update."""
+    cohort, marks, rows = iris_cohort(order), set(record_times(steps, 40).tolist()), []
+    total = 0.0
 
     def keep(seen: Observed) -> None:
-        if seen.t in times:
-            joint.append(_potential_gradient(cohort, seen.x[0]))
+        nonlocal total
+        if seen.t in marks:
+            joint = _potential_gradient(cohort, seen.x[0])
+            rows.append((seen.t, joint, float((seen.gradient**2).sum()), total / seen.t))
+        if seen.sample is not None:
+            total += float((seen.sample**2).sum())
 
-    simulate(cohort, step=step, steps=steps, replicas=1, seed=0, record=times, observe=keep)
-    return run, joint
+    simulate(cohort, step=safe_step(cohort), steps=steps, replicas=1, seed=0, record=1, observe=keep)
+    return list(np.array(rows).T)
 
 
 def _joint_bound(cohort: MutualLearning, times: float, noise: float) -> float:
@@ -145,8 +151,7 @@ def training(subject: Subject, context: Context) -> Finding:
     order = float(subject.order)
     cohort = iris_cohort(order)
     steps = context.pick(quick=2_000, full=10_000)
-    run, joint = context.shared(f"full {order}", _train, order, steps)
-    base, mean, times = run.base[:, 0].sum(axis=1), run.mean_residual[:, 0].sum(axis=1), run.times
+    times, joint, base, mean = context.shared(f"full {order}", _train, order, steps)
     early = int(np.searchsorted(times, steps // 10))
     comparisons = [
         at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", joint[-1] / base[-1], FALLEN),
