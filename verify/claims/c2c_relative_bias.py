@@ -93,17 +93,17 @@ def extremal(subject: Subject, context: Context) -> Finding:
         )
         grid = np.linspace(0.02, 0.985, 60) * 2 / (1 + np.sqrt(m))
         stated = [float(floor(_at(m), float(h))) for h in grid]
-        reached = [_last(_at(m), float(h)) for h in grid[3::8]]
+        reached = [_last(_at(m), float(h)) for h in grid[3::12]]
         curves += [
             curve(f"floor, $m$ = {m:g}", grid, stated, "statement", group=group),
-            curve(f"measured, $m$ = {m:g}", grid[3::8], reached, style="markers", group=group),
+            curve(f"measured, $m$ = {m:g}", grid[3::12], reached, style="markers", group=group),
         ]
     labels = ("extremal quadratic, $\\zeta^2$ = 1", "step size $h = \\Lambda\\eta$", "squared gradient norm")
     return Finding(comparisons=tuple(comparisons), panels=(panel(*labels, *curves, log="y"),))
 
 
 def worst_oracle(name: str, at: Assumptions, h: float, **parameters: Any) -> SyntheticProblem:
-    """A problem, for single replicas, whose bias is √(m‖∇f‖² + ζ²), along the gradient beyond h = 1, else against it."""
+    """A problem, for single replicas, whose bias is √(m‖∇f‖² + ζ²): against ∇f up to h = 1, along it beyond."""
     problem = problems.get(name, noise=at.noise, bias=at.bias, **parameters)
     sign = -1.0 if h <= 1 else 1.0
 
