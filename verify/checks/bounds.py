@@ -50,7 +50,7 @@ class BoundSubject:
     greatest_step : float
         The greatest h = Λη of the asserted domain.
     product : callable, optional
-        The function of :mod:`convergence` that users call. Where a subject has none (a false twin), the formula
+        The function of :mod:`convergence` that users call. Where a subject has none (a negative control), the formula
         itself is confronted with the experiments.
     """
 

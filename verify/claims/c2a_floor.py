@@ -49,6 +49,7 @@ def _from(h: float, noise: float, bias: float, start: float) -> tuple[np.ndarray
     The noise's sign is random, its effect on the norm is not.
     """
     problem = extremal_quadratic(h, noise, bias, start=start)
+    problem.block = 1
     run = simulate(problem, step=h, steps=STEPS, replicas=1, seed=0, record=60)
     return run.times, run.squared_gradient[:, 0]
 

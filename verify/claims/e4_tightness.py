@@ -11,7 +11,7 @@ from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, from_verdict, panel, symbolic_check
-from verify.checks.bounds import SETTING, BoundSubject
+from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 
@@ -67,12 +67,8 @@ def _subject(right_side: object = descent.SHARP, **product: object) -> BoundSubj
 
 def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
     """The quadratic that attains the floor, from half of it: its norm does not depend on the noise's signs."""
-    away = abs(1 - h)
-    floor = (away * np.sqrt(bias) + np.sqrt(bias + h * (2 - h) * noise)) / (2 - h)
-    problem = problems.get(
-        "quadratic", radius=floor / 2, noise=noise, bias=bias,
-        bias_model="against_gradient" if h <= 1 else "along_gradient",
-    )  # fmt: skip
+    problem = extremal_quadratic(h, noise, bias, start=0.5)
+    problem.block = 1
     return simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=1)
 
 
