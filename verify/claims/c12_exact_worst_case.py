@@ -40,7 +40,7 @@ def _stated(subject: BoundSubject, setting: Setting) -> float:
 
 
 def _ratio_panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
-    """The exact worst case over the sharp bound, against the step size; above one where a twin is too small."""
+    """The exact worst case over the sharp bound, against the step size; above one where a control is too small."""
     curves = []
     for group, square in enumerate(BIASES):
         at = sorted((s for s in exact if s.bias == square and not s.noise and s.steps == STEPS), key=lambda s: s.h)

@@ -15,7 +15,6 @@ from verify.checks.bounds import BOUND_CHECK, SETTING, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Panel
 
 AT_ONE = tuple(Setting(1.0, t, bias=1.0, slack=1e-5) for t in (1, 2, 4, 8, 12))
 SETTINGS = (
@@ -59,16 +58,8 @@ def quadratic(subject: BoundSubject, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons))
 
 
-def _panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
-    at = AT_ONE[0].assumptions
-    return horizon_panel(
-        "$h$ = 1, $\\zeta^2$ = 1",
-        1.0,
-        {"bias": 1.0},
-        lambda t: subject.squared(at, 1.0, t),
-        {s.steps: exact[s] for s in AT_ONE},
-        {"sharp bound (C2)": lambda t: float(sharp_bound(at, 1.0, t))},
-    )
+def _stated(subject: BoundSubject, setting: Setting) -> float:
+    return subject.squared(setting.assumptions, setting.h, setting.steps)
 
 
 CLAIM = Claim(
@@ -85,7 +76,10 @@ CLAIM = Claim(
         BOUND_CHECK,
         Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
         worst_case_check(
-            lambda subject, s: subject.squared(s.assumptions, s.h, s.steps), SETTINGS, panel=_panel, cost=1.0
+            _stated,
+            SETTINGS,
+            cost=1.0,
+            panel=horizon_panel("$h$ = 1, $\\zeta^2$ = 1", AT_ONE, _stated, "sharp bound (C2)", sharp_bound),
         ),
     ),
     twins=(

@@ -104,7 +104,7 @@ def search(subject: Subject, context: Context) -> Finding:
     for order in context.each(ORDERS):
         for form, name in enumerate(("a-priori form", "observable form")):
             rng = context.rng("search", order, form)
-            # The bound does not enter the search, so the claim and its twins face the same pairs.
+            # The bound does not enter the search, so the claim and its controls face the same pairs.
             peer, student = context.shared(
                 f"{order}/{form}", lambda f=form, a=order, r=rng: _strongest(f, a, starts, r)
             )

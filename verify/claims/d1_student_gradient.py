@@ -183,6 +183,6 @@ CLAIM = Claim(
     ),
     caption=(
         "The derivative of the divergence in one logit, by differences of the definition at 60 digits, lies on q - w "
-        "at every order; the false twin misses it."
+        "at every order; the negative control misses it."
     ),
 )
