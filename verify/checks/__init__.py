@@ -4,7 +4,7 @@ The names below are those that most claims use; what is special to some is in th
 """
 
 from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most, from_verdict, holds
+from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
 from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
 from verify.checks.formulas import implementation_check
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
@@ -14,6 +14,7 @@ from verify.checks.symbolic import symbolic_check
 __all__ = [
     "Replicas",
     "Role",
+    "Worst",
     "at_least",
     "at_most",
     "close_to",

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
-from verify.checks import at_most, curve, panel, proof_check, reference
+from verify.checks import Worst, curve, panel, proof_check, reference
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
 from verify.records import Panel
@@ -38,7 +38,8 @@ def _of(right_side: Any, order: Any, pair: tuple[Any, Any, Any]) -> Any:
 
 def numeric(right_side: Expr, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
-    stated, computed = 0.0, 0.0
+    worst = Worst()
+    of_escort = "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)"
     for pair in context.each(pairs):
         with mp.workdps(reference.DIGITS):
             first, second = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
@@ -46,21 +47,13 @@ def numeric(right_side: Expr, context: Context) -> Finding:
             order = mp.mpf(pair.order)
             exact = reference.divergence(first, second, order)
             # The order is a binary fraction; its reciprocal is taken at 60 digits.
-            value = _of(right_side, order, (first, second, middle))
-            stated = max(stated, float(abs(value - exact) / exact))
+            error = float(abs(_of(right_side, order, (first, second, middle)) - exact) / exact)
+        worst.see("the two sides by their definitions (60 digits), relative", error, 1e-30)
         logs = np.log(escort(pair.teacher, pair.student, pair.order, domain="logits"))
         if np.isfinite(logs).all() and pair.order <= 2:
-            product = renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits")
-            error = abs(mp.mpf(float(product)) - exact)
-            computed = max(computed, float(error / max(exact, mp.mpf("1e-3"))))
-    comparisons = (
-        at_most("the two sides by their definitions (60 digits), relative", stated, 1e-30, samples=len(pairs)),
-        at_most(
-            "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)",
-            computed, reference.ROUNDING, samples=len(pairs),
-        ),
-    )  # fmt: skip
-    return Finding(comparisons=comparisons, panels=(_panel(right_side),))
+            product = float(renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits"))
+            worst.see(of_escort, float(abs(product - exact) / max(exact, mp.mpf("1e-3"))), reference.ROUNDING)
+    return Finding(worst.comparisons(), panels=(_panel(right_side),))
 
 
 def _panel(right_side: Expr) -> Panel:
