@@ -13,7 +13,7 @@ import numpy as np
 
 from rdml_theory.symbolic import as_function
 from rdml_theory.symbolic.notation import Formula, k, l
-from verify.checks.comparisons import at_most
+from verify.checks.comparisons import Worst
 from verify.claim import Check, Finding
 from verify.context import Context
 
@@ -76,11 +76,10 @@ def implementation_check(
 
     def run(subject: S, context: Context) -> Finding:
         rng, count = context.rng("points"), context.pick(quick=quick, full=full)
-        worst = 0.0
+        worst = Worst()
         for _ in range(count):
             for computed, stated in pairs(subject, rng):
-                error = abs(computed - stated) / abs(stated) if stated else np.inf
-                worst = max(worst, error) if np.isfinite(error) else np.inf
-        return Finding((at_most(name, worst, allowed, samples=count),))
+                worst.see(name, abs(computed - stated) / abs(stated) if stated else np.inf, allowed)
+        return Finding(worst.comparisons())
 
     return Check("implementation", "numeric", question, run, cost=cost)

@@ -12,7 +12,7 @@ from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.consensus import CONSENSUS, RANGE, Expansion
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import at_least, at_most, curve, panel, reference, symbolic_check
+from verify.checks import Worst, at_least, curve, panel, reference, symbolic_check
 from verify.checks.formulas import value
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
@@ -56,9 +56,8 @@ def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
 def numeric(sides: Expansion, context: Context) -> Finding:
     rng = context.rng("pairs")
     count = context.pick(quick=30, full=600)
-    second, third, ratio, core = 0.0, 0.0, 0.0, 0.0
-    slopes = []
-    for number in range(count):
+    worst, slopes = Worst(), []
+    for number in context.each(range(count)):
         order = mp.mpf(ORDERS[number % len(ORDERS)])
         size = int(rng.integers(2, 5))
         logits, move = rng.standard_normal(size), rng.standard_normal(size)
@@ -68,15 +67,17 @@ def numeric(sides: Expansion, context: Context) -> Finding:
             near = [mp.mpf(10) ** -n for n in (20, 21)]
             pairs = [_tilted(q, s, e) for e in near]
             exact = [reference.divergence(p, q, order) for p in pairs]
-            second = max(second, float(abs(leading * near[0] ** 2 / exact[0] - 1)))
+            second = float(abs(leading * near[0] ** 2 / exact[0] - 1))
+            worst.see("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17)
             left = [d - _half_variance(p, q, order)[0] for d, p in zip(exact, pairs, strict=True)]
-            third = max(third, float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0]))
+            third = float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0])
+            worst.see("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17)
             slopes.append(float(mp.log(abs(left[0] / left[1]), 10)))
             for distance in (1e-3, 1.0, 5.0):
                 p = _tilted(q, s, mp.mpf(distance))
                 half, spread = _half_variance(p, q, order)
                 gap = abs(reference.divergence(p, q, order) - half)
-                ratio = max(ratio, float(gap / _allowed(sides, order, spread)))
+                worst.see("|D - (α/2) Var_q(t)| over its bound", float(gap / _allowed(sides, order, spread)), 1.0)
             # Against the core: what the expansion leaves out is relatively of size ε² ρ².
             distance = mp.mpf(2) ** -20
             computed = float(renyi_divergence(logits + float(distance) * move, logits, float(order), domain="logits"))
@@ -84,16 +85,10 @@ def numeric(sides: Expansion, context: Context) -> Finding:
             steps = [(x - mp.mpf(y)) / distance for x, y in zip(exact_logits, logits, strict=True)]
             leading, following = _terms(sides, q, steps, order)
             expanded = leading * distance**2 + following * distance**3
-            core = max(core, float(abs(expanded / computed - 1)))
-        context.progress((number + 1) / count)
-    comparisons = (
-        at_most("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17, samples=count),
-        at_most("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17, samples=count),
-        at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count),
-        at_most("|D - (α/2) Var_q(t)| over its bound", ratio, 1.0, samples=3 * count),
-        at_most("renyi_divergence at ε = 2^-20 against both terms, relative", core, 1e-9, samples=count),
-    )
-    return Finding(comparisons=comparisons, panels=_panels(sides))
+            error = float(abs(expanded / computed - 1))
+            worst.see("renyi_divergence at ε = 2^-20 against both terms, relative", error, 1e-9)
+    least = at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count)
+    return Finding((*worst.comparisons(), least), panels=_panels(sides))
 
 
 def _panels(sides: Expansion) -> tuple[Panel, ...]:
