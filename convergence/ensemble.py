@@ -40,7 +40,7 @@ _LOOK = 64  # steps between two looks at the clock
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What an observer sees at step t: some replicas at x_t, before they move.
+    """What an observer sees at step t: some replicas at x_t, before they move. Arrays are to be copied if kept.
 
     Attributes
     ----------
@@ -153,6 +153,8 @@ class Ensemble:
         if self.task.observe is not None:
             dim = self._x.shape[1]
             x, gradient, sample = (a.reshape(-1, dim) for a in (self.x, self.gradient, self.work))
+            for array in (x, gradient, sample):
+                array.flags.writeable = False  # some are the run's own
             first = self.task.blocks.start * self.task.block
             seen = Observed(
                 t=self.done, replicas=slice(first, first + len(x)), x=x, gradient=gradient,

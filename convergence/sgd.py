@@ -187,6 +187,7 @@ def simulate(
     order : {"simultaneous", "sequential"}
         How the ``players`` of a game move (those of :class:`~convergence.problems.MutualLearning` are its students):
         all at once by the gradients at x_t, or one after the other, each by a gradient at where the others are by then.
+        Others have one player.
     oracle : callable, optional
         ``oracle(t)`` answers at step t in place of the problem: the same f and the same σ² with another bias, for one
         that is annealed.

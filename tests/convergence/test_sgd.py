@@ -115,6 +115,14 @@ def test_gradients_may_be_measured_now_and_then():
     np.testing.assert_array_equal(simulate(f, **arguments).final, run.final)
 
 
+def test_an_observer_cannot_change_the_run():
+    def meddle(seen):
+        seen.x[...] = 0.0
+
+    with pytest.raises(ValueError, match="read-only"):
+        simulate(problems.get("quadratic"), step=0.5, steps=3, replicas=1, seed=0, observe=meddle)
+
+
 def test_an_oracle_may_change_its_bias():
     f = problems.get("quadratic", dim=2)
     biases = 0.25 / np.arange(1, 31)
