@@ -31,7 +31,7 @@ from matplotlib.transforms import ScaledTranslation
 from verify.records import ClaimRecord, Curve, Panel, RunRecord
 from verify.safe_files import write_atomically
 
-__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "render", "write_figures"]
+__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "render", "render_panels", "write_figures"]
 
 
 class DrawingError(ValueError):
@@ -173,10 +173,7 @@ def figure_of(claim: ClaimRecord) -> Figure:
     """
     if not claim.panels:
         raise ValueError(f"claim {claim.id} has no panels to draw")
-    for panel in claim.panels:
-        _validate(claim, panel)
-    with _style():
-        return _draw(claim.panels)
+    return _arranged(claim.panels, f"claim {claim.id}, ")
 
 
 def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
@@ -197,7 +194,7 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
     if kind not in FORMATS:
         raise ValueError(f"figure format {kind!r}: expected one of {', '.join(FORMATS)}")
     try:
-        return _rendered(claim, kind)  # type: ignore[arg-type]
+        return render_panels(claim.panels, kind)
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -205,20 +202,28 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
 
 
 # Records are frozen, hence hashable. The files and the report of a run show the same pictures, and all formats of one
-# claim the same figure.
+# figure the same arrangement.
 @lru_cache(maxsize=128)
-def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
+def render_panels(panels: tuple[Panel, ...], kind: Format = "svg") -> bytes:
+    """Panels side by side as the content of a file: equal panels give equal bytes."""
     # A date in the metadata would make every file differ from the one before.
     metadata: dict[Format, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     stream = io.BytesIO()
     with _style():
-        _figure(claim).savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
+        _figure(panels).savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
     return stream.getvalue()
 
 
 @lru_cache(maxsize=1)
-def _figure(claim: ClaimRecord) -> Figure:
-    return figure_of(claim)
+def _figure(panels: tuple[Panel, ...]) -> Figure:
+    return _arranged(panels, "")
+
+
+def _arranged(panels: tuple[Panel, ...], of: str) -> Figure:
+    for panel in panels:
+        _validate(panel, of)
+    with _style():
+        return _draw(panels)
 
 
 def write_figures(
@@ -262,13 +267,11 @@ def write_figures(
     return written
 
 
-def _validate(claim: ClaimRecord, panel: Panel) -> None:
+def _validate(panel: Panel, of: str) -> None:
     for curve in panel.curves:
         lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
         if len(lengths) > 1:
-            raise ValueError(
-                f"claim {claim.id}, panel {panel.title!r}, curve {curve.label!r}: lengths {sorted(lengths)}"
-            )
+            raise ValueError(f"{of}panel {panel.title!r}, curve {curve.label!r}: lengths {sorted(lengths)}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ import torch
 from click.testing import CliRunner
 
 from verify.commands.claims import report_command
+from verify.commands.training import run
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
-from verify.trainer.command import run
 from verify.trainer.metrics import read_metrics
 from verify.trainer.run import LAST
 from verify.trainer.show import write_report
