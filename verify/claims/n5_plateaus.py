@@ -24,7 +24,7 @@ from verify.records import Comparison, Curve, Panel
 if TYPE_CHECKING:
     from verify.checks.training import Path
 
-STEP = 0.4
+STEP = 0.1
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 WEIGHTS = (0.5, 1.0, 2.0)
 JOINT = (0.5, 2.0)
@@ -100,7 +100,7 @@ def _follow(context: Context, setting: Setting) -> Path:
 
 
 def _steps(context: Context) -> int:
-    return context.pick(quick=500, full=2500)
+    return context.pick(quick=2000, full=10_000)
 
 
 def _level(path: Path) -> float:
