@@ -31,7 +31,7 @@ from matplotlib.transforms import ScaledTranslation
 from verify.records import ClaimRecord, Curve, Panel, RunRecord
 from verify.safe_files import write_atomically
 
-__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "render", "render_panels", "write_figures"]
+__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "pictures", "render", "write_figures"]
 
 
 class DrawingError(ValueError):
@@ -173,7 +173,10 @@ def figure_of(claim: ClaimRecord) -> Figure:
     """
     if not claim.panels:
         raise ValueError(f"claim {claim.id} has no panels to draw")
-    return _arranged(claim.panels, f"claim {claim.id}, ")
+    for panel in claim.panels:
+        _validate(claim, panel)
+    with _style():
+        return _draw(claim.panels)
 
 
 def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
@@ -194,7 +197,7 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
     if kind not in FORMATS:
         raise ValueError(f"figure format {kind!r}: expected one of {', '.join(FORMATS)}")
     try:
-        return render_panels(claim.panels, kind)
+        return _rendered(claim, kind)  # type: ignore[arg-type]
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -202,28 +205,31 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
 
 
 # Records are frozen, hence hashable. The files and the report of a run show the same pictures, and all formats of one
-# figure the same arrangement.
+# claim the same figure.
 @lru_cache(maxsize=128)
-def render_panels(panels: tuple[Panel, ...], kind: Format = "svg") -> bytes:
-    """Panels side by side as the content of a file: equal panels give equal bytes."""
+def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
+    with _style():
+        return _printed(_figure(claim), kind)
+
+
+def _printed(figure: Figure, kind: Format) -> bytes:
     # A date in the metadata would make every file differ from the one before.
     metadata: dict[Format, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     stream = io.BytesIO()
-    with _style():
-        _figure(panels).savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
+    figure.savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
     return stream.getvalue()
 
 
-@lru_cache(maxsize=1)
-def _figure(panels: tuple[Panel, ...]) -> Figure:
-    return _arranged(panels, "")
-
-
-def _arranged(panels: tuple[Panel, ...], of: str) -> Figure:
-    for panel in panels:
-        _validate(panel, of)
+def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
+    """Panels that need not be a claim's, drawn once: the contents of the files, by format."""
     with _style():
-        return _draw(panels)
+        figure = _draw(panels)
+        return {kind: _printed(figure, kind) for kind in formats}
+
+
+@lru_cache(maxsize=1)
+def _figure(claim: ClaimRecord) -> Figure:
+    return figure_of(claim)
 
 
 def write_figures(
@@ -267,11 +273,13 @@ def write_figures(
     return written
 
 
-def _validate(panel: Panel, of: str) -> None:
+def _validate(claim: ClaimRecord, panel: Panel) -> None:
     for curve in panel.curves:
         lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
         if len(lengths) > 1:
-            raise ValueError(f"{of}panel {panel.title!r}, curve {curve.label!r}: lengths {sorted(lengths)}")
+            raise ValueError(
+                f"claim {claim.id}, panel {panel.title!r}, curve {curve.label!r}: lengths {sorted(lengths)}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

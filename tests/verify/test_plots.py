@@ -56,7 +56,7 @@ def legend_texts(place: Any) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
-    plots.render_panels.cache_clear()
+    plots._rendered.cache_clear()
     plots._figure.cache_clear()
 
 
@@ -192,7 +192,7 @@ def test_the_files_are_named_by_claim_and_the_same_bytes_every_time(tmp_path: Pa
         claim(name="D9", title="Without a figure"),
     )
     first = plots.write_figures(record, tmp_path / "a" / "b")
-    plots.render_panels.cache_clear()
+    plots._rendered.cache_clear()
     plots._figure.cache_clear()
     with mpl.rc_context({"font.size": 20, "axes.grid": False}):  # a user's settings change nothing
         second = plots.write_figures(record, tmp_path / "c")

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from verify.monitor import BiasRecord
-from verify.plots import FORMATS, render_panels
+from verify.plots import pictures
 from verify.reading import read_json
 from verify.records import Curve, Panel
 from verify.safe_files import write_atomically as write
@@ -180,10 +180,10 @@ def _write_report(folder: Path) -> Path:
     records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
     drawing = ""
     if records:
-        panels = bias_panels(records)
-        for kind in FORMATS:
-            write(folder / f"{FIGURE}.{kind}", render_panels(panels, kind))
-        drawing = render_panels(panels, "svg").decode()
+        drawn = pictures(bias_panels(records))
+        for kind, content in drawn.items():
+            write(folder / f"{FIGURE}.{kind}", content)
+        drawing = drawn["svg"].decode()
         drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
     parts = [_table(rows), drawing]
     for name in (CONFIG, ENVIRONMENT):
