@@ -201,7 +201,7 @@ def largest_order(
         level = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
         return weight**2 * float(np.mean(level)) - allowed**2
 
-    if excess(math.inf) <= 0:
+    if not rho.size or excess(math.inf) <= 0:
         return math.inf
     if excess(0.0) >= 0:
         return 0.0

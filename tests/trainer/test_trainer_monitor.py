@@ -428,6 +428,10 @@ def test_records_of_former_versions_give_no_bound():
     assert "leave .grad" in monitor.budget(0).reason
 
 
+def test_a_student_without_peers_may_have_any_order():
+    assert trained(batch=N, students=1, steps=5).advice(1.0).alpha == math.inf
+
+
 def test_advice_needs_a_measurement_of_its_own():
     first = trained(batch=N)
     again = BiasMonitor(first.students, first.x, first.y, alpha=2.0, batch=N, plain=True)
