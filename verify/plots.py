@@ -209,7 +209,7 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
 @lru_cache(maxsize=128)
 def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
     with _style():
-        return _printed(_figure(claim), kind)
+        return _printed(_figure(claim), kind)  # type: ignore[arg-type]
 
 
 def _printed(figure: Figure, kind: Format) -> bytes:
