@@ -205,14 +205,11 @@ def _advance(
         trainer.step()
         ended = trainer.number % trainer.per_epoch == 0
         looked = ended or trainer.number % CHECK_EVERY == 0
-        values: dict[str, Any] = {}
         if looked:
             trainer.check()
-        if ended:
-            values = trainer.epoch_losses()
-        if files is not None:
-            values = files.after_step(values)
-        report(trainer, values)
+        # All processes average; the first alone writes and reports.
+        losses = trainer.epoch_losses() if ended else {}
+        report(trainer, files.after_step(losses) if files is not None else {})
         due = stop.is_set() or trainer.number == stop_after
         if trainer.group.size > 1:
             # All processes stop at the same step, or none does.
@@ -258,7 +255,7 @@ class _Files:
         if self.board is not None:
             self.board.close()
 
-    def after_step(self, losses: dict[str, Any]) -> dict[str, Any]:
+    def after_step(self, losses: dict[str, list[float]]) -> dict[str, Any]:
         """Write what a step has brought; of an epoch, whose mean losses are given, also scores and checkpoints."""
         if self.trainer.monitor is not None:
             self.journal.bias(self.trainer.monitor.records)
@@ -269,7 +266,7 @@ class _Files:
             _show(self.board, values, self.trainer)
         return values
 
-    def after_epoch(self, losses: dict[str, Any]) -> dict[str, Any]:
+    def after_epoch(self, losses: dict[str, list[float]]) -> dict[str, Any]:
         """The journal's line comes before the checkpoints, so that none of them knows more than it."""
         trainer = self.trainer
         values: dict[str, Any] = {"epoch": trainer.epoch, **losses}
