@@ -362,7 +362,7 @@ def test_four_gigabytes_in_a_small_file_cost_neither_time_nor_memory(tmp_path):
     shape = struct.pack(">3I", 40, 8, 8)
     zipped_zeros(folder / "train-images-idx3-ubyte.gz", b"\0\0\x08\3" + shape, 2**32)
     code = (
-        "import resource, sys; from verify.commands.training import parse; from verify.trainer.data import load_data\n"
+        "import resource, sys; from pathlib import Path; from verify.trainer.data import load_data\n"
         "from verify.trainer import TrainerError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF)\n"
         "try: load_data('idx', Path(sys.argv[1])); print('read')\n"
