@@ -219,7 +219,7 @@ class _Following(SyntheticProblem):
 def _chase(steps: int, order: float) -> _Run:
     """A student that follows one peer, whose logits go back and forth forever: it never catches up."""
     step, times = 0.5, np.arange(steps + 1)
-    peers = np.stack([2.0 * np.sin(0.05 * times), 0.0 * times], axis=1)
+    peers: Array = np.stack([2.0 * np.sin(0.05 * times), 0.0 * times], axis=1, dtype=np.float64)
     targets, path, squares = [_Following(peer, order) for peer in peers], [], []
 
     def keep(seen: Observed) -> None:
