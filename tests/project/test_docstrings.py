@@ -42,8 +42,8 @@ MODULES = [
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
     "BiasModel", "Bound", "Certificate", "Chain", "ChainCertificate", "CohortTrajectory", "Derivation",
-    "EffectiveProblem", "Instance", "Method", "NoiseModel", "Problem", "StationaryLaw", "StationaryPoint", "Step",
-    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "EffectiveProblem", "Instance", "Method", "NoiseModel", "Observed", "Problem", "StationaryLaw", "StationaryPoint",
+    "Step", "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
     "GradientError", "Moment", "Witness",
 }  # fmt: skip
 
