@@ -1,14 +1,18 @@
-"""Performance estimation: exact worst cases as semidefinite programs, their instances and their certificates."""
+"""Performance estimation: exact worst cases as semidefinite programs, their instances and their certificates.
 
-from convergence.performance.certificate import Certificate
-from convergence.performance.chain import Chain, ChainCertificate, solve_chain
+A :class:`Method` says how iterates come about; :class:`AllPairs` and :class:`Chain` say what smooth functions and the
+oracle satisfy there, between all iterates or consecutive ones; :func:`prove` finds the multipliers of least cost and
+rounds them to a :class:`DualCertificate`, which is checked in rational arithmetic.
+"""
+
+from convergence.performance.all_pairs import AllPairs, WorstCase, worst_case
+from convergence.performance.certificate import DualCertificate, prove
 from convergence.performance.instance import Instance
 from convergence.performance.interpolation import SmoothInterpolant, violation
 from convergence.performance.method import Method
-from convergence.performance.program import WorstCase, worst_case
-from convergence.performance.stepwise import StepwiseBound, stepwise_bound
+from convergence.performance.stepwise import Chain, StepwiseBound, stepwise_bound
 
 __all__ = [
-    "Certificate", "Chain", "ChainCertificate", "Instance", "Method", "SmoothInterpolant", "StepwiseBound", "WorstCase",
-    "solve_chain", "stepwise_bound", "violation", "worst_case",
+    "AllPairs", "Chain", "DualCertificate", "Instance", "Method", "SmoothInterpolant", "StepwiseBound", "WorstCase",
+    "prove", "stepwise_bound", "violation", "worst_case",
 ]  # fmt: skip

@@ -42,6 +42,21 @@ class Instance:
     biases: Array
     noises: Array
 
+    @classmethod
+    def of(cls, method: Method, gram: Array, values: Array, *, smoothness: float) -> Instance:
+        """From the Gram matrix of the method's basis and the values, at Λ = 1; directions that carry nothing drop."""
+        sizes, vectors = np.linalg.eigh(gram)
+        kept = sizes > 1e-7 * max(float(sizes[-1]), 0.0)
+        factor = (vectors[:, kept] * np.sqrt(sizes[kept]))[:, ::-1]
+        points = method.points()
+        gradients, biases, noises, positions = (
+            rows.astype(float) @ factor for rows in (points.gradient, points.bias, points.noise, points.position)
+        )
+        return cls(
+            method=method, smoothness=smoothness, gradients=gradients, biases=biases, noises=noises,
+            positions=positions / smoothness, values=values / smoothness,
+        )  # fmt: skip
+
     @property
     def dimension(self) -> int:
         """d."""
@@ -52,8 +67,9 @@ class Instance:
         return self._over_time(self.gradients)
 
     def _over_time(self, gradients: Array) -> Array:
-        each = np.zeros(self.method.steps)
-        np.add.at(each, self.method.depth, self.method.probability * (gradients**2).sum(-1))
+        method = self.method
+        each = np.zeros(method.steps)
+        np.add.at(each, method.depth, (gradients**2).sum(-1) * (0.5**method.depth if method.noisy else 1.0))
         return each
 
     def value(self, criterion: Literal["average", "best"]) -> float:
@@ -77,16 +93,11 @@ class Instance:
         Only x_0 and the oracle's errors are taken from the instance; where the run goes is computed.
         """
         f, method = self.function(), self.method
-        eta, mu = float(method.step) / self.smoothness, float(method.momentum)
         x, velocity, gradients = (np.zeros_like(self.positions) for _ in range(3))
         gradients[0] = f(x[0])[1]
         for child, parent in enumerate(method.parent, 1):
-            oracle = gradients[parent].copy()
-            if method.biased:
-                oracle += self.biases[parent]
-            if method.noisy:
-                oracle += self.noises[parent] if child % 2 else -self.noises[parent]
-            velocity[child] = mu * velocity[parent] + oracle
-            x[child] = x[parent] - eta * (oracle + mu * velocity[child] if method.nesterov else velocity[child])
+            oracle = method.oracle(child, gradients, self.biases, self.noises)
+            velocity[child], moved = method.move(oracle, velocity[parent])
+            x[child] = x[parent] - moved / self.smoothness
             gradients[child] = f(x[child])[1]
         return self._over_time(gradients)

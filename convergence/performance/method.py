@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -48,6 +47,8 @@ class Method:
         h = Λη and μ.
     nesterov, biased, noisy : bool
         Which update, and whether there is bias and noise.
+    relative_bias : Fraction
+        m.
     """
 
     steps: int
@@ -56,6 +57,7 @@ class Method:
     nesterov: bool = False
     biased: bool = False
     noisy: bool = False
+    relative_bias: Fraction = Fraction(0)
 
     @cached_property
     def parent(self) -> IntArray:
@@ -80,34 +82,34 @@ class Method:
         return np.floor(np.log2(nodes)).astype(np.intp) if self.noisy else nodes - 1
 
     @property
-    def probability(self) -> NDArray[np.float64]:
-        """With which a run passes through each node."""
-        return np.exp2(-self.depth.astype(float)) if self.noisy else np.ones(self.nodes)
-
-    @property
     def dimension(self) -> int:
         """The size of the basis."""
         return self.nodes + self.inner * (self.biased + self.noisy)
 
-    def points(self, number: Callable[[Any], Any] = float) -> Points:
-        """Every row, in floating point or, with ``number=Fraction``, exactly."""
+    def move(self, oracle: NDArray[Any], velocity: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The velocity after a step, and x - x' over it; exact for arrays of objects, else in floating point."""
+        numbers: Any = (self.momentum, self.step)
+        mu, h = numbers if oracle.dtype == object else map(float, numbers)
+        velocity = mu * velocity + oracle
+        return velocity, h * (oracle + mu * velocity if self.nesterov else velocity)
+
+    def points(self) -> Points:
+        """Every row, exactly."""
         n, inner, size = self.nodes, self.inner, self.dimension
-        kind: Any = np.float64 if number is float else object
-        h, mu = number(self.step), number(self.momentum)
-        one = number(1)
-        basis = np.full((size, size), number(0), dtype=kind)
-        basis[np.arange(size), np.arange(size)] = one
-        gradient = basis[:n]
-        bias = basis[n : n + inner * self.biased]
-        noise = basis[n + inner * self.biased :]
-        position, velocity = (np.full((n, size), number(0), dtype=kind) for _ in range(2))
+        basis = np.eye(size, dtype=int).astype(object)
+        gradient, bias, noise = np.split(basis, [n, n + inner * self.biased])
+        position, velocity = np.zeros((2, n, size), dtype=object)
         for child, parent in enumerate(self.parent, 1):
-            oracle = gradient[parent].copy()
-            if self.biased:
-                oracle = oracle + bias[parent]
-            if self.noisy:
-                oracle = oracle + (noise[parent] if child % 2 else -noise[parent])
-            velocity[child] = mu * velocity[parent] + oracle
-            move = oracle + mu * velocity[child] if self.nesterov else velocity[child]
-            position[child] = position[parent] - h * move
+            velocity[child], moved = self.move(self.oracle(child, gradient, bias, noise), velocity[parent])
+            position[child] = position[parent] - moved
         return Points(gradient, bias, noise, position)
+
+    def oracle(self, child: int, gradients: NDArray[Any], biases: NDArray[Any], noises: NDArray[Any]) -> NDArray[Any]:
+        """What the oracle answers on the way to a node: ∇f + b ± n at its parent."""
+        parent = self.parent[child - 1]
+        answer = gradients[parent]
+        if self.biased:
+            answer = answer + biases[parent]
+        if self.noisy:
+            answer = answer + (noises[parent] if child % 2 else -noises[parent])
+        return answer

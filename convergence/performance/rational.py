@@ -29,8 +29,8 @@ def integers(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
     >>> integers(np.array([Fraction(1, 2), Fraction(1, 3)], dtype=object))
     (array([3, 2], dtype=object), 6)
     """
-    below = lcm(*(Fraction(x).denominator for x in array.flat)) if array.size else 1
-    whole = np.array([int(Fraction(x) * below) for x in array.flat], dtype=object)
+    below = lcm(*(x.denominator for x in array.flat))
+    whole = np.array([x.numerator * (below // x.denominator) for x in array.flat], dtype=object)
     return whole.reshape(array.shape), below
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from convergence import Assumptions, sharp_bound, worst_case
-from convergence.performance import Method, SmoothInterpolant, violation
+from convergence.performance import AllPairs, Method, SmoothInterpolant, violation
 from convergence.performance.rational import is_positive_definite
 
 TABLE = json.loads((Path(__file__).parents[1] / "reference" / "worst_cases.json").read_text())["rows"]
@@ -142,55 +142,50 @@ def certificate():
     return worst_case(unit(bias=0.3, noise=0.4), 0.7, 3).certificate
 
 
+def changed(certificate, **multipliers):
+    return replace(certificate, multipliers=certificate.multipliers | multipliers)
+
+
+def scaled(numbers, factor):
+    return tuple(factor * x for x in numbers)
+
+
 def test_tampered_certificates_are_refused(certificate):
     assert certificate.check()
-    c = certificate
+    c, y = certificate, certificate.multipliers
     less = Fraction(999, 1000)
-    row = c.interpolation[0]
+    faster = replace(c.method, step=c.method.step * less)
     for wrong in (
-        replace(c, start=c.start * less),
-        replace(c, bias=tuple(x * less for x in c.bias)),
-        replace(c, noise=(-c.noise[0], *c.noise[1:])),
-        replace(c, lower=(c.lower[0] * less, *c.lower[1:])),
-        replace(c, interpolation=((row[0], row[1] * less, *row[2:]), *c.interpolation[1:])),
-        replace(c, weights=tuple(x * less for x in c.weights)),
-        replace(c, weights=(c.weights[0] * less, c.weights[1], 1 - c.weights[0] * less - c.weights[1])),
-        replace(c, method=replace(c.method, step=c.method.step * less)),
-        replace(c, relative_bias=Fraction(1, 1000)),
+        *(changed(c, **{name: scaled(y[name], less)}) for name in ("start", "bias", "weights")),
+        changed(c, noise=(-y["noise"][0], *y["noise"][1:])),
+        *(changed(c, **{name: (y[name][0] * less, *y[name][1:])}) for name in ("infimum", "interpolation")),
+        replace(c, inequalities=AllPairs(faster)),
+        replace(c, inequalities=AllPairs(replace(c.method, relative_bias=Fraction(1, 1000)))),
     ):
         assert not wrong.check()
         assert wrong.digest != c.digest
     # A smaller start and everything that flows from it in proportion: only the definiteness of S tells.
-    scaled = replace(
-        c,
-        start=c.start * less,
-        lower=tuple(x * less for x in c.lower),
-        interpolation=tuple(tuple(x * less for x in r) for r in c.interpolation),
-    )
-    assert not scaled.check()
+    assert not changed(c, **{n: scaled(y[n], less) for n in ("start", "infimum", "interpolation")}).check()
+    best = worst_case(unit(bias=0.3), 0.7, 3, criterion="best").certificate
+    weights = best.multipliers["weights"]
+    assert len(weights) == 3
+    assert best.check()
+    assert not changed(best, weights=(Fraction(0), weights[1], 1 - weights[1])).check()
 
 
 def test_incomplete_certificates_are_refused(certificate):
     """One multiplier for many biases, weight on steps that do not exist, right sides that nothing bounds."""
-    c = certificate
+    c, y = certificate, certificate.multipliers
     many = 10 * c.method.steps
-    less = Fraction(c.method.steps, many)
-
-    def scaled(numbers):
-        return tuple(x * less for x in numbers)
-
     for wrong in (
-        replace(c, bias=(max(c.bias),)),
-        replace(c, noise=(max(c.noise),)),
-        replace(c, lower=c.lower[:1]),
-        replace(
-            c, weights=(Fraction(1, many),) * many, start=c.start * less,
-            interpolation=tuple(map(scaled, c.interpolation)),
-            lower=scaled(c.lower), bias=scaled(c.bias), noise=scaled(c.noise),
-        ),
+        changed(c, bias=(max(y["bias"]),)),
+        changed(c, noise=(max(y["noise"]),)),
+        changed(c, infimum=y["infimum"][:1]),
+        changed(c, weights=(Fraction(1, many),) * many),
+        changed(c, more=(Fraction(1),)),
         replace(c, right_sides=(*c.right_sides[:2], Fraction(-1))),
-        replace(c, start=float(c.start)),
-    ):  # fmt: skip
+        changed(c, start=scaled(y["start"], 1.0)),
+    ):
         assert not wrong.check()
     plain = worst_case(unit(), 0.7, 3).certificate
     assert plain.check()
@@ -203,27 +198,28 @@ def test_incomplete_certificates_are_refused(certificate):
 def test_the_slack_is_what_the_inequalities_say(certificate):
     """S, evaluated at random vectors, against the sum of the weighted inequalities written out."""
     rng = np.random.default_rng(2)
-    c, method = certificate, certificate.method
+    method, y = certificate.method, {n: np.array(part, float) for n, part in certificate.multipliers.items()}
     points = method.points()
-    exact = c.slack().astype(float)
-    ratios = []
+    flat = np.concatenate([np.array(part, dtype=object) for part in certificate.multipliers.values()])
+    exact = certificate.program.blocks[0].slack(flat).astype(float)
+    probability, flow = 0.5**method.depth, np.zeros((method.nodes, method.nodes))
+    flow[~np.eye(method.nodes, dtype=bool)] = y["interpolation"]
     for _ in range(5):
         basis = rng.standard_normal((method.dimension, 3))
-        g, x, b, n = (rows @ basis for rows in (points.gradient, points.position, points.bias, points.noise))
+        rows = (points.gradient, points.position, points.bias, points.noise)
+        g, x, b, n = (part.astype(float) @ basis for part in rows)
         f = rng.standard_normal(method.nodes)
-        total = float(c.start) * f[0]
+        total = y["start"][0] * f[0]
         for i in range(method.nodes):
-            total += float(c.lower[i]) * (g[i] @ g[i] / 2 - f[i])
-            total -= float(c.weights[method.depth[i]]) * method.probability[i] * g[i] @ g[i]
+            total += y["infimum"][i] * (g[i] @ g[i] / 2 - f[i])
+            total -= probability[i] / method.steps * g[i] @ g[i]
             for j in range(method.nodes):
                 between = f[j] - f[i] + (g[i] + g[j]) @ (x[i] - x[j]) / 2
                 between += ((g[i] - g[j]) ** 2).sum() / 4 - ((x[i] - x[j]) ** 2).sum() / 4
-                total += float(c.interpolation[i][j]) * between
+                total += flow[i, j] * between
         for v in range(method.inner):
-            total += float(c.bias[v]) * b[v] @ b[v] + float(c.noise[v]) * n[v] @ n[v]
-        ratios.append(np.trace(basis.T @ exact @ basis) / total)
-    assert ratios == pytest.approx([ratios[0]] * 5, rel=1e-9)
-    assert ratios[0] > 0
+            total += y["bias"][v] * b[v] @ b[v] + y["noise"][v] * n[v] @ n[v]
+        assert np.trace(basis.T @ exact @ basis) == pytest.approx(total, rel=1e-9)
 
 
 def test_exact_definiteness_agrees_with_eigenvalues():
@@ -251,10 +247,9 @@ def test_the_noise_tree():
     assert (method.nodes, method.inner, method.dimension) == (7, 3, 13)
     assert method.depth.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert method.parent.tolist() == [0, 0, 1, 1, 2, 2]
-    exact, rounded = method.points(Fraction), method.points()
-    assert (exact.position.astype(float) == rounded.position).all()
     # Siblings lie on either side of the noiseless step: x_1 + x_2 = -2 h (g_0 + b_0).
-    both = rounded.position[1] + rounded.position[2]
+    position = method.points().position
+    both = position[1] + position[2]
     assert both[[0, 7, 10]].tolist() == [-1.0, -1.0, 0.0]
 
 

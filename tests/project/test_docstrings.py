@@ -41,7 +41,7 @@ MODULES = [
 ]
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
-    "BiasModel", "Bound", "Certificate", "Chain", "ChainCertificate", "CohortTrajectory", "Derivation",
+    "AllPairs", "BiasModel", "Bound", "Chain", "CohortTrajectory", "Derivation", "DualCertificate",
     "EffectiveProblem", "Instance", "Method", "NoiseModel", "Observed", "Problem", "StationaryLaw", "StationaryPoint",
     "Step", "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
     "GradientError", "Moment", "Witness",

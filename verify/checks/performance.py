@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import Float
 
 from convergence import WorstCase
-from convergence.performance import ChainCertificate
+from convergence.performance import DualCertificate
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import at_most
@@ -36,7 +36,7 @@ def worst_case_record(worst: WorstCase) -> CertificateRecord:
     momentum = f", {'Nesterov' if worst.nesterov else 'heavy ball'}, μ = {worst.momentum:g}" if worst.momentum else ""
     a = worst.assumptions
     size = certificate.method.dimension
-    count = sum(len(row) for row in certificate.interpolation) + len(certificate.lower)
+    count = sum(len(certificate.multipliers[name]) for name in ("interpolation", "infimum"))
     return _record(
         certificate.bound, certificate.average,
         f"no run of T = {worst.steps} steps exceeds this (h = {a.smoothness * worst.step:g}, ζ² = {a.bias:g}, "
@@ -47,17 +47,19 @@ def worst_case_record(worst: WorstCase) -> CertificateRecord:
     )  # fmt: skip
 
 
-def chain_record(certificate: ChainCertificate) -> CertificateRecord:
+def chain_record(certificate: DualCertificate) -> CertificateRecord:
     """The record of a potential's certificate, which is checked here in rational arithmetic."""
-    chain, (gap, bias, noise) = certificate.chain, certificate.right_sides
+    method, (gap, bias, noise) = certificate.method, certificate.right_sides
     momentum = (
-        f", {'Nesterov' if chain.nesterov else 'heavy ball'}, μ = {float(chain.momentum):g}" if chain.momentum else ""
+        f", {'Nesterov' if method.nesterov else 'heavy ball'}, μ = {float(method.momentum):g}"
+        if method.momentum
+        else ""
     )
-    steps = len(certificate.steps)
-    size = len(chain.basis())
+    steps = method.steps
+    size = max(block.size for block in certificate.program.blocks)
     return _record(
         certificate.bound, certificate.average,
-        f"a potential proves this step by step (T = {steps}, h = {float(chain.step):g}, ζ² = {float(bias):g}, "
+        f"a potential proves this step by step (T = {steps}, h = {float(method.step):g}, ζ² = {float(bias):g}, "
         f"σ² = {float(noise):g}, ΛΔ = {float(gap):g}{momentum})",
         f"{steps} rational potentials; the {size} x {size} matrices they leave are positive definite, by exact LDLᵀ",
         certificate.digest, certificate.check(),

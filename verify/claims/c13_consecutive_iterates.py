@@ -11,7 +11,7 @@ import numpy as np
 from sympy import Rational
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
-from convergence.performance import Chain, ChainCertificate, solve_chain
+from convergence.performance import Chain, DualCertificate, Method, prove
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import Role, at_least, at_most, curve, panel, symbolic_check
@@ -71,15 +71,14 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"between": between, "above": above})
 
 
-def _solve(subject: Subject, setting: Setting) -> ChainCertificate:
-    chain = Chain(
-        step=Fraction(setting.h), momentum=Fraction(setting.momentum), nesterov=setting.nesterov,
-        relative_bias=Fraction(setting.relative), biased=setting.bias > 0 or setting.relative > 0,
-        noisy=setting.noise > 0, coupling=subject.coupling,
-        infimum=subject.infimum,
+def _solve(subject: Subject, setting: Setting) -> DualCertificate:
+    method = Method(
+        setting.steps, Fraction(setting.h), Fraction(setting.momentum), setting.nesterov,
+        biased=setting.bias > 0 or setting.relative > 0, noisy=setting.noise > 0,
+        relative_bias=Fraction(setting.relative),
     )  # fmt: skip
     right = (Fraction(1), Fraction(setting.bias), Fraction(setting.noise))
-    return solve_chain(chain, right, setting.steps, average=setting.average)
+    return prove(Chain(method, subject.coupling, subject.infimum), right, average=setting.average)[0]
 
 
 def _exact(setting: Setting) -> float:
