@@ -27,7 +27,7 @@ Product = tuple[Any, Exact, Exact]
 """c <u, v>: a coefficient, or one for each row, and rows of coefficients over a basis of vectors."""
 RightSides = tuple[Fraction, Fraction, Fraction]
 
-_MARGINS = (1e-9, 3e-8, 1e-6, 3e-5)
+_MARGINS = (1e-9, 5e-9, 3e-8, 1e-6, 3e-5)
 """How strictly multipliers satisfy their inequalities, to survive rounding: it costs about as much, relatively."""
 
 
