@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence.problems._memory import aligned
-from convergence.problems.base import Problem, SyntheticProblem
+from convergence.problems.base import SyntheticProblem
+from convergence.problems.protocol import Problem
 
 __all__ = ["BLOCK", "GROUP", "Ensemble", "Observed", "Task", "read_arrays", "run_task", "write_arrays"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convergence.estimators import mean_interval
 from convergence.probes import ROWS, scan_points, search_unit, unit, winners
-from convergence.problems.base import Problem, confined
+from convergence.problems.protocol import Problem, confined
 
 __all__ = ["Moment", "bias_excess", "noise_variance"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from convergence.problems.base import Problem, confined, start_of, start_size
+from convergence.problems.protocol import Problem, confined, start_of, start_size
 
 __all__ = ["GradientError", "Witness", "gradient_error", "largest_curvature", "least_value", "search_points"]
 

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import called, flag, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Observed, Task, read_arrays, run_task, write_arrays
-from convergence.problems.base import Problem, SyntheticProblem, confined, start_of, start_size
+from convergence.problems.base import SyntheticProblem
+from convergence.problems.protocol import Problem, confined, start_of, start_size
 
 __all__ = [
     "BLOCK",

@@ -27,7 +27,7 @@ from convergence.moments import bias_excess, noise_variance
 from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems import SyntheticProblem
 from convergence.problems._rows import Same
-from convergence.problems.base import start_size
+from convergence.problems.protocol import start_size
 from verify.problem_interface import ProblemError, Watched, attempt, examine, named, show, watch
 from verify.problem_view import views
 from verify.records import Outcome, combine

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence.problems import ByRows
-from convergence.problems.base import start_size
+from convergence.problems.protocol import start_size
 
 __all__ = ["ProblemError", "Watched", "attempt", "examine", "named", "show", "watch"]
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from convergence.arguments import real, shown
 from convergence.problems._rows import ByRows
-from convergence.problems.base import Oracle, Problem, SyntheticProblem
+from convergence.problems.base import Oracle, SyntheticProblem
+from convergence.problems.protocol import Problem
 
 __all__ = ["ByRows", "Problem", "SyntheticProblem", "available", "get", "parameters"]
 
-_PARTS = {"base", "bias_models", "noise_models"}  # and modules with an underscore
+_PARTS = {"base", "bias_models", "noise_models", "protocol"}  # and modules with an underscore
 
 
 @cache

@@ -43,7 +43,7 @@ from sympy.core.traversal import bottom_up
 
 from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
 
-__all__ = ["INTERVAL_FUNCTIONS", "NUMPY_FUNCTIONS", "LogSumExp", "Share", "joined", "shared", "switched"]
+__all__ = ["INTERVAL_FUNCTIONS", "NUMPY_FUNCTIONS", "LogSumExp", "Share", "borders", "joined", "shared"]
 
 Array = NDArray[np.float64]
 
@@ -296,23 +296,15 @@ def joined(formula: Any, symbols: Sequence[Symbol], low: Array, high: Array) -> 
     return Add(*joints)
 
 
-def switched(formula: Any) -> tuple[Any, dict[Symbol, Expr]]:
-    """The formula with each condition g < 0 as s < 0, and what each switch s stands for.
+def borders(formula: Any) -> list[Expr]:
+    """g of all conditions g < 0 in a formula of :func:`joined`.
 
     >>> from sympy import symbols
     >>> x = Symbol("x", real=True)
-    >>> cases, switches = switched(Piecewise((x**2, x < 1), (2 * x - 1, True)))
-    >>> cases, switches
-    (Piecewise((x**2, s0 < 0), (2*x - 1, True)), {s0: x - 1})
+    >>> borders(Piecewise((x**2, x < 1), (2 * x - 1, True)))
+    [x - 1]
     """
-    conditions = _Conditions()
-    formula = formula.replace(
-        lambda e: isinstance(e, Piecewise),
-        lambda e: Piecewise(*[(value, conditions.normal(c)) for value, c in e.args]),
-    )
-    switches = {Symbol(f"s{k}", real=True): g for k, g in enumerate(conditions.symbols)}
-    names = {d: s < 0 for d, s in zip(conditions.symbols.values(), switches, strict=True)}
-    return formula.xreplace(names), switches
+    return sorted({c.lts - c.gts for c in formula.atoms(Relational)}, key=str)
 
 
 def _check(cased: Any, borders: Mapping[Expr, Symbol], symbols: Sequence[Symbol]) -> None:

@@ -16,7 +16,6 @@ from sympy import Add, Expr, Float, Piecewise, Symbol, lambdify, nsimplify, symp
 
 from convergence.problems._branching import LargestEigenvalue
 from convergence.problems._formula import joined, shared
-from convergence.problems._maximum import certified_maximum
 from convergence.problems.base import Oracle, SyntheticProblem
 from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
 
@@ -186,30 +185,14 @@ class SymbolicProblem(SyntheticProblem):
         if not symbols:
             return 0.0, 0.0, float(enclosures([part], [])(*np.empty((2, 0, 1)))[0][0, 0])
         outside, inside = (np.array([ends[s] for s in symbols]).T for ends in (outer, inner))
-
-        curvature, upper, attained = LargestEigenvalue(part, symbols, curvature=True), 0.0, 0.0
-        for curvature.sign in (1, -1):
-            attained = max(attained, float(curvature.at(curvature.search(*inside)).max()))
-        for curvature.sign in (1, -1):
-            found, attained = certified_maximum(
-                curvature, *outside, tolerance=tolerance, budget=budget, attained=attained
-            )
-            upper = max(upper, found)
-        terms = Add.make_args(part)
-        if upper > (1 + tolerance) * attained and len(terms) > 1:
-            # The budget was spent. The norm of a sum is at most the sum of the norms, of terms in fewer variables.
-            own = [(t, [s for s in symbols if s in t.free_symbols]) for t in terms]
-            share = max(1, budget // len(own))
-            found = [SymbolicProblem._certify(*o, outer, inner, tolerance, share, False)[0] for o in own]
-            upper = min(upper, sum(found) * (1 + 2.0**-40))
+        limits: dict[str, Any] = {"tolerance": tolerance, "budget": budget}
+        upper, attained = LargestEigenvalue(part, symbols, curvature=True).maximum(outside, inside, **limits)
         if not floor:
             return upper, attained, 0.0
-        negative = LargestEigenvalue(part, symbols, curvature=False)
-        known = float(negative.at(negative.search(*inside)).max())
         # Near enough for a bound of a value that may be zero.
         least = 1e-9 * upper * float(((outside[1] - outside[0]) ** 2).sum())
-        top, _ = certified_maximum(negative, *outside, tolerance=tolerance, budget=budget, attained=known, least=least)
-        return upper, attained, -top
+        negative = LargestEigenvalue(part, symbols, curvature=False)
+        return upper, attained, -negative.maximum(outside, inside, least=least, **limits)[0]
 
     def value(self, x: Array) -> Array:
         """f."""
