@@ -64,17 +64,18 @@ class LargestEigenvalue:
 
     def _most(self, matrix: Array) -> Array:
         """‖M‖, or M, of matrices; -∞ where they are not finite."""
-        finite = np.isfinite(matrix).all(axis=(-1, -2))
-        values = np.linalg.eigvalsh(np.where(finite[..., None, None], matrix, 0.0))
+        finite, values = _eigenvalues(matrix)
         return np.where(finite, np.abs(values).max(axis=-1) if self._curvature else values[..., -1], -np.inf)
 
     def at(self, points: Array) -> Array:
         """Lower bounds of the value at points, an array (dim, points)."""
-        middle, radius = _matrices(self._at_points(points, points), self._at)
+        return self._attained(*_matrices(self._at_points(points, points), self._at))
+
+    def _attained(self, middle: Array, radius: Array) -> Array:
         return self._most(middle) - _norm(radius) - _SLACK * _norm(np.abs(middle))
 
-    def upper(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """Upper bounds over parts, given their ends, arrays (dim, parts), and across which axis to halve each."""
+    def bounds(self, low: Array, high: Array) -> tuple[Array, Array, NDArray[np.intp]]:
+        """Of parts with these ends, arrays (dim, parts): upper and lower bounds of the maximum, where to halve them."""
         ends, centre = self._on_parts(low, high), low / 2 + high / 2
         reach = np.maximum(high - centre, centre - low) * (1 + 2 * _SLACK)
         middle, radius = _matrices(ends, self._at)
@@ -91,7 +92,8 @@ class LargestEigenvalue:
         size = np.linalg.norm(changes, axis=(2, 3)).T
         known = np.isfinite(size).all(axis=0) & size.any(axis=0) & smooth
         axis = np.argmax(np.where(high > low, np.where(known, size, reach), -1.0), axis=0)
-        return np.minimum(direct, middle_value) + np.where(np.isfinite(slack), slack, 0.0), axis
+        upper = np.minimum(direct, middle_value) + np.where(np.isfinite(slack), slack, 0.0)
+        return upper, self._attained(base, at_centre), axis
 
     def search(self, low: Array, high: Array) -> Array:
         """Points where the value is large, an array (dim, points), by a search in float64.
@@ -102,7 +104,7 @@ class LargestEigenvalue:
         rng = np.random.default_rng(0)
         low, high = low[:, None], high[:, None]
         corners = 2 ** min(n, 9)
-        x = rng.uniform(low, high, (n, 2000))
+        best = x = rng.uniform(low, high, (n, 2000))
         x[:, :corners] = np.where((np.arange(corners) >> np.arange(n)[:, None]) & 1, high, low)
         with np.errstate(all="ignore"):
             for turn in range(17):
@@ -132,19 +134,18 @@ class LargestEigenvalue:
             Parts to evaluate.
         """
         attained = float(self.at(self.search(*inner)).max())
-        parts = outer[:, :, None]
-        uppers, axes = self.upper(*parts)
-        spent = 1
+        parts, spent = outer[:, :, None], 1
+        uppers, _, axes = self.bounds(*parts)
         while spent < budget and uppers.max() > (enough := attained + max(tolerance * abs(attained), least)):
             worst = np.argsort(-uppers)[:128]
             worst = worst[uppers[worst] > enough]
-            halves = [parts[:, :, worst].copy(), parts[:, :, worst].copy()]
-            for end, half in enumerate(halves):
-                half[1 - end, axes[worst], np.arange(worst.size)] = parts[:, axes[worst], worst].mean(axis=0)
-            fresh = np.concatenate(halves, axis=2)
-            found, across = self.upper(*fresh)
+            low, high = parts[:, :, worst]
+            halved = np.arange(len(low))[:, None] == axes[worst]
+            left, right = (np.where(halved, low / 2 + high / 2, end) for end in (high, low))
+            fresh = np.stack([np.concatenate([low, right], axis=1), np.concatenate([left, high], axis=1)])
+            found, lower, across = self.bounds(*fresh)
             spent += found.size
-            attained = max(attained, float(self.at(fresh.mean(axis=0)).max()))
+            attained = max(attained, float(lower.max()))
             rest = np.setdiff1d(np.flatnonzero(uppers > attained), worst)
             # What is dropped holds no more than what is attained.
             parts = np.concatenate([parts[:, :, rest], fresh], axis=2)
@@ -162,6 +163,11 @@ def _matrices(ends: tuple[Array, Array], at: NDArray[np.intp]) -> tuple[Array, A
 
 def _norm(radius: Array) -> Array:
     """The spectral norm of symmetric matrices with entries ≥ 0."""
-    finite = np.isfinite(radius).all(axis=(-1, -2))
-    values = np.linalg.eigvalsh(np.where(finite[..., None, None], radius, 0.0))
+    finite, values = _eigenvalues(radius)
     return np.where(finite, values[..., -1] * (1 + _SLACK), np.inf)
+
+
+def _eigenvalues(matrices: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Which matrices (parts, size, size) are finite, and the eigenvalues of those, ascending."""
+    finite = np.atleast_1d(np.isfinite(matrices).all(axis=(-1, -2)))
+    return finite, np.linalg.eigvalsh(np.where(finite[:, None, None], matrices, 0.0))
