@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from convergence.arguments import instance, number, real
 from convergence.assumptions import Assumptions
-from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
+from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
 
 __all__ = [
     "Bound", "best_iterate_bound", "classical_bound", "floor", "pl_bound", "refined_bound", "schedule_bound",
@@ -58,9 +58,7 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     """
     eta = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound")
     horizon = checked_steps(steps, eta)
-    m = assumptions.relative_bias
-    if m >= 1:
-        raise ValueError(f"relative_bias = {m!r}: classical_bound holds for m < 1; reduce the relative bias")
+    m = checked_relative_bias(assumptions, "classical_bound")
     transient, noise, bias = np.broadcast_arrays(
         product(2, assumptions.gap, over=(eta, horizon, 1 - m)),
         product(assumptions.smoothness, eta, assumptions.noise, over=(1 - m,)),
@@ -105,12 +103,8 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
 
     Parameters
     ----------
-    assumptions : Assumptions
-        Λ, Δ, σ², ζ² and m.
-    step : float or array
-        The step size η; arrays broadcast against ``steps``.
-    steps : float or array
-        The number of steps T, ``inf`` for the floor.
+    assumptions, step, steps
+        As for :func:`classical_bound`.
 
     Returns
     -------
@@ -138,9 +132,7 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
 
 def sharp_domain(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, name: str) -> tuple[Any, Any]:
     """η and T after checking that m < 1 and h < 2/(1+√m)."""
-    m = instance("assumptions", assumptions, Assumptions).relative_bias
-    if m >= 1:
-        raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
+    m = checked_relative_bias(assumptions, name)
     eta = checked_step(assumptions, step, 2.0 / (1 + np.sqrt(m)), closed=False, name=name)
     return eta, checked_steps(steps, eta)
 
@@ -227,10 +219,7 @@ def schedule_bound(assumptions: Assumptions, step: ArrayLike, *, bias: ArrayLike
         raise ValueError(f"step has shape {eta.shape} and bias {squares.shape}: expected one number per step, (T,)")
     if not (np.isfinite(squares) & (squares >= 0)).all():
         raise ValueError("bias: expected finite squared norms >= 0, one per step")
-    if assumptions.relative_bias:
-        raise ValueError(
-            f"relative_bias = {assumptions.relative_bias!r}: schedule_bound holds for absolute bias only; take 0"
-        )
+    checked_relative_bias(assumptions, "schedule_bound", absolute=True)
     if eta.size == 0:
         raise ValueError("step is empty: expected at least one")
     longest = eta.max()
@@ -366,10 +355,7 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     """
     eta = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound")
     horizon = checked_steps(steps, eta)
-    if assumptions.relative_bias:
-        raise ValueError(
-            f"relative_bias = {assumptions.relative_bias!r}: pl_bound holds for absolute bias only; take 0"
-        )
+    checked_relative_bias(assumptions, "pl_bound", absolute=True)
     mu = number("pl_constant", pl_constant)
     if not 0 < mu <= assumptions.smoothness:
         raise ValueError(

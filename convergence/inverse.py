@@ -17,7 +17,7 @@ from convergence.arguments import instance, number, real
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_bound, sharp_domain
 from convergence.mutual import mutual_bias_bound
-from convergence.terms import checked_steps, product
+from convergence.terms import checked_relative_bias, checked_steps, product
 
 __all__ = ["bias_horizon", "largest_bias", "largest_order", "largest_step", "largest_weight"]
 
@@ -113,10 +113,7 @@ def largest_step(assumptions: Assumptions, target: float, *, steps: float = math
     (0.323802, 0.1)
     """
     a, at = number("target", target, least=0, strict=True), instance("assumptions", assumptions, Assumptions)
-    if at.relative_bias >= 1:
-        raise ValueError(
-            f"relative_bias = {at.relative_bias!r}: largest_step holds for m < 1; reduce the relative bias"
-        )
+    checked_relative_bias(at, "largest_step")
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
     # Z, σ² and ΛΔ/T in units of the target, or its root.
     pushed = math.hypot(math.sqrt(at.relative_bias), math.sqrt(at.bias) / math.sqrt(a))
@@ -278,8 +275,7 @@ def bias_horizon(assumptions: Assumptions, step: float) -> float:
     >>> steps, before.transient > before.bias, after.transient > after.bias
     (123.0, True, False)
     """
-    if instance("assumptions", assumptions, Assumptions).relative_bias:
-        raise ValueError(f"relative_bias = {assumptions.relative_bias!r}: bias_horizon holds for absolute bias; take 0")
+    checked_relative_bias(assumptions, "bias_horizon", absolute=True)
     eta, _ = sharp_domain(assumptions, number("step", step), 1, "bias_horizon")
     at, h = assumptions, float(assumptions.smoothness * eta)
     if at.bias == 0:

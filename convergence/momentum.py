@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from convergence.arguments import flag, instance, number, real
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_terms
-from convergence.terms import Bound, checked_steps, make_bound, product
+from convergence.terms import Bound, checked_relative_bias, checked_steps, make_bound, product
 
 __all__ = ["EffectiveProblem", "effective_problem", "momentum_bound"]
 
@@ -132,9 +132,7 @@ def momentum_bound(
 
 def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: bool) -> tuple[float, float, float]:
     """The three terms for one step size and horizon."""
-    m = a.relative_bias
-    if m >= 1:
-        raise ValueError(f"relative_bias = {m!r}: momentum_bound holds for m < 1; reduce the relative bias")
+    m = checked_relative_bias(a, "momentum_bound")
     c, lag = _lag(momentum, horizon, nesterov)
     limit = 2 / (1 + math.sqrt(m))
     stretch = a.smoothness * (1 + 2 * c * lag) / (1 - momentum)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import broadcast, instance, real, shown
 from convergence.assumptions import Assumptions
 
-__all__ = ["Bound", "checked_step", "checked_steps", "make_bound", "product"]
+__all__ = ["Bound", "checked_relative_bias", "checked_step", "checked_steps", "make_bound", "product"]
 
 # Λ · (1/Λ) may exceed 1 by a rounding; a step chosen as 1/Λ must be accepted.
 _ROUNDING = 4 * np.finfo(float).eps
@@ -47,6 +47,16 @@ class Bound:
     def __float__(self) -> float:
         """The total as a float."""
         return float(self.total)
+
+
+def checked_relative_bias(assumptions: Assumptions, name: str, *, absolute: bool = False) -> float:
+    """m, after checking m < 1, or m = 0 where the bound is one for absolute bias only."""
+    m = instance("assumptions", assumptions, Assumptions).relative_bias
+    if m and absolute:
+        raise ValueError(f"relative_bias = {m!r}: {name} holds for absolute bias only; take 0")
+    if m >= 1:
+        raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
+    return m
 
 
 def checked_step(

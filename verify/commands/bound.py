@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from verify.commands.common import UsageFault, json_option, output, plain, print_json
+
+T = TypeVar("T")
 
 
 @click.command("bound")
@@ -106,20 +109,24 @@ def bound_command(
         calls["stepwise"] = lambda: stepwise_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)
     if pl_constant is not None and not momentum:
         calls["Polyak-Łojasiewicz"] = lambda: pl_bound(assumptions, step, steps, pl_constant=pl_constant)
-    rows, refusals = [], {}
-    for name, call in calls.items():
-        try:
-            # A bound too large for a float is shown as infinite, which needs no warning besides.
-            with np.errstate(all="ignore"):
-                b = call()
-        except (ValueError, ImportError, RuntimeError) as error:
-            refusals[name] = str(error)
-            continue
-        except ArithmeticError:
-            refusals[name] = "the numbers exceed the range of floats; take other units"
-            continue
-        terms = {"transient": b.transient, "noise": b.noise, "bias": b.bias, "total": b.total}
-        rows.append({"bound": name, "quantity": b.quantity, **terms})
+    refusals: dict[str, str] = {}
+
+    def evaluated(calls: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+        """The results by name; why there is none goes to the refusals."""
+        found = {}
+        for name, call in calls.items():
+            try:
+                # A bound too large for a float is shown as infinite, which needs no warning besides.
+                with np.errstate(all="ignore"):
+                    found[name] = call()
+            except (ValueError, ImportError, RuntimeError) as error:
+                refusals[name] = str(error)
+            except ArithmeticError:
+                refusals[name] = "the numbers exceed the range of floats; take other units"
+        return found
+
+    terms = ("quantity", "transient", "noise", "bias", "total")
+    rows = [{"bound": name} | {term: getattr(b, term) for term in terms} for name, b in evaluated(calls).items()]
     if not rows:
         # The sharp bound reaches furthest: its reason says what would help.
         raise UsageFault(refusals.get("sharp", next(iter(refusals.values()))))
@@ -138,15 +145,7 @@ def bound_command(
     if target is not None and beta is not None:
         game = {"beta": beta, "jacobian": jacobian, "log_ratio_range": log_ratio_range}
         asked["largest order"] = lambda: largest_order(assumptions, step, target, **game, steps=steps)
-    answers: dict[str, float] = {}
-    for name, ask in asked.items():
-        try:
-            with np.errstate(all="ignore"):
-                answers[name] = ask()
-        except (ValueError, ImportError, RuntimeError) as error:
-            refusals[name] = str(error)
-        except ArithmeticError:
-            refusals[name] = "the numbers exceed the range of floats; take other units"
+    answers = evaluated(asked)
     if as_json:
         document = {
             "bounds": [{k: plain(v) for k, v in row.items()} for row in rows],
