@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convergence.store import write
 from verify.reading import parse_json
-from verify.safe_files import write_atomically
 from verify.trainer.cohort import Cohort
 from verify.trainer.config import TrainerError
 
@@ -49,7 +49,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
     # Copies: safetensors refuses tensors that share memory, as views of stacked parameters do.
     own = {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in tensors.items()}
     description = json.dumps({"format": FORMAT, "version": VERSION, "tensors": len(own), **meta})
-    write_atomically(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
+    write(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
 
 
 def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
-from scipy import stats
+from scipy import special
 
+from convergence.store import write
 from verify.reading import read_json
-from verify.safe_files import write_atomically
 from verify.trainer.config import Config, TrainerError, read_config
 from verify.trainer.data import load_data
 from verify.trainer.metrics import Scores
@@ -99,7 +99,7 @@ def paired_interval(
     seeds = d.shape[-1]
     if seeds < 2:
         raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
-    quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
+    quantile = -special.stdtrit(seeds - 1 if freedom is None else freedom, error_rate / 2)
     half = quantile * np.hypot(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
     return d.mean(-1) - half, d.mean(-1) + half
 
@@ -255,8 +255,8 @@ def compare(
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
     out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test))
-    write_atomically(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
-    write_atomically(base.out / "comparison.md", markdown(out))
+    write(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
+    write(base.out / "comparison.md", markdown(out))
     return out
 
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from convergence.store import locked, remove_unfinished, write
 from verify import environment
-from verify.safe_files import locked, remove_files, write_atomically
 from verify.trainer.budget import BiasRecord
 from verify.trainer.checkpoint import (
     load_checkpoint,
@@ -38,6 +37,7 @@ __all__ = ["Report", "Result", "StoppedError", "final_scores", "open_run", "trai
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
+WRITTEN = (CONFIG, ENVIRONMENT, METRICS, LAST, BEST, "report.html")
 
 CHECK_EVERY = 50
 """Steps between looks at the losses: looking makes an accelerator wait."""
@@ -74,7 +74,7 @@ def open_run(config: Config, *, resume: bool) -> Path:
                 folder = config.out / (config.name + (f"-{number}" if number > 1 else ""))
                 with suppress(FileExistsError):
                     folder.mkdir()
-                    write_atomically(folder / CONFIG, json.dumps(config.to_json(), indent=1) + "\n")
+                    write(folder / CONFIG, json.dumps(config.to_json(), indent=1) + "\n")
                     return folder
         except OSError as error:
             raise TrainerError(f"--out {config.out}: cannot be written ({error.strerror}); name another") from None
@@ -153,6 +153,8 @@ def train(
         See there.
     StoppedError
         After Ctrl-C or SIGTERM, once everything is saved.
+    OSError
+        If the folder cannot be written, or another process is training there.
     """
     if config.tensorboard:
         _summary_writer()  # Before there is a folder.
@@ -166,27 +168,14 @@ def train(
                 _loop(trainer, folder, None, stop, report, stop_after)
             return None
         folder = open_run(config, resume=resume)
-        held = ExitStack()
-        try:
-            held.enter_context(locked(folder / ".lock"))
-        except BlockingIOError:
-            raise TrainerError(f"{folder}: another process is training there; wait for it") from None
-        except OSError as error:
-            raise TrainerError(f"{folder / '.lock'}: cannot be locked: {error.strerror}; remove it") from None
-        with held:
-            remove_files(folder, _left_over(folder))
+        with locked(folder):
+            remove_unfinished(folder, WRITTEN)
             group.wait()
             if resume and (done := final_scores(folder)) is not None:
                 return done
-            write_atomically(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
+            write(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
             with _stop_requested() as stop:
                 return _loop(trainer, folder, started, stop, report, stop_after)
-
-
-def _left_over(folder: Path) -> list[str]:
-    """What a killed process left of this run's files under their temporary names (see `write_atomically`)."""
-    written = re.compile(rf"\.({'|'.join(map(re.escape, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)))})\.[0-9a-f]{{8}}")
-    return [entry.name for entry in folder.iterdir() if written.fullmatch(entry.name)]
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:
