@@ -65,6 +65,16 @@ def results(tmp_path_factory):
     return folder, result
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures of no content, where a test is about the files."""
+
+    def pictures(run, *, ids=None, formats=("png", "svg", "pdf"), jobs=1):
+        return {claim.id: dict.fromkeys(formats, b"<svg/>") for claim in run.claims if claim.id in (ids or [claim.id])}
+
+    monkeypatch.setattr("verify.plots.render_all", pictures)
+
+
 def test_help_teaches():
     for words in ([], ["run"], ["plot"], ["report"], ["bound"], ["list"]):
         result = rdml(*words, "--help")
@@ -227,7 +237,7 @@ def test_one_run_at_a_time(results, tmp_path):
     assert [p.name for p in folder.iterdir()] == ["results.json"]
 
 
-def test_a_run_keeps_the_claims_that_it_does_not_renew(results, tmp_path):
+def test_a_run_keeps_the_claims_that_it_does_not_renew(results, tmp_path, undrawn):
     """Claim by claim into one directory: the record, the figures and the report of one run of all of them."""
     mine = ["figures/C1_mine.png", "figures/thesis.pdf", "notes.txt", ".thesis.tex.0a1b2c3d"]
     first = rdml("run", "C14", "--out", tmp_path, "--seed", "5")
@@ -289,7 +299,7 @@ def test_nothing_is_written_or_removed_through_a_link(results, tmp_path, name, c
 
 
 @pytest.mark.parametrize("name", ["figures", "figures/C14_x"])
-def test_a_plot_goes_through_no_link(results, tmp_path, name):
+def test_a_plot_goes_through_no_link(results, tmp_path, name, undrawn):
     outside = tmp_path / "home"
     outside.mkdir()
     (tmp_path / "r").mkdir()
@@ -321,7 +331,7 @@ def edited(path):
     path.write_text(mark + "\n" + json.dumps(document))
 
 
-def test_an_edited_observation_is_made_anew(results, tmp_path, monkeypatch):
+def test_an_edited_observation_is_made_anew(results, tmp_path, monkeypatch, undrawn):
     """The journal of an interrupted run: what was changed since is not believed."""
 
     def stop(*arguments):
@@ -520,12 +530,17 @@ def test_bound_ignores_no_option():
     assert "without momentum" in json.loads(told.stdout)["not applicable"]["Polyak-Łojasiewicz"]
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_missing_extra_is_named_in_one_line(tmp_path, jobs):
+def test_a_missing_extra_is_named_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "clarabel", None)
+    complains(rdml("run", "C12"), "pip install 'rdml-theory[sdp]'")
+
+
+@pytest.mark.slow
+def test_an_extra_that_workers_miss_is_named_in_one_line(tmp_path):
     """clarabel is hidden from the program and its workers by a module of its name that cannot be imported."""
     (tmp_path / "clarabel.py").write_text("raise ImportError('hidden')\n")
     result = subprocess.run(
-        [*PROGRAM, "run", "C12", "--jobs", str(jobs)], capture_output=True, text=True, cwd=ROOT, check=False,
+        [*PROGRAM, "run", "C12", "--jobs", "2"], capture_output=True, text=True, cwd=ROOT, check=False,
         env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     assert result.returncode == 2

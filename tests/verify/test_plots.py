@@ -215,4 +215,4 @@ def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(ValueError, match=r"panel 'a panel': the curve 'm' has arrays of different lengths: \[2, 3\]"):
         plots.figure_of(claim(panel(curve("m", x=(1, 2)))))
     with pytest.raises(plots.DrawingError, match=r"claim D1: the figure cannot be drawn"):
-        plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")), jobs=2)
+        plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")))

@@ -296,8 +296,7 @@ def test_occupied_folder_and_no_scheduler(file, tmp_path):
     (tmp_path / "out").mkdir()
     with locked(tmp_path / "out"), pytest.raises(BlockingIOError, match="another process is writing to"):
         run_sweep(cells, tmp_path / "out")
-    done = subprocess.run(
-        [sys.executable, "-m", "verify", "sweep", str(tmp_path / "none.toml"), "--out", str(tmp_path / "o")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    words = [str(tmp_path / "none.toml"), "--out", str(tmp_path / "o")]
+    result = CliRunner().invoke(sweep_command, words, standalone_mode=False)
+    assert isinstance(result.exception, click.ClickException)
+    assert (result.exception.exit_code, str(result.exception).count("\n")) == (2, 0)
