@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,10 @@ def fingerprint(packages: tuple[str, ...], libraries: tuple[str, ...]) -> str:
     """A digest of every Python source of some packages and of the versions of libraries: equal ones mean equal code."""
     digest = hashlib.sha256()
     for package in packages:
-        root = Path(import_module(package).__file__ or "").parent
+        found = find_spec(package)
+        if found is None or found.origin is None:
+            raise ValueError(f"packages = {packages!r}: {package} cannot be imported")
+        root = Path(found.origin).parent
         for path in sorted(root.rglob("*.py")):
             digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return key(digest.hexdigest(), {name: version_of(name) for name in libraries})

@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing.managers import SyncManager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,14 +36,7 @@ from verify.records import (
     faults_of_panel,
     summary_of,
 )  # fmt: skip
-from verify.workers import (
-    WorkersLostError,
-    end_with_parent,
-    interrupts_wait,
-    start_worker,
-    terminated_raises,
-    worker_pool,
-)
+from verify.workers import WorkersLostError, start_worker, terminated_raises, worker_pool
 
 __all__ = ["RunSettings", "Unit", "UnitResult", "run_claims"]
 
@@ -121,6 +113,8 @@ _reports: Any = None
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
+    # What is still to be told keeps no worker from ending.
+    reports.cancel_join_thread()
     start_worker()
 
 
@@ -130,22 +124,16 @@ def _work(unit: Unit, settings: RunSettings) -> UnitResult:
 
 def _parallel(units: list[Unit], settings: RunSettings, progress: Progress) -> Iterator[UnitResult]:
     """Results as they finish, from worker processes."""
-    manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
-    with interrupts_wait():
-        manager.start(end_with_parent)
-    with manager:
-        reports = manager.Queue()
-        with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
-            pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings) for unit in units}
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+    reports = multiprocessing.get_context("spawn").Queue()
+    with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
+        pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings) for unit in units}
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            with suppress(queue.Empty):
                 while True:
-                    try:
-                        progress(*reports.get_nowait())
-                    except queue.Empty:
-                        break
-                for future in done:
-                    yield future.result()
+                    progress(*reports.get_nowait())
+            for future in done:
+                yield future.result()
 
 
 @contextmanager

@@ -65,6 +65,14 @@ def results(tmp_path_factory):
     return folder, result
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    ENVIRONMENT["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", ENVIRONMENT["XDG_CACHE_HOME"])
+        yield
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures of no content, where a test is about the files."""
@@ -85,10 +93,23 @@ def test_help_teaches():
     assert "quick" in rdml("run", "--help").stdout
 
 
-def test_list():
+def test_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     result = rdml("list")
     assert result.returncode == 0
     assert "Student gradient" in result.stdout
+    # Kept for the sources that said it, and only while it is intact; without a place to keep it, it is the same.
+    with monkeypatch.context() as patch:
+        patch.setattr("verify.claims.all_claims", lambda: pytest.fail("the claims were asked again"))
+        assert rdml("list").stdout == result.stdout
+    (kept,) = (tmp_path / "rdml-theory").iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"Student gradient", b"Teacher gradient"))
+    assert rdml("list").stdout == result.stdout
+    with monkeypatch.context() as patch:
+        patch.setattr("verify.environment.source_digest", lambda: "other")
+        patch.setattr("verify.commands.claims._described", list)
+        assert json.loads(rdml("list", "--json").stdout) == []
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     rows = json.loads(rdml("list", "--json").stdout)
     assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
     assert "∂D_α(p‖q)/∂z_k = q_k - w_k" in rows[0]["statement"]
@@ -364,12 +385,12 @@ def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
     process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 60
-    # The queue's manager, multiprocessing's resource tracker and two workers.
-    while len(started := children.read_text().split()) < 4 and process.poll() is None and time.monotonic() < deadline:
+    # Multiprocessing's resource tracker and two workers.
+    while len(started := children.read_text().split()) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     process.wait(timeout=60)
-    assert len(started) == 4
+    assert len(started) == 3
 
     def running(number):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,30 +57,53 @@ def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
+def _described() -> list[dict[str, Any]]:
+    """The claims as plain data."""
+    from verify.claims import all_claims
+
+    return [
+        {
+            "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
+            "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
+            "controls": [t.id for t in c.twins],
+        }
+        for c in all_claims().values()
+    ]  # fmt: skip
+
+
+def _described_before() -> list[dict[str, Any]]:
+    """The same, kept from the last time for these sources: importing SymPy and all claims takes seconds."""
+    from convergence.store import Store, key, own_folder
+    from verify.environment import source_digest
+
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
+        if (kept := store.get(name, limit=2**22)) is not None:
+            return json.loads(kept)
+        rows = _described()
+        store.remove()
+        store.put(name, json.dumps(rows))
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        return _described()
+    return rows
+
+
 @click.command("list")
 @json_option
 def list_claims(as_json: bool) -> None:
     """List the claims: id, kind, statement and source."""
-    from verify.claims import all_claims
-
-    claims = list(all_claims().values())
+    rows = _described_before()
     if as_json:
-        rows = [
-            {
-                "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
-                "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
-                "controls": [t.id for t in c.twins],
-            }
-            for c in claims
-        ]  # fmt: skip
         print_json(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "title", "kind", "statement", "source"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for c in claims:
-        source = c.source.work + (f", arXiv {c.source.arxiv}" if c.source.arxiv else "")
-        table.add_row(*(escape(x) for x in (c.id, c.title, c.direction, c.statement(c.subject).text(), source)))
+    for row in rows:
+        source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "")
+        table.add_row(*(escape(x) for x in (row["id"], row["title"], row["kind"], row["statement"], source)))
     output().print(table)
 
 
