@@ -73,7 +73,6 @@ _STYLE: dict[str, Any] = {
     "grid.linewidth": 0.4,
     "lines.solid_capstyle": "round",
     "agg.path.chunksize": 10_000,
-    "savefig.dpi": 200,
     "svg.fonttype": "path",
     "svg.hashsalt": "rdml-theory",
     "pdf.fonttype": 42,
@@ -106,6 +105,9 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
 _RASTERISED = 3_000
 """Longer curves are embedded in vector files as pictures: thousands of path segments make them heavy, not sharper."""
+
+_DPI = 200
+"""Of a PNG, and of pictures within vector files."""
 
 # Inches: the columns of a two-column page, and a character of the legend's type on the average.
 _SINGLE, _DOUBLE = 4.4, 7.0
@@ -264,15 +266,18 @@ def _pictures(claim: ClaimRecord, formats: Sequence[Format]) -> dict[Format, byt
 
 def _printed(figure: Figure, kind: Format) -> bytes:
     """The figure in a format, by its canvas: `savefig` draws everything twice, once to arrange what is arranged."""
-    stream = io.BytesIO()
-    figure.set_dpi(_STYLE["savefig.dpi"])
+    stream, canvas = io.BytesIO(), figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
     # A date in the metadata would make every file differ from the one before.
     if kind == "svg":
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
     elif kind == "pdf":
         FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     else:
-        FigureCanvasAgg(figure).print_png(stream)
+        canvas.print_png(stream)
+    # The others leave their own canvas and resolution.
+    figure.set_canvas(canvas)
+    figure.set_dpi(_DPI)
     return stream.getvalue()
 
 
@@ -303,7 +308,8 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
     for row in range(rows):
         alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
         lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
-    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), layout="constrained")
+    # Arranged at the resolution of the PNG, which then finds every text measured.
+    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
