@@ -37,7 +37,7 @@ __all__ = ["Report", "Result", "StoppedError", "final_scores", "open_run", "trai
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
-WRITTEN = (CONFIG, ENVIRONMENT, METRICS, LAST, BEST, "report.html")
+WRITTEN = (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)
 
 CHECK_EVERY = 50
 """Steps between looks at the losses: looking makes an accelerator wait."""

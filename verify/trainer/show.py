@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from convergence.store import write
-from verify.plots import pictures
+from convergence.store import locked, remove_unfinished, write
+from verify.plots import FORMATS, pictures
 from verify.reading import read_json
 from verify.records import Curve, Panel
 from verify.trainer.budget import BiasRecord
@@ -168,9 +168,11 @@ def write_report(folder: Path) -> Path:
         If a file of the run is missing or damaged, the run is not finished, or the folder cannot be written.
     """
     try:
-        return _write_report(folder)
+        with locked(folder):
+            remove_unfinished(folder, (REPORT, *(f"{FIGURE}.{kind}" for kind in FORMATS)))
+            return _write_report(folder)
     except OSError as error:
-        raise TrainerError(f"{folder}: the report cannot be written ({error.strerror})") from None
+        raise TrainerError(f"{folder}: the report cannot be written ({error.strerror or error})") from None
 
 
 def _write_report(folder: Path) -> Path:
