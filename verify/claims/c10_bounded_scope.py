@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 from sympy import Expr, lambdify
 
 from convergence import judge_mean, problems, scope_bound, stationary_law
@@ -167,7 +167,7 @@ def quadratic(subject: Subject, context: Context) -> Finding:
         verdict = judge_mean(-run.moved, -(step**2) * noise * (1 - WIDE), error_rate=context.error_rate)
         comparisons.append(from_verdict(f"-E‖x_(t+1) - x_t‖² against -η²σ² (within 5%), η = {step:g}", verdict))
         logs.append(np.log(squares.reshape(-1, GROUP).mean(axis=1)))
-        law = [np.sort(x[:, 0]), NormalDist(-offset, float(np.sqrt(variance / dim)))]
+        law = [np.sort(x[:, 0]), norm(-offset, np.sqrt(variance / dim))]
         means.append((float(squares.mean()), float(stated)))
     axis = np.log(STEPS) - np.mean(np.log(STEPS))
     slopes = (axis[:, None] * np.array(logs)).sum(axis=0) / (axis**2).sum()
@@ -197,7 +197,7 @@ def _law_panel(measured: Array, stated: Any) -> Panel:
             Curve(label="measured", role="measured", style="markers", x=tuple(np.quantile(measured, shares)),
                   y=tuple(shares)),
             Curve(label="normal, with the stated mean and variance", role="statement", x=tuple(grid),
-                  y=tuple(map(stated.cdf, grid.tolist()))),
+                  y=tuple(stated.cdf(grid))),
         ),
     )  # fmt: skip
 
