@@ -31,7 +31,7 @@ from matplotlib.transforms import ScaledTranslation
 from verify.records import ClaimRecord, Curve, Panel, RunRecord, faults_of_panel
 from verify.workers import worker_pool
 
-__all__ = ["FORMATS", "DrawingError", "Format", "figure_of", "file_stem", "render", "render_all"]
+__all__ = ["FORMATS", "DrawingError", "Format", "figure_of", "file_stem", "pictures", "render_all"]
 
 
 class DrawingError(ValueError):
@@ -179,26 +179,8 @@ def figure_of(claim: ClaimRecord) -> Figure:
         return _draw(claim.panels)
 
 
-def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
-    """A claim's figure as the content of a file: equal records give equal bytes.
-
-    Parameters
-    ----------
-    claim : ClaimRecord
-        With at least one panel.
-    kind : {"svg", "png", "pdf"}
-        The format. A PNG has 200 dots an inch.
-
-    Raises
-    ------
-    DrawingError
-        If it cannot be drawn.
-    """
-    return _pictures(claim, (kind,))[kind]
-
-
 def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
-    """Panels that need not be a claim's, drawn once: the contents of the files, by format.
+    """Panels, a claim's or others, drawn once: the contents of the files, by format. Equal panels give equal bytes.
 
     Raises
     ------

@@ -134,7 +134,7 @@ def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> No
 def test_a_single_point_is_visible_and_nothing_to_show_is_no_error() -> None:
     axes = plots.figure_of(claim(panel(curve("one", x=(1,), y=(2,)), curve("none", "second", (), ())))).axes[0]
     assert line(axes, "one").get_marker() == "o"
-    plots.render(claim(panel(curve("none", y=(-1, 0, -2)), y_scale="log")), "png")
+    plots.pictures((panel(curve("none", y=(-1, 0, -2)), y_scale="log"),), ("png",))["png"]
 
 
 def test_a_band_that_reaches_zero_ends_at_the_lowest_value_of_a_logarithmic_axis() -> None:
@@ -176,7 +176,7 @@ def test_no_texts_overlap() -> None:
 def test_huge_curves_stay_small_in_vector_files() -> None:
     stream = np.random.default_rng(0)
     cloud = curve("cloud", x=stream.normal(size=20_000), y=stream.normal(size=20_000), style="markers")
-    assert len(plots.render(claim(panel(cloud)), "svg")) < 400_000
+    assert len(plots.pictures((panel(cloud),), ("svg",))["svg"]) < 400_000
 
 
 def test_a_figure_is_the_same_bytes_every_time() -> None:
@@ -190,7 +190,7 @@ def test_a_figure_is_the_same_bytes_every_time() -> None:
         assert plots.render_all(record, ids=["D1"]) == {"D1": first["D1"]}
     # In worker processes, and whatever was drawn before it.
     assert plots.render_all(record, jobs=2) == first
-    assert plots.render(record.claims[0], "pdf") == first["D1"]["pdf"]
+    assert plots.pictures(record.claims[0].panels, ("pdf",))["pdf"] == first["D1"]["pdf"]
     assert list(first) == ["D1", "C2"]
     assert list(first["D1"]) == ["png", "svg", "pdf"]
     assert first["D1"]["png"].startswith(b"\x89PNG")
@@ -206,7 +206,7 @@ def test_a_selection_of_claims_and_formats() -> None:
     with pytest.raises(KeyError, match="no claim X9 in this run: it has D1, C2"):
         plots.render_all(record, ids=["X9"])
     with pytest.raises(ValueError, match="figure format 'gif': expected one of png, svg, pdf"):
-        plots.render(record.claims[0], "gif")  # type: ignore[arg-type]
+        plots.pictures(record.claims[0].panels, ("gif",))  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
