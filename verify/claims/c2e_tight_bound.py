@@ -14,13 +14,11 @@ from convergence import extremal_average, sharp_bound, tight_bound
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import COEFFICIENT, DRIVE, kappa, weight
+from verify.checks import at_least, at_most, proof_check
 from verify.checks.bounds import SETTING
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Panel
 
 SHOWN = tuple(Setting(0.3, t, bias=0.05) for t in (1, 2, 4, 8, 16))
 UNBIASED = tuple(Setting(h, t, slack=1e-5) for h in (0.2, 0.7, 1.6) for t in (2, 7))
@@ -138,16 +136,8 @@ def brackets(subject: Subject, context: Context) -> Finding:
     )
 
 
-def _panel(subject: Subject, exact: dict[Setting, float]) -> Panel:
-    at = SHOWN[0].assumptions
-    return horizon_panel(
-        "$h$ = 0.3, $\\zeta^2$ = 0.05",
-        0.3,
-        {"bias": 0.05},
-        lambda t: subject.least(Setting(0.3, t, bias=0.05)),
-        {s.steps: exact[s] for s in SHOWN},
-        {"sharp bound (C2)": lambda t: float(sharp_bound(at, 0.3, t))},
-    )
+def _stated(subject: Subject, setting: Setting) -> float:
+    return subject.least(setting)
 
 
 CLAIM = Claim(
@@ -163,7 +153,10 @@ CLAIM = Claim(
         proof_check(derivation),
         Check("implementation", "numeric", "Is the function that users call the least of the family?", implementation),
         Check("brackets", "numeric", "Is what the extremal problem attains below, and equal without bias?", brackets),
-        worst_case_check(lambda subject, s: subject.least(s), SETTINGS, panel=_panel),
+        worst_case_check(
+            _stated, SETTINGS,
+            panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, _stated, "sharp bound (C2)", sharp_bound),
+        ),
     ),
     twins=(
         Twin("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.noise, Integer(0)))),

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from convergence.store import write
 from verify.reading import parse_json
-from verify.trainer.cohort import Cohort
-from verify.trainer.config import TrainerError
+from verify.trainer.errors import TrainerError
+from verify.trainer.update import Cohort
 
-__all__ = ["load_checkpoint", "load_students", "save_checkpoint", "student_tensors"]
+__all__ = [
+    "cohort_tensors", "load_checkpoint", "load_students", "restore_cohort", "save_checkpoint", "student_tensors",
+]  # fmt: skip
 
 FORMAT = "rdml-theory cohort"
-VERSION = 2
+VERSION = 3
 
 Tensors = dict[str, Tensor]
 

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
-from scipy import special
+from scipy import stats
 
 from convergence.store import locked, remove_unfinished, write
 from verify.reading import read_json
-from verify.trainer.config import Config, TrainerError, read_config
+from verify.trainer.config import Config, read_config
 from verify.trainer.data import load_data
+from verify.trainer.errors import DivergedError, TrainerError
 from verify.trainer.metrics import Scores
 from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
-from verify.trainer.trainer import DivergedError
 
 __all__ = ["ARMS", "RISING", "Arm", "Comparison", "compare", "markdown", "paired_interval", "read_comparison"]
 
@@ -99,7 +99,7 @@ def paired_interval(
     seeds = d.shape[-1]
     if seeds < 2:
         raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
-    quantile = -special.stdtrit(seeds - 1 if freedom is None else freedom, error_rate / 2)
+    quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
     half = quantile * np.hypot(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
     return d.mean(-1) - half, d.mean(-1) + half
 
@@ -231,7 +231,7 @@ def compare(
     scores: dict[str, dict[str, list[float | None]]] = {
         arm.name: {metric: [] for metric in ("accuracy", "nll", "ece", "ensemble accuracy", "lost")} for arm in arms
     }
-    data = load_data(base)
+    data = load_data(base.data, base.data_dir, validation=base.validation, seed=base.seed)
     hopeless = NO_BETTER * math.log(data.classes)
     environments: list[dict[str, Any]] = []
     total = len(seeds) * len(arms)

@@ -15,10 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from convergence.store import write
+from verify.monitor import BiasRecord
 from verify.reading import parse_json, read_text
-from verify.trainer.budget import BiasRecord
-from verify.trainer.config import TrainerError
 from verify.trainer.data import Split
+from verify.trainer.errors import TrainerError
 
 __all__ = ["METRICS", "Journal", "Scores", "evaluate", "read_metrics", "score"]
 

@@ -19,11 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence.store import locked, remove_unfinished, write
+from verify.monitor import BiasRecord
 from verify.plots import FORMATS, pictures
 from verify.reading import read_json
 from verify.records import Curve, Panel
-from verify.trainer.budget import BiasRecord
-from verify.trainer.config import TrainerError, read_config
+from verify.trainer.config import read_config
+from verify.trainer.errors import TrainerError
 from verify.trainer.metrics import METRICS, read_metrics
 from verify.trainer.networks import parse_students
 from verify.trainer.run import CONFIG, ENVIRONMENT, final_scores
@@ -182,8 +183,8 @@ def _write_report(folder: Path) -> Path:
     drawing = ""
     if records:
         drawn = pictures(bias_panels(records))
-        for kind, picture in drawn.items():
-            write(folder / f"{FIGURE}.{kind}", picture)
+        for kind, content in drawn.items():
+            write(folder / f"{FIGURE}.{kind}", content)
         drawing = drawn["svg"].decode()
         drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
     parts = [_table(rows), drawing]
