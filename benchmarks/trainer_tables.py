@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from verify.records import write_atomically
+from convergence.store import write
 from verify.trainer.comparison import markdown, read_comparison
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ def main() -> None:
     new = page(old)
     if options.check and new != old:
         sys.exit(f"{PAGE}: differs from the records; run `python benchmarks/trainer_tables.py`")
-    write_atomically(PAGE, new)
+    write(PAGE, new)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,11 @@
-"""Blocks of replicas advanced together: the inner loop of the simulator, and its unfinished state on disk."""
+"""Blocks of replicas advanced together: the inner loop of the simulator, and its unfinished state."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +14,9 @@ from numpy.typing import NDArray
 from convergence.problems._memory import aligned
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem
+from convergence.store import Store, packed, unpacked
 
-__all__ = ["BLOCK", "GROUP", "Ensemble", "Observed", "Task", "read_arrays", "run_task", "write_arrays"]
+__all__ = ["BLOCK", "GROUP", "Ensemble", "Observed", "Task", "run_task"]
 
 Array = NDArray[np.float64]
 
@@ -261,51 +256,17 @@ def _asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more:
 
 
 def run_task(
-    task: Task, unfinished: Path | None = None, progress: Callable[[float], None] | None = None
+    task: Task, store: Store | None = None, name: str = "", progress: Callable[[float], None] | None = None
 ) -> dict[str, Array]:
-    """Run a task to its end; with a file for its unfinished state, continue from it and renew it every few seconds."""
+    """Run a task to its end; with a store, continue from its unfinished state there, renewed every few seconds."""
     ensemble = Ensemble(task)
-    if unfinished is not None and (state := read_arrays(unfinished)) is not None:
+    if store is not None and (state := unpacked(store.get(name))) is not None:
         try:
             ensemble.restore(state)
         except ValueError:
             ensemble = Ensemble(task)
-    while not ensemble.advance(seconds=np.inf if unfinished is None else SAVE_EVERY, progress=progress):
-        if unfinished is not None and unfinished.parent.is_dir():
-            write_arrays(unfinished, ensemble.state())
+    while not ensemble.advance(seconds=np.inf if store is None else SAVE_EVERY, progress=progress):
+        # Workers on another machine may not have the folder.
+        if store is not None and store.folder.is_dir():
+            store.put(name, packed(ensemble.state()))
     return ensemble.result()
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays after their digest, under a temporary name that is then changed: a reader sees all or nothing."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(hashlib.sha256(buffer.getbuffer()).digest())
-            stream.write(buffer.getbuffer())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def read_arrays(path: Path) -> dict[str, Any] | None:
-    """The arrays of a file; None if there is none, any of its bits has changed, or they were not written here."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, archive = content[:32], content[32:]
-    if hashlib.sha256(archive).digest() != digest:
-        return None
-    try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as entries:
-            # As written here: nothing that unpacks to more than it is.
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.infolist()):
-                return None
-        with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile):
-        return None

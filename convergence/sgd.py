@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import called, flag, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
-from convergence.ensemble import BLOCK, GROUP, Observed, Task, read_arrays, run_task, write_arrays
+from convergence.ensemble import BLOCK, GROUP, Observed, Task, run_task
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem, confined, start_of, start_size
+from convergence.store import Store, packed, unpacked
 
 __all__ = [
     "BLOCK",
@@ -137,7 +138,7 @@ def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = No
     with np.errstate(all="ignore"):
         for array in (problem.value(x), problem.gradient(x), problem.sample_gradient(x, rng)):
             digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def simulate(
@@ -293,9 +294,13 @@ def simulate(
         )
         for at in range(0, count, group)
     ]  # fmt: skip
-    how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
-    key = "" if unfinished is None else fingerprint(problem, x0.tolist(), *how, start=x0)
-    parts = _run_tasks(tasks, executor, None if unfinished is None else unfinished.resolve(), key, progress)
+    store, key = None, ""
+    if unfinished is not None:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        store = Store(unfinished.resolve())
+        how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
+        key = fingerprint(problem, x0.tolist(), *how, start=x0)
+    parts = _run_tasks(tasks, executor, store, key, progress)
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
     value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
@@ -326,47 +331,46 @@ def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
         raise
 
 
-def _finished(task: Task, path: Path) -> dict[str, Array] | None:
+def _finished(task: Task, content: bytes | None) -> dict[str, Array] | None:
     """The result of a task that an earlier run has kept."""
-    found, count = read_arrays(path), len(task.blocks) * task.block
+    found, count = unpacked(content), len(task.blocks) * task.block
     shapes = {"records": (4, len(task.times), count), "final": (count, task.start.size), "left": (count,)}
     return found if found is not None and {name: a.shape for name, a in found.items()} == shapes else None
 
 
 def _run_tasks(
-    tasks: list[Task], executor: Executor | None, folder: Path | None, key: str,
+    tasks: list[Task], executor: Executor | None, store: Store | None, key: str,
     progress: Callable[[float], None] | None,
 ) -> list[dict[str, Array]]:  # fmt: skip
-    """The results of all tasks, from the folder of unfinished work where they are there."""
-
-    def file(task: Task, kind: str) -> Path | None:
-        return None if folder is None else folder / f"{key[:32]}.{task.blocks.start}-{task.blocks.stop}.{kind}.npz"
+    """The results of all tasks, from the store of unfinished work where they are there."""
+    names = [f"{key}.{task.blocks.start}-{task.blocks.stop}" for task in tasks]
 
     def report(done: float) -> None:
         if progress is not None:
             progress(done / len(tasks))
 
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    results = [None if (path := file(task, "done")) is None else _finished(task, path) for task in tasks]
+    results = [
+        None if store is None else _finished(task, store.get(f"{name}.done"))
+        for task, name in zip(tasks, names, strict=True)
+    ]
     missing = [number for number, result in enumerate(results) if result is None]
-    futures = {n: executor.submit(run_task, tasks[n], file(tasks[n], "part")) for n in missing} if executor else {}
+    futures = {n: executor.submit(run_task, tasks[n], store, f"{names[n]}.part") for n in missing} if executor else {}
     try:
         for rank, number in enumerate(missing, len(tasks) - len(missing)):
             result = _outcome(futures[number]) if futures else None
             if result is None:
                 result = run_task(
-                    tasks[number], file(tasks[number], "part"), progress=lambda part, rank=rank: report(rank + part)
-                )
+                    tasks[number], store, f"{names[number]}.part",
+                    progress=lambda part, rank=rank: report(rank + part),
+                )  # fmt: skip
             results[number] = result
-            if (path := file(tasks[number], "done")) is not None:
-                write_arrays(path, result)
+            if store is not None:
+                store.put(f"{names[number]}.done", packed(result))
             report(rank + 1)
     finally:
         for future in futures.values():
             future.cancel()
-    if folder is not None:
+    if store is not None:
         # What a kill left half written, too, and the parts of another number of workers.
-        for path in folder.glob(f"*{key[:32]}*"):
-            path.unlink(missing_ok=True)
+        store.remove(key)
     return [result for result in results if result is not None]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from convergence.arguments import number, shown, whole
 from convergence.bounds import sharp_bound
 from convergence.estimators import mean_interval
 from convergence.sgd import MOST_REPLICAS, MOST_STEPS, simulate
+from convergence.store import fingerprint, key
 from convergence.verdict import check_bound
 
 __all__ = ["Cell", "run_cell"]
@@ -91,8 +91,7 @@ class Cell:
 
     @cached_property
     def _key(self) -> str:
-        document = json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(f"{_sources()}/{np.__version__}/{document}".encode()).hexdigest()
+        return key(fingerprint(("convergence",), ("numpy",)), self.content())
 
 
 def _plain(value: Any) -> Any:
@@ -106,15 +105,6 @@ def _plain(value: Any) -> Any:
 def _accept(problem: str, parameters: str) -> None:
     """Refuse parameters that the problem refuses; cells of a sweep share most of them."""
     problems.get(problem, **json.loads(parameters))
-
-
-@cache
-def _sources() -> str:
-    """A digest of this package's sources, read once in a process: what others computed is computed anew."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def run_cell(cell: Cell, checkpoint: str | Path | None = None, error_rate: float = 1e-3) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One page for each claim, from the registry: statement, assumptions, proof, tightness, checks and false twins.
+"""One page for each claim, from the registry: statement, assumptions, proof, tightness, checks and controls.
 
 Certificates are made and checked, and searches run, while the pages are written, so that what they print was found.
 """
@@ -107,7 +107,7 @@ def page(claim: Claim[Any]) -> str:
     lines += _tightness(claim)
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
-    lines += ["", "## False twins", "", "The same checks must refute each of these.", ""]
+    lines += ["", "## Negative controls", "", "The same checks must refute each of these.", ""]
     lines += [f"- **{t.id}**, {t.falsehood}: {_math(claim.statement(t.subject))}" for t in claim.twins]
     lines += ["", "Run it:", "", "```", f"rdml run {claim.id}", "```", ""]
     return "\n".join(lines)

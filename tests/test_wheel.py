@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "requirements-dev.lock")}
 PACKAGES = ("rdml_theory", "convergence", "verify")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUN = """
@@ -34,9 +36,10 @@ def test_the_packages_are_marked_as_typed():
 def test_the_lock_holds_the_pinned_versions_with_hashes():
     """All that constraints.txt pins but torch, and the build backend."""
     pinned = set(re.findall(r"^([\w.-]+==\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    entries = re.findall(r"^([\w.-]+==\S+) (?:; \S.*)?\\\n((?: +--hash=\S+(?: \\)?\n)+)", LOCK, re.MULTILINE)
+    lock = "".join(LOCKS.values())
+    entries = re.findall(r"^([\w.-]+==\S+) (?:; \S.*)?\\\n((?: +--hash=\S+(?: \\)?\n)+)", lock, re.MULTILINE)
     locked = {requirement for requirement, _ in entries}
-    assert len(locked) == LOCK.count("==") - 1  # one is in the comment
+    assert len(locked) == len(entries) == lock.count("==") - 1  # one is in the comment
 
     def canonical(requirements):
         return {
@@ -48,6 +51,32 @@ def test_the_lock_holds_the_pinned_versions_with_hashes():
     own = {x for x in canonical(locked) if x.split("==")[0] not in backend}
     assert own == {x for x in canonical(pinned) if not x.startswith("torch==")}
     assert all(re.fullmatch(r"( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", hashes) for _, hashes in entries)
+
+
+def test_what_the_claims_need_is_locked_for_them():
+    """`make verify` installs the extras of its rule with `requirements.lock` alone: all that they require but torch."""
+    (extras,) = re.findall(r"--editable '\.\[(train\S*)\]'", (ROOT / "Makefile").read_text())
+    locked = set(re.findall(r"^([\w.-]+)==", LOCKS["requirements.lock"], re.MULTILINE))
+    own = PROJECT["optional-dependencies"]
+    needed: set[str] = set()
+
+    def visit(requirement: Requirement) -> None:
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        mine = name == "rdml-theory"
+        if name in needed or name == "torch":
+            return
+        if not mine:
+            needed.add(name)
+        lines = [line for e in requirement.extras for line in own[e]] if mine else metadata.requires(name)
+        for line in lines or []:
+            inner = Requirement(line)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": e}) for e in ("", *requirement.extras)):
+                visit(inner)
+
+    for line in [f"rdml-theory[{extras}]", *PROJECT["dependencies"]]:
+        visit(Requirement(line))
+    assert {"numpy", "pillow", "rich", "safetensors", "z3-solver"} <= needed
+    assert needed <= locked
 
 
 @pytest.mark.slow

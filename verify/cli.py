@@ -35,13 +35,13 @@ __all__ = ["app", "main"]
 def app(context: click.Context) -> None:
     """Check the theory of Rényi-divergence deep mutual learning by running it.
 
-    Each claim ties a statement to its derivation, its numeric check, its experiment and its figure. Each has false
-    twins (controls), which the same code must refute.
+    Each claim ties a statement to its derivation, its numeric check, its experiment and its figure. Each has negative
+    controls, false versions of it, which the same code must refute.
 
     \b
     Start with
       rdml list                  the claims
-      rdml run D1                one of them confirmed, its false twins refuted
+      rdml run D1                one of them confirmed, its negative controls refuted
       rdml run --out results     all of them; then open results/report.html
     """  # noqa: D301 - click reads the backspace as "do not wrap"
     if context.invoked_subcommand is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
 import sys
-from importlib import import_module, metadata
 from pathlib import Path
+
+from convergence.store import fingerprint, key, version_of
 
 __all__ = ["commit", "processor", "source_digest", "versions"]
 
@@ -18,13 +18,7 @@ _LIBRARIES = ("rdml-theory", "numpy", "scipy", "sympy", "mpmath", "scikit-learn"
 
 def versions() -> dict[str, str]:
     """The versions of this distribution and of the libraries whose numbers it reports."""
-    out = {}
-    for name in _LIBRARIES:
-        try:
-            out[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            out[name] = "not installed"
-    return out
+    return {name: version_of(name) for name in _LIBRARIES}
 
 
 def commit() -> str | None:
@@ -55,16 +49,8 @@ def processor() -> str:
 
 
 def source_digest() -> str:
-    """A digest of every Python source of the three packages: equal digests mean equal code."""
-    digest = hashlib.sha256()
-    for package in _PACKAGES:
-        root = Path(import_module(package).__file__ or "").parent
-        for path in sorted(root.rglob("*.py")):
-            digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    digest.update(sys.version.encode())
-    for name, version in versions().items():
-        digest.update(f"{name}={version}".encode())
-    return digest.hexdigest()[:16]
+    """A digest of the three packages' sources, of Python and of the libraries: equal digests mean equal code."""
+    return key(fingerprint(_PACKAGES, _LIBRARIES), sys.version)[:16]
 
 
 def cores() -> int:

@@ -1,8 +1,8 @@
 """The figures of a run, drawn from its records: one figure a claim, at the size and in the style of a paper.
 
 A curve's role decides how it looks, the same in every figure: what was measured is blue (a second kind of measurement
-green), what the statement says black and solid, what a false twin says vermillion and dashed, a reference grey and
-dotted. The colours are those of Okabe and Ito, which colour-blind readers can tell apart; dashes and markers differ
+green), what the statement says black and solid, what a negative control says vermillion and dashed, a reference grey
+and dotted. The colours are those of Okabe and Ito, which colour-blind readers can tell apart; dashes and markers differ
 too, so that the figures survive a grey printer.
 """
 
@@ -14,24 +14,24 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
+from itertools import pairwise, repeat
 from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from verify.records import ClaimRecord, Curve, Panel, RunRecord
-from verify.safe_files import write_atomically
+from verify.records import ClaimRecord, Curve, Panel, RunRecord, faults_of_panel
+from verify.workers import worker_pool
 
-__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "pictures", "render", "write_figures"]
+__all__ = ["FORMATS", "DrawingError", "Format", "figure_of", "file_stem", "pictures", "render_all"]
 
 
 class DrawingError(ValueError):
@@ -73,7 +73,6 @@ _STYLE: dict[str, Any] = {
     "grid.linewidth": 0.4,
     "lines.solid_capstyle": "round",
     "agg.path.chunksize": 10_000,
-    "savefig.dpi": 200,
     "svg.fonttype": "path",
     "svg.hashsalt": "rdml-theory",
     "pdf.fonttype": 42,
@@ -106,6 +105,9 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
 _RASTERISED = 3_000
 """Longer curves are embedded in vector files as pictures: thousands of path segments make them heavy, not sharper."""
+
+_DPI = 200
+"""Of a PNG, and of pictures within vector files."""
 
 # Inches: the columns of a two-column page, and a character of the legend's type on the average.
 _SINGLE, _DOUBLE = 4.4, 7.0
@@ -173,113 +175,92 @@ def figure_of(claim: ClaimRecord) -> Figure:
     """
     if not claim.panels:
         raise ValueError(f"claim {claim.id} has no panels to draw")
-    for panel in claim.panels:
-        _validate(claim, panel)
     with _style():
         return _draw(claim.panels)
 
 
-def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
-    """A claim's figure as the content of a file: equal records give equal bytes.
-
-    Parameters
-    ----------
-    claim : ClaimRecord
-        With at least one panel.
-    kind : {"svg", "png", "pdf"}
-        The format. A PNG has 200 dots an inch.
+def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
+    """Panels, a claim's or others, drawn once: the contents of the files, by format. Equal panels give equal bytes.
 
     Raises
     ------
     DrawingError
-        If it cannot be drawn.
+        If they cannot be drawn.
     """
-    if kind not in FORMATS:
-        raise ValueError(f"figure format {kind!r}: expected one of {', '.join(FORMATS)}")
+    if unknown := [kind for kind in formats if kind not in FORMATS]:
+        raise ValueError(f"figure format {unknown[0]!r}: expected one of {', '.join(FORMATS)}")
     try:
-        return _rendered(claim, kind)  # type: ignore[arg-type]
+        with _style():
+            figure = _draw(panels)
+            return {kind: _printed(figure, kind) for kind in formats}
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DrawingError(f"the figure of claim {claim.id} cannot be drawn ({reason[:200]})") from error
+        raise DrawingError(f"the figure cannot be drawn ({reason[:200]})") from error
 
 
-# Records are frozen, hence hashable. The files and the report of a run show the same pictures, and all formats of one
-# claim the same figure.
-@lru_cache(maxsize=128)
-def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
-    with _style():
-        return _printed(_figure(claim), kind)  # type: ignore[arg-type]
-
-
-def _printed(figure: Figure, kind: Format) -> bytes:
-    # A date in the metadata would make every file differ from the one before.
-    metadata: dict[Format, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
-    return stream.getvalue()
-
-
-def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
-    """Panels that need not be a claim's, drawn once: the contents of the files, by format."""
-    with _style():
-        figure = _draw(panels)
-        return {kind: _printed(figure, kind) for kind in formats}
-
-
-@lru_cache(maxsize=1)
-def _figure(claim: ClaimRecord) -> Figure:
-    return figure_of(claim)
-
-
-def write_figures(
-    run: RunRecord, folder: Path, *, ids: Sequence[str] | None = None, formats: Sequence[Format] = FORMATS
-) -> list[Path]:
-    """Write the figures of a run, each under a temporary name that is then renamed.
+def render_all(
+    run: RunRecord, *, ids: Sequence[str] | None = None, formats: Sequence[Format] = FORMATS, jobs: int = 1
+) -> dict[str, dict[Format, bytes]]:
+    """The figures of a run, each drawn once for all formats.
 
     Parameters
     ----------
     run : RunRecord
         The run.
-    folder : Path
-        Where the figures go; it is made if it does not exist.
     ids : sequence of str, optional
         Which claims; all by default. A claim without panels has no figure.
     formats : sequence of {"png", "svg", "pdf"}
         Which formats.
+    jobs : int
+        Worker processes.
 
     Returns
     -------
-    list of Path
-        The files written, claim by claim.
+    dict
+        The contents of the files, by claim and format.
 
     Raises
     ------
     KeyError
         If the run has no claim of a given id.
+    DrawingError
+        If one cannot be drawn.
     """
     known = {claim.id: claim for claim in run.claims}
     if missing := [i for i in ids or () if i not in known]:
         raise KeyError(f"no claim {', '.join(missing)} in this run: it has {', '.join(known)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for claim in run.claims:
-        if not claim.panels or (ids is not None and claim.id not in ids):
-            continue
-        for kind in formats:
-            path = folder / f"{file_stem(claim)}.{kind}"
-            write_atomically(path, render(claim, kind))
-            written.append(path)
-    return written
+    drawn = [claim for claim in run.claims if claim.panels and (ids is None or claim.id in ids)]
+    if jobs == 1 or len(drawn) < 2:
+        done = [_pictures(claim, formats) for claim in drawn]
+    else:
+        with worker_pool(min(jobs, len(drawn))) as pool:
+            done = list(pool.map(_pictures, drawn, repeat(formats)))
+    return {claim.id: picture for claim, picture in zip(drawn, done, strict=True)}
 
 
-def _validate(claim: ClaimRecord, panel: Panel) -> None:
-    for curve in panel.curves:
-        lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"claim {claim.id}, panel {panel.title!r}, curve {curve.label!r}: lengths {sorted(lengths)}"
-            )
+def _pictures(claim: ClaimRecord, formats: Sequence[Format]) -> dict[Format, bytes]:
+    try:
+        return pictures(claim.panels, formats)
+    except DrawingError as error:
+        raise DrawingError(f"claim {claim.id}: {error}") from error.__cause__
+
+
+def _printed(figure: Figure, kind: Format) -> bytes:
+    """The figure in a format, by its canvas: `savefig` draws everything twice, once to arrange what is arranged."""
+    stream, canvas = io.BytesIO(), figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    # A date in the metadata would make every file differ from the one before.
+    if kind == "svg":
+        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
+    elif kind == "pdf":
+        FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
+    else:
+        canvas.print_png(stream)
+    # The others leave their own canvas and resolution.
+    figure.set_canvas(canvas)
+    figure.set_dpi(_DPI)
+    return stream.getvalue()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -287,6 +268,9 @@ def _validate(claim: ClaimRecord, panel: Panel) -> None:
 
 
 def _draw(panels: tuple[Panel, ...]) -> Figure:
+    for panel in panels:
+        if faults := faults_of_panel(panel):
+            raise ValueError(f"panel {panel.title!r}: {faults[0]}")
     count = len(panels)
     columns = count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
@@ -306,7 +290,8 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
     for row in range(rows):
         alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
         lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
-    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), layout="constrained")
+    # Arranged at the resolution of the PNG, which then finds every text measured.
+    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -431,7 +416,7 @@ def _properties(curve: Curve, variant: int, points: int) -> dict[str, Any]:
 def _variants(panels: tuple[Panel, ...]) -> list[list[int]]:
     """A variant for every curve: its group, or the first that is free in its panel; the same for the same label.
 
-    A false twin's curves bear the groups of the statement's, but what tells twins apart is their label.
+    A control's curves bear the groups of the statement's, but what tells controls apart is their label.
     """
     known: dict[tuple[str, str], int] = {}
     out: list[list[int]] = []

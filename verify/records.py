@@ -9,20 +9,19 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from verify.reading import read_json
-from verify.safe_files import write_atomically
 
 __all__ = [
     "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve",
-    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Sealed", "Segment", "SourceRecord", "StepRecord",
-    "Summary", "combine", "faults_of_panel", "read_run", "summary_of", "write_atomically",
+    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord",
+    "Summary", "combine", "faults_of_panel", "read_run", "summary_of",
 ]  # fmt: skip
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -35,27 +34,6 @@ class RecordError(ValueError):
 class _Record(BaseModel):
     # JSON has no infinities: they are written as strings, which every JSON reader accepts.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Sealed(_Record):
-    """A record with a digest of everything else in it.
-
-    By it a file is known that was damaged, or edited by hand. It keeps no secret: whoever wants to forge a record can
-    compute its digest too, as he can change the program.
-    """
-
-    digest: str = ""
-
-    def sealed(self) -> Self:
-        """The same record with its digest."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    def intact(self) -> bool:
-        """Whether nothing has changed since it was sealed."""
-        return self.digest == self._digest()
-
-    def _digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class Segment(_Record):
@@ -77,7 +55,7 @@ class Curve(_Record):
     """One line, band or set of markers of a panel.
 
     ``role`` decides how it is drawn, the same in every figure: measured (and a second kind of measurement), what the
-    statement says, what a false twin says, a reference.
+    statement says, what a negative control says, a reference.
     """
 
     label: str
@@ -162,7 +140,7 @@ class CheckRecord(_Record):
 
 
 class ControlRecord(_Record):
-    """A false twin and how the claim's own checks judged it."""
+    """A negative control and how the claim's own checks judged it."""
 
     id: str
     falsehood: str
@@ -209,21 +187,24 @@ class Environment(_Record):
 class Summary(_Record):
     """Counts of outcomes and the exit code they amount to.
 
-    ``toothless`` names the checks ("C1.nonconvex") that refute none of their claim's false twins: what they confirm
+    ``vacuous`` names the checks ("C1.nonconvex") that refute none of their claim's negative controls: what they confirm
     says little.
     """
 
     claims: dict[Outcome, int]
     controls: dict[Outcome, int]
-    toothless: tuple[str, ...] = ()
+    vacuous: tuple[str, ...] = ()
     exit_code: int
 
 
-class RunRecord(Sealed):
+class RunRecord(_Record):
     """A whole run. Everything but ``environment`` and ``earlier`` depends on the seed and the profile only.
 
     A run of some claims into a directory that holds others, of the same profile, seed and sources, keeps those:
     ``earlier`` says where and with what they were judged.
+
+    By ``digest``, of everything else, a file is known that was damaged, or edited by hand. It keeps no secret: whoever
+    wants to forge a record can compute its digest too, as he can change the program.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -235,6 +216,18 @@ class RunRecord(Sealed):
     claims: tuple[ClaimRecord, ...]
     environment: Environment
     earlier: tuple[Environment, ...] = ()
+    digest: str = ""
+
+    def sealed(self) -> RunRecord:
+        """The same record with its digest."""
+        return self.model_copy(update={"digest": self._digest()})
+
+    def intact(self) -> bool:
+        """Whether nothing has changed since it was sealed."""
+        return self.digest == self._digest()
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 def combine(outcomes: list[Outcome]) -> Outcome:
@@ -253,15 +246,15 @@ def summary_of(claims: tuple[ClaimRecord, ...]) -> Summary:
     kinds: tuple[Outcome, ...] = ("confirmed", "refuted", "undecided")
     verdicts = [c.outcome for c in claims]
     controls = [k.outcome for c in claims for k in c.controls]
-    toothless = tuple(
+    vacuous = tuple(
         f"{claim.id}.{check.id}" for claim in claims for check in claim.checks
         if not any(c.id == check.id and c.outcome == "refuted" for control in claim.controls for c in control.checks)
     )  # fmt: skip
-    failed = "refuted" in verdicts or any(o != "refuted" for o in controls) or toothless
+    failed = "refuted" in verdicts or any(o != "refuted" for o in controls) or vacuous
     return Summary(
         claims={k: verdicts.count(k) for k in kinds},
         controls={k: controls.count(k) for k in kinds},
-        toothless=toothless,
+        vacuous=vacuous,
         exit_code=1 if failed else 3 if "undecided" in verdicts else 0,
     )
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import quote
@@ -27,9 +27,8 @@ from verify.records import (
     RunRecord,
     Segment,
 )
-from verify.safe_files import write_atomically
 
-__all__ = ["decisive", "number", "render_report", "write_report"]
+__all__ = ["decisive", "number", "render_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _POLICY = "default-src 'none'; img-src data:; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
@@ -39,13 +38,15 @@ _SYMBOLS: dict[Outcome, str] = {"confirmed": "✓", "refuted": "✗", "undecided
 _ARXIV = re.compile(r"(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?")
 
 
-def render_report(run: RunRecord) -> str:
+def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -> str:
     """The report of a run as one HTML document.
 
     Parameters
     ----------
     run : RunRecord
         The run.
+    pictures : mapping of str to bytes, optional
+        The SVG of each claim's figure; they are drawn if they are not given.
 
     Returns
     -------
@@ -63,27 +64,17 @@ def render_report(run: RunRecord) -> str:
         number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness
     )
     templates.globals.update(
-        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, figure=_figure, arxiv=_arxiv,
+        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, kinds=_kinds, means=_MEANS,
     )  # fmt: skip
+    if pictures is None:
+        pictures = {name: drawn["svg"] for name, drawn in plots.render_all(run, formats=("svg",)).items()}
+    figures = {name: _figure(svg) for name, svg in pictures.items()}
     style = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))
     policy = _POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode())
     page = templates.get_template("report.html.j2")
     environments = (run.environment, *run.earlier)
-    return page.render(run=run, environments=environments, style=style, policy=policy).strip() + "\n"
-
-
-def write_report(run: RunRecord, path: Path) -> None:
-    """Write the report of a run; readers see all of it or nothing.
-
-    Parameters
-    ----------
-    run : RunRecord
-        The run.
-    path : Path
-        The HTML file.
-    """
-    write_atomically(path, render_report(run))
+    return page.render(run=run, figures=figures, environments=environments, style=style, policy=policy).strip() + "\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,12 +202,10 @@ def _tightness(claim: ClaimRecord) -> tuple[Comparison, ...]:
     return tuple(c for c in searched if c.relation == "≤")
 
 
-def _figure(claim: ClaimRecord) -> Markup | None:
-    """The figure as a data address, or None where there is nothing to draw."""
-    if not claim.panels:
-        return None
+def _figure(svg: bytes) -> Markup:
+    """The figure as a data address."""
     # Percent-encoding is a fifth shorter than base64 here; what it leaves means nothing to HTML.
-    picture = _compact(plots.render(claim, "svg").decode()).replace('"', "'")
+    picture = _compact(svg.decode()).replace('"', "'")
     return Markup("data:image/svg+xml," + quote(picture, safe=" =':/;,()!*$@+-._~[]"))
 
 

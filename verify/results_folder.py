@@ -1,26 +1,25 @@
 """A results directory: what a run writes in it, keeps from it, and removes from it.
 
 It may come from anybody, with links and files of others in it. A run writes to the names below and to no link; it
-removes its own finished checks and what a kill left under temporary names, by names that the registry of claims gives.
+removes its own finished checks, which bear its seal, and what a kill left under temporary names.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from convergence.store import LOCK, Store, final_name, locked, own_folder, remove_unfinished, write
 from verify.claims import all_claims
 from verify.records import RecordError, RunRecord, read_run, summary_of
-from verify.safe_files import locked, own_folder, remove_files
 
 __all__ = [
-    "FIGURES", "JOURNAL", "REPORT", "RESULTS", "FolderError", "clear_journal", "earlier_results", "exclusive",
-    "final_name", "foreign_entries", "journal_name", "merged", "results_folder", "sweep_up",
+    "FIGURES", "JOURNAL", "REPORT", "RESULTS", "FolderError", "earlier_results", "merged", "results_folder",
+    "write_figures", "writing",
 ]  # fmt: skip
 
 RESULTS = "results.json"
@@ -29,44 +28,9 @@ FIGURES = "figures"
 JOURNAL = ".checks"
 """The folder that keeps finished checks until the whole run is written."""
 
-_LOCK = "lock"
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}")
 
-Unit = tuple[str, str]
-
-
-class FolderError(ValueError):
+class FolderError(OSError):
     """A results directory that cannot be used, with the reason and the remedy."""
-
-
-def final_name(name: str) -> str:
-    """The name a file has once it is written: a killed run may leave files under their temporary names.
-
-    >>> final_name(".results.json.0a1b2c3d"), final_name("results.json")
-    ('results.json', 'results.json')
-    """
-    found = _TEMPORARY.fullmatch(name)
-    return found["name"] if found else name
-
-
-def journal_name(unit: Unit) -> str:
-    """The name under which a finished check is kept."""
-    return f"{unit[0]}.{unit[1]}.json"
-
-
-@cache
-def _journal_names() -> frozenset[str]:
-    units = ((claim.id, check.id) for claim in all_claims().values() for check in claim.checks)
-    return frozenset(map(journal_name, units))
-
-
-def foreign_entries(journal: Path) -> list[str]:
-    """The names of what no run has put into a journal; empty if there is no such folder."""
-    if not journal.is_dir():
-        return []
-    ours = _journal_names() | {_LOCK}
-    plain = (p for p in journal.iterdir() if stat.S_ISREG(p.lstat().st_mode) and final_name(p.name) in ours)
-    return sorted({p.name for p in journal.iterdir()} - {p.name for p in plain})
 
 
 def _refuse_unusable(out: Path) -> None:
@@ -75,7 +39,7 @@ def _refuse_unusable(out: Path) -> None:
         return
     if not out.is_dir():
         raise FolderError(f"{out}: is a file; name a directory")
-    for name, folder in ((RESULTS, False), (REPORT, False), (FIGURES, True), (JOURNAL, True)):
+    for name, folder in ((RESULTS, False), (REPORT, False), (LOCK, False), (FIGURES, True), (JOURNAL, True)):
         try:
             mode = (out / name).lstat().st_mode
         except FileNotFoundError:
@@ -84,49 +48,27 @@ def _refuse_unusable(out: Path) -> None:
             found = "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
             right = "directory" if folder else "regular file"
             raise FolderError(f"{out}: {name} is a {found}, where a run writes a {right}; name another directory")
-    ours = {RESULTS, REPORT, FIGURES, JOURNAL}
+    ours = {RESULTS, REPORT, FIGURES, JOURNAL, LOCK}
     if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
         raise FolderError(f"{out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory")
-    if foreign := foreign_entries(out / JOURNAL):
+    if (out / JOURNAL).exists() and (foreign := Store(out / JOURNAL).foreign()):
         raise FolderError(f"{out}: {JOURNAL}/{foreign[0]} is not a run's; move it or name another directory")
     if not os.access(out, os.W_OK | os.X_OK):
         raise FolderError(f"{out}: is not writable; change its permissions or name another directory")
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other runs out of an existing results directory.
-
-    Raises
-    ------
-    FolderError
-        If another run is writing there.
-    """
-    journal = own_folder(folder / JOURNAL)
-    with ExitStack() as held:
-        # Unless finished checks, or somebody else's files, are in it.
-        held.callback(lambda: _rmdir(journal))
-        try:
-            held.enter_context(locked(journal / _LOCK))
-        except (BlockingIOError, FileNotFoundError):
-            # Not found: the other run has just ended and removed its journal.
-            raise FolderError(f"another run is writing to {folder}; wait for it or name another directory") from None
-        yield
-
-
-def _rmdir(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()
-
-
-@contextmanager
-def results_folder(out: Path) -> Iterator[Path]:
+def results_folder(out: Path) -> Iterator[Store]:
     """OUT as a results directory that this run alone writes to: an existing one, or a new one, private to its user.
 
+    The store is that of its finished checks.
+
     Raises
     ------
     FolderError
-        If it cannot be used, or another run is writing there.
+        If it cannot be used.
+    BlockingIOError
+        If another process is writing there.
     """
     _refuse_unusable(out)
     try:
@@ -134,26 +76,49 @@ def results_folder(out: Path) -> Iterator[Path]:
         out.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise FolderError(f"{out}: cannot be created ({error.strerror}); name another directory") from None
-    with exclusive(out):
-        yield out
+    with writing(out):
+        journal = own_folder(out / JOURNAL)
+        try:
+            yield Store(journal)
+        finally:
+            # Unless finished checks, or somebody else's files, are in it.
+            with suppress(OSError):
+                journal.rmdir()
 
 
-def clear_journal(folder: Path) -> None:
-    """Remove the finished checks once the whole run is written, and nothing else."""
-    journal = folder / JOURNAL
-    remove_files(journal, {p.name for p in journal.iterdir()} - {_LOCK, *foreign_entries(journal)})
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep other processes out of an existing results directory, and remove what killed ones have left half-written.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is writing there.
+    """
+    with locked(folder):
+        remove_unfinished(folder, {RESULTS, REPORT})
+        remove_unfinished(folder / FIGURES, _figure_names())
+        yield
 
 
-def sweep_up(folder: Path) -> None:
-    """Remove what a killed run has left half-written, under temporary names."""
+def _figure_names() -> Iterator[str]:
     # Matplotlib, which workers need not import.
     from verify.plots import FORMATS, file_stem
 
-    figures = {f"{file_stem(claim)}.{kind}" for claim in all_claims().values() for kind in FORMATS}  # type: ignore[arg-type]
-    for place, ours in ((folder, {RESULTS, REPORT}), (folder / FIGURES, figures)):
-        if place.is_dir():
-            names = (path.name for path in place.iterdir())
-            remove_files(place, [name for name in names if final_name(name) != name and final_name(name) in ours])
+    return (f"{file_stem(claim)}.{kind}" for claim in all_claims().values() for kind in FORMATS)  # type: ignore[arg-type]
+
+
+def write_figures(run: RunRecord, pictures: Mapping[str, Mapping[Any, bytes]], folder: Path) -> list[Path]:
+    """Write the figures of a run, by claim and format, into its folder for them; the files, claim by claim."""
+    from verify.plots import file_stem
+
+    place = own_folder(folder / FIGURES)
+    paths = []
+    for claim in run.claims:
+        for kind, picture in pictures.get(claim.id, {}).items():
+            paths.append(place / f"{file_stem(claim)}.{kind}")
+            write(paths[-1], picture)
+    return paths
 
 
 # ---------------------------------------------------------------------------------------------------------------------

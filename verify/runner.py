@@ -1,4 +1,4 @@
-"""Running claims: checks in parallel, journalled so that an interrupted run resumes, joined into one record."""
+"""Running claims: checks in parallel, kept so that an interrupted run resumes, joined into one record."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing.managers import SyncManager
-from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from threadpoolctl import threadpool_limits
 
+from convergence.store import Store, key
 from verify import environment
 from verify.claim import Check, Claim, Finding
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context, ProfileName
-from verify.reading import read_text
 from verify.records import (
     CheckRecord,
     ClaimRecord,
@@ -32,30 +31,22 @@ from verify.records import (
     Environment,
     Panel,
     RunRecord,
-    Sealed,
     SourceRecord,
     combine,
     faults_of_panel,
     summary_of,
 )  # fmt: skip
-from verify.results_folder import JOURNAL, Unit, journal_name
-from verify.safe_files import own_folder, write_atomically
-from verify.workers import (
-    WorkersLostError,
-    end_with_parent,
-    interrupts_wait,
-    start_worker,
-    terminated_raises,
-    worker_pool,
-)
+from verify.workers import WorkersLostError, start_worker, terminated_raises, worker_pool
 
-__all__ = ["RunSettings", "UnitResult", "run_claims"]
+__all__ = ["RunSettings", "Unit", "UnitResult", "run_claims"]
+
+Unit = tuple[str, str]
+"""A claim's id and a check's: what one worker does at a time."""
 
 Progress = Callable[[Unit, float], None]
 
-
 _LARGEST = 16 * 2**20
-"""Bytes of a finished check in the journal."""
+"""Bytes of a finished check that is kept."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +59,11 @@ class RunSettings:
     jobs: int = 1
 
 
-class UnitResult(Sealed):
-    """One finished check, on the claim (key "") and on each of its twins, as it is journalled."""
+class UnitResult(BaseModel):
+    """One finished check, on the claim (key "") and on each of its negative controls, as it is kept."""
 
-    key: str
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
     claim: str
     check: str
     seconds: float
@@ -93,8 +85,8 @@ def _record(check: Check[Any], finding: Finding) -> CheckRecord:
     )  # fmt: skip
 
 
-def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[float], None]) -> UnitResult:
-    """Run one check on the claim and on its twins, with one thread and the same random streams."""
+def _run_unit(unit: Unit, settings: RunSettings, progress: Callable[[float], None]) -> UnitResult:
+    """Run one check on the claim and on its negative controls, with one thread and the same random streams."""
     claim: Claim[Any] = all_claims()[unit[0]]
     check = next(c for c in claim.checks if c.id == unit[1])
     begin = time.perf_counter()
@@ -110,7 +102,7 @@ def _run_unit(unit: Unit, settings: RunSettings, key: str, progress: Callable[[f
             records[name], panels[name] = _record(check, finding), finding.panels
             context.progress(1.0)
     return UnitResult(
-        key=key, claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels,
+        claim=claim.id, check=check.id, seconds=time.perf_counter() - begin, checks=records, panels=panels,
     )  # fmt: skip
 
 
@@ -121,62 +113,60 @@ _reports: Any = None
 def _start_worker(reports: Any) -> None:
     global _reports
     _reports = reports
+    # What is still to be told keeps no worker from ending.
+    reports.cancel_join_thread()
     start_worker()
 
 
-def _work(unit: Unit, settings: RunSettings, key: str) -> UnitResult:
-    return _run_unit(unit, settings, key, lambda fraction: _reports.put((unit, fraction)))
+def _work(unit: Unit, settings: RunSettings) -> UnitResult:
+    return _run_unit(unit, settings, lambda fraction: _reports.put((unit, fraction)))
 
 
-def _parallel(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
+def _parallel(units: list[Unit], settings: RunSettings, progress: Progress) -> Iterator[UnitResult]:
     """Results as they finish, from worker processes."""
-    manager = SyncManager(ctx=multiprocessing.get_context("spawn"))
-    with interrupts_wait():
-        manager.start(end_with_parent)
-    with manager:
-        reports = manager.Queue()
-        with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
-            pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings, key) for unit in units}
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+    reports = multiprocessing.get_context("spawn").Queue()
+    with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
+        pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings) for unit in units}
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            with suppress(queue.Empty):
                 while True:
-                    try:
-                        progress(*reports.get_nowait())
-                    except queue.Empty:
-                        break
-                for future in done:
-                    yield future.result()
+                    progress(*reports.get_nowait())
+            for future in done:
+                yield future.result()
 
 
 @contextmanager
-def _losses_named(folder: Path | None) -> Iterator[None]:
+def _losses_named(journal: Store | None) -> Iterator[None]:
     """Dead workers in one line; a check that raises such an error itself is another matter, but has no pipes."""
     try:
         yield
     except (BrokenExecutor, EOFError, ConnectionError):
-        kept = "nothing is kept without --out" if folder is None else f"finished checks are kept in {folder}"
+        where = None if journal is None else journal.folder.parent
+        kept = f"finished checks are kept in {where}" if where else "nothing is kept without --out"
         raise WorkersLostError(
             f"a worker process died (killed, or short of memory); {kept}: run the same command again, with fewer --jobs"
         ) from None
 
 
-def _serial(units: list[Unit], settings: RunSettings, key: str, progress: Progress) -> Iterator[UnitResult]:
+def _serial(units: list[Unit], settings: RunSettings, progress: Progress) -> Iterator[UnitResult]:
     for unit in units:
-        yield _run_unit(unit, settings, key, lambda fraction, u=unit: progress(u, fraction))
+        yield _run_unit(unit, settings, lambda fraction, u=unit: progress(u, fraction))
 
 
-def _journalled(folder: Path | None, unit: Unit, key: str) -> UnitResult | None:
-    """The finished check of an interrupted run with the same sources, seed and profile; None if it was changed."""
-    if folder is None:
-        return None
+def _name(unit: Unit, settings: RunSettings) -> str:
+    """Under which a finished check is kept: by it a run with the same sources, seed and profile finds it."""
+    return key(environment.source_digest(), settings.profile, settings.seed, settings.error_rate, *unit)
+
+
+def _kept(journal: Store, unit: Unit, name: str) -> UnitResult | None:
+    """The finished check of an interrupted run; None if there is none, or it was changed."""
     try:
-        text = read_text(folder / journal_name(unit), what="a finished check", limit=_LARGEST)
-        result = UnitResult.model_validate_json(text)
-    except ValueError:
+        result = UnitResult.model_validate_json(journal.get(name, limit=_LARGEST) or b"")
+    except ValidationError:
         return None
     judged = {"", *(twin.id for twin in all_claims()[unit[0]].twins)}
-    same = (result.key, result.claim, result.check) == (key, *unit) and judged == set(result.checks)
-    if not same or judged != set(result.panels) or not result.intact():
+    if (result.claim, result.check) != unit or not judged == set(result.checks) == set(result.panels):
         return None
     return None if any(faults_of_panel(p) for panels in result.panels.values() for p in panels) else result
 
@@ -185,7 +175,7 @@ def run_claims(
     ids: Sequence[str] | None = None,
     settings: RunSettings | None = None,
     *,
-    folder: Path | None = None,
+    journal: Store | None = None,
     progress: Progress = lambda unit, fraction: None,
     started: Callable[[list[Unit], list[Unit]], None] = lambda units, resumed: None,
 ) -> RunRecord:
@@ -197,9 +187,9 @@ def run_claims(
         Which claims; all by default. A claim's numbers do not depend on which others run.
     settings : RunSettings, optional
         Profile, seed, error rate of the run, and worker processes (which change no number).
-    folder : Path, optional
-        An existing results directory. Finished checks are journalled in it: an interrupted run, started again with
-        the same sources, seed and profile, continues where it stopped and ends with the same numbers.
+    journal : Store, optional
+        Where finished checks are kept: an interrupted run, started again with the same sources, seed and profile,
+        continues where it stopped and ends with the same numbers.
     progress : callable
         Called with a check and the fraction of it that is done.
     started : callable
@@ -216,21 +206,20 @@ def run_claims(
     """
     settings = settings or RunSettings()
     claims = [all_claims()[i] for i in ids] if ids else list(all_claims().values())
-    key = f"{environment.source_digest()}/{settings.profile}/{settings.seed}/{settings.error_rate!r}"
     now, begin = datetime.now(UTC), time.perf_counter()
     costs = {(claim.id, check.id): check.cost for claim in claims for check in claim.checks}
     units = sorted(costs, key=lambda unit: -costs[unit])
-    journal = None if folder is None else own_folder(folder / JOURNAL)
-    results = {unit: found for unit in units if (found := _journalled(journal, unit, key)) is not None}
+    names = {} if journal is None else {unit: _name(unit, settings) for unit in units}
+    results = {u: found for u, name in names.items() if journal and (found := _kept(journal, u, name)) is not None}
     remaining = [unit for unit in units if unit not in results]
     started(units, list(results))
-    with terminated_raises(), _losses_named(folder):
+    with terminated_raises(), _losses_named(journal):
         source = _serial if settings.jobs == 1 or len(remaining) < 2 else _parallel
-        for result in source(remaining, settings, key, progress):
+        for result in source(remaining, settings, progress):
             unit = (result.claim, result.check)
             results[unit] = result
             if journal is not None:
-                write_atomically(journal / journal_name(unit), result.sealed().model_dump_json(), private=True)
+                journal.put(names[unit], result.model_dump_json())
             progress(unit, 1.0)
     records = tuple(_join(claim, [results[claim.id, check.id] for check in claim.checks]) for claim in claims)
     seconds = {f"{r.claim}.{r.check}": round(r.seconds, 3) for r in results.values()}
@@ -270,7 +259,7 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
 
 
 def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]:
-    """The claim's panels, with the drawn twins' versions of every curve that shows the statement and that differ."""
+    """The claim's panels, with the drawn controls' versions of every curve that shows the statement and that differ."""
     for panel in result.panels[""]:
         extra: list[Curve] = []
         stated = [c for c in panel.curves if c.role == "statement"]

@@ -7,11 +7,10 @@ crossed with all the others; what is not a setting of the simulation is a parame
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -21,14 +20,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convergence.arguments import shown
 from convergence.sgd import workers_lost
+from convergence.store import Store, locked, own_folder, remove_unfinished, write
 from convergence.sweep import Cell, run_cell
 from verify.reading import LIMIT, read_json, read_toml
-from verify.safe_files import locked, own_folder, write_atomically
 from verify.workers import worker_pool
 
 __all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
 
-CELLS, UNFINISHED, TABLE, LOCK = "cells", ".unfinished", "sweep.csv", ".lock"
+CELLS, UNFINISHED, TABLE = "cells", ".unfinished", "sweep.csv"
 MOST_CELLS = 20_000
 """Of one file: their tables and records fit into a gigabyte."""
 
@@ -61,18 +60,6 @@ class CellRecord(BaseModel):
     times: tuple[int, ...]
     mean_squared_gradient: tuple[float, ...]
     squared_gradient: tuple[float, ...]
-    digest: str = ""
-
-    def sealed(self) -> CellRecord:
-        """With a digest of everything else, by which a file that has changed is known."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    def intact(self) -> bool:
-        """Whether nothing has changed since it was sealed."""
-        return self.digest == self._digest()
-
-    def _digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class SweepResult(BaseModel):
@@ -129,14 +116,12 @@ def _crossed(where: str, table: dict[str, Any]) -> Iterator[Cell]:
             raise SweepError(f"{where}, {shown(settings | chosen)}: {error or 'not enough memory'}") from None
 
 
-def _kept(path: Path, key: str, cell: Cell) -> CellRecord | None:
+def _kept(store: Store, key: str, cell: Cell) -> CellRecord | None:
     try:
-        # Asked for its size first, lest somebody else's gigabytes be read; room for that many would cost time.
-        record = CellRecord.model_validate_json(path.read_bytes() if path.stat().st_size <= LIMIT else b"")
-    except (OSError, ValidationError):
+        record = CellRecord.model_validate_json(store.get(key, limit=LIMIT) or b"")
+    except ValidationError:
         return None
-    whole = record.key == key and record.cell == cell.content() and record.intact()
-    return record if whole else None
+    return record if record.key == key and record.cell == cell.content() else None
 
 
 @contextmanager
@@ -175,7 +160,7 @@ def run_sweep(
     cells : list of Cell
         From :func:`read_cells`.
     folder : Path
-        Where finished cells are kept (``cells/KEY.json``), unfinished ones continue, and ``sweep.csv`` is written.
+        Where finished cells are kept (``cells/KEY``), unfinished ones continue, and ``sweep.csv`` is written.
     jobs : int
         Worker processes; no number depends on it.
     scheduler : str, optional
@@ -190,32 +175,29 @@ def run_sweep(
     Raises
     ------
     SweepError
-        If the folder cannot be used, another sweep writes to it, no scheduler answers, or workers die again and again.
+        If no scheduler answers, or workers die again and again.
+    OSError
+        If the folder cannot be used, or another process is writing to it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (CELLS, UNFINISHED):
-        own_folder(folder / name)
-    held = ExitStack()
-    try:
-        held.enter_context(locked(folder / LOCK))
-    except BlockingIOError:
-        raise SweepError(f"another sweep is writing to {folder}; wait for it or name another folder") from None
-    with held:
+    store, unfinished = (Store(own_folder(folder / name)) for name in (CELLS, UNFINISHED))
+    with locked(folder):
+        remove_unfinished(folder, {TABLE})
         keys = [cell.key() for cell in cells]
+        remove_unfinished(store.folder, keys)
         wanted = dict(zip(keys, cells, strict=True))
-        paths = {key: folder / CELLS / f"{key[:32]}.json" for key in keys}
-        done = {key: kept for key in keys if (kept := _kept(paths[key], key, wanted[key])) is not None}
+        done = {key: kept for key in keys if (kept := _kept(store, key, wanted[key])) is not None}
         resumed = len(done)
         progress(resumed, len(keys))
 
         def keep(key: str, result: dict[str, Any]) -> None:
-            done[key] = CellRecord(key=key, **result).sealed()
-            write_atomically(paths[key], done[key].model_dump_json(indent=1))
+            done[key] = CellRecord(key=key, **result)
+            store.put(key, done[key].model_dump_json(indent=1))
             progress(len(done), len(keys))
 
         for attempt in range(_RESTARTS + 1):
             try:
-                _compute({k: c for k, c in wanted.items() if k not in done}, folder, jobs, scheduler, keep)
+                _compute({k: c for k, c in wanted.items() if k not in done}, unfinished.folder, jobs, scheduler, keep)
                 break
             except (Exception, CancelledError) as error:
                 if not workers_lost(error):
@@ -223,7 +205,7 @@ def run_sweep(
                 if attempt == _RESTARTS:
                     raise SweepError(f"workers died {_RESTARTS + 1} times; {len(done)} cells are kept") from None
         result = SweepResult(cells=tuple(done[key] for key in keys), resumed=resumed)
-        write_atomically(folder / TABLE, _table(result))
+        write(folder / TABLE, _table(result))
         return result
 
 
@@ -237,11 +219,11 @@ def _named(cell: Cell) -> Iterator[None]:
 
 
 def _compute(
-    missing: dict[str, Cell], folder: Path, jobs: int, scheduler: str | None, keep: Callable[[str, Any], None]
+    missing: dict[str, Cell], unfinished: Path, jobs: int, scheduler: str | None, keep: Callable[[str, Any], None]
 ) -> None:
     if not missing:
         return
-    unfinished = (folder / UNFINISHED).resolve()
+    unfinished = unfinished.resolve()
     with _executor(min(jobs, len(missing)), scheduler) as executor:
         if executor is None:
             for key, cell in missing.items():

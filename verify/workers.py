@@ -11,9 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = [
-    "WorkersLostError", "end_with_parent", "interrupts_wait", "start_worker", "terminated_raises", "worker_pool",
-]  # fmt: skip
+__all__ = ["WorkersLostError", "start_worker", "terminated_raises", "worker_pool"]
 
 
 class WorkersLostError(ChildProcessError):
@@ -38,7 +36,7 @@ def terminated_raises() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def _interrupts_wait() -> Iterator[None]:
     """Hold Ctrl-C back in this thread, and for good in the processes that it starts.
 
     They inherit the mask: one that is still importing when the terminal interrupts all would print a traceback.
@@ -53,8 +51,8 @@ def interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent() -> None:
-    """End this process soon after its parent, even one that was killed and could not end its children."""
+def start_worker() -> None:
+    """What every worker does first: it ends soon after its parent, even one that was killed, and not by Ctrl-C."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -63,11 +61,6 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def start_worker() -> None:
-    """What every worker does first."""
-    end_with_parent()
     # The parent decides what an interrupt means; it ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -76,7 +69,7 @@ class _Pool(ProcessPoolExecutor):
     """A pool whose processes, which it starts as work comes, leave interrupts to their parent from the first moment."""
 
     def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        with interrupts_wait():
+        with _interrupts_wait():
             return super().submit(fn, *arguments, **named)
 
 

@@ -11,10 +11,10 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from pydantic import ValidationError
 
+from convergence.store import Store
 from verify import cli, runner
 from verify.claims import all_claims
 from verify.records import RunRecord
-from verify.results_folder import journal_name
 from verify.runner import RunSettings, UnitResult, run_claims
 
 SECONDS = 5.0
@@ -80,10 +80,10 @@ def mutated(text, rng):
     return json.dumps(document).replace('"\\u0001"', raw.get("\x01", '""')).encode()
 
 
-def resealed(data, kind):
+def resealed(data):
     """The same with the digest that a forger would compute; as it is, where no record can be made of it."""
     try:
-        return kind.model_validate_json(data).sealed().model_dump_json().encode()
+        return RunRecord.model_validate_json(data).sealed().model_dump_json().encode()
     except (ValidationError, ValueError):
         return data
 
@@ -130,7 +130,7 @@ def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
         rng = random.Random(f"{seed}/{number}")
         data = mutated(text, rng)
         if rng.random() < 0.8:
-            data = resealed(data, RunRecord)
+            data = resealed(data)
         folder = tmp_path / f"r{number}"
         folder.mkdir()
         (folder / "results.json").write_bytes(data)
@@ -158,30 +158,31 @@ def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
 def test_hostile_journals_are_made_anew_or_joined(tmp_path, seed, count):
     """A finished check that was changed is not taken; one that was forged with its digest at least joins the others."""
     seed = time.time_ns() if seed is None else seed
-    claim = all_claims()["C2a"]
-    run_claims(["C2a"], RunSettings(seed=3), folder=tmp_path)
-    units = [(claim.id, check.id) for check in claim.checks]
-    intact = {unit: (tmp_path / ".checks" / journal_name(unit)).read_text() for unit in units}
-    keys = {unit: UnitResult.model_validate_json(kept).key for unit, kept in intact.items()}
+    claim, settings, journal = all_claims()["C2a"], RunSettings(seed=3), Store(tmp_path)
+    run_claims(["C2a"], settings, journal=journal)
+    names = {(claim.id, check.id): runner._name((claim.id, check.id), settings) for check in claim.checks}
+    units = list(names)
+    files = {unit: (tmp_path / name).read_bytes() for unit, name in names.items()}
+    intact = {unit: content.partition(b"\n")[2].decode() for unit, content in files.items()}
     taken = forged = 0
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         unit = rng.choice(units)
         data = mutated(intact[unit], rng)
-        path = tmp_path / ".checks" / journal_name(unit)
-        path.write_bytes(data)
+        path = tmp_path / names[unit]
+        path.write_bytes(files[unit].partition(b"\n")[0] + b"\n" + data)
         begin = time.process_time()
-        found = runner._journalled(tmp_path / ".checks", unit, keys[unit])
+        found = runner._kept(journal, unit, names[unit])
         assert found is None or found == UnitResult.model_validate_json(intact[unit]), (seed, number)
-        path.write_bytes(resealed(data, UnitResult))
-        found = runner._journalled(tmp_path / ".checks", unit, keys[unit])
+        journal.put(names[unit], data)
+        found = runner._kept(journal, unit, names[unit])
         if found is not None:
             results = {u: UnitResult.model_validate_json(kept) for u, kept in intact.items()} | {unit: found}
             runner._join(claim, [results[u] for u in units])
             forged += 1
         assert time.process_time() - begin < SECONDS, (seed, number)
-        path.write_text(intact[unit])
-        taken += runner._journalled(tmp_path / ".checks", unit, keys[unit]) is not None
+        path.write_bytes(files[unit])
+        taken += runner._kept(journal, unit, names[unit]) is not None
     assert taken == count
     assert 0 < forged < count
 

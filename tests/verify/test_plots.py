@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -52,12 +51,6 @@ def line(axes: Axes, label: str) -> Any:
 def legend_texts(place: Any) -> list[str]:
     legends = place.legends if isinstance(place, Figure) else [g for g in [place.get_legend()] if g]
     return [t.get_text().replace("\n", " ").replace("\xa0", " ") for g in legends for t in g.get_texts()]
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> None:
-    plots._rendered.cache_clear()
-    plots._figure.cache_clear()
 
 
 def test_a_figure_carries_the_data_the_labels_and_the_scales() -> None:
@@ -141,7 +134,7 @@ def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> No
 def test_a_single_point_is_visible_and_nothing_to_show_is_no_error() -> None:
     axes = plots.figure_of(claim(panel(curve("one", x=(1,), y=(2,)), curve("none", "second", (), ())))).axes[0]
     assert line(axes, "one").get_marker() == "o"
-    plots.render(claim(panel(curve("none", y=(-1, 0, -2)), y_scale="log")), "png")
+    plots.pictures((panel(curve("none", y=(-1, 0, -2)), y_scale="log"),), ("png",))["png"]
 
 
 def test_a_band_that_reaches_zero_ends_at_the_lowest_value_of_a_logarithmic_axis() -> None:
@@ -183,50 +176,43 @@ def test_no_texts_overlap() -> None:
 def test_huge_curves_stay_small_in_vector_files() -> None:
     stream = np.random.default_rng(0)
     cloud = curve("cloud", x=stream.normal(size=20_000), y=stream.normal(size=20_000), style="markers")
-    assert len(plots.render(claim(panel(cloud)), "svg")) < 400_000
+    assert len(plots.pictures((panel(cloud),), ("svg",))["svg"]) < 400_000
 
 
-def test_the_files_are_named_by_claim_and_the_same_bytes_every_time(tmp_path: Path) -> None:
+def test_a_figure_is_the_same_bytes_every_time() -> None:
     record = run(
         claim(panel(curve("m", low=(0.0, 1.0, 2.0), high=(2.0, 5.0, 20.0)), curve("s", "statement"))),
+        claim(panel(curve("m")), name="C2", title="Sharp bound"),
         claim(name="D9", title="Without a figure"),
     )
-    first = plots.write_figures(record, tmp_path / "a" / "b")
-    plots._rendered.cache_clear()
-    plots._figure.cache_clear()
+    first = plots.render_all(record)
     with mpl.rc_context({"font.size": 20, "axes.grid": False}):  # a user's settings change nothing
-        second = plots.write_figures(record, tmp_path / "c")
-    assert [p.name for p in first] == [f"D1_student_gradient.{kind}" for kind in ("png", "svg", "pdf")]
-    assert sorted(p.name for p in (tmp_path / "a" / "b").iterdir()) == sorted(p.name for p in first)
-    for one, two in zip(first, second, strict=True):
-        assert one.read_bytes() == two.read_bytes()
-    assert first[0].read_bytes().startswith(b"\x89PNG")
-    assert first[2].read_bytes().startswith(b"%PDF")
+        assert plots.render_all(record, ids=["D1"]) == {"D1": first["D1"]}
+    # In worker processes, and whatever was drawn before it.
+    assert plots.render_all(record, jobs=2) == first
+    assert plots.pictures(record.claims[0].panels, ("pdf",))["pdf"] == first["D1"]["pdf"]
+    assert list(first) == ["D1", "C2"]
+    assert list(first["D1"]) == ["png", "svg", "pdf"]
+    assert first["D1"]["png"].startswith(b"\x89PNG")
+    assert b"<svg" in first["D1"]["svg"]
+    assert first["D1"]["pdf"].startswith(b"%PDF")
 
 
-def test_a_selection_of_claims_and_formats(tmp_path: Path) -> None:
+def test_a_selection_of_claims_and_formats() -> None:
     record = run(claim(panel(curve("m"))), claim(panel(curve("m")), name="C2", title="Sharp bound"))
-    assert [p.name for p in plots.write_figures(record, tmp_path, ids=["C2"], formats=["svg"])] == [
-        "C2_sharp_bound.svg"
-    ]
+    drawn = plots.render_all(record, ids=["C2"], formats=["svg"])
+    assert {name: list(formats) for name, formats in drawn.items()} == {"C2": ["svg"]}
+    assert plots.file_stem(record.claims[1]) == "C2_sharp_bound"
     with pytest.raises(KeyError, match="no claim X9 in this run: it has D1, C2"):
-        plots.write_figures(record, tmp_path, ids=["X9"])
+        plots.render_all(record, ids=["X9"])
     with pytest.raises(ValueError, match="figure format 'gif': expected one of png, svg, pdf"):
-        plots.render(record.claims[0], "gif")  # type: ignore[arg-type]
-
-
-def test_a_failure_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Path, target: Path) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        plots.write_figures(run(claim(panel(curve("m")))), tmp_path, formats=["svg"])
-    assert list(tmp_path.iterdir()) == []
+        plots.pictures(record.claims[0].panels, ("gif",))  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(ValueError, match="claim D1 has no panels"):
         plots.figure_of(claim())
-    with pytest.raises(ValueError, match=r"claim D1, panel 'a panel', curve 'm': lengths \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"panel 'a panel': the curve 'm' has arrays of different lengths: \[2, 3\]"):
         plots.figure_of(claim(panel(curve("m", x=(1, 2)))))
+    with pytest.raises(plots.DrawingError, match=r"claim D1: the figure cannot be drawn"):
+        plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")))

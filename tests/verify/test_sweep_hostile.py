@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from convergence.ensemble import read_arrays, write_arrays
+from convergence.store import Store, own_folder, packed
 from convergence.sweep import Cell
 from verify.commands.problems import sweep_command
 from verify.runner import RunSettings, run_claims
@@ -174,17 +174,19 @@ def damaged(tmp_path, count, seed):
     first = run_sweep([CELL], tmp_path / "out")
     (kept,) = (tmp_path / "out" / "cells").iterdir()
     whole = kept.read_bytes()
+    mark, _, content = whole.partition(b"\n")
     for _ in range(count):
         kind = rng.randrange(3)
         if kind == 0:
             at = rng.randrange(len(whole))
             kept.write_bytes(whole[:at] + bytes([rng.randrange(256)]) + whole[at + rng.randrange(40) :])
         elif kind == 1:
-            document = json.loads(whole)
+            document = json.loads(content)
             document[rng.choice(list(document))] = rng.choice([v for v in VALUES if v != 1e400])
-            kept.write_text(json.dumps(document))
+            kept.write_bytes(mark + b"\n" + json.dumps(document).encode())
         else:
-            kept.write_bytes(rng.choice(RAW))
+            # Sealed by a forger, too.
+            Store(kept.parent).put(kept.name, rng.choice(RAW))
         assert run_sweep([CELL], tmp_path / "out").cells == first.cells
 
 
@@ -201,8 +203,8 @@ def test_a_sealed_cell_of_other_content_is_not_taken(tmp_path):
     """Its digest is right, since whoever wrote it could compute one."""
     result = run_sweep([CELL], tmp_path / "out")
     (kept,) = (tmp_path / "out" / "cells").iterdir()
-    other = result.cells[0].model_copy(update={"cell": {"problem": "quadratic"}}).sealed()
-    kept.write_text(other.model_dump_json())
+    other = result.cells[0].model_copy(update={"cell": {"problem": "quadratic"}})
+    Store(kept.parent).put(kept.name, other.model_dump_json())
     assert run_sweep([CELL], tmp_path / "out").cells == result.cells
 
 
@@ -221,32 +223,16 @@ def test_unfinished_work_of_another_shape_is_begun_anew(tmp_path):
 
     for change in ({"done": 10**9}, {"norm": [1.0]}, {"streams": "[]"}, {"streams": "{"}, {"x": 3}):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        simulate(problem, **run, checkpoint=folder)
-        names = []
         # The name under which this run would look for its unfinished work.
         from convergence.sgd import fingerprint
 
         key = fingerprint(problem, problem.start.tolist(), 0.5, whole.times.tolist(), 0, start=problem.start)
         state = part(folder) | change
-        write_arrays(folder / f"{key[:32]}.0-1.part.npz", state)
-        write_arrays(folder / f"{key[:32]}.0-1.done.npz", {"records": [1.0]})
-        names.append(key)
+        store = Store(own_folder(folder))
+        store.put(f"{key}.0-1.part", packed(state))
+        store.put(f"{key}.0-1.done", packed({"records": [1.0]}))
         again = simulate(problem, **run, checkpoint=folder)
         assert (again.mean_squared_gradient == whole.mean_squared_gradient).all(), change
-
-
-def test_arrays_that_are_no_archive_or_unpack_to_more_are_none(tmp_path):
-    import hashlib
-    import io
-
-    import numpy as np
-
-    squeezed = io.BytesIO()
-    np.savez_compressed(squeezed, x=np.zeros(100_000))
-    for content in (b"", b"x", b"PK\x03\x04", squeezed.getvalue()):
-        path = tmp_path / "x.npz"
-        path.write_bytes(hashlib.sha256(content).digest() + content)
-        assert read_arrays(path) is None
 
 
 def test_what_a_cell_refuses_when_it_runs_is_a_line(tmp_path):
@@ -262,14 +248,16 @@ def test_nothing_to_do_takes_no_time(tmp_path, monkeypatch):
     """The sources are read once in a process, and each kept cell once; nothing else."""
     cells = [Cell(problem="quadratic", steps=1, h=0.5, seed=n, replicas=8, records=1) for n in range(40)]
     run_sweep(cells, tmp_path / "out")
-    read, original = [], Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or original(path))
+    read, original = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *more: read.append(path) or original(path, flags, *more))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("the sources were read again"))
     assert run_sweep(cells, tmp_path / "out").resumed == 40
-    assert len(read) == 40
+    # Each cell, the lock and the table.
+    assert len(read) == 42
 
 
 def test_a_dead_worker_is_one_line(tmp_path, monkeypatch):
-    def dying(units, settings, key, progress):
+    def dying(units, settings, progress):
         raise BrokenProcessPool("a worker was killed")
         yield
 
@@ -278,7 +266,7 @@ def test_a_dead_worker_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(WorkersLostError, match=r"a worker process died .* nothing is kept without --out"):
         run_claims(["D11"], RunSettings(jobs=2))
     with pytest.raises(WorkersLostError, match="finished checks are kept in "):
-        run_claims(["D11"], RunSettings(jobs=2), folder=tmp_path)
+        run_claims(["D11"], RunSettings(jobs=2), journal=Store(tmp_path))
 
 
 def test_workers_that_start_leave_interrupts_to_their_parent():

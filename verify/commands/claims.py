@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -37,7 +38,10 @@ from verify.commands.common import (
 )
 from verify.commands.train import is_training_run, report_of_training
 from verify.records import ClaimRecord, RecordError, RunRecord, read_run
-from verify.safe_files import own_folder, write_atomically
+
+if TYPE_CHECKING:
+    from convergence.store import Store
+    from verify.runner import RunSettings
 
 Unit = tuple[str, str]
 
@@ -53,45 +57,53 @@ def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-@contextmanager
-def _results_folder(out: Path | None) -> Iterator[Path | None]:
-    """OUT as a results directory that this run alone writes to; nothing foreign is touched."""
-    from verify.results_folder import FolderError, results_folder
+def _described() -> list[dict[str, Any]]:
+    """The claims as plain data."""
+    from verify.claims import all_claims
 
-    if out is None:
-        yield None
-        return
+    return [
+        {
+            "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
+            "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
+            "controls": [t.id for t in c.twins],
+        }
+        for c in all_claims().values()
+    ]  # fmt: skip
+
+
+def _described_before() -> list[dict[str, Any]]:
+    """The same, kept from the last time for these sources: importing SymPy and all claims takes seconds."""
+    from convergence.store import Store, key, own_folder
+    from verify.environment import source_digest
+
     try:
-        with results_folder(out) as folder:
-            yield folder
-    except FolderError as error:
-        raise UsageFault(f"--out: {error}") from None
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
+        if (kept := store.get(name, limit=2**22)) is not None:
+            return json.loads(kept)
+        rows = _described()
+        store.remove()
+        store.put(name, json.dumps(rows))
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        return _described()
+    return rows
 
 
 @click.command("list")
 @json_option
 def list_claims(as_json: bool) -> None:
     """List the claims: id, kind, statement and source."""
-    from verify.claims import all_claims
-
-    claims = list(all_claims().values())
+    rows = _described_before()
     if as_json:
-        rows = [
-            {
-                "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
-                "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
-                "controls": [t.id for t in c.twins],
-            }
-            for c in claims
-        ]  # fmt: skip
         print_json(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "title", "kind", "statement", "source"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for c in claims:
-        source = c.source.work + (f", arXiv {c.source.arxiv}" if c.source.arxiv else "")
-        table.add_row(*(escape(x) for x in (c.id, c.title, c.direction, c.statement(c.subject).text(), source)))
+    for row in rows:
+        source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "")
+        table.add_row(*(escape(x) for x in (row["id"], row["title"], row["kind"], row["statement"], source)))
     output().print(table)
 
 
@@ -126,34 +138,33 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
         yield started, progress
 
 
-def _run(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path | None) -> RunRecord:
-    from verify.results_folder import JOURNAL
-    from verify.runner import RunSettings, run_claims
+def _run(ids: list[str], settings: RunSettings, journal: Store | None) -> RunRecord:
+    from verify.runner import run_claims
 
     with _progress_bars() as (started, progress):
         try:
-            settings = RunSettings(profile, seed, jobs=jobs)
-            return run_claims(ids, settings, folder=folder, started=started, progress=progress)
+            return run_claims(ids, settings, journal=journal, started=started, progress=progress)
         except KeyboardInterrupt:
-            kept = len(list((folder / JOURNAL).glob("*.json"))) if folder else 0
-            where = f"; {kept} finished checks are kept in {folder}: run the same command to continue" if folder else ""
+            where = ""
+            if journal is not None:
+                kept, folder = len(list(journal.folder.iterdir())), journal.folder.parent
+                where = f"; {kept} finished checks are kept in {folder}: run the same command to continue"
             raise Interrupted(f"interrupted, no results written{where}") from None
-        except (EOFError, ConnectionError) as error:
-            # A pipe to a worker, not one to a reader of the output.
-            raise RuntimeError("a worker process ended unexpectedly") from error
 
 
-def _run_into(ids: list[str], profile: Any, jobs: int, seed: int, folder: Path) -> tuple[RunRecord, RunRecord]:
+def _run_into(ids: list[str], settings: RunSettings, out: Path) -> tuple[RunRecord, RunRecord]:
     """Run claims into a results directory: what was run, and what the directory then holds."""
     from verify.claims import all_claims
     from verify.environment import source_digest
-    from verify.results_folder import earlier_results, merged
+    from verify.results_folder import earlier_results, merged, results_folder
 
-    # Refused before anything is run.
-    earlier = earlier_results(folder, ids or list(all_claims()), profile, seed, source_digest())
-    run = _run(ids, profile, jobs, seed, folder)
-    whole = merged(run, earlier)
-    _save(whole, folder)
+    with results_folder(out) as journal:
+        # Refused before anything is run.
+        earlier = earlier_results(out, ids or list(all_claims()), settings.profile, settings.seed, source_digest())
+        run = _run(ids, settings, journal)
+        whole = merged(run, earlier)
+        _save(whole, out, settings.jobs)
+        journal.remove()
     return run, whole
 
 
@@ -161,33 +172,22 @@ def _drawing_fault(folder: Path, error: ValueError) -> UsageFault:
     return UsageFault(f"{folder}: {error}; write the results anew with `rdml run --out DIR`")
 
 
-def _write_figures(run: RunRecord, folder: Path, ids: Sequence[str] | None = None) -> list[Path]:
-    from verify.plots import write_figures
-    from verify.results_folder import FIGURES
-
-    return write_figures(run, own_folder(folder / FIGURES), ids=ids)
-
-
-def _save(run: RunRecord, folder: Path) -> None:
+def _save(run: RunRecord, folder: Path, jobs: int) -> None:
     """Figures and report first, results last: a results file means that everything is there."""
-    from verify.plots import DrawingError
-    from verify.report import write_report
-    from verify.results_folder import REPORT, RESULTS, clear_journal, sweep_up
+    from convergence.store import write
+    from verify.plots import DrawingError, render_all
+    from verify.report import render_report
+    from verify.results_folder import REPORT, RESULTS, write_figures
 
     try:
-        _write_figures(run, folder)
-        write_report(run, folder / REPORT)
-        write_atomically(folder / RESULTS, run.model_dump_json(indent=1))
-        clear_journal(folder)
-        sweep_up(folder)
+        pictures = render_all(run, jobs=jobs)
+        write_figures(run, pictures, folder)
+        write(folder / REPORT, render_report(run, {name: drawn["svg"] for name, drawn in pictures.items()}))
+        write(folder / RESULTS, run.model_dump_json(indent=1))
     except DrawingError as error:
         if not run.earlier:
             raise
         raise _drawing_fault(folder, error) from None
-    except OSError as error:
-        raise UsageFault(
-            f"--out {folder}: cannot be written ({error.strerror or error}); free space or name another"
-        ) from None
 
 
 def _number(value: float | None) -> str:
@@ -228,7 +228,7 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
     for claim in run.claims:
         for line in _complaints(claim):
             console.print(f"  {escape(line)}", soft_wrap=True)
-    for name in run.summary.toothless:
+    for name in run.summary.vacuous:
         line = f"{name.replace('.', ' ', 1)} refutes no control: what it confirms says little"
         console.print(f"  {escape(line)}", soft_wrap=True)
     claims, controls = run.summary.claims, run.summary.controls
@@ -255,26 +255,24 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
 @seed_option
 @json_option
 def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, seed: int, as_json: bool) -> None:
-    """Run claims by ID (all by default) with their false twins.
+    """Run claims by ID (all by default) with their negative controls.
 
-    Symbolic, numeric, Monte Carlo and training checks judge each claim and each of its false twins by the same code.
+    Symbolic, numeric, Monte Carlo and training checks judge each claim and its negative controls by the same code.
     Without --out nothing is written but the table of verdicts. A directory that holds other claims of the same profile,
     seed and sources keeps them, and its report shows all.
     """
     from verify.claims import all_claims
+    from verify.runner import RunSettings
 
-    chosen = _checked_ids(ids, list(all_claims()))
-    kept = 0
-    with _results_folder(out) as folder:
-        if folder is None:
-            run = _run(chosen, profile, jobs, seed, folder)
-        else:
-            run, whole = _run_into(chosen, profile, jobs, seed, folder)
-            kept = len(whole.claims) - len(run.claims)
+    chosen, settings = _checked_ids(ids, list(all_claims())), RunSettings(profile, seed, jobs=jobs)
+    if out is None:
+        run = whole = _run(chosen, settings, None)
+    else:
+        run, whole = _run_into(chosen, settings, out)
     if as_json:
         print_json(run.model_dump_json(indent=1))
     else:
-        _tell(run, folder, kept)
+        _tell(run, out, len(whole.claims) - len(run.claims))
     click.get_current_context().exit(run.summary.exit_code)
 
 
@@ -303,8 +301,9 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
     Profile, jobs and seed are those of a run that is needed first.
     """
     from verify.claims import all_claims
-    from verify.plots import DrawingError
-    from verify.results_folder import RESULTS
+    from verify.plots import DrawingError, render_all
+    from verify.results_folder import RESULTS, write_figures, writing
+    from verify.runner import RunSettings
 
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
@@ -317,12 +316,12 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
             )
     else:
         chosen = _checked_ids(ids, list(all_claims()))
-        with _results_folder(out) as folder:
-            assert folder is not None
-            _, run = _run_into(chosen, profile, jobs, seed, folder)
+        _, run = _run_into(chosen, RunSettings(profile, seed, jobs=jobs), out)
     try:
-        for path in _write_figures(run, out, chosen or None):
-            click.echo(path)
+        pictures = render_all(run, ids=chosen or None, jobs=jobs)
+        with writing(out):
+            for path in write_figures(run, pictures, out):
+                click.echo(path)
     except DrawingError as error:
         raise _drawing_fault(out, error) from None
 
@@ -331,18 +330,19 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 def report_command(folder: Path) -> None:
     """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run."""
+    from convergence.store import write
     from verify.plots import DrawingError
-    from verify.report import write_report
-    from verify.results_folder import REPORT, RESULTS
+    from verify.report import render_report
+    from verify.results_folder import REPORT, RESULTS, writing
 
     if is_training_run(folder):
         click.echo(report_of_training(folder))
         return
     run = _read(folder / RESULTS)
     try:
-        write_report(run, folder / REPORT)
+        page = render_report(run)
+        with writing(folder):
+            write(folder / REPORT, page)
     except DrawingError as error:
         raise _drawing_fault(folder, error) from None
-    except OSError as error:
-        raise UsageFault(f"{folder / REPORT}: cannot be written ({error.strerror})") from None
     click.echo(folder / REPORT)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convergence.store import write
 from verify.reading import parse_json
-from verify.safe_files import write_atomically as write
 from verify.trainer.errors import TrainerError
 from verify.trainer.update import Cohort
 

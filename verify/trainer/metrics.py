@@ -14,9 +14,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from convergence.store import write
 from verify.monitor import BiasRecord
 from verify.reading import parse_json, read_text
-from verify.safe_files import write_atomically as write
 from verify.trainer.data import Split
 from verify.trainer.errors import TrainerError
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from convergence.store import locked, remove_unfinished, write
 from verify import environment
 from verify.monitor import BiasRecord
-from verify.safe_files import locked, remove_files
-from verify.safe_files import write_atomically as write
 from verify.trainer.checkpoint import load_checkpoint, load_students, save_checkpoint, student_tensors
 from verify.trainer.config import Config, differences, read_config
 from verify.trainer.distributed import process_group
@@ -175,16 +173,8 @@ def train(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder, and remove what a killed one left there half-written."""
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(folder / ".lock"))
-        except BlockingIOError:
-            raise TrainerError(f"{folder}: another process is training there; wait for it") from None
-        except OSError as error:
-            raise TrainerError(f"{folder / '.lock'}: cannot be locked: {error.strerror}; remove it") from None
-        ours = "|".join(map(re.escape, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)))
-        unfinished = re.compile(rf"\.({ours})\.[0-9a-f]{{8}}")
-        remove_files(folder, [entry.name for entry in folder.iterdir() if unfinished.fullmatch(entry.name)])
+    with locked(folder):
+        remove_unfinished(folder, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST))
         yield
 
 

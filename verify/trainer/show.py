@@ -18,11 +18,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from convergence.store import locked, remove_unfinished, write
 from verify.monitor import BiasRecord
-from verify.plots import pictures
+from verify.plots import FORMATS, pictures
 from verify.reading import read_json
 from verify.records import Curve, Panel
-from verify.safe_files import write_atomically as write
 from verify.trainer.config import read_config
 from verify.trainer.errors import TrainerError
 from verify.trainer.metrics import METRICS, read_metrics
@@ -169,9 +169,11 @@ def write_report(folder: Path) -> Path:
         If a file of the run is missing or damaged, the run is not finished, or the folder cannot be written.
     """
     try:
-        return _write_report(folder)
+        with locked(folder):
+            remove_unfinished(folder, (REPORT, *(f"{FIGURE}.{kind}" for kind in FORMATS)))
+            return _write_report(folder)
     except OSError as error:
-        raise TrainerError(f"{folder}: the report cannot be written ({error.strerror})") from None
+        raise TrainerError(f"{folder}: the report cannot be written ({error.strerror or error})") from None
 
 
 def _write_report(folder: Path) -> Path:
