@@ -146,7 +146,7 @@ def test_values_of_objectives_are_looked_up_where_they_are():
 
 
 # The rules that say no, each in turn told to say yes.
-MODULES = ("terms", "propositions", "axioms", "theorem")
+MODULES = ("terms", "forms", "propositions", "axioms", "theorem")
 FOLDER = Path(kernel.__file__).parent
 
 

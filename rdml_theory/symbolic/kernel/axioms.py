@@ -47,7 +47,7 @@ def _descent(objective: str, smoothness: Any) -> tuple[Collection[Proposition], 
 
 
 def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:
-    t, n = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
+    t, n = (Symbol(name, integer=True, nonnegative=True) for name in "tN")
     u, v = At("u", t), At("v", t)
 
     def total(first: Any, second: Any) -> Any:
@@ -65,6 +65,6 @@ AXIOMS: dict[str, Axiom] = {
     "Cauchy-Schwarz": Axiom(
         _cauchy_schwarz,
         "Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1",
-        "in the Hilbert space of T random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
+        "in the Hilbert space of N random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
     ),
 }

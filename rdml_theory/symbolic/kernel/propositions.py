@@ -9,7 +9,7 @@ from typing import Any
 
 from sympy import Basic, Eq, Le, Lt, Sum, preorder_traversal, sympify
 
-from rdml_theory.symbolic.kernel.terms import At, Known, Term, TermError, Vector, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, kind, symbol_kind
 from rdml_theory.symbolic.printing import to_latex, to_text
 
 __all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth"]
@@ -36,7 +36,7 @@ class Proposition(ABC):
         return set().union(*(term.free_symbols for term in self.terms()))
 
     @abstractmethod
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         """Raise :class:`TermError` unless it is well formed."""
 
     @abstractmethod
@@ -66,8 +66,8 @@ class _Relation(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return type(self)(change(self.left), change(self.right))
 
-    def check(self, known: Known = ()) -> None:
-        kinds = {kind(self.left, known), kind(self.right, known)} - {"zero"}
+    def check(self) -> None:
+        kinds = {kind(self.left), kind(self.right)} - {"zero"}
         if len(kinds) > 1 or (kinds == {"vector"} and not isinstance(self, Equal)):
             raise TermError(f"{self.text()} does not relate scalars")
 
@@ -143,14 +143,14 @@ class ForAll(Proposition):
     def free(self) -> set[Term]:
         return self.body.free() - {self.variable}
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.variable) is not Vector and symbol_kind(self.variable) != "natural":
             raise TermError(f"for every {self.variable}: expected a step (an integer from 0) or a vector")
         if type(self.body) not in PROPOSITIONS:
             raise TermError(f"{self.body!r} is no proposition of the kernel")
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
-        self.body.check(known)
+        self.body.check()
 
     def text(self) -> str:
         return f"{self.body.text()} for every {to_text(self.variable)}"
@@ -177,10 +177,10 @@ class Smooth(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return Smooth(self.objective, change(self.constant))
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.objective) is not str:
             raise TermError(f"the name of an objective is a {type(self.objective).__name__}")
-        if kind(self.constant, known) == "vector":
+        if kind(self.constant) == "vector":
             raise TermError(f"a smoothness constant is a scalar, not {self.constant}")
 
     def text(self) -> str:
@@ -209,7 +209,7 @@ class Centred(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return Centred(change(self.noise), tuple(change(g) for g in self.given))
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.given) is not tuple:
             raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
         for part in self.terms():
@@ -235,7 +235,7 @@ class Finite(Proposition):
     'all expectations are finite'
     """
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         """Always."""
 
     def text(self) -> str:

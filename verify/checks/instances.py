@@ -1,0 +1,99 @@
+"""Runs of library problems, exact to the last outcome, on which theorems of the kernel are tried.
+
+A theorem whose hypotheses no run satisfies would be vacuous; one whose conclusion fails where they hold would be false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergence import problems
+from convergence.problems import SyntheticProblem
+from rdml_theory.symbolic.kernel import Theorem
+from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.sgd import descent, extremal, growth, setting
+
+__all__ = ["satisfied_by", "sgd_runs"]
+
+STEPS = 4
+
+
+def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
+    """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
+    found = {model.name: model.satisfies(theorem) for model in sgd_runs()}
+    return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
+
+
+def _run(
+    name: str, problem: SyntheticProblem, h: float, *, noise: float, bias: float, side: float,
+    share: float = 0.0, values: Mapping[Any, float] | None = None,
+) -> Model:  # fmt: skip
+    """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f.
+
+    ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1.
+    """
+    eta = h / problem.smoothness
+    signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
+    x = [np.broadcast_to(problem.start, (signs.shape[1], problem.dim)).copy()]
+    b: list[NDArray[np.float64]] = []
+    n: list[NDArray[np.float64]] = []
+    for sign in signs:
+        g = problem.gradient(x[-1])
+        size = np.linalg.norm(g, axis=1, keepdims=True)
+        b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size)
+        n.append(noise * sign[:, None] * _orthogonal(g) / size)
+        x.append(x[-1] - eta * (g + b[-1] + n[-1]))
+    start = float(np.mean(problem.value(x[0])))
+    lam = problem.smoothness
+    told = {
+        setting.smoothness: lam, descent.h: lam * eta, descent.eta: eta, descent.gap: start - problem.minimum,
+        descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
+    }  # fmt: skip
+    return Model(
+        name,
+        told | dict(values or {}),
+        {"f": Objective(problem.value, problem.gradient, problem.smoothness)},
+        {"x": np.stack(x, axis=1), "b": np.stack(b, axis=1), "n": np.stack(n, axis=1)},
+        np.full(signs.shape[1], 1 / signs.shape[1]),
+        np.random.default_rng(0).normal(size=(40, problem.dim)) * 3,
+    )
+
+
+def _orthogonal(g: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A vector of the same norm, orthogonal to the gradient, in the plane of the first two axes and rescaled."""
+    turned = np.zeros_like(g)
+    turned[:, 0], turned[:, 1] = -g[:, 1], g[:, 0]
+    plane = np.linalg.norm(turned, axis=1, keepdims=True)
+    return turned / plane * np.linalg.norm(g, axis=1, keepdims=True)
+
+
+def _quadratic(radius: float) -> SyntheticProblem:
+    return problems.get("quadratic", dim=2, smoothness=2.0, radius=radius)
+
+
+@cache
+def sgd_runs() -> tuple[Model, ...]:
+    """The runs on which theorems of SGD are tried."""
+    noise, bias = 0.3, 0.4
+    cosine = problems.get("quadratic_cosine", dim=3, amplitude=0.4, frequency=1.5)
+    runs = [
+        _run(f"quadratic plus cosine, h = {h:g}", cosine, h, noise=noise, bias=bias, side=np.sign(1.1 - h))
+        for h in (0.5, 1.0, 1.5)
+    ]
+    for h in (0.5, 1.0, 1.6):
+        side = 1.0 if h <= 1 else -1.0
+        floor = (abs(1 - h) * bias + np.sqrt(bias**2 + h * (2 - h) * noise**2)) / (2 - h)
+        known = {extremal.floor: floor, growth.growth: 2.0}
+        runs.append(
+            _run(f"extremal quadratic, h = {h:g}", _quadratic(floor / 2), h, noise=noise, bias=bias, side=side,
+                 values=known)
+        )  # fmt: skip
+    runs.append(
+        _run("quadratic, h = 1", _quadratic(1.5), 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0})
+    )
+    return tuple(runs)
