@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import problems
+from convergence import Assumptions, floor, problems
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.sgd import descent, extremal, growth, setting
+from rdml_theory.symbolic.sgd import descent, extremal, growth, refinements, setting, tight
 
 __all__ = ["satisfied_by", "sgd_runs"]
 
@@ -53,6 +53,7 @@ def _run(
     told = {
         setting.smoothness: lam, descent.h: lam * eta, descent.eta: eta, descent.gap: start - problem.minimum,
         descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
+        refinements.relative_bias: share, tight.weight: 0.7,
     }  # fmt: skip
     return Model(
         name,
@@ -79,21 +80,26 @@ def _quadratic(radius: float) -> SyntheticProblem:
 @cache
 def sgd_runs() -> tuple[Model, ...]:
     """The runs on which theorems of SGD are tried."""
-    noise, bias = 0.3, 0.4
+    noise, bias, share = 0.3, 0.4, 0.2
     cosine = problems.get("quadratic_cosine", dim=3, amplitude=0.4, frequency=1.5)
     runs = [
         _run(f"quadratic plus cosine, h = {h:g}", cosine, h, noise=noise, bias=bias, side=np.sign(1.1 - h))
         for h in (0.5, 1.0, 1.5)
     ]
-    for h in (0.5, 1.0, 1.6):
-        side = 1.0 if h <= 1 else -1.0
-        floor = (abs(1 - h) * bias + np.sqrt(bias**2 + h * (2 - h) * noise**2)) / (2 - h)
-        known = {extremal.floor: floor, growth.growth: 2.0}
-        runs.append(
-            _run(f"extremal quadratic, h = {h:g}", _quadratic(floor / 2), h, noise=noise, bias=bias, side=side,
-                 values=known)
-        )  # fmt: skip
-    runs.append(
-        _run("quadratic, h = 1", _quadratic(1.5), 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0})
-    )
+    for h in (0.5, 1.0, 1.3):
+        for part in (0.0, share):
+            at = Assumptions(smoothness=2.0, gap=0.0, noise=noise**2, bias=bias**2, relative_bias=part)
+            settled = float(np.sqrt(float(floor(at, h / 2.0))))
+            name = f"extremal quadratic, h = {h:g}, m = {part:g}"
+            runs.append(
+                _run(name, _quadratic(settled / 2), h, noise=noise, bias=bias, side=1.0 if h <= 1 else -1.0,
+                     share=part, values={extremal.floor: settled, growth.growth: 2.0})
+            )  # fmt: skip
+    plain = _quadratic(1.5)
+    last = 2 / (1 + np.sqrt(share))
+    runs += [
+        _run("quadratic, h = 1", plain, 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0}),
+        _run("quadratic without bias, h = 0.7", plain, 0.7, noise=noise, bias=0.0, side=1.0),
+        _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
+    ]
     return tuple(runs)

@@ -8,11 +8,11 @@ import numpy as np
 from sympy import Abs, sqrt
 
 from convergence import Assumptions, floor, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks.bounds import SETTING, BoundSubject, implementation_check
-from verify.checks.certificates import proof_check
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import descent, refinements, setting
+from verify.checks.bounds import BoundSubject, implementation_check
 from verify.checks.comparisons import at_most
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Curve, Panel
@@ -27,13 +27,16 @@ REACHED = 1e-6
 STEPS = 1_000
 
 
-def derivation(subject: BoundSubject) -> Derivation:
-    return refinements.floor(subject.right_side)
+def derivation(subject: BoundSubject) -> Proof:
+    return refinements.floor_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
-    words = "For every {h} in (0, 2), {limit}, and no smaller bound holds for T → ∞"
-    return Statement(words, {"h": descent.h, "limit": derivation(subject).statement})
+    words = (
+        "For every {h} in (0, 2): {bound}; the floor, which is left for T → ∞, is attained by runs of any length, so "
+        "that no smaller one holds"
+    )
+    return Statement(words, {"h": descent.h, "bound": refinements.floor_target(subject.right_side).relation()})
 
 
 def _floor(assumptions: Assumptions, step: float, steps: float) -> Any:
@@ -112,10 +115,10 @@ CLAIM = Claim(
     subject=_subject(refinements.FLOOR, product=_floor),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING, "the bias of every step is at most ζ = Z"),
+    assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(),
         Check(
             "approach",

@@ -7,15 +7,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Symbol, lambdify
+from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import Assumptions, extremal_average, floor, sharp_bound
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
-from verify.checks.bounds import SETTING
-from verify.checks.certificates import proof_check
+from rdml_theory.symbolic.sgd.setting import average
 from verify.checks.comparisons import at_most, holds
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Curve, Panel
@@ -37,9 +37,7 @@ class Subject:
 
     @cached_property
     def _formula(self) -> Any:
-        value = Symbol("value", nonnegative=True)
-        symbols = (value, descent.h, descent.bias, relative_bias)
-        return lambdify(symbols, self.left.subs(descent.AVERAGE, value), "numpy")
+        return lambdify((average, descent.h, descent.bias, relative_bias), self.left, "numpy")
 
     def residual(self, square: float, h: float, at: Assumptions, steps: float) -> float:
         """Left minus right side at A² = square and Λ = 1, over the greatest term."""
@@ -53,13 +51,17 @@ class Subject:
         return float(self.limit.subs(relative_bias, m).evalf())  # type: ignore[arg-type]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return refinements.relative_bound(subject.left, subject.limit)
 
 
 def statement(subject: Subject) -> Statement:
-    words = "If ‖b‖² ≤ m‖∇f‖² + Z² at every step, for m < 1 and {h} < {limit}: {bound}"
-    return Statement(words, {"h": descent.h, "limit": subject.limit, "bound": derivation(subject).statement})
+    words = (
+        "If E‖b‖² ≤ m E‖∇f‖² + Z² at every step: {bound}, which is attained for T → ∞; at {h} = {limit} a run keeps "
+        "whatever gradient norm it starts with"
+    )
+    bound = refinements.relative_target(subject.left).relation()
+    return Statement(words, {"h": descent.h, "limit": subject.limit, "bound": bound})
 
 
 def _at(m: float, *, noise: float = 0.0, bias: float = 1.0, gap: float = 1.0) -> Assumptions:
@@ -168,7 +170,7 @@ def brackets(subject: Subject, context: Context) -> Finding:
     return Finding(comparisons=(at_most("left minus right side where attained", float(worst), 0.0, samples=count),))
 
 
-_NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_bias * descent.AVERAGE**2
+_NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_bias * average**2
 
 CLAIM = Claim(
     id="C2c",
@@ -177,13 +179,10 @@ CLAIM = Claim(
     subject=Subject(RELATIVE, RELATIVE_LIMIT),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        *SETTING[:2],
-        "E[n | x] = 0, E‖n‖² ≤ σ², ‖b‖² ≤ m‖∇f‖² + Z²; A² is the mean of E‖∇f‖² over T steps",
-    ),
+    assumptions=refinements.RELATIVE_ASSUMPTIONS,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check(
             "implementation", "numeric", "Does the bound that users get solve the equation?", implementation, cost=0.5
         ),
@@ -202,7 +201,7 @@ CLAIM = Claim(
         Twin(
             "half-cross-term",
             "half the cross term",
-            Subject((RELATIVE + RELATIVE.subs({refinements.Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
+            Subject((RELATIVE + RELATIVE.subs({Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
         ),
         Twin(
             "no-relative-part",

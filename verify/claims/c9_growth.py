@@ -48,9 +48,7 @@ def derivation(subject: Subject) -> Proof:
 
 
 def statement(subject: Subject) -> Statement:
-    words = (
-        "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 1]: {bound}, attained at h = 1, {mu} = Λ"
-    )
+    words = "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 1]: {bound}, attained at h = 1, {mu} = Λ"
     bound = growth.pl_target(subject.right_side).relation()
     return Statement(words, {"mu": growth.growth, "h": descent.h, "bound": bound})
 

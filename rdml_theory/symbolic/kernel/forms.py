@@ -255,7 +255,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
         base = sign(term.base, known)
         if base == "positive":
             return "positive"
-        if term.exp.is_positive is True and base == "nonnegative":
+        if term.exp.is_nonnegative is True and base == "nonnegative":
             return "nonnegative"
         return "nonnegative" if term.exp.is_even and term.exp.is_positive else None
     return None

@@ -83,14 +83,15 @@ class Model:
     tolerance: float = 1e-9
 
     def satisfies(self, theorem: Theorem) -> bool | None:
-        """Whether the conclusion holds here; None where a hypothesis does not, or speaks of what is not here."""
+        """Whether the conclusion holds here; None where a hypothesis does not, or speaks of what has no value here."""
         values = dict(self.values)
         try:
-            self._define(theorem, values)
-            if not all(self._holds(hypothesis, values) for hypothesis in theorem.hypotheses):
-                return None
-            return self._holds(theorem.conclusion, values)
-        except KeyError:
+            with np.errstate(divide="raise", invalid="raise"):
+                self._define(theorem, values)
+                if not all(self._holds(hypothesis, values) for hypothesis in theorem.hypotheses):
+                    return None
+                return self._holds(theorem.conclusion, values)
+        except (KeyError, FloatingPointError):
             return None
 
     def _define(self, theorem: Theorem, values: dict[Term, float]) -> None:
@@ -105,7 +106,8 @@ class Model:
                     found = float(np.max(self._evaluate(told.right, values)))
                 except KeyError:
                     continue
-                values[base] = found if power == 1 else float(np.sqrt(found))
+                if found > 0 or not base.is_positive:
+                    values[base] = found if power == 1 else float(np.sqrt(found))
 
     def _holds(self, proposition: Proposition, values: dict[Term, Any]) -> bool:
         if isinstance(proposition, Finite):

@@ -8,7 +8,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon
-from rdml_theory.symbolic.sgd.refinements import smoothness
+from rdml_theory.symbolic.sgd.setting import smoothness
 
 __all__ = ["BEST", "DECREASE", "best_iterate"]
 

@@ -84,13 +84,12 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     """
     both = expectation(nonnegative(square(g + b), reason="a squared norm"), reason="take expectations")
     squares = combine(
-        AtMost(0, average**2 + 2 * _CROSS + bias**2),
+        AtMost(0, average**2 + 2 * _CROSS + mean_over_steps(square(b))),
         [
             (1 / horizon, sum_over(both, t, horizon, reason="sum over the steps")),
             (-1, given("average")),
-            (-1, given("bias")),
         ],
-        reason="divide by T, with the definitions of A and Z",
+        reason="divide by T, with the definition of A",
     )
     room = combine(
         AtMost(0, 1 - h),
@@ -99,7 +98,7 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     )
     bound = combine(
         classical_target(CLASSICAL if right_side is None else exact(right_side)),
-        [(2, averaged()), (1 - h, squares)],
+        [(2, averaged()), (1 - h, squares), (-1, given("bias"))],
         known=[room],
         reason="(1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away",
     )
@@ -118,6 +117,7 @@ def quadratic_inequality() -> Theorem:
         AtMost(quadratic(average, bias, away), gap / (eta * horizon) + h * noise**2 / 2),
         [
             (1, averaged()),
+            (-h / 2, given("bias")),
             (away, cross_term()),
             (1, absolute((h - 1) * _CROSS, reason="a number is at most its absolute value")),
         ],

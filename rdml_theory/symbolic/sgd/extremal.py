@@ -154,7 +154,7 @@ def unmoved(size: Term, step: Theorem) -> Theorem:
             (1, assume(Equal(square(g), start), reason="suppose ‖∇f(x_t)‖ = ‖∇f(x_0)‖")),
             (h**2, inner(still, n)),
             (-2 * h * (1 - h - h * size), inner(still, g)),
-            (-h * (1 + size) ** 2 * square(g), step),
+            (h * (1 + size) ** 2 * square(g), step),
         ],
         reason="the step reverses the gradient",
     )

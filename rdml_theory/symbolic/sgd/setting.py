@@ -46,8 +46,8 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = [
-    "AVERAGED", "HYPOTHESES", "assumptions", "average", "averaged", "cross_term", "exact", "given", "infimum",
-    "mean_over_steps", "one_step", "positive_room", "smoothness", "squared",
+    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "average", "averaged", "cross_term", "exact",
+    "given", "infimum", "mean_over_steps", "one_step", "positive_room", "smoothness", "squared",
 ]  # fmt: skip
 
 Term = Any
@@ -173,13 +173,26 @@ def short_step() -> Theorem:
 
 
 @cache
+def above_the_infimum() -> Theorem:
+    """``E‖∇f(x_t)‖²/(2Λ) ≤ E f(x_t) - f_inf``: a step of -∇f/Λ would not go below the infimum."""
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    along = instantiate(lemma, {y: x, Vector("v"): -g / smoothness}, reason="from x_t along -∇f/Λ")
+    below = specialise(given("bounded"), x - g / smoothness, reason="where f is not below the infimum")
+    return combine(
+        AtMost(Mean(square(g)) / (2 * smoothness), Mean(Value("f", x)) - infimum),
+        [(1, expectation(along, reason="take expectations")), (1, expectation(below, reason="take expectations"))],
+        reason="so the value pays for the gradient",
+    )
+
+
+@cache
 def averaged() -> Theorem:
     """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩."""
     last = specialise(given("bounded"), At("x", horizon), reason="the last value is not below the infimum")
     weight = 1 / (eta * horizon)
     return combine(
         AtMost(
-            (1 - h / 2) * average**2 + (1 - h) * mean_over_steps(Inner(g, b)) - h / 2 * bias**2,
+            (1 - h / 2) * average**2 + (1 - h) * mean_over_steps(Inner(g, b)) - h / 2 * mean_over_steps(square(b)),
             gap / (eta * horizon) + h * noise**2 / 2,
         ),
         [
@@ -187,7 +200,6 @@ def averaged() -> Theorem:
             (weight, expectation(last, reason="take expectations")),
             (weight, given("start")),
             (1 - h / 2, given("average")),
-            (-h / 2, given("bias")),
         ],
         reason="the values telescope; divide by ηT",
     )
