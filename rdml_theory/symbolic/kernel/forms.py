@@ -72,6 +72,7 @@ def _linear(operator: Any, body: Term, constant: Any, total: Any) -> Term:
 def normal(term: Term) -> Term:
     """A term with inner products, expectations and sums multiplied out.
 
+    >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, eta = Symbol("t", integer=True, nonnegative=True), Symbol("eta", positive=True)
     >>> normal(square(At("x", t) - eta * At("g", t)))
     eta**2*‖g_t‖² - 2*eta*⟨g_t, x_t⟩ + ‖x_t‖²
@@ -180,7 +181,7 @@ def require_value(term: Term, known: Known, what: str) -> None:
     rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
     """
     inside = {index for total in term.atoms(Sum) for index in total.bound_symbols}
-    facts = [(fact, found) for fact, found in known if not fact.free_symbols & inside]
+    facts = [fact for fact in known if not fact[0].free_symbols & inside]
     for power in term.atoms(Pow):
         base, exponent = power.args
         if not exponent.is_integer and sign(base, facts) is None:
@@ -195,6 +196,7 @@ def require_value(term: Term, known: Known, what: str) -> None:
 def is_zero(term: Term) -> bool:
     """Whether a term is zero wherever it has a value, by its normal form.
 
+    >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
     >>> x = At("x", t)
     >>> later, first, last = (Mean(square(At("x", s))) for s in (t + 1, Integer(0), T))
@@ -222,6 +224,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
 
     Examples
     --------
+    >>> from rdml_theory.symbolic.kernel.terms import square
     >>> h, x = Symbol("h", positive=True), Symbol("x", real=True)
     >>> sign(h + x**2), sign(h * square(Vector("u"))), sign(2 - h), sign(1 / (2 - h), [(2 - h, "positive")])
     ('positive', 'nonnegative', None, 'positive')

@@ -210,7 +210,7 @@ def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> Non
     if type(proposition) not in PROPOSITIONS:
         raise TermError(f"{proposition!r} is no proposition of the kernel")
     proposition.check()
-    known = [(fact, found) for fact, found in _signs(hypotheses) if not fact.free_symbols & proposition.bound()]
+    known = [fact for fact in _signs(hypotheses) if not fact[0].free_symbols & proposition.bound()]
     for term in proposition.terms():
         require_value(term, known, proposition.text())
 
@@ -446,7 +446,7 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
                 raise ProofError(f"{variable}: expected a process at a step t, and a vector in t")
             if value.atoms(Sum):
                 raise ProofError(f"{value} has a bound variable, which a step could meet")
-            everywhere = [(fact, found) for fact, found in signs if index not in fact.free_symbols]
+            everywhere = [fact for fact in signs if index not in fact[0].free_symbols]
             require_value(value, everywhere, f"the value {value}")
             processes[variable.process] = (index, value)
         elif isinstance(variable, Symbol | Vector):

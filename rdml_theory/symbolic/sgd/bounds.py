@@ -77,7 +77,7 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     --------
     >>> classical_bound().verify()
     True
-    >>> classical_bound(greatest_step=Integer(3) / 2)
+    >>> classical_bound(greatest_step=1.5)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: 0 ≤ 1 - h is not this combination: ...
