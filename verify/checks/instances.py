@@ -16,7 +16,7 @@ from convergence import Assumptions, floor, problems
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.sgd import descent, extremal, growth, refinements, setting, tight
+from rdml_theory.symbolic.sgd import constant_bias, descent, extremal, growth, refinements, setting, tight
 
 __all__ = ["satisfied_by", "sgd_runs"]
 
@@ -65,6 +65,24 @@ def _run(
     )
 
 
+def _constant_bias(problem: SyntheticProblem) -> Model:
+    """A run without noise on the line of the first axis, with the same bias at every step."""
+    h, size, start = 0.6, 0.4, float(problem.gradient(problem.start)[0])
+    axis = np.eye(problem.dim)[0]
+    x = [problem.start]
+    for _ in range(STEPS):
+        x.append(x[-1] - h / problem.smoothness * (problem.gradient(x[-1]) + size * axis))
+    told = {
+        setting.smoothness: problem.smoothness, descent.eta: h / problem.smoothness, constant_bias.ratio: 1 - h,
+        constant_bias.bias: size, constant_bias.distance: start + size, descent.horizon: STEPS,
+        constant_bias.unit: axis,
+    }  # fmt: skip
+    objectives = {"f": Objective(problem.value, problem.gradient, problem.smoothness)}
+    return Model(
+        "quadratic, constant bias", told, objectives, {"x": np.stack(x)[None]}, np.ones(1), np.eye(problem.dim)
+    )
+
+
 def _orthogonal(g: NDArray[np.float64]) -> NDArray[np.float64]:
     """A vector of the same norm, orthogonal to the gradient, in the plane of the first two axes and rescaled."""
     turned = np.zeros_like(g)
@@ -102,4 +120,4 @@ def sgd_runs() -> tuple[Model, ...]:
         _run("quadratic without bias, h = 0.7", plain, 0.7, noise=noise, bias=0.0, side=1.0),
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
-    return tuple(runs)
+    return (*runs, _constant_bias(plain))

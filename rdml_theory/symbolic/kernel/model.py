@@ -50,8 +50,8 @@ class Model:
     ----------
     name : str
         What it is called in a report.
-    values : mapping of Symbol to float
-        The numbers; those that a hypothesis defines (``A² = ...``) are computed.
+    values : mapping of Symbol or Vector to float or array
+        The numbers and fixed vectors; numbers that a hypothesis defines (``A² = ...``) are computed.
     objectives : mapping of str to Objective
         The functions.
     processes : mapping of str to array, shape (outcomes, steps, dimension)
@@ -75,7 +75,7 @@ class Model:
     """
 
     name: str
-    values: Mapping[Term, float]
+    values: Mapping[Term, Any]
     objectives: Mapping[str, Objective] = field(default_factory=dict)
     processes: Mapping[str, Array] = field(default_factory=dict)
     chance: Array = field(default_factory=lambda: np.ones(1))
