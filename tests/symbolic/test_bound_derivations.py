@@ -6,7 +6,7 @@ from sympy import Rational, sqrt
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import game, moving_target
 from rdml_theory.symbolic.notation import alpha
-from rdml_theory.symbolic.sgd import best_iterate, descent, scope
+from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 
 pytest.importorskip("z3")
@@ -18,7 +18,6 @@ DERIVATIONS = {
     "potential": game.potential,
     "dual_pair": game.dual_pair,
     "moving_target": moving_target.moving_target,
-    "bounded_scope": scope.bounded_scope,
 }
 
 
@@ -44,9 +43,6 @@ FALSE = {
     "dual pair, weights exchanged": lambda: game.dual_pair((alpha, 1 - alpha)),
     "drift dropped": lambda: moving_target.moving_target(moving_target.MOVING.subs(moving_target.drift, 0)),
     "half the drift": lambda: moving_target.moving_target(rate=moving_target.DRIFT / 2),
-    "variance without 2 - ηλ": lambda: scope.bounded_scope(variance=scope.VARIANCE.subs(scope.curvature, 1)),
-    "offset with η": lambda: scope.bounded_scope(offset=scope.OFFSET * descent.eta),
-    "scope without M": lambda: scope.bounded_scope(radius=scope.RADIUS.subs(scope.perturbation, 0)),
 }
 
 

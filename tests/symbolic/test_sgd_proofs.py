@@ -9,7 +9,7 @@ import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.sgd import bounds, constant_bias, descent, growth, refinements, setting, tight
+from rdml_theory.symbolic.sgd import bounds, constant_bias, descent, growth, refinements, scope, setting, tight
 from verify.checks.instances import satisfied_by
 
 
@@ -40,6 +40,11 @@ CASES = {
     ),
     "C2e": Case(tight.tight_bound, {"coefficient": tight.COEFFICIENT, "drive": tight.DRIVE}, tight.ASSUMPTIONS),
     "C3": Case(constant_bias.bias_plateau, {"plateau": constant_bias.PLATEAU}, constant_bias.ASSUMPTIONS),
+    "C10": Case(
+        scope.bounded_scope,
+        {"offset": scope.OFFSET, "variance": scope.VARIANCE, "radius_formula": scope.RADIUS},
+        scope.ASSUMPTIONS,
+    ),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import Assumptions, floor, problems
+from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
+from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.sgd import constant_bias, descent, extremal, growth, refinements, setting, tight
+from rdml_theory.symbolic.sgd import constant_bias, descent, extremal, growth, refinements, scope, setting, tight
 
 __all__ = ["satisfied_by", "sgd_runs"]
 
@@ -33,11 +34,12 @@ def _run(
     name: str, problem: SyntheticProblem, h: float, *, noise: float, bias: float, side: float,
     share: float = 0.0, values: Mapping[Any, float] | None = None,
 ) -> Model:  # fmt: skip
-    """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f.
+    """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f or constant.
 
-    ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1.
+    ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1, and along the
+    first axis at every step for ``side`` 0.
     """
-    eta = h / problem.smoothness
+    eta, axis = h / problem.smoothness, np.eye(problem.dim)[0]
     signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
     x = [np.broadcast_to(problem.start, (signs.shape[1], problem.dim)).copy()]
     b: list[NDArray[np.float64]] = []
@@ -45,7 +47,7 @@ def _run(
     for sign in signs:
         g = problem.gradient(x[-1])
         size = np.linalg.norm(g, axis=1, keepdims=True)
-        b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size)
+        b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size if side else bias * (axis + 0 * g))
         n.append(noise * sign[:, None] * _orthogonal(g) / size)
         x.append(x[-1] - eta * (g + b[-1] + n[-1]))
     start = float(np.mean(problem.value(x[0])))
@@ -53,7 +55,9 @@ def _run(
     told = {
         setting.smoothness: lam, descent.h: lam * eta, descent.eta: eta, descent.gap: start - problem.minimum,
         descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
-        refinements.relative_bias: share, tight.weight: 0.7,
+        refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
+        constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
+        scope.pull: bias * axis, **_near(problem, eta, noise, bias),
     }  # fmt: skip
     return Model(
         name,
@@ -65,22 +69,14 @@ def _run(
     )
 
 
-def _constant_bias(problem: SyntheticProblem) -> Model:
-    """A run without noise on the line of the first axis, with the same bias at every step."""
-    h, size, start = 0.6, 0.4, float(problem.gradient(problem.start)[0])
-    axis = np.eye(problem.dim)[0]
-    x = [problem.start]
-    for _ in range(STEPS):
-        x.append(x[-1] - h / problem.smoothness * (problem.gradient(x[-1]) + size * axis))
-    told = {
-        setting.smoothness: problem.smoothness, descent.eta: h / problem.smoothness, constant_bias.ratio: 1 - h,
-        constant_bias.bias: size, constant_bias.distance: start + size, descent.horizon: STEPS,
-        constant_bias.unit: axis,
-    }  # fmt: skip
-    objectives = {"f": Objective(problem.value, problem.gradient, problem.smoothness)}
-    return Model(
-        "quadratic, constant bias", told, objectives, {"x": np.stack(x)[None]}, np.ones(1), np.eye(problem.dim)
-    )
+def _near(problem: SyntheticProblem, eta: float, noise: float, bias: float) -> dict[Any, float]:
+    """Near which quadratic the problem is, and what bounds the scope of its iterates."""
+    if not isinstance(problem, QuadraticCosine):
+        return {scope.curvature: problem.smoothness, scope.perturbation: 0.0}
+    bent = problem.amplitude * problem.frequency * float(np.sqrt(problem.dim))
+    square = scope_bound(problem.curvature, eta, noise=noise**2, bias=bias**2, perturbation=bent)
+    most = max(float(np.sqrt(square)), float(np.linalg.norm(problem.start)))
+    return {scope.curvature: problem.curvature, scope.perturbation: bent, scope.radius: most * (1 + 1e-12)}
 
 
 def _orthogonal(g: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +113,9 @@ def sgd_runs() -> tuple[Model, ...]:
     last = 2 / (1 + np.sqrt(share))
     runs += [
         _run("quadratic, h = 1", plain, 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0}),
+        _run("quadratic, constant bias, h = 0.6", plain, 0.6, noise=0.0, bias=bias, side=0.0),
+        _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, noise=noise, bias=bias, side=0.0),
         _run("quadratic without bias, h = 0.7", plain, 0.7, noise=noise, bias=0.0, side=1.0),
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
-    return (*runs, _constant_bias(plain))
+    return tuple(runs)

@@ -25,7 +25,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Smooth,
     walk,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Term, Value, Vector
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Term, Value, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import Theorem
 
 __all__ = ["Model", "Objective"]
@@ -90,9 +90,18 @@ class Model:
                 self._define(theorem, values)
                 if not all(self._holds(hypothesis, values) for hypothesis in theorem.hypotheses):
                     return None
-                return self._holds(theorem.conclusion, values)
+                return self._holds(self._closed(theorem), values)
         except (KeyError, FloatingPointError):
             return None
+
+    def _closed(self, theorem: Theorem) -> Proposition:
+        """The conclusion for every step and vector that no hypothesis speaks of."""
+        assumed = set().union(*(h.free() for h in theorem.hypotheses)) | set(self.values)
+        out = theorem.conclusion
+        for variable in sorted(out.free() - assumed, key=str):
+            if isinstance(variable, Vector) or symbol_kind(variable) == "natural":
+                out = ForAll(variable, out)
+        return out
 
     def _define(self, theorem: Theorem, values: dict[Term, float]) -> None:
         """The symbols that hypotheses define, ``s = ...`` or ``s² = ...``."""

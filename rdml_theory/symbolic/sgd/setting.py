@@ -34,6 +34,7 @@ from rdml_theory.symbolic.kernel import (
     expectation,
     inner,
     instantiate,
+    last_term,
     nonnegative,
     orthogonal,
     rewrite,
@@ -47,7 +48,7 @@ from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = [
     "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "average", "averaged", "cross_term", "exact",
-    "given", "infimum", "mean_over_steps", "one_step", "positive_room", "smoothness", "squared",
+    "given", "infimum", "mean_over_steps", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
 ]  # fmt: skip
 
 Term = Any
@@ -216,6 +217,37 @@ def cauchy_schwarz(count: Term = horizon) -> Theorem:
     whole = mean_over_steps(square(g), count) * mean_over_steps(square(b), count)
     cross = mean_over_steps(Inner(g, b), count)
     return combine(AtMost(cross**2, whole), [(1 / horizon**2, here)], reason="divide by T²")
+
+
+def of_a_step(first_vector: Term, second_vector: Term) -> Theorem:
+    """Cauchy-Schwarz at the step t: ``(E⟨u, v⟩)² ≤ E‖u‖² E‖v‖²``."""
+    shift = Symbol("k", integer=True, nonnegative=True)
+    general = axiom("Cauchy-Schwarz", reason="Cauchy-Schwarz over chance")
+    values = {At("u", t): first_vector.subs(t, t + shift), At("v", t): second_vector.subs(t, t + shift)}
+    one = {**values, Symbol("N", integer=True, nonnegative=True): Integer(1)}
+    here = instantiate(general, one, reason="for one step")
+    sides = [Mean(Inner(u, v)).subs(t, shift) for u, v in _pairs(first_vector, second_vector)]
+    sums = [
+        last_term(Sum(Mean(Inner(u, v)).subs(t, t + shift), (t, 0, 0)), reason="a sum of one")
+        for u, v in _pairs(first_vector, second_vector)
+    ]
+    product, left, right = sides
+    lefts = [theorem.conclusion.terms()[0] for theorem in sums]
+    at_shift = combine(
+        AtMost(product**2, left * right),
+        [
+            (1, here),
+            (product + lefts[0], combine(Equal(product, lefts[0]), [(-1, sums[0])])),
+            (right, sums[1]),
+            (lefts[1], sums[2]),
+        ],
+        reason="written out",
+    )
+    return instantiate(at_shift, {shift: t}, reason="at the step t")
+
+
+def _pairs(u: Term, v: Term) -> tuple[tuple[Term, Term], ...]:
+    return (u, v), (u, u), (v, v)
 
 
 @cache
