@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
+from rdml_theory import escort
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.mutual import gram
 from rdml_theory.symbolic.sgd import constant_bias, descent, extremal, growth, refinements, scope, setting, tight
 
-__all__ = ["satisfied_by", "sgd_runs"]
+__all__ = ["mutual_gradients", "satisfied_by", "sgd_runs"]
 
 STEPS = 4
 
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {model.name: model.satisfies(theorem) for model in sgd_runs()}
+    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients())}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
@@ -64,8 +66,8 @@ def _run(
         told | dict(values or {}),
         {"f": Objective(problem.value, problem.gradient, problem.smoothness)},
         {"x": np.stack(x, axis=1), "b": np.stack(b, axis=1), "n": np.stack(n, axis=1)},
-        np.full(signs.shape[1], 1 / signs.shape[1]),
-        np.random.default_rng(0).normal(size=(40, problem.dim)) * 3,
+        chance=np.full(signs.shape[1], 1 / signs.shape[1]),
+        points=np.random.default_rng(0).normal(size=(40, problem.dim)) * 3,
     )
 
 
@@ -119,3 +121,35 @@ def sgd_runs() -> tuple[Model, ...]:
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
     return tuple(runs)
+
+
+@cache
+def mutual_gradients() -> tuple[Model, ...]:
+    """A linear softmax student on five inputs with a peer, and one whose every input pulls alike."""
+    rng = np.random.default_rng(20261127)
+    inputs, student, peer = rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
+    q, p = (np.exp(inputs @ weights.T) for weights in (student, peer))
+    q, p = q / q.sum(axis=1, keepdims=True), p / p.sum(axis=1, keepdims=True)
+    w = escort(p, q, 2.0)
+
+    def model(name: str, jacobian: NDArray[np.float64], q: NDArray[np.float64], w: NDArray[np.float64]) -> Model:
+        """``jacobian`` has the shape (inputs, classes, parameters)."""
+        slope = np.einsum("ncd,nc->d", jacobian, q - w) / len(q)
+        most = float(np.linalg.eigvalsh(np.einsum("ncd,nce->de", jacobian, jacobian) / len(q))[-1])
+        count = jacobian.shape[2]
+        return Model(
+            name,
+            {gram.gram: most, gram.theta: np.zeros(count), gram.pull: (q - w)[0]},
+            {"R": Objective(lambda x: 0 * x[:, 0], lambda x: slope + 0 * x, np.inf)},
+            random={"q": q, "w": w, "J": lambda y: np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count)))},
+            chance=np.full(len(q), 1 / len(q)),
+            points=rng.normal(size=(20, count)),
+        )
+
+    linear = np.einsum("nf,ce->ncef", inputs, np.eye(3)).reshape(5, 3, 6)
+    alike = np.broadcast_to(1.5 * np.eye(3), (5, 3, 3))
+    same = (np.broadcast_to(q[:1], q.shape), np.broadcast_to(w[:1], w.shape))
+    return (
+        model("linear softmax student on five inputs", linear, q, w),
+        model("student whose logits are its parameters", alike, *same),
+    )

@@ -24,7 +24,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Proposition,
     Smooth,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, TermError, Value, Vector, square
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
 from rdml_theory.symbolic.kernel.theorem import (
     RULES,
     ProofError,
@@ -53,7 +53,7 @@ from rdml_theory.symbolic.kernel.theorem import (
 
 __all__ = [
     "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Equal", "Finite", "ForAll", "Gradient", "Inner", "Less",
-    "Line", "Mean", "Proof", "ProofError", "Proposition", "Smooth", "TermError", "Theorem", "Value", "Vector",
+    "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "TermError", "Theorem", "Value", "Vector",
     "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation", "generalise", "identity", "induct",
     "inner", "instantiate", "last_term", "magnitude", "nonnegative", "orthogonal", "rewrite", "root", "specialise",
     "square", "sum_over",

@@ -33,6 +33,7 @@ from rdml_theory.symbolic.kernel.terms import (
     Gradient,
     Inner,
     Mean,
+    Random,
     Term,
     TermError,
     Value,
@@ -99,7 +100,7 @@ def normal(term: Term) -> Term:
                 high - low + 1,
             )
         )
-    if isinstance(term, Vector | At | Gradient | Value) or not term.args:
+    if isinstance(term, Vector | At | Random | Gradient | Value) or not term.args:
         return term
     if isinstance(term, Abs):
         return _absolute(factor(normal(term.args[0])))

@@ -25,7 +25,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Smooth,
     walk,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Term, Value, Vector, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import Theorem
 
 __all__ = ["Model", "Objective"]
@@ -56,6 +56,8 @@ class Model:
         The functions.
     processes : mapping of str to array, shape (outcomes, steps, dimension)
         The random vectors.
+    random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
+        The random vectors, and the random functions of a vector.
     chance : array, shape (outcomes,)
         The probabilities.
     points : array, shape (points, dimension)
@@ -78,6 +80,7 @@ class Model:
     values: Mapping[Term, Any]
     objectives: Mapping[str, Objective] = field(default_factory=dict)
     processes: Mapping[str, Array] = field(default_factory=dict)
+    random: Mapping[str, Any] = field(default_factory=dict)
     chance: Array = field(default_factory=lambda: np.ones(1))
     points: Array = field(default_factory=lambda: np.zeros((0, 1)))
     tolerance: float = 1e-9
@@ -133,6 +136,8 @@ class Model:
         left, right = (self._evaluate(side, values) for side in proposition.terms())
         size = self.tolerance * (1 + np.max(np.abs(left)) + np.max(np.abs(right)))
         if isinstance(proposition, Equal):
+            if np.ndim(left) == np.ndim(right) == 2 and left.shape[1] != right.shape[1]:
+                return False  # vectors of different spaces
             return bool(np.all(np.abs(left - right) <= size))
         if isinstance(proposition, AtMost):
             return bool(np.all(left <= right + size))
@@ -164,6 +169,9 @@ class Model:
             return value[None] if isinstance(term, Vector) else value
         if isinstance(term, At):
             return self.processes[term.process][:, int(self._evaluate(term.step, values))]
+        if isinstance(term, Random):
+            value = self.random[term.name]
+            return value(*(self._evaluate(point, values) for point in term.args[1:])) if callable(value) else value
         if isinstance(term, Value | Gradient):
             f, point = self.objectives[term.objective], self._evaluate(term.point, values)
             return f.value(point) if isinstance(term, Value) else f.gradient(point)

@@ -9,6 +9,8 @@ term                meaning                               kind
 ==================  ====================================  ======
 ``Vector(y)``       a fixed vector                        vector
 ``At(x, t)``        a random process at step t            vector
+``Random(q)``       a random vector                       vector
+``Random(J, y)``    a random function of the vector y     vector
 ``Gradient(f, y)``  the gradient of the objective f at y  vector
 ``Value(f, y)``     its value there                       scalar
 ``Inner(u, v)``     the inner product                     scalar
@@ -44,7 +46,7 @@ from sympy import (
 from sympy.core.symbol import Str
 
 __all__ = [
-    "At", "Gradient", "Inner", "Mean", "Term", "TermError", "Value", "Vector", "is_random", "kind", "square",
+    "At", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "is_random", "kind", "square",
     "symbol_kind",
 ]  # fmt: skip
 
@@ -132,6 +134,29 @@ class At(Expr):
 
     def _latex(self, printer: Any) -> str:
         return f"{self.process}_{{{printer._print(self.step)}}}"
+
+
+class Random(Expr):
+    """A random vector, or a random vector for each vector, such as a random matrix applied to it.
+
+    >>> Random("q"), Random("J", Vector("y"))
+    (q, J(y))
+    """
+
+    def __new__(cls, name: str | Str, *points: Term) -> Random:
+        """The random vector ``name``, at a point if it has one."""
+        return cast(Random, Expr.__new__(cls, name if isinstance(name, Str) else Str(name), *map(expand, points)))
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return cast(Str, self.args[0]).name
+
+    def _sympystr(self, printer: Any) -> str:
+        return self.name + "".join(f"({printer._print(point)})" for point in self.args[1:])
+
+    _rdmltext = _sympystr
+    _latex = _sympystr
 
 
 class _OfObjective(Expr):
@@ -311,7 +336,7 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
-    if isinstance(term, Symbol | Vector | At | _OfObjective) and type(_name(term)) is not str:
+    if isinstance(term, Symbol | Vector | At | Random | _OfObjective) and type(_name(term)) is not str:
         raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
     of = _KIND_OF.get(type(term))
     if of is not None:
@@ -335,6 +360,14 @@ def _kind_of_process(term: Any) -> Any:
     _require(term.step, "scalar", "a step")
     if term.step.is_integer is not True or term.step.is_nonnegative is not True:
         raise TermError(f"the step {term.step} of {term.process} is not known to be one of 0, 1, 2, ...")
+    return "vector"
+
+
+def _kind_of_random(term: Any) -> Any:
+    if len(term.args) > 2:
+        raise TermError(f"{term} is a function of more than one vector")
+    for point in term.args[1:]:
+        _require(point, "vector", f"the point of {term.name}")
     return "vector"
 
 
@@ -384,6 +417,7 @@ _KIND_OF: dict[type, Any] = {
     Symbol: _kind_of_symbol,
     Vector: lambda term: "vector",
     At: _kind_of_process,
+    Random: _kind_of_random,
     Gradient: _kind_of_objective,
     Value: _kind_of_objective,
     Inner: _scalar_of("vector", "a side of an inner product"),
@@ -403,6 +437,6 @@ def is_random(term: Term) -> bool:
     >>> is_random(square(x)), is_random(Mean(square(x)))
     (True, False)
     """
-    if isinstance(term, At):
+    if isinstance(term, At | Random):
         return True
     return not isinstance(term, Mean) and any(is_random(part) for part in getattr(term, "args", ()))

@@ -33,6 +33,7 @@ from rdml_theory.symbolic.kernel.terms import (
     Gradient,
     Inner,
     Mean,
+    Random,
     Term,
     TermError,
     Value,
@@ -224,6 +225,8 @@ def _check_names(propositions: Collection[Proposition]) -> None:
                 things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, At):
                 things.setdefault(e.process, set()).add("process")
+            elif isinstance(e, Random):
+                things.setdefault(e.name, set()).add("random vector" if len(e.args) == 1 else "random function")
             elif isinstance(e, Value | Gradient):
                 things.setdefault(e.objective, set()).add("objective")
     for name, meanings in things.items():
@@ -533,7 +536,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
         raise ProofError(f"{vector} is no vector")
     if vector.atoms(Sum):
         raise ProofError(f"{vector} has a bound variable, which a step could meet")
-    strange = vector.atoms(At) - set(told.given)
+    strange = vector.atoms(At, Random) - set(told.given)
     if strange:
         raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
     product = Mean(Inner(told.noise, vector))

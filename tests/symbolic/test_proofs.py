@@ -1,4 +1,4 @@
-"""The theorems of SGD: their assumptions are printed and hold of a problem, and a changed statement is refused."""
+"""The theorems of training: their assumptions are printed and hold of a problem, and a changed statement is refused."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +9,7 @@ import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
+from rdml_theory.symbolic.mutual import gram
 from rdml_theory.symbolic.sgd import bounds, constant_bias, descent, growth, refinements, scope, setting, tight
 from verify.checks.instances import satisfied_by
 
@@ -45,6 +46,7 @@ CASES = {
         {"offset": scope.OFFSET, "variance": scope.VARIANCE, "radius_formula": scope.RADIUS},
         scope.ASSUMPTIONS,
     ),
+    "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }
 
