@@ -219,35 +219,26 @@ def cauchy_schwarz(count: Term = horizon) -> Theorem:
     return combine(AtMost(cross**2, whole), [(1 / horizon**2, here)], reason="divide by T²")
 
 
-def of_a_step(first_vector: Term, second_vector: Term) -> Theorem:
+def of_a_step(u: Term, v: Term) -> Theorem:
     """Cauchy-Schwarz at the step t: ``(E⟨u, v⟩)² ≤ E‖u‖² E‖v‖²``."""
-    shift = Symbol("k", integer=True, nonnegative=True)
+    k = Symbol("k", integer=True, nonnegative=True)  # the step, which the axiom counts from
     general = axiom("Cauchy-Schwarz", reason="Cauchy-Schwarz over chance")
-    values = {At("u", t): first_vector.subs(t, t + shift), At("v", t): second_vector.subs(t, t + shift)}
-    one = {**values, Symbol("N", integer=True, nonnegative=True): Integer(1)}
-    here = instantiate(general, one, reason="for one step")
-    sides = [Mean(Inner(u, v)).subs(t, shift) for u, v in _pairs(first_vector, second_vector)]
-    sums = [
-        last_term(Sum(Mean(Inner(u, v)).subs(t, t + shift), (t, 0, 0)), reason="a sum of one")
-        for u, v in _pairs(first_vector, second_vector)
-    ]
-    product, left, right = sides
-    lefts = [theorem.conclusion.terms()[0] for theorem in sums]
-    at_shift = combine(
+    one = {At("u", t): u.subs(t, t + k), At("v", t): v.subs(t, t + k), Symbol("N", integer=True, nonnegative=True): 1}
+    means: list[Term] = [Mean(Inner(*pair)) for pair in ((u, v), (u, u), (v, v))]
+    product, left, right = (mean.subs(t, k) for mean in means)
+    sums = [last_term(Sum(mean.subs(t, t + k), (t, 0, 0)), reason="a sum of one") for mean in means]
+    cross, first_sum = (theorem.conclusion.terms()[0] for theorem in sums[:2])
+    written = combine(
         AtMost(product**2, left * right),
         [
-            (1, here),
-            (product + lefts[0], combine(Equal(product, lefts[0]), [(-1, sums[0])])),
+            (1, instantiate(general, one, reason="for one step")),
+            (-(product + cross), sums[0]),
             (right, sums[1]),
-            (lefts[1], sums[2]),
+            (first_sum, sums[2]),
         ],
         reason="written out",
     )
-    return instantiate(at_shift, {shift: t}, reason="at the step t")
-
-
-def _pairs(u: Term, v: Term) -> tuple[tuple[Term, Term], ...]:
-    return (u, v), (u, u), (v, v)
+    return instantiate(written, {k: t}, reason="at the step t")
 
 
 @cache
