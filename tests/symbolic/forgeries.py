@@ -291,6 +291,15 @@ FORGERIES = {
     "given as a tuple of one's own class": lambda: assume(Centred(n, EvilTuple((x, b)))),
     "the root of the square of a vector": lambda: root(told(AtMost(a**2, p)), u),
     "cases on vectors": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), u, v),
+    "below half a step": lambda: assume(ForAll(t, AtMost(t, a), T / 2)),
+    "a vector below a number": lambda: assume(ForAll(y, AtMost(0, square(y)), T)),
+    "below a vector": lambda: assume(ForAll(t, AtMost(t, a), u)),
+    "below an end that moves along": lambda: assume(ForAll(t, AtMost(t, a), t + 1)),
+    "a step that may not be below the end": lambda: specialise(told(ForAll(t, AtMost(t, a), T)), t),
+    "the first step that is not below the end": lambda: specialise(told(ForAll(t, AtMost(t, a), T)), T),
+    "a sum over steps below another end": lambda: sum_over(
+        combine(AtMost(t, s), [(1, told(Less(t, s)))]), t, s + 1
+    ),
     "a random function of a number": lambda: assume(Equal(Random("J", a), u)),
     "a random function of two vectors": lambda: assume(Equal(Random("J", u, v), u)),
     "noise orthogonal to a random vector": lambda: orthogonal(specialise(noise, t), Random("q")),

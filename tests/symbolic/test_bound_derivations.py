@@ -6,13 +6,11 @@ from sympy import Rational, sqrt
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import game, moving_target
 from rdml_theory.symbolic.notation import alpha
-from rdml_theory.symbolic.sgd import best_iterate, descent
-from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
+from rdml_theory.symbolic.sgd import descent
 
 pytest.importorskip("z3")
 
 DERIVATIONS = {
-    "best_iterate": best_iterate.best_iterate,
     "mutual_bias": mutual.mutual_bias,
     "tunability": mutual.tunability,
     "potential": game.potential,
@@ -30,8 +28,6 @@ def test_every_step_is_verified(name):
 
 h, T = descent.h, descent.horizon
 FALSE = {
-    "best iterate, h/8": lambda: best_iterate.best_iterate(DECREASE + h / 8 * BEST),
-    "best iterate without bias": lambda: best_iterate.best_iterate(DECREASE.subs(descent.bias, 0)),
     "half the bias": lambda: mutual.mutual_bias(a_priori=mutual.A_PRIORI / 2),
     "no order in the observable form": lambda: mutual.mutual_bias(observable=mutual.MEAN_DIVERGENCE),
     "G not squared": lambda: mutual.mutual_bias(scale=mutual.beta**2 * mutual.jacobian),

@@ -124,6 +124,7 @@ def test_the_axioms_hold_for_numbers():
         value = [float(weights @ np.cos(waves @ z)) for z in (at, at + move)]
         slope = -(weights * np.sin(waves @ at)) @ waves
         assert value[1] <= value[0] + slope @ move + smoothness / 2 * move @ move + 1e-12
+        assert value[1] >= value[0] + slope @ move - smoothness / 2 * move @ move - 1e-12
         # Cauchy-Schwarz, over T steps and a finite probability space.
         first, second = rng.normal(size=(2, 5, 7, 3))
         chance = rng.dirichlet(np.ones(7))

@@ -10,7 +10,17 @@ from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import gram
-from rdml_theory.symbolic.sgd import bounds, constant_bias, descent, growth, refinements, scope, setting, tight
+from rdml_theory.symbolic.sgd import (
+    best_iterate,
+    bounds,
+    constant_bias,
+    descent,
+    growth,
+    refinements,
+    scope,
+    setting,
+    tight,
+)
 from verify.checks.instances import satisfied_by
 
 
@@ -39,6 +49,7 @@ CASES = {
         {"left_side": refinements.RELATIVE, "limit": refinements.RELATIVE_LIMIT},
         refinements.RELATIVE_ASSUMPTIONS,
     ),
+    "C2d": Case(best_iterate.best_iterate, {"decrease": best_iterate.DECREASE}, best_iterate.ASSUMPTIONS),
     "C2e": Case(tight.tight_bound, {"coefficient": tight.COEFFICIENT, "drive": tight.DRIVE}, tight.ASSUMPTIONS),
     "C3": Case(constant_bias.bias_plateau, {"plateau": constant_bias.PLATEAU}, constant_bias.ASSUMPTIONS),
     "C10": Case(

@@ -19,7 +19,17 @@ from rdml_theory import escort
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import gram
-from rdml_theory.symbolic.sgd import constant_bias, descent, extremal, growth, refinements, scope, setting, tight
+from rdml_theory.symbolic.sgd import (
+    best_iterate,
+    constant_bias,
+    descent,
+    extremal,
+    growth,
+    refinements,
+    scope,
+    setting,
+    tight,
+)
 
 __all__ = ["mutual_gradients", "satisfied_by", "sgd_runs"]
 
@@ -54,12 +64,13 @@ def _run(
         x.append(x[-1] - eta * (g + b[-1] + n[-1]))
     start = float(np.mean(problem.value(x[0])))
     lam = problem.smoothness
+    least = min(float(np.min(np.sum(problem.gradient(at) ** 2, axis=1))) for at in x[:STEPS])
     told = {
         setting.smoothness: lam, descent.h: lam * eta, descent.eta: eta, descent.gap: start - problem.minimum,
         descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
         refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
-        scope.pull: bias * axis, **_near(problem, eta, noise, bias),
+        scope.pull: bias * axis, best_iterate.BEST: least, **_near(problem, eta, noise, bias),
     }  # fmt: skip
     return Model(
         name,

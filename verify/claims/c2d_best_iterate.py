@@ -11,12 +11,11 @@ from scipy.optimize import brentq
 from sympy import Expr, Rational, Symbol, lambdify, sqrt
 
 from convergence import best_iterate_bound, sharp_bound
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
-from verify.checks.bounds import SETTING
-from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least, at_most
+from verify.checks.proofs import kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -54,13 +53,14 @@ class Subject:
         return float(brentq(excess, low, high, xtol=1e-15)) ** 2  # type: ignore[arg-type]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return best_iterate.best_iterate(subject.decrease)
 
 
 def statement(subject: Subject) -> Statement:
     words = "Without noise, for {h} in (0, 1] and Z² ≤ 2ΛΔ, {best}, the least ‖∇f(x_t)‖² over t < T, satisfies {bound}"
-    return Statement(words, {"h": descent.h, "best": BEST, "bound": derivation(subject).statement})
+    bound = best_iterate.best_target(subject.decrease).relation()
+    return Statement(words, {"h": descent.h, "best": BEST, "bound": bound})
 
 
 def implementation(subject: Subject, context: Context) -> Finding:
@@ -135,14 +135,14 @@ def _panel(subject: Subject, exact: dict[Setting, float]) -> Panel:
 CLAIM = Claim(
     id="C2d",
     title="Best iterate",
-    direction="tight",
+    direction="upper bound",
     subject=Subject(DECREASE),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "no noise, and ‖b‖ ≤ Z at every step"),
+    assumptions=best_iterate.ASSUMPTIONS,
     source=Source("this toolkit, with the smooth interpolation of Taylor et al. 2017", "1502.05666", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check("implementation", "numeric", "Does the users' bound solve the equation?", implementation, cost=0.5),
         Check("extremal", "numeric", "Does an explicit function attain the bound exactly?", extremal, cost=0.5),
         worst_case_check(

@@ -46,6 +46,12 @@ def _descent(objective: str, smoothness: Any) -> tuple[Collection[Proposition], 
     return {Smooth(objective, smoothness)}, AtMost(Value(objective, y + v), model)
 
 
+def _descent_from_below(objective: str, smoothness: Any) -> tuple[Collection[Proposition], Proposition]:
+    y, v = Vector("y"), Vector("v")
+    model = Value(objective, y) + Inner(Gradient(objective, y), v) - smoothness * Rational(1, 2) * square(v)
+    return {Smooth(objective, smoothness)}, AtMost(model, Value(objective, y + v))
+
+
 def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:
     t, n = (Symbol(name, integer=True, nonnegative=True) for name in "tN")
     u, v = At("u", t), At("v", t)
@@ -61,6 +67,11 @@ AXIOMS: dict[str, Axiom] = {
         _descent,
         "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
         "a Λ-smooth function lies below its quadratic model of curvature Λ, at every point and in every direction",
+    ),
+    "descent lemma, from below": Axiom(
+        _descent_from_below,
+        "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
+        "and above its quadratic model of curvature -Λ",
     ),
     "Cauchy-Schwarz": Axiom(
         _cauchy_schwarz,

@@ -128,9 +128,8 @@ class Model:
             f, constant = self.objectives[proposition.objective], self._evaluate(proposition.constant, values)
             return bool(f.smoothness <= np.min(constant) * (1 + self.tolerance))
         if isinstance(proposition, ForAll):
-            return all(
-                self._holds(proposition.body, {**values, proposition.variable: v}) for v in self._range(proposition)
-            )
+            tried = ({**values, proposition.variable: value} for value in self._range(proposition, values))
+            return all(self._holds(proposition.body, inside) for inside in tried)
         if isinstance(proposition, Centred):
             return self._centred(proposition, values)
         left, right = (self._evaluate(side, values) for side in proposition.terms())
@@ -144,14 +143,16 @@ class Model:
         assert isinstance(proposition, Less)
         return bool(np.all(left < right))
 
-    def _range(self, proposition: ForAll) -> Iterator[Any]:
+    def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
         """The values at which "for every" is tried: the points, or the steps that all its processes have."""
         if isinstance(proposition.variable, Vector):
             yield from self.points
             return
         named = {e.process for e in walk(proposition) if isinstance(e, At)}
         later = any(isinstance(e, At) and e.step != proposition.variable for e in walk(proposition))
-        yield from range(min(self.processes[name].shape[1] for name in named) - later if named else 3)
+        most = min(self.processes[name].shape[1] for name in named) - later if named else 3
+        end = most if proposition.below is None else int(self._evaluate(proposition.below, values))
+        yield from range(min(most, end))
 
     def _centred(self, told: Centred, values: dict[Term, Any]) -> bool:
         noise = self._evaluate(told.noise, values)

@@ -120,28 +120,29 @@ class Less(_Relation):
 
 @dataclass(frozen=True)
 class ForAll(Proposition):
-    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...`` or a fixed vector.
+    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...``, all or those below a number, or a vector.
 
     >>> from sympy import Symbol
     >>> t = Symbol("t", integer=True, nonnegative=True)
-    >>> ForAll(t, AtMost(t, t)).text()
-    't ≤ t for every t'
+    >>> ForAll(t, AtMost(t, t)).text(), ForAll(t, AtMost(t, t), Symbol("T", integer=True, positive=True)).text()
+    ('t ≤ t for every t', 't ≤ t for every t < T')
     """
 
     variable: Term
     body: Proposition
+    below: Term | None = None
 
     def terms(self) -> tuple[Term, ...]:
-        return self.body.terms()
+        return self.body.terms() if self.below is None else (*self.body.terms(), self.below)
 
     def map(self, change: Callable[[Term], Term]) -> Proposition:
-        return ForAll(self.variable, self.body.map(change))
+        return ForAll(self.variable, self.body.map(change), None if self.below is None else change(self.below))
 
     def bound(self) -> set[Term]:
-        return {self.variable} | self.body.bound()
+        return {self.variable} | self.body.bound() | super().bound()
 
     def free(self) -> set[Term]:
-        return self.body.free() - {self.variable}
+        return (self.body.free() - {self.variable}) | (set() if self.below is None else self.below.free_symbols)
 
     def check(self) -> None:
         if type(self.variable) is not Vector and symbol_kind(self.variable) != "natural":
@@ -151,12 +152,19 @@ class ForAll(Proposition):
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
         self.body.check()
+        if self.below is not None:
+            if kind(self.below) == "vector" or self.below.is_integer is not True or type(self.variable) is Vector:
+                raise TermError(f"{self.text()}: expected a step below an integer")
+            if self.variable in self.below.free_symbols:
+                raise TermError(f"the end of {self.text()} depends on {self.variable}")
 
     def text(self) -> str:
-        return f"{self.body.text()} for every {to_text(self.variable)}"
+        end = "" if self.below is None else f" < {to_text(self.below)}"
+        return f"{self.body.text()} for every {to_text(self.variable)}{end}"
 
     def latex(self) -> str:
-        return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}"
+        end = "" if self.below is None else f" < {to_latex(self.below)}"
+        return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}{end}"
 
 
 @dataclass(frozen=True)

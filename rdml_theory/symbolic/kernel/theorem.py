@@ -484,7 +484,10 @@ def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -
         raise ProofError(f"{whole.text()} is not said for every value of anything")
     if is_random(value) and not theorem.sure:
         raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
-    _admit(whole.variable, value, _signs(_union(*known), known))
+    signs = _signs(_union(*known), known)
+    _admit(whole.variable, value, signs)
+    if whole.below is not None and sign(whole.below - value, signs) != "positive":
+        raise ProofError(f"{value} is not known to be below {whole.below}")
     body = _substituted(whole.body, {whole.variable: value}, {})
     return _union(theorem, *known), body, _sure(theorem, *known)
 
@@ -492,12 +495,12 @@ def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -
 @_rule
 def generalise(theorem: Theorem, variable: Term) -> Result:
     """``φ for every v``, where no hypothesis speaks of v."""
-    _refuse_free(theorem, variable)
+    _refuse_free(theorem.hypotheses, variable)
     return theorem.hypotheses, ForAll(variable, theorem.conclusion), theorem.sure
 
 
-def _refuse_free(theorem: Theorem, variable: Term) -> None:
-    for part in theorem.hypotheses:
+def _refuse_free(hypotheses: Collection[Proposition], variable: Term) -> None:
+    for part in hypotheses:
         if variable in part.free():
             raise ProofError(f"the hypothesis {part.text()} speaks of {variable}")
 
@@ -545,8 +548,9 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
 
 @_rule
 def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
-    """From a relation for every step, the same for the sums over the steps ``0..n-1``."""
-    _refuse_free(theorem, index)
+    """From a relation for every step, or for every step below n, the same for the sums over the steps ``0..n-1``."""
+    rest = theorem.hypotheses - {Less(index, count)}
+    _refuse_free(rest, index)
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
         raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
@@ -554,7 +558,7 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
         raise ProofError(f"{index} is bound in {whole.text()}")
     if index in count.free_symbols:
         raise ProofError(f"the number of steps {count} depends on {index}")
-    return theorem.hypotheses, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
+    return rest, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
 
 
 @_rule
