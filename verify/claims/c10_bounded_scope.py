@@ -76,8 +76,9 @@ def derivation(subject: Subject) -> Proof:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "Where ‖∇f(x) - λx‖ ≤ M: {stays} for every t and every P with {far} and E‖x_0‖² ≤ P². On {lam}‖x‖²/2 with a "
-        "constant bias c: {size}, E x_t tends to -c/λ, and {law}. And E‖x_(t+1) - x_t‖² ≥ η²E‖n_t‖²"
+        "Where ‖∇f(x) - λx‖ ≤ M: {stays} for every t and every P with {far} and E‖x_0‖² ≤ P²; on a quadratic a run "
+        "keeps the norm R. On {lam}‖x‖²/2 with a constant bias c: {size}, E x_t tends to -c/λ, and {law}. And "
+        "E‖x_(t+1) - x_t‖² ≥ η²E‖n_t‖²"
     )
     formulas = {
         "lam": scope.curvature, "stays": scope.stays_target().relation(), "far": scope.far(subject.radius).relation(),
@@ -289,7 +290,7 @@ def region(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C10",
     title="Bounded scope",
-    direction="upper bound",
+    direction="tight",
     subject=Subject(OFFSET, VARIANCE, RADIUS),
     statement=statement,
     derivation=derivation,

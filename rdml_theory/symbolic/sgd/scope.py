@@ -37,7 +37,8 @@ from rdml_theory.symbolic.kernel import (
     square,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, noise
+from rdml_theory.symbolic.sgd.bounds import attained
+from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
 from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
 from rdml_theory.symbolic.sgd.setting import (
     after,
@@ -49,6 +50,7 @@ from rdml_theory.symbolic.sgd.setting import (
     given,
     n,
     of_a_step,
+    smoothness,
     squared,
     t,
     x,
@@ -294,8 +296,15 @@ def bounded_scope(
     """
     ends = OFFSET if offset is None else exact(offset)
     spreads = VARIANCE if variance is None else exact(variance)
-    stays = _stays(RADIUS if radius_formula is None else exact(radius_formula))
+    farthest = RADIUS if radius_formula is None else exact(radius_formula)
+    stays = _stays(farthest)
     size = combine(
         offset_target(ends), [(1 / curvature**2, assume(_PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"
     )
-    return Proof((stays, _mean(), size, _spread(spreads), _restless()))
+    return Proof((stays, _mean(), size, _spread(spreads), _restless(), *_radius_attained(farthest)))
+
+
+def _radius_attained(asserted: Formula) -> tuple[Theorem, ...]:
+    """On ``f = Λ‖x‖²/2``, where λ = Λ and M = 0, runs keep ‖∇f(x_t)‖ = F = ΛR, that is ‖x_t‖ = R."""
+    there = asserted.subs({perturbation: 0, curvature: smoothness}).subs(eta, h / smoothness)
+    return tuple(attained(side, smoothness * there)[0] for side in (1, -1))
