@@ -19,16 +19,13 @@ from rdml_theory.symbolic.kernel import (
     Theorem,
     Value,
     Vector,
-    absolute,
     assume,
     axiom,
     cases,
     combine,
-    discharge,
     inner,
     instantiate,
     nonnegative,
-    root,
     specialise,
     square,
     sum_over,
@@ -38,6 +35,7 @@ from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
+    at_most,
     b,
     exact,
     first,
@@ -84,15 +82,6 @@ HALF = Rational(1, 2)
 def best_target(decrease: Formula = DECREASE) -> AtMost:
     """``(T-1)η(decrease) + W/(2Λ) ≤ Δ``."""
     return AtMost((horizon - 1) * eta * decrease + BEST / (2 * smoothness), gap)
-
-
-def _size(value: Term, most: Term, squares: Theorem) -> Theorem:
-    """``v ≤ m`` from ``v² ≤ m²``."""
-    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
-    size = root(assume(AtMost(v**2, m**2), reason="suppose"), v, reason="take roots")
-    lemma = combine(AtMost(v, m), [(1, size), (1, absolute(v))], reason="a number is at most its absolute value")
-    here = instantiate(lemma, {v: value, m: most}, reason="for this")
-    return discharge(here, combine(AtMost(value**2, most**2), [(1, squares)], reason="as found"))
 
 
 def _cauchy_schwarz(u: Term, v: Term, positive: Theorem) -> Theorem:
@@ -142,7 +131,7 @@ def _step(decrease: Formula) -> Theorem:
     )
     small = specialise(assume(_BIAS, reason="given"), t, reason="at this step")
     norm, next_norm = sqrt(square(g)), sqrt(square(p))
-    along = _size(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
+    along = at_most(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
     pulls = []
     for u, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
         product = combine(
@@ -150,8 +139,8 @@ def _step(decrease: Formula) -> Theorem:
             [(1, _cauchy_schwarz(u, b, positive)), (square(u), small)],
             reason="with the bound of the bias",
         )
-        pulls.append(_size(-Inner(u, b), size * bias, product))
-    low, next_low = _size(level, norm, at_x), _size(level, next_norm, at_next)
+        pulls.append(at_most(-Inner(u, b), size * bias, product))
+    low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
     above = assume(AtMost(bias, level), reason="suppose Z ≤ √W")
     room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
     wide = combine(Less(0, 3 - h), [(1, room)], slack=2, reason="3-h is positive")

@@ -21,7 +21,6 @@ from rdml_theory.symbolic.kernel import (
     absolute,
     assume,
     combine,
-    discharge,
     expectation,
     instantiate,
     last_term,
@@ -44,6 +43,7 @@ from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE, floor, newton_value
 from rdml_theory.symbolic.sgd.setting import (
     above_the_infimum,
     assumptions,
+    at_most,
     average,
     averaged,
     b,
@@ -103,20 +103,14 @@ def floor_bound(right_side: Formula | None = None) -> Proof:
     asserted = FLOOR if right_side is None else exact(right_side)
     base, completed = completed_square(quadratic_inequality(), bias, gap / (eta * horizon) + h * noise**2 / 2)
     settled, transient = sqrt(bias**2 + h * (2 - h) * noise**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
-    p, r, s = Symbol("p", real=True), Symbol("r", nonnegative=True), Symbol("s", nonnegative=True)
-    lemma = root(assume(AtMost(p**2, (r + s) ** 2), reason="suppose"), p, reason="take roots")
     room = positive_room()
-    here = instantiate(lemma, {p: base, r: settled, s: transient}, known=[room], reason="for these")
     apart = combine(
         AtMost(base**2, (settled + transient) ** 2), [(1, completed)], slack=2 * settled * transient, known=[room],
         reason="a sum of squares is at most the square of the sum",
     )  # fmt: skip
     bound = combine(
         floor_target(asserted),
-        [
-            (1 / (2 - h), discharge(here, apart)),
-            (1 / (2 - h), absolute(base, reason="a number is at most its absolute value")),
-        ],
+        [(1 / (2 - h), at_most(base, settled + transient, apart, (room,)))],
         known=[room],
         reason="divide by 2-h",
     )

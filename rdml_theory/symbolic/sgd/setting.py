@@ -28,9 +28,11 @@ from rdml_theory.symbolic.kernel import (
     Theorem,
     Value,
     Vector,
+    absolute,
     assume,
     axiom,
     combine,
+    discharge,
     expectation,
     inner,
     instantiate,
@@ -47,7 +49,8 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = [
-    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "average", "averaged", "cross_term", "exact",
+    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "average", "averaged", "cauchy_schwarz",
+    "cross_term", "exact",
     "given", "infimum", "mean_over_steps", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
     "surely_above_the_infimum",
 ]  # fmt: skip
@@ -127,6 +130,16 @@ def squared(equation: Theorem) -> Theorem:
         Equal(square(left), square(right)), [(1, inner(equation, left)), (1, inner(equation, right))],
         reason="its square",
     )  # fmt: skip
+
+
+def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...] = ()) -> Theorem:
+    """``v ≤ m`` from ``v² ≤ m²``, for an m that is not negative under what is known."""
+    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
+    size = root(assume(AtMost(v**2, m**2), reason="suppose"), v, reason="take roots")
+    lemma = combine(AtMost(v, m), [(1, size), (1, absolute(v))], reason="a number is at most its absolute value")
+    here = instantiate(lemma, {v: value, m: most}, known=known, reason="for this")
+    same = combine(AtMost(value**2, most**2), [(1, squares)], known=known, reason="as found")
+    return discharge(here, same, reason="so the roots are in order")
 
 
 def _moved(theorem: Theorem) -> Theorem:
