@@ -51,7 +51,11 @@ ASSUMPTIONS = (_CHAIN.text(), _GRAM.text(), Finite().text())
 
 
 def gram_target(factor: Formula = gram) -> AtMost:
-    """``‖∇R‖² ≤`` the factor times ``E‖q - w‖²``."""
+    """``‖∇R‖² ≤`` the factor times ``E‖q - w‖²``.
+
+    >>> print(gram_target().text())
+    ‖∇R(θ)‖² ≤ γ·E[‖q - w‖²]
+    """
     return AtMost(square(gradient), factor * Mean(square(q - w)))
 
 

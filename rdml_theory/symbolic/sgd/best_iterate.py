@@ -80,7 +80,11 @@ HALF = Rational(1, 2)
 
 
 def best_target(decrease: Formula = DECREASE) -> AtMost:
-    """``(T-1)η(decrease) + W/(2Λ) ≤ Δ``."""
+    """``(T-1)η(decrease) + W/(2Λ) ≤ Δ``.
+
+    >>> print(best_target().text())
+    η·(T - 1)·(W·(1 - h/4) - √(W)·Z·(1 - h/2) - Z²·h/4) + W/(2·Λ) ≤ Δ
+    """
     return AtMost((horizon - 1) * eta * decrease + BEST / (2 * smoothness), gap)
 
 

@@ -81,12 +81,20 @@ def _transient(steps: Term) -> Term:
 
 
 def plateau_target(plateau: Formula = PLATEAU) -> Equal:
-    """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``."""
+    """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``.
+
+    >>> print(plateau_target().text())
+    A² = b² + (u²·(1 - r^(2·T))/((1 - r)·(r + 1)) - 2·b·u·(1 - r^T)/(1 - r))/T
+    """
     return Equal(average**2, plateau + _transient(horizon) / horizon)
 
 
 def settled_target(plateau: Formula = PLATEAU) -> AtMost:
-    """``T |A² - ζ²| ≤ 4|bu|/(1-r) + u²/(1-r²)``."""
+    """``T |A² - ζ²| ≤ 4|bu|/(1-r) + u²/(1-r²)``.
+
+    >>> print(settled_target().text())
+    T·|A² - b²| ≤ u²/((1 - r)·(r + 1)) + 4·|b·u|/(1 - r)
+    """
     most = 4 * Abs(bias * distance) / (1 - ratio) + distance**2 / ((1 - ratio) * (1 + ratio))
     return AtMost(horizon * Abs(average**2 - plateau), most)
 

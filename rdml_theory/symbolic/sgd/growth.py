@@ -62,7 +62,11 @@ ASSUMPTIONS = assumptions(
 
 
 def pl_target(right_side: Term = PL) -> AtMost:
-    """``E f(x_T) - f_inf ≤`` the right side."""
+    """``E f(x_T) - f_inf ≤`` the right side.
+
+    >>> print(pl_target().text())
+    E[f(x_T)] - f_inf ≤ Δ·(1 - η·μ)^T + (Z² + h·σ²)/(2·μ)
+    """
     return AtMost(_excess(At("x", horizon)), right_side)
 
 

@@ -62,8 +62,9 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "FLOOR", "LAST_STEP", "REFINED", "REFINED_FACTOR", "RELATIVE", "RELATIVE_BIAS", "RELATIVE_LIMIT", "floor_bound",
-    "refined_bound", "relative_bias", "relative_bound",
+    "FLOOR", "LAST_STEP", "REFINED", "REFINED_FACTOR", "RELATIVE", "RELATIVE_ASSUMPTIONS", "RELATIVE_BIAS",
+    "RELATIVE_LIMIT", "floor_bound", "floor_target", "refined_bound", "relative_bias", "relative_bound",
+    "relative_target",
 ]  # fmt: skip
 
 Term = Any
@@ -73,7 +74,11 @@ FLOOR: Formula = (Abs(1 - h) * bias + sqrt(bias**2 + h * (2 - h) * noise**2)) / 
 
 
 def floor_target(right_side: Formula = FLOOR) -> AtMost:
-    """``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)`` for the floor F."""
+    """``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)`` for the floor F.
+
+    >>> print(floor_target().text())
+    A ≤ √(Δ)·√(4 - 2·h)/(√(T)·√(η)·(2 - h)) + (Z·|h - 1| + √(Z² + h·σ²·(2 - h)))/(2 - h)
+    """
     return AtMost(average, right_side + sqrt(2 * (2 - h) * gap / (eta * horizon)) / (2 - h))
 
 
@@ -253,7 +258,11 @@ RELATIVE_ASSUMPTIONS = assumptions(
 
 
 def relative_target(left_side: Formula = RELATIVE) -> AtMost:
-    """The left side ``≤ Δ/(ηT) + hσ²/2``."""
+    """The left side ``≤ Δ/(ηT) + hσ²/2``.
+
+    >>> print(relative_target().text())
+    A²·(1 - h/2) - A·√(A²·m + Z²)·|h - 1| - h·(A²·m + Z²)/2 ≤ Δ/(T·η) + h·σ²/2
+    """
     return AtMost(left_side, gap / (eta * horizon) + h * noise**2 / 2)
 
 

@@ -91,12 +91,20 @@ _PULL_SIZE = Equal(square(pull), bias**2)
 
 
 def stays_target() -> AtMost:
-    """``E‖x_t‖² ≤ P²``."""
+    """``E‖x_t‖² ≤ P²``.
+
+    >>> print(stays_target().text())
+    E[‖x_t‖²] ≤ P²
+    """
     return AtMost(Mean(square(x)), radius**2)
 
 
 def far(asserted: Formula = RADIUS) -> AtMost:
-    """``R ≤ P``."""
+    """``R ≤ P``.
+
+    >>> print(far().text())
+    ((M + Z)·|η·λ - 1| + √(η·λ·σ²·(2 - η·λ) + (M + Z)²))/(λ·(2 - η·λ)) ≤ P
+    """
     return AtMost(asserted, radius)
 
 
@@ -198,7 +206,11 @@ def _moved() -> Theorem:
 
 
 def law_of(variance: Formula = VARIANCE) -> Equal:
-    """``E‖x_t + c/λ‖² = (1-ηλ)^{2t} E‖x_0 + c/λ‖² + V (1 - (1-ηλ)^{2t})``."""
+    """``E‖x_t + c/λ‖² = (1-ηλ)^{2t} E‖x_0 + c/λ‖² + V (1 - (1-ηλ)^{2t})``.
+
+    >>> print(law_of().text())
+    E[‖x_t + c/λ‖²] = η·σ²·(1 - (1 - η·λ)^(2·t))/(λ·(2 - η·λ)) + (1 - η·λ)^(2·t)·E[‖x_0 + c/λ‖²]
+    """
     return _law(t, variance)
 
 
@@ -246,7 +258,11 @@ def _mean() -> Theorem:
 
 
 def offset_target(offset: Formula = OFFSET) -> Equal:
-    """``‖c/λ‖²`` is the square of the offset."""
+    """``‖c/λ‖²`` is the square of the offset.
+
+    >>> print(offset_target().text())
+    ‖c/λ‖² = Z²/λ²
+    """
     return Equal(square(_HOLD), offset**2)
 
 

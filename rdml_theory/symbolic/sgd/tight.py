@@ -90,7 +90,11 @@ def _right_side(coefficient: Formula, drive: Formula) -> Formula:
 
 
 def tight_target(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> AtMost:
-    """``T A² ≤ c ΛΔ + d (T - c/2)/κ``."""
+    """``T A² ≤ c ΛΔ + d (T - c/2)/κ``.
+
+    >>> print(tight_target().text())
+    A²·T ≤ Δ·Λ·(1 - (1 - 2·κ)^T)/κ + h·(T - (1 - (1 - 2·κ)^T)/(2·κ))·(Z²·h + Z²·|h - 1|/λ + h·σ²)/(2·κ)
+    """
     return AtMost(horizon * average**2, _right_side(coefficient, drive))
 
 
