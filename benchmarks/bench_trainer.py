@@ -39,7 +39,7 @@ ALPHA = 2.0
 
 def published(config: Config, trainer: Trainer):
     """One step of the published scheme, on the trainer's own batches."""
-    students = build_students(config, trainer.data.shape, trainer.data.classes)
+    students = build_students(config.students, trainer.data.shape, trainer.data.classes, seed=config.seed)
     optimizers = [
         torch.optim.SGD(
             s.parameters(), lr=config.lr, momentum=config.momentum, nesterov=True, weight_decay=config.weight_decay
@@ -56,7 +56,7 @@ def published(config: Config, trainer: Trainer):
 
     def step():
         nonlocal number
-        x, y = trainer.batch(number)
+        x, y = trainer.batches(number)
         number += 1
         outputs = [s(x) for s in students]
         for i, optimizer in enumerate(optimizers):

@@ -1,4 +1,4 @@
-"""Constant-step SGD with biased gradients: bounds, problems, simulation and verdicts (NumPy and SciPy only).
+"""SGD with biased gradients: bounds, problems, simulation and verdicts (NumPy and SciPy only).
 
 >>> from convergence import problems, check_bound, sharp_bound, simulate
 >>> f = problems.get("quadratic", noise=1.0, bias=0.25)
@@ -18,15 +18,16 @@ from convergence.bounds import (
     schedule_bound,
     sharp_bound,
 )
-from convergence.cohort import CohortTrajectory, SoftmaxCohort, StationaryPoint, find_stationary, train_cohort
+from convergence.cohort import CohortTrajectory, StationaryPoint, find_stationary, train_cohort
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
 from convergence.long_run import long_run_law
 from convergence.momentum import momentum_bound
 from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
 from convergence.problems import ByRows, Problem
+from convergence.problems.mutual_learning import MutualLearning
 from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stationary_law
-from convergence.sgd import Trajectory, simulate
+from convergence.sgd import Observed, Trajectory, simulate
 from convergence.terms import Bound
 from convergence.tight import extremal_average, tight_bound
 from convergence.verdict import Verdict, check_bound, detectable_violation, judge_mean, sequential_verdict
@@ -36,8 +37,9 @@ __all__ = [
     "Bound",
     "ByRows",
     "CohortTrajectory",
+    "MutualLearning",
+    "Observed",
     "Problem",
-    "SoftmaxCohort",
     "StationaryLaw",
     "StationaryPoint",
     "StepwiseBound",

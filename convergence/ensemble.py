@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from convergence.problems._memory import aligned
 from convergence.problems.base import Problem, SyntheticProblem
 
-__all__ = ["BLOCK", "GROUP", "Ensemble", "Task", "read_arrays", "run_task", "write_arrays"]
+__all__ = ["BLOCK", "GROUP", "Ensemble", "Observed", "Task", "read_arrays", "run_task", "write_arrays"]
 
 Array = NDArray[np.float64]
 
@@ -38,16 +38,49 @@ SAVE_EVERY = 5.0
 _LOOK = 64  # steps between two looks at the clock
 
 
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What an observer sees at step t: some replicas at x_t, before they move. Arrays are to be copied if kept.
+
+    Attributes
+    ----------
+    t : int
+        Steps taken so far.
+    replicas : slice
+        Which ones they are, of those of the run.
+    x, gradient : ndarray, shape (replica, dim)
+        x_t and ∇f(x_t).
+    sample : ndarray, shape (replica, dim), or None
+        The gradients g_t that are taken; None after the last step, and in a sequential order.
+    measured : bool
+        Whether ∇f(x_t) counts in the averages: not after the last step, nor where it is shown for a record only.
+    """
+
+    t: int
+    replicas: slice
+    x: Array
+    gradient: Array
+    sample: Array | None
+    measured: bool
+
+
 @dataclass(frozen=True)
 class Task:
     """What one worker computes: the blocks of replicas with these numbers, from x₀ to x_T."""
 
     problem: Problem
     start: Array
-    step: float
+    step: float | Array
     times: NDArray[np.int64]
     seed: int
     blocks: range
+    block: int = BLOCK
+    momentum: float = 0.0
+    nesterov: bool = False
+    players: tuple[slice, ...] = (slice(None),)
+    every: int = 1
+    observe: Callable[[Observed], object] | None = None
+    oracle: Callable[[int], Problem] | None = None
 
 
 class Ensemble:
@@ -59,38 +92,41 @@ class Ensemble:
 
     def __init__(self, task: Task) -> None:
         self.task, self.done = task, 0
-        blocks, dim = len(task.blocks), task.start.size
-        self._x, self._gradient, self._work = (aligned((blocks, dim, BLOCK)) for _ in range(3))
-        self._x[...] = task.start[:, None]
+        blocks, dim, block = len(task.blocks), task.start.size, task.block
+        self._x, self._gradient, self._work, self._velocity = (aligned((blocks, dim, block)) for _ in range(4))
+        self._x[...], self._velocity[...] = task.start[:, None], 0.0
         self.x, self.gradient, self.work = (a.transpose(0, 2, 1) for a in (self._x, self._gradient, self._work))
-        self.norm, self.total, self.part = (np.zeros((blocks, BLOCK)) for _ in range(3))
-        self.least = np.full((blocks, BLOCK), np.inf)
+        self.norm, self.total, self.part = (np.zeros((blocks, block)) for _ in range(3))
+        self.least = np.full((blocks, block), np.inf)
         # Value, squared gradient, its running mean and its running minimum.
-        self.records = np.full((4, len(task.times), blocks, BLOCK), np.inf)
-        self.left = np.zeros((blocks, BLOCK), dtype=bool)
+        self.records = np.full((4, len(task.times), blocks, block), np.inf)
+        self.left = np.zeros((blocks, block), dtype=bool)
         self.streams = [
             np.random.Generator(np.random.SFC64(np.random.SeedSequence(task.seed, spawn_key=(block,))))
             for block in task.blocks
         ]
+        self._phase = int(np.random.default_rng(task.seed).integers(task.every))
 
-    def _observe(self) -> None:
-        """∇f at x, and its squared norm."""
-        problem = self.task.problem
+    def _weight(self, t: int) -> float:
+        """What the gradients measured before step t weigh in their average: each as its step, or alike."""
+        seen = slice(self._phase, t, self.task.every)
+        return float(np.sum(self.task.step[seen])) if np.ndim(self.task.step) else len(range(t)[seen])  # type: ignore[index]
+
+    def _ask(self, problem: Problem, *, gradient: bool, sample: bool) -> None:
+        """∇f at x, and ∇f + b + n in ``work``."""
         if isinstance(problem, SyntheticProblem):
-            problem.gradient_into(self.x, self.gradient)
-        else:
-            for x, out in zip(self.x, self.gradient, strict=True):
-                out[...] = _asked(problem, "gradient", x, x.shape)
-        np.einsum("bdr,bdr->br", self._gradient, self._gradient, out=self.norm)
-
-    def _sample(self) -> None:
-        """∇f + b + n in ``work``."""
-        problem = self.task.problem
-        if not isinstance(problem, SyntheticProblem):
-            for x, stream, out in zip(self.x, self.streams, self.work, strict=True):
-                out[...] = _asked(problem, "sample_gradient", x, x.shape, stream)
+            if gradient and sample:
+                problem.oracle_into(self.x, self.gradient, self.streams, self.work)
+            elif gradient:
+                problem.gradient_into(self.x, self.gradient)
+            elif sample:
+                problem.sample_into(self.x, self.gradient, self.streams, self.work)
             return
-        problem.sample_into(self.x, self.gradient, self.streams, self.work)
+        for at, x in enumerate(self.x):
+            if gradient:
+                self.gradient[at] = _asked(problem, "gradient", x, x.shape)
+            if sample:
+                self.work[at] = _asked(problem, "sample_gradient", x, x.shape, self.streams[at])
 
     def _value(self) -> Array:
         problem = self.task.problem
@@ -98,38 +134,79 @@ class Ensemble:
             return problem.value(self.x)
         return np.stack([_asked(problem, "value", x, x.shape[:1]) for x in self.x])
 
+    def _move(self, step: float, part: slice) -> None:
+        """The coordinates of a player along ``work``, or along its velocity."""
+        task, sample = self.task, self._work[:, part]
+        if task.momentum:
+            velocity = self._velocity[:, part]
+            velocity *= task.momentum
+            velocity += sample
+            if task.nesterov:
+                sample += task.momentum * velocity
+            else:
+                sample[...] = velocity
+        sample *= step
+        self._x[:, part] -= sample
+
+    def _see(self, *, sampled: bool, measured: bool) -> None:
+        """Show the observer where the replicas are."""
+        if self.task.observe is not None:
+            dim = self._x.shape[1]
+            x, gradient, sample = (a.reshape(-1, dim) for a in (self.x, self.gradient, self.work))
+            for array in (x, gradient, sample):
+                array.flags.writeable = False  # some are the run's own
+            first = self.task.blocks.start * self.task.block
+            seen = Observed(
+                t=self.done, replicas=slice(first, first + len(x)), x=x, gradient=gradient,
+                sample=sample if sampled else None, measured=measured,
+            )  # fmt: skip
+            self.task.observe(seen)
+
     def advance(self, *, seconds: float = np.inf, progress: Callable[[float], None] | None = None) -> bool:
         """Take steps until the last one, or until the time is up; whether all are done."""
         task, ends = self.task, time.monotonic() + seconds
         steps = int(task.times[-1])
         marks = dict(zip(task.times.tolist(), range(len(task.times)), strict=True))
         box = getattr(task.problem, "box", None)
+        scheduled, (first, *others) = np.ndim(task.step) > 0, task.players
         # A step beyond the stable range may overflow; the record then says inf, which no finite bound survives.
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.done == 0:
-                self._observe()
-            while self.done < steps:
-                self.part += self.norm
-                np.minimum(self.least, self.norm, out=self.least)
-                self._sample()
-                self._work *= task.step
-                self._x -= self._work
-                self._observe()
+            while True:
+                t, last = self.done, self.done == steps
+                problem = task.problem if task.oracle is None or last else task.oracle(t)
+                measured = not last and t % task.every == self._phase
+                row = marks.get(t)
+                needed = measured or row is not None or last or getattr(problem, "follows_gradient", False)
+                self._ask(problem, gradient=needed, sample=not last)
+                if needed:
+                    np.einsum("bdr,bdr->br", self._gradient, self._gradient, out=self.norm)
+                if row is not None:
+                    mean = (self.total + self.part) / (self._weight(t) or 1.0)
+                    self.records[:, row] = self._value(), self.norm, mean, self.least
+                if measured or row is not None:
+                    self._see(sampled=not (last or others), measured=measured)
+                if last:
+                    break
+                step: float = task.step[t] if scheduled else task.step  # type: ignore[index]
+                if measured:
+                    self.part += step * self.norm if scheduled else self.norm
+                    np.minimum(self.least, self.norm, out=self.least)
+                self._move(step, first)
+                for part in others:
+                    self._ask(problem, gradient=True, sample=True)
+                    self._move(step, part)
                 self.done += 1
                 if box is not None:
                     self.left |= ((self.x < box[0]) | (self.x > box[1])).any(axis=-1)
                 if self.done % _SEGMENT == 0:
                     self.total += self.part
                     self.part[...] = 0.0
-                if (row := marks.get(self.done)) is not None:
-                    mean = (self.total + self.part) / self.done
-                    self.records[:, row] = self._value(), self.norm, mean, self.least
                 if self.done % _LOOK == 0:
                     if progress is not None:
                         progress(self.done / steps)
                     if time.monotonic() > ends:
-                        break
-        return self.done >= steps
+                        return False
+        return True
 
     def result(self) -> dict[str, Array]:
         """The records (4, record, replica), the last points (replica, dim), and who left the problem's box."""
@@ -140,7 +217,7 @@ class Ensemble:
             "left": self.left.reshape(-1).astype(np.float64),
         }
 
-    _STATE = ("_x", "_gradient", "norm", "total", "part", "least", "records", "left")
+    _STATE = ("_x", "_velocity", "total", "part", "least", "records", "left")
 
     def state(self) -> dict[str, Any]:
         """Everything that the remaining steps depend on."""

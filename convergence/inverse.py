@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import sys
 
+import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import root_scalar
 
-from convergence.arguments import instance, number
+from convergence.arguments import instance, number, real
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_bound, sharp_domain
 from convergence.mutual import mutual_bias_bound
@@ -165,8 +167,8 @@ def largest_order(
         The weight of the mutual loss.
     jacobian : float
         G, as in :func:`mutual_bias_bound`.
-    log_ratio_range : float
-        ρ, a bound of the range of log(p/q) in nats.
+    log_ratio_range : float or array
+        ρ, a bound of the range of log(p/q) in nats; or its values over inputs and peers, over which tanh² is averaged.
 
     Returns
     -------
@@ -190,10 +192,23 @@ def largest_order(
     """
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
     weight = number("beta", beta, least=0)
-    rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
-    if allowed >= weight or rho == 0:
+    rho = real("log_ratio_range", log_ratio_range)
+    if rho.ndim == 0:
+        rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
+        return math.inf if allowed >= weight or rho == 0 else 4 * math.atanh(allowed / weight) / rho
+
+    def excess(order: float) -> float:
+        level = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
+        return weight**2 * float(np.mean(level)) - allowed**2
+
+    if not rho.size or excess(math.inf) <= 0:
         return math.inf
-    return 4 * math.atanh(allowed / weight) / rho
+    if excess(0.0) >= 0:
+        return 0.0
+    high = 1.0
+    while excess(high) < 0:
+        high *= 2
+    return float(root_scalar(excess, bracket=(0.0, high), method="brentq", xtol=1e-300, rtol=1e-14).root)
 
 
 def largest_weight(

@@ -1,4 +1,4 @@
-"""Constant-step SGD, vectorised over replicas."""
+"""SGD with biased gradients, vectorised over replicas: constant or scheduled steps, momentum, games."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.arguments import called, folder, number, real, shown, whole
+from convergence.arguments import called, flag, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
-from convergence.ensemble import BLOCK, GROUP, Task, read_arrays, run_task, write_arrays
-from convergence.problems.base import Problem, confined, start_of, start_size
+from convergence.ensemble import BLOCK, GROUP, Observed, Task, read_arrays, run_task, write_arrays
+from convergence.problems.base import Problem, SyntheticProblem, confined, start_of, start_size
 
 __all__ = [
     "BLOCK",
     "MOST_REPLICAS",
     "MOST_STEPS",
+    "Observed",
     "Trajectory",
     "fingerprint",
+    "per_step",
     "record_times",
     "simulate",
     "workers_lost",
@@ -50,7 +53,7 @@ class Trajectory:
     minimum : float
         The problem's declared minimum.
     step, steps, seed
-        η, T and the seed.
+        η (the mean of scheduled steps), T and the seed.
     times : ndarray of int, shape (record,)
         The numbers of steps taken at each record; the last is T.
     value : ndarray
@@ -58,7 +61,8 @@ class Trajectory:
     squared_gradient : ndarray
         ‖∇f(x_t)‖².
     mean_squared_gradient : ndarray
-        (1/t) Σ_{s<t} ‖∇f(x_s)‖², whose expectation the bounds limit.
+        (1/t) Σ_{s<t} ‖∇f(x_s)‖², whose expectation the bounds limit; with scheduled steps weighted by them,
+        Σ η_s ‖∇f(x_s)‖²/Σ η_s. Over every k-th s only, if no others are measured.
     least_squared_gradient : ndarray
         min_{s<t} ‖∇f(x_s)‖².
     final : ndarray, shape (replica, dim)
@@ -99,6 +103,18 @@ def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
     return times if times[-1] == steps else np.append(times, steps)
 
 
+def per_step(name: str, values: ArrayLike, steps: int) -> Array:
+    """A number for each step, from one for all or as many as there are steps.
+
+    >>> per_step("step", 0.5, 3)
+    array([0.5, 0.5, 0.5])
+    """
+    array = real(name, values)
+    if array.shape not in ((), (steps,)):
+        raise ValueError(f"{name} has shape {array.shape}: expected a number, or one for each of the {steps} steps")
+    return np.broadcast_to(array, (steps,))
+
+
 def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = None) -> str:
     """A digest of what a problem is: its name, its constants, and its values, gradients and samples around the start.
 
@@ -126,10 +142,16 @@ def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = No
 def simulate(
     problem: Problem,
     *,
-    step: float,
+    step: ArrayLike,
     steps: int,
     replicas: int,
     seed: int,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    order: Literal["simultaneous", "sequential"] = "simultaneous",
+    oracle: Callable[[int], Problem] | None = None,
+    observe: Callable[[Observed], object] | None = None,
+    every: int = 1,
     start: ArrayLike | None = None,
     record: int | ArrayLike = 64,
     first: int = 0,
@@ -137,28 +159,50 @@ def simulate(
     checkpoint: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Trajectory:
-    """Run x_{t+1} = x_t - η g_t for T steps on independent replicas.
+    """Run x_{t+1} = x_t - η_t g_t for T steps on independent replicas.
 
-    Memory does not grow with the number of steps: averages run, and records are spaced evenly in log t.
+    With momentum μ and v_{-1} = 0: v_t = μ v_{t-1} + g_t, and x_{t+1} = x_t - η_t v_t (heavy ball) or
+    x_{t+1} = x_t - η_t (g_t + μ v_t) (Nesterov), as in PyTorch without dampening.
+
+    Memory does not grow with the number of steps: averages run, and records are spaced evenly in log t. A problem of
+    the library without noise is run once, since its replicas are alike.
 
     Parameters
     ----------
     problem : Problem
         A built-in problem or an object with the same attributes.
-    step : float
-        η > 0. It is not checked against Λ: that is the bound's business.
+    step : float or array of shape (T,)
+        η > 0, or η_t for each step. It is not checked against Λ: that is the bound's business.
     steps : int
         T ≥ 1.
     replicas : int
         Independent runs.
     seed : int
-        Same seed, same numbers, however many replicas run: replica r uses stream r // 256 of the seed.
+        Same seed, same numbers, however many replicas run: replica r uses stream r // 256 of the seed (r // B, where
+        the problem has a smaller ``block`` B).
+    momentum : float
+        μ in [0, 1).
+    nesterov : bool
+        Whether momentum is Nesterov's.
+    order : {"simultaneous", "sequential"}
+        How the ``players`` of a game move (those of :class:`~convergence.problems.MutualLearning` are its students):
+        all at once by the gradients at x_t, or one after the other, each by a gradient at where the others are by then.
+        Others have one player.
+    oracle : callable, optional
+        ``oracle(t)`` answers at step t in place of the problem: the same f and the same σ² with another bias, for one
+        that is annealed.
+    observe : callable, optional
+        Called with an ``Observed`` before each step, and at the end: to keep what no record holds. Runs of more than
+        some thousand numbers pass in groups of replicas, one after the other. What it is shown is to be copied if kept.
+    every : int
+        ∇f is measured at every k-th step only, from a random one of the first k on, and at the records: for averages
+        without bias of gradients that cost more than a draw of the oracle.
     start : array of shape (dim,), optional
         x₀, the same for all replicas; ``problem.start`` by default, or a vector of ones.
     record : int or array of int
         How many records, or at which times.
     first : int
-        The index of the first replica, a multiple of 256: to add replicas to an earlier run.
+        The index of the first replica, a multiple of 256 (or of ``block``): to add replicas to an earlier run.
     executor : concurrent.futures.Executor, optional
         Who shares the replicas: a process pool, or Dask's ``client.get_executor()``. The numbers do not depend on it;
         what a lost worker had is computed anew, by the engine or else here.
@@ -176,7 +220,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If an argument is out of range, or ``gradient`` returns another shape than it was given.
+        If an argument is out of range, ``gradient`` returns another shape than it was given, or a run with an observer
+        or an oracle of its own is to be shared or kept.
 
     Examples
     --------
@@ -184,21 +229,46 @@ def simulate(
     >>> run = simulate(problems.get("quadratic"), step=0.5, steps=3, replicas=1, seed=0, record=[1, 2, 3])
     >>> run.squared_gradient[:, 0].tolist()
     [0.25, 0.0625, 0.015625]
+    >>> path = []
+    >>> run = simulate(
+    ...     problems.get("quadratic"), step=[0.5, 0.25], steps=2, replicas=1, seed=0, momentum=0.5,
+    ...     observe=lambda seen: path.append(float(seen.x[0, 0])),
+    ... )
+    >>> path
+    [1.0, 0.5, 0.25]
     """
     steps, replicas = (
         whole("steps", steps, least=1, most=MOST_STEPS),
         whole("replicas", replicas, least=1, most=MOST_REPLICAS),
     )
     seed, first = whole("seed", seed, least=0), whole("first", first, least=0, most=2**62)
-    step = number("step", step, least=0, strict=True)
-    if first % BLOCK:
-        raise ValueError(f"first = {first!r}: expected a multiple of {BLOCK}, where a random stream starts")
+    eta: float | Array = real("step", step)  # type: ignore[arg-type]
+    if np.ndim(eta) == 0:
+        eta = number("step", step, least=0, strict=True)
+    elif not (np.isfinite(per_step("step", eta, steps)) & (eta > 0)).all():
+        raise ValueError(f"step = {shown(step)}: expected finite numbers > 0")
+    mu, every = number("momentum", momentum, least=0), whole("every", every, least=1, most=MOST_STEPS)
+    if mu >= 1:
+        raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1); 0 means none")
+    flag("nesterov", nesterov)
+    if not isinstance(order, str) or order not in ("simultaneous", "sequential"):
+        raise ValueError(f"order = {shown(order)}: expected 'simultaneous' or 'sequential'")
     if lacking := [name for name in _PARTS if not hasattr(problem, name)]:
         raise TypeError(f"problem = {shown(problem)}: expected a convergence.Problem; it lacks {', '.join(lacking)}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor = {shown(executor)}: expected a concurrent.futures.Executor")
-    called("progress", progress)
+    for name, function in (("progress", progress), ("observe", observe), ("oracle", oracle)):
+        called(name, function)
     unfinished = folder("checkpoint", checkpoint)
+    if (observe or oracle) and (executor or unfinished):
+        raise ValueError("observe, oracle: these are called here; expected neither executor nor checkpoint beside them")
+    library = isinstance(problem, SyntheticProblem)
+    block = problem.block if library else BLOCK
+    if first % block:
+        raise ValueError(f"first = {first!r}: expected a multiple of {block}, where a random stream starts")
+    alike = library and not problem.noise
+    if alike:
+        block = 1
     x0 = start_of(problem, start)
     if x0.shape != (problem.dim,):
         raise ValueError(f"start has shape {x0.shape}: expected ({problem.dim},), the problem's dimension")
@@ -212,24 +282,28 @@ def simulate(
         smoothness=problem.smoothness, gap=gap, noise=problem.noise, bias=problem.bias,
         relative_bias=getattr(problem, "relative_bias", 0.0),
     )  # fmt: skip
-    count = -(-replicas // BLOCK)
-    group = max(1, min(GROUP // (BLOCK * problem.dim), count if executor is None else -(-count // 8)))
-    offset = first // BLOCK
+    players = tuple(problem.players) if library and order == "sequential" else (slice(None),)
+    count, offset = (1, 0) if alike else (-(-replicas // block), first // block)
+    group = max(1, min(GROUP // (block * problem.dim), count if executor is None else -(-count // 8)))
     tasks = [
-        Task(problem, x0, step, times, seed, range(offset + at, offset + min(at + group, count)))
+        Task(
+            problem, x0, eta, times, seed, range(offset + at, offset + min(at + group, count)), block, mu, nesterov,
+            players, every, observe, oracle,
+        )
         for at in range(0, count, group)
-    ]
-    key = "" if unfinished is None else fingerprint(problem, x0.tolist(), step, times.tolist(), seed, start=x0)
+    ]  # fmt: skip
+    how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
+    key = "" if unfinished is None else fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, None if unfinished is None else unfinished.resolve(), key, progress)
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
-    records = np.concatenate([part["records"] for part in parts], axis=-1)[..., :replicas]
-    value, squared, mean, least = records
+    kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
+    value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
     return Trajectory(
         problem=repr(problem), assumptions=assumptions,
-        minimum=float(problem.minimum), step=step, steps=steps, seed=seed, times=times,
+        minimum=float(problem.minimum), step=float(np.mean(eta)), steps=steps, seed=seed, times=times,
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
-        final=np.concatenate([part["final"] for part in parts])[:replicas],
-        left=np.concatenate([part["left"] for part in parts])[:replicas] > 0,
+        final=np.concatenate([part["final"] for part in parts])[kept],
+        left=np.concatenate([part["left"] for part in parts])[kept] > 0,
     )  # fmt: skip
 
 
@@ -253,7 +327,7 @@ def _outcome(future: Future[dict[str, Array]]) -> dict[str, Array] | None:
 
 def _finished(task: Task, path: Path) -> dict[str, Array] | None:
     """The result of a task that an earlier run has kept."""
-    found, count = read_arrays(path), len(task.blocks) * BLOCK
+    found, count = read_arrays(path), len(task.blocks) * task.block
     shapes = {"records": (4, len(task.times), count), "final": (count, task.start.size), "left": (count,)}
     return found if found is not None and {name: a.shape for name, a in found.items()} == shapes else None
 

@@ -227,6 +227,7 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
         )
     recorded = {
         "squared gradient norm": trajectory.mean_squared_gradient,
+        "squared gradient norm, weighted by the steps": trajectory.mean_squared_gradient,
         "least squared gradient norm": trajectory.least_squared_gradient,
         "value above the infimum": trajectory.value - trajectory.minimum,
     }

@@ -1,8 +1,8 @@
-"""What a claim is: a statement that lives once, with the checks that judge it and the false twins they must refute.
+"""What a claim is: one statement, with the checks that judge it and the negative controls that they must refute.
 
 A claim is about a *subject*: the executable content of its statement, for instance the right side of an inequality
-as a SymPy expression. Statement, proof, numeric check and experiment are all functions of the subject, so a false
-twin is nothing but another subject, judged by the very same code.
+as a SymPy expression. Statement, proof, numeric check and experiment are all functions of the subject, so a negative
+control is nothing but another subject, judged by the very same code.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Check(Generic[S]):
     question : str
         What the check asks, in a sentence.
     run : callable
-        ``run(subject, context)`` returns a :class:`Finding`; the same code for the claim and its twins.
+        ``run(subject, context)`` returns a :class:`Finding`; the same code for the claim and its negative controls.
     tests : int
         How many statistical comparisons it makes for one subject, registered beforehand: the error rate of a run is
         shared equally among all of them.
@@ -135,9 +135,9 @@ class Check(Generic[S]):
 
 @dataclass(frozen=True)
 class Twin(Generic[S]):
-    """A false twin: a subject that differs where the statement would be wrong. The claim's checks must refute it.
+    """A negative control: a subject that differs where the statement would be wrong. The claim's checks must refute it.
 
-    ``drawn`` twins appear in the figure: their own version of every curve that shows the statement.
+    ``drawn`` ones appear in the figure: their own version of every curve that shows the statement.
     """
 
     id: str
@@ -185,7 +185,7 @@ class Claim(Generic[S]):
     derivation: Callable[[S], Derivation | Proof] | None = None
 
     def __post_init__(self) -> None:
-        """A claim without a check or without a false twin is not a claim."""
+        """A claim without a check or without a negative control is not a claim."""
         if not self.checks or not self.twins:
             raise ValueError(f"claim {self.id}: expected at least one check and one false twin")
         for name, parts in (("check", self.checks), ("twin", self.twins)):
@@ -195,5 +195,5 @@ class Claim(Generic[S]):
 
     @property
     def statistical_tests(self) -> int:
-        """The number of statistical comparisons over the claim and its twins."""
+        """The number of statistical comparisons over the claim and its negative controls."""
         return sum(check.tests for check in self.checks) * (1 + len(self.twins))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -20,7 +20,7 @@ class Context:
     """The surroundings of one check of one claim.
 
     Random streams are named: their numbers depend on the run's seed, the claim, the check and the names given, never
-    on the order of execution or on the subject, so that a claim and its twins see the same data.
+    on the order of execution or on the subject, so that a claim and its negative controls see the same data.
     """
 
     claim: str
@@ -49,8 +49,15 @@ class Context:
         """The generator of the stream with these names."""
         return np.random.Generator(np.random.PCG64DXSM(self.seed_for(*names)))
 
-    def shared(self, key: str, compute: Callable[[], T]) -> T:
-        """A measurement that does not depend on the subject: computed once, used for the claim and its twins."""
+    def shared(self, key: str, compute: Callable[..., T], *arguments: Any) -> T:
+        """A measurement that does not depend on the subject: computed once, for the claim and its negative controls."""
         if key not in self._shared:
-            self._shared[key] = compute()
+            self._shared[key] = compute(*arguments)
         return self._shared[key]
+
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        """The items of a loop, one after the other; how many are done is the check's progress."""
+        every = list(items)
+        for done, item in enumerate(every, 1):
+            yield item
+            self.progress(done / len(every))

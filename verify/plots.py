@@ -31,7 +31,7 @@ from matplotlib.transforms import ScaledTranslation
 from verify.records import ClaimRecord, Curve, Panel, RunRecord
 from verify.safe_files import write_atomically
 
-__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "render", "write_figures"]
+__all__ = ["FORMATS", "DrawingError", "figure_of", "file_stem", "pictures", "render", "write_figures"]
 
 
 class DrawingError(ValueError):
@@ -208,12 +208,23 @@ def render(claim: ClaimRecord, kind: Format = "svg") -> bytes:
 # claim the same figure.
 @lru_cache(maxsize=128)
 def _rendered(claim: ClaimRecord, kind: Format) -> bytes:
+    with _style():
+        return _printed(_figure(claim), kind)  # type: ignore[arg-type]
+
+
+def _printed(figure: Figure, kind: Format) -> bytes:
     # A date in the metadata would make every file differ from the one before.
     metadata: dict[Format, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     stream = io.BytesIO()
-    with _style():
-        _figure(claim).savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
+    figure.savefig(stream, format=kind, metadata=metadata.get(kind))  # type: ignore[arg-type]
     return stream.getvalue()
+
+
+def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
+    """Panels that need not be a claim's, drawn once: the contents of the files, by format."""
+    with _style():
+        figure = _draw(panels)
+        return {kind: _printed(figure, kind) for kind in formats}
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
@@ -145,6 +145,12 @@ class SyntheticProblem:
     bias_model: ClassVar[str] = "constant"
     noise_models: ClassVar[Mapping[str, NoiseModel]] = NOISE_MODELS
     bias_models: ClassVar[Mapping[str, BiasModel]] = BIAS_MODELS
+    block: int = 256
+    """Replicas that share a random stream and are advanced together: a power of two, less where one is much work."""
+    follows_gradient: bool = True
+    """Whether a draw of the oracle is made from ∇f: else it may be had without."""
+    players: Sequence[slice] = (slice(None),)
+    """Whose coordinates are whose, where x is of several players: who may move one after the other."""
 
     def __init__(self, *, dim: int, smoothness: float, minimum: float, start: Array, **oracle: Unpack[Oracle]) -> None:
         noise, bias, m = (float(oracle.get(name, 0.0)) for name in ("noise", "bias", "relative_bias"))
@@ -203,6 +209,11 @@ class SyntheticProblem:
             out[...] = gradient
         if (bias := self.bias_at(x, gradient)) is not None:
             out += bias
+
+    def oracle_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """∇f at x into ``gradient`` and a draw of ∇f + b + n into ``out``; a subclass may save work that they share."""
+        self.gradient_into(x, gradient)
+        self.sample_into(x, gradient, rng, out)
 
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """One draw of ∇f + b + n for each row of x."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from copy import copy
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergence.arguments import number, real, shown, whole
 from convergence.data import game_data
 from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 from convergence.problems.noise_models import Streams
+from rdml_theory import renyi_divergence, renyi_hessian
 
 __all__ = ["MutualLearning", "problem"]
 
 Array = NDArray[np.float64]
+
+Kind = Literal["base", "mutual", "both"]
 
 ARCHITECTURES = ("linear", "two-layer", "mixed")
 _UNITS = 4
@@ -81,8 +86,9 @@ class MutualLearning(SyntheticProblem):
         second on. Those with two layers have ``hidden`` units, an integer, 4 by default.
     size : float
         R.
-    weights : array (K, N), optional
-        w: students with different data have different weights. All 1 by default.
+    weights : array (..., K, N), optional
+        w: students with different data have different weights. All 1 by default. With a leading axis, one for each row
+        of x, replicas differ in their data; the constants are then those of the greatest weights.
     batch : int, optional
         Mini-batches as noise.
     students : int, optional
@@ -105,7 +111,7 @@ class MutualLearning(SyntheticProblem):
     """
 
     def __init__(
-        self, *, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, data: str | None = None,
+        self, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, *, data: str | None = None,
         split: str | None = None, order: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,
         architecture: str | None = None, size: float = 1.0, weights: ArrayLike | None = None, batch: int | None = None,
         students: int | None = None,
@@ -123,19 +129,9 @@ class MutualLearning(SyntheticProblem):
             given = game_data(data, 2 if students is None else students, split or "features")
         else:
             given = *_example(2 if students is None else students), weights
-        inputs = [np.asarray(x, dtype=np.float64) for x in given[0]]
-        self.labels = np.asarray(given[1])
-        shapes = [x.shape for x in inputs]
-        if (
-            not inputs
-            or any(len(s) != 2 or s[:1] != self.labels.shape for s in shapes)
-            or self.labels.dtype.kind != "i"
-        ):
-            raise ValueError(f"features {shapes}, labels {self.labels.shape}: expected K arrays (N, d_k), N integers")
+        inputs, self.labels = _samples(given[0], given[1])
         if students not in (None, len(inputs)):
             raise ValueError(f"students = {students!r}: expected {len(inputs)}, for as many features, or nothing")
-        if not order >= 0 or not 0 <= beta < np.inf:
-            raise ValueError(f"order = {order!r}, beta = {beta!r}: expected order in [0, inf] and a finite beta >= 0")
         for name in ("bias", "relative_bias", "bias_model"):
             if oracle.get(name):
                 raise ValueError(
@@ -145,47 +141,73 @@ class MutualLearning(SyntheticProblem):
             for name in ("noise", "noise_model"):
                 if oracle.get(name):
                     raise ValueError(f"{name} = {oracle.get(name)!r}: expected no other noise than that of batch")
-            if not isinstance(batch, int) or batch < 1:
-                raise ValueError(f"batch = {batch!r}: expected an integer >= 1")
         check_positive(size=size)
         count = len(self.labels)
         self.inputs = [np.column_stack([x, np.ones(count)]) for x in inputs]
-        self.order, self.beta, self.size, self.batch = float(order), float(beta), float(size), batch
-        self.weights = np.ones((self.students, count)) if given[2] is None else np.asarray(given[2], dtype=np.float64)
-        if self.weights.shape != (self.students, count):
-            raise ValueError(f"weights have shape {self.weights.shape}: expected {(self.students, count)}")
-        if self.labels.min() < 0 or not self.weights.min() >= 0:
-            raise ValueError("labels or weights below 0: expected numbers >= 0")
+        self.size = float(size)
+        self.weights = np.ones((self.students, count)) if given[2] is None else real("weights", given[2])
+        if (
+            self.weights.ndim not in (2, 3) or self.weights.shape[-2:] != (self.students, count)
+            or not (np.isfinite(self.weights) & (self.weights >= 0)).all()
+        ):  # fmt: skip
+            raise ValueError(
+                f"weights have shape {self.weights.shape} and least value {self.weights.min(initial=np.inf)}: expected "
+                f"finite numbers >= 0 of shape (..., {self.students}, {count})"
+            )
         units = self.units = _units(hidden, architecture, self.students)
         classes = self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(classes)[:, self.labels]
         self._all = np.arange(count)[None]
         self._together = max(1, _CACHED // (count * max(classes, *units)))
+        self.block = min(256, 2 ** int(np.log2(self._together)))
         sizes = [
             x.shape[1] * u + (u + 1) * classes if u else x.shape[1] * classes
             for x, u in zip(self.inputs, units, strict=True)
         ]
         self.cuts = np.cumsum([0, *sizes])
+        self.players = tuple(slice(int(a), int(b)) for a, b in zip(self.cuts[:-1], self.cuts[1:], strict=True))
         # Hidden units that start equal would stay equal.
         rng = np.random.default_rng(0)
         start = [rng.standard_normal(n) * (0.3 if u else 0.0) for n, u in zip(sizes, units, strict=True)]
+        greatest = self.weights.reshape(-1, self.students, count).max(axis=0)
+        self.student_smoothness = [self._smoothness(k, greatest[k]) for k in range(self.students)]
         super().__init__(
-            dim=sum(sizes), smoothness=max(self._smoothness(k) for k in range(self.students)), minimum=0.0,
-            start=np.concatenate(start), **oracle,
-        )  # fmt: skip
+            dim=sum(sizes), smoothness=max(self.student_smoothness), minimum=0.0, start=np.concatenate(start), **oracle
+        )
         # (factor of ‖x‖², constant) of the squared gradient that errors in the logits become.
         factors = [(4 * size**2 * u, 2 * (u + 1)) if u else (2, 0) for u in units]
-        if self.students > 1:
-            self.bias = beta**2 * sum(
-                a * float(np.linalg.norm(x, 2)) ** 2 / count + b for (a, b), x in zip(factors, self.inputs, strict=True)
-            )
-        if batch is not None:
-            squares = [a * (x**2).sum(axis=1) + b for (a, b), x in zip(factors, self.inputs, strict=True)]
-            self.noise = float(((self.weights + beta) ** 2 * squares).sum()) / (batch * count)
+        self._bias_factor = 0.0 if self.students == 1 else sum(
+            a * float(np.linalg.norm(x, 2)) ** 2 / count + b for (a, b), x in zip(factors, self.inputs, strict=True)
+        )  # fmt: skip
+        squares = [a * (x**2).sum(axis=1) + b for (a, b), x in zip(factors, self.inputs, strict=True)]
+        self._noise_terms = greatest, np.array(squares) / count
+        self._play(order, beta, batch)
 
-    def _smoothness(self, k: int) -> float:
-        """Λ_k."""
-        x, w, u, r = self.inputs[k], self.weights[k], self.units[k], self.size
+    def _play(self, order: float, beta: float, batch: int | None) -> None:
+        """Set the order, the weight and the batch, with the constants that follow from them."""
+        self.order = number("order", order, least=0, infinite=True)
+        self.beta = number("beta", beta, least=0)
+        self.batch = None if batch is None else whole("batch", batch, least=1, most=10**9)
+        self.bias = self.beta**2 * self._bias_factor
+        if self.batch is not None:
+            weights, squares = self._noise_terms
+            self.noise = float(((weights + self.beta) ** 2 * squares).sum()) / self.batch
+        self.follows_gradient = self.batch is None
+
+    def replaced(
+        self, *, order: float | None = None, beta: float | None = None, batch: int | None = None
+    ) -> MutualLearning:
+        """The same students and data with another order, weight or batch."""
+        other = copy(self)
+        other._play(
+            self.order if order is None else order, self.beta if beta is None else beta,
+            self.batch if batch is None else batch,
+        )  # fmt: skip
+        return other
+
+    def _smoothness(self, k: int, w: Array) -> float:
+        """Λ_k, with the weights of student k."""
+        x, u, r = self.inputs[k], self.units[k], self.size
         top, mean = float(np.linalg.eigvalsh((x * w[:, None]).T @ x / len(x))[-1]), float(w.mean())
         if not u:
             return top / 2
@@ -198,6 +220,23 @@ class MutualLearning(SyntheticProblem):
     def students(self) -> int:
         """K."""
         return len(self.inputs)
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(self.labels)
+
+    def split(self, x: Array) -> list[Array]:
+        """θ_k of each student, the last axis of x cut into K: for one layer row by row of (d_k + 1, C)."""
+        return [x[..., part] for part in self.players]
+
+    def squares(self, x: Array) -> Array:
+        """The squared norm of each student's part of an array like x, shape (..., K)."""
+        return np.stack([np.einsum("...i,...i->...", part, part) for part in self.split(x)], axis=-1)
+
+    def logits(self, x: Array) -> list[Array]:
+        """z_k of each student at x (dim,) on all samples, shape (N, C)."""
+        return [z[:, 0].T for z in self._forward(x[None], self.inputs)[0]]
 
     def _layers(self, theta: Array, k: int) -> tuple[Array, Array]:
         """U (u, replicas, d) and V (replicas, u + 1, C) of student k; θ (C, replicas, d) and nothing for one layer."""
@@ -230,17 +269,26 @@ class MutualLearning(SyntheticProblem):
             outputs.append(second)
         return logits, units, outputs
 
-    def _errors(self, logits: Sequence[Array], base: bool, mutual: bool, rows: NDArray[np.int64]) -> list[Array]:
+    def _own(self, k: int, rows: NDArray[np.int64], some: slice) -> Array:
+        """The weights of student k's samples, for some rows of x."""
+        weights = self.weights[..., k, :]
+        if weights.ndim == 1:
+            return weights[rows]
+        return weights[some] if rows is self._all else np.take_along_axis(weights[some], rows, axis=-1)
+
+    def _errors(
+        self, logits: Sequence[Array], q: Sequence[Array], kind: Kind, rows: NDArray[np.int64], some: slice
+    ) -> list[Array]:
         """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
-        q = [_softmax(z) for z in logits]
         errors = []
+        targets = self.targets[:, None] if rows is self._all else self.targets[:, rows]
         for k in range(self.students):
             # Both are multiples of q less something.
-            own = self.weights[k][rows] if base else 0.0
-            pulled = self.beta if mutual and self.students > 1 else 0.0
+            own = 0.0 if kind == "mutual" else self._own(k, rows, some)
+            pulled = self.beta if kind != "base" and self.students > 1 else 0.0
             error = (own + pulled) * q[k]
-            if base:
-                error -= own * self.targets[:, rows]
+            if kind != "mutual":
+                error -= own * targets
             if pulled:
                 for peer in range(self.students):
                     if peer != k:
@@ -262,22 +310,22 @@ class MutualLearning(SyntheticProblem):
         mixed += (1 - self.order) * z
         return _softmax(mixed)
 
-    def _update(
-        self, x: Array, *, base: bool = False, mutual: bool = False, rows: NDArray[np.int64] | None = None
-    ) -> Array:
+    def _updates(self, x: Array, *kinds: Kind, rows: NDArray[np.int64] | None = None) -> list[Array]:
         """∇L_k, β∇R_k or their sum at x (..., dim), concatenated; with rows (..., B) on a mini-batch for each x."""
         flat = x.reshape(-1, self.dim)
         chosen = None if rows is None else rows.reshape(len(flat), -1)
-        out = np.empty(flat.shape)
+        out = [np.empty(flat.shape) for _ in kinds]
         for at in range(0, len(flat), self._together):
             some = slice(at, at + self._together)
             picked = self._all if chosen is None else chosen[some]
             features = self.inputs if chosen is None else [a[picked] for a in self.inputs]
             logits, units, outputs = self._forward(flat[some], features)
-            errors = self._errors(logits, base, mutual, picked)
-            for k, (a, e, h, v) in enumerate(zip(features, errors, units, outputs, strict=True)):
-                self._backward(a, e, h, v, out[some, self.cuts[k] : self.cuts[k + 1]])
-        return out.reshape(x.shape)
+            q = [_softmax(z) for z in logits]
+            for kind, array in zip(kinds, out, strict=True):
+                errors = self._errors(logits, q, kind, picked, some)
+                for part, a, e, h, v in zip(self.players, features, errors, units, outputs, strict=True):
+                    self._backward(a, e, h, v, array[some, part])
+        return [array.reshape(x.shape) for array in out]
 
     def _backward(self, a: Array, error: Array, h: Array, v: Array, out: Array) -> None:
         """The gradient in θ_k of the mean of losses whose gradients in the logits are given, into ``out``."""
@@ -300,32 +348,102 @@ class MutualLearning(SyntheticProblem):
         first /= count
         out[:, : d * len(first)] = first.transpose(1, 2, 0).reshape(len(out), -1)
 
-    def value(self, x: Array) -> Array:
-        """Σ_k L_k, in nats."""
+    def base_losses(self, x: Array) -> Array:
+        """L_k in nats, at x (..., dim): shape (..., K)."""
         flat = x.reshape(-1, self.dim)
-        total = np.zeros(len(flat))
+        out = np.empty((len(flat), self.students))
         for at in range(0, len(flat), self._together):
             some = slice(at, at + self._together)
-            for z, w in zip(self._forward(flat[some], self.inputs)[0], self.weights, strict=True):
+            for k, z in enumerate(self._forward(flat[some], self.inputs)[0]):
                 z -= z.max(axis=0)
                 own = np.take_along_axis(z, np.broadcast_to(self.labels, (1, *z.shape[1:])), axis=0)[0]
-                total[some] += (w * (np.log(np.exp(z).sum(axis=0)) - own)).mean(axis=-1)
-        return total.reshape(x.shape[:-1])
+                out[some, k] = (self._own(k, self._all, some) * (np.log(np.exp(z).sum(axis=0)) - own)).mean(axis=-1)
+        return out.reshape(*x.shape[:-1], self.students)
+
+    def value(self, x: Array) -> Array:
+        """Σ_k L_k, in nats."""
+        return self.base_losses(x).sum(axis=-1)
+
+    def divergences(self, x: Array) -> Array:
+        """D_α of each student (second) from each peer (first) at x (dim,), mean over the samples: (K, K), in nats."""
+        logits = self.logits(x)
+        return np.array([
+            [float(renyi_divergence(u, z, self.order, domain="logits").mean()) for z in logits] for u in logits
+        ])  # fmt: skip
+
+    def mutual_losses(self, x: Array) -> Array:
+        """R_k at x (dim,), the mean divergence of student k from its peers, in nats."""
+        return self.divergences(x).sum(axis=0) / max(self.students - 1, 1)
+
+    def potential(self, x: Array) -> float:
+        """Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_α(p_j‖p_k) at x (dim,), in nats.
+
+        At α = ½ the game descends it: ∂Φ/∂θ_k = ∇L_k + β∇R_k. With one layer it is then (1+β) max_k Λ_k-smooth.
+        """
+        pairs = np.triu(self.divergences(x), 1).sum()
+        return float(self.value(x) + self.beta * pairs / max(self.students - 1, 1))
+
+    def gradients(self, x: Array) -> tuple[Array, Array]:
+        """∇L_k and β∇R_k of every student, each concatenated, the shape of x: one pass for both."""
+        base, mutual = self._updates(x, "base", "mutual")
+        return base, mutual
+
+    def jacobian(self, x: Array) -> Array:
+        """The Jacobian (dim, dim) of the update (∇L_k + β∇R_k)_k at x (dim,), for students of one layer.
+
+        Its diagonal blocks hold w Cov_q + β(Cov_q - (1-α) Cov_e) and the others -αβ Cov_e/(K-1), e the escort, between
+        the students' features. It is not symmetric unless α = ½ (or 0), or at consensus.
+        """
+        if any(self.units) or self.weights.ndim > 2:
+            raise ValueError(
+                f"hidden = {self.units}, weights of shape {self.weights.shape}: the Jacobian is that of students of "
+                f"one layer with weights of shape ({self.students}, {self.samples})"
+            )
+        logits, share = self.logits(x), self.beta / max(self.students - 1, 1)
+        rows = []
+        for k, (a, z) in enumerate(zip(self.inputs, logits, strict=True)):
+            q = _softmax(z.T).T
+            own = self.weights[k][:, None, None] * (q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None])
+            row: list[Any] = [None] * self.students
+            for j, (other, u) in enumerate(zip(self.inputs, logits, strict=True)):
+                if j != k:
+                    own = own + share * renyi_hessian(u, z, self.order, wrt="q")
+                    row[j] = self._block(a, share * renyi_hessian(u, z, self.order, wrt="mixed"), other)
+            row[k] = self._block(a, own, a)
+            rows.append(row)
+        return np.block(rows)
+
+    def _block(self, left: Array, middle: Array, right: Array) -> Array:
+        """Σ_n left_n ⊗ middle_n ⊗ right_n / N, for a middle that is symmetric in its classes."""
+        c = self.classes
+        out = np.empty((left.shape[1], c, right.shape[1], c))
+        for a in range(c):
+            for b in range(a, c):
+                out[:, a, :, b] = (left * middle[:, a, b, None]).T @ right
+                out[:, b, :, a] = out[:, a, :, b]
+        return out.reshape(left.shape[1] * c, right.shape[1] * c) / self.samples
 
     def gradient(self, x: Array) -> Array:
         """∇L_k, concatenated."""
-        return self._update(x, base=True)
+        return self._updates(x, "base")[0]
 
     def bias_at(self, x: Array, gradient: Array) -> Array | None:
         """β∇R_k, concatenated."""
-        return self._update(x, mutual=True) if self.bias else None
+        return self._updates(x, "mutual")[0] if self.bias else None
+
+    def oracle_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """∇L_k and a draw of the update; without noise in one pass."""
+        if self.noise or not self.bias:
+            return super().oracle_into(x, gradient, rng, out)
+        gradient[...], out[...] = self._updates(x, "base", "both")
+        return None
 
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:
         """One draw of ∇L_k + β∇R_k + n for each row of x; both gradients in one pass unless a model needs ∇f."""
         if self.batch is None and self.noise:
             return super().sample_gradient(x, rng)
         rows = None if self.batch is None else rng.integers(0, len(self.labels), (len(x), self.batch))
-        return self._update(x, base=True, mutual=True, rows=rows)
+        return self._updates(x, "both", rows=rows)[0]
 
     def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
         """The update on a mini-batch less that on all samples, or the noise of a model."""
@@ -344,8 +462,30 @@ class MutualLearning(SyntheticProblem):
         streams = [rng] if isinstance(rng, np.random.Generator) else rng
         shape = (x.shape[-2], self.batch)
         rows = np.stack([stream.integers(0, len(self.labels), shape) for stream in streams])
-        out[...] = self._update(x, base=True, mutual=True, rows=rows)
+        out[...] = self._updates(x, "both", rows=rows)[0]
         return None
+
+
+def _samples(features: Any, labels: Any) -> tuple[list[Array], NDArray[np.int64]]:
+    """The students' features and the labels, checked."""
+    listed = isinstance(features, Sequence) or (isinstance(features, np.ndarray) and features.ndim > 0)
+    if not listed or isinstance(features, str | bytes) or not len(features):
+        raise TypeError(f"features = {shown(features)}: expected a list of K arrays (N, d_k)")
+    inputs = [real("features", x) for x in features]
+    real("labels", labels)
+    given = np.asarray(labels)
+    classes = given.astype(np.int64) if given.dtype.kind in "iu" else np.zeros(0, dtype=np.int64)
+    n = len(classes) if classes.ndim == 1 else -1
+    if any(x.ndim != 2 or x.shape[0] != n for x in inputs) or n < 1:
+        raise ValueError(
+            f"features have shapes {[x.shape for x in inputs]} and labels = {shown(labels)}: expected K arrays "
+            "(N, d_k) and N integer labels"
+        )
+    if classes.min() < 0 or classes.max() >= 10**6:
+        raise ValueError(f"labels contain {classes.min()} to {classes.max()}: expected classes 0 to C-1")
+    if not all(np.isfinite(x).all() for x in inputs):
+        raise ValueError("features: expected finite numbers")
+    return inputs, classes
 
 
 def _units(hidden: int | Sequence[int], architecture: str | None, students: int) -> list[int]:

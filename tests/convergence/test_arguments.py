@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import convergence
-from convergence import Assumptions, SoftmaxCohort, problems, sharp_bound, simulate
+from convergence import Assumptions, MutualLearning, problems, sharp_bound, simulate
 from convergence.arguments import shown
 from convergence.sweep import Cell
 
@@ -20,13 +20,13 @@ BIASED = replace(AT, noise=0.0)
 QUADRATIC = problems.get("quadratic", noise=0.1)
 RUN = simulate(QUADRATIC, step=0.5, steps=4, replicas=8, seed=0)
 FEATURES = np.array([[0.0], [1.0], [2.0]])
-COHORT = SoftmaxCohort([FEATURES, -FEATURES], [0, 1, 1], order=2.0)
+COHORT = MutualLearning([FEATURES, -FEATURES], [0, 1, 1], order=2.0)
 
 ON = {"assumptions": AT, "step": 0.5, "steps": 10}
 CALLS = {
     "Assumptions": {"smoothness": 1.0, "gap": 1.0, "noise": 0.1, "bias": 0.01, "relative_bias": 0.1},
-    "SoftmaxCohort": {"features": [FEATURES, -FEATURES], "labels": [0, 1, 1], "order": 2.0, "beta": 1.0,
-                      "weights": np.ones((2, 3))},
+    "MutualLearning": {"features": [FEATURES, -FEATURES], "labels": [0, 1, 1], "order": 2.0, "beta": 1.0,
+                       "weights": np.ones((2, 3)), "batch": 2},
     "best_iterate_bound": ON | {"assumptions": BIASED},
     "bias_horizon": {"assumptions": AT, "step": 0.5},
     "check_bound": {"trajectory": RUN, "bound": sharp_bound(RUN.assumptions, 0.5, 4), "error_rate": 1e-3},
@@ -34,7 +34,7 @@ CALLS = {
     "detectable_violation": {"observed": 1.0, "low": 0.9, "allowed": 2.0, "error_rate": 1e-3, "power": 0.9},
     "drift_bound": {"alpha": 2.0, "beta": 1.0, "jacobian": 1.0, "peer_gradient": 0.5, "log_ratio_range": 2.0},
     "extremal_average": ON,
-    "find_stationary": {"cohort": COHORT, "parameters": COHORT.start(), "tolerance": 0.1, "iterations": 2,
+    "find_stationary": {"cohort": COHORT, "x": COHORT.start, "tolerance": 0.1, "iterations": 2,
                         "progress": None},
     "floor": {"assumptions": AT, "step": 0.5},
     "judge_mean": {"values": np.arange(9.0), "allowed": 8.0, "error_rate": 1e-3, "least": 0.0, "looks": 1},
@@ -55,7 +55,8 @@ CALLS = {
                            "first": 8, "budget": 16, "least": 0.0},
     "sharp_bound": ON,
     "simulate": {"problem": QUADRATIC, "step": 0.5, "steps": 3, "replicas": 8, "seed": 0, "start": [1.0, 1.0],
-                 "record": 2, "first": 0, "executor": None, "checkpoint": None, "progress": None},
+                 "record": 2, "first": 0, "executor": None, "checkpoint": None, "progress": None, "momentum": 0.5,
+                 "nesterov": True, "order": "simultaneous", "every": 1, "observe": None, "oracle": None},
     "stationary_law": {"curvature": 1.0, "step": 0.5, "noise": 0.1, "bias": 0.01},
     "stepwise_bound": ON | {"steps": 3, "criterion": "average", "momentum": 0.0},
     "tight_bound": ON,
@@ -69,8 +70,8 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "ByRows", "CohortTrajectory", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound", "Trajectory",
-    "Verdict", "WorstCase", "problems",
+    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound",
+    "Trajectory", "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def fuzz(count, seed):
         name = names[rng.integers(len(names))]
         changed = list(rng.choice(sorted(CALLS[name]), size=min(1 + rng.integers(2), len(CALLS[name])), replace=False))
         given = CALLS[name] | {key: BAD[rng.integers(len(BAD))] for key in changed}
-        if any(key in ("draw", "progress") and callable(given[key]) for key in changed):
+        if any(key in ("draw", "progress", "observe", "oracle") and callable(given[key]) for key in changed):
             continue  # what is called by its user's fault raises what it likes
         told = f"{name}({', '.join(f'{key}={shown(given[key])}' for key in changed)})"
         try:

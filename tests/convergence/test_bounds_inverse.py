@@ -106,6 +106,16 @@ def test_largest_order_and_weight(steps):
         alpha = rng.exponential()
         weight = largest_weight(at, step, target, alpha=alpha, jacobian=jacobian, log_ratio_range=rho, steps=steps)
         assert total(alpha, weight) == pytest.approx(target, rel=1e-8)
+    # Of many inputs, tanh² is averaged.
+    at, target, common = unit(), 0.1, {"beta": 1.0, "jacobian": 1.0}
+    allowed = largest_bias(at, 0.5, target)
+    for ranges in ([3.0] * 4, [0.0, 1.0, 5.0, 2.0], [[0.5, 40.0], [1e-3, 3.0]]):
+        order = largest_order(at, 0.5, target, log_ratio_range=ranges, **common)
+        assert np.mean(mutual_bias_bound(order, log_ratio_range=ranges, **common)) == pytest.approx(allowed, rel=1e-12)
+    one = largest_order(at, 0.5, target, log_ratio_range=3.0, **common)
+    assert largest_order(at, 0.5, target, log_ratio_range=[3.0] * 4, **common) == pytest.approx(one, rel=1e-12)
+    assert largest_order(at, 0.5, target, log_ratio_range=[0.0] * 99 + [1.0], **common) == np.inf
+    assert largest_order(at, 0.5, target, log_ratio_range=[np.inf, np.inf, 0.0], **common) == 0.0
     common = {"jacobian": 1.0, "log_ratio_range": 0.0}
     assert largest_order(unit(), 0.5, 0.1, beta=1.0, **common) == np.inf
     assert largest_weight(unit(), 0.5, 0.1, alpha=2.0, **common) == np.inf

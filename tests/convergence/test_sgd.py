@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -46,6 +46,96 @@ def test_stationary_variance_of_linear_noise():
     run = simulate(f, step=0.5, steps=60, replicas=40 * BLOCK, seed=1, record=1)
     values = run.squared_gradient[-1]
     assert abs(values.mean() - 0.5 / 1.5) <= 5 * values.std() / np.sqrt(values.size)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_momentum_and_scheduled_steps_are_those_of_a_loop(momentum, nesterov, scheduled, noise):
+    f = problems.get("quadratic_cosine", dim=3, noise=noise, bias=0.04)
+    steps = 40
+    eta = 0.2 / np.sqrt(np.arange(1, steps + 1)) if scheduled else np.full(steps, 0.05)
+    seen = []
+    run = simulate(
+        f, step=eta if scheduled else 0.05, steps=steps, replicas=4, seed=3, momentum=momentum, nesterov=nesterov,
+        record=range(1, steps + 1), observe=lambda s: seen.append((s.t, s.x.copy(), s.sample)),
+    )  # fmt: skip
+    assert [t for t, *_ in seen] == list(range(steps + 1))
+    assert seen[-1][2] is None
+    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(3, spawn_key=(0,))))
+    x = np.tile(f.start, (256, 1))
+    velocity, squares = np.zeros_like(x), []
+    for t in range(steps):
+        np.testing.assert_allclose(seen[t][1][:1], x[:1], rtol=1e-12, atol=1e-14)
+        gradient = f.gradient(x)
+        squares.append((gradient**2).sum(axis=1))
+        sample = np.empty_like(x)
+        # As the simulator: numbers are drawn with coordinates outermost.
+        sample = np.ascontiguousarray(sample.T).T
+        f.sample_into(x, gradient, rng, sample)
+        velocity = momentum * velocity + sample
+        x = x - eta[t] * (sample + momentum * velocity if nesterov else velocity)
+        average = np.average(squares, axis=0, weights=eta[: t + 1])
+        np.testing.assert_allclose(run.mean_squared_gradient[t], average[:4], rtol=1e-11)
+    np.testing.assert_allclose(run.final, x[:4], rtol=1e-11, atol=1e-13)
+    assert run.step == pytest.approx(eta.mean())
+
+
+def test_scheduled_steps_are_judged_by_their_own_bound():
+    from convergence import schedule_bound
+
+    eta = 1 / np.sqrt(np.arange(1, 401))
+    run = simulate(problems.get("quadratic", noise=0.1, bias=0.04), step=eta, steps=400, replicas=256, seed=0, record=1)
+    assert check_bound(run, schedule_bound(run.assumptions, eta)).outcome == "confirmed"
+    false = schedule_bound(run.assumptions, eta, bias=0 * eta)
+    assert check_bound(run, replace(false, total=0.9 * run.mean_squared_gradient[-1].min())).outcome == "refuted"
+
+
+def test_momentum_with_its_curvature_forgotten_is_refuted():
+    # At the end of what plain SGD may do, momentum diverges; the bound with momentum refuses the step.
+    run = simulate(problems.get("quadratic"), step=0.5, steps=300, replicas=8, seed=0, momentum=0.9, nesterov=True)
+    assert np.isfinite(run.value[-1]).all()
+    run = simulate(problems.get("quadratic"), step=1.9, steps=300, replicas=8, seed=0, momentum=0.9, nesterov=True)
+    assert check_bound(run, sharp_bound(run.assumptions, 1.9, 300)).outcome == "refuted"
+
+
+def test_gradients_may_be_measured_now_and_then():
+    f = problems.get("mutual_learning", batch=4)
+    seen = []
+    arguments = {"step": 0.1, "steps": 60, "replicas": 3, "seed": 1, "record": [20, 60]}
+    run = simulate(f, every=7, observe=lambda s: seen.append((s.t, s.measured, s.gradient.copy())), **arguments)
+    measured = [t for t, counts, _ in seen if counts]
+    assert set(np.diff(measured)) == {7}
+    assert measured[0] < 7
+    assert [t for t, *_ in seen if t not in measured] == sorted({20, 60} - set(measured))
+    squares = [(g**2).sum(axis=1)[:3] for _, counts, g in seen if counts]
+    np.testing.assert_allclose(run.mean_squared_gradient[-1], np.mean(squares, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(run.least_squared_gradient[-1], np.min(squares, axis=0), rtol=1e-12)
+    # It measures less and does the same.
+    np.testing.assert_array_equal(simulate(f, **arguments).final, run.final)
+
+
+def test_an_observer_cannot_change_the_run():
+    def meddle(seen):
+        seen.x[...] = 0.0
+
+    with pytest.raises(ValueError, match="read-only"):
+        simulate(problems.get("quadratic"), step=0.5, steps=3, replicas=1, seed=0, observe=meddle)
+
+
+def test_an_oracle_may_change_its_bias():
+    f = problems.get("quadratic", dim=2)
+    biases = 0.25 / np.arange(1, 31)
+
+    def oracle(t):
+        return problems.get("quadratic", dim=2, bias=biases[t])
+
+    run = simulate(f, step=0.3, steps=30, replicas=2, seed=0, oracle=oracle)
+    x = f.start.copy()
+    for t in range(30):
+        x = x - 0.3 * oracle(t).sample_gradient(x[None], np.random.default_rng(0))[0]
+    np.testing.assert_allclose(run.final, [x, x], rtol=1e-12)
+    assert run.assumptions.bias == 0
 
 
 class Own:
@@ -151,8 +241,8 @@ import sys
 from convergence import ensemble, problems, simulate
 ensemble.SAVE_EVERY = 0.02
 run = simulate(
-    problems.get("quadratic_cosine", noise=0.5, dim=4), step=0.3, steps={steps}, replicas=1200, seed=3, record=9,
-    checkpoint=sys.argv[1],
+    problems.get("quadratic_cosine", noise=0.5, dim=4), step=0.1, steps={steps}, replicas=1200, seed=3, record=9,
+    momentum=0.8, checkpoint=sys.argv[1],
 )
 run.mean_squared_gradient.tofile(sys.argv[1] + ".mean")
 run.final.tofile(sys.argv[1] + ".final")
@@ -176,7 +266,7 @@ def killed_and_resumed(tmp_path, kills, steps):
     assert interrupted == kills, "the run was over too soon to be interrupted"
     assert any(folder.glob("*.npz")), "nothing was kept to resume from"
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
-    whole = simulate(COSINE, step=0.3, steps=steps, replicas=1200, seed=3, record=9)
+    whole = simulate(COSINE, step=0.1, steps=steps, replicas=1200, seed=3, record=9, momentum=0.8)
     np.testing.assert_array_equal(np.fromfile(f"{folder}.mean"), whole.mean_squared_gradient.ravel())
     np.testing.assert_array_equal(np.fromfile(f"{folder}.final"), whole.final.ravel())
     np.testing.assert_array_equal(np.fromfile(f"{folder}.least"), whole.least_squared_gradient.ravel())
@@ -270,7 +360,7 @@ def test_a_checkpoints_folder_is_emptied_of_what_a_kill_left(tmp_path):
     from convergence import sgd
 
     run = {"step": 0.3, "steps": 5, "replicas": 8, "seed": 0, "record": [5]}
-    key = sgd.fingerprint(COSINE, COSINE.start.tolist(), 0.3, [5], 0)
+    key = sgd.fingerprint(COSINE, COSINE.start.tolist(), 0.3, [5], 0, 0.0, False, "simultaneous", 1)
     (tmp_path / f".{key[:32]}.0-1.part.npz.abc").write_bytes(b"half")
     simulate(COSINE, checkpoint=tmp_path, **run)
     assert not list(tmp_path.iterdir())
@@ -313,7 +403,8 @@ def test_record_times():
 
 def test_progress_is_reported():
     seen = []
-    simulate(problems.get("quadratic", dim=100), step=0.5, steps=5, replicas=3 * BLOCK, seed=0, progress=seen.append)
+    f = problems.get("quadratic", dim=100, noise=1.0)
+    simulate(f, step=0.5, steps=5, replicas=3 * BLOCK, seed=0, progress=seen.append)
     assert seen == pytest.approx([1 / 3, 2 / 3, 1])
 
 
@@ -323,7 +414,14 @@ def test_progress_is_reported():
         ({"step": 0.0}, "step = 0.0"),
         ({"step": float("inf")}, "step = inf"),
         ({"step": "a"}, "step = 'a'"),
-        ({"step": np.array([0.1, 0.2])}, "step = array"),
+        ({"step": np.array([0.1, 0.2])}, r"step has shape \(2,\): expected a number, or one for each of the 10 steps"),
+        ({"step": np.r_[np.ones(9), 0.0]}, "step = array"),
+        ({"momentum": 1.0}, r"momentum = 1.0: expected a number in \[0, 1\)"),
+        ({"nesterov": 1}, "nesterov = 1: expected True or False"),
+        ({"order": "random"}, "order = 'random': expected 'simultaneous' or 'sequential'"),
+        ({"every": 0}, "every = 0"),
+        ({"observe": 3}, "observe = 3"),
+        ({"observe": print, "checkpoint": "here"}, "expected neither executor nor checkpoint"),
         ({"start": [np.nan, 0.0]}, "start = .*: expected finite numbers"),
         ({"record": [1.5]}, "record = .*: expected integers"),
         ({"steps": 0}, "steps = 0"),
@@ -341,6 +439,13 @@ def test_bad_arguments(change, message):
     arguments = {"step": 0.5, "steps": 10, "replicas": 2, "seed": 0} | change
     with pytest.raises((TypeError, ValueError), match=message):
         simulate(problems.get("quadratic"), **arguments)
+
+
+def test_replicas_without_noise_are_alike():
+    f = problems.get("quadratic_cosine", bias=0.04)
+    run = simulate(f, step=0.3, steps=20, replicas=BLOCK + 3, seed=0, first=BLOCK)
+    assert run.value.shape[1] == len(run.final) == len(run.left) == BLOCK + 3
+    assert (run.final == run.final[0]).all()
 
 
 def test_wrong_gradient_shape():

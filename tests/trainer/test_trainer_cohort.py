@@ -7,15 +7,25 @@ import torch
 from torch.nn import functional
 
 from verify.trainer import Config, Trainer, TrainerError
-from verify.trainer.cohort import Cohort, Schedule, base_loss
+from verify.trainer import trainer as trainer_module
+from verify.trainer.data import Data, Split
 from verify.trainer.networks import build_students, parse_students, unsafe_channels_last
-from verify.trainer.stacked import StackedMLPs, stackable
+from verify.trainer.schedules import make_objective, make_rate
+from verify.trainer.update import StackedMLPs, base_loss, stackable
 
 SHAPE, CLASSES, BATCH = (1, 40), 10, 64
 
 
-def cohort(config, shape=SHAPE, dtype=torch.float32):
-    return Cohort(config, [s.to(dtype) for s in build_students(config, shape, CLASSES)], 10)
+def build(config, shape=SHAPE, classes=CLASSES):
+    return build_students(config.students, shape, classes, seed=config.seed, width=config.width, norm=config.norm)
+
+
+def cohort(config, shape=SHAPE, dtype=torch.float32, device="cpu"):
+    """As a trainer has it that makes 10 steps an epoch."""
+    precision = "float64" if dtype == torch.float64 else config.precision
+    config = dataclasses.replace(config, precision=precision, monitor=0.0, batch=BATCH, device=device)
+    samples = Split(torch.zeros(10 * BATCH, *shape), torch.zeros(10 * BATCH, dtype=torch.long))
+    return Trainer(config, data=Data(samples, samples, samples, CLASSES), students=build(config, shape)).cohort
 
 
 def batches(count, shape=SHAPE, seed=0, dtype=torch.float32):
@@ -65,7 +75,7 @@ TOLERANCE = STEPS * 1000 * torch.finfo(torch.float64).eps
 def deviation(config, *, steps=STEPS, dtype=torch.float64, fault=None, beta=lambda step: 1.0):
     """The greatest differences from the literal loop, of losses and of weights, with a fault in our configuration."""
     ours = cohort(dataclasses.replace(config, **(fault or {})), dtype=dtype)
-    theirs = [s.to(dtype) for s in build_students(config, SHAPE, CLASSES)]
+    theirs = [s.to(dtype) for s in build(config)]
     data = list(batches(steps, dtype=dtype))
     expected = literal_steps(config, theirs, data, beta)
     got = torch.stack([ours.update(x, y, n) for n, (x, y) in enumerate(data)]).permute(0, 2, 1)
@@ -106,13 +116,15 @@ def test_the_weight_follows_its_schedule_in_the_losses(monkeypatch):
     moving = plain("cnn:1,mlp:1", 2.0, beta_end=0.2, beta_schedule="linear", beta_warmup=0.2, epochs=2)
     assert max(deviation(moving, beta=falling)) < TOLERANCE
     for wrong in (
-        lambda self, step: self.config.beta,
-        lambda self, step: falling(max(step - 1, 0)),
-        lambda self, step: falling(step) if step > 1 else 1.0,
-        lambda self, step: falling(min(step + 1, STEPS - 1)),
+        lambda step: moving.beta,
+        lambda step: falling(max(step - 1, 0)),
+        lambda step: falling(step) if step > 1 else 1.0,
+        lambda step: falling(min(step + 1, STEPS - 1)),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(Schedule, "weight", wrong)
+            patch.setattr(
+                trainer_module, "make_objective", lambda *a, w=wrong: dataclasses.replace(make_objective(*a), weight=w)
+            )
             assert min(deviation(moving, beta=falling)) > 1e6 * TOLERANCE
 
 
@@ -120,7 +132,7 @@ def test_sequential_students_see_their_peers_latest_weights():
     config = Config(
         students="mlp:2", alpha=2.0, momentum=0, weight_decay=0, lr_schedule="constant", update="sequential"
     )
-    ours, theirs = cohort(config), build_students(config, SHAPE, CLASSES)
+    ours, theirs = cohort(config), build(config)
     for n, (x, y) in enumerate(batches(5)):
         ours.update(x, y, n)
         for k in range(2):
@@ -204,10 +216,10 @@ def test_schedules_do_not_lag():
         lr=1.0, lr_schedule="step", lr_milestones=(2, 3), epochs=4, alpha=2.0, alpha_end=0.5, alpha_schedule="linear",
         beta=1.0, beta_end=0.0, beta_schedule="cosine",
     )  # fmt: skip
-    s = Schedule(config, 5)
-    assert [s.rate(n) for n in (0, 9, 10, 14, 15, 19)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert (s.order(0), s.order(19)) == (2.0, 0.5)
-    assert (s.weight(0), s.weight(19)) == (1.0, 0.0)
+    rate, objective = make_rate(config, 5), make_objective(config, 5)
+    assert [rate(n) for n in (0, 9, 10, 14, 15, 19)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert (objective.order(0), objective.order(19)) == (2.0, 0.5)
+    assert (objective.weight(0), objective.weight(19)) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("students", ["mlp", "cnn", "resnet", "vit", "resnet18"])
@@ -215,7 +227,7 @@ def test_schedules_do_not_lag():
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_networks_take_signals_and_images(students, shape, norm):
     config = Config(students=students, norm=norm, width=8)
-    (network,) = build_students(config, shape, 7)
+    (network,) = build(config, shape, 7)
     out = network(torch.zeros(3, *shape))
     assert out.shape == (3, 7)
     has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
@@ -238,12 +250,12 @@ def test_narrow_strided_convolutions_are_refused_channels_last(tmp_path):
 
 
 def test_resnet18_has_its_published_size():
-    (network,) = build_students(Config(students="resnet18"), (3, 32, 32), 10)
+    (network,) = build(Config(students="resnet18"), (3, 32, 32))
     assert sum(p.numel() for p in network.parameters()) == 11_173_962
 
 
 def test_students_start_apart_and_as_the_seed_says():
-    a, b, c = (build_students(Config(students="mlp:2", seed=s), SHAPE, CLASSES) for s in (0, 0, 1))
+    a, b, c = (build(Config(students="mlp:2", seed=s)) for s in (0, 0, 1))
     weights = [s[0][1].weight for s in (a, b, c)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -258,15 +270,15 @@ def test_a_factory_of_your_own(monkeypatch, tmp_path):
         "def number(shape, classes):\n    return 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert len(build_students(Config(students="own_networks:good:2"), SHAPE, CLASSES)) == 2
+    assert len(build(Config(students="own_networks:good:2"))) == 2
     with pytest.raises(TrainerError, match="outputs a sample where the data has 10 classes"):
-        build_students(Config(students="mlp,own_networks:wide"), SHAPE, CLASSES)
+        build(Config(students="mlp,own_networks:wide"))
     with pytest.raises(TrainerError, match="is a int: expected a torch"):
-        build_students(Config(students="own_networks:number"), SHAPE, CLASSES)
+        build(Config(students="own_networks:number"))
     with pytest.raises(TrainerError, match="has no missing"):
-        build_students(Config(students="own_networks:missing"), SHAPE, CLASSES)
+        build(Config(students="own_networks:missing"))
     with pytest.raises(TrainerError, match="cannot be imported"):
-        build_students(Config(students="no_such_module:x"), SHAPE, CLASSES)
+        build(Config(students="no_such_module:x"))
 
 
 @pytest.mark.parametrize("text", ["", "mlp:0", "mlp:x:y:z", "mlp,,cnn"])
@@ -278,36 +290,34 @@ def test_bad_cohorts(text):
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_networks_of_other_libraries(library):
     pytest.importorskip(library)
-    (network,) = build_students(Config(students=f"{library}/resnet18"), (3, 64, 64), 10)
+    (network,) = build(Config(students=f"{library}/resnet18"), (3, 64, 64))
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
 
 
 def test_stacked_students_are_the_students():
     config = Config(students="mlp:3", width=16, alpha=2.0)
-    students = build_students(config, SHAPE, CLASSES)
+    students = build(config)
     x, y = next(batches(1))
     apart = torch.stack([s(x) for s in students])
     stacked = StackedMLPs(students)
     assert torch.allclose(stacked(x), apart, atol=1e-5)
     base_loss(stacked(x), y).sum().backward()
-    stacked.share_gradients()
     for s in students:
         own = torch.autograd.grad(functional.cross_entropy(s(x), y), list(s.parameters()))
         for p, g in zip(s.parameters(), own, strict=True):
             assert torch.allclose(p.grad, g, atol=1e-6)
-    stacked.flat.data += 1
+    for p in stacked.parameters():
+        p.data += 1
     assert not torch.allclose(torch.stack([s(x) for s in students]), apart)
-    assert not stackable(build_students(Config(students="cnn:2"), SHAPE, CLASSES))
-    assert not stackable(build_students(Config(students="mlp:1"), SHAPE, CLASSES))
+    assert not stackable(build(Config(students="cnn:2")))
+    assert not stackable(build(Config(students="mlp:1")))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_gpu_computes_what_a_cpu_computes(precision):
     config = Config(students="cnn:2", alpha=2.0, precision=precision, channels_last=True)
-    here, there = cohort(config, (3, 32, 32)), None
-    students = [s.cuda() for s in build_students(config, (3, 32, 32), CLASSES)]
-    there = Cohort(config, students, 10)
+    here, there = (cohort(config, (3, 32, 32), device=device) for device in ("cpu", "cuda"))
     for n, (x, y) in enumerate(batches(3, (3, 32, 32))):
         a, b = here.update(x, y, n), there.update(x.cuda(), y.cuda(), n).cpu()
         assert torch.allclose(a, b, atol=1e-4 if precision == "float32" else 0.05)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from trainer_files import idx, write_cifar, write_idx
 
-from verify.trainer import Config, TrainerError
-from verify.trainer.data import augment, epoch_order, generator, load_data
+from verify.streams import generator
+from verify.trainer import TrainerError
+from verify.trainer.data import augment, epoch_order, load_data
 from verify.trainer.files import read_cifar, read_idx
 from verify.trainer.mnist1d import mnist1d
 
@@ -27,7 +28,7 @@ def test_mnist1d_is_the_published_one():
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_idx_files(tmp_path, compressed):
-    data = load_data(Config(data="idx", data_dir=write_idx(tmp_path / "d", compressed=compressed), validation=0.25))
+    data = load_data("idx", write_idx(tmp_path / "d", compressed=compressed), validation=0.25)
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 20)
     assert data.shape == (1, 8, 8)
     assert data.classes == 10
@@ -61,18 +62,18 @@ def test_truncated_gzip_is_one_clear_error(tmp_path):
 
 def test_missing_and_mismatched_folders(tmp_path):
     with pytest.raises(TrainerError, match="no such folder"):
-        load_data(Config(data="idx", data_dir=tmp_path / "nowhere"))
+        load_data("idx", tmp_path / "nowhere")
     with pytest.raises(TrainerError, match="needs --data-dir"):
-        load_data(Config(data="cifar10"))
+        load_data("cifar10")
     folder = write_idx(tmp_path / "d")
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(3)))
     with pytest.raises(TrainerError, match="do not belong"):
-        load_data(Config(data="idx", data_dir=folder))
+        load_data("idx", folder)
     (folder / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(TrainerError, match="has no train-labels-idx1-ubyte"):
-        load_data(Config(data="idx", data_dir=folder))
+        load_data("idx", folder)
     with pytest.raises(TrainerError, match="unknown data 'imagenet'"):
-        load_data(Config(data="imagenet"))
+        load_data("imagenet")
 
 
 @pytest.mark.parametrize("classes", [10, 100])
@@ -81,7 +82,7 @@ def test_cifar_binary(tmp_path, classes):
     x, y, _, test_y = read_cifar(folder, classes)
     assert x.shape == ((500 if classes == 10 else 100), 3, 32, 32)
     assert y[:100].tolist() == test_y.tolist() == [n % classes for n in range(100)]
-    data = load_data(Config(data=f"cifar{classes}", data_dir=folder))
+    data = load_data(f"cifar{classes}", folder)
     assert data.classes == classes
     name = "train.bin" if classes == 100 else "data_batch_3.bin"
     (folder / name).write_bytes((folder / name).read_bytes()[:-1])
@@ -99,7 +100,7 @@ def test_cifar_labels_out_of_range(tmp_path):
 
 
 def test_the_parts_are_disjoint_and_depend_on_the_seed_only():
-    one, two, other = (load_data(Config(data="digits", seed=s)) for s in (1, 1, 2))
+    one, two, other = (load_data("digits", seed=s) for s in (1, 1, 2))
     assert torch.equal(one.train.x, two.train.x)
     assert not torch.equal(one.train.x, other.train.x)
     assert torch.equal(one.test.x, other.test.x)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from verify.trainer import Config, TrainerError
+from verify.trainer import TrainerError
 from verify.trainer.checkpoint import load_checkpoint
 from verify.trainer.distributed import Group
 from verify.trainer.metrics import read_metrics
@@ -70,10 +70,10 @@ def test_shares_of_a_batch_are_disjoint_and_complete():
 
 
 def test_what_several_processes_cannot_do_is_said():
-    students = build_students(Config(students="resnet", width=4), (1, 40), 10)
+    students = build_students("resnet", (1, 40), 10, width=4)
     with pytest.raises(TrainerError, match="expected a multiple"):
-        Group(0, 3).check(Config(batch=128), students)
+        Group(0, 3).check(students, 128)
     if not torch.cuda.is_available():
         with pytest.raises(TrainerError, match="take norm = 'group'"):
-            Group(0, 2).check(Config(batch=128), students)
-    assert Group(0, 1).check(Config(batch=127), students) is students
+            Group(0, 2).check(students, 128)
+    assert Group(0, 1).check(students, 127) is students

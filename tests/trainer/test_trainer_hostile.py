@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save, save_file
 from trainer_files import idx, write_idx
 
 from verify.commands.train import train_command
+from verify.commands.training import parse
 from verify.trainer import BiasRecord, Config, StoppedError, TrainerError, read_config, train
 from verify.trainer.checkpoint import _digest, load_checkpoint
-from verify.trainer.command import parse
 from verify.trainer.comparison import Arm, compare, markdown, read_comparison
 from verify.trainer.data import load_data
 from verify.trainer.files import read_idx
@@ -259,9 +259,8 @@ def test_checkpoints(tmp_path, count, scaled):
 @pytest.mark.parametrize("compressed", [False, True])
 def test_images(tmp_path, count, compressed):
     folder = write_idx(tmp_path / "d", compressed=compressed)
-    config = Config(data="idx", data_dir=folder, validation=0.25)
     for path in sorted(folder.iterdir())[::3]:
-        assert fuzz(path, mutated_bytes, lambda: load_data(config), count // 2) > count // 8
+        assert fuzz(path, mutated_bytes, lambda: load_data("idx", folder, validation=0.25), count // 2) > count // 8
 
 
 def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path):
@@ -306,7 +305,7 @@ def test_a_forged_step_is_refused(tmp_path, step):
         (lambda path: path.write_bytes(b"not a checkpoint"), "damaged, truncated or not a checkpoint"),
         (lambda path: path.write_bytes(b""), "damaged, truncated or not a checkpoint"),
         (lambda path: save_file(load_file(path), path), "of another program"),
-        (lambda path: old_version(path), "version 1, this program reads 2"),
+        (lambda path: old_version(path), "version 2, this program reads 3"),
     ],
 )
 def test_a_bad_checkpoint_is_one_clear_error(tmp_path, damage, message):
@@ -321,7 +320,7 @@ def test_a_bad_checkpoint_is_one_clear_error(tmp_path, damage, message):
 def old_version(path):
     with safe_open(path, "pt") as file:
         meta = file.metadata()
-    save_file(load_file(path), path, {"rdml": meta["rdml"].replace('"version": 2', '"version": 1')})
+    save_file(load_file(path), path, {"rdml": meta["rdml"].replace('"version": 3', '"version": 2')})
 
 
 def zipped_zeros(path, head, size):
@@ -354,7 +353,7 @@ def test_test_images_of_another_shape(tmp_path):
     folder = write_idx(tmp_path / "d")
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx(torch.zeros(20, 9, 8)))
     with pytest.raises(TrainerError, match="expected test samples of the same shape"):
-        load_data(Config(data="idx", data_dir=folder))
+        load_data("idx", folder)
 
 
 @pytest.mark.slow
@@ -363,10 +362,10 @@ def test_four_gigabytes_in_a_small_file_cost_neither_time_nor_memory(tmp_path):
     shape = struct.pack(">3I", 40, 8, 8)
     zipped_zeros(folder / "train-images-idx3-ubyte.gz", b"\0\0\x08\3" + shape, 2**32)
     code = (
-        "import resource, sys; from verify.trainer.command import parse; from verify.trainer.data import load_data\n"
+        "import resource, sys; from pathlib import Path; from verify.trainer.data import load_data\n"
         "from verify.trainer import TrainerError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "try: load_data(parse(['--data', 'idx', '--data-dir', sys.argv[1]], None)); print('read')\n"
+        "try: load_data('idx', Path(sys.argv[1])); print('read')\n"
         "except TrainerError as error: print(error)\n"
         "after = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print(after.ru_utime - before.ru_utime, after.ru_maxrss)"

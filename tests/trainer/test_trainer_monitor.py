@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
 
-from convergence import Assumptions, floor, sharp_bound
+from convergence import Assumptions, floor, largest_bias, mutual_bias_bound, sharp_bound
 from rdml_theory.losses import mutual_loss
-from verify.trainer import BiasMonitor, BiasRecord, Config, Trainer
-from verify.trainer.budget import bias_under, mean_square_tanh
-from verify.trainer.cohort import Cohort, base_loss
+from verify.monitor import BiasMonitor, BiasRecord
+from verify.trainer import Config, Trainer
+from verify.trainer.data import Data, Split
 from verify.trainer.networks import MLP, build_students
+from verify.trainer.update import base_loss
 
 N, FEATURES, CLASSES, BATCH = 96, 5, 4, 8
 
@@ -220,12 +221,13 @@ def test_an_infinite_order_has_finite_bounds():
 
 def test_observing_changes_nothing():
     """Weights, running statistics, gradients, random state and mode are those of a loop without a monitor."""
-    config = Config(students="resnet:2", width=4, alpha=2.0)
+    config = Config(alpha=2.0, monitor=0.0)
     results = []
     for watched in (False, True):
-        students = build_students(config, (1, 40), CLASSES)
+        data = Data(*3 * [Split(torch.zeros(128, 1, 40), torch.zeros(128, dtype=torch.long))], CLASSES)
+        students = build_students("resnet:2", (1, 40), CLASSES, width=4)
+        cohort = Trainer(config, data=data, students=students).cohort
         torch.manual_seed(3)
-        cohort = Cohort(config, students, 10)
         x, y = torch.randn(N, 1, 40), torch.randint(0, CLASSES, (N,))
         monitor = BiasMonitor(students, x, y, alpha=2.0, batch=BATCH, overhead=100.0)
         for step in range(3):
@@ -321,13 +323,14 @@ def test_budget_and_advice():
     # The order's bound of the bias is then what is allowed to the student that allows least.
     last, levels = monitor.records[-1], []
     for k, b in enumerate(budgets):
-        allowed = bias_under(target, b.stability, b.noise)
-        reached = 2 * last.jacobian[k] ** 2 * mean_square_tanh(advice.alpha, monitor._ranges)[k]
-        levels.append(float(reached) / allowed)
+        known = Assumptions(smoothness=b.smoothness, gap=0.0, noise=b.noise, bias=0.0)
+        at = {"beta": 1.0, "jacobian": last.jacobian[k], "log_ratio_range": monitor._ranges[k]}
+        reached = mutual_bias_bound(advice.alpha, **at).mean()
+        levels.append(float(reached) / largest_bias(known, 0.2, target))
     assert max(levels) == pytest.approx(1.0)
     hopeless = trained(steps=5).advice(1e-9)
     assert hopeless.beta is None
-    assert "smaller step or a larger batch" in hopeless.reason
+    assert "take a smaller step or less noise" in hopeless.reason
 
 
 @pytest.mark.parametrize("every", [1, 7, 14])
@@ -423,6 +426,10 @@ def test_records_of_former_versions_give_no_bound():
     old = {k: v for k, v in vars(monitor.records[2]).items() if k not in added}
     monitor.records[2] = BiasRecord.of(old)
     assert "leave .grad" in monitor.budget(0).reason
+
+
+def test_a_student_without_peers_may_have_any_order():
+    assert trained(batch=N, students=1, steps=5).advice(1.0).alpha == math.inf
 
 
 def test_advice_needs_a_measurement_of_its_own():

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from trainer_files import write_cifar, write_idx
 
+from verify.commands.training import RECIPES, parse, run
 from verify.trainer import TrainerError, read_config
-from verify.trainer.command import RECIPES, parse, run
 from verify.trainer.comparison import ARMS, RISING, Arm, Comparison, compare, markdown, paired_interval, read_comparison
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))

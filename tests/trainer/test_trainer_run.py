@@ -16,9 +16,10 @@ import torch
 from click.testing import CliRunner
 
 from verify.commands.claims import report_command
+from verify.commands.train import train_command
+from verify.commands.training import run
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
-from verify.trainer.command import run
 from verify.trainer.metrics import read_metrics
 from verify.trainer.run import LAST
 from verify.trainer.show import write_report
@@ -54,7 +55,7 @@ def whole(tmp_path_factory):
     return train(config(tmp_path_factory.mktemp("whole")))
 
 
-@pytest.mark.parametrize("stop", [1, 7, 14, 20, 41])
+@pytest.mark.parametrize("stop", [1, 14, 20, 41])
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path, whole, stop):
     with pytest.raises(StoppedError):
         train(config(tmp_path), stop_after=stop)
@@ -356,13 +357,10 @@ def test_configuration_files(tmp_path):
     assert dataclasses.replace(infinite, alpha=1.0) != infinite
 
 
-def test_the_command_line_fails_with_one_line(tmp_path):
-    process = start("--alpha", "-1", cwd=tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert errors.strip().splitlines() == [
-        "error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)"
-    ]
+def test_the_command_line_fails_with_one_line():
+    refused = CliRunner().invoke(train_command, ["--alpha", "-1"])
+    assert refused.exit_code == 2
+    assert refused.output == "Error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)\n"
 
 
 def test_tensorboard_has_the_losses_and_the_accuracies(tmp_path):

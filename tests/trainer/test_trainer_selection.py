@@ -46,8 +46,8 @@ def check_selection(out, monkeypatch):
     """Other test samples change no weight and no step of a run; the best epoch is that of the validation samples."""
     honest = train(Config(**SMALL, out=out / "honest"))
 
-    def load(config):
-        data = load_data(config)
+    def load(*source, **settings):
+        data = load_data(*source, **settings)
         # Samples on which every epoch scores differently than on the true ones.
         rows = torch.arange(len(data.test) // 3)
         labels = (data.test.y[rows] + rows) % data.classes
@@ -65,11 +65,11 @@ def check_selection(out, monkeypatch):
     # By hand: the scores of the best epoch are those of its weights on the validation samples.
     trainer = Trainer(Config(**SMALL, out=out))
     load_students(trainer.students, one, honest.folder)
-    scores = evaluate(trainer.students, trainer.data.validation, trainer.prepare)
+    scores = evaluate(trainer.students, trainer.data.validation, trainer.data.prepare)
     means = [sum(s["accuracy"] for s in e["validation"][:-1]) / 2 for e in lines[0]]
     assert sum(s.accuracy for s in scores[:-1]) / 2 == pytest.approx(max(means), abs=1e-12)
     assert meta["step"] == lines[0][means.index(max(means))]["step"]
-    assert evaluate(trainer.students, trainer.data.test, trainer.prepare) == honest.best
+    assert evaluate(trainer.students, trainer.data.test, trainer.data.prepare) == honest.best
 
 
 def test_the_best_weights_are_chosen_by_the_validation_samples(tmp_path, monkeypatch):
@@ -79,29 +79,23 @@ def test_the_best_weights_are_chosen_by_the_validation_samples(tmp_path, monkeyp
 @pytest.mark.parametrize("part", ["test", "train"])
 def test_a_choice_by_other_samples_is_noticed(tmp_path, monkeypatch, part):
     """The planted fault: what is evaluated after an epoch is another part of the data."""
-    after = run_module._after_epoch
+    after = run_module._Files.after_epoch
 
-    def wrong(trainer, *rest):
-        kept = trainer.data
-        trainer.data = dataclasses.replace(kept, validation=getattr(kept, part))
+    def wrong(files, losses):
+        kept = files.trainer.data
+        files.trainer.data = dataclasses.replace(kept, validation=getattr(kept, part))
         try:
-            return after(trainer, *rest)
+            return after(files, losses)
         finally:
-            trainer.data = kept
+            files.trainer.data = kept
 
-    monkeypatch.setattr(run_module, "_after_epoch", wrong)
+    monkeypatch.setattr(run_module._Files, "after_epoch", wrong)
     with pytest.raises(AssertionError):
         check_selection(tmp_path, monkeypatch)
 
 
 def test_a_choice_of_the_last_epoch_is_noticed(tmp_path, monkeypatch):
     """The planted fault: every epoch counts as the best so far."""
-    after = run_module._after_epoch
-
-    def wrong(trainer, folder, journal, best, losses):
-        best["score"] = -1.0
-        return after(trainer, folder, journal, best, losses)
-
-    monkeypatch.setattr(run_module, "_after_epoch", wrong)
+    monkeypatch.setattr(run_module._Files, "better", lambda files, score: True)
     with pytest.raises(AssertionError):
         check_selection(tmp_path, monkeypatch)

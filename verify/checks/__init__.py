@@ -1,1 +1,35 @@
-"""The machinery that checks share: symbolic, numeric and statistical comparisons."""
+"""What the checks of claims share: comparisons, curves and panels, proofs, implementations, replicas.
+
+The names below are those that most claims use; what is special to some is in the modules.
+"""
+
+from verify.checks.certificates import proof_check
+from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
+from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
+from verify.checks.formulas import implementation_check
+from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
+from verify.checks.proofs import kernel_check
+from verify.checks.symbolic import symbolic_check
+
+__all__ = [
+    "Replicas",
+    "Role",
+    "Worst",
+    "at_least",
+    "at_most",
+    "close_to",
+    "curve",
+    "exponents",
+    "from_verdict",
+    "holds",
+    "implementation_check",
+    "kernel_check",
+    "order_panels",
+    "panel",
+    "plateau_function",
+    "proof_check",
+    "replicas_curve",
+    "scatter_panel",
+    "symbolic_check",
+    "window_means",
+]

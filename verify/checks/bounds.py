@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 from sympy import Expr, lambdify
 
-from convergence import Assumptions, Bound, Trajectory, problems, sequential_verdict, simulate
+from convergence import Assumptions, Bound, Trajectory, floor, problems
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import at_most, from_verdict
+from verify.checks.experiments import Replicas
+from verify.checks.formulas import implementation_check
+from verify.checks.panels import curve, panel, replicas_curve
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
-__all__ = ["SETTING", "BoundSubject", "extremal_check", "implementation_check", "nonconvex_check"]
+__all__ = [
+    "BOUND_CHECK", "SETTING", "BoundSubject", "descent_panel", "extremal_check", "extremal_quadratic",
+    "nonconvex_check",
+]  # fmt: skip
 
 SETTING = (
     "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f",
@@ -26,8 +31,6 @@ SETTING = (
     "E[n | x] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖² over the T steps, A² that of E‖∇f‖²",
 )
 """What the bounds of SGD with biased gradients assume."""
-
-RECORDS = 60
 
 REACHED = {"orthogonal": 0.99, "gaussian": 0.95}
 """What part of a bound that is attained must be reached. The transient term keeps the average below the bound, by up to
@@ -47,7 +50,7 @@ class BoundSubject:
     greatest_step : float
         The greatest h = Λη of the asserted domain.
     product : callable, optional
-        The function of :mod:`convergence` that users call. Where a subject has none (a false twin), the formula
+        The function of :mod:`convergence` that users call. Where a subject has none (a negative control), the formula
         itself is confronted with the experiments.
     """
 
@@ -80,68 +83,32 @@ class BoundSubject:
         return self.squared(Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=bias), h, np.inf)
 
 
-def _random_assumptions(rng: np.random.Generator) -> tuple[Assumptions, float]:
+def _compared(subject: BoundSubject, rng: np.random.Generator) -> list[tuple[float, float]]:
     lam, gap, noise, bias = 10 ** rng.uniform(-2, 2, 4)
-    return Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias), 10 ** rng.uniform(0, 6)
+    at, steps = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias), 10 ** rng.uniform(0, 6)
+    step = rng.uniform(0.01, 0.99) * min(subject.greatest_step, 1.999) / lam
+    try:
+        total = float(subject.reference(at, step, steps))
+    except ValueError:
+        # A step that the statement allows and the function refuses.
+        total = np.nan
+    return [(total, subject.from_formula(at, step, steps))]
 
 
-def _run_implementation(subject: BoundSubject, context: Context) -> Finding:
-    """The function that users call against the formula that was derived, at random points of the domain."""
-    rng = context.rng("points")
-    count = context.pick(quick=500, full=20_000)
-    function = subject.reference
-    worst = 0.0
-    for _ in range(count):
-        assumptions, steps = _random_assumptions(rng)
-        step = rng.uniform(0.01, 0.99) * min(subject.greatest_step, 1.999) / assumptions.smoothness
-        try:
-            total = function(assumptions, step, steps).total
-        except ValueError:
-            # A step that the statement allows and the function refuses.
-            total = np.nan
-        formula = subject.from_formula(assumptions, step, steps)
-        error = abs(total - formula) / abs(formula) if formula else np.inf
-        worst = max(worst, error) if np.isfinite(error) else np.inf
+BOUND_CHECK: Check[BoundSubject] = implementation_check(
     # Twenty roundings or so; the sum under the root does not cancel.
-    allowed = 64 * float(np.finfo(float).eps)
-    return Finding(comparisons=(at_most("relative difference from the formula", worst, allowed, samples=count),))
+    _compared, quick=500, full=20_000, allowed=64 * float(np.finfo(float).eps)
+)  # fmt: skip
+"""The check that the function of ``convergence`` computes the statement."""
 
 
-def implementation_check() -> Check[BoundSubject]:
-    """The check that the function of ``convergence`` computes the statement."""
-    question = "Does the function in `convergence` compute the formula that was derived?"
-    return Check("implementation", "numeric", question, _run_implementation, cost=0.5)
-
-
-def _extremal(h: float, noise: float, bias: float, model: str) -> SyntheticProblem:
-    """The quadratic that attains the sharp floor at Λ = 1, started at its stationary gradient norm."""
-    away = abs(1 - h)
-    stationary = (away * np.sqrt(bias) + np.sqrt(bias + h * (2 - h) * noise)) / (2 - h)
+def extremal_quadratic(h: float, noise: float, bias: float, *, start: float = 1.0, **oracle: Any) -> SyntheticProblem:
+    """The quadratic that attains the sharp floor at Λ = 1, started at a multiple of it."""
+    at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=bias)
     return problems.get(
-        "quadratic",
-        dim=2 if model == "orthogonal" else 10,
-        smoothness=1.0,
-        radius=stationary,
-        noise=noise,
-        bias=bias,
-        noise_model=model,
-        bias_model="against_gradient" if h <= 1 else "along_gradient",
-    )
-
-
-def _draw(
-    problem: SyntheticProblem, step: float, steps: int, seed: int, keep: dict[int, Trajectory]
-) -> Callable[[int, int], Any]:
-    """Replicas by their indices; a run is kept, since twins see the same data."""
-
-    def draw(begin: int, end: int) -> Any:
-        if begin not in keep:
-            keep[begin] = simulate(
-                problem, step=step, steps=steps, replicas=end - begin, seed=seed, first=begin, record=RECORDS
-            )
-        return keep[begin].mean_squared_gradient[-1]
-
-    return draw
+        "quadratic", smoothness=1.0, radius=start * np.sqrt(float(floor(at, h))), noise=noise, bias=bias,
+        bias_model="against_gradient" if h <= 1 else "along_gradient", **oracle,
+    )  # fmt: skip
 
 
 def extremal_check(
@@ -162,27 +129,19 @@ def extremal_check(
     def run(subject: BoundSubject, context: Context) -> Finding:
         comparisons: list[Comparison] = []
         points: list[tuple[float, float, float, float]] = []
-        for number, (h, noise, bias, model, steps) in enumerate(settings):
-            problem = _extremal(h, noise, bias, model)
+        for h, noise, bias, model, steps in context.each(settings):
+            problem = extremal_quadratic(h, noise, bias, noise_model=model, dim=2 if model == "orthogonal" else 10)
             name = f"quadratic, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, {model} noise, T = {steps}"
-            keep = context.shared(name, dict[int, Trajectory])
-            draw = _draw(problem, h, steps, context.seed_for(name), keep)
+            replicas = Replicas(context, name, problem, step=h, steps=steps, record=1)
+            run = replicas.first
             # Outside the asserted domain nothing is judged, but the figure shows what happens there.
-            points.append((h, noise, bias, float(draw(0, 256).mean())))
-            context.progress((number + 1) / len(settings))
+            points.append((h, noise, bias, float(run.mean_squared_gradient[-1].mean())))
             if h > subject.greatest_step:
                 continue
-            gap = float(problem.value(problem.start[None])[0])
-            assumptions = Assumptions(smoothness=1.0, gap=gap, noise=noise, bias=bias)
-            allowed = subject.squared(assumptions, h, steps)
-            verdict = sequential_verdict(
-                draw,
-                allowed,
-                error_rate=context.error_rate,
-                budget=context.pick(quick=16_384, full=65_536),
-                least=REACHED[model] * allowed if attained else None,
-            )
-            comparisons.append(from_verdict(name, verdict, attained=attained))
+            allowed = subject.squared(run.assumptions, h, steps)
+            least = REACHED[model] * allowed if attained else None
+            budget = context.pick(quick=16_384, full=65_536)
+            comparisons.append(replicas.judged(allowed, budget=budget, least=least))
         return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, points),))
 
     question = "Is the bound kept by the quadratics with the worst bias and noise" + (
@@ -198,26 +157,12 @@ def _floor_panel(subject: BoundSubject, points: Sequence[tuple[float, float, flo
     for group, (label, noise, bias) in enumerate(
         (("bias only, $\\zeta^2 = 1$", 0.0, 1.0), ("noise only, $\\sigma^2 = 1$", 1.0, 0.0))
     ):
-        line = [subject.floor(float(h), noise, bias) for h in grid]
-        curves.append(Curve(label=f"bound, {label}", role="statement", x=tuple(grid), y=tuple(line), group=group))
-        measured = [(h, mean) for h, *kind, mean in points if kind == [noise, bias]]
-        curves.append(
-            Curve(
-                label=f"measured, {label}",
-                role="measured" if group == 0 else "second",
-                style="markers",
-                group=group,
-                x=tuple(h for h, _ in measured),
-                y=tuple(mean for _, mean in measured),
-            )
-        )
-    return Panel(
-        title="floor, extremal quadratic",
-        x_label="step size $h = \\Lambda\\eta$",
-        y_label="mean squared gradient norm",
-        y_scale="log",
-        curves=tuple(curves),
-    )
+        stated = [subject.floor(float(h), noise, bias) for h in grid]
+        curves.append(curve(f"bound, {label}", grid, stated, "statement", group=group))
+        x, y = zip(*[(h, mean) for h, *kind, mean in points if kind == [noise, bias]], strict=True)
+        curves.append(curve(f"measured, {label}", x, y, ("measured", "second")[group], style="markers", group=group))
+    labels = ("floor, extremal quadratic", "step size $h = \\Lambda\\eta$", "mean squared gradient norm")
+    return panel(*labels, *curves, log="y")
 
 
 def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, cost: float) -> Check[BoundSubject]:
@@ -230,58 +175,29 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
         comparisons, panels = [], []
         steps = context.pick(quick=4_000, full=40_000)
         used = [h for h in steps_sizes if h <= subject.greatest_step]
-        for number, h in enumerate(used):
+        for h in context.each(used):
             # A frequency other than one, so that the smoothness λ + cω² shows it.
             problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=noise, bias=bias)
             step = h / problem.smoothness
             name = f"quadratic plus cosine, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
-            keep = context.shared(name, dict[int, Trajectory])
-            draw = _draw(problem, step, steps, context.seed_for(name), keep)
-            draw(0, 256)
-            assumptions = keep[0].assumptions
-            verdict = sequential_verdict(
-                draw,
-                subject.squared(assumptions, step, steps),
-                error_rate=context.error_rate,
-                budget=context.pick(quick=1024, full=16_384),
-            )
-            comparisons.append(from_verdict(name, verdict))
+            replicas = Replicas(context, name, problem, step=step, steps=steps, record=60)
+            run = replicas.first
+            allowed = subject.squared(run.assumptions, step, steps)
+            comparisons.append(replicas.judged(allowed, budget=context.pick(quick=1024, full=16_384)))
             if h in (used[0], used[-1]):
-                panels.append(_descent_panel(subject, keep[0], h, step, assumptions, bias))
-            context.progress((number + 1) / len(used))
+                panels.append(descent_panel(f"nonconvex problem, $h$ = {h:g}", run, subject.squared))
         return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
     question = "Does a nonconvex problem with many local minima keep the bound, and stop at the plateau it predicts?"
     return Check("nonconvex", "monte-carlo", question, run, tests=len(steps_sizes), cost=cost)
 
 
-def _descent_panel(
-    subject: BoundSubject, run: Trajectory, h: float, step: float, assumptions: Assumptions, bias: float
-) -> Panel:
-    times = tuple(float(t) for t in run.times)
-    mean = run.mean_squared_gradient.mean(axis=1)
-    low, high = np.quantile(run.mean_squared_gradient, [0.05, 0.95], axis=1)
-    return Panel(
-        title=f"nonconvex problem, $h$ = {h:g}",
-        x_label="steps $T$",
-        y_label="mean squared gradient norm",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(
-                label="measured $A^2$, mean and 5-95% of replicas",
-                role="measured",
-                x=times,
-                y=tuple(mean),
-                low=tuple(low),
-                high=tuple(high),
-            ),
-            Curve(
-                label="bound of $A^2$",
-                role="statement",
-                x=times,
-                y=tuple(subject.squared(assumptions, step, t) for t in times),
-            ),
-            Curve(label="$\\zeta^2$", role="reference", x=(times[0], times[-1]), y=(bias, bias)),
-        ),
-    )
+def descent_panel(title: str, run: Trajectory, bound: Callable[[Assumptions, float, float], float]) -> Panel:
+    """A² of a run's replicas over time, with a bound of it and the squared bias."""
+    at, times = run.assumptions, run.times
+    return panel(
+        title, "steps $T$", "mean squared gradient norm",
+        replicas_curve("measured $A^2$", times, run.mean_squared_gradient),
+        curve("bound of $A^2$", times, lambda t: bound(at, run.step, float(t)), "statement"),
+        curve("$\\zeta^2$", times, at.bias, "reference"),
+    )  # fmt: skip

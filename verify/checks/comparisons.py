@@ -7,7 +7,7 @@ import math
 from convergence import Verdict
 from verify.records import Comparison
 
-__all__ = ["at_least", "at_most", "from_verdict", "holds"]
+__all__ = ["Worst", "at_least", "at_most", "from_verdict", "holds"]
 
 
 def _margin(room: float, allowed: float) -> float:
@@ -38,6 +38,31 @@ def at_least(
         name=name, outcome="confirmed" if ok else "refuted", relation="≥", observed=observed, allowed=allowed,
         margin=_margin(observed - allowed, allowed), samples=samples, where=where,
     )  # fmt: skip
+
+
+class Worst:
+    """The greatest error of each kind that a loop meets, with what is allowed; an error that is no number is the worst.
+
+    >>> worst = Worst()
+    >>> for error in (1e-17, 3e-16, 0.0):
+    ...     worst.see("rounding", error, 1e-15)
+    >>> [(c.name, c.observed, c.samples, c.outcome) for c in worst.comparisons()]
+    [('rounding', 3e-16, 3, 'confirmed')]
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[float, float, int]] = {}
+
+    def see(self, name: str, error: float, allowed: float) -> None:
+        """Count an error."""
+        worst, _, count = self._seen.get(name, (0.0, allowed, 0))
+        # In this order the comparison with NaN is false either way, and NaN stays.
+        greatest = worst if error <= worst or math.isnan(worst) else error
+        self._seen[name] = (float(greatest), allowed, count + 1)
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """One for each kind, in the order in which they were met."""
+        return tuple(at_most(name, worst, allowed, samples=n) for name, (worst, allowed, n) in self._seen.items())
 
 
 def holds(name: str, decision: bool | None) -> Comparison:

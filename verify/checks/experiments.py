@@ -1,4 +1,4 @@
-"""What the experiments share: means over windows of a trajectory, scheduled steps, and exponents."""
+"""What the experiments share: replicas that are kept, means over windows of a trajectory, and exponents."""
 
 from __future__ import annotations
 
@@ -9,15 +9,61 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, lambdify
 
-from convergence import Trajectory, judge_mean
+from convergence import Trajectory, judge_mean, sequential_verdict, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import from_verdict
+from verify.context import Context
 from verify.records import Comparison
 
-__all__ = ["close_to", "exponents", "plateau_function", "scheduled_descent", "window_means"]
+__all__ = ["Replicas", "close_to", "exponents", "plateau_function", "window_means"]
 
 Array = NDArray[np.float64]
+
+
+class Replicas:
+    """Replicas of a simulation, which are kept: a claim and its negative controls see the same ones.
+
+    Parameters
+    ----------
+    context : Context
+        Where they are kept, and where the seed comes from.
+    name : str
+        Of the simulation.
+    problem : SyntheticProblem
+        What is simulated.
+    value : callable
+        The number of each replica that is judged, from a trajectory.
+    **run
+        As for :func:`convergence.simulate`.
+    """
+
+    def __init__(
+        self, context: Context, name: str, problem: SyntheticProblem, *,
+        value: Callable[[Trajectory], Array] = lambda run: run.mean_squared_gradient[-1], **run: Any,
+    ) -> None:  # fmt: skip
+        self._context, self._name, self._problem, self._value, self._run = context, name, problem, value, run
+        self._kept = context.shared(name, dict[int, Trajectory])
+
+    def __call__(self, begin: int, end: int) -> Array:
+        """The judged numbers of the replicas with these indices."""
+        if begin not in self._kept:
+            self._kept[begin] = simulate(
+                self._problem, replicas=end - begin, first=begin, seed=self._context.seed_for(self._name), **self._run
+            )
+        return self._value(self._kept[begin])
+
+    @property
+    def first(self) -> Trajectory:
+        """The first 256 of them."""
+        self(0, 256)
+        return self._kept[0]
+
+    def judged(self, allowed: float, *, budget: int, least: float | None = None) -> Comparison:
+        """Their mean against what is allowed; as many as it takes, up to the budget."""
+        rate = self._context.error_rate
+        verdict = sequential_verdict(self, allowed, error_rate=rate, budget=budget, least=least)
+        return from_verdict(self._name, verdict, attained=least is not None)
 
 
 def plateau_function(formula: Expr) -> Callable[[float, float, float], float]:
@@ -32,29 +78,13 @@ def window_means(run: Trajectory) -> Array:
     return np.diff(times * run.mean_squared_gradient, axis=0) / np.diff(times, axis=0)
 
 
-def close_to(name: str, values: Array, stated: float, tolerance: float, error_rate: float) -> Comparison:
-    """The mean of the replicas within a relative tolerance of what is stated, as a statistical comparison."""
-    verdict = judge_mean(
-        values, (1 + tolerance) * stated, least=(1 - tolerance) * stated, error_rate=error_rate
-    )  # fmt: skip
+def close_to(
+    name: str, values: Array, stated: float, tolerance: float, error_rate: float, *, absolute: bool = False
+) -> Comparison:
+    """The mean of the replicas within a tolerance, relative or absolute, of what is stated."""
+    room = tolerance if absolute else tolerance * stated
+    verdict = judge_mean(values, stated + room, least=stated - room, error_rate=error_rate)
     return from_verdict(name, verdict, attained=True)
-
-
-def scheduled_descent(
-    problem: SyntheticProblem, steps: Sequence[float] | Array, *, replicas: int, rng: np.random.Generator, records: int,
-    progress: Callable[[float], None] = lambda fraction: None,
-) -> tuple[NDArray[np.int64], Array]:  # fmt: skip
-    """SGD whose step size follows a schedule: times, evenly in log t, and ‖∇f(x_t)‖² over (time, replica)."""
-    times = np.unique(np.geomspace(1, len(steps), records).round().astype(np.int64))
-    x = np.tile(problem.start, (replicas, 1))
-    squares = []
-    marks = set(times.tolist())
-    for t, step in enumerate(steps, 1):
-        x -= step * problem.sample_gradient(x, rng)
-        if t in marks:
-            squares.append((problem.gradient(x) ** 2).sum(axis=1))
-            progress(t / len(steps))
-    return times, np.array(squares)
 
 
 def exponents(grid: Sequence[float], levels: Any) -> Array:

@@ -1,16 +1,25 @@
-"""The formulas of a statement as functions of numbers: the objects that are printed and proved, evaluated."""
+"""The formulas of a statement as functions of numbers: the objects that are printed and proved, evaluated.
+
+And the check that the functions which users call compute them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from rdml_theory.symbolic import as_function
 from rdml_theory.symbolic.notation import Formula, k, l
+from verify.checks.comparisons import Worst
+from verify.claim import Check, Finding
+from verify.context import Context
 
-__all__ = ["differences", "entries", "value"]
+__all__ = ["differences", "entries", "implementation_check", "value"]
 
+S = TypeVar("S")
 Modules = Literal["numpy", "mpmath"]
 
 
@@ -44,3 +53,33 @@ def entries(formula: Formula, classes: int, /, *, modules: Modules = "mpmath", *
 def differences(formula: Formula, classes: int, /, **known: Any) -> list[list[Any]]:
     """A formula with the free class indices k and l, for each two classes."""
     return [entries(formula.subs(l, n), classes, **known) for n in range(1, classes + 1)]
+
+
+def implementation_check(
+    pairs: Callable[[S, np.random.Generator], Iterable[tuple[float, float]]], *, quick: int, full: int, allowed: float,
+    name: str = "relative difference from the formula",
+    question: str = "Does the function in `convergence` compute the formula that was derived?", cost: float = 0.5,
+) -> Check[S]:  # fmt: skip
+    """A check of the functions that users call against what a subject states, at random points.
+
+    Parameters
+    ----------
+    pairs : callable
+        What functions compute and what the subject states, at one random point of the domain.
+    quick, full : int
+        How many points, in either profile.
+    allowed : float
+        The relative difference that rounding explains.
+    name, question, cost
+        As of :class:`Check` and its comparison.
+    """
+
+    def run(subject: S, context: Context) -> Finding:
+        rng, count = context.rng("points"), context.pick(quick=quick, full=full)
+        worst = Worst()
+        for _ in range(count):
+            for computed, stated in pairs(subject, rng):
+                worst.see(name, abs(computed - stated) / abs(stated) if stated else np.inf, allowed)
+        return Finding(worst.comparisons())
+
+    return Check("implementation", "numeric", question, run, cost=cost)

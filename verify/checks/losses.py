@@ -20,7 +20,7 @@ from verify.claim import Check
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "distance", "larger", "loss_checks", "tensors"]
+__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "distance", "loss_checks", "tensors"]
 
 ORDERS = (5e-5, 5e-4, 0.5, 1 - 5e-5, 1.0, 1 + 5e-5, 2.0, 5.0, 2000.0)
 KEPT = (True, True, False, True)
@@ -68,11 +68,6 @@ def distance(computed: Sequence[float], exact: Sequence[Any], size: Any = None) 
     """The error relative to the norm of the exact values, or to a given size."""
     error = mp.norm([mp.mpf(float(a)) - b for a, b in zip(computed, exact, strict=True)])
     return float(error / (mp.norm(list(exact)) if size is None else size))
-
-
-def larger(worst: float, error: float) -> float:
-    """The larger of two errors, and NaN where one of them is NaN, which `max` may lose."""
-    return worst if error <= worst or worst != worst else error
 
 
 def loss_checks(question: str, run: Callable[..., Any]) -> tuple[Check[Any], ...]:

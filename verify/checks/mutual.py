@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import SoftmaxCohort
-from convergence.data import game_data
+from convergence import MutualLearning, Observed, simulate
+from convergence.sgd import record_times
 from rdml_theory import renyi_divergence, renyi_gradient
 
-__all__ = ["Measured", "iris_cohort", "measure_cohort", "measure_network", "safe_step"]
+__all__ = ["Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_network", "safe_step"]
 
 Array = NDArray[np.float64]
 
@@ -40,15 +41,37 @@ class Measured:
     gram: float
 
 
-def iris_cohort(order: float, beta: float = 1.0) -> SoftmaxCohort:
+def iris_cohort(order: float, beta: float = 1.0, **more: Any) -> MutualLearning:
     """Two linear softmax students: one sees the sepals of Fisher's irises, the other the petals."""
-    parts, labels, _ = game_data("iris", 2)
-    return SoftmaxCohort(parts, labels, order=order, beta=beta)
+    return MutualLearning(data="iris", order=order, beta=beta, **more)
 
 
-def safe_step(cohort: SoftmaxCohort) -> float:
+def central_slope(along: Callable[[float], float]) -> float:
+    """The derivative at 0, by Richardson's extrapolation of central differences.
+
+    >>> round(central_slope(lambda e: (1 + e) ** 4), 9)
+    4.0
+    """
+    coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-3, 1e-3))
+    return (4 * fine - coarse) / 3
+
+
+def safe_step(cohort: MutualLearning) -> float:
     """1/Λ for every student's base loss plus β times a mutual loss of order at most one."""
-    return 1 / ((1 + cohort.beta) * max(cohort.smoothness()))
+    return 1 / ((1 + cohort.beta) * cohort.smoothness)
+
+
+def history(cohort: MutualLearning, steps: int, records: int = 12) -> list[tuple[int, list[Measured]]]:
+    """Every student at some times of a full-gradient run, spaced evenly in log t from the first step on."""
+    rows: list[tuple[int, list[Measured]]] = []
+    marks = set(record_times(steps, records).tolist())
+
+    def keep(seen: Observed) -> None:
+        if seen.t in marks:
+            rows.append((seen.t, measure_cohort(cohort, seen.x[0])))
+
+    simulate(cohort, step=safe_step(cohort), steps=steps, replicas=1, seed=0, record=1, observe=keep)
+    return rows
 
 
 def _pairs(student: Array, peers: Sequence[Array], order: float) -> tuple[Array, float, float]:
@@ -61,16 +84,15 @@ def _pairs(student: Array, peers: Sequence[Array], order: float) -> tuple[Array,
     return np.mean(pulls, axis=0), float(np.mean(spreads)), float(np.mean(divergences))
 
 
-def measure_cohort(cohort: SoftmaxCohort, parameters: Sequence[Array]) -> list[Measured]:
+def measure_cohort(cohort: MutualLearning, x: Array) -> list[Measured]:
     """Every student of a cohort of linear softmax students, whose Jacobian at an input x is x ⊗ I."""
-    logits = [x @ t for x, t in zip(cohort.inputs, parameters, strict=True)]
+    logits, squares = cohort.logits(x), cohort.squares(cohort.gradients(x)[1]) / cohort.beta**2
     out = []
-    for k, x in enumerate(cohort.inputs):
-        pull, spread, divergence = _pairs(logits[k], [u for j, u in enumerate(logits) if j != k], cohort.order)
-        gradient = x.T @ pull / cohort.samples
-        norms = np.einsum("ij,ij->i", x, x)
-        gram = float(np.linalg.norm(x, 2) ** 2 / cohort.samples)
-        out.append(Measured(float((gradient**2).sum()), spread, divergence, float(norms.max()), gram))
+    for k, features in enumerate(cohort.inputs):
+        _, spread, divergence = _pairs(logits[k], [u for j, u in enumerate(logits) if j != k], cohort.order)
+        norms = np.einsum("ij,ij->i", features, features)
+        gram = 2 * cohort.student_smoothness[k]
+        out.append(Measured(float(squares[k]), spread, divergence, float(norms.max()), gram))
     return out
 
 

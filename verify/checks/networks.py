@@ -1,74 +1,220 @@
-"""The cohorts that the claims on real networks are tested on: small networks that each see half of a digit."""
+"""Networks written out in NumPy: their gradients, their Jacobian and the pull of their peers, without torch.
+
+What the trainer does to real networks is judged against these numbers, which share no code with it: layers and their
+derivatives are written out here, and the escort distributions are those of the NumPy core.
+"""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convergence.data import game_data
+from rdml_theory import escort, renyi_divergence, renyi_gradient
 
-if TYPE_CHECKING:
-    from torch import Tensor
+__all__ = ["DECAY", "HIDDEN", "SAMPLES", "SETTING", "Layers", "Setting", "Snapshot", "digits", "flat"]
 
-    from verify.trainer.paths import Path, SmallCohort
-
-__all__ = ["SAMPLES", "SETTING", "cohort", "held_out", "runs"]
+Array = NDArray[np.float64]
+Layers = list[tuple[Array, Array]]
+"""Weights (out, in) and biases (out,) of a network."""
 
 SAMPLES = 600
 HIDDEN = 8
 DECAY = 5e-3
 
 SETTING = (
-    f"experiment: networks with {HIDDEN} hidden tanh units in double precision, each on the upper or the lower half of "
-    f"{SAMPLES} of scikit-learn's digits, cross-entropy with a weight decay of {DECAY:g}, plain gradient descent"
+    f"experiment: the trainer of this toolkit in single precision, with networks of {HIDDEN} hidden tanh units, each "
+    f"on the upper or the lower half of {SAMPLES} of scikit-learn's digits, cross-entropy with a weight decay of "
+    f"{DECAY:g}, plain gradient descent; its updates are read off the weights and measured in double precision"
 )
 
 
-def cohort(
-    alpha: float, *, beta: float = 1.0, students: int = 2, alike: bool = False, hidden: int = HIDDEN
-) -> SmallCohort:
-    """Students that see the upper and the lower halves in turn or, where they are alike, the same upper half."""
-    # Importing torch takes seconds, which a list of claims need not pay.
-    import torch
-
-    from verify.trainer.paths import SmallCohort
-
-    halves, labels = _standardised()
-    x = [halves[0 if alike else k % 2][:SAMPLES] for k in range(students)]
-    return SmallCohort(torch.tensor(np.stack(x)), torch.tensor(labels[:SAMPLES]), alpha, beta, hidden, DECAY)
+def flat(layers: Layers) -> Array:
+    """All parameters of a network in one vector (P,)."""
+    return np.concatenate([part.ravel() for layer in layers for part in layer])
 
 
-def held_out(students: int = 2) -> tuple[Tensor, Tensor]:
-    """The digits that no cohort trains on: their halves (K, N', d), and their labels (N',)."""
-    import torch
+def _softmax(z: Array) -> Array:
+    shifted = np.exp(z - z.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
 
-    halves, labels = _standardised()
-    x = [halves[k % 2][SAMPLES:] for k in range(students)]
-    return torch.tensor(np.stack(x)), torch.tensor(labels[SAMPLES:])
+
+@dataclass(frozen=True)
+class Snapshot:
+    """K networks at one moment, on some samples.
+
+    Parameters
+    ----------
+    layers : list
+        The layers of each network.
+    inputs : list
+        The samples (N, d) of each network.
+    labels : ndarray
+        (N,), for all.
+    decay, smoothing : float
+        Weight decay, a part of the base loss as (λ/2)‖θ‖², and label smoothing.
+    rectified : bool
+        Whether the units between the layers are rectifiers, else hyperbolic tangents.
+    """
+
+    layers: list[Layers]
+    inputs: list[Array]
+    labels: NDArray[np.int64]
+    decay: float = 0.0
+    smoothing: float = 0.0
+    rectified: bool = False
+
+    @cached_property
+    def passed(self) -> list[list[Array]]:
+        """The inputs of all layers of each network and, last, its logits."""
+        out = []
+        for layers, x in zip(self.layers, self.inputs, strict=True):
+            values = [x]
+            for number, (weight, bias) in enumerate(layers):
+                z = values[-1] @ weight.T + bias
+                last = number + 1 == len(layers)
+                values.append(z if last else np.maximum(z, 0.0) if self.rectified else np.tanh(z))
+            out.append(values)
+        return out
+
+    @property
+    def logits(self) -> list[Array]:
+        """(N, C) of each network."""
+        return [values[-1] for values in self.passed]
+
+    def pulled_back(self, k: int, v: Array) -> Array:
+        """J_kᵀv of every sample, for vectors v (N, C) of the logits, shape (N, P)."""
+        parts: list[Array] = []
+        for n in reversed(range(len(self.layers[k]))):
+            inputs = self.passed[k][n]
+            parts = [(v[:, :, None] * inputs[:, None]).reshape(len(v), -1), v, *parts]
+            if n:
+                v = self._through(k, n, v)
+        return np.concatenate(parts, axis=1)
+
+    def mean_pulled_back(self, k: int, v: Array) -> Array:
+        """E[J_kᵀv], shape (P,)."""
+        parts: list[Array] = []
+        for n in reversed(range(len(self.layers[k]))):
+            parts = [(v.T @ self.passed[k][n]).ravel() / len(v), v.mean(0), *parts]
+            if n:
+                v = self._through(k, n, v)
+        return np.concatenate(parts)
+
+    def _through(self, k: int, n: int, v: Array) -> Array:
+        """Vectors of the inputs of layer n of network k from those of its outputs, through the units before it."""
+        inputs = self.passed[k][n]
+        return (v @ self.layers[k][n][0]) * (inputs > 0 if self.rectified else 1 - inputs**2)
+
+    def _errors(self, k: int) -> Array:
+        """Softmax less target, (N, C)."""
+        z = self.logits[k]
+        targets = (1 - self.smoothing) * np.eye(z.shape[1])[self.labels] + self.smoothing / z.shape[1]
+        return _softmax(z) - targets
+
+    @cached_property
+    def loss(self) -> Array:
+        """L_k, shape (K,), without label smoothing."""
+        out = []
+        for layers, z in zip(self.layers, self.logits, strict=True):
+            top = z.max(1)
+            normaliser = top + np.log(np.exp(z - top[:, None]).sum(1))
+            nll = (normaliser - z[np.arange(len(z)), self.labels]).mean()
+            out.append(nll + 0.5 * self.decay * float(np.square(flat(layers)).sum()))
+        return np.array(out)
+
+    def base(self, k: int) -> Array:
+        """∇L_k, shape (P,)."""
+        return self.mean_pulled_back(k, self._errors(k)) + self.decay * flat(self.layers[k])
+
+    def _pulls(self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
+        """Σ_{j≠k} (q_k - w_jk), (N, C), w_jk the escort of an order; q and w of the logits over the temperature."""
+        own = self.logits[k] / temperature
+        others = [z / temperature for j, z in enumerate(peers or self.logits) if j != k]
+        out = len(others) * _softmax(own)
+        for peer in others:
+            out = out - escort(peer, own, order, domain="logits")
+        return out
+
+    def pull(self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
+        """Σ_{j≠k} E[J_kᵀ(q_k - w_jk)], shape (P,); ``peers`` are logits other than those of this moment."""
+        return self.mean_pulled_back(k, self._pulls(k, order, temperature, peers))
+
+    def bias(self, k: int, order: float, beta: float) -> Array:
+        """b_k = β∇R_k, R_k the mean divergence from the peers."""
+        peers = len(self.layers) - 1
+        return beta / peers * self.pull(k, order) if peers and beta else np.zeros(len(flat(self.layers[k])))
+
+    def sample_gradients(self, k: int, order: float, beta: float) -> Array:
+        """∇(L_k + βR_k) of every sample, shape (N, P)."""
+        v = self._errors(k) + beta / (len(self.layers) - 1) * self._pulls(k, order)
+        return self.pulled_back(k, v) + self.decay * flat(self.layers[k])
+
+    def divergence(self, k: int, order: float) -> float:
+        """The mean divergence D_α from the peers, in nats."""
+        z = self.logits
+        peers = [j for j in range(len(z)) if j != k]
+        return float(np.mean([renyi_divergence(z[j], z[k], order, domain="logits").mean() for j in peers]))
+
+    def jacobian_norms(self, k: int) -> Array:
+        """The squared spectral norm of ∂z/∂θ of every sample, shape (N,), from its Gram matrix (C, C)."""
+        unit = np.eye(self.logits[k].shape[1])
+        rows = np.stack([self.pulled_back(k, np.broadcast_to(e, self.logits[k].shape)) for e in unit], axis=1)
+        return np.asarray(np.linalg.eigvalsh(rows @ rows.transpose(0, 2, 1))[:, -1], dtype=np.float64)
+
+    def joint_gradient(self, k: int, beta: float) -> Array:
+        """∇_k of Φ = Σ L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k), with no peer held constant."""
+        z = self.logits
+        out = self.base(k)
+        for j in range(len(z)):
+            if j != k:
+                first, second, wrt = (z[j], z[k], "q") if j < k else (z[k], z[j], "p")
+                slope = renyi_gradient(first, second, 0.5, wrt=wrt, domain="logits")
+                out = out + beta / (len(z) - 1) * self.mean_pulled_back(k, slope)
+        return out
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A cohort of the claims on networks.
+
+    ``students`` see the upper and the lower halves of the digits in turn or, where they are ``alike``, the upper one.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    students: int = 2
+    alike: bool = False
+
+    def half(self, k: int) -> int:
+        """What student k sees: 0 the upper, 1 the lower half."""
+        return 0 if self.alike else k % 2
+
+    def start(self, seed: int) -> list[Layers]:
+        """Starting weights, each student's own."""
+        rng = np.random.default_rng(seed)
+        sizes = [(HIDDEN, digits()[0].shape[2]), (10, HIDDEN)]
+        return [
+            [(rng.standard_normal((out, into)) / np.sqrt(into), np.zeros(out)) for out, into in sizes]
+            for _ in range(self.students)
+        ]
+
+    def snapshot(self, layers: list[Layers], rows: NDArray[np.int64] | None = None) -> Snapshot:
+        """The cohort with these weights, on all samples or on some."""
+        halves, labels = digits()
+        chosen = np.arange(SAMPLES) if rows is None else rows
+        inputs = [halves[self.half(k), chosen] for k in range(self.students)]
+        return Snapshot(layers, inputs, labels[chosen], decay=DECAY)
 
 
 @cache
-def _standardised() -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def digits() -> tuple[Array, NDArray[np.int64]]:
+    """The upper and the lower halves of all digits, standardised, (2, N, d); and their labels."""
     halves, labels, _ = game_data("digits", 2)
     pixels = np.stack(halves)
-    return tuple((h - pixels.mean()) / pixels.std() for h in halves), labels
-
-
-def runs(path: Path, first: int, last: int) -> dict[str, np.ndarray]:
-    """Averages (K,) of a path over the steps from ``first`` to ``last``: A², Z², S², max Λ_t, Δ/(ηT) and M.
-
-    M is what the noise adds along this one path: with h = η max Λ_t, summing the steps' exact descent gives
-    (1-h/2)A² + (1-h) mean <∇L, b> - (h/2)Z² ≤ Δ/(ηT) + (h/2)S² + M, M = mean of h<b, n> - (1-h)<∇L, n>.
-    """
-    part = slice(first, last)
-    smoothness = path.smoothness[part].amax(0)
-    h = path.step * smoothness
-    values = {
-        "A2": path.base[part].mean(0), "Z2": path.bias[part].mean(0), "S2": path.noise[part].mean(0),
-        "Lambda": smoothness,
-        "gap": (path.loss[first] - path.loss[last]) / (path.step * (last - first)),
-        "M": (h * path.pull[part] - (1 - h) * path.drift[part]).mean(0),
-    }  # fmt: skip
-    return {name: v.numpy() for name, v in values.items()}
+    # The trainer computes in single precision: both sides see the same numbers.
+    standard = ((pixels - pixels.mean()) / pixels.std()).astype(np.float32)
+    return standard.astype(np.float64), labels.astype(np.int64)

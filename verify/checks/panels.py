@@ -1,18 +1,57 @@
-"""Panels of inequalities: random points against the curve that they may not cross."""
+"""Curves and panels from arrays, and the panels of inequalities: random points against what they may not cross."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sympy import Expr
 
 from verify.checks.quantities import Points, evaluator
 from verify.context import Context
 from verify.records import Curve, Panel
 
-__all__ = ["scatter_panel"]
+__all__ = ["Role", "curve", "order_panels", "panel", "replicas_curve", "scatter_panel"]
+
+Role = Literal["measured", "second", "statement", "control", "reference"]
+"""What a curve shows, which decides how it is drawn: the same in every figure."""
+
+
+def _numbers(values: ArrayLike) -> tuple[float, ...]:
+    return tuple(np.asarray(values, dtype=np.float64).tolist())
+
+
+def curve(
+    label: str, x: Any, y: Any, role: Role = "measured", *, band: tuple[ArrayLike, ArrayLike] | None = None,
+    style: Literal["line", "markers", "both"] = "line", group: int | None = None,
+) -> Curve:  # fmt: skip
+    """A curve from anything like arrays; y may also be a function of one x, or a number for a level.
+
+    >>> curve("bound", [1, 2], lambda t: 1 / t, "statement").y, curve("floor", [1, 5, 9], 0.5).x
+    ((1.0, 0.5), (1.0, 9.0))
+    """
+    if callable(y):
+        y = [y(value) for value in x]
+    elif np.ndim(y) == 0:
+        x, y = (x[0], x[-1]), (y, y)
+    low, high = (None, None) if band is None else map(_numbers, band)
+    return Curve(label=label, role=role, x=_numbers(x), y=_numbers(y), low=low, high=high, style=style, group=group)
+
+
+def replicas_curve(label: str, x: ArrayLike, values: ArrayLike, **how: Any) -> Curve:
+    """The mean of replicas over x, with the band that holds 90% of them; values are (x, replica)."""
+    rows = np.asarray(values)
+    band = (np.quantile(rows, 0.05, axis=1), np.quantile(rows, 0.95, axis=1))
+    return curve(f"{label}, mean and 5-95% of replicas", x, rows.mean(axis=1), band=band, **how)
+
+
+def panel(title: str, x_label: str, y_label: str, *curves: Curve, log: Literal["", "x", "y", "xy"] = "xy") -> Panel:
+    """A panel of a figure; ``log`` names its logarithmic axes."""
+    scales: dict[str, Any] = {f"{axis}_scale": "log" if axis in log else "linear" for axis in "xy"}
+    return Panel(title=title, x_label=x_label, y_label=y_label, curves=curves, **scales)
 
 
 def scatter_panel(
@@ -21,7 +60,7 @@ def scatter_panel(
     title: str,
     across: tuple[str, Expr],
     upwards: tuple[str, Expr],
-    curve: Callable[[np.ndarray], np.ndarray],
+    bound: Callable[[np.ndarray], np.ndarray],
     window: tuple[float, float],
     orders: tuple[float, float],
     label: str = "statement",
@@ -39,7 +78,7 @@ def scatter_panel(
         The panel's title.
     across, upwards : (str, Expr)
         Label and quantity of each axis.
-    curve : callable
+    bound : callable
         What the statement allows, as a function of the quantity across.
     window : (float, float)
         The range of the quantity across that is shown.
@@ -57,24 +96,41 @@ def scatter_panel(
     horizontal, vertical = evaluator(across[1], "numpy"), evaluator(upwards[1], "numpy")
     low, high = window
 
-    def marks(points: Points) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def marks(points: Points) -> tuple[np.ndarray, np.ndarray]:
         x, y = horizontal(points), vertical(points)
         shown = (x >= low) & (x <= high) & np.isfinite(y) & ((y > 1e-4 * low) | (scale == "linear"))
-        return tuple(map(float, x[shown])), tuple(map(float, y[shown]))
+        return x[shown], y[shown]
 
     curves = []
-    kinds: tuple[tuple[int, Literal["measured", "second"]], ...] = ((3, "measured"), (10, "second"))
+    kinds: tuple[tuple[int, Role], ...] = ((3, "measured"), (10, "second"))
     rng = context.rng("figure", title)
     for classes, role in kinds:
-        x, y = marks(Points.random(rng, 250, classes, orders))
-        curves.append(Curve(label=f"random pairs, {classes} classes", role=role, style="markers", x=x, y=y))
+        points = Points.random(rng, 250, classes, orders)
+        curves.append(curve(f"random pairs, {classes} classes", *marks(points), role, style="markers"))
     if worst is not None:
-        x, y = marks(worst)
-        curves.append(Curve(label="worst two classes", role="measured", style="markers", group=1, x=x, y=y))
+        curves.append(curve("worst two classes", *marks(worst), style="markers", group=1))
     grid = np.geomspace(low, high, 80) if scale == "log" else np.linspace(low, high, 80)
-    across_grid = tuple(map(float, grid))
-    curves.append(Curve(label=label, role="statement", x=across_grid, y=tuple(map(float, curve(grid)))))
+    curves.append(curve(label, grid, bound(grid), "statement"))
     if reference is not None:
-        values = tuple(map(float, reference[1](grid)))
-        curves.append(Curve(label=reference[0], role="reference", x=across_grid, y=values))
-    return Panel(title=title, x_label=across[0], y_label=upwards[0], x_scale=scale, y_scale=scale, curves=tuple(curves))
+        curves.append(curve(reference[0], grid, reference[1](grid), "reference"))
+    return panel(title, across[0], upwards[0], *curves, log="xy" if scale == "log" else "")
+
+
+def order_panels(
+    context: Context,
+    orders: Sequence[float],
+    bound: Callable[[float, np.ndarray], np.ndarray],
+    *,
+    worst: Callable[[float], Points] | None = None,
+    reference: tuple[str, Callable[[float, np.ndarray], np.ndarray]] | None = None,
+    **scatter: Any,
+) -> tuple[Panel, ...]:
+    """A :func:`scatter_panel` for each order, on which the bound, the worst points and the reference may depend."""
+    return tuple(
+        scatter_panel(
+            context, title=f"order $\\alpha$ = {order:g}", orders=(order, order), bound=partial(bound, order),
+            worst=worst(order) if worst else None,
+            reference=(reference[0], partial(reference[1], order)) if reference else None, **scatter,
+        )
+        for order in orders
+    )  # fmt: skip

@@ -197,9 +197,8 @@ def search_check(
         stated = sides(subject)
         comparisons: list[Comparison] = []
         effort = context.pick(quick=60, full=600)
-        for number, side in enumerate(stated):
+        for side in context.each(stated):
             comparisons += _compare(side, context, classes, effort)
-            context.progress((number + 1) / len(stated))
         return Finding(tuple(comparisons), panels=panels(subject, context) if panels else ())
 
     question = (

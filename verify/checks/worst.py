@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from convergence import Assumptions, extremal_average
 from verify.checks.comparisons import at_least, at_most, holds
+from verify.checks.panels import curve, panel
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 __all__ = ["Setting", "horizon_panel", "worst_case_check"]
 
@@ -22,13 +23,17 @@ SOLVED = 1e-6
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a bound meets the worst case: h, T, ζ², σ² and m at Λ = Δ = 1, and how far below the bound it may lie."""
+    """Where a bound meets the worst case: h, T, ζ², σ² and m at Λ = Δ = 1, and how far below the bound it may lie.
+
+    What is bounded is the average of ‖∇f‖², or the least.
+    """
 
     h: float
     steps: int
     bias: float = 0.0
     noise: float = 0.0
     relative_bias: float = 0.0
+    average: bool = True
     slack: float | None = None
 
     @property
@@ -40,15 +45,13 @@ class Setting:
         """For the record."""
         parts = [f"h = {self.h:g}", f"T = {self.steps}"]
         parts += [f"{n} = {v:g}" for n, v in (("ζ²", self.bias), ("σ²", self.noise), ("m", self.relative_bias)) if v]
-        return ", ".join(parts)
+        return ", ".join([*parts, *["best iterate"] * (not self.average)])
 
 
 def worst_case_check(
     bound: Callable[[S, Setting], float],
     settings: Sequence[Setting],
     *,
-    criterion: Literal["average", "best"] = "average",
-    asserted: Callable[[S, Setting], bool] = lambda subject, setting: True,
     panel: Callable[[S, dict[Setting, float]], Panel] | None = None,
     cost: float = 2.0,
 ) -> Check[S]:
@@ -60,10 +63,6 @@ def worst_case_check(
         What a subject states at a setting.
     settings : sequence of Setting
         Those with a ``slack`` must come as near to the bound: it is (nearly) attained there.
-    criterion : {"average", "best"}
-        What is bounded.
-    asserted : callable
-        Whether a subject says anything at a setting.
     panel : callable, optional
         A figure from the exact values.
     cost : float
@@ -73,18 +72,16 @@ def worst_case_check(
     def solve(setting: Setting) -> tuple[float, bool]:
         from convergence import worst_case
 
+        criterion = "average" if setting.average else "best"
         worst = worst_case(setting.assumptions, setting.h, setting.steps, criterion=criterion)
         return worst.value, worst.certificate.check()
 
     def run(subject: S, context: Context) -> Finding:
         comparisons: list[Comparison] = []
         exact: dict[Setting, float] = {}
-        for number, setting in enumerate(settings, 1):
-            value, sound = context.shared(setting.words(), lambda at=setting: solve(at))
+        for setting in context.each(settings):
+            value, sound = context.shared(setting.words(), solve, setting)
             exact[setting] = value
-            context.progress(number / len(settings))
-            if not asserted(subject, setting):
-                continue
             stated = bound(subject, setting)
             name = f"exact worst case, {setting.words()}"
             comparisons.append(at_most(name, value, stated * (1 + SOLVED)))
@@ -101,45 +98,24 @@ def worst_case_check(
 
 
 def horizon_panel(
-    title: str,
-    h: float,
-    at: dict[str, Any],
-    stated: Callable[[int], float],
-    exact: dict[int, float],
-    compared: dict[str, Callable[[int], float]],
-    *,
-    criterion: Literal["average", "best"] = "average",
-) -> Panel:
-    """Bounds against T at one step size, with the exact worst case and the extremal problem's average."""
-    times = tuple(range(1, 65))
-    assumptions = Assumptions(smoothness=1.0, gap=1.0, **({"noise": 0.0, "bias": 0.0} | at))
-    few = times[2::5]
-    extremal = (
-        [
-            Curve(
-                label="extremal problem",
-                role="second",
-                style="markers",
-                x=few,
-                y=tuple(extremal_average(assumptions, h, t) for t in few),
-            )
-        ]
-        if criterion == "average"
-        else []
-    )
-    return Panel(
-        title=title,
-        x_label="steps $T$",
-        y_label=f"{'mean' if criterion == 'average' else 'least'} squared gradient norm",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="exact worst case", role="measured", style="markers", x=tuple(exact), y=tuple(exact.values())),
-            *extremal,
-            Curve(label="bound", role="statement", x=times, y=tuple(stated(t) for t in times)),
-            *(
-                Curve(label=label, role="reference", x=times, y=tuple(other(t) for t in times), group=number)
-                for number, (label, other) in enumerate(compared.items())
-            ),
-        ),
-    )
+    title: str, shown: Sequence[Setting], bound: Callable[[S, Setting], float], compared: str, other: Callable[..., Any]
+) -> Callable[[S, dict[Setting, float]], Panel]:
+    """A figure of :func:`worst_case_check`: a bound against T, the exact worst case of some settings, another bound.
+
+    Where the average is bounded, what the extremal problem attains too.
+    """
+    at, h, average = shown[0].assumptions, shown[0].h, shown[0].average
+    times = range(1, 65)
+
+    def draw(subject: S, exact: dict[Setting, float]) -> Panel:
+        measured = [exact[setting] for setting in shown]
+        curves = [curve("exact worst case", [setting.steps for setting in shown], measured, style="markers")]
+        if average:
+            attained = [extremal_average(at, h, t) for t in times[2::5]]
+            curves.append(curve("extremal problem", times[2::5], attained, "second", style="markers"))
+        stated = [bound(subject, replace(shown[0], steps=t)) for t in times]
+        curves.append(curve("bound", times, stated, "statement"))
+        curves.append(curve(compared, times, lambda t: float(other(at, h, t)), "reference", group=0))
+        return panel(title, "steps $T$", f"{'mean' if average else 'least'} squared gradient norm", *curves)
+
+    return draw

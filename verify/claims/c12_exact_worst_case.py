@@ -9,14 +9,13 @@ from convergence import WorstCase, refined_bound, sharp_bound, worst_case
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
+from verify.checks import at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING, BoundSubject
-from verify.checks.comparisons import at_least, at_most
 from verify.checks.performance import worst_case_record
-from verify.checks.symbolic import symbolic_check
 from verify.checks.worst import Setting, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Curve, Panel
+from verify.records import CertificateRecord, Comparison, Panel
 
 STEPS = 8
 BIASES = (0.0, 0.01, 0.25, 1.0)
@@ -41,18 +40,19 @@ def _stated(subject: BoundSubject, setting: Setting) -> float:
 
 
 def _ratio_panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
-    """The exact worst case over the sharp bound, against the step size; above one where a twin is too small."""
+    """The exact worst case over the sharp bound, against the step size; above one where a control is too small."""
     curves = []
     for group, square in enumerate(BIASES):
         at = sorted((s for s in exact if s.bias == square and not s.noise and s.steps == STEPS), key=lambda s: s.h)
         x = tuple(s.h for s in at)
         label = f"$\\zeta^2$ = {square:g} $\\Lambda\\Delta$"
         y = tuple(exact[s] / _stated(subject, s) for s in at)
-        curves.append(Curve(label=label, role="statement", style="both", x=x, y=y, group=group))
-    curves.append(Curve(label="attained", role="reference", x=(0.1, 1.9), y=(1.0, 1.0)))
-    return Panel(
-        title=f"exact worst case over the bound, $T$ = {STEPS}", x_label="step size $h = \\Lambda\\eta$",
-        y_label="exact worst case / bound", y_scale="log", curves=tuple(curves),
+        curves.append(curve(label, x, y, "statement", style="both", group=group))
+    curves.append(curve("attained", (0.1, 1.9), 1.0, "reference"))
+    return panel(
+        f"exact worst case over the bound, $T$ = {STEPS}", "step size $h = \\Lambda\\eta$",
+        "exact worst case / bound",
+        *curves, log="y",
     )  # fmt: skip
 
 
@@ -77,30 +77,26 @@ def approach(subject: BoundSubject, context: Context) -> Finding:
     comparisons: list[Comparison] = []
     shares: list[tuple[int, float]] = []
     horizons = context.pick(quick=(1, 2, 4, 8, 12), full=(1, 2, 4, 8, 16, 24))
-    for number, steps in enumerate(horizons):
+    for steps in context.each(horizons):
         worst, stated = _near(Setting(1.0, steps, bias=0.25), subject, context)
         refined = float(refined_bound(worst.assumptions, 1.0, steps))
         comparisons.append(at_most(f"|W/refined - 1|, h = 1, T = {steps}", abs(worst.value / refined - 1), 1e-6))
         shares.append((steps, worst.value / stated))
-        context.progress((number + 1) / len(horizons))
     steps, share = shares[-1]
     rest = 0.25 / steps / (2 / steps + 0.25)
     comparisons.append(
         at_least(f"W over the bound, h = 1, T = {steps}: all but ζ²/T is reached", share, 1 - rest - 1e-6)
     )
     comparisons.append(at_most(f"and never more, h = 1, T = {steps}", share, 1.0))
-    panel = Panel(
-        title="approach, $h$ = 1, $\\zeta^2$ = 0.25 $\\Lambda\\Delta$", x_label="steps $T$",
-        y_label="exact worst case / bound", x_scale="log",
-        curves=(
-            Curve(
-                label="$\\zeta^2$ = 0.25 $\\Lambda\\Delta$", role="statement", style="both", group=2,
-                x=tuple(float(t) for t, _ in shares), y=tuple(s for _, s in shares),
-            ),
-            Curve(label="attained", role="reference", x=(1.0, float(steps)), y=(1.0, 1.0)),
+    figure = panel(
+        "approach, $h$ = 1, $\\zeta^2$ = 0.25 $\\Lambda\\Delta$", "steps $T$", "exact worst case / bound",
+        curve(
+            "$\\zeta^2$ = 0.25 $\\Lambda\\Delta$", [t for t, _ in shares], [s for _, s in shares], "statement",
+            style="both", group=2,
         ),
+        curve("attained", (1.0, float(steps)), 1.0, "reference"), log="x",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 def replayed(subject: BoundSubject, context: Context) -> Finding:
@@ -111,11 +107,10 @@ def replayed(subject: BoundSubject, context: Context) -> Finding:
         Setting(0.5, STEPS, bias=1.0), Setting(1.0, 5, bias=0.01), Setting(1.5, STEPS, bias=1.0),
         Setting(0.5, STEPS), Setting(0.5, 3, bias=0.25, noise=1.0),
     )  # fmt: skip
-    for number, setting in enumerate(settings):
+    for setting in context.each(settings):
         worst, stated = _near(setting, subject, context)
         violation, reached = context.shared(
-            f"replay {setting.words()}",
-            lambda w=worst: (w.instance.violation(), float(w.instance.replay().mean())),
+            f"replay {setting.words()}", lambda w=worst: (w.instance.violation(), float(w.instance.replay().mean()))
         )
         name, share = setting.words(), reached / worst.value
         comparisons.append(at_most(f"conditions on smooth functions violated by, {name}", violation, 1e-7))
@@ -123,7 +118,6 @@ def replayed(subject: BoundSubject, context: Context) -> Finding:
         comparisons.append(at_most(f"what the rebuilt function reaches, {name}", reached, stated))
         certificates.append(context.shared(f"record {name}", lambda w=worst: worst_case_record(w)))
         comparisons.append(at_most(f"proved worst case, {name}", worst.certificate.bound, stated * (1 + 1e-7)))
-        context.progress((number + 1) / len(settings))
     return Finding(comparisons=tuple(comparisons), certificates=tuple(certificates))
 
 

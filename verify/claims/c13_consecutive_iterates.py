@@ -5,27 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Literal
+from typing import Any
 
+import numpy as np
 from sympy import Rational
 
-from convergence import (
-    Assumptions,
-    floor,
-    problems,
-    sharp_bound,
-    simulate,
-    stepwise_bound,
-    tight_bound,
-    worst_case,
-)
+from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
 from convergence.performance import Chain, ChainCertificate, solve_chain
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import worst_case as symbolic
+from verify.checks import Role, at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING
-from verify.checks.comparisons import at_least, at_most
 from verify.checks.performance import chain_record
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Curve, Panel
@@ -117,15 +108,14 @@ def exact(subject: Subject, context: Context) -> Finding:
     comparisons: list[Comparison] = []
     certificates: list[CertificateRecord] = []
     apart, below = {True: 0.0, False: 0.0}, 0.0
-    for number, setting in enumerate((*PLAIN, *OTHERS)):
-        found = context.shared(setting.words(), partial(_exact, setting))
+    for number, setting in enumerate(context.each((*PLAIN, *OTHERS))):
+        found = context.shared(setting.words(), _exact, setting)
         certificate = _solve(subject, setting)
         ratio = certificate.bound / found
         plain = setting in PLAIN
         apart[plain], below = max(apart[plain], ratio - 1), max(below, 1 - ratio)
         if number % 6 == 0 and subject == Subject():
             certificates.append(chain_record(certificate))
-        context.progress((number + 1) / (len(PLAIN) + len(OTHERS)))
     count = len(PLAIN)
     comparisons.append(at_most("below the exact worst case, relatively", below, 1e-7, samples=count + len(OTHERS)))
     comparisons.append(at_most("above it without noise and momentum, relatively", apart[True], 1e-6, samples=count))
@@ -147,18 +137,15 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
     closed = [float(tight_bound(a, h, t)) for t in times]
     exact = context.shared(f"exact {h}", lambda: [worst_case(a, h, t).value for t in times[:7]])
 
-    def curve(label: str, role: Literal["statement", "second", "measured"], values: list[float]) -> Curve:
-        y = tuple(v / s for v, s in zip(values, sharp, strict=False))
-        x = tuple(float(t) for t in times[: len(y)])
-        return Curve(label=label, role=role, style="markers" if role == "measured" else "line", x=x, y=y)
+    def over(label: str, values: list[float], role: Role, **how: Any) -> Curve:
+        few = len(values)
+        return curve(label, times[:few], np.divide(values, sharp[:few]), role, **how)
 
-    return Panel(
-        title=f"$h$ = {h:g}, $\\zeta^2$ = {square:g} $\\Lambda\\Delta$",
-        x_label="steps $T$", y_label="over the sharp bound", x_scale="log",
-        curves=(
-            curve("proved by a potential", "statement", proved), curve("exact worst case", "measured", exact),
-            curve("closed form (C2e)", "second", closed),
-        ),
+    return panel(
+        f"$h$ = {h:g}, $\\zeta^2$ = {square:g} $\\Lambda\\Delta$", "steps $T$", "over the sharp bound",
+        over("proved by a potential", proved, "statement"),
+        over("exact worst case", exact, "measured", style="markers"),
+        over("closed form (C2e)", closed, "second"), log="x",
     )  # fmt: skip
 
 
@@ -167,7 +154,7 @@ def long_runs(subject: Subject, context: Context) -> Finding:
     steps = context.pick(quick=150, full=1_500)
     comparisons: list[Comparison] = []
     certificates: list[CertificateRecord] = []
-    for number, (h, bias, noise) in enumerate(((0.1, 0.05, 0.0), (0.6, 0.1, 0.2), (1.6, 0.05, 0.05))):
+    for h, bias, noise in context.each(((0.1, 0.05, 0.0), (0.6, 0.1, 0.2), (1.6, 0.05, 0.05))):
         setting = Setting(h, steps, bias=bias, noise=noise)
         certificate = _solve(subject, setting)
         bound = certificate.bound
@@ -183,7 +170,6 @@ def long_runs(subject: Subject, context: Context) -> Finding:
         run = partial(_mean_squares, problem, h, steps, context.seed_for(setting.words()))
         values = context.shared(setting.words(), run)
         comparisons.append(at_most(f"the extremal quadratic, {setting.words()}", values, bound * (1 + 1e-7)))
-        context.progress((number + 1) / 3)
     return Finding(tuple(comparisons), certificates=tuple(certificates))
 
 

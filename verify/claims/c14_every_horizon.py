@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from sympy import Abs, Expr, lambdify
 
-from convergence import Assumptions, problems, sharp_bound
+from convergence import Assumptions, problems, sharp_bound, simulate
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
+from verify.checks import at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING
-from verify.checks.comparisons import at_least, at_most
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 HORIZONS = (1, 2, 3, 5, 10, 30, 100, 300)
 
@@ -58,18 +57,12 @@ def statement(subject: Subject) -> Statement:
 
 def _quadratic(h: float, share: float, noise: float, steps: int, seed: int) -> tuple[float, float, float]:
     """A², Z² and the fall of ‖x‖²/2 in the plane, with b = ∓ share · x and noise across x."""
-    rng = np.random.default_rng(seed)
-    x = np.array([2.0, 0.0])
-    sign = -1.0 if h <= 1 else 1.0
-    squares, biases, first = 0.0, 0.0, x @ x / 2
-    for _ in range(steps):
-        bias = sign * share * x
-        across = np.zeros(2)
-        if noise:
-            across = np.array([-x[1], x[0]]) * (rng.choice([-1.0, 1.0]) * np.sqrt(noise) / np.linalg.norm(x))
-        squares, biases = squares + x @ x, biases + bias @ bias
-        x = x - h * (x + bias + across)
-    return float(squares) / steps, float(biases) / steps, float(first - x @ x / 2)
+    problem = problems.get("quadratic", radius=2.0, noise=noise, noise_model="orthogonal")
+    factor = -share if h <= 1 else share
+    problem.bias_at = lambda x, gradient: factor * gradient
+    run = simulate(problem, step=h, steps=steps, replicas=1, seed=seed, record=1)
+    square = float(run.mean_squared_gradient[-1, 0])
+    return square, share**2 * square, run.assumptions.gap - float(run.value[-1, 0])
 
 
 CASES = [
@@ -82,7 +75,7 @@ CASES = [
 def attained(subject: Subject, context: Context) -> Finding:
     """Quadratics with a bias in proportion to the gradient, at every horizon: equality up to rounding."""
     comparisons: list[Comparison] = []
-    for number, (h, share, noise) in enumerate(CASES):
+    for h, share, noise in context.each(CASES):
         name = f"h = {h:g}, ‖b‖/‖∇f‖ = {share:g}, σ² = {noise:g}"
         worst, count = 0.0, 0
         for steps in HORIZONS:
@@ -96,7 +89,6 @@ def attained(subject: Subject, context: Context) -> Finding:
         # T steps, each with a few roundings; at h near 2 the quotient by 2-h magnifies them.
         allowed = 100 * HORIZONS[-1] * float(np.finfo(float).eps)
         comparisons.append(at_most(f"|A²/stated - 1|, {name}", worst, allowed, samples=count))
-        context.progress((number + 1) / len(CASES))
     return Finding(comparisons=tuple(comparisons), panels=(_panel(subject, context),))
 
 
@@ -110,22 +102,15 @@ def _panel(subject: Subject, context: Context) -> Panel:
 
     runs = context.shared("panel", compute)
 
-    def sharp(bias: float, steps: int) -> float:
-        return float(sharp_bound(Assumptions(smoothness=1.0, gap=2.0, noise=noise, bias=bias), h, steps))
-
-    x = tuple(float(t) for t in times)
-    stated = tuple(subject.squared(h, max(f, 0.0), noise, b, t) for (_, b, f), t in zip(runs, times, strict=True))
-    return Panel(
-        title=f"quadratic, $h$ = {h:g}, $\\|b\\|$ = {share:g} $\\|\\nabla f\\|$", x_label="steps $T$",
-        y_label="mean squared gradient norm", x_scale="log", y_scale="log",
-        curves=(
-            Curve(label="measured $A^2$", role="measured", style="markers", x=x, y=tuple(a for a, _, _ in runs)),
-            Curve(label="bound in the fall of $f$", role="statement", x=x, y=stated),
-            Curve(
-                label="sharp bound, in $\\Delta$", role="reference", x=x,
-                y=tuple(sharp(b, t) for (_, b, _), t in zip(runs, times, strict=True)),
-            ),
-        ),
+    squares, biases, falls = np.array(runs).T
+    at = [Assumptions(smoothness=1.0, gap=2.0, noise=noise, bias=bias) for bias in biases]
+    stated = [subject.squared(h, max(f, 0.0), noise, b, t) for f, b, t in zip(falls, biases, times, strict=True)]
+    sharp = [float(sharp_bound(a, h, t)) for a, t in zip(at, times, strict=True)]
+    return panel(
+        f"quadratic, $h$ = {h:g}, $\\|b\\|$ = {share:g} $\\|\\nabla f\\|$", "steps $T$", "mean squared gradient norm",
+        curve("measured $A^2$", times, squares, style="markers"),
+        curve("bound in the fall of $f$", times, stated, "statement"),
+        curve("sharp bound, in $\\Delta$", times, sharp, "reference"),
     )  # fmt: skip
 
 
@@ -133,13 +118,9 @@ def _descent(h: float, start: np.ndarray, steps: int) -> tuple[float, float]:
     """A² and the fall of f of a run without noise on a nonconvex problem, in units in which Λ = 1."""
     problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, bias=0.04)
     lam = problem.smoothness
-    rng = np.random.default_rng(0)  # no noise: nothing is drawn
-    x, squares = start[None], 0.0
-    first = float(problem.value(x)[0])
-    for _ in range(steps):
-        squares += float((problem.gradient(x) ** 2).sum())
-        x = x - h / lam * problem.sample_gradient(x, rng)
-    return squares / steps, lam * (first - float(problem.value(x)[0]))
+    run = simulate(problem, step=h / lam, steps=steps, replicas=1, seed=0, start=start, record=1)
+    fall = run.assumptions.gap + run.minimum - float(run.value[-1, 0])
+    return float(run.mean_squared_gradient[-1, 0]), lam * fall
 
 
 def nonconvex(subject: Subject, context: Context) -> Finding:
@@ -151,7 +132,7 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
     for number in range(count):
         h, steps = float(rng.uniform(0.05, 1.95)), int(10 ** rng.uniform(0, 2.3))
         start = 3 * rng.standard_normal(10)
-        average, fall = context.shared(f"{number}", partial(_descent, h, start, steps))
+        average, fall = context.shared(f"{number}", _descent, h, start, steps)
         if fall >= 0:
             worst, kept = max(worst, average / subject.squared(h, fall, 0.0, 0.04, steps)), kept + 1
         context.progress((number + 1) / count)

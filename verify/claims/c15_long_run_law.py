@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,12 @@ from convergence.performance import Chain, solve_chain, violation
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
+from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
 from verify.checks.bounds import SETTING
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
 from verify.checks.performance import chain_record
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Curve, Panel
+from verify.records import CertificateRecord, Comparison, Panel
 
 Array = NDArray[np.float64]
 
@@ -116,18 +115,17 @@ def bracket(subject: Subject, context: Context) -> Finding:
     comparisons: list[Comparison] = []
     certificates: list[CertificateRecord] = []
     short, long = context.pick(quick=(75, 300), full=(300, 2_000))
-    for number, (h, rate) in enumerate(SETTINGS):
+    for h, rate in context.each(SETTINGS):
         name = f"h = {h:g}, R = {rate:g} ζ²"
         law = subject.law(h, rate)
-        wide = context.shared(f"{name}/{short}", partial(_bracket, h, rate, short))
-        low, broken, high, record = context.shared(f"{name}/{long}", partial(_bracket, h, rate, long))
+        wide = context.shared(f"{name}/{short}", _bracket, h, rate, short)
+        low, broken, high, record = context.shared(f"{name}/{long}", _bracket, h, rate, long)
         comparisons.append(at_most(f"conditions on smooth functions that the instance violates, {name}", broken, 1e-12))
         comparisons.append(at_least(f"attained over the law, T = {long}, {name}", low / law, 1 - CLOSE))
         comparisons.append(at_most(f"proved over the law, T = {long}, {name}", high / law, 1 + CLOSE))
         narrowed = (high - low) / (wide[2] - wide[0])
         comparisons.append(at_most(f"what is between them, over that at T = {short}, {name}", narrowed, 0.75))
         certificates.append(record)
-        context.progress((number + 1) / len(SETTINGS))
     panels = (_law_panel(subject, long, context), _time_panel(subject, context))
     return Finding(tuple(comparisons), certificates=tuple(certificates), panels=panels)
 
@@ -137,28 +135,20 @@ def _law_panel(subject: Subject, steps: int, context: Context) -> Panel:
     h = 0.5
     rates = np.geomspace(0.02, 200, 60)
     few = [rate for at, rate in SETTINGS if at == h]
-    found = [context.shared(f"h = {h:g}, R = {r:g} ζ²/{steps}", partial(_bracket, h, r, steps)) for r in few]
+    found = [context.shared(f"h = {h:g}, R = {r:g} ζ²/{steps}", _bracket, h, r, steps) for r in few]
 
     def sharp(rate: float) -> float:
         return float(sharp_bound(Assumptions(smoothness=1.0, gap=rate * h, noise=0.0, bias=1.0), h, 1))
 
-    return Panel(
-        title=f"$h$ = {h:g}", x_label="$R/\\zeta^2$, with $R = \\Delta/(\\eta T)$", y_label="over the sharp bound",
-        x_scale="log",
-        curves=(
-            Curve(
-                label="law of long runs", role="statement", x=tuple(rates.tolist()),
-                y=tuple(subject.law(h, float(r)) / sharp(float(r)) for r in rates),
-            ),
-            Curve(
-                label="attained", role="measured", style="markers", x=tuple(few),
-                y=tuple(b[0] / sharp(r) for b, r in zip(found, few, strict=True)),
-            ),
-            Curve(
-                label="proved", role="second", style="markers", x=tuple(few),
-                y=tuple(b[2] / sharp(r) for b, r in zip(found, few, strict=True)),
-            ),
+    return panel(
+        f"$h$ = {h:g}", "$R/\\zeta^2$, with $R = \\Delta/(\\eta T)$", "over the sharp bound",
+        curve(
+            "law of long runs", rates.tolist(), [subject.law(h, float(r)) / sharp(float(r)) for r in rates],
+            "statement",
         ),
+        curve("attained", few, [b[0] / sharp(r) for b, r in zip(found, few, strict=True)], style="markers"),
+        curve("proved", few, [b[2] / sharp(r) for b, r in zip(found, few, strict=True)], "second", style="markers"),
+        log="x",
     )  # fmt: skip
 
 
@@ -167,32 +157,22 @@ def _time_panel(subject: Subject, context: Context) -> Panel:
     h, rate = 0.5, 3.0
     times = (5, 10, 20, 40, 75, 150, 300)
     name = f"h = {h:g}, R = {rate:g} ζ²"
-    found = [context.shared(f"{name}/{t}", partial(_bracket, h, rate, t)) for t in times]
+    found = [context.shared(f"{name}/{t}", _bracket, h, rate, t) for t in times]
     x = tuple(float(t) for t in times)
-    return Panel(
-        title=f"$h$ = {h:g}, $R$ = {rate:g} $\\zeta^2$", x_label="steps $T$",
-        y_label="mean squared gradient norm / $\\zeta^2$", x_scale="log",
-        curves=(
-            Curve(label="law of long runs", role="statement", x=(x[0], x[-1]), y=(subject.law(h, rate),) * 2),
-            Curve(label="attained", role="measured", style="markers", x=x, y=tuple(b[0] for b in found)),
-            Curve(label="proved", role="second", style="markers", x=x, y=tuple(b[2] for b in found)),
-        ),
+    return panel(
+        f"$h$ = {h:g}, $R$ = {rate:g} $\\zeta^2$", "steps $T$", "mean squared gradient norm / $\\zeta^2$",
+        curve("law of long runs", (x[0], x[-1]), subject.law(h, rate), "statement"),
+        curve("attained", x, [b[0] for b in found], style="markers"),
+        curve("proved", x, [b[2] for b in found], "second", style="markers"), log="x",
     )  # fmt: skip
 
 
-def implementation(subject: Subject, context: Context) -> Finding:
-    """The function that users call against the law, at random constants."""
-    rng = context.rng("points")
-    count = context.pick(quick=300, full=5_000)
-    worst = 0.0
-    for _ in range(count):
-        lam, gap, square = 10 ** rng.uniform(-2, 2, 3)
-        h, steps = rng.uniform(0.01, 0.99), 10 ** rng.uniform(0, 5)
-        a = Assumptions(smoothness=lam, gap=gap, noise=0.0, bias=square)
-        rate = gap * lam / (h * steps * square)
-        worst = max(worst, abs(long_run_law(a, h / lam, steps) / (square * subject.law(h, rate)) - 1))
-    # The root is found to 1e-14, times what the square and the largest surplus make of it.
-    return Finding((at_most("relative difference from the formula", worst, 1e-9, samples=count),))
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """The root is found to 1e-14, times what the square and the largest surplus make of it."""
+    lam, gap, square = 10 ** rng.uniform(-2, 2, 3)
+    h, steps = rng.uniform(0.01, 0.99), 10 ** rng.uniform(0, 5)
+    a = Assumptions(smoothness=lam, gap=gap, noise=0.0, bias=square)
+    return [(long_run_law(a, h / lam, steps), square * subject.law(h, gap * lam / (h * steps * square)))]
 
 
 CLAIM = Claim(
@@ -210,9 +190,7 @@ CLAIM = Claim(
             "bracket", "numeric",
             "Do instances from below and proved bounds from above close in on the law?", bracket, cost=8.0,
         ),
-        Check(
-            "implementation", "numeric", "Does the function in `convergence` compute the law?", implementation, cost=0.5
-        ),
+        implementation_check(_compared, quick=300, full=5_000, allowed=1e-9),
     ),
     twins=(
         Twin(

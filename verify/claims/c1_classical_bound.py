@@ -8,8 +8,8 @@ from convergence import classical_bound
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
-from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
-from verify.checks.proofs import kernel_check
+from verify.checks import kernel_check
+from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Source, Statement, Twin
 
 
@@ -41,7 +41,7 @@ CLAIM = Claim(
     source=Source("Ajalloeian & Stich 2020, constants derived here", "2008.00051"),
     checks=(
         kernel_check(derivation),
-        implementation_check(),
+        BOUND_CHECK,
         extremal_check(
             [
                 (0.25, 0.0, 1.0, "orthogonal", 500),
@@ -59,11 +59,7 @@ CLAIM = Claim(
     twins=(
         Twin("step-1.5", "used up to h = 3/2", _subject(greatest_step=1.5), drawn=True),
         Twin("no-bias", "the bias term dropped", _subject(descent.CLASSICAL.subs(descent.bias, Integer(0)))),
-        Twin(
-            "half-noise",
-            "half the noise term",
-            _subject(descent.CLASSICAL - descent.h * descent.noise**2 / 2),
-        ),
+        Twin("half-noise", "half the noise term", _subject(descent.CLASSICAL - descent.h * descent.noise**2 / 2)),
     ),
     caption=(
         "Left: the bound's floor against the step size, with what the extremal quadratic attains; beyond h = 1 the "

@@ -8,8 +8,8 @@ from convergence import sharp_bound
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
-from verify.checks.bounds import BoundSubject, extremal_check, implementation_check, nonconvex_check
-from verify.checks.proofs import kernel_check
+from verify.checks import kernel_check
+from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Source, Statement, Twin
 
 
@@ -43,7 +43,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(derivation),
-        implementation_check(),
+        BOUND_CHECK,
         extremal_check(
             [
                 (0.25, 0.0, 1.0, "orthogonal", 500),

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from sympy import Abs, sqrt
 
-from convergence import Assumptions, floor, problems, simulate
+from convergence import Assumptions, floor, simulate
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements, setting
-from verify.checks.bounds import BoundSubject, implementation_check
-from verify.checks.comparisons import at_most
-from verify.checks.proofs import kernel_check
+from verify.checks import at_most, curve, kernel_check, panel
+from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 POINTS = ((0.25, 0.0, 1.0), (0.6, 0.5, 0.3), (1.0, 1.0, 1.0), (1.4, 0.5, 0.3), (1.8, 0.0, 1.0))
 """h, σ², ζ²."""
@@ -52,11 +51,8 @@ def _from(h: float, noise: float, bias: float, start: float) -> tuple[np.ndarray
 
     The noise's sign is random, its effect on the norm is not.
     """
-    at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=bias)
-    problem = problems.get(
-        "quadratic", radius=start * np.sqrt(float(floor(at, h))), noise=noise, bias=bias,
-        bias_model="against_gradient" if h <= 1 else "along_gradient",
-    )  # fmt: skip
+    problem = extremal_quadratic(h, noise, bias, start=start)
+    problem.block = 1
     run = simulate(problem, step=h, steps=STEPS, replicas=1, seed=0, record=60)
     return run.times, run.squared_gradient[:, 0]
 
@@ -64,46 +60,29 @@ def _from(h: float, noise: float, bias: float, start: float) -> tuple[np.ndarray
 def approach(subject: BoundSubject, context: Context) -> Finding:
     """‖∇f(x_t)‖² on the extremal quadratic from below and above: where it ends is what the statement says."""
     comparisons, curves = [], []
-    for number, (h, noise, bias) in enumerate(POINTS):
+    for number, (h, noise, bias) in enumerate(context.each(POINTS)):
         stated = subject.floor(h, noise, bias)
         for start in STARTS:
-            times, squares = context.shared(f"{h}/{start}", lambda h=h, n=noise, b=bias, s=start: _from(h, n, b, s))
+            times, squares = context.shared(f"{h}/{start}", _from, h, noise, bias, start)
             name = f"|‖∇f(x_T)‖²/stated - 1|, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, from {start:g} times the floor"
             comparisons.append(at_most(name, abs(float(squares[-1]) / stated - 1), REACHED))
             if h in (0.6, 1.4) and start != 1.0:
-                curves.append(
-                    Curve(label=f"measured, $h$ = {h:g}", role="measured" if h < 1 else "second", group=number,
-                          x=tuple(map(float, times)), y=tuple(map(float, squares)))
-                )  # fmt: skip
+                role = "measured" if h < 1 else "second"
+                curves.append(curve(f"measured, $h$ = {h:g}", times, squares, role, group=number))
         if h in (0.6, 1.4):
-            curves.append(
-                Curve(
-                    label=f"floor, $h$ = {h:g}",
-                    role="statement",
-                    x=(1.0, float(STEPS)),
-                    y=(stated, stated),
-                    group=number,
-                )
-            )
-        context.progress((number + 1) / len(POINTS))
-    panel = Panel(
-        title="extremal quadratic, from below and above", x_label="steps $t$", y_label="$\\|\\nabla f(x_t)\\|^2$",
-        x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel, _against_step(subject)))
+            curves.append(curve(f"floor, $h$ = {h:g}", (1, STEPS), stated, "statement", group=number))
+    figure = panel("extremal quadratic, from below and above", "steps $t$", "$\\|\\nabla f(x_t)\\|^2$", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure, _against_step(subject)))
 
 
 def _against_step(subject: BoundSubject) -> Panel:
-    grid = np.linspace(0.02, 1.95, 120)
-    return Panel(
-        title="floor against the step size", x_label="step size $h = \\Lambda\\eta$",
-        y_label="squared gradient norm", y_scale="log",
-        curves=tuple(
-            Curve(label=f"floor, $\\sigma^2$ = {noise:g}, $\\zeta^2$ = {bias:g}", role="statement", group=group,
-                  x=tuple(grid), y=tuple(subject.floor(float(h), noise, bias) for h in grid))
-            for group, (noise, bias) in enumerate(((0.0, 1.0), (0.5, 0.3)))
-        ),
-    )  # fmt: skip
+    grid, curves = np.linspace(0.02, 1.95, 120), []
+    for group, (noise, bias) in enumerate(((0.0, 1.0), (0.5, 0.3))):
+        label = f"floor, $\\sigma^2$ = {noise:g}, $\\zeta^2$ = {bias:g}"
+        stated = [subject.floor(float(h), noise, bias) for h in grid]
+        curves.append(curve(label, grid, stated, "statement", group=group))
+    labels = ("floor against the step size", "step size $h = \\Lambda\\eta$", "squared gradient norm")
+    return panel(*labels, *curves, log="y")
 
 
 _CLASSICAL = sqrt(descent.bias**2 + descent.h * descent.noise**2)
@@ -119,7 +98,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(derivation),
-        implementation_check(),
+        BOUND_CHECK,
         Check(
             "approach",
             "numeric",

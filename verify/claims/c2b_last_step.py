@@ -11,13 +11,11 @@ from convergence import Assumptions, problems, refined_bound, sharp_bound, simul
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.bounds import sharp_target
-from verify.checks.bounds import BoundSubject, implementation_check
-from verify.checks.comparisons import at_most
-from verify.checks.proofs import kernel_check
+from verify.checks import at_most, kernel_check
+from verify.checks.bounds import BOUND_CHECK, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Panel
 
 AT_ONE = tuple(Setting(1.0, t, bias=1.0, slack=1e-5) for t in (1, 2, 4, 8, 12))
 SETTINGS = (
@@ -61,16 +59,8 @@ def quadratic(subject: BoundSubject, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons))
 
 
-def _panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
-    at = AT_ONE[0].assumptions
-    return horizon_panel(
-        "$h$ = 1, $\\zeta^2$ = 1",
-        1.0,
-        {"bias": 1.0},
-        lambda t: subject.squared(at, 1.0, t),
-        {s.steps: exact[s] for s in AT_ONE},
-        {"sharp bound (C2)": lambda t: float(sharp_bound(at, 1.0, t))},
-    )
+def _stated(subject: BoundSubject, setting: Setting) -> float:
+    return subject.squared(setting.assumptions, setting.h, setting.steps)
 
 
 CLAIM = Claim(
@@ -84,10 +74,13 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(derivation),
-        implementation_check(),
+        BOUND_CHECK,
         Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
         worst_case_check(
-            lambda subject, s: subject.squared(s.assumptions, s.h, s.steps), SETTINGS, panel=_panel, cost=1.0
+            _stated,
+            SETTINGS,
+            cost=1.0,
+            panel=horizon_panel("$h$ = 1, $\\zeta^2$ = 1", AT_ONE, _stated, "sharp bound (C2)", sharp_bound),
         ),
     ),
     twins=(

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from sympy import Expr, Rational, Symbol, lambdify, sqrt
 
-from convergence import best_iterate_bound, sharp_bound
+from convergence import Assumptions, best_iterate_bound, sharp_bound, simulate
+from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
-from verify.checks.comparisons import at_least, at_most
-from verify.checks.proofs import kernel_check
+from verify.checks import at_least, at_most, implementation_check, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Panel
 
-SHOWN = tuple(Setting(0.5, t, bias=0.3, slack=1e-5) for t in (1, 2, 4, 8, 12))
-SETTINGS = (
-    *SHOWN,
-    *(Setting(h, t, bias=b, slack=1e-5) for h in (0.2, 1.0) for t in (3, 6) for b in (0.0, 0.05, 1.5)),
-)
+SHOWN = tuple(Setting(0.5, t, bias=0.3, average=False, slack=1e-5) for t in (1, 2, 4, 8, 12))
+OTHERS = product((0.2, 1.0), (3, 6), (0.0, 0.05, 1.5))
+SETTINGS = (*SHOWN, *(Setting(h, t, bias=b, average=False, slack=1e-5) for h, t, b in OTHERS))
 
 
 @dataclass(frozen=True)
@@ -63,73 +61,60 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"h": descent.h, "best": BEST, "bound": bound})
 
 
-def implementation(subject: Subject, context: Context) -> Finding:
-    """The bound that users get solves the equation."""
-    rng = context.rng("points")
-    count = context.pick(quick=400, full=20_000)
-    worst = 0.0
-    for _ in range(count):
-        gap = 10 ** rng.uniform(-2, 2)
-        at = Setting(rng.uniform(0.01, 1), 1, bias=rng.uniform(0, 2) * gap).assumptions
-        at = type(at)(smoothness=1.0, gap=gap, noise=0.0, bias=at.bias)
-        h, steps = rng.uniform(0.01, 1), round(10 ** rng.uniform(0, 4))
-        stated = subject.best(h, steps, np.sqrt(at.bias), gap)
-        worst = max(worst, abs(stated / float(best_iterate_bound(at, h, steps)) - 1))
-    return Finding(
-        comparisons=(at_most("relative difference from the root of the equation", worst, 1e-9, samples=count),)
-    )
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    gap = 10 ** rng.uniform(-2, 2)
+    at = Assumptions(smoothness=1.0, gap=gap, noise=0.0, bias=rng.uniform(0, 2) * gap)
+    h, steps = rng.uniform(0.01, 1), round(10 ** rng.uniform(0, 4))
+    return [(float(best_iterate_bound(at, h, steps)), subject.best(h, steps, np.sqrt(at.bias), gap))]
 
 
-def _dipping_slope(x: np.ndarray, root: float, length: float, steps: int) -> np.ndarray:
-    """f' of the extremal function, Λ = 1: √W at 0, -l, -2l, … with dips between, then straight down to the minimum."""
-    position = -x
-    within = np.mod(position, length)
-    dip = np.minimum(within, length - within)
-    end = (steps - 1) * length
-    return np.where(position <= end, root - np.where(position < 0, -position, dip), root - (position - end))
+class _Dipping(SyntheticProblem):
+    """The extremal function, Λ = 1, with the bias -ζ: its slope is √W at 0, -l, -2l, … with dips between.
+
+    From (T-1)l on it falls straight down to the minimum.
+    """
+
+    def __init__(self, root: float, zeta: float, h: float, steps: int) -> None:
+        # A subject whose root is below ζ has no such function; its step then has no length.
+        self.root, self.length = root, max(h * (root - zeta), 1e-12)
+        self.last = (steps - 1) * self.length
+        knots = np.append(np.arange(2 * steps - 1) * self.length / 2, self.last + root)
+        self.knots = np.unique(knots)
+        super().__init__(dim=1, smoothness=1.0, minimum=0.0, start=np.zeros(1), bias=zeta**2)
+
+    def gradient(self, x: np.ndarray) -> np.ndarray:
+        """f'."""
+        within = np.mod(-x, self.length)
+        dip = np.where(x > 0, x, np.minimum(within, self.length - within))
+        return np.where(-x <= self.last, self.root - dip, self.root + x + self.last)
+
+    def value(self, x: np.ndarray) -> np.ndarray:
+        """The value at 0 above the minimum, by quadrature of the slope; no other is asked for."""
+        middle = -(self.knots[:-1] + self.knots[1:]) / 2
+        return np.full(x.shape[:-1], (self.gradient(middle) * np.diff(self.knots)).sum())
+
+    def bias_at(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """-ζ."""
+        return np.full_like(x, -np.sqrt(self.bias))
 
 
 def extremal(subject: Subject, context: Context) -> Finding:
     """Gradient descent with bias -ζ on the extremal function: every gradient it meets is √W, and f(x₀) - inf f is Δ."""
     comparisons = []
-    for h in (0.2, 0.6, 1.0):
-        for steps in (1, 2, 5, 20):
-            for bias in (0.0, 0.1, 1.0):
-                zeta = np.sqrt(bias)
-                root = np.sqrt(subject.best(h, steps, zeta))
-                # A twin whose root is below ζ has no such function; its step then has no length.
-                length = max(h * (root - zeta), 1e-12)
-                x, least = np.zeros(1), np.inf
-                for _ in range(steps):
-                    slope = _dipping_slope(x, root, length, steps)
-                    least = min(least, float(slope[0] ** 2))
-                    x = x - h * (slope - zeta)
-                # The value above the minimum by quadrature of the slope, from 0 down to where it vanishes.
-                end = (steps - 1) * length + root
-                knots = np.unique(np.concatenate([np.arange(2 * steps - 1) * length / 2, [end]]))
-                middle = np.concatenate([-(knots[:-1] + knots[1:]) / 2, -knots])
-                areas = _dipping_slope(middle[: knots.size - 1], root, length, steps) * np.diff(knots)
-                gap = float(areas.sum())
-                at = f"h = {h:g}, T = {steps}, ζ² = {bias:g}"
-                comparisons.append(at_most(f"f(x₀) - inf f on the extremal function, {at}", gap, 1 + 1e-9))
-                comparisons.append(
-                    at_least(f"least ‖∇f‖² over stated, {at}", least / subject.best(h, steps, zeta), 1 - 1e-9)
-                )
-                comparisons.append(at_least(f"f(x₀) - inf f is all used, {at}", gap, 1 - 1e-9))
+    for h, steps, bias in product((0.2, 0.6, 1.0), (1, 2, 5, 20), (0.0, 0.1, 1.0)):
+        best = subject.best(h, steps, np.sqrt(bias))
+        problem = _Dipping(np.sqrt(best), np.sqrt(bias), h, steps)
+        run = simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=1)
+        gap, least = run.assumptions.gap, float(run.least_squared_gradient[-1, 0])
+        at = f"h = {h:g}, T = {steps}, ζ² = {bias:g}"
+        comparisons.append(at_most(f"f(x₀) - inf f on the extremal function, {at}", gap, 1 + 1e-9))
+        comparisons.append(at_least(f"least ‖∇f‖² over stated, {at}", least / best if best else np.inf, 1 - 1e-9))
+        comparisons.append(at_least(f"f(x₀) - inf f is all used, {at}", gap, 1 - 1e-9))
     return Finding(comparisons=tuple(comparisons))
 
 
-def _panel(subject: Subject, exact: dict[Setting, float]) -> Panel:
-    at = SHOWN[0].assumptions
-    return horizon_panel(
-        "best iterate, $h$ = 0.5, $\\zeta^2$ = 0.3",
-        0.5,
-        {"bias": 0.3},
-        lambda t: subject.best(0.5, t, np.sqrt(0.3)),
-        {s.steps: exact[s] for s in SHOWN},
-        {"bound of the average (C2)": lambda t: float(sharp_bound(at, 0.5, t))},
-        criterion="best",
-    )
+def _stated(subject: Subject, setting: Setting) -> float:
+    return subject.best(setting.h, setting.steps, np.sqrt(setting.bias))
 
 
 CLAIM = Claim(
@@ -143,13 +128,16 @@ CLAIM = Claim(
     source=Source("this toolkit, with the smooth interpolation of Taylor et al. 2017", "1502.05666", own=True),
     checks=(
         kernel_check(derivation),
-        Check("implementation", "numeric", "Does the users' bound solve the equation?", implementation, cost=0.5),
+        implementation_check(
+            _compared, quick=400, full=20_000, allowed=1e-9, name="relative difference from the root of the equation",
+            question="Does the users' bound solve the equation?",
+        ),
         Check("extremal", "numeric", "Does an explicit function attain the bound exactly?", extremal, cost=0.5),
         worst_case_check(
-            lambda subject, s: subject.best(s.h, s.steps, np.sqrt(s.bias)),
-            SETTINGS,
-            criterion="best",
-            panel=_panel,
+            _stated, SETTINGS,
+            panel=horizon_panel(
+                "best iterate, $h$ = 0.5, $\\zeta^2$ = 0.3", SHOWN, _stated, "bound of the average (C2)", sharp_bound
+            ),
         ),
     ),
     twins=(

@@ -14,12 +14,10 @@ from convergence import extremal_average, sharp_bound, tight_bound
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
-from verify.checks.comparisons import at_least, at_most
-from verify.checks.proofs import kernel_check
+from verify.checks import at_least, at_most, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Panel
 
 SHOWN = tuple(Setting(0.3, t, bias=0.05) for t in (1, 2, 4, 8, 16))
 UNBIASED = tuple(Setting(h, t, slack=1e-5) for h in (0.2, 0.7, 1.6) for t in (2, 7))
@@ -136,16 +134,8 @@ def brackets(subject: Subject, context: Context) -> Finding:
     )
 
 
-def _panel(subject: Subject, exact: dict[Setting, float]) -> Panel:
-    at = SHOWN[0].assumptions
-    return horizon_panel(
-        "$h$ = 0.3, $\\zeta^2$ = 0.05",
-        0.3,
-        {"bias": 0.05},
-        lambda t: subject.least(Setting(0.3, t, bias=0.05)),
-        {s.steps: exact[s] for s in SHOWN},
-        {"sharp bound (C2)": lambda t: float(sharp_bound(at, 0.3, t))},
-    )
+def _stated(subject: Subject, setting: Setting) -> float:
+    return subject.least(setting)
 
 
 CLAIM = Claim(
@@ -161,7 +151,10 @@ CLAIM = Claim(
         kernel_check(derivation),
         Check("implementation", "numeric", "Is the function that users call the least of the family?", implementation),
         Check("brackets", "numeric", "Is what the extremal problem attains below, and equal without bias?", brackets),
-        worst_case_check(lambda subject, s: subject.least(s), SETTINGS, panel=_panel),
+        worst_case_check(
+            _stated, SETTINGS,
+            panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, _stated, "sharp bound (C2)", sharp_bound),
+        ),
     ),
     twins=(
         Twin("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.noise, Integer(0)))),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, lambdify, sqrt
 
-from convergence import floor, problems, simulate
+from convergence import Assumptions, Trajectory, floor, problems, simulate
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
-from verify.checks.comparisons import at_least, at_most
-from verify.checks.proofs import kernel_check
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -62,65 +61,50 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"b": s.bias, "r": s.ratio, "u": s.distance, "closed": closed, "settles": settles})
 
 
-def _run(h: float, times: tuple[int, ...]) -> Array:
+def _run(step: Any, steps: int, record: Any = 1) -> Trajectory:
     problem = problems.get(
         "quadratic", dim=1, radius=RADIUS, bias=ZETA**2, noise_model="gaussian", bias_model="constant"
     )
-    run = simulate(problem, step=h, steps=times[-1], replicas=1, seed=0, record=times)
-    return run.mean_squared_gradient[:, 0]
+    return simulate(problem, step=step, steps=steps, replicas=1, seed=0, record=record)
 
 
 def runs(subject: Subject, context: Context) -> Finding:
     """Runs with step sizes three orders of magnitude apart follow the closed form and end at the same plateau."""
     last = context.pick(quick=30_000, full=1_000_000)
-    times = tuple(sorted({round(t) for t in np.geomspace(1, last, 40)}))
-    axis = np.array(times, dtype=float)
     comparisons: list[Comparison] = []
     curves: list[Curve] = []
-    for number, h in enumerate(STEPS):
-        measured = context.shared(f"{h}", partial(_run, h, times))
-        stated = subject.average(h, axis)
+    ends: list[float] = []
+    for number, h in enumerate(context.each(STEPS)):
+        run = context.shared(f"{h}", _run, h, last, 40)
+        times, measured = run.times, run.mean_squared_gradient[:, 0]
+        stated = subject.average(h, times.astype(float))
         apart = float(np.abs(measured / stated - 1).max())
         # T additions, each with a rounding; the powers of r lose a few digits more.
         allowed = 16 * last * float(np.finfo(float).eps)
         comparisons.append(
             at_most(f"|measured/stated - 1| up to T = {last}, h = {h:g}", apart, allowed, samples=len(times))
         )
-        off = abs(measured[-1] / subject.limit(h, last) - 1)
+        ends.append(float(measured[-1]))
+        off = abs(ends[-1] / subject.limit(h, last) - 1)
         rest = (4 * ZETA * (RADIUS + ZETA) / h + (RADIUS + ZETA) ** 2 / (h * (2 - h))) / (last * ZETA**2)
-        comparisons.append(at_most(f"|A²/plateau - 1| at T = {last}, h = {h:g}", float(off), float(rest)))
+        comparisons.append(at_most(f"|A²/plateau - 1| at T = {last}, h = {h:g}", off, rest))
         if number in (1, 2, 4):
-            label = f"measured, $h$ = {h:g}"
-            role = "measured"
-            curves.append(Curve(label=label, role=role, style="markers", x=times, y=tuple(measured), group=number // 2))
-            curves.append(
-                Curve(label=f"stated, $h$ = {h:g}", role="statement", x=times, y=tuple(stated), group=number // 2)
-            )
-        context.progress((number + 1) / len(STEPS))
-    curves.append(Curve(label="$\\zeta^2$", role="reference", x=(times[0], last), y=(ZETA**2, ZETA**2)))
-    panel = Panel(
-        title="constant bias, $f = \\Lambda x^2/2$", x_label="steps $T$", y_label="mean squared gradient norm",
-        x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel, _plateaus(subject, last, context)))
+            curves.append(curve(f"measured, $h$ = {h:g}", times, measured, style="markers", group=number // 2))
+            curves.append(curve(f"stated, $h$ = {h:g}", times, stated, "statement", group=number // 2))
+    curves.append(curve("$\\zeta^2$", (1, last), ZETA**2, "reference"))
+    figure = panel("constant bias, $f = \\Lambda x^2/2$", "steps $T$", "mean squared gradient norm", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure, _plateaus(subject, last, ends)))
 
 
-def _plateaus(subject: Subject, last: int, context: Context) -> Panel:
+def _plateaus(subject: Subject, last: int, ends: list[float]) -> Panel:
     """The plateau against the step size: flat, where a bias that followed the gradient would do worse beyond h = 1."""
     grid = np.geomspace(0.003, 1.97, 60)
-    problem = problems.get("quadratic", bias=ZETA**2)
-    assumptions = simulate(problem, step=0.5, steps=1, replicas=1, seed=0).assumptions
-    ends = [float(context.shared(f"{h}", partial(_run, h, (last,)))[-1]) for h in STEPS]
-    stated = tuple(subject.limit(float(h), last) for h in grid)
-    worst = tuple(float(floor(assumptions, float(h))) for h in grid)
-    return Panel(
-        title=f"plateau, $T$ = {last}", x_label="step size $h = \\Lambda\\eta$", y_label="mean squared gradient norm",
-        x_scale="log", y_scale="log",
-        curves=(
-            Curve(label="measured $A^2$", role="measured", style="markers", x=STEPS, y=tuple(ends)),
-            Curve(label="stated limit", role="statement", x=tuple(grid), y=stated),
-            Curve(label="worst bias: floor of the sharp bound", role="reference", x=tuple(grid), y=worst),
-        ),
+    worst = Assumptions(smoothness=1.0, gap=0.0, noise=0.0, bias=ZETA**2)
+    return panel(
+        f"plateau, $T$ = {last}", "step size $h = \\Lambda\\eta$", "mean squared gradient norm",
+        curve("measured $A^2$", STEPS, ends, style="markers"),
+        curve("stated limit", grid, lambda h: subject.limit(float(h), last), "statement"),
+        curve("worst bias: floor of the sharp bound", grid, floor(worst, grid).total, "reference"),
     )  # fmt: skip
 
 
@@ -133,10 +117,7 @@ SCHEDULES = {
 
 def _scheduled(name: str, steps: int) -> float:
     """The squared gradient at the end of a run with falling step sizes."""
-    gradient, schedule = RADIUS, SCHEDULES[name]
-    for t in range(steps):
-        gradient -= float(schedule(t)) * (gradient + ZETA)
-    return gradient**2
+    return float(_run(SCHEDULES[name](np.arange(steps)), steps).squared_gradient[-1, 0])
 
 
 def schedules(subject: Subject, context: Context) -> Finding:
@@ -144,7 +125,7 @@ def schedules(subject: Subject, context: Context) -> Finding:
     steps = context.pick(quick=20_000, full=200_000)
     comparisons = []
     for name in SCHEDULES:
-        end = context.shared(name, partial(_scheduled, name, steps))
+        end = context.shared(name, _scheduled, name, steps)
         # The smallest step a schedule makes; a limit that depended on the step would be another one.
         h = float(SCHEDULES[name](steps - 1.0))
         stated = subject.limit(h, steps)

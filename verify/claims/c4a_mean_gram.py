@@ -10,13 +10,11 @@ from sympy import Expr, Integer, Rational, lambdify
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gram as symbolic
-from verify.checks.comparisons import at_least
+from verify.checks import at_least, curve, kernel_check, panel
 from verify.checks.comparisons import at_most as below
-from verify.checks.mutual import Measured, iris_cohort, measure_cohort, measure_network, safe_step
-from verify.checks.proofs import kernel_check
+from verify.checks.mutual import Measured, history, iris_cohort, measure_network
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
 
 ORDERS = (0.5, 1.0, 2.0)
 GRAM, GREATEST = symbolic.gram, symbolic.greatest
@@ -52,19 +50,6 @@ def _pull(order: float, found: Measured) -> float:
     return min(found.spread, max(1.0, order) * found.divergence)
 
 
-def _history(order: float, steps: int) -> list[tuple[int, list[Measured]]]:
-    """Both students at the powers of two and at the end of a full-gradient run on irises."""
-    cohort = iris_cohort(order)
-    theta, step = cohort.start(), safe_step(cohort)
-    rows = []
-    for t in range(steps):
-        if t and (t & (t - 1) == 0 or t == steps - 1):
-            rows.append((t, measure_cohort(cohort, theta)))
-        base, pull = cohort.gradients(theta)
-        theta = [p - step * (g + cohort.beta * r) for p, g, r in zip(theta, base, pull, strict=True)]
-    return rows
-
-
 def aligned(subject: Subject, context: Context) -> Finding:
     """Linear students with one feature, and peers that pull alike on every input: the bound is attained."""
     comparisons = []
@@ -95,11 +80,10 @@ def measured(subject: Subject, context: Context) -> Finding:
     steps = context.pick(quick=300, full=10_000)
     count = context.pick(quick=80, full=5_000)
     for order in ORDERS:
-        history = context.shared(f"training {order}", lambda a=order: _history(a, steps))
-        every = [one for _, students in history for one in students]
+        rows = context.shared(f"training {order}", history, iris_cohort(order), steps)
+        every = [one for _, students in rows for one in students]
         worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in every)
         gain = max(one.gram / one.jacobian for one in every)
-        rows = [(t, students[1]) for t, students in history]
         comparisons.append(below(f"greatest ratio while training, α = {order:g}", worst, 1.0))
         comparisons.append(below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0))
         rng = context.rng("networks", order)
@@ -107,19 +91,15 @@ def measured(subject: Subject, context: Context) -> Finding:
         ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in found)
         comparisons.append(below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count))
         if order == 2.0:
-            x = tuple(float(t) for t, _ in rows)
+            times, petals = [t for t, _ in rows], [students[1] for _, students in rows]
+            stated = [subject.of(one.gram, one.jacobian) * _pull(order, one) for one in petals]
+            greatest = [one.jacobian * _pull(order, one) for one in petals]
             panels.append(
-                Panel(
-                    title="student of the petals, $\\alpha$ = 2", x_label="steps", y_label="squared norm (nats²)",
-                    x_scale="log", y_scale="log",
-                    curves=(
-                        Curve(label="measured $\\|\\nabla R\\|^2$", role="measured", style="both", x=x,
-                              y=tuple(one.square for _, one in rows)),
-                        Curve(label="with the mean Gram matrix", role="statement", x=x,
-                              y=tuple(subject.of(one.gram, one.jacobian) * _pull(order, one) for _, one in rows)),
-                        Curve(label="with the greatest Jacobian (C4)", role="reference", x=x,
-                              y=tuple(one.jacobian * _pull(order, one) for _, one in rows)),
-                    ),
+                panel(
+                    "student of the petals, $\\alpha$ = 2", "steps", "squared norm (nats²)",
+                    curve("measured $\\|\\nabla R\\|^2$", times, [one.square for one in petals], style="both"),
+                    curve("with the mean Gram matrix", times, stated, "statement"),
+                    curve("with the greatest Jacobian (C4)", times, greatest, "reference"),
                 )
             )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))

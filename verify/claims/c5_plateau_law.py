@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,28 +13,27 @@ from sympy import Expr, Integer, Symbol, lambdify
 from convergence import (
     Assumptions,
     CohortTrajectory,
-    SoftmaxCohort,
+    MutualLearning,
     StationaryPoint,
     find_stationary,
     sharp_bound,
+    simulate,
     train_cohort,
 )
-from convergence.data import game_data
 from rdml_theory import symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual.plateau import BASE_NORM, MUTUAL_NORM, beta
-from verify.checks.comparisons import at_most
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, curve, panel, symbolic_check
+from verify.checks.mutual import central_slope
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000
 BATCH, REPLICAS = 256, 8
 HALVES = ("upper half", "lower half")
 Array = NDArray[np.float64]
-_Losses = Callable[[list[np.ndarray]], list[float]]
 
 CLOSE = 0.02
 """How well the law must hold at a stationary point, where the update is below 1% of the mutual gradient."""
@@ -67,22 +65,24 @@ def _stated(right_side: Expr, mutual: np.ndarray) -> np.ndarray:
     return np.array([float(law(1.0, m)) for m in mutual])
 
 
-def _cohort(order: float) -> tuple[SoftmaxCohort, float]:
+def _cohort(order: float) -> tuple[MutualLearning, float]:
     """Two linear softmax students, one on each half of the digits, and the step 1/Λ of the less smooth one."""
-    halves, labels, _ = game_data("digits", 2)
-    cohort = SoftmaxCohort(halves, labels, order=order, beta=1.0)
-    return cohort, 1 / max(cohort.smoothness())
+    cohort = MutualLearning(data="digits", order=order)
+    return cohort, 1 / cohort.smoothness
 
 
-def _bound(cohort: SoftmaxCohort, run: CohortTrajectory, student: int, row: int, replica: int = 0) -> float:
+def _bound(smoothness: float, gap: float, noise: float, bias: float, step: float, steps: float) -> float:
     """The sharp bound of A² with the measured Z² and σ²; the base loss is at least zero."""
-    assumptions = Assumptions(
-        smoothness=cohort.smoothness()[student],
-        gap=float(run.first_loss[student]),
-        noise=float(run.mean_noise[row, replica, student]),
-        bias=float(run.mean_mutual[row, replica, student]),
-    )
-    return float(sharp_bound(assumptions, run.step, float(run.times[row])))
+    at = Assumptions(smoothness=smoothness, gap=float(gap), noise=float(noise), bias=float(bias))
+    return float(sharp_bound(at, step, float(steps)))
+
+
+def _bounds(cohort: MutualLearning, run: CohortTrajectory, student: int, rows: Any = slice(None)) -> Array:
+    """The sharp bound at each record, from the replicas' means."""
+    noise, bias = (a[:, :, student].mean(axis=1) for a in (run.mean_noise, run.mean_mutual))
+    constants = cohort.student_smoothness[student], run.first_loss[student]
+    parts = zip(noise[rows], bias[rows], run.times[rows], strict=True)
+    return np.array([_bound(*constants, n, b, run.step, t) for n, b, t in parts])
 
 
 def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
@@ -100,45 +100,29 @@ def full_gradient(right_side: Expr, context: Context, *, order: float) -> Findin
     for k, half in enumerate(HALVES):
         comparisons.append(at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR))
         name = f"A² against the sharp bound with measured Z², {half}"
-        comparisons.append(at_most(name, float(run.mean_base[-1, 0, k]), _bound(cohort, run, k, -1)))
-    return Finding(comparisons=tuple(comparisons), panels=(_training_panel(right_side, order, cohort, run),))
-
-
-def _training_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
-    """The first student over training."""
-    return _over_training(
-        f"full gradients, $\\alpha$ = {order:g}",
-        (run.times, run.base[:, 0, 0]),
-        (run.times, _stated(right_side, np.sqrt(run.mutual[:, 0, 0])) ** 2),
-        (run.times, run.mean_base[:, 0, 0]),
-        (run.times, np.array([_bound(cohort, run, 0, row) for row in range(len(run.times))])),
-    )
+        comparisons.append(at_most(name, float(run.mean_base[-1, 0, k]), _bounds(cohort, run, k)[-1]))
+    figure = _over_training(f"full gradients, $\\alpha$ = {order:g}", right_side, cohort, run)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 def _stationary(order: float) -> StationaryPoint:
     cohort, step = _cohort(order)
-    warm = train_cohort(cohort, step=step, steps=300, record=1)
-    return find_stationary(cohort, [p[0] for p in warm.parameters], tolerance=0.01)
+    warm = simulate(cohort, step=step, steps=300, replicas=1, seed=0, record=1)
+    return find_stationary(cohort, warm.final[0], tolerance=0.01)
 
 
 def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator) -> float:
     """Gradients along a random direction against differences of the losses, peers held constant: relative error."""
     cohort, _ = _cohort(order)
-    gradients = cohort.gradients(point.parameters)
     worst = 0.0
-    for k in range(cohort.students):
-        direction = rng.standard_normal(point.parameters[k].shape)
-        direction /= np.linalg.norm(direction)
-        for loss, gradient in zip((cohort.base_losses, cohort.divergences), gradients, strict=True):
-
-            def along(shift: float, k: int = k, v: np.ndarray = direction, loss: _Losses = loss) -> float:
-                moved = [p + shift * v if j == k else p for j, p in enumerate(point.parameters)]
-                return loss(moved)[k]
-
-            # Richardson's extrapolation of central differences.
-            coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-3, 1e-3))
-            slope = float(np.vdot(gradient[k], direction))
-            worst = max(worst, abs((4 * fine - coarse) / 3 - slope) / float(np.linalg.norm(gradient[k])))
+    for gradient, losses in zip(cohort.gradients(point.x), (cohort.base_losses, cohort.mutual_losses), strict=True):
+        for k, own in enumerate(cohort.players):
+            direction = np.zeros(cohort.dim)
+            direction[own] = rng.standard_normal(own.stop - own.start)
+            direction /= np.linalg.norm(direction)
+            slope = central_slope(lambda e, k=k, v=direction, f=losses: float(f(point.x + e * v)[k]))
+            error = abs(slope - float(gradient @ direction)) / float(np.linalg.norm(gradient[own]))
+            worst = max(worst, error)
     return worst
 
 
@@ -146,51 +130,29 @@ def stationary(right_side: Expr, context: Context) -> Finding:
     """Newton's method finds stationary points, where the law is exact; the plateau grows with the order."""
     points: dict[float, StationaryPoint] = {}
     comparisons: list[Comparison] = []
-    for number, order in enumerate(ORDERS):
-        point = points[order] = context.shared(f"{order}", partial(_stationary, order))
+    for order in context.each(ORDERS):
+        point = points[order] = context.shared(f"{order}", _stationary, order)
         left = float((point.residual / point.mutual).max())
         comparisons.append(
             at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
         )
         off = _off(right_side, point.base, point.mutual)
-        slope = context.shared(f"slope {order}", partial(_slope_error, order, point, context.rng("slope", order)))
+        slope = context.shared(f"slope {order}", _slope_error, order, point, context.rng("slope", order))
         comparisons.append(at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6))
         for k, half in enumerate(HALVES):
             comparisons.append(at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE))
-        context.progress((number + 1) / len(ORDERS))
     for k, half in enumerate(HALVES):
         levels = [float(points[order].base[k] ** 2) for order in ORDERS]
         ratio = max(a / b for a, b in pairwise(levels))
         comparisons.append(at_most(f"plateau at an order over that at the next larger one, {half}", ratio, GROWTH))
-    panel = Panel(
-        title="plateau against order",
-        x_label="order $\\alpha$",
-        y_label="squared norm (nats²)",
-        x_scale="log",
-        y_scale="log",
-        curves=tuple(
-            curve
-            for k, half in enumerate(HALVES)
-            for curve in (
-                Curve(
-                    label=f"$\\|\\nabla L\\|^2$, {half}",
-                    role="measured",
-                    style="markers",
-                    group=k,
-                    x=ORDERS,
-                    y=tuple(float(points[a].base[k] ** 2) for a in ORDERS),
-                ),
-                Curve(
-                    label=f"what the law says, {half}",
-                    role="statement",
-                    group=k,
-                    x=ORDERS,
-                    y=tuple(float(_stated(right_side, points[a].mutual)[k] ** 2) for a in ORDERS),
-                ),
-            )
-        ),
-    )
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    curves = []
+    for k, half in enumerate(HALVES):
+        levels = [points[order].base[k] ** 2 for order in ORDERS]
+        stated = [_stated(right_side, points[order].mutual)[k] ** 2 for order in ORDERS]
+        curves.append(curve(f"$\\|\\nabla L\\|^2$, {half}", ORDERS, levels, style="markers", group=k))
+        curves.append(curve(f"what the law says, {half}", ORDERS, stated, "statement", group=k))
+    figure = panel("plateau against order", "order $\\alpha$", "squared norm (nats²)", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
@@ -204,13 +166,15 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
     panels: list[Panel] = []
     runs: dict[float, CohortTrajectory] = {}
     steps = context.pick(quick=1_000, full=10_000)
-    for number, order in enumerate(reversed(ORDERS)):
+    for order in context.each(reversed(ORDERS)):
         cohort, _ = _cohort(order)
         seed = context.seed_for(order)
-        run = runs[order] = context.shared(f"{order}", partial(_mini_batch_runs, order, steps, seed))
+        run = runs[order] = context.shared(f"{order}", _mini_batch_runs, order, steps, seed)
         for k, half in enumerate(HALVES):
             # So few replicas do not support a confidence bound at the error rate of a run: this describes them.
-            bounds = [_bound(cohort, run, k, -1, replica) for replica in range(REPLICAS)]
+            measured = zip(run.mean_noise[-1, :, k], run.mean_mutual[-1, :, k], strict=True)
+            constants = cohort.student_smoothness[k], run.first_loss[k]
+            bounds = [_bound(*constants, noise, bias, run.step, steps) for noise, bias in measured]
             worst = float((run.mean_base[-1, :, k] / bounds).max())
             name = f"A² over the sharp bound, greatest of the replicas, α = {order:g}, {half}"
             comparisons.append(at_most(name, worst, 1.0, samples=REPLICAS))
@@ -221,63 +185,26 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
                 name = f"|‖mean ∇L‖/stated - 1|, mean of the replicas, α = {order:g}, {half}"
                 comparisons.append(at_most(name, float(off[0]), AVERAGED, samples=REPLICAS))
         if order in (0.5, 2.0):
-            panels.append(_batch_panel(right_side, order, cohort, run))
-        context.progress((number + 1) / len(ORDERS))
+            title = f"mini-batches of {BATCH}, $\\alpha$ = {order:g}"
+            panels.append(_over_training(title, right_side, cohort, run))
     return Finding(comparisons=tuple(comparisons), panels=(*panels, _averages_panel(right_side, runs)))
 
 
-def _batch_panel(right_side: Expr, order: float, cohort: SoftmaxCohort, run: CohortTrajectory) -> Panel:
-    """The first student over training, means over replicas; both gradients fluctuate with the batches."""
-    # Full gradients are taken now and then only: the averages exist from the first of them on.
-    rows = np.flatnonzero(run.mean_base[:, :, 0].all(axis=1))
-    averages = {name: getattr(run, name)[:, :, 0].mean(axis=1) for name in ("mean_base", "mean_mutual", "mean_noise")}
-    bounds = [
-        sharp_bound(
-            Assumptions(
-                smoothness=cohort.smoothness()[0],
-                gap=float(run.first_loss[0]),
-                noise=float(averages["mean_noise"][row]),
-                bias=float(averages["mean_mutual"][row]),
-            ),
-            run.step,
-            float(run.times[row]),
-        ).total
-        for row in rows
-    ]
-    stated = np.stack([_stated(right_side, np.sqrt(row)) ** 2 for row in run.mutual[:, :, 0]])
+def _over_training(title: str, right_side: Expr, cohort: MutualLearning, run: CohortTrajectory) -> Panel:
+    """The first student over training, means over replicas; with mini-batches both gradients fluctuate."""
     base, times = run.base[:, :, 0], run.times
-    return _over_training(
-        f"mini-batches of {BATCH}, $\\alpha$ = {order:g}",
-        (times, base.mean(axis=1), base.min(axis=1), base.max(axis=1)),
-        (times, stated.mean(axis=1)),
-        (times[rows], averages["mean_base"][rows]),
-        (times[rows], np.array(bounds)),
-    )
-
-
-def _over_training(
-    title: str, base: tuple[Any, ...], stated: tuple[Any, ...], average: tuple[Any, ...], bound: tuple[Any, ...]
-) -> Panel:
-    """The same four curves for full gradients and for mini-batches, each as (times, values[, low, high])."""
-
-    def curve(label: str, role: Any, data: tuple[Any, ...]) -> Curve:
-        x, y, *band = (tuple(float(v) for v in part) for part in data)
-        low, high = band or (None, None)
-        return Curve(label=label, role=role, x=x, y=y, low=low, high=high)
-
-    return Panel(
-        title=title,
-        x_label="steps",
-        y_label="squared norm (nats²)",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            curve("base gradient $\\|\\nabla L\\|^2$", "measured", base),
-            curve("mutual gradient $\\beta^2\\|\\nabla R\\|^2$: where the law says it ends", "statement", stated),
-            curve("running mean $A^2$ of the base gradient", "second", average),
-            curve("C2 bound of $A^2$ with measured bias and noise", "reference", bound),
-        ),
-    )
+    # Full gradients may be taken now and then only: the averages exist from the first of them on.
+    rows = np.flatnonzero(run.mean_base[:, :, 0].all(axis=1))
+    stated = np.stack([_stated(right_side, np.sqrt(row)) ** 2 for row in run.mutual[:, :, 0]]).mean(axis=1)
+    law = "mutual gradient $\\beta^2\\|\\nabla R\\|^2$: where the law says it ends"
+    bounds = _bounds(cohort, run, 0, rows)
+    return panel(
+        title, "steps", "squared norm (nats²)",
+        curve("base gradient $\\|\\nabla L\\|^2$", times, base.mean(axis=1), band=(base.min(axis=1), base.max(axis=1))),
+        curve(law, times, stated, "statement"),
+        curve("running mean $A^2$ of the base gradient", times[rows], run.mean_base[rows, :, 0].mean(axis=1), "second"),
+        curve("C2 bound of $A^2$ with measured bias and noise", times[rows], bounds, "reference"),
+    )  # fmt: skip
 
 
 def _averages_panel(right_side: Expr, runs: dict[float, CohortTrajectory]) -> Panel:
@@ -285,25 +212,12 @@ def _averages_panel(right_side: Expr, runs: dict[float, CohortTrajectory]) -> Pa
     orders = tuple(runs)
     base = np.stack([run.drift_base[:, 0] for run in runs.values()]) ** 2
     stated = np.stack([_stated(right_side, run.drift_mutual[:, 0]) for run in runs.values()]) ** 2
-    return Panel(
-        title="mini-batches, gradients averaged over the second half",
-        x_label="order $\\alpha$",
-        y_label="squared norm (nats²)",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(
-                label="$\\|$mean $\\nabla L\\|^2$",
-                role="measured",
-                style="both",
-                x=orders,
-                y=tuple(base.mean(axis=1)),
-                low=tuple(base.min(axis=1)),
-                high=tuple(base.max(axis=1)),
-            ),
-            Curve(label="what the law says", role="statement", x=orders, y=tuple(stated.mean(axis=1))),
-        ),
-    )
+    band = (base.min(axis=1), base.max(axis=1))
+    return panel(
+        "mini-batches, gradients averaged over the second half", "order $\\alpha$", "squared norm (nats²)",
+        curve("$\\|$mean $\\nabla L\\|^2$", orders, base.mean(axis=1), style="both", band=band),
+        curve("what the law says", orders, stated.mean(axis=1), "statement"),
+    )  # fmt: skip
 
 
 def _full(order: float) -> Check[Expr]:

@@ -7,18 +7,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sympy import Expr, lambdify, sqrt
 
-from convergence import Assumptions, CohortTrajectory, mutual_bias_bound, schedule_bound, train_cohort
+from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
+from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import Role, at_least, at_most, curve, panel, proof_check
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
+
+Array = NDArray[np.float64]
 
 SCHEDULES = ("step", "order", "weight")
 REMOVED, KEPT = 0.05, 0.8
@@ -88,32 +91,30 @@ def _schedules(steps: int, step: float) -> dict[str, dict[str, Any]]:
     }
 
 
+def _annealed(eta: Array, squares: Array) -> tuple[float, float, float]:
+    """Of the quadratic with these steps and squared biases: weighted A², the schedule's bound, ‖∇f‖² at the end."""
+
+    def oracle(t: int) -> SyntheticProblem:
+        return problems.get("quadratic", radius=2.0, bias=float(squares[t]), bias_model="against_gradient")
+
+    run = simulate(oracle(0), step=eta, steps=len(eta), replicas=1, seed=0, record=1, oracle=oracle)
+    bound = schedule_bound(run.assumptions, eta, bias=squares)
+    return float(run.mean_squared_gradient[-1, 0]), float(bound), float(run.squared_gradient[-1, 0])
+
+
 def synthetic(subject: Subject, context: Context) -> Finding:
     """The quadratic with a bias against the gradient: the weighted average of ‖∇f‖² keeps the bound of the schedule."""
-    steps = context.pick(quick=4_000, full=100_000)
+    steps, square = context.pick(quick=4_000, full=100_000), 0.25
+    falling, constant = 1 / (1 + np.arange(steps) / TURN), np.ones(steps)
+    schedules = {
+        "step": (0.5 * np.sqrt(falling), square * constant), "order": (0.5 * constant, square * falling**2)
+    }  # fmt: skip
     comparisons = []
-    zeta = 0.5
-    at = Assumptions(smoothness=1.0, gap=2.0, noise=0.0, bias=zeta**2)
-    falling = 1 / (1 + np.arange(steps) / TURN)
-    for name, eta, size in (
-        ("step", 0.5 * np.sqrt(falling), np.full(steps, zeta)),
-        ("order", np.full(steps, 0.5), zeta * falling),
-    ):
-        a, squares = 2.0, np.empty(steps)
-        for t in range(steps):
-            squares[t] = a * a
-            a = (1 - eta[t]) * a + eta[t] * size[t]
-        average = float((eta * squares).sum() / eta.sum())
-        bound = schedule_bound(at, eta, bias=size**2)
-        comparisons.append(
-            at_most(f"weighted A² against the schedule's bound, decreasing {name}", average, bound.total)
-        )
-        left = float(squares[-1]) / zeta**2
-        words = f"‖∇f‖² at the end over ζ², decreasing {name}"
-        if name in subject.removing:
-            comparisons.append(at_most(words, left, REMOVED))
-        else:
-            comparisons.append(at_least(words, left, KEPT))
+    for name, (eta, squares) in schedules.items():
+        average, bound, end = context.shared(name, _annealed, eta, squares)
+        comparisons.append(at_most(f"weighted A² against the schedule's bound, decreasing {name}", average, bound))
+        compare, limit = (at_most, REMOVED) if name in subject.removing else (at_least, KEPT)
+        comparisons.append(compare(f"‖∇f‖² at the end over ζ², decreasing {name}", end / square, limit))
     return Finding(comparisons=tuple(comparisons))
 
 
@@ -125,44 +126,42 @@ def _run(kind: str, steps: int) -> CohortTrajectory:
 def training(subject: Subject, context: Context) -> Finding:
     """Two students on irises: what remains of ΣE‖∇L_k‖² under each schedule, over what constant parameters leave."""
     steps = context.pick(quick=3_000, full=10_000)
-    runs = {kind: context.shared(kind, lambda k=kind: _run(k, steps)) for kind in ("none", *SCHEDULES)}
+    runs = {kind: context.shared(kind, _run, kind, steps) for kind in ("none", *SCHEDULES)}
     ends = {kind: float(run.base[-1, 0].sum()) for kind, run in runs.items()}
     comparisons = []
     for kind in SCHEDULES:
         words = f"‖∇L‖² after {steps} steps with decreasing {kind}, over that with constant parameters"
         compare, limit = (at_most, REMOVED) if kind in subject.removing else (at_least, KEPT)
         comparisons.append(compare(words, ends[kind] / ends["none"], limit))
-    roles = {"none": "reference", "step": "measured", "order": "second", "weight": "second"}
+    roles: dict[str, Role] = {"none": "reference", "step": "measured", "order": "second", "weight": "second"}
     labels = {"none": "constant", "step": "decreasing step", "order": "annealed order", "weight": "annealed weight"}
     stated = {kind: KEPT if kind not in subject.removing else REMOVED for kind in SCHEDULES}
     curves = [
-        Curve(label=labels[kind], role=roles[kind], group=number, x=tuple(map(float, run.times)),  # type: ignore[arg-type]
-              y=tuple(float(v) for v in run.base[:, 0].sum(axis=1)))
+        curve(labels[kind], run.times, run.base[:, 0].sum(axis=1), roles[kind], group=number)
         for number, (kind, run) in enumerate(runs.items())
-    ]  # fmt: skip
+    ]
     curves.append(
-        Curve(label="what the statement allows with an annealed order, at most", role="statement",
-              x=(float(runs["none"].times[0]), float(steps)), y=(stated["order"] * ends["none"],) * 2)
-    )  # fmt: skip
-    panel = Panel(
-        title="irises, two students", x_label="steps", y_label="$\\sum_k \\|\\nabla L_k\\|^2$ (nats²)", x_scale="log",
-        y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel, _law_panel(subject)))
+        curve(
+            "what the statement allows with an annealed order, at most",
+            (float(runs["none"].times[0]), float(steps)),
+            stated["order"] * ends["none"],
+            "statement",
+        )
+    )
+    figure = panel("irises, two students", "steps", "$\\sum_k \\|\\nabla L_k\\|^2$ (nats²)", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure, _law_panel(subject)))
 
 
 def _law_panel(subject: Subject) -> Panel:
     orders = np.geomspace(1e-2, 30, 80)
     root = np.sqrt(mutual_bias_bound(orders, beta=1.0, jacobian=1.0, log_ratio_range=4.0))
     inside = orders <= 2
-    return Panel(
-        title="a-priori bound, $\\rho$ = 4", x_label="order $\\alpha$", y_label="$\\zeta(\\alpha)/(\\beta G)$",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="$\\zeta(\\alpha)$", role="measured", x=tuple(orders), y=tuple(root)),
-            Curve(label="the line that bounds it", role="statement", x=tuple(orders[inside]),
-                  y=tuple(np.asarray(subject.line(orders[inside], 4.0, 1.0, 1.0), dtype=float))),
+    return panel(
+        "a-priori bound, $\\rho$ = 4", "order $\\alpha$", "$\\zeta(\\alpha)/(\\beta G)$",
+        curve("$\\zeta(\\alpha)$", orders, root),
+        curve(
+            "the line that bounds it", orders[inside],
+            np.asarray(subject.line(orders[inside], 4.0, 1.0, 1.0), dtype=float), "statement",
         ),
     )  # fmt: skip
 

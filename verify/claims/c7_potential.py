@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sympy import Expr, Rational, lambdify
 
-from convergence import Assumptions, SoftmaxCohort, sharp_bound, train_cohort
+from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
-from verify.checks.comparisons import at_least, at_most
-from verify.checks.mutual import iris_cohort, safe_step
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_least, at_most, curve, panel, symbolic_check
+from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
+
+Array = NDArray[np.float64]
 
 BATCH, REPLICAS = 10, 4
 FALLEN, STAYED = 0.01, 0.5
@@ -96,74 +98,50 @@ def gradient(subject: Subject, context: Context) -> Finding:
     for _ in range(context.pick(quick=3, full=50)):
         features = [rng.normal(size=(30, 2 + k)) for k in range(3)]
         labels = np.r_[np.arange(4), rng.integers(0, 4, 26)]
-        cohort = SoftmaxCohort(features, labels, order=float(subject.order), beta=0.8)
-        theta = [0.5 * rng.normal(size=t.shape) for t in cohort.start()]
-        base, mutual = cohort.gradients(theta)
-        for k in range(3):
-            direction = rng.normal(size=theta[k].shape)
-
-            def along(
-                shift: float,
-                k: int = k,
-                v: np.ndarray = direction,
-                at: list[np.ndarray] = theta,
-                c: SoftmaxCohort = cohort,
-            ) -> float:
-                return c.potential([t + shift * v if j == k else t for j, t in enumerate(at)])
-
-            coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-3, 1e-3))
-            slope = (4 * fine - coarse) / 3
-            update = base[k] + cohort.beta * mutual[k]
-            size = float(np.linalg.norm(update) * np.linalg.norm(direction))
-            worst = max(worst, abs(slope - float(np.vdot(update, direction))) / size)
+        cohort = MutualLearning(features, labels, order=float(subject.order), beta=0.8)
+        x = 0.5 * rng.normal(size=cohort.dim)
+        update = np.add(*cohort.gradients(x))
+        for own in cohort.players:
+            v = np.zeros(cohort.dim)
+            v[own] = rng.normal(size=own.stop - own.start)
+            slope = central_slope(lambda e, c=cohort, x=x, v=v: c.potential(x + e * v))
+            size = float(np.linalg.norm(update[own]) * np.linalg.norm(v))
+            worst = max(worst, abs(slope - float(update @ v)) / size)
     return Finding(comparisons=(at_most("slope of Φ against the update, relative", worst, 1e-7),))
 
 
-def _potential_gradient(cohort: SoftmaxCohort, theta: list[np.ndarray]) -> float:
+def _potential_gradient(cohort: MutualLearning, x: np.ndarray) -> float:
     """‖∇Φ‖² of two students, from the derivatives of D(p‖q) in both arguments."""
-    logits = [x @ t for x, t in zip(cohort.inputs, theta, strict=True)]
-    base, _ = cohort.gradients(theta)
+    first, second = cohort.logits(x)
     total = 0.0
-    for k, wrt in enumerate(("p", "q")):
-        pull = renyi_gradient(logits[0], logits[1], cohort.order, wrt=wrt, domain="logits")
-        total += float(((base[k] + cohort.beta * cohort.inputs[k].T @ pull / cohort.samples) ** 2).sum())
+    for own, features, wrt in zip(cohort.players, cohort.inputs, ("p", "q"), strict=True):
+        pull = renyi_gradient(first, second, cohort.order, wrt=wrt, domain="logits")
+        mutual = cohort.beta * (features.T @ pull).ravel() / cohort.samples
+        total += float(((cohort.gradient(x)[own] + mutual) ** 2).sum())
     return total
 
 
-@dataclass(frozen=True)
-class _Run:
-    times: list[int]
-    joint: list[float]
-    base: list[float]
-    mean: list[float]
+def _train(order: float, steps: int) -> list[Array]:
+    """Full-gradient training: times, ‖∇Φ‖², Σ‖∇L_k‖², and the mean so far of the squared update."""
+    cohort, marks, rows = iris_cohort(order), set(record_times(steps, 40).tolist()), []
+    total = 0.0
+
+    def keep(seen: Observed) -> None:
+        nonlocal total
+        if seen.t in marks:
+            joint = _potential_gradient(cohort, seen.x[0])
+            rows.append((seen.t, joint, float((seen.gradient**2).sum()), total / seen.t))
+        if seen.sample is not None:
+            total += float((seen.sample**2).sum())
+
+    simulate(cohort, step=safe_step(cohort), steps=steps, replicas=1, seed=0, record=1, observe=keep)
+    return list(np.array(rows).T)
 
 
-def _train(order: float, steps: int) -> _Run:
-    """Full-gradient training: ‖∇Φ‖² and Σ‖∇L_k‖² at some times, and the mean so far of the squared update."""
-    cohort = iris_cohort(order)
-    theta, step, total = cohort.start(), safe_step(cohort), 0.0
-    out = _Run([], [], [], [])
-    marks = set(record_times(steps, 40).tolist())
-    for t in range(1, steps + 1):
-        base, mutual = cohort.gradients(theta)
-        update = [g + cohort.beta * r for g, r in zip(base, mutual, strict=True)]
-        total += sum(float((g**2).sum()) for g in update)
-        theta = [p - step * g for p, g in zip(theta, update, strict=True)]
-        if t in marks:
-            out.times.append(t)
-            out.joint.append(_potential_gradient(cohort, theta))
-            out.base.append(sum(float((g**2).sum()) for g in cohort.gradients(theta)[0]))
-            out.mean.append(total / t)
-    return out
-
-
-def _joint_bound(cohort: SoftmaxCohort, times: float, noise: float) -> float:
+def _joint_bound(cohort: MutualLearning, times: float, noise: float) -> float:
     """The sharp bound of the mean of ‖∇Φ‖² without bias; Φ is at least zero and (1+β)Λ-smooth."""
     at = Assumptions(
-        smoothness=(1 + cohort.beta) * max(cohort.smoothness()),
-        gap=cohort.potential(cohort.start()),
-        noise=noise,
-        bias=0.0,
+        smoothness=(1 + cohort.beta) * cohort.smoothness, gap=cohort.potential(cohort.start), noise=noise, bias=0.0
     )
     return float(sharp_bound(at, safe_step(cohort), times))
 
@@ -173,60 +151,41 @@ def training(subject: Subject, context: Context) -> Finding:
     order = float(subject.order)
     cohort = iris_cohort(order)
     steps = context.pick(quick=2_000, full=10_000)
-    run = context.shared(f"full {order}", lambda: _train(order, steps))
-    early = int(np.searchsorted(run.times, steps // 10))
+    times, joint, base, mean = context.shared(f"full {order}", _train, order, steps)
+    early = int(np.searchsorted(times, steps // 10))
     comparisons = [
-        at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", run.joint[-1] / run.base[-1], FALLEN),
-        at_least("Σ‖∇L_k‖² at the end over a tenth of the time", run.base[-1] / run.base[early], STAYED),
-        at_most(
-            "mean squared update against the sharp bound without bias", run.mean[-1], _joint_bound(cohort, steps, 0.0)
-        ),
+        at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", joint[-1] / base[-1], FALLEN),
+        at_least("Σ‖∇L_k‖² at the end over a tenth of the time", base[-1] / base[early], STAYED),
+        at_most("mean squared update against the sharp bound without bias", mean[-1], _joint_bound(cohort, steps, 0.0)),
     ]
     few = context.pick(quick=500, full=10_000)
-    noisy = context.shared(
-        f"noisy {order}",
-        lambda: train_cohort(
-            cohort,
-            step=safe_step(cohort),
-            steps=few,
-            batch=BATCH,
-            replicas=REPLICAS,
-            every=10,
-            record=1,
-            seed=context.seed_for("noisy"),
-        ),
-    )
+    seed = context.seed_for("noisy")
+    batches: dict[str, Any] = {"batch": BATCH, "replicas": REPLICAS, "every": 10, "record": 1, "seed": seed}
+    noisy = context.shared(f"noisy {order}", lambda: train_cohort(cohort, step=safe_step(cohort), steps=few, **batches))
     ratios = [
-        float(noisy.mean_residual[-1, r].sum()) / _joint_bound(cohort, few, float(noisy.mean_noise[-1, r].sum()))
-        for r in range(REPLICAS)
-    ]
+        residual / _joint_bound(cohort, few, noise)
+        for residual, noise in zip(
+            noisy.mean_residual[-1].sum(axis=1), noisy.mean_noise[-1].sum(axis=1), strict=True
+        )
+    ]  # fmt: skip
     name = f"mean squared gradient over the bound with measured σ², greatest of the replicas, batches of {BATCH}"
     comparisons.append(at_most(name, max(ratios), 1.0, samples=REPLICAS))
-    x = tuple(float(t) for t in run.times)
-    panel = Panel(
-        title=f"irises, $\\alpha$ = {subject.order}", x_label="steps", y_label="squared norm (nats²)", x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="joint gradient $\\|\\nabla\\Phi\\|^2$", role="measured", x=x, y=tuple(run.joint)),
-            Curve(label="base gradients $\\sum_k\\|\\nabla L_k\\|^2$", role="second", x=x, y=tuple(run.base)),
-            Curve(label="mean of $\\|\\nabla\\Phi\\|^2$", role="reference", x=x, y=tuple(run.mean)),
-            Curve(label="sharp bound without bias", role="statement", x=x,
-                  y=tuple(_joint_bound(cohort, t, 0.0) for t in x)),
-        ),
+    figure = panel(
+        f"irises, $\\alpha$ = {subject.order}", "steps", "squared norm (nats²)",
+        curve("joint gradient $\\|\\nabla\\Phi\\|^2$", times, joint),
+        curve("base gradients $\\sum_k\\|\\nabla L_k\\|^2$", times, base, "second"),
+        curve("mean of $\\|\\nabla\\Phi\\|^2$", times, mean, "reference"),
+        curve("sharp bound without bias", times, lambda t: _joint_bound(cohort, float(t), 0.0), "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel, _asymmetry_panel(context)))
+    return Finding(comparisons=tuple(comparisons), panels=(figure, _asymmetry_panel(context)))
 
 
 def _asymmetry_panel(context: Context) -> Panel:
     orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
     values = context.shared("asymmetry", lambda: [_asymmetry(float(a), context.rng("asymmetry")) for a in orders])
-    return Panel(
-        title="asymmetry of the game's Jacobian", x_label="order $\\alpha$",
-        y_label="greatest difference of mixed derivatives",
-        curves=(
-            Curve(label="random pairs of four classes", role="measured", style="both", x=tuple(orders),
-                  y=tuple(values)),
-        ),
+    return panel(
+        "asymmetry of the game's Jacobian", "order $\\alpha$", "greatest difference of mixed derivatives",
+        curve("random pairs of four classes", orders, values, style="both"), log="",
     )  # fmt: skip
 
 

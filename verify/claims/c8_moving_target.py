@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sympy import Abs, Expr, lambdify, tanh
 
-from convergence import Assumptions, drift_bound, moving_target_bound
+from convergence import Assumptions, Observed, drift_bound, moving_target_bound, simulate
+from convergence.problems import SyntheticProblem
+from convergence.sgd import record_times
 from rdml_theory import renyi_divergence, renyi_gradient
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual import bias as mutual
@@ -19,12 +24,12 @@ from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+
+Array = NDArray[np.float64]
 
 ORDERS = (0.5, 1.5, 4.0)
 ATTAINED = 0.99
@@ -65,21 +70,17 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"h": descent.h, "bound": derivation(subject).statement})
 
 
-def implementation(subject: Subject, context: Context) -> Finding:
-    """The functions that users call against the formulas."""
-    rng = context.rng("points")
-    count = context.pick(quick=300, full=2_000)
-    worst = 0.0
-    for _ in range(count):
-        lam, gap, noise, weight, jacobian, peer, order, spread = np.exp(rng.uniform(-2, 2, 8))
-        h, steps = rng.uniform(0.01, 1.99), 10 ** rng.uniform(0, 5)
-        at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=0.0)
-        drift = drift_bound(order, beta=weight, jacobian=jacobian, peer_gradient=peer, log_ratio_range=spread)
-        stated = subject.drift(order, spread, weight, jacobian, peer)
-        total = moving_target_bound(at, h / lam, steps, drift=drift).total
-        worst = max(worst, abs(drift / stated - 1), abs(total / subject.bound(at, h / lam, steps, drift) - 1))
-    # Near α = 1 the formula divides two small numbers; the function does the same.
-    return Finding(comparisons=(at_most("relative difference from the formula", worst, 1e-12, samples=count),))
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """The functions that users call and the formulas. Near α = 1 both divide two small numbers."""
+    lam, gap, noise, weight, jacobian, peer, order, spread = np.exp(rng.uniform(-2, 2, 8))
+    h, steps = rng.uniform(0.01, 1.99), 10 ** rng.uniform(0, 5)
+    at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=0.0)
+    drift = drift_bound(order, beta=weight, jacobian=jacobian, peer_gradient=peer, log_ratio_range=spread)
+    total = moving_target_bound(at, h / lam, steps, drift=drift).total
+    return [
+        (drift, subject.drift(order, spread, weight, jacobian, peer)),
+        (total, subject.bound(at, h / lam, steps, drift)),
+    ]
 
 
 def _strongest(order: float, spread: float, rng: np.random.Generator, starts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -124,38 +125,43 @@ def search(subject: Subject, context: Context) -> Finding:
 
 @dataclass(frozen=True)
 class _Run:
-    """One student of a cohort: over time, the drift, its bound's ingredients, and the squared gradient of F_t."""
+    """One student: at each step the drift of its objective, the peer's update and ‖∇F_t‖²; the greatest ρ, and Δ."""
 
-    drift: np.ndarray
-    peer: np.ndarray
-    square: np.ndarray
+    drift: Array
+    peer: Array
+    square: Array
     spread: float
     gap: float
 
 
-def _objective(z: np.ndarray, u: np.ndarray, labels: np.ndarray, order: float) -> float:
-    shifted = z - z.max(axis=1, keepdims=True)
-    base = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(labels.size), labels]
-    return float(base.mean() + renyi_divergence(u, z, order, domain="logits").mean())
+def _measured(
+    objective: Callable[[Array, Array], Array], z: Array, u: Array, peer: Array, square: Array, step: float
+) -> _Run:
+    """The drift of F(z; u) along a path of the student's logits z and the peer's u, over (time, sample, class)."""
+    drift = objective(z[1:], u[1:]) - objective(z[1:], u[:-1])
+    spread = max(float(np.ptp(v - z[1:], axis=-1).max()) for v in (u[1:], u[:-1]))
+    return _Run(drift / step, peer, square, spread, float(objective(z[:1], u[:1])[0]))
 
 
 def _train(order: float, steps: int) -> _Run:
     """Full-gradient training of two students on irises at β = 1; the student is that of the petals."""
-    cohort = iris_cohort(order)
-    theta, step = cohort.start(), safe_step(cohort) / max(order, 1.0)
-    x, y = cohort.inputs
-    drift, peer, square, spread = np.empty(steps), np.empty(steps), np.empty(steps), 0.0
-    gap = _objective(y @ theta[1], x @ theta[0], cohort.labels, order)
-    for t in range(steps):
-        base, mutual_ = cohort.gradients(theta)
-        update = [g + r for g, r in zip(base, mutual_, strict=True)]
-        square[t], peer[t] = (update[1] ** 2).sum(), np.linalg.norm(update[0])
-        old = x @ theta[0]
-        theta = [p - step * g for p, g in zip(theta, update, strict=True)]
-        new, z = x @ theta[0], y @ theta[1]
-        drift[t] = _objective(z, new, cohort.labels, order) - _objective(z, old, cohort.labels, order)
-        spread = max(spread, float(np.ptp(new - z, axis=1).max()), float(np.ptp(old - z, axis=1).max()))
-    return _Run(drift / step, peer, square, spread, gap)
+    cohort, path, taken = iris_cohort(order), [], []
+    step = safe_step(cohort) / max(order, 1.0)
+
+    def keep(seen: Observed) -> None:
+        path.append(cohort.logits(seen.x[0]))
+        if seen.sample is not None:
+            taken.append(cohort.squares(seen.sample[0]))
+
+    simulate(cohort, step=step, steps=steps, replicas=1, seed=0, record=1, observe=keep)
+
+    def objective(z: Array, u: Array) -> Array:
+        base = np.asarray(logsumexp(z, axis=-1)) - z[:, np.arange(cohort.samples), cohort.labels]
+        return (base + renyi_divergence(u, z, order, domain="logits")).mean(axis=-1)
+
+    u, z = np.array(path).swapaxes(0, 1)
+    first, second = np.array(taken).T
+    return _measured(objective, z, u, np.sqrt(first), second, step)
 
 
 def training(subject: Subject, context: Context) -> Finding:
@@ -165,7 +171,7 @@ def training(subject: Subject, context: Context) -> Finding:
     for order in ORDERS:
         cohort = iris_cohort(order)
         run = context.shared(f"{order}", lambda a=order: _train(a, steps))
-        jacobian = float(np.sqrt(2 * cohort.smoothness()[0]))
+        jacobian = float(np.sqrt(2 * cohort.student_smoothness[0]))
         allowed = np.array([subject.drift(order, run.spread, 1.0, jacobian, float(g)) for g in run.peer])
         # On irises the peers' steps lower the student's objective: the drift is negative, and bounded all the same.
         name = f"greatest |drift| over stated, α = {order:g}"
@@ -174,46 +180,61 @@ def training(subject: Subject, context: Context) -> Finding:
         rounded = 8 * float(np.finfo(float).eps) * max(run.gap, 1.0) / step
         ratio = float(((np.abs(run.drift) - rounded) / allowed).max())
         comparisons.append(at_most(name, ratio, 1.0, samples=steps))
-        at = Assumptions(smoothness=cohort.smoothness()[1] * (1 + max(1.0, order)), gap=run.gap, noise=0.0, bias=0.0)
+        smoothness = cohort.student_smoothness[1] * (1 + max(1.0, order))
+        at = Assumptions(smoothness=smoothness, gap=run.gap, noise=0.0, bias=0.0)
         for drift, words in ((float(run.drift.mean()), "measured"), (float(allowed.mean()), "stated")):
             total = subject.bound(at, step, steps, max(drift, 0.0))
             comparisons.append(
                 at_most(f"A² against the bound with the {words} drift, α = {order:g}", float(run.square.mean()), total)
             )
         if order == 4.0:
-            marks = np.unique(np.geomspace(1, steps, 40).round().astype(int)) - 1
-            counts = np.arange(1, steps + 1)
-            x = tuple(float(t) for t in counts[marks])
+            marks = record_times(steps, 40) - 1
             panels.append(
-                Panel(
-                    title=f"irises, $\\alpha$ = {order:g}", x_label="steps", y_label="per step, over $\\eta$ (nats²)",
-                    x_scale="log", y_scale="log",
-                    curves=(
-                        Curve(label="|drift|", role="measured", x=x, y=tuple(np.abs(run.drift[marks]))),
-                        Curve(label="bound of the drift", role="statement", group=0, x=x, y=tuple(allowed[marks])),
-                        Curve(label="$\\|\\nabla F_t\\|^2$", role="second", x=x, y=tuple(run.square[marks])),
-                    ),
+                panel(
+                    f"irises, $\\alpha$ = {order:g}", "steps", "per step, over $\\eta$ (nats²)",
+                    curve("|drift|", marks + 1, np.abs(run.drift[marks])),
+                    curve("bound of the drift", marks + 1, allowed[marks], "statement", group=0),
+                    curve("$\\|\\nabla F_t\\|^2$", marks + 1, run.square[marks], "second"),
                 )
             )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
+class _Following(SyntheticProblem):
+    """F_t of a student of two classes without labels: its divergence from a peer."""
+
+    def __init__(self, peer: Array, order: float) -> None:
+        super().__init__(dim=2, smoothness=max(order, 1.0) / 2, minimum=0.0, start=np.zeros(2))
+        self.peer, self.order = peer, order
+
+    def value(self, x: Array) -> Array:
+        """D(p‖q)."""
+        return renyi_divergence(self.peer, x, self.order, domain="logits")
+
+    def gradient(self, x: Array) -> Array:
+        """∂D/∂z."""
+        return renyi_gradient(self.peer, x, self.order, wrt="q", domain="logits")
+
+
 def _chase(steps: int, order: float) -> _Run:
-    """A student without labels that follows one peer, whose logits go back and forth forever: it never catches up."""
-    step, jacobian = 0.5, 1.0
-    times = np.arange(steps + 1)
-    peers = np.stack([2.0 * np.sin(0.05 * times), np.zeros(steps + 1)], axis=1)
-    z = np.zeros(2)
-    drift, peer, square, spread = np.empty(steps), np.empty(steps), np.empty(steps), 0.0
-    for t in range(steps):
-        g = renyi_gradient(peers[t], z, order, wrt="q", domain="logits")
-        square[t] = float((g**2).sum())
-        z = z - step * g
-        old, new = (float(renyi_divergence(u, z, order, domain="logits")) for u in (peers[t], peers[t + 1]))
-        drift[t] = (new - old) / step
-        peer[t] = np.linalg.norm(peers[t + 1] - peers[t]) / (step * jacobian)
-        spread = max(spread, *(float(np.ptp(u - z)) for u in (peers[t], peers[t + 1])))
-    return _Run(drift, peer, square, spread, 0.0)
+    """A student that follows one peer, whose logits go back and forth forever: it never catches up."""
+    step, times = 0.5, np.arange(steps + 1)
+    peers: Array = np.stack([2.0 * np.sin(0.05 * times), 0.0 * times], axis=1, dtype=np.float64)
+    targets, path, squares = [_Following(peer, order) for peer in peers], [], []
+
+    def keep(seen: Observed) -> None:
+        path.append(seen.x[0].copy())
+        squares.append(float((seen.gradient[0] ** 2).sum()))
+
+    run = {"step": step, "steps": steps, "replicas": 1, "seed": 0, "record": 1, "observe": keep}
+    simulate(targets[-1], oracle=lambda t: targets[t], **run)
+    moved = np.sqrt((np.diff(peers, axis=0) ** 2).sum(axis=1)) / step
+
+    def objective(z: Array, u: Array) -> Array:
+        return renyi_divergence(u, z, order, domain="logits").mean(axis=-1)
+
+    z, u = np.array(path)[:, None], peers[:, None]
+    return _measured(objective, z, u, moved, np.array(squares[:-1]), step)
 
 
 def chase(subject: Subject, context: Context) -> Finding:
@@ -231,20 +252,15 @@ def chase(subject: Subject, context: Context) -> Finding:
         average = float(run.square.mean())
         comparisons.append(at_most(f"A² against the bound with the measured drift, α = {order:g}", average, total))
         if order == 1.5:
-            marks = np.unique(np.geomspace(10, steps, 40).round().astype(int))
-            x = tuple(float(t) for t in marks)
-            means = np.cumsum(run.square)[marks - 1] / marks
-            drifts = np.cumsum(run.drift)[marks - 1] / marks
+            marks = record_times(steps, 40)[3:]
+            means, drifts = (np.cumsum(values)[marks - 1] / marks for values in (run.square, run.drift))
+            bounds = [subject.bound(at, 0.5, float(t), max(d, 0.0)) for t, d in zip(marks, drifts, strict=True)]
             curves += [
-                Curve(label="mean of $\\|\\nabla F_t\\|^2$", role="measured", group=number, x=x, y=tuple(means)),
-                Curve(label="bound with the measured drift", role="statement", x=x,
-                      y=tuple(subject.bound(at, 0.5, t, max(float(d), 0.0)) for t, d in zip(x, drifts, strict=True))),
-            ]  # fmt: skip
-    panel = Panel(
-        title="a peer that never rests, $\\alpha$ = 1.5", x_label="steps", y_label="squared norm (nats²)",
-        x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+                curve("mean of $\\|\\nabla F_t\\|^2$", marks, means, group=number),
+                curve("bound with the measured drift", marks, bounds, "statement"),
+            ]
+    figure = panel("a peer that never rests, $\\alpha$ = 1.5", "steps", "squared norm (nats²)", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(
@@ -261,7 +277,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         proof_check(derivation),
-        Check("implementation", "numeric", "Do the users' functions compute the formulas?", implementation, cost=0.5),
+        implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
         Check("search", "numeric", "Does a peer that moves along its steepest direction attain the drift?", search),
         Check("training", "training", "Do two students on irises keep both bounds, step by step?", training, cost=4.0),
         Check("chase", "training", "Does a student keep the bound that follows a restless peer?", chase, cost=2.0),

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Integer, lambdify
 
-from convergence import Assumptions, pl_bound, problems, sequential_verdict, simulate
+from convergence import Assumptions, pl_bound, problems, simulate
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import PL
-from verify.checks.comparisons import at_least, at_most, from_verdict
-from verify.checks.proofs import kernel_check
+from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel, replicas_curve
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison
 
 QUADRATIC = ((1.0, 1.0, 1.0, 20), (1.0, 1.0, 0.0, 20), (0.3, 0.0, 1.0, 100))
 """h, σ², ζ², T on the quadratic, where μ = Λ and the floor is attained."""
@@ -53,18 +52,11 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"mu": growth.growth, "h": descent.h, "bound": bound})
 
 
-def implementation(subject: Subject, context: Context) -> Finding:
-    """The function that users call against the formula."""
-    rng = context.rng("points")
-    count = context.pick(quick=500, full=20_000)
-    worst = 0.0
-    for _ in range(count):
-        lam, gap, noise, bias = np.exp(rng.uniform(-3, 3, 4))
-        at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias)
-        step, steps, mu = rng.uniform(0.01, 1) / lam, round(10 ** rng.uniform(0, 3)), lam * rng.uniform(0.01, 1)
-        total = pl_bound(at, step, steps, pl_constant=mu).total
-        worst = max(worst, abs(subject.bound(at, step, steps, mu) / total - 1))
-    return Finding(comparisons=(at_most("relative difference from the formula", worst, 1e-11, samples=count),))
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    lam, gap, noise, bias = np.exp(rng.uniform(-3, 3, 4))
+    at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias)
+    step, steps, mu = rng.uniform(0.01, 1) / lam, round(10 ** rng.uniform(0, 3)), lam * rng.uniform(0.01, 1)
+    return [(float(pl_bound(at, step, steps, pl_constant=mu)), subject.bound(at, step, steps, mu))]
 
 
 def quadratic(subject: Subject, context: Context) -> Finding:
@@ -87,47 +79,19 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
     for h, noise, bias, steps in NONCONVEX:
         problem = problems.get("pl_sine", noise=noise, bias=bias)
         mu = float(problem.pl_constant)  # type: ignore[attr-defined]
-        step = h / problem.smoothness
         name = f"x² + 3 sin² x, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
-        keep = context.shared(name, dict[int, Any])
-
-        def draw(
-            begin: int,
-            end: int,
-            keep: dict[int, Any] = keep,
-            p: Any = problem,
-            s: float = step,
-            t: int = steps,
-            n: str = name,
-        ) -> Any:
-            if begin not in keep:
-                keep[begin] = simulate(
-                    p, step=s, steps=t, replicas=end - begin, seed=context.seed_for(n), first=begin, record=40
-                )
-            return keep[begin].value[-1] - p.minimum
-
-        draw(0, 256)
-        run = keep[0]
-        verdict = sequential_verdict(
-            draw,
-            subject.bound(run.assumptions, step, steps, mu),
-            error_rate=context.error_rate,
-            budget=context.pick(quick=1024, full=16_384),
-        )
-        comparisons.append(from_verdict(name, verdict))
-        x = tuple(float(t) for t in run.times)
-        mean = (run.value - run.minimum).mean(axis=1)
-        low, high = np.quantile(run.value - run.minimum, [0.05, 0.95], axis=1)
+        replicas = Replicas(
+            context, name, problem, step=h / problem.smoothness, steps=steps, record=40,
+            value=lambda run: run.value[-1] - run.minimum,
+        )  # fmt: skip
+        run = replicas.first
+        stated = [subject.bound(run.assumptions, run.step, t, mu) for t in run.times]
+        comparisons.append(replicas.judged(stated[-1], budget=context.pick(quick=1024, full=16_384)))
         panels.append(
-            Panel(
-                title=f"$x^2 + 3\\sin^2 x$, $h$ = {h:g}", x_label="steps $T$", y_label="value above the minimum",
-                x_scale="log", y_scale="log",
-                curves=(
-                    Curve(label="measured, mean and 5-95% of replicas", role="measured", x=x, y=tuple(mean),
-                          low=tuple(low), high=tuple(high)),
-                    Curve(label="bound", role="statement", x=x,
-                          y=tuple(subject.bound(run.assumptions, step, t, mu) for t in x)),
-                ),
+            panel(
+                f"$x^2 + 3\\sin^2 x$, $h$ = {h:g}", "steps $T$", "value above the minimum",
+                replicas_curve("measured", run.times, run.value - run.minimum),
+                curve("bound", run.times, stated, "statement"),
             )
         )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
@@ -146,7 +110,7 @@ CLAIM = Claim(
     source=Source("this toolkit; inequality and example are those of Karimi et al. 2016", "1608.04636", own=True),
     checks=(
         kernel_check(derivation),
-        Check("implementation", "numeric", "Does the users' function compute the formula?", implementation, cost=0.5),
+        implementation_check(_compared, quick=500, full=20_000, allowed=1e-11),
         Check("quadratic", "numeric", "Does the quadratic reach the floor?", quadratic, cost=0.5),
         Check("nonconvex", "monte-carlo", "Does a function that is not convex keep the bound?", nonconvex,
               tests=len(NONCONVEX), cost=1.0),

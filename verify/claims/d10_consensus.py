@@ -12,13 +12,11 @@ from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.consensus import CONSENSUS, RANGE, Expansion
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import reference
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import Worst, at_least, curve, panel, reference, symbolic_check
 from verify.checks.formulas import value
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
 Vector = list[Any]
@@ -58,9 +56,8 @@ def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
 def numeric(sides: Expansion, context: Context) -> Finding:
     rng = context.rng("pairs")
     count = context.pick(quick=30, full=600)
-    second, third, ratio, core = 0.0, 0.0, 0.0, 0.0
-    slopes = []
-    for number in range(count):
+    worst, slopes = Worst(), []
+    for number in context.each(range(count)):
         order = mp.mpf(ORDERS[number % len(ORDERS)])
         size = int(rng.integers(2, 5))
         logits, move = rng.standard_normal(size), rng.standard_normal(size)
@@ -70,15 +67,17 @@ def numeric(sides: Expansion, context: Context) -> Finding:
             near = [mp.mpf(10) ** -n for n in (20, 21)]
             pairs = [_tilted(q, s, e) for e in near]
             exact = [reference.divergence(p, q, order) for p in pairs]
-            second = max(second, float(abs(leading * near[0] ** 2 / exact[0] - 1)))
+            second = float(abs(leading * near[0] ** 2 / exact[0] - 1))
+            worst.see("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17)
             left = [d - _half_variance(p, q, order)[0] for d, p in zip(exact, pairs, strict=True)]
-            third = max(third, float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0]))
+            third = float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0])
+            worst.see("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17)
             slopes.append(float(mp.log(abs(left[0] / left[1]), 10)))
             for distance in (1e-3, 1.0, 5.0):
                 p = _tilted(q, s, mp.mpf(distance))
                 half, spread = _half_variance(p, q, order)
                 gap = abs(reference.divergence(p, q, order) - half)
-                ratio = max(ratio, float(gap / _allowed(sides, order, spread)))
+                worst.see("|D - (α/2) Var_q(t)| over its bound", float(gap / _allowed(sides, order, spread)), 1.0)
             # Against the core: what the expansion leaves out is relatively of size ε² ρ².
             distance = mp.mpf(2) ** -20
             computed = float(renyi_divergence(logits + float(distance) * move, logits, float(order), domain="logits"))
@@ -86,16 +85,10 @@ def numeric(sides: Expansion, context: Context) -> Finding:
             steps = [(x - mp.mpf(y)) / distance for x, y in zip(exact_logits, logits, strict=True)]
             leading, following = _terms(sides, q, steps, order)
             expanded = leading * distance**2 + following * distance**3
-            core = max(core, float(abs(expanded / computed - 1)))
-        context.progress((number + 1) / count)
-    comparisons = (
-        at_most("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17, samples=count),
-        at_most("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17, samples=count),
-        at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count),
-        at_most("|D - (α/2) Var_q(t)| over its bound", ratio, 1.0, samples=3 * count),
-        at_most("renyi_divergence at ε = 2^-20 against both terms, relative", core, 1e-9, samples=count),
-    )
-    return Finding(comparisons=comparisons, panels=_panels(sides))
+            error = float(abs(expanded / computed - 1))
+            worst.see("renyi_divergence at ε = 2^-20 against both terms, relative", error, 1e-9)
+    least = at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count)
+    return Finding((*worst.comparisons(), least), panels=_panels(sides))
 
 
 def _panels(sides: Expansion) -> tuple[Panel, ...]:
@@ -116,39 +109,19 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
         gaps = [float(abs(reference.divergence(p, q, two) - h)) for p, (h, _) in zip(points, halves, strict=True)]
         bounds = [float(_allowed(sides, two, spread)) for _, spread in halves]
         cubic = float(abs(_terms(sides, q, s, two)[1]))
-    left = Panel(
-        title="divergence over squared distance",
-        x_label="distance from consensus $\\varepsilon$",
-        y_label="$D_\\alpha/\\varepsilon^2$ (nats)",
-        x_scale="log",
-        curves=tuple(
-            curve
-            for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True))
-            for curve in (
-                Curve(
-                    label=f"definition, $\\alpha = {float(a):g}$", role="measured", style="markers", group=group,
-                    x=tuple(coarse), y=values,
-                ),
-                Curve(
-                    label=f"statement, $\\alpha = {float(a):g}$", role="statement", group=group,
-                    x=(float(fine[0]), float(fine[-1])), y=(level, level),
-                ),
-            )
-        ),
-    )  # fmt: skip
-    right = Panel(
-        title="what the variance leaves, order 2",
-        x_label="distance from consensus $\\varepsilon$",
-        y_label="$|D_\\alpha - (\\alpha/2) Var_q(t)|$ (nats)",
-        x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(gaps)),
-            Curve(
-                label="third-order term", role="statement", group=0, x=tuple(fine), y=tuple(cubic * fine**3),
-            ),
-            Curve(label="bound", role="statement", group=1, x=tuple(coarse), y=tuple(bounds)),
-        ),
+    curves = []
+    for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True)):
+        name = f"$\\alpha = {float(a):g}$"
+        curves.append(curve(f"definition, {name}", coarse, values, style="markers", group=group))
+        curves.append(curve(f"statement, {name}", fine, level, "statement", group=group))
+    labels = ("distance from consensus $\\varepsilon$", "$D_\\alpha/\\varepsilon^2$ (nats)")
+    left = panel("divergence over squared distance", *labels, *curves, log="x")
+    right = panel(
+        "what the variance leaves, order 2", "distance from consensus $\\varepsilon$",
+        "$|D_\\alpha - (\\alpha/2) Var_q(t)|$ (nats)",
+        curve("definition", coarse, gaps, style="markers"),
+        curve("third-order term", fine, cubic * fine**3, "statement", group=0),
+        curve("bound", coarse, bounds, "statement", group=1),
     )  # fmt: skip
     return left, right
 

@@ -12,8 +12,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -57,19 +56,11 @@ def _symmetric(order: float) -> Points:
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     bound = as_function(subject.lower_bound, alpha, DISTANCE)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("$\\|p-q\\|_1$", DISTANCE),
-            upwards=("$D_\\alpha(p\\|q)$ (nats)", divergence),
-            curve=lambda x, order=order: bound(order, x),
-            window=(0.02, 2.0),
-            orders=(order, order),
-            worst=_symmetric(order),
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, bound,
+        across=("$\\|p-q\\|_1$", DISTANCE), upwards=("$D_\\alpha(p\\|q)$ (nats)", divergence),
+        window=(0.02, 2.0), worst=_symmetric,
+    )  # fmt: skip
 
 
 CLAIM = Claim(

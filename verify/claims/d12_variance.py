@@ -15,12 +15,12 @@ from rdml_theory.symbolic.divergence.inequalities import (
     variance_bounds,
 )
 from rdml_theory.symbolic.engine.derivation import Derivation
-from verify.checks.certificates import proof_check
+from verify.checks import curve, panel, proof_check
 from verify.checks.quantities import Points, as_function, evaluator
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 Subject = tuple[Expr, Expr]
 
@@ -46,31 +46,21 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     points = Points.random(context.rng("figure"), 300, 4)
     low, high = points.vector.min(axis=1, keepdims=True), points.vector.max(axis=1, keepdims=True)
     points = Points(points.teacher, points.student, points.order, (points.vector - low) / (high - low))
-    mean, variance = (tuple(map(float, evaluator(name, "numpy")(points))) for name in (MEAN, VARIANCE))
+    mean, variance = (evaluator(name, "numpy")(points) for name in (MEAN, VARIANCE))
     two = np.linspace(0.02, 0.98, 13)
     two_logits = np.column_stack([np.log(two / (1 - two)), 0 * two])
     pair = Points(two_logits, two_logits, np.ones(13), np.tile([1.0, 0.0], (13, 1)))
     grid = np.linspace(0, 1, 81)
-    curves = [as_function(bound, MEAN, LEAST, GREATEST) for bound in subject]
+    bounds = [as_function(bound, MEAN, LEAST, GREATEST) for bound in subject]
     return (
-        Panel(
-            title="values between 0 and 1",
-            x_label="mean $\\mu$",
-            y_label="variance",
-            curves=(
-                Curve(label="random, 4 classes", role="measured", style="markers", x=mean, y=variance),
-                Curve(
-                    label="two classes", role="second", style="markers", x=tuple(map(float, two)),
-                    y=tuple(map(float, evaluator(VARIANCE, "numpy")(pair))),
-                ),
-                *(
-                    Curve(
-                        label=label, role="statement", group=group, x=tuple(map(float, grid)),
-                        y=tuple(float(curve(x, 0.0, 1.0)) for x in grid),
-                    )
-                    for group, (label, curve) in enumerate(zip(("Bhatia-Davis", "Popoviciu"), curves, strict=True))
-                ),
-            ),
+        panel(
+            "values between 0 and 1", "mean $\\mu$", "variance",
+            curve("random, 4 classes", mean, variance, style="markers"),
+            curve("two classes", two, evaluator(VARIANCE, "numpy")(pair), "second", style="markers"),
+            *(
+                curve(label, grid, bound(grid, 0.0, 1.0) + 0 * grid, "statement", group=group)
+                for group, (label, bound) in enumerate(zip(("Bhatia-Davis", "Popoviciu"), bounds, strict=True))
+            ), log="",
         ),
     )  # fmt: skip
 

@@ -15,13 +15,12 @@ from rdml_theory.symbolic.divergence.inequalities import (
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import reference
-from verify.checks.certificates import proof_check
+from verify.checks import curve, panel, proof_check, reference
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 
 def derivation(right_side: Expr) -> Derivation:
@@ -52,21 +51,19 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     x = tuple(map(float, orders))
     groups = {"{1}": [0], "{1, 2}": [0, 1], "{1, 3}": [0, 2]}
     return (
-        Panel(
-            title="four classes and their groupings",
-            x_label="order $\\alpha$",
-            y_label="$D_\\alpha$ (nats)",
-            x_scale="log",
-            curves=(
-                Curve(label="four classes", role="measured", x=x, y=tuple(whole)),
-                *(
-                    Curve(
-                        label=f"{name} and the rest", role="statement", x=x, group=group,
-                        y=tuple(float(grouped(a, p[chosen].sum(), q[chosen].sum())) for a in orders),
-                    )
-                    for group, (name, chosen) in enumerate(groups.items())
-                ),
-            ),
+        panel(
+            "four classes and their groupings", "order $\\alpha$", "$D_\\alpha$ (nats)",
+            curve("four classes", x, whole),
+            *(
+                curve(
+                    f"{name} and the rest",
+                    x,
+                    [grouped(a, p[chosen].sum(), q[chosen].sum()) for a in orders],
+                    "statement",
+                    group=group,
+                )
+                for group, (name, chosen) in enumerate(groups.items())
+            ), log="x",
         ),
     )  # fmt: skip
 

@@ -13,12 +13,10 @@ from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
-from verify.checks import reference
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_most
+from verify.checks import Worst, curve, panel, proof_check, reference
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0)
 
@@ -40,30 +38,22 @@ def _of(right_side: Any, order: Any, pair: tuple[Any, Any, Any]) -> Any:
 
 def numeric(right_side: Expr, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
-    stated, computed = 0.0, 0.0
-    for number, pair in enumerate(pairs):
+    worst = Worst()
+    of_escort = "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)"
+    for pair in context.each(pairs):
         with mp.workdps(reference.DIGITS):
             first, second = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             middle = reference.escort(first, second, pair.order)
             order = mp.mpf(pair.order)
             exact = reference.divergence(first, second, order)
             # The order is a binary fraction; its reciprocal is taken at 60 digits.
-            value = _of(right_side, order, (first, second, middle))
-            stated = max(stated, float(abs(value - exact) / exact))
+            error = float(abs(_of(right_side, order, (first, second, middle)) - exact) / exact)
+        worst.see("the two sides by their definitions (60 digits), relative", error, 1e-30)
         logs = np.log(escort(pair.teacher, pair.student, pair.order, domain="logits"))
         if np.isfinite(logs).all() and pair.order <= 2:
-            product = renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits")
-            error = abs(mp.mpf(float(product)) - exact)
-            computed = max(computed, float(error / max(exact, mp.mpf("1e-3"))))
-        context.progress((number + 1) / len(pairs))
-    comparisons = (
-        at_most("the two sides by their definitions (60 digits), relative", stated, 1e-30, samples=len(pairs)),
-        at_most(
-            "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)",
-            computed, reference.ROUNDING, samples=len(pairs),
-        ),
-    )  # fmt: skip
-    return Finding(comparisons=comparisons, panels=(_panel(right_side),))
+            product = float(renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits"))
+            worst.see(of_escort, float(abs(product - exact) / max(exact, mp.mpf("1e-3"))), reference.ROUNDING)
+    return Finding(worst.comparisons(), panels=(_panel(right_side),))
 
 
 def _panel(right_side: Expr) -> Panel:
@@ -73,18 +63,11 @@ def _panel(right_side: Expr) -> Panel:
     def stated(order: float) -> float:
         return float(_of(right_side, order, (first, second, reference.escort(first, second, order))))
 
-    return Panel(
-        title="one pair of three classes",
-        x_label="order $\\alpha$",
-        y_label="divergence (nats)",
-        x_scale="log",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(map(float, fine)), y=tuple(stated(a) for a in fine)),
-            Curve(
-                label="$D_\\alpha(p\\|q)$", role="measured", style="markers", x=tuple(map(float, coarse)),
-                y=tuple(float(reference.divergence(first, second, a)) for a in coarse),
-            ),
-        ),
+    return panel(
+        "one pair of three classes", "order $\\alpha$", "divergence (nats)",
+        curve("statement", fine, stated, "statement"),
+        curve("$D_\\alpha(p\\|q)$", coarse, lambda a: reference.divergence(first, second, a), style="markers"),
+        log="x",
     )  # fmt: skip
 
 

@@ -9,8 +9,7 @@ from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATI
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -38,20 +37,12 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     bound = as_function(right_side, alpha, divergence)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
-            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-            curve=lambda x, order=order: bound(order, x),
-            window=(0.0, 4.0),
-            orders=(order, order),
-            scale="linear",
-            reference=("D8, at most 2", lambda x, order=order: np.minimum(max(1.0, order) * x, 2.0)),
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, bound,
+        across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+        window=(0.0, 4.0), scale="linear",
+        reference=("D8, at most 2", lambda order, x: np.minimum(max(1.0, order) * x, 2.0)),
+    )  # fmt: skip
 
 
 CLAIM = Claim(

@@ -17,8 +17,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_least
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -64,19 +63,11 @@ def _consensus(order: float) -> Points:
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     """‖q - w‖² against ω D, at two orders; the statement is the diagonal."""
     factor = as_function(subject.dominated, alpha, LEAST_PROBABILITY, divergence)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("$\\omega D_\\alpha(p\\|q)$ (nats)", DOMINATED),
-            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-            curve=lambda x, order=order: factor(order, 1.0, x),
-            window=(1e-5, 1.0),
-            orders=(order, order),
-            worst=_consensus(order),
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, lambda order, x: factor(order, 1.0, x),
+        across=("$\\omega D_\\alpha(p\\|q)$ (nats)", DOMINATED), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+        window=(1e-5, 1.0), worst=_consensus,
+    )  # fmt: skip
 
 
 CLAIM = Claim(

@@ -12,8 +12,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -59,21 +58,12 @@ def _vertex(order: float, mass: float | np.ndarray) -> Points:
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     constant = float(subject.constant)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
-            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-            curve=lambda x: constant * x,
-            window=(0.0, 3.0),
-            orders=(order, order),
-            worst=_vertex(order, np.linspace(0.06, 0.94, 15)),
-            scale="linear",
-            reference=("D8, constant 1", lambda x: x),
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, lambda order, x: constant * x,
+        across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+        window=(0.0, 3.0), worst=lambda order: _vertex(order, np.linspace(0.06, 0.94, 15)), scale="linear",
+        reference=("D8, constant 1", lambda order, x: x),
+    )  # fmt: skip
 
 
 CLAIM = Claim(

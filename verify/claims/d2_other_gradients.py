@@ -13,13 +13,11 @@ from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, Derivatives
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
-from verify.checks import losses, reference
-from verify.checks.comparisons import at_most
+from verify.checks import Worst, curve, losses, panel, reference, symbolic_check
 from verify.checks.formulas import differences, entries, value
-from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
 NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
@@ -101,8 +99,8 @@ def _core(sides: Derivatives, pair: reference.Pair) -> Iterator[tuple[list[Any],
 
 def numeric(sides: Derivatives, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
-    formula, core = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0.0)
-    for number, pair in enumerate(pairs):
+    worst = Worst()
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
 
@@ -113,22 +111,15 @@ def numeric(sides: Derivatives, context: Context) -> Finding:
             if pair.order == 1:
                 stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
             for name, one, other in zip(NAMES, stated, measured, strict=True):
-                formula[name] = max(formula[name], _distance(one, other))
-        context.progress((number + 1) / len(pairs))
+                words = f"{name}, formula against differences of the definition (60 digits)"
+                worst.see(words, _distance(one, other), 1e-20)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
             for name, (one, other) in zip(NAMES, _core(sides, pair), strict=True):
-                core[name] = max(core[name], _distance(one, other) / reference.rounding(pair))
-    count = len(pairs)
-    comparisons = [
-        at_most(f"{n}, formula against differences of the definition (60 digits)", formula[n], 1e-20, samples=count)
-        for n in NAMES
-    ] + [
-        at_most(f"{n}, renyi_gradient against the formula, in roundings", core[n], 1.0, samples=count + len(beside))
-        for n in NAMES
-    ]
-    return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
+                error = _distance(one, other) / reference.rounding(pair)
+                worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
+    return Finding(worst.comparisons(), panels=_panels(sides))
 
 
 def torch_losses(sides: Derivatives, context: Context) -> Finding:
@@ -137,10 +128,12 @@ def torch_losses(sides: Derivatives, context: Context) -> Finding:
 
     from rdml_theory.losses import MutualLoss, RenyiDivLoss, mutual_loss
 
-    worst = {
-        (name, kind): 0.0 for name in ("RenyiDivLoss, ∂/∂u", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α", "trained α")
-        for kind in losses.ALLOWED
-    }  # fmt: skip
+    worst = Worst()
+
+    def see(name: str, case: losses.Case, got: list[float], exact: list[Any], kind: str | None = None) -> None:
+        words = f"{name} ({case.kind}) against the formula"
+        worst.see(words, losses.distance(got, exact), losses.ALLOWED[kind or case.kind])
+
     count = sum(losses.KEPT)
     with mp.workdps(reference.DIGITS):
         for case in losses.cases(context.rng("losses")):
@@ -154,17 +147,13 @@ def torch_losses(sides: Derivatives, context: Context) -> Finding:
             totals = [mp.mpf(0)] * 2
             for row, (own, *others) in case.rows():
                 _, _, logits, [first] = _stated(sides, others[0], own, case.order)
-                exact = [case.temperature * x / count for x in logits]
-                error = losses.distance(gradient[row].tolist(), exact)
-                worst["RenyiDivLoss, ∂/∂u", case.kind] = losses.larger(worst["RenyiDivLoss, ∂/∂u", case.kind], error)
+                see("RenyiDivLoss, ∂/∂u", case, gradient[row].tolist(), [case.temperature * x / count for x in logits])
                 second = _stated(sides, others[1], own, case.order)[3][0]
                 totals = [totals[0] + first, totals[1] + (first + second) / 2]
             totals = [x * case.temperature**2 / count for x in totals]
-            exact_slopes = (totals[0], totals[0], totals[1])
-            for name, got, exact in zip(
-                ("RenyiDivLoss, ∂/∂α", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α"), slopes, exact_slopes, strict=True
-            ):
-                worst[name, case.kind] = losses.larger(worst[name, case.kind], losses.distance([got.item()], [exact]))
+            names = ("RenyiDivLoss, ∂/∂α", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α")
+            for name, got, exact in zip(names, slopes, (totals[0], *totals), strict=True):
+                see(name, case, [got.item()], [exact])
         for case in losses.cases(context.rng("trained"), (0.5, 2.0)):
             (z, u, _), mask = losses.tensors(case)
             criterion = MutualLoss(case.order, learn_alpha=True, temperature=case.temperature)
@@ -175,16 +164,9 @@ def torch_losses(sides: Derivatives, context: Context) -> Finding:
             chain = order * mp.log(400) * share * (1 - share) * case.temperature**2 / count
             (raw,) = criterion.parameters()
             assert raw.grad is not None
-            error = losses.distance([raw.grad.item()], [total * chain])
-            worst["trained α", case.kind] = losses.larger(worst["trained α", case.kind], error)
-    # the trained parameter is float32, and so is its gradient
-    allowed = {"trained α": losses.ALLOWED["float32"]}
-    return Finding(
-        comparisons=tuple(
-            at_most(f"{name} ({kind}) against the formula", worst[name, kind], allowed.get(name, losses.ALLOWED[kind]))
-            for name, kind in worst
-        )
-    )
+            # the trained parameter is float32, and so is its gradient
+            see("trained α", case, [raw.grad.item()], [total * chain], "float32")
+    return Finding(worst.comparisons())
 
 
 def _panels(sides: Derivatives) -> tuple[Panel, ...]:
@@ -196,27 +178,16 @@ def _panels(sides: Derivatives) -> tuple[Panel, ...]:
         stated = [_stated(sides, p, s, float(a)) for a in fine]
         measured = [_measured(reference.Pair(teacher, student, float(a)), p, s) for a in coarse]
 
-    def panel(part: int, title: str, label: str) -> Panel:
-        return Panel(
-            title=title,
-            x_label="order $\\alpha$",
-            y_label=label,
-            x_scale="log",
-            curves=(
-                Curve(label="statement", role="statement", x=tuple(fine), y=tuple(float(g[part][0]) for g in stated)),
-                Curve(
-                    label="differences of the definition",
-                    role="measured",
-                    style="markers",
-                    x=tuple(coarse),
-                    y=tuple(float(g[part][0]) for g in measured),
-                ),
-            ),
-        )
+    def of(part: int, title: str, label: str) -> Panel:
+        return panel(
+            title, "order $\\alpha$", label,
+            curve("statement", fine, [g[part][0] for g in stated], "statement"),
+            curve("differences of the definition", coarse, [g[part][0] for g in measured], style="markers"), log="x",
+        )  # fmt: skip
 
     return (
-        panel(3, "derivative in the order", "$\\partial D_\\alpha/\\partial\\alpha$ (nats)"),
-        panel(2, "derivative in a logit of the peer", "$\\partial D_\\alpha/\\partial u_1$ (nats)"),
+        of(3, "derivative in the order", "$\\partial D_\\alpha/\\partial\\alpha$ (nats)"),
+        of(2, "derivative in a logit of the peer", "$\\partial D_\\alpha/\\partial u_1$ (nats)"),
     )
 
 

@@ -11,12 +11,10 @@ from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
 from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
-from verify.checks import reference
-from verify.checks.comparisons import at_most
-from verify.checks.symbolic import symbolic_check
+from verify.checks import Worst, curve, panel, reference, symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.5, 2.0, 5.0)
 
@@ -72,39 +70,28 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
 def numeric(right_side: Expr, context: Context) -> Finding:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
-    stated, logits, probabilities = 0.0, 0.0, 0.0
-    for number, pair in enumerate(pairs):
+    worst = Worst()
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
-            size = range(len(s))
-
-            def exact(pair: reference.Pair = pair, size: range = size) -> Any:
-                return [[reference.hessian_entry(pair, a, b) for b in size] for a in size]
-
-            truth = context.shared(f"hessian {number}", exact)
+            truth = context.shared(f"hessian {number}", _exact, pair)
             scale = max(abs(x) for row in truth for x in row)
-            stated = max(stated, *(float(abs(values[a][b] - truth[a][b]) / scale) for a in size for b in size))
-        context.progress((number + 1) / len(pairs))
+            errors = [abs(x - y) / scale for a, b in zip(values, truth, strict=True) for x, y in zip(a, b, strict=True)]
+            name = "formula against differences of the definition (60 digits), relative"
+            worst.see(name, float(max(errors)), 1e-15)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
-            errors = _core(formula, pair)
-        logits, probabilities = max(logits, errors[0]), max(probabilities, errors[1])
-    comparisons = (
-        at_most(
-            "formula against differences of the definition (60 digits), relative", stated, 1e-15, samples=len(pairs)
-        ),
-        at_most(
-            "renyi_hessian from logits against the formula, in roundings",
-            logits, 1.0, samples=len(pairs) + len(beside),
-        ),
-        at_most(
-            "renyi_hessian from probabilities of any sum against the formula, in roundings",
-            probabilities, 1.0, samples=len(pairs) + len(beside),
-        ),
-    )  # fmt: skip
-    return Finding(comparisons=comparisons, panels=(_panel(right_side),))
+            found = _core(formula, pair)
+        for given, error in zip(("logits", "probabilities of any sum"), found, strict=True):
+            worst.see(f"renyi_hessian from {given} against the formula, in roundings", error, 1.0)
+    return Finding(worst.comparisons(), panels=(_panel(right_side),))
+
+
+def _exact(pair: reference.Pair) -> list[list[Any]]:
+    size = range(pair.student.size)
+    return [[reference.hessian_entry(pair, a, b) for b in size] for a in size]
 
 
 def _panel(right_side: Expr) -> Panel:
@@ -127,23 +114,12 @@ def _panel(right_side: Expr) -> Panel:
         pair = reference.Pair(teacher, student, order)
         return least([[reference.hessian_entry(pair, a, b) for b in range(3)] for a in range(3)])
 
-    return Panel(
-        title="least curvature in the student's logits",
-        x_label="order $\\alpha$",
-        y_label="least eigenvalue of the Hessian (nats)",
-        x_scale="log",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(stated(a) for a in fine)),
-            Curve(
-                label="differences of the definition",
-                role="measured",
-                style="markers",
-                x=tuple(coarse),
-                y=tuple(measured(a) for a in coarse),
-            ),
-            Curve(label="convex above", role="reference", x=(fine[0], fine[-1]), y=(0.0, 0.0)),
-        ),
-    )
+    return panel(
+        "least curvature in the student's logits", "order $\\alpha$", "least eigenvalue of the Hessian (nats)",
+        curve("statement", fine, stated, "statement"),
+        curve("differences of the definition", coarse, measured, style="markers"),
+        curve("convex above", (fine[0], fine[-1]), 0.0, "reference"), log="x",
+    )  # fmt: skip
 
 
 CLAIM = Claim(

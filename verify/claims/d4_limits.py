@@ -12,12 +12,10 @@ from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIBLER, SUPPORT
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
-from verify.checks import reference
-from verify.checks.comparisons import at_most
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, curve, panel, reference, symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 ROUNDING = 64 * float(np.finfo(float).eps)
 """The rounding of the sums and logarithms of up to five classes; the divergences are of order one."""
@@ -43,10 +41,7 @@ def statement(sides: Sides) -> Statement:
 def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:
     """The asserted limit for concrete distributions, at 60 digits."""
     pairs = [(x, y) for x, y in zip(first, second, strict=True) if x > 0]
-    known = {
-        SUPPORT: mp.fsum(y for _, y in pairs),
-        GREATEST_RATIO: max(x / y for x, y in pairs),
-    }
+    known = {SUPPORT: mp.fsum(y for _, y in pairs), GREATEST_RATIO: max(x / y for x, y in pairs)}
     concrete = side.subs(C, len(pairs)).doit().xreplace(known)
     entries = {}
     for atom in concrete.atoms(Indexed):
@@ -122,7 +117,7 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
         first = [mp.mpf(x) / 10 for x in (6, 4, 0)]
         second = [mp.mpf(x) / 10 for x in (2, 5, 3)]
         orders = np.geomspace(1e-3, 1e3, 90)
-        curve = [float(reference.divergence(first, second, mp.mpf(a))) for a in orders]
+        values = [reference.divergence(first, second, mp.mpf(a)) for a in orders]
         limits = [float(_value(side, first, second)) for side in sides]
         distances = np.geomspace(1e-12, 0.3, 24)
         gaps = [
@@ -132,45 +127,17 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
             ]
             for point, limit in zip(POINTS, limits, strict=True)
         ]
-    names = ("0", "1", "\\infty")
-    left = Panel(
-        title="divergence against order",
-        x_label="order $\\alpha$",
-        y_label="$D_\\alpha$ (nats)",
-        x_scale="log",
-        curves=(
-            Curve(label="$D_\\alpha$, definition", role="measured", x=tuple(orders), y=tuple(curve)),
-            *(
-                Curve(
-                    label=f"limit at $\\alpha \\to {name}$",
-                    role="statement",
-                    group=number,
-                    x=(float(orders[0]), float(orders[-1])),
-                    y=(limit, limit),
-                )
-                for number, (name, limit) in enumerate(zip(names, limits, strict=True))
-            ),
-        ),
+    against, from_limit = [curve("$D_\\alpha$, definition", orders, values)], []
+    for number, (name, limit, gap) in enumerate(zip(("0", "1", "\\infty"), limits, gaps, strict=True)):
+        against.append(curve(f"limit at $\\alpha \\to {name}$", orders, limit, "statement", group=number))
+        from_limit.append(
+            curve(f"$\\alpha \\to {name}$", distances, gap, "statement", style="both", group=number)
+        )  # fmt: skip
+    axes = ("$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$", "$|D_\\alpha$ - limit$|$ (nats)")
+    return (
+        panel("divergence against order", "order $\\alpha$", "$D_\\alpha$ (nats)", *against, log="x"),
+        panel("distance from the limit", *axes, *from_limit),
     )
-    right = Panel(
-        title="distance from the limit",
-        x_label="$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$",
-        y_label="$|D_\\alpha$ - limit$|$ (nats)",
-        x_scale="log",
-        y_scale="log",
-        curves=tuple(
-            Curve(
-                label=f"$\\alpha \\to {name}$",
-                role="statement",
-                style="both",
-                group=number,
-                x=tuple(distances),
-                y=tuple(gap),
-            )
-            for number, (name, gap) in enumerate(zip(names, gaps, strict=True))
-        ),
-    )
-    return left, right
 
 
 CLAIM = Claim(

@@ -13,13 +13,11 @@ from rdml_theory.symbolic.divergence.order import ORDER, Order, relative_entropy
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
-from verify.checks import reference
-from verify.checks.certificates import proof_check
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import Worst, at_least, curve, panel, proof_check, reference
 from verify.checks.formulas import value
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Comparison, Panel
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 
@@ -52,43 +50,37 @@ def numeric(sides: Order, context: Context) -> Finding:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=40, full=1_000), ORDERS, most_classes=4)
     others = context.rng("others")
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    slope, skew, mixture, least = 0.0, 0.0, 0.0, mp.inf
-    for number, pair in enumerate(pairs):
+    worst, least = Worst(), mp.inf
+    for number, pair in enumerate(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             any_one = reference.softmax(list(2 * others.standard_normal(len(p))))
             a = mp.mpf(pair.order)
-
-            def differentiate(p: list[Any] = p, s: list[Any] = s, a: Any = a) -> Any:
-                return mp.diff(lambda x: reference.divergence(p, s, x), a)
-
-            exact = context.shared(f"slope {number}", differentiate)
-            scaled = (1 - a) * reference.divergence(p, s, a)
-            mixed = _mixture(any_one, p, s, a)
-            slope = max(slope, _relative(_stated(sides.slope, p, s, any_one, a), exact))
-            skew = max(skew, _relative(_stated(sides.skew, p, s, any_one, a), scaled))
-            mixture = max(mixture, _relative(_stated(sides.mixture, p, s, any_one, a), mixed))
+            exact = context.shared(f"slope {number}", _slope, p, s, a)
+            scaled, mixed = (1 - a) * reference.divergence(p, s, a), _mixture(any_one, p, s, a)
+            for name, side, truth, allowed in (
+                ("∂D/∂α against differences of the definition (60 digits), relative", sides.slope, exact, 1e-20),
+                ("skew symmetry at 60 digits, relative", sides.skew, scaled, 1e-40),
+                ("the variational identity at 60 digits, relative", sides.mixture, mixed, 1e-40),
+            ):
+                worst.see(name, _relative(_stated(side, p, s, any_one, a), truth), allowed)
             least = min(least, (mixed - scaled) / abs(scaled))
-        context.progress((number + 1) / len(pairs))
-    count = len(pairs)
-    comparisons = (
-        at_most("∂D/∂α against differences of the definition (60 digits), relative", slope, 1e-20, samples=count),
-        at_most("skew symmetry at 60 digits, relative", skew, 1e-40, samples=count),
-        at_most("the variational identity at 60 digits, relative", mixture, 1e-40, samples=count),
-        at_least("least excess of the mixture over (1-α) D, relative", float(least), 0.0, samples=count),
-        *_core(sides, [*pairs, *(x for x in beside if x.order < 1)]),
-    )
-    return Finding(comparisons=comparisons, panels=_panels(sides))
+    excess = at_least("least excess of the mixture over (1-α) D, relative", float(least), 0.0, samples=len(pairs))
+    core = _core(sides, [*pairs, *(x for x in beside if x.order < 1)])
+    return Finding((*worst.comparisons(), excess, *core), panels=_panels(sides))
 
 
-def _core(sides: Order, pairs: list[reference.Pair]) -> tuple[Any, ...]:
+def _slope(p: list[Any], s: list[Any], a: Any) -> Any:
+    return mp.diff(lambda x: reference.divergence(p, s, x), a)
+
+
+def _core(sides: Order, pairs: list[reference.Pair]) -> tuple[Comparison, ...]:
     """The NumPy core against the formulas, evaluated at 60 digits."""
-    slope, skew, mixture, falling = 0.0, 0.0, 0.0, 0.0
+    worst, rounding = Worst(), reference.ROUNDING
     orders = np.array([0.0, *ORDERS, 1.0, 1.5, 3.0, np.inf])
     for pair in pairs:
         a = pair.order
         values = renyi_divergence(pair.teacher, pair.student, orders, domain="logits")
-        falling = max(falling, float(np.max((values[:-1] - values[1:]) / values[1:])))
         own = float(renyi_divergence(pair.teacher, pair.student, a, domain="logits"))
         weights = np.log(escort(pair.teacher, pair.student, a, domain="logits"))
         parts = [float(renyi_divergence(weights, x, 1.0, domain="logits")) for x in (pair.teacher, pair.student)]
@@ -96,21 +88,18 @@ def _core(sides: Order, pairs: list[reference.Pair]) -> tuple[Any, ...]:
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             e, exact = reference.escort(p, s, a), mp.mpf(a)
-            skew = max(skew, _relative((1 - exact) * own, _stated(sides.skew, p, s, e, exact)))
-            slope = max(slope, _relative(mp.mpf(rate), _stated(sides.slope, p, s, e, exact)))
+            slope = _relative(mp.mpf(rate), _stated(sides.slope, p, s, e, exact))
+            skew = _relative((1 - exact) * own, _stated(sides.skew, p, s, e, exact))
             mixed = exact * parts[0] + (1 - exact) * parts[1]
             # The rounding of the escort's logarithms moves each part to first order.
-            size = exact * abs(parts[0]) + (1 - exact) * abs(parts[1]) + reference.ROUNDING
-            mixture = max(mixture, float(abs(mixed - _stated(sides.mixture, p, s, e, exact)) / size))
-    count = len(pairs)
-    return (
-        at_most("∂D/∂α by renyi_gradient, relative", slope, reference.ROUNDING, samples=count),
-        at_most(
-            "(1-α) D by renyi_divergence against its mirror image, relative", skew, reference.ROUNDING, samples=count
-        ),
-        at_most("the mixture at the computed escort, relative", mixture, reference.ROUNDING, samples=count),
-        at_most("greatest relative fall of renyi_divergence in the order", falling, 16 * 2.0**-53, samples=count),
-    )
+            size = exact * abs(parts[0]) + (1 - exact) * abs(parts[1]) + rounding
+            mixture = float(abs(mixed - _stated(sides.mixture, p, s, e, exact)) / size)
+        worst.see("∂D/∂α by renyi_gradient, relative", slope, rounding)
+        worst.see("(1-α) D by renyi_divergence against its mirror image, relative", skew, rounding)
+        worst.see("the mixture at the computed escort, relative", mixture, rounding)
+        fall = float(np.max((values[:-1] - values[1:]) / values[1:]))
+        worst.see("greatest relative fall of renyi_divergence in the order", fall, 16 * 2.0**-53)
+    return worst.comparisons()
 
 
 def _panels(sides: Order) -> tuple[Panel, ...]:
@@ -124,27 +113,17 @@ def _panels(sides: Order) -> tuple[Panel, ...]:
         stated = [float(_stated(sides.mixture, p, s, x, order)) for x in between]
         mixed = [float(_mixture(reference.escort(p, s, float(t)), p, s, order)) for t in coarse]
         least = float((1 - order) * reference.divergence(p, s, order))
-    left = Panel(
-        title="skew symmetry",
-        x_label="order $\\alpha$",
-        y_label="$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(mirrored)),
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(scaled)),
-        ),
-    )
-    right = Panel(
-        title="the mixture is least at the escort of its order, 0.7",
-        x_label="order of the escort that is $v$",
-        y_label="$\\alpha KL(v\\Vert p) + (1-\\alpha) KL(v\\Vert q)$ (nats)",
-        curves=(
-            Curve(label="statement", role="statement", x=tuple(fine), y=tuple(stated)),
-            Curve(label="definition", role="measured", style="markers", x=tuple(coarse), y=tuple(mixed)),
-            Curve(
-                label="$(1-\\alpha) D_\\alpha(p\\Vert q)$", role="reference",
-                x=(float(fine[0]), float(fine[-1])), y=(least, least),
-            ),
-        ),
+    left = panel(
+        "skew symmetry", "order $\\alpha$", "$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
+        curve("statement", fine, mirrored, "statement"),
+        curve("definition", coarse, scaled, style="markers"), log="",
+    )  # fmt: skip
+    right = panel(
+        "the mixture is least at the escort of its order, 0.7", "order of the escort that is $v$",
+        "$\\alpha KL(v\\Vert p) + (1-\\alpha) KL(v\\Vert q)$ (nats)",
+        curve("statement", fine, stated, "statement"),
+        curve("definition", coarse, mixed, style="markers"),
+        curve("$(1-\\alpha) D_\\alpha(p\\Vert q)$", (float(fine[0]), float(fine[-1])), least, "reference"), log="",
     )  # fmt: skip
     return left, right
 

@@ -13,12 +13,12 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
-from verify.checks.certificates import proof_check
+from verify.checks import curve, panel, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Panel
 
 Subject = tuple[Expr, Expr]
 
@@ -54,34 +54,18 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
         ratio = np.column_stack([(teacher - student) / coarse, np.zeros_like(coarse)])
         return Points(s + ratio, s, coarse, 0 * s).curvatures
 
-    order = tuple(map(float, points.order))
-    escort_away, student_away = eigenvalues(40.0, 0.0), eigenvalues(0.0, 40.0)
-    consensus = eigenvalues(0.0, 0.0)
+    escort_away, student_away, consensus = eigenvalues(40.0, 0.0), eigenvalues(0.0, 40.0), eigenvalues(0.0, 0.0)
     worst = np.maximum(escort_away[:, -1], consensus[:, -1])
-
-    def curve(label: str, role: str, y: np.ndarray, group: int, style: str = "markers") -> Curve:
-        x = order if style == "markers" and len(y) == len(order) else tuple(map(float, coarse))
-        return Curve(label=label, role=role, x=x, y=tuple(map(float, y)), style=style, group=group)  # type: ignore[arg-type]
-
     return (
-        Panel(
-            title="curvature in the student's logits",
-            x_label="order $\\alpha$",
-            y_label="eigenvalue of $\\partial^2 D_\\alpha/\\partial z^2$ (nats)",
-            x_scale="log",
-            curves=(
-                curve("greatest, random pairs", "measured", points.curvatures[:, -1], 0),
-                curve("least, random pairs", "second", points.curvatures[:, 0], 0),
-                curve("greatest, worst two classes", "measured", worst, 1),
-                curve("least, worst two classes", "second", student_away[:, 0], 1),
-                *(
-                    Curve(
-                        label=label, role="statement", x=tuple(map(float, grid)), group=group,
-                        y=tuple(float(bound(a)) for a in grid),
-                    )
-                    for group, (label, bound) in enumerate((("upper bound", upper), ("lower bound", lower)))
-                ),
-            ),
+        panel(
+            "curvature in the student's logits", "order $\\alpha$",
+            "eigenvalue of $\\partial^2 D_\\alpha/\\partial z^2$ (nats)",
+            curve("greatest, random pairs", points.order, points.curvatures[:, -1], style="markers", group=0),
+            curve("least, random pairs", points.order, points.curvatures[:, 0], "second", style="markers", group=0),
+            curve("greatest, worst two classes", coarse, worst, style="markers", group=1),
+            curve("least, worst two classes", coarse, student_away[:, 0], "second", style="markers", group=1),
+            curve("upper bound", grid, upper, "statement", group=0),
+            curve("lower bound", grid, lower, "statement", group=1), log="x",
         ),
     )  # fmt: skip
 

@@ -13,8 +13,7 @@ from rdml_theory.symbolic.divergence.inequalities import (
     bounded_gradient,
 )
 from rdml_theory.symbolic.engine.derivation import Derivation
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import proof_check, scatter_panel
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -54,7 +53,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
             title="gradient norm against spread",
             across=("$\\delta = \\alpha\\rho$", SPREAD),
             upwards=("$\\|q - w\\|_2$", GRADIENT_NORM),
-            curve=bound,
+            bound=bound,
             window=(0.01, 24.0),
             orders=(0.13, 7.4),
             scale="linear",
@@ -77,10 +76,7 @@ CLAIM = Claim(
         "corollary: if no probability of p and q is below ω_0, then ρ ≤ 2 log((1-(C-1)ω_0)/ω_0), attained",
     ),
     source=Source("this toolkit", own=True),
-    checks=(
-        proof_check(derivation),
-        search_check(sides, panels=panels, cost=2.0),
-    ),
+    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
     twins=(
         Twin("half-spread", "tanh(αρ/8) in place of tanh(αρ/4)", sqrt(2) * tanh(SPREAD / 8), drawn=True),
         Twin("no-root", "without the factor √2", tanh(SPREAD / 4)),

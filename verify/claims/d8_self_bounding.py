@@ -9,8 +9,7 @@ from rdml_theory.symbolic.divergence.inequalities import ESCORT_DISTANCE, GRADIE
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -48,19 +47,11 @@ def _consensus(order: float) -> Points:
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     bound = as_function(right_side, alpha, divergence)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("$D_\\alpha(p\\|q)$ (nats)", divergence),
-            upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-            curve=lambda x, order=order: bound(order, x),
-            window=(1e-4, 10.0),
-            orders=(order, order),
-            worst=_consensus(order),
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, bound,
+        across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
+        window=(1e-4, 10.0), worst=_consensus,
+    )  # fmt: skip
 
 
 CLAIM = Claim(

@@ -13,8 +13,7 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
-from verify.checks.certificates import proof_check
-from verify.checks.panels import scatter_panel
+from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -54,20 +53,12 @@ def _worst(order: float) -> Points:
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     bound = as_function(right_side, alpha, LOG_RATIO_RANGE)
-    return tuple(
-        scatter_panel(
-            context,
-            title=f"order $\\alpha$ = {order:g}",
-            across=("range of the log-ratio $\\rho$", LOG_RATIO_RANGE),
-            upwards=("$\\|\\partial D_\\alpha/\\partial u\\|_2$", TEACHER_NORM),
-            curve=lambda x, order=order: bound(order, x),
-            window=(0.1, 25.0),
-            orders=(order, order),
-            worst=_worst(order),
-            scale="linear",
-        )
-        for order in ORDERS
-    )
+    return order_panels(
+        context, ORDERS, bound,
+        across=("range of the log-ratio $\\rho$", LOG_RATIO_RANGE),
+        upwards=("$\\|\\partial D_\\alpha/\\partial u\\|_2$", TEACHER_NORM),
+        window=(0.1, 25.0), worst=_worst, scale="linear",
+    )  # fmt: skip
 
 
 CLAIM = Claim(

@@ -13,12 +13,19 @@ from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import at_most
-from verify.checks.experiments import close_to, plateau_function, window_means
-from verify.checks.symbolic import symbolic_check
+from verify.checks import (
+    at_most,
+    close_to,
+    curve,
+    panel,
+    plateau_function,
+    replicas_curve,
+    symbolic_check,
+    window_means,
+)
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
+from verify.records import Comparison
 
 Array = NDArray[np.float64]
 
@@ -55,85 +62,61 @@ def statement(plateau: Expr) -> Statement:
     return Statement(words, {"law": derivation(plateau).statement, "h": descent.h})
 
 
-def _long_run(seed: int) -> Trajectory:
-    """A quadratic in two dimensions from far away, over five decades of time."""
+def _run(name: str, radius: float, noise: float, bias: float, steps: int, seed: int) -> Trajectory:
+    """A problem in two dimensions from far away, recorded ten times in each decade of time."""
     problem = problems.get(
-        "quadratic", radius=30.0, noise=NOISE, bias=BIAS, noise_model="gaussian", bias_model="constant"
+        name, dim=2, radius=radius, noise=noise, bias=bias, noise_model="gaussian", bias_model="constant"
     )
-    times = np.unique(np.geomspace(1, DECADES[-1], 51).round().astype(int))
-    return simulate(problem, step=STEP, steps=DECADES[-1], replicas=256, seed=seed, record=times)
+    times = np.unique(np.geomspace(1, steps, 10 * round(np.log10(steps)) + 1).round().astype(int))
+    return simulate(problem, step=STEP / problem.smoothness, steps=steps, replicas=256, seed=seed, record=times)
 
 
-def _between(run: Trajectory, first: int, last: int) -> Array:
-    """Each replica's mean of ‖∇f(x_t)‖² over first ≤ t < last, both of them recorded."""
-    rows = np.searchsorted(run.times, (first, last))
-    before, after = run.mean_squared_gradient[rows]
-    return (after * last - before * first) / (last - first)
+def _judged(name: str, run: Trajectory, stated: float, close: float, rate: float) -> list[Comparison]:
+    """The mean of ‖∇f(x_t)‖² over each decade of time from the third on, against the plateau."""
+    rows = np.searchsorted(run.times, [decade for decade in DECADES if decade <= run.steps][2:])
+    totals = run.times[:, None] * run.mean_squared_gradient
+    return [
+        close_to(
+            f"mean of ‖∇f(x_t)‖² on {name} for t from {run.times[a]} to {run.times[b]}, h = {STEP:g}",
+            (totals[b] - totals[a]) / (run.times[b] - run.times[a]), stated, close, rate,
+        )
+        for a, b in pairwise(rows)
+    ]  # fmt: skip
+
+
+def _middles(run: Trajectory) -> Array:
+    """Between the records, where means over windows are drawn."""
+    return np.sqrt(run.times[1:] * run.times[:-1].astype(float))
+
+
+AXES = ("steps $t$", "$\\|\\nabla f(x_t)\\|^2$, windowed")
 
 
 def decades(plateau: Expr, context: Context) -> Finding:
     """The mean of ‖∇f‖² over each decade of time against the plateau."""
-    run = context.shared("run", lambda: _long_run(context.seed_for("run")))
+    run = context.shared("run", _run, "quadratic", 30.0, NOISE, BIAS, DECADES[-1], context.seed_for("run"))
     stated = plateau_function(plateau)(STEP, NOISE, BIAS)
-    comparisons = []
-    for first, last in list(pairwise(DECADES))[2:]:
-        values = _between(run, first, last)
-        name = f"mean of ‖∇f(x_t)‖² for t from {first} to {last}, h = {STEP:g}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-        comparisons.append(close_to(name, values, stated, CLOSE, context.error_rate))
-    windows = window_means(run)
-    middles = np.sqrt(run.times[1:] * run.times[:-1].astype(float))
-    panel = Panel(
-        title="five decades of time", x_label="steps $t$", y_label="$\\|\\nabla f(x_t)\\|^2$, windowed",
-        x_scale="log", y_scale="log",
-        curves=(
-            Curve(label="measured, mean and 5-95% of replicas", role="measured", style="both", x=tuple(middles),
-                  y=tuple(windows.mean(axis=1)), low=tuple(np.quantile(windows, 0.05, axis=1)),
-                  high=tuple(np.quantile(windows, 0.95, axis=1))),
-            Curve(label="plateau", role="statement", x=(1.0, float(DECADES[-1])), y=(stated, stated)),
-            Curve(label="a fall like $1/t$", role="reference", x=(1.0, 1e5),
-                  y=(1e3, 1e-2)),
-        ),
+    figure = panel(
+        "five decades of time", *AXES,
+        replicas_curve("measured", _middles(run), window_means(run), style="both"),
+        curve("plateau", DECADES, stated, "statement"), curve("a fall like $1/t$", (1, 1e5), (1e3, 1e-2), "reference"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
-
-
-def _well_run(name: str, steps: int, seed: int) -> Trajectory:
-    """A nonconvex problem in two dimensions from far away."""
-    problem = problems.get(
-        name, dim=2, radius=WELLS[name], noise=WELL_NOISE, bias=WELL_BIAS, noise_model="gaussian",
-        bias_model="constant",
-    )  # fmt: skip
-    times = np.unique(np.geomspace(1, steps, 10 * round(np.log10(steps)) + 1).round().astype(int))
-    return simulate(
-        problem, step=STEP / problem.smoothness, steps=steps, replicas=256, seed=seed, record=times
-    )  # fmt: skip
+    name = f"the quadratic, σ² = {NOISE:g}, ζ² = {BIAS:g}"
+    return Finding(tuple(_judged(name, run, stated, CLOSE, context.error_rate)), panels=(figure,))
 
 
 def wells(plateau: Expr, context: Context) -> Finding:
     """The mean of ‖∇f‖² over each decade of time on nonconvex problems, against the plateau in a well."""
     stated = plateau_function(plateau)(STEP, WELL_NOISE, WELL_BIAS)
-    over = context.pick(quick=DECADES[:-1], full=DECADES)
+    last = context.pick(quick=DECADES[-2], full=DECADES[-1])
     comparisons, curves = [], []
-    for group, name in enumerate(WELLS):
-        run = context.shared(name, lambda n=name: _well_run(n, over[-1], context.seed_for(n)))
-        for first, last in list(pairwise(over))[2:]:
-            label = f"mean of ‖∇f(x_t)‖² on {name} for t from {first} to {last}, h = {STEP:g}, ζ² = {WELL_BIAS:g}"
-            comparisons.append(
-                close_to(label, _between(run, first, last), stated, WELL_CLOSE, context.error_rate)
-            )  # fmt: skip
-        windows = window_means(run)
-        middles = np.sqrt(run.times[1:] * run.times[:-1].astype(float))
-        curves.append(
-            Curve(label=name.replace("_", " "), role="measured", style="both", group=group, x=tuple(middles),
-                  y=tuple(windows.mean(axis=1)))
-        )  # fmt: skip
-        context.progress((group + 1) / len(WELLS))
-    curves.append(Curve(label="plateau", role="statement", x=(1.0, float(over[-1])), y=(stated, stated)))
-    panel = Panel(
-        title="nonconvex, with noise", x_label="steps $t$", y_label="$\\|\\nabla f(x_t)\\|^2$, windowed",
-        x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    for group, (name, radius) in enumerate(context.each(WELLS.items())):
+        run = context.shared(name, _run, name, radius, WELL_NOISE, WELL_BIAS, last, context.seed_for(name))
+        comparisons += _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate)
+        means = window_means(run).mean(axis=1)
+        curves.append(curve(name.replace("_", " "), _middles(run), means, style="both", group=group))
+    curves.append(curve("plateau", (1, last), stated, "statement"))
+    return Finding(tuple(comparisons), panels=(panel("nonconvex, with noise", *AXES, *curves),))
 
 
 def _ends(name: str, h: float, bias: float) -> float:
@@ -148,25 +131,22 @@ def nonconvex(plateau: Expr, context: Context) -> Finding:
     """Without noise, ‖∇f‖² on nonconvex problems ends at ζ², whatever the step size: where the update vanishes."""
     comparisons, curves = [], []
     grid = (0.1, 0.3, 1.0)
-    for group, name in enumerate(NONCONVEX):
+    for group, name in enumerate(context.each(NONCONVEX)):
         bias = 0.01 if name == "robust_regression" else 0.04
-        ends = [context.shared(f"{name}/{h}", lambda n=name, h=h, b=bias: _ends(n, h, b)) for h in grid]
+        ends = [context.shared(f"{name}/{h}", _ends, name, h, bias) for h in grid]
         stated = [plateau_function(plateau)(h, 0.0, bias) for h in grid]
         for h, end, value in zip(grid, ends, stated, strict=True):
             off = abs(end / value - 1) if value else np.inf
             comparisons.append(at_most(f"|‖∇f(x_T)‖²/stated - 1|, {name}, h = {h:g}, ζ² = {bias:g}", off, 1e-3))
-        measured = tuple(end / bias for end in ends)
         label = name.replace("_", " ")
-        curves.append(Curve(label=label, role="measured", style="markers", group=group, x=grid, y=measured))
+        curves.append(curve(label, grid, np.divide(ends, bias), style="markers", group=group))
         if group == 0:
-            line = tuple(value / bias for value in stated)
-            curves.append(Curve(label="stated", role="statement", x=grid, y=line))
-        context.progress((group + 1) / len(NONCONVEX))
-    panel = Panel(
-        title="nonconvex, without noise", x_label="step size $h = \\Lambda\\eta$",
-        y_label="last $\\|\\nabla f\\|^2 / \\zeta^2$", x_scale="log", curves=tuple(curves),
+            curves.append(curve("stated", grid, np.divide(stated, bias), "statement"))
+    figure = panel(
+        "nonconvex, without noise", "step size $h = \\Lambda\\eta$", "last $\\|\\nabla f\\|^2 / \\zeta^2$",
+        *curves, log="x",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from sympy import Expr, Integer, Rational, Symbol, diff, lambdify, limit, oo
 
-from convergence import SoftmaxCohort, find_stationary, judge_mean, problems, simulate
+from convergence import MutualLearning, find_stationary, problems, simulate
 from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import at_most, from_verdict
-from verify.checks.experiments import exponents, plateau_function, window_means
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, close_to, curve, exponents, panel, plateau_function, symbolic_check, window_means
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.claims.e1_plateau import PLATEAU
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison
 
 ALPHA, BETA = Symbol("alpha", positive=True), Symbol("beta", positive=True)
 GAME_PLATEAU = Named("lim ‖∇L‖²", r"\lim_{t \to \infty} \lVert \nabla L \rVert^2")
@@ -144,28 +142,27 @@ def plateaus(subject: ScalingSubject, context: Context) -> Finding:
     comparisons, curves = [], []
     steps = context.pick(quick=2_000, full=20_000)
     function = plateau_function(subject.plateau)
-    for number, line in enumerate(LINES):
-        levels = context.shared(line.name, partial(_levels, line, steps, context.seed_for(line.name)))
+    for number, line in enumerate(context.each(LINES)):
+        levels = context.shared(line.name, _levels, line, steps, context.seed_for(line.name))
         stated = [function(*line.at(value)) for value in line.grid]
         slope = float(exponents(line.grid, stated)) if min(stated) > 0 else 0.0
-        verdict = judge_mean(
-            exponents(line.grid, levels), slope + WIDE, least=slope - WIDE, error_rate=context.error_rate
-        )
-        comparisons.append(from_verdict(f"exponent in {line.name}: {slope:.3f} stated", verdict, attained=True))
+        name = f"exponent in {line.name}: {slope:.3f} stated"
+        found = exponents(line.grid, levels)
+        comparisons.append(close_to(name, found, slope, WIDE, context.error_rate, absolute=True))
         scale = line.grid[0]
         x = tuple(value / scale for value in line.grid)
         curves += [
-            Curve(label=line.label, role="measured", style="markers", group=number, x=x,
-                  y=tuple(levels.mean(axis=1) / levels[0].mean())),
-            Curve(label=f"stated: {slope:.2f}", role="statement", group=number, x=x,
-                  y=tuple(v / stated[0] if stated[0] else 1.0 for v in stated)),
-        ]  # fmt: skip
-        context.progress((number + 1) / len(LINES))
-    panel = Panel(
-        title="plateau in a nonconvex well", x_label="variable over its least value",
-        y_label="plateau, relative", x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+            curve(line.label, x, levels.mean(axis=1) / levels[0].mean(), style="markers", group=number),
+            curve(
+                f"stated: {slope:.2f}",
+                x,
+                [v / stated[0] if stated[0] else 1.0 for v in stated],
+                "statement",
+                group=number,
+            ),
+        ]
+    figure = panel("plateau in a nonconvex well", "variable over its least value", "plateau, relative", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 @dataclass(frozen=True)
@@ -184,34 +181,26 @@ def _task() -> tuple[Array, NDArray[np.int64]]:
     return x, scores.argmax(axis=1)
 
 
-def _optimum(features: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
+def _optimum(features: Array) -> tuple[Array, Array]:
     """Where a student alone stands still, and the inverse of its loss's Hessian there, but for shifts of all logits."""
-    alone = SoftmaxCohort([features], labels, order=1.0, beta=0.0)
+    alone = MutualLearning([features], _task()[1])
     # Without peers the update is the base gradient.
-    point = find_stationary(alone, alone.start(), tolerance=0.0, iterations=12)
-    inverse: Array = np.linalg.pinv(alone.curvature(point.parameters), rcond=1e-9).astype(np.float64)
-    return point.parameters[0], inverse
+    point = find_stationary(alone, alone.start, tolerance=0.0, iterations=12)
+    inverse: Array = np.linalg.pinv(alone.jacobian(point.x), rcond=1e-9).astype(np.float64)
+    return point.x, inverse
 
 
 def _cohorts(features: Sequence[Array], weights: Array, order: float, beta: float) -> Cohorts:
     """Newton's method from where each student would stand alone with all data, its Hessian kept, for all cohorts."""
-    labels = _task()[1]
-    optima = [_optimum(x, labels) for x in features]
-    cohort = SoftmaxCohort(features, labels, order=order, beta=beta, weights=weights)
-    count = len(weights)
-    theta = [np.tile(start, (count, 1, 1)) for start, _ in optima]
+    alone = [_optimum(x) for x in features]
+    cohort = MutualLearning(features, _task()[1], order=order, beta=beta, weights=weights)
+    inverse = block_diag(*(inverse for _, inverse in alone))
+    x = np.tile(np.concatenate([start for start, _ in alone]), (len(weights), 1))
     for _ in range(5):
-        base, mutual = cohort.gradients(theta)
-        theta = [
-            p - ((g + beta * r).reshape(count, -1) @ inverse).reshape(p.shape)
-            for p, g, r, (_, inverse) in zip(theta, base, mutual, optima, strict=True)
-        ]
-    base, mutual = cohort.gradients(theta)
-    square = [
-        ((g**2).sum(axis=(1, 2)), ((g + beta * r) ** 2).sum(axis=(1, 2))) for g, r in zip(base, mutual, strict=True)
-    ]
-    left = max(float((update / level).max()) for level, update in square)
-    return Cohorts(np.stack([level for level, _ in square], axis=1), float(np.sqrt(left)))
+        x = x - np.add(*cohort.gradients(x)) @ inverse
+    base, mutual = cohort.gradients(x)
+    levels = cohort.squares(base)
+    return Cohorts(levels, float(np.sqrt((cohort.squares(base + mutual) / levels).max())))
 
 
 def _own_data(rng: np.random.Generator, cohorts: int, students: int) -> Array:
@@ -256,9 +245,9 @@ def _game_line(
 ) -> list[Comparison]:
     """The exponent of the plateau in x, and that the cohorts stood still."""
     slope = float(exponents(x, stated))
-    verdict = judge_mean(_linearised(x, found), slope + wide, least=slope - wide, error_rate=context.error_rate)
+    words = f"exponent in {name}: {slope:.3f} stated"
     return [
-        from_verdict(f"exponent in {name}: {slope:.3f} stated", verdict, attained=True),
+        close_to(words, _linearised(x, found), slope, wide, context.error_rate, absolute=True),
         at_most(f"greatest update over gradient, {name}", max(one.left for one in found), SETTLED),
     ]
 
@@ -272,22 +261,23 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
         "β": ("weight $\\beta$, order 1", lambda v: (1.0, v)),
         "α": ("order $\\alpha$, weight 0.1", lambda v: (v, 0.1)),
     }
-    for number, (name, (label, at)) in enumerate(lines.items()):
-        found = [context.shared(f"{name}/{v}", partial(_features_apart, *at(v), weights)) for v in GAME_GRID]
+    for number, (name, (label, at)) in enumerate(context.each(lines.items())):
+        found = [context.shared(f"{name}/{v}", _features_apart, *at(v), weights) for v in GAME_GRID]
         stated = [float(function(*at(v), 2, 1.0, 1.0)) for v in GAME_GRID]
         comparisons += _game_line(name, GAME_GRID, stated, found, WIDE, context)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
-            Curve(label=label, role="measured", style="markers", group=number, x=GAME_GRID, y=tuple(levels)),
-            Curve(label=f"stated: {float(exponents(GAME_GRID, stated)):g}", role="statement", group=number, x=GAME_GRID,
-                  y=tuple(levels[0] * s / stated[0] for s in stated)),
-        ]  # fmt: skip
-        context.progress((number + 1) / 2)
-    panel = Panel(
-        title="plateau of a cohort", x_label="weight or order", y_label="$\\|\\nabla L\\|^2$ (nats²)",
-        x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+            curve(label, GAME_GRID, levels, style="markers", group=number),
+            curve(
+                f"stated: {float(exponents(GAME_GRID, stated)):g}",
+                GAME_GRID,
+                [levels[0] * s / stated[0] for s in stated],
+                "statement",
+                group=number,
+            ),
+        ]
+    figure = panel("plateau of a cohort", "weight or order", "$\\|\\nabla L\\|^2$ (nats²)", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 def students(subject: ScalingSubject, context: Context) -> Finding:
@@ -300,23 +290,17 @@ def students(subject: ScalingSubject, context: Context) -> Finding:
         ("K-1, a student with the data of all", "data of all", _all_data, 0, peers),
         ("K/(K-1), students alike", "students alike", _alike, 1, tuple(size / (size - 1) for size in SIZES)),
     )
-    for number, (name, label, cohorts, own, x) in enumerate(lines):
-        found = [context.shared(f"{label}/{size}", partial(cohorts, size, weights)) for size in SIZES]
+    for number, (name, label, cohorts, own, x) in enumerate(context.each(lines)):
+        found = [context.shared(f"{label}/{size}", cohorts, size, weights) for size in SIZES]
         stated = [float(function(1.0, SMALL, size, own, 1.0)) for size in SIZES]
         comparisons += _game_line(name, x, stated, found, SIZES_WIDE, context)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
-            Curve(label=label, role="measured", style="markers", group=number, x=peers,
-                  y=tuple(level / levels[0] for level in levels)),
-            Curve(label=f"stated, {label}", role="statement", group=number, x=peers,
-                  y=tuple(s / stated[0] for s in stated)),
-        ]  # fmt: skip
-        context.progress((number + 1) / len(lines))
-    panel = Panel(
-        title="plateau, more peers", x_label="peers $K-1$",
-        y_label="mean $\\|\\nabla L\\|^2$, relative", x_scale="log", y_scale="log", curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+            curve(label, peers, [level / levels[0] for level in levels], style="markers", group=number),
+            curve(f"stated, {label}", peers, [s / stated[0] for s in stated], "statement", group=number),
+        ]
+    figure = panel("plateau, more peers", "peers $K-1$", "mean $\\|\\nabla L\\|^2$, relative", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 GAME = CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1 / (STUDENTS - 1))

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Integer, limit
 
-from convergence import problems
-from convergence.problems import SyntheticProblem
+from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import at_most
-from verify.checks.experiments import close_to, plateau_function, scheduled_descent
-from verify.checks.symbolic import symbolic_check
+from verify.checks import at_most, close_to, curve, panel, plateau_function, symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
 
 LIMIT = Named("lim E‖∇f(x_t)‖²", r"\lim_{t \to \infty} \mathbb{E} \lVert \nabla f(x_t) \rVert^2")
 Array = NDArray[np.float64]
@@ -38,6 +34,8 @@ SCHEDULES: dict[str, Callable[[Array], Array]] = {
     "1/t": lambda t: 4 / (t + 3),
 }
 """Λη_t, for t = 1, 2, …"""
+
+TEX = {"1/√t": "1/\\sqrt{t}", "1/t^0.75": "t^{-3/4}", "1/t": "4/(t+3)"}
 
 PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
 
@@ -60,53 +58,41 @@ def statement(value: Expr) -> Statement:
     return Statement(words, {"law": derivation(value).statement})
 
 
-def _problem(name: str, bias: float) -> SyntheticProblem:
+def _run(name: str, schedule: str, bias: float, steps: int, seed: int, progress: Any) -> Trajectory:
     oracle = {"noise": NOISE, "bias": bias, "noise_model": "gaussian", "bias_model": "constant"}
-    return problems.get(name, dim=2, **oracle)
-
-
-def _run(name: str, schedule: str, bias: float, steps: int, context: Context) -> tuple[NDArray[np.int64], Array]:
-    problem = _problem(name, bias)
+    problem = problems.get(name, dim=2, **oracle)
     etas = SCHEDULES[schedule](np.arange(1.0, steps + 1)) / problem.smoothness
-    return scheduled_descent(
-        problem, etas, replicas=1_024, rng=context.rng(name, schedule, bias), records=40, progress=context.progress
-    )
+    return simulate(problem, step=etas, steps=steps, replicas=1_024, seed=seed, record=40, progress=progress)
 
 
 def schedules(value: Expr, context: Context) -> Finding:
     """‖∇f(x_T)‖² at the end of schedules against the stated limit."""
     steps = context.pick(quick=4_000, full=40_000)
     stated = plateau_function(value)(0.0, NOISE, BIAS)
+
+    def measured(name: str, schedule: str, bias: float) -> Trajectory:
+        key = f"{name}, Λη = {schedule}, ζ² = {bias:g}"
+        seed = context.seed_for(key)
+        return context.shared(key, _run, name, schedule, bias, steps, seed, context.progress)
+
     comparisons, curves = [], []
-    for number, (name, schedule) in enumerate([(n, "1/√t") for n in PROBLEMS] + [("quadratic", s) for s in SCHEDULES]):
-        if number == len(PROBLEMS):
-            continue  # the quadratic with 1/√t again
-        key = f"{name}, Λη = {schedule}"
-        times, squares = context.shared(key, partial(_run, name, schedule, BIAS, steps, context))
-        label = f"‖∇f(x_T)‖², {key}, T = {steps}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-        comparisons.append(close_to(label, squares[-1], stated, CLOSE, context.error_rate))
+    runs = [(name, "1/√t") for name in PROBLEMS] + [("quadratic", schedule) for schedule in list(SCHEDULES)[1:]]
+    for number, (name, schedule) in enumerate(runs):
+        run = measured(name, schedule, BIAS)
+        label = f"‖∇f(x_T)‖², {name}, Λη = {schedule}, T = {steps}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
+        comparisons.append(close_to(label, run.squared_gradient[-1], stated, CLOSE, context.error_rate))
         if name == "quadratic":
-            tex = {"1/√t": "1/\\sqrt{t}", "1/t^0.75": "t^{-3/4}", "1/t": "4/(t+3)"}[schedule]
-            curves.append(
-                Curve(label=f"measured, $h_t = {tex}$", role="measured" if number == 0 else "second", group=number,
-                      x=tuple(map(float, times)), y=tuple(squares.mean(axis=1)))
-            )  # fmt: skip
-    curves.append(Curve(label="stated limit", role="statement", x=(1.0, float(steps)), y=(stated, stated)))
-    free, curve = _without_bias(value, steps, context)
-    panel = Panel(
-        title="decreasing steps", x_label="steps $t$", y_label="mean $\\|\\nabla f(x_t)\\|^2$", x_scale="log",
-        y_scale="log", curves=(*curves, curve),
-    )  # fmt: skip
-    return Finding(comparisons=(*comparisons, free), panels=(panel,))
-
-
-def _without_bias(value: Expr, steps: int, context: Context) -> tuple[Comparison, Curve]:
-    times, squares = context.shared("no bias", partial(_run, "quadratic", "1/√t", 0.0, steps, context))
-    stated = plateau_function(value)(0.0, NOISE, 0.0)
-    left = abs(float(squares[-1].mean()) - stated)
-    curve = Curve(label="the same without bias, $h_t = 1/\\sqrt{t}$", role="reference", x=tuple(map(float, times)),
-                  y=tuple(squares.mean(axis=1)))  # fmt: skip
-    return at_most(f"|mean ‖∇f(x_T)‖² - stated|, quadratic without bias, T = {steps}", left, GONE), curve
+            label = f"measured, $h_t = {TEX[schedule]}$"
+            role, mean = "second" if number else "measured", run.squared_gradient.mean(axis=1)
+            curves.append(curve(label, run.times, mean, role, group=number))
+    curves.append(curve("stated limit", (1, steps), stated, "statement"))
+    free = measured("quadratic", "1/√t", 0.0)
+    mean = free.squared_gradient.mean(axis=1)
+    left = abs(float(mean[-1]) - plateau_function(value)(0.0, NOISE, 0.0))
+    comparisons.append(at_most(f"|mean ‖∇f(x_T)‖² - stated|, quadratic without bias, T = {steps}", left, GONE))
+    curves.append(curve("the same without bias, $h_t = 1/\\sqrt{t}$", free.times, mean, "reference"))
+    figure = panel("decreasing steps", "steps $t$", "mean $\\|\\nabla f(x_t)\\|^2$", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(

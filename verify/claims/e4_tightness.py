@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from sympy import Abs, Integer, sqrt
 
@@ -13,12 +11,10 @@ from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks.bounds import SETTING, BoundSubject
-from verify.checks.comparisons import at_least, at_most, from_verdict
-from verify.checks.proofs import kernel_check
+from verify.checks import at_least, at_most, curve, from_verdict, kernel_check, panel
+from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Curve, Panel
 
 TIGHT = 0.99
 """What part of the bound the extremal instance must reach."""
@@ -76,12 +72,8 @@ def _subject(right_side: object = descent.SHARP, **product: object) -> BoundSubj
 
 def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
     """The quadratic that attains the floor, from half of it: its norm does not depend on the noise's signs."""
-    away = abs(1 - h)
-    floor = (away * np.sqrt(bias) + np.sqrt(bias + h * (2 - h) * noise)) / (2 - h)
-    problem = problems.get(
-        "quadratic", radius=floor / 2, noise=noise, bias=bias,
-        bias_model="against_gradient" if h <= 1 else "along_gradient",
-    )  # fmt: skip
+    problem = extremal_quadratic(h, noise, bias, start=0.5)
+    problem.block = 1
     return simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=1)
 
 
@@ -90,26 +82,19 @@ def extremal(subject: BoundSubject, context: Context) -> Finding:
     steps = context.pick(quick=3_000, full=10_000)
     grid = context.pick(quick=STEPS, full=(0.02, *STEPS, 1.98))
     comparisons, curves = [], []
-    for group, (name, (bias, noise)) in enumerate(RATIOS.items()):
+    for group, (name, (bias, noise)) in enumerate(context.each(RATIOS.items())):
         ratios = []
         for h in grid:
-            run = context.shared(f"{name}/{h}", partial(_extremal, h, bias, noise, steps))
+            run = context.shared(f"{name}/{h}", _extremal, h, bias, noise, steps)
             bound = subject.squared(run.assumptions, h, steps)
             ratios.append(float(run.mean_squared_gradient[-1, 0]) / bound if bound else np.inf)
         low, high = min(ratios), max(ratios)
         comparisons.append(at_least(f"least A²/bound over h in (0, 2), ζ/σ = {name}", low, TIGHT))
         comparisons.append(at_most(f"greatest A²/bound over h in (0, 2), ζ/σ = {name}", high, 1 + ROUNDING))
         symbol = {"∞": "\\infty"}.get(name, name)
-        curves.append(
-            Curve(label=f"$\\zeta/\\sigma = {symbol}$", role="measured", style="both", group=group, x=grid,
-                  y=tuple(ratios))
-        )  # fmt: skip
-        context.progress((group + 1) / len(RATIOS))
-    panel = Panel(
-        title="extremal instance", x_label="step size $h = \\Lambda\\eta$", y_label="measured $A^2$ / bound",
-        curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+        curves.append(curve(f"$\\zeta/\\sigma = {symbol}$", grid, ratios, style="both", group=group))
+    figure = panel("extremal instance", "step size $h = \\Lambda\\eta$", "measured $A^2$ / bound", *curves, log="")
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 def _problem(name: str) -> SyntheticProblem:
@@ -136,12 +121,12 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
     steps = context.pick(quick=400, full=10_000)
     comparisons, ratios = [], {}
     grid = (0.2, 1.0, 1.7)
-    for number, name in enumerate((*NONCONVEX, *REAL)):
+    for name in context.each((*NONCONVEX, *REAL)):
         taken = steps if name in NONCONVEX else steps // 8
         means, bounds = [], []
         for h in grid:
             key = f"{name}, h = {h:g}"
-            run = context.shared(key, partial(_nonconvex, name, h, taken, context.seed_for(key)))
+            run = context.shared(key, _nonconvex, name, h, taken, context.seed_for(key))
             values = run.mean_squared_gradient[-1]
             allowed = subject.squared(run.assumptions, run.step, taken)
             verdict = judge_mean(values, allowed, error_rate=context.error_rate)
@@ -149,16 +134,14 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
             means.append(float(values.mean()))
             bounds.append(allowed)
         ratios[name] = tuple(m / b for m, b in zip(means, bounds, strict=True))
-        context.progress((number + 1) / (len(NONCONVEX) + len(REAL)))
     panels = [
-        Panel(
-            title=title, x_label="step size $h = \\Lambda\\eta$", y_label="measured $A^2$ / bound", y_scale="log",
-            curves=(
-                *(Curve(label=name.replace("_", " "), role="measured", style="both", group=number, x=grid,
-                        y=ratios[name])
-                  for number, name in enumerate(names)),
-                Curve(label="the bound", role="reference", x=(grid[0], grid[-1]), y=(1.0, 1.0)),
+        panel(
+            title, "step size $h = \\Lambda\\eta$", "measured $A^2$ / bound",
+            *(
+                curve(name.replace("_", " "), grid, ratios[name], style="both", group=number)
+                for number, name in enumerate(names)
             ),
+            curve("the bound", (grid[0], grid[-1]), 1.0, "reference"), log="y",
         )
         for title, names in PANELS.items()
     ]  # fmt: skip

@@ -13,14 +13,14 @@ from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import at_least, at_most
-from verify.checks.networks import SETTING, cohort
+from verify.checks.networks import SETTING, Setting
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
 if TYPE_CHECKING:
-    from verify.trainer.paths import Path, SmallCohort
+    from verify.checks.training import Path
 
 CHANGE = Named("L(θ_t+1) - L(θ_t)", r"L(\theta_{t+1}) - L(\theta_t)")
 NORM = Named("‖∇L‖", r"\lVert \nabla L \rVert")
@@ -61,31 +61,31 @@ def _predicted(right_side: Expr) -> Callable[..., Any]:
     return lambdify((eta, curvature, norm), right_side.xreplace({NORM: norm}), "numpy")
 
 
-def _alone(context: Context, steps: int) -> tuple[SmallCohort, Path]:
-    from verify.trainer.paths import follow
-
-    group = cohort(1.0, beta=0.0, students=1)
-    start = group.start(context.seed_for("start"))
-    return group, follow(group, start, step=LARGE, steps=steps, keep=range(steps), progress=context.progress)
+ALONE = Setting(beta=0.0, students=1)
 
 
-def _curvatures(group: SmallCohort, path: Path, steps: list[int]) -> np.ndarray:
+def _alone(context: Context, steps: int, times: list[int]) -> Path:
+    from verify.checks.training import follow
+
+    start = ALONE.start(context.seed_for("start"))
+    return follow(ALONE, start, step=LARGE, steps=steps, times=times, keep=times, progress=context.progress)
+
+
+def _curvatures(path: Path) -> np.ndarray:
     """Λ_t from Hessians, which know nothing of the losses."""
-    out = []
-    for t in steps:
-        _, _, gradient, _ = group.gradients(path.points[t])
-        out.append(float(group.curvature(path.points[t], -path.step * gradient)[0]))
-    return np.array(out)
+    from verify.checks.training import curvature
+
+    return np.array([curvature(ALONE, here, 0, -path.step * here.base(0)) for here in path.kept.values()])
 
 
 def edge(right_side: Expr, context: Context) -> Finding:
     """A network trained with a large step: Λ_t from second derivatives predicts every step's change of the loss."""
     steps = context.pick(quick=250, full=2000)
-    group, path = context.shared("path", lambda: _alone(context, steps))
     chosen = list(range(0, steps, context.pick(quick=3, full=1)))
-    hessian = context.shared("hessian", lambda: _curvatures(group, path, chosen))
-    norm = path.base[chosen, 0].sqrt().numpy()
-    change = (path.loss[1:, 0] - path.loss[:-1, 0]).numpy()[chosen]
+    path = context.shared("path", lambda: _alone(context, steps, chosen))
+    hessian = context.shared("hessian", lambda: _curvatures(path))
+    norm = np.sqrt(path.base[:, 0])
+    change = (path.after - path.loss)[:, 0]
     predicted = _predicted(right_side)(path.step, hessian, norm)
     off = np.abs(predicted - change).max() / np.abs(change).max()
     product = path.step * hessian
@@ -125,7 +125,7 @@ def edge(right_side: Expr, context: Context) -> Finding:
 
 def usual(right_side: Expr, context: Context) -> Finding:
     """The condition along paths of mutual learning with the step of claim N1, and the changes of an independent one."""
-    from verify.trainer.paths import follow
+    from verify.checks.training import follow
 
     steps = context.pick(quick=300, full=3000)
     comparisons: list[Comparison] = []
@@ -133,18 +133,18 @@ def usual(right_side: Expr, context: Context) -> Finding:
     for number, (alpha, beta) in enumerate(((1.0, 0.0), (0.5, 1.0), (2.0, 1.0))):
 
         def run(alpha: float = alpha, beta: float = beta) -> Path:
-            group = cohort(alpha, beta=beta)
-            start = group.start(context.seed_for("start"))
-            return follow(group, start, step=USUAL, steps=steps, progress=context.progress)
+            setting = Setting(alpha, beta=beta)
+            start = setting.start(context.seed_for("start"))
+            return follow(setting, start, step=USUAL, steps=steps, progress=context.progress)
 
         path = context.shared(f"{alpha} {beta}", run)
         name = f"α = {alpha:g}, β = {beta:g}"
-        product = USUAL * path.smoothness.amax(1).numpy()
+        product = USUAL * path.smoothness.max(1)
         comparisons.append(at_most(f"greatest ηΛ_t on the path, {name}", float(product.max()), 2.0))
         if beta == 0:
             # No bias: the law holds for every student and step.
-            change = (path.loss[1:] - path.loss[:-1]).numpy()
-            stated = _predicted(right_side)(USUAL, path.smoothness.numpy(), path.base.sqrt().numpy())
+            change = path.after - path.loss
+            stated = _predicted(right_side)(USUAL, path.smoothness, np.sqrt(path.base))
             off = float(np.abs(stated - change).max() / np.abs(change).max())
             comparisons.append(at_most(f"greatest error of the predicted change, {name}", off, 1e-6))
         label = f"$\\alpha$ = {alpha:g}, $\\beta$ = 1" if beta else r"$\beta$ = 0"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Integer, Max, lambdify
 
+from rdml_theory import renyi_divergence
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
@@ -17,15 +18,10 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least as reaches
 from verify.checks.comparisons import at_most as stays_below
-from verify.checks.networks import SETTING, cohort
+from verify.checks.networks import SETTING, Setting, Snapshot, flat
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from verify.trainer.paths import SmallCohort
 
 STEP = 0.1
 ORDERS = (0.5, 2.0, 4.0)
@@ -65,18 +61,13 @@ def _factors(subject: Bound) -> Callable[..., Any]:
     return lambdify((mutual.order, jacobian), terms, "numpy")
 
 
-def _quantities(group: SmallCohort, weights: Tensor) -> dict[str, float]:
-    """Of the first student: ‖b‖², G², E tanh² and E D."""
-    import torch
-
-    _, divergence, _, pull = group.gradients(weights)
-    with torch.no_grad():
-        z = group.logits(weights)
-        ratio = z[1] - z[0]
-    rho = ratio.amax(-1) - ratio.amin(-1)
+def _quantities(here: Snapshot, order: float, bias: float) -> dict[str, float]:
+    """Of the first student: ‖b‖² as it was applied, G², E tanh² and E D."""
+    ratio = here.logits[1] - here.logits[0]
+    rho = ratio.max(-1) - ratio.min(-1)
     return {
-        "b": float(pull[0].square().sum()), "G2": float(group.jacobian_norms(weights)[0].mean()),
-        "tanh": float(torch.tanh(group.alpha * rho / 4).square().mean()), "D": float(divergence[0]),
+        "b": bias, "G2": float(here.jacobian_norms(0).mean()),
+        "tanh": float(np.mean(np.tanh(order * rho / 4) ** 2)), "D": here.divergence(0, order),
     }  # fmt: skip
 
 
@@ -85,21 +76,34 @@ def _together(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
 
 
 def _measured(order: float, steps: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Times on a path, and the quantities there."""
-    from verify.trainer.paths import follow
+    """Times on a path of the trainer, and the quantities there; b is what it added to ∇L."""
+    from verify.checks.training import follow
 
-    group = cohort(order)
+    setting = Setting(order)
     times = sorted({0, *np.unique(np.geomspace(1, steps, 16).astype(int)).tolist()} - {steps})
-    path = follow(group, group.start(seed), step=STEP, steps=steps, keep=times)
-    return np.array(times, float), _together([_quantities(group, path.points[t]) for t in times])
+    path = follow(setting, setting.start(seed), step=STEP, steps=steps, times=times, keep=times)
+    applied = path.bias[:, 0] + 2 * path.pull[:, 0] + path.noise[:, 0]
+    rows = [_quantities(path.kept[t], order, float(b)) for t, b in zip(times, applied, strict=True)]
+    return np.array(times, float), _together(rows)
 
 
 def _alone(order: float, samples: int, seed: int) -> dict[str, np.ndarray]:
     """The quantities where the training data is a single sample, so that no pulls cancel, at the start."""
-    group = cohort(order)
-    start = group.start(seed)
-    parts = [replace(group, features=group.features[:, [n]], labels=group.labels[[n]]) for n in range(samples)]
-    return _together([_quantities(part, start) for part in parts])
+    from verify.checks.training import own_trainer, put, read, undisturbed
+
+    setting = Setting(order)
+    start, rows = setting.start(seed), []
+    with undisturbed():
+        trainer = own_trainer(setting, start, step=STEP)
+        start = read(trainer)
+        for n in range(samples):
+            here = setting.snapshot(start, np.array([n]))
+            trainer.cohort.update(trainer.data.train.x[[n]], trainer.data.train.y[[n]], n)
+            way = flat(start[0]) - flat(read(trainer)[0])
+            rows.append(_quantities(here, order, float(np.square(way / STEP - here.base(0)).sum())))
+            for student, layers in zip(trainer.students, start, strict=True):
+                put(student, layers)
+    return _together(rows)
 
 
 def networks(subject: Bound, context: Context) -> Finding:
@@ -140,16 +144,15 @@ def networks(subject: Bound, context: Context) -> Finding:
 
 
 def _two_classes(order: float, spread: float, share: float) -> tuple[float, float, float]:
-    """‖b‖², tanh²(αρ/4) and D where a student's parameters are its two logits, so that G = 1, from the torch loss."""
-    import torch
+    """‖b‖² as the trainer applies it, tanh²(αρ/4) and D, where a student's parameters are its two logits: G = 1."""
+    from verify.checks.training import free_logits
 
-    from rdml_theory.losses import mutual_loss
-
-    student = torch.tensor([[share, 1 - share]], dtype=torch.float64).log()
-    logits = torch.stack([student, student + torch.tensor([spread, 0.0], dtype=torch.float64)]).requires_grad_()
-    loss = mutual_loss(logits, order)
-    (gradient,) = torch.autograd.grad(loss[0], logits)
-    return float(gradient[0].square().sum()), float(np.tanh(order * spread / 4) ** 2), float(loss[0].detach())
+    own = np.log([share, 1 - share])
+    before, after = free_logits([own, own + np.array([spread, 0.0])], order)
+    gradient = np.array([share, 1 - share]) - np.array([1.0, 0.0])
+    b = before[0] - after[0] - gradient
+    divergence = renyi_divergence(before[1], before[0], order, domain="logits")
+    return float(b @ b), float(np.tanh(order * spread / 4) ** 2), float(divergence)
 
 
 def attained(subject: Bound, context: Context) -> Finding:

@@ -15,19 +15,22 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from verify.checks.comparisons import at_least, at_most
-from verify.checks.networks import SETTING, cohort
+from verify.checks.networks import SETTING, Setting
 from verify.checks.symbolic import symbolic_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
 if TYPE_CHECKING:
-    from verify.trainer.paths import Path, SmallCohort
+    from verify.checks.training import Path
 
 STEP = 0.1
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 WEIGHTS = (0.5, 1.0, 2.0)
 JOINT = (0.5, 2.0)
+
+TIMES = 30
+"""Moments at which a path is measured, evenly in log t, the last step among them."""
 
 NEAR = 0.15
 """How near the base gradient must have come to the mutual one: the smallest orders are still on their way."""
@@ -86,11 +89,14 @@ def _law(law: Expr) -> Callable[..., Any]:
     return lambdify((beta, norm), law.xreplace({MUTUAL_NORM: norm}), "numpy")
 
 
-def _follow(context: Context, group: SmallCohort, *, keep: tuple[int, ...] = ()) -> Path:
-    from verify.trainer.paths import follow
+def _follow(context: Context, setting: Setting) -> Path:
+    from verify.checks.training import follow
 
-    start = group.start(context.seed_for("start"))
-    return follow(group, start, step=STEP, steps=_steps(context), keep=keep, progress=context.progress)
+    start, steps = setting.start(context.seed_for("start")), _steps(context)
+    times = np.unique(np.geomspace(1, steps, TIMES).astype(int)) - 1
+    return follow(
+        setting, start, step=STEP, steps=steps, times=times.tolist(), keep=times.tolist(), progress=context.progress
+    )
 
 
 def _steps(context: Context) -> int:
@@ -104,12 +110,12 @@ def _level(path: Path) -> float:
 
 def _stated(subject: Plateau, path: Path, weight: float) -> np.ndarray:
     """What the law makes of the mutual gradient at the end, student by student; the bias already has the weight."""
-    mutual = (path.bias[-1].sqrt() / weight).numpy()
+    mutual = np.sqrt(path.bias[-1]) / weight
     return np.array([float(_law(subject.law)(weight, m)) for m in mutual])
 
 
 def _close(subject: Plateau, path: Path, weight: float, name: str) -> list[Comparison]:
-    base = path.base[-1].sqrt().numpy()
+    base = np.sqrt(path.base[-1])
     stated = _stated(subject, path, weight)
     with np.errstate(divide="ignore"):
         return [
@@ -122,30 +128,30 @@ def orders(subject: Plateau, context: Context) -> Finding:
     """Plateaus by the order, and what the joint objective does there."""
     comparisons: list[Comparison] = []
     paths: dict[float, Path] = {}
-    kept = tuple(int(t) for t in np.unique(np.geomspace(1, _steps(context), 24).astype(int)) - 1)
     for order in ORDERS:
-        keep = kept if order in JOINT else ()
-        paths[order] = context.shared(f"{order}", lambda a=order, k=keep: _follow(context, cohort(a), keep=k))
+        paths[order] = context.shared(f"{order}", lambda a=order: _follow(context, Setting(a)))
         comparisons += _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
     comparisons.append(at_most("plateau over the next, in the stated order of α", ratio, GROWTH))
-    times = np.unique(np.geomspace(1, _steps(context), 60).astype(int)) - 1
-    x = tuple(float(t + 1) for t in times)
     curves = tuple(
-        Curve(label=f"$\\|\\nabla L\\|^2$, $\\alpha$ = {order:g}", role="measured", group=n, x=x,
-              y=tuple(paths[order].base[times, 0].numpy()))
+        Curve(label=f"$\\|\\nabla L\\|^2$, $\\alpha$ = {order:g}", role="measured", group=n, x=_x(paths[order]),
+              y=tuple(paths[order].base[:, 0]))
         for n, order in enumerate(ORDERS)
     )  # fmt: skip
     falling = Panel(
         title="first network while it trains", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
         curves=curves,
     )  # fmt: skip
-    joint = _joint(subject, context, {order: paths[order] for order in JOINT}, kept)
+    joint = _joint(subject, context, {order: paths[order] for order in JOINT})
     return Finding(
         comparisons=(*comparisons, *joint.comparisons),
         panels=(falling, _against("order", subject, paths), *joint.panels),
     )
+
+
+def _x(path: Path) -> tuple[float, ...]:
+    return tuple(float(t + 1) for t in path.times)
 
 
 def _against(what: str, subject: Plateau, paths: dict[float, Path]) -> Panel:
@@ -167,19 +173,17 @@ def weights(subject: Plateau, context: Context) -> Finding:
     comparisons: list[Comparison] = []
     paths: dict[float, Path] = {}
     for weight in WEIGHTS:
-        paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, cohort(1.0, beta=b)))
+        paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, Setting(beta=b)))
         comparisons += _close(subject, paths[weight], weight, f"β = {weight:g}")
     ratio = max(_level(a) / _level(b) for a, b in pairwise(paths.values()))
     comparisons.append(at_most("plateau over the next, by growing β", ratio, GROWTH))
-    alone = context.shared("alone", lambda: _follow(context, cohort(1.0, beta=0.0)))
-    alike = context.shared("alike", lambda: _follow(context, cohort(1.0, alike=True)))
-    four = context.shared("four", lambda: _follow(context, cohort(1.0, students=4)))
+    alone = context.shared("alone", lambda: _follow(context, Setting(beta=0.0)))
+    alike = context.shared("alike", lambda: _follow(context, Setting(alike=True)))
+    four = context.shared("four", lambda: _follow(context, Setting(students=4)))
     comparisons += _close(subject, four, 1.0, "four students")
     two = _level(paths[1.0])
     comparisons.append(at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1))
     comparisons.append(at_most("‖∇L‖² of students that see the same over that of halves", _level(alike) / two, 0.5))
-    times = np.unique(np.geomspace(1, _steps(context), 60).astype(int)) - 1
-    x = tuple(float(t + 1) for t in times)
     cases = (
         ("two that see halves", paths[1.0]), ("four that see halves", four), ("two that see the same", alike),
         (r"alone ($\beta$ = 0)", alone),
@@ -187,25 +191,25 @@ def weights(subject: Plateau, context: Context) -> Finding:
     panel = Panel(
         title="who the peers are", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
         curves=tuple(
-            Curve(label=name, role="measured", group=n, x=x, y=tuple(path.base[times, 0].numpy()))
+            Curve(label=name, role="measured", group=n, x=_x(path), y=tuple(path.base[:, 0]))
             for n, (name, path) in enumerate(cases)
         ),
     )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), panel))
 
 
-def _joint(subject: Plateau, context: Context, paths: dict[float, Path], times: tuple[int, ...]) -> Finding:
+def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Finding:
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
 
     def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
-        group, path = cohort(order), paths[order]
-        squares = [float(group.joint(path.points[t])[1].square().sum()) for t in times]
-        return np.array(squares), path.base[list(times)].sum(1).numpy()
+        path = paths[order]
+        squares = [sum(np.square(p.joint_gradient(k, 1.0)).sum() for k in range(2)) for p in path.kept.values()]
+        return np.array(squares), path.base.sum(1)
 
     shares: dict[float, float] = {}
     curves: list[Curve] = []
-    x = tuple(float(t + 1) for t in times)
     for n, order in enumerate(JOINT):
+        x = _x(paths[order])
         squares, base = context.shared(f"joint {order}", lambda a=order: measure(a))
         shares[order] = float(squares[-1] / base[-1])
         curves.append(

@@ -13,9 +13,10 @@ from sympy import Le, Rational, Symbol
 
 from convergence import judge_mean, sequential_verdict
 from convergence.estimators import mean_interval
+from verify.checks import curve, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Outcome, Panel
+from verify.records import Comparison, Outcome
 
 Array = NDArray[np.float64]
 
@@ -98,21 +99,18 @@ def skewed(subject: Subject, context: Context) -> Finding:
     sizes = (16, 32, 128)
     shown = {n: _misses(subject, context, n, trials // 6)[1] / (trials // 6) for n in sizes} | {REPLICAS: high / trials}
     x = tuple(float(n) for n in sorted(shown))
-    panel = Panel(
-        title="skewed replicas ($\\chi^2_1$)", x_label="replicas", y_label="probability of error", x_scale="log",
-        curves=(
-            Curve(label="upper bound below the mean", role="measured", x=x, y=tuple(shown[int(n)] for n in x),
-                  style="both"),
-            Curve(label="stated, at 64 replicas", role="statement", x=(x[0], x[-1]), y=(ALLOWED * RATE,) * 2),
-            Curve(label="$\\delta$", role="reference", x=(x[0], x[-1]), y=(RATE, RATE)),
-        ),
+    figure = panel(
+        "skewed replicas ($\\chi^2_1$)", "replicas", "probability of error",
+        curve("upper bound below the mean", x, lambda n: shown[int(n)], style="both"),
+        curve("stated, at 64 replicas", (x[0], x[-1]), ALLOWED * RATE, "statement"),
+        curve("$\\delta$", (x[0], x[-1]), RATE, "reference"), log="x",
     )  # fmt: skip
     return Finding(
         comparisons=(
             counted("lower bound above the mean", low, trials, context),
             counted("upper bound below the mean", high, trials, context),
         ),
-        panels=(panel,),
+        panels=(figure,),
     )
 
 

@@ -8,10 +8,10 @@ from sympy import Integer, Le, Mul, Rational, Symbol
 
 from convergence import problems
 from convergence.probes import largest_curvature
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison
 
 ROUNDED = 1e-7
 """What differences of gradients may exceed a curvature by."""
@@ -49,7 +49,7 @@ def attained(subject: Subject, context: Context) -> Finding:
     names = [*ATTAINED, *LOOSE, *context.pick(quick=(), full=("sigmoid_loss",))]
     comparisons: list[Comparison] = []
     ratios: list[float] = []
-    for number, name in enumerate(names):
+    for name in context.each(names):
         problem = problems.get(name)
 
         def search(problem: problems.SyntheticProblem = problem, name: str = name) -> float:
@@ -61,17 +61,13 @@ def attained(subject: Subject, context: Context) -> Finding:
         comparisons.append(at_most(f"{name}: found over stated", ratio, 1 + ROUNDED))
         if name in ATTAINED:
             comparisons.append(at_least(f"{name}: found over stated", ratio, ATTAINED[name]))
-        context.progress((number + 1) / len(names))
     x = tuple(float(n) for n in range(1, len(names) + 1))
-    panel = Panel(
-        title="curvature found over curvature stated", x_label="problem, as in the caption",
-        y_label="ratio",
-        curves=(
-            Curve(label="largest found", role="measured", x=x, y=tuple(ratios), style="markers"),
-            Curve(label="stated", role="statement", x=(x[0], x[-1]), y=(subject.factor,) * 2),
-        ),
+    figure = panel(
+        "curvature found over curvature stated", "problem, as in the caption", "ratio",
+        curve("largest found", x, ratios, style="markers"),
+        curve("stated", (x[0], x[-1]), subject.factor, "statement"), log="",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(

@@ -44,15 +44,16 @@ def train_command(
         raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")
     try:
         with _interrupts_end_at_once():
-            from verify.trainer import StoppedError, TrainerError, command
+            from verify.commands import training
+            from verify.trainer import StoppedError, TrainerError
     except ImportError as error:
         raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
     try:
-        settings = command.parse(arguments, config, allow_code=allow_code)
+        settings = training.parse(arguments, config, allow_code=allow_code)
         if compare:
-            command.run_comparison(settings, seeds or COMPARED_SEEDS, rising=rising)
+            training.run_comparison(settings, seeds or COMPARED_SEEDS, rising=rising)
         else:
-            command.run(settings, resume=resume)
+            training.run(settings, resume=resume)
     except TrainerError as error:
         raise UsageFault(str(error)) from None
     except StoppedError as stopped:

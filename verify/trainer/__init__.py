@@ -1,14 +1,18 @@
 """A compact trainer for K students that learn from each other, which measures what the theory says about them.
 
 `Config` says what a run depends on, `train` runs it, `Trainer` is the same step by step and without files, and
-`BiasMonitor` measures the bias budget in anybody's loop. `python -m verify train` is the command line.
+`BiasMonitor` measures the bias budget in anybody's loop (`verify.monitor` has it without the trainer).
+`python -m verify train` is the command line.
+
+A configuration goes one way: `config` reads it, `trainer` resolves it into data (`data`), networks (`networks`), rate,
+order and weight (`schedules`) and the update (`update`); `run` keeps the files of a run, `comparison` makes many.
 """
 
-from verify.trainer.budget import Advice, BiasRecord, Budget
-from verify.trainer.config import Config, TrainerError, read_config
-from verify.trainer.monitor import BiasMonitor
-from verify.trainer.run import Result, StoppedError, train
-from verify.trainer.trainer import DivergedError, Trainer
+from verify.monitor import Advice, BiasMonitor, BiasRecord, Budget
+from verify.trainer.config import Config, read_config
+from verify.trainer.errors import DivergedError, StoppedError, TrainerError
+from verify.trainer.run import Result, train
+from verify.trainer.trainer import Trainer
 
 __all__ = [
     "Advice", "BiasMonitor", "BiasRecord", "Budget", "Config", "DivergedError", "Result", "StoppedError", "Trainer",

@@ -16,14 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from verify.reading import parse_json
-from verify.safe_files import write_atomically
-from verify.trainer.cohort import Cohort
-from verify.trainer.config import TrainerError
+from verify.safe_files import write_atomically as write
+from verify.trainer.errors import TrainerError
+from verify.trainer.update import Cohort
 
-__all__ = ["load_checkpoint", "load_students", "save_checkpoint", "student_tensors"]
+__all__ = [
+    "cohort_tensors", "load_checkpoint", "load_students", "restore_cohort", "save_checkpoint", "student_tensors",
+]  # fmt: skip
 
 FORMAT = "rdml-theory cohort"
-VERSION = 2
+VERSION = 3
 
 Tensors = dict[str, Tensor]
 
@@ -49,7 +51,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
     # Copies: safetensors refuses tensors that share memory, as views of stacked parameters do.
     own = {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in tensors.items()}
     description = json.dumps({"format": FORMAT, "version": VERSION, "tensors": len(own), **meta})
-    write_atomically(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
+    write(path, save(own, {"rdml": description, "digest": _digest(description, own)}))
 
 
 def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -19,13 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from verify.reading import read_json
-from verify.safe_files import write_atomically
-from verify.trainer.config import Config, TrainerError, read_config
+from verify.safe_files import write_atomically as write
+from verify.trainer.config import Config, read_config
 from verify.trainer.data import load_data
+from verify.trainer.errors import DivergedError, TrainerError
 from verify.trainer.metrics import Scores
 from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
-from verify.trainer.trainer import DivergedError
 
 __all__ = ["ARMS", "RISING", "Arm", "Comparison", "compare", "markdown", "paired_interval", "read_comparison"]
 
@@ -231,7 +231,7 @@ def compare(
     scores: dict[str, dict[str, list[float | None]]] = {
         arm.name: {metric: [] for metric in ("accuracy", "nll", "ece", "ensemble accuracy", "lost")} for arm in arms
     }
-    data = load_data(base)
+    data = load_data(base.data, base.data_dir, validation=base.validation, seed=base.seed)
     hopeless = NO_BETTER * math.log(data.classes)
     environments: list[dict[str, Any]] = []
     total = len(seeds) * len(arms)
@@ -255,8 +255,8 @@ def compare(
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
     out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test))
-    write_atomically(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
-    write_atomically(base.out / "comparison.md", markdown(out))
+    write(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
+    write(base.out / "comparison.md", markdown(out))
     return out
 
 

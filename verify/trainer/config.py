@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from verify.reading import read_json, read_toml
+from verify.trainer.errors import TrainerError
 
-__all__ = ["Config", "TrainerError", "read_config"]
+__all__ = ["Config", "differences", "read_config"]
 
 Curve = Literal["constant", "linear", "cosine"]
-
-
-class TrainerError(ValueError):
-    """Something the user can mend, in one line: what came, what is allowed, what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ class Config:
     """auto, cpu, cuda or cuda:N."""
     threads: int = 1
     """Torch threads on a CPU; small networks are fastest with one."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the networks; losses and weights are float32. float16 scales its gradients."""
+    precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    """Of the networks; losses and weights are float32, or all of it float64. float16 scales its gradients."""
     channels_last: bool = False
     """Memory layout of images."""
     compile: bool = False
@@ -124,6 +123,8 @@ class Config:
                 raise TrainerError(f"{name}_schedule = {curve!r} with {name}_end = {end!r}: give both or neither")
         if self.alpha_schedule != "constant" and math.isinf(self.alpha):
             raise TrainerError("alpha = inf: only a constant order may be infinite")
+        if self.alpha_schedule == "learned" and not 0.05 < self.alpha < 20:
+            raise TrainerError(f"alpha = {self.alpha:g}: a learned order starts between 0.05 and 20")
         if self.lr_schedule == "step" and not self.lr_milestones:
             raise TrainerError("lr_schedule = 'step' needs lr_milestones, e.g. (60, 120, 160)")
 
@@ -206,6 +207,17 @@ def read_config(source: Path | dict[str, Any]) -> Config:
         return Config(**values)
     except TrainerError as error:
         raise TrainerError(where + str(error)) from None
+
+
+# What may differ between the parts of a resumed run.
+_FREE = {"out", "data_dir", "device", "threads", "checkpoint_every", "tensorboard"}
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The fields in which two configurations (as :meth:`Config.to_json` gives them) differ, but for those that may."""
+    # As JSON: a stored configuration has lists where a fresh one has tuples.
+    one, two = (json.loads(json.dumps(dict(c))) for c in (first, second))
+    return sorted(k for k in one.keys() | two.keys() if k not in _FREE and one.get(k) != two.get(k))
 
 
 def _shown(value: Any) -> str:

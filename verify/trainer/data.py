@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from verify.trainer.config import Config, TrainerError
+from verify.streams import generator
+from verify.trainer.distributed import Group
+from verify.trainer.errors import TrainerError
 from verify.trainer.files import read_cifar, read_idx_folder
 from verify.trainer.mnist1d import mnist1d
 
-__all__ = ["Data", "Split", "augment", "epoch_order", "load_data"]
+__all__ = ["Batches", "Data", "Split", "augment", "epoch_order", "load_data"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: three disjoint parts, its classes, and how images are standardised."""
+    """A data set: three disjoint parts, its classes, and how networks see its samples.
+
+    ``mean`` and ``scale`` standardise images channel by channel; ``dtype`` and ``layout`` are what batches come in.
+    """
 
     train: Split
     validation: Split
@@ -48,6 +53,8 @@ class Data:
     classes: int
     mean: Tensor | None = None
     scale: Tensor | None = None
+    dtype: torch.dtype = torch.float32
+    layout: torch.memory_format = torch.contiguous_format
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,21 +69,56 @@ class Data:
         return replace(self, **parts)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """A batch as the networks see it: bytes become standardised numbers, channel by channel."""
-        if self.mean is None or self.scale is None:
-            return x
-        return torch.addcmul(-self.mean * self.scale, x.float(), self.scale)
+        """A batch as the networks see it: bytes become standardised numbers."""
+        if self.mean is not None and self.scale is not None:
+            x = torch.addcmul(-self.mean * self.scale, x.float(), self.scale)
+        x = x.to(self.dtype)
+        return x.contiguous(memory_format=self.layout) if x.ndim == 4 else x
+
+
+class Batches:
+    """The batches of a run: functions of the step, whose order depends on the seed and the epoch alone.
+
+    Parameters
+    ----------
+    data : Data
+        On its device.
+    size : int
+        Samples in a step, over all processes; an incomplete last batch of an epoch is left out.
+    seed : int
+        Of the order and of the augmentation.
+    kind : str
+        As for :func:`augment`.
+    group : Group, optional
+        The processes that share the batches.
+    """
+
+    def __init__(self, data: Data, size: int, *, seed: int, kind: str = "none", group: Group | None = None) -> None:
+        self.data, self.size, self.seed, self.kind, self.group = data, size, seed, kind, group or Group()
+        self.per_epoch = len(data.train) // size
+        if self.per_epoch == 0:
+            raise TrainerError(f"batch = {size}: there are {len(data.train)} training samples; take fewer")
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """The samples and labels of a step, or this process's share of them."""
+        epoch, index = divmod(step, self.per_epoch)
+        train = self.data.train
+        if self._order[0] != epoch:
+            self._order = (epoch, epoch_order(len(train), self.seed, epoch).to(train.y.device))
+        rows = self._order[1][index * self.size : (index + 1) * self.size]
+        share = self.group.share(self.size)
+        if self.kind == "none":
+            x = train.x.index_select(0, rows[share])
+        else:
+            # All processes draw for the whole batch, so that their number changes nothing.
+            x = augment(train.x[rows], self.kind, generator(self.seed, "augment", step))[share]
+        return self.data.prepare(x), train.y.index_select(0, rows[share])
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
     """The order of the samples in an epoch: a permutation that depends on the seed and the epoch alone."""
     return torch.randperm(samples, generator=generator(seed, "order", epoch))
-
-
-def generator(seed: int, *names: object) -> torch.Generator:
-    """A random stream of its own for these names."""
-    key = "/".join(map(str, (seed, *names))).encode()
-    return torch.Generator().manual_seed(zlib.crc32(key) | zlib.adler32(key) << 32)
 
 
 def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
@@ -103,48 +145,57 @@ def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
     return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def load_data(config: Config) -> Data:
-    """The data of a configuration.
+def load_data(source: str, folder: Path | None = None, *, validation: float = 0.1, seed: int = 0) -> Data:
+    """A data set by its name.
+
+    Parameters
+    ----------
+    source : str
+        mnist1d, digits, idx, cifar10, cifar100, torchvision/NAME or folder.
+    folder : Path, optional
+        Where its files are, if it has any.
+    validation : float
+        Share of the training samples that is set aside.
+    seed : int
+        Of that choice.
 
     Raises
     ------
     TrainerError
         If the data is unknown, missing or damaged, or too small to be split.
     """
-    name, _, rest = config.data.partition("/")
+    name, _, rest = source.partition("/")
     sources: dict[str, Callable[[], Any]] = {
         "mnist1d": _mnist1d,
         "digits": _digits,
-        "idx": lambda: read_idx_folder(config.data_dir),
-        "cifar10": lambda: read_cifar(config.data_dir, 10),
-        "cifar100": lambda: read_cifar(config.data_dir, 100),
-        "folder": lambda: _image_folder(config),
-        "torchvision": lambda: _torchvision(config, rest),
+        "idx": lambda: read_idx_folder(folder),
+        "cifar10": lambda: read_cifar(folder, 10),
+        "cifar100": lambda: read_cifar(folder, 100),
+        "folder": lambda: _image_folder(folder),
+        "torchvision": lambda: _torchvision(folder, rest),
     }
     if name not in sources or (name == "torchvision") != bool(rest):
-        raise TrainerError(f"unknown data {config.data!r}: known are {', '.join(sources)}/NAME")
+        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME")
     x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
     if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
         raise TrainerError(
-            f"data {config.data!r}: the training samples have shape {x.shape[1:]} and the {len(test_y)} test samples "
+            f"data {source!r}: the training samples have shape {x.shape[1:]} and the {len(test_y)} test samples "
             f"{test_x.shape[1:]}: expected test samples of the same shape"
         )
-    classes = int(max(y.max(), test_y.max())) + 1
-    if name.startswith("cifar"):
-        classes = int(name[5:])
-    kept = round(config.validation * len(y))
+    classes = int(name[5:]) if name.startswith("cifar") else int(max(y.max(), test_y.max())) + 1
+    kept = round(validation * len(y))
     if len(y) - kept < 2 or classes < 2:
-        raise TrainerError(f"data {config.data!r} has {len(y)} training samples of {classes} classes: too few to split")
-    everything = Split(_tensor(x), torch.from_numpy(y.astype(np.int64)))
-    order = torch.randperm(len(y), generator=generator(config.seed, "split"))
-    train, validation = everything.take(order[kept:]), everything.take(order[:kept])
-    test = Split(_tensor(test_x), torch.from_numpy(test_y.astype(np.int64)))
+        raise TrainerError(f"data {source!r} has {len(y)} training samples of {classes} classes: too few to split")
+    everything, test = _split(x, y), _split(test_x, test_y)
+    order = torch.randperm(len(y), generator=generator(seed, "split"))
+    train, held_out = everything.take(order[kept:]), everything.take(order[:kept])
     mean, scale = _moments(train.x) if train.x.dtype == torch.uint8 else (None, None)
-    return Data(train, validation, test, classes, mean, scale)
+    return Data(train, held_out, test, classes, mean, scale)
 
 
-def _tensor(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32))
+def _split(x: np.ndarray, y: np.ndarray) -> Split:
+    x = np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32)
+    return Split(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,29 +236,30 @@ def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.asarray(labels)
 
 
-def _torchvision(config: Config, name: str) -> tuple[np.ndarray, ...]:
+def _data_sets(what: str) -> Any:
     try:
-        kinds = importlib.import_module("torchvision.datasets")
+        return importlib.import_module("torchvision.datasets")
     except ImportError:
-        raise TrainerError("data torchvision/NAME needs the package torchvision; install it") from None
-    if config.data_dir is None or not hasattr(kinds, name):
+        raise TrainerError(f"data {what} needs the package torchvision; install it") from None
+
+
+def _torchvision(folder: Path | None, name: str) -> tuple[np.ndarray, ...]:
+    kinds = _data_sets("torchvision/NAME")
+    if folder is None or not hasattr(kinds, name):
         raise TrainerError(f"data torchvision/{name}: give --data-dir and the name of a torchvision data set")
     try:
-        parts = [getattr(kinds, name)(config.data_dir, train=train, download=False) for train in (True, False)]
+        parts = [getattr(kinds, name)(folder, train=train, download=False) for train in (True, False)]
     except (RuntimeError, TypeError) as error:
         raise TrainerError(f"data torchvision/{name}: {str(error).splitlines()[0]}") from None
     return (*_arrays(parts[0]), *_arrays(parts[1]))
 
 
-def _image_folder(config: Config) -> tuple[np.ndarray, ...]:
+def _image_folder(folder: Path | None) -> tuple[np.ndarray, ...]:
     """Folders train/CLASS/*.png and test/CLASS/*.png."""
-    try:
-        kinds = importlib.import_module("torchvision.datasets")
-    except ImportError:
-        raise TrainerError("data folder needs the package torchvision; install it") from None
-    if config.data_dir is None or not all((config.data_dir / part).is_dir() for part in ("train", "test")):
-        raise TrainerError(f"--data-dir {config.data_dir}: expected the folders train and test in it")
-    train, test = (kinds.ImageFolder(config.data_dir / part) for part in ("train", "test"))
+    kinds = _data_sets("folder")
+    if folder is None or not all((folder / part).is_dir() for part in ("train", "test")):
+        raise TrainerError(f"--data-dir {folder}: expected the folders train and test in it")
+    train, test = (kinds.ImageFolder(folder / part) for part in ("train", "test"))
     if train.classes != test.classes:
-        raise TrainerError(f"--data-dir {config.data_dir}: train and test hold different classes")
+        raise TrainerError(f"--data-dir {folder}: train and test hold different classes")
     return (*_arrays(train), *_arrays(test))

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from verify.trainer.config import Config, TrainerError
+from verify.trainer.errors import TrainerError
 
 __all__ = ["Group", "process_group"]
 
@@ -50,12 +50,12 @@ class Group:
         """Until all processes are here."""
         self.any(False)
 
-    def check(self, config: Config, students: list[nn.Module]) -> list[nn.Module]:
+    def check(self, students: list[nn.Module], batch: int) -> list[nn.Module]:
         """The students as several processes can train them: with statistics of the whole batch."""
         if self.size == 1:
             return students
-        if config.batch % self.size:
-            raise TrainerError(f"batch = {config.batch} with {self.size} processes: expected a multiple")
+        if batch % self.size:
+            raise TrainerError(f"batch = {batch} with {self.size} processes: expected a multiple")
         normed = [any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in s.modules()) for s in students]
         if not any(normed):
             return students

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from verify.trainer.config import TrainerError
+from verify.trainer.errors import TrainerError
 
 __all__ = ["read_cifar", "read_idx", "read_idx_folder"]
 

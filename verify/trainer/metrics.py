@@ -14,11 +14,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from verify.monitor import BiasRecord
 from verify.reading import parse_json, read_text
-from verify.safe_files import write_atomically
-from verify.trainer.budget import BiasRecord
-from verify.trainer.config import TrainerError
+from verify.safe_files import write_atomically as write
 from verify.trainer.data import Split
+from verify.trainer.errors import TrainerError
 
 __all__ = ["METRICS", "Journal", "Scores", "evaluate", "read_metrics", "score"]
 
@@ -170,7 +170,7 @@ class Journal:
                 break
             self.entries.append(entry)
         self._measured = sum(entry["kind"] == "bias" for entry in self.entries)
-        write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
+        write(path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
         self._stream = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from verify.trainer.config import Config, TrainerError
+from verify.trainer.errors import TrainerError
 
 __all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students", "runs_code", "unsafe_channels_last"]
 
@@ -174,42 +173,60 @@ def unsafe_channels_last(student: nn.Module) -> str | None:
     return None
 
 
-def build_students(config: Config, shape: Shape, classes: int) -> list[nn.Module]:
+def build_students(
+    text: str, shape: Shape, classes: int, *, seed: int = 0, width: int = 0, norm: str = "batch"
+) -> list[nn.Module]:
     """The students of a run, each with starting weights of its own that depend on the seed and its number.
+
+    Parameters
+    ----------
+    text : str
+        The networks and their numbers, as for :func:`parse_students`.
+    shape, classes
+        Of a sample, and how many classes there are.
+    seed : int
+        Of the starting weights.
+    width : int
+        Of the networks of this file, 0 for their own.
+    norm : str
+        Normalisation of residual networks, batch or group.
 
     Raises
     ------
     TrainerError
         If a network is unknown, cannot be built for these samples, or has another number of outputs than classes.
+
+    Examples
+    --------
+    >>> [type(student).__name__ for student in build_students("mlp,cnn:2", (1, 40), 10)]
+    ['MLP', 'CNN', 'CNN']
     """
-    students: list[nn.Module] = []
-    for number, name in enumerate(parse_students(config.students)):
+    names, students = parse_students(text), []
+    for number, name in enumerate(names):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(zlib.crc32(f"{config.seed}/{number}".encode()))
+            torch.manual_seed(zlib.crc32(f"{seed}/{number}".encode()))
             try:
-                student = _network(name, config, shape, classes)
+                student = _network(name, shape, classes, {"width": width} if width else {}, norm)
             except RuntimeError as error:
                 reason = str(error).splitlines()[0]
                 raise TrainerError(
                     f"network {name!r} cannot be built for samples of shape {shape} ({reason})"
                 ) from None
         students.append(student)
-    _check(config, students, shape, classes)
+    for name, student in zip(names, students, strict=True):
+        _check(name, student, shape, classes)
+    if len({id(student) for student in students}) < len(students):
+        raise TrainerError("a factory returned the same network twice: it must build a new one at every call")
     return students
 
 
-def _network(name: str, config: Config, shape: Shape, classes: int) -> nn.Module:
-    width = {"width": config.width} if config.width else {}
-    if name == "mlp":
-        return MLP(shape, classes, **width)
-    if name == "cnn":
-        return CNN(shape, classes, **width)
+def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm: str) -> nn.Module:
+    if name in ("mlp", "cnn", "vit"):
+        return {"mlp": MLP, "cnn": CNN, "vit": ViT}[name](shape, classes, **width)
     if name == "resnet":
-        return ResNet(shape, classes, norm=config.norm, **width)
+        return ResNet(shape, classes, norm=norm, **width)
     if name == "resnet18":
-        return ResNet(shape, classes, norm=config.norm, stages=4, blocks=2, **{"width": 64, **width})
-    if name == "vit":
-        return ViT(shape, classes, **width)
+        return ResNet(shape, classes, norm=norm, stages=4, blocks=2, **{"width": 64, **width})
     library, _, rest = name.partition("/")
     if library == "timm" and rest:
         return _imported("timm").create_model(rest, num_classes=classes, in_chans=shape[0])
@@ -234,23 +251,20 @@ def _imported(module: str) -> Any:
         raise TrainerError(f"{module} cannot be imported ({error}); install it or name another network") from None
 
 
-def _check(config: Config, students: Sequence[nn.Module], shape: Shape, classes: int) -> None:
-    for name, student in zip(parse_students(config.students), students, strict=True):
-        if not isinstance(student, nn.Module):
-            raise TrainerError(f"network {name!r} is a {type(student).__name__}: expected a torch.nn.Module")
-        student.eval()
-        try:
-            with torch.no_grad():
-                out = student(torch.zeros(2, *shape))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise TrainerError(f"network {name!r} does not take samples of shape {shape} ({reason})") from None
-        student.train()
-        if tuple(out.shape) != (2, classes):
-            raise TrainerError(
-                f"network {name!r} gives {tuple(out.shape[1:])} outputs a sample where the data has {classes} classes: "
-                "all students need as many as there are classes"
-            )
-    for first, second in itertools.combinations(students, 2):
-        if first is second:
-            raise TrainerError("a factory returned the same network twice: it must build a new one at every call")
+def _check(name: str, student: Any, shape: Shape, classes: int) -> None:
+    """A network takes the samples and has an output for each class."""
+    if not isinstance(student, nn.Module):
+        raise TrainerError(f"network {name!r} is a {type(student).__name__}: expected a torch.nn.Module")
+    student.eval()
+    try:
+        with torch.no_grad():
+            out = student(torch.zeros(2, *shape))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainerError(f"network {name!r} does not take samples of shape {shape} ({reason})") from None
+    student.train()
+    if tuple(out.shape) != (2, classes):
+        raise TrainerError(
+            f"network {name!r} gives {tuple(out.shape[1:])} outputs a sample where the data has {classes} classes: "
+            "all students need as many as there are classes"
+        )

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,30 +21,23 @@ from typing import Any
 import torch
 
 from verify import environment
-from verify.safe_files import locked, remove_files, write_atomically
-from verify.trainer.budget import BiasRecord
-from verify.trainer.checkpoint import (
-    load_checkpoint,
-    load_students,
-    save_checkpoint,
-    student_tensors,
-)
-from verify.trainer.config import Config, TrainerError, read_config
+from verify.monitor import BiasRecord
+from verify.safe_files import locked, remove_files
+from verify.safe_files import write_atomically as write
+from verify.trainer.checkpoint import load_checkpoint, load_students, save_checkpoint, student_tensors
+from verify.trainer.config import Config, differences, read_config
 from verify.trainer.distributed import process_group
+from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.metrics import METRICS, Journal, Scores, evaluate, read_metrics
-from verify.trainer.trainer import Trainer, differences
+from verify.trainer.trainer import Trainer
 
-__all__ = ["Report", "Result", "StoppedError", "final_scores", "open_run", "train"]
+__all__ = ["Report", "Result", "final_scores", "open_run", "train"]
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 CHECK_EVERY = 50
 """Steps between looks at the losses: looking makes an accelerator wait."""
-
-
-class StoppedError(Exception):
-    """Ctrl-C or SIGTERM; the run was saved and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def open_run(config: Config, *, resume: bool) -> Path:
                 folder = config.out / (config.name + (f"-{number}" if number > 1 else ""))
                 with suppress(FileExistsError):
                     folder.mkdir()
-                    write_atomically(folder / CONFIG, json.dumps(config.to_json(), indent=1) + "\n")
+                    write(folder / CONFIG, json.dumps(config.to_json(), indent=1) + "\n")
                     return folder
         except OSError as error:
             raise TrainerError(f"--out {config.out}: cannot be written ({error.strerror}); name another") from None
@@ -161,98 +154,79 @@ def train(
         if group.rank:
             # The folder is the business of the first process; the others wait for it and read its checkpoint.
             group.wait()
-            folder = open_run(config, resume=True) if resume else None
+            if resume:
+                _go_on(trainer, open_run(config, resume=True))
             with _stop_requested() as stop:
-                _loop(trainer, folder, None, stop, report, stop_after)
+                _advance(trainer, None, stop, report, stop_after)
             return None
         folder = open_run(config, resume=resume)
-        held = ExitStack()
+        with _alone(folder):
+            group.wait()
+            if resume and (done := final_scores(folder)) is not None:
+                return done
+            write(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
+            with _stop_requested() as stop, closing(_Files(trainer, folder)) as files:
+                started(folder, trainer.number)
+                begin = time.perf_counter()
+                _advance(trainer, files, stop, report, stop_after)
+                return files.finish(begin)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder, and remove what a killed one left there half-written."""
+    with ExitStack() as held:
         try:
             held.enter_context(locked(folder / ".lock"))
         except BlockingIOError:
             raise TrainerError(f"{folder}: another process is training there; wait for it") from None
         except OSError as error:
             raise TrainerError(f"{folder / '.lock'}: cannot be locked: {error.strerror}; remove it") from None
-        with held:
-            remove_files(folder, _left_over(folder))
-            group.wait()
-            if resume and (done := final_scores(folder)) is not None:
-                return done
-            write_atomically(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
-            with _stop_requested() as stop:
-                return _loop(trainer, folder, started, stop, report, stop_after)
-
-
-def _left_over(folder: Path) -> list[str]:
-    """What a killed process left of this run's files under their temporary names (see `write_atomically`)."""
-    written = re.compile(rf"\.({'|'.join(map(re.escape, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)))})\.[0-9a-f]{{8}}")
-    return [entry.name for entry in folder.iterdir() if written.fullmatch(entry.name)]
+        ours = "|".join(map(re.escape, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)))
+        unfinished = re.compile(rf"\.({ours})\.[0-9a-f]{{8}}")
+        remove_files(folder, [entry.name for entry in folder.iterdir() if unfinished.fullmatch(entry.name)])
+        yield
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:
+    device = trainer.cohort.device
     return {
         "versions": environment.versions(), "processor": environment.processor(), "commit": environment.commit(),
-        "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processes": trainer.group.size,
     }  # fmt: skip
 
 
-def _loop(
-    trainer: Trainer,
-    folder: Path | None,
-    started: Callable[[Path, int], None] | None,
-    stop: threading.Event,
-    report: Report,
-    stop_after: int | None,
-) -> Result | None:
-    first = trainer.group.rank == 0
-    best: dict[str, Any] = {"score": None, "step": 0}
-    if folder is not None and (folder / LAST).exists():
-        best = _best(trainer.restore(folder / LAST), folder / LAST)
-    journal = Journal(folder, trainer.number) if folder is not None and first else None
-    if journal is not None and trainer.monitor is not None:
-        trainer.monitor.records = [BiasRecord.of(e) for e in journal.entries if e["kind"] == "bias"]
-    if started is not None and folder is not None:
-        started(folder, trainer.number)
-    board = _tensorboard(trainer.config, folder, trainer.number) if first else None
-    begin = time.perf_counter()
-    values: dict[str, Any] = {}
-    try:
-        while trainer.number < trainer.steps:
-            trainer.step()
-            ended = trainer.number % trainer.per_epoch == 0
-            if journal is not None and trainer.monitor is not None:
-                journal.bias(trainer.monitor.records)
-            looked = ended or trainer.number % CHECK_EVERY == 0
-            if looked:
-                trainer.check()
-            if ended:
-                losses = trainer.epoch_losses()
-                if journal is not None and folder is not None:
-                    values = _after_epoch(trainer, folder, journal, best, losses)
-                    if board is not None:
-                        _show(board, values, trainer)
-            report(trainer, values if ended else {})
-            due = stop.is_set() or trainer.number == stop_after
-            if trainer.group.size > 1:
-                # All processes stop at the same step, or none does.
-                due = trainer.group.any(due) if looked else False
-            if due and trainer.number < trainer.steps:
-                if not ended:
-                    trainer.check()
-                if journal is not None and folder is not None:
-                    trainer.save(folder / LAST, {"best": best})
-                raise StoppedError(str(folder))
-        return _finish(trainer, folder, journal, begin) if journal is not None and folder is not None else None
-    finally:
-        if journal is not None:
-            journal.close()
-        if board is not None:
-            board.close()
+def _advance(
+    trainer: Trainer, files: _Files | None, stop: threading.Event, report: Report, stop_after: int | None
+) -> None:
+    """Every step that is left; raises :class:`StoppedError` where the run is asked to stop, with all of it saved."""
+    while trainer.number < trainer.steps:
+        trainer.step()
+        ended = trainer.number % trainer.per_epoch == 0
+        looked = ended or trainer.number % CHECK_EVERY == 0
+        if looked:
+            trainer.check()
+        # All processes average; the first alone writes and reports.
+        losses = trainer.epoch_losses() if ended else {}
+        report(trainer, files.after_step(losses) if files is not None else {})
+        due = stop.is_set() or trainer.number == stop_after
+        if trainer.group.size > 1:
+            # All processes stop at the same step, or none does.
+            due = trainer.group.any(due) if looked else False
+        if due and trainer.number < trainer.steps:
+            trainer.check()
+            if files is not None:
+                files.save_last()
+            raise StoppedError(str(files.folder if files is not None else ""))
 
 
-def _best(description: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The step of the best weights and their score, from the description of a checkpoint."""
+def _go_on(trainer: Trainer, folder: Path) -> dict[str, Any]:
+    """Put a trainer where the run was saved, if it was; returns the score and the step of the best weights so far."""
+    path = folder / LAST
+    if not path.exists():
+        return {"score": None, "step": 0}
+    description = trainer.restore(path)
     best = description.get("best")
     if isinstance(best, dict):
         score, step = best.get("score"), best.get("step")
@@ -261,49 +235,81 @@ def _best(description: dict[str, Any], path: Path) -> dict[str, Any]:
     raise TrainerError(f"{path}: does not say which weights are the best so far; name another run")
 
 
-def _after_epoch(
-    trainer: Trainer, folder: Path, journal: Journal, best: dict[str, Any], losses: dict[str, list[float]]
-) -> dict[str, Any]:
-    """Scores and checkpoints; the journal's line comes first, so that a checkpoint never knows more than it."""
-    values: dict[str, Any] = {"epoch": trainer.epoch, **losses}
-    score = 0.0
-    if held_out := len(trainer.data.validation) > 0:
-        scores = evaluate(trainer.students, trainer.data.validation, trainer.prepare)
-        values["validation"] = scores
-        score = sum(s.accuracy for s in scores[:-1]) / (len(scores) - 1)
-    if trainer.cohort.learned is not None:
-        values["alpha"] = float(trainer.cohort.learned().detach())
-    journal.write("epoch", trainer.number, values)
-    # Without validation samples nothing can be chosen: the last weights are the best known.
-    better = best["score"] is None or score > best["score"] if held_out else trainer.number == trainer.steps
-    if better:
-        best |= {"score": score, "step": trainer.number}
-        description = {"config": trainer.config.to_json(), "step": trainer.number}
-        save_checkpoint(folder / BEST, student_tensors(trainer.students), description)
-    if trainer.epoch % trainer.config.checkpoint_every == 0 or trainer.number == trainer.steps:
-        trainer.save(folder / LAST, {"best": best})
-    return values
+class _Files:
+    """What a run leaves in its folder: metrics, checkpoints and, on request, events."""
 
+    def __init__(self, trainer: Trainer, folder: Path) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.best = _go_on(trainer, folder)
+        self.journal = Journal(folder, trainer.number)
+        if trainer.monitor is not None:
+            trainer.monitor.records = [BiasRecord.of(e) for e in self.journal.entries if e["kind"] == "bias"]
+        self.every = trainer.config.checkpoint_every
+        # What a run that was killed wrote after its last checkpoint is written again.
+        board = _summary_writer() if trainer.config.tensorboard else None
+        self.board = board and board(str(folder), purge_step=trainer.number + 1)
 
-def _finish(trainer: Trainer, folder: Path, journal: Journal, begin: float) -> Result:
-    """The test samples are looked at once, here."""
-    data = trainer.data
-    validation = evaluate(trainer.students, data.validation, trainer.prepare) if len(data.validation) else []
-    test = evaluate(trainer.students, data.test, trainer.prepare)
-    tensors, _ = load_checkpoint(folder / BEST)
-    last = {k: v.clone() for k, v in student_tensors(trainer.students).items()}
-    load_students(trainer.students, tensors, folder / BEST)
-    best = evaluate(trainer.students, data.test, trainer.prepare)
-    load_students(trainer.students, last, folder / LAST)
-    seconds = time.perf_counter() - begin
-    values = {"validation": validation, "test": test, "best": best, "seconds": seconds}
-    journal.write("final", trainer.number, values)
-    return Result(folder, validation, test, best, trainer.number, seconds)
+    def close(self) -> None:
+        """All files are on the disk afterwards."""
+        self.journal.close()
+        if self.board is not None:
+            self.board.close()
 
+    def after_step(self, losses: dict[str, list[float]]) -> dict[str, Any]:
+        """Write what a step has brought; of an epoch, whose mean losses are given, also scores and checkpoints."""
+        if self.trainer.monitor is not None:
+            self.journal.bias(self.trainer.monitor.records)
+        if not losses:
+            return {}
+        values = self.after_epoch(losses)
+        if self.board is not None:
+            _show(self.board, values, self.trainer)
+        return values
 
-def _tensorboard(config: Config, folder: Path | None, step: int) -> Any:
-    # What a run that was killed wrote after its last checkpoint is written again.
-    return _summary_writer()(str(folder), purge_step=step + 1) if config.tensorboard else None
+    def after_epoch(self, losses: dict[str, list[float]]) -> dict[str, Any]:
+        """The journal's line comes before the checkpoints, so that none of them knows more than it."""
+        trainer = self.trainer
+        values: dict[str, Any] = {"epoch": trainer.epoch, **losses}
+        score = 0.0
+        if held_out := len(trainer.data.validation) > 0:
+            scores = evaluate(trainer.students, trainer.data.validation, trainer.data.prepare)
+            values["validation"] = scores
+            score = sum(s.accuracy for s in scores[:-1]) / (len(scores) - 1)
+        if trainer.cohort.learned is not None:
+            values["alpha"] = float(trainer.cohort.learned().detach())
+        self.journal.write("epoch", trainer.number, values)
+        # Without validation samples nothing can be chosen: the last weights are the best known.
+        last = trainer.number == trainer.steps
+        if self.better(score) if held_out else last:
+            self.best = {"score": score, "step": trainer.number}
+            description = {"config": trainer.config.to_json(), "step": trainer.number}
+            save_checkpoint(self.folder / BEST, student_tensors(trainer.students), description)
+        if trainer.epoch % self.every == 0 or last:
+            self.save_last()
+        return values
+
+    def better(self, score: float) -> bool:
+        """Whether weights of this validation score are the best so far."""
+        return self.best["score"] is None or score > self.best["score"]
+
+    def save_last(self) -> None:
+        """Write what the next step depends on."""
+        self.trainer.save(self.folder / LAST, {"best": self.best})
+
+    def finish(self, begin: float) -> Result:
+        """The test samples are looked at once, here."""
+        trainer, data = self.trainer, self.trainer.data
+        validation = evaluate(trainer.students, data.validation, data.prepare) if len(data.validation) else []
+        test = evaluate(trainer.students, data.test, data.prepare)
+        tensors, _ = load_checkpoint(self.folder / BEST)
+        last = {k: v.clone() for k, v in student_tensors(trainer.students).items()}
+        load_students(trainer.students, tensors, self.folder / BEST)
+        best = evaluate(trainer.students, data.test, data.prepare)
+        load_students(trainer.students, last, self.folder / LAST)
+        seconds = time.perf_counter() - begin
+        values = {"validation": validation, "test": test, "best": best, "seconds": seconds}
+        self.journal.write("final", trainer.number, values)
+        return Result(self.folder, validation, test, best, trainer.number, seconds)
 
 
 def _summary_writer() -> Any:

@@ -18,12 +18,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from verify.plots import FORMATS, render
+from verify.monitor import BiasRecord
+from verify.plots import pictures
 from verify.reading import read_json
-from verify.records import ClaimRecord, Curve, Panel, SourceRecord
-from verify.safe_files import write_atomically
-from verify.trainer.budget import BiasRecord
-from verify.trainer.config import TrainerError, read_config
+from verify.records import Curve, Panel
+from verify.safe_files import write_atomically as write
+from verify.trainer.config import read_config
+from verify.trainer.errors import TrainerError
 from verify.trainer.metrics import METRICS, read_metrics
 from verify.trainer.networks import parse_students
 from verify.trainer.run import CONFIG, ENVIRONMENT, final_scores
@@ -159,15 +160,6 @@ def bias_panels(records: Sequence[BiasRecord]) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
-def _figure(records: Sequence[BiasRecord]) -> ClaimRecord:
-    """The panels in the form that the figures are drawn from; it makes no statement."""
-    return ClaimRecord(
-        id="run", title=FIGURE, direction="equality", statement=(), assumptions=(), source=SourceRecord(work="a run"),
-        outcome="undecided", error_rate=0.0, margin=None, checks=(), controls=(), caption="",
-        panels=bias_panels(records),
-    )  # fmt: skip
-
-
 def write_report(folder: Path) -> Path:
     """Write the figure of the bias budget and a self-contained report of a finished run.
 
@@ -188,10 +180,10 @@ def _write_report(folder: Path) -> Path:
     records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
     drawing = ""
     if records:
-        figure = _figure(records)
-        for kind in FORMATS:
-            write_atomically(folder / f"{FIGURE}.{kind}", render(figure, kind))
-        drawing = render(figure, "svg").decode()
+        drawn = pictures(bias_panels(records))
+        for kind, content in drawn.items():
+            write(folder / f"{FIGURE}.{kind}", content)
+        drawing = drawn["svg"].decode()
         drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
     parts = [_table(rows), drawing]
     for name in (CONFIG, ENVIRONMENT):
@@ -205,7 +197,7 @@ def _write_report(folder: Path) -> Path:
         parts.append(f"<h2>{name.removesuffix('.json').capitalize()}</h2>\n{_table([['', ''], *rows])}")
     title = html.escape(folder.name)
     page = _PAGE.format(title=title, body="\n".join(part for part in parts if part))
-    write_atomically(folder / REPORT, page)
+    write(folder / REPORT, page)
     return folder / REPORT
 
 

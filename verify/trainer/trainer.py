@@ -1,35 +1,46 @@
-"""Data, students and measurements of a configuration, step by step and without a folder.
+"""The trainer, step by step: a configuration is resolved here, once, into the objects that train.
 
-Everything a step depends on is the configuration, the number of the step and what a checkpoint holds.
+Data, batches, students, objective, rate, optimizer and monitor come out of the configuration; nothing below this file
+asks it again. Everything a step depends on is those objects, the number of the step and what a checkpoint holds.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from verify.monitor import BiasMonitor
 from verify.trainer.checkpoint import cohort_tensors, load_checkpoint, restore_cohort, save_checkpoint
-from verify.trainer.cohort import Cohort
-from verify.trainer.config import Config, TrainerError
-from verify.trainer.data import augment, epoch_order, generator, load_data
+from verify.trainer.config import Config, differences
+from verify.trainer.data import Batches, Data, load_data
 from verify.trainer.distributed import Group
-from verify.trainer.monitor import BiasMonitor
+from verify.trainer.errors import DivergedError, TrainerError
 from verify.trainer.networks import NARROWEST, build_students, parse_students, unsafe_channels_last
+from verify.trainer.schedules import make_objective, make_rate
+from verify.trainer.update import Cohort
 
-__all__ = ["DivergedError", "Trainer", "differences"]
-
-
-class DivergedError(TrainerError):
-    """A loss that is not finite."""
+__all__ = ["Trainer"]
 
 
 class Trainer:
     """Data, students and measurements of a configuration, without any files: step by step in anybody's hands.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    group : Group, optional
+        The processes that share it.
+    data : Data, optional
+        Samples of your own, in place of those that the configuration names.
+    students : sequence of Module, optional
+        Networks of your own, likewise.
 
     Examples
     --------
@@ -38,85 +49,80 @@ class Trainer:
     (40, [None, None], 2)
     """
 
-    def __init__(self, config: Config, group: Group | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        group: Group | None = None,
+        *,
+        data: Data | None = None,
+        students: Sequence[nn.Module] | None = None,
+    ) -> None:
         self.config = config
         self.group = group or Group()
         torch.set_num_threads(config.threads)
-        self.device = _device(config.device, self.group)
-        data = load_data(config)
-        self.per_epoch = len(data.train) // config.batch
-        if self.per_epoch == 0:
-            raise TrainerError(f"batch = {config.batch}: there are {len(data.train)} training samples; take fewer")
-        students = self.group.check(config, build_students(config, data.shape, data.classes))
-        self.data = data.to(self.device)
-        self.format = torch.channels_last if config.channels_last and len(data.shape) == 3 else torch.contiguous_format
-        if self.format is torch.channels_last and self.device.type == "cpu":
-            _refuse_unsafe(config, students)
-        students = [s.to(self.device, memory_format=self.format) for s in students]  # type: ignore[call-overload]
+        device, dtype = _device(config.device, self.group), getattr(torch, config.precision)
+        weights = torch.float64 if dtype == torch.float64 else torch.float32
+        if data is None:
+            data = load_data(config.data, config.data_dir, validation=config.validation, seed=config.seed)
+        layout = torch.channels_last if config.channels_last and len(data.shape) == 3 else torch.contiguous_format
+        self.data = replace(data, dtype=weights, layout=layout).to(device)
+        self.batches = Batches(self.data, config.batch, seed=config.seed, kind=config.augment, group=self.group)
+        self.steps = config.epochs * self.per_epoch
+        """Of the whole run."""
+        if students is None:
+            students = build_students(
+                config.students, data.shape, data.classes, seed=config.seed, width=config.width, norm=config.norm
+            )
+        if layout is torch.channels_last and device.type == "cpu":
+            _refuse_unsafe(parse_students(config.students), students)
+        students = self.group.check(list(students), config.batch)
+        students = [s.to(device, weights, memory_format=layout) for s in students]  # type: ignore[call-overload]
         torch.manual_seed(config.seed)
-        self.cohort = Cohort(config, students, self.per_epoch, self.group)
+        objective = make_objective(config, self.per_epoch)
+        self.cohort = Cohort(
+            students, objective, _optimizer(config), make_rate(config, self.per_epoch),
+            sequential=config.update == "sequential", clip=config.clip, precision=dtype, compiled=config.compile,
+            group=self.group,
+        )  # fmt: skip
         self.students = self.cohort.students
-        self.monitor = self._monitor() if config.monitor and self.group.rank == 0 else None
+        self.monitor = self._monitor(config) if config.monitor and self.group.rank == 0 else None
         self.number = 0
-        self.history = torch.zeros(self.per_epoch, 2, len(students), device=self.device)
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self.history = torch.zeros(self.per_epoch, 2, len(students), device=device, dtype=weights)
+
+    def _monitor(self, config: Config) -> BiasMonitor:
+        objective = self.cohort.objective
+
+        def alpha(step: int) -> float:
+            order = objective.alpha(step)
+            return float(order.detach()) if isinstance(order, Tensor) else order
+
+        plain = config.optimizer == "sgd" and config.momentum == 0 and config.lr_schedule == "constant"
+        # The losses measured are those of the samples as they are, with peers before the step.
+        plain = plain and not config.clip and config.augment == "none" and config.update == "simultaneous"
+        return BiasMonitor(
+            self.students, self.data.train.x, self.data.train.y, alpha=alpha, beta=objective.weight, batch=config.batch,
+            temperature=config.temperature, weight_decay=config.weight_decay if config.optimizer == "sgd" else 0.0,
+            label_smoothing=config.label_smoothing, overhead=config.monitor, samples=config.monitor_samples,
+            plain=plain, prepare=self.data.prepare, seed=config.seed,
+        )  # fmt: skip
 
     @property
-    def steps(self) -> int:
-        """Of the whole run."""
-        return self.config.epochs * self.per_epoch
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return self.batches.per_epoch
 
     @property
     def epoch(self) -> int:
         """Complete epochs."""
         return self.number // self.per_epoch
 
-    def _monitor(self) -> BiasMonitor:
-        c = self.config
-        schedule = self.cohort.schedule
-        plain = c.optimizer == "sgd" and c.momentum == 0 and c.lr_schedule == "constant" and not c.clip
-        # The losses measured are those of the samples as they are, with peers before the step.
-        plain = plain and c.augment == "none" and c.update == "simultaneous"
-        return BiasMonitor(
-            self.students, self.data.train.x, self.data.train.y, alpha=self._alpha, beta=schedule.weight, batch=c.batch,
-            temperature=c.temperature, weight_decay=c.weight_decay if c.optimizer == "sgd" else 0.0,
-            label_smoothing=c.label_smoothing, overhead=c.monitor, samples=c.monitor_samples, plain=plain,
-            prepare=self.prepare, seed=c.seed,
-        )  # fmt: skip
-
-    def _alpha(self, step: int) -> float:
-        order = self.cohort.order(step)
-        return float(order.detach()) if isinstance(order, Tensor) else order
-
-    def prepare(self, x: Tensor) -> Tensor:
-        """Samples as the networks see them."""
-        x = self.data.prepare(x)
-        return x.contiguous(memory_format=self.format) if x.ndim == 4 else x
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The samples and labels of a step, or this process's share of them."""
-        epoch, index = divmod(step, self.per_epoch)
-        if self._order[0] != epoch:
-            order = epoch_order(len(self.data.train), self.config.seed, epoch)
-            self._order = (epoch, order.to(self.device))
-        size = self.config.batch
-        rows = self._order[1][index * size : (index + 1) * size]
-        if self.config.augment == "none":
-            rows = rows[self.group.share(size)]
-            return self.prepare(self.data.train.x.index_select(0, rows)), self.data.train.y.index_select(0, rows)
-        # All processes draw for the whole batch, so that their number changes nothing.
-        x = augment(self.data.train.x[rows], self.config.augment, generator(self.config.seed, "augment", step))
-        share = self.group.share(size)
-        return self.prepare(x[share]), self.data.train.y[rows[share]]
-
     def step(self) -> None:
         """Train on the next batch, and measure if it is time."""
-        x, y = self.batch(self.number)
+        x, y = self.batches(self.number)
         into = self.history[self.number % self.per_epoch]
-        monitor = self.monitor
-        if monitor is not None and monitor.due(self.number):
-            with monitor.observe(self.number, rate=self.cohort.schedule.rate(self.number)):
-                self.cohort.update(x, y, self.number, visible=True, out=into)
+        if self.monitor is not None and self.monitor.due(self.number):
+            with self.monitor.observe(self.number, rate=self.cohort.rate(self.number)):
+                self.cohort.update(x, y, self.number, out=into)
         else:
             self.cohort.update(x, y, self.number, out=into)
         self.number += 1
@@ -164,8 +170,18 @@ class Trainer:
         return meta
 
 
-def _refuse_unsafe(config: Config, students: list[nn.Module]) -> None:
-    for name, student in zip(parse_students(config.students), students, strict=True):
+def _optimizer(config: Config) -> Callable[[list[dict[str, Any]]], torch.optim.Optimizer]:
+    """One optimizer over all students: its step is one fused kernel."""
+    if config.optimizer == "adamw":
+        return partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    return partial(
+        torch.optim.SGD, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0,
+        weight_decay=config.weight_decay, fused=True,
+    )  # fmt: skip
+
+
+def _refuse_unsafe(names: Sequence[str], students: Sequence[nn.Module]) -> None:
+    for name, student in zip(names, students, strict=True):
         if layer := unsafe_channels_last(student):
             raise TrainerError(
                 f"channels_last = True: network {name!r} has a {layer}, whose gradient corrupts memory on a CPU "
@@ -186,14 +202,3 @@ def _device(name: str, group: Group) -> torch.device:
         device = torch.device("cuda", group.rank % torch.cuda.device_count() if device.index is None else device.index)
         torch.cuda.set_device(device)
     return device
-
-
-# What may differ between the parts of a resumed run.
-_FREE = {"out", "data_dir", "device", "threads", "checkpoint_every", "tensorboard"}
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """The fields in which two configurations differ, but for those that may."""
-    # As JSON: a stored configuration has lists where a fresh one has tuples.
-    one, two = (json.loads(json.dumps(dict(c))) for c in (first, second))
-    return sorted(k for k in one.keys() | two.keys() if k not in _FREE and one.get(k) != two.get(k))

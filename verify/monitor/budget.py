@@ -8,12 +8,9 @@ from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from convergence import Assumptions, floor, sharp_bound
 
-__all__ = ["Advice", "BiasRecord", "Budget", "bias_under", "mean_square_tanh", "order_under", "summarise"]
+__all__ = ["Advice", "BiasRecord", "Budget", "PerStudent", "summarise"]
 
 PerStudent = tuple[float, ...]
 
@@ -228,40 +225,3 @@ def _unlike(own: Sequence[SimpleNamespace], exact: bool) -> str:
         if abs(sum(values)) > max(SIGNIFICANT * math.hypot(*values), NEGLIGIBLE * size):
             return reason.replace("not", "not on the average", 1)
     return ""
-
-
-def bias_under(target: float, h: float, noise: float) -> float | None:
-    """The greatest ζ² whose floor [(|1-h|ζ + √(ζ² + h(2-h)σ²))/(2-h)]² is at most the target, None if there is none.
-
-    With A² = target the floor's equation (1-h/2)A² - |1-h|Aζ - (h/2)ζ² = hσ²/2 is quadratic in ζ.
-    """
-    rest = (2 - h) * target - h * noise
-    if rest < 0:
-        return None
-    away = abs(1 - h) * math.sqrt(target)
-    return (rest / (away + math.sqrt(away**2 + h * rest))) ** 2 if rest else 0.0
-
-
-def order_under(allowed: float, scale: float, ranges: Tensor) -> float:
-    """The greatest α with scale · mean tanh²(αρ/4) ≤ allowed."""
-
-    def level(alpha: float) -> float:
-        return scale * float(mean_square_tanh(alpha, ranges[None]))
-
-    low, high = 0.0, 1e6
-    if level(high) <= allowed:
-        return math.inf
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if level(middle) <= allowed else (low, middle)
-    return low
-
-
-def mean_square_tanh(alpha: float, ranges: Tensor) -> Tensor:
-    """E tanh²(αρ/4) of every student from log-ratio ranges (K, peers, samples): also for α = ∞, and 0 without peers.
-
-    >>> mean_square_tanh(math.inf, torch.tensor([[[0.0, 3.0]]]))
-    tensor([0.5000], dtype=torch.float64)
-    """
-    pulls = torch.where(ranges > 0, torch.tanh(alpha * ranges.double() / 4), 0.0).square()
-    return pulls.flatten(1).mean(1) if ranges.numel() else torch.zeros(len(ranges), dtype=torch.float64)

@@ -10,16 +10,18 @@ from pathlib import Path
 import tyro
 from rich.markup import escape
 
+import verify.trainer
 from verify.commands.common import errors, output
 from verify.trainer.comparison import ARMS, RISING, compare, markdown
-from verify.trainer.config import Config, TrainerError, read_config
+from verify.trainer.config import Config, read_config
+from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.networks import runs_code
-from verify.trainer.run import StoppedError, train
+from verify.trainer.run import train
 from verify.trainer.show import progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(verify.trainer.__file__).parent / "recipes"
 
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 

@@ -11,28 +11,24 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from convergence import Assumptions, largest_bias, largest_order, mutual_bias_bound
+from convergence.arguments import flag, number, whole
 from rdml_theory.losses import mutual_loss
-from verify.trainer.arguments import checked_integer, checked_number, checked_samples, checked_students
-from verify.trainer.budget import (
-    Advice,
-    BiasRecord,
-    Budget,
-    PerStudent,
-    bias_under,
-    mean_square_tanh,
-    order_under,
-    summarise,
-)  # fmt: skip
-from verify.trainer.cohort import base_loss, wide
-from verify.trainer.data import generator
+from verify.monitor.budget import Advice, BiasRecord, Budget, PerStudent, summarise
+from verify.streams import generator
 
 __all__ = ["BiasMonitor"]
 
 Scheduled = float | Callable[[int], float]
+
+BELOW_ONE = math.nextafter(1.0, 0.0)
 
 WORK = 3.0
 """Cost of a measured batch in training steps: one pass forward, two backward, one more forward, and what is summed."""
@@ -83,7 +79,8 @@ class BiasMonitor:
     ...     rows = torch.randperm(64)[:16]
     ...     logits = torch.stack([s(x[rows]) for s in students])
     ...     optimizer.zero_grad()
-    ...     (base_loss(logits, y[rows]) + mutual_loss(logits, 2.0)).sum().backward()
+    ...     base = torch.stack([cross_entropy(z, y[rows]) for z in logits])
+    ...     (base + mutual_loss(logits, 2.0)).sum().backward()
     ...     with monitor.observe(step, rate=0.1):
     ...         optimizer.step()
     >>> budget = monitor.budget(0)
@@ -109,26 +106,24 @@ class BiasMonitor:
         prepare: Callable[[Tensor], Tensor] = lambda x: x,
         seed: int = 0,
     ) -> None:
-        self.students = checked_students(students)
-        checked_samples(x, y)
+        self.students = _checked_students(students)
+        _check_samples(x, y)
         total = len(y)
-        self.batch = checked_integer("batch", batch, 1)
+        self.batch = _integer("batch", batch, 1)
         if self.batch > total:
             raise ValueError(f"batch = {batch}: expected a batch of the {total} samples")
-        share = checked_number("overhead", overhead, 0.0, above=True)
-        self.samples = checked_integer("samples", samples, 0)
+        share = number("overhead", overhead, least=0, strict=True)
+        self.samples = _integer("samples", samples, 0)
         self.alpha, self.beta = alpha, beta
         for name in ("alpha", "beta"):
             if not callable(getattr(self, name)):
                 self._at(name, 0)
-        self.temperature = checked_number("temperature", temperature, 0.0, above=True)
-        self.weight_decay = checked_number("weight_decay", weight_decay, 0.0)
-        self.label_smoothing = checked_number("label_smoothing", label_smoothing, 0.0, 1.0)
-        if not isinstance(plain, bool):
-            raise TypeError(f"plain = {plain!r}: expected True or False")
+        self.temperature = number("temperature", temperature, least=0, strict=True)
+        self.weight_decay = number("weight_decay", weight_decay, least=0)
+        self.label_smoothing = number("label_smoothing", label_smoothing, least=0, most=BELOW_ONE)
         if not callable(prepare):
             raise TypeError(f"prepare = {prepare!r}: expected a function of samples")
-        self.plain, self.prepare, self.seed = plain, prepare, checked_integer("seed", seed, 0)
+        self.plain, self.prepare, self.seed = flag("plain", plain), prepare, _integer("seed", seed, 0)
         self.total, self.x, self.y = total, x, y
         if 0 < self.samples < total:
             # Whole batches, at least two: their differences show the noise.
@@ -139,7 +134,7 @@ class BiasMonitor:
         self.records: list[BiasRecord] = []
         self._parameters = [[p for p in s.parameters() if p.requires_grad] for s in self.students]
         self._sizes = [sum(p.numel() for p in part) for part in self._parameters]
-        self._ranges: Tensor | None = None
+        self._ranges: np.ndarray | None = None
         with self._undisturbed(), torch.no_grad():
             self._check_students()
 
@@ -174,9 +169,7 @@ class BiasMonitor:
         value = source(step) if callable(source) else source
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
-        if name == "alpha" and value == math.inf:
-            return math.inf
-        return checked_number(name, value, 0.0)
+        return number(name, value, least=0, infinite=name == "alpha")
 
     @property
     def _whole_data(self) -> bool:
@@ -208,7 +201,7 @@ class BiasMonitor:
         -----
         The body leaves the gradients it applied in the parameters: the step is compared with them.
         """
-        step, rate = checked_integer("step", step, 0), checked_number("rate", rate, 0.0)
+        step, rate = _integer("step", step, 0), number("rate", rate, least=0)
         if not self.due(step):
             yield
             return
@@ -255,7 +248,14 @@ class BiasMonitor:
 
     def _logits(self, rows: Tensor) -> Tensor:
         x = self.prepare(self.x[rows])
-        return wide(torch.stack([s(x) for s in self.students]))
+        logits = torch.stack([s(x) for s in self.students])
+        return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+    def _base_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """L_k without its weight decay, shape (K,)."""
+        # Classes before samples: on a CPU a softmax over a short last axis costs twenty times as much.
+        classes_first, labels = logits.transpose(1, 2).contiguous(), y.expand(len(logits), -1)
+        return cross_entropy(classes_first, labels, reduction="none", label_smoothing=self.label_smoothing).mean(1)
 
     def _measure(self, step: int, rate: float) -> _Before:
         alpha, beta = self._at("alpha", step), self._at("beta", step)
@@ -272,10 +272,10 @@ class BiasMonitor:
         loss, divergence, ranges = torch.zeros(()), torch.zeros(()), []
         jacobian = torch.zeros(len(self.students))
         parts_of_data = self._parts(order)
-        for number, rows in enumerate(parts_of_data):
+        for n, rows in enumerate(parts_of_data):
             share = len(rows) / len(order)
             logits = self._logits(rows)
-            base = base_loss(logits, self.y[rows], self.label_smoothing)
+            base = self._base_loss(logits, self.y[rows])
             mutual = mutual_loss(logits, alpha, temperature=self.temperature)
             loss = loss + share * base.detach().double().cpu()
             divergence = divergence + share * mutual.detach().double().cpu()
@@ -283,17 +283,17 @@ class BiasMonitor:
             parts = {
                 "base": self._flat(torch.autograd.grad(base.sum(), parameters, retain_graph=True, allow_unused=True)),
                 "mutual": beta * self._flat(
-                    torch.autograd.grad(mutual.sum(), parameters, retain_graph=number == 0, allow_unused=True)
+                    torch.autograd.grad(mutual.sum(), parameters, retain_graph=n == 0, allow_unused=True)
                 ),
             }  # fmt: skip
-            if number == 0:
+            if n == 0:
                 jacobian = self._jacobian(logits, parameters, step)
             for name, value in parts.items():
                 sums[name] += share * value
             parts["total"] = parts["base"] + parts["mutual"]
-            if number % 2:
+            if n % 2:
                 # Means of two disjoint sets of a and b samples differ by (1/a + 1/b) S², S² the samples' variance.
-                per_sample = 1 / (1 / len(rows) + 1 / len(parts_of_data[number - 1]))
+                per_sample = 1 / (1 / len(rows) + 1 / len(parts_of_data[n - 1]))
                 for name, value in parts.items():
                     step_apart = value - last[name]
                     differences[name].append(self._dot(step_apart, step_apart).cpu() * per_sample)
@@ -310,23 +310,34 @@ class BiasMonitor:
         error = batch_share * (spread["total"].std(0) / math.sqrt(pairs) if pairs > 1 else spread["total"][0])
         squares = {"base": self._dot(base_gradient, base_gradient), "mutual": self._dot(bias, bias)}
         unbiased = {name: v.cpu() - sample_share * spread[name].mean(0) for name, v in squares.items()}
-        self._ranges = torch.cat(ranges, dim=-1)
-        t = self.temperature
-        scale = (beta * t * jacobian) ** 2
+        self._ranges = torch.cat(ranges, dim=-1).double().cpu().numpy()
         # The loss has the factor τ², its gradient in the logits therefore the factor τ.
-        mean_divergence = divergence / t**2
-        hyperbolic = mean_square_tanh(alpha, self._ranges).cpu()
-        by_divergence = torch.where(scale * mean_divergence > 0, scale * max(1.0, alpha) * mean_divergence, 0.0)
+        mean_divergence = divergence / self.temperature**2
+        by_order, by_divergence = self._bounds(alpha, beta, jacobian, mean_divergence)
         penalty = 0.5 * self.weight_decay * self._dot(weights, weights).cpu()
         record = BiasRecord(
             step=step, rate=rate, alpha=alpha, beta=beta, loss=_floats(loss + penalty),
             divergence=_floats(mean_divergence), base=_floats(unbiased["base"]), mutual=_floats(unbiased["mutual"]),
             inner=_floats(self._dot(base_gradient, bias)), noise=_floats(noise), noise_error=_floats(error),
-            jacobian=_floats(jacobian), order_bound=_floats(2 * scale * hyperbolic),
-            divergence_bound=_floats(by_divergence),
+            jacobian=_floats(jacobian), order_bound=by_order, divergence_bound=by_divergence,
             smoothness=(), martingale=(),
         )  # fmt: skip
         return _Before(record, base_gradient, bias)
+
+    def _bounds(self, alpha: float, beta: float, jacobian: Tensor, divergence: Tensor) -> tuple[PerStudent, PerStudent]:
+        """C4's bounds of ‖b‖², by the order and by the divergence."""
+        assert self._ranges is not None
+        by_order, by_divergence = [], []
+        for norm, mean, ranges in zip(jacobian.tolist(), divergence.tolist(), self._ranges, strict=True):
+            if not (math.isfinite(norm) and mean < math.inf and np.isfinite(ranges).all()):
+                by_order.append(math.nan)
+                by_divergence.append(math.nan)
+                continue
+            scale = {"beta": beta * self.temperature, "jacobian": norm}
+            each = mutual_bias_bound(alpha, **scale, log_ratio_range=ranges)
+            by_order.append(float(np.mean(each)) if ranges.size else 0.0)
+            by_divergence.append(mutual_bias_bound(alpha, **scale, divergence=max(mean, 0.0)))
+        return tuple(by_order), tuple(by_divergence)
 
     def _log_ratio_ranges(self, logits: Tensor) -> Tensor:
         """ρ of every student, peer and sample, shape (K, K - 1, B)."""
@@ -352,7 +363,7 @@ class BiasMonitor:
     def _loss_now(self) -> Tensor:
         order = torch.arange(len(self.y), device=self.y.device)
         parts = [
-            base_loss(self._logits(rows), self.y[rows], self.label_smoothing).double() * (len(rows) / len(order))
+            self._base_loss(self._logits(rows), self.y[rows]).double() * (len(rows) / len(order))
             for rows in self._parts(order)
         ]  # fmt: skip
         weights = self._weights()
@@ -406,9 +417,9 @@ class BiasMonitor:
 
     def budget(self, student: int, *, since: int = 0) -> Budget:
         """Averages of a student's measurements from a step on, with C2's bound and floor."""
-        if checked_integer("student", student, 0) >= len(self.students):
+        if _integer("student", student, 0) >= len(self.students):
             raise ValueError(f"student = {student}: expected 0 to {len(self.students) - 1}")
-        since = checked_integer("since", since, 0)
+        since = _integer("since", since, 0)
         chosen = [r for r in self.records if r.step >= since]
         return summarise(
             chosen, student, plain=self.plain, whole=self._whole_data, exact=self.batch == self.total
@@ -424,24 +435,27 @@ class BiasMonitor:
         since : int
             Measurements from this step on count.
         """
-        target = checked_number("target", target, 0.0)
+        target = number("target", target, least=0, strict=True)
         beta, alpha = math.inf, math.inf
         for k in range(len(self.students)):
             budget = self.budget(k, since=since)
             if budget.floor is None:
                 return Advice(None, None, budget.reason)
-            rate, last = self.records[-1].rate, self.records[-1]
-            h = budget.smoothness * rate
-            allowed = bias_under(target, h, budget.noise)
-            if allowed is None:
-                reason = f"noise alone leaves {h * budget.noise / (2 - h):.3g}: take a smaller step or a larger batch"
-                return Advice(None, None, reason)
-            if budget.mutual > 0:
-                beta = min(beta, last.beta * math.sqrt(allowed / budget.mutual))
             if self._ranges is None:
                 return Advice(None, None, "the last measurement was made before this monitor: observe a step first")
-            scale = 2 * (last.beta * self.temperature * last.jacobian[k]) ** 2
-            alpha = min(alpha, order_under(allowed, scale, self._ranges[k].double()))
+            last = self.records[-1]
+            known = Assumptions(smoothness=budget.smoothness, gap=0.0, noise=budget.noise, bias=0.0)
+            try:
+                allowed = largest_bias(known, last.rate, target)
+            except ValueError as error:
+                return Advice(None, None, str(error))
+            if budget.mutual > 0:
+                beta = min(beta, last.beta * math.sqrt(allowed / budget.mutual))
+            order = largest_order(
+                known, last.rate, target, beta=last.beta * self.temperature, jacobian=last.jacobian[k],
+                log_ratio_range=self._ranges[k],
+            )  # fmt: skip
+            alpha = min(alpha, order)
         return Advice(beta, alpha)
 
 
@@ -450,6 +464,43 @@ class _Before:
     record: BiasRecord
     base: Tensor
     bias: Tensor
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    return whole(name, value, least=least, most=2**63 - 1)
+
+
+def _checked_students(students: Any) -> list[nn.Module]:
+    """Different networks with trainable weights, as a list."""
+    if not isinstance(students, Sequence | nn.ModuleList):
+        raise TypeError(f"students must be a list of networks, but got {type(students).__name__}")
+    out = list(students)
+    for k, student in enumerate(out):
+        if not isinstance(student, nn.Module):
+            raise TypeError(f"students[{k}] must be a torch.nn.Module, but got {type(student).__name__}")
+        if not any(p.requires_grad for p in student.parameters()):
+            raise ValueError(f"students[{k}] has no trainable weights: leave it out")
+    weights = [id(p) for s in out for p in s.parameters() if p.requires_grad]
+    if not out or len(set(weights)) < len(weights):
+        raise ValueError("students must be at least one network, none of which shares weights with another")
+    return out
+
+
+def _check_samples(x: Any, y: Any) -> None:
+    """Raise unless these are samples (N, ...), finite, and integer labels (N,)."""
+    for name, value in (("x", x), ("y", y)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
+    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"y must hold integer labels (N,), but got {y.dtype} of shape {tuple(y.shape)}")
+    if x.ndim < 1 or len(x) != len(y) or not len(y):
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} and y of {tuple(y.shape)}: expected as many samples as labels, at least one"
+        )
+    if x.device != y.device:
+        raise ValueError(f"x is on {x.device} and y on {y.device}: move one with .to()")
+    if (x.is_floating_point() or x.is_complex()) and not bool(x.isfinite().all()):
+        raise ValueError("x holds NaN or infinite values: remove those samples")
 
 
 def _floats(values: Tensor) -> PerStudent:

@@ -1,0 +1,276 @@
+"""The product's own trainer on the networks of the claims, and what its updates are made of.
+
+The trainer moves the weights; all else is read off them. The update that it applied is the way that the weights went,
+over the step; what it consists of is computed by :mod:`verify.checks.networks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from rdml_theory.losses import mutual_loss
+from verify.checks.networks import DECAY, HIDDEN, SAMPLES, Array, Layers, Setting, Snapshot, digits, flat
+from verify.trainer import Config, Trainer
+from verify.trainer.data import Data, Split
+from verify.trainer.update import base_loss
+
+__all__ = [
+    "Path", "curvature", "follow", "free_logits", "generalise", "own_data", "own_trainer", "put", "read", "undisturbed",
+]  # fmt: skip
+
+
+@contextmanager
+def undisturbed(seed: int = 0) -> Iterator[None]:
+    """Threads and random state are afterwards as before."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+class _Half(nn.Module):
+    """A network with a hidden layer that sees its half of every digit."""
+
+    def __init__(self, half: int) -> None:
+        super().__init__()
+        self.sees = half
+        self.layers = nn.Sequential(nn.Linear(digits()[0].shape[2], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x[:, self.sees])
+
+
+def put(student: nn.Module, layers: Layers) -> None:
+    """Give a network its weights."""
+    with torch.no_grad():
+        for p, value in zip(student.parameters(), [part for layer in layers for part in layer], strict=True):
+            p.copy_(torch.from_numpy(value))
+
+
+def read(trainer: Trainer) -> list[Layers]:
+    """The weights of all students."""
+    tensors = [[p.detach().double().numpy().copy() for p in s.parameters()] for s in trainer.students]
+    return [list(zip(t[::2], t[1::2], strict=True)) for t in tensors]
+
+
+def own_data(x: NDArray[Any], y: NDArray[np.int64], classes: int = 10) -> Data:
+    """Training samples for a trainer, which nothing is tested on."""
+    split = Split(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y))
+    return Data(split, split.take(torch.arange(0)), split, classes)
+
+
+def own_trainer(
+    setting: Setting, start: list[Layers], *, step: float, batch: int = SAMPLES, epochs: int = 10**6, seed: int = 0
+) -> Trainer:
+    """A trainer of this cohort by plain gradient descent."""
+    config = Config(
+        alpha=setting.alpha, beta=setting.beta, lr=step, lr_schedule="constant", momentum=0.0, weight_decay=DECAY,
+        batch=batch, epochs=epochs, seed=seed % 2**31, monitor=0.0, device="cpu",
+    )  # fmt: skip
+    halves, labels = digits()
+    data = own_data(halves[:, :SAMPLES].transpose(1, 0, 2).astype(np.float32), labels[:SAMPLES])
+    students = [_Half(setting.half(k)) for k in range(setting.students)]
+    for student, layers in zip(students, start, strict=True):
+        put(student, layers)
+    return Trainer(config, data=data, students=students)
+
+
+@dataclass
+class Path:
+    """What was measured at the steps ``times``: arrays (T, K), before each step; ``after`` is the loss after it.
+
+    ``base`` is ‖∇L‖², ``bias`` ‖b‖², ``inner`` <∇L, b>, ``noise`` ‖n‖² of the noise n = u - ∇L - b of the update u
+    that was applied, ``drift`` <∇L, n>, ``pull`` <b, n>, ``smoothness`` Λ_t with L(θ') = L + <∇L, Δ> + (Λ_t/2)‖Δ‖².
+    """
+
+    step: float
+    times: Array
+    loss: Array
+    after: Array
+    base: Array
+    bias: Array
+    inner: Array
+    noise: Array
+    drift: Array
+    pull: Array
+    smoothness: Array
+    end: list[Layers]
+    kept: dict[int, Snapshot] = field(default_factory=dict)
+
+
+def follow(
+    setting: Setting,
+    start: list[Layers],
+    *,
+    step: float,
+    steps: int,
+    batch: int = SAMPLES,
+    seed: int = 0,
+    times: Collection[int] | None = None,
+    keep: Collection[int] = (),
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Path:
+    """Train, and measure every update, or those of the steps ``times``; ``keep`` are steps whose snapshots are kept."""
+    names = [f.name for f in fields(Path)][2:-2]
+    rows: dict[str, list[list[float]]] = {name: [] for name in names}
+    measured = sorted(range(steps) if times is None else times)
+    chosen, kept = set(measured), {}
+    with undisturbed():
+        trainer = own_trainer(setting, start, step=step, batch=batch, seed=seed)
+        before = setting.snapshot(read(trainer))
+        for number in range(steps):
+            if number in chosen and before is None:
+                before = setting.snapshot(read(trainer))
+            trainer.step()
+            if number in chosen and before is not None:
+                after = setting.snapshot(read(trainer))
+                for name, value in _measured(setting, before, after, step).items():
+                    rows[name].append(value)
+                if number in keep:
+                    kept[number] = before
+                before = after
+            else:
+                before = None
+            if number % 50 == 0:
+                progress(number / steps)
+        end = read(trainer)
+    arrays = {name: np.array(values) for name, values in rows.items()}
+    return Path(step, np.array(measured), **arrays, end=end, kept=kept)
+
+
+def _measured(setting: Setting, before: Snapshot, after: Snapshot, step: float) -> dict[str, list[float]]:
+    """Of one update, student by student."""
+    out: dict[str, list[float]] = {name: [] for name in ("base", "bias", "inner", "noise", "drift", "pull")}
+    curvature = []
+    for k in range(setting.students):
+        move = flat(after.layers[k]) - flat(before.layers[k])
+        gradient, bias = before.base(k), before.bias(k, setting.alpha, setting.beta)
+        noise = -move / step - gradient - bias
+        pairs = {
+            "base": (gradient, gradient), "bias": (bias, bias), "inner": (gradient, bias), "noise": (noise, noise),
+            "drift": (gradient, noise), "pull": (bias, noise),
+        }  # fmt: skip
+        for name, (first, second) in pairs.items():
+            out[name].append(float(first @ second))
+        change = float(after.loss[k] - before.loss[k])
+        curvature.append(2 * (change - float(gradient @ move)) / float(move @ move))
+    return {**out, "smoothness": curvature, "loss": list(before.loss), "after": list(after.loss)}
+
+
+class _Free(nn.Module):
+    """Logits that are parameters, the same for all samples: the norm of their Jacobian is 1."""
+
+    def __init__(self, logits: Array) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.from_numpy(logits))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits.expand(len(x), -1)
+
+
+def free_logits(logits: list[Array], alpha: float) -> tuple[list[Array], list[Array]]:
+    """Logits of students that are nothing else, before and after a step of size 1 on one sample of class 0."""
+    config = Config(
+        alpha=alpha, lr=1.0, lr_schedule="constant", momentum=0.0, weight_decay=0.0, batch=1, epochs=1, monitor=0.0,
+        precision="float64", device="cpu",
+    )  # fmt: skip
+    with undisturbed():
+        data = own_data(np.zeros((1, 1)), np.zeros(1, dtype=np.int64), len(logits[0]))
+        trainer = Trainer(config, data=data, students=[_Free(z.copy()) for z in logits])
+        moments = []
+        for _ in range(2):
+            moments.append([next(s.parameters()).detach().numpy().copy() for s in trainer.students])
+            if len(moments) == 1:
+                trainer.step()
+    return moments[0], moments[1]
+
+
+def curvature(setting: Setting, here: Snapshot, k: int, move: Array, nodes: int = 24) -> float:
+    """Λ_t = 2∫(1-s) <Δ, ∇²L(θ + sΔ) Δ> ds / ‖Δ‖² over [0, 1], from Hessians alone (Gauss-Legendre).
+
+    At the edge of stability steps are long: 16 nodes leave 1e-6 of the greatest change of a loss, 24 leave 1e-9.
+    """
+    student = _Half(setting.half(k)).double()
+    names, shapes = zip(*((name, p.shape) for name, p in student.named_parameters()), strict=True)
+    x = torch.from_numpy(digits()[0][:, :SAMPLES].transpose(1, 0, 2))
+    y = torch.from_numpy(here.labels)
+    start, way = torch.from_numpy(flat(here.layers[k])), torch.from_numpy(move)
+    places, weighing = np.polynomial.legendre.leggauss(nodes)
+    total = 0.0
+    for s, w in zip((places + 1) / 2, weighing / 2, strict=True):
+        theta = (start + s * way).requires_grad_()
+        parts = theta.split([shape.numel() for shape in shapes])
+        weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+        loss = cross_entropy(torch.func.functional_call(student, weights, (x,)), y)
+        loss = loss + 0.5 * here.decay * theta.square().sum()
+        (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
+        (product,) = torch.autograd.grad(gradient @ way, theta)
+        total += 2 * w * (1 - s) * float(product @ way)
+    return total / float(way @ way)
+
+
+def generalise(
+    setting: Setting, *, step: float, steps: int, batch: int, seeds: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Train a cohort from many seeds at once, in float32 and without the trainer, and score it on held-out digits.
+
+    A seed's start and batches do not depend on order and weight, so that two objectives are paired. Samples are
+    shuffled once an epoch.
+
+    Returns
+    -------
+    tuple of ndarray
+        Accuracy and NLL in nats, the means over the students, shape (seeds,) each.
+    """
+    halves, labels = digits()
+    x = torch.stack([torch.from_numpy(halves[setting.half(k)]).float() for k in range(setting.students)])
+    y, count = torch.from_numpy(labels), setting.students
+    random = torch.Generator().manual_seed(seed % 2**63)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(count, seeds, *shape, generator=random).flatten(0, 1) * shape[0] ** -0.5
+
+    weights = [
+        drawn(x.shape[2], HIDDEN), torch.zeros(count * seeds, 1, HIDDEN), drawn(HIDDEN, 10),
+        torch.zeros(count * seeds, 1, 10),
+    ]  # fmt: skip
+
+    def logits(samples: Tensor) -> Tensor:
+        """(K, S, B, C) of samples (K, S, B, d)."""
+        first, shift, last, offset = weights
+        hidden = torch.tanh(torch.baddbmm(shift, samples.flatten(0, 1), first))
+        return torch.baddbmm(offset, hidden, last).unflatten(0, (count, seeds))
+
+    per_epoch = SAMPLES // batch
+    order = torch.empty(0)
+    for number in range(steps):
+        at = number % per_epoch
+        if at == 0:
+            order = torch.rand(seeds, SAMPLES, generator=random).argsort(1)
+        rows = order[:, at * batch : (at + 1) * batch]
+        weights = [w.requires_grad_() for w in weights]
+        # All seeds are one batch of the losses, which are means over it.
+        z = logits(x[:, rows]).flatten(1, 2)
+        losses = base_loss(z, y[rows].flatten())
+        if setting.beta:
+            losses = losses + mutual_loss(z, setting.alpha, beta=setting.beta)
+        gradients = torch.autograd.grad(seeds * losses.sum(), weights)
+        weights = [w.detach() * (1 - step * DECAY) - step * g for w, g in zip(weights, gradients, strict=True)]
+    with torch.no_grad():
+        z = logits(x[:, None, SAMPLES:].expand(-1, seeds, -1, -1))
+        accuracy = (z.argmax(-1) == y[SAMPLES:]).double().mean(-1).mean(0)
+        chosen = y[SAMPLES:].view(1, 1, -1, 1).expand(count, seeds, -1, 1)
+        nll = -z.log_softmax(-1).gather(-1, chosen).double().mean((0, 2, 3))
+    return accuracy.numpy(), nll.numpy()
