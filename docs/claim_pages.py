@@ -146,7 +146,7 @@ def _kernel() -> list[str]:
     ]  # fmt: skip
 
 
-_TRUSTED = ("terms", "propositions", "axioms", "theorem")
+_TRUSTED = ("terms", "forms", "propositions", "axioms", "theorem")
 
 
 def _rests_on(claim: Claim[Any]) -> list[str]:

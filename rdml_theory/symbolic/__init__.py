@@ -1,6 +1,7 @@
 """Symbolic derivations: the divergence, its gradients and limits, and the biased-SGD bounds, for a symbolic C.
 
-Every function returns a :class:`Derivation` with ``.statement``, ``.steps``, ``.latex()`` and ``.verify()``.
+Every function returns a :class:`Derivation`, or a :class:`~rdml_theory.symbolic.kernel.Proof` of the kernel, with
+``.statement``, ``.steps``, ``.latex()`` and ``.verify()``.
 
 >>> from rdml_theory import symbolic
 >>> symbolic.student_gradient().verify()

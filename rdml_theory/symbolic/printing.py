@@ -84,7 +84,15 @@ class _Text(_SignOrder, StrPrinter):
         return f"∂{power}" + (f"({body})" if bracket else body) + (f"/({below})" if " " in below else f"/{below}")
 
     def _print_Sum(self, expr: Any) -> str:
-        return f"Σ_{self._print(expr.limits[0][0])} {self.parenthesize(expr.function, PRECEDENCE['Mul'])}"
+        return f"Σ_{{{self._range(*expr.limits[0])}}} {self.parenthesize(expr.function, PRECEDENCE['Mul'])}"
+
+    def _range(self, index: Any, low: Any, high: Any) -> str:
+        """Steps count from 0 (t < T), classes from 1 (i ≤ C)."""
+        if low == 0:
+            return f"{self._print(index)} < {self._print(high + 1)}"
+        if low == 1:
+            return f"{self._print(index)} ≤ {self._print(high)}"
+        return f"{self._print(low)} ≤ {self._print(index)} ≤ {self._print(high)}"
 
     def _print_Relational(self, expr: Any) -> str:
         left, right = (self._print(a) for a in expr.args)

@@ -17,6 +17,8 @@ MODULES = [
     "rdml_theory.symbolic.mutual.bias",
     "rdml_theory.symbolic.sgd.refinements",
     "rdml_theory.symbolic.sgd.scope",
+    "rdml_theory.symbolic.sgd.tight",
+    "rdml_theory.symbolic.mutual.gram",
     "rdml_theory.symbolic.sgd.descent",
     "rdml_theory.symbolic.divergence.inequalities",
     "rdml_theory.symbolic.divergence.limits",

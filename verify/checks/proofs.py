@@ -1,15 +1,16 @@
-"""The check of a theorem: the kernel proves the statement, rule by rule, and proves it again."""
+"""The check of a theorem: the kernel proves the statement, rule by rule, again, and of something that exists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from rdml_theory.symbolic.kernel import Proof, ProofError
+from rdml_theory.symbolic.kernel import Proof, ProofError, Theorem
 from verify.checks.comparisons import holds
+from verify.checks.instances import satisfied_by
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import StepRecord
+from verify.records import Comparison, StepRecord
 
 __all__ = ["kernel_check"]
 
@@ -17,6 +18,13 @@ S = TypeVar("S")
 
 _SHOWN = ("axiom", "combine", "expectation", "induct", "root", "sum_over")
 """The rules whose lines a record keeps; `rdml prove` prints all."""
+
+
+def _not_vacuous(theorem: Theorem) -> Comparison:
+    """Whether a run of the library satisfies every hypothesis, and then the conclusion."""
+    found, false = satisfied_by(theorem)
+    name = f"{theorem.conclusion.text()}: all its hypotheses hold on {found[0] if found else 'no run'}"
+    return holds(name + (f", and it fails on {false[0]}" if false else ""), bool(found) and not false)
 
 
 def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
@@ -49,7 +57,11 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
             if line.theorem.rule in _SHOWN
         )
         rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
-        return Finding(comparisons=(holds(f"the proof runs again to the same theorems ({rules})", again),), steps=steps)
+        comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]
+        comparisons += [_not_vacuous(theorem) for theorem in proof.theorems]
+        return Finding(comparisons=tuple(comparisons), steps=steps)
 
-    question = "Does the kernel prove the statement from the assumptions listed, and no others?"
+    question = (
+        "Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a problem?"
+    )
     return Check("symbolic", "symbolic", question, run, cost=cost)

@@ -13,10 +13,10 @@ from sympy import Expr, lambdify
 
 from convergence import Observed, judge_mean, problems, scope_bound, simulate, stationary_law
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, scope
 from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
-from verify.checks import at_most, close_to, curve, exponents, from_verdict, implementation_check, panel, proof_check
+from verify.checks import at_most, close_to, curve, exponents, from_verdict, implementation_check, kernel_check, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Panel
@@ -69,17 +69,21 @@ class Subject:
         return float(self._formulas[2](curvature, step, np.sqrt(noise), np.sqrt(bias), perturbation)) ** 2
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return scope.bounded_scope(subject.offset, subject.variance, subject.radius)
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "On {lam}‖x‖²/2 with a constant bias, for t → ∞ and ηλ < 2: {mean} and {variance}; where "
-        "‖∇f(x) - λx‖ ≤ M: {radius}; and E‖x_(t+1) - x_t‖² ≥ η²E‖n‖²"
+        "Where ‖∇f(x) - λx‖ ≤ M: {stays} for every t and every P with {far} and E‖x_0‖² ≤ P²; on a quadratic a run "
+        "keeps the norm R. On {lam}‖x‖²/2 with a constant bias c: {size}, E x_t tends to -c/λ, and {law}. And "
+        "E‖x_(t+1) - x_t‖² ≥ η²E‖n_t‖²"
     )
-    mean, variance, radius = derivation(subject).statement.args
-    return Statement(words, {"lam": scope.curvature, "mean": mean, "variance": variance, "radius": radius})
+    formulas = {
+        "lam": scope.curvature, "stays": scope.stays_target().relation(), "far": scope.far(subject.radius).relation(),
+        "size": scope.offset_target(subject.offset).relation(), "law": scope.law_of(subject.variance).relation(),
+    }  # fmt: skip
+    return Statement(words, formulas)
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -235,14 +239,10 @@ CLAIM = Claim(
     subject=Subject(OFFSET, VARIANCE, RADIUS),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        "x ← x - η(∇f + b + n) with constant η, E[n | x] = 0, E‖n‖² = σ² (at most σ² for R), ‖b‖ ≤ Z",
-        "elsewhere the law describes the neighbourhood of a minimum with curvature λ to first order (measured, "
-        "not proved)",
-    ),
+    assumptions=scope.ASSUMPTIONS,
     source=Source("this toolkit; \"a bounded scope\" is the conclusion of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
         Check("quadratic", "monte-carlo", "Do mean, variance, its exponent in η, and motion agree with the law?",
               quadratic, tests=3 * len(STEPS) + 1, cost=2.0),

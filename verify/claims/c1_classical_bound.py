@@ -7,7 +7,7 @@ from sympy import Integer, Rational
 from convergence import classical_bound
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
-from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -37,7 +37,7 @@ CLAIM = Claim(
     subject=_subject(product=classical_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=sgd.assumptions("h ≤ 1"),
+    assumptions=setting.assumptions(*setting.AVERAGED, "h ≤ 1"),
     source=Source("Ajalloeian & Stich 2020, constants derived here", "2008.00051"),
     checks=(
         kernel_check(derivation),

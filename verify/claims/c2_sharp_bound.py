@@ -7,7 +7,7 @@ from sympy import Abs, Integer, sqrt
 from convergence import sharp_bound
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
-from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Source, Statement, Twin
@@ -39,7 +39,7 @@ CLAIM = Claim(
     subject=_subject(product=sharp_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=sgd.assumptions("h < 2"),
+    assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(derivation),

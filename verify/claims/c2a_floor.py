@@ -8,10 +8,10 @@ import numpy as np
 from sympy import Abs, sqrt
 
 from convergence import Assumptions, floor, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks import at_most, curve, panel, proof_check
-from verify.checks.bounds import BOUND_CHECK, SETTING, BoundSubject, extremal_quadratic
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import descent, refinements, setting
+from verify.checks import at_most, curve, kernel_check, panel
+from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Panel
@@ -26,13 +26,16 @@ REACHED = 1e-6
 STEPS = 1_000
 
 
-def derivation(subject: BoundSubject) -> Derivation:
-    return refinements.floor(subject.right_side)
+def derivation(subject: BoundSubject) -> Proof:
+    return refinements.floor_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
-    words = "For every {h} in (0, 2), {limit}, and no smaller bound holds for T → ∞"
-    return Statement(words, {"h": descent.h, "limit": derivation(subject).statement})
+    words = (
+        "For every {h} in (0, 2): {bound}; the floor, which is left for T → ∞, is attained by runs of any length, so "
+        "that no smaller one holds"
+    )
+    return Statement(words, {"h": descent.h, "bound": refinements.floor_target(subject.right_side).relation()})
 
 
 def _floor(assumptions: Assumptions, step: float, steps: float) -> Any:
@@ -91,10 +94,10 @@ CLAIM = Claim(
     subject=_subject(refinements.FLOOR, product=_floor),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING, "the bias of every step is at most ζ = Z"),
+    assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         BOUND_CHECK,
         Check(
             "approach",

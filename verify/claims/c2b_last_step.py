@@ -8,10 +8,11 @@ import numpy as np
 from sympy import sqrt
 
 from convergence import Assumptions, problems, refined_bound, sharp_bound, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks import at_most, proof_check
-from verify.checks.bounds import BOUND_CHECK, SETTING, BoundSubject
+from rdml_theory.symbolic.sgd.bounds import sharp_target
+from verify.checks import at_most, kernel_check
+from verify.checks.bounds import BOUND_CHECK, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -24,13 +25,13 @@ SETTINGS = (
 )
 
 
-def derivation(subject: BoundSubject) -> Derivation:
+def derivation(subject: BoundSubject) -> Proof:
     return refinements.refined_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
-    words = "For every {h} in (0, 2): {bound}, which is exact at h = 1"
-    return Statement(words, {"h": descent.h, "bound": derivation(subject).statement})
+    words = "For every {h} in (0, 2): {bound}, which at h = 1 is attained for every T"
+    return Statement(words, {"h": descent.h, "bound": sharp_target(subject.right_side).relation()})
 
 
 def _subject(right_side: Any, **product: Any) -> BoundSubject:
@@ -69,10 +70,10 @@ CLAIM = Claim(
     subject=_subject(refinements.REFINED, product=refined_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "at every step E[n | x] = 0, E‖n‖² ≤ σ² and ‖b‖ ≤ Z; A² is the mean of E‖∇f‖²"),
+    assumptions=refinements.LAST_STEP,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         BOUND_CHECK,
         Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
         worst_case_check(

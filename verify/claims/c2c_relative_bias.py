@@ -7,15 +7,15 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Symbol, lambdify
+from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import Assumptions, Trajectory, extremal_average, floor, problems, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
-from verify.checks import at_most, curve, holds, implementation_check, panel, proof_check
-from verify.checks.bounds import SETTING
+from rdml_theory.symbolic.sgd.setting import average
+from verify.checks import at_most, curve, holds, implementation_check, kernel_check, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 
@@ -36,9 +36,7 @@ class Subject:
 
     @cached_property
     def _formula(self) -> Any:
-        value = Symbol("value", nonnegative=True)
-        symbols = (value, descent.h, descent.bias, relative_bias)
-        return lambdify(symbols, self.left.subs(descent.AVERAGE, value), "numpy")
+        return lambdify((average, descent.h, descent.bias, relative_bias), self.left, "numpy")
 
     def residual(self, square: float, h: float, at: Assumptions, steps: float) -> float:
         """Left minus right side at A² = square and Λ = 1, over the greatest term."""
@@ -52,13 +50,17 @@ class Subject:
         return float(self.limit.subs(relative_bias, m).evalf())  # type: ignore[arg-type]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return refinements.relative_bound(subject.left, subject.limit)
 
 
 def statement(subject: Subject) -> Statement:
-    words = "If ‖b‖² ≤ m‖∇f‖² + Z² at every step, for m < 1 and {h} < {limit}: {bound}"
-    return Statement(words, {"h": descent.h, "limit": subject.limit, "bound": derivation(subject).statement})
+    words = (
+        "If E‖b‖² ≤ m E‖∇f‖² + Z² at every step: {bound}, which is attained for T → ∞; at {h} = {limit} a run keeps "
+        "whatever gradient norm it starts with"
+    )
+    bound = refinements.relative_target(subject.left).relation()
+    return Statement(words, {"h": descent.h, "limit": subject.limit, "bound": bound})
 
 
 def _at(m: float, *, noise: float = 0.0, bias: float = 1.0, gap: float = 1.0) -> Assumptions:
@@ -158,7 +160,7 @@ def brackets(subject: Subject, context: Context) -> Finding:
     return Finding(comparisons=(at_most("left minus right side where attained", float(worst), 0.0, samples=count),))
 
 
-_NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_bias * descent.AVERAGE**2
+_NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_bias * average**2
 
 CLAIM = Claim(
     id="C2c",
@@ -167,10 +169,10 @@ CLAIM = Claim(
     subject=Subject(RELATIVE, RELATIVE_LIMIT),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "E[n | x] = 0, E‖n‖² ≤ σ², ‖b‖² ≤ m‖∇f‖² + Z²; A² is the mean of E‖∇f‖² over T steps"),
+    assumptions=refinements.RELATIVE_ASSUMPTIONS,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         # Squaring the equation loses digits where both of its sides nearly cancel, as towards the end of the domain.
         implementation_check(
             _compared,
@@ -195,7 +197,7 @@ CLAIM = Claim(
         Twin(
             "half-cross-term",
             "half the cross term",
-            Subject((RELATIVE + RELATIVE.subs({refinements.Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
+            Subject((RELATIVE + RELATIVE.subs({Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
         ),
         Twin("no-relative-part", "m in place of √m in the domain", Subject(RELATIVE, 2 / (1 + relative_bias))),
     ),

@@ -13,11 +13,10 @@ from sympy import Expr, Rational, Symbol, lambdify, sqrt
 
 from convergence import Assumptions, best_iterate_bound, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
-from verify.checks import at_least, at_most, implementation_check, proof_check
-from verify.checks.bounds import SETTING
+from verify.checks import at_least, at_most, implementation_check, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -52,13 +51,14 @@ class Subject:
         return float(brentq(excess, low, high, xtol=1e-15)) ** 2  # type: ignore[arg-type]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return best_iterate.best_iterate(subject.decrease)
 
 
 def statement(subject: Subject) -> Statement:
     words = "Without noise, for {h} in (0, 1] and Z² ≤ 2ΛΔ, {best}, the least ‖∇f(x_t)‖² over t < T, satisfies {bound}"
-    return Statement(words, {"h": descent.h, "best": BEST, "bound": derivation(subject).statement})
+    bound = best_iterate.best_target(subject.decrease).relation()
+    return Statement(words, {"h": descent.h, "best": BEST, "bound": bound})
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -120,14 +120,14 @@ def _stated(subject: Subject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2d",
     title="Best iterate",
-    direction="tight",
+    direction="upper bound",
     subject=Subject(DECREASE),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "no noise, and ‖b‖ ≤ Z at every step"),
+    assumptions=best_iterate.ASSUMPTIONS,
     source=Source("this toolkit, with the smooth interpolation of Taylor et al. 2017", "1502.05666", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(
             _compared, quick=400, full=20_000, allowed=1e-9, name="relative difference from the root of the equation",
             question="Does the users' bound solve the equation?",

@@ -11,11 +11,10 @@ import numpy as np
 from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import extremal_average, sharp_bound, tight_bound
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.sgd import descent, refinements
-from rdml_theory.symbolic.sgd.refinements import COEFFICIENT, DRIVE, kappa, weight
-from verify.checks import at_least, at_most, proof_check
-from verify.checks.bounds import SETTING
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import descent, setting, tight
+from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
+from verify.checks import at_least, at_most, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
@@ -47,8 +46,8 @@ class Subject:
         """The bound of A² for arrays, and with 40 digits."""
         c, d = self.coefficient, self.drive
         s = descent
-        whole = (c * refinements.smoothness * s.gap + d * (s.horizon - c / 2) / kappa) / s.horizon
-        symbols = (s.h, refinements.smoothness, s.gap, s.noise, s.bias, s.horizon, kappa, weight)
+        whole = (c * setting.smoothness * s.gap + d * (s.horizon - c / 2) / kappa) / s.horizon
+        symbols = (s.h, setting.smoothness, s.gap, s.noise, s.bias, s.horizon, kappa, weight)
         return lambdify(symbols, whole, "numpy"), lambdify(symbols, whole, "mpmath")
 
     def member(self, setting: Setting, multipliers: np.ndarray) -> np.ndarray:
@@ -76,20 +75,19 @@ class Subject:
             return float(self._formulas[1](*values))
 
 
-def derivation(subject: Subject) -> Derivation:
-    return refinements.tight_bound(subject.coefficient, subject.drive)
+def derivation(subject: Subject) -> Proof:
+    return tight.tight_bound(subject.coefficient, subject.drive)
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "For every {h} in (0, 2) and {l} > 0, with {kappa} = {value} (at {kappa} = 0 by the limit): {bound}, which for "
-        "{l} → 0 is exact without bias"
+        "For every {h} > 0 and {l} > 0, with {kappa} = {value} ≠ 0: {bound}, whose limit for {l} → 0 is attained "
+        "without bias for every T"
     )
-    h = descent.h
     return Statement(
         words,
-        {"h": h, "l": weight, "kappa": kappa, "value": h * (1 - h / 2 - Abs(1 - h) * weight / 2),
-         "bound": derivation(subject).statement},
+        {"h": descent.h, "l": weight, "kappa": kappa, "value": tight.KAPPA,
+         "bound": tight.tight_target(subject.coefficient, subject.drive).relation()},
     )  # fmt: skip
 
 
@@ -147,10 +145,10 @@ CLAIM = Claim(
     subject=Subject(COEFFICIENT, DRIVE),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "at every step E[n | x] = 0, E‖n‖² ≤ σ² and ‖b‖ ≤ Z; A² is the mean of E‖∇f‖²"),
+    assumptions=tight.ASSUMPTIONS,
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check("implementation", "numeric", "Is the function that users call the least of the family?", implementation),
         Check("brackets", "numeric", "Is what the extremal problem attains below, and equal without bias?", brackets),
         worst_case_check(

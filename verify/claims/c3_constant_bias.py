@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sympy import Expr, lambdify, sqrt
 
 from convergence import Assumptions, Trajectory, floor, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
-from verify.checks import at_least, at_most, curve, panel, symbolic_check
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -32,7 +32,7 @@ class Subject:
     @cached_property
     def _formulas(self) -> Any:
         s = symbolic
-        average = derivation(self).statement.args[0].args[1]
+        average = symbolic.plateau_target(self.plateau).right
         names = (s.ratio, s.bias, s.distance, s.horizon)
         # Apart: with the smallest steps of a schedule 1 - h rounds to one, where only the limit can be evaluated.
         return lambdify(names, average, "numpy"), lambdify(names, self.plateau, "numpy")
@@ -46,16 +46,17 @@ class Subject:
         return float(self._formulas[1](1 - h, ZETA, RADIUS + ZETA, steps))
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return symbolic.bias_plateau(subject.plateau)
 
 
 def statement(subject: Subject) -> Statement:
-    closed, settles = derivation(subject).statement.args
     s = symbolic
+    closed = s.plateau_target(subject.plateau).relation()
+    settles = s.settled_target(subject.plateau).relation()
     words = (
-        "On Λx²/2 with constant bias {b}, |b| = ζ, with {r} = 1-Λη and {u} = g_0 + b, {closed}, and for every |r| < 1, "
-        "that is 0 < Λη < 2, {settles} whatever R, which is ζ²"
+        "On Λ‖x‖²/2 with constant bias {b}, |b| = ζ, with {r} = 1-Λη and {u} = g_0 + b, for every |r| < 1, that is "
+        "0 < Λη < 2: {closed}, and {settles}, so that A² tends to ζ²"
     )
     return Statement(words, {"b": s.bias, "r": s.ratio, "u": s.distance, "closed": closed, "settles": settles})
 
@@ -140,13 +141,10 @@ CLAIM = Claim(
     subject=Subject(),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        "f(x) = Λx²/2, Λ-smooth and convex; x ← x - η(∇f(x) + b) with the same b at every step; no noise",
-        "A² is the mean of ‖∇f(x_t)‖² over t < T",
-    ),
+    assumptions=symbolic.ASSUMPTIONS,
     source=Source("this toolkit; that the term cannot vanish is known from Ajalloeian & Stich 2020", "2008.00051"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check("runs", "numeric", "Do runs follow the closed form to one plateau at every step size?", runs, cost=3.0),
         Check("schedules", "numeric", "Do falling step sizes end at the same plateau?", schedules, cost=1.0),
     ),

@@ -5,24 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Expr, Integer, Rational, Symbol, lambdify
+from sympy import Expr, Integer, Rational, lambdify
 
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.notation import Named
-from rdml_theory.symbolic.relations import at_most
-from verify.checks import at_least, curve, panel, proof_check
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual import gram as symbolic
+from verify.checks import at_least, curve, kernel_check, panel
 from verify.checks.comparisons import at_most as below
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 
 ORDERS = (0.5, 1.0, 2.0)
-GRAM = Named("λ_max(E[JᵀJ])", r"\lambda_{\max}(\mathbb{E}[J^\top J])")
-GREATEST = Named("max ‖J‖²", r"\max \lVert J \rVert^2")
-SQUARE = Named("‖∇R‖²", r"\lVert \nabla R \rVert^2")
-PULL = Named("E‖q - w‖²", r"\mathbb{E} \lVert q - w \rVert^2")
+GRAM, GREATEST = symbolic.gram, symbolic.greatest
 
 
 @dataclass(frozen=True)
@@ -33,23 +28,21 @@ class Subject:
 
     def of(self, gram: float, greatest: float) -> float:
         """The factor's value."""
-        g, m = Symbol("g"), Symbol("m")
-        return float(lambdify((g, m), self.factor.subs({GRAM: g, GREATEST: m}), "math")(gram, greatest))
+        return float(lambdify((GRAM, GREATEST), self.factor, "math")(gram, greatest))
 
 
-def derivation(subject: Subject) -> Derivation:
-    # The same proof; what differs is which of its two last steps is used, and that only the first of them is lossy.
-    scale = mutual.beta**2 * mutual.jacobian**2 * subject.factor.subs({GRAM: 1, GREATEST: 1})
-    proof = mutual.mutual_bias(scale=scale)
-    return Derivation(at_most(SQUARE, subject.factor * PULL), proof.steps, hypotheses=proof.hypotheses)
+def derivation(subject: Subject) -> Proof:
+    return symbolic.gram_bound(subject.factor)
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "For every student, {bound}, J = ∂z/∂θ and E over inputs (and peers); so G² in the mutual bias may be {gram}, "
-        "which is at most the greatest ‖J‖² of an input. For a linear softmax student it is 2Λ"
+        "For every student, {bound}, J = ∂z/∂θ, E over inputs and peers, where {gram} is the greatest eigenvalue of "
+        "E[JᵀJ]; so it may take the place of G² in the mutual bias, and is at most the greatest ‖J‖² of an input, "
+        "{greatest}. For a linear softmax student it is 2Λ"
     )
-    return Statement(words, {"bound": derivation(subject).statement, "gram": GRAM})
+    bound = symbolic.gram_target(subject.factor).relation()
+    return Statement(words, {"bound": bound, "gram": GRAM, "greatest": GREATEST})
 
 
 def _pull(order: float, found: Measured) -> float:
@@ -119,10 +112,10 @@ CLAIM = Claim(
     subject=Subject(GRAM * Integer(1)),
     statement=statement,
     derivation=derivation,
-    assumptions=("∇R = E[Jᵀ(q - w)], peers held constant; J is the Jacobian of the student's logits",),
+    assumptions=symbolic.ASSUMPTIONS,
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check("aligned", "numeric", "Do pulls that are alike on all inputs attain the bound?", aligned),
         Check("measured", "training", "Do students on irises and two-layer students keep it?", measured, cost=2.0),
     ),

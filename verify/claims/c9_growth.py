@@ -10,11 +10,10 @@ import numpy as np
 from sympy import Expr, Integer, lambdify
 
 from convergence import Assumptions, pl_bound, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import PL
-from verify.checks import Replicas, at_least, at_most, curve, implementation_check, panel, proof_check, replicas_curve
-from verify.checks.bounds import SETTING
+from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel, replicas_curve
 from verify.claim import Check, Claim, Finding, Source, Statement, Twin
 from verify.context import Context
 from verify.records import Comparison
@@ -43,13 +42,14 @@ class Subject:
         return float(self._formula(*values))
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return growth.pl_bound(subject.right_side)
 
 
 def statement(subject: Subject) -> Statement:
-    words = "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 1]: {bound}"
-    return Statement(words, {"mu": growth.growth, "h": descent.h, "bound": derivation(subject).statement})
+    words = "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 1]: {bound}, attained at h = 1, {mu} = Λ"
+    bound = growth.pl_target(subject.right_side).relation()
+    return Statement(words, {"mu": growth.growth, "h": descent.h, "bound": bound})
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -106,10 +106,10 @@ CLAIM = Claim(
     subject=Subject(PL),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING[:2], "E[n | x] = 0, E‖n‖² ≤ σ², ‖b‖ ≤ Z, and the Polyak-Łojasiewicz inequality with μ ≤ Λ"),
+    assumptions=growth.ASSUMPTIONS,
     source=Source("this toolkit; inequality and example are those of Karimi et al. 2016", "1608.04636", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-11),
         Check("quadratic", "numeric", "Does the quadratic reach the floor?", quadratic, cost=0.5),
         Check("nonconvex", "monte-carlo", "Does a function that is not convex keep the bound?", nonconvex,

@@ -1,9 +1,9 @@
 """A kernel for proofs: theorems are values that only a few rules make.
 
 After LCF (Milner 1972) and HOL Light (Harrison): what has to be trusted is the list of rules (:mod:`.theorem`), the
-terms with their normal form (:mod:`.terms`), the propositions (:mod:`.propositions`) and the axioms (:mod:`.axioms`),
-and SymPy's arithmetic of polynomials below them. Whatever else a proof is made with can refuse, but cannot prove what
-is false.
+terms (:mod:`.terms`), when two are equal, have a sign or a value (:mod:`.forms`), the propositions
+(:mod:`.propositions`) and the axioms (:mod:`.axioms`), and SymPy's arithmetic of polynomials below them. Whatever else
+a proof is made with can refuse, but cannot prove what is false.
 
 >>> from sympy import Symbol
 >>> from rdml_theory.symbolic.kernel import AtMost, Less, assume, combine
@@ -24,7 +24,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Proposition,
     Smooth,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, TermError, Value, Vector, square
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
 from rdml_theory.symbolic.kernel.theorem import (
     RULES,
     ProofError,
@@ -41,6 +41,7 @@ from rdml_theory.symbolic.kernel.theorem import (
     induct,
     inner,
     instantiate,
+    last_term,
     magnitude,
     nonnegative,
     orthogonal,
@@ -52,8 +53,8 @@ from rdml_theory.symbolic.kernel.theorem import (
 
 __all__ = [
     "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Equal", "Finite", "ForAll", "Gradient", "Inner", "Less",
-    "Line", "Mean", "Proof", "ProofError", "Proposition", "Smooth", "TermError", "Theorem", "Value", "Vector",
+    "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "TermError", "Theorem", "Value", "Vector",
     "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation", "generalise", "identity", "induct",
-    "inner", "instantiate", "magnitude", "nonnegative", "orthogonal", "rewrite", "root", "specialise", "square",
-    "sum_over",
+    "inner", "instantiate", "last_term", "magnitude", "nonnegative", "orthogonal", "rewrite", "root", "specialise",
+    "square", "sum_over",
 ]  # fmt: skip

@@ -46,8 +46,14 @@ def _descent(objective: str, smoothness: Any) -> tuple[Collection[Proposition], 
     return {Smooth(objective, smoothness)}, AtMost(Value(objective, y + v), model)
 
 
+def _descent_from_below(objective: str, smoothness: Any) -> tuple[Collection[Proposition], Proposition]:
+    y, v = Vector("y"), Vector("v")
+    model = Value(objective, y) + Inner(Gradient(objective, y), v) - smoothness * Rational(1, 2) * square(v)
+    return {Smooth(objective, smoothness)}, AtMost(model, Value(objective, y + v))
+
+
 def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:
-    t, n = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
+    t, n = (Symbol(name, integer=True, nonnegative=True) for name in "tN")
     u, v = At("u", t), At("v", t)
 
     def total(first: Any, second: Any) -> Any:
@@ -62,9 +68,14 @@ AXIOMS: dict[str, Axiom] = {
         "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
         "a Λ-smooth function lies below its quadratic model of curvature Λ, at every point and in every direction",
     ),
+    "descent lemma, from below": Axiom(
+        _descent_from_below,
+        "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
+        "and above its quadratic model of curvature -Λ",
+    ),
     "Cauchy-Schwarz": Axiom(
         _cauchy_schwarz,
         "Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1",
-        "in the Hilbert space of T random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
+        "in the Hilbert space of N random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from sympy import Basic, Eq, Le, Lt, Sum, preorder_traversal, sympify
 
-from rdml_theory.symbolic.kernel.terms import At, Known, Term, TermError, Vector, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, kind, symbol_kind
 from rdml_theory.symbolic.printing import to_latex, to_text
 
 __all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth"]
@@ -36,7 +36,7 @@ class Proposition(ABC):
         return set().union(*(term.free_symbols for term in self.terms()))
 
     @abstractmethod
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         """Raise :class:`TermError` unless it is well formed."""
 
     @abstractmethod
@@ -66,8 +66,8 @@ class _Relation(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return type(self)(change(self.left), change(self.right))
 
-    def check(self, known: Known = ()) -> None:
-        kinds = {kind(self.left, known), kind(self.right, known)} - {"zero"}
+    def check(self) -> None:
+        kinds = {kind(self.left), kind(self.right)} - {"zero"}
         if len(kinds) > 1 or (kinds == {"vector"} and not isinstance(self, Equal)):
             raise TermError(f"{self.text()} does not relate scalars")
 
@@ -120,43 +120,51 @@ class Less(_Relation):
 
 @dataclass(frozen=True)
 class ForAll(Proposition):
-    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...`` or a fixed vector.
+    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...``, all or those below a number, or a vector.
 
     >>> from sympy import Symbol
     >>> t = Symbol("t", integer=True, nonnegative=True)
-    >>> ForAll(t, AtMost(t, t)).text()
-    't ≤ t for every t'
+    >>> ForAll(t, AtMost(t, t)).text(), ForAll(t, AtMost(t, t), Symbol("T", integer=True, positive=True)).text()
+    ('t ≤ t for every t', 't ≤ t for every t < T')
     """
 
     variable: Term
     body: Proposition
+    below: Term | None = None
 
     def terms(self) -> tuple[Term, ...]:
-        return self.body.terms()
+        return self.body.terms() if self.below is None else (*self.body.terms(), self.below)
 
     def map(self, change: Callable[[Term], Term]) -> Proposition:
-        return ForAll(self.variable, self.body.map(change))
+        return ForAll(self.variable, self.body.map(change), None if self.below is None else change(self.below))
 
     def bound(self) -> set[Term]:
-        return {self.variable} | self.body.bound()
+        return {self.variable} | self.body.bound() | super().bound()
 
     def free(self) -> set[Term]:
-        return self.body.free() - {self.variable}
+        return (self.body.free() - {self.variable}) | (set() if self.below is None else self.below.free_symbols)
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.variable) is not Vector and symbol_kind(self.variable) != "natural":
             raise TermError(f"for every {self.variable}: expected a step (an integer from 0) or a vector")
         if type(self.body) not in PROPOSITIONS:
             raise TermError(f"{self.body!r} is no proposition of the kernel")
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
-        self.body.check(known)
+        self.body.check()
+        if self.below is not None:
+            if kind(self.below) == "vector" or self.below.is_integer is not True or type(self.variable) is Vector:
+                raise TermError(f"{self.text()}: expected a step below an integer")
+            if self.variable in self.below.free_symbols:
+                raise TermError(f"the end of {self.text()} depends on {self.variable}")
 
     def text(self) -> str:
-        return f"{self.body.text()} for every {to_text(self.variable)}"
+        end = "" if self.below is None else f" < {to_text(self.below)}"
+        return f"{self.body.text()} for every {to_text(self.variable)}{end}"
 
     def latex(self) -> str:
-        return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}"
+        end = "" if self.below is None else f" < {to_latex(self.below)}"
+        return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}{end}"
 
 
 @dataclass(frozen=True)
@@ -177,10 +185,10 @@ class Smooth(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return Smooth(self.objective, change(self.constant))
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.objective) is not str:
             raise TermError(f"the name of an objective is a {type(self.objective).__name__}")
-        if kind(self.constant, known) == "vector":
+        if kind(self.constant) == "vector":
             raise TermError(f"a smoothness constant is a scalar, not {self.constant}")
 
     def text(self) -> str:
@@ -209,7 +217,7 @@ class Centred(Proposition):
     def map(self, change: Callable[[Term], Term]) -> Proposition:
         return Centred(change(self.noise), tuple(change(g) for g in self.given))
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         if type(self.given) is not tuple:
             raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
         for part in self.terms():
@@ -235,7 +243,7 @@ class Finite(Proposition):
     'all expectations are finite'
     """
 
-    def check(self, known: Known = ()) -> None:
+    def check(self) -> None:
         """Always."""
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-r"""The terms of the theory of stochastic gradient descent, and their normal form.
+r"""The terms of the theory of stochastic gradient descent.
 
 Scalars are SymPy's real expressions over symbols of five kinds (real, nonnegative, positive, and the integers from 0
 or 1). Vectors are formal combinations, with scalar coefficients, of the atoms below; they live in a real inner-product
@@ -9,19 +9,20 @@ term                meaning                               kind
 ==================  ====================================  ======
 ``Vector(y)``       a fixed vector                        vector
 ``At(x, t)``        a random process at step t            vector
+``Random(q)``       a random vector                       vector
+``Random(J, y)``    a random function of the vector y     vector
 ``Gradient(f, y)``  the gradient of the objective f at y  vector
 ``Value(f, y)``     its value there                       scalar
 ``Inner(u, v)``     the inner product                     scalar
 ``Mean(e)``         the expectation                       scalar
 ==================  ====================================  ======
 
-Everything here is trusted: :func:`kind` says what is a term, :func:`normal` when two terms are equal, :func:`sign`
-what is manifestly positive.
+Trusted: :func:`kind` says what is a term. Where it has a value, its sign, and when two terms are equal is said in
+:mod:`.forms`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from typing import Any, Literal, cast
 
 from sympy import (
@@ -37,24 +38,19 @@ from sympy import (
     Rational,
     Sum,
     Symbol,
-    cancel,
     default_sort_key,
     exp,
     expand,
-    factor,
-    fraction,
     log,
-    together,
-)  # fmt: skip
+)
 from sympy.core.symbol import Str
 
 __all__ = [
-    "At", "Gradient", "Inner", "Mean", "TermError", "Value", "Vector", "denominators", "is_random", "is_zero", "kind",
-    "normal", "sign", "square", "symbol_kind",
+    "At", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "is_random", "kind", "square",
+    "symbol_kind",
 ]  # fmt: skip
 
 Term = Any
-Sign = Literal["positive", "nonnegative"]
 
 _KINDS: dict[str, dict[str, bool]] = {
     "real": {"real": True},
@@ -138,6 +134,29 @@ class At(Expr):
 
     def _latex(self, printer: Any) -> str:
         return f"{self.process}_{{{printer._print(self.step)}}}"
+
+
+class Random(Expr):
+    """A random vector, or a random vector for each vector, such as a random matrix applied to it.
+
+    >>> Random("q"), Random("J", Vector("y"))
+    (q, J(y))
+    """
+
+    def __new__(cls, name: str | Str, *points: Term) -> Random:
+        """The random vector ``name``, at a point if it has one."""
+        return cast(Random, Expr.__new__(cls, name if isinstance(name, Str) else Str(name), *map(expand, points)))
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return cast(Str, self.args[0]).name
+
+    def _sympystr(self, printer: Any) -> str:
+        return self.name + "".join(f"({printer._print(point)})" for point in self.args[1:])
+
+    _rdmltext = _sympystr
+    _latex = _sympystr
 
 
 class _OfObjective(Expr):
@@ -278,28 +297,30 @@ def _index(limits: Any) -> Symbol:
     """The index of a sum, if it runs over all steps 0..n-1."""
     index, low, high = limits
     natural = isinstance(index, Symbol) and symbol_kind(index) == "natural"
-    _require(high, "scalar", "the end of a sum", ())
-    if not natural or low is not Integer(0) or (high + 1).is_integer is not True or (high + 1).is_positive is not True:
-        raise TermError(f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, n a counting number")
+    _require(high, "scalar", "the end of a sum")
+    if (
+        not natural
+        or low is not Integer(0)
+        or (high + 1).is_integer is not True
+        or (high + 1).is_nonnegative is not True
+    ):
+        raise TermError(
+            f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, n one of 0, 1, 2, ..."
+        )
     return index
-
-
-Known = Collection[tuple[Any, "Sign"]]
 
 
 def _name(term: Any) -> Any:
     return term.process if isinstance(term, At) else term.objective if isinstance(term, _OfObjective) else term.name
 
 
-def kind(term: Term, known: Known = ()) -> Literal["scalar", "vector", "zero"]:
+def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     """Whether a term is a scalar or a vector; the zero is both.
 
     Parameters
     ----------
     term : Expr
         The term.
-    known : collection of (Expr, {"positive", "nonnegative"})
-        Scalars whose sign was proved: roots and logarithms are taken of such alone.
 
     Raises
     ------
@@ -315,74 +336,78 @@ def kind(term: Term, known: Known = ()) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
-    if isinstance(term, Symbol | Vector | At | _OfObjective) and type(_name(term)) is not str:
+    if isinstance(term, Symbol | Vector | At | Random | _OfObjective) and type(_name(term)) is not str:
         raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
     of = _KIND_OF.get(type(term))
     if of is not None:
-        return of(term, known)
+        return of(term)
     if isinstance(term, Rational) and type(term).__module__ == "sympy.core.numbers":
         return "zero" if term == 0 else "scalar"
     raise TermError(f"{term} ({type(term).__name__}) is no term of the theory")
 
 
-def _require(term: Term, wanted: str, what: str, known: Any) -> None:
-    if kind(term, known) not in (wanted, "zero"):
-        raise TermError(f"{what} is {term}, a {kind(term, known)}: expected a {wanted}")
+def _require(term: Term, wanted: str, what: str) -> None:
+    if kind(term) not in (wanted, "zero"):
+        raise TermError(f"{what} is {term}, a {kind(term)}: expected a {wanted}")
 
 
-def _kind_of_symbol(term: Any, known: Any) -> Any:
+def _kind_of_symbol(term: Any) -> Any:
     symbol_kind(term)
     return "scalar"
 
 
-def _kind_of_process(term: Any, known: Any) -> Any:
-    _require(term.step, "scalar", "a step", known)
+def _kind_of_process(term: Any) -> Any:
+    _require(term.step, "scalar", "a step")
     if term.step.is_integer is not True or term.step.is_nonnegative is not True:
         raise TermError(f"the step {term.step} of {term.process} is not known to be one of 0, 1, 2, ...")
     return "vector"
 
 
-def _kind_of_objective(term: Any, known: Any) -> Any:
-    _require(term.point, "vector", "the point of an objective", known)
+def _kind_of_random(term: Any) -> Any:
+    if len(term.args) > 2:
+        raise TermError(f"{term} is a function of more than one vector")
+    for point in term.args[1:]:
+        _require(point, "vector", f"the point of {term.name}")
+    return "vector"
+
+
+def _kind_of_objective(term: Any) -> Any:
+    _require(term.point, "vector", "the point of an objective")
     return "vector" if type(term) is Gradient else "scalar"
 
 
-def _kind_of_sum(term: Any, known: Any) -> Any:
+def _kind_of_sum(term: Any) -> Any:
     if len(term.limits) != 1:
         raise TermError(f"{term} runs over more than one index")
     _index(term.limits[0])
-    _require(term.function, "scalar", "the summand", ())
+    _require(term.function, "scalar", "the summand")
     return "scalar"
 
 
-def _kind_of_add(term: Any, known: Any) -> Any:
-    kinds = {kind(part, known) for part in term.args}
+def _kind_of_add(term: Any) -> Any:
+    kinds = {kind(part) for part in term.args}
     if len(kinds) > 1:
         raise TermError(f"{term} adds a vector and a scalar")
     return kinds.pop()
 
 
-def _kind_of_product(term: Any, known: Any) -> Any:
-    vectors = [kind(part, known) for part in term.args].count("vector")
+def _kind_of_product(term: Any) -> Any:
+    vectors = [kind(part) for part in term.args].count("vector")
     if vectors > 1:
         raise TermError(f"{term} multiplies two vectors: write Inner(u, v)")
     return "vector" if vectors else "scalar"
 
 
-def _kind_of_power(term: Any, known: Any) -> Any:
+def _kind_of_power(term: Any) -> Any:
     for part in term.args:
-        _require(part, "scalar", "a part of a power", known)
-    if not term.exp.is_integer and sign(term.base, known) is None:
-        raise TermError(f"the base of {term} is not known to be nonnegative")
+        _require(part, "scalar", "a part of a power")
     return "scalar"
 
 
 def _scalar_of(wanted: str, what: str) -> Any:
-    def of(term: Any, known: Any) -> Any:
+    def of(term: Any) -> Any:
         for part in term.args:
-            _require(part, wanted, what, known)
-        if type(term) is log and sign(term.args[0], known) != "positive":
-            raise TermError(f"the argument of {term} is not known to be positive")
+            _require(part, wanted, what)
         return "scalar"
 
     return of
@@ -390,8 +415,9 @@ def _scalar_of(wanted: str, what: str) -> Any:
 
 _KIND_OF: dict[type, Any] = {
     Symbol: _kind_of_symbol,
-    Vector: lambda term, known: "vector",
+    Vector: lambda term: "vector",
     At: _kind_of_process,
+    Random: _kind_of_random,
     Gradient: _kind_of_objective,
     Value: _kind_of_objective,
     Inner: _scalar_of("vector", "a side of an inner product"),
@@ -411,193 +437,6 @@ def is_random(term: Term) -> bool:
     >>> is_random(square(x)), is_random(Mean(square(x)))
     (True, False)
     """
-    if isinstance(term, At):
+    if isinstance(term, At | Random):
         return True
     return not isinstance(term, Mean) and any(is_random(part) for part in getattr(term, "args", ()))
-
-
-def _parts(vector: Term) -> Iterable[tuple[Term, Term]]:
-    """Coefficients and atoms of a vector."""
-    for part in Add.make_args(expand(vector)):
-        factors = Mul.make_args(part)
-        atoms = [f for f in factors if kind(f) == "vector"]
-        if atoms:
-            yield Mul(*(f for f in factors if f is not atoms[0])), atoms[0]
-
-
-def _linear(operator: Any, body: Term, constant: Any, total: Any) -> Term:
-    """A linear operator applied to a sum of terms: what is constant is taken out."""
-    out: Term = Integer(0)
-    for part in Add.make_args(expand(body)):
-        factors = Mul.make_args(part)
-        outer = Mul(*(f for f in factors if constant(f)))
-        inner = Mul(*(f for f in factors if not constant(f)))
-        out += outer * (total if inner == 1 else operator(inner))
-    return out
-
-
-def normal(term: Term) -> Term:
-    """A term with inner products, expectations and sums multiplied out.
-
-    >>> t, eta = Symbol("t", integer=True, nonnegative=True), Symbol("eta", positive=True)
-    >>> normal(square(At("x", t) - eta * At("g", t)))
-    eta**2*‖g_t‖² - 2*eta*⟨g_t, x_t⟩ + ‖x_t‖²
-    >>> T = Symbol("T", integer=True, positive=True)
-    >>> normal(Sum(eta * Mean(square(At("x", t))) + 1, (t, 0, T - 1)))
-    T + eta*Sum(E[‖x_t‖²], (t, 0, T - 1))
-    """
-    if isinstance(term, Inner):
-        first, second = (tuple(_parts(side)) for side in term.args)
-        return expand(Add(*(normal(a * b) * Inner(u, v) for a, u in first for b, v in second)))
-    if isinstance(term, Mean):
-        return expand(_linear(Mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
-    if isinstance(term, Sum):
-        if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
-            return term
-        index, low, high = term.limits[0]
-        return expand(
-            _linear(
-                lambda e: Sum(e, (index, low, high)),
-                normal(term.function),
-                lambda f: index not in f.free_symbols,
-                high - low + 1,
-            )
-        )
-    if isinstance(term, Vector | At | Gradient | Value) or not term.args:
-        return term
-    if isinstance(term, Abs):
-        return _absolute(factor(normal(term.args[0])))
-    if isinstance(term, Pow) and isinstance(term.base, Abs) and term.exp.is_even:
-        return normal(term.base.args[0] ** term.exp)
-    return expand(term.func(*(normal(part) for part in term.args)))
-
-
-def _absolute(product: Term) -> Term:
-    """The absolute value of a product, factor by factor."""
-    out: Term = Integer(1)
-    for part in Mul.make_args(product):
-        base, exponent = part.as_base_exp()
-        if sign(part) is not None:
-            out *= part
-        elif sign(-part) is not None:
-            out *= -part
-        else:
-            out *= Abs(min(base, -base, key=default_sort_key)) ** exponent
-    return expand(out)
-
-
-def _telescoped(term: Term) -> Term:
-    """Sums over s of differences a(s+1) - a(s), given by their ends."""
-    sums: dict[tuple[Any, ...], Term] = {}
-    rest: Term = Integer(0)
-    for part in Add.make_args(term):
-        totals = [f for f in Mul.make_args(part) if isinstance(f, Sum)]
-        if len(totals) != 1 or len(totals[0].limits) != 1:
-            rest += part
-            continue
-        limits = totals[0].limits[0]
-        coefficient = Mul(*(f for f in Mul.make_args(part) if f is not totals[0]))
-        inside = {i for total in part.atoms(Sum) - {totals[0]} for i in total.bound_symbols}
-        if limits[0] in coefficient.free_symbols or inside & (limits[2].free_symbols | {limits[0]}):
-            rest += part  # the index means another thing outside, or a sum within would capture the end
-            continue
-        sums[limits] = sums.get(limits, Integer(0)) + coefficient * totals[0].function
-    for (index, low, high), body in sums.items():
-        # Each summand that is another one, one step later, is replaced by it and by what is left at the ends.
-        for piece in Add.make_args(expand(body)):
-            coefficient, function = piece.as_independent(index, as_Add=False)
-            earlier = function.subs(index, index - 1)
-            if function == 1 or not any(
-                Mul.make_args(p) and p.as_independent(index, as_Add=False)[1] == earlier
-                for p in Add.make_args(expand(body))
-            ):
-                continue
-            body += coefficient * (earlier - function)
-            rest += coefficient * (function.subs(index, high) - earlier.subs(index, low))
-        rest += normal(Sum(body, (index, low, high))) if expand(body) != 0 else 0
-    return rest
-
-
-def denominators(term: Term) -> set[Term]:
-    """What a term divides by.
-
-    >>> h = Symbol("h", positive=True)
-    >>> denominators(1 / (2 - h) + h)
-    {2 - h}
-    """
-    return {p.base for p in term.atoms(Pow) if p.exp.is_nonnegative is not True}
-
-
-def is_zero(term: Term, known: Known = ()) -> bool:
-    """Whether a term is zero wherever it has a value, by its normal form.
-
-    >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
-    >>> x = At("x", t)
-    >>> later, first, last = (Mean(square(At("x", s))) for s in (t + 1, Integer(0), T))
-    >>> is_zero(Sum(later - Mean(square(x)), (t, 0, T - 1)) - last + first)
-    True
-    """
-    if kind(term, known) == "vector":
-        return expand(term) == 0
-    flat = normal(term)
-    if flat == 0:
-        return True
-    numerator, _ = fraction(together(_telescoped(flat)))
-    return expand(numerator) == 0 or cancel(normal(numerator)) == 0
-
-
-def sign(term: Term, known: Known = ()) -> Sign | None:
-    """The manifest sign of a scalar: from declared signs, squares, norms, sums and products, and from what is known.
-
-    Parameters
-    ----------
-    term : Expr
-        The scalar.
-    known : collection of (Expr, {"positive", "nonnegative"})
-        Scalars whose sign was proved.
-
-    Examples
-    --------
-    >>> h, x = Symbol("h", positive=True), Symbol("x", real=True)
-    >>> sign(h + x**2), sign(h * square(Vector("u"))), sign(2 - h), sign(1 / (2 - h), [(2 - h, "positive")])
-    ('positive', 'nonnegative', None, 'positive')
-    """
-    for other, proved in known:
-        if other.free_symbols == term.free_symbols and other != 0:
-            ratio = cancel(normal(term) / normal(other))
-            if isinstance(ratio, Rational) and ratio > 0:
-                return proved
-    if isinstance(term, Rational):
-        return "positive" if term > 0 else "nonnegative" if term == 0 else None
-    if isinstance(term, Symbol):
-        name = symbol_kind(term)
-        return None if name == "real" else "positive" if name in ("positive", "counting") else "nonnegative"
-    if isinstance(term, Inner):
-        return "nonnegative" if term.args[0] == term.args[1] else None
-    if isinstance(term, Abs):
-        return "nonnegative"
-    if isinstance(term, exp):
-        return "positive"
-    if isinstance(term, Mean):
-        return _weak(sign(term.args[0], known))
-    if isinstance(term, Sum):
-        return _weak(sign(term.function))
-    if isinstance(term, Add):
-        signs = [sign(part, known) for part in term.args]
-        return None if None in signs else "positive" if "positive" in signs else "nonnegative"
-    if isinstance(term, Mul):
-        signs = [sign(part, known) for part in term.args]
-        return None if None in signs else "nonnegative" if "nonnegative" in signs else "positive"
-    if isinstance(term, Pow):
-        base = sign(term.base, known)
-        if base == "positive":
-            return "positive"
-        if term.exp.is_positive is True and base == "nonnegative":
-            return "nonnegative"
-        return "nonnegative" if term.exp.is_even and term.exp.is_positive else None
-    return None
-
-
-def _weak(found: Sign | None) -> Sign | None:
-    """A mean or a sum of what is positive is nonnegative at least."""
-    return None if found is None else "nonnegative"

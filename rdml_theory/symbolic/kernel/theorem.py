@@ -16,6 +16,7 @@ from typing import Any
 from sympy import Abs, Basic, Integer, Sum, Symbol, expand, sqrt
 
 from rdml_theory.symbolic.kernel import axioms
+from rdml_theory.symbolic.kernel.forms import Sign, is_zero, require_value, sign
 from rdml_theory.symbolic.kernel.propositions import (
     PROPOSITIONS,
     AtMost,
@@ -32,24 +33,21 @@ from rdml_theory.symbolic.kernel.terms import (
     Gradient,
     Inner,
     Mean,
-    Sign,
+    Random,
     Term,
     TermError,
     Value,
     Vector,
-    denominators,
     is_random,
-    is_zero,
     kind,
-    sign,
     symbol_kind,
 )  # fmt: skip
 from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
     "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation",
-    "generalise", "identity", "induct", "inner", "instantiate", "magnitude", "nonnegative", "orthogonal", "rewrite",
-    "root", "specialise", "sum_over",
+    "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude", "nonnegative", "orthogonal",
+    "rewrite", "root", "specialise", "sum_over",
 ]  # fmt: skip
 
 
@@ -208,31 +206,14 @@ def _signs(hypotheses: Collection[Proposition], known: Sequence[Theorem] = ()) -
     return out
 
 
-def _refuse_division(term: Term, known: Collection[tuple[Term, Sign]], what: str) -> None:
-    """Refuse a term that divides by what may be zero; what is known of a free variable tells nothing of a bound one."""
-    for divisor in denominators(term):
-        if sign(divisor, known) != "positive":
-            raise TermError(f"{what} divides by {divisor}, which is not known to be positive")
-
-
-def _outside(known: Collection[tuple[Term, Sign]], bound: set[Term]) -> list[tuple[Term, Sign]]:
-    """The facts that speak of no bound variable."""
-    return [(fact, found) for fact, found in known if not fact.free_symbols & bound]
-
-
-def _indices(term: Term) -> set[Term]:
-    """The indices of the sums in a term."""
-    return {index for total in term.atoms(Sum) for index in total.bound_symbols}
-
-
 def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
     """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
     if type(proposition) not in PROPOSITIONS:
         raise TermError(f"{proposition!r} is no proposition of the kernel")
-    known = _outside(_signs(hypotheses), proposition.bound())
-    proposition.check(known)
+    proposition.check()
+    known = [fact for fact in _signs(hypotheses) if not fact[0].free_symbols & proposition.bound()]
     for term in proposition.terms():
-        _refuse_division(term, known, proposition.text())
+        require_value(term, known, proposition.text())
 
 
 def _check_names(propositions: Collection[Proposition]) -> None:
@@ -244,6 +225,8 @@ def _check_names(propositions: Collection[Proposition]) -> None:
                 things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, At):
                 things.setdefault(e.process, set()).add("process")
+            elif isinstance(e, Random):
+                things.setdefault(e.name, set()).add("random vector" if len(e.args) == 1 else "random function")
             elif isinstance(e, Value | Gradient):
                 things.setdefault(e.objective, set()).add("objective")
     for name, meanings in things.items():
@@ -384,10 +367,10 @@ def combine(
     theorems = (*(theorem for _, theorem in parts), *known)
     hypotheses = _union(*theorems)
     signs = _signs(hypotheses, known)
-    target.check(signs)
-    if kind(slack, signs) == "vector":
+    target.check()
+    if kind(slack) == "vector":
         raise ProofError(f"the slack {slack} is no scalar")
-    _refuse_division(slack, _outside(signs, _indices(slack)), f"the slack {slack}")
+    require_value(slack, signs, f"the slack {slack}")
     strict = sign(slack, signs) == "positive"
     if not strict and slack != 0 and (isinstance(target, Equal) or sign(slack, signs) is None):
         raise ProofError(f"the slack {slack} has no manifest sign")
@@ -398,9 +381,9 @@ def combine(
         part = theorem.conclusion
         if not isinstance(part, Equal | AtMost | Less):
             raise ProofError(f"{part.text()} is no relation")
-        if kind(weight, signs) == "vector" and not isinstance(part, Equal):
+        if kind(weight) == "vector" and not isinstance(part, Equal):
             raise ProofError(f"the weight {weight} of {part.text()} is no scalar")
-        _refuse_division(weight, _outside(signs, _indices(weight)), f"the weight {weight}")
+        require_value(weight, signs, f"the weight {weight}")
         if not isinstance(part, Equal):
             if isinstance(target, Equal):
                 raise ProofError(f"an equality does not follow from {part.text()}")
@@ -411,14 +394,14 @@ def combine(
         total += weight * (part.right - part.left)
     if isinstance(target, Less) and not strict:
         raise ProofError(f"{target.text()} is strict, and nothing it follows from is")
-    if not is_zero(target.right - target.left - total, signs):
+    if not is_zero(target.right - target.left - total):
         raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
     return hypotheses | _finite(target), target, _sure(*theorems)
 
 
 def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
     """Refuse a value that is not all a variable is declared to be."""
-    _refuse_division(value, _outside(signs, _indices(value)), f"the value {value}")
+    require_value(value, signs, f"the value {value}")
     if type(variable) is Vector:
         if kind(value) == "scalar":
             raise ProofError(f"{variable} is a vector, {value} is none")
@@ -464,9 +447,10 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
             index = variable.step
             if not isinstance(index, Symbol) or symbol_kind(index) != "natural" or kind(value) == "scalar":
                 raise ProofError(f"{variable}: expected a process at a step t, and a vector in t")
-            _refuse_division(value, _outside(signs, {index}), f"the value {value}")
             if value.atoms(Sum):
                 raise ProofError(f"{value} has a bound variable, which a step could meet")
+            everywhere = [fact for fact in signs if index not in fact[0].free_symbols]
+            require_value(value, everywhere, f"the value {value}")
             processes[variable.process] = (index, value)
         elif isinstance(variable, Symbol | Vector):
             if is_random(value) and not theorem.sure:
@@ -500,7 +484,10 @@ def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -
         raise ProofError(f"{whole.text()} is not said for every value of anything")
     if is_random(value) and not theorem.sure:
         raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
-    _admit(whole.variable, value, _signs(_union(*known), known))
+    signs = _signs(_union(*known), known)
+    _admit(whole.variable, value, signs)
+    if whole.below is not None and sign(whole.below - value, signs) != "positive":
+        raise ProofError(f"{value} is not known to be below {whole.below}")
     body = _substituted(whole.body, {whole.variable: value}, {})
     return _union(theorem, *known), body, _sure(theorem, *known)
 
@@ -508,12 +495,12 @@ def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -
 @_rule
 def generalise(theorem: Theorem, variable: Term) -> Result:
     """``φ for every v``, where no hypothesis speaks of v."""
-    _refuse_free(theorem, variable)
+    _refuse_free(theorem.hypotheses, variable)
     return theorem.hypotheses, ForAll(variable, theorem.conclusion), theorem.sure
 
 
-def _refuse_free(theorem: Theorem, variable: Term) -> None:
-    for part in theorem.hypotheses:
+def _refuse_free(hypotheses: Collection[Proposition], variable: Term) -> None:
+    for part in hypotheses:
         if variable in part.free():
             raise ProofError(f"the hypothesis {part.text()} speaks of {variable}")
 
@@ -552,7 +539,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
         raise ProofError(f"{vector} is no vector")
     if vector.atoms(Sum):
         raise ProofError(f"{vector} has a bound variable, which a step could meet")
-    strange = vector.atoms(At) - set(told.given)
+    strange = vector.atoms(At, Random) - set(told.given)
     if strange:
         raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
     product = Mean(Inner(told.noise, vector))
@@ -561,8 +548,9 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
 
 @_rule
 def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
-    """From a relation for every step, the same for the sums over the steps ``0..n-1``."""
-    _refuse_free(theorem, index)
+    """From a relation for every step, or for every step below n, the same for the sums over the steps ``0..n-1``."""
+    rest = theorem.hypotheses - {Less(index, count)}
+    _refuse_free(rest, index)
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
         raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
@@ -570,14 +558,30 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
         raise ProofError(f"{index} is bound in {whole.text()}")
     if index in count.free_symbols:
         raise ProofError(f"the number of steps {count} depends on {index}")
-    return theorem.hypotheses, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
+    return rest, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
+
+
+@_rule
+def last_term(total: Term) -> Result:
+    """``⊢ Σ_{t<n+1} a_t = Σ_{t<n} a_t + a_n``."""
+    if not isinstance(total, Sum):
+        raise ProofError(f"{total} is no sum")
+    kind(total)
+    (index, low, last), summand = total.limits[0], total.function
+    if last.is_nonnegative is not True:
+        raise ProofError(f"{total} may have no terms")
+    if summand.atoms(Sum):
+        raise ProofError(f"the summand of {total} has a sum, which could bind the last step")
+    rest = Sum(summand, (index, low, last - 1))
+    target = Equal(total, rest + _replaced(summand, {index: last}, {}))
+    return _finite(target), target, True
 
 
 @_rule
 def root(theorem: Theorem, base: Term) -> Result:
     """From ``a² ≤ b``, ``|a| ≤ √b``."""
     whole = theorem.conclusion
-    if kind(base, _signs(theorem.hypotheses)) == "vector":
+    if kind(base) == "vector":
         raise ProofError(f"{base} is no scalar")
     if not isinstance(whole, AtMost | Less) or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
@@ -606,12 +610,14 @@ def cases(first: Theorem, second: Theorem, left: Term, right: Term) -> Result:
     if first.conclusion != second.conclusion:
         raise ProofError(f"{first.conclusion.text()} is not {second.conclusion.text()}")
     one, other = AtMost(left, right), AtMost(right, left)
-    known = _signs(first.hypotheses | second.hypotheses)
-    if "vector" in (kind(left, known), kind(right, known)):
+    if "vector" in (kind(left), kind(right)):
         raise ProofError(f"{one.text()} does not relate scalars")
     if is_random(left) or is_random(right):
         raise ProofError(f"{one.text()} may hold for some outcomes and not for others")
-    return (first.hypotheses - {one}) | (second.hypotheses - {other}), first.conclusion, _sure(first, second)
+    rest = (first.hypotheses - {one}) | (second.hypotheses - {other})
+    for side in (left, right):
+        require_value(side, _signs(rest), f"the side {side}")
+    return rest, first.conclusion, _sure(first, second)
 
 
 @_rule

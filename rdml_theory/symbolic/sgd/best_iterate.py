@@ -1,99 +1,222 @@
-"""The best iterate of gradient descent with a biased gradient: the exact worst case of min_t ‖∇f(x_t)‖²."""
+"""C2d: the best iterate of gradient descent with a biased gradient, min_t ‖∇f(x_t)‖². There is no noise."""
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from sympy import Rational, Symbol, sqrt
 
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Proof,
+    Theorem,
+    Value,
+    Vector,
+    assume,
+    axiom,
+    cases,
+    combine,
+    inner,
+    instantiate,
+    nonnegative,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon
-from rdml_theory.symbolic.sgd.refinements import smoothness
+from rdml_theory.symbolic.sgd.setting import (
+    HYPOTHESES,
+    after,
+    at_most,
+    b,
+    exact,
+    first,
+    g,
+    given,
+    infimum,
+    smoothness,
+    squared,
+    surely_above_the_infimum,
+    t,
+    x,
+    y,
+)  # fmt: skip
 
-__all__ = ["BEST", "DECREASE", "best_iterate"]
+__all__ = ["ASSUMPTIONS", "BEST", "DECREASE", "best_iterate", "best_target"]
 
-BEST = Named("W", "W")
-"""min over t < T of ‖∇f(x_t)‖²."""
+Term = Any
+
+BEST: Formula = Symbol("W", positive=True)
+"""What ‖∇f(x_t)‖² is at least, for every t < T."""
 
 DECREASE: Formula = (1 - h / 4) * BEST - (1 - h / 2) * bias * sqrt(BEST) - h / 4 * bias**2
-"""What a step lowers the value by, over η, at least, while both gradients are at least √W ≥ ζ."""
+"""What a step lowers the value by, over η, at least, while both gradients are at least √W ≥ Z."""
+
+_UPDATE = ForAll(t, Equal(after, x - eta * (g + b)))
+_START = AtMost(Value("f", first) - infimum, gap)
+_BIAS = ForAll(t, AtMost(square(b), bias**2))
+_LEAST = ForAll(t, AtMost(BEST, square(g)), horizon)
+_ROOM = AtMost(bias**2, 2 * smoothness * gap)
+
+ASSUMPTIONS = tuple(
+    hypothesis.text()
+    for hypothesis in (
+        *(HYPOTHESES[name] for name in ("smooth", "bounded", "h", "h ≤ 1")), _UPDATE, _START, _BIAS, _LEAST, _ROOM,
+    )
+)  # fmt: skip
+"""What the bound assumes, as text."""
+
+p = Gradient("f", after)
+level = sqrt(BEST)
+HALF = Rational(1, 2)
 
 
-def best_iterate(decrease: Formula | None = None) -> Derivation:
-    """``(T-1)η[(1-h/4)W - (1-h/2)ζ√W - (h/4)ζ²] + W/(2Λ) ≤ Δ`` without noise, for 0 < h ≤ 1 and ζ² ≤ 2ΛΔ.
+def best_target(decrease: Formula = DECREASE) -> AtMost:
+    """``(T-1)η(decrease) + W/(2Λ) ≤ Δ``.
 
-    An explicit function attains it: its slope is √W at every iterate and dips in between as fast as Λ allows.
+    >>> print(best_target().text())
+    η·(T - 1)·(W·(1 - h/4) - √(W)·Z·(1 - h/2) - Z²·h/4) + W/(2·Λ) ≤ Δ
+    """
+    return AtMost((horizon - 1) * eta * decrease + BEST / (2 * smoothness), gap)
+
+
+def _cauchy_schwarz(u: Term, v: Term, positive: Theorem) -> Theorem:
+    """``⟨u, v⟩² ≤ ‖u‖²‖v‖²`` for a u that is not zero."""
+    product = Inner(u, v)
+    apart = nonnegative(square(square(u) * v - product * u), reason="a squared norm")
+    return combine(
+        AtMost(product**2, square(u) * square(v)), [(1 / square(u), apart)], known=[positive], reason="over ‖u‖²"
+    )
+
+
+@cache
+def _falls() -> Theorem:
+    """What a step lowers the value by, at least, in inner products of both gradients and the bias."""
+    middle = (x + after) / 2 + (p - g) / (2 * smoothness)
+    v = Vector("v")
+    upper = instantiate(axiom("descent lemma", ("f", smoothness)), {y: x, v: middle - x}, reason="at a middle point")
+    below = axiom("descent lemma, from below", ("f", smoothness), reason="f is smooth")
+    lower = instantiate(below, {y: after, v: middle - after}, reason="there from x_{t+1}")
+    update = specialise(assume(_UPDATE, reason="given"), t, reason="at this step")
+    moved = combine(Equal(x - after, eta * (g + b)), [(-1, update)], reason="the step")
+    lost = Inner(g + p, g + b) / 2 + square(g - p) / (4 * h) - h / 4 * square(g + b)
+    return combine(
+        AtMost(eta * lost, Value("f", x) - Value("f", after)),
+        [
+            (1, upper),
+            (1, lower),
+            (-HALF, inner(moved, g + p)),
+            (smoothness / 4, squared(moved)),
+            (-square(g - p) / (4 * h * smoothness) - eta / 4 * square(g + b), given("h")),
+        ],
+        reason="smoothness from above at x_t and from below at x_{t+1}, where both are tightest",
+    )
+
+
+def _step(decrease: Formula) -> Theorem:
+    """A step before the last, if Z ≤ √W: the value falls by η times the decrease."""
+    steps = horizon - 1
+    before = assume(Less(t, steps), reason="at a step but the last")
+    here = combine(Less(t, horizon), [(1, before)], slack=1, reason="so it is one of them")
+    later = combine(Less(t + 1, horizon), [(1, before)], reason="and so is the next")
+    least = assume(_LEAST, reason="given")
+    at_x = specialise(least, t, known=[here], reason="at x_t")
+    at_next = specialise(least, t + 1, known=[later], reason="at x_{t+1}")
+    not_zero, next_not_zero = (
+        combine(Less(0, square(u)), [(1, low)], slack=BEST, reason="not zero") for u, low in ((g, at_x), (p, at_next))
+    )
+    small = specialise(assume(_BIAS, reason="given"), t, reason="at this step")
+    norm, next_norm = sqrt(square(g)), sqrt(square(p))
+    along = at_most(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
+    pulls = []
+    for u, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
+        product = combine(
+            AtMost(Inner(u, b) ** 2, square(u) * bias**2),
+            [(1, _cauchy_schwarz(u, b, positive)), (square(u), small)],
+            reason="with the bound of the bias",
+        )
+        pulls.append(at_most(-Inner(u, b), size * bias, product))
+    low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
+    above = assume(AtMost(bias, level), reason="suppose Z ≤ √W")
+    room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
+    wide = combine(Less(0, 3 - h), [(1, room)], slack=2, reason="3-h is positive")
+    half = combine(Less(0, 1 - h / 2), [(HALF, room)], slack=HALF, reason="1-h/2 too")
+    more, even_more, excess = norm - level, next_norm - level, level - bias
+    return combine(
+        AtMost(eta * decrease, Value("f", x) - Value("f", after)),
+        [
+            (1, _falls()),
+            (eta * (1 - h) / (2 * h), along),
+            (eta * (1 - h) / 2, pulls[0]),
+            (eta / 2, pulls[1]),
+            (eta * h / 4, small),
+            (eta * (bias + (3 - h) / 2 * excess), low),
+            (eta * excess / 2, next_low),
+        ],
+        slack=eta * ((even_more - (1 - h) * more) ** 2 / (4 * h) + (1 - h / 2) * more**2),
+        known=[room, wide, half, above],
+        reason="least where both gradients are √W along each other, the bias against them",
+    )
+
+
+@of_formulas()
+def best_iterate(decrease: Formula | None = None) -> Proof:
+    """C2d: ``(T-1)η[(1-h/4)W - (1-h/2)Z√W - (h/4)Z²] + W/(2Λ) ≤ Δ`` without noise, for 0 < h ≤ 1 and Z² ≤ 2ΛΔ.
+
+    W is the least ‖∇f(x_t)‖² over t < T, or less.
 
     Parameters
     ----------
-    decrease : Formula, optional
+    decrease : Expr, optional
         The asserted decrease of a step over η.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
 
     Examples
     --------
-    >>> best_iterate().verify(), best_iterate(DECREASE + h / 4 * bias**2).verify()
-    (True, False)
+    >>> best_iterate().verify()
+    True
+    >>> best_iterate(DECREASE + h / 4 * bias**2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = DECREASE if decrease is None else decrease
-    # Inner products of the gradients g, g₊ at both ends of a step and of the bias b: d = g + b, x₊ = x - ηd.
-    gg, pp, bb = (Symbol(f"{s}²", nonnegative=True) for s in ("g", "g_+", "b"))
-    gp, gb, pb = (Symbol(s, real=True) for s in ("gg_+", "gb", "g_+b"))
-    moved = gg + 2 * gb + bb  # ‖d‖²
-    along = gg + gb, gp + pb  # <g, d>, <g₊, d>
-    # F = f + Λ‖x‖²/2 is convex and 2Λ-smooth, with gradients G = g + Λx; x - x₊ = ηd.
-    turned = gg + pp - 2 * gp + 2 * smoothness * eta * (along[0] - along[1]) + smoothness**2 * eta**2 * moved
-    cocoercive = eta * along[1] - smoothness * eta**2 / 2 * moved + turned / (4 * smoothness)
-    interpolated = eta / 2 * (along[0] + along[1]) + (gg + pp - 2 * gp) / (4 * smoothness)
-    interpolated -= smoothness * eta**2 / 4 * moved
-    x, y, zeta = (Symbol(s, nonnegative=True) for s in ("x", "y", "zeta"))
-    w: Formula = Symbol("w", nonnegative=True)
-    least = (Rational(1, 2) + 1 / (4 * h) - h / 4) * x**2 + y**2 / (4 * h) - (1 / (2 * h) - Rational(1, 2)) * x * y
-    least += -(Rational(1, 2) - h / 2) * x * zeta - y * zeta / 2 - h / 4 * zeta**2
-    in_norms = {gg: x**2, pp: y**2, bb: zeta**2, gp: x * y, gb: -x * zeta, pb: -y * zeta}
-    stated = asserted.subs({sqrt(BEST): w, BEST: w**2, bias: zeta})
-    more, even_more, above, small = (Symbol(n, nonnegative=True) for n in ("u", "v", "s", "ε"))
-    excess = (zeta + (3 - h) / 2 * above) * more + above * even_more / 2
-    excess += (even_more - (1 - h) * more) ** 2 / (4 * h) + (1 - h / 2) * more**2
-    d = w - zeta
-    steps = (
-        Step(
-            "F = f + Λ‖x‖²/2 is convex and 2Λ-smooth, so F(x) - F(x₊) ≥ <G₊, x - x₊> + ‖G - G₊‖²/(4Λ); for f this says",
-            equal(cocoercive, interpolated),
-        ),
-        Step(
-            "with Λη = h, its inner products have the factors that follow, those of <g, g₊> ≤ 0 for h ≤ 1",
-            equal(interpolated.subs(smoothness, h / eta).subs(in_norms), eta * least),
-        ),
-        Step(
-            "which, for gradients x, y ≥ w ≥ ζ along each other and a bias ζ against them, exceeds the stated "
-            "decrease by",
-            equal(least - stated, excess),
-            (equal(x, w + more), equal(y, w + even_more), equal(w, zeta + above)),
-        ),
-        Step("for h ≤ 1 not negative", at_least(excess, 0), (equal(h, 1 / (1 + small)),)),
-        Step(
-            "the statement's left side increases in W ≥ ζ², where its slope in √W is",
-            equal(2 * (1 - h / 4) * w - (1 - h / 2) * zeta, zeta + (2 - h / 2) * above),
-            (equal(w, zeta + above),),
-        ),
-        Step(
-            "for h ≤ 1 not negative: W is at most its root",
-            at_least(zeta + (2 - h / 2) * above, 0),
-            (equal(h, 1 / (1 + small)),),
-        ),
-        Step(
-            "which is not below ζ², for ζ² ≤ 2ΛΔ: at W = ζ² the decrease vanishes",
-            equal((1 - h / 4) * zeta**2 - (1 - h / 2) * zeta**2 - h / 4 * zeta**2, Rational(0)),
-        ),
-        Step(
-            "a slope of w at both ends of a step of length ηd, d = w - ζ, dipping as fast as Λ allows, attains "
-            "the decrease",
-            equal(eta * w * d - smoothness * (eta * d / 2) ** 2, eta * stated),
-            (equal(smoothness, h / eta),),
-        ),
-        Step(
-            "and after the last iterate Λ allows no less than W/(2Λ) to the minimum",
-            equal(w * (w / smoothness) - smoothness / 2 * (w / smoothness) ** 2, w**2 / (2 * smoothness)),
-        ),
+    asserted = DECREASE if decrease is None else exact(decrease)
+    steps = horizon - 1
+    at_last = specialise(assume(_LEAST, reason="given"), steps, reason="at the last iterate")
+    pays = instantiate(surely_above_the_infimum(), {t: steps}, reason="at the last iterate")
+    target = best_target(asserted)
+    large = combine(
+        target,
+        [
+            (1, sum_over(_step(asserted), t, steps, reason="sum over the steps but the last")),
+            (1, pays),
+            (1 / (2 * smoothness), at_last),
+            (1, assume(_START, reason="given")),
+        ],
+        reason="the values telescope; the last gradient pays for itself",
     )
-    return Derivation(at_most((horizon - 1) * eta * asserted + BEST / (2 * smoothness), gap), steps)
+    below = assume(AtMost(level, bias), reason="suppose √W ≤ Z")
+    room = combine(Less(0, 1 - h / 4), [(HALF / 2, given("h ≤ 1"))], slack=3 * HALF / 2, reason="1-h/4 > 0")
+    slope = (1 - h / 4) * level + h / 4 * bias
+    small = combine(
+        target,
+        [
+            (steps * eta * slope + (level + bias) / (2 * smoothness), below),
+            (1 / (2 * smoothness), assume(_ROOM, reason="given")),
+        ],
+        known=[room],
+        reason="then the decrease is not positive, and W ≤ Z² ≤ 2ΛΔ",
+    )
+    return Proof((cases(small, large, level, bias, reason="either way"),))

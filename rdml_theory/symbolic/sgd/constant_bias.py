@@ -1,79 +1,240 @@
-"""The bias is real: on f(x) = Λx²/2 with a constant bias the squared gradient settles at ζ², whatever the step size.
+"""C3: the bias is real. On f = Λ‖x‖²/2 with a constant bias the squared gradient settles at ζ², whatever the step size.
 
-Setting: x' = x - η(Λx + b), |b| = ζ, r = 1 - Λη with |r| < 1; g_t = Λx_t, and u = g_0 + b is how far g_0 is from -b.
+The run is ``x_{t+1} = x_t - η(∇f(x_t) + b e)`` on the line of a unit vector e; r = 1 - Λη, and u e = ∇f(x_0) + b e says
+how far the gradient is from -b e, where it ends.
 """
 
 from __future__ import annotations
 
-from sympy import Integer, Limit, Symbol, Tuple, oo, symbols
+from typing import Any
+
+from sympy import Abs, Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.relations import at_least, equal
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Less,
+    Mean,
+    Proof,
+    Theorem,
+    Vector,
+    absolute,
+    assume,
+    combine,
+    discharge,
+    expectation,
+    induct,
+    instantiate,
+    last_term,
+    root,
+    specialise,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import eta, horizon
+from rdml_theory.symbolic.sgd.extremal import SLOPE
+from rdml_theory.symbolic.sgd.setting import (
+    after,
+    assumptions,
+    average,
+    exact,
+    first,
+    g,
+    given,
+    smoothness,
+    squared,
+    t,
+    x,
+)  # fmt: skip
 
-__all__ = ["AVERAGE", "PLATEAU", "bias", "bias_plateau", "distance", "horizon", "ratio"]
+__all__ = [
+    "ASSUMPTIONS", "PLATEAU", "bias", "bias_plateau", "distance", "plateau_target", "ratio", "settled_target",
+]  # fmt: skip
 
-AVERAGE = Named("A²", "A^2")
-"""(1/T) Σ_{t<T} g_t²."""
+Term = Any
 
-ratio, bias, distance = symbols("r b u", real=True)
-horizon: Formula = Symbol("T", integer=True, positive=True)
+bias: Formula = Symbol("b", real=True)
+ratio: Formula = Symbol("r", real=True)
+distance: Formula = Symbol("u", real=True)
+unit = Vector("e")
 
 PLATEAU: Formula = bias**2
 """What the average tends to: ζ²."""
 
-_time: Formula = Symbol("t", integer=True, nonnegative=True)
-_part: Formula = Symbol("p", positive=True)
-_power, _rest = symbols("q R", real=True)
-_ZERO = Integer(0)
+_UNIT = Equal(square(unit), Integer(1))
+_UPDATE = ForAll(t, Equal(after, x - eta * (g + bias * unit)))
+_START = Equal(Gradient("f", first), (distance - bias) * unit)
+_RATIO = Equal(ratio, 1 - smoothness * eta)
+_BELOW, _ABOVE = Less(ratio, 1), Less(-1, ratio)
+
+ASSUMPTIONS = assumptions("average", *(h.text() for h in (SLOPE, _UNIT, _UPDATE, _START, _RATIO, _BELOW, _ABOVE)))
+"""What the closed form assumes, as text."""
 
 
-def _transient(power: Formula) -> Formula:
-    """T (A² - b²) where ``power`` stands for r^T."""
-    return -2 * bias * distance * (1 - power) / (1 - ratio) + distance**2 * (1 - power**2) / (1 - ratio**2)
+def _transient(steps: Term) -> Term:
+    """T (A² - b²)."""
+    once, twice = 1 - ratio**steps, 1 - ratio ** (2 * steps)
+    return -2 * bias * distance * once / (1 - ratio) + distance**2 * twice / ((1 - ratio) * (1 + ratio))
+
+
+def plateau_target(plateau: Formula = PLATEAU) -> Equal:
+    """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``.
+
+    >>> print(plateau_target().text())
+    A² = b² + (u²·(1 - r^(2·T))/((1 - r)·(r + 1)) - 2·b·u·(1 - r^T)/(1 - r))/T
+    """
+    return Equal(average**2, plateau + _transient(horizon) / horizon)
+
+
+def settled_target(plateau: Formula = PLATEAU) -> AtMost:
+    """``T |A² - ζ²| ≤ 4|bu|/(1-r) + u²/(1-r²)``.
+
+    >>> print(settled_target().text())
+    T·|A² - b²| ≤ u²/((1 - r)·(r + 1)) + 4·|b·u|/(1 - r)
+    """
+    most = 4 * Abs(bias * distance) / (1 - ratio) + distance**2 / ((1 - ratio) * (1 + ratio))
+    return AtMost(horizon * Abs(average**2 - plateau), most)
+
+
+def _inside() -> tuple[Theorem, Theorem]:
+    """``0 < 1 - r`` and ``0 < 1 + r``."""
+    return (
+        combine(Less(0, 1 - ratio), [(1, assume(_BELOW, reason="given"))], reason="so 1-r is positive"),
+        combine(Less(0, 1 + ratio), [(1, assume(_ABOVE, reason="given"))], reason="and so is 1+r"),
+    )
+
+
+def _gradient() -> Theorem:
+    """``E‖∇f(x_t)‖² = (u r^t - b)²`` for every t."""
+    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
+    told = assume(_RATIO, reason="given")
+    moved = combine(
+        Equal(Gradient("f", after), ratio * g - (1 - ratio) * bias * unit),
+        [
+            (1, specialise(slope, after, reason="at x_{t+1}")),
+            (-1, specialise(slope, x, reason="at x_t")),
+            (smoothness, specialise(assume(_UPDATE, reason="given"), t, reason="at this step")),
+            (-g - bias * unit, told),
+        ],
+        reason="the gradient after a step",
+    )
+    supposed = assume(Equal(g, (distance * ratio**t - bias) * unit), reason="suppose")
+    step = combine(
+        Equal(Gradient("f", after), (distance * ratio ** (t + 1) - bias) * unit),
+        [(1, moved), (ratio, supposed)],
+        reason="what is left of u shrinks by r",
+    )
+    always = induct(assume(_START, reason="given"), step, t, reason="by induction")
+    here = specialise(always, t, reason="at every step")
+    norm = combine(
+        Equal(square(g), (distance * ratio**t - bias) ** 2),
+        [(1, squared(here)), ((distance * ratio**t - bias) ** 2, assume(_UNIT, reason="given"))],
+        reason="e has norm one",
+    )
+    return expectation(norm, reason="take expectations")
+
+
+def _closed(plateau: Formula) -> Theorem:
+    count = Symbol("k", integer=True, nonnegative=True)
+    known = _inside()
+    norm = _gradient()
+
+    def total(steps: Term) -> Equal:
+        sums = Sum(Mean(square(g)), (t, 0, steps - 1))
+        return Equal(sums, steps * bias**2 + _transient(steps))
+
+    step = combine(
+        total(count + 1),
+        [
+            (1, last_term(total(count + 1).left, reason="the last apart")),
+            (1, assume(total(count), known=known, reason="suppose")),
+            (1, instantiate(norm, {t: count}, reason="the last")),
+        ],
+        known=known,
+        reason="one more",
+    )
+    none = combine(total(Integer(0)), [], known=known, reason="none is nothing")
+    whole = specialise(induct(none, step, count, reason="by induction"), horizon, reason="all T of them")
+    return combine(
+        plateau_target(plateau), [(1 / horizon, whole), (1, given("average"))], known=known, reason="divide by T"
+    )
+
+
+def _small_powers() -> tuple[Theorem, Theorem, Theorem]:
+    """``r^{2T} ≤ 1``, ``r^T ≤ 1`` and ``-1 ≤ r^T``."""
+    below, above = _inside()
+    shrinks = combine(AtMost(ratio**2, 1), [(1 + ratio, below)], known=[above], reason="r² is at most 1")
+    supposed = assume(AtMost(ratio ** (2 * t), 1), reason="suppose")
+    again = combine(
+        AtMost(ratio ** (2 * (t + 1)), 1), [(ratio**2, supposed), (1, shrinks)], reason="and so is r² times it"
+    )
+    base = combine(AtMost(ratio ** (2 * Integer(0)), 1), [], reason="1 is at most 1")
+    squares = specialise(induct(base, again, t, reason="by induction"), horizon, reason="at T")
+    power = ratio**horizon
+    size = root(squares, power, reason="take roots")
+    return (
+        squares,
+        combine(AtMost(power, 1), [(1, absolute(power)), (1, size)], reason="from above"),
+        combine(AtMost(-power, 1), [(1, absolute(-power)), (1, size)], reason="and from below"),
+    )
+
+
+def _settled(plateau: Formula, closed: Theorem) -> Theorem:
+    """``T |A² - ζ²|`` is bounded, whatever T: A² tends to ζ²."""
+    known = _inside()
+    squares, high, low = _small_powers()
+    room = combine(AtMost(0, 1 - ratio**horizon), [(1, high)], reason="so 1-r^T is not negative")
+    target = settled_target(plateau)
+    value, most = horizon * (average**2 - plateau), target.right
+    product, power = bias * distance, ratio**horizon
+    share = distance**2 / ((1 - ratio) * (1 + ratio))
+    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
+    above, below = assume(AtMost(v, m), reason="suppose"), assume(AtMost(-v, m), reason="suppose")
+    inside = combine(AtMost(v**2, m**2), [(m + v, above)], known=[below], reason="(m-v)(m+v) is not negative")
+    size = instantiate(root(inside, v, reason="take roots"), {v: value, m: most}, known=known, reason="for T(A² - ζ²)")
+    for sign, more, slack in ((1, [], share * power**2), (-1, [(share, squares)], share)):
+        side = combine(
+            AtMost(sign * value, most),
+            [
+                (sign * horizon, closed),
+                (2 * (1 - power) / (1 - ratio), absolute(-sign * product, reason="a number is at most its size")),
+                (2 * Abs(product) / (1 - ratio), low),
+                *more,
+            ],
+            slack=slack,
+            known=[*known, room],
+            reason="1-r^T lies between 0 and 2, and 1-r^{2T} between 0 and 1",
+        )
+        size = discharge(size, side, reason="as found")
+    return combine(target, [(1, size)], known=known, reason="so T times the distance stays bounded")
 
 
 @of_formulas()
-def bias_plateau(plateau: Formula | None = None) -> Derivation:
-    """``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T``, which tends to ζ² for every ``|r| < 1``.
+def bias_plateau(plateau: Formula | None = None) -> Proof:
+    """C3: ``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T`` for |r| < 1, and T |A² - ζ²| stays bounded.
 
     Parameters
     ----------
-    plateau : Formula, optional
+    plateau : Expr, optional
         The asserted limit of A², in b and r (and T).
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
 
     Examples
     --------
-    >>> bias_plateau().verify(), bias_plateau(bias**2 * (1 - ratio)).verify()
-    (True, False)
+    >>> bias_plateau().verify()
+    True
+    >>> bias_plateau(bias**2 / 2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: A² = ... is not this combination: ...
     """
-    asserted = PLATEAU if plateau is None else plateau
-
-    def gradient(time: Formula) -> Formula:
-        return -bias + distance * ratio**time
-
-    def total(steps: Formula) -> Formula:
-        return steps * bias**2 + _transient(ratio**steps)
-
-    average = asserted + _transient(ratio**horizon) / horizon
-    closed = equal(AVERAGE, average)
-    settles = equal(Limit(asserted + _rest / horizon, horizon, oo), bias**2)
-    inside = (equal(_power, (1 - _part) / (1 + _part)),)
-    steps = (
-        Step(
-            "g_t = -b + u r^t solves g' = g - h(g + b), h = 1 - r",
-            equal(gradient(_time + 1), gradient(_time) - (1 - ratio) * (gradient(_time) + bias)),
-        ),
-        Step(
-            "the sum of g_t² over t < T grows by the next one",
-            equal(total(horizon + 1) - total(horizon), gradient(horizon) ** 2),
-        ),
-        Step("and begins with the first", equal(total(Integer(1)), gradient(_ZERO) ** 2)),
-        Step("so the average is this", closed, (equal(AVERAGE, total(horizon) / horizon),)),
-        Step("r^T lies between -1 and 1, so 1 - r^T lies between 0", at_least(1 - _power, _ZERO), inside),
-        Step("and 2", at_least(2 - (1 - _power), _ZERO), inside),
-        Step("and r^(2T) below 1: what is divided by T stays bounded", at_least(1 - _power**2, _ZERO), inside),
-        Step("and the average tends to ζ²", settles),
-    )  # fmt: skip
-    return Derivation(Tuple(closed, settles), steps)
+    asserted = PLATEAU if plateau is None else exact(plateau)
+    closed = _closed(asserted)
+    return Proof((closed, _settled(asserted, closed)))

@@ -1,102 +1,326 @@
-"""Bounded scope: the stationary law on a quadratic, and a region that the iterates never leave."""
+"""C10: bounded scope. Near a quadratic the iterates stay within a radius; on it their law is known; they never rest.
+
+``h`` is ηλ here, for the curvature λ.
+"""
 
 from __future__ import annotations
 
-from sympy import Abs, Limit, Symbol, Tuple, sqrt
+from typing import Any
 
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.relations import at_least, at_most, equal
-from rdml_theory.symbolic.sgd.descent import bias, eta, noise
+from sympy import Abs, Integer, Symbol, sqrt
 
-__all__ = ["OFFSET", "RADIUS", "VARIANCE", "bounded_scope", "curvature", "perturbation"]
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Proof,
+    Theorem,
+    Vector,
+    absolute,
+    assume,
+    combine,
+    expectation,
+    generalise,
+    identity,
+    induct,
+    inner,
+    nonnegative,
+    orthogonal,
+    root,
+    specialise,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.bounds import attained
+from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
+from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
+from rdml_theory.symbolic.sgd.setting import (
+    after,
+    assumptions,
+    b,
+    exact,
+    first,
+    g,
+    given,
+    n,
+    of_a_step,
+    smoothness,
+    squared,
+    t,
+    x,
+    y,
+)  # fmt: skip
+
+__all__ = [
+    "ASSUMPTIONS", "OFFSET", "RADIUS", "VARIANCE", "bounded_scope", "curvature", "far", "law_of",
+    "offset_target", "perturbation", "pull", "radius", "stays_target",
+]  # fmt: skip
+
+Term = Any
 
 curvature: Formula = Symbol("lambda", positive=True)
 perturbation: Formula = Symbol("M", nonnegative=True)
+radius: Formula = Symbol("P", positive=True)
 
 OFFSET: Formula = bias / curvature
-"""‖E x‖ on f = λ‖x‖²/2 with a constant bias, for t → ∞."""
+"""The distance from the minimum of f = λ‖x‖²/2 to the point where a constant bias holds the iterates."""
 
 VARIANCE: Formula = eta * noise**2 / (curvature * (2 - eta * curvature))
-"""E‖x - E x‖² there."""
+"""Their mean squared distance from it, for t → ∞."""
 
 _h = eta * curvature
 _pushed = perturbation + bias
 
 RADIUS: Formula = (Abs(1 - _h) * _pushed + sqrt(_pushed**2 + _h * (2 - _h) * noise**2)) / (curvature * (2 - _h))
-"""R, with sup_t E‖x_t‖² ≤ max(‖x_0‖², R²) where ‖∇f(x) - λx‖ ≤ M."""
+"""R, with sup_t E‖x_t‖² ≤ max(E‖x_0‖², R²) where ‖∇f(x) - λx‖ ≤ M."""
+
+NEARLY = ForAll(y, AtMost(square(Gradient("f", y) - curvature * y), perturbation**2))
+STABLE = Less(_h, 2)
+STARTED = AtMost(Mean(square(first)), radius**2)
+SLOPE = ForAll(y, Equal(Gradient("f", y), curvature * y))
+
+pull = Vector("c")
+_CONSTANT = ForAll(t, Equal(b, pull))
+_PULL_SIZE = Equal(square(pull), bias**2)
 
 
+def stays_target() -> AtMost:
+    """``E‖x_t‖² ≤ P²``.
+
+    >>> print(stays_target().text())
+    E[‖x_t‖²] ≤ P²
+    """
+    return AtMost(Mean(square(x)), radius**2)
+
+
+def far(asserted: Formula = RADIUS) -> AtMost:
+    """``R ≤ P``.
+
+    >>> print(far().text())
+    ((M + Z)·|η·λ - 1| + √(η·λ·σ²·(2 - η·λ) + (M + Z)²))/(λ·(2 - η·λ)) ≤ P
+    """
+    return AtMost(asserted, radius)
+
+
+def assumed(asserted: Formula = RADIUS) -> tuple[str, ...]:
+    """What the bounded scope assumes, as text."""
+    further = (NEARLY, STABLE, STARTED, far(asserted))
+    return assumptions("update", "centred", "noise", "bias of a step", *(h.text() for h in further))
+
+
+ASSUMPTIONS = assumed()
+
+
+def _room() -> Theorem:
+    return combine(Less(0, 2 - _h), [(1, assume(STABLE, reason="given"))], reason="so 2-ηλ is positive")
+
+
+def _pushed_at_most() -> Theorem:
+    """``E‖∇f(x_t) - λx_t + b_t‖² ≤ (M + Z)²``."""
+    rest = g - curvature * x
+    near = expectation(specialise(assume(NEARLY, reason="given"), x, reason="at x_t"), reason="take expectations")
+    small = given("bias of a step", t)
+    product = combine(
+        AtMost(Mean(Inner(rest, b)) ** 2, perturbation**2 * bias**2),
+        [(1, of_a_step(rest, b)), (Mean(square(b)), near), (perturbation**2, small)],
+        reason="with the bounds of both",
+    )
+    cross = Mean(Inner(rest, b))
+    return combine(
+        AtMost(Mean(square(rest + b)), _pushed**2),
+        [
+            (1, near),
+            (1, small),
+            (2, root(product, cross, reason="take roots")),
+            (2, absolute(cross, reason="a number is at most its absolute value")),
+        ],
+        reason="multiply out",
+    )
+
+
+def _stays(asserted: Formula) -> Theorem:
+    """``E‖x_t‖² ≤ P²`` for every t, for a P that is neither below R nor below the start."""
+    push, supposed = g - curvature * x + b, assume(AtMost(Mean(square(x)), radius**2), reason="suppose")
+    bounded = _pushed_at_most()
+    cross = Mean(Inner(x, push))
+    product = combine(
+        AtMost(cross**2, radius**2 * _pushed**2),
+        [(1, of_a_step(x, push)), (Mean(square(push)), supposed), (radius**2, bounded)],
+        reason="with the bounds of both",
+    )
+    centred, away = given("centred", t), Abs(1 - _h)
+    next_one = combine(
+        AtMost(Mean(square(after)), (away * radius + eta * _pushed) ** 2 + eta**2 * noise**2),
+        [
+            (1, expectation(squared(given("update", t)), reason="take expectations")),
+            (-2 * eta, orthogonal(centred, x, reason="the noise has mean zero given x_t")),
+            (2 * eta**2, orthogonal(centred, g, reason="so it has given ∇f(x_t)")),
+            (2 * eta**2, orthogonal(centred, b, reason="and given b_t")),
+            ((1 - _h) ** 2, supposed),
+            (2 * eta * away, root(product, cross, reason="take roots")),
+            (2 * eta, absolute(-(1 - _h) * cross, reason="a number is at most its absolute value")),
+            (eta**2, bounded),
+            (eta**2, given("noise", t)),
+        ],
+        reason="x_t - η(∇f + b) is (1-ηλ)x_t but for a push of at most η(M+Z)",
+    )
+    room = _room()
+    settled = sqrt(_pushed**2 + _h * (2 - _h) * noise**2)
+    base = (2 - _h) * curvature * radius - away * _pushed
+    enough = combine(
+        AtMost(settled, base),
+        [(curvature * (2 - _h), assume(far(asserted), known=[room], reason="given: P is not below R"))],
+        known=[room],
+        reason="times λ(2-ηλ)",
+    )
+    positive = combine(AtMost(0, base + settled), [(1, enough)], slack=2 * settled, known=[room], reason="so this is")
+    solved = combine(
+        AtMost((away * radius + eta * _pushed) ** 2 + eta**2 * noise**2, radius**2),
+        [(eta * (base + settled) / (curvature * (2 - _h)), enough)],
+        known=[room, positive],
+        reason="beyond R the step does not lead further out: (1-ηλ)² + ηλ(2-ηλ) = 1",
+    )
+    again = combine(AtMost(Mean(square(after)), radius**2), [(1, next_one), (1, solved)], reason="so it stays")
+    always = induct(assume(STARTED, reason="given"), again, t, reason="by induction")
+    return specialise(always, t, reason="at every step")
+
+
+_HOLD = pull / curvature
+
+
+def _moved() -> Theorem:
+    """``x_{t+1} + c/λ = (1-ηλ)(x_t + c/λ) - ηn_t`` on the quadratic."""
+    slope = specialise(assume(SLOPE, reason="given: f = λ‖x‖²/2"), x, reason="at x_t")
+    constant = specialise(assume(_CONSTANT, reason="given: the bias is constant"), t, reason="at this step")
+    return combine(
+        Equal(after + _HOLD, (1 - _h) * (x + _HOLD) - eta * n),
+        [(1, given("update", t)), (-eta, slope), (-eta, constant)],
+        reason="the distance from -c/λ after a step",
+    )
+
+
+def law_of(variance: Formula = VARIANCE) -> Equal:
+    """``E‖x_t + c/λ‖² = (1-ηλ)^{2t} E‖x_0 + c/λ‖² + V (1 - (1-ηλ)^{2t})``.
+
+    >>> print(law_of().text())
+    E[‖x_t + c/λ‖²] = η·σ²·(1 - (1 - η·λ)^(2·t))/(λ·(2 - η·λ)) + (1 - η·λ)^(2·t)·E[‖x_0 + c/λ‖²]
+    """
+    return _law(t, variance)
+
+
+def _law(step: Term, variance: Formula) -> Equal:
+    shrunk = (1 - _h) ** (2 * step)
+    start = Mean(square(first + _HOLD))
+    return Equal(Mean(square(At("x", step) + _HOLD)), shrunk * start + variance * (1 - shrunk))
+
+
+def _spread(variance: Formula) -> Theorem:
+    known = [_room()]
+    centred = given("centred", t)
+    size = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+    step = combine(
+        _law(t + 1, variance),
+        [
+            (1, expectation(squared(_moved()), reason="take expectations")),
+            (-2 * eta * (1 - _h), orthogonal(centred, x + _HOLD, reason="the noise has mean zero given x_t")),
+            (eta**2, size),
+            ((1 - _h) ** 2, assume(_law(t, variance), known=known, reason="suppose")),
+        ],
+        known=known,
+        reason="a step shrinks it and adds the noise",
+    )
+    return induct(combine(_law(Integer(0), variance), [], known=known, reason="at the start"), step, t, reason="always")
+
+
+def _mean() -> Theorem:
+    """``E⟨x_t + c/λ, y⟩ = (1-ηλ)^t E⟨x_0 + c/λ, y⟩``: the mean tends to -c/λ in every direction y."""
+    start = Mean(Inner(first + _HOLD, y))
+
+    def at(step: Term) -> Equal:
+        return Equal(Mean(Inner(At("x", step) + _HOLD, y)), (1 - _h) ** step * start)
+
+    step = combine(
+        at(t + 1),
+        [
+            (1, expectation(inner(_moved(), y), reason="take expectations")),
+            (-eta, orthogonal(given("centred", t), y, reason="the noise has mean zero")),
+            (1 - _h, assume(at(t), reason="suppose")),
+        ],
+        reason="a step shrinks it",
+    )
+    return induct(identity(at(Integer(0)), reason="at the start"), step, t, reason="always")
+
+
+def offset_target(offset: Formula = OFFSET) -> Equal:
+    """``‖c/λ‖²`` is the square of the offset.
+
+    >>> print(offset_target().text())
+    ‖c/λ‖² = Z²/λ²
+    """
+    return Equal(square(_HOLD), offset**2)
+
+
+def _restless() -> Theorem:
+    """``η² E‖n_t‖² ≤ E‖x_{t+1} - x_t‖²``."""
+    centred = given("centred", t)
+    update = given("update", t)
+    moved = combine(Equal(after - x, -eta * (g + b + n)), [(1, update)], reason="the step")
+    both = expectation(nonnegative(square(g + b), reason="a squared norm"), reason="take expectations")
+    still = combine(
+        AtMost(eta**2 * Mean(square(n)), Mean(square(after - x))),
+        [
+            (-1, expectation(squared(moved), reason="take expectations")),
+            (-2 * eta**2, orthogonal(centred, g, reason="the noise has mean zero given ∇f(x_t)")),
+            (-2 * eta**2, orthogonal(centred, b, reason="and given b_t")),
+            (eta**2, both),
+        ],
+        reason="the noise alone moves it that far",
+    )
+    return generalise(still, t, reason="at every step")
+
+
+@of_formulas()
 def bounded_scope(
-    offset: Formula | None = None, variance: Formula | None = None, radius: Formula | None = None
-) -> Derivation:
-    """On a quadratic the iterates end with offset ζ/λ and variance ησ²/(λ(2-ηλ)); near one they stay within R.
+    offset: Formula | None = None, variance: Formula | None = None, radius_formula: Formula | None = None
+) -> Proof:
+    """C10: near a quadratic E‖x_t‖² ≤ max(E‖x_0‖², R²); on it the law of x_t is that of a spread about the offset.
 
     Parameters
     ----------
-    offset, variance, radius : Formula, optional
+    offset, variance, radius_formula : Expr, optional
         The asserted offset, variance and R.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
 
     Examples
     --------
-    >>> bounded_scope().verify(), bounded_scope(variance=VARIANCE * eta).verify()
-    (True, False)
+    >>> bounded_scope().verify()
+    True
+    >>> bounded_scope(variance=VARIANCE * eta)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    ends = OFFSET if offset is None else offset
-    spreads = VARIANCE if variance is None else variance
-    r = RADIUS if radius is None else radius
-    s: Formula = Symbol("s", nonnegative=True)  # |1-ηλ|
-    x, m, w = (Symbol(name, nonnegative=True) for name in ("x", "m", "v"))
-    n, c, pushed = (Symbol(name, nonnegative=True) for name in ("n", "c", "p"))
-    lost = w * (2 * m * (1 - s) + w * (1 - s) * (1 + s) + 2 * s * n)
-    named = r.subs(Abs(1 - _h), s)
-    push = eta * _pushed
-
-    def stays(away: Formula) -> Step:
-        return Step(
-            "R solves the recursion's equation (s = |1-ηλ|)",
-            equal((s * named + push) ** 2 + eta**2 * noise**2, named**2),
-            (equal(s, away),),
-        )
-
-    steps = (
-        Step(
-            "on the quadratic the mean follows m ← (1-ηλ)m - ηb: its distance from 0 stays at the offset",
-            equal((1 - _h) * ends + eta * bias, ends),
-        ),
-        Step(
-            "and the variance v ← (1-ηλ)²v + η²σ²; both are contractions for 0 < ηλ < 2",
-            equal((1 - _h) ** 2 * spreads + eta**2 * noise**2, spreads),
-        ),
-        Step(
-            "for small steps the variance is linear in η, the spread like √η; the offset does not depend on η",
-            equal(Limit(spreads / eta, eta, 0), noise**2 / (2 * curvature)),
-        ),
-        Step(
-            "the iterates go on moving by η²λ²v + η²σ² in the mean square, at least η²σ²: they converge to no point",
-            equal(_h**2 * spreads + eta**2 * noise**2 - eta**2 * noise**2, _h**2 * spreads),
-        ),
-        Step("as the rest is not negative", at_least(_h**2 * (eta * w), 0)),
-        Step(
-            "with ∇f(x) = λx + r(x), ‖r‖ ≤ M and ‖b‖ ≤ ζ, ‖x - η(∇f + b)‖ ≤ s‖x‖ + η(M+ζ), s = |1-ηλ|; with m = "
-            "E‖x‖ and "
-            "x = √E‖x‖² the mean of its square falls short of (sx + η(M+ζ))² by",
-            equal((s * x + push) ** 2 - (s**2 * x**2 + 2 * s * m * push + push**2), 2 * s * push * (x - m)),
-        ),
-        Step("which is not negative, since m ≤ x", at_least(2 * s * push * (x - m), 0), (equal(x, m + w),)),
-        stays(1 - _h),
-        stays(_h - 1),
-        Step("below R the next norm is below R too: the recursion increases", at_least(s * w, 0)),
-        Step(
-            "from x = R + v above R, x² - R² loses in a step (with what the noise adds to R, η(M+ζ) = (1-s)R - n)",
-            equal(x**2 - m**2 - (s * x + pushed) ** 2 + (s * m + pushed) ** 2, lost),
-            (equal(x, m + w), equal(pushed, (1 - s) * m - n)),
-        ),
-        Step("which is not negative, so lim sup E‖x_t‖² ≤ R²", at_least(lost, 0), (equal(s, 1 / (1 + c)),)),
+    ends = OFFSET if offset is None else exact(offset)
+    spreads = VARIANCE if variance is None else exact(variance)
+    farthest = RADIUS if radius_formula is None else exact(radius_formula)
+    stays = _stays(farthest)
+    size = combine(
+        offset_target(ends), [(1 / curvature**2, assume(_PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"
     )
-    mean, spread_, square = (
-        Named("‖E x_t‖", r"\lVert \mathbb{E} x_t \rVert"),
-        Named("Var x_t", r"\operatorname{Var} x_t"),
-        Named("lim sup E‖x_t‖²", r"\limsup \mathbb{E} \lVert x_t \rVert^2"),
-    )
-    return Derivation(Tuple(equal(mean, ends), equal(spread_, spreads), at_most(square, r**2)), steps)
+    return Proof((stays, _mean(), size, _spread(spreads), _restless(), *_radius_attained(farthest)))
+
+
+def _radius_attained(asserted: Formula) -> tuple[Theorem, ...]:
+    """On ``f = Λ‖x‖²/2``, where λ = Λ and M = 0, runs keep ‖∇f(x_t)‖ = F = ΛR, that is ‖x_t‖ = R."""
+    there = asserted.subs({perturbation: 0, curvature: smoothness}).subs(eta, h / smoothness)
+    return tuple(attained(side, smoothness * there)[0] for side in (1, -1))

@@ -1,0 +1,286 @@
+"""When two terms are equal, what is manifestly positive, and where a term has a value.
+
+All of it is trusted: :func:`normal` multiplies out and :func:`is_zero` compares, :func:`sign` reads signs off, and
+:func:`require_value` refuses a division by what may be zero and the root of what may be negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Literal
+
+from sympy import (
+    Abs,
+    Add,
+    Integer,
+    Mul,
+    Pow,
+    Rational,
+    Sum,
+    Symbol,
+    cancel,
+    default_sort_key,
+    exp,
+    expand,
+    factor,
+    fraction,
+    log,
+    together,
+)
+
+from rdml_theory.symbolic.kernel.terms import (
+    At,
+    Gradient,
+    Inner,
+    Mean,
+    Random,
+    Term,
+    TermError,
+    Value,
+    Vector,
+    is_random,
+    kind,
+    symbol_kind,
+)  # fmt: skip
+
+__all__ = ["Known", "Sign", "is_zero", "normal", "require_value", "sign"]
+
+Sign = Literal["positive", "nonnegative"]
+Known = Collection[tuple[Any, "Sign"]]
+"""Scalars whose sign was proved."""
+
+
+def _parts(vector: Term) -> Iterable[tuple[Term, Term]]:
+    """Coefficients and atoms of a vector."""
+    for part in Add.make_args(expand(vector)):
+        factors = Mul.make_args(part)
+        atoms = [f for f in factors if kind(f) == "vector"]
+        if atoms:
+            yield Mul(*(f for f in factors if f is not atoms[0])), atoms[0]
+
+
+def _linear(operator: Any, body: Term, constant: Any, total: Any) -> Term:
+    """A linear operator applied to a sum of terms: what is constant is taken out."""
+    out: Term = Integer(0)
+    for part in Add.make_args(expand(body)):
+        factors = Mul.make_args(part)
+        outer = Mul(*(f for f in factors if constant(f)))
+        inner = Mul(*(f for f in factors if not constant(f)))
+        out += outer * (total if inner == 1 else operator(inner))
+    return out
+
+
+def normal(term: Term) -> Term:
+    """A term with inner products, expectations and sums multiplied out.
+
+    >>> from rdml_theory.symbolic.kernel.terms import square
+    >>> t, eta = Symbol("t", integer=True, nonnegative=True), Symbol("eta", positive=True)
+    >>> normal(square(At("x", t) - eta * At("g", t)))
+    eta**2*‖g_t‖² - 2*eta*⟨g_t, x_t⟩ + ‖x_t‖²
+    >>> T = Symbol("T", integer=True, positive=True)
+    >>> normal(Sum(eta * Mean(square(At("x", t))) + 1, (t, 0, T - 1)))
+    T + eta*Sum(E[‖x_t‖²], (t, 0, T - 1))
+    """
+    if isinstance(term, Inner):
+        first, second = (tuple(_parts(side)) for side in term.args)
+        return expand(Add(*(normal(a * b) * Inner(u, v) for a, u in first for b, v in second)))
+    if isinstance(term, Mean):
+        return expand(_linear(Mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
+    if isinstance(term, Sum):
+        if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
+            return term
+        index, low, high = term.limits[0]
+        if high + 1 == low:
+            return Integer(0)
+        return expand(
+            _linear(
+                lambda e: Sum(e, (index, low, high)),
+                normal(term.function),
+                lambda f: index not in f.free_symbols,
+                high - low + 1,
+            )
+        )
+    if isinstance(term, Vector | At | Random | Gradient | Value) or not term.args:
+        return term
+    if isinstance(term, Abs):
+        return _absolute(factor(normal(term.args[0])))
+    if isinstance(term, Pow) and isinstance(term.base, Abs) and term.exp.is_even:
+        return normal(term.base.args[0] ** term.exp)
+    return expand(term.func(*(normal(part) for part in term.args)))
+
+
+def _absolute(product: Term) -> Term:
+    """The absolute value of a product, factor by factor."""
+    out: Term = Integer(1)
+    for part in Mul.make_args(product):
+        base, exponent = part.as_base_exp()
+        if sign(part) is not None:
+            out *= part
+        elif sign(-part) is not None:
+            out *= -part
+        else:
+            out *= Abs(min(base, -base, key=default_sort_key)) ** exponent
+    return expand(out)
+
+
+def _telescoped(term: Term) -> Term:
+    """Sums over s of differences a(s+1) - a(s), given by their ends."""
+    sums: dict[tuple[Any, ...], Term] = {}
+    rest: Term = Integer(0)
+    for part in Add.make_args(term):
+        totals = [f for f in Mul.make_args(part) if isinstance(f, Sum)]
+        if len(totals) != 1 or len(totals[0].limits) != 1:
+            rest += part
+            continue
+        limits = totals[0].limits[0]
+        coefficient = Mul(*(f for f in Mul.make_args(part) if f is not totals[0]))
+        inside = {i for total in part.atoms(Sum) - {totals[0]} for i in total.bound_symbols}
+        if limits[0] in coefficient.free_symbols or inside & (limits[2].free_symbols | {limits[0]}):
+            rest += part  # the index means another thing outside, or a sum within would capture the end
+            continue
+        sums[limits] = sums.get(limits, Integer(0)) + coefficient * totals[0].function
+    for (index, low, high), body in sums.items():
+        # Each summand that is another one, one step later, is replaced by it and by what is left at the ends.
+        for piece in Add.make_args(expand(body)):
+            coefficient, function = piece.as_independent(index, as_Add=False)
+            earlier = function.subs(index, index - 1)
+            if function == 1 or not any(
+                Mul.make_args(p) and p.as_independent(index, as_Add=False)[1] == earlier
+                for p in Add.make_args(expand(body))
+            ):
+                continue
+            body += coefficient * (earlier - function)
+            rest += coefficient * (function.subs(index, high) - earlier.subs(index, low))
+        rest += normal(Sum(body, (index, low, high))) if expand(body) != 0 else 0
+    return rest
+
+
+def require_value(term: Term, known: Known, what: str) -> None:
+    """Refuse a term that may have no value: what is divided by, or taken the root or logarithm of, has a known sign.
+
+    Parameters
+    ----------
+    term : Expr
+        The term. What is known of a variable that it binds tells nothing of it.
+    known : collection of (Expr, {"positive", "nonnegative"})
+        Scalars whose sign was proved.
+    what : str
+        What the term is, for the error.
+
+    Raises
+    ------
+    TermError
+        If it may have none.
+
+    Examples
+    --------
+    >>> h = Symbol("h", positive=True)
+    >>> require_value(1 / (2 - h), [(2 - h, "positive")], "the bound")
+    >>> require_value(1 / (2 - h), [], "the bound")
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
+    """
+    inside = {index for total in term.atoms(Sum) for index in total.bound_symbols}
+    facts = [fact for fact in known if not fact[0].free_symbols & inside]
+    for power in term.atoms(Pow):
+        base, exponent = power.args
+        if not exponent.is_integer and sign(base, facts) is None:
+            raise TermError(f"{what} has {power}, whose base is not known to be nonnegative")
+        if exponent.is_nonnegative is not True and sign(base**2, facts) != "positive":
+            raise TermError(f"{what} divides by {base}, which is not known to differ from zero")
+    for logarithm in term.atoms(log):
+        if sign(logarithm.args[0], facts) != "positive":
+            raise TermError(f"{what} has {logarithm}, whose argument is not known to be positive")
+
+
+def is_zero(term: Term) -> bool:
+    """Whether a term is zero wherever it has a value, by its normal form.
+
+    >>> from rdml_theory.symbolic.kernel.terms import square
+    >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
+    >>> x = At("x", t)
+    >>> later, first, last = (Mean(square(At("x", s))) for s in (t + 1, Integer(0), T))
+    >>> is_zero(Sum(later - Mean(square(x)), (t, 0, T - 1)) - last + first)
+    True
+    """
+    if kind(term) == "vector":
+        return expand(term) == 0
+    flat = normal(term)
+    if flat == 0:
+        return True
+    numerator, _ = fraction(together(_telescoped(flat)))
+    return expand(numerator) == 0 or cancel(normal(numerator)) == 0
+
+
+def sign(term: Term, known: Known = ()) -> Sign | None:
+    """The manifest sign of a scalar: from declared signs, squares, norms, sums and products, and from what is known.
+
+    Parameters
+    ----------
+    term : Expr
+        The scalar.
+    known : collection of (Expr, {"positive", "nonnegative"})
+        Scalars whose sign was proved.
+
+    Examples
+    --------
+    >>> from rdml_theory.symbolic.kernel.terms import square
+    >>> h, x = Symbol("h", positive=True), Symbol("x", real=True)
+    >>> sign(h + x**2), sign(h * square(Vector("u"))), sign(2 - h), sign(1 / (2 - h), [(2 - h, "positive")])
+    ('positive', 'nonnegative', None, 'positive')
+    """
+    for other, proved in known:
+        if other.free_symbols == term.free_symbols and other != 0:
+            ratio = cancel(normal(term) / normal(other))
+            if isinstance(ratio, Rational) and ratio > 0:
+                return proved
+    if isinstance(term, Rational):
+        return "positive" if term > 0 else "nonnegative" if term == 0 else None
+    if isinstance(term, Symbol):
+        name = symbol_kind(term)
+        return None if name == "real" else "positive" if name in ("positive", "counting") else "nonnegative"
+    if isinstance(term, Inner):
+        return "nonnegative" if term.args[0] == term.args[1] else None
+    if isinstance(term, Abs):
+        return "nonnegative"
+    if isinstance(term, exp):
+        return "positive"
+    if isinstance(term, Mean):
+        return _weak(sign(term.args[0], known))
+    if isinstance(term, Sum):
+        return _weak(sign(term.function))
+    if isinstance(term, Add):
+        return _sign_of_sum(term, known)
+    if isinstance(term, Mul):
+        signs = [sign(part, known) for part in term.args]
+        return None if None in signs else "nonnegative" if "nonnegative" in signs else "positive"
+    if isinstance(term, Pow):
+        base = sign(term.base, known)
+        if base == "positive":
+            return "positive"
+        if term.exp.is_nonnegative is True and base == "nonnegative":
+            return "nonnegative"
+        return "nonnegative" if term.exp.is_even and term.exp.is_positive else None
+    return None
+
+
+def _sign_of_sum(term: Term, known: Known) -> Sign | None:
+    """The sign of a sum from those of its parts; T - 1, for T = 1, 2, ..., is one of 0, 1, 2, ..."""
+    signs = [sign(part, known) for part in term.args]
+    if None not in signs:
+        return "positive" if "positive" in signs else "nonnegative"
+    counting = [s for s in term.free_symbols if isinstance(s, Symbol) and symbol_kind(s) == "counting"]
+    if not counting:
+        return None
+    above, below = fraction(together(term))
+    if below != 1:
+        return sign(above, known) if sign(below, known) == "positive" else None
+    from_zero = {s: 1 + Symbol(f"{s.name}'", integer=True, nonnegative=True) for s in counting}
+    signs = [sign(part, known) for part in Add.make_args(expand(term.xreplace(from_zero)))]
+    return None if None in signs else "positive" if "positive" in signs else "nonnegative"
+
+
+def _weak(found: Sign | None) -> Sign | None:
+    """A mean or a sum of what is positive is nonnegative at least."""
+    return None if found is None else "nonnegative"

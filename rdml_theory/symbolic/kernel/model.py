@@ -1,0 +1,215 @@
+"""Instances of the kernel's hypotheses: numbers, functions and runs in which a proposition holds or not.
+
+Nothing here is trusted: an instance shows that the hypotheses of a theorem can all hold at once, and that then its
+conclusion does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Abs, Add, Max, Min, Mul, Pow, Sum, Symbol, exp, log
+
+from rdml_theory.symbolic.kernel.propositions import (
+    AtMost,
+    Centred,
+    Equal,
+    Finite,
+    ForAll,
+    Less,
+    Proposition,
+    Smooth,
+    walk,
+)  # fmt: skip
+from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
+from rdml_theory.symbolic.kernel.theorem import Theorem
+
+__all__ = ["Model", "Objective"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A function with its gradient and a proved smoothness constant; points on the last axis."""
+
+    value: Callable[[Array], Array]
+    gradient: Callable[[Array], Array]
+    smoothness: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """An instance: what symbols, objectives and processes stand for.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in a report.
+    values : mapping of Symbol or Vector to float or array
+        The numbers and fixed vectors; numbers that a hypothesis defines (``A² = ...``) are computed.
+    objectives : mapping of str to Objective
+        The functions.
+    processes : mapping of str to array, shape (outcomes, steps, dimension)
+        The random vectors.
+    random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
+        The random vectors, and the random functions of a vector.
+    chance : array, shape (outcomes,)
+        The probabilities.
+    points : array, shape (points, dimension)
+        Where "for every vector" is tried, with the points of the runs.
+    tolerance : float
+        Relative error allowed in a comparison.
+
+    Examples
+    --------
+    >>> from rdml_theory.symbolic.kernel import AtMost, assume, combine
+    >>> a, b = Symbol("a", nonnegative=True), Symbol("b", nonnegative=True)
+    >>> theorem = combine(AtMost(a, 2 * b), [(1, assume(AtMost(a, b)))], slack=b)
+    >>> Model("numbers", {a: 1.0, b: 2.0}).satisfies(theorem)
+    True
+    >>> Model("others", {a: 3.0, b: 2.0}).satisfies(theorem) is None
+    True
+    """
+
+    name: str
+    values: Mapping[Term, Any]
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+    processes: Mapping[str, Array] = field(default_factory=dict)
+    random: Mapping[str, Any] = field(default_factory=dict)
+    chance: Array = field(default_factory=lambda: np.ones(1))
+    points: Array = field(default_factory=lambda: np.zeros((0, 1)))
+    tolerance: float = 1e-9
+
+    def satisfies(self, theorem: Theorem) -> bool | None:
+        """Whether the conclusion holds here; None where a hypothesis does not, or speaks of what has no value here."""
+        values = dict(self.values)
+        try:
+            with np.errstate(divide="raise", invalid="raise"):
+                self._define(theorem, values)
+                if not all(self._holds(hypothesis, values) for hypothesis in theorem.hypotheses):
+                    return None
+                return self._holds(self._closed(theorem), values)
+        except (KeyError, FloatingPointError):
+            return None
+
+    def _closed(self, theorem: Theorem) -> Proposition:
+        """The conclusion for every step and vector that no hypothesis speaks of."""
+        assumed = set().union(*(h.free() for h in theorem.hypotheses)) | set(self.values)
+        out = theorem.conclusion
+        for variable in sorted(out.free() - assumed, key=str):
+            if isinstance(variable, Vector) or symbol_kind(variable) == "natural":
+                out = ForAll(variable, out)
+        return out
+
+    def _define(self, theorem: Theorem, values: dict[Term, float]) -> None:
+        """The symbols that hypotheses define, ``s = ...`` or ``s² = ...``."""
+        pending = [h for h in theorem.hypotheses if isinstance(h, Equal)]
+        for _ in pending:
+            for told in pending:
+                base, power = told.left.as_base_exp()
+                if not isinstance(base, Symbol) or base in values or power not in (1, 2):
+                    continue
+                try:
+                    found = float(np.max(self._evaluate(told.right, values)))
+                except KeyError:
+                    continue
+                if found > 0 or not base.is_positive:
+                    values[base] = found if power == 1 else float(np.sqrt(found))
+
+    def _holds(self, proposition: Proposition, values: dict[Term, Any]) -> bool:
+        if isinstance(proposition, Finite):
+            return True
+        if isinstance(proposition, Smooth):
+            f, constant = self.objectives[proposition.objective], self._evaluate(proposition.constant, values)
+            return bool(f.smoothness <= np.min(constant) * (1 + self.tolerance))
+        if isinstance(proposition, ForAll):
+            tried = ({**values, proposition.variable: value} for value in self._range(proposition, values))
+            return all(self._holds(proposition.body, inside) for inside in tried)
+        if isinstance(proposition, Centred):
+            return self._centred(proposition, values)
+        left, right = (self._evaluate(side, values) for side in proposition.terms())
+        size = self.tolerance * (1 + np.max(np.abs(left)) + np.max(np.abs(right)))
+        if isinstance(proposition, Equal):
+            if np.ndim(left) == np.ndim(right) == 2 and left.shape[1] != right.shape[1]:
+                return False  # vectors of different spaces
+            return bool(np.all(np.abs(left - right) <= size))
+        if isinstance(proposition, AtMost):
+            return bool(np.all(left <= right + size))
+        assert isinstance(proposition, Less)
+        return bool(np.all(left < right))
+
+    def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
+        """The values at which "for every" is tried: the points, or the steps that all its processes have."""
+        if isinstance(proposition.variable, Vector):
+            yield from self.points
+            return
+        named = {e.process for e in walk(proposition) if isinstance(e, At)}
+        later = any(isinstance(e, At) and e.step != proposition.variable for e in walk(proposition))
+        most = min(self.processes[name].shape[1] for name in named) - later if named else 3
+        end = most if proposition.below is None else int(self._evaluate(proposition.below, values))
+        yield from range(min(most, end))
+
+    def _centred(self, told: Centred, values: dict[Term, Any]) -> bool:
+        noise = self._evaluate(told.noise, values)
+        given = np.round(np.concatenate([self._evaluate(g, values) for g in told.given], axis=1), 9)
+        for case in np.unique(given, axis=0):
+            here = np.all(given == case, axis=1)
+            if np.max(np.abs(self.chance[here] @ noise[here])) > self.tolerance:
+                return False
+        return True
+
+    def _evaluate(self, term: Term, values: Mapping[Term, Any]) -> Any:
+        """A number, one for each outcome, or a vector for each."""
+        if isinstance(term, Symbol | Vector):
+            value = values[term]
+            return value[None] if isinstance(term, Vector) else value
+        if isinstance(term, At):
+            return self.processes[term.process][:, int(self._evaluate(term.step, values))]
+        if isinstance(term, Random):
+            value = self.random[term.name]
+            return value(*(self._evaluate(point, values) for point in term.args[1:])) if callable(value) else value
+        if isinstance(term, Value | Gradient):
+            f, point = self.objectives[term.objective], self._evaluate(term.point, values)
+            return f.value(point) if isinstance(term, Value) else f.gradient(point)
+        if isinstance(term, Sum):
+            index, low, high = term.limits[0]
+            steps = range(int(low), int(self._evaluate(high, values)) + 1)
+            return sum((self._evaluate(term.function, {**values, index: s}) for s in steps), 0.0)
+        parts = [self._evaluate(part, values) for part in term.args]
+        if isinstance(term, Inner):
+            return np.sum(parts[0] * parts[1], axis=-1)
+        if isinstance(term, Mean):
+            return self.chance @ np.broadcast_to(parts[0], self.chance.shape)
+        if term.is_number and not term.args:
+            return float(term)
+        return _OPERATIONS[type(term)](_aligned(parts))
+
+
+def _aligned(parts: Sequence[Any]) -> list[Any]:
+    """Scalars of each outcome beside vectors of each outcome."""
+    vectors = any(np.ndim(part) == 2 for part in parts)
+    return [part[:, None] if vectors and np.ndim(part) == 1 else part for part in parts]
+
+
+def _product(parts: Sequence[Any]) -> Any:
+    out = 1.0
+    for part in parts:
+        out = out * part
+    return out
+
+
+_OPERATIONS: dict[type, Callable[[list[Any]], Any]] = {
+    Add: lambda parts: sum(parts[1:], parts[0]),
+    Mul: _product,
+    Pow: lambda parts: np.power(np.asarray(parts[0], dtype=float), parts[1]),
+    Abs: lambda parts: np.abs(parts[0]),
+    Max: lambda parts: np.maximum.reduce(np.broadcast_arrays(*parts)),
+    Min: lambda parts: np.minimum.reduce(np.broadcast_arrays(*parts)),
+    exp: lambda parts: np.exp(parts[0]),
+    log: lambda parts: np.log(parts[0]),
+}

@@ -1,0 +1,195 @@
+"""The extremal quadratic: runs on ``f = Λ‖x‖²/2`` whose gradient keeps its norm, which attain the bounds of SGD.
+
+The bias points against the gradient for h ≤ 1 (``side`` 1) and along it for h ≥ 1 (``side`` -1).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Symbol
+
+from rdml_theory.symbolic.kernel import (
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Mean,
+    Theorem,
+    Value,
+    assume,
+    combine,
+    expectation,
+    identity,
+    induct,
+    inner,
+    instantiate,
+    orthogonal,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.sgd.descent import bias, eta, h, horizon, noise
+from rdml_theory.symbolic.sgd.setting import (
+    HYPOTHESES,
+    after,
+    b,
+    first,
+    g,
+    given,
+    mean_over_steps,
+    n,
+    smoothness,
+    squared,
+    t,
+    x,
+    y,
+)  # fmt: skip
+
+__all__ = ["floor", "newton_step", "newton_value", "quadratic", "stationary", "unmoved"]
+
+Term = Any
+
+floor: Term = Symbol("F", positive=True)
+
+SLOPE = ForAll(y, Equal(Gradient("f", y), smoothness * y))
+HEIGHT = ForAll(y, Equal(Value("f", y), smoothness * square(y) / 2))
+APART = ForAll(t, Equal(Inner(n, x), 0))
+SIZE = ForAll(t, Equal(square(n), noise**2))
+BIAS_SIZE = ForAll(t, Equal(Mean(square(b)), bias**2))
+NOISE_SIZE = ForAll(t, Equal(Mean(square(n)), noise**2))
+
+
+def quadratic(value: Term, size: Term, away: Term) -> Term:
+    """``(1-h/2)A² - |1-h|AB - (h/2)B²``: what the bounds of A limit."""
+    return (1 - h / 2) * value**2 - away * value * size - h / 2 * size**2
+
+
+def _along(side: int, size: Term) -> tuple[Theorem, Theorem, Theorem]:
+    """The gradient at x_t, the bias there, and the gradient after a step, for a bias of ``-side (size) ∇f``."""
+    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
+    here = specialise(slope, x, reason="at x_t")
+    leads = assume(ForAll(t, Equal(b, -side * size * g)), reason="given: the bias is along the gradient")
+    leads_here = specialise(leads, t, reason="at this step")
+    moved = combine(
+        Equal(Gradient("f", after), (1 - h + side * h * size) * g - h * n),
+        [
+            (1, specialise(slope, after, reason="at x_{t+1}")),
+            (smoothness, given("update", t)),
+            (-1, here),
+            (-smoothness * eta, leads_here),
+            ((1 - side * size) * g + n, given("h")),
+        ],
+        reason="the gradient after a step",
+    )
+    return here, leads_here, moved
+
+
+def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]:
+    """A run with ``A = F`` and a bias of mean square ``B²`` for every T, where F solves the quadratic equation.
+
+    Parameters
+    ----------
+    side : int
+        1 for h ≤ 1, -1 for h ≥ 1.
+    size : Expr
+        B.
+    equation : Theorem
+        ``(1-h/2)F² - |1-h|FB - (h/2)B² = hσ²/2``, |1-h| written out.
+    """
+    here, leads, moved = _along(side, size / floor)
+    shrink = 1 - h + side * h * size / floor
+    apart = assume(APART, reason="given: the noise is orthogonal to the gradient")
+    noise_size = assume(SIZE, reason="given: and of size σ")
+    stays = assume(Equal(square(g), floor**2), reason="suppose ‖∇f(x_t)‖ = F")
+    product = combine(
+        Equal(Inner(g, n), 0),
+        [(1, inner(here, n)), (smoothness, specialise(apart, t, reason="at this step"))],
+        reason="the noise is orthogonal to Λx_t",
+    )
+    again = combine(
+        Equal(square(Gradient("f", after)), floor**2),
+        [
+            (1, squared(moved)),
+            (shrink**2, stays),
+            (-2 * shrink * h, product),
+            (h**2, specialise(noise_size, t, reason="at this step")),
+            (-2 * h, equation),
+        ],
+        reason="F solves the equation of the step",
+    )
+    start = assume(Equal(square(Gradient("f", first)), floor**2), reason="given: ‖∇f(x_0)‖ = F")
+    always = specialise(induct(start, again, t, reason="by induction"), t, reason="at every step")
+    mean = sum_over(expectation(always, reason="take expectations"), t, horizon, reason="sum over the steps")
+    bias_squared = combine(
+        Equal(square(b), size**2),
+        [(1, squared(leads)), (size**2 / floor**2, always)],
+        reason="the size of the bias",
+    )
+    total = sum_over(expectation(bias_squared, reason="take expectations"), t, horizon, reason="sum over the steps")
+    return (
+        combine(Equal(mean_over_steps(square(g)), floor**2), [(1 / horizon, mean)], reason="so A = F, for every T"),
+        combine(Equal(mean_over_steps(square(b)), size**2), [(1 / horizon, total)], reason="with this bias"),
+    )
+
+
+def unmoved(size: Term, step: Theorem) -> Theorem:
+    """A run without noise, its bias ``r∇f``, that keeps any gradient norm it starts with: nothing bounds its average.
+
+    Parameters
+    ----------
+    size : Expr
+        r.
+    step : Theorem
+        ``h = 2/(1+r)``, as somebody asserts it.
+    """
+    _, _, moved = _along(-1, size)
+    still = specialise(assume(ForAll(t, Equal(n, 0 * n)), reason="given: there is no noise"), t, reason="at this step")
+    start = square(Gradient("f", first))
+    again = combine(
+        Equal(square(Gradient("f", after)), start),
+        [
+            (1, squared(moved)),
+            (1, assume(Equal(square(g), start), reason="suppose ‖∇f(x_t)‖ = ‖∇f(x_0)‖")),
+            (h**2, inner(still, n)),
+            (-2 * h * (1 - h - h * size), inner(still, g)),
+            (h * (1 + size) ** 2 * square(g), step),
+        ],
+        reason="the step reverses the gradient",
+    )
+    base = identity(Equal(start, start), reason="at the start")
+    always = specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
+    mean = sum_over(expectation(always, reason="take expectations"), t, horizon, reason="sum over the steps")
+    return combine(
+        Equal(mean_over_steps(square(g)), Mean(start)), [(1 / horizon, mean)], reason="so A stays, for every T"
+    )
+
+
+@cache
+def newton_step() -> Theorem:
+    """``x_{t+1} = -(b_t + n_t)/Λ`` on the quadratic for η = 1/Λ."""
+    update = instantiate(assume(HYPOTHESES["update"], reason="given"), {eta: 1 / smoothness}, reason="for η = 1/Λ")
+    slope = specialise(assume(SLOPE, reason="given: f = Λ‖x‖²/2"), x, reason="at x_t")
+    return combine(
+        Equal(after, -(b + n) / smoothness),
+        [(1, specialise(update, t, reason="at this step")), (-1 / smoothness, slope)],
+        reason="a step of 1/Λ takes the gradient away",
+    )
+
+
+@cache
+def newton_value() -> Theorem:
+    """``E‖Λx_{t+1}‖² = Z² + σ²`` for η = 1/Λ, with biases and noises of mean square Z² and σ²."""
+    mean = expectation(squared(newton_step()), reason="take expectations")
+    centred = specialise(assume(HYPOTHESES["centred"], reason="given"), t, reason="at this step")
+    return combine(
+        Equal(smoothness**2 * Mean(square(after)), bias**2 + noise**2),
+        [
+            (smoothness**2, mean),
+            (2, orthogonal(centred, b, reason="the noise has mean zero given b_t")),
+            (1, specialise(assume(BIAS_SIZE, reason="given: E‖b_t‖² = Z²"), t, reason="at this step")),
+            (1, specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")),
+        ],
+        reason="multiply out",
+    )

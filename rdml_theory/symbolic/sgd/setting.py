@@ -1,0 +1,279 @@
+"""Constant-step SGD with biased gradients, as the kernel has it: its hypotheses, and what a step and a run give.
+
+The run is ``x_{t+1} = x_t - η (∇f(x_t) + b_t + n_t)``, with noise of mean zero given x_t and b_t. Its bounds are of
+``A² = (1/T) Σ_t E‖∇f(x_t)‖²``, in terms of ``Z² = (1/T) Σ_t E‖b_t‖²``, or of a Z that bounds ``E‖b_t‖²`` at every
+step, and h = Λη.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Float, Integer, Rational, Sum, Symbol
+
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Centred,
+    Equal,
+    Finite,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Proposition,
+    Smooth,
+    Theorem,
+    Value,
+    Vector,
+    absolute,
+    assume,
+    axiom,
+    combine,
+    discharge,
+    expectation,
+    inner,
+    instantiate,
+    last_term,
+    nonnegative,
+    orthogonal,
+    rewrite,
+    root,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+
+__all__ = [
+    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "average", "averaged", "cauchy_schwarz",
+    "cross_term", "exact",
+    "given", "infimum", "mean_over_steps", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
+    "surely_above_the_infimum",
+]  # fmt: skip
+
+Term = Any
+
+smoothness: Term = Symbol("Lambda", positive=True)
+infimum: Term = Symbol("f_inf", real=True)
+average: Term = Symbol("A", nonnegative=True)
+t: Term = Symbol("t", integer=True, nonnegative=True)
+
+x, b, n = At("x", t), At("b", t), At("n", t)
+y = Vector("y")
+g = Gradient("f", x)
+first = At("x", Integer(0))
+after = At("x", t + 1)
+
+
+def mean_over_steps(term: Term, count: Term = horizon) -> Term:
+    """``(1/T) Σ_{t<T} E[term]``, or the sum over fewer steps divided by T."""
+    return Sum(Mean(term), (t, 0, count - 1)) / horizon
+
+
+HYPOTHESES: dict[str, Proposition] = {
+    "smooth": Smooth("f", smoothness),
+    "bounded": ForAll(y, AtMost(infimum, Value("f", y))),
+    "start": AtMost(Mean(Value("f", first)) - infimum, gap),
+    "update": ForAll(t, Equal(after, x - eta * (g + b + n))),
+    "centred": ForAll(t, Centred(n, (x, b))),
+    "noise": ForAll(t, AtMost(Mean(square(n)), noise**2)),
+    "average": Equal(average**2, mean_over_steps(square(g))),
+    "bias": Equal(bias**2, mean_over_steps(square(b))),
+    "bias of a step": ForAll(t, AtMost(Mean(square(b)), bias**2)),
+    "h": Equal(h, smoothness * eta),
+    "h < 2": Less(h, 2),
+    "h ≤ 1": AtMost(h, 1),
+}
+"""The hypotheses, each with a name."""
+
+AVERAGED = ("smooth", "bounded", "start", "update", "centred", "noise", "average", "bias", "h")
+"""Those of a bound of A in terms of the mean square Z² of the bias."""
+
+
+def assumptions(*names: str) -> tuple[str, ...]:
+    """Hypotheses as text: those of these names, and words that are none as they are.
+
+    >>> assumptions("smooth", "h < 2")
+    ('f is Λ-smooth', 'h < 2', 'all expectations are finite')
+    """
+    return (*(HYPOTHESES[name].text() if name in HYPOTHESES else name for name in names), Finite().text())
+
+
+def exact(formula: Formula) -> Formula:
+    """The formula with its floats as the fractions that they are.
+
+    >>> exact(0.5 * h)
+    h/2
+    """
+    return formula.xreplace({number: Rational(number) for number in formula.atoms(Float)})
+
+
+def given(name: str, value: Term = None) -> Theorem:
+    """A hypothesis, at a value of its variable."""
+    theorem = assume(HYPOTHESES[name], reason="given")
+    return theorem if value is None else specialise(theorem, value, reason="given, at this value")
+
+
+def positive_room() -> Theorem:
+    """``0 < 2 - h``."""
+    return combine(Less(0, 2 - h), [(1, given("h < 2"))], reason="so 2-h is positive")
+
+
+def squared(equation: Theorem) -> Theorem:
+    """From an equality of vectors ``u = v``, ``‖u‖² = ‖v‖²``."""
+    left, right = equation.conclusion.terms()
+    return combine(
+        Equal(square(left), square(right)), [(1, inner(equation, left)), (1, inner(equation, right))],
+        reason="its square",
+    )  # fmt: skip
+
+
+def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...] = ()) -> Theorem:
+    """``v ≤ m`` from ``v² ≤ m²``, for an m that is not negative under what is known."""
+    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
+    size = root(assume(AtMost(v**2, m**2), reason="suppose"), v, reason="take roots")
+    lemma = combine(AtMost(v, m), [(1, size), (1, absolute(v))], reason="a number is at most its absolute value")
+    here = instantiate(lemma, {v: value, m: most}, known=known, reason="for this")
+    same = combine(AtMost(value**2, most**2), [(1, squares)], known=known, reason="as found")
+    return discharge(here, same, reason="so the roots are in order")
+
+
+def _moved(theorem: Theorem) -> Theorem:
+    """A theorem in which x_t - η(...) is called x_{t+1}."""
+    update = given("update", t)
+    left, right = update.conclusion.terms()
+    back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
+    return rewrite(theorem, back, reason="which leads to x_{t+1}")
+
+
+@cache
+def one_step() -> Theorem:
+    """What one step gains: E f(x_{t+1}) against E f(x_t)."""
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    along = instantiate(lemma, {y: x, Vector("v"): -eta * (g + b + n)}, reason="from x_t along the update")
+    descent = expectation(_moved(along), reason="take expectations")
+    centred = given("centred", t)
+    inner, squares = Mean(Inner(g, b)), Mean(square(b))
+    whole = Mean(square(g)) + 2 * inner + squares
+    gained = (1 - h / 2) * Mean(square(g)) + (1 - h) * inner - h / 2 * squares
+    return combine(
+        AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta * gained + eta * h / 2 * noise**2),
+        [
+            (1, descent),
+            (eta * (smoothness * eta - 1), orthogonal(centred, g, reason="the noise has mean zero given x_t")),
+            (smoothness * eta**2, orthogonal(centred, b, reason="and given b_t")),
+            (smoothness * eta**2 / 2, given("noise", t)),
+            (-eta / 2 * (whole + noise**2), given("h")),
+        ],
+        reason="multiply out: the noise is orthogonal to ∇f(x_t) and to b_t",
+    )
+
+
+@cache
+def short_step() -> Theorem:
+    """What one step gains for h ≤ 1: half of E‖∇f(x_t)‖², but for what bias and noise cost."""
+    room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
+    both = expectation(nonnegative(square(g + b), reason="a squared norm"), reason="take expectations")
+    lost = Mean(square(b)) + h * noise**2
+    return combine(
+        AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta / 2 * Mean(square(g)) + eta / 2 * lost),
+        [(1, one_step()), (eta * (1 - h) / 2, both)],
+        known=[room],
+        reason="(1-h) times ‖∇f + b‖², which is not negative, takes the cross term away",
+    )
+
+
+@cache
+def surely_above_the_infimum() -> Theorem:
+    """``‖∇f(x_t)‖²/(2Λ) ≤ f(x_t) - f_inf``: a step of -∇f/Λ would not go below the infimum."""
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    along = instantiate(lemma, {y: x, Vector("v"): -g / smoothness}, reason="from x_t along -∇f/Λ")
+    below = specialise(given("bounded"), x - g / smoothness, reason="where f is not below the infimum")
+    return combine(
+        AtMost(square(g) / (2 * smoothness), Value("f", x) - infimum),
+        [(1, along), (1, below)],
+        reason="so the value pays for the gradient",
+    )
+
+
+@cache
+def above_the_infimum() -> Theorem:
+    """The same for the expectations."""
+    surely = expectation(surely_above_the_infimum(), reason="take expectations")
+    target = AtMost(Mean(square(g)) / (2 * smoothness), Mean(Value("f", x)) - infimum)
+    return combine(target, [(1, surely)], reason="which are linear")
+
+
+@cache
+def averaged() -> Theorem:
+    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩."""
+    last = specialise(given("bounded"), At("x", horizon), reason="the last value is not below the infimum")
+    weight = 1 / (eta * horizon)
+    return combine(
+        AtMost(
+            (1 - h / 2) * average**2 + (1 - h) * mean_over_steps(Inner(g, b)) - h / 2 * mean_over_steps(square(b)),
+            gap / (eta * horizon) + h * noise**2 / 2,
+        ),
+        [
+            (weight, sum_over(one_step(), t, horizon, reason="sum over the steps")),
+            (weight, expectation(last, reason="take expectations")),
+            (weight, given("start")),
+            (1 - h / 2, given("average")),
+        ],
+        reason="the values telescope; divide by ηT",
+    )
+
+
+@cache
+def cauchy_schwarz(count: Term = horizon) -> Theorem:
+    """``((1/T) Σ E⟨∇f, b⟩)² ≤ (1/T) Σ E‖∇f‖² · (1/T) Σ E‖b‖²``, over the steps before ``count``."""
+    general = axiom("Cauchy-Schwarz", reason="Cauchy-Schwarz over steps and chance")
+    here = instantiate(
+        general, {At("u", t): g, At("v", t): b, Symbol("N", integer=True, nonnegative=True): count},
+        reason="for ∇f(x_t) and b_t",
+    )  # fmt: skip
+    whole = mean_over_steps(square(g), count) * mean_over_steps(square(b), count)
+    cross = mean_over_steps(Inner(g, b), count)
+    return combine(AtMost(cross**2, whole), [(1 / horizon**2, here)], reason="divide by T²")
+
+
+def of_a_step(u: Term, v: Term) -> Theorem:
+    """Cauchy-Schwarz at the step t: ``(E⟨u, v⟩)² ≤ E‖u‖² E‖v‖²``."""
+    k = Symbol("k", integer=True, nonnegative=True)  # the step, which the axiom counts from
+    general = axiom("Cauchy-Schwarz", reason="Cauchy-Schwarz over chance")
+    one = {At("u", t): u.subs(t, t + k), At("v", t): v.subs(t, t + k), Symbol("N", integer=True, nonnegative=True): 1}
+    means: list[Term] = [Mean(Inner(*pair)) for pair in ((u, v), (u, u), (v, v))]
+    product, left, right = (mean.subs(t, k) for mean in means)
+    sums = [last_term(Sum(mean.subs(t, t + k), (t, 0, 0)), reason="a sum of one") for mean in means]
+    cross, first_sum = (theorem.conclusion.terms()[0] for theorem in sums[:2])
+    written = combine(
+        AtMost(product**2, left * right),
+        [
+            (1, instantiate(general, one, reason="for one step")),
+            (-(product + cross), sums[0]),
+            (right, sums[1]),
+            (first_sum, sums[2]),
+        ],
+        reason="written out",
+    )
+    return instantiate(written, {k: t}, reason="at the step t")
+
+
+@cache
+def cross_term() -> Theorem:
+    """The cross term is at most A Z in size."""
+    cross = mean_over_steps(Inner(g, b))
+    product = combine(
+        AtMost(cross**2, average**2 * bias**2),
+        [
+            (1, cauchy_schwarz()),
+            (-mean_over_steps(square(b)), given("average")),
+            (-(average**2), given("bias")),
+        ],
+        reason="with the definitions of A and Z",
+    )
+    return root(product, cross, reason="take roots")

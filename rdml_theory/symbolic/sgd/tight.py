@@ -1,0 +1,306 @@
+"""C2e: a family of bounds that uses the smoothness at every step; without bias its limit is the exact worst case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Abs, Integer, Sum, Symbol
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Proof,
+    Theorem,
+    Value,
+    assume,
+    cases,
+    combine,
+    discharge,
+    expectation,
+    generalise,
+    induct,
+    instantiate,
+    last_term,
+    magnitude,
+    nonnegative,
+    orthogonal,
+    specialise,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE
+from rdml_theory.symbolic.sgd.setting import (
+    HYPOTHESES,
+    above_the_infimum,
+    after,
+    assumptions,
+    average,
+    b,
+    exact,
+    first,
+    g,
+    given,
+    infimum,
+    mean_over_steps,
+    n,
+    one_step,
+    positive_room,
+    smoothness,
+    squared,
+    t,
+    x,
+)  # fmt: skip
+
+__all__ = ["ASSUMPTIONS", "COEFFICIENT", "DRIVE", "KAPPA", "kappa", "tight_bound", "tight_target", "weight"]
+
+Term = Any
+
+weight: Formula = Symbol("lambda", positive=True)
+kappa: Formula = Symbol("kappa", real=True)
+
+KAPPA: Formula = h * (1 - h / 2 - Abs(1 - h) * weight / 2)
+"""κ: what a step lowers Λ(f - inf f) by, for each ‖∇f‖²."""
+
+COEFFICIENT: Formula = (1 - (1 - 2 * kappa) ** horizon) / kappa
+"""c, the weight of ΛΔ in the bound of T A²."""
+
+DRIVE: Formula = h / 2 * (Abs(1 - h) * bias**2 / weight + h * bias**2 + h * noise**2)
+"""d: what bias and noise add in a step."""
+
+IS_KAPPA = Equal(kappa, KAPPA)
+NOT_ZERO = Less(0, kappa**2)
+
+ASSUMPTIONS = assumptions(
+    "smooth", "bounded", "start", "update", "centred", "noise", "bias of a step", "average", "h", IS_KAPPA.text(),
+    NOT_ZERO.text(),
+)  # fmt: skip
+"""What the bound assumes, as text; κ = 0 is left out."""
+
+
+def _right_side(coefficient: Formula, drive: Formula) -> Formula:
+    return coefficient * smoothness * gap + drive * (horizon - coefficient / 2) / kappa
+
+
+def tight_target(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> AtMost:
+    """``T A² ≤ c ΛΔ + d (T - c/2)/κ``.
+
+    >>> print(tight_target().text())
+    A²·T ≤ Δ·Λ·(1 - (1 - 2·κ)^T)/κ + h·(T - (1 - (1 - 2·κ)^T)/(2·κ))·(Z²·h + Z²·|h - 1|/λ + h·σ²)/(2·κ)
+    """
+    return AtMost(horizon * average**2, _right_side(coefficient, drive))
+
+
+def _product_bound() -> Theorem:
+    """``ay ≤ |a|z`` under ``y ≤ z`` and ``-y ≤ z``."""
+    a, y, z = (Symbol(name, real=True) for name in "ayz")
+    target = AtMost(a * y, Abs(a) * z)
+    sides = []
+    for side, where in ((a, AtMost(0, a)), (-a, AtMost(a, 0))):
+        size = magnitude(side, known=[assume(where, reason="on this side")], reason="|a| is this")
+        bounded = assume(AtMost(y if side == a else -y, z), reason="suppose")
+        sides.append(combine(target, [(side, bounded), (-z, size)], reason="multiply by |a|"))
+    return cases(*sides, Integer(0), a, reason="on either side of zero")
+
+
+def _falls(drive: Term) -> Theorem:
+    """``Λδ_{t+1} ≤ Λδ_t - κE‖∇f(x_t)‖² + d`` for δ = E f - f_inf."""
+    cross, bounded = Mean(Inner(g, b)), (weight * Mean(square(g)) + Mean(square(b)) / weight) / 2
+    product = instantiate(
+        _product_bound(),
+        {Symbol("a", real=True): h - 1, Symbol("y", real=True): cross, Symbol("z", real=True): bounded},
+        reason="for the cross term",
+    )
+    for sign in (1, -1):
+        both = expectation(nonnegative(square(weight * g - sign * b), reason="a squared norm"))
+        lemma = combine(AtMost(sign * cross, bounded), [(1 / (2 * weight), both)], reason="multiply out")
+        product = discharge(product, lemma)
+    lost = h / 2 * (Abs(1 - h) / weight + h)
+    return combine(
+        AtMost(_height(after), _height(x) - kappa * Mean(square(g)) + drive),
+        [
+            (smoothness, one_step()),
+            (h, product),
+            (lost, given("bias of a step", t)),
+            (_gained(), given("h")),
+            (Mean(square(g)), assume(IS_KAPPA, reason="given")),
+        ],
+        reason="with E⟨∇f, b⟩ at most λ/2 E‖∇f‖² + E‖b‖²/(2λ) in size",
+    )
+
+
+def _gained() -> Term:
+    cross, squares = Mean(Inner(g, b)), Mean(square(b))
+    return (1 - h / 2) * Mean(square(g)) + (1 - h) * cross - h / 2 * squares - h / 2 * noise**2
+
+
+def _height(point: Term) -> Term:
+    return smoothness * (Mean(Value("f", point)) - infimum)
+
+
+def _gradients(start: Term, count: Term) -> Term:
+    """The sum of E‖∇f(x_{s+t})‖² over t < n."""
+    return Sum(Mean(square(Gradient("f", At("x", start + t)))), (t, 0, count - 1))
+
+
+@of_formulas()
+def tight_bound(coefficient: Formula | None = None, drive: Formula | None = None) -> Proof:
+    """``T A² ≤ c ΛΔ + d (T - c/2)/κ`` for every λ > 0 with κ ≠ 0; for λ → 0 it is exact without bias.
+
+    Parameters
+    ----------
+    coefficient, drive : Expr, optional
+        The asserted c and d.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
+
+    Examples
+    --------
+    >>> tight_bound().verify()
+    True
+    >>> tight_bound(drive=DRIVE.subs(noise, 0))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    c = COEFFICIENT if coefficient is None else exact(coefficient)
+    d = DRIVE if drive is None else exact(drive)
+    k, s = (Symbol(name, integer=True, nonnegative=True) for name in "ks")
+    not_zero = assume(NOT_ZERO, reason="given")
+
+    def weight_of(count: Term) -> Term:
+        return c.subs(horizon, count)
+
+    def holds(start: Term, count: Term) -> AtMost:
+        later = d * (count - weight_of(count) / 2) / kappa
+        return AtMost(_gradients(start, count), weight_of(count) * _height(At("x", start)) + later)
+
+    shrinks = combine(
+        AtMost(0, 1 - 2 * kappa), [(2, assume(IS_KAPPA, reason="given"))],
+        slack=(1 - h) ** 2 + h * Abs(1 - h) * weight, reason="1-2κ is not negative",
+    )  # fmt: skip
+    grows = combine(
+        AtMost(0, weight_of(k + 1)), [(1, assume(AtMost(0, weight_of(k)), known=[not_zero], reason="suppose"))],
+        slack=2 * (1 - 2 * kappa) ** k, known=[shrinks], reason="c grows by a power of it",
+    )  # fmt: skip
+    signs = induct(nonnegative(Integer(0), reason="none"), grows, k, reason="so c is not negative")
+    sign = specialise(signs, k, reason="at k steps")
+    here = {t: s}
+    falls = instantiate(_falls(d), here, reason="at x_s")
+    above = instantiate(above_the_infimum(), here, reason="at x_s")
+    supposed = assume(ForAll(s, holds(s, k)), known=[not_zero], reason="suppose it holds for k later gradients")
+    step = combine(
+        holds(s, k + 1),
+        [
+            (1, last_term(_gradients(s, k + 1), reason="the last apart")),
+            (1, specialise(supposed, s + 1, reason="from x_{s+1} on")),
+            (weight_of(k), falls),
+            (2 * smoothness * (1 - 2 * kappa) ** k, above),
+        ],
+        known=[sign, shrinks],
+        reason="one more adds its square, and passes on a smaller value",
+    )
+    base = combine(holds(s, Integer(0)), [], reason="none is nothing")
+    always = induct(
+        generalise(base, s), generalise(step, s, reason="from every x_s"), k, reason="for any number of gradients"
+    )
+    whole = specialise(specialise(always, horizon, reason="all T of them"), Integer(0), reason="from x_0 on")
+    begun = combine(AtMost(_height(first), smoothness * gap), [(smoothness, given("start"))], reason="times Λ")
+    bound = combine(
+        tight_target(c, d),
+        [
+            (1, whole),
+            (horizon, given("average")),
+            (weight_of(horizon), begun),
+        ],
+        known=[specialise(signs, horizon, reason="at T steps")],
+        reason="with the definitions of A and Δ",
+    )
+    return Proof((bound, _unbiased(c, d)))
+
+
+def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
+    """Without bias, on ``f = Λ‖x‖²/2``: equality at κ = h(1-h/2), the limit for λ → 0."""
+    limit = h * (1 - h / 2)
+    c, d = coefficient.subs(kappa, limit), drive.subs(bias, 0)
+    k = Symbol("k", integer=True, nonnegative=True)
+    room = positive_room()
+    shrink, settled = 1 - 2 * limit, h**2 * noise**2 / (2 * limit)
+
+    def at(step: Term) -> Equal:
+        norm = Mean(square(Gradient("f", At("x", step))))
+        return Equal(norm, 2 * smoothness * gap * shrink**step + settled * (1 - shrink**step))
+
+    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
+    here = specialise(slope, x, reason="at x_t")
+    update = assume(ForAll(t, Equal(after, x - eta * (g + n))), reason="given: there is no bias")
+    moved = combine(
+        Equal(Gradient("f", after), (1 - h) * g - h * n),
+        [
+            (1, specialise(slope, after, reason="at x_{t+1}")),
+            (smoothness, specialise(update, t, reason="at this step")),
+            (-1, here),
+            (g + n, given("h")),
+        ],
+        reason="the gradient after a step",
+    )
+    size = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+    centred = orthogonal(specialise(assume(HYPOTHESES["centred"], reason="given"), t), g, reason="given x_t")
+    supposed = assume(at(t), known=[room], reason="suppose")
+    again = combine(
+        at(t + 1),
+        [
+            (1, expectation(squared(moved), reason="take expectations")),
+            ((1 - h) ** 2, supposed),
+            (-2 * h * (1 - h), centred),
+            (h**2, size),
+        ],
+        known=[room],
+        reason="a step shrinks it and adds the noise",
+    )
+    start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ, above the infimum 0")
+    height = specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), first, reason="at x_0")
+    begun = specialise(slope, first, reason="at x_0")
+    base = combine(
+        at(Integer(0)),
+        [
+            (1, expectation(squared(begun), reason="take expectations")),
+            (-2 * smoothness, expectation(height, reason="take expectations")),
+            (2 * smoothness, start),
+        ],
+        known=[room],
+        reason="at the start",
+    )
+    norms = induct(base, again, t, reason="so ‖∇f‖² is known at every step")
+
+    def total(count: Term) -> Equal:
+        there = c.subs(horizon, count)
+        later = d * (count - there / 2) / limit
+        return Equal(_gradients(Integer(0), count), there * smoothness * gap + later)
+
+    supposed = assume(total(k), known=[room], reason="suppose")
+    step = combine(
+        total(k + 1),
+        [
+            (1, last_term(_gradients(Integer(0), k + 1), reason="the last apart")),
+            (1, supposed),
+            (1, specialise(norms, k, reason="at step k")),
+        ],
+        known=[room],
+        reason="one more",
+    )
+    none = combine(total(Integer(0)), [], known=[room], reason="none is nothing")
+    whole = specialise(induct(none, step, k, reason="by induction"), horizon, reason="all T of them")
+    return combine(
+        Equal(horizon * mean_over_steps(square(g)), total(horizon).right), [(1, whole)], reason="the sum of all"
+    )

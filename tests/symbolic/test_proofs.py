@@ -1,0 +1,161 @@
+"""The theorems of training: their assumptions are printed and hold of a problem, and a changed statement is refused."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
+
+from rdml_theory.symbolic.kernel import AXIOMS, ProofError
+from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.sgd import (
+    best_iterate,
+    bounds,
+    constant_bias,
+    descent,
+    growth,
+    refinements,
+    scope,
+    setting,
+    tight,
+)
+from verify.checks.instances import satisfied_by
+
+
+@dataclass(frozen=True)
+class Case:
+    """A proof, the formulas that may be asserted to it, and its assumptions as they are printed."""
+
+    prove: Any
+    formulas: dict[str, Expr]
+    assumptions: tuple[str, ...]
+
+
+CASES = {
+    "C1": Case(
+        bounds.classical_bound, {"right_side": descent.CLASSICAL}, setting.assumptions(*setting.AVERAGED, "h ≤ 1")
+    ),
+    "C2": Case(bounds.sharp_bound, {"right_side": descent.SHARP}, setting.assumptions(*setting.AVERAGED, "h < 2")),
+    "C2a": Case(
+        refinements.floor_bound,
+        {"right_side": refinements.FLOOR},
+        setting.assumptions(*setting.AVERAGED, "h < 2"),
+    ),
+    "C2b": Case(refinements.refined_bound, {"right_side": refinements.REFINED}, refinements.LAST_STEP),
+    "C2c": Case(
+        refinements.relative_bound,
+        {"left_side": refinements.RELATIVE, "limit": refinements.RELATIVE_LIMIT},
+        refinements.RELATIVE_ASSUMPTIONS,
+    ),
+    "C2d": Case(best_iterate.best_iterate, {"decrease": best_iterate.DECREASE}, best_iterate.ASSUMPTIONS),
+    "C2e": Case(tight.tight_bound, {"coefficient": tight.COEFFICIENT, "drive": tight.DRIVE}, tight.ASSUMPTIONS),
+    "C3": Case(constant_bias.bias_plateau, {"plateau": constant_bias.PLATEAU}, constant_bias.ASSUMPTIONS),
+    "C10": Case(
+        scope.bounded_scope,
+        {"offset": scope.OFFSET, "variance": scope.VARIANCE, "radius_formula": scope.RADIUS},
+        scope.ASSUMPTIONS,
+    ),
+    "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
+    "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
+}
+
+
+@cache
+def proved(name):
+    return CASES[name].prove()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_follows_from_what_is_printed(name):
+    proof = proved(name)
+    assert proof.verify()
+    assert set(proof.axioms) <= set(AXIOMS)
+    assert {h.text() for h in proof.hypotheses} == set(CASES[name].assumptions)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_hypotheses_hold_of_a_problem_and_then_it_does(name):
+    for theorem in proved(name).theorems:
+        found, false = satisfied_by(theorem)
+        assert found, theorem
+        assert not false, theorem
+
+
+def changes(formula):
+    """Formulas that differ in one place: a constant by 2%, a sign, a term dropped, an exponent."""
+    factor = Rational(51, 50)
+    yield factor * formula
+    for where, part in _places(formula):
+        if isinstance(part, Add):
+            for term in part.args:
+                for other in (0, -term, factor * term):
+                    yield _put(formula, where, part - term + other)
+        elif isinstance(part, Pow):
+            yield _put(formula, where, part.base ** (2 * part.exp))
+
+
+def _places(formula, where=()):
+    yield where, formula
+    for number, part in enumerate(formula.args):
+        yield from _places(part, (*where, number))
+
+
+def _put(formula, where, part):
+    if not where:
+        return part
+    args = list(formula.args)
+    args[where[0]] = _put(args[where[0]], where[1:], part)
+    return formula.func(*args)
+
+
+def differ(first, second):
+    """Whether two formulas differ at a point of their domain."""
+    names = sorted(first.free_symbols | second.free_symbols, key=str)
+    both = lambdify(names, [first, second], "numpy")
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        one, other = both(*(complex(v) for v in rng.uniform(0.3, 0.9, len(names))))
+        if np.isfinite(other) and abs(one - other) > 1e-9 * (1 + abs(one)):
+            return True
+    return False
+
+
+def _changed():
+    for name, case in CASES.items():
+        for argument, formula in case.formulas.items():
+            seen = dict.fromkeys(c for c in changes(formula) if not c.has(I) and differ(formula, c))
+            yield from ((name, argument, changed) for changed in seen)
+
+
+CHANGED = list(_changed())
+
+
+def _refused(name, argument, changed):
+    with pytest.raises(ProofError):
+        CASES[name].prove(**{argument: changed})
+
+
+def test_every_formula_has_changes():
+    assert {(name, argument) for name, argument, _ in CHANGED} == {
+        (name, argument) for name, case in CASES.items() for argument in case.formulas
+    }
+    assert len(CHANGED) > 100
+
+
+@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED[::8])
+def test_a_changed_statement_is_refused(name, argument, changed):
+    _refused(name, argument, changed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED)
+def test_each_changed_statement_is_refused(name, argument, changed):
+    _refused(name, argument, changed)
+
+
+def test_sums_and_products_are_changed_inside():
+    a, b = descent.h, descent.eta
+    found = set(changes(a + Mul(2, Pow(b, 2))))
+    assert {a, 2 * b**2, -a + 2 * b**2, a - 2 * b**2, a + 2 * b**4} <= found
