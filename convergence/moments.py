@@ -94,8 +94,8 @@ def _ascend(problem: Problem, rng: np.random.Generator, score: Score, x: Array, 
     """Climb from each x, in every round with random numbers common to all trials: differences have little noise.
 
     An oracle that is called with as many rows and the same seed draws the same numbers, wherever it is. Slopes along
-    at most twelve random directions, then the best of five steps; fresh numbers in the next round, lest chance be
-    climbed.
+    at most twelve random directions, then the best of five steps; fresh numbers in the next round, so that the search
+    does not climb chance.
     """
     reach, dim = search_unit(problem), problem.dim
     directions = min(dim, 12)

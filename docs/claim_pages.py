@@ -108,7 +108,7 @@ def page(claim: Claim[Any]) -> str:
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
     lines += ["", "## Negative controls", "", "The same checks must refute each of these.", ""]
-    lines += [f"- **{t.id}**, {t.falsehood}: {_math(claim.statement(t.subject))}" for t in claim.twins]
+    lines += [f"- **{t.id}**, {t.falsehood}: {_math(claim.statement(t.subject))}" for t in claim.controls]
     lines += ["", "Run it:", "", "```", f"rdml run {claim.id}", "```", ""]
     return "\n".join(lines)
 

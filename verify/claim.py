@@ -21,7 +21,7 @@ from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segmen
 if TYPE_CHECKING:
     from verify.context import Context
 
-__all__ = ["Check", "Claim", "Finding", "Source", "Statement", "Twin", "with_definitions"]
+__all__ = ["Check", "Claim", "Control", "Finding", "Source", "Statement", "with_definitions"]
 
 S = TypeVar("S")
 
@@ -134,7 +134,7 @@ class Check(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Twin(Generic[S]):
+class Control(Generic[S]):
     """A negative control: a subject that differs where the statement would be wrong. The claim's checks must refute it.
 
     ``drawn`` ones appear in the figure: their own version of every curve that shows the statement.
@@ -166,7 +166,7 @@ class Claim(Generic[S]):
         Under which it holds.
     source : Source
         Where it comes from.
-    checks, twins : tuple
+    checks, controls : tuple
         At least one of each.
     caption : str
         What the figure shows.
@@ -180,15 +180,15 @@ class Claim(Generic[S]):
     assumptions: tuple[str, ...]
     source: Source
     checks: tuple[Check[S], ...]
-    twins: tuple[Twin[S], ...]
+    controls: tuple[Control[S], ...]
     caption: str
     derivation: Callable[[S], Derivation | Proof] | None = None
 
     def __post_init__(self) -> None:
         """A claim without a check or without a negative control is not a claim."""
-        if not self.checks or not self.twins:
-            raise ValueError(f"claim {self.id}: expected at least one check and one false twin")
-        for name, parts in (("check", self.checks), ("twin", self.twins)):
+        if not self.checks or not self.controls:
+            raise ValueError(f"claim {self.id}: expected at least one check and one negative control")
+        for name, parts in (("check", self.checks), ("control", self.controls)):
             ids: list[Any] = [part.id for part in parts]
             if len(set(ids)) != len(ids):
                 raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
@@ -196,4 +196,4 @@ class Claim(Generic[S]):
     @property
     def statistical_tests(self) -> int:
         """The number of statistical comparisons over the claim and its negative controls."""
-        return sum(check.tests for check in self.checks) * (1 + len(self.twins))
+        return sum(check.tests for check in self.checks) * (1 + len(self.controls))

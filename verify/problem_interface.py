@@ -288,7 +288,7 @@ def _numbers(name: str, given: Any, dim: int, *, scalar: bool = False) -> Array:
 
 
 def _few_points(problem: Any) -> Array:
-    """The start and points near it, in the box; not as many as coordinates, lest a transposed array pass."""
+    """The start and points near it, in the box; not as many as coordinates, so that no transposed array passes."""
     start, box = problem.start, problem.box
     count = 5 if problem.dim == 3 else 3
     x = (

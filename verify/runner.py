@@ -92,7 +92,7 @@ def _run_unit(unit: Unit, settings: RunSettings, progress: Callable[[float], Non
     begin = time.perf_counter()
     share = settings.error_rate / max(statistical_tests(), 1)
     context = Context(claim.id, check.id, settings.profile, settings.seed, share)
-    subjects = {"": claim.subject, **{twin.id: twin.subject for twin in claim.twins}}
+    subjects = {"": claim.subject, **{control.id: control.subject for control in claim.controls}}
     records: dict[str, CheckRecord] = {}
     panels: dict[str, tuple[Panel, ...]] = {}
     with threadpool_limits(1):
@@ -165,7 +165,7 @@ def _kept(journal: Store, unit: Unit, name: str) -> UnitResult | None:
         result = UnitResult.model_validate_json(journal.get(name, limit=_LARGEST) or b"")
     except ValidationError:
         return None
-    judged = {"", *(twin.id for twin in all_claims()[unit[0]].twins)}
+    judged = {"", *(control.id for control in all_claims()[unit[0]].controls)}
     if (result.claim, result.check) != unit or not judged == set(result.checks) == set(result.panels):
         return None
     return None if any(faults_of_panel(p) for panels in result.panels.values() for p in panels) else result
@@ -240,14 +240,14 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
     checks = tuple(r.checks[""] for r in results)
     controls = tuple(
         ControlRecord(
-            id=twin.id, falsehood=twin.falsehood, statement=claim.statement(twin.subject).segments(),
-            outcome=combine([r.checks[twin.id].outcome for r in results]),
-            checks=tuple(r.checks[twin.id] for r in results),
+            id=control.id, falsehood=control.falsehood, statement=claim.statement(control.subject).segments(),
+            outcome=combine([r.checks[control.id].outcome for r in results]),
+            checks=tuple(r.checks[control.id] for r in results),
         )
-        for twin in claim.twins
+        for control in claim.controls
     )  # fmt: skip
     margins = [c.margin for check in checks for c in check.comparisons if c.margin is not None]
-    drawn = {twin.id: twin.falsehood for twin in claim.twins if twin.drawn}
+    drawn = {control.id: control.falsehood for control in claim.controls if control.drawn}
     return ClaimRecord(
         id=claim.id, title=claim.title, direction=claim.direction, statement=claim.statement(claim.subject).segments(),
         assumptions=claim.assumptions,
@@ -263,8 +263,8 @@ def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]
     for panel in result.panels[""]:
         extra: list[Curve] = []
         stated = [c for c in panel.curves if c.role == "statement"]
-        for twin, falsehood in drawn.items():
-            same = [p for p in result.panels[twin] if p.title == panel.title]
+        for control, falsehood in drawn.items():
+            same = [p for p in result.panels[control] if p.title == panel.title]
             extra += [
                 curve.model_copy(update={"role": "control", "label": f"false: {falsehood}"})
                 for p in same for curve in p.curves

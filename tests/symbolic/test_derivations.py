@@ -304,9 +304,9 @@ def test_identity_recognises_sums_up_to_the_name_of_their_index():
 
 
 def test_printed_forms_come_from_the_statement():
-    twin = symbolic.student_gradient(q[k] + w[k])
-    assert symbolic.to_text(twin.statement) == "∂D_α(p‖q)/∂z_k = q_k + w_k"
-    assert twin.latex().endswith("q_{k} + w_{k}")
+    control = symbolic.student_gradient(q[k] + w[k])
+    assert symbolic.to_text(control.statement) == "∂D_α(p‖q)/∂z_k = q_k + w_k"
+    assert control.latex().endswith("q_{k} + w_{k}")
 
 
 def test_divergence_is_an_expression():

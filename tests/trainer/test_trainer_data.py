@@ -86,7 +86,7 @@ def test_cifar_binary(tmp_path, classes):
     assert data.classes == classes
     name = "train.bin" if classes == 100 else "data_batch_3.bin"
     (folder / name).write_bytes((folder / name).read_bytes()[:-1])
-    with pytest.raises(TrainerError, match="no number of records"):
+    with pytest.raises(TrainerError, match="not a whole number of records"):
         read_cifar(folder, classes)
 
 

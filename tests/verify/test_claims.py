@@ -6,7 +6,7 @@ import pytest
 
 from rdml_theory.symbolic import Derivation
 from rdml_theory.symbolic.kernel import Proof
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context
 from verify.runner import RunSettings, run_claims
@@ -40,9 +40,9 @@ def test_registry_order_and_content():
             assert any(check.kind == "symbolic" for check in claim.checks)
             assert len(claim.checks) >= 2
         text = claim.statement(claim.subject).text()
-        for twin in claim.twins:
-            changed = claim.statement(twin.subject).text() != text
-            assert changed, f"{claim.id}: the twin {twin.id} prints like its original"
+        for control in claim.controls:
+            changed = claim.statement(control.subject).text() != text
+            assert changed, f"{claim.id}: the control {control.id} prints like its original"
 
 
 def test_cited_claims_exist_and_no_claim_rests_on_itself():
@@ -159,16 +159,16 @@ def _claim(**change):
         "assumptions": (),
         "source": Source("here"),
         "checks": (check,),
-        "twins": (Twin("b", "false", 1),),
+        "controls": (Control("b", "false", 1),),
         "caption": "",
     }
     return Claim(**(fields | change))
 
 
-def test_a_claim_needs_checks_and_twins():
+def test_a_claim_needs_checks_and_controls():
     check = Check("a", "numeric", "?", lambda subject, context: Finding())
-    with pytest.raises(ValueError, match="at least one check and one false twin"):
-        _claim(twins=())
+    with pytest.raises(ValueError, match="at least one check and one negative control"):
+        _claim(controls=())
     with pytest.raises(ValueError, match="share an id"):
         _claim(checks=(check, check))
 

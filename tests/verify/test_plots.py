@@ -153,7 +153,7 @@ def test_sizes_are_those_of_a_paper(count: int, width: float, columns: int) -> N
 
 
 def test_no_texts_overlap() -> None:
-    label = "a rather long label of a curve, such as a false twin has, with $x \\leq y$ in it"
+    label = "a rather long label of a curve, such as a negative control has, with $x \\leq y$ in it"
     odd = panel(curve(label), curve("b", "statement"), title="a title that is much too long for a third of a page")
     other = panel(
         curve("other"), title="second", y_label="a label that is far too long for the height of a panel, in nats"

@@ -93,7 +93,7 @@ def claim(**changes: Any) -> ClaimRecord:
         checks[0].model_copy(update={"outcome": "refuted", "steps": (*steps[:-1], false_step)}),
         checks[1].model_copy(update={"outcome": "refuted", "comparisons": (slight, worse)}),
     )
-    twins = (
+    controls = (
         ControlRecord(
             id="sign", falsehood="the sign of w flipped", statement=segments(derivation), outcome="refuted",
             checks=judged,
@@ -108,7 +108,7 @@ def claim(**changes: Any) -> ClaimRecord:
         "id": "D1", "title": "Student gradient", "direction": "equality", "statement": segments(derivation),
         "assumptions": ("p and q positive", "α finite"),
         "source": SourceRecord(work="A. Uthor 2023", arxiv="2209.05732", own=True), "outcome": "confirmed",
-        "error_rate": 8e-6, "margin": 0.01, "checks": checks, "controls": twins, "caption": "What is to be seen.",
+        "error_rate": 8e-6, "margin": 0.01, "checks": checks, "controls": controls, "caption": "What is to be seen.",
         "panels": (Panel(title="a panel", x_label="x", y_label="y", curves=(curve,)),),
     }  # fmt: skip
     return ClaimRecord(**values | changes)
@@ -313,12 +313,12 @@ def test_nothing_in_the_records_is_taken_as_markup() -> None:
         }
     )
     symbolic_only = check.model_copy(update={"comparisons": ()})
-    twin = ControlRecord(
+    control = ControlRecord(
         id=HOSTILE, falsehood=HOSTILE, statement=hostile_segments, outcome="confirmed", checks=(check, symbolic_only)
     )
     bad = claim(
         id=HOSTILE, title=HOSTILE, statement=hostile_segments, assumptions=(HOSTILE,), caption=HOSTILE, checks=(check,),
-        controls=(twin,), source=SourceRecord(work=HOSTILE, arxiv='1" onclick="alert(4)'),
+        controls=(control,), source=SourceRecord(work=HOSTILE, arxiv='1" onclick="alert(4)'),
         panels=(Panel(title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE, curves=base.panels[0].curves),),
     )  # fmt: skip
     facts = environment(
@@ -436,8 +436,8 @@ def certificates(outcome: str, evidence: str) -> CheckRecord:
 def test_certificates_and_tightness_are_shown() -> None:
     good = certificates("confirmed", "its negation is unsatisfiable")
     bad = certificates("refuted", "fails at x = 2")
-    twin = ControlRecord(id="half", falsehood="half", statement=(), outcome="refuted", checks=(bad,))
-    document = report.render_report(run(claim(checks=(good,), controls=(twin,), panels=())))
+    control = ControlRecord(id="half", falsehood="half", statement=(), outcome="refuted", checks=(bad,))
+    document = report.render_report(run(claim(checks=(good,), controls=(control,), panels=())))
     text = Reader(document).text
     assert "Proof: 1 of 1 step verified, 1 by an SMT solver, 1 by ball arithmetic" in text
     assert text.count("By an SMT solver: its negation is unsatisfiable 0123456789abcdef") == 1

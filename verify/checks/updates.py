@@ -19,7 +19,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named
 from verify.checks.comparisons import at_most
 from verify.checks.networks import Array, Snapshot, digits, flat
-from verify.claim import Finding, Twin
+from verify.claim import Control, Finding
 from verify.context import Context
 
 __all__ = ["FALSE", "TRUE", "Update", "applied_update"]
@@ -49,17 +49,17 @@ class Update:
 
 TRUE = Update(beta * temperature / (students - 1), order, temperature)
 
-FALSE: tuple[Twin[Update], ...] = (
-    Twin("sign", "the pull of the peers reversed", Update(-TRUE.factor, order, temperature)),
-    Twin("weight", "the weight doubled", Update(2 * TRUE.factor, order, temperature)),
-    Twin("order", "the order doubled", Update(TRUE.factor, 2 * order, temperature)),
-    Twin("sum", "the sum over the peers for their mean", Update(beta * temperature, order, temperature)),
-    Twin(
+FALSE: tuple[Control[Update], ...] = (
+    Control("sign", "the pull of the peers reversed", Update(-TRUE.factor, order, temperature)),
+    Control("weight", "the weight doubled", Update(2 * TRUE.factor, order, temperature)),
+    Control("order", "the order doubled", Update(TRUE.factor, 2 * order, temperature)),
+    Control("sum", "the sum over the peers for their mean", Update(beta * temperature, order, temperature)),
+    Control(
         "scale", "the loss without the square of the temperature",
         Update(beta / temperature / (students - 1), order, temperature),
     ),
-    Twin("cold", "logits that are not divided by the temperature", Update(TRUE.factor, order, Integer(1))),
-    Twin("in-turn", "one student after the other", Update(TRUE.factor, order, temperature, at_once=False)),
+    Control("cold", "logits that are not divided by the temperature", Update(TRUE.factor, order, Integer(1))),
+    Control("in-turn", "one student after the other", Update(TRUE.factor, order, temperature, at_once=False)),
 )  # fmt: skip
 """Laws that the trainer must not be found to follow."""
 

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, scope
 from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
 from verify.checks import at_most, close_to, curve, exponents, from_verdict, implementation_check, kernel_check, panel
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -250,11 +250,14 @@ CLAIM = Claim(
               tests=len(BASIN), cost=1.0),
         Check("region", "numeric", "Do the iterates of a problem with many minima stay within R?", region, cost=1.0),
     ),
-    twins=(
-        Twin("variance", "a variance that falls like η²", Subject(OFFSET, VARIANCE * descent.eta, RADIUS), drawn=True),
-        Twin("at-rest", "half the variance", Subject(OFFSET, VARIANCE / 2, RADIUS)),
-        Twin("offset", "an offset that falls with η", Subject(OFFSET * descent.eta, VARIANCE, RADIUS)),
-        Twin("no-perturbation", "the perturbation M dropped from R",
+    controls=(
+        Control(
+            "variance", "a variance that falls like η²",
+            Subject(OFFSET, VARIANCE * descent.eta, RADIUS), drawn=True,
+        ),
+        Control("at-rest", "half the variance", Subject(OFFSET, VARIANCE / 2, RADIUS)),
+        Control("offset", "an offset that falls with η", Subject(OFFSET * descent.eta, VARIANCE, RADIUS)),
+        Control("no-perturbation", "the perturbation M dropped from R",
              Subject(OFFSET, VARIANCE, RADIUS.subs(scope.perturbation, 0))),
     ),
     caption=(

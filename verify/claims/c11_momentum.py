@@ -19,7 +19,7 @@ from rdml_theory.symbolic.sgd.descent import bias, gap, horizon, noise
 from verify.checks import Replicas, at_least, at_most, curve, implementation_check, panel, symbolic_check
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Curve, Panel
 
@@ -254,11 +254,11 @@ CLAIM = Claim(
             cost=5.0,
         ),
     ),
-    twins=(
-        Twin("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2)), drawn=True),
-        Twin("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2))),
-        Twin("no-lag", "the lag forgotten in θ", Subject(theta=symbolic.smoothness * symbolic.gamma)),
-        Twin(
+    controls=(
+        Control("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2)), drawn=True),
+        Control("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2))),
+        Control("no-lag", "the lag forgotten in θ", Subject(theta=symbolic.smoothness * symbolic.gamma)),
+        Control(
             "plain-noise", "the noise term of plain SGD, with η in place of η/(1-μ)",
             Subject(nu=symbolic.smoothness * symbolic.gamma * (1 - symbolic.mu)),
         ),

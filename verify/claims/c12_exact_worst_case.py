@@ -13,7 +13,7 @@ from verify.checks import at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING, BoundSubject
 from verify.checks.performance import worst_case_record
 from verify.checks.worst import Setting, worst_case_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Panel
 
@@ -142,11 +142,14 @@ CLAIM = Claim(
             replayed, cost=2.0,
         ),
     ),
-    twins=(
-        Twin("classical", "the classical bound, used beyond h = 1", _subject(descent.CLASSICAL, 2), drawn=True),
-        Twin("half-bias", "half the bias", _subject(descent.SHARP.subs(descent.bias, descent.bias / 2))),
-        Twin("half-transient", "half the gap", _subject(descent.SHARP.subs(descent.gap, descent.gap / 2))),
-        Twin("half-noise", "half the variance", _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2)))),
+    controls=(
+        Control("classical", "the classical bound, used beyond h = 1", _subject(descent.CLASSICAL, 2), drawn=True),
+        Control("half-bias", "half the bias", _subject(descent.SHARP.subs(descent.bias, descent.bias / 2))),
+        Control("half-transient", "half the gap", _subject(descent.SHARP.subs(descent.gap, descent.gap / 2))),
+        Control(
+            "half-noise", "half the variance",
+            _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2))),
+        ),
     ),
     caption=(
         "Left: the exact worst case of eight steps over the bound, which it never exceeds and, without bias, attains "

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import Role, at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING
 from verify.checks.performance import chain_record
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Curve, Panel
 
@@ -216,9 +216,9 @@ CLAIM = Claim(
         Check("long-runs", "numeric", "Do long runs keep what is proved, below the closed forms?", long_runs, cost=6.0),
         Check("implementation", "numeric", "Does `stepwise_bound` compute the statement?", public, cost=2.0),
     ),
-    twins=(
-        Twin("coupling", "a third in place of a quarter", Subject(coupling=Fraction(1, 3)), drawn=True),
-        Twin("infimum", "a whole in place of a half: f falls twice as far", Subject(infimum=Fraction(1))),
+    controls=(
+        Control("coupling", "a third in place of a quarter", Subject(coupling=Fraction(1, 3)), drawn=True),
+        Control("infimum", "a whole in place of a half: f falls twice as far", Subject(infimum=Fraction(1))),
     ),
     caption=(
         "What a quadratic potential proves lies on the exact worst case of the semidefinite program where that is "

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import at_least, at_most, curve, panel, symbolic_check
 from verify.checks.bounds import SETTING
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -159,11 +159,11 @@ CLAIM = Claim(
         Check("attained", "numeric", "Do quadratics attain the bound at every horizon?", attained, cost=2.0),
         Check("nonconvex", "numeric", "Does every run on a nonconvex problem keep it?", nonconvex, cost=3.0),
     ),
-    twins=(
-        Twin("half-bias", "half the bias", Subject(symbolic.DESCENT.subs(descent.bias, descent.bias / 2))),
-        Twin("half-fall", "half the fall", _HALF_FALL, drawn=True),
-        Twin("no-noise", "the noise term dropped", Subject(symbolic.DESCENT.subs(descent.noise, 0))),
-        Twin("sign", "1-h in place of |1-h|", Subject(symbolic.DESCENT.subs(Abs(1 - descent.h), 1 - descent.h))),
+    controls=(
+        Control("half-bias", "half the bias", Subject(symbolic.DESCENT.subs(descent.bias, descent.bias / 2))),
+        Control("half-fall", "half the fall", _HALF_FALL, drawn=True),
+        Control("no-noise", "the noise term dropped", Subject(symbolic.DESCENT.subs(descent.noise, 0))),
+        Control("sign", "1-h in place of |1-h|", Subject(symbolic.DESCENT.subs(Abs(1 - descent.h), 1 - descent.h))),
     ),
     caption=(
         "The average on a quadratic with noise and a bias of half the gradient lies on the bound in what f has fallen, "

@@ -20,7 +20,7 @@ from rdml_theory.symbolic.sgd.descent import h as step_size
 from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
 from verify.checks.bounds import SETTING
 from verify.checks.performance import chain_record
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Panel
 
@@ -192,13 +192,13 @@ CLAIM = Claim(
         ),
         implementation_check(_compared, quick=300, full=5_000, allowed=1e-9),
     ),
-    twins=(
-        Twin(
+    controls=(
+        Control(
             "sharp", "the sharp bound's cost of a step",
             Subject(drift=(1 - step_size / 2) * symbolic.surplus**2 + symbolic.zeta * symbolic.surplus), drawn=True,
         ),
-        Twin("half-surplus", "half the largest surplus", Subject(enough=symbolic.ENOUGH / 2)),
-        Twin("slope", "the slope of a constant gradient", Subject(slope=4 / (4 - step_size))),
+        Control("half-surplus", "half the largest surplus", Subject(enough=symbolic.ENOUGH / 2)),
+        Control("slope", "the slope of a constant gradient", Subject(slope=4 / (4 - step_size))),
     ),
     caption=(
         "Left: the law over the sharp bound, which overstates the worst case by up to 9% at this step size; after 300 "

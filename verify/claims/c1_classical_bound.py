@@ -10,7 +10,7 @@ from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 
 
 def derivation(subject: BoundSubject) -> Proof:
@@ -56,10 +56,10 @@ CLAIM = Claim(
         ),
         nonconvex_check([0.1, 0.5, 1.0], noise=0.02, bias=0.04, cost=6.0),
     ),
-    twins=(
-        Twin("step-1.5", "used up to h = 3/2", _subject(greatest_step=1.5), drawn=True),
-        Twin("no-bias", "the bias term dropped", _subject(descent.CLASSICAL.subs(descent.bias, Integer(0)))),
-        Twin("half-noise", "half the noise term", _subject(descent.CLASSICAL - descent.h * descent.noise**2 / 2)),
+    controls=(
+        Control("step-1.5", "used up to h = 3/2", _subject(greatest_step=1.5), drawn=True),
+        Control("no-bias", "the bias term dropped", _subject(descent.CLASSICAL.subs(descent.bias, Integer(0)))),
+        Control("half-noise", "half the noise term", _subject(descent.CLASSICAL - descent.h * descent.noise**2 / 2)),
     ),
     caption=(
         "Left: the bound's floor against the step size, with what the extremal quadratic attains; beyond h = 1 the "

@@ -10,7 +10,7 @@ from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 
 
 def derivation(subject: BoundSubject) -> Proof:
@@ -61,11 +61,11 @@ CLAIM = Claim(
         ),
         nonconvex_check([0.1, 0.5, 1.0, 1.5], noise=0.02, bias=0.04, cost=8.0),
     ),
-    twins=(
-        Twin("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
-        Twin("no-noise", "the noise term dropped", _subject(descent.SHARP.subs(descent.noise, Integer(0)))),
-        Twin("sign", "1-h in place of |1-h|", _subject(_WRONG_SIGN)),
-        Twin("no-cross-term", "the cross term |1-h|Z dropped", _subject(_BIAS_UNDER_ROOT_ONLY), drawn=True),
+    controls=(
+        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
+        Control("no-noise", "the noise term dropped", _subject(descent.SHARP.subs(descent.noise, Integer(0)))),
+        Control("sign", "1-h in place of |1-h|", _subject(_WRONG_SIGN)),
+        Control("no-cross-term", "the cross term |1-h|Z dropped", _subject(_BIAS_UNDER_ROOT_ONLY), drawn=True),
     ),
     caption=(
         "Left: the floor against the step size; the extremal quadratic attains it, beyond h = 1 too. "

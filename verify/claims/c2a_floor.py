@@ -12,7 +12,7 @@ from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements, setting
 from verify.checks import at_most, curve, kernel_check, panel
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -106,10 +106,10 @@ CLAIM = Claim(
             approach,
         ),
     ),
-    twins=(
-        Twin("classical", "the floor of the classical bound", _subject(_CLASSICAL), drawn=True),
-        Twin("sign", "1-h in place of |1-h|", _subject(refinements.FLOOR.subs(Abs(1 - descent.h), 1 - descent.h))),
-        Twin(
+    controls=(
+        Control("classical", "the floor of the classical bound", _subject(_CLASSICAL), drawn=True),
+        Control("sign", "1-h in place of |1-h|", _subject(refinements.FLOOR.subs(Abs(1 - descent.h), 1 - descent.h))),
+        Control(
             "half-noise",
             "half the noise's variance",
             _subject(refinements.FLOOR.subs(descent.noise, descent.noise / sqrt(2))),

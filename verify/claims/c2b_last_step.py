@@ -14,7 +14,7 @@ from rdml_theory.symbolic.sgd.bounds import sharp_target
 from verify.checks import at_most, kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 AT_ONE = tuple(Setting(1.0, t, bias=1.0, slack=1e-5) for t in (1, 2, 4, 8, 12))
@@ -83,10 +83,10 @@ CLAIM = Claim(
             panel=horizon_panel("$h$ = 1, $\\zeta^2$ = 1", AT_ONE, _stated, "sharp bound (C2)", sharp_bound),
         ),
     ),
-    twins=(
-        Twin("squared", "the factor (1 - 1/T)²", _subject(_with(refinements.REFINED_FACTOR**2))),
-        Twin("two-steps", "the factor 1 - 2/(T + 1)", _subject(_with(1 - 2 / (descent.horizon + 1))), drawn=True),
-        Twin(
+    controls=(
+        Control("squared", "the factor (1 - 1/T)²", _subject(_with(refinements.REFINED_FACTOR**2))),
+        Control("two-steps", "the factor 1 - 2/(T + 1)", _subject(_with(1 - 2 / (descent.horizon + 1))), drawn=True),
+        Control(
             "transient",
             "the transient term multiplied as well",
             _subject(_with(refinements.REFINED_FACTOR, refinements.REFINED_FACTOR)),

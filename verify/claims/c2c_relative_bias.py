@@ -16,7 +16,7 @@ from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
 from verify.checks import at_most, curve, holds, implementation_check, kernel_check, panel
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 SIZES = (0.05, 0.3, 0.8)
@@ -191,15 +191,15 @@ CLAIM = Claim(
         Check("nonconvex", "numeric", "Does a nonconvex problem keep the inequality?", nonconvex, cost=0.5),
         Check("finite", "numeric", "Does the extremal quadratic keep the inequality at finite T?", brackets, cost=0.5),
     ),
-    twins=(
-        Twin("domain", "used up to h = 2, as without relative bias", Subject(RELATIVE, 2 + 0 * relative_bias)),
-        Twin("no-cross-term", "the relative part dropped from the cross term", Subject(_NO_CROSS, RELATIVE_LIMIT)),
-        Twin(
+    controls=(
+        Control("domain", "used up to h = 2, as without relative bias", Subject(RELATIVE, 2 + 0 * relative_bias)),
+        Control("no-cross-term", "the relative part dropped from the cross term", Subject(_NO_CROSS, RELATIVE_LIMIT)),
+        Control(
             "half-cross-term",
             "half the cross term",
             Subject((RELATIVE + RELATIVE.subs({Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
         ),
-        Twin("no-relative-part", "m in place of √m in the domain", Subject(RELATIVE, 2 / (1 + relative_bias))),
+        Control("no-relative-part", "m in place of √m in the domain", Subject(RELATIVE, 2 / (1 + relative_bias))),
     ),
     caption=(
         "Where the gradient norm ends on the extremal quadratic, whose bias grows with the gradient: on the floor that "

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 from verify.checks import at_least, at_most, implementation_check, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 SHOWN = tuple(Setting(0.5, t, bias=0.3, average=False, slack=1e-5) for t in (1, 2, 4, 8, 12))
@@ -140,9 +140,9 @@ CLAIM = Claim(
             ),
         ),
     ),
-    twins=(
-        Twin("no-bias", "the terms with the bias dropped", Subject(DECREASE.subs(descent.bias, 0))),
-        Twin(
+    controls=(
+        Control("no-bias", "the terms with the bias dropped", Subject(DECREASE.subs(descent.bias, 0))),
+        Control(
             "from-average",
             "the decrease that the bound of the average uses",
             Subject(
@@ -152,8 +152,8 @@ CLAIM = Claim(
             ),
             drawn=True,
         ),
-        Twin("eighth", "h/8 in place of h/4 in the factor of W", Subject(DECREASE + descent.h / 8 * BEST)),
-        Twin("half-bias", "half the term linear in the bias",
+        Control("eighth", "h/8 in place of h/4 in the factor of W", Subject(DECREASE + descent.h / 8 * BEST)),
+        Control("half-bias", "half the term linear in the bias",
              Subject(DECREASE + Rational(1, 2) * (1 - descent.h / 2) * descent.bias * sqrt(BEST))),
     ),
     caption=(

@@ -16,7 +16,7 @@ from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
 from verify.checks import at_least, at_most, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 SHOWN = tuple(Setting(0.3, t, bias=0.05) for t in (1, 2, 4, 8, 16))
@@ -156,12 +156,12 @@ CLAIM = Claim(
             panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, _stated, "sharp bound (C2)", sharp_bound),
         ),
     ),
-    twins=(
-        Twin("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.noise, Integer(0)))),
-        Twin("no-multiplier", "the term ζ²/λ dropped",
+    controls=(
+        Control("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.noise, Integer(0)))),
+        Control("no-multiplier", "the term ζ²/λ dropped",
              Subject(COEFFICIENT, DRIVE.subs(Abs(1 - descent.h), Integer(0))), drawn=True),
-        Twin("rate", "(1-κ)^T in place of (1-2κ)^T", Subject((1 - (1 - kappa) ** descent.horizon) / kappa, DRIVE)),
-        Twin("saturated", "the limit of c for T → ∞ in place of c", Subject(1 / kappa, DRIVE)),
+        Control("rate", "(1-κ)^T in place of (1-2κ)^T", Subject((1 - (1 - kappa) ** descent.horizon) / kappa, DRIVE)),
+        Control("saturated", "the limit of c for T → ∞ in place of c", Subject(1 / kappa, DRIVE)),
     ),
     caption=(
         "The bound lies within a percent of the exact worst case, a semidefinite program over all smooth "

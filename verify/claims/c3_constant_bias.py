@@ -14,7 +14,7 @@ from convergence import Assumptions, Trajectory, floor, problems, simulate
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
 from verify.checks import at_least, at_most, curve, kernel_check, panel
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -148,10 +148,10 @@ CLAIM = Claim(
         Check("runs", "numeric", "Do runs follow the closed form to one plateau at every step size?", runs, cost=3.0),
         Check("schedules", "numeric", "Do falling step sizes end at the same plateau?", schedules, cost=1.0),
     ),
-    twins=(
-        Twin("step", "proportional to the step size", Subject(symbolic.bias**2 * (1 - symbolic.ratio)), drawn=True),
-        Twin("horizon", "a plateau that falls with the horizon", Subject(symbolic.bias**2 / sqrt(symbolic.horizon))),
-        Twin("half", "half the plateau", Subject(symbolic.bias**2 / 2)),
+    controls=(
+        Control("step", "proportional to the step size", Subject(symbolic.bias**2 * (1 - symbolic.ratio)), drawn=True),
+        Control("horizon", "a plateau that falls with the horizon", Subject(symbolic.bias**2 / sqrt(symbolic.horizon))),
+        Control("half", "half the plateau", Subject(symbolic.bias**2 / 2)),
     ),
     caption=(
         "Left: the average of the squared gradient falls to ζ² and stays there, the later the smaller the step. Right: "

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVAB
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 ORDERS = (0.5, 1.0, 2.0, 5.0)
@@ -201,15 +201,18 @@ CLAIM = Claim(
         Check("training", "training", "Does the bias of students on irises stay below both forms?", training, cost=2.0),
         Check("networks", "numeric", "Does that of random two-layer students?", networks, cost=2.0),
     ),
-    twins=(
-        Twin("jacobian", "G not squared", Subject(A_PRIORI, OBSERVABLE, beta**2 * mutual.jacobian)),
-        Twin("half", "tanh² without its factor 2", Subject(A_PRIORI / 2, OBSERVABLE, _SCALE)),
-        Twin("no-order", "max(1, α) dropped", Subject(A_PRIORI, MEAN_DIVERGENCE, _SCALE)),
-        Twin(
+    controls=(
+        Control("jacobian", "G not squared", Subject(A_PRIORI, OBSERVABLE, beta**2 * mutual.jacobian)),
+        Control("half", "tanh² without its factor 2", Subject(A_PRIORI / 2, OBSERVABLE, _SCALE)),
+        Control("no-order", "max(1, α) dropped", Subject(A_PRIORI, MEAN_DIVERGENCE, _SCALE)),
+        Control(
             "half-order", "max(1, α/2) in place of max(1, α)",
             Subject(A_PRIORI, Max(1, mutual.order / 2) * MEAN_DIVERGENCE, _SCALE),
         ),
-        Twin("hundredth", "a hundredth of both forms", Subject(A_PRIORI / 100, OBSERVABLE / 100, _SCALE), drawn=True),
+        Control(
+            "hundredth", "a hundredth of both forms",
+            Subject(A_PRIORI / 100, OBSERVABLE / 100, _SCALE), drawn=True,
+        ),
     ),
     caption=(
         "Left: while two students learn from each other, the squared norm of what mutual learning adds stays "

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.mutual import gram as symbolic
 from verify.checks import at_least, curve, kernel_check, panel
 from verify.checks.comparisons import at_most as below
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 ORDERS = (0.5, 1.0, 2.0)
@@ -119,10 +119,10 @@ CLAIM = Claim(
         Check("aligned", "numeric", "Do pulls that are alike on all inputs attain the bound?", aligned),
         Check("measured", "training", "Do students on irises and two-layer students keep it?", measured, cost=2.0),
     ),
-    twins=(
-        Twin("half", "half the eigenvalue", Subject(GRAM / 2)),
-        Twin("twentieth", "a twentieth of the eigenvalue", Subject(GRAM * Rational(1, 20)), drawn=True),
-        Twin("greatest", "the greatest ‖J‖², said to be attained", Subject(GREATEST * Integer(1))),
+    controls=(
+        Control("half", "half the eigenvalue", Subject(GRAM / 2)),
+        Control("twentieth", "a twentieth of the eigenvalue", Subject(GRAM * Rational(1, 20)), drawn=True),
+        Control("greatest", "the greatest ‖J‖², said to be attained", Subject(GREATEST * Integer(1))),
     ),
     caption=(
         "What mutual learning adds to a student's gradient while two students train on irises, with both bounds: the "

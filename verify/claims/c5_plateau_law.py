@@ -25,7 +25,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.mutual.plateau import BASE_NORM, MUTUAL_NORM, beta
 from verify.checks import at_most, curve, panel, symbolic_check
 from verify.checks.mutual import central_slope
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -258,9 +258,9 @@ CLAIM = Claim(
             cost=5.0,
         ),
     ),
-    twins=(
-        Twin("half-beta", "half of β in the law", beta / 2 * MUTUAL_NORM, drawn=True),
-        Twin("no-bias", "the base gradient vanishes: no bias", Integer(0) * BASE_NORM),
+    controls=(
+        Control("half-beta", "half of β in the law", beta / 2 * MUTUAL_NORM, drawn=True),
+        Control("no-bias", "the base gradient vanishes: no bias", Integer(0) * BASE_NORM),
     ),
     caption=(
         "Two students trained by mutual learning on halves of handwritten digits (the one with the upper halves is "

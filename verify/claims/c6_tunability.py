@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, at_least, at_most, curve, panel, proof_check
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -194,11 +194,11 @@ CLAIM = Claim(
         ),
         Check("training", "training", "Which schedules remove the plateau of students on irises?", training, cost=4.0),
     ),
-    twins=(
-        Twin("half-slope", "half the slope", Subject(_LINE / 2)),
-        Twin("step-removes", "decreasing steps remove the bias", Subject(_LINE, ("step", "order", "weight"))),
-        Twin("only-weight", "an annealed order keeps the bias", Subject(_LINE, ("weight",))),
-        Twin("squared", "a slope that vanishes with α²", Subject(_LINE * mutual.order)),
+    controls=(
+        Control("half-slope", "half the slope", Subject(_LINE / 2)),
+        Control("step-removes", "decreasing steps remove the bias", Subject(_LINE, ("step", "order", "weight"))),
+        Control("only-weight", "an annealed order keeps the bias", Subject(_LINE, ("weight",))),
+        Control("squared", "a slope that vanishes with α²", Subject(_LINE * mutual.order)),
     ),
     caption=(
         "Left: the base gradient of two students on irises. With constant parameters it stops at a plateau; a "

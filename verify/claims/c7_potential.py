@@ -18,7 +18,7 @@ from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import at_least, at_most, curve, panel, symbolic_check
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -215,11 +215,11 @@ CLAIM = Claim(
             "training", "training", "Does ∇Φ keep the bound without bias and fall, while ∇L stays?", training, cost=4.0
         ),
     ),
-    twins=(
-        Twin("third", "a potential at α = 1/3", _at(Rational(1, 3))),
-        Twin("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1))),
-        Twin("two", "a potential at α = 2", _at(Rational(2))),
-        Twin("weights", "the weights of the dual pair exchanged", Subject(Rational(1, 2), DUAL_WEIGHTS[::-1])),
+    controls=(
+        Control("third", "a potential at α = 1/3", _at(Rational(1, 3))),
+        Control("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1))),
+        Control("two", "a potential at α = 2", _at(Rational(2))),
+        Control("weights", "the weights of the dual pair exchanged", Subject(Rational(1, 2), DUAL_WEIGHTS[::-1])),
     ),
     caption=(
         "Left: two students on irises at α = ½. The gradient of the joint objective goes on falling and keeps "

@@ -26,7 +26,7 @@ from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 Array = NDArray[np.float64]
@@ -282,12 +282,12 @@ CLAIM = Claim(
         Check("training", "training", "Do two students on irises keep both bounds, step by step?", training, cost=4.0),
         Check("chase", "training", "Does a student keep the bound that follows a restless peer?", chase, cost=2.0),
     ),
-    twins=(
-        Twin("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT)),
-        Twin("half-drift", "half the bound of the drift", Subject(MOVING, DRIFT / 2)),
-        Twin("own-gradient", "tanh(αρ/4) as in the student's gradient",
+    controls=(
+        Control("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT)),
+        Control("half-drift", "half the bound of the drift", Subject(MOVING, DRIFT / 2)),
+        Control("own-gradient", "tanh(αρ/4) as in the student's gradient",
              Subject(MOVING, DRIFT.replace(tanh, lambda e: tanh(alpha * mutual.spread / 4)) * Abs(alpha - 1) / alpha)),
-        Twin("thousandth", "a thousandth of the bound of the drift", Subject(MOVING, DRIFT / 1000), drawn=True),
+        Control("thousandth", "a thousandth of the bound of the drift", Subject(MOVING, DRIFT / 1000), drawn=True),
     ),
     caption=(
         "Left: the drift of a student's objective while it trains with its peer, and its bound. Right: a student that "

@@ -14,7 +14,7 @@ from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import PL
 from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel, replicas_curve
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison
 
@@ -115,13 +115,13 @@ CLAIM = Claim(
         Check("nonconvex", "monte-carlo", "Does a function that is not convex keep the bound?", nonconvex,
               tests=len(NONCONVEX), cost=1.0),
     ),
-    twins=(
-        Twin("no-bias", "the bias dropped", Subject(PL.subs(descent.bias, Integer(0)))),
-        Twin("half-noise", "half the noise", Subject(PL - descent.h * descent.noise**2 / (4 * growth.growth))),
-        Twin("rate", "the power 40T in place of T", Subject(PL.subs(_RATE, _RATE**40)), drawn=True),
-        Twin("no-mu", "the floor without the division by μ",
+    controls=(
+        Control("no-bias", "the bias dropped", Subject(PL.subs(descent.bias, Integer(0)))),
+        Control("half-noise", "half the noise", Subject(PL - descent.h * descent.noise**2 / (4 * growth.growth))),
+        Control("rate", "the power 40T in place of T", Subject(PL.subs(_RATE, _RATE**40)), drawn=True),
+        Control("no-mu", "the floor without the division by μ",
              Subject(_RATE * descent.gap + (descent.h * descent.noise**2 + descent.bias**2) / 2)),
-        Twin("no-floor", "no floor at all", Subject(_RATE * descent.gap)),
+        Control("no-floor", "no floor at all", Subject(_RATE * descent.gap)),
     ),
     caption=(
         "A function that is not convex, whose gradient grows with its value: the value falls geometrically to a floor, "

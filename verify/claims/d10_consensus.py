@@ -14,7 +14,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import Worst, at_least, curve, panel, reference, symbolic_check
 from verify.checks.formulas import value
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Panel
 
@@ -150,13 +150,19 @@ CLAIM = Claim(
             cost=3.0,
         ),
     ),
-    twins=(
-        Twin("weight", "no weight α", CONSENSUS._replace(second=CONSENSUS.second / alpha)),
-        Twin("half", "the whole variance", CONSENSUS._replace(second=2 * CONSENSUS.second), drawn=True),
-        Twin("complement", "1 - α in place of α", CONSENSUS._replace(second=CONSENSUS.second.subs(alpha, 1 - alpha))),
-        Twin("third", "α - 1 in place of α + 1", CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1))),
-        Twin("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * RANGE)),
-        Twin(
+    controls=(
+        Control("weight", "no weight α", CONSENSUS._replace(second=CONSENSUS.second / alpha)),
+        Control("half", "the whole variance", CONSENSUS._replace(second=2 * CONSENSUS.second), drawn=True),
+        Control(
+            "complement", "1 - α in place of α",
+            CONSENSUS._replace(second=CONSENSUS.second.subs(alpha, 1 - alpha)),
+        ),
+        Control(
+            "third", "α - 1 in place of α + 1",
+            CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1)),
+        ),
+        Control("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * RANGE)),
+        Control(
             "constant", "a tenth of the bound, without the maximum",
             CONSENSUS._replace(remainder=CONSENSUS.remainder / Max(1, alpha) * Rational(1, 10)),
         ),

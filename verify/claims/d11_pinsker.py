@@ -15,7 +15,7 @@ from rdml_theory.symbolic.relations import at_most
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -73,11 +73,11 @@ CLAIM = Claim(
     assumptions=("p and q positive", "0 < α"),
     source=Source("Gilardoni 2010; van Erven & Harremoës 2014, Theorem 31; derived here", "1206.2459"),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
-    twins=(
-        Twin("double", "twice the constant", Subject(2 * PINSKER), drawn=True),
-        Twin("order-two", "orders up to two", Subject(PINSKER, Rational(2))),
-        Twin("linear", "the distance not squared", Subject(alpha / 2 * DISTANCE)),
-        Twin("no-order", "without the order", Subject(DISTANCE**2 / 2)),
+    controls=(
+        Control("double", "twice the constant", Subject(2 * PINSKER), drawn=True),
+        Control("order-two", "orders up to two", Subject(PINSKER, Rational(2))),
+        Control("linear", "the distance not squared", Subject(alpha / 2 * DISTANCE)),
+        Control("no-order", "without the order", Subject(DISTANCE**2 / 2)),
     ),
     caption=(
         "The divergence of random pairs lies above the parabola in their distance; two symmetric classes approach it "

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from verify.checks import curve, panel, proof_check
 from verify.checks.quantities import Points, as_function, evaluator
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -75,10 +75,10 @@ CLAIM = Claim(
     assumptions=("q a distribution on any number of classes, v a real vector",),
     source=Source("Bhatia & Davis 2000; Popoviciu 1935; derived here"),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=1.0)),
-    twins=(
-        Twin("eighth", "(M-m)²/8 in place of (M-m)²/4", (BHATIA_DAVIS, POPOVICIU / 2), drawn=True),
-        Twin("half", "half of (M-μ)(μ-m)", (BHATIA_DAVIS / 2, POPOVICIU)),
-        Twin("linear", "the range not squared", (BHATIA_DAVIS, (GREATEST - LEAST) / 4)),
+    controls=(
+        Control("eighth", "(M-m)²/8 in place of (M-m)²/4", (BHATIA_DAVIS, POPOVICIU / 2), drawn=True),
+        Control("half", "half of (M-μ)(μ-m)", (BHATIA_DAVIS / 2, POPOVICIU)),
+        Control("linear", "the range not squared", (BHATIA_DAVIS, (GREATEST - LEAST) / 4)),
     ),
     caption="Variance against mean, values scaled to [0, 1]. Two classes lie on the first bound and touch the second.",
 )

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, panel, proof_check, reference
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -78,10 +78,12 @@ CLAIM = Claim(
     assumptions=("p and q positive", "α in (0, ∞); at α = 1 the limit, KL"),
     source=Source("the data-processing inequality: van Erven & Harremoës 2014, Theorem 9; derived here", "1206.2459"),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
-    twins=(
-        Twin("double", "twice the grouped divergence", 2 * TWO_POINTS),
-        Twin("exchanged", "P and Q exchanged", two_point_divergence(STUDENT_MASS, PEER_MASS), drawn=True),
-        Twin("order", "the grouped divergence at order 2α", two_point_divergence(PEER_MASS, STUDENT_MASS, 2 * alpha)),
+    controls=(
+        Control("double", "twice the grouped divergence", 2 * TWO_POINTS),
+        Control("exchanged", "P and Q exchanged", two_point_divergence(STUDENT_MASS, PEER_MASS), drawn=True),
+        Control(
+            "order", "the grouped divergence at order 2α", two_point_divergence(PEER_MASS, STUDENT_MASS, 2 * alpha)
+        ),
     ),
     caption=(
         "The divergence of one pair of four classes at every order, and that of three of its groupings into two, which "

@@ -14,7 +14,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
 from verify.checks import Worst, curve, panel, proof_check, reference
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Panel
 
@@ -92,10 +92,10 @@ CLAIM = Claim(
             cost=2.0,
         ),
     ),
-    twins=(
-        Twin("peer", "divided from the peer", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
-        Twin("exchanged", "student and escort exchanged", divergence.func(q[i], w[i], 1 / alpha, _limits)),
-        Twin("order", "at the same order", divergence.func(w[i], q[i], alpha, _limits)),
+    controls=(
+        Control("peer", "divided from the peer", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
+        Control("exchanged", "student and escort exchanged", divergence.func(q[i], w[i], 1 / alpha, _limits)),
+        Control("order", "at the same order", divergence.func(w[i], q[i], alpha, _limits)),
     ),
     caption=(
         "The divergence of one pair at every order, and the divergence of its escort from the student at the "

@@ -12,7 +12,7 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -55,10 +55,10 @@ CLAIM = Claim(
     assumptions=("q = softmax(z), p and q positive, w the escort", "α in (0, ∞)"),
     source=Source("this toolkit, after Bretagnolle & Huber 1979", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
-    twins=(
-        Twin("half", "half of the bound", SATURATION / 2, drawn=True),
-        Twin("no-order", "exp(-D) at every order", 2 * (1 - exp(-divergence))),
-        Twin("square", "D² in the exponent", 2 * (1 - exp(-Max(1, alpha - 1) * divergence**2))),
+    controls=(
+        Control("half", "half of the bound", SATURATION / 2, drawn=True),
+        Control("no-order", "exp(-D) at every order", 2 * (1 - exp(-divergence))),
+        Control("square", "D² in the exponent", 2 * (1 - exp(-Max(1, alpha - 1) * divergence**2))),
     ),
     caption=(
         "The squared gradient norm against the divergence. The bound never exceeds 2, so far from consensus it is the "

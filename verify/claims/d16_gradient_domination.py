@@ -20,7 +20,7 @@ from rdml_theory.symbolic.relations import at_least
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -80,10 +80,10 @@ CLAIM = Claim(
     assumptions=("q = softmax(z), p and q positive, w the escort", "0 < α < ∞; attained at α = 1/2, at consensus"),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
-    twins=(
-        Twin("double", "twice the constant", Subject(2 * DOMINATED), drawn=True),
-        Twin("order-quarter", "orders from 1/4", Subject(DOMINATED, Rational(1, 4))),
-        Twin("no-floor", "without the least probability", Subject(divergence)),
+    controls=(
+        Control("double", "twice the constant", Subject(2 * DOMINATED), drawn=True),
+        Control("order-quarter", "orders from 1/4", Subject(DOMINATED, Rational(1, 4))),
+        Control("no-floor", "without the least probability", Subject(divergence)),
     ),
     caption=(
         "A Polyak-Łojasiewicz inequality: the squared gradient norm lies above the least probability times the "

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.relations import at_most
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -79,10 +79,10 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
-    twins=(
-        Twin("four-fifths", "the constant 4/5", Subject(Rational(4, 5))),
-        Twin("half", "half of the constant", Subject(SHARP_CONSTANT / 2), drawn=True),
-        Twin("order-one", "orders up to one", Subject(SHARP_CONSTANT, Rational(1))),
+    controls=(
+        Control("four-fifths", "the constant 4/5", Subject(Rational(4, 5))),
+        Control("half", "half of the constant", Subject(SHARP_CONSTANT / 2), drawn=True),
+        Control("order-one", "orders up to one", Subject(SHARP_CONSTANT, Rational(1))),
     ),
     caption=(
         "Up to order 1/2 the squared gradient norm stays below 0.8146 times the divergence. Two classes with the "

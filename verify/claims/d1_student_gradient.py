@@ -12,7 +12,7 @@ from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import Worst, curve, losses, panel, reference, symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Panel
 
@@ -162,9 +162,9 @@ CLAIM = Claim(
             torch_losses,
         ),
     ),
-    twins=(
-        Twin("sign", "the sign of w flipped", q[k] + w[k], drawn=True),
-        Twin("reversed", "the whole gradient reversed", w[k] - q[k]),
+    controls=(
+        Control("sign", "the sign of w flipped", q[k] + w[k], drawn=True),
+        Control("reversed", "the whole gradient reversed", w[k] - q[k]),
     ),
     caption=(
         "The derivative of the divergence in one logit, by differences of the definition at 60 digits, lies on q - w "

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from verify.checks import Worst, curve, losses, panel, reference, symbolic_check
 from verify.checks.formulas import differences, entries, value
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Panel
 
@@ -221,24 +221,27 @@ CLAIM = Claim(
             torch_losses,
         ),
     ),
-    twins=(
-        Twin("student-sign", "the sign of ∂D/∂q reversed", DERIVATIVES._replace(student=w[k] / q[k])),
-        Twin(
+    controls=(
+        Control("student-sign", "the sign of ∂D/∂q reversed", DERIVATIVES._replace(student=w[k] / q[k])),
+        Control(
             "complement", "α and 1 - α exchanged in ∂D/∂u",
             DERIVATIVES._replace(logits=(1 - alpha) / -alpha * (w[k] - p[k])),
         ),
-        Twin(
+        Control(
             "factor", "1/(α - 1) in place of α/(α - 1) in ∂D/∂u",
             DERIVATIVES._replace(logits=(w[k] - p[k]) / (alpha - 1)), drawn=True,
         ),
-        Twin("ratio", "w/q in place of w/p in ∂D/∂p", DERIVATIVES._replace(teacher=alpha / (alpha - 1) * w[k] / q[k])),
-        Twin("reversed", "KL(p‖w) in place of KL(w‖p)", DERIVATIVES._replace(order=_reversed), drawn=True),
-        Twin("exponent", "1 - α not squared", DERIVATIVES._replace(order=DERIVATIVES.order * (1 - alpha))),
-        Twin(
+        Control(
+            "ratio", "w/q in place of w/p in ∂D/∂p",
+            DERIVATIVES._replace(teacher=alpha / (alpha - 1) * w[k] / q[k]),
+        ),
+        Control("reversed", "KL(p‖w) in place of KL(w‖p)", DERIVATIVES._replace(order=_reversed), drawn=True),
+        Control("exponent", "1 - α not squared", DERIVATIVES._replace(order=DERIVATIVES.order * (1 - alpha))),
+        Control(
             "variance", "the whole variance at order one",
             DERIVATIVES._replace(order_at_one=2 * DERIVATIVES.order_at_one),
         ),
-        Twin(
+        Control(
             "mean", "p t, its mean left out, at order one",
             DERIVATIVES._replace(logits_at_one=p[k] * log(p[k] / q[k])),
         ),

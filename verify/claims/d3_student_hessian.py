@@ -12,7 +12,7 @@ from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
 from verify.checks import Worst, curve, panel, reference, symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Panel
 
@@ -141,9 +141,9 @@ CLAIM = Claim(
             cost=4.0,
         ),
     ),
-    twins=(
-        Twin("one-plus-alpha", "1+α in place of 1-α", _covariance(q) - (1 + alpha) * _covariance(w), drawn=True),
-        Twin("exchanged", "q and w exchanged", _covariance(w) - (1 - alpha) * _covariance(q)),
+    controls=(
+        Control("one-plus-alpha", "1+α in place of 1-α", _covariance(q) - (1 + alpha) * _covariance(w), drawn=True),
+        Control("exchanged", "q and w exchanged", _covariance(w) - (1 - alpha) * _covariance(q)),
     ),
     caption=(
         "The least eigenvalue of the Hessian (equal shifts of all logits left out) against the order, for one pair of "

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIB
 from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import at_most, curve, panel, reference, symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -159,13 +159,17 @@ CLAIM = Claim(
             cost=3.0,
         ),
     ),
-    twins=(
-        Twin(
+    controls=(
+        Control(
             "reversed", "the arguments of the Kullback-Leibler divergence exchanged", (LIMITS[0], REVERSED, LIMITS[2])
         ),
-        Twin("half", "half the Kullback-Leibler divergence", (LIMITS[0], KULLBACK_LEIBLER / 2, LIMITS[2]), drawn=True),
-        Twin("support", "log q(p > 0), without the minus", (log(SUPPORT), LIMITS[1], LIMITS[2])),
-        Twin("infinity", "half the logarithm of the greatest ratio", (LIMITS[0], LIMITS[1], log(GREATEST_RATIO) / 2)),
+        Control(
+            "half", "half the Kullback-Leibler divergence", (LIMITS[0], KULLBACK_LEIBLER / 2, LIMITS[2]), drawn=True
+        ),
+        Control("support", "log q(p > 0), without the minus", (log(SUPPORT), LIMITS[1], LIMITS[2])),
+        Control(
+            "infinity", "half the logarithm of the greatest ratio", (LIMITS[0], LIMITS[1], log(GREATEST_RATIO) / 2)
+        ),
     ),
     caption=(
         "Left: the divergence of one pair against its order, with its three limits. Right: its distance from each "

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
 from verify.checks import Worst, at_least, curve, panel, proof_check, reference
 from verify.checks.formulas import value
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -153,18 +153,21 @@ CLAIM = Claim(
             cost=3.0,
         ),
     ),
-    twins=(
-        Twin("skew-factor", "1 - α in place of α", ORDER._replace(skew=ORDER.skew * (1 - alpha) / alpha), drawn=True),
-        Twin("skew-arguments", "p and q not exchanged", ORDER._replace(skew=alpha * _unmirrored)),
-        Twin(
+    controls=(
+        Control(
+            "skew-factor", "1 - α in place of α",
+            ORDER._replace(skew=ORDER.skew * (1 - alpha) / alpha), drawn=True,
+        ),
+        Control("skew-arguments", "p and q not exchanged", ORDER._replace(skew=alpha * _unmirrored)),
+        Control(
             "remainder", "KL(w‖v) in place of KL(v‖w)",
             ORDER._replace(mixture=relative_entropy(w, v) + (1 - alpha) * divergence),
         ),
-        Twin(
+        Control(
             "factor", "1 - α dropped", ORDER._replace(mixture=relative_entropy(v, w) + divergence), drawn=True,
         ),
-        Twin("exponent", "1 - α to the power 1", ORDER._replace(slope=ORDER.slope * (1 - alpha))),
-        Twin("constant", "a constant slope", ORDER._replace(slope=Integer(1))),
+        Control("exponent", "1 - α to the power 1", ORDER._replace(slope=ORDER.slope * (1 - alpha))),
+        Control("constant", "a constant slope", ORDER._replace(slope=Integer(1))),
     ),
     caption=(
         "Left: the scaled divergence and its mirror image, α D_{1-α}(q‖p). Right: the mixture of two relative "

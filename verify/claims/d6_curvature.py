@@ -16,7 +16,7 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, panel, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -80,11 +80,11 @@ CLAIM = Claim(
     assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
-    twins=(
-        Twin("half", "the upper bound halved", (CURVATURES[0], CURVATURES[1] / 2), drawn=True),
-        Twin("convex", "convex at every order", (Rational(0) * alpha, CURVATURES[1])),
-        Twin("exchanged", "orders above and below one exchanged", (-Max(alpha - 1, 0) / 2, Max(1, 1 / alpha) / 2)),
-        Twin("square", "(1-α)² in place of 1-α", (-(Max(1 - alpha, 0) ** 2) / 2, CURVATURES[1])),
+    controls=(
+        Control("half", "the upper bound halved", (CURVATURES[0], CURVATURES[1] / 2), drawn=True),
+        Control("convex", "convex at every order", (Rational(0) * alpha, CURVATURES[1])),
+        Control("exchanged", "orders above and below one exchanged", (-Max(alpha - 1, 0) / 2, Max(1, 1 / alpha) / 2)),
+        Control("square", "(1-α)² in place of 1-α", (-(Max(1 - alpha, 0) ** 2) / 2, CURVATURES[1])),
     ),
     caption=(
         "The eigenvalues of the Hessian of random pairs lie between the bounds. Two classes reach both: escort at a "

@@ -16,7 +16,7 @@ from rdml_theory.symbolic.engine.derivation import Derivation
 from verify.checks import proof_check, scatter_panel
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -77,9 +77,9 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
-    twins=(
-        Twin("half-spread", "tanh(αρ/8) in place of tanh(αρ/4)", sqrt(2) * tanh(SPREAD / 8), drawn=True),
-        Twin("no-root", "without the factor √2", tanh(SPREAD / 4)),
+    controls=(
+        Control("half-spread", "tanh(αρ/8) in place of tanh(αρ/4)", sqrt(2) * tanh(SPREAD / 8), drawn=True),
+        Control("no-root", "without the factor √2", tanh(SPREAD / 4)),
     ),
     caption=(
         "The norm of the student gradient of random pairs stays below the bound, and the worst pair of two classes "

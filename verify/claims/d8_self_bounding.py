@@ -12,7 +12,7 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -67,11 +67,11 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=4.0)),
-    twins=(
-        Twin("half", "half of the constant", SELF_BOUND / 2, drawn=True),
-        Twin("minimum", "orders above and below one exchanged", Min(1, alpha) * divergence),
-        Twin("order", "α in place of max(1, α)", alpha * divergence),
-        Twin("square", "the divergence squared", Max(1, alpha) * divergence**2),
+    controls=(
+        Control("half", "half of the constant", SELF_BOUND / 2, drawn=True),
+        Control("minimum", "orders above and below one exchanged", Min(1, alpha) * divergence),
+        Control("order", "α in place of max(1, α)", alpha * divergence),
+        Control("square", "the divergence squared", Max(1, alpha) * divergence**2),
     ),
     caption=(
         "The squared norm of the student gradient stays below max(1, α) times the divergence, which training observes. "

@@ -16,7 +16,7 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import order_panels, proof_check
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Source, Statement, Twin
+from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -71,13 +71,13 @@ CLAIM = Claim(
     assumptions=("p = softmax(u), p and q positive", "α in (0, ∞)"),
     source=Source("this toolkit", own=True),
     checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
-    twins=(
-        Twin(
+    controls=(
+        Control(
             "half-range", "|α-1|ρ/8 in place of |α-1|ρ/4",
             sqrt(2) * alpha * tanh(Abs(alpha - 1) * LOG_RATIO_RANGE / 8) / Abs(alpha - 1), drawn=True,
         ),
-        Twin("no-order", "without the factor α", TEACHER_BOUND / alpha),
-        Twin("student", "the student's bound, √2 tanh(αρ/4)", sqrt(2) * tanh(alpha * LOG_RATIO_RANGE / 4)),
+        Control("no-order", "without the factor α", TEACHER_BOUND / alpha),
+        Control("student", "the student's bound, √2 tanh(αρ/4)", sqrt(2) * tanh(alpha * LOG_RATIO_RANGE / 4)),
     ),
     caption=(
         "The norm of the gradient in the peer's logits, which a moving peer feels, stays below the bound; the worst "

@@ -23,7 +23,7 @@ from verify.checks import (
     symbolic_check,
     window_means,
 )
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison
 
@@ -171,10 +171,10 @@ CLAIM = Claim(
         Check("nonconvex", "numeric", "Does ‖∇f‖² end at ζ² on nonconvex problems, at small steps and at large ones?",
               nonconvex, cost=3.0),
     ),
-    twins=(
-        Twin("vanishes", "only the noise remains", PLATEAU.subs(descent.bias, 0)),
-        Twin("falls-with-step", "the bias's part falls with the step", descent.h * PLATEAU, drawn=True),
-        Twin("doubled", "twice the bias's part", PLATEAU + descent.bias**2),
+    controls=(
+        Control("vanishes", "only the noise remains", PLATEAU.subs(descent.bias, 0)),
+        Control("falls-with-step", "the bias's part falls with the step", descent.h * PLATEAU, drawn=True),
+        Control("doubled", "twice the bias's part", PLATEAU + descent.bias**2),
     ),
     caption=(
         "Left: on a quadratic with biased gradients the squared gradient norm falls for a decade or two and then stays "

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_most, close_to, curve, exponents, panel, plateau_function, symbolic_check, window_means
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims.e1_plateau import PLATEAU
 from verify.context import Context
 from verify.records import Comparison
@@ -331,15 +331,15 @@ CLAIM = Claim(
         Check("students", "monte-carlo", "Is its exponent in the number of students the stated one?",
               students, tests=2, cost=4.0),
     ),
-    twins=(
-        Twin("bias-falls", "the bias falls with the step", ScalingSubject(descent.h * PLATEAU, GAME), drawn=True),
-        Twin("root", "the noise's part grows like its deviation",
+    controls=(
+        Control("bias-falls", "the bias falls with the step", ScalingSubject(descent.h * PLATEAU, GAME), drawn=True),
+        Control("root", "the noise's part grows like its deviation",
              ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), GAME)),
-        Twin("linear-game", "the cohort's plateau grows like α and β",
+        Control("linear-game", "the cohort's plateau grows like α and β",
              ScalingSubject(PLATEAU, GAME / (ALPHA * BETA)), drawn=True),
-        Twin("no-averaging", "the number of peers does not matter", ScalingSubject(PLATEAU, GAME.subs(STUDENTS, 2)),
+        Control("no-averaging", "the number of peers does not matter", ScalingSubject(PLATEAU, GAME.subs(STUDENTS, 2)),
              drawn=True),
-        Twin("averaged-away", "more peers remove the plateau of students alike",
+        Control("averaged-away", "more peers remove the plateau of students alike",
              ScalingSubject(PLATEAU, CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1) / (STUDENTS - 1))),
     ),
     caption=(

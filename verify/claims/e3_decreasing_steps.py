@@ -15,7 +15,7 @@ from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import equal
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_most, close_to, curve, panel, plateau_function, symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 LIMIT = Named("lim E‖∇f(x_t)‖²", r"\lim_{t \to \infty} \mathbb{E} \lVert \nabla f(x_t) \rVert^2")
@@ -112,10 +112,10 @@ CLAIM = Claim(
         Check("schedules", "monte-carlo", "Does ‖∇f‖² end at the squared bias though the steps decrease?",
               schedules, tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0),
     ),
-    twins=(
-        Twin("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
-        Twin("half", "they halve it", descent.bias**2 / 4, drawn=True),
-        Twin("noise-stays", "the noise's variance stays", descent.bias**2 + descent.noise**2),
+    controls=(
+        Control("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
+        Control("half", "they halve it", descent.bias**2 / 4, drawn=True),
+        Control("noise-stays", "the noise's variance stays", descent.bias**2 + descent.noise**2),
     ),
     caption=(
         "The mean squared gradient norm under step sizes that decrease to zero ends at the squared bias; without bias "

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, from_verdict, kernel_check, panel
 from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
 TIGHT = 0.99
@@ -164,12 +164,12 @@ CLAIM = Claim(
         Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it?",
               nonconvex, tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0),
     ),
-    twins=(
-        Twin("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
-        Twin("half-noise", "half the noise's variance",
+    controls=(
+        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
+        Control("half-noise", "half the noise's variance",
              _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2)))),
-        Twin("sign", "1-h in place of |1-h|", _subject(descent.SHARP.subs(Abs(1 - descent.h), 1 - descent.h))),
-        Twin("triangle", "the root of a sum taken apart",
+        Control("sign", "1-h in place of |1-h|", _subject(descent.SHARP.subs(Abs(1 - descent.h), 1 - descent.h))),
+        Control("triangle", "the root of a sum taken apart",
              _subject((Abs(1 - descent.h) + 1) * descent.bias / (2 - descent.h)
                       + sqrt((2 - descent.h) * (2 * descent.gap / (descent.eta * descent.horizon)
                                                 + descent.h * descent.noise**2)) / (2 - descent.h))),

@@ -17,7 +17,7 @@ from verify.checks.comparisons import at_most
 from verify.checks.networks import SAMPLES, SETTING, Setting
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -215,11 +215,11 @@ CLAIM = Claim(
         Check("mini-batch", "training", "Does it with the noise of mini-batches?", mini_batches, cost=4.0),
         Check("update", "training", "Does the trainer add the stated bias to every student's step?", update, cost=2.0),
     ),
-    twins=(
-        Twin("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0)))),
-        Twin("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.noise, Integer(0)))),
-        Twin("no-start", "the start dropped", Budget(descent.SHARP.subs(descent.gap, Integer(0)))),
-        *(Twin(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
+    controls=(
+        Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0)))),
+        Control("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.noise, Integer(0)))),
+        Control("no-start", "the start dropped", Budget(descent.SHARP.subs(descent.gap, Integer(0)))),
+        *(Control(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
     ),
     caption=(
         "The sharp bound layer by layer, for the first of two networks trained by mutual learning and, at β = 0, for "

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, Setting
 from verify.checks.symbolic import symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -175,9 +175,9 @@ CLAIM = Claim(
         Check("edge", "training", "Does Λ_t from Hessians predict up and down with a large step?", edge, cost=3.0),
         Check("usual", "training", "Is ηΛ_t below 2 on the paths of the other claims?", usual, cost=3.0),
     ),
-    twins=(
-        Twin("one", "a step above 1 over the curvature goes up", -eta * (1 - eta * curvature) * NORM**2, drawn=True),
-        Twin(
+    controls=(
+        Control("one", "a step above 1 over the curvature goes up", -eta * (1 - eta * curvature) * NORM**2, drawn=True),
+        Control(
             "four",
             "only a step above 4 over the curvature goes up",
             -eta * (1 - Rational(1, 4) * eta * curvature) * NORM**2,

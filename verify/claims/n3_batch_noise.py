@@ -18,7 +18,7 @@ from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import at_most, from_verdict
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
 from verify.checks.symbolic import symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -268,9 +268,9 @@ CLAIM = Claim(
             "martingale", "monte-carlo", "Is the mean of <∇L, n> along a path zero?", martingale, tests=2, cost=4.0
         ),
     ),
-    twins=(
-        Twin("bias-is-noise", "the bias counts as noise", Noise(Integer(0), TRUE.variance)),
-        Twin("with-replacement", "as if drawn with replacement", Noise(beta, SPREAD / B), drawn=True),
+    controls=(
+        Control("bias-is-noise", "the bias counts as noise", Noise(Integer(0), TRUE.variance)),
+        Control("with-replacement", "as if drawn with replacement", Noise(beta, SPREAD / B), drawn=True),
     ),
     caption=(
         "Left: the mean squared noise of mini-batches at a point of training against their size. Right: the sum of the "

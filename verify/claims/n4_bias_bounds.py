@@ -19,7 +19,7 @@ from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least as reaches
 from verify.checks.comparisons import at_most as stays_below
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -206,10 +206,12 @@ CLAIM = Claim(
         Check("networks", "training", "Does the measured bias stay below both bounds?", networks, cost=3.0),
         Check("attained", "numeric", "Are both bounds reached where G = 1 and there are two classes?", attained),
     ),
-    twins=(
-        Twin("half-order", "half the constant of the order's bound", Bound(jacobian**2, Integer(1), TRUE.divergence)),
-        Twin("no-weight", "max(1, α) dropped", Bound(jacobian**2, TRUE.order, Integer(1))),
-        Twin("no-jacobian", "the Jacobian dropped", Bound(Integer(1), TRUE.order, TRUE.divergence), drawn=True),
+    controls=(
+        Control(
+            "half-order", "half the constant of the order's bound", Bound(jacobian**2, Integer(1), TRUE.divergence)
+        ),
+        Control("no-weight", "max(1, α) dropped", Bound(jacobian**2, TRUE.order, Integer(1))),
+        Control("no-jacobian", "the Jacobian dropped", Bound(Integer(1), TRUE.order, TRUE.divergence), drawn=True),
     ),
     caption=(
         "The squared bias of the first of two networks under its two bounds. They hold with room: the pulls of "

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, Setting
 from verify.checks.symbolic import symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -255,10 +255,10 @@ CLAIM = Claim(
         ),
         Check("weights", "training", "Do they for other weights and cohorts, and vanish alone?", weights, cost=9.0),
     ),
-    twins=(
-        Twin("half", "half the mutual gradient", Plateau(beta / 2 * MUTUAL_NORM), drawn=True),
-        Twin("reversed", "plateaus fall with the order", Plateau(TRUE.law, grows=False)),
-        Twin("joint-two", "Φ is descended at α = 2", Plateau(TRUE.law, joint_order=2.0)),
+    controls=(
+        Control("half", "half the mutual gradient", Plateau(beta / 2 * MUTUAL_NORM), drawn=True),
+        Control("reversed", "plateaus fall with the order", Plateau(TRUE.law, grows=False)),
+        Control("joint-two", "Φ is descended at α = 2", Plateau(TRUE.law, joint_order=2.0)),
     ),
     caption=(
         "Networks trained by full gradients: the base gradient falls to the mutual gradient and stays. The plateau "

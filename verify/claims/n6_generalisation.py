@@ -16,7 +16,7 @@ from rdml_theory.symbolic.relations import at_most, equal
 from verify.checks.comparisons import from_verdict
 from verify.checks.networks import Setting
 from verify.checks.symbolic import symbolic_check
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -216,9 +216,9 @@ CLAIM = Claim(
             coverage, tests=len(METRICS), cost=14.0,
         ),
     ),
-    twins=(
-        Twin("uncorrected", "each interval has the rate of the table", Interval(RATE, TRUE.freedom), drawn=True),
-        Twin("normal", "normal quantiles in place of Student's", Interval(TRUE.level, oo), drawn=True),
+    controls=(
+        Control("uncorrected", "each interval has the rate of the table", Interval(RATE, TRUE.freedom), drawn=True),
+        Control("normal", "normal quantiles in place of Student's", Interval(TRUE.level, oo), drawn=True),
     ),
     caption=(
         "Left and middle: held-out accuracy and NLL of networks trained by mutual learning, less those of independent "

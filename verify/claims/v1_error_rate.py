@@ -14,7 +14,7 @@ from sympy import Le, Rational, Symbol
 from convergence import judge_mean, sequential_verdict
 from convergence.estimators import mean_interval
 from verify.checks import curve, panel
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Outcome
 
@@ -149,10 +149,10 @@ CLAIM = Claim(
         Check("looks", "monte-carlo", "Does the rule that looks again err as rarely as it says?", repeated, tests=2,
               cost=3),
     ),
-    twins=(
-        Twin("no-skewness", "Student's bounds, not corrected for skewness", Subject(interval=plain_interval),
+    controls=(
+        Control("no-skewness", "Student's bounds, not corrected for skewness", Subject(interval=plain_interval),
              drawn=True),
-        Twin("no-looks", "every look at the whole error rate", Subject(rule=one_look)),
+        Control("no-looks", "every look at the whole error rate", Subject(rule=one_look)),
     ),
     caption=(
         "How often the upper confidence bound of a mean lies below it, for skewed replicas: nearly the error rate from "

@@ -9,7 +9,7 @@ from sympy import Integer, Le, Mul, Rational, Symbol
 from convergence import problems
 from convergence.probes import largest_curvature
 from verify.checks import at_least, at_most, curve, panel
-from verify.claim import Check, Claim, Finding, Source, Statement, Twin
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison
 
@@ -79,9 +79,9 @@ CLAIM = Claim(
     assumptions=("the problems of convergence.problems, with their default parameters",),
     source=Source("this toolkit", own=True),
     checks=(Check("search", "numeric", "Does a search find a larger curvature, and nearly that?", attained, cost=5),),
-    twins=(
-        Twin("low", "constants 5% too small", Subject(0.95), drawn=True),
-        Twin("high", "constants 5% too large", Subject(1.05)),
+    controls=(
+        Control("low", "constants 5% too small", Subject(0.95), drawn=True),
+        Control("high", "constants 5% too large", Subject(1.05)),
     ),
     caption=(
         "The largest curvature that a search finds, over the constant that each problem declares, in the order "

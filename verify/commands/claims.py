@@ -65,7 +65,7 @@ def _described() -> list[dict[str, Any]]:
         {
             "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
             "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
-            "controls": [t.id for t in c.twins],
+            "controls": [t.id for t in c.controls],
         }
         for c in all_claims().values()
     ]  # fmt: skip

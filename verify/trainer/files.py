@@ -112,7 +112,9 @@ def read_cifar(folder: Path | None, classes: int) -> tuple[Bytes, Bytes, Bytes, 
                 raise TrainerError(f"--data-dir {folder}: has no {name}; get the binary version, not the Python one")
             data = np.frombuffer(_content(folder / name), np.uint8)
             if not 0 < data.size <= MOST or data.size % (3072 + labels):
-                raise TrainerError(f"{folder / name}: {data.size} bytes are no number of records; fetch it again")
+                raise TrainerError(
+                    f"{folder / name}: {data.size} bytes are not a whole number of records; fetch it again"
+                )
             parts.append(data.reshape(-1, 3072 + labels))
         records = np.concatenate(parts)
         out += [records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1]]

@@ -1,4 +1,4 @@
-"""A training run: a folder of its own, metrics, checkpoints, an end that a signal cannot spoil, and an exact resume.
+"""A training run: a folder of its own, metrics, checkpoints, a clean end after a signal, and an exact resume.
 
 Everything a step depends on is the configuration, the number of the step and what a checkpoint holds, so that a run
 that was interrupted or killed ends with the same weights, bit for bit on a CPU, as one that was not.

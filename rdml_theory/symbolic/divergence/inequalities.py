@@ -1,6 +1,6 @@
 """Inequalities of the divergence and of its gradients, each derived in steps that are decided or certified.
 
-Every function takes what is asserted and returns a derivation, so that a false twin is another argument.
+Every function takes what is asserted and returns a derivation, so that a negative control is another argument.
 """
 
 from rdml_theory.symbolic.divergence.escort import (

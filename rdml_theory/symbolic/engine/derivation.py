@@ -299,7 +299,7 @@ class Derivation:
     def joints(self) -> list[bool]:
         """Whether each link of a chain begins where the one before ended, and whether premises come before their use.
 
-        Empty if nothing joins the steps but words.
+        Empty if the steps are connected in words only.
         """
         known: set[Relational] = set(self.hypotheses)
         proved: dict[Relational, Step] = {}
