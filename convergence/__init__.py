@@ -1,5 +1,18 @@
 """SGD with biased gradients: bounds, problems, simulation and verdicts (NumPy and SciPy only).
 
+Where to look
+-------------
+``bounds``, ``tight``, ``momentum``, ``mutual``, ``scope``, ``long_run``, ``inverse``
+    Bounds of A² as functions of :class:`Assumptions`, each a :class:`Bound` (``terms``); the inverse questions.
+``performance/``
+    The exact worst case as a conic program, with certificates checked in rational arithmetic.
+``problems/``
+    One file a problem, with derived constants; ``protocol`` says what a problem of your own needs.
+``sgd``, ``ensemble``, ``cohort``, ``sweep``, ``store``
+    Simulation over replicas; the mutual-learning game; many simulations; what is kept of unfinished work.
+``verdict``, ``estimators``, ``probes``, ``moments``
+    Verdicts with error rates; searches for a breach of declared constants.
+
 >>> from convergence import problems, check_bound, sharp_bound, simulate
 >>> f = problems.get("quadratic", noise=1.0, bias=0.25)
 >>> run = simulate(f, step=0.5, steps=500, replicas=64, seed=0)
