@@ -54,7 +54,7 @@ class Model:
         The numbers and fixed vectors; numbers that a hypothesis defines (``A² = ...``) are computed.
     objectives : mapping of str to Objective
         The functions.
-    processes : mapping of str to array, shape (outcomes, steps, dimension)
+    processes : mapping of str to array, shape (outcome, t, coordinate)
         The random vectors.
     random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
         The random vectors, and the random functions of a vector.

@@ -214,7 +214,7 @@ def _settled(plateau: Formula, closed: Theorem) -> Theorem:
 
 @of_formulas()
 def bias_plateau(plateau: Formula | None = None) -> Proof:
-    """C3: ``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T`` for |r| < 1, and T |A² - ζ²| stays bounded.
+    """C3: ``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T`` for ``|r| < 1``, and ``T |A² - ζ²|`` stays bounded.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theor
     size : Expr
         B.
     equation : Theorem
-        ``(1-h/2)F² - |1-h|FB - (h/2)B² = hσ²/2``, |1-h| written out.
+        ``(1-h/2)F² - |1-h|FB - (h/2)B² = hσ²/2`` without the absolute value.
     """
     here, leads, moved = _along(side, size / floor)
     shrink = 1 - h + side * h * size / floor

@@ -84,7 +84,7 @@ def floor_target(right_side: Formula = FLOOR) -> AtMost:
 
 @of_formulas()
 def floor_bound(right_side: Formula | None = None) -> Proof:
-    """C2a: ``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)``, F = [ |1-h| Z + √( Z² + h(2-h)σ² ) ] / (2-h), and A = F on runs of any T.
+    """C2a: ``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)``, ``F = [ |1-h| Z + √( Z² + h(2-h)σ² ) ] / (2-h)``, and A = F is attained.
 
     Parameters
     ----------
