@@ -1,8 +1,8 @@
 """Test problems with known constants, one file each.
 
 >>> from convergence import problems
->>> len(problems.available())
-11
+>>> "quadratic" in problems.available()
+True
 >>> problems.get("quadratic", dim=3, noise=1.0).noise
 1.0
 """
@@ -31,8 +31,8 @@ _PARTS = {"base", "bias_models", "noise_models", "protocol"}  # and modules with
 def available() -> tuple[str, ...]:
     """The names of the built-in problems, each the name of its module in this package.
 
-    >>> available()[:3]
-    ('double_well', 'matrix_factorisation', 'mutual_learning')
+    >>> "double_well" in available()
+    True
     """
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS and m.name[0] != "_"))
 

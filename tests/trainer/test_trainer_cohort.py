@@ -1,6 +1,7 @@
 """The update is the published algorithm; networks; schedules; precision."""
 
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -279,6 +280,20 @@ def test_a_factory_of_your_own(monkeypatch, tmp_path):
         build(Config(students="own_networks:missing"))
     with pytest.raises(TrainerError, match="cannot be imported"):
         build(Config(students="no_such_module:x"))
+
+
+def test_a_network_of_the_working_folder(tmp_path, monkeypatch):
+    """The console script does not put the folder on the path, as `python -m` does: the file is found, and last."""
+    for name in ("network_of_this_folder", "json"):
+        (tmp_path / f"{name}.py").write_text(
+            "from torch import nn\n"
+            "def net(shape, classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))\n"
+        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert len(build(Config(students="network_of_this_folder:net:2"))) == 2
+    with pytest.raises(TrainerError, match="json has no net"):
+        build(Config(students="json:net"))
 
 
 @pytest.mark.parametrize("text", ["", "mlp:0", "mlp:x:y:z", "mlp,,cnn"])

@@ -1,6 +1,7 @@
 """What the checks of claims share: comparisons, curves and panels, proofs, implementations, replicas.
 
-The names below are those that most claims use; what is special to some is in the modules.
+The names below are those that most claims use; what is special to some is in the modules: `reference` (the truth with
+sixty digits, random pairs), `formulas.value` (a formula at numbers), `search` (inequalities), `quantities`.
 """
 
 from verify.checks.certificates import proof_check

@@ -58,7 +58,7 @@ def differences(formula: Formula, classes: int, /, **known: Any) -> list[list[An
 def implementation_check(
     pairs: Callable[[S, np.random.Generator], Iterable[tuple[float, float]]], *, quick: int, full: int, allowed: float,
     name: str = "relative difference from the formula",
-    question: str = "Does the function in `convergence` compute the formula that was derived?", cost: float = 0.5,
+    question: str = "Does the function that users call compute the formula that was derived?", cost: float = 0.5,
 ) -> Check[S]:  # fmt: skip
     """A check of the functions that users call against what a subject states, at random points.
 

@@ -14,9 +14,9 @@ __all__ = ["all_claims", "claim", "statistical_tests"]
 
 
 def _order(identifier: str) -> tuple[str, int, str]:
-    match = re.fullmatch(r"([A-Z]+)(\d+)(\w*)", identifier)
+    match = re.fullmatch(r"([DCNEV])(\d+)(\w*)", identifier)
     if match is None:
-        raise ValueError(f"claim id {identifier!r}: expected letters and a number, as in D1")
+        raise ValueError(f"claim id {identifier!r}: expected D, C, N, E or V and a number, as in D1")
     return match[1], int(match[2]), match[3]
 
 
@@ -28,11 +28,14 @@ def all_claims() -> dict[str, Claim[Any]]:
     ['D1', 'D2', 'D3']
     """
     modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    if without := [m.__name__ for m in modules if not hasattr(m, "CLAIM")]:
+        raise ValueError(f"{', '.join(without)}: expected a claim, named CLAIM, in every module of verify/claims")
     found = [m.CLAIM for m in modules]
     ids = [c.id for c in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"two claims share an id: {sorted(ids)}")
-    ordered = sorted(found, key=lambda c: ("DCNEV".index(c.id[0]), _order(c.id)))
+    orders = {identifier: _order(identifier) for identifier in ids}
+    ordered = sorted(found, key=lambda c: ("DCNEV".index(c.id[0]), orders[c.id]))
     return {c.id: c for c in ordered}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -238,6 +240,8 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
             f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
             "package.module:factory"
         )
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # last: what lies beside a user's file must not take the place of a library
     make = getattr(_imported(module), factory, None)
     if make is None:
         raise TrainerError(f"{module} has no {factory}: expected a function of the samples' shape and the classes")
