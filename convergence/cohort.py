@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -176,6 +177,8 @@ def train_cohort(
         if values is not None and not ((values >= 0) & (infinite | np.isfinite(values))).all():
             raise ValueError(f"{name} = {shown(values)}: expected orders in [0, inf] and finite weights >= 0")
 
+    # The run and its record ask for the same step, one after the other.
+    @lru_cache(maxsize=1)
     def at(t: int) -> MutualLearning:
         if orders is None and betas is None:
             return game

@@ -145,11 +145,18 @@ def own_folder(path: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes of this program out of a folder.
+def locked(folder: Path, unfinished: Iterable[str] = ()) -> Iterator[None]:
+    """Keep other processes of this program out of a folder, and remove what killed ones left half-written there.
 
     The operating system holds the lock, on the file ``.lock``: it ends with its process, so a killed one blocks nobody.
     What the file holds is neither read nor changed, and it is removed only if it is empty.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    unfinished : iterable of str
+        The names of the files that are written in it: see :func:`remove_unfinished`.
 
     Raises
     ------
@@ -164,6 +171,7 @@ def locked(folder: Path) -> Iterator[None]:
         if not _taken(handle, path):
             raise BlockingIOError(f"another process is writing to {folder}; wait for it or name another directory")
         try:
+            remove_unfinished(folder, unfinished)
             yield
         finally:
             # While it is held: later it may be another's. Windows removes no open file; there the file stays.

@@ -28,6 +28,7 @@ from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems import SyntheticProblem
 from convergence.problems._rows import Same
 from convergence.problems.protocol import start_size
+from verify.own_modules import importable
 from verify.problem_interface import ProblemError, Watched, attempt, examine, named, show, watch
 from verify.problem_view import views
 from verify.records import Outcome, combine
@@ -114,9 +115,7 @@ def load_problem(reference: str) -> Any:
 
 def _module(place: str) -> Any:
     path = Path(place)
-    if folder := str(path.parent.resolve() if path.suffix == ".py" else Path.cwd()):
-        # Last: what lies beside a user's file must not take the place of a library.
-        sys.path.append(folder)
+    importable(path.parent.resolve() if path.suffix == ".py" else Path.cwd())
     if path.suffix != ".py":
         return importlib.import_module(place)
     name = f"problem_in_{path.stem}"

@@ -95,8 +95,7 @@ def writing(folder: Path) -> Iterator[None]:
     BlockingIOError
         If another process is writing there.
     """
-    with locked(folder):
-        remove_unfinished(folder, {RESULTS, REPORT})
+    with locked(folder, (RESULTS, REPORT)):
         remove_unfinished(folder / FIGURES, _figure_names())
         yield
 

@@ -181,8 +181,7 @@ def run_sweep(
     """
     folder.mkdir(parents=True, exist_ok=True)
     store, unfinished = (Store(own_folder(folder / name)) for name in (CELLS, UNFINISHED))
-    with locked(folder):
-        remove_unfinished(folder, {TABLE})
+    with locked(folder, (TABLE,)):
         keys = [cell.key() for cell in cells]
         remove_unfinished(store.folder, keys)
         wanted = dict(zip(keys, cells, strict=True))

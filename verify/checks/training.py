@@ -189,12 +189,9 @@ def free_logits(logits: list[Array], alpha: float) -> tuple[list[Array], list[Ar
     with undisturbed():
         data = own_data(np.zeros((1, 1)), np.zeros(1, dtype=np.int64), len(logits[0]))
         trainer = Trainer(config, data=data, students=[_Free(z.copy()) for z in logits])
-        moments = []
-        for _ in range(2):
-            moments.append([next(s.parameters()).detach().numpy().copy() for s in trainer.students])
-            if len(moments) == 1:
-                trainer.step()
-    return moments[0], moments[1]
+        before = [next(s.parameters()).detach().numpy().copy() for s in trainer.students]
+        trainer.step()
+        return before, [next(s.parameters()).detach().numpy().copy() for s in trainer.students]
 
 
 def curvature(setting: Setting, here: Snapshot, k: int, move: Array, nodes: int = 24) -> float:

@@ -13,11 +13,11 @@ from verify.claim import Claim
 __all__ = ["all_claims", "claim", "statistical_tests"]
 
 
-def _order(identifier: str) -> tuple[str, int, str]:
+def _order(identifier: str) -> tuple[int, int, str]:
     match = re.fullmatch(r"([DCNEV])(\d+)(\w*)", identifier)
     if match is None:
         raise ValueError(f"claim id {identifier!r}: expected D, C, N, E or V and a number, as in D1")
-    return match[1], int(match[2]), match[3]
+    return "DCNEV".index(match[1]), int(match[2]), match[3]
 
 
 @cache
@@ -34,8 +34,7 @@ def all_claims() -> dict[str, Claim[Any]]:
     ids = [c.id for c in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"two claims share an id: {sorted(ids)}")
-    orders = {identifier: _order(identifier) for identifier in ids}
-    ordered = sorted(found, key=lambda c: ("DCNEV".index(c.id[0]), orders[c.id]))
+    ordered = sorted(found, key=lambda c: _order(c.id))
     return {c.id: c for c in ordered}
 
 

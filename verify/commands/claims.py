@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +80,14 @@ def _described_before() -> list[dict[str, Any]]:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         caches.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
-        if (kept := store.get(name, limit=2**22)) is not None:
-            return json.loads(kept)
-        rows = _described()
-        store.remove()
-        store.put(name, json.dumps(rows))
     except (OSError, RuntimeError):  # no home, or one that cannot be written
         return _described()
+    if (kept := store.get(name, limit=2**22)) is not None:
+        return json.loads(kept)
+    rows = _described()
+    with suppress(OSError):
+        store.remove()
+        store.put(name, json.dumps(rows))
     return rows
 
 

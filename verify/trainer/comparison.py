@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from convergence.store import locked, remove_unfinished, write
+from convergence.store import locked, write
 from verify.reading import read_json
 from verify.trainer.config import Config, read_config
 from verify.trainer.data import load_data
@@ -255,8 +255,7 @@ def compare(
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
     out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test))
-    with locked(base.out):
-        remove_unfinished(base.out, ("comparison.json", "comparison.md"))
+    with locked(base.out, ("comparison.json", "comparison.md")):
         write(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
         write(base.out / "comparison.md", markdown(out))
     return out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from verify.own_modules import importable
 from verify.trainer.errors import TrainerError
 
 __all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students", "runs_code", "unsafe_channels_last"]
@@ -240,8 +240,7 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
             f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
             "package.module:factory"
         )
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # last: what lies beside a user's file must not take the place of a library
+    importable(Path.cwd())
     make = getattr(_imported(module), factory, None)
     if make is None:
         raise TrainerError(f"{module} has no {factory}: expected a function of the samples' shape and the classes")

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from convergence.store import locked, remove_unfinished, write
+from convergence.store import locked, write
 from verify import environment
 from verify.monitor import BiasRecord
 from verify.trainer.checkpoint import load_checkpoint, load_students, save_checkpoint, student_tensors
@@ -158,7 +158,7 @@ def train(
                 _advance(trainer, None, stop, report, stop_after)
             return None
         folder = open_run(config, resume=resume)
-        with _alone(folder):
+        with locked(folder, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST)):
             group.wait()
             if resume and (done := final_scores(folder)) is not None:
                 return done
@@ -168,14 +168,6 @@ def train(
                 begin = time.perf_counter()
                 _advance(trainer, files, stop, report, stop_after)
                 return files.finish(begin)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder, and remove what a killed one left there half-written."""
-    with locked(folder):
-        remove_unfinished(folder, (CONFIG, ENVIRONMENT, METRICS, LAST, BEST))
-        yield
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:

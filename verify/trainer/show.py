@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from convergence.store import locked, remove_unfinished, write
+from convergence.store import locked, write
 from verify.monitor import BiasRecord
 from verify.plots import FORMATS, pictures
 from verify.reading import read_json
@@ -169,8 +169,7 @@ def write_report(folder: Path) -> Path:
         If a file of the run is missing or damaged, the run is not finished, or the folder cannot be written.
     """
     try:
-        with locked(folder):
-            remove_unfinished(folder, (REPORT, *(f"{FIGURE}.{kind}" for kind in FORMATS)))
+        with locked(folder, (REPORT, *(f"{FIGURE}.{kind}" for kind in FORMATS))):
             return _write_report(folder)
     except OSError as error:
         raise TrainerError(f"{folder}: the report cannot be written ({error.strerror or error})") from None

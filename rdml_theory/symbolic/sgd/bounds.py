@@ -125,8 +125,9 @@ def quadratic_inequality() -> Theorem:
     )
 
 
-def completed_square(inequality: Theorem, size: Term, excess: Term) -> tuple[Term, Theorem]:
+def completed_square(inequality: Theorem, size: Term) -> tuple[Term, Theorem]:
     """The base of a square, and ``base² ≤ B² + (2-h)·2R``, from ``(1-h/2)A² - |1-h|AB - (h/2)B² ≤ R``."""
+    _, excess = inequality.conclusion.terms()
     base = (2 - h) * average - Abs(1 - h) * size
     completed = combine(
         AtMost(base**2, size**2 + 2 * (2 - h) * excess),
@@ -137,9 +138,9 @@ def completed_square(inequality: Theorem, size: Term, excess: Term) -> tuple[Ter
     return base, completed
 
 
-def solved(target: AtMost, inequality: Theorem, size: Term, excess: Term) -> Theorem:
+def solved(target: AtMost, inequality: Theorem, size: Term) -> Theorem:
     """A bound of A that the larger root of the quadratic inequality gives."""
-    base, completed = completed_square(inequality, size, excess)
+    base, completed = completed_square(inequality, size)
     return combine(
         target,
         [
@@ -178,8 +179,7 @@ def sharp_bound(right_side: Formula | None = None) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
     asserted = SHARP if right_side is None else exact(right_side)
-    excess = gap / (eta * horizon) + h * noise**2 / 2
-    bound = solved(sharp_target(asserted), quadratic_inequality(), bias, excess)
+    bound = solved(sharp_target(asserted), quadratic_inequality(), bias)
     limit = asserted.subs(gap, 0)
     return Proof((bound, *attained(1, limit), *attained(-1, limit)))
 

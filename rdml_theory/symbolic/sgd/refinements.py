@@ -106,7 +106,7 @@ def floor_bound(right_side: Formula | None = None) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     asserted = FLOOR if right_side is None else exact(right_side)
-    base, completed = completed_square(quadratic_inequality(), bias, gap / (eta * horizon) + h * noise**2 / 2)
+    base, completed = completed_square(quadratic_inequality(), bias)
     settled, transient = sqrt(bias**2 + h * (2 - h) * noise**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
     room = positive_room()
     apart = combine(
@@ -211,9 +211,7 @@ def refined_bound(right_side: Formula | None = None) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     asserted = REFINED if right_side is None else exact(right_side)
-    fewer = sqrt(1 - 1 / horizon) * bias
-    excess = gap / (eta * horizon) + h * noise**2 / 2 * (1 - 1 / horizon)
-    bound = solved(sharp_target(asserted), _before_the_last(), fewer, excess)
+    bound = solved(sharp_target(asserted), _before_the_last(), sqrt(1 - 1 / horizon) * bias)
     return Proof((bound, _last_step_attained(asserted)))
 
 
