@@ -2,7 +2,7 @@
 
 Where to look
 -------------
-``bounds``, ``tight``, ``momentum``, ``mutual``, ``scope``, ``long_run``, ``inverse``
+``bounds``, ``tight``, ``momentum``, ``mutual``, ``scope``, ``long_run``, ``tails``, ``inverse``
     Bounds of A² as functions of :class:`Assumptions`, each a :class:`Bound` (``terms``); the inverse questions.
 ``performance/``
     The exact worst case as a conic program, with certificates checked in rational arithmetic.
@@ -41,6 +41,7 @@ from convergence.problems import ByRows, Problem
 from convergence.problems.mutual_learning import MutualLearning
 from convergence.scope import StationaryLaw, occupation_bound, scope_bound, stationary_law
 from convergence.sgd import Observed, Trajectory, simulate
+from convergence.tails import Envelope, SubGaussian, high_probability_bound
 from convergence.terms import Bound
 from convergence.tight import extremal_average, tight_bound
 from convergence.verdict import Verdict, check_bound, detectable_violation, judge_mean, sequential_verdict
@@ -50,12 +51,14 @@ __all__ = [
     "Bound",
     "ByRows",
     "CohortTrajectory",
+    "Envelope",
     "MutualLearning",
     "Observed",
     "Problem",
     "StationaryLaw",
     "StationaryPoint",
     "StepwiseBound",
+    "SubGaussian",
     "Trajectory",
     "Verdict",
     "WorstCase",
@@ -68,6 +71,7 @@ __all__ = [
     "extremal_average",
     "find_stationary",
     "floor",
+    "high_probability_bound",
     "judge_mean",
     "largest_bias",
     "largest_order",

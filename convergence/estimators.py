@@ -2,17 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import special
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
 
 from convergence.arguments import number, real
 
-__all__ = ["ROUNDING", "mean_interval"]
+__all__ = ["ROUNDING", "bounded_interval", "mean_interval"]
 
 # Running sums of up to millions of terms carry rounding errors; replicas without spread are not known better.
 ROUNDING = 1e-12
 """Relative error of a mean that is due to rounding."""
+
+
+STAKES = 2.0 ** (-np.arange(24) / 2)
+"""Shares of its capital that a bettor puts on one replica."""
+
+
+def bounded_interval(values: ArrayLike, error_rate: float, *, upper: float, excess: float = 0.0) -> tuple[float, float]:
+    """Two one-sided confidence bounds for the mean of X ≥ 0, whatever its distribution and however often one looks.
+
+    Who doubts that the mean is as low as m bets a share c of his capital on each replica, at odds that are fair if the
+    mean is m and unfavourable if it is lower: ∏ (1 + c(x/m - 1)). If he is wrong, his capital ever reaches 1/δ with a
+    probability of at most δ (Ville's inequality); the lower bound is the greatest m at which it has, for the average
+    over the shares in ``STAKES``. The upper bound takes bets ∏ (1 + c(m - x)/(u - m)) on x = min(X, u). So both hold at
+    all sizes at once, for any fixed order of independent replicas: after Waudby-Smith & Ramdas 2024, arXiv 2010.09686.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+        Replicas, ≥ 0.
+    error_rate : float
+        The probability, in (0, ½), with which each of the two bounds errs at most.
+    upper, excess : float
+        Numbers with E max(X - upper, 0) ≤ excess: a proved one, or X ≤ upper. The lower bound does not need them.
+
+    Returns
+    -------
+    tuple of float
+        The lower and the upper bound; ``(inf, inf)`` if a replica is infinite or no number. The upper one is infinite
+        too if the replicas belie the envelope: if their mean beyond it exceeds excess/δ, which has a probability of at
+        most δ (Markov).
+
+    Raises
+    ------
+    ValueError
+        If a value is negative, there is none, or the error rate or ``upper`` is out of range.
+
+    Examples
+    --------
+    >>> low, high = bounded_interval([0.2, 0.4] * 500, 1e-3, upper=1.0)
+    >>> round(low, 3), round(high, 3)
+    (0.286, 0.314)
+    >>> round(bounded_interval([0.5] * 1000, 1e-3, upper=5e3)[1])  # what 1 in 10,000 replicas shows is not ruled out
+    35
+    """
+    x, rate, end = real("values", values), number("error_rate", error_rate), number("upper", upper, least=0)
+    beyond = number("excess", excess, least=0)
+    if x.ndim != 1 or not x.size or (x < 0).any():
+        raise ValueError(f"values has shape {x.shape}, the least {x.min(initial=np.inf):g}: expected replicas >= 0")
+    if not 0 < rate < 0.5:
+        raise ValueError(f"error_rate = {error_rate!r}: expected a probability between 0 and 1/2")
+    if not np.isfinite(x).all():
+        return np.inf, np.inf
+    cut = np.minimum(x, end)
+    low = _crossing(lambda m: (x - m) / m, 0.0, float(x.mean()), rate)
+    if float((x - cut).mean()) * rate > beyond:
+        return low - ROUNDING * low, np.inf
+    high = _crossing(lambda m: (m - cut) / (end - m), end, float(cut.mean()), rate)
+    return low - ROUNDING * low, high + ROUNDING * high + beyond
+
+
+def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: float, rate: float) -> float:
+    """The m between the mean and the far end at which the capital reaches 1/δ; it grows towards the far end."""
+
+    def capital(share: float) -> float:
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            logs = np.log1p(np.maximum(np.outer(STAKES, gains(mean + share * (far - mean))), -1)).sum(axis=1)
+            most = logs.max()
+            return float(most + np.log(np.exp(logs - most).mean() * rate))
+
+    # Not at the ends: there the gains are 0/0, or infinite.
+    least, most = 2.0**-52, 1 - 2.0**-40
+    if mean == far or capital(most) < 0:
+        return far
+    if capital(least) > 0:
+        return mean
+    # To the side of the far end, whatever brentq's last bracket.
+    found: Any = optimize.brentq(capital, least, most, xtol=1e-12, rtol=np.float64(1e-7))
+    return mean + min(found * (1 + 2e-7) + 2e-12, 1.0) * (far - mean)
 
 
 def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from convergence.ensemble import BLOCK, GROUP, Observed, Task, run_task
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem, confined, start_of, start_size
 from convergence.store import Store, packed, unpacked
+from convergence.tails import Envelope, run_envelope
 
 __all__ = [
     "BLOCK",
@@ -71,6 +72,9 @@ class Trajectory:
         x_T.
     left : ndarray of bool, shape (replica,)
         Who was ever outside the problem's ``box``; nobody if it has none.
+    envelope : Envelope, optional
+        What is proved of the last ``mean_squared_gradient``, where something is: for plain SGD with a constant step on
+        a problem of the library whose noise is sub-Gaussian.
     """
 
     problem: str
@@ -86,6 +90,7 @@ class Trajectory:
     least_squared_gradient: Array
     final: Array
     left: NDArray[np.bool_]
+    envelope: Envelope | None = None
 
 
 def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:
@@ -301,6 +306,10 @@ def simulate(
         how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
         key = fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, store, key, progress)
+    envelope = None
+    if isinstance(problem, SyntheticProblem):
+        plain = np.ndim(eta) == 0 and not mu and oracle is None and len(players) == 1 and every == 1
+        envelope = run_envelope(problem, assumptions, float(np.mean(eta)), steps) if plain or alike else None
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
     value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
@@ -310,6 +319,7 @@ def simulate(
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=np.concatenate([part["final"] for part in parts])[kept],
         left=np.concatenate([part["left"] for part in parts])[kept] > 0,
+        envelope=envelope,
     )  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """From replicas to a verdict: confirmed, refuted or undecided, with its error rate and margin.
 
 Sampling never proves. A verdict compares a confidence bound of the replicas' mean with what a statement allows, and
-states the probability with which it may be wrong.
+states the probability with which it may be wrong, and what that rests on. With an :class:`Envelope` it is exact at any
+number of replicas, whatever their distribution. Without one it is asymptotic, and presumes that the tail holds no
+surprise: an event of probability 10⁻⁴ that carries half the mean is missed by most samples of 4,096, and no rule that
+sees these alone can tell.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from scipy import special
 
 from convergence.arguments import instance, number, real, shown, whole
 from convergence.bounds import Bound
-from convergence.estimators import ROUNDING, mean_interval
+from convergence.estimators import ROUNDING, bounded_interval, mean_interval
 from convergence.sgd import MOST_REPLICAS, Trajectory
+from convergence.tails import Envelope
 
 __all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_mean", "sequential_verdict"]
 
@@ -47,11 +51,14 @@ class Verdict:
     interval : tuple of float
         The lower and upper confidence bound of the mean; each errs with probability ``error_rate / looks``.
     error_rate : float
-        The probability that the verdict is wrong, at most (asymptotically in the number of replicas).
+        The probability that the verdict is wrong, at most.
     replicas : int
         How many were used.
     looks : int
         How often the rule was allowed to look at the data.
+    basis : {"envelope", "asymptotic"}
+        What the error rate rests on: a proved envelope, at any number of replicas; or the normal approximation with its
+        correction for skewness, for replicas with a finite third moment.
     """
 
     outcome: Outcome
@@ -62,11 +69,12 @@ class Verdict:
     error_rate: float
     replicas: int
     looks: int = 1
+    basis: Literal["envelope", "asymptotic"] = "asymptotic"
 
     @property
     def detectable(self) -> float:
         """The smallest relative violation that replicas like these refute with probability 0.9."""
-        rate = self.error_rate / self.looks
+        rate = self.error_rate / (self.looks if self.basis == "asymptotic" else 1)
         return detectable_violation(self.observed, self.interval[0], self.allowed, error_rate=rate)
 
 
@@ -114,8 +122,9 @@ def detectable_violation(
 
 
 def judge_mean(
-    values: ArrayLike, allowed: float, *, error_rate: float = 1e-3, least: float | None = None, looks: int = 1
-) -> Verdict:
+    values: ArrayLike, allowed: float, *, error_rate: float = 1e-3, least: float | None = None, looks: int = 1,
+    envelope: Envelope | None = None,
+) -> Verdict:  # fmt: skip
     """Judge the statement ``mean ≤ allowed``, or ``least ≤ mean ≤ allowed``.
 
     Parameters
@@ -129,7 +138,10 @@ def judge_mean(
     least : float, optional
         A lower limit: for a statement that says "attained".
     looks : int
-        The number of looks planned; each gets ``error_rate / looks``.
+        The number of looks planned; each gets ``error_rate / looks``, unless there is an envelope.
+    envelope : Envelope, optional
+        What is proved of replicas that are ≥ 0: the verdict then holds at any number of them and of looks
+        (:func:`convergence.estimators.bounded_interval`), else asymptotically (:func:`~.estimators.mean_interval`).
 
     Returns
     -------
@@ -138,7 +150,7 @@ def judge_mean(
     Raises
     ------
     ValueError
-        As :func:`convergence.estimators.mean_interval`.
+        As these two.
 
     Examples
     --------
@@ -146,11 +158,19 @@ def judge_mean(
     ('confirmed', 'refuted')
     >>> judge_mean([0.9, 1.1] * 50, 1.0).outcome
     'undecided'
+
+    What 1 in 10,000 replicas might show is not ruled out by a thousand:
+
+    >>> judge_mean([0.5] * 1000, 0.6).outcome, judge_mean([0.5] * 1000, 0.6, envelope=Envelope(upper=5e3)).outcome
+    ('confirmed', 'undecided')
     """
     x, limit = real("values", values), number("allowed", allowed, infinite=True)
     floor = -np.inf if least is None else number("least", least)
     rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
-    low, high = mean_interval(x, rate / planned)
+    if envelope is None or envelope.alike:
+        low, high = mean_interval(x, rate / planned)
+    else:
+        low, high = bounded_interval(x, rate, upper=envelope.upper, excess=envelope.excess)
     outcome: Outcome = "undecided"
     if np.isinf(low):
         # Overflow is no evidence but against a limit so low that no sum over steps can have caused it.
@@ -168,7 +188,7 @@ def judge_mean(
         margin = min(margin, _room(observed - floor, floor) if floor else np.inf)
     return Verdict(
         outcome=outcome, observed=observed, allowed=limit, margin=margin, interval=(low, high),
-        error_rate=rate, replicas=x.size, looks=planned,
+        error_rate=rate, replicas=x.size, looks=planned, basis="envelope" if envelope else "asymptotic",
     )  # fmt: skip
 
 
@@ -233,8 +253,10 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     }
     if bound.quantity not in recorded:
         raise ValueError(f"the bound is one of the {bound.quantity}: a trajectory records {', '.join(recorded)}")
-    values = recorded[bound.quantity][-1]
-    return judge_mean(values, float(bound), error_rate=error_rate)
+    values, known = recorded[bound.quantity][-1], trajectory.envelope
+    # The least squared gradient norm of a run is below their average; of values no envelope is proved.
+    known = known if known and (known.alike or bound.quantity != "value above the infimum") else None
+    return judge_mean(values, float(bound), error_rate=error_rate, envelope=known)
 
 
 def sequential_verdict(
@@ -245,11 +267,13 @@ def sequential_verdict(
     first: int = 256,
     budget: int = 4096,
     least: float | None = None,
+    envelope: Envelope | None = None,
 ) -> Verdict:
     """Add replicas while the verdict is undecided, doubling them up to a budget.
 
     The number of looks is fixed before the first one, and each may err with an equal share of the error rate: looking
-    repeatedly does not raise the probability of a wrong verdict above it.
+    repeatedly does not raise the probability of a wrong verdict above it. With an envelope the bounds hold at all looks
+    at once, and nothing is shared.
 
     Parameters
     ----------
@@ -263,6 +287,8 @@ def sequential_verdict(
         Replicas at the first and at the last look.
     least : float, optional
         A lower limit of the mean.
+    envelope : Envelope, optional
+        As for :func:`judge_mean`.
 
     Returns
     -------
@@ -290,7 +316,7 @@ def sequential_verdict(
         if drawn.shape != (size - values.size,):
             raise ValueError(f"draw returned shape {drawn.shape}: expected ({size - values.size},)")
         values = np.concatenate([values, drawn])
-        verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, looks=looks)
+        verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, looks=looks, envelope=envelope)
         if verdict.outcome != "undecided" or size >= most:
             return verdict
         size = min(2 * size, most)

@@ -311,7 +311,7 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
 
     # In few dimensions replicas are cheap, and means over them spread most.
     budget = int(np.clip(131_072 // problem.dim, 4096, 32_768))
-    verdict = sequential_verdict(draw, allowed, error_rate=rate, budget=budget)
+    verdict = sequential_verdict(draw, allowed, error_rate=rate, budget=budget, envelope=first.envelope)
     sign = {"confirmed": "≤", "refuted": ">", "undecided": "against"}[verdict.outcome]
     detail = (
         f"mean of ‖∇f‖² over {steps} steps and {verdict.replicas} replicas: {verdict.observed:.6g} {sign} {allowed:.6g}"

@@ -83,8 +83,9 @@ class Comparison(_Record):
     """One number confronted with what the statement allows.
 
     ``margin`` is the room left, relative to what is allowed (negative where the statement is violated).
-    ``error_rate`` is zero for deterministic comparisons; ``samples`` counts points or replicas. ``where`` is the point
-    at which a search found the number.
+    ``error_rate`` is zero for deterministic comparisons, and ``basis`` says what it rests on for means over replicas: a
+    proved envelope of them, or asymptotics. ``samples`` counts points or replicas. ``where`` is the point at which a
+    search found the number.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Comparison(_Record):
     margin: float | None = None
     interval: tuple[float, float] | None = None
     error_rate: float = 0.0
+    basis: Literal["envelope", "asymptotic"] | None = None
     samples: int | None = None
     where: str | None = None
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convergence.problems.base import Oracle, SyntheticProblem
-from convergence.problems.noise_models import Streams
+from convergence.problems.noise_models import Streams, SubGaussian, tail_of
 
 __all__ = ["LinearModel", "example_data"]
 
@@ -92,6 +92,11 @@ class LinearModel(SyntheticProblem):
     def gradient(self, x: Array) -> Array:
         """(1/N) Σ ℓ_n'(a_n·x) a_n."""
         return self.slopes(x @ self.features.T) @ self.features / len(self.features)
+
+    @property
+    def tail(self) -> SubGaussian | None:
+        """That of the noise model; None for mini-batches."""
+        return None if self.batch is not None else tail_of(self._model, self.noise, self.dim)
 
     def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
         """The mean over a mini-batch less that over all samples, or the noise of a model."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convergence.problems._memory import in_memory_order
 from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
-from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams
+from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams, SubGaussian, tail_of
 
 __all__ = ["Oracle", "SyntheticProblem", "check_positive"]
 
@@ -95,7 +95,14 @@ class SyntheticProblem:
         self.dim, self.smoothness, self.minimum = dim, float(smoothness), float(minimum)
         self.noise, self.bias, self.relative_bias = noise, bias, m
         self.start = np.asarray(start, dtype=np.float64)
+        self._model = models["noise_model"]
         self._noise, self._bias = self.noise_models[models["noise_model"]], self.bias_models[models["bias_model"]]
+
+    @property
+    def tail(self) -> SubGaussian | None:
+        """What is proved of the noise's tail; None where the noise belongs to the problem, such as mini-batches."""
+        own = type(self).noise_at is not SyntheticProblem.noise_at or self._model not in NOISE_MODELS
+        return None if own else tail_of(self._model, self.noise, self.dim)
 
     def value(self, x: Array) -> Array:
         """f at x of shape (..., dim): shape (...)."""

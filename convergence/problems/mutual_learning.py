@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import number, real, shown, whole
 from convergence.data import game_data
 from convergence.problems.base import Oracle, SyntheticProblem, check_positive
-from convergence.problems.noise_models import Streams
+from convergence.problems.noise_models import Streams, SubGaussian, tail_of
 from rdml_theory import renyi_divergence, renyi_hessian
 
 __all__ = ["MutualLearning", "problem"]
@@ -444,6 +444,11 @@ class MutualLearning(SyntheticProblem):
             return super().sample_gradient(x, rng)
         rows = None if self.batch is None else rng.integers(0, len(self.labels), (len(x), self.batch))
         return self._updates(x, "both", rows=rows)[0]
+
+    @property
+    def tail(self) -> SubGaussian | None:
+        """That of the noise model; None for mini-batches."""
+        return None if self.batch is not None else tail_of(self._model, self.noise, self.dim)
 
     def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
         """The update on a mini-batch less that on all samples, or the noise of a model."""

@@ -8,15 +8,53 @@ have its last two axes swapped in memory: numbers are drawn in the order of memo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOISE_MODELS", "NoiseModel", "Streams", "gaussian", "heavy_tailed", "orthogonal", "rademacher"]
+from convergence.arguments import number
+
+__all__ = [
+    "NOISE_MODELS", "NoiseModel", "Streams", "SubGaussian", "gaussian", "heavy_tailed", "orthogonal", "rademacher",
+    "tail_of",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 NoiseModel = Callable[..., Array]
 Streams = np.random.Generator | Sequence[np.random.Generator]
+
+_CUT = 1e-4
+"""The least U of heavy-tailed noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubGaussian:
+    """Noise with E[exp⟨v, n⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions that the past fixes.
+
+    Then E‖n‖² ≤ r s². Gaussian noise of variance σ² has r = dim and s² = σ²/dim, and so have independent signs.
+
+    Attributes
+    ----------
+    proxy : float
+        s² ≥ 0, the variance proxy.
+    rank : int
+        r ≥ 1.
+
+    Examples
+    --------
+    >>> from convergence import problems
+    >>> problems.get("quadratic", dim=4, noise=2.0, noise_model="gaussian").tail
+    SubGaussian(proxy=0.5, rank=4)
+    """
+
+    proxy: float
+    rank: int
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        number("proxy", self.proxy, least=0)
+        number("rank", self.rank, least=1)
 
 
 def _contiguous(out: Array | None, like: Array) -> tuple[Array, Array]:
@@ -81,12 +119,11 @@ def heavy_tailed(gradient: Array, deviation: float, rng: Streams, out: Array | N
     (True, True)
     """
     out, memory = _contiguous(out, gradient)
-    cut = 1e-4
-    scale = deviation / np.sqrt(gradient.shape[-1]) * np.sqrt((1 - cut) / np.log(1 / cut))
+    scale = deviation / np.sqrt(gradient.shape[-1]) * np.sqrt((1 - _CUT) / np.log(1 / _CUT))
     for stream, part in _streams(memory, rng):
         stream.random(out=part)
-    memory *= cut - 1
-    memory += 1.0  # uniform in (cut, 1]
+    memory *= _CUT - 1
+    memory += 1.0  # uniform in (10⁻⁴, 1]
     np.sqrt(memory, out=memory)
     np.divide(scale, memory, out=memory)
     memory *= _signs(np.empty(memory.shape), rng)
@@ -118,3 +155,15 @@ def orthogonal(gradient: Array, deviation: float, rng: Streams, out: Array | Non
 NOISE_MODELS: dict[str, NoiseModel] = {
     "gaussian": gaussian, "heavy_tailed": heavy_tailed, "orthogonal": orthogonal, "rademacher": rademacher,
 }  # fmt: skip
+
+
+def tail_of(model: str, variance: float, dim: int) -> SubGaussian:
+    """What is proved of a model's tail: exactly normal, or bounded and symmetric (Hoeffding 1963).
+
+    >>> tail_of("orthogonal", 1.0, 5), tail_of("heavy_tailed", 1.0, 1).proxy > 1000
+    (SubGaussian(proxy=1.0, rank=1), True)
+    """
+    if model == "orthogonal":
+        return SubGaussian(proxy=variance, rank=1)
+    largest = (1 - _CUT) / np.log(1 / _CUT) / _CUT if model == "heavy_tailed" else 1.0
+    return SubGaussian(proxy=float(largest) * variance / dim, rank=dim)

@@ -131,7 +131,8 @@ def test_thirty_kills_at_random_times_end_with_the_same_weights_and_a_report(tmp
     tiny += ["--checkpoint-every", "1", "--batch", "64"]
     begin = time.monotonic()
     honest = start(*tiny, "--out", tmp_path / "whole", cwd=tmp_path)
-    assert honest.wait(timeout=120) == 0
+    honest.communicate(timeout=120)
+    assert honest.returncode == 0
     seconds = time.monotonic() - begin
     (whole,) = (tmp_path / "whole").iterdir()
     random, kills, late = Random(), 0, 0

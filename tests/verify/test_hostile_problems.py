@@ -176,6 +176,7 @@ def hostile(seed):
     problem = Problem()
     problem.dim = dim
     functions = ["value", "gradient", "sample_gradient"]
+    honest = {name: getattr(problem, name) for name in functions}
     for _ in range(rng.randint(1, 3)):
         kind = rng.randrange(6)
         numbers = ["smoothness", "minimum", "noise", "bias", "relative_bias", "start", "box", "dim"]
@@ -195,7 +196,7 @@ def hostile(seed):
             problem.start = rng.choice([np.full(dim, rng.choice([1e300, 1e59, np.nan, 0.0, 1e-300])), [1] * dim, "11"])
         else:
             name = rng.choice(functions)
-            setattr(problem, name, answering(rng, getattr(Problem(), name)))
+            setattr(problem, name, answering(rng, honest[name]))
     return problem
 
 

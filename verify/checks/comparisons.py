@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from convergence import Verdict
-from verify.records import Comparison
+from scipy import special
 
-__all__ = ["Worst", "at_least", "at_most", "from_verdict", "holds"]
+from convergence import Verdict
+from verify.records import Comparison, Outcome
+
+__all__ = ["Worst", "at_least", "at_most", "counted", "from_verdict", "holds"]
 
 
 def _margin(room: float, allowed: float) -> float:
@@ -71,10 +73,26 @@ def holds(name: str, decision: bool | None) -> Comparison:
     return Comparison(name=name, outcome=outcome, relation="holds")
 
 
+def counted(name: str, events: int, trials: int, allowed: float, error_rate: float) -> Comparison:
+    """A probability from its count, by the exact (Clopper-Pearson) bounds, against what is allowed.
+
+    >>> counted("errors", 3, 1000, 0.1, 1e-6).outcome, counted("errors", 300, 1000, 0.1, 1e-6).outcome
+    ('confirmed', 'refuted')
+    """
+    low = float(special.betaincinv(events, trials - events + 1, error_rate)) if events else 0.0
+    high = float(special.betaincinv(events + 1, trials - events, 1 - error_rate)) if events < trials else 1.0
+    outcome: Outcome = "confirmed" if high <= allowed else "refuted" if low > allowed else "undecided"
+    observed = events / trials
+    return Comparison(
+        name=name, outcome=outcome, relation="≤", observed=observed, allowed=allowed,
+        margin=(allowed - observed) / allowed, interval=(low, high), error_rate=error_rate, samples=trials,
+    )  # fmt: skip
+
+
 def from_verdict(name: str, verdict: Verdict, *, attained: bool = False) -> Comparison:
     """The record of a statistical verdict."""
     return Comparison(
         name=name, outcome=verdict.outcome, relation="∈" if attained else "≤", observed=verdict.observed,
         allowed=verdict.allowed, margin=verdict.margin, interval=verdict.interval, error_rate=verdict.error_rate,
-        samples=verdict.replicas,
+        basis=verdict.basis, samples=verdict.replicas,
     )  # fmt: skip

@@ -21,6 +21,11 @@ __all__ = ["Replicas", "close_to", "exponents", "plateau_function", "window_mean
 Array = NDArray[np.float64]
 
 
+def average_square(run: Trajectory) -> Array:
+    """(1/T) Σ ‖∇f(x_t)‖² of each replica."""
+    return run.mean_squared_gradient[-1]
+
+
 class Replicas:
     """Replicas of a simulation, which are kept: a claim and its negative controls see the same ones.
 
@@ -40,7 +45,7 @@ class Replicas:
 
     def __init__(
         self, context: Context, name: str, problem: SyntheticProblem, *,
-        value: Callable[[Trajectory], Array] = lambda run: run.mean_squared_gradient[-1], **run: Any,
+        value: Callable[[Trajectory], Array] = average_square, **run: Any,
     ) -> None:  # fmt: skip
         self._context, self._name, self._problem, self._value, self._run = context, name, problem, value, run
         self._kept = context.shared(name, dict[int, Trajectory])
@@ -61,8 +66,11 @@ class Replicas:
 
     def judged(self, allowed: float, *, budget: int, least: float | None = None) -> Comparison:
         """Their mean against what is allowed; as many as it takes, up to the budget."""
-        rate = self._context.error_rate
-        verdict = sequential_verdict(self, allowed, error_rate=rate, budget=budget, least=least)
+        known = self.first.envelope
+        verdict = sequential_verdict(
+            self, allowed, error_rate=self._context.error_rate, budget=budget, least=least,
+            envelope=known if known and (known.alike or self._value is average_square) else None,
+        )  # fmt: skip
         return from_verdict(self._name, verdict, attained=least is not None)
 
 

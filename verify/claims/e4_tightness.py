@@ -129,7 +129,7 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
             run = context.shared(key, _nonconvex, name, h, taken, context.seed_for(key))
             values = run.mean_squared_gradient[-1]
             allowed = subject.squared(run.assumptions, run.step, taken)
-            verdict = judge_mean(values, allowed, error_rate=context.error_rate)
+            verdict = judge_mean(values, allowed, error_rate=context.error_rate, envelope=run.envelope)
             comparisons.append(from_verdict(f"A² on {key}, T = {taken}", verdict))
             means.append(float(values.mean()))
             bounds.append(allowed)

@@ -1,0 +1,234 @@
+"""Bounds of single runs, envelopes, and the verdicts that rest on them."""
+
+import dataclasses
+from itertools import product
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy import integrate
+
+from convergence import (
+    Assumptions,
+    Envelope,
+    SubGaussian,
+    check_bound,
+    floor,
+    high_probability_bound,
+    judge_mean,
+    problems,
+    sequential_verdict,
+    sharp_bound,
+    simulate,
+)
+from convergence.estimators import STAKES, bounded_interval
+from convergence.problems.noise_models import NOISE_MODELS, tail_of
+from convergence.tails import _best, _solve, run_envelope
+
+AT = Assumptions(smoothness=2.0, gap=1.5, noise=0.8, bias=0.3)
+
+
+def by_the_docstring(at, step, steps, tail, failure):
+    """The least of the larger roots over λ, in 30 digits, from the equation as it is printed."""
+    with mp.workdps(30):
+        h, zeta, s2 = at.smoothness * mp.mpf(step), mp.sqrt(at.bias), mp.mpf(tail.proxy)
+
+        def root(share):
+            lam = share * (2 - h) / s2
+            c = lam * s2 / (1 - lam * h * s2)
+            right = at.gap / (step * mp.mpf(steps)) - tail.rank * mp.log(1 - lam * h * s2) / (2 * lam)
+            right += -mp.log(failure) / (lam * steps)
+
+            def left(a):
+                return (1 - h / 2) * a**2 - abs(1 - h) * a * zeta - h / 2 * zeta**2 - c / 2 * (
+                    abs(1 - h) * a + h * zeta
+                ) ** 2  # fmt: skip
+
+            second = (left(2) - 2 * left(1) + left(0)) / 2
+            first = left(1) - left(0) - second
+            return (-first + mp.sqrt(first**2 - 4 * second * (left(0) - right))) / (2 * second)
+
+        return float(min(root(1 / (1 + mp.exp(-x))) for x in mp.linspace(-12, 12, 200)) ** 2)
+
+
+@pytest.mark.parametrize("h", [0.05, 0.7, 1.0, 1.6])
+@pytest.mark.parametrize(("steps", "rank", "failure"), [(10, 1, 0.3), (1000, 7, 1e-6)])
+def test_the_bound_solves_its_equation_at_the_best_parameter(h, steps, rank, failure):
+    tail = SubGaussian(proxy=0.8 / rank, rank=rank)
+    found = float(high_probability_bound(AT, h / 2, steps, tail=tail, failure=failure))
+    expected = by_the_docstring(AT, h / 2, steps, tail, failure)
+    assert found == pytest.approx(expected, rel=2e-3)  # the grid's
+    assert found <= expected * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("h", [0.05, 1.0, 1.6])
+def test_limits(h):
+    tail = SubGaussian(proxy=0.1, rank=8)
+    long = float(high_probability_bound(AT, h / 2, 1e12, tail=tail, failure=1e-9))
+    assert long == pytest.approx(float(floor(AT, h / 2)), rel=1e-4)
+    assert long >= float(floor(AT, h / 2))
+    quiet = dataclasses.replace(AT, noise=0.0)
+    none = high_probability_bound(quiet, h / 2, 50, tail=SubGaussian(proxy=0.0, rank=1), failure=1e-9)
+    assert float(none) == pytest.approx(float(sharp_bound(quiet, h / 2, 50)), rel=1e-12)
+    bound = high_probability_bound(AT, h / 2, 50, tail=tail, failure=0.1)
+    assert bound.transient + bound.noise + bound.bias == pytest.approx(bound.total)
+    assert min(bound.transient, bound.noise, bound.bias) > 0
+
+
+def moment(model, u, h, lam, variance):
+    """E exp(λ(-⟨u, n⟩ + (h/2)‖n‖²)) of the noise of a model, exactly or by quadrature."""
+    dim = len(u)
+    if model == "orthogonal":  # along a unit vector; u there is the projection
+        signs = np.sqrt(variance) * np.array([1.0, -1.0])
+        return np.exp(lam * (-u[0] * signs + h / 2 * signs**2)).mean()
+    if model == "rademacher":
+        n = np.sqrt(variance / dim) * np.array(list(product([1.0, -1.0], repeat=dim)))
+        return np.exp(lam * (-n @ u + h / 2 * (n**2).sum(axis=1))).mean()
+    s = np.sqrt(variance / dim)
+    if model == "gaussian":
+
+        def one(v):
+            return integrate.quad(
+                lambda x: np.exp(lam * (-v * x + h / 2 * x**2) - x**2 / (2 * s**2)) / (s * np.sqrt(2 * np.pi)),
+                -60 * s, 60 * s, limit=400,
+            )[0]  # fmt: skip
+    else:
+        scale = s * np.sqrt((1 - 1e-4) / np.log(1e4))
+
+        def one(v):
+            def at(x):
+                n = scale / np.sqrt(x)
+                return np.cosh(lam * v * n) * np.exp(lam * h / 2 * n**2) / (1 - 1e-4)
+
+            return integrate.quad(at, 1e-4, 1e-2, limit=400)[0] + integrate.quad(at, 1e-2, 1)[0]
+
+    return np.prod([one(v) for v in u])
+
+
+@pytest.mark.parametrize("model", NOISE_MODELS)
+def test_the_exponential_moment_is_below_what_the_tail_allows(model):
+    rng = np.random.default_rng(31)
+    for _ in range(12):
+        dim = 1 if model == "orthogonal" else int(rng.integers(1, 4))
+        variance, h = rng.uniform(0.1, 3), rng.uniform(0.05, 1.9)
+        tail = tail_of(model, variance, dim)
+        lam = rng.uniform(0.02, 0.9) / (h * tail.proxy)
+        u = rng.normal(size=dim) / (lam * np.sqrt(tail.proxy))
+        shrunk = 1 - lam * h * tail.proxy
+        allowed = shrunk ** (-tail.rank / 2) * np.exp(lam**2 * tail.proxy * (u @ u) / (2 * shrunk))
+        found = moment(model, u, h, lam, variance)
+        assert found <= allowed * (1 + 1e-9)
+        if model == "gaussian":  # whose moment it is
+            assert found == pytest.approx(allowed, rel=1e-6)
+
+
+def test_what_lies_beyond_the_envelope_is_below_its_excess():
+    """E max(X - U, 0) is the integral of the probabilities, each at most that of the bound at the same parameter."""
+    for h, steps, rank in ((0.1, 1000, 10), (0.9, 20, 1), (1.7, 200, 3)):
+        tail = SubGaussian(proxy=1.0 / rank, rank=rank)
+        share = _best(AT, h, steps, tail, 30.0)
+        doubts = 30 + np.linspace(0, 40, 4001)
+        squares = np.array([_solve(AT, h, steps, tail, d, share)[0] for d in doubts])
+        beyond = float(np.sum(np.exp(-doubts[:-1]) * np.diff(squares)))
+        upper, slope = _solve(AT, h, steps, tail, 30.0, share)
+        assert beyond <= slope * np.exp(-30.0) * 1.01
+        assert beyond >= 0.5 * slope * np.exp(-30.0)
+        assert (squares <= upper + slope * (doubts - 30) * (1 + 1e-9) + 1e-12).all()
+
+
+def test_who_has_an_envelope():
+    f = problems.get("double_well", noise=0.5, bias=0.1)
+    how = {"step": 0.1, "steps": 50, "replicas": 8, "seed": 0}
+    run = simulate(f, **how)
+    assert run.envelope == run_envelope(f, run.assumptions, 0.1, 50)
+    assert (run.mean_squared_gradient[-1] < run.envelope.upper).all()
+    assert simulate(f, **{**how, "step": np.full(50, 0.1)}).envelope is None
+    assert simulate(f, **how, momentum=0.5).envelope is None
+    assert simulate(f, **how, every=5).envelope is None
+    assert simulate(f, **how, oracle=lambda t: f).envelope is None
+    assert simulate(problems.get("double_well", noise=0.5, relative_bias=0.5), **how).envelope is None
+    assert simulate(f, **{**how, "step": 3.0}).envelope is None
+    batches = problems.get("nonconvex_logistic", batch=2)
+    assert batches.tail is None
+    assert simulate(batches, **how).envelope is None
+    assert problems.get("nonconvex_logistic", noise=1.0).tail.rank > 1
+    assert simulate(problems.get("double_well"), **how, momentum=0.5).envelope.alike
+
+    class Own(type(f)):
+        def noise_at(self, x, gradient, rng, out):
+            out[...] = rng.standard_cauchy(out.shape)
+            return True
+
+    assert Own(noise=1.0).tail is None
+
+
+def test_the_interval_is_where_the_capital_reaches_its_goal():
+    rng = np.random.default_rng(32)
+    x, rate = rng.gamma(4.0, size=100) / 4, 1e-3
+    low, high = bounded_interval(x, rate, upper=6.0)
+
+    def lower(m):
+        return np.mean([np.prod(1 + c * (x / m - 1)) for c in STAKES])
+
+    def upper(m):
+        return np.mean([np.prod(1 + c * (m - np.minimum(x, 6.0)) / (6.0 - m)) for c in STAKES])
+
+    assert lower(low * (1 - 1e-5)) > 1 / rate > lower(low * (1 + 1e-5))
+    assert upper(high * (1 - 1e-5)) < 1 / rate < upper(high * (1 + 1e-5))
+    assert bounded_interval(x, rate, upper=6.0, excess=0.25)[1] == pytest.approx(high + 0.25)
+    assert bounded_interval(x, rate, upper=60.0)[0] == low
+
+
+def test_replicas_that_belie_their_envelope_confirm_nothing():
+    x = np.r_[np.full(500, 0.5), 3.0]
+    assert bounded_interval(x, 1e-3, upper=1.0)[1] == np.inf
+    assert bounded_interval(x, 1e-3, upper=1.0, excess=10.0)[1] < 12
+    assert judge_mean(x, 2.0, envelope=Envelope(upper=1.0)).outcome == "undecided"
+    assert judge_mean(x, 0.1, envelope=Envelope(upper=1.0)).outcome == "refuted"
+
+
+def test_what_is_rare_is_not_ruled_out():
+    """195 of 200 samples of 4,096 miss an event of probability 1e-4 that carries half the mean."""
+    rng = np.random.default_rng(33)
+    confirmed = {"asymptotic": 0, "envelope": 0}
+    for _ in range(40):
+        x = np.where(rng.random(4096) < 1e-4, 0.5 + 5e3, 0.5)
+        for envelope in (None, Envelope(upper=0.5 + 5e3)):
+            verdict = sequential_verdict(lambda a, b, x=x: x[a:b], 0.75, error_rate=2e-6, envelope=envelope)
+            confirmed[verdict.basis] += verdict.outcome == "confirmed"
+    assert confirmed["envelope"] == 0
+    assert confirmed["asymptotic"] > 30
+
+
+def test_a_verdict_on_a_run_rests_on_its_envelope():
+    f = problems.get("quadratic_cosine", noise=1.0, bias=0.25)
+    run = simulate(f, step=0.5 / f.smoothness, steps=500, replicas=256, seed=0)
+    bound = sharp_bound(run.assumptions, run.step, 500)
+    verdict = check_bound(run, bound)
+    assert (verdict.outcome, verdict.basis) == ("confirmed", "envelope")
+    # Another horizon's envelope would be too short: the replicas say so.
+    short = dataclasses.replace(run, envelope=Envelope(upper=float(np.median(run.mean_squared_gradient[-1]))))
+    assert check_bound(short, bound).outcome == "undecided"
+    heavy = problems.get("quadratic", noise=1.0, bias=0.25, noise_model="heavy_tailed")
+    run = simulate(heavy, step=0.5, steps=20, replicas=256, seed=0)
+    verdict = check_bound(run, sharp_bound(run.assumptions, 0.5, 20))
+    assert verdict.basis == "envelope"
+    assert verdict.interval[1] > 10 * verdict.observed  # few replicas say little of noise up to 33 times as long
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: high_probability_bound(AT, 1.5, 10, tail=SubGaussian(proxy=1, rank=1), failure=0.1), "Λη = 3"),
+        (lambda: high_probability_bound(AT, 0.5, 10, tail=SubGaussian(proxy=1, rank=1), failure=1.0), "failure = 1.0"),
+        (lambda: high_probability_bound(AT, 0.5, 0, tail=SubGaussian(proxy=1, rank=1), failure=0.1), "steps = 0"),
+        (lambda: high_probability_bound(AT, 0.5, 10, tail=1.0, failure=0.1), "tail = 1.0"),
+        (lambda: SubGaussian(proxy=-1.0, rank=1), "proxy = -1.0"),
+        (lambda: Envelope(upper=float("nan")), "upper = nan"),
+        (lambda: bounded_interval([-1.0, 1.0], 0.1, upper=2.0), "expected replicas >= 0"),
+        (lambda: bounded_interval([1.0], 0.7, upper=2.0), "error_rate = 0.7"),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

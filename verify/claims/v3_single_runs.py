@@ -1,0 +1,138 @@
+"""V3: how far a single run lies above its mean, which verdicts on means rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sympy import Le, Rational, Symbol
+
+from convergence import Assumptions, SubGaussian, Trajectory, high_probability_bound, problems, sharp_bound, simulate
+from verify.checks import curve, panel
+from verify.checks.comparisons import counted
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.context import Context
+from verify.records import Comparison
+
+RATES = (0.5, 0.1, 0.01)
+"""δ."""
+
+RUNS = (
+    ("quadratic", {"dim": 1}, 1.0, 200, "gaussian"),
+    ("quadratic", {"dim": 10}, 0.1, 1000, "gaussian"),
+    ("quadratic", {"dim": 3}, 0.5, 8, "gaussian"),
+    ("quadratic", {"dim": 4}, 1.5, 500, "rademacher"),
+    ("quadratic", {"dim": 2}, 0.5, 50, "orthogonal"),
+    ("quadratic_cosine", {"dim": 10, "amplitude": 0.4, "frequency": 1.5}, 0.3, 1000, "gaussian"),
+    ("rastrigin", {"dim": 4}, 0.9, 500, "rademacher"),
+)
+"""Problem, its parameters, h, T and noise, of variance 1; the bias is the worst of square ¼."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The bound of a single run."""
+
+    bound: Callable[[Assumptions, float, float, SubGaussian, float], float]
+    words: str = "A²(δ) of high_probability_bound"
+
+
+def proved(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+    """The bound that users get."""
+    return float(high_probability_bound(at, step, steps, tail=tail, failure=failure))
+
+
+def certain(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+    """The bound of the mean, as if every run kept it."""
+    return float(sharp_bound(at, step, steps))
+
+
+def without_doubt(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+    """Without the term log(1/δ)."""
+    return proved(at, step, steps, tail, 1 - 1e-12)
+
+
+def half_proxy(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+    """Half of s²."""
+    return proved(at, step, steps, SubGaussian(proxy=tail.proxy / 2, rank=tail.rank), failure)
+
+
+def statement(subject: Subject) -> Statement:
+    rate, wrong = Symbol("delta", positive=True), Symbol("P", positive=True)
+    return Statement(
+        f"A run of plain SGD with sub-Gaussian noise has a mean of ‖∇f(x_t)‖² above {subject.words} with a probability "
+        "{bound}; tried at δ = {half}, {tenth} and {hundredth}",
+        {"bound": Le(wrong, rate), "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100)},
+    )
+
+
+def _run(name: str, parameters: dict[str, Any], h: float, steps: int, model: str, replicas: int, seed: int) -> Any:
+    worst = "against_gradient" if h <= 1 else "along_gradient"
+    f = problems.get(name, noise=1.0, bias=0.25, noise_model=model, bias_model=worst, **parameters)
+    run = simulate(f, step=h / f.smoothness, steps=steps, replicas=replicas, seed=seed, record=1)
+    return run, f.tail
+
+
+def runs(subject: Subject, context: Context) -> Finding:
+    """How many of the runs exceed the bound."""
+    comparisons: list[Comparison] = []
+    figure: tuple[Trajectory, SubGaussian] | None = None
+    replicas = context.pick(quick=4096, full=65_536)
+    for name, parameters, h, steps, model in context.each(RUNS):
+        label = f"{name} in {parameters['dim']} dimensions, h = {h:g}, T = {steps}, {model} noise"
+        run, tail = context.shared(label, _run, name, parameters, h, steps, model, replicas, context.seed_for(label))
+        figure = figure or (run, tail)
+        values = run.mean_squared_gradient[-1]
+        for rate in RATES:
+            above = int((values > subject.bound(run.assumptions, run.step, steps, tail, rate)).sum())
+            comparisons.append(counted(f"{label}, δ = {rate:g}", above, replicas, rate, context.error_rate))
+    assert figure is not None
+    return Finding(comparisons=tuple(comparisons), panels=(_panel(subject, *figure),))
+
+
+def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
+    """The part of the runs that lies above a level, and what is stated of it."""
+    values = np.sort(run.mean_squared_gradient[-1])[::-1]
+    ranks = np.unique(np.geomspace(1, len(values), 60).astype(int))
+    rates = np.geomspace(1 / len(values), 0.9, 40)
+    stated = [subject.bound(run.assumptions, run.step, run.steps, tail, float(rate)) for rate in rates]
+    return panel(
+        "runs above a level: quadratic, $h$ = 1, $T$ = 200", "probability", "mean of $\\|\\nabla f(x_t)\\|^2$ in a run",
+        curve("measured", ranks / len(values), values[ranks - 1]),
+        curve("stated", rates, stated, "statement"),
+        curve("bound of the mean", (rates[0], rates[-1]), certain(run.assumptions, run.step, run.steps, tail, 0.5),
+              "reference"), log="x",
+    )  # fmt: skip
+
+
+CLAIM = Claim(
+    id="V3",
+    title="Tails of single runs",
+    direction="upper bound",
+    subject=Subject(proved),
+    statement=statement,
+    assumptions=(
+        "f is Λ-smooth, 0 < h < 2, and ‖b_t‖ ≤ ζ at every step",
+        "E[exp⟨v, n_t⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions",
+    ),
+    source=Source(
+        "this toolkit; the exponential moment of ‖n‖² is that of Hsu, Kakade & Zhang 2012 (arXiv 1110.2842), the "
+        "method that of Liu et al. 2023", "2302.14843", own=True,
+    ),
+    checks=(
+        Check("runs", "monte-carlo", "Do as few runs exceed the bound as it says?", runs,
+              tests=len(RUNS) * len(RATES), cost=3),
+    ),
+    controls=(
+        Control("certain", "the bound of the mean, as if every run kept it",
+                Subject(certain, "the sharp bound of the mean"), drawn=True),
+        Control("no-doubt", "without the term log(1/δ)", Subject(without_doubt, "A²(1)")),
+        Control("half-proxy", "half the variance proxy", Subject(half_proxy, "A²(δ) at s²/2")),
+    ),
+    caption=(
+        "How high the runs lie: the part of them above each level, below what is stated; the bound of the mean is "
+        "exceeded by a third of the runs."
+    ),
+)  # fmt: skip
