@@ -28,8 +28,8 @@ __all__ = [
     "MOST_STEPS",
     "Observed",
     "Trajectory",
-    "fingerprint",
     "per_step",
+    "problem_fingerprint",
     "record_times",
     "simulate",
     "workers_lost",
@@ -122,14 +122,14 @@ def per_step(name: str, values: ArrayLike, steps: int) -> Array:
     return np.broadcast_to(array, (steps,))
 
 
-def fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = None) -> str:
+def problem_fingerprint(problem: Problem, *numbers: object, start: ArrayLike | None = None) -> str:
     """A digest of what a problem is: its name, its constants, and its values, gradients and samples around the start.
 
     It is the same in every process: where the description of a problem holds addresses in memory, as Python's own does,
     they do not count.
 
     >>> from convergence import problems
-    >>> fingerprint(problems.get("quadratic")) == fingerprint(problems.get("quadratic", smoothness=2.0))
+    >>> problem_fingerprint(problems.get("quadratic")) == problem_fingerprint(problems.get("quadratic", smoothness=2.0))
     False
     """
     rng = np.random.default_rng(0)
@@ -304,7 +304,7 @@ def simulate(
         unfinished.mkdir(parents=True, exist_ok=True)
         store = Store(unfinished.resolve())
         how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
-        key = fingerprint(problem, x0.tolist(), *how, start=x0)
+        key = problem_fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, store, key, progress)
     envelope = None
     if isinstance(problem, SyntheticProblem):

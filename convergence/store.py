@@ -32,8 +32,17 @@ else:
     import fcntl
 
 __all__ = [
-    "LOCK", "Store", "fingerprint", "key", "locked", "own_folder", "packed", "remove_unfinished", "unpacked",
-    "version_of", "write",
+    "LOCK",
+    "Store",
+    "key",
+    "locked",
+    "own_folder",
+    "packed",
+    "remove_unfinished",
+    "source_fingerprint",
+    "unpacked",
+    "version_of",
+    "write",
 ]  # fmt: skip
 
 LOCK = ".lock"
@@ -58,7 +67,7 @@ def key(*parts: object) -> str:
 
 
 @cache
-def fingerprint(packages: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+def source_fingerprint(packages: tuple[str, ...], libraries: tuple[str, ...]) -> str:
     """A digest of every Python source of some packages and of the versions of libraries: equal ones mean equal code."""
     digest = hashlib.sha256()
     for package in packages:

@@ -16,7 +16,7 @@ from convergence.arguments import number, shown, whole
 from convergence.bounds import sharp_bound
 from convergence.estimators import mean_interval
 from convergence.sgd import MOST_REPLICAS, MOST_STEPS, simulate
-from convergence.store import fingerprint, key
+from convergence.store import key, source_fingerprint
 from convergence.verdict import check_bound
 
 __all__ = ["Cell", "run_cell"]
@@ -91,7 +91,7 @@ class Cell:
 
     @cached_property
     def _key(self) -> str:
-        return key(fingerprint(("convergence",), ("numpy",)), self.content())
+        return key(source_fingerprint(("convergence",), ("numpy",)), self.content())
 
 
 def _plain(value: Any) -> Any:

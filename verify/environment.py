@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convergence.store import fingerprint, key, version_of
+from convergence.store import key, source_fingerprint, version_of
 
 __all__ = ["commit", "processor", "source_digest", "versions"]
 
@@ -50,7 +50,7 @@ def processor() -> str:
 
 def source_digest() -> str:
     """A digest of the three packages' sources, of Python and of the libraries: equal digests mean equal code."""
-    return key(fingerprint(_PACKAGES, _LIBRARIES), sys.version)[:16]
+    return key(source_fingerprint(_PACKAGES, _LIBRARIES), sys.version)[:16]
 
 
 def cores() -> int:

@@ -286,15 +286,15 @@ def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
     from convergence import sgd
 
     other = problems.get("quadratic_cosine", noise=0.51, dim=4)
-    assert sgd.fingerprint(COSINE) != sgd.fingerprint(other)
-    assert sgd.fingerprint(COSINE, 1, 2) != sgd.fingerprint(COSINE, 2, 1)
+    assert sgd.problem_fingerprint(COSINE) != sgd.problem_fingerprint(other)
+    assert sgd.problem_fingerprint(COSINE, 1, 2) != sgd.problem_fingerprint(COSINE, 2, 1)
 
 
 OWN_FILE = """
 import sys
 import numpy as np
 from types import SimpleNamespace
-from convergence.sgd import fingerprint
+from convergence.sgd import problem_fingerprint
 
 class Mine:  # without a __repr__: Python's own has an address in memory
     dim, smoothness, minimum, noise, bias = 2, 2.0, 0.0, 0.0, 0.0
@@ -304,7 +304,7 @@ class Mine:  # without a __repr__: Python's own has an address in memory
 
 ballast = [object() for _ in range(int(sys.argv[1]))]
 plain = SimpleNamespace(**{n: getattr(Mine, n) for n in dir(Mine) if not n.startswith("_")})
-print(fingerprint(Mine()), fingerprint(plain))
+print(problem_fingerprint(Mine()), problem_fingerprint(plain))
 """
 
 
@@ -320,7 +320,7 @@ def test_a_users_problem_is_known_again_in_another_process():
 
 
 def test_problems_that_differ_near_the_start_only_are_told_apart():
-    from convergence.sgd import fingerprint
+    from convergence.sgd import problem_fingerprint
 
     class Far(Own):
         start = np.array([1e3, -1e3])
@@ -330,14 +330,14 @@ def test_problems_that_differ_near_the_start_only_are_told_apart():
             return super().value(x) + np.exp(-((x - self.start) ** 2).sum(axis=1))
 
     Far.__qualname__ = FarBump.__qualname__ = "Far"
-    assert fingerprint(Far()) != fingerprint(FarBump())
+    assert problem_fingerprint(Far()) != problem_fingerprint(FarBump())
 
 
 def test_a_checkpoints_folder_is_emptied_of_what_a_kill_left(tmp_path):
     from convergence import sgd
 
     run = {"step": 0.3, "steps": 5, "replicas": 8, "seed": 0, "record": [5]}
-    key = sgd.fingerprint(COSINE, COSINE.start.tolist(), 0.3, [5], 0, 0.0, False, "simultaneous", 1)
+    key = sgd.problem_fingerprint(COSINE, COSINE.start.tolist(), 0.3, [5], 0, 0.0, False, "simultaneous", 1)
     (tmp_path / f".{key}.0-1.part.0123abcd").write_bytes(b"half")
     (tmp_path / "thesis.tex").write_text("mine")
     simulate(COSINE, checkpoint=tmp_path, **run)

@@ -7,7 +7,17 @@ import os
 import numpy as np
 import pytest
 
-from convergence.store import Store, fingerprint, key, locked, own_folder, packed, remove_unfinished, unpacked, write
+from convergence.store import (
+    Store,
+    key,
+    locked,
+    own_folder,
+    packed,
+    remove_unfinished,
+    source_fingerprint,
+    unpacked,
+    write,
+)
 
 NAME = key("an entry")
 
@@ -135,10 +145,10 @@ def test_keys_and_fingerprints_tell_apart(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.syspath_prepend(tmp_path / f"p{number}")
             patch.delitem(__import__("sys").modules, "mypackage", raising=False)
-            fingerprint.cache_clear()
-            seen.add(fingerprint(("mypackage",), ("numpy",)))
+            source_fingerprint.cache_clear()
+            seen.add(source_fingerprint(("mypackage",), ("numpy",)))
             patch.delitem(__import__("sys").modules, "mypackage", raising=False)
-    fingerprint.cache_clear()
-    seen.add(fingerprint(("convergence",), ("numpy",)))
-    seen.add(fingerprint(("convergence",), ("numpy", "no-such-library")))
+    source_fingerprint.cache_clear()
+    seen.add(source_fingerprint(("convergence",), ("numpy",)))
+    seen.add(source_fingerprint(("convergence",), ("numpy", "no-such-library")))
     assert len(seen) == 4

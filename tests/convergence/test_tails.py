@@ -1,7 +1,9 @@
 """Bounds of single runs, envelopes, and the verdicts that rest on them."""
 
 import dataclasses
+import json
 from itertools import product
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -24,6 +26,7 @@ from convergence import (
 from convergence.estimators import STAKES, bounded_interval
 from convergence.problems.noise_models import NOISE_MODELS, tail_of
 from convergence.tails import _best, _solve, run_envelope
+from verify.claims.v1_error_rate import FAMILIES
 
 AT = Assumptions(smoothness=2.0, gap=1.5, noise=0.8, bias=0.3)
 
@@ -232,3 +235,17 @@ def test_a_verdict_on_a_run_rests_on_its_envelope():
 def test_bad_arguments(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_the_record_of_coverage():
+    """No family of replicas errs more often than stated, with an envelope; without one, some do by far."""
+    record = json.loads((Path(__file__).parents[2] / "benchmarks" / "coverage_table.json").read_text())
+    assert record["trials"] == 100_000
+    assert set(record["families"]) == set(FAMILIES)
+    for family in record["families"].values():
+        for rate, found in family.items():
+            # Four standard deviations of a count: one false alarm in 3e4.
+            most = float(rate) + 4 * np.sqrt(float(rate) / record["trials"])
+            assert max(found["envelope"].values()) <= most
+    rare = record["families"]["1 in 10,000 carries half the mean"]["0.001"]
+    assert rare["asymptotic"]["upper"] > 0.9

@@ -224,9 +224,9 @@ def test_unfinished_work_of_another_shape_is_begun_anew(tmp_path):
     for change in ({"done": 10**9}, {"norm": [1.0]}, {"streams": "[]"}, {"streams": "{"}, {"x": 3}):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         # The name under which this run would look for its unfinished work.
-        from convergence.sgd import fingerprint
+        from convergence.sgd import problem_fingerprint
 
-        key = fingerprint(problem, problem.start.tolist(), 0.5, whole.times.tolist(), 0, start=problem.start)
+        key = problem_fingerprint(problem, problem.start.tolist(), 0.5, whole.times.tolist(), 0, start=problem.start)
         state = part(folder) | change
         store = Store(own_folder(folder))
         store.put(f"{key}.0-1.part", packed(state))
