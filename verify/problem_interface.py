@@ -251,7 +251,8 @@ def _region(problem: Any, dim: int) -> tuple[Array, tuple[Array, Array] | None]:
     point = np.ones(dim) if start is None else _numbers("start", start, dim)
     if box is None:
         return point, None
-    if not isinstance(box, tuple | list | np.ndarray) or len(box) != 2:
+    pair = isinstance(box, tuple | list) or (isinstance(box, np.ndarray) and box.ndim)
+    if not pair or len(box) != 2:
         raise ProblemError("box: expected a pair (low, high) of numbers or of arrays of shape (dim,), or None")
     low, high = (_numbers(f"box[{side}]", box[side], dim, scalar=True) for side in (0, 1))
     if (empty := low >= high).any():

@@ -416,6 +416,7 @@ BOX = (np.array([-2.0, -2.0]), np.array([2.0, 2.0]))
         ({"start": np.array([0.0, np.nan])}, "start is not finite in coordinate 1"),
         ({"start": [3.0, 0.0], "box": BOX}, "start is outside the box: coordinate 0 is 3, expected between -2 and 2"),
         ({"box": BOX[::-1]}, "box: low = 2 and high = -2 in coordinate 0: expected low < high"),
+        ({"box": np.array(2.0)}, "box: expected a pair (low, high) of numbers or of arrays of shape (dim,), or None"),
         ({"box": 2}, "box: expected a pair (low, high) of numbers or of arrays of shape (dim,), or None"),
         ({"box": (-2, [2, 2, 2])}, "box[1] has shape (3,): expected a number or an array of shape (2,)"),
     ],
