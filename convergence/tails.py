@@ -7,7 +7,7 @@ wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from convergence.arguments import instance, number
 from convergence.assumptions import Assumptions
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
-from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound
+from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
 
 __all__ = ["CERTAIN", "Envelope", "SubGaussian", "high_probability_bound", "run_envelope"]
 
@@ -54,38 +54,49 @@ class Envelope:
         number("excess", self.excess, least=0)
 
 
-def _solve(
-    at: Assumptions, h: float, steps: float, tail: SubGaussian, doubt: float, share: float
-) -> tuple[float, float]:
-    """A² as a function of ``doubt`` = log 1/δ at one λ = share (2-h)/s², and its derivative."""
-    zeta2, away = at.bias, abs(1 - h)
-    tau = at.gap * at.smoothness / (h * steps)
-    if tail.proxy == 0:
-        curve, rest, per_doubt = 0.0, tau, 0.0
-    else:
-        u = share * h * (2 - h)  # λhs²
-        drive = h * tail.proxy / u
-        curve = u / (h * (1 - u))
-        per_doubt = drive / steps
-        rest = tau - drive * tail.rank * float(special.log1p(-u)) / 2 + per_doubt * doubt
-    a = 1 - h / 2 - curve * away**2 / 2
-    b = away * np.sqrt(zeta2) * (1 + curve * h)
-    c = (h / 2 + curve * h * h / 2) * zeta2 + rest
-    root = float(np.sqrt(b * b + 4 * a * c))
-    size = (b + root) / (2 * a)
-    return size * size, 2 * size / root * per_doubt if root else 0.0
+@dataclass(frozen=True)
+class _Run:
+    """A run's constants over their greatest, so that no square of them overflows: h, T, ζ², Δ/(ηT), s² and r."""
+
+    h: float
+    steps: float
+    zeta2: float
+    tau: float
+    proxy: float
+    rank: int
+
+    def squared(self, doubt: float, share: float) -> tuple[float, float]:
+        """A² as a function of log 1/δ at λ = share (2-h)/s², and its derivative."""
+        h, away, inverse = self.h, abs(1 - self.h), self.proxy / (share * (2 - self.h))  # 1/λ
+        u = share * h * (2 - h)
+        curve = share * (2 - h) / (1 - u) if self.proxy else 0.0
+        rest = self.tau - inverse * self.rank * float(special.log1p(-u)) / 2 + inverse * doubt / self.steps
+        a = 1 - h / 2 - curve * away**2 / 2
+        b = away * np.sqrt(self.zeta2) * (1 + curve * h)
+        c = (h / 2 + curve * h * h / 2) * self.zeta2 + rest
+        root = float(np.sqrt(b * b + 4 * a * c))
+        size = float(b + root) / (2 * a)
+        return size * size, 2 * size / root * inverse / self.steps if root else 0.0
+
+    def best(self, doubt: float) -> float:
+        """The share at which the bound is least; each of them gives a bound."""
+        if not self.proxy:
+            return 0.5
+
+        def total(x: float) -> float:
+            return np.log(self.squared(doubt, float(special.expit(x)))[0])
+
+        found: Any = optimize.minimize_scalar(total, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-6})
+        return float(special.expit(found.x))
 
 
-def _best(at: Assumptions, h: float, steps: float, tail: SubGaussian, doubt: float) -> float:
-    """The share at which the bound is least; each of them gives a bound."""
-    if tail.proxy == 0:
-        return 0.5
-
-    def total(x: float) -> float:
-        return np.log(_solve(at, h, steps, tail, doubt, float(special.expit(x)))[0])
-
-    found: Any = optimize.minimize_scalar(total, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-6})
-    return float(special.expit(found.x))
+def _scaled(at: Assumptions, step: float, steps: float, tail: SubGaussian) -> tuple[_Run, float]:
+    """A run and its unit."""
+    tau = float(product(at.gap, over=(step, steps)))
+    unit = max(at.bias, tau, tail.proxy) or 1.0
+    if np.isinf(unit):
+        unit = 1.0
+    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank), unit
 
 
 def high_probability_bound(
@@ -133,27 +144,27 @@ def high_probability_bound(
     0.0872
     >>> from convergence import sharp_bound
     >>> round(sharp_bound(at, 0.1, 10_000).total, 4)
-    0.0787
+    0.0812
     """
-    h, horizon = _domain(assumptions, step, steps)
+    eta, horizon = _domain(assumptions, step, steps)
     delta = number("failure", failure)
     if not 0 < delta < 1:
         raise ValueError(f"failure = {failure!r}: expected a probability between 0 and 1")
-    doubt, noise = -float(np.log(delta)), instance("tail", tail, SubGaussian)
-    share = _best(assumptions, h, horizon, noise, doubt)
-    total = _solve(assumptions, h, horizon, noise, doubt, share)[0]
-    quiet = Assumptions(smoothness=assumptions.smoothness, gap=assumptions.gap, noise=0.0, bias=0.0)
-    unbiased = _solve(quiet, h, horizon, noise, doubt, share)[0]
-    transient = 2 * assumptions.gap * assumptions.smoothness / (h * horizon * (2 - h))
-    terms = (transient, unbiased - transient, total - unbiased)
-    return make_bound("high probability", terms, step, steps, "squared gradient norm of a run")
+    doubt = -float(np.log(delta))
+    run, unit = _scaled(assumptions, eta, horizon, instance("tail", tail, SubGaussian))
+    share = run.best(doubt)
+    total, unbiased = (r.squared(doubt, share)[0] for r in (run, replace(run, zeta2=0.0)))
+    transient = min(2 * run.tau / (2 - run.h), unbiased)
+    parts = (transient, unbiased - transient, total - unbiased)
+    terms = [float(product(max(part, 0.0), unit)) for part in parts]
+    return make_bound("high probability", (terms[0], terms[1], terms[2]), step, steps, "squared gradient norm of a run")
 
 
 def _domain(assumptions: Assumptions, step: float, steps: float) -> tuple[float, float]:
-    """h and T, checked."""
+    """η and T, checked."""
     checked_relative_bias(assumptions, "high_probability_bound", absolute=True)
     eta = float(checked_step(assumptions, number("step", step), 2.0, closed=False, name="high_probability_bound"))
-    return assumptions.smoothness * eta, float(checked_steps(number("steps", steps, infinite=True)))
+    return eta, float(checked_steps(number("steps", steps, infinite=True)))
 
 
 def run_envelope(
@@ -182,13 +193,12 @@ def run_envelope(
     >>> run = simulate(f, step=0.5, steps=1000, replicas=1, seed=0)
     >>> found = run_envelope(f, run.assumptions, 0.5, 1000)
     >>> round(float(run.mean_squared_gradient[-1, 0]), 3), round(found.upper, 3), found.excess < 1e-14
-    (0.35, 0.43, True)
+    (0.334, 0.516, True)
     """
     if not problem.noise:
         return Envelope(upper=np.inf, alike=True)
-    tail, h = problem.tail, assumptions.smoothness * step
-    if tail is None or assumptions.relative_bias or not 0 < h < 2:
+    if problem.tail is None or assumptions.relative_bias or not 0 < assumptions.smoothness * step < 2:
         return None
-    share = _best(assumptions, h, steps, tail, doubt)
-    upper, slope = _solve(assumptions, h, steps, tail, doubt, share)
-    return Envelope(upper=upper, excess=slope * float(np.exp(-doubt)))
+    run, unit = _scaled(assumptions, step, steps, problem.tail)
+    upper, slope = run.squared(doubt, run.best(doubt))
+    return Envelope(upper=float(product(upper, unit)), excess=float(product(slope, np.exp(-doubt), unit)))

@@ -25,7 +25,7 @@ from convergence import (
 )
 from convergence.estimators import STAKES, bounded_interval
 from convergence.problems.noise_models import NOISE_MODELS, tail_of
-from convergence.tails import _best, _solve, run_envelope
+from convergence.tails import _scaled, run_envelope
 from verify.claims.v1_error_rate import FAMILIES
 
 AT = Assumptions(smoothness=2.0, gap=1.5, noise=0.8, bias=0.3)
@@ -76,6 +76,23 @@ def test_limits(h):
     bound = high_probability_bound(AT, h / 2, 50, tail=tail, failure=0.1)
     assert bound.transient + bound.noise + bound.bias == pytest.approx(bound.total)
     assert min(bound.transient, bound.noise, bound.bias) > 0
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1e150, 1e290])
+def test_units_do_not_matter(size):
+    """Nothing inside overflows or loses digits unless the bound does."""
+    at = Assumptions(smoothness=2.0, gap=size, noise=size, bias=0.3 * size)
+    one = Assumptions(smoothness=2.0, gap=1.0, noise=1.0, bias=0.3)
+    found, unit = (
+        high_probability_bound(a, 0.4, 30, tail=SubGaussian(proxy=a.noise / 4, rank=4), failure=1e-3) for a in (at, one)
+    )
+    for name in ("transient", "noise", "bias", "total"):
+        assert getattr(found, name) / size == pytest.approx(getattr(unit, name), rel=1e-6)
+    tiny = high_probability_bound(
+        Assumptions(smoothness=1e-200, gap=1.0, noise=1.0, bias=0.25), 1e-150, 1e300,
+        tail=SubGaussian(proxy=1.0, rank=1), failure=0.1,
+    )  # fmt: skip
+    assert tiny.total == pytest.approx(0.25, rel=1e-3)
 
 
 def moment(model, u, h, lam, variance):
@@ -129,11 +146,12 @@ def test_what_lies_beyond_the_envelope_is_below_its_excess():
     """E max(X - U, 0) is the integral of the probabilities, each at most that of the bound at the same parameter."""
     for h, steps, rank in ((0.1, 1000, 10), (0.9, 20, 1), (1.7, 200, 3)):
         tail = SubGaussian(proxy=1.0 / rank, rank=rank)
-        share = _best(AT, h, steps, tail, 30.0)
+        run, _ = _scaled(AT, h / 2, steps, tail)
+        share = run.best(30.0)
         doubts = 30 + np.linspace(0, 40, 4001)
-        squares = np.array([_solve(AT, h, steps, tail, d, share)[0] for d in doubts])
+        squares = np.array([run.squared(d, share)[0] for d in doubts])
         beyond = float(np.sum(np.exp(-doubts[:-1]) * np.diff(squares)))
-        upper, slope = _solve(AT, h, steps, tail, 30.0, share)
+        upper, slope = run.squared(30.0, share)
         assert beyond <= slope * np.exp(-30.0) * 1.01
         assert beyond >= 0.5 * slope * np.exp(-30.0)
         assert (squares <= upper + slope * (doubts - 30) * (1 + 1e-9) + 1e-12).all()
