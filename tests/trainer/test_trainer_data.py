@@ -1,14 +1,18 @@
 """Data sets: MNIST-1D against the published arrays, file formats and their faults, splits, order, augmentation."""
 
+import contextlib
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from trainer_files import idx, write_cifar, write_idx
 
+from verify.commands.training import parse
 from verify.streams import generator
-from verify.trainer import TrainerError
+from verify.trainer import Config, TrainerError
 from verify.trainer.data import augment, epoch_order, load_data
 from verify.trainer.files import read_cifar, read_idx
 from verify.trainer.mnist1d import mnist1d
@@ -134,3 +138,130 @@ def test_augmentation_moves_samples_and_keeps_their_content():
     assert whole == {tuple(range(1, 65)), tuple(image[0].flip(-1).flatten().tolist())}
     with pytest.raises(TrainerError, match="needs images"):
         augment(x, "crop-flip", generator(0, "t"))
+
+
+def arrays(**changed):
+    rng = np.random.default_rng(0)
+    held = {
+        "x": rng.normal(size=(40, 1, 6)), "y": np.arange(40) % 3, "test_x": rng.normal(size=(9, 1, 6)),
+        "test_y": np.arange(9) % 3,
+    }  # fmt: skip
+    return held | changed
+
+
+def test_arrays_of_a_file(tmp_path):
+    np.savez_compressed(tmp_path / "d.npz", **arrays())
+    data = load_data("npz", tmp_path / "d.npz", validation=0.25)
+    assert (len(data.train), len(data.validation), len(data.test), data.classes) == (30, 10, 9, 3)
+    assert data.shape == (1, 6)
+    assert torch.equal(data.test.x, torch.from_numpy(arrays()["test_x"].astype(np.float32)))
+    np.savez(tmp_path / "flat.npz", **arrays(x=np.ones((40, 5)), test_x=np.ones((9, 5))))
+    assert load_data("npz", tmp_path / "flat.npz").shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": np.ones(40)}, r"x and y: the samples have shape \(40,\)"),
+        ({"x": np.array([["a"] * 5] * 40)}, "expected numbers of shape"),
+        ({"x": np.array([None] * 40, dtype=object)}, "cannot be read"),
+        ({"x": np.full((40, 1, 6), np.nan)}, "sample 0 is not finite"),
+        ({"y": np.arange(39)}, "expected 40 integers from 0"),
+        ({"y": np.arange(40) - 1}, "expected 40 integers from 0"),
+        ({"y": np.full(40, 10**9)}, "a label is 1000000000"),
+        ({"test_y": np.arange(9) / 2}, "test_x and test_y: the labels"),
+        ({"test_x": np.ones((9, 1, 7))}, "expected test samples of the same shape"),
+    ],
+)
+def test_wrong_arrays_are_one_clear_error(tmp_path, changed, message):
+    np.savez(tmp_path / "d.npz", **arrays(**changed))
+    with pytest.raises(TrainerError, match=message):
+        load_data("npz", tmp_path / "d.npz")
+
+
+def test_files_of_arrays_that_are_none(tmp_path, monkeypatch):
+    for content, message in ((b"", "cannot be read"), (b"PK\3\4 no archive", "cannot be read")):
+        (tmp_path / "d.npz").write_bytes(content)
+        with pytest.raises(TrainerError, match=message):
+            load_data("npz", tmp_path / "d.npz")
+    np.savez(tmp_path / "d.npz", x=np.ones(3))
+    with pytest.raises(TrainerError, match="has no y, test_x, test_y"):
+        load_data("npz", tmp_path / "d.npz")
+    with pytest.raises(TrainerError, match="expected a file with the arrays x, y, test_x, test_y"):
+        load_data("npz", tmp_path / "none.npz")
+    whole = tmp_path / "whole.npz"
+    np.savez_compressed(whole, **arrays())
+    content = bytearray(whole.read_bytes())
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for at in rng.integers(0, len(damaged), 4):
+            damaged[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / "d.npz").write_bytes(bytes(damaged))
+        with contextlib.suppress(TrainerError):
+            load_data("npz", tmp_path / "d.npz")
+    monkeypatch.setattr("verify.trainer.files.MOST", 1000)
+    with pytest.raises(TrainerError, match="would unpack to"):
+        load_data("npz", whole)
+
+
+def images(folder, *, mode="RGB", size=(5, 4), classes=("cat", "dog"), each=6):
+    rng = np.random.default_rng(2)
+    for part in ("train", "test"):
+        for name in classes:
+            (folder / part / name).mkdir(parents=True)
+            for n in range(each):
+                pixels = rng.integers(0, 256, (size[1], size[0]) + ((3,) if mode == "RGB" else ()), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{n}.png")
+    return folder
+
+
+def test_folders_of_images(tmp_path):
+    data = load_data("folder", images(tmp_path / "colour"), validation=0.25)
+    assert (data.shape, data.classes, len(data.test)) == ((3, 4, 5), 2, 12)
+    first = np.asarray(Image.open(tmp_path / "colour" / "test" / "cat" / "0.png"))
+    assert torch.equal(data.test.x[0], torch.from_numpy(first.transpose(2, 0, 1).copy()))
+    assert data.test.y.tolist() == [0] * 6 + [1] * 6
+    assert load_data("folder", images(tmp_path / "grey", mode="L")).shape == (1, 4, 5)
+
+
+def test_folders_of_images_that_are_none(tmp_path):
+    folder = images(tmp_path / "d")
+    (folder / "train" / "dog" / "0.png").write_bytes(b"no image")
+    with pytest.raises(TrainerError, match=r"0\.png: cannot be read as an image"):
+        load_data("folder", folder)
+    Image.new("RGB", (7, 7)).save(folder / "train" / "dog" / "0.png")
+    with pytest.raises(TrainerError, match=r"is 7 by 7 pixels, image 7 of .*: expected 5 by 4"):
+        load_data("folder", folder)
+    shutil.rmtree(folder / "test" / "dog")
+    with pytest.raises(TrainerError, match="different classes"):
+        load_data("folder", folder)
+    shutil.rmtree(folder / "test")
+    with pytest.raises(TrainerError, match="expected the folders train and test"):
+        load_data("folder", folder)
+    with pytest.raises(TrainerError, match="holds no images"):
+        load_data("folder", images(tmp_path / "empty", each=0))
+
+
+def test_data_of_a_function(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data_of_this_folder.py").write_text(
+        "import numpy as np\n"
+        "def load():\n    return np.ones((30, 4)), np.arange(30) % 2, np.ones((6, 4)), np.arange(6) % 2\n"
+        "def three():\n    return load()[:3]\n"
+        "number = 3\n"
+    )
+    data = load_data("data_of_this_folder:load")
+    assert (data.shape, data.classes, len(data.test)) == ((1, 4), 2, 6)
+    assert Config(data="data_of_this_folder:load", students="mlp:2").name.startswith("data_of_this_folder.load_mlpx2")
+    for source, message in (
+        ("data_of_this_folder:three", "expected .x, y, test_x, test_y."),
+        ("data_of_this_folder:number", "has no function number"),
+        ("no_such_module_here:load", "cannot be imported"),
+    ):
+        with pytest.raises(TrainerError, match=message):
+            load_data(source)
+    (tmp_path / "named.toml").write_text('data = "data_of_this_folder:load"\nstudents = "mlp:2"\n')
+    with pytest.raises(TrainerError, match=r"data = .* runs Python code .* --allow-code"):
+        parse([], tmp_path / "named.toml")
+    assert parse([], tmp_path / "named.toml", allow_code=True).data == "data_of_this_folder:load"

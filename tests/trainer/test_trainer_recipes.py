@@ -12,7 +12,17 @@ from trainer_files import write_cifar, write_idx
 
 from verify.commands.training import RECIPES, parse, run
 from verify.trainer import TrainerError, read_config
-from verify.trainer.comparison import ARMS, RISING, Arm, Comparison, compare, markdown, paired_interval, read_comparison
+from verify.trainer.comparison import (
+    ARMS,
+    RISING,
+    Arm,
+    Comparison,
+    compare,
+    in_words,
+    markdown,
+    paired_interval,
+    read_comparison,
+)
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -166,3 +176,38 @@ def test_a_foreign_comparison_is_one_error(tmp_path):
         path.write_text(content)
         with pytest.raises(TrainerError, match="not a comparison"):
             read_comparison(path)
+
+
+def test_a_comparison_in_words():
+    """Better, worse or not resolved, with the seeds that would resolve it."""
+    eight = {
+        "independent": (0.90, 0.91, 0.92, 0.90, 0.91, 0.92, 0.90, 0.91),
+        "DML (KL)": (0.95, 0.96, 0.97, 0.95, 0.96, 0.97, 0.951, 0.961),
+        "RDML, α = 2": (0.91, 0.90, 0.93, 0.90, 0.92, 0.91, 0.91, 0.91),
+        "KL, β = 2": (0.80, 0.81, 0.82, 0.80, 0.81, 0.82, 0.801, 0.811),
+    }
+    scores = {
+        arm: dict.fromkeys(("accuracy", "nll", "ece", "ensemble accuracy", "lost"), v) for arm, v in eight.items()
+    }
+    table = Comparison({"students": "mlp:2"}, tuple(range(8)), scores, {}, 1000)
+    first, second, third, *rest = in_words(table).splitlines()
+    assert first == "More accurate than independent students: DML (KL) (+5.02 points)."
+    assert second == "Less accurate than independent students: KL, β = 2 (-9.98 points)."
+    assert third.startswith(
+        "Not resolved by 8 seeds against independent students: 1 of 3 objectives; the nearest, RDML"
+    )
+    needed = int(third.split("about ")[1].split()[0])
+    assert rest == [
+        "Less accurate than deep mutual learning (KL): RDML, α = 2 (-4.77 points).",
+        # The same difference for all seeds.
+        "Not resolved by 8 seeds against deep mutual learning (KL): 1 of 2 objectives.",
+    ]
+    # So many seeds of the same spread and mean do resolve it, and one less does not.
+    d = np.subtract(eight["RDML, α = 2"], eight["independent"])
+    half = np.hypot(d.std(ddof=1), table.lattice / 2)
+    for seeds, resolved in ((needed, True), (needed - 1, False)):
+        quantile = stats.t.isf(0.05 / len(table.pairs) / 2, seeds - 1)
+        assert (abs(d.mean()) > quantile * half / np.sqrt(seeds)) == resolved
+    one = Comparison({"students": "mlp:2"}, (0,), {arm: {m: v[:1] for m, v in s.items()} for arm, s in scores.items()})
+    assert "Not resolved by 1 seed against" in in_words(one)
+    assert "more" not in in_words(one).lower()

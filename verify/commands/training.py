@@ -12,11 +12,11 @@ from rich.markup import escape
 
 import verify.trainer
 from verify.commands.common import errors, output
-from verify.trainer.comparison import ARMS, RISING, compare, markdown
+from verify.trainer.comparison import ARMS, RISING, compare, in_words, markdown
 from verify.trainer.config import Config, read_config
 from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.networks import runs_code
-from verify.trainer.run import train
+from verify.trainer.run import Report, train
 from verify.trainer.show import progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
@@ -64,12 +64,19 @@ def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = Fal
         said = " ".join(line for line in lines[1:] if line).split("Argument helptext:")[0].split("For full helptext")[0]
         said = said.removeprefix("Error parsing Config: ").rstrip(" ─-")
         raise TrainerError(f"{said} (see `rdml train --help`)") from None
-    if file is not None and not allow_code and config.students == default.students and runs_code(config.students):
-        raise TrainerError(
-            f"{file}: students = {config.students!r} runs Python code that the file names; if you trust the file and "
-            "that code, add --allow-code"
-        )
+    for name, value in _code(config).items():
+        if file is not None and not allow_code and getattr(default, name) == value:
+            raise TrainerError(
+                f"{file}: {name} = {value!r} runs Python code that the file names; if you trust the file and that "
+                "code, add --allow-code"
+            )
     return config
+
+
+def _code(config: Config) -> dict[str, str]:
+    """The fields that name code to be run."""
+    fields = {"students": config.students} if runs_code(config.students) else {}
+    return fields | ({"data": config.data} if ":" in config.data else {})
 
 
 def run(config: Config, *, resume: bool) -> Path:
@@ -83,7 +90,7 @@ def run(config: Config, *, resume: bool) -> Path:
         with progress_bar(log) as report:
             result = train(config, resume=resume, report=report, started=started)
     except StoppedError as stopped:
-        code = " --allow-code" if runs_code(config.students) else ""
+        code = " --allow-code" if _code(config) else ""
         remedy = f"rdml train --config {stopped}/config.json --resume{code}"
         raise StoppedError(f"interrupted, saved in {stopped}: `{remedy}` continues") from None
     if result is None:
@@ -91,6 +98,10 @@ def run(config: Config, *, resume: bool) -> Path:
     report_path = write_report(result.folder)
     out.print(score_table(result.folder))
     out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
+    log.print(
+        "One run does not say what mutual learning did: the same with --compare trains independent students and KL "
+        f"with the same seeds beside it ({len(ARMS)} runs a seed).", soft_wrap=True,
+    )  # fmt: skip
     return result.folder
 
 
@@ -98,12 +109,24 @@ def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
     """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
     out, log = output(), errors()
 
+    bar = contextlib.ExitStack()
+    draw: Report = lambda trainer, values: None  # noqa: E731
+
     def started(name: str, done: int, total: int) -> None:
+        nonlocal draw
+        bar.close()
         log.print(f"{done + 1} of {total}: {escape(name)}", soft_wrap=True)
+        draw = bar.enter_context(progress_bar(log))
 
     try:
-        result = compare(config, range(seeds), arms=ARMS + RISING if rising else ARMS, started=started)
+        with bar:
+            result = compare(
+                config, range(seeds), arms=ARMS + RISING if rising else ARMS,
+                report=lambda trainer, values: draw(trainer, values), started=started,
+            )  # fmt: skip
     except StoppedError as stopped:
         raise StoppedError(f"interrupted, saved in {stopped}: the same command continues") from None
     out.print(escape(markdown(result)), soft_wrap=True)
+    out.print(escape(in_words(result)), soft_wrap=True)
+    out.print(f"files: {config.out / 'comparison.md'}, {config.out / 'comparison.json'}", soft_wrap=True)
     return config.out

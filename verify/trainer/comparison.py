@@ -27,7 +27,9 @@ from verify.trainer.metrics import Scores
 from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
 
-__all__ = ["ARMS", "RISING", "Arm", "Comparison", "compare", "markdown", "paired_interval", "read_comparison"]
+__all__ = [
+    "ARMS", "RISING", "Arm", "Comparison", "compare", "in_words", "markdown", "paired_interval", "read_comparison",
+]  # fmt: skip
 
 ERROR_RATE = 0.05
 """With which any interval of a table may miss its difference."""
@@ -144,20 +146,21 @@ class Comparison:
         >>> [round(v, 6) for v in Comparison({}, (0, 1, 2), two).difference("a", "b", "accuracy", 1)]
         [0.1, 0.1, 0.1]
         """
-        d = self._differences(arm, against, metric)
+        d = self.differences(arm, against, metric)
         if len(d) < 2:
             return (float(d.mean()) if len(d) else math.nan, -math.inf, math.inf)
         lattice = self.lattice if "accuracy" in metric else 0.0
         low, high = paired_interval(d, ERROR_RATE / tests, lattice=lattice)
         return float(d.mean()), float(low), float(high)
 
-    def _differences(self, arm: str, against: str, metric: str) -> NDArray[np.float64]:
+    def differences(self, arm: str, against: str, metric: str) -> NDArray[np.float64]:
+        """Within the seeds for which neither run diverged."""
         pairs = zip(self.scores[arm][metric], self.scores[against][metric], strict=True)
         return np.array([a - b for a, b in pairs if a is not None and b is not None], dtype=np.float64)
 
     def resolved(self, arm: str, against: str, metric: str) -> bool:
         """Whether the seeds differ at all in a difference: equal ones do not show how far others would be."""
-        d = self._differences(arm, against, metric)
+        d = self.differences(arm, against, metric)
         # Half a step of the lattice, or what rounding leaves of equal differences.
         return len(d) > 1 and float(np.ptp(d)) > max(self.lattice / 2, 1e-9)
 
@@ -276,6 +279,55 @@ def _trained(config: Config, resume: bool, report: Report) -> list[Scores] | Non
     except DivergedError:
         return None
     return None if result is None else result.test
+
+
+MOST_SEEDS = 1000
+
+
+def _seeds_to_resolve(comparison: Comparison, arm: str, against: str) -> int | None:
+    """How many seeds would keep 0 out of the interval of a difference, if they differ as these do; None beyond 1,000.
+
+    >>> three = {"a": {"accuracy": (0.1, 0.2, 0.4)}, "DML (KL)": {"accuracy": (0.05, 0.1, 0.45)}}
+    >>> _seeds_to_resolve(Comparison({"students": "mlp:2"}, (0, 1, 2), three), "a", "DML (KL)")
+    25
+    """
+    d = comparison.differences(arm, against, "accuracy")
+    if len(d) < 2 or not d.mean():
+        return None
+    spread = float(np.hypot(d.std(ddof=1), comparison.lattice / 2))
+    rate = ERROR_RATE / len(comparison.pairs)
+    for seeds in range(2, MOST_SEEDS + 1):
+        if stats.t.isf(rate / 2, seeds - 1) * spread < abs(float(d.mean())) * math.sqrt(seeds):
+            return seeds
+    return None
+
+
+def in_words(comparison: Comparison) -> str:
+    """What the table says of mutual learning: more or less accurate, or not resolved by so many seeds."""
+    lines, count = [], "1 seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
+    for reference, words in zip(REFERENCES, ("independent students", "deep mutual learning (KL)"), strict=True):
+        found: dict[str, list[str]] = {"more": [], "less": []}
+        nearest: list[tuple[int, str]] = []
+        others = [arm for arm, against in comparison.pairs if against == reference]
+        for arm in others:
+            mean, low, high = comparison.difference(arm, reference, "accuracy", len(comparison.pairs))
+            shown = f"{arm} ({100 * mean:+.2f} points)"
+            if not comparison.resolved(arm, reference, "accuracy"):
+                continue  # equal for all seeds, or one seed: nothing shows how far others would be
+            if low > 0 or high < 0:
+                found["more" if low > 0 else "less"].append(shown)
+            elif needed := _seeds_to_resolve(comparison, arm, reference):
+                nearest.append((needed, shown))
+        for which, them in found.items():
+            if them:
+                lines.append(f"{which.capitalize()} accurate than {words}: {', '.join(them)}.")
+        if rest := len(others) - sum(map(len, found.values())):
+            line = f"Not resolved by {count} against {words}: {rest} of {len(others)} objectives"
+            if nearest:
+                needed, shown = min(nearest)
+                line += f"; the nearest, {shown}, would take about {needed} seeds if they differ as these do"
+            lines.append(line + ".")
+    return "\n".join(lines)
 
 
 def markdown(comparison: Comparison) -> str:

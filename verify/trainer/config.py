@@ -32,9 +32,9 @@ class Config:
     """Networks and their numbers, such as cnn:2,mlp:1. Names: mlp, cnn, resnet, resnet18, vit, timm/NAME,
     torchvision/NAME, or package.module:factory for your own."""
     data: str = "mnist1d"
-    """mnist1d, digits, idx, cifar10, cifar100, torchvision/NAME or folder."""
+    """mnist1d, digits, idx, cifar10, cifar100, npz, folder, torchvision/NAME, or package.module:factory."""
     data_dir: Path | None = None
-    """Where the files of idx, cifar10, cifar100, torchvision and folder are."""
+    """Where the files of idx, cifar10, cifar100, folder and torchvision are; for npz the file."""
     validation: float = 0.1
     """Share of the training samples kept for choosing the best weights; the test samples choose nothing."""
     alpha: float = 1.0
@@ -141,7 +141,7 @@ class Config:
         beta = ramp(self.beta, self.beta_end, self.beta_schedule) + (
             f"w{self.beta_warmup:g}" if self.beta_warmup else ""
         )
-        return f"{self.data.replace('/', '.')}_{networks}_a{alpha}_b{beta}_s{self.seed}"
+        return f"{self.data.replace('/', '.').replace(':', '.')}_{networks}_a{alpha}_b{beta}_s{self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :func:`read_config` reads them back."""

@@ -15,8 +15,9 @@ from torch import Tensor
 from verify.streams import generator
 from verify.trainer.distributed import Group
 from verify.trainer.errors import TrainerError
-from verify.trainer.files import read_cifar, read_idx_folder
+from verify.trainer.files import checked_samples, read_cifar, read_idx_folder, read_images, read_npz
 from verify.trainer.mnist1d import mnist1d
+from verify.trainer.networks import own_function
 
 __all__ = ["Batches", "Data", "Split", "augment", "epoch_order", "load_data"]
 
@@ -151,9 +152,10 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
     Parameters
     ----------
     source : str
-        mnist1d, digits, idx, cifar10, cifar100, torchvision/NAME or folder.
+        mnist1d, digits, idx, cifar10, cifar100, npz, folder, torchvision/NAME, or package.module:factory: a function
+        without arguments that returns training samples and labels, and those of the test.
     folder : Path, optional
-        Where its files are, if it has any.
+        Where its files are, if it has any; for npz the file.
     validation : float
         Share of the training samples that is set aside.
     seed : int
@@ -171,11 +173,14 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
         "idx": lambda: read_idx_folder(folder),
         "cifar10": lambda: read_cifar(folder, 10),
         "cifar100": lambda: read_cifar(folder, 100),
-        "folder": lambda: _image_folder(folder),
+        "npz": lambda: read_npz(folder),
+        "folder": lambda: read_images(folder),
         "torchvision": lambda: _torchvision(folder, rest),
     }
+    if ":" in source:
+        sources[name], rest = (lambda: _own(source)), ""
     if name not in sources or (name == "torchvision") != bool(rest):
-        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME")
+        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME and package.module:factory")
     x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
     if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
         raise TrainerError(
@@ -254,12 +259,10 @@ def _torchvision(folder: Path | None, name: str) -> tuple[np.ndarray, ...]:
     return (*_arrays(parts[0]), *_arrays(parts[1]))
 
 
-def _image_folder(folder: Path | None) -> tuple[np.ndarray, ...]:
-    """Folders train/CLASS/*.png and test/CLASS/*.png."""
-    kinds = _data_sets("folder")
-    if folder is None or not all((folder / part).is_dir() for part in ("train", "test")):
-        raise TrainerError(f"--data-dir {folder}: expected the folders train and test in it")
-    train, test = (kinds.ImageFolder(folder / part) for part in ("train", "test"))
-    if train.classes != test.classes:
-        raise TrainerError(f"--data-dir {folder}: train and test hold different classes")
-    return (*_arrays(train), *_arrays(test))
+def _own(source: str) -> tuple[np.ndarray, ...]:
+    """What a function of the user's returns."""
+    expected = "a function without arguments that returns four arrays: samples and labels, and those of the test"
+    parts = own_function(source, expected)()
+    if not isinstance(parts, tuple | list) or len(parts) != 4:
+        raise TrainerError(f"{source} returned a {type(parts).__name__}: expected (x, y, test_x, test_y)")
+    return (*checked_samples(source, *parts[:2]), *checked_samples(f"{source}, the test", *parts[2:]))

@@ -1,19 +1,21 @@
-"""Image files in two plain formats: IDX (MNIST, Fashion-MNIST) and the binary version of CIFAR. No pickles."""
+"""Data in files: IDX (MNIST, Fashion-MNIST), the binary version of CIFAR, arrays, and folders of images. No pickles."""
 
 from __future__ import annotations
 
 import gzip
 import math
 import struct
+import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.trainer.errors import TrainerError
 
-__all__ = ["read_cifar", "read_idx", "read_idx_folder"]
+__all__ = ["checked_samples", "read_cifar", "read_idx", "read_idx_folder", "read_images", "read_npz"]
 
 Bytes = NDArray[np.uint8]
 
@@ -121,3 +123,99 @@ def read_cifar(folder: Path | None, classes: int) -> tuple[Bytes, Bytes, Bytes, 
     if out[1].max() >= classes or out[3].max() >= classes:
         raise TrainerError(f"{folder}: holds labels beyond {classes - 1}; it is damaged or another data set")
     return out[0], out[1], out[2], out[3]
+
+
+def checked_samples(what: str, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Samples (N, C, ...) and labels (N,) of the user's own, as numbers; vectors (N, F) get one channel.
+
+    Raises
+    ------
+    TrainerError
+        If they are not numbers, not finite, or do not belong together.
+    """
+    samples, labels = np.asarray(x), np.asarray(y)
+    if samples.dtype.kind not in "fiu" or not 2 <= samples.ndim <= 4 or not samples.size:
+        raise TrainerError(
+            f"{what}: the samples have shape {samples.shape} and type {samples.dtype}: expected numbers of shape "
+            "(N, F), (N, C, L) or (N, C, H, W)"
+        )
+    if labels.dtype.kind not in "iu" or labels.shape != samples.shape[:1] or (labels < 0).any():
+        raise TrainerError(
+            f"{what}: the labels have shape {labels.shape} and type {labels.dtype}: expected {len(samples)} "
+            "integers from 0"
+        )
+    if not np.isfinite(samples).all():
+        raise TrainerError(f"{what}: sample {int(np.argwhere(~np.isfinite(samples))[0, 0])} is not finite")
+    if labels.max() >= 10**6:
+        raise TrainerError(f"{what}: a label is {labels.max()}: expected classes numbered from 0")
+    return samples[:, None] if samples.ndim == 2 else samples, labels.astype(np.int64)
+
+
+def read_npz(path: Path | None) -> tuple[NDArray[Any], ...]:
+    """Arrays x, y, test_x and test_y of an .npz file: training samples and labels, and those of the test.
+
+    Raises
+    ------
+    TrainerError
+        If there is no such file, it lacks one of them, it would unpack to more than 1 GiB, or it is damaged.
+    """
+    if path is None or not path.is_file():
+        raise TrainerError(f"data npz: --data-dir {path}: expected a file with the arrays {', '.join(_ARRAYS)}")
+    try:
+        with zipfile.ZipFile(path) as members:
+            if (size := sum(member.file_size for member in members.infolist())) > MOST:
+                raise TrainerError(f"{path}: would unpack to {size:,} bytes: expected at most {MOST:,}")
+        with np.load(path, allow_pickle=False) as held:
+            if missing := [name for name in _ARRAYS if name not in held]:
+                raise TrainerError(f"{path}: has no {', '.join(missing)}: expected the arrays {', '.join(_ARRAYS)}")
+            x, y, test_x, test_y = (held[name] for name in _ARRAYS)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); write it again with numpy.savez") from None
+    return (*checked_samples(f"{path}, x and y", x, y), *checked_samples(f"{path}, test_x and test_y", test_x, test_y))
+
+
+_ARRAYS = ("x", "y", "test_x", "test_y")
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+def read_images(folder: Path | None) -> tuple[NDArray[Any], ...]:
+    """Images of one size in folders train/CLASS and test/CLASS, as bytes (N, C, H, W): grey if all are, else in colour.
+
+    Raises
+    ------
+    TrainerError
+        If the folders or images are missing, damaged, of several sizes, or more than 1 GiB.
+    """
+    if folder is None or not all((folder / part).is_dir() for part in ("train", "test")):
+        raise TrainerError(f"--data-dir {folder}: expected the folders train and test in it")
+    classes = [sorted(p.name for p in (folder / part).iterdir() if p.is_dir()) for part in ("train", "test")]
+    if classes[0] != classes[1] or not classes[0]:
+        raise TrainerError(f"--data-dir {folder}: train and test hold different classes, or none")
+    read = [_images(folder / part, classes[0]) for part in ("train", "test")]
+    grey = all(np.ptp(x, axis=1).max() == 0 for x, _ in read)
+    (x, y), (test_x, test_y) = ((x[:, :1] if grey else x, y) for x, y in read)
+    return x, y, test_x, test_y
+
+
+def _images(folder: Path, classes: list[str]) -> tuple[Bytes, NDArray[np.int64]]:
+    from PIL import Image
+
+    pixels, labels, first, size = [], [], None, 0
+    for label, name in enumerate(classes):
+        for path in sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _IMAGES):
+            try:
+                with Image.open(path) as image:
+                    first = first or image.size
+                    size += 3 * image.width * image.height
+                    if image.size != first or size > MOST:
+                        raise TrainerError(
+                            f"{path}: is {image.width} by {image.height} pixels, image {len(pixels) + 1} of "
+                            f"{folder}: expected {first[0]} by {first[1]} as the first, at most {MOST:,} bytes in all"
+                        )
+                    pixels.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                raise TrainerError(f"{path}: cannot be read as an image ({error})") from None
+            labels.append(label)
+    if not pixels:
+        raise TrainerError(f"{folder}: holds no images in the folders of its classes")
+    return np.stack(pixels), np.array(labels)

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from verify.own_modules import importable
 from verify.trainer.errors import TrainerError
 
-__all__ = ["CNN", "MLP", "ResNet", "ViT", "build_students", "parse_students", "runs_code", "unsafe_channels_last"]
+__all__ = [
+    "CNN", "MLP", "ResNet", "ViT", "build_students", "own_function", "parse_students", "runs_code",
+    "unsafe_channels_last",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -234,24 +237,35 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
         return _imported("timm").create_model(rest, num_classes=classes, in_chans=shape[0])
     if library == "torchvision" and rest:
         return _imported("torchvision.models").get_model(rest, weights=None, num_classes=classes)
-    module, _, factory = name.partition(":")
-    if not factory:
+    if ":" not in name:
         raise TrainerError(
             f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
             "package.module:factory"
         )
+    return own_function(name, "a function of the samples' shape and the classes")(shape, classes)
+
+
+def own_function(name: str, expected: str) -> Callable[..., Any]:
+    """What ``package.module:factory`` names; the module may lie in the working folder.
+
+    Raises
+    ------
+    TrainerError
+        If there is no such module or no such function in it.
+    """
+    module, _, factory = name.partition(":")
     importable(Path.cwd())
     make = getattr(_imported(module), factory, None)
-    if make is None:
-        raise TrainerError(f"{module} has no {factory}: expected a function of the samples' shape and the classes")
-    return make(shape, classes)
+    if not callable(make):
+        raise TrainerError(f"{module} has no function {factory}: expected {expected}")
+    return make
 
 
 def _imported(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise TrainerError(f"{module} cannot be imported ({error}); install it or name another network") from None
+        raise TrainerError(f"{module} cannot be imported ({error}); install it or name another") from None
 
 
 def _check(name: str, student: Any, shape: Shape, classes: int) -> None:
