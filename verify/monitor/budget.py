@@ -136,8 +136,9 @@ NEGLIGIBLE = 1e-3
 
 
 def summarise(
-    records: Sequence[BiasRecord], student: int, *, plain: bool, whole: bool = True, exact: bool = False
-) -> Budget:
+    records: Sequence[BiasRecord], student: int, *, plain: bool, whole: bool = True, exact: bool = False,
+    resolution: float = NEGLIGIBLE,
+) -> Budget:  # fmt: skip
     """The budget of a student from its measurements.
 
     Parameters
@@ -150,6 +151,8 @@ def summarise(
         Whether all samples were measured.
     exact : bool
         Whether a batch is all samples, so that there is no noise.
+    resolution : float
+        Share of a gradient's norm below which two ways of computing it may differ.
     """
     if not records:
         raise ValueError("no measurement to summarise: observe the updates of the loop first")
@@ -163,7 +166,7 @@ def summarise(
         reason = "a measurement is not finite: the training diverged"
     elif not plain or len({o.rate for o in own}) > 1:
         reason = "the bound is for plain SGD at a constant rate"
-    elif not (reason := _not_plain(own) or (_unlike(own, exact) if whole else "")):
+    elif not (reason := _not_plain(own) or (_unlike(own, exact, resolution) if whole else "")):
         if smoothness <= 0:
             reason = "no curvature was measured"
         elif not stability < 2:
@@ -214,14 +217,14 @@ def _not_plain(own: Sequence[SimpleNamespace]) -> str:
     return "only the first step was measured, which momentum leaves as it is" if own[-1].step == 0 else ""
 
 
-def _unlike(own: Sequence[SimpleNamespace], exact: bool) -> str:
+def _unlike(own: Sequence[SimpleNamespace], exact: bool, resolution: float) -> str:
     """Why the steps' gradients are not those of the stated losses, but for noise of mean zero; nothing if they may."""
     reason = "the gradients of the steps are not those of the stated losses: alpha, beta, temperature, x, y, clipping?"
     if exact:
-        far = [o for o in own if o.step_noise > NEGLIGIBLE**2 * (o.base + o.mutual + o.jacobian**2 / 100)]
+        far = [o for o in own if o.step_noise > resolution**2 * (o.base + o.mutual + o.jacobian**2 / 100)]
         return reason if far else ""
     size = sum(o.base + o.mutual for o in own)
     for values in ([o.martingale for o in own], [o.pull for o in own]):
-        if abs(sum(values)) > max(SIGNIFICANT * math.hypot(*values), NEGLIGIBLE * size):
+        if abs(sum(values)) > max(SIGNIFICANT * math.hypot(*values), resolution * size):
             return reason.replace("not", "not on the average", 1)
     return ""

@@ -8,7 +8,7 @@ curvature along the path and the bounds that the theory gives for them; see the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,8 @@ from torch.nn.functional import cross_entropy
 from convergence import Assumptions, largest_bias, largest_order, mutual_bias_bound
 from convergence.arguments import flag, number, whole
 from rdml_theory.losses import mutual_loss
-from verify.monitor.budget import Advice, BiasRecord, Budget, PerStudent, summarise
+from verify.monitor.budget import NEGLIGIBLE, Advice, BiasRecord, Budget, PerStudent, summarise
+from verify.monitor.samples import check_samples, gathered, logits_of, taken
 from verify.streams import generator
 
 __all__ = ["BiasMonitor"]
@@ -29,6 +30,9 @@ __all__ = ["BiasMonitor"]
 Scheduled = float | Callable[[int], float]
 
 BELOW_ONE = math.nextafter(1.0, 0.0)
+
+RECORDS = 20
+"""Measurements at least of a training whose length is known."""
 
 WORK = 3.0
 """Cost of a measured batch in training steps: one pass forward, two backward, one more forward, and what is summed."""
@@ -40,9 +44,11 @@ class BiasMonitor:
     Parameters
     ----------
     students : sequence of Module
-        The networks, called as ``student(x)`` and returning logits (B, C).
+        The networks, called as ``student(x)``, or ``student(**x)`` for a dictionary, which return logits (B, C), or an
+        object, a dictionary or a tuple that holds them (``logits``, or the first entry).
     x, y : Tensor
-        The training samples and labels.
+        The training samples (N, ...), in one tensor or in a tuple, a list or a dictionary of them, and their labels: of
+        shape (N,), or distributions (N, C).
     alpha, beta : float or callable
         Order and weight of the mutual loss; callables get the step.
     batch : int
@@ -59,6 +65,11 @@ class BiasMonitor:
         against it: where they show that it is not, no bound is given.
     prepare : callable, optional
         From samples to what students take.
+    autocast : torch.dtype, optional
+        That of ``torch.autocast`` in the loop, under which the students are then called here too. Gradients are then
+        compared to that precision only.
+    steps : int
+        Of the training, if it is known: it is then measured 20 times at least, whatever that costs.
     seed : int
         Of the samples' choice and order and of the probes. The global random state is left as it is.
 
@@ -91,7 +102,7 @@ class BiasMonitor:
     def __init__(
         self,
         students: Sequence[nn.Module],
-        x: Tensor,
+        x: Any,
         y: Tensor,
         *,
         alpha: Scheduled,
@@ -103,11 +114,13 @@ class BiasMonitor:
         overhead: float = 0.2,
         samples: int = 0,
         plain: bool = False,
-        prepare: Callable[[Tensor], Tensor] = lambda x: x,
+        prepare: Callable[[Any], Any] = lambda x: x,
+        autocast: torch.dtype | None = None,
+        steps: int = 0,
         seed: int = 0,
     ) -> None:
         self.students = _checked_students(students)
-        _check_samples(x, y)
+        check_samples(x, y)
         total = len(y)
         self.batch = _integer("batch", batch, 1)
         if self.batch > total:
@@ -124,13 +137,17 @@ class BiasMonitor:
         if not callable(prepare):
             raise TypeError(f"prepare = {prepare!r}: expected a function of samples")
         self.plain, self.prepare, self.seed = flag("plain", plain), prepare, _integer("seed", seed, 0)
-        self.total, self.x, self.y = total, x, y
+        if autocast not in (None, torch.bfloat16, torch.float16):
+            raise TypeError(f"autocast = {autocast!r}: expected torch.bfloat16, torch.float16 or None")
+        self.total, self.x, self.y, self.autocast = total, x, y, autocast
         if 0 < self.samples < total:
             # Whole batches, at least two: their differences show the noise.
             size = min(max(self.samples // self.batch, 2) * self.batch, total)
-            rows = torch.randperm(total, generator=generator(self.seed, "measured"))[:size].to(x.device)
-            self.x, self.y = x[rows], y[rows]
+            rows = torch.randperm(total, generator=generator(self.seed, "measured"))[:size].to(y.device)
+            self.x, self.y = taken(x, rows), y[rows]
         self.every = max(1, math.ceil(WORK * len(self.y) / self.batch / share))
+        if _integer("steps", steps, 0):
+            self.every = max(1, min(self.every, steps // RECORDS))
         self.records: list[BiasRecord] = []
         self._parameters = [[p for p in s.parameters() if p.requires_grad] for s in self.students]
         self._sizes = [sum(p.numel() for p in part) for part in self._parameters]
@@ -138,24 +155,62 @@ class BiasMonitor:
         with self._undisturbed(), torch.no_grad():
             self._check_students()
 
+    @classmethod
+    def of_loader(cls, students: Sequence[nn.Module], loader: Any, *, samples: int = 0, **told: Any) -> BiasMonitor:
+        """A monitor of the samples in a loader's batches, pairs (x, y) or dictionaries with "labels", read once.
+
+        Where the loader augments samples, or there are more than ``samples``, what is measured is not quite what the
+        training sees: say neither ``plain`` nor expect a bound.
+
+        Parameters
+        ----------
+        students : sequence of Module
+            The networks.
+        loader : iterable
+            Such as a ``torch.utils.data.DataLoader``.
+        samples : int
+            How many to read; 0 for all.
+        **told
+            As for the class; ``batch`` is the size of the loader's first batch unless it is given.
+
+        Examples
+        --------
+        >>> from torch.utils.data import DataLoader, TensorDataset
+        >>> data = TensorDataset(torch.randn(64, 4), torch.randint(0, 3, (64,)))
+        >>> monitor = BiasMonitor.of_loader([nn.Linear(4, 3), nn.Linear(4, 3)], DataLoader(data, 16), alpha=2.0)
+        >>> monitor.batch, monitor.total
+        (16, 64)
+        """
+        x, y = gathered(loader, _integer("samples", samples, 0))
+        size = getattr(loader, "batch_size", None) or len(y)
+        return cls(students, x, y, **{"batch": min(size, len(y)), **told})
+
     def _check_students(self) -> None:
         """A batch shows whether the students take the samples, and whether every label has a logit."""
-        x = self.prepare(self.x[: self.batch])
+        x = self.prepare(taken(self.x, slice(self.batch)))
+        size = len(self.y[: self.batch])
         shapes = []
         for k, student in enumerate(self.students):
             if not all(bool(p.isfinite().all()) for p in student.parameters()):
                 raise ValueError(f"students[{k}] has weights that are not finite: it has diverged, or was badly loaded")
             try:
-                logits = student(x)
+                logits = self._called(student, x)
             except Exception as error:
                 words = str(error).strip().splitlines() or [type(error).__name__]
-                raise ValueError(f"students[{k}] cannot take x of shape {tuple(x.shape)}: {words[0]}") from error
+                what = f"of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"in a {type(x).__name__}"
+                raise ValueError(f"students[{k}] cannot take x {what}: {words[0]}") from error
             if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
                 got = f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
                 raise TypeError(f"students[{k}] returned {got}: expected logits (B, C)")
             shapes.append(tuple(logits.shape))
-        if len(set(shapes)) > 1 or shapes[0][0] != len(x):
-            raise ValueError(f"students returned logits of shapes {shapes} for {len(x)} samples: expected one (B, C)")
+        if len(set(shapes)) > 1 or shapes[0][0] != size:
+            raise ValueError(f"students returned logits of shapes {shapes} for {size} samples: expected one (B, C)")
+        if self.y.ndim == 2:
+            if self.y.shape[1] != shapes[0][1]:
+                raise ValueError(
+                    f"y has rows of {self.y.shape[1]} numbers: expected {shapes[0][1]}, as there are logits"
+                )
+            return
         low, high = int(self.y.min()), int(self.y.max())
         if low < 0 or high >= shapes[0][1]:
             wrong = low if low < 0 else high
@@ -217,7 +272,7 @@ class BiasMonitor:
         """Measuring leaves running statistics and the random state as they are."""
         buffers = [b for s in self.students for b in s.buffers()]
         kept = [b.clone() for b in buffers]
-        devices = [self.x.device] if self.x.device.type == "cuda" else []
+        devices = [self.y.device] if self.y.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.seed)
             yield
@@ -246,15 +301,21 @@ class BiasMonitor:
             ]
         )
 
+    def _called(self, student: nn.Module, x: Any) -> Any:
+        """What a student makes of samples, its logits where they can be told."""
+        with torch.autocast(self.y.device.type, self.autocast, enabled=self.autocast is not None):
+            return logits_of(student(**x) if isinstance(x, Mapping) else student(x))
+
     def _logits(self, rows: Tensor) -> Tensor:
-        x = self.prepare(self.x[rows])
-        logits = torch.stack([s(x) for s in self.students])
+        x = self.prepare(taken(self.x, rows))
+        logits = torch.stack([self._called(s, x) for s in self.students])
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
     def _base_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """L_k without its weight decay, shape (K,)."""
         # Classes before samples: on a CPU a softmax over a short last axis costs twenty times as much.
-        classes_first, labels = logits.transpose(1, 2).contiguous(), y.expand(len(logits), -1)
+        classes_first = logits.transpose(1, 2).contiguous()
+        labels = y.expand(len(logits), -1) if y.ndim == 1 else y.T.expand(len(logits), -1, -1).to(logits.dtype)
         return cross_entropy(classes_first, labels, reduction="none", label_smoothing=self.label_smoothing).mean(1)
 
     def _measure(self, step: int, rate: float) -> _Before:
@@ -422,7 +483,8 @@ class BiasMonitor:
         since = _integer("since", since, 0)
         chosen = [r for r in self.records if r.step >= since]
         return summarise(
-            chosen, student, plain=self.plain, whole=self._whole_data, exact=self.batch == self.total
+            chosen, student, plain=self.plain, whole=self._whole_data, exact=self.batch == self.total,
+            resolution=4 * torch.finfo(self.autocast).eps if self.autocast else NEGLIGIBLE,
         )  # fmt: skip
 
     def advice(self, target: float, *, since: int = 0) -> Advice:
@@ -484,23 +546,6 @@ def _checked_students(students: Any) -> list[nn.Module]:
     if not out or len(set(weights)) < len(weights):
         raise ValueError("students must be at least one network, none of which shares weights with another")
     return out
-
-
-def _check_samples(x: Any, y: Any) -> None:
-    """Raise unless these are samples (N, ...), finite, and integer labels (N,)."""
-    for name, value in (("x", x), ("y", y)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
-    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"y must hold integer labels (N,), but got {y.dtype} of shape {tuple(y.shape)}")
-    if x.ndim < 1 or len(x) != len(y) or not len(y):
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} and y of {tuple(y.shape)}: expected as many samples as labels, at least one"
-        )
-    if x.device != y.device:
-        raise ValueError(f"x is on {x.device} and y on {y.device}: move one with .to()")
-    if (x.is_floating_point() or x.is_complex()) and not bool(x.isfinite().all()):
-        raise ValueError("x holds NaN or infinite values: remove those samples")
 
 
 def _floats(values: Tensor) -> PerStudent:

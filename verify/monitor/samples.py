@@ -1,0 +1,133 @@
+"""What loops hold samples in, and what networks return: tensors, or tuples, lists and dictionaries of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_samples", "gathered", "logits_of", "taken"]
+
+
+def taken(x: Any, rows: Tensor | slice) -> Any:
+    """Some of the samples, in what they are held in.
+
+    >>> taken({"ids": torch.arange(4), "mask": torch.ones(4)}, torch.tensor([1, 3]))["ids"].tolist()
+    [1, 3]
+    """
+    return _mapped(lambda part: part[rows], x)
+
+
+def _mapped(change: Callable[[Tensor], Any], x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return change(x)
+    if isinstance(x, Mapping):
+        return {key: _mapped(change, part) for key, part in x.items()}
+    return type(x)(_mapped(change, part) for part in x)
+
+
+def _leaves(x: Any, name: str = "x") -> Iterator[tuple[str, Any]]:
+    if isinstance(x, Mapping):
+        for key, part in x.items():
+            yield from _leaves(part, f"{name}[{key!r}]")
+    elif isinstance(x, tuple | list) and not hasattr(x, "_fields"):
+        for number, part in enumerate(x):
+            yield from _leaves(part, f"{name}[{number}]")
+    else:
+        yield name, x
+
+
+def logits_of(output: Any) -> Any:
+    """The logits in what a network returns: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
+
+    >>> z = torch.zeros(2, 3)
+    >>> all(logits_of(output) is z for output in (z, {"logits": z, "loss": 0}, (z, "hidden")))
+    True
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping) and "logits" in output:
+        return output["logits"]
+    if (found := getattr(output, "logits", None)) is not None:
+        return found
+    return output[0] if isinstance(output, tuple | list) and output else output
+
+
+def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor]:
+    """The samples and labels of a loader's batches, each a pair (x, y) or a dictionary that has "labels".
+
+    Parameters
+    ----------
+    loader : iterable
+        Batches. They are read once, as they come.
+    most : int
+        Stop once there are so many samples; 0 for all.
+
+    Raises
+    ------
+    TypeError
+        If a batch is neither.
+
+    Examples
+    --------
+    >>> batches = [{"ids": torch.zeros(2, 5), "labels": torch.tensor([0, 1])}] * 3
+    >>> x, y = gathered(batches)
+    >>> x["ids"].shape, len(y)
+    (torch.Size([6, 5]), 6)
+    """
+    parts, labels = [], []
+    for batch in loader:
+        if isinstance(batch, Mapping) and "labels" in batch:
+            x, y = {key: part for key, part in batch.items() if key != "labels"}, batch["labels"]
+        elif isinstance(batch, tuple | list) and len(batch) == 2:
+            x, y = batch
+        else:
+            raise TypeError(
+                f'a batch is a {type(batch).__name__}: expected a pair (x, y) or a dictionary with "labels"'
+            )
+        parts.append(x)
+        labels.append(y)
+        if 0 < most <= sum(map(len, labels)):
+            break
+    if not parts:
+        raise ValueError("the loader has no batches")
+    return _joined(parts), torch.cat(labels)
+
+
+def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)
+    if isinstance(first, Mapping):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    return type(first)(_joined([part[n] for part in parts]) for n in range(len(first)))
+
+
+def check_samples(x: Any, y: Any) -> None:
+    """Raise unless these are finite samples (N, ...) and integer labels (N,), or as many distributions (N, C)."""
+    leaves = list(_leaves(x))
+    for name, value in (*leaves, ("y", y)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
+    if y.is_floating_point() and y.ndim == 2:
+        total = y.double().sum(1)
+        if not bool((y >= 0).all()) or not bool(((total - 1).abs() < 1e-3).all()):
+            raise ValueError("y holds rows that are no distributions: expected numbers >= 0 that sum to one")
+    elif y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(
+            f"y must hold integer labels (N,), or distributions (N, C), but got {y.dtype} of shape {tuple(y.shape)}"
+        )
+    if not leaves:
+        raise ValueError(f"x is an empty {type(x).__name__}: expected samples")
+    for name, part in leaves:
+        if part.ndim < 1 or len(part) != len(y) or not len(y):
+            raise ValueError(
+                f"{name} of shape {tuple(part.shape)} and y of {tuple(y.shape)}: expected as many samples as labels, "
+                "at least one"
+            )
+        if part.device != y.device:
+            raise ValueError(f"{name} is on {part.device} and y on {y.device}: move one with .to()")
+        if (part.is_floating_point() or part.is_complex()) and not bool(part.isfinite().all()):
+            raise ValueError(f"{name} holds NaN or infinite values: remove those samples")
