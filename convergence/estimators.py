@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from convergence.arguments import number, real
 
@@ -69,7 +69,7 @@ def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
     away = x - mean
     # Unbiased, as G₁ of Joanes & Gill 1998.
     skewness = float(np.sqrt(n * (n - 1)) / (n - 2) * (away**3).mean() / (away**2).mean() ** 1.5)
-    quantile = float(special.stdtrit(n - 1, 1 - rate))
+    quantile = float(scipy.special.stdtrit(n - 1, 1 - rate))
 
     def inverse(t: float) -> float:
         """The t statistic whose transform is ``t``."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convergence.arguments import did_you_mean
 from verify.streams import generator
 from verify.trainer.distributed import Group
 from verify.trainer.errors import TrainerError
@@ -175,7 +176,7 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
         "torchvision": lambda: _torchvision(folder, rest),
     }
     if name not in sources or (name == "torchvision") != bool(rest):
-        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME")
+        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME{did_you_mean(name, sources)}")
     x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
     if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
         raise TrainerError(
