@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["broadcast", "called", "flag", "folder", "instance", "number", "real", "shown", "whole"]
+__all__ = ["broadcast", "called", "did_you_mean", "flag", "folder", "instance", "number", "real", "shown", "whole"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,18 @@ def shown(value: object) -> str:
         kind = type(value).__name__
         return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
     return text if len(text) <= 80 else text[:80] + "…"
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the known one that looks most like it, if any does.
+
+    >>> did_you_mean("quadratik", ["double_well", "quadratic"])
+    "; did you mean 'quadratic'?"
+    >>> did_you_mean("lobster", ["double_well", "quadratic"])
+    ''
+    """
+    near = get_close_matches(word, known, n=1) if isinstance(word, str) else ()
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def real(name: str, value: ArrayLike) -> NDArray[np.float64]:

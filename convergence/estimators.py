@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 from convergence.arguments import number, real
 
@@ -92,7 +92,7 @@ def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: f
     if capital(least) > 0:
         return mean
     # To the side of the far end, whatever brentq's last bracket.
-    found: Any = optimize.brentq(capital, least, most, xtol=1e-12, rtol=np.float64(1e-7))
+    found: Any = scipy.optimize.brentq(capital, least, most, xtol=1e-12, rtol=np.float64(1e-7))
     return mean + min(found * (1 + 2e-7) + 2e-12, 1.0) * (far - mean)
 
 
@@ -150,7 +150,7 @@ def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
     away = x - mean
     # Unbiased, as G₁ of Joanes & Gill 1998.
     skewness = float(np.sqrt(n * (n - 1)) / (n - 2) * (away**3).mean() / (away**2).mean() ** 1.5)
-    quantile = float(special.stdtrit(n - 1, 1 - rate))
+    quantile = float(scipy.special.stdtrit(n - 1, 1 - rate))
 
     def inverse(t: float) -> float:
         """The t statistic whose transform is ``t``."""

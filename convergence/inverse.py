@@ -10,8 +10,8 @@ import math
 import sys
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike
-from scipy.optimize import root_scalar
 
 from convergence.arguments import instance, number, real
 from convergence.assumptions import Assumptions
@@ -205,7 +205,7 @@ def largest_order(
     high = 1.0
     while excess(high) < 0:
         high *= 2
-    return float(root_scalar(excess, bracket=(0.0, high), method="brentq", xtol=1e-300, rtol=1e-14).root)
+    return float(scipy.optimize.root_scalar(excess, bracket=(0.0, high), method="brentq", xtol=1e-300, rtol=1e-14).root)
 
 
 def largest_weight(

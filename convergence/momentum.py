@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from convergence.arguments import flag, instance, number, real
 from convergence.assumptions import Assumptions
@@ -165,5 +165,5 @@ def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: 
     best = int(np.argmin(totals))
     around = sorted((grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
     with np.errstate(invalid="ignore", over="ignore"):  # where the bound is infinite
-        found: Any = minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
+        found: Any = scipy.optimize.minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
     return min((at(float(point)) for point in (found.x, grid[best])), key=sum)

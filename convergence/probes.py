@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy import optimize
 
 from convergence.problems.protocol import Problem, confined, start_of, start_size
 
@@ -426,7 +426,7 @@ def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192
     """
     x = search_points(problem, rng, points)
     box = getattr(problem, "box", None)
-    bounds = None if box is None else optimize.Bounds(*box)
+    bounds = None if box is None else scipy.optimize.Bounds(*box)
     with np.errstate(all="ignore"):
         values = np.where(np.isfinite(found := problem.value(x)), found, np.inf)
         order = np.argsort(values)
@@ -437,7 +437,9 @@ def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192
             def both(z: Array) -> tuple[float, Array]:
                 return float(problem.value(z[None])[0]), problem.gradient(z[None])[0]
 
-            end = optimize.minimize(both, x[at], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
+            end = scipy.optimize.minimize(
+                both, x[at], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
+            )
             if np.isfinite(end.fun) and end.fun < best.value:
                 best = Witness(float(end.fun), np.asarray(end.x))
     return best

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+import scipy  # its parts load when they are first used
 
 from convergence.arguments import instance, number
 from convergence.assumptions import Assumptions
@@ -70,7 +70,7 @@ class _Run:
         h, away, inverse = self.h, abs(1 - self.h), self.proxy / (share * (2 - self.h))  # 1/λ
         u = share * h * (2 - h)
         curve = share * (2 - h) / (1 - u) if self.proxy else 0.0
-        rest = self.tau - inverse * self.rank * float(special.log1p(-u)) / 2 + inverse * doubt / self.steps
+        rest = self.tau - inverse * self.rank * float(scipy.special.log1p(-u)) / 2 + inverse * doubt / self.steps
         a = 1 - h / 2 - curve * away**2 / 2
         b = away * np.sqrt(self.zeta2) * (1 + curve * h)
         c = (h / 2 + curve * h * h / 2) * self.zeta2 + rest
@@ -84,10 +84,12 @@ class _Run:
             return 0.5
 
         def total(x: float) -> float:
-            return np.log(self.squared(doubt, float(special.expit(x)))[0])
+            return np.log(self.squared(doubt, float(scipy.special.expit(x)))[0])
 
-        found: Any = optimize.minimize_scalar(total, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-6})
-        return float(special.expit(found.x))
+        found: Any = scipy.optimize.minimize_scalar(
+            total, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-6}
+        )
+        return float(scipy.special.expit(found.x))
 
 
 def _scaled(at: Assumptions, step: float, steps: float, tail: SubGaussian) -> tuple[_Run, float]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from convergence.arguments import number
 from convergence.assumptions import Assumptions
@@ -97,7 +97,9 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     best = int(np.argmin(totals))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     with np.errstate(invalid="ignore", over="ignore"):  # of members that are infinite
-        found: Any = minimize_scalar(lambda x: sum(parts(x)), bounds=around, method="bounded", options={"xatol": 1e-10})
+        found: Any = scipy.optimize.minimize_scalar(
+            lambda x: sum(parts(x)), bounds=around, method="bounded", options={"xatol": 1e-10}
+        )
     total = min(totals[best], float(refined_bound(a, eta, horizon)), float(found.fun))
     transient, noise, _ = _tight(free, eta, horizon)
     # Bias takes nothing away: what is less than zero is rounding.

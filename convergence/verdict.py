@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from convergence.arguments import instance, number, real, shown, whole
 from convergence.bounds import Bound
@@ -117,7 +117,7 @@ def detectable_violation(
             raise ValueError(f"{name} = {rate!r}: expected a probability between 0 and {most:g}")
     if not limit or not np.isfinite([found, least, limit]).all():
         return float("inf")
-    factor = float(1 + special.ndtri(power) / -special.ndtri(error_rate))
+    factor = float(1 + scipy.special.ndtri(power) / -scipy.special.ndtri(error_rate))
     return factor * (found / abs(limit) - least / abs(limit))
 
 

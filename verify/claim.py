@@ -170,6 +170,8 @@ class Claim(Generic[S]):
         At least one of each.
     caption : str
         What the figure shows.
+    meaning, matters : str
+        What it says, in two sentences for a reader who has not seen the formulas, and why that matters, in one.
     """
 
     id: str
@@ -183,6 +185,8 @@ class Claim(Generic[S]):
     controls: tuple[Control[S], ...]
     caption: str
     derivation: Callable[[S], Derivation | Proof] | None = None
+    meaning: str = ""
+    matters: str = ""
 
     def __post_init__(self) -> None:
         """A claim without a check or without a negative control is not a claim."""

@@ -13,8 +13,10 @@ import click
 from rich.markup import escape
 
 from verify.commands.bound import bound_command
-from verify.commands.claims import list_claims, plot_command, report_command, run_command
+from verify.commands.catalogue import list_command, recipes_command, show_command
+from verify.commands.claims import plot_command, report_command, run_command
 from verify.commands.common import EXIT_CODES, errors
+from verify.commands.doctor import doctor_command
 from verify.commands.problems import sweep_command, verify_problem_command
 from verify.commands.prove import prove_command
 from verify.commands.train import train_command
@@ -25,7 +27,16 @@ __all__ = ["app", "main"]
 # commands import what they use.
 
 
+class _InOrder(click.Group):
+    """Commands in the order in which they are added: what to begin with comes first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
+
+
 @click.group(
+    cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXIT_CODES,
     invoke_without_command=True,
@@ -41,7 +52,8 @@ def app(context: click.Context) -> None:
     \b
     Start with
       rdml list                  the claims
-      rdml run D1                one of them confirmed, its negative controls refuted
+      rdml show D1               one of them, and what it means
+      rdml run D1                the same, put to the test
       rdml run --out results     all of them; then open results/report.html
     """  # noqa: D301 - click reads the backspace as "do not wrap"
     if context.invoked_subcommand is None:
@@ -50,7 +62,8 @@ def app(context: click.Context) -> None:
 
 
 for _command in (
-    list_claims,
+    list_command,
+    show_command,
     run_command,
     prove_command,
     plot_command,
@@ -59,6 +72,8 @@ for _command in (
     sweep_command,
     verify_problem_command,
     train_command,
+    recipes_command,
+    doctor_command,
 ):
     app.add_command(_command)
 

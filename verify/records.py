@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from verify.reading import read_json
 
 __all__ = [
-    "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord", "Curve",
-    "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord",
-    "Summary", "combine", "faults_of_panel", "read_run", "summary_of",
+    "GROUPS", "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord",
+    "Curve", "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord",
+    "Summary", "combine", "faults_of_panel", "group_of", "place_of", "read_run", "summary_of",
 ]  # fmt: skip
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -157,6 +157,8 @@ class ClaimRecord(_Record):
     id: str
     title: str
     direction: Literal["equality", "upper bound", "tight"]
+    meaning: str = ""
+    matters: str = ""
     statement: tuple[Segment, ...]
     assumptions: tuple[str, ...]
     source: SourceRecord
@@ -230,6 +232,53 @@ class RunRecord(_Record):
 
     def _digest(self) -> str:
         return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which claims belong together, and their order
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Divergence": ("D",),
+    "Biased SGD": ("C",),
+    "Mutual learning": ("C4", "C4a", "C5", "C6", "C7", "C8", "X", "G"),
+    "Networks": ("N",),
+    "Experiments": ("E",),
+    "Instruments": ("V",),
+}
+"""What the claims are about: letters of ids, and single ids that differ from the others of their letter."""
+
+
+def place_of(identifier: str) -> tuple[int, int, str]:
+    """Where a claim stands: by its letter, its number and what follows, so that C2 comes before C10.
+
+    >>> sorted(["C10", "D1", "C2a", "C2"], key=place_of)
+    ['D1', 'C2', 'C2a', 'C10']
+
+    Raises
+    ------
+    ValueError
+        If this is no id of a claim.
+    """
+    match = re.fullmatch(rf"([{_LETTERS}])(\d+)(\w*)", identifier)
+    if match is None:
+        raise ValueError(f"claim id {identifier!r}: expected one of {', '.join(_LETTERS)} and a number, as in D1")
+    return _LETTERS.index(match[1]), int(match[2]), match[3]
+
+
+_LETTERS = "DCXGNEV"
+
+
+def group_of(identifier: str) -> str:
+    """The group of a claim.
+
+    >>> group_of("C2"), group_of("C4a"), group_of("N1")
+    ('Biased SGD', 'Mutual learning', 'Networks')
+    """
+    for name in (identifier, identifier[:1]):
+        for group, members in GROUPS.items():
+            if name in members:
+                return group
+    return "Other"
 
 
 def combine(outcomes: list[Outcome]) -> Outcome:

@@ -12,8 +12,8 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy import sparse
 
 from convergence.performance.conic import REMEDY, Solution, minimise, triangle
 from convergence.performance.method import Method
@@ -91,7 +91,9 @@ class Block:
         copies = np.arange(len(self.columns))[:, None]
         places = ((copies * len(rows) + entry).ravel(), self.columns[:, k].ravel())
         # Terms of the same multiplier are added.
-        return sparse.csc_array((np.tile(terms[k, entry], len(copies)), places), shape=(len(copies) * len(rows), count))
+        return scipy.sparse.csc_array(
+            (np.tile(terms[k, entry], len(copies)), places), shape=(len(copies) * len(rows), count)
+        )
 
 
 class Program:
@@ -176,10 +178,10 @@ class Program:
         cost = np.array([float(r) for r in self.right_sides]) / unit
         rows, columns = (np.concatenate([entry[k] for entry in self._entries]) for k in (0, 1))
         signs = np.concatenate([np.full(len(nodes), float(sign)) for nodes, _, sign in self._entries])
-        equations = sparse.csc_array((signs, (rows, columns)), shape=(self.nodes + 1, len(cost)))
+        equations = scipy.sparse.csc_array((signs, (rows, columns)), shape=(self.nodes + 1, len(cost)))
         # Weights of a larger sum keep the multipliers of order one at every T.
         total = np.append(np.zeros(self.nodes), scale)
-        forms = sparse.vstack([block.packed(len(cost), turned=turned) for block in self.blocks], format="csc")
+        forms = scipy.sparse.vstack([block.packed(len(cost), turned=turned) for block in self.blocks], format="csc")
         sizes = [block.size for block in self.blocks for _ in block.columns]
         found = minimise(cost, (equations, total), forms, sizes, signed=self.signed, margin=margin)
         return Solution(found.multipliers / scale, tuple(unit * m for m in found.matrices), unit * found.values)

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy import sparse
 
 __all__ = ["REMEDY", "Solution", "minimise", "nearest_in_hull", "triangle"]
 
@@ -99,11 +99,11 @@ def minimise(
     """
     count, rows = len(cost), len(equalities[1])
     kept = np.flatnonzero(signed)
-    signs = sparse.csc_array((np.ones(len(kept)), (np.arange(len(kept)), kept)), shape=(len(kept), count))
+    signs = scipy.sparse.csc_array((np.ones(len(kept)), (np.arange(len(kept)), kept)), shape=(len(kept), count))
     shift = np.concatenate([np.where(r == c, margin, 0.0) for r, c, _ in map(triangle, sizes)])
-    left = sparse.vstack([equalities[0], -signs, -forms], format="csc")
+    left = scipy.sparse.vstack([equalities[0], -signs, -forms], format="csc")
     right = np.concatenate([equalities[1], np.full(len(kept), -margin), -shift])
-    found = _solve(sparse.csc_array((count, count)), cost, left, right, rows, len(kept), sizes)
+    found = _solve(scipy.sparse.csc_array((count, count)), cost, left, right, rows, len(kept), sizes)
     if "Infeasible" in str(found.status) or not np.isfinite([*found.x, *found.z]).all():
         raise RuntimeError(f"the semidefinite program was not solved (status {found.status}): {REMEDY}")
     dual = np.asarray(found.z)
@@ -122,8 +122,10 @@ def nearest_in_hull(points: Array, heights: Array, target: Array) -> Array:
     moved = points - target
     size = max(float(np.abs(moved).max()), 1e-300)
     moved = moved / size
-    squares = sparse.triu(sparse.csc_array(2 * moved @ moved.T), format="csc")
-    left = sparse.vstack([sparse.csc_array(np.ones((1, count))), -sparse.eye_array(count, format="csc")], format="csc")
+    squares = scipy.sparse.triu(scipy.sparse.csc_array(2 * moved @ moved.T), format="csc")
+    left = scipy.sparse.vstack(
+        [scipy.sparse.csc_array(np.ones((1, count))), -scipy.sparse.eye_array(count, format="csc")], format="csc"
+    )
     right = np.concatenate([[1.0], np.zeros(count)])
     found = _solve(squares, (heights - heights.min()) / size**2, left, right, 1, count)
     weights = np.maximum(np.asarray(found.x), 0.0)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence.arguments import real, shown
+from convergence.arguments import did_you_mean, real, shown
 from convergence.problems._rows import ByRows
 from convergence.problems.base import Oracle, SyntheticProblem
 from convergence.problems.protocol import Problem
@@ -96,7 +96,10 @@ def _parameters(factory: Any) -> dict[str, str]:
 
 def _factory(name: str) -> Any:
     if not isinstance(name, str) or name not in available():
-        raise ValueError(f"name = {shown(name)}: no such problem; available are {', '.join(available())}")
+        known = available()
+        raise ValueError(
+            f"name = {shown(name)}: no such problem; available are {', '.join(known)}{did_you_mean(name, known)}"
+        )
     return import_module(f"{__name__}.{name}").problem
 
 

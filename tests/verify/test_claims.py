@@ -1,5 +1,6 @@
 """The registry, and a quick run of each claim: confirmed, its controls refuted, every check able to refute."""
 
+import re
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ from rdml_theory.symbolic.kernel import Proof
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context
+from verify.records import place_of
 from verify.runner import RunSettings, run_claims
 
 IDS = list(all_claims())
@@ -31,8 +33,8 @@ def judged(identifier, seed=SEED, jobs=1):
 def test_registry_order_and_content():
     claims = all_claims()
     assert {"D1", "D2", "D3", "D5", "D10", "D4", "D7", "C1", "C2", "C5"} <= set(claims)
-    theories = [identifier[0] for identifier in claims]
-    assert theories == sorted(theories, key="DCNEV".index)
+    assert list(claims) == sorted(claims, key=place_of)
+    assert list(claims).index("C9") < list(claims).index("C10")
     for claim in claims.values():
         assert claim.assumptions
         assert claim.caption
@@ -43,6 +45,23 @@ def test_registry_order_and_content():
         for control in claim.controls:
             changed = claim.statement(control.subject).text() != text
             assert changed, f"{claim.id}: the control {control.id} prints like its original"
+
+
+SENTENCE = re.compile(r"[.!?](?= [A-Z]|$)")
+
+
+@pytest.mark.parametrize("identifier", IDS)
+def test_a_claim_says_what_it_means_and_why_it_matters(identifier):
+    claim = all_claims()[identifier]
+    for name, sentences in (("meaning", 2), ("matters", 1)):
+        text = getattr(claim, name)
+        found = len(SENTENCE.findall(text)) if text[-1:] in (".", "!", "?") else 0
+        assert found == sentences, (
+            f"verify/claims/{identifier.lower()}_*.py: {name} has {found} whole sentences, expected {sentences}. Give "
+            "CLAIM meaning='...', two sentences for a reader who has not seen the formulas, and matters='...', one on "
+            "why it matters: `rdml show`, the documentation and the report print them"
+        )
+        assert text not in (claim.title, claim.caption)
 
 
 def test_cited_claims_exist_and_no_claim_rests_on_itself():

@@ -4,22 +4,26 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from convergence.store import Store, key
 from verify import cli, runner
 from verify.claims import all_claims
-from verify.commands import claims
+from verify.commands import claims, doctor
+from verify.commands.catalogue import RECIPES
 from verify.plots import file_stem
-from verify.records import combine, summary_of
+from verify.records import GROUPS, combine, place_of, summary_of
 from verify.results_folder import FolderError, results_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +88,7 @@ def undrawn(monkeypatch):
 
 
 def test_help_teaches():
-    for words in ([], ["run"], ["plot"], ["report"], ["bound"], ["list"]):
+    for words in ([], ["run"], ["plot"], ["report"], ["bound"], ["list"], ["show"], ["doctor"], ["recipes"]):
         result = rdml(*words, "--help")
         assert result.returncode == 0
         assert "Usage" in result.stdout
@@ -107,13 +111,163 @@ def test_list(tmp_path, monkeypatch):
     assert rdml("list").stdout == result.stdout
     with monkeypatch.context() as patch:
         patch.setattr("verify.environment.source_digest", lambda: "other")
-        patch.setattr("verify.commands.claims._described", list)
+        patch.setattr("verify.commands.catalogue._described", list)
         assert json.loads(rdml("list", "--json").stdout) == []
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     rows = json.loads(rdml("list", "--json").stdout)
     assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
     assert "∂D_α(p‖q)/∂z_k = q_k - w_k" in rows[0]["statement"]
     assert all(row["statement"] and row["kind"] and row["source"] and row["controls"] for row in rows)
+
+
+def narrow(*words, width=80):
+    """The program in a terminal of so many columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENVIRONMENT, "COLUMNS", str(width))
+        return rdml(*words)
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "C2"], ["show", "N1"], ["recipes"], ["--help"]])
+def test_what_is_printed_fits_eighty_columns(words):
+    result = narrow(*words)
+    assert result.returncode == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "…" not in result.stdout.replace("g₀, …", "")
+
+
+def test_the_list_has_every_claim_once_in_its_group():
+    lines = narrow("list").stdout.splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert sorted(rows, key=place_of) == list(all_claims())
+    headings = [line for line in lines if line in GROUPS]
+    assert headings == list(GROUPS)
+    at = lines.index("Mutual learning")
+    assert lines[at + 1].split()[:3] == ["C4", "Mutual", "bias"]
+
+
+def test_the_list_starts_at_once():
+    process("list")  # fills the cache
+    code = """
+import resource, runpy, sys
+sys.argv = ["rdml", "list"]
+try:
+    runpy.run_module("verify", run_name="__main__")
+except SystemExit:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, "scipy.optimize" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
+    seconds, loaded = done.stdout.split()[-2:]
+    assert loaded == "False"
+    assert float(seconds) < 1
+
+
+def test_show_tells_all_about_one_claim(results, tmp_path, monkeypatch):
+    folder, _ = results
+    text = " ".join(narrow("show", "c2a", "--results", folder).stdout.split())
+    claim = all_claims()["C2a"]
+    said = [claim.title, claim.meaning, claim.matters, claim.source.work, *claim.assumptions]
+    said += [claim.statement(claim.subject).text(), *(check.question for check in claim.checks)]
+    said += [control.falsehood for control in claim.controls]
+    for part in said:
+        assert " ".join(part.split()) in text
+    assert "confirmed, and 3 of 3 negative controls refuted (quick profile, seed 5" in text
+    assert "have changed since" not in text
+    assert f"{folder} holds none of D1" in rdml("show", "D1", "--results", folder).stdout
+    document = json.loads(rdml("show", "C2a", "--results", folder, "--json").stdout)
+    assert document["last_verdict"]["outcome"] == "confirmed"
+    monkeypatch.chdir(tmp_path)
+    assert "none in results" in rdml("show", "D1").stdout
+    monkeypatch.setattr("verify.environment.source_digest", lambda: "other")
+    assert "have changed since" in rdml("show", "C2a", "--results", folder).stdout
+    complains(rdml("show", "D1", "--results", tmp_path), "no such file")
+    complains(rdml("show", "D77"), "did you mean 'D7'?")
+
+
+def test_a_run_of_few_claims_prints_their_statements(results):
+    printed = " ".join(results[1].stdout.split())
+    for name in ("C14", "C2a"):
+        claim = all_claims()[name]
+        assert f"{name} {claim.title}: confirmed" in printed
+        assert claim.statement(claim.subject).text() in printed
+        assert all(f"refuted: {control.falsehood}" in printed for control in claim.controls)
+
+
+def test_verdicts_of_many_claims_fit_a_terminal(results, capsys):
+    run = claims._read(results[0] / "results.json")
+    title = max((claim.title for claim in all_claims().values()), key=len)
+    wide = run.claims[0].model_copy(update={"title": title, "margin": -1.2e-16, "error_rate": 1.3e-05})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        claims._tell(run.model_copy(update={"claims": (wide,) * 4}), None)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("C14 ")]
+    assert len(rows) == 4
+    assert all(len(row) <= 80 and title in row and "-1.2e-16" in row and "…" not in row for row in rows)
+
+
+def test_progress_is_not_cut(monkeypatch):
+    unit = ("C15", max((check.id for claim in all_claims().values() for check in claim.checks), key=len))
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True)
+    monkeypatch.setattr(claims, "errors", lambda: terminal)
+    with claims._progress_bars() as (started, progress):
+        started([unit] * 188, [])
+        progress(unit, 0.5)
+    drawn = terminal.file.getvalue()
+    assert f"{unit[0]} {unit[1]}" in drawn
+    assert re.search(r"\b50/100\b", drawn)
+    assert re.search(r"\b0/188\b", drawn)
+    assert "…" not in drawn
+
+
+def test_recipes_are_listed():
+    listed = rdml("recipes").stdout
+    for path in RECIPES.glob("*.toml"):
+        assert f"{path.stem}\n" in listed
+
+
+def test_the_doctor_says_what_is_missing_and_what_helps(monkeypatch):
+    def told(*words):
+        result = rdml("doctor", "--json")
+        return {finding["about"]: finding for finding in json.loads(result.stdout)}, result.returncode
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    found, code = told()
+    assert code == 0
+    assert found["threads"]["state"] == "fine"
+    assert "clarabel" in found["extra sdp"]["says"]
+    assert found["extra sdp"]["state"] == "fine"
+    assert "6035" in found["torch on a CPU"]["says"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    version = doctor.version
+
+    def without_clarabel(name):
+        if name == "clarabel":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(doctor, "version", without_clarabel)
+    found, code = told()
+    assert code == 1
+    assert "OMP_NUM_THREADS=1" in found["threads"]["remedy"]
+    assert found["extra sdp"]["remedy"] == "pip install 'rdml-theory[sdp]'"
+    assert found["torch.compile"]["state"] == "wrong"
+    assert "TORCHINDUCTOR_CACHE_DIR" in found["torch.compile"]["remedy"]
+    printed = narrow("doctor").stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "pip install 'rdml-theory[sdp]'" in printed
+
+
+def test_a_shell_completes_claims():
+    words = ENVIRONMENT | {"_RDML_COMPLETE": "bash_complete", "COMP_WORDS": "rdml show c1", "COMP_CWORD": "2"}
+    code = "import sys; sys.argv = ['rdml']; from verify.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=words, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [f"plain,{name}" for name in all_claims() if name.startswith("C1")]
 
 
 def test_run_writes_results_figures_and_report(results):
@@ -123,7 +277,7 @@ def test_run_writes_results_figures_and_report(results):
     figures = {p.suffix for p in (folder / "figures").iterdir()}
     assert figures == {".png", ".svg", ".pdf"}
     document = json.loads((folder / "results.json").read_text())
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     assert [c["id"] for c in document["claims"]] == ["C14", "C2a"]
     environment = document["environment"]
     assert environment["versions"]["numpy"]
@@ -156,8 +310,10 @@ def test_plot_and_report_from_records(results, tmp_path):
 
 
 def test_wrong_usage(tmp_path):
-    complains(rdml("run", "D99"), "unknown claim 'D99'", "D1")
+    complains(rdml("run", "D99"), "unknown claim 'D99'", "`rdml list`", "did you mean 'D9'?")
     complains(rdml("run", "--profile", "nonsense"), "nonsense", "quick")
+    complains(rdml("run", "--profile", "ful"), "expected one of quick, full; did you mean 'full'?")
+    complains(rdml("train", "--config", "mnist1d_tabel"), "did you mean 'mnist1d_table'?")
     complains(rdml("run", "--jobs", "0"), "jobs")
     complains(rdml("run", "--jobs", "257"), "jobs", "256")
     complains(rdml("bound", "--smoothness", "1", "--step", "1", "--steps", 10**19), "steps")
@@ -420,7 +576,7 @@ def test_damaged_results(results, tmp_path):
     text = (folder / "results.json").read_text()
     for damaged, reason in (
         (text[:1000], "not valid JSON"),
-        (text.replace('"schema_version": 2', '"schema_version": 7'), "schema version 7"),
+        (text.replace('"schema_version": 3', '"schema_version": 7'), "schema version 7"),
         (text.replace('"outcome": "refuted"', '"outcome": "confirmed"', 1), "changed after it was written"),
     ):
         (tmp_path / "results.json").write_text(damaged)
@@ -642,7 +798,7 @@ def test_closed_streams(closed, code):
 
 
 def test_terminals_without_greek():
-    assert "?D_?(p?q)" in rdml("list", encoding="ascii").stdout
+    assert "?D_?(p?q)" in rdml("show", "D1", encoding="ascii").stdout
     complaint = rdml("run", "Δ", encoding="ascii")
     assert complaint.returncode == 2
     assert complaint.stderr.startswith("error: unknown claim '?'")
@@ -735,7 +891,7 @@ def test_vacuous_checks_are_told(results, capsys):
     run = claims._read(results[0] / "results.json")
     assert run.summary.vacuous == ()
     claims._tell(run.model_copy(update={"summary": run.summary.model_copy(update={"vacuous": ("C1.k-0.5",)})}), None)
-    assert "C1 k-0.5 refutes no control" in capsys.readouterr().out
+    assert "C1 k-0.5 refutes no negative control" in capsys.readouterr().out
 
 
 def test_prove_says_what_is_proved_and_by_what():

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import pkgutil
-import re
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from verify.claim import Claim
+from verify.records import place_of
 
 __all__ = ["all_claims", "claim", "statistical_tests"]
 
 
-def _order(identifier: str) -> tuple[int, int, str]:
-    match = re.fullmatch(r"([DCNEV])(\d+)(\w*)", identifier)
-    if match is None:
-        raise ValueError(f"claim id {identifier!r}: expected D, C, N, E or V and a number, as in D1")
-    return "DCNEV".index(match[1]), int(match[2]), match[3]
-
-
 @cache
 def all_claims() -> dict[str, Claim[Any]]:
-    """Every claim by its id: of the divergence (D), convergence (C), networks (N), experiments (E), instruments (V).
+    """Every claim by its id, in the order of :func:`verify.records.place_of`: D, C, X, G, N, E, V, each by number.
 
     >>> list(all_claims())[:3]
     ['D1', 'D2', 'D3']
@@ -34,7 +27,7 @@ def all_claims() -> dict[str, Claim[Any]]:
     ids = [c.id for c in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"two claims share an id: {sorted(ids)}")
-    ordered = sorted(found, key=lambda c: _order(c.id))
+    ordered = sorted(found, key=lambda c: place_of(c.id))
     return {c.id: c for c in ordered}
 
 

@@ -235,6 +235,15 @@ def region(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C10",
     title="Bounded scope",
+    meaning=(
+        "Where a function is close to a quadratic, iterates stay in the mean square within a ball of a stated "
+        "radius, and on a quadratic their stationary law is known in full. They never come to rest: the noise moves "
+        "every step."
+    ),
+    matters=(
+        "The paper concludes that parameters converge within a bounded scope, and this says how large that scope "
+        "is."
+    ),
     direction="tight",
     subject=Subject(OFFSET, VARIANCE, RADIUS),
     statement=statement,

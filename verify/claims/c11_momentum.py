@@ -227,6 +227,11 @@ def tightness(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C11",
     title="Momentum",
+    meaning=(
+        "With momentum the bound keeps its form, with the step enlarged to η/(1-μ) and constants for the delay. It "
+        "holds for heavy ball and Nesterov as PyTorch implements them."
+    ),
+    matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",
     subject=Subject(product=True),
     statement=statement,

@@ -124,6 +124,11 @@ def replayed(subject: BoundSubject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C12",
     title="Exact worst case",
+    meaning=(
+        "A semidefinite program finds the worst of all smooth functions and biases, and the sharp bound is compared "
+        "with it. The bound is never exceeded and is approached as runs get longer."
+    ),
+    matters="It shows how much a better analysis could still gain, which C13 to C15 then do.",
     direction="tight",
     subject=_subject(descent.SHARP, product=sharp_bound),
     statement=statement,

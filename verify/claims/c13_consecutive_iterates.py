@@ -204,6 +204,11 @@ def public(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C13",
     title="Consecutive iterates",
+    meaning=(
+        "Two inequalities between one iterate and the next are all that a proof of such a bound needs. Without "
+        "noise and momentum, what they prove agrees with the exact worst case wherever both were computed."
+    ),
+    matters="It says which facts about smooth functions matter, and lets the worst case be computed for long runs.",
     direction="tight",
     subject=Subject(),
     statement=statement,

@@ -178,6 +178,11 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
 CLAIM = Claim(
     id="C15",
     title="Long runs",
+    meaning=(
+        "For long runs the exact worst case has a closed form, below the sharp bound by up to nine percent at the "
+        "step size shown. What is attained and what is proved both approach it."
+    ),
+    matters="It gives the exact price of a bias over a long training, where the semidefinite program is out of reach.",
     direction="tight",
     subject=Subject(),
     statement=statement,

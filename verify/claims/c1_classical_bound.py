@@ -33,6 +33,12 @@ def _subject(right_side: object = descent.CLASSICAL, greatest_step: float = 1.0,
 CLAIM = Claim(
     id="C1",
     title="Classical bound",
+    meaning=(
+        "Averaged over a run, the squared gradient of SGD with a biased gradient is at most what the start leaves, "
+        "plus the noise times the step, plus the squared bias. The first vanishes with time and the second with the "
+        "step, but the third stays."
+    ),
+    matters="This is the form in which the literature states that biased SGD converges up to a constant.",
     direction="upper bound",
     subject=_subject(product=classical_bound),
     statement=statement,

@@ -165,6 +165,11 @@ _NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_
 CLAIM = Claim(
     id="C2c",
     title="Relative bias",
+    meaning=(
+        "Here the bias may grow with the gradient, by a factor m, besides a constant part. Steps must then stay "
+        "below 2/(1+√m), beyond which nothing can be promised."
+    ),
+    matters="A student whose peers disagree more where its own loss is steep has a bias of this kind.",
     direction="tight",
     subject=Subject(RELATIVE, RELATIVE_LIMIT),
     statement=statement,

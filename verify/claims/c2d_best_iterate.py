@@ -120,6 +120,11 @@ def _stated(subject: Subject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2d",
     title="Best iterate",
+    meaning=(
+        "Instead of the average, this bounds the best gradient seen on the way, without noise. It agrees with the "
+        "exact worst case wherever that was computed."
+    ),
+    matters="Whoever keeps the best checkpoint is entitled to this smaller number.",
     direction="upper bound",
     subject=Subject(DECREASE),
     statement=statement,

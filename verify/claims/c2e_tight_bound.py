@@ -141,6 +141,11 @@ def _stated(subject: Subject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2e",
     title="Tight bound",
+    meaning=(
+        "A bound with one free number, to be chosen best for each run, that stays within a percent of the exact "
+        "worst case where both were compared. Unlike the sharp bound it is not loose for short runs."
+    ),
+    matters="It is the bound to use when η·T is small, as at the start of training.",
     direction="tight",
     subject=Subject(COEFFICIENT, DRIVE),
     statement=statement,

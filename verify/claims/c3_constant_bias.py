@@ -137,6 +137,11 @@ def schedules(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C3",
     title="The bias is real",
+    meaning=(
+        "In the long run a constant bias on a quadratic leaves a squared gradient of exactly its own squared size. "
+        "Neither a smaller step nor a longer run changes that."
+    ),
+    matters="It answers whether the O(1) bias of the paper is real or an artefact of the proof: it is real.",
     direction="equality",
     subject=Subject(),
     statement=statement,

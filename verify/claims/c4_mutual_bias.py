@@ -185,6 +185,12 @@ _SCALE = beta**2 * mutual.jacobian**2
 CLAIM = Claim(
     id="C4",
     title="Mutual bias",
+    meaning=(
+        "What mutual learning adds to a student's gradient is bounded by the weight, the size of the Jacobian and "
+        "either the disagreement ρ or the divergence that is logged anyway. Put into C2 it bounds what mutual "
+        "learning costs."
+    ),
+    matters="It is the link between the divergence of predictions and the bias of SGD.",
     direction="tight",
     subject=Subject(A_PRIORI, OBSERVABLE, _SCALE),
     statement=statement,

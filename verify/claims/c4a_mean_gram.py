@@ -108,6 +108,11 @@ def measured(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C4a",
     title="Mean Gram matrix",
+    meaning=(
+        "The greatest squared Jacobian of a single input may be replaced by the greatest eigenvalue of the mean "
+        "Gram matrix, which is smaller. For a linear student it is just twice the smoothness constant."
+    ),
+    matters="Without it the bound of the bias would be set by the one worst input of the data.",
     direction="tight",
     subject=Subject(GRAM * Integer(1)),
     statement=statement,

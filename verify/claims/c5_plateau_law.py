@@ -230,6 +230,11 @@ def _full(order: float) -> Check[Expr]:
 CLAIM = Claim(
     id="C5",
     title="Plateau law",
+    meaning=(
+        "Where mutual learning comes to rest, the gradient of the student's own loss is exactly as long as β times "
+        "that of the mutual loss. The two pull against each other and neither vanishes."
+    ),
+    matters="It tells how steep a student's own loss still is where its training comes to rest.",
     direction="equality",
     subject=beta * MUTUAL_NORM,
     statement=statement,

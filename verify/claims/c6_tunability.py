@@ -171,6 +171,11 @@ _LINE = sqrt(2) * beta * mutual.jacobian * mutual.order * mutual.spread / 4
 CLAIM = Claim(
     id="C6",
     title="Tunability",
+    meaning=(
+        "The bound of the bias grows with the order and in proportion to the weight. Letting either go to zero "
+        "removes the bias, whereas a smaller step does not."
+    ),
+    matters="It is the theory's advice on what to turn when mutual learning holds a student back.",
     direction="tight",
     subject=Subject(_LINE),
     statement=statement,

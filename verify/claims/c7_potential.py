@@ -196,6 +196,12 @@ def _at(order: Any) -> Subject:
 CLAIM = Claim(
     id="C7",
     title="Potential",
+    meaning=(
+        "At order one half the pulls of two students on each other derive from one common potential, so that "
+        "together they descend one function, without any bias. The same holds for orders α and 1 - α given to the "
+        "two."
+    ),
+    matters="There is thus one order at which mutual learning is the ordinary descent of one function.",
     direction="equality",
     subject=_at(Rational(1, 2)),
     statement=statement,

@@ -266,6 +266,15 @@ def chase(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C8",
     title="Moving target",
+    meaning=(
+        "Instead of counting the peers' pull as a bias, this follows the whole objective and counts how far it "
+        "moves while the peers learn. The cost is the drift of the target, in proportion to how fast the peers "
+        "move."
+    ),
+    matters=(
+        "It separates the two readings of mutual learning: a biased descent of the own loss, or an honest descent "
+        "of a moving one."
+    ),
     direction="upper bound",
     subject=Subject(MOVING, DRIFT),
     statement=statement,

@@ -102,6 +102,11 @@ _RATE = (1 - descent.eta * growth.growth) ** descent.horizon
 CLAIM = Claim(
     id="C9",
     title="Growth of the gradient",
+    meaning=(
+        "If the gradient grows with the excess of the loss, the loss itself falls geometrically to a floor set by "
+        "bias and noise. There are functions that attain it."
+    ),
+    matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
     subject=Subject(PL),
     statement=statement,

@@ -129,6 +129,11 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D10",
     title="Consensus expansion",
+    meaning=(
+        "When two students nearly agree, the divergence is α/2 times the variance of their log-ratio; the next term "
+        "and a bound of the rest are given as well. In this regime the order acts only as a factor."
+    ),
+    matters="Near agreement a change of α cannot be told from a change of the weight β: only their product counts.",
     direction="equality",
     subject=CONSENSUS,
     statement=statement,

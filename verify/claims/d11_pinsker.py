@@ -66,6 +66,11 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D11",
     title="Pinsker's inequality",
+    meaning=(
+        "The divergence is at least α/2 times the squared distance between the predictions, for orders up to one. "
+        "Small divergence therefore means predictions that really are close."
+    ),
+    matters="It says what a low mutual loss guarantees about the students' agreement.",
     direction="tight",
     subject=Subject(PINSKER),
     statement=statement,

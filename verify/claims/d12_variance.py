@@ -68,6 +68,11 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D12",
     title="Variance of bounded values",
+    meaning=(
+        "The variance of values confined to an interval is at most the product of the distances of their mean from "
+        "the two ends, and at most a quarter of the squared length. Two values at the ends attain it."
+    ),
+    matters="It is the lemma from which the bounds of curvature and gradient take their sharp constants.",
     direction="tight",
     subject=(BHATIA_DAVIS, POPOVICIU),
     statement=statement,

@@ -71,6 +71,11 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D13",
     title="Two-point reduction",
+    meaning=(
+        "Merging classes into two groups can only lower the divergence. A question about many classes can so be "
+        "answered, as a lower bound, by one about two probabilities."
+    ),
+    matters="It is the lemma that brings Pinsker's inequality (D11) down to a calculation in two numbers.",
     direction="tight",
     subject=TWO_POINTS,
     statement=statement,

@@ -76,6 +76,11 @@ _limits = divergence.args[3]
 CLAIM = Claim(
     id="D14",
     title="Escort duality",
+    meaning=(
+        "The divergence of a peer from the student at order α equals that of their escort at order 1/α. Large "
+        "orders are thus small ones in disguise."
+    ),
+    matters="What is proved for one side of order one carries over to the other by this identity.",
     direction="equality",
     subject=DUAL,
     statement=statement,

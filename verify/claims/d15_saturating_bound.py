@@ -48,6 +48,11 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D15",
     title="Saturating bound",
+    meaning=(
+        "The squared pull is bounded by a function of the divergence that never exceeds 2. Where students disagree "
+        "strongly it is sharper than D8, which grows without limit."
+    ),
+    matters="It keeps the bias bound meaningful at the start of training, when divergences are large.",
     direction="upper bound",
     subject=SATURATION,
     statement=statement,

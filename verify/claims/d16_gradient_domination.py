@@ -73,6 +73,14 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D16",
     title="Gradient domination",
+    meaning=(
+        "The squared pull is at least the divergence times the student's least probability, for orders from one "
+        "half. So the pull cannot vanish while the students still disagree."
+    ),
+    matters=(
+        "With free logits it makes the mutual loss fall geometrically under gradient descent, as long as no "
+        "probability comes near zero."
+    ),
     direction="tight",
     subject=Subject(DOMINATED),
     statement=statement,

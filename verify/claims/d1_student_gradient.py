@@ -141,6 +141,12 @@ def _panel(right_side: Expr) -> Panel:
 CLAIM = Claim(
     id="D1",
     title="Student gradient",
+    meaning=(
+        "The gradient that a student feels from a peer is the difference of two distributions: its own prediction, "
+        "and the escort, a blend of both in which the order α decides how much the peer counts. At α = 1 the escort "
+        "is the peer itself, and the gradient is that of distillation with soft labels."
+    ),
+    matters="Everything that follows about mutual learning is a statement about this one vector, q - w.",
     direction="equality",
     subject=q[k] - w[k],
     statement=statement,

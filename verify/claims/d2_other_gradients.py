@@ -196,6 +196,11 @@ _reversed = Sum(p[i] * log(p[i] / w[i]), (i, 1, C)) / (1 - alpha) ** 2
 CLAIM = Claim(
     id="D2",
     title="The other gradients",
+    meaning=(
+        "These are the derivatives of the divergence in everything else it depends on: both distributions, the "
+        "peer's logits and the order. At α = 1, where some of the formulas divide by zero, their limits are given."
+    ),
+    matters="They are what is needed to let gradients flow into the peer as well, or to learn the order.",
     direction="equality",
     subject=DERIVATIVES,
     statement=statement,

@@ -125,6 +125,15 @@ def _panel(right_side: Expr) -> Panel:
 CLAIM = Claim(
     id="D3",
     title="Student Hessian",
+    meaning=(
+        "The second derivative in the student's logits is the covariance of the classes under the student, less 1 - "
+        "α times that under the escort. Below order one the two compete, so that the divergence may curve "
+        "downwards."
+    ),
+    matters=(
+        "The smoothness constant of the mutual loss, and with it the step sizes that are safe, is read off this "
+        "formula."
+    ),
     direction="equality",
     subject=_covariance(q) - (1 - alpha) * _covariance(w),
     statement=statement,

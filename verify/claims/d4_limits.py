@@ -143,6 +143,12 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D4",
     title="Limits at 0, 1 and ∞",
+    meaning=(
+        "The order joins three known quantities in one family: at 0 the divergence only asks which classes are "
+        "possible, at 1 it is the Kullback-Leibler divergence, and at ∞ the logarithm of the worst ratio. Each is "
+        "reached as the order approaches it, at a rate proportional to the distance."
+    ),
+    matters="An implementation has to switch formulas at these orders, and here is what it must give there.",
     direction="equality",
     subject=LIMITS,
     statement=statement,

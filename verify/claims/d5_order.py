@@ -133,6 +133,15 @@ _unmirrored = RenyiDivergence(p[i], q[i], 1 - alpha, (i, 1, C))
 CLAIM = Claim(
     id="D5",
     title="The order",
+    meaning=(
+        "The divergence never falls when the order rises, and below order one exchanging the two distributions is "
+        "the same as exchanging α and 1 - α, up to a factor. It is also a minimum: the escort is the distribution "
+        "that compromises best between the two."
+    ),
+    matters=(
+        "This is why the order acts as a dial for how strongly students are pulled, and why nothing is gained by "
+        "trying both directions of the divergence separately below order one."
+    ),
     direction="equality",
     subject=ORDER,
     statement=statement,

@@ -73,6 +73,14 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D6",
     title="Curvature",
+    meaning=(
+        "Seen from the student's logits, the divergence curves upwards at most by half the greater of 1 and α, and "
+        "downwards at most by half of 1 - α. From order one on it is convex, as the cross-entropy is."
+    ),
+    matters=(
+        "The curvature limits the step size, so that a large order costs a smaller step and a small one costs "
+        "convexity."
+    ),
     direction="tight",
     subject=CURVATURES,
     statement=statement,

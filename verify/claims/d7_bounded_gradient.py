@@ -66,6 +66,14 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D7",
     title="Bounded gradient",
+    meaning=(
+        "However much two students disagree, the pull on the student's logits is never longer than √2, and for "
+        "small disagreement it grows in proportion to the order and to the range ρ of the log-ratio. Two classes "
+        "show that nothing smaller would do."
+    ),
+    matters=(
+        "It bounds what mutual learning can do to a gradient without any assumption on how small probabilities may get."
+    ),
     direction="tight",
     subject=sqrt(2) * tanh(SPREAD / 4),
     statement=statement,

@@ -57,6 +57,11 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D8",
     title="Self-bounding gradient",
+    meaning=(
+        "The squared length of the pull is at most the divergence itself, times α where α exceeds one. What a "
+        "training loop already logs as its mutual loss therefore bounds the bias that it causes."
+    ),
+    matters="It turns a quantity that nobody can observe, the bias, into one that everybody has in the log.",
     direction="tight",
     subject=SELF_BOUND,
     statement=statement,

@@ -64,6 +64,11 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D9",
     title="Bounded peer gradient",
+    meaning=(
+        "If the gradient is let through to the peer, this bounds how hard the peer is pulled. Far from agreement "
+        "that pull can be α/|α-1| times as long as the student's own can ever be."
+    ),
+    matters="It measures how fast the target moves when peers learn too, which C8 uses.",
     direction="tight",
     subject=TEACHER_BOUND,
     statement=statement,

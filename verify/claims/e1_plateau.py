@@ -152,6 +152,11 @@ def nonconvex(plateau: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="E1",
     title="Plateau",
+    meaning=(
+        "The gradient of biased SGD falls, and then stays level for decades. Without noise the level is the squared "
+        "bias, whatever the step."
+    ),
+    matters="It is the O(1) bias, seen.",
     direction="equality",
     subject=PLATEAU,
     statement=statement,

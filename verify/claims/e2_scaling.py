@@ -308,6 +308,11 @@ GAME = CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1 / (STUDENTS - 1))
 CLAIM = Claim(
     id="E2",
     title="Scaling",
+    meaning=(
+        "The plateau does not depend on the step if there is a bias, and falls with it if there is none. In a "
+        "cohort it grows with the squares of weight and order, and depends on the number of peers."
+    ),
+    matters="It tells how each knob of mutual learning moves the level at which students stop.",
     direction="equality",
     subject=ScalingSubject(PLATEAU, GAME),
     statement=statement,

@@ -98,6 +98,14 @@ def schedules(value: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="E3",
     title="Decreasing steps",
+    meaning=(
+        "Steps that decrease to zero remove the noise from the final gradient, but not the bias. Without bias the "
+        "same steps bring the gradient to zero."
+    ),
+    matters=(
+        "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas one of its weight "
+        "is."
+    ),
     direction="equality",
     subject=descent.bias**2,
     statement=statement,

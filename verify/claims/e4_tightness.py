@@ -151,6 +151,11 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
 CLAIM = Claim(
     id="E4",
     title="Tightness",
+    meaning=(
+        "On its extremal instance the bound is reached to one percent at every step size. On ordinary problems the "
+        "measured average stays below it, in some cases by less than ten percent."
+    ),
+    matters="It shows how much of the bound is needed, and how much is caution.",
     direction="tight",
     subject=_subject(product=sharp_bound),
     statement=statement,

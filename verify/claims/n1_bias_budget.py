@@ -192,6 +192,11 @@ def _panel(right_side: Expr, path: Path, title: str) -> Panel:
 CLAIM = Claim(
     id="N1",
     title="Bias budget of networks",
+    meaning=(
+        "On real networks everything that enters the sharp bound is measured along the path, and the bound is drawn "
+        "layer by layer beside the measured gradient. What the start leaves fades, and what the peers add remains."
+    ),
+    matters="It shows how large the bias of mutual learning is for a network, in the same units as its gradient.",
     direction="upper bound",
     subject=Budget(descent.SHARP),
     statement=statement,

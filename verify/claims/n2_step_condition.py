@@ -160,6 +160,11 @@ def usual(right_side: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="N2",
     title="Step condition along the path",
+    meaning=(
+        "The change of a network's loss in one step is what its mean curvature along that step says. The loss falls "
+        "exactly when the step is below two over that curvature."
+    ),
+    matters="The bounds assume a smoothness constant, and this measures it for networks, which have none in advance.",
     direction="equality",
     subject=TRUE,
     statement=statement,

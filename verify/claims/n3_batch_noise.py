@@ -247,6 +247,11 @@ def martingale(subject: Noise, context: Context) -> Finding:
 CLAIM = Claim(
     id="N3",
     title="Noise of mini-batches",
+    meaning=(
+        "The gradient of a mini-batch is right on the average. Its variance falls with its size as sampling without "
+        "replacement predicts."
+    ),
+    matters="It confirms, for networks, the assumption on noise that every bound makes.",
     direction="equality",
     subject=TRUE,
     statement=statement,

@@ -190,6 +190,11 @@ def attained(subject: Bound, context: Context) -> Finding:
 CLAIM = Claim(
     id="N4",
     title="Bounds of the bias on networks",
+    meaning=(
+        "Both bounds of the mutual bias hold on networks, with room to spare. The pulls on different inputs largely "
+        "cancel in the mean, which no bound on single inputs can know."
+    ),
+    matters="It says how pessimistic the theory is in practice.",
     direction="tight",
     subject=TRUE,
     statement=statement,

@@ -233,6 +233,11 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Find
 CLAIM = Claim(
     id="N5",
     title="Plateaus of networks",
+    meaning=(
+        "Networks that learn from each other stop where the two gradients balance, at a level that rises with order "
+        "and weight. At order one half their joint objective goes on falling."
+    ),
+    matters="It carries the plateau law from linear students to networks.",
     direction="equality",
     subject=TRUE,
     statement=statement,

@@ -196,6 +196,14 @@ def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tu
 CLAIM = Claim(
     id="N6",
     title="Generalisation of networks",
+    meaning=(
+        "Held-out accuracy and likelihood of mutual learning are compared with independent training, seed by seed, "
+        "with intervals that hold together. Whether mutual learning helps is reported and not judged."
+    ),
+    matters=(
+        "The paper says that it improves generalisation, which theory here does not prove, so that only a "
+        "measurement can speak."
+    ),
     direction="upper bound",
     subject=TRUE,
     statement=statement,

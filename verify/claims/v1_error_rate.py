@@ -216,6 +216,13 @@ def _part(x: Array, begin: int, end: int) -> Array:
 CLAIM = Claim(
     id="V1",
     title="Error rate of verdicts",
+    meaning=(
+        "Verdicts from simulations can err, and this measures how often: where the tail of the replicas is bounded by "
+        "proof, never more often than stated, whatever they are; elsewhere at most twice as often, for 64 skewed ones. A "
+        "rule that trusts the replicas alone confirms what is false nearly always when one in ten thousand carries half "
+        "the mean."
+    ),
+    matters="Every statistical verdict of the report rests on these intervals.",
     direction="upper bound",
     subject=Subject(),
     statement=statement,

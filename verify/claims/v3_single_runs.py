@@ -110,6 +110,11 @@ def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
 CLAIM = Claim(
     id="V3",
     title="Tails of single runs",
+    meaning=(
+        "The other bounds limit the mean over many runs; this one limits each run, but for a probability as small as "
+        "wanted. Over a long time it comes down to the same floor."
+    ),
+    matters="It bounds what a simulation has not seen, so that verdicts on means hold at any number of runs.",
     direction="upper bound",
     subject=Subject(proved),
     statement=statement,

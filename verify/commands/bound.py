@@ -15,7 +15,7 @@ from verify.commands.common import UsageFault, json_option, output, plain, print
 T = TypeVar("T")
 
 
-@click.command("bound")
+@click.command("bound", short_help="Every bound for your own numbers, term by term.")
 @click.option("--smoothness", type=float, required=True, help="Λ, the Lipschitz constant of the gradient.")
 @click.option("--step", type=float, required=True, help="η, the step size.")
 @click.option("--gap", type=float, default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")

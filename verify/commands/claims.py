@@ -1,15 +1,14 @@
-"""Claims: list, run, plot, report."""
+"""Claims: run, plot, report."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -20,17 +19,17 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
+from verify.commands.catalogue import checked_ids, ids_argument, told
 from verify.commands.common import (
-    COLOURS,
     EXIT_CODES,
     Interrupted,
     UsageFault,
     errors,
-    ids_argument,
     jobs_option,
     json_option,
+    outcome_word,
     output,
     print_json,
     profile_option,
@@ -46,78 +45,16 @@ if TYPE_CHECKING:
 Unit = tuple[str, str]
 
 
-def _checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """The ids in canonical form, each once."""
-    names = {name.casefold(): name for name in known}
-    out = []
-    for given in ids or []:
-        if given.casefold() not in names:
-            raise UsageFault(f"unknown claim {given!r}: known are {', '.join(known)}; see `rdml list`")
-        out.append(names[given.casefold()])
-    return list(dict.fromkeys(out))
-
-
-def _described() -> list[dict[str, Any]]:
-    """The claims as plain data."""
-    from verify.claims import all_claims
-
-    return [
-        {
-            "id": c.id, "title": c.title, "kind": c.direction, "statement": c.statement(c.subject).text(),
-            "source": c.source.work, "arxiv": c.source.arxiv, "checks": [k.id for k in c.checks],
-            "controls": [t.id for t in c.controls],
-        }
-        for c in all_claims().values()
-    ]  # fmt: skip
-
-
-def _described_before() -> list[dict[str, Any]]:
-    """The same, kept from the last time for these sources: importing SymPy and all claims takes seconds."""
-    from convergence.store import Store, key, own_folder
-    from verify.environment import source_digest
-
-    try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        caches.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
-    except (OSError, RuntimeError):  # no home, or one that cannot be written
-        return _described()
-    if (kept := store.get(name, limit=2**22)) is not None:
-        return json.loads(kept)
-    rows = _described()
-    with suppress(OSError):
-        store.remove()
-        store.put(name, json.dumps(rows))
-    return rows
-
-
-@click.command("list")
-@json_option
-def list_claims(as_json: bool) -> None:
-    """List the claims: id, kind, statement and source."""
-    rows = _described_before()
-    if as_json:
-        print_json(json.dumps(rows, ensure_ascii=False, indent=2))
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "title", "kind", "statement", "source"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for row in rows:
-        source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "")
-        table.add_row(*(escape(x) for x in (row["id"], row["title"], row["kind"], row["statement"], source)))
-    output().print(table)
-
-
 @contextmanager
 def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None], Callable[[Unit, float], None]]]:
     """Callbacks for the runner that draw on standard error."""
+    whole = Column(no_wrap=True)  # where a terminal is too narrow, the name takes two lines and no number is cut
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        # Narrow, so that no line is cut at 80 columns.
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        SpinnerColumn(table_column=whole),
+        TextColumn("{task.description}", table_column=Column(overflow="fold")),
+        BarColumn(bar_width=20, table_column=whole),
+        MofNCompleteColumn(table_column=whole),
+        TimeElapsedColumn(table_column=whole),
     )
     with Progress(*columns, console=errors(), transient=True) as bars:
         total = bars.add_task("checks", total=None)
@@ -195,18 +132,42 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
 
 
+_TOLD_WHOLE = 3
+"""Of so few claims a run prints the statement and what each check found; of more, a table."""
+
+
 def _verdict_table(run: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("id", "title", "kind", "verdict", "margin", "error rate", "controls refuted"):
-        table.add_column(heading, justify="right" if heading in ("margin", "error rate") else "left")
+    for heading in ("id", "title", "verdict", "margin", "error rate", "controls\nrefuted"):
+        number = heading in ("margin", "error rate")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=heading != "title")
     for c in run.claims:
-        refuted = sum(k.outcome == "refuted" for k in c.controls)
-        controls = f"{refuted} of {len(c.controls)}"
         table.add_row(
-            c.id, escape(c.title), c.direction, f"[{COLOURS[c.outcome]}]{c.outcome}[/]", _number(c.margin),
-            _number(c.error_rate), controls if refuted == len(c.controls) else f"[red]{controls}[/]",
-        )  # fmt: skip
+            c.id, escape(c.title), outcome_word(c.outcome), _number(c.margin), _number(c.error_rate), _refuted(c)
+        )
     return table
+
+
+def _refuted(claim: ClaimRecord) -> str:
+    refuted = sum(control.outcome == "refuted" for control in claim.controls)
+    words = f"{refuted} of {len(claim.controls)}"
+    return words if refuted == len(claim.controls) else f"[red]{words}[/]"
+
+
+def _tell_whole(console: Console, claim: ClaimRecord) -> None:
+    """A claim with its statement, what each check found, and its negative controls."""
+    console.print(f"[bold]{claim.id}  {escape(claim.title)}[/]: {outcome_word(claim.outcome)}\n")
+    told(console, "".join(segment.text for segment in claim.statement))
+    console.print()
+    for check in claim.checks:
+        agree = sum(part.outcome == "confirmed" for part in (*check.comparisons, *check.steps))
+        parts = "steps" if check.steps else "comparisons"
+        kind = "" if check.kind == check.id else f" ({check.kind})"
+        counted = f"{agree} of {len(check.comparisons) + len(check.steps)} {parts}"
+        told(console, f"{check.outcome} by the check {check.id}{kind}: {counted}")
+    console.print(f"  negative controls refuted: {_refuted(claim)}")
+    for control in claim.controls:
+        told(console, f"{control.outcome}: {control.falsehood}", indent=4)
 
 
 def _complaints(claim: ClaimRecord) -> Iterator[str]:
@@ -220,30 +181,35 @@ def _complaints(claim: ClaimRecord) -> Iterator[str]:
                 yield f"{claim.id} {check.id} {part.outcome}: {name}{numbers}"
     for control in claim.controls:
         if control.outcome != "refuted":
-            yield f"{claim.id} control {control.id} {control.outcome}, not refuted: {control.falsehood}"
+            yield f"{claim.id} negative control {control.id} {control.outcome}, not refuted: {control.falsehood}"
 
 
 def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
     console = output()
-    console.print(_verdict_table(run))
+    if len(run.claims) <= _TOLD_WHOLE:
+        for number, claim in enumerate(run.claims):
+            console.print(end="\n" if number else "")
+            _tell_whole(console, claim)
+    else:
+        console.print(_verdict_table(run))
     for claim in run.claims:
         for line in _complaints(claim):
             console.print(f"  {escape(line)}", soft_wrap=True)
     for name in run.summary.vacuous:
-        line = f"{name.replace('.', ' ', 1)} refutes no control: what it confirms says little"
+        line = f"{name.replace('.', ' ', 1)} refutes no negative control: what it confirms says little"
         console.print(f"  {escape(line)}", soft_wrap=True)
     claims, controls = run.summary.claims, run.summary.controls
     console.print(
         f"\n{claims['confirmed']} of {len(run.claims)} claims confirmed, {claims['refuted']} refuted, "
-        f"{claims['undecided']} undecided; {controls['refuted']} of {sum(controls.values())} controls refuted; "
-        f"{run.profile} profile, seed {run.seed}, {run.environment.seconds:.0f} s"
+        f"{claims['undecided']} undecided; {controls['refuted']} of {sum(controls.values())} negative controls "
+        f"refuted; {run.profile} profile, seed {run.seed}, {run.environment.seconds:.0f} s"
     )
     if folder is not None:
         also = f" (with {kept} claims kept from earlier runs)" if kept else ""
         console.print(f"results, figures and report{also}: {folder / 'report.html'}", soft_wrap=True)
 
 
-@click.command("run", epilog=EXIT_CODES)
+@click.command("run", short_help="Put claims and their negative controls to the test.", epilog=EXIT_CODES)
 @ids_argument
 @profile_option
 @jobs_option
@@ -265,7 +231,7 @@ def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, s
     from verify.claims import all_claims
     from verify.runner import RunSettings
 
-    chosen, settings = _checked_ids(ids, list(all_claims())), RunSettings(profile, seed, jobs=jobs)
+    chosen, settings = checked_ids(ids, list(all_claims())), RunSettings(profile, seed, jobs=jobs)
     if out is None:
         run = whole = _run(chosen, settings, None)
     else:
@@ -284,7 +250,7 @@ def _read(path: Path) -> RunRecord:
         raise UsageFault(str(error)) from None
 
 
-@click.command("plot")
+@click.command("plot", short_help="Draw the figures again, from the records.")
 @ids_argument
 @click.option(
     "--out",
@@ -309,14 +275,14 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
         there = [c.id for c in run.claims]
-        chosen = _checked_ids(ids, list(dict.fromkeys((*there, *all_claims()))))
+        chosen = checked_ids(ids, list(dict.fromkeys((*there, *all_claims()))))
         if missing := [name for name in chosen if name not in there]:
             names = " ".join(missing)
             raise UsageFault(
                 f"{out}: holds no results of {names} (of {', '.join(there)}); `rdml run {names} --out {out}`"
             )
     else:
-        chosen = _checked_ids(ids, list(all_claims()))
+        chosen = checked_ids(ids, list(all_claims()))
         _, run = _run_into(chosen, RunSettings(profile, seed, jobs=jobs), out)
     try:
         pictures = render_all(run, ids=chosen or None, jobs=jobs)
@@ -327,7 +293,7 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
         raise _drawing_fault(out, error) from None
 
 
-@click.command("report")
+@click.command("report", short_help="Write the report again, from the records.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 def report_command(folder: Path) -> None:
     """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run."""

@@ -8,10 +8,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from convergence.arguments import did_you_mean
+
 EXIT_CODES = """\b
 Exit codes
-  0    every claim confirmed and every control refuted
-  1    a claim refuted, a control not refuted, or a check that refutes no control
+  0    every claim confirmed and every negative control refuted
+  1    a claim refuted, a negative control not, or a check that refutes none
   2    wrong usage, unusable files, or a missing extra
   3    a claim undecided
   70   internal error, with a traceback
@@ -20,10 +22,23 @@ Exit codes
 """
 
 
-ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...")
+class Choice(click.Choice[str]):
+    """One of a few words; an error names the nearest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """The error about a word that is none of them."""
+        return f"{value!r}: expected one of {', '.join(self.choices)}{did_you_mean(value, self.choices)}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word, if it is one of them."""
+        if value not in self.choices:
+            self.fail(self.get_invalid_choice_message(value, ctx), param, ctx)
+        return value
+
+
 profile_option = click.option(
     "--profile",
-    type=click.Choice(["quick", "full"]),
+    type=Choice(["quick", "full"]),
     default="quick",
     show_default=True,
     help="quick: about a minute. full: more points, replicas and steps.",
@@ -44,6 +59,11 @@ json_option = click.option(
 
 
 COLOURS = {"confirmed": "green", "refuted": "red", "undecided": "yellow"}
+
+
+def outcome_word(outcome: str) -> str:
+    """A verdict in its colour."""
+    return f"[{COLOURS.get(outcome, 'yellow')}]{outcome}[/]"
 
 
 class UsageFault(click.ClickException):

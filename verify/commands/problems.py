@@ -22,6 +22,7 @@ from verify.commands.common import (
     errors,
     jobs_option,
     json_option,
+    outcome_word,
     output,
     plain,
     print_json,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from verify.problem_check import Trial
 
 
-@click.command("sweep")
+@click.command("sweep", short_help="Many simulations from a file, each once.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Where cells are kept.")
 @jobs_option
@@ -77,7 +78,7 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
     return 1 if any(cell.outcome == "refuted" for cell in result.cells) else 0
 
 
-@click.command("verify-problem")
+@click.command("verify-problem", short_help="Judge a problem of your own: constants, then bound.")
 @click.argument("reference", metavar="MODULE:NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
 @click.option("--step", type=float, multiple=True, metavar="η", help="Judge the bound at this step size; repeatable.")
@@ -134,7 +135,7 @@ def _print_trial(trial: Trial) -> None:
     for heading in ("part", "verdict", "declared", "found"):
         table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")
     for part in trial.parts:
-        verdict = f"[{COLOURS.get(part.outcome, 'yellow')}]{part.outcome}[/]"
+        verdict = outcome_word(part.outcome)
         numbers = ("-" if number is None else f"{number:.6g}" for number in (part.declared, part.found))
         table.add_row(_LABELS.get(part.name, part.name), verdict, *numbers)
     console.print(table)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from verify.commands.catalogue import checked_ids
 from verify.commands.common import UsageFault, json_option, print_json
 
 __all__ = ["prove_command"]
@@ -46,7 +47,7 @@ _JOINED = {
 }
 
 
-@click.command("prove")
+@click.command("prove", short_help="The proof of a claim, line by line.")
 @click.argument("claim", metavar="ID")
 @click.option("--latex", is_flag=True, help="Print the proof as LaTeX.")
 @json_option
@@ -61,9 +62,7 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
     from verify.claims import all_claims
 
     known = all_claims()
-    found = {name.casefold(): name for name in known}.get(claim.casefold())
-    if found is None:
-        raise UsageFault(f"unknown claim {claim!r}: known are {', '.join(known)}; see `rdml list`")
+    (found,) = checked_ids([claim], list(known))
     subject = known[found]
     if subject.derivation is None:
         raise UsageFault(f"{found} is measured, not derived: it has no proof")

@@ -17,7 +17,11 @@ from verify.commands.common import Interrupted, UsageFault
 COMPARED_SEEDS = 8
 
 
-@click.command("train", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(
+    "train",
+    short_help="Train students that learn from each other.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
 @click.option("--config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True)
 @click.option("--allow-code", is_flag=True)
@@ -36,9 +40,10 @@ def train_command(
 ) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
-    --config FILE reads a configuration (TOML or JSON) or a recipe by its name (--allow-code: one that names code to be
-    run), --resume continues an interrupted run, --compare --seeds N trains a table of objectives (--rising: with
-    further rows), and every field of the configuration is a flag: see `rdml train --help`.
+    --config FILE reads a configuration (TOML or JSON) or a recipe by its name, which `rdml recipes` lists
+    (--allow-code: one that names code to be run), --resume continues an interrupted run, --compare --seeds N trains a
+    table of objectives (--rising: with further rows), and every field of the configuration is a flag: see
+    `rdml train --help`.
     """
     if not compare and (seeds is not None or rising):
         raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")

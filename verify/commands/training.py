@@ -10,7 +10,8 @@ from pathlib import Path
 import tyro
 from rich.markup import escape
 
-import verify.trainer
+from convergence.arguments import did_you_mean
+from verify.commands.catalogue import RECIPES
 from verify.commands.common import errors, output
 from verify.trainer.comparison import ARMS, RISING, compare, in_words, markdown
 from verify.trainer.config import Config, read_config
@@ -21,11 +22,10 @@ from verify.trainer.show import progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
 
-RECIPES = Path(verify.trainer.__file__).parent / "recipes"
-
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 
-Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name; --allow-code lets
+Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name (`rdml recipes`
+lists them); --allow-code lets
 FILE name networks as package.module:factory, which runs that code; --resume continues the latest unfinished run of the
 configuration, or completes the report of a finished one; --compare --seeds N trains a table of objectives, and with
 --rising the strongest ones also with a weight that rises from 0 over the first tenth of the training."""
@@ -47,8 +47,9 @@ def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = Fal
     """
     if file is not None and not file.exists():
         if not (known := RECIPES / f"{file}.toml").is_file():
-            names = ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
-            raise TrainerError(f"--config {file}: no such file, and no recipe of that name; there are {names}")
+            names = sorted(path.stem for path in RECIPES.glob("*.toml"))
+            meant = did_you_mean(str(file), names)
+            raise TrainerError(f"--config {file}: no such file and no recipe; recipes are {', '.join(names)}{meant}")
         file = known
     default = Config() if file is None else read_config(file)
     output = io.StringIO()

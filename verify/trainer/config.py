@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
+from convergence.arguments import did_you_mean
 from verify.reading import read_json, read_toml
 from verify.trainer.errors import TrainerError
 
@@ -201,7 +202,9 @@ def read_config(source: Path | dict[str, Any]) -> Config:
         raise TrainerError(f"{where}expected a table of fields")
     hints = get_type_hints(Config)
     if unknown := sorted(content.keys() - hints.keys()):
-        raise TrainerError(f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}")
+        raise TrainerError(
+            f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}{did_you_mean(unknown[0], hints)}"
+        )
     values = {name: _converted(where + name, value, hints[name]) for name, value in content.items()}
     try:
         return Config(**values)
@@ -243,7 +246,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     elif getattr(hint, "__origin__", None) is Literal:
         if value in options:
             return value
-        raise TrainerError(f"{name} = {_shown(value)}: expected one of {', '.join(map(str, options))}")
+        meant = did_you_mean(value, map(str, options))
+        raise TrainerError(f"{name} = {_shown(value)}: expected one of {', '.join(map(str, options))}{meant}")
     elif hint is float:
         if value == "inf":
             return math.inf

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convergence.arguments import did_you_mean
 from verify.streams import generator
 from verify.trainer.distributed import Group
 from verify.trainer.errors import TrainerError
@@ -180,7 +181,8 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
     if ":" in source:
         sources[name], rest = (lambda: _own(source)), ""
     if name not in sources or (name == "torchvision") != bool(rest):
-        raise TrainerError(f"unknown data {source!r}: known are {', '.join(sources)}/NAME and package.module:factory")
+        known = f"{', '.join(sources)}/NAME and package.module:factory"
+        raise TrainerError(f"unknown data {source!r}: known are {known}{did_you_mean(name, sources)}")
     x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
     if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
         raise TrainerError(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convergence.arguments import did_you_mean
 from verify.own_modules import importable
 from verify.trainer.errors import TrainerError
 
@@ -240,7 +241,7 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
     if ":" not in name:
         raise TrainerError(
             f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
-            "package.module:factory"
+            f"package.module:factory{did_you_mean(name, ('mlp', 'cnn', 'resnet', 'resnet18', 'vit'))}"
         )
     return own_function(name, "a function of the samples' shape and the classes")(shape, classes)
 

@@ -1,0 +1,210 @@
+"""What there is: the claims, one of them, and the recipes of the trainer."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from convergence.arguments import did_you_mean
+from verify.commands.common import UsageFault, json_option, output, print_json
+from verify.records import ClaimRecord, RecordError, RunRecord, group_of, read_run
+
+__all__ = ["checked_ids", "described", "ids_argument", "list_command", "recipes_command", "show_command"]
+
+RECIPES = Path(__file__).parent.parent / "trainer" / "recipes"
+RESULTS = Path("results")
+"""Where `make verify` writes: what `rdml show` looks at unless another folder is named."""
+
+_WIDEST = 96
+"""Columns: longer lines are hard to read."""
+
+
+def _described() -> list[dict[str, Any]]:
+    """The claims as plain data."""
+    from verify.claims import all_claims
+
+    return [
+        {
+            "id": c.id, "title": c.title, "group": group_of(c.id), "kind": c.direction,
+            "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
+            "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
+            "proof": c.derivation is not None,
+            "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
+            "controls": [
+                {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
+            ],
+        }
+        for c in all_claims().values()
+    ]  # fmt: skip
+
+
+def described() -> list[dict[str, Any]]:
+    """The claims as plain data, kept from the last time for these sources: importing SymPy and all takes seconds."""
+    from convergence.store import Store, key, own_folder
+    from verify.environment import source_digest
+
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        return _described()
+    if (kept := store.get(name, limit=2**22)) is not None:
+        return json.loads(kept)
+    rows = _described()
+    with suppress(OSError):
+        store.remove()
+        store.put(name, json.dumps(rows))
+    return rows
+
+
+def checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The ids in canonical form, each once."""
+    names = {name.casefold(): name for name in known}
+    out = []
+    for given in ids or []:
+        if given.casefold() not in names:
+            raise UsageFault(f"unknown claim {given!r}, see `rdml list`{did_you_mean(given.upper(), known)}")
+        out.append(names[given.casefold()])
+    return list(dict.fromkeys(out))
+
+
+def _completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The ids that a shell offers for what has been typed."""
+    return [row["id"] for row in described() if row["id"].casefold().startswith(incomplete.casefold())]
+
+
+ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=_completed)
+
+
+@click.command("list", short_help="The claims, one a line.")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the claims, one a line; `rdml show ID` tells all about one.
+
+    "tight" is an upper bound that is attained; "new" is a result of this toolkit.
+    """
+    rows = described()
+    if as_json:
+        print_json(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    console = output()
+    for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
+        console.print(("\n" if number else "") + f"[bold]{group}[/]")
+        for row in members:
+            source = "new" if row["own"] else "known"
+            told(console, f"{row['id']:<4} {row['title']:<34} {row['kind']:<11}  {source}")
+    console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
+
+
+def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    return lambda row: groups.index(row["group"])
+
+
+@click.command("show", short_help="One claim: what it says, means and rests on.")
+@click.argument("identifier", metavar="ID", shell_complete=_completed)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"Where to look for the last verdict; {RESULTS} if it is there.",
+)
+@json_option
+def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
+    """Show one claim: what it says, what that means, what it rests on, and its last verdict."""
+    rows = {row["id"]: row for row in described()}
+    (name,) = checked_ids([identifier], list(rows))
+    row = rows[name]
+    run, record = _last_verdict(name, results)
+    if as_json:
+        verdict = None if record is None else {"outcome": record.outcome, "margin": record.margin}
+        print_json(json.dumps(row | {"last_verdict": verdict}, ensure_ascii=False, indent=2))
+        return
+    console = output()
+    console.width = min(console.width, _WIDEST)
+    console.print(f"[bold]{name}  {escape(row['title'])}[/]  ({row['group'].lower()}, {row['kind']})\n")
+    told(console, row["statement"])
+    console.print()
+    told(console, f"{row['meaning']} {row['matters']}")
+    own = "; the result is its own" if row["own"] else ""
+    source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "") + own
+    _listed(console, "Assumptions", row["assumptions"])
+    _listed(console, "Source", [source])
+    _listed(console, "Checks", [f"{check['id']} ({check['kind']}): {check['question']}" for check in row["checks"]])
+    false = [f"{control['id']}: {control['falsehood']}" for control in row["controls"]]
+    _listed(console, "Negative controls, which the checks must refute", false)
+    _listed(console, "Last verdict", list(_verdict(name, run, record, results)))
+    proof = f"; rdml prove {name}: its proof" if row["proof"] else ""
+    console.print()
+    told(console, f"rdml run {name}: put it to the test{proof}", indent=0)
+
+
+def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> None:
+    """A paragraph as wide as the console, behind a mark if one is given."""
+    for line in Text(text).wrap(console, console.width - indent - len(mark)):
+        console.print(Text(" " * indent + mark + line.plain.rstrip()), no_wrap=True)
+        mark = " " * len(mark)
+
+
+def _listed(console: Console, heading: str, lines: Sequence[str]) -> None:
+    console.print(f"\n[bold]{heading}[/]")
+    for line in lines:
+        told(console, line, mark="- ")
+
+
+def _last_verdict(name: str, folder: Path | None) -> tuple[RunRecord | None, ClaimRecord | None]:
+    from verify.results_folder import RESULTS as FILE
+
+    if folder is None and not (RESULTS / FILE).exists():
+        return None, None
+    try:
+        run = read_run((folder or RESULTS) / FILE)
+    except RecordError as error:
+        if folder is None:  # nobody asked for it
+            return None, None
+        raise UsageFault(str(error)) from None
+    return run, next((claim for claim in run.claims if claim.id == name), None)
+
+
+def _verdict(name: str, run: RunRecord | None, record: ClaimRecord | None, folder: Path | None) -> Iterator[str]:
+    if run is None:
+        yield f"none in {folder or RESULTS}; `rdml run {name} --out {folder or RESULTS}` keeps one"
+    elif record is None:
+        yield f"{folder or RESULTS} holds none of {name}"
+    else:
+        from verify.environment import source_digest
+
+        refuted = sum(control.outcome == "refuted" for control in record.controls)
+        started = next((e.started for e in (run.environment, *run.earlier) if name in e.claims), "")
+        yield (
+            f"{record.outcome}, and {refuted} of {len(record.controls)} negative controls refuted "
+            f"({run.profile} profile, seed {run.seed}, {started})"
+        )
+        if run.environment.source_digest != source_digest():
+            yield "the sources or libraries have changed since"
+
+
+@click.command("recipes", short_help="The recipes of rdml train.")
+def recipes_command() -> None:
+    """List the recipes of `rdml train --config NAME`: data, networks and what each is for."""
+    console = output()
+    for path in sorted(RECIPES.glob("*.toml")):
+        text = path.read_text(encoding="utf-8")
+        recipe = tomllib.loads(text)
+        comments = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
+        console.print(f"[bold]{path.stem}[/]")
+        told(console, f"{recipe['students']} on {recipe['data']}")
+        for line in comments:
+            told(console, line)
