@@ -218,9 +218,7 @@ CLAIM = Claim(
     title="Error rate of verdicts",
     meaning=(
         "Verdicts from simulations can err, and this measures how often: where the tail of the replicas is bounded by "
-        "proof, never more often than stated, whatever they are; elsewhere at most twice as often, for 64 skewed ones. A "
-        "rule that trusts the replicas alone confirms what is false nearly always when one in ten thousand carries half "
-        "the mean."
+        "proof, never more often than stated, whatever they are; elsewhere at most twice as often, for 64 skewed ones."
     ),
     matters="Every statistical verdict of the report rests on these intervals.",
     direction="upper bound",
