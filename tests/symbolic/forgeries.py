@@ -441,6 +441,7 @@ FORGERIES = {
     ),
     # equations used in a combination
     "an equation that is none": lambda: combine(AtMost(a, c), [], where=[told(AtMost(a, c))]),
+    "an equation of numbers among vectors": lambda: combine(Equal(a * u, c * u), [], where=[told(Equal(a, c))]),
     "an equation of a product": lambda: combine(Equal(a * c, d), [], where=[told(Equal(a * c, d))]),
     "a definition at one index": lambda: combine(
         Equal(total(q(i)), C), [], where=[told(Equal(q(i), 1))]

@@ -11,7 +11,6 @@ from rdml_theory.symbolic.sgd import descent
 pytest.importorskip("z3")
 
 DERIVATIONS = {
-    "mutual_bias": mutual.mutual_bias,
     "tunability": mutual.tunability,
     "potential": game.potential,
     "dual_pair": game.dual_pair,
@@ -28,9 +27,6 @@ def test_every_step_is_verified(name):
 
 h, T = descent.h, descent.horizon
 FALSE = {
-    "half the bias": lambda: mutual.mutual_bias(a_priori=mutual.A_PRIORI / 2),
-    "no order in the observable form": lambda: mutual.mutual_bias(observable=mutual.MEAN_DIVERGENCE),
-    "G not squared": lambda: mutual.mutual_bias(scale=mutual.beta**2 * mutual.jacobian),
     "half the slope": lambda: mutual.tunability(
         sqrt(2) * mutual.beta * mutual.jacobian * mutual.order * mutual.spread / 8
     ),

@@ -18,12 +18,10 @@ from sympy import (
     oo,
     sin,
     sqrt,
-    tanh,
 )
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic.certificates import calculus, certified
-from rdml_theory.symbolic.divergence.inequalities import SPREAD
 from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIBLER
 from rdml_theory.symbolic.engine.decide import decide, is_identity
 from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
@@ -37,7 +35,6 @@ DERIVATIONS = {
     "teacher_gradient": symbolic.teacher_gradient,
     "alpha_derivative": symbolic.alpha_derivative,
     "limits": symbolic.limits,
-    "bounded_gradient": symbolic.bounded_gradient,
     "plateau_law": symbolic.plateau_law,
 }
 
@@ -62,8 +59,6 @@ FALSE = {
     ),
     "half the KL": lambda: symbolic.limit(1, KULLBACK_LEIBLER / 2),
     "limit at infinity": lambda: symbolic.limit(oo, GREATEST_RATIO),
-    "half the spread": lambda: symbolic.bounded_gradient(sqrt(2) * tanh(SPREAD / 8)),
-    "slightly too small": lambda: symbolic.bounded_gradient(Rational(999, 1000) * sqrt(2) * tanh(SPREAD / 4)),
     "minus beta": lambda: symbolic.plateau_law(-beta * MUTUAL_NORM),
     "half of beta": lambda: symbolic.plateau_law(beta / 2 * MUTUAL_NORM),
 }

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
+from rdml_theory.symbolic.divergence import entries, self_bound, tilt
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.mutual import bias, gram
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     bounds,
@@ -57,7 +59,32 @@ CASES = {
         {"offset": scope.OFFSET, "variance": scope.VARIANCE, "radius_formula": scope.RADIUS},
         scope.ASSUMPTIONS,
     ),
+    "C4": Case(
+        bias.mutual_bias,
+        {
+            "a_priori": bias.A_PRIORI,
+            "observable": bias.OBSERVABLE.xreplace({bias.MEAN_DIVERGENCE: entries.D}),
+            "scale": bias.beta**2 * bias.jacobian**2,
+        },
+        (*bias.ASSUMPTIONS[:-1], entries.NOT_ONE.text()),
+    ),
     "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
+    "D7": Case(tilt.bounded_gradient, {"right_side": tilt.GRADIENT_BOUND}, tilt.ASSUMPTIONS),
+    "D8": Case(
+        self_bound.self_bounding,
+        {"right_side": self_bound.SELF_BOUND.xreplace({divergence: entries.D})},
+        (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
+    ),
+    "D9": Case(
+        tilt.bounded_teacher_gradient,
+        {"right_side": tilt.TEACHER_BOUND},
+        (*tilt.TEACHER_ASSUMPTIONS[:3], entries.NOT_ONE.text()),
+    ),
+    "D15": Case(
+        self_bound.saturating_bound,
+        {"right_side": self_bound.SATURATION.xreplace({divergence: entries.D})},
+        (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
+    ),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }
 

@@ -16,12 +16,6 @@ x, y = Symbol("x", positive=True), Symbol("y", positive=True)
 
 PROOFS = {
     "D6": (inequalities.curvature_bounds, lambda: inequalities.curvature_bounds(upper=Rational(1, 2))),
-    "D7": (inequalities.bounded_gradient, lambda: inequalities.bounded_gradient(inequalities.SPREAD / 5)),
-    "D8": (inequalities.self_bounding, lambda: inequalities.self_bounding(inequalities.SELF_BOUND * Rational(9, 10))),
-    "D9": (
-        inequalities.bounded_teacher_gradient,
-        lambda: inequalities.bounded_teacher_gradient(Rational(9, 10) * inequalities.TEACHER_BOUND),
-    ),
     "D11": (inequalities.pinsker, lambda: inequalities.pinsker(greatest_order=Rational(11, 10))),
     "D12": (
         inequalities.variance_bounds,
@@ -34,10 +28,6 @@ PROOFS = {
     "D14": (
         inequalities.escort_duality,
         lambda: inequalities.escort_duality(inequalities.DUAL * Rational(11, 10)),
-    ),
-    "D15": (
-        inequalities.saturating_bound,
-        lambda: inequalities.saturating_bound(Rational(9, 10) * inequalities.SATURATION),
     ),
     "D16": (
         inequalities.gradient_domination,

@@ -16,9 +16,12 @@ from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort
+from rdml_theory.symbolic.divergence import names, tilt
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.mutual import bias, gram
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     constant_bias,
@@ -31,14 +34,14 @@ from rdml_theory.symbolic.sgd import (
     tight,
 )
 
-__all__ = ["mutual_gradients", "satisfied_by", "sgd_runs"]
+__all__ = ["distributions", "mutual_gradients", "satisfied_by", "sgd_runs"]
 
 STEPS = 4
 
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients())}
+    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients(), *distributions())}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
@@ -134,6 +137,45 @@ def sgd_runs() -> tuple[Model, ...]:
     return tuple(runs)
 
 
+ORDERS = (0.3, 0.5, 1.0, 1.7, 3.0)
+
+
+def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
+    """The numbers that theorems of two distributions speak of; the families have the classes on the last axis."""
+    ratio = np.log(families["p"] / families["q"])
+    classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
+    return {
+        alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
+        names.LEAST_PROBABILITY: least,
+    }  # fmt: skip
+
+
+@cache
+def distributions() -> tuple[Model, ...]:
+    """Two random distributions on four classes at several orders, and the two classes that move the most."""
+    rng = np.random.default_rng(20261127)
+    q, p, u, v, z = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), *rng.normal(size=(3, 4))
+    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, {}) for a in ORDERS]
+    order, odds = 1.7, 2.5
+    # What attains the bound of the student's gradient, and that of the peer's.
+    student, peer = (np.array([1.0, x]) for x in (odds, odds))
+    tops = (np.array([odds ** (2 / order), odds]), np.array([1.0, odds ** (1 + 2 / (order - 1))]))
+    more = {tilt.X: odds, tilt.Y: tops[1][1], tilt.EXCESS: order - 1}
+    for name, first, second in (("student", tops[0], student), ("peer", peer, tops[1])):
+        pairs.append(
+            (f"the two classes that move a {name} the most", order, first / first.sum(), second / second.sum(), more)
+        )
+    return tuple(
+        Model(
+            name,
+            _numbers(order, p=p, q=q) | more,
+            families={"p": p, "q": q, "w": escort(p, q, order), "z": z[: len(p)], "u": u[: len(p)], "v": v[: len(p)]},
+            tolerance=1e-9,
+        )
+        for name, order, p, q, more in pairs
+    )
+
+
 @cache
 def mutual_gradients() -> tuple[Model, ...]:
     """A linear softmax student on five inputs with a peer, and one whose every input pulls alike."""
@@ -141,26 +183,54 @@ def mutual_gradients() -> tuple[Model, ...]:
     inputs, student, peer = rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     q, p = (np.exp(inputs @ weights.T) for weights in (student, peer))
     q, p = q / q.sum(axis=1, keepdims=True), p / p.sum(axis=1, keepdims=True)
-    w = escort(p, q, 2.0)
 
-    def model(name: str, jacobian: NDArray[np.float64], q: NDArray[np.float64], w: NDArray[np.float64]) -> Model:
+    def model(
+        name: str, jacobian: NDArray[np.float64], p: NDArray[np.float64], q: NDArray[np.float64], order: float = 2.0,
+        odds: float = 1.0,
+    ) -> Model:  # fmt: skip
         """``jacobian`` has the shape (inputs, classes, parameters)."""
+        w = escort(p, q, order)
         slope = np.einsum("ncd,nc->d", jacobian, q - w) / len(q)
         most = float(np.linalg.eigvalsh(np.einsum("ncd,nce->de", jacobian, jacobian) / len(q))[-1])
         count = jacobian.shape[2]
+
+        def image(y: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count)))
+
         return Model(
             name,
-            {gram.gram: most, gram.theta: np.zeros(count), gram.pull: (q - w)[0]},
-            {"R": Objective(lambda x: 0 * x[:, 0], lambda x: slope + 0 * x, np.inf)},
-            random={"q": q, "w": w, "J": lambda y: np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count)))},
+            {
+                gram.gram: most,
+                gram.theta: np.zeros(count),
+                gram.pull: (q - w)[0],
+                bias.G: np.sqrt(most),
+                beta: 0.7,
+                **_numbers(order, p=p, q=q),
+                tilt.X: odds,
+            },
+            {
+                "R": Objective(lambda x: 0 * x[:, 0], lambda x: slope + 0 * x, np.inf),
+                "ρ": Objective(lambda x: np.ptp(np.log(p / q), axis=1), lambda x: x, np.inf),
+            },
+            random={
+                "x": q,
+                "q": q,
+                "w": w,
+                "J": lambda y: np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count))),
+            },
+            families={"p": p, "q": q, "w": w},
             chance=np.full(len(q), 1 / len(q)),
             points=rng.normal(size=(20, count)),
         )
 
     linear = np.einsum("nf,ce->ncef", inputs, np.eye(3)).reshape(5, 3, 6)
     alike = np.broadcast_to(1.5 * np.eye(3), (5, 3, 3))
-    same = (np.broadcast_to(q[:1], q.shape), np.broadcast_to(w[:1], w.shape))
+    same = (np.broadcast_to(p[:1], p.shape), np.broadcast_to(q[:1], q.shape))
+    worst = 2.5
+    peer, student = worst ** np.array([[1.0, 1.0]]), np.array([[1.0, worst]])
+    extremal = (peer / peer.sum(), student / student.sum())
     return (
-        model("linear softmax student on five inputs", linear, q, w),
+        *(model(f"linear softmax student on five inputs, α = {a:g}", linear, p, q, a) for a in ORDERS),
         model("student whose logits are its parameters", alike, *same),
+        model("student of two classes that moves the most", 1.5 * np.eye(2)[None], *extremal, odds=worst),
     )

@@ -8,37 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Integer, Interval, Limit, Max, Pow, Rational, Subs, Sum, Symbol, Tuple, exp, log, oo, sqrt, symbols
+from sympy import Integer, Interval, Limit, Pow, Rational, Sum, Symbol, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.divergence.names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
-from rdml_theory.symbolic.divergence.pinsker import (
-    MIXTURE,
-    leibler,
-    pinsker_of,
-    pinsker_term,
-    triangle,
-    triangle_term,
-)
-from rdml_theory.symbolic.divergence.tilt import two_norm_of_zero_sum
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM, LEAST_PROBABILITY
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, Named, alpha, i, k, p, q, w
+from rdml_theory.symbolic.notation import ESCORT, STUDENT, TEACHER, C, Formula, alpha, i, k, p, q, w
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
 __all__ = [
-    "DOMINATED", "DUAL", "SATURATION", "SELF_BOUND", "escort_duality", "gradient_domination", "saturating_bound",
-    "self_bounding",
+    "DOMINATED", "DUAL", "escort_duality", "gradient_domination",
 ]  # fmt: skip
 
 DUAL: Formula = divergence.func(w[i], q[i], 1 / alpha, (i, 1, C))
 """D_{1/α}(w‖q)."""
-
-SELF_BOUND: Formula = Max(1, alpha) * divergence
-"""max(1, α) D_α(p‖q)."""
-
-SATURATION: Formula = 2 * (1 - exp(-Max(1, alpha - 1) * divergence))
-"""2 (1 - exp(-max(1, α-1) D_α(p‖q)))."""
 
 DOMINATED: Formula = LEAST_PROBABILITY * divergence
 """ω D_α(p‖q), ω = min q."""
@@ -102,97 +86,6 @@ def escort_duality(right_side: Formula | None = None) -> Derivation:
     return Derivation(equal(divergence, right), steps, {"w": ESCORT}, chained=True)
 
 
-def self_bounding(right_side: Formula | None = None) -> Derivation:
-    """‖q - w‖₂² ≤ 2 TV(q, w)² ≤ max(1, α) D_α(p‖q), for every order in (0, ∞).
-
-    This toolkit's own. Up to order one the divergence is a mixture of KLs from the escort, beyond it one of KLs from
-    the peer; Pinsker's inequality bounds each.
-
-    Parameters
-    ----------
-    right_side : Formula, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
-
-    Examples
-    --------
-    >>> self_bounding().verify(), self_bounding(SELF_BOUND / 2).verify()
-    (True, False)
-    """
-    asserted = SELF_BOUND if right_side is None else right_side
-    value: Formula = Symbol("D", nonnegative=True)
-    stated = _with(value, asserted)
-    more: Formula = Symbol("b", positive=True)
-    below, beyond = equal(alpha, 1 / (1 + more)), equal(alpha, 1 + more)  # so that 1-α = bα, and α-1 = b
-    to_student, to_peer, apart = (Named(f"‖{x}‖₁", rf"\lVert {x} \rVert_1") for x in ("w - q", "p - w", "p - q"))
-    twice = equal(ESCORT_DISTANCE, to_student / 2)
-    first, second, third = (pinsker_of(*which) for which in ((w, q, to_student), (p, w, to_peer), (p, q, apart)))
-    other = pinsker_of(w, p, to_peer)
-    mixture = Step("below order one the divergence is a mixture of two KLs from the escort", MIXTURE, STANDARD)
-    peers = Step(
-        "beyond order one it is one of KLs from the peer",
-        equal((alpha - 1) * divergence, leibler(p, w) + (alpha - 1) * leibler(p, q)),
-        STANDARD,
-    )
-    split = triangle(w, q, p, (to_student, to_peer, apart))
-    square = Step("a square", at_least((to_peer - more * apart) ** 2, 0))
-    step: Formula = Symbol("h", positive=True)
-    up, down = (1 + 2 * step) ** alpha, (1 - 2 * step) ** alpha
-    near = log((up + down) / 2) / (alpha - 1)
-    moved = up / (up + down) - Rational(1, 2)
-    squared = 2 * ESCORT_DISTANCE**2
-    steps = (
-        two_norm_of_zero_sum(),
-        *pinsker_term(),
-        first,
-        other,
-        mixture,
-        Step(
-            "so below order one",
-            at_most(squared, divergence),
-            (below, twice),
-            (Premise(mixture.relation), Premise(first.relation, more * alpha), Premise(other.relation, alpha)),
-            more * alpha,
-        ),
-        Step(
-            "and at order one, where w = p, D = KL(w‖q)",
-            at_most(squared, leibler(w, q)),
-            (twice,),
-            (Premise(first.relation),),
-        ),
-        second,
-        third,
-        triangle_term(),
-        split,
-        peers,
-        square,
-        Step(
-            "and beyond order one, as ‖w-q‖₁ is at most the sum of the two distances from the peer",
-            at_most(squared, alpha * divergence),
-            (beyond, twice),
-            (
-                Premise(peers.relation, alpha),
-                Premise(second.relation, alpha),
-                Premise(third.relation, alpha * more),
-                Premise(square.relation, Rational(1, 2)),
-                Premise(split.relation, more / 2 * (to_student + to_peer + apart)),
-            ),
-            more,
-        ),
-        certified(
-            "what is asserted is not less: up to order one",
-            at_most(value, stated),
-            smt,
-            {alpha: Interval.Lopen(0, 1)},
-        ),
-        certified("and beyond", at_most(alpha * value, stated), smt, {alpha: Interval(1, oo)}),
-        Step(
-            "for α ≥ 1 the constant is attained at consensus: p = (1/2+h, 1/2-h), q = (1/2, 1/2)",
-            equal(Limit(2 * moved**2 / near, step, 0), alpha),
-        ),
-    )
-    return Derivation(Tuple(at_most(GRADIENT_NORM**2, squared), at_most(squared, asserted)), steps, {"w": ESCORT})
-
-
 _gamma: Formula = Symbol("gamma", real=True)
 
 
@@ -220,58 +113,6 @@ def _mean_of_powers(reason: str, first: Formula, base: Formula) -> tuple[Step, S
             ),
         ),
     )
-
-
-def saturating_bound(right_side: Formula | None = None) -> Derivation:
-    """‖q - w‖₂² ≤ 2 (1 - exp(-max(1, α-1) D_α(p‖q))), for every order in (0, ∞).
-
-    This toolkit's own; unlike max(1, α) D_α it never exceeds 2. For KL(w‖q) in place of D_α it is the inequality of
-    Bretagnolle & Huber 1979.
-
-    Parameters
-    ----------
-    right_side : Formula, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
-
-    Examples
-    --------
-    >>> saturating_bound().verify(), saturating_bound(SATURATION / 2).verify()
-    (True, False)
-    """
-    asserted = SATURATION if right_side is None else right_side
-    x, y, weight = symbols("x y c", positive=True)
-    value: Formula = Symbol("D", nonnegative=True)
-    away: Formula = Symbol("a", positive=True)  # 1 + V and 1 - V, so that signs are visible
-    less: Formula = Symbol("b", positive=True)
-    steps = (
-        _escort_of_the_escort("with λ = 1/α the divergence D_α(p‖q) is D_λ(w‖q) (D14)"),
-        _tangent("r^γ lies below its tangent at 1 for γ in [0, 1]", Interval(0, 1), concave=True),
-        _tangent("and above it for γ ≤ 0", Interval(-oo, 0), concave=False),
-        *_mean_of_powers("r_i = √(q_i/w_i)/B, B = Σ √(w q), under w", w, sqrt(q[i] / w[i])),
-        Step(
-            "with γ = 2(1-λ): Σ w^λ q^(1-λ) is at most B^(2(1-λ)) for 1/2 ≤ λ < 1 and at least that for λ > 1, so "
-            "D_λ ≥ -2 log B for λ ≥ 1/2 (and for the KL, by continuity)",
-            equal(w[k] * sqrt(q[k] / w[k]) ** _gamma, w[k] ** (1 - _gamma / 2) * q[k] ** (_gamma / 2)),
-        ),
-        *_mean_of_powers("r_i = √(w_i/q_i)/B, under q", q, sqrt(w[i] / q[i])),
-        Step(
-            "with γ = 2λ ≤ 1: Σ w^λ q^(1-λ) ≤ B^(2λ), so (α-1) D_α ≥ -2 log B for α ≥ 2",
-            equal(q[k] * sqrt(w[k] / q[k]) ** _gamma, q[k] ** (1 - _gamma / 2) * w[k] ** (_gamma / 2)),
-        ),
-        certified(
-            "x = min(w_i, q_i) and y = max(w_i, q_i), which sum to 1-V and 1+V, V = TV(q, w): for every c",
-            at_most(sqrt(x * y), (weight * x + y / weight) / 2), smt,
-        ),
-        Step(
-            "so B ≤ (c(1-V) + (1+V)/c)/2, which at c = √((1+V)/(1-V)) is √(1-V²); with a = 1+V, b = 1-V",
-            equal(Subs((weight * less + away / weight) / 2, weight, sqrt(away / less)), sqrt(away * less)),
-        ),
-        Step(
-            "so max(1, α-1) D_α ≥ -log(1-V²), and ‖q-w‖₂² ≤ 2V² is at most the asserted bound",
-            at_least(_with(value, asserted), _with(value, SATURATION)),
-        ),
-    )  # fmt: skip
-    return Derivation(at_most(GRADIENT_NORM**2, asserted), steps)
 
 
 def gradient_domination(left_side: Formula | None = None, *, least_order: Formula | None = None) -> Derivation:

@@ -14,6 +14,7 @@ from sympy import (
     Add,
     Derivative,
     Integer,
+    Max,
     Mul,
     Pow,
     Rational,
@@ -249,8 +250,8 @@ def require_value(term: Term, known: Known, what: str) -> None:
             raise TermError(f"{what} has {logarithm}, whose argument is not known to be positive")
 
 
-def is_zero(term: Term) -> bool:
-    """Whether a term is zero wherever it has a value, by its normal form.
+def is_zero(term: Term, *, vector: bool = False) -> bool:
+    """Whether a scalar, or a vector, is zero wherever it has a value, by its normal form.
 
     >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
@@ -259,7 +260,7 @@ def is_zero(term: Term) -> bool:
     >>> is_zero(Sum(later - Mean(square(x)), (t, 0, T - 1)) - last + first)
     True
     """
-    if kind(term) == "vector":
+    if vector:
         return expand(term) == 0
     flat = canonical(term)
     if flat == 0:
@@ -285,7 +286,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     >>> sign(h + x**2), sign(h * square(Vector("u"))), sign(2 - h), sign(1 / (2 - h), [(2 - h, "positive")])
     ('positive', 'nonnegative', None, 'positive')
     """
-    for other, proved in known:
+    for other, proved in sorted(known, key=lambda fact: fact[1] != "positive"):
         if other.free_symbols == term.free_symbols and other != 0:
             ratio = cancel(normal(term) / normal(other))
             if isinstance(ratio, Rational) and ratio > 0:
@@ -298,7 +299,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     if isinstance(term, Inner):
         return "nonnegative" if term.args[0] == term.args[1] else None
     if isinstance(term, Abs):
-        return "nonnegative"
+        return "positive" if sign(term.args[0] ** 2, known) == "positive" else "nonnegative"
     if isinstance(term, exp):
         return "positive"
     if isinstance(term, Entry):
@@ -308,16 +309,20 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     if isinstance(term, Mean):
         return None if sign(term.args[0], known) is None else "nonnegative"
     if isinstance(term, Sum):
-        summand, (_, low, high) = sign(term.function), term.limits[0]
+        index, low, high = term.limits[0]
+        summand = sign(term.function, [fact for fact in known if index not in fact[0].free_symbols])
         return summand if summand is None or sign(high - low + 1) == "positive" else "nonnegative"
     if isinstance(term, Add):
         return _sign_of_sum(term, known)
+    if isinstance(term, Max):
+        signs = {sign(part, known) for part in term.args}
+        return "positive" if "positive" in signs else "nonnegative" if "nonnegative" in signs else None
     if isinstance(term, Mul):
         signs = [sign(part, known) for part in term.args]
         return None if None in signs else "nonnegative" if "nonnegative" in signs else "positive"
     if isinstance(term, Pow):
         base = sign(term.base, known)
-        if base == "positive":
+        if base == "positive" or (term.exp.is_negative and sign(term.base**-term.exp, known) == "positive"):
             return "positive"
         if term.exp.is_nonnegative is True and base == "nonnegative":
             return "nonnegative"

@@ -322,7 +322,8 @@ def identity(target: Equal) -> Result:
     if not isinstance(target, Equal):
         raise ProofError(f"{target.text()} is no equality")
     target.check()
-    if not is_zero(target.left - target.right):
+    difference = target.left - target.right
+    if not is_zero(difference, vector=kind(difference) == "vector"):
         raise ProofError(f"{target.text()}: the normal form of the difference is not zero")
     return _finite(target), target, True
 
@@ -408,9 +409,12 @@ def combine(
     if isinstance(target, Less) and not strict:
         raise ProofError(f"{target.text()} is strict, and nothing it follows from is")
     left = target.right - target.left - total
+    vector = kind(left) == "vector"
+    if where and vector:
+        raise ProofError(f"{target.text()} relates vectors, in which no equation of numbers is used")
     for equation in where:
         left = _by(left, equation.conclusion)
-    if not is_zero(left):
+    if not is_zero(left, vector=vector):
         raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
     return hypotheses | _finite(target), target, _sure(*theorems)
 
@@ -659,7 +663,7 @@ def root(theorem: Theorem, base: Term) -> Result:
     whole = theorem.conclusion
     if kind(base) == "vector":
         raise ProofError(f"{base} is no scalar")
-    if not isinstance(whole, AtMost | Less) or not is_zero(whole.left - base**2):
+    if not isinstance(whole, AtMost | Less) or kind(whole.left) == "vector" or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
     return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
 
