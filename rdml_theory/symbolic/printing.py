@@ -150,9 +150,9 @@ def _printable(value: Any) -> Basic:
 def to_latex(formula: Any) -> str:
     r"""LaTeX of a formula.
 
-    >>> from rdml_theory.symbolic import student_gradient
-    >>> print(to_latex(student_gradient().statement))
-    \frac{\partial}{\partial z_{k}} D_{\alpha}(p \Vert q) = q_{k} - w_{k}
+    >>> from rdml_theory.symbolic.notation import k, q, w
+    >>> print(to_latex(q[k] - w[k]))
+    q_{k} - w_{k}
     """
     formula = _printable(formula)
     if isinstance(formula, Tuple):
@@ -168,8 +168,8 @@ def to_latex(formula: Any) -> str:
 def to_text(formula: Any) -> str:
     """One line of Unicode text.
 
-    >>> from rdml_theory.symbolic import student_gradient
-    >>> print(to_text(student_gradient().statement))
-    ∂D_α(p‖q)/∂z_k = q_k - w_k
+    >>> from rdml_theory.symbolic.notation import k, q, w
+    >>> print(to_text(q[k] - w[k]))
+    q_k - w_k
     """
     return _Text().doprint(_printable(formula)).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")

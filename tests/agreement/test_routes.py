@@ -84,7 +84,7 @@ def derived(classes: int):
     return {
         "value": [function(gradients.divergence.doit())],
         "escort": [function(notation.w[notation.k], i) for i in at],
-        "q": [function(symbolic.student_gradient().statement.args[1], i) for i in at],
+        "q": [function(gradients.STUDENT_GRADIENT, i) for i in at],
         "p": [function(symbolic.teacher_gradient().statement.args[1], i) for i in at],
         "alpha": [function(symbolic.alpha_derivative().statement.args[1])],
         "qq": [function(two, i, j) for i in at for j in at],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
-from rdml_theory.symbolic.divergence import entries, self_bound, tilt
+from rdml_theory.symbolic.divergence import entries, gradients, self_bound, tilt
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, gram
@@ -69,6 +69,7 @@ CASES = {
         (*bias.ASSUMPTIONS[:-1], entries.NOT_ONE.text()),
     ),
     "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
+    "D1": Case(gradients.student_gradient, {"right_side": gradients.STUDENT_GRADIENT}, gradients.ASSUMPTIONS),
     "D7": Case(tilt.bounded_gradient, {"right_side": tilt.GRADIENT_BOUND}, tilt.ASSUMPTIONS),
     "D8": Case(
         self_bound.self_bounding,

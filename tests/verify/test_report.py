@@ -61,7 +61,7 @@ def environment(**changes: Any) -> Environment:
 
 
 def claim(**changes: Any) -> ClaimRecord:
-    derivation = symbolic.student_gradient()
+    derivation = symbolic.student_hessian()
     steps = tuple(
         StepRecord(reason=s.reason, text=to_text(s.relation), latex=s.latex(), outcome="confirmed")
         for s in derivation.steps

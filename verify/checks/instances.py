@@ -17,6 +17,7 @@ from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort
 from rdml_theory.symbolic.divergence import names, tilt
+from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias, gram
@@ -146,7 +147,7 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
-        names.LEAST_PROBABILITY: least,
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3,
     }  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
 def distributions() -> tuple[Model, ...]:
     """Two random distributions on four classes at several orders, and the two classes that move the most."""
     rng = np.random.default_rng(20261127)
-    q, p, u, v, z = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), *rng.normal(size=(3, 4))
+    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
     pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, {}) for a in ORDERS]
     order, odds = 1.7, 2.5
     # What attains the bound of the student's gradient, and that of the peer's.
@@ -169,7 +170,7 @@ def distributions() -> tuple[Model, ...]:
         Model(
             name,
             _numbers(order, p=p, q=q) | more,
-            families={"p": p, "q": q, "w": escort(p, q, order), "z": z[: len(p)], "u": u[: len(p)], "v": v[: len(p)]},
+            families={"p": p, "q": q, "w": escort(p, q, order), "v": v[: len(p)], "z": np.log(q) - 0.3 * v[: len(p)]},
             tolerance=1e-9,
         )
         for name, order, p, q, more in pairs

@@ -1,6 +1,7 @@
 """The derivatives of the Rényi divergence, for a symbolic number of classes.
 
-Every function returns a :class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
+The student gradient is a theorem of the kernel; the other functions return a
+:class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
 
     D_α(p‖q) = 1/(α-1) · log Σ_i p_i^α q_i^(1-α)        (nats)
 
@@ -10,15 +11,36 @@ a loss): Huang et al. 2023, arXiv 2209.05732.
 
 from __future__ import annotations
 
-from sympy import Derivative, Integer, KroneckerDelta, Sum, log
+from sympy import Derivative, Integer, KroneckerDelta, Sum, Symbol, exp, log
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
+from rdml_theory.symbolic.kernel import Equal, ForAll, Proof, Theorem, combine, differentiate
+from rdml_theory.symbolic.notation import (
+    ESCORT,
+    STANDARD,
+    STUDENT,
+    TEACHER,
+    C,
+    Formula,
+    alpha,
+    i,
+    j,
+    k,
+    l,
+    p,
+    q,
+    u,
+    w,
+    z,
+)  # fmt: skip
 from rdml_theory.symbolic.relations import equal
 
-__all__ = ["alpha_derivative", "student_gradient", "student_hessian", "teacher_gradient"]
+__all__ = [
+    "STUDENT_GRADIENT", "alpha_derivative", "student_gradient", "student_hessian", "student_target", "teacher_gradient",
+]  # fmt: skip
 
 
 def _sum(summand: Formula) -> Formula:
@@ -36,35 +58,80 @@ def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
     return Step(reason, equal(left, right), (*STANDARD, equal(alpha, Integer(1))))
 
 
+STUDENT_GRADIENT: Formula = q[k] - w[k]
+"""The entry k of the gradient in the student's logits."""
+
+SHIFT: Formula = Symbol("s", real=True)
+"""How far the logits are moved along a direction v."""
+
+_weight = exp(entries.z(j) + SHIFT * entries.v(j))
+_student = exp(entries.z(i) + SHIFT * entries.v(i)) / entries.total(_weight, j)
+
+MOVED = ForAll(i, Equal(entries.q(i), _student))
+"""q = softmax(z + s v)."""
+
+ASSUMPTIONS = tuple(told.text() for told in (MOVED, entries.is_escort(), entries.NOT_ONE))
+"""What the student gradient assumes, as text."""
+
+
+def _divergence(order_one: bool) -> Formula:
+    """The divergence of p from softmax(z + s v), by its definition."""
+    if order_one:
+        return entries.total(entries.p(i) * log(entries.p(i) / _student))
+    return log(entries.total(entries.p(i) ** alpha * _student ** (1 - alpha))) / (alpha - 1)
+
+
+def student_target(right_side: Formula = STUDENT_GRADIENT, *, order_one: bool = False) -> Equal:
+    """The derivative of the divergence along v is ``Σ_i v_i`` times the right side, given as its entry k.
+
+    >>> print(student_target().right)
+    Sum((q_i - w_i)*v_i, (i, 1, C))
+    """
+    slope = Derivative(_divergence(order_one), SHIFT)
+    return Equal(slope, entries.total(entries.v(i) * entries.in_entries(right_side).xreplace({k: i})))
+
+
 @of_formulas()
-def student_gradient(right_side: Formula | None = None) -> Derivation:
-    """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α in (0, ∞).
+def student_gradient(right_side: Formula | None = None) -> Proof:
+    """D1: the gradient of D_α(p‖q) in the student's logits is q - w, for every number of classes and every order.
+
+    Said along a direction: the derivative in s of the divergence of p from softmax(z + s v) is Σ v_i (q_i - w_i), for
+    every z, v and s. The second theorem is that of order one, where the divergence is KL(p‖q) and w = p.
 
     Parameters
     ----------
-    right_side : Formula, optional
-        The asserted gradient, in the names ``q[k]`` and ``w[k]``. Anything but ``q[k] - w[k]`` is disproved.
+    right_side : Expr, optional
+        The asserted entry k of the gradient, in the names ``q[k]`` and ``w[k]``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> student_gradient().verify(), student_gradient(q[k] + w[k]).verify()
-    (True, False)
+    >>> student_gradient().verify()
+    True
+    >>> student_gradient(q[k] + w[k])
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    right = q[k] - w[k] if right_side is None else right_side
-    left = Derivative(divergence, z[k])
-    log_sum = log(_sum(p[i] ** alpha * q[i] ** (1 - alpha)))
-    scaled = Derivative(log_sum, z[k]) / (alpha - 1)
-    chain = -_sum(w[i] * Derivative(log(q[i]), z[k]))
-    inner = -_sum(w[i] * (KroneckerDelta(i, k) - q[k]))
-    steps = (
-        _named("the definition of the divergence", left, scaled),
-        _named("the chain rule; the weights that appear are the escort distribution", scaled, chain),
-        _named("the derivative of the log-softmax, ∂log q_i/∂z_k = δ_ik - q_k", chain, inner),
-        _named("the escort distribution sums to one", inner, right),
-    )
-    leibler = Derivative(_sum(p[i] * (log(p[i]) - log(q[i]))), z[k])
-    lemma = _at_order_one("at α = 1 the divergence is Σ p log(p/q), the escort p, and the same holds", leibler, right)
-    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
+    asserted = STUDENT_GRADIENT if right_side is None else right_side
+    moved = entries.given(MOVED, "given: q = softmax(z + s·v)")
+
+    def theorem(order_one: bool) -> Theorem:
+        known = [] if order_one else [entries.given(entries.NOT_ONE, "for an order that is not one")]
+        formula = _divergence(order_one)
+        itself = combine(Equal(formula, formula), [], known=known, reason="the definition of the divergence")
+        slope = differentiate(itself, SHIFT, reason="differentiate along v")
+        at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
+        return combine(
+            student_target(asserted, order_one=order_one), [(1, slope)], where=[entries.escort(), moved, *at_one],
+            reason="collect: the weights that appear are q and w",
+        )  # fmt: skip
+
+    return Proof((theorem(False), theorem(True)))
 
 
 @of_formulas()
