@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
 
-from rdml_theory.symbolic.divergence import entries, gradients, self_bound, tilt
+from rdml_theory.symbolic.divergence import entries, gradients, self_bound, sharp, tilt
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, gram
@@ -85,6 +85,11 @@ CASES = {
         self_bound.saturating_bound,
         {"right_side": self_bound.SATURATION.xreplace({divergence: entries.D})},
         (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
+    ),
+    "D17": Case(
+        sharp.sharp_self_bounding,
+        {"greatest_order": Rational(1, 2)},
+        (*sharp.ASSUMPTIONS, "α ≤ 1/2"),
     ),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }

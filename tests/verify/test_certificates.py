@@ -33,10 +33,6 @@ PROOFS = {
         inequalities.gradient_domination,
         lambda: inequalities.gradient_domination(least_order=Rational(49, 100)),
     ),
-    "D17": (
-        inequalities.sharp_self_bounding,
-        lambda: inequalities.sharp_self_bounding(Rational(8145, 10_000)),
-    ),
 }
 
 

@@ -250,7 +250,8 @@ def test_numbers_are_short_and_their_titles_are_full(document: str, page: Reader
 
 def test_a_negative_control_tells_what_refuted_it(page: Reader) -> None:
     assert "the sign of w flipped" in page.text
-    assert "Refuted by the symbolic check: the step “the escort distribution sums to one” does not hold" in page.text
+    step = "the escort is itself a softmax, of αu + (1-α)z: its Jacobian is (1-α) Cov_w"
+    assert f"Refuted by the symbolic check: the step “{step}” does not hold" in page.text
     assert "Refuted by the monte-carlo check sampling: the decisive one, observed 2.5, needed ≤ 1 × 10−12" in page.text
     assert "the slight one, observed" not in page.text
     assert "Not refuted by the monte-carlo check sampling: confirmed" in page.text
