@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sympy import Add, Expr, I, Mul, Pow, Rational, lambdify
+from sympy import Add, Expr, I, Mul, Pow, Rational, Symbol, lambdify
 
-from rdml_theory.symbolic.divergence import entries, gradients, self_bound, sharp, tilt
+from rdml_theory.symbolic.divergence import entries, escort, gradients, pinsker, self_bound, sharp, tilt
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, gram
@@ -86,6 +86,24 @@ CASES = {
         {"right_side": self_bound.SATURATION.xreplace({divergence: entries.D})},
         (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
     ),
+    "D11": Case(
+        pinsker.pinsker,
+        {"right_side": pinsker.PINSKER, "greatest_order": Rational(1)},
+        (*pinsker.PINSKER_ASSUMPTIONS[:3], entries.NOT_ONE.text(), "α ≤ 1"),
+    ),
+    "D14": Case(
+        escort.escort_duality,
+        {},
+        (*escort.DUALITY_ASSUMPTIONS[:3], entries.NOT_ONE.text()),
+    ),
+    "D16": Case(
+        escort.gradient_domination,
+        {
+            "left_side": escort.DOMINATED.xreplace({divergence: entries.D}),
+            "least_order": Rational(1, 2),
+        },
+        (*escort.DOMINATION_ASSUMPTIONS[:5], entries.NOT_ONE.text(), "1/2 ≤ α"),
+    ),
     "D17": Case(
         sharp.sharp_self_bounding,
         {"greatest_order": Rational(1, 2)},
@@ -146,7 +164,8 @@ def _put(formula, where, part):
 def differ(first, second):
     """Whether two formulas differ at a point of their domain."""
     names = sorted(first.free_symbols | second.free_symbols, key=str)
-    both = lambdify(names, [first, second], "numpy")
+    plain = {name: Symbol(f"x{number}") for number, name in enumerate(names)}
+    both = lambdify(list(plain.values()), [first.xreplace(plain), second.xreplace(plain)], "numpy")
     rng = np.random.default_rng(1)
     for _ in range(20):
         one, other = both(*(complex(v) for v in rng.uniform(0.3, 0.9, len(names))))

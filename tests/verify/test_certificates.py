@@ -16,7 +16,6 @@ x, y = Symbol("x", positive=True), Symbol("y", positive=True)
 
 PROOFS = {
     "D6": (inequalities.curvature_bounds, lambda: inequalities.curvature_bounds(upper=Rational(1, 2))),
-    "D11": (inequalities.pinsker, lambda: inequalities.pinsker(greatest_order=Rational(11, 10))),
     "D12": (
         inequalities.variance_bounds,
         lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
@@ -24,14 +23,6 @@ PROOFS = {
     "D13": (
         inequalities.two_point_reduction,
         lambda: inequalities.two_point_reduction(Rational(11, 10) * inequalities.TWO_POINTS),
-    ),
-    "D14": (
-        inequalities.escort_duality,
-        lambda: inequalities.escort_duality(inequalities.DUAL * Rational(11, 10)),
-    ),
-    "D16": (
-        inequalities.gradient_domination,
-        lambda: inequalities.gradient_domination(least_order=Rational(49, 100)),
     ),
 }
 

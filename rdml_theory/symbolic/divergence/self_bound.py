@@ -63,8 +63,8 @@ from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
     "ASSUMPTIONS", "SATURATION", "SELF_BOUND", "bounded_by_divergence", "distance_bound", "distance_bound_at_one",
-    "distance_of_gradient", "saturating_bound", "saturating_target", "self_bounding", "self_bounding_target",
-    "square_target",
+    "distance_of_gradient", "mixture", "of_two", "saturating_bound", "saturating_target", "self_bounding",
+    "self_bounding_target", "square_target", "strictly",
 ]  # fmt: skip
 
 ASSUMPTIONS = (
@@ -81,12 +81,12 @@ SATURATION: Formula = 2 * (1 - exp(-Max(1, alpha - 1) * divergence))
 """2 (1 - exp(-max(1, α-1) D_α(p‖q)))."""
 
 
-def _of(theorem: Theorem, first: Any, second: Any, *sums: Theorem) -> Theorem:
+def of_two(theorem: Theorem, first: Any, second: Any, *sums: Theorem) -> Theorem:
     """A theorem of two distributions, of these."""
     return discharged(instantiate(theorem, {a(i): first(i), b(i): second(i)}, reason="of these two"), *sums)
 
 
-def _strictly(target: Less, weak: AtMost) -> Theorem:
+def strictly(target: Less, weak: AtMost) -> Theorem:
     """``α < 1`` from ``α ≤ 1`` and ``α ≠ 1``, or the same from above."""
     x = Symbol("x", positive=True)
     scale = smt(
@@ -103,7 +103,7 @@ def distance_of_gradient() -> Theorem:
     >>> print(distance_of_gradient().conclusion.text())
     Σ_{i ≤ C} (q_i - w_i)² ≤ (Σ_{i ≤ C} |q_i - w_i|)²/2
     """
-    return _of(two_norm(), q, w, of_escort())
+    return of_two(two_norm(), q, w, of_escort())
 
 
 _DISTANCE = apart(q, w) ** 2 / 2
@@ -111,19 +111,28 @@ _DISTANCE = apart(q, w) ** 2 / 2
 
 
 @cache
-def _below_one() -> Theorem:
-    """``½ (Σ |q-w|)² ≤ D`` for α < 1: the divergence is a mixture of KLs from the escort."""
-    low = AtMost(alpha, 1)
-    strict = _strictly(Less(alpha, 1), low)
-    mixture = combine(
+def mixture() -> Theorem:
+    """``(1-α) D = α KL(w‖p) + (1-α) KL(w‖q)``: the divergence is a mixture of KLs from the escort.
+
+    >>> print(mixture().conclusion.right)
+    alpha*Sum(log(w_i/p_i)*w_i, (i, 1, C)) + (1 - alpha)*Sum(log(w_i/q_i)*w_i, (i, 1, C))
+    """
+    return combine(
         Equal((1 - alpha) * D, alpha * leibler(w, p) + (1 - alpha) * leibler(w, q)), [],
         where=[renyi(), escort()], reason="log w = α log p + (1-α) log q - log S",
     )  # fmt: skip
-    to_student, to_peer = (_of(pinsker(), w, x, of_escort()) for x in (q, p))
+
+
+@cache
+def _below_one() -> Theorem:
+    """``½ (Σ |q-w|)² ≤ D`` for α < 1: the divergence is a mixture of KLs from the escort."""
+    low = AtMost(alpha, 1)
+    strict = strictly(Less(alpha, 1), low)
+    to_student, to_peer = (of_two(pinsker(), w, x, of_escort()) for x in (q, p))
     peer = combine(AtMost(0, leibler(w, p)), [(1, to_peer)], slack=apart(w, p) ** 2 / 2, reason="which is not negative")
     return combine(
         AtMost(_DISTANCE, D),
-        [(-1 / (1 - alpha), mixture), (1, to_student), (alpha / (1 - alpha), peer)],
+        [(-1 / (1 - alpha), mixture()), (1, to_student), (alpha / (1 - alpha), peer)],
         known=[strict],
         reason="so below order one",
     )
@@ -133,7 +142,7 @@ def _below_one() -> Theorem:
 def _beyond_one() -> Theorem:
     """``½ (Σ |q-w|)² ≤ α D`` for α > 1: the divergence is one of KLs from the peer."""
     high = AtMost(1, alpha)
-    strict = _strictly(Less(1, alpha), high)
+    strict = strictly(Less(1, alpha), high)
     more = alpha - 1
     peers = combine(
         Equal(more * D, leibler(p, w) + more * leibler(p, q)), [(-log(power_mean()), mass(p))],
@@ -146,8 +155,8 @@ def _beyond_one() -> Theorem:
         AtMost(_DISTANCE, alpha * D),
         [
             (-alpha / more, peers),
-            (alpha / more, _of(pinsker(), p, w, of_escort())),
-            (alpha, _of(pinsker(), p, q)),
+            (alpha / more, of_two(pinsker(), p, w, of_escort())),
+            (alpha, of_two(pinsker(), p, q)),
             (1 / (2 * more), square),
             ((first + second + whole) / 2, split),
         ],
@@ -187,7 +196,7 @@ def distance_bound_at_one() -> Theorem:
     """The same for α = 1, where D = KL(p‖q) and w = p."""
     return combine(
         AtMost(_DISTANCE, Max(1, alpha) * D),
-        [(1, _of(pinsker(), p, q))],
+        [(1, of_two(pinsker(), p, q))],
         where=[given(KULLBACK_LEIBLER), escort(), given(ORDER_ONE), mass(p)],
         reason="at order one the escort is p",
     )
@@ -286,7 +295,7 @@ def _coefficient(
 def _coefficients() -> Theorem:
     """``-2 log B ≤ max(1, α-1) D``, for α ≠ 1."""
     half, one = alpha / 2, Integer(1)
-    low = _strictly(Less(alpha, 1), AtMost(alpha, 1))
+    low = strictly(Less(alpha, 1), AtMost(alpha, 1))
     room = given(Less(alpha, 2), "suppose")
     below = _coefficient(
         one,
@@ -294,7 +303,7 @@ def _coefficients() -> Theorem:
         (2 - alpha) / (1 - alpha), [mass(p)], [low, room],
     )  # fmt: skip
     below = discharge(below, combine(Less(alpha, 2), [(1, low)], slack=one, reason="an order below one is below two"))
-    high = _strictly(Less(1, alpha), AtMost(1, alpha))
+    high = strictly(Less(1, alpha), AtMost(1, alpha))
     short = given(AtMost(alpha, 2), "for an order up to two")
     between = _coefficient(
         one,
