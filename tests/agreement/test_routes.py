@@ -80,7 +80,7 @@ def derived(classes: int):
         formula = formula.subs(dict(zip((notation.k, notation.l), map(sympy.Integer, at), strict=False)))
         return sympy.lambdify([notation.alpha, *names], formula.subs(notation.C, size).doit(), "numpy")
 
-    at, two = range(1, classes + 1), symbolic.student_hessian().statement.args[1]
+    at, two = range(1, classes + 1), gradients.STUDENT_HESSIAN
     return {
         "value": [function(gradients.divergence.doit())],
         "escort": [function(notation.w[notation.k], i) for i in at],

@@ -30,7 +30,6 @@ from rdml_theory.symbolic.notation import ESCORT, STUDENT, C, Named, alpha, i, i
 from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
 
 DERIVATIONS = {
-    "student_hessian": symbolic.student_hessian,
     "teacher_gradient": symbolic.teacher_gradient,
     "alpha_derivative": symbolic.alpha_derivative,
     "limits": symbolic.limits,
@@ -48,7 +47,6 @@ def test_every_step_is_verified(name):
 
 
 FALSE = {
-    "Hessian without covariance": lambda: symbolic.student_hessian(KroneckerDelta(k, l) * q[k] - q[k] * q[l]),
     "teacher gradient at order 1+α": lambda: symbolic.teacher_gradient(alpha / (alpha + 1) * (w[k] - p[k])),
     "order derivative not squared": lambda: symbolic.alpha_derivative(
         symbolic.alpha_derivative().statement.args[1] * (1 - alpha)

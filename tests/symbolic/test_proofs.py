@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sympy import Add, Expr, I, Mul, Pow, Rational, Symbol, lambdify
 
-from rdml_theory.symbolic.divergence import entries, escort, gradients, pinsker, self_bound, sharp, tilt
+from rdml_theory.symbolic.divergence import entries, escort, gradients, pinsker, self_bound, sharp, tilt, variance
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, gram
@@ -70,6 +70,12 @@ CASES = {
     ),
     "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
     "D1": Case(gradients.student_gradient, {"right_side": gradients.STUDENT_GRADIENT}, gradients.ASSUMPTIONS),
+    "D3": Case(gradients.student_hessian, {}, gradients.ASSUMPTIONS),
+    "D6": Case(
+        variance.curvature_bounds,
+        {"lower": variance.CURVATURES[0], "upper": variance.CURVATURES[1]},
+        gradients.ASSUMPTIONS,
+    ),
     "D7": Case(tilt.bounded_gradient, {"right_side": tilt.GRADIENT_BOUND}, tilt.ASSUMPTIONS),
     "D8": Case(
         self_bound.self_bounding,

@@ -15,7 +15,6 @@ CONTEXT = Context("D0", "symbolic", "quick", 0, 1e-3)
 x, y = Symbol("x", positive=True), Symbol("y", positive=True)
 
 PROOFS = {
-    "D6": (inequalities.curvature_bounds, lambda: inequalities.curvature_bounds(upper=Rational(1, 2))),
     "D12": (
         inequalities.variance_bounds,
         lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
