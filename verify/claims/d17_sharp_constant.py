@@ -72,8 +72,8 @@ CLAIM = Claim(
     id="D17",
     title="Sharp constant for small orders",
     meaning=(
-        "For orders up to one half, the constant 1 of D8 can be replaced by 0.8146, and by no smaller one up to a "
-        "hundredth of a percent. The worst case has two classes with the escort at a vertex."
+        "For orders up to one half, the constant 1 of D8 can be replaced by 0.8146. The search comes within a "
+        "hundredth of a percent of it, with two classes and the escort at a vertex."
     ),
     matters="It sharpens, for small orders, every bound of the bias that goes through the divergence.",
     direction="upper bound",
