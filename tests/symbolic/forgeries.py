@@ -361,6 +361,20 @@ FORGERIES = {
     "a sum over steps below another end": lambda: sum_over(
         combine(AtMost(t, s), [(1, told(Less(t, s)))]), t, s + 1
     ),
+    "an objective given a number": lambda: assume(AtMost(Value("F", u, a), 0)),
+    "an objective given two vectors": lambda: assume(AtMost(Value("F", u, v, y), 0)),
+    "an objective with and without what is given": lambda: assume(AtMost(Value("F", u), Value("F", u, v))),
+    "a descent lemma given a number": lambda: axiom("descent lemma", ("F", p, a)),
+    "a descent lemma given what moves along": lambda: identity(
+        Equal(axiom("descent lemma", ("F", p, u)).conclusion.left, Value("F", y + v, y + v))
+    ),
+    "noise orthogonal to the gradient of what it was not centred for": lambda: orthogonal(
+        specialise(noise, t), Gradient("F", x, At("u", t))
+    ),
+    "a random vector given after an expectation": lambda: instantiate(
+        expectation(combine(AtMost(0, square(x)), [], slack=square(x), known=[told(AtMost(0, Value("F", u, v)))])),
+        {v: b},
+    ),
     "a random function of a number": lambda: assume(Equal(Random("J", a), u)),
     "a random function of two vectors": lambda: assume(Equal(Random("J", u, v), u)),
     "noise orthogonal to a random vector": lambda: orthogonal(specialise(noise, t), Random("q")),

@@ -262,11 +262,14 @@ def is_zero(term: Term, *, vector: bool = False) -> bool:
     """
     if vector:
         return expand(term) == 0
-    flat = canonical(term)
-    if flat == 0:
+    flat = normal(term)
+    if flat == 0 or canonical(flat) == 0:
         return True
     numerator, _ = fraction(together(_telescoped(flat)))
-    return expand(numerator) == 0 or canonical(numerator) == 0 or cancel(canonical(numerator)) == 0
+    if expand(numerator) == 0:
+        return True
+    same = canonical(numerator)
+    return same == 0 or cancel(same) == 0
 
 
 def sign(term: Term, known: Known = ()) -> Sign | None:

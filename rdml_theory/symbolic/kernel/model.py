@@ -35,10 +35,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Objective:
-    """A function with its gradient and a proved smoothness constant; points on the last axis."""
+    """A function with its gradient and a proved smoothness constant; points, and what is given, on the last axis."""
 
-    value: Callable[[Array], Array]
-    gradient: Callable[[Array], Array]
+    value: Callable[..., Array]
+    gradient: Callable[..., Array]
     smoothness: float
 
 
@@ -185,8 +185,8 @@ class Model:
             value = self.random[term.name]
             return value(*(self._evaluate(point, values) for point in term.args[1:])) if callable(value) else value
         if isinstance(term, Value | Gradient):
-            f, point = self.objectives[term.objective], self._evaluate(term.point, values)
-            return f.value(point) if isinstance(term, Value) else f.gradient(point)
+            f, vectors = self.objectives[term.objective], [self._evaluate(vector, values) for vector in term.args[1:]]
+            return f.value(*vectors) if isinstance(term, Value) else f.gradient(*vectors)
         if isinstance(term, Sum):
             index, low, high = term.limits[0]
             steps = range(int(low), int(self._evaluate(high, values)) + 1)
@@ -200,7 +200,7 @@ class Model:
             return float(term)
         return _OPERATIONS[type(term)](_aligned(parts))
 
-    def _slope(self, term: Derivative, values: Mapping[Term, Any]) -> Any:
+    def _slope(self, term: Any, values: Mapping[Term, Any]) -> Any:
         """The first derivative by a complex step, which rounds nothing away, and a second one by differences of it."""
         (variable, order), *_ = term.variable_count
         step = 1e-30j

@@ -169,7 +169,7 @@ class ForAll(Proposition):
 
 @dataclass(frozen=True)
 class Smooth(Proposition):
-    """The objective is differentiable and its gradient is Lipschitz continuous with a constant.
+    """The objective is differentiable, and its gradient Lipschitz continuous with a constant, whatever is given to it.
 
     >>> from sympy import Symbol
     >>> Smooth("f", Symbol("Lambda", positive=True)).text()

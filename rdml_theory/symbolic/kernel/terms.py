@@ -13,6 +13,7 @@ term                meaning                               kind
 ``Random(J, y)``    a random function of the vector y     vector
 ``Gradient(f, y)``  the gradient of the objective f at y  vector
 ``Value(f, y)``     its value there                       scalar
+``Value(f, y, u)``  of an objective that u is given to    scalar
 ``Inner(u, v)``     the inner product                     scalar
 ``Mean(e)``         the expectation                       scalar
 ``Entry(q, i)``     the entry of class i, or of step i    scalar
@@ -170,10 +171,14 @@ class Random(Expr):
 
 
 class _OfObjective(Expr):
-    """A quantity of an objective at a point, whose point is kept expanded, so that equal points look equal."""
+    """A quantity of an objective at a point, which is kept expanded, so that equal points look equal.
 
-    def __new__(cls, objective: str | Str, point: Term) -> Any:
-        return Expr.__new__(cls, objective if isinstance(objective, Str) else Str(objective), expand(point))
+    The objective may be another for each vector that is given to it, such as the state of others.
+    """
+
+    def __new__(cls, objective: str | Str, point: Term, *given: Term) -> Any:
+        name = objective if isinstance(objective, Str) else Str(objective)
+        return Expr.__new__(cls, name, *map(expand, (point, *given)))
 
     @property
     def objective(self) -> str:
@@ -185,23 +190,24 @@ class _OfObjective(Expr):
         """The point."""
         return self.args[1]
 
+    def _form(self, printer: Any) -> str:
+        return f"{self.objective}({'; '.join(printer._print(vector) for vector in self.args[1:])})"
+
 
 class Value(_OfObjective):
     """The value of an objective at a point.
 
-    >>> Value("f", Vector("y"))
-    f(y)
+    >>> Value("f", Vector("y")), Value("F", Vector("y"), Vector("u"))
+    (f(y), F(y; u))
     """
 
     is_real = True
 
     def _sympystr(self, printer: Any) -> str:
-        return f"{self.objective}({printer._print(self.point)})"
+        return self._form(printer)
 
     _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return rf"{self.objective}({printer._print(self.point)})"
+    _latex = _sympystr
 
 
 class Gradient(_OfObjective):
@@ -212,12 +218,12 @@ class Gradient(_OfObjective):
     """
 
     def _sympystr(self, printer: Any) -> str:
-        return f"∇{self.objective}({printer._print(self.point)})"
+        return f"∇{self._form(printer)}"
 
     _rdmltext = _sympystr
 
     def _latex(self, printer: Any) -> str:
-        return rf"\nabla {self.objective}({printer._print(self.point)})"
+        return rf"\nabla {self._form(printer)}"
 
 
 class Inner(Expr):
@@ -466,7 +472,10 @@ def _kind_of_random(term: Any) -> Any:
 
 
 def _kind_of_objective(term: Any) -> Any:
-    _require(term.point, "vector", "the point of an objective")
+    if len(term.args) > 3:
+        raise TermError(f"{term} is of an objective that more than one vector is given to")
+    for vector in term.args[1:]:
+        _require(vector, "vector", "the point of an objective, or what is given to it,")
     return "vector" if type(term) is Gradient else "scalar"
 
 

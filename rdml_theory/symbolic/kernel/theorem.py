@@ -234,7 +234,7 @@ def _check_names(propositions: Collection[Proposition]) -> None:
                 things.setdefault((e.name,), set()).add(e.traits)
                 things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, Value | Gradient):
-                things.setdefault(e.objective, set()).add("objective")
+                things.setdefault(e.objective, set()).add(("objective", len(e.args)))
     for key, meanings in things.items():
         name = key if isinstance(key, str) else key[0]
         if len(meanings) > 1:
