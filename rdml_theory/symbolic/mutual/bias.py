@@ -1,4 +1,4 @@
-"""What mutual learning adds to a student's gradient: bounds of the bias, and how the order tunes it."""
+"""What mutual learning adds to a student's gradient: bounds of the bias."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import IndexedBase, Integer, Max, Min, Subs, Sum, Symbol, exp, log, sqrt, tanh
+from sympy import Integer, Max, Min, Symbol, log, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.certificates import certified as certified_step
+from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence.entries import (
     KULLBACK_LEIBLER,
     NOT_ONE,
@@ -30,7 +29,6 @@ from rdml_theory.symbolic.divergence.entries import (
 )  # fmt: skip
 from rdml_theory.symbolic.divergence.self_bound import bounded_by_divergence, distance_bound, distance_bound_at_one
 from rdml_theory.symbolic.divergence.tilt import attained_square, bounded_square
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
@@ -52,11 +50,10 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.mutual import gram
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "A_PRIORI", "BIAS_ROOT", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
-    "tunability",
+    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
 ]  # fmt: skip
 
 order: Formula = Symbol("alpha", nonnegative=True)
@@ -234,48 +231,3 @@ def _attained(left: Term, right: Term) -> Theorem:
         [(beta**2, pulled), (scaled, expectation(two, reason="take expectations")), (scaled, worst)],
         reason="with these the first form is attained",
     )
-
-
-BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(order * spread / 4)
-"""ζ(α), the a-priori bound of the norm of the bias."""
-
-
-def tunability(slope: Formula | None = None) -> Derivation:
-    """``ζ(α) ≤ √2 βGαρ/4``, ζ nondecreasing in α: as the order goes to zero, so does the bias.
-
-    Parameters
-    ----------
-    slope : Formula, optional
-        The asserted bound of ζ(α).
-
-    Examples
-    --------
-    >>> tunability().verify(), tunability(BIAS_ROOT.subs(order, 0)).verify()
-    (True, False)
-    """
-    stated = sqrt(2) * beta * jacobian * order * spread / 4 if slope is None else slope
-    x: Formula = Symbol("x", nonnegative=True)
-    scale = sqrt(2) * beta * jacobian
-    unit = stated / (scale * order * spread)
-    derivative = scale * spread / 4 * (1 - tanh(order * spread / 4) ** 2)
-    count: Formula = Symbol("T", integer=True, positive=True)
-    orders: Formula = IndexedBase("alpha", nonnegative=True)
-    steps = (
-        Step("ζ(α) increases with α: its derivative is", equal(BIAS_ROOT.diff(order), derivative)),
-        Step("where", equal(1 - tanh(x).rewrite(exp) ** 2, 4 / (exp(x) + exp(-x)) ** 2)),
-        Step("is not negative", at_least(4 / (exp(x) + exp(-x)) ** 2, 0)),
-        Step(
-            "its slope at α = 0 is that of the stated line, which is therefore the least one",
-            equal(Subs(BIAS_ROOT.diff(order), order, 0), stated.diff(order)),
-        ),
-        certified_step("tanh x ≤ x, with x = αρ/4", at_most(tanh(x), x), calculus),
-        certified_step("that is, tanh x ≤ 4 (the stated factor) x", at_most(tanh(x), 4 * unit * x), calculus, along=x),
-        Step(
-            "so a schedule α_t has a mean squared bias of at most the line's square at the mean of α_t²",
-            equal(
-                Sum(scale**2 * orders[i] ** 2 * spread**2 / 16, (i, 1, count)) / count,
-                scale**2 * spread**2 / 16 * Sum(orders[i] ** 2, (i, 1, count)) / count,
-            ),
-        ),
-    )
-    return Derivation(at_most(Named("ζ(α)", r"\zeta(\alpha)"), stated), steps)
