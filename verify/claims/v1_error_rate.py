@@ -217,8 +217,9 @@ CLAIM = Claim(
     id="V1",
     title="Error rate of verdicts",
     meaning=(
-        "Verdicts from simulations can err, and this measures how often. Where a proof bounds the tail of the replicas, it "
-        "is never more often than stated, whatever they are; elsewhere at most twice as often, for 64 skewed ones."
+        "Verdicts from simulations can err, and this measures how often. Where a proof bounds the tail of the "
+        "replicas, it is never more often than stated, whatever they are; elsewhere at most twice as often, for 64 "
+        "skewed ones."
     ),
     matters="Every statistical verdict of the report rests on these intervals.",
     direction="upper bound",
