@@ -143,8 +143,8 @@ def _kernel() -> list[str]:
     checkers = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources)
     files = ", ".join(f"`{name}.py` ({size} lines)" for name, size in sizes.items())
     return [
-        "## The kernel", "", f"Trusted: {files}, SymPy's arithmetic of polynomials and its derivatives, and the checkers "
-        f"of certificates, {checkers} lines, where a proof is certified.", "",
+        "## The kernel", "", f"Trusted: {files}, SymPy's arithmetic of polynomials and its derivatives, and the "
+        f"checkers of certificates, {checkers} lines, where a proof is certified.", "",
         f"{len(RULES)} rules:", "", *rules, "", f"{len(AXIOMS)} axioms, each with a numeric test:", "", *named, "",
     ]  # fmt: skip
 

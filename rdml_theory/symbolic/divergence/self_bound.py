@@ -89,11 +89,9 @@ def of_two(theorem: Theorem, first: Any, second: Any, *sums: Theorem) -> Theorem
 def strictly(target: Less, weak: AtMost) -> Theorem:
     """``α < 1`` from ``α ≤ 1`` and ``α ≠ 1``, or the same from above."""
     x = Symbol("x", positive=True)
-    scale = smt(
-        target.relation().xreplace({alpha: x}),
-        conditions=tuple(told.relation().xreplace({alpha: x}) for told in (weak, NOT_ONE)),
-    )
-    return instantiate(certified(scale, reason="as it is not one"), {x: alpha}, reason="for the order")
+    relations: Any = [told.relation().xreplace({alpha: x}) for told in (target, weak, NOT_ONE)]
+    strict = smt(relations[0], conditions=tuple(relations[1:]))
+    return instantiate(certified(strict, reason="as it is not one"), {x: alpha}, reason="for the order")
 
 
 @cache

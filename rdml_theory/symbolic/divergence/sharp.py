@@ -175,9 +175,8 @@ def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Form
     order = given(AtMost(alpha, Rational(1, 2) if greatest_order is None else greatest_order), "given")
     least = _least_divergence(order)
     target = AtMost(_APART**2 / 2, factor * D)
-    near = balls(
-        at_most(2 * _V**2, factor * log(1 + 4 * _V**2)), {_V: Interval(0, Rational(1, 2))}, touching=(_V, 0, 2)
-    )
+    inside: Any = {_V: Interval(0, Rational(1, 2))}
+    near = balls(at_most(2 * _V**2, factor * log(1 + 4 * _V**2)), inside, touching=(_V, 0, 2))
     small = instantiate(certified(near, reason="for TV up to 1/2"), {_V: _APART / 2}, reason="at TV(q, w)")
     first = combine(target, [(1, small), (factor, in_logarithms(_square())), (factor, least)], reason="so up to 1/2")
     far = certified(_up_to_one(at_most(2 * _V**2, -factor * log(1 - _V))), reason="for TV from 1/2")

@@ -202,7 +202,8 @@ class Model:
 
     def _slope(self, term: Any, values: Mapping[Term, Any]) -> Any:
         """The first derivative by a complex step, which rounds nothing away, and a second one by differences of it."""
-        (variable, order), *_ = term.variable_count
+        count: Any = term.variable_count[0]
+        variable, order = count
         step = 1e-30j
         if order == 1:
             return np.imag(self._evaluate(term.expr, {**values, variable: values[variable] + step})) / step.imag
