@@ -357,7 +357,7 @@ def teacher_target(right_side: Formula = TEACHER_BOUND) -> AtMost:
     """``‖∂D/∂u‖₂ ≤`` the right side, where ∂D/∂u = α/(α-1) · (w - p).
 
     >>> print(teacher_target().text())
-    √(Σ_{i ≤ C} (α²·(-p_i + w_i)²/(α - 1)²)) ≤ √(2)·α·tanh(ρ·|α - 1|/4)/|α - 1|
+    √(Σ_{i ≤ C} (α²·(w_i - p_i)²/(α - 1)²)) ≤ √(2)·α·tanh(ρ·|α - 1|/4)/|α - 1|
     """
     return AtMost(sqrt(total((alpha / (alpha - 1) * (w(i) - p(i))) ** 2)), right_side)
 

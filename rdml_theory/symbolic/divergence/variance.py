@@ -114,7 +114,7 @@ def variance_of_entries() -> Theorem:
     (v_i + v_j)² is not negative; times a_i a_j and summed over j, the term j = i is at most the sum.
 
     >>> print(variance_of_entries().conclusion.text())
-    Σ_{i ≤ C} (a_i·v_i²) - (Σ_{i ≤ C} (a_i·v_i))² ≤ (Σ_{i ≤ C} v_i²)/2
+    Σ_{i ≤ C} (a_i·v_i²) - (Σ_{i ≤ C} (a_i·v_i))² ≤ Σ_{i ≤ C} v_i²/2
     """
     a, v, total = entries.a, entries.v, entries.total
     square = nonnegative(a(k) * a(j) * (v(k) + v(j)) ** 2, reason="a square")
