@@ -441,6 +441,15 @@ FORGERIES = {
     "a family that is positive at one index": lambda: instantiate(
         told(AtMost(0, log(q(j)))), {q(i): z(i)}, known=[told(Less(0, z(i)))]
     ),
+    "an entry before the first, given": lambda: instantiate(
+        told(AtMost(0, Entry("q", 0, positive=True))), {q(i): i}
+    ),
+    "an entry before the first, by a definition": lambda: combine(
+        Equal(Entry("q", 0), 1), [], where=[told(ForAll(i, Equal(Entry("q", i), 1)))]
+    ),
+    "noise orthogonal to a vector times a random entry": lambda: orthogonal(
+        specialise(noise, t), Entry("y", i, random=True) * x
+    ),
     "an entry given alone": lambda: instantiate(told(AtMost(0, q(1))), {q(1): Integer(2)}),
     "a family that a sum captures": lambda: instantiate(told(AtMost(total(z(i) * q(i)), 0)), {z(j): j * q(i)}),
     "an index that a sum within captures": lambda: instantiate(

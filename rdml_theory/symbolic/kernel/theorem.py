@@ -491,6 +491,8 @@ def _replaced(
         if value is None:
             out = At(term.process, step) if isinstance(term, At) else term.at(step)
         else:
+            if symbol_kind(index) == "counting" and step.is_positive is not True:
+                raise ProofError(f"{term} may come before the first that is spoken of, {index} = 1")
             out = value.xreplace({index: step})
             caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
     elif isinstance(term, Sum):
@@ -617,7 +619,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
         raise ProofError(f"{vector} is no vector")
     if vector.atoms(Sum):
         raise ProofError(f"{vector} has a bound variable, which a step could meet")
-    strange = vector.atoms(At, Random) - set(told.given)
+    strange = {part for part in vector.atoms(At, Random, Entry) if is_random(part)} - set(told.given)
     if strange:
         raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
     product = Mean(Inner(told.noise, vector))
