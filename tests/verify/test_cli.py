@@ -124,7 +124,7 @@ def test_list(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     rows = json.loads(rdml("list", "--json").stdout)
     assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
-    assert "∂D_α(p‖q)/∂z_k = q_k - w_k" in rows[0]["statement"]
+    assert "∂D_α(p‖q)" in rows[0]["statement"]
     assert all(row["statement"] and row["kind"] and row["source"] and row["controls"] for row in rows)
 
 
@@ -836,7 +836,7 @@ def test_terminals_without_greek():
     assert complaint.returncode == 2
     assert complaint.stderr.startswith("error: unknown claim '?'")
     # JSON is UTF-8 everywhere.
-    assert "∂D_α(p‖q)/∂z_k" in rdml("list", "--json", encoding="ascii").stdout
+    assert "∂D_α(p‖q)" in rdml("list", "--json", encoding="ascii").stdout
 
 
 @pytest.mark.parametrize(
