@@ -51,8 +51,9 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/run.py
 
+# With figures of the claims where $(OUT) holds a run of these sources: `make verify docs`.
 docs: install
-	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+	RESULTS=$(abspath $(OUT)) $(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) .venv-lowest $(OUT) docs/_build .pytest_cache .ruff_cache .import_linter_cache

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import called, flag, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Observed, Task, run_task
+from convergence.notebook import table
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem, confined, start_of, start_size
 from convergence.store import Store, packed, unpacked
@@ -91,6 +92,18 @@ class Trajectory:
     final: Array
     left: NDArray[np.bool_]
     envelope: Envelope | None = None
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what was run, and where its replicas ended."""
+        last = {
+            name.replace("_", " "): getattr(self, name)[-1].mean()
+            for name in ("value", "squared_gradient", "mean_squared_gradient", "least_squared_gradient")
+        }
+        replicas = {"replicas": self.final.shape[0], "seed": self.seed}
+        rows = (
+            {"step": self.step, "steps": self.steps} | replicas | {f"{k}, mean at the end": v for k, v in last.items()}
+        )
+        return table(self.problem, rows)
 
 
 def record_times(steps: int, record: int | ArrayLike) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import broadcast, instance, real, shown
 from convergence.assumptions import Assumptions
+from convergence.notebook import table
 
 __all__ = ["Bound", "checked_relative_bias", "checked_step", "checked_steps", "make_bound", "product"]
 
@@ -47,6 +48,11 @@ class Bound:
     def __float__(self) -> float:
         """The total as a float."""
         return float(self.total)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: its terms and their sum."""
+        names = ("transient", "noise", "bias", "total", "step", "steps")
+        return table(f"{self.name} bound of the {self.quantity}", {name: getattr(self, name) for name in names})
 
 
 def checked_relative_bias(assumptions: Assumptions, name: str, *, absolute: bool = False) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import instance, number, real, shown, whole
 from convergence.bounds import Bound
 from convergence.estimators import ROUNDING, bounded_interval, mean_interval
+from convergence.notebook import table
 from convergence.sgd import MOST_REPLICAS, Trajectory
 from convergence.tails import Envelope
 
@@ -70,6 +71,13 @@ class Verdict:
     replicas: int
     looks: int = 1
     basis: Literal["envelope", "asymptotic"] = "asymptotic"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the outcome, and the numbers that it rests on."""
+        low, high = self.interval
+        names = ("observed", "allowed", "margin", "error_rate", "replicas", "looks", "basis")
+        rows = {name.replace("_", " "): getattr(self, name) for name in names}
+        return table(self.outcome, rows | {"interval": f"{low:.6g} to {high:.6g}"})
 
     @property
     def detectable(self) -> float:

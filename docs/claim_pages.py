@@ -1,12 +1,15 @@
-"""One page for each claim, from the registry: statement, assumptions, proof, tightness, checks and controls.
+"""One page for each claim, from the registry: meaning, figure, statement, assumptions, proof, checks and controls.
 
 Certificates are made and checked, and searches run, while the pages are written, so that what they print was found.
+Figures are drawn from the records of a run, if there is one of the present sources.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,10 @@ from verify.checks.search import SEARCH
 from verify.claim import Claim, Statement
 from verify.claims import all_claims
 from verify.context import Context
+from verify.environment import source_digest
+from verify.plots import render_all
+from verify.records import GROUPS, RunRecord, group_of, read_run
+from verify.results_folder import RESULTS
 
 _JOINS = {
     "chain": "Each begins where the one before ended, from the left side of the statement to its right side.",
@@ -79,17 +86,39 @@ def _tightness(claim: Claim[Any]) -> list[str]:
     return ["## Tightness", "", words, "", *lines, ""]
 
 
-def page(claim: Claim[Any]) -> str:
-    """The page of a claim in MyST Markdown."""
+USES = {
+    "D1": "rdml_theory.renyi_gradient", "D2": "rdml_theory.renyi_gradient", "D3": "rdml_theory.renyi_hessian",
+    "D4": "rdml_theory.renyi_divergence", "C1": "convergence.classical_bound", "C2": "convergence.sharp_bound",
+    "C2a": "convergence.floor", "C2b": "convergence.refined_bound", "C2c": "convergence.sharp_bound",
+    "C2d": "convergence.best_iterate_bound", "C2e": "convergence.tight_bound", "C4": "convergence.mutual_bias_bound",
+    "C5": "convergence.find_stationary", "C6": "convergence.largest_order", "C8": "convergence.moving_target_bound",
+    "C9": "convergence.pl_bound", "C10": "convergence.scope_bound", "C11": "convergence.momentum_bound",
+    "C12": "convergence.worst_case", "C13": "convergence.stepwise_bound", "C15": "convergence.long_run_law",
+    "N1": "verify.monitor.BiasMonitor", "V1": "convergence.check_bound",
+}  # fmt: skip
+"""The function that computes what a claim states, where there is one; a test finds each."""
+
+
+def _figure(claim: Claim[Any]) -> list[str]:
+    """The figure of a claim with its caption."""
+    return ["", f"```{{figure}} figures/{claim.id}.svg", f":alt: {claim.title}", "", claim.caption, "```", ""]
+
+
+def page(claim: Claim[Any], *, drawn: bool = False) -> str:
+    """The page of a claim in MyST Markdown; with its figure, if that was drawn."""
     source = claim.source.work[0].upper() + claim.source.work[1:]
     if claim.source.arxiv:
         source += f", [arXiv {claim.source.arxiv}](https://arxiv.org/abs/{claim.source.arxiv})"
     own = " The result is its own." if claim.source.own else ""
     lines = [
-        f"# {claim.id}: {claim.title}", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
-        _math(claim.statement(claim.subject)) + ".", "", "## Assumptions", "",
-        *(f"- {a}" for a in claim.assumptions), "",
+        f"# {claim.id}: {claim.title}", "", f"**{claim.message}.** {claim.meaning}", "", claim.matters, "",
+        *(_figure(claim) if drawn else ()),
+        "## Statement", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
+        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "", *(f"- {a}" for a in claim.assumptions), "",
     ]  # fmt: skip
+    if claim.id in USES:
+        module, _, name = USES[claim.id].rpartition(".")
+        lines += [f"In code: {{py:obj}}`{name} <{USES[claim.id]}>` of `{module}`.", ""]
     if claim.derivation is not None:
         derived = claim.derivation(claim.subject)
     else:
@@ -185,17 +214,110 @@ def evidence() -> str:
     return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), "", *_kernel()])
 
 
-def write_pages(folder: Path) -> list[Path]:
-    """Write all pages; unchanged ones keep their time stamp, so that builds stay incremental."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    texts = {"evidence": evidence()}
+_ABOUT = {
+    "Divergence": "The Rényi divergence between two predictions: its gradients, its bounds, and what the order does.",
+    "Biased SGD": "How small the gradient gets when steps have noise and bias, and what no analysis can improve.",
+    "Mutual learning": "What students do to each other's gradients: how large that bias is, and when it is none.",
+    "Networks": "The same on networks that are really trained, with everything measured along the way.",
+    "Experiments": "Simulations that show the plateau, its scaling, and how tight the bound is.",
+    "Instruments": "How far the verdicts and the test problems themselves can be trusted.",
+}
+
+
+def _name(claim: Claim[Any]) -> str:
+    return f"{claim.id.lower()}_" + re.sub(r"\W+", "_", claim.title.lower()).strip("_")
+
+
+def group_page(group: str, members: list[Claim[Any]]) -> str:
+    """The claims of a group: what each means, in their order, and the contents that lead to them."""
+    lines = [f"# {group}", "", _ABOUT[group], ""]
+    for claim in members:
+        lines += [f"[{claim.id}: {claim.title}]({_name(claim)}.md)", f": {claim.message}", ""]
+    return "\n".join([*lines, "```{toctree}", ":hidden:", "", *map(_name, members), "```", ""])
+
+
+def gallery(drawn: set[str]) -> str:
+    """Every figure, with what it shows."""
+    lines = ["# Gallery", ""]
+    if not drawn:
+        lines += ["Figures are drawn from the records of a run: `make verify`, and then `make docs` again.", ""]
     for claim in all_claims().values():
-        name = re.sub(r"\W+", "_", claim.title.lower()).strip("_")
-        texts[f"{claim.id.lower()}_{name}"] = page(claim)
+        if claim.id in drawn:
+            lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim), f"[The claim]({_name(claim)}.md)", ""]
+    return "\n".join(lines)
+
+
+def recorded(results: Path) -> RunRecord | None:
+    """The run whose figures are drawn; None without one, or if it is of other sources."""
+    if not (results / RESULTS).exists():
+        print(f"no figures of claims: {results} holds no results; `make verify` writes them")
+        return None
+    run = read_run(results / RESULTS)
+    if run.environment.source_digest != source_digest():
+        print(f"no figures of claims: {results} holds results of other sources; `make verify` writes them anew")
+        return None
+    return run
+
+
+def _compact(svg: str) -> str:
+    """The same picture in a third of the bytes: coordinates to a tenth of a point, short names, no comments."""
+    svg = re.sub(r"<!--.*?-->|<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = svg.replace("xlink:href", "href")
+
+    def rounded(text: str) -> str:
+        return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), text)
+
+    def path(match: re.Match[str]) -> str:
+        words = " ".join(rounded(match[1]).split())
+        return ' d="' + re.sub(r" ?([A-Za-z]) ?", r"\1", words) + '"'
+
+    svg = re.sub(r' d="([^"]*)"', path, svg)
+    svg = re.sub(r' [xy]="[^"]*"|translate\([^)]*\)', lambda m: rounded(m[0]), svg)
+
+    # Glyphs come in units of a 64th of their grid, and half of it is finer than any screen.
+    def glyph(match: re.Match[str]) -> str:
+        return re.sub(r"-?\d+(?:\.\d+)?", lambda m: str(round(float(m[0]) / 32)), match[1]) + ' transform="scale(0.5)"'
+
+    svg = re.sub(r'( d="[^"]*") transform="scale\(0\.015625\)"', glyph, svg)
+    # Each style once, as a class.
+    styles = dict.fromkeys(re.findall(r' style="([^"]*)"', svg))
+    classes = {style: f"s{n}" for n, style in enumerate(styles)}
+    svg = re.sub(r' style="([^"]*)"', lambda m: f' class="{classes[m[1]]}"', svg)
+    sheet = "".join(f".{name}{{{style.replace(': ', ':').replace('; ', ';')}}}" for style, name in classes.items())
+    svg = svg.replace("</style>", sheet + "</style>", 1)
+    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    short = {name: f"i{n}" for n, name in enumerate(used)}
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", svg)
+    svg = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], svg)
+    svg = re.sub(r">\s+<", "><", svg).strip()
+    # Groups that only held a name; markers that share a style take it from their group.
+    svg = re.sub(r"<g>(<(?:use|path)[^>]*/>)</g>", r"\1", svg)
+    marks = r'<g((?: clip-path="[^"]*")?)>((?:<use href="#\w+" x="[^"]*" y="[^"]*" class="(s\d+)"/>)+)</g>'
+
+    def shared(match: re.Match[str]) -> str:
+        if set(re.findall(r'class="(s\d+)"', match[2])) != {match[3]}:
+            return match[0]
+        return f'<g{match[1]} class="{match[3]}">{match[2].replace(f" class={chr(34)}{match[3]}{chr(34)}", "")}</g>'
+
+    return re.sub(marks, shared, svg)
+
+
+def write_pages(folder: Path, results: Path) -> None:
+    """Write all pages, and the figures; unchanged ones keep their time stamp, so that builds stay incremental."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    run = recorded(results)
+    pictures = {} if run is None else render_all(run, formats=("svg",), jobs=min(4, os.cpu_count() or 1))
+    drawn = {name: _compact(picture["svg"].decode()) for name, picture in pictures.items() if name in all_claims()}
+    texts = {"evidence.md": evidence(), "gallery.md": gallery(set(drawn))}
+    texts |= {f"figures/{name}.svg": svg for name, svg in drawn.items()}
+    claims = sorted(all_claims().values(), key=lambda claim: list(GROUPS).index(group_of(claim.id)))
+    for group, members in groupby(claims, key=lambda claim: group_of(claim.id)):
+        texts[f"{group.lower().replace(' ', '_')}.md"] = group_page(group, list(members))
+    texts |= {f"{_name(claim)}.md": page(claim, drawn=claim.id in drawn) for claim in claims}
     for name, text in texts.items():
-        path = folder / f"{name}.md"
+        path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written
+    for path in folder.rglob("*.*"):
+        if str(path.relative_to(folder)) not in texts:  # of a claim that is no more
+            path.unlink()

@@ -1,6 +1,8 @@
 """Configuration of the documentation. The pages of the claims are written from the registry at every build."""
 
+import os
 import sys
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -8,19 +10,24 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from claim_pages import write_pages  # noqa: E402
 
-write_pages(HERE / "theory" / "generated")
+# Figures are drawn from the records of a run: that of `make verify`, unless RESULTS names another folder.
+write_pages(HERE / "theory" / "generated", Path(os.environ.get("RESULTS", HERE.parent / "results")))
 
 project = "rdml-theory"
 author = "The rdml-theory authors"
 copyright = "2026, The rdml-theory authors"  # noqa: A001 - the name that Sphinx reads
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+version = release = version_of("rdml-theory")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "offline_math"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 html_theme = "furo"
-html_title = "rdml-theory"
+html_title = f"rdml-theory {release}"
+html_static_path = ["static"]
+html_css_files = ["mathematics.css"]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 # A module that re-exports its parts documents them where users import them.
 suppress_warnings = ["autodoc.duplicate_object"]

@@ -170,6 +170,8 @@ class Claim(Generic[S]):
         At least one of each.
     caption : str
         What the figure shows.
+    message : str
+        What a reader should take away, in a line.
     meaning, matters : str
         What it says, in two sentences for a reader who has not seen the formulas, and why that matters, in one.
     """
@@ -185,6 +187,7 @@ class Claim(Generic[S]):
     controls: tuple[Control[S], ...]
     caption: str
     derivation: Callable[[S], Derivation | Proof] | None = None
+    message: str = ""
     meaning: str = ""
     matters: str = ""
 

@@ -25,8 +25,8 @@ alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lam
 upsilon phi varphi chi psi omega
 Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar infty nabla partial top
 log ln exp sin cos tan tanh sinh cosh arcsin arccos arctan max min sup inf lim limsup liminf limits arg det Pr
-le ge ne leq geq neq lt gt approx sim equiv propto to in notin subset subseteq cup cap forall exists mapsto cdot
-times pm mp circ mid parallel ldots cdots dots
+le ge ne leq geq neq lt gt leftarrow approx sim equiv propto to in notin subset subseteq cup cap forall exists mapsto
+cdot times pm mp circ mid parallel ldots cdots dots
 sum prod int frac tfrac dfrac sqrt binom bar hat tilde overline substack
 left right lVert rVert lvert rvert Vert vert langle rangle lfloor rfloor lceil rceil
 mathrm mathbb mathbf mathcal operatorname text quad qquad
@@ -45,12 +45,15 @@ _ATTRIBUTES = {
     "rowspacing": r"[0-9.]{1,6}em", "columnalign": "left|center|right",
 }  # fmt: skip
 
+_SIZES = re.compile(r"\\[bB]igg?[lrm]?(?![A-Za-z])")
+"""Sizes of fences in TeX; in MathML fences grow by themselves."""
+
 _TOKEN = re.compile(r"\\([A-Za-z]+|.)|[^\\]+", re.DOTALL)
 _RELATIONS = frozenset({r"\le", r"\ge", r"\ne", r"\to", r"\in", r"\quad", r"\cdot", r"\left", r"\right"})
 
 
 def mathml(latex: str, text: str, *, display: Literal["block", "inline"] = "inline") -> Markup:
-    r"""A formula as MathML, in display style.
+    r"""A formula as MathML; the style sheets set formulas in a line in display style, too.
 
     Parameters
     ----------
@@ -64,17 +67,18 @@ def mathml(latex: str, text: str, *, display: Literal["block", "inline"] = "inli
     Examples
     --------
     >>> print(mathml("q^2", "q²"))
-    <math display="inline" displaystyle="true" alttext="q²"><msup><mi>q</mi><mn>2</mn></msup></math>
+    <math alttext="q²"><msup><mi>q</mi><mn>2</mn></msup></math>
     >>> print(mathml(r"\href{https://example.org}{q} < 1", "q < 1"))
     <code>q &lt; 1</code>
     """
+    latex = _SIZES.sub("", latex)
     tree = _element(latex) if _is_admissible(latex) else None
     if tree is None:
         return Markup("<code>{}</code>").format(text)
     _unwrap(tree)
     # In HTML the namespace is implied.
     tree.attrib.clear()
-    tree.attrib.update({"display": display, "displaystyle": "true", "alttext": text})
+    tree.attrib.update({"display": "block", "alttext": text} if display == "block" else {"alttext": text})
     return Markup(ElementTree.tostring(tree, encoding="unicode"))
 
 
@@ -169,8 +173,16 @@ def _is_listed(attribute: tuple[str, str]) -> bool:
     return name in _ATTRIBUTES and re.fullmatch(_ATTRIBUTES[name], value) is not None
 
 
+_BRACKETS = frozenset("()[]{}")
+
+
 def _unwrap(tree: ElementTree.Element) -> None:
-    """Drop rows of a single element, which the converter makes of every pair of braces."""
+    """Drop rows of a single element, which the converter makes of every pair of braces, and what brackets are anyway.
+
+    A bracket that begins or ends a row is a fence that stretches, unless it says otherwise.
+    """
+    if tree.tag == "mo" and tree.text in _BRACKETS and tree.get("stretchy") == "true":
+        tree.attrib.clear()
     for place, child in enumerate(tree):
         _unwrap(child)
         if child.tag == "mrow" and len(child) == 1 and not child.attrib:

@@ -103,8 +103,8 @@ _LOOKS: dict[str, _Look] = {
 }  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
-_RASTERISED = 3_000
-"""Longer curves are embedded in vector files as pictures: thousands of path segments make them heavy, not sharper."""
+_RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
+"""Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
 
 _DPI = 200
 """Of a PNG, and of pictures within vector files."""
@@ -113,6 +113,7 @@ _DPI = 200
 _SINGLE, _DOUBLE = 4.4, 7.0
 _CHARACTER = 0.048
 _LINE = 0.16
+_BOLD = 0.072  # of a heading
 
 _SPACING = 0.95
 """Lines of wrapped text: the font's own distance is that of a book."""
@@ -176,10 +177,17 @@ def figure_of(claim: ClaimRecord) -> Figure:
     if not claim.panels:
         raise ValueError(f"claim {claim.id} has no panels to draw")
     with _style():
-        return _draw(claim.panels)
+        return _draw(claim.panels, _heading(claim))
 
 
-def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> dict[Format, bytes]:
+def _heading(claim: ClaimRecord) -> str:
+    """What stands above a claim's figure: which claim it is, and what to take away."""
+    return f"{claim.id}: {claim.message or claim.title}".replace("$", r"\$")
+
+
+def pictures(
+    panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS, *, heading: str = ""
+) -> dict[Format, bytes]:
     """Panels, a claim's or others, drawn once: the contents of the files, by format. Equal panels give equal bytes.
 
     Raises
@@ -191,7 +199,7 @@ def pictures(panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS) -> 
         raise ValueError(f"figure format {unknown[0]!r}: expected one of {', '.join(FORMATS)}")
     try:
         with _style():
-            figure = _draw(panels)
+            figure = _draw(panels, heading)
             return {kind: _printed(figure, kind) for kind in formats}
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
@@ -241,7 +249,7 @@ def render_all(
 
 def _pictures(claim: ClaimRecord, formats: Sequence[Format]) -> dict[Format, bytes]:
     try:
-        return pictures(claim.panels, formats)
+        return pictures(claim.panels, formats, heading=_heading(claim))
     except DrawingError as error:
         raise DrawingError(f"claim {claim.id}: {error}") from error.__cause__
 
@@ -267,7 +275,7 @@ def _printed(figure: Figure, kind: Format) -> bytes:
 # Layout
 
 
-def _draw(panels: tuple[Panel, ...]) -> Figure:
+def _draw(panels: tuple[Panel, ...], heading: str = "") -> Figure:
     for panel in panels:
         if faults := faults_of_panel(panel):
             raise ValueError(f"panel {panel.title!r}: {faults[0]}")
@@ -279,6 +287,9 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
     height = {1: 2.9, 2: 2.35, 3: 2.05}[columns]
     variants = _variants(panels)
     entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
+    direct = count == 1 and _ends_apart(panels[0])
+    if direct:
+        entries = [[]]
     common = _sharing(entries)
     if rows == 1 and len(common) < count:
         # Legends side by side take less room than one below the other.
@@ -291,15 +302,21 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
         alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
         lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
     # Arranged at the resolution of the PNG, which then finds every text measured.
-    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12), dpi=_DPI, layout="constrained")
+    title = _wrapped(heading, int(width / _BOLD))
+    above = 0.22 * (title.count("\n") + 1) if heading else 0.0
+    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12 + above), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
     engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
+    if heading:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", linespacing=_SPACING)
     grid = figure.add_gridspec(rows, columns)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(grid[divmod(number, columns)])
         _panel(axes, panel, variants[number], width=cell, height=height)
+        if direct:
+            _label_ends(axes, panel, variants[number])
         if number % columns and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
@@ -316,6 +333,35 @@ def _draw(panels: tuple[Panel, ...]) -> Figure:
     engine.execute(figure)
     figure.set_layout_engine("none")
     return figure
+
+
+_SPREAD = 0.075
+"""Of the height of a panel: how far labels at the ends of curves are apart at least."""
+
+
+def _ends_apart(panel: Panel) -> bool:
+    """Whether the curves of a panel are few lines that all end at the right, where their names can stand."""
+    if not 2 <= len(panel.curves) <= 5 or any(curve.style == "markers" or len(curve.x) < 2 for curve in panel.curves):
+        return False
+    ends = {curve.x[-1] for curve in panel.curves}
+    names = {curve.label for curve in panel.curves}
+    shown = [_visible(panel, curve, curve.y)[-1] for curve in panel.curves]
+    return len(ends) == 1 and len(names) == len(panel.curves) and not np.isnan(shown).any()
+
+
+def _label_ends(axes: Axes, panel: Panel, variants: Sequence[int]) -> None:
+    """The name of each curve at its end, in its colour, instead of a legend; labels that would touch move apart."""
+    axes.autoscale_view()
+    ends = []
+    for curve, variant in zip(panel.curves, variants, strict=True):
+        height = axes.transAxes.inverted().transform(axes.transData.transform((curve.x[-1], curve.y[-1])))[1]
+        ends.append((float(height), curve.label, _properties(curve, variant, len(curve.x))["color"]))
+    ends.sort(key=lambda end: end[0])
+    places = [end[0] for end in ends]
+    for n in range(1, len(places)):
+        places[n] = max(places[n], places[n - 1] + _SPREAD)
+    for place, (_, label, colour) in zip(places, ends, strict=True):
+        axes.text(1.01, place, _wrapped(label, 24), transform=axes.transAxes, color=colour, va="center", fontsize=8.5)
 
 
 def _panel(axes: Axes, panel: Panel, variants: Sequence[int], *, width: float, height: float) -> None:
@@ -374,7 +420,7 @@ def _curve(axes: Axes, panel: Panel, curve: Curve, variant: int, lowest: float) 
     points = int(np.count_nonzero(~np.isnan(y)))
     properties = _properties(curve, variant, points)
     x = np.where(np.isnan(y), np.nan, np.asarray(curve.x, dtype=float))
-    heavy = len(x) > _RASTERISED
+    heavy = len(x) > _RASTERISED[curve.style]
     if curve.low is not None and curve.high is not None:
         low, high = np.asarray(curve.low, dtype=float), _visible(panel, curve, curve.high)
         if panel.y_scale == "log":

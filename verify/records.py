@@ -157,6 +157,7 @@ class ClaimRecord(_Record):
     id: str
     title: str
     direction: Literal["equality", "upper bound", "tight"]
+    message: str = ""
     meaning: str = ""
     matters: str = ""
     statement: tuple[Segment, ...]

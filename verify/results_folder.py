@@ -15,15 +15,18 @@ from typing import Any
 
 from convergence.store import LOCK, Store, final_name, locked, own_folder, remove_unfinished, write
 from verify.claims import all_claims
+from verify.exports import json_schema, junit
 from verify.records import RecordError, RunRecord, read_run, summary_of
 
 __all__ = [
-    "FIGURES", "JOURNAL", "REPORT", "RESULTS", "FolderError", "earlier_results", "merged", "results_folder",
-    "write_figures", "writing",
+    "FIGURES", "JOURNAL", "JUNIT", "REPORT", "RESULTS", "SCHEMA", "FolderError", "earlier_results", "merged",
+    "results_folder", "write_figures", "write_report", "writing",
 ]  # fmt: skip
 
 RESULTS = "results.json"
 REPORT = "report.html"
+SCHEMA = "results.schema.json"
+JUNIT = "junit.xml"
 FIGURES = "figures"
 JOURNAL = ".checks"
 """The folder that keeps finished checks until the whole run is written."""
@@ -39,7 +42,8 @@ def _refuse_unusable(out: Path) -> None:
         return
     if not out.is_dir():
         raise FolderError(f"{out}: is a file; name a directory")
-    for name, folder in ((RESULTS, False), (REPORT, False), (LOCK, False), (FIGURES, True), (JOURNAL, True)):
+    files = dict.fromkeys((RESULTS, REPORT, SCHEMA, JUNIT, LOCK), False)
+    for name, folder in (files | {FIGURES: True, JOURNAL: True}).items():
         try:
             mode = (out / name).lstat().st_mode
         except FileNotFoundError:
@@ -48,7 +52,7 @@ def _refuse_unusable(out: Path) -> None:
             found = "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
             right = "directory" if folder else "regular file"
             raise FolderError(f"{out}: {name} is a {found}, where a run writes a {right}; name another directory")
-    ours = {RESULTS, REPORT, FIGURES, JOURNAL, LOCK}
+    ours = {*files, FIGURES, JOURNAL}
     if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
         raise FolderError(f"{out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory")
     if (out / JOURNAL).exists() and (foreign := Store(out / JOURNAL).foreign()):
@@ -86,6 +90,13 @@ def results_folder(out: Path) -> Iterator[Store]:
                 journal.rmdir()
 
 
+def write_report(run: RunRecord, page: str, folder: Path) -> None:
+    """Write the report of a run, and beside it what other programs read: JSON Schema and JUnit XML."""
+    write(folder / REPORT, page)
+    write(folder / SCHEMA, json_schema())
+    write(folder / JUNIT, junit(run))
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Keep other processes out of an existing results directory, and remove what killed ones have left half-written.
@@ -95,7 +106,7 @@ def writing(folder: Path) -> Iterator[None]:
     BlockingIOError
         If another process is writing there.
     """
-    with locked(folder, (RESULTS, REPORT)):
+    with locked(folder, (RESULTS, REPORT, SCHEMA, JUNIT)):
         remove_unfinished(folder / FIGURES, _figure_names())
         yield
 

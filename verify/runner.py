@@ -249,7 +249,8 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
     margins = [c.margin for check in checks for c in check.comparisons if c.margin is not None]
     drawn = {control.id: control.falsehood for control in claim.controls if control.drawn}
     return ClaimRecord(
-        id=claim.id, title=claim.title, direction=claim.direction, meaning=claim.meaning, matters=claim.matters,
+        id=claim.id, title=claim.title, direction=claim.direction,
+        message=claim.message, meaning=claim.meaning, matters=claim.matters,
         statement=claim.statement(claim.subject).segments(),
         assumptions=claim.assumptions,
         source=SourceRecord(work=claim.source.work, arxiv=claim.source.arxiv, own=claim.source.own),

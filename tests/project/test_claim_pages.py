@@ -1,12 +1,16 @@
 """The pages of the claims print what was certified and found while they were written."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from verify.claims import all_claims
+from verify.environment import source_digest
+from verify.records import GROUPS, place_of
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "claim_pages.py"
 
@@ -50,3 +54,79 @@ def test_the_table_of_evidence_counts(pages, monkeypatch):
     assert rows[2] == "| D12 | Variance of bounded values | 6 | 2 smt | premises | numeric | 0 | 0 |"
     assert rows[3].split(" | ")[4] == "the kernel"
     assert rows[4].split(" | ")[4] == "the kernel"
+
+
+def test_claims_are_in_natural_order_and_each_in_one_group(pages, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "page", lambda claim, drawn=False: f"# {claim.id}\n")
+    monkeypatch.setattr(pages, "evidence", lambda: "# evidence\n")
+    (tmp_path / "d0_of_old.md").write_text("a claim that is no more")
+    pages.write_pages(tmp_path, tmp_path / "no results")
+    assert not (tmp_path / "d0_of_old.md").exists()
+    assert "make verify" in (tmp_path / "gallery.md").read_text()
+    listed = []
+    for group in GROUPS:
+        text = (tmp_path / f"{group.lower().replace(' ', '_')}.md").read_text()
+        listed += re.findall(r"^\[([A-Z]\w+): ", text, re.MULTILINE)
+        for name in text.partition(":hidden:")[2].split()[:-1]:
+            assert (tmp_path / f"{name}.md").exists()
+    assert sorted(listed, key=place_of) == list(all_claims())
+    assert listed.index("C2") < listed.index("C2a") < listed.index("C10")
+
+
+def test_a_page_says_what_the_claim_means_and_shows_its_figure(pages):
+    claim = all_claims()["D13"]
+    text = pages.page(claim, drawn=True)
+    assert text.index(claim.meaning) < text.index("figures/D13.svg") < text.index(claim.caption)
+    assert text.index(claim.caption) < text.index("## Statement")
+    assert claim.matters in text
+    assert "figures/" not in pages.page(claim)
+
+
+def test_figures_of_other_sources_are_not_shown(pages, tmp_path, monkeypatch):
+    run = SimpleNamespace(environment=SimpleNamespace(source_digest="other"))
+    (tmp_path / "results.json").write_text("{}")
+    monkeypatch.setattr(pages, "read_run", lambda path: run)
+    assert pages.recorded(tmp_path) is None
+    run.environment.source_digest = source_digest()
+    assert pages.recorded(tmp_path) is run
+
+
+def test_the_functions_that_pages_name_exist(pages):
+    for claim, name in pages.USES.items():
+        assert claim in all_claims()
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function)), name
+
+
+def test_mathematics_needs_no_network_or_ends_the_build():
+    pytest.importorskip("sphinx")
+    from docutils import nodes
+
+    spec = importlib.util.spec_from_file_location("offline_math", PATH.parent / "offline_math.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    body = []
+    with pytest.raises(nodes.SkipNode):
+        module._inline(SimpleNamespace(body=body), nodes.math("", "x^2"))
+    assert body[0].startswith("<math")
+    with pytest.raises(module.ExtensionError, match="nonsense"):
+        module._block(SimpleNamespace(body=body), nodes.math_block("", r"\nonsense{x}"))
+
+
+def test_the_readme_says_what_the_records_say():
+    """Its table of speeds, and its sentence on generalisation, against the committed records."""
+    text = (PATH.parents[1] / "README.md").read_text()
+    speeds = json.loads((PATH.parents[1] / "benchmarks" / "losses_table.json").read_text())["summary"]
+    for name, label in (
+        ("published", "the clamped power sums"),
+        ("eager", "`MutualLoss` |"),
+        ("compiled", "`torch.compile`"),
+    ):
+        row = next(line for line in text.splitlines() if line.startswith("|") and label in line)
+        for students in (2, 4):
+            assert f"| {speeds[f'{name}, K = {students}']['mean']:.2f} |" in row
+    table = (PATH.parent / "trainer.md").read_text()
+    assert "2.2 [0.6, 3.8] points" in text
+    assert "**+2.22 [+0.62, +3.83]**" in table
+    assert "one student of 16 is lost" in " ".join(text.split())
+    assert "1 of 16 |" in table

@@ -310,3 +310,11 @@ def test_divergence_is_an_expression():
 def test_limit_rejects_other_orders():
     with pytest.raises(ValueError, match="take 0, 1 or ∞"):
         symbolic.limit(2)
+
+
+def test_what_is_derived_shows_itself_in_a_notebook():
+    derivation = symbolic.limits()
+    assert isinstance(derivation, Derivation)
+    assert derivation._repr_latex_() == rf"$\displaystyle {derivation.latex()}$"
+    proof = symbolic.sharp_bound()
+    assert proof._repr_latex_() == rf"$\displaystyle {proof.theorems[0].conclusion.latex()}$"

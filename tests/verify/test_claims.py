@@ -61,6 +61,11 @@ def test_a_claim_says_what_it_means_and_why_it_matters(identifier):
             "why it matters: `rdml show`, the documentation and the report print them"
         )
         assert text not in (claim.title, claim.caption)
+    assert 10 <= len(claim.message) <= 72, (
+        f"verify/claims/{identifier.lower()}_*.py: give CLAIM message='...', what a reader should take away, in 10 "
+        "to 72 letters: it stands in `rdml list` and above the figure"
+    )
+    assert claim.message[-1] != "."
 
 
 def test_a_theorem_of_the_kernel_is_what_its_claim_prints():

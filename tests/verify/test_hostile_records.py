@@ -139,7 +139,11 @@ def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
         codes.append(code)
         assert (code, len(err.splitlines())) in ((0, 0), (2, 1)), (seed, number, err)
         assert taken < SECONDS, (seed, number, words)
-        allowed = {"results.json", "report.html"} if words[0] == "report" else {"results.json", "figures"}
+        allowed = (
+            {"results.json", "report.html", "results.schema.json", "junit.xml"}
+            if words[0] == "report"
+            else {"results.json", "figures"}
+        )
         assert {p.name for p in folder.iterdir()} <= allowed, (seed, number)
     # Both kinds are there: the mutations reach behind the digest.
     assert {0, 2} == set(codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -67,7 +68,10 @@ def test_a_figure_carries_the_data_the_labels_and_the_scales() -> None:
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
     band = axes.collections[0].get_paths()[0].vertices
     assert {tuple(v) for v in np.asarray(band)} >= {(1, 0.5), (2, 3), (4, 12), (1, 2), (2, 5), (4, 20)}
-    assert legend_texts(axes.figure) == ["measured", "$x^2$"]
+    # Few curves with one end bear their names there, and each figure says which claim it is.
+    assert legend_texts(axes.figure) == []
+    assert {text.get_text() for text in axes.texts} == {"measured", "$x^2$"}
+    assert axes.figure.get_suptitle().startswith("D1: ")
 
 
 def test_every_role_has_its_colour_and_line() -> None:
@@ -190,7 +194,9 @@ def test_a_figure_is_the_same_bytes_every_time() -> None:
         assert plots.render_all(record, ids=["D1"]) == {"D1": first["D1"]}
     # In worker processes, and whatever was drawn before it.
     assert plots.render_all(record, jobs=2) == first
-    assert plots.pictures(record.claims[0].panels, ("pdf",))["pdf"] == first["D1"]["pdf"]
+    assert (
+        plots.pictures(record.claims[0].panels, ("pdf",), heading="D1: Student gradient")["pdf"] == first["D1"]["pdf"]
+    )
     assert list(first) == ["D1", "C2"]
     assert list(first["D1"]) == ["png", "svg", "pdf"]
     assert first["D1"]["png"].startswith(b"\x89PNG")
@@ -216,3 +222,25 @@ def test_what_cannot_be_drawn_is_said() -> None:
         plots.figure_of(claim(panel(curve("m", x=(1, 2)))))
     with pytest.raises(plots.DrawingError, match=r"claim D1: the figure cannot be drawn"):
         plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")))
+
+
+def test_labels_at_the_ends_keep_apart_and_clear_of_the_frame() -> None:
+    near = [curve(f"curve {n}", role) for n, role in enumerate(("measured", "statement", "control", "reference"))]
+    figure = plots.figure_of(claim(panel(*near)))
+    figure.canvas.draw()
+    boxes = sorted((t.get_window_extent() for t in figure.axes[0].texts), key=lambda box: box.y0)
+    assert len(boxes) == 4
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(box.x0 >= figure.axes[0].bbox.x1 for box in boxes)
+
+
+def test_a_message_stands_above_and_is_not_clipped() -> None:
+    long = claim(panel(curve("m"))).model_copy(update={"message": "What a reader takes away " * 4 + "costs $5"})
+    figure = plots.figure_of(long)
+    figure.canvas.draw()
+    assert "\n" in figure.get_suptitle()
+    box = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+    assert box.y0 >= figure.axes[0].get_tightbbox().y1 - 1

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import json
 import random
 import re
 import time
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import Derivation, to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
-from verify import formulas, report
+from verify import formulas, plots, report
+from verify.exports import differences, json_schema, junit
 from verify.records import (
     CertificateRecord,
     CheckRecord,
@@ -193,7 +197,7 @@ def test_it_needs_no_network(page: Reader, document: str) -> None:
     assert not page.of("link")
     sources = [a["src"] or "" for _, a in page.tags if "src" in a]
     assert sources
-    assert all(s.startswith("data:image/svg+xml,") for s in sources)
+    assert all(s.startswith("data:image/webp;base64,") for s in sources)
     links = [a["href"] or "" for a in page.of("a")]
     assert {x for x in links if not x.startswith("#")} == {"https://arxiv.org/abs/2209.05732"}
     without = re.sub(r'src="data:[^"]*"|href="https://arxiv.org/abs/[^"]*"', "", document)
@@ -206,13 +210,11 @@ def test_it_needs_no_network(page: Reader, document: str) -> None:
 def test_the_figure_is_a_picture_with_its_caption(page: Reader) -> None:
     (image,) = page.of("img")
     assert image["alt"] == "What is to be seen."
-    svg = ElementTree.fromstring(unquote((image["src"] or "").partition(",")[2]))
-    names = {e.get("id") for e in svg.iter() if e.get("id")}
-    used = {e.get("href", "").removeprefix("#") for e in svg.iter() if e.get("href")}
-    used |= {m for e in svg.iter() for m in re.findall(r"url\(#([^)]+)\)", e.get("clip-path", ""))}
-    assert used
-    assert names == used
-    assert {"http://www.w3.org/2000/svg"} == {e.tag[1:].partition("}")[0] for e in svg.iter()}
+    shown = Image.open(io.BytesIO(base64.b64decode((image["src"] or "").partition(",")[2])))
+    drawn = Image.open(io.BytesIO(plots.render_all(run(claim()), formats=("png",))["D1"]["png"])).convert("RGB")
+    assert (shown.format, shown.size) == ("WEBP", drawn.size)
+    # Few colours, but no other picture.
+    assert float(np.abs(np.asarray(shown.convert("RGB"), int) - np.asarray(drawn, int)).mean()) < 1
 
 
 def test_it_says_what_came_out(page: Reader) -> None:
@@ -322,7 +324,8 @@ def test_nothing_in_the_records_is_taken_as_markup() -> None:
         id=HOSTILE, falsehood=HOSTILE, statement=hostile_segments, outcome="confirmed", checks=(check, symbolic_only)
     )
     bad = claim(
-        id=HOSTILE, title=HOSTILE, statement=hostile_segments, assumptions=(HOSTILE,), caption=HOSTILE, checks=(check,),
+        id=HOSTILE, title=HOSTILE, message=HOSTILE, meaning=HOSTILE, matters=HOSTILE, statement=hostile_segments,
+        assumptions=(HOSTILE,), caption=HOSTILE, checks=(check,),
         controls=(control,), source=SourceRecord(work=HOSTILE, arxiv='1" onclick="alert(4)'),
         panels=(Panel(title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE, curves=base.panels[0].curves),),
     )  # fmt: skip
@@ -336,7 +339,7 @@ def test_nothing_in_the_records_is_taken_as_markup() -> None:
     assert not page.of("script")
     assert [a.get("alt") for a in page.of("img")] == [HOSTILE]
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert not [a for a in page.of("a") if not (a["href"] or "").startswith("#claim-")]
+    assert not [a for a in page.of("a") if not re.match("#(claim-|environment$)", a["href"] or "")]
     assert HOSTILE in page.text
     assert "alert(3)" in page.text
 
@@ -401,6 +404,53 @@ def test_a_browser_may_show_the_page_and_nothing_else(document: str, page: Reade
     assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in policy
     assert document.index("Content-Security-Policy") < document.index("<style>")
     assert not [attributes for _, attributes in page.tags if "style" in attributes]
+
+
+def test_the_first_page_says_what_is_not_confirmed_and_what_is_in_words() -> None:
+    sayable = {"message": "A message for the first page", "id": "C2"}
+    good, bad = claim(**sayable, panels=()), claim(id="D7", outcome="refuted", message="Said by nobody", panels=())
+    document = report.render_report(run(bad, good, claim(id="Z1", panels=())))
+    text = Reader(document).text
+    first = text[: text.index("Show all claims")]
+    assert first.index("What is not confirmed D7 ✗ refuted: Said by nobody") < first.index(
+        "A message for the first page."
+    )
+    assert first.count("Said by nobody") == 1
+    assert "Biased SGD 1 of 1 A message for the first page." in first
+    assert "Divergence 0 of 1 –" in first
+    assert "Other 1 of 1" in first
+    assert "Nothing: every claim" in Reader(report.render_report(run(claim(panels=())))).text
+
+
+def test_filters_need_no_script_and_hide_what_they_say(document: str, page: Reader) -> None:
+    style = re.search(r"<style>(.*?)</style>", document, re.DOTALL)
+    assert style is not None
+    boxes = [a["id"] or "" for a in page.of("input")]
+    assert boxes[0] == "which-all"
+    for box in boxes[1:]:
+        kind = box.removeprefix("which-")
+        assert f"body:has(#{box}:checked) .claim:not(.{kind})" in style[1]
+    classes = [(a["class"] or "").split() for a in page.of("article")]
+    assert classes == [["claim", "own", "measured"]] * 2
+    lazy = claim().controls[0].model_copy(update={"outcome": "undecided"})
+    opened = Reader(report.render_report(run(claim(controls=(lazy,), direction="tight", panels=()))))
+    assert (opened.of("article")[0]["class"] or "").split() == ["claim", "open", "own", "tight", "measured"]
+
+
+def test_evidence_is_folded_and_paper_has_the_figures() -> None:
+    document = report.render_report(run(claim()))
+    assert document.index("What is to be seen.") > document.index('<details class="picture">')
+    assert document.index("Checks</h4>") > document.index('<details class="evidence-of">')
+    paper = document[document.index("@media print") :]
+    assert "details.picture::details-content { content-visibility: visible" in paper
+    assert re.search(r"details\.evidence-of, [^{]*\{ display: none", paper)
+
+
+def test_a_negative_control_shows_the_formulas_that_differ() -> None:
+    same, other, new = (Segment(text=t, latex=t) for t in ("a", "b", "c"))
+    words = Segment(text=", where ")
+    assert report._changed((new, words, same), (other, words, same)) == [new]
+    assert report._changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
 
 
 def test_what_did_not_come_out_as_it_should_stands_out() -> None:
@@ -494,3 +544,56 @@ def test_a_check_that_refutes_nothing_is_named() -> None:
     assert "refute no negative control, so that what they confirm says little: D1.numeric." in report.render_report(
         vacuous
     )
+
+
+# What a run says to other programs: a schema that its own records keep, JUnit XML, and differences of two runs.
+
+
+def test_the_schema_names_every_field_and_fits_the_record():
+    schema = json.loads(json_schema())
+    record = json.loads(run(claim()).model_dump_json())
+    assert set(schema["properties"]) == set(record)
+    assert set(schema["$defs"]["ClaimRecord"]["properties"]) == set(record["claims"][0])
+    assert schema["additionalProperties"] is False
+
+
+def test_junit_tells_failures_from_what_is_not_settled():
+    base = claim()
+    lazy = base.controls[0].model_copy(update={"outcome": "confirmed"})
+    open_check = base.checks[0].model_copy(update={"outcome": "undecided"})
+    bad_check = base.checks[1].model_copy(update={"outcome": "refuted"})
+    tree = ElementTree.fromstring(junit(run(base, claim(id="D2", checks=(open_check, bad_check), controls=(lazy,)))))
+    good, bad = tree
+    assert (good.get("tests"), good.get("failures"), good.get("errors")) == ("4", "0", "0")
+    assert (bad.get("tests"), bad.get("failures"), bad.get("errors")) == ("3", "2", "1")
+    assert [case.get("name") for case in bad if case.find("failure") is not None] == [
+        "sampling",
+        "negative control sign",
+    ]
+    assert "undecided" in (bad[0].find("error").get("message") or "")
+
+
+def test_nothing_in_the_records_is_taken_as_xml():
+    text = junit(run(claim(title=HOSTILE + "\x00\x0b", outcome="refuted")))
+    assert "<script" not in text
+    assert ElementTree.fromstring(text)[0].get("name") == f"D1 {HOSTILE}\ufffd\ufffd"
+
+
+def test_differences_of_two_runs():
+    base = claim(margin=0.4)
+    assert differences(run(base), run(base)) == []
+
+    def said(**changes):
+        return [(d.says, d.worse) for d in differences(run(base), run(claim(**{"margin": 0.4, **changes})))]
+
+    assert said(outcome="refuted") == [("confirmed, now refuted", True)]
+    assert said(margin=0.1) == [("margin 0.4, now 0.1", False)]
+    assert said(margin=0.3) == []
+    assert said(statement=()) == [("the statement has changed", False)]
+    assert said(controls=base.controls[:1]) == [("negative control other is gone", False)]
+    lazy = base.controls[0].model_copy(update={"outcome": "undecided"})
+    assert said(controls=(lazy, base.controls[1])) == [("negative control sign refuted, now undecided", True)]
+    other = run(claim(id="D2"))
+    assert {(d.claim, d.says) for d in differences(run(base), other)} == {
+        ("D1", "only in the first run"), ("D2", "only in the second run"),
+    }  # fmt: skip

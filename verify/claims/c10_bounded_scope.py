@@ -235,6 +235,7 @@ def region(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C10",
     title="Bounded scope",
+    message="Iterates stay within a ball and never come to rest",
     meaning=(
         "Where a function is close to a quadratic, iterates stay in the mean square within a ball of a stated "
         "radius, and on a quadratic their stationary law is known in full. They never come to rest: the noise moves "

@@ -226,6 +226,7 @@ def tightness(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C11",
     title="Momentum",
+    message="Momentum keeps the form of the bound",
     meaning=(
         "With momentum the bound keeps its form, with the step enlarged to η/(1-μ) and constants for the delay. It "
         "holds for heavy ball and Nesterov as PyTorch implements them."

@@ -134,6 +134,7 @@ def replayed(subject: BoundSubject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C12",
     title="Exact worst case",
+    message="No function does worse than the sharp bound, and some come near it",
     meaning=(
         "A semidefinite program finds the worst of all smooth functions and biases, and the sharp bound is compared "
         "with it. The bound is never exceeded and is approached as runs get longer."

@@ -209,6 +209,7 @@ def public(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C13",
     title="Consecutive iterates",
+    message="Two inequalities between iterates prove the exact worst case",
     meaning=(
         "Two inequalities between one iterate and the next are all that a proof of such a bound needs. Without "
         "noise and momentum, what they prove agrees with the exact worst case wherever both were computed."

@@ -90,6 +90,7 @@ _CLASSICAL = sqrt(descent.bias**2 + descent.h * descent.noise**2)
 CLAIM = Claim(
     id="C2a",
     title="Floor",
+    message="No analysis can lower the floor",
     meaning=(
         "As a run gets longer, the sharp bound comes down to a floor that depends on bias, noise and step alone. A "
         "quadratic sits on that floor forever, so no analysis can lower it."

@@ -66,6 +66,7 @@ def _stated(subject: BoundSubject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2b",
     title="Last step",
+    message="The bias of the last step does no harm",
     meaning=(
         "The bias of the very last step cannot harm an average taken before it, and so its share is saved. At h = 1 "
         "the result is exact for every length of run."

@@ -165,6 +165,7 @@ _NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_
 CLAIM = Claim(
     id="C2c",
     title="Relative bias",
+    message="A bias that grows with the gradient limits the step",
     meaning=(
         "Here the bias may grow with the gradient, by a factor m, besides a constant part. Steps must then stay "
         "below 2/(1+√m), beyond which nothing can be promised."

@@ -120,6 +120,7 @@ def _stated(subject: Subject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2d",
     title="Best iterate",
+    message="The best iterate has a smaller bound than the average",
     meaning=(
         "Instead of the average, this bounds the best gradient seen on the way, without noise. It agrees with the "
         "exact worst case wherever that was computed."

@@ -187,6 +187,7 @@ _SCALE = beta**2 * mutual.jacobian**2
 CLAIM = Claim(
     id="C4",
     title="Mutual bias",
+    message="What peers add to a gradient is bounded by how much they disagree",
     meaning=(
         "What mutual learning adds to a student's gradient is bounded by the weight, the size of the Jacobian and "
         "either the disagreement ρ or the divergence that is logged anyway. Put into C2 it bounds what mutual "

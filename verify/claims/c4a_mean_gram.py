@@ -108,6 +108,7 @@ def measured(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C4a",
     title="Mean Gram matrix",
+    message="The mean Gram matrix bounds the bias better than the worst input",
     meaning=(
         "The greatest squared Jacobian of a single input may be replaced by the greatest eigenvalue of the mean "
         "Gram matrix, which is smaller. For a linear student it is just twice the smoothness constant."

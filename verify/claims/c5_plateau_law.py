@@ -230,6 +230,7 @@ def _full(order: float) -> Check[Expr]:
 CLAIM = Claim(
     id="C5",
     title="Plateau law",
+    message="Students rest where the two gradients are equally long",
     meaning=(
         "Where mutual learning comes to rest, the gradient of the student's own loss is exactly as long as β times "
         "that of the mutual loss. The two pull against each other and neither vanishes."

@@ -176,6 +176,7 @@ def _law_panel(subject: Subject) -> Panel:
 CLAIM = Claim(
     id="C6",
     title="Tunability",
+    message="A smaller order or weight removes the bias, a smaller step does not",
     meaning=(
         "The bound of the bias grows with the order and in proportion to the weight. Letting either go to zero "
         "removes the bias, whereas a smaller step does not."

@@ -198,6 +198,7 @@ def _at(order: Any) -> Subject:
 CLAIM = Claim(
     id="C7",
     title="Potential",
+    message="At order ½ the students descend one common function",
     meaning=(
         "At order one half the pulls of two students on each other derive from one common potential, so that "
         "together they descend one function, without any bias. The same holds for orders α and 1 - α given to the "

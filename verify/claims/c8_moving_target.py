@@ -268,6 +268,7 @@ def chase(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="C8",
     title="Moving target",
+    message="Seen from the moving objective, the peers cost only its drift",
     meaning=(
         "Instead of counting the peers' pull as a bias, this follows the whole objective and counts how far it "
         "moves while the peers learn. The cost is the drift of the target, in proportion to how fast the peers "

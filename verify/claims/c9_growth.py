@@ -102,6 +102,7 @@ _RATE = (1 - descent.eta * growth.growth) ** descent.horizon
 CLAIM = Claim(
     id="C9",
     title="Growth of the gradient",
+    message="Where the gradient grows with the loss, the loss falls to a floor",
     meaning=(
         "If the gradient grows with the excess of the loss, the loss itself falls geometrically to a floor set by "
         "bias and noise. There are functions that attain it."

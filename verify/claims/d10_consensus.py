@@ -129,6 +129,7 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D10",
     title="Consensus expansion",
+    message="Near agreement the order only scales: α/2 times a variance",
     meaning=(
         "When two students nearly agree, the divergence is α/2 times the variance of their log-ratio; the next term "
         "and a bound of the rest are given as well. In this regime the order acts only as a factor."

@@ -68,6 +68,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D11",
     title="Pinsker's inequality",
+    message="A small divergence means close predictions",
     meaning=(
         "The divergence is at least α/2 times the squared distance between the predictions, for orders up to one. "
         "Small divergence therefore means predictions that really are close."

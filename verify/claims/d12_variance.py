@@ -68,6 +68,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D12",
     title="Variance of bounded values",
+    message="The variance of bounded values is at most a quarter of the squared range",
     meaning=(
         "The variance of values confined to an interval is at most the product of the distances of their mean from "
         "the two ends, and at most a quarter of the squared length. Two values at the ends attain it."

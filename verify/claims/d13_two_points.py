@@ -71,6 +71,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D13",
     title="Two-point reduction",
+    message="Merging classes can only lower the divergence",
     meaning=(
         "Merging classes into two groups can only lower the divergence. A question about many classes can so be "
         "answered, as a lower bound, by one about two probabilities."

@@ -79,6 +79,7 @@ _limits = divergence.args[3]
 CLAIM = Claim(
     id="D14",
     title="Escort duality",
+    message="Order α from the peer is order 1/α from the escort",
     meaning=(
         "The divergence of a peer from the student at order α equals that of their escort at order 1/α. Large "
         "orders are thus small ones in disguise."

@@ -55,6 +55,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D15",
     title="Saturating bound",
+    message="The squared pull saturates: its bound never exceeds 2",
     meaning=(
         "The squared pull is bounded by a function of the divergence that never exceeds 2. Where students disagree "
         "strongly it is sharper than D8, which grows without limit."

@@ -75,6 +75,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D16",
     title="Gradient domination",
+    message="The pull cannot vanish while students disagree",
     meaning=(
         "The squared pull is at least the divergence times the student's least probability, for orders from one "
         "half. So the pull cannot vanish while the students still disagree."

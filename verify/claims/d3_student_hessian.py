@@ -131,6 +131,7 @@ def _panel(right_side: Expr) -> Panel:
 CLAIM = Claim(
     id="D3",
     title="Student Hessian",
+    message="Below order one the divergence may curve downwards",
     meaning=(
         "The second derivative in the student's logits is the covariance of the classes under the student, less 1 - "
         "α times that under the escort. Below order one the two compete, so that the divergence may curve "

@@ -143,6 +143,7 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D4",
     title="Limits at 0, 1 and ∞",
+    message="The order joins known divergences at 0, 1 and ∞",
     meaning=(
         "The order joins three known quantities in one family: at 0 the divergence only asks which classes are "
         "possible, at 1 it is the Kullback-Leibler divergence, and at ∞ the logarithm of the worst ratio. Each is "

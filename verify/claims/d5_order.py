@@ -133,6 +133,7 @@ _unmirrored = RenyiDivergence(p[i], q[i], 1 - alpha, (i, 1, C))
 CLAIM = Claim(
     id="D5",
     title="The order",
+    message="The divergence never falls when the order rises",
     meaning=(
         "The divergence never falls when the order rises, and below order one exchanging the two distributions is "
         "the same as exchanging α and 1 - α, up to a factor. It is also a minimum: the escort is the distribution "

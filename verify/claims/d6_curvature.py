@@ -76,6 +76,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D6",
     title="Curvature",
+    message="The curvature in the logits is at most ½ max(1, α)",
     meaning=(
         "Seen from the student's logits, the divergence curves upwards at most by half the greater of 1 and α, and "
         "downwards at most by half of 1 - α. From order one on it is convex, as the cross-entropy is."

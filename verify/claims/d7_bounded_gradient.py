@@ -68,6 +68,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D7",
     title="Bounded gradient",
+    message="A pull is never longer than √2, however much students disagree",
     meaning=(
         "However much two students disagree, the pull on the student's logits is never longer than √2, and for "
         "small disagreement it grows in proportion to the order and to the range ρ of the log-ratio. Two classes "

@@ -66,6 +66,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D8",
     title="Self-bounding gradient",
+    message="The squared pull is at most max(1, α) times the divergence",
     meaning=(
         "The squared length of the pull is at most the divergence itself, times α where α exceeds one. What a "
         "training loop already logs as its mutual loss therefore bounds the bias that it causes."

@@ -66,6 +66,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D9",
     title="Bounded peer gradient",
+    message="The pull on a peer has a bound of its own",
     meaning=(
         "If the gradient is let through to the peer, this bounds how hard the peer is pulled. Far from agreement "
         "that pull can be α/|α-1| times as long as the student's own can ever be."

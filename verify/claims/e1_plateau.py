@@ -152,6 +152,7 @@ def nonconvex(plateau: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="E1",
     title="Plateau",
+    message="The gradient falls, then stays level for decades",
     meaning=(
         "The gradient of biased SGD falls, and then stays level for decades. Without noise the level is the squared "
         "bias, whatever the step."

@@ -308,6 +308,7 @@ GAME = CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1 / (STUDENTS - 1))
 CLAIM = Claim(
     id="E2",
     title="Scaling",
+    message="How the plateau scales with step, order, weight and peers",
     meaning=(
         "The plateau does not depend on the step if there is a bias, and falls with it if there is none. In a "
         "cohort it grows with the squares of weight and order, and depends on the number of peers."

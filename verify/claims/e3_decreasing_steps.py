@@ -98,6 +98,7 @@ def schedules(value: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="E3",
     title="Decreasing steps",
+    message="Decreasing steps remove the noise and not the bias",
     meaning=(
         "Steps that decrease to zero remove the noise from the final gradient, but not the bias. Without bias the "
         "same steps bring the gradient to zero."

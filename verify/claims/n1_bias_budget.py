@@ -192,6 +192,7 @@ def _panel(right_side: Expr, path: Path, title: str) -> Panel:
 CLAIM = Claim(
     id="N1",
     title="Bias budget of networks",
+    message="What the start leaves fades, what the peers add remains",
     meaning=(
         "On real networks everything that enters the sharp bound is measured along the path, and the bound is drawn "
         "layer by layer beside the measured gradient. What the start leaves fades, and what the peers add remains."

@@ -160,6 +160,7 @@ def usual(right_side: Expr, context: Context) -> Finding:
 CLAIM = Claim(
     id="N2",
     title="Step condition along the path",
+    message="The curvature along a step says whether the loss falls",
     meaning=(
         "The change of a network's loss in one step is what its mean curvature along that step says. The loss falls "
         "exactly when the step is below two over that curvature."

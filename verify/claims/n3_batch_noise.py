@@ -247,6 +247,7 @@ def martingale(subject: Noise, context: Context) -> Finding:
 CLAIM = Claim(
     id="N3",
     title="Noise of mini-batches",
+    message="Mini-batch noise is that of sampling without replacement",
     meaning=(
         "The gradient of a mini-batch is right on the average. Its variance falls with its size as sampling without "
         "replacement predicts."

@@ -194,6 +194,7 @@ def attained(subject: Bound, context: Context) -> Finding:
 CLAIM = Claim(
     id="N4",
     title="Bounds of the bias on networks",
+    message="On networks the bounds of the bias hold with much room",
     meaning=(
         "Both bounds of the mutual bias hold on networks, with room to spare. The pulls on different inputs largely "
         "cancel in the mean, which no bound on single inputs can know."

@@ -233,6 +233,7 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Find
 CLAIM = Claim(
     id="N5",
     title="Plateaus of networks",
+    message="Networks stop where the pulls balance, the higher the larger the order",
     meaning=(
         "Networks that learn from each other stop where the two gradients balance, at a level that rises with order "
         "and weight. At order one half their joint objective goes on falling."

@@ -196,6 +196,7 @@ def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tu
 CLAIM = Claim(
     id="N6",
     title="Generalisation of networks",
+    message="Whether mutual learning helps, with intervals that hold together",
     meaning=(
         "Held-out accuracy and likelihood of mutual learning are compared with independent training, seed by seed, "
         "with intervals that hold together. Whether mutual learning helps is reported and not judged."

@@ -73,6 +73,7 @@ def attained(subject: Subject, context: Context) -> Finding:
 CLAIM = Claim(
     id="V2",
     title="Constants of the problems",
+    message="No problem declares a constant that is too small",
     meaning=(
         "Each test problem declares a smoothness constant, and a search tries to find a larger curvature. It finds "
         "none, and for nine problems it comes within two percent of the constant."

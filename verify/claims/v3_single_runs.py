@@ -110,6 +110,7 @@ def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
 CLAIM = Claim(
     id="V3",
     title="Tails of single runs",
+    message="A single run keeps its bound, but for a stated probability",
     meaning=(
         "The other bounds limit the mean over many runs; this one limits each run, but for a probability as small as "
         "wanted. Over a long time it comes down to the same floor."

@@ -36,7 +36,7 @@ def _described() -> list[dict[str, Any]]:
 
     return [
         {
-            "id": c.id, "title": c.title, "group": group_of(c.id), "kind": c.direction,
+            "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
             "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
             "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
             "proof": c.derivation is not None,
@@ -91,10 +91,7 @@ ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete
 @click.command("list", short_help="The claims, one a line.")
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the claims, one a line; `rdml show ID` tells all about one.
-
-    "tight" is an upper bound that is attained; "new" is a result of this toolkit.
-    """
+    """List the claims, one a line; `rdml show ID` tells all about one."""
     rows = described()
     if as_json:
         print_json(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -103,8 +100,7 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            source = "new" if row["own"] else "known"
-            told(console, f"{row['id']:<4} {row['title']:<34} {row['kind']:<11}  {source}")
+            told(console, f"{row['id']:<4} {row['message']}")
     console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 

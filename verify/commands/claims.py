@@ -115,12 +115,13 @@ def _save(run: RunRecord, folder: Path, jobs: int) -> None:
     from convergence.store import write
     from verify.plots import DrawingError, render_all
     from verify.report import render_report
-    from verify.results_folder import REPORT, RESULTS, write_figures
+    from verify.results_folder import RESULTS, write_figures, write_report
 
     try:
         pictures = render_all(run, jobs=jobs)
         write_figures(run, pictures, folder)
-        write(folder / REPORT, render_report(run, {name: drawn["svg"] for name, drawn in pictures.items()}))
+        page = render_report(run, {name: drawn["png"] for name, drawn in pictures.items()})
+        write_report(run, page, folder)
         write(folder / RESULTS, run.model_dump_json(indent=1))
     except DrawingError as error:
         if not run.earlier:
@@ -259,10 +260,11 @@ def _read(path: Path) -> RunRecord:
     required=True,
     help="A results directory; without results in it, the claims are run first.",
 )
+@click.option("--panel", type=click.IntRange(min=1), help="One panel alone, by its number, in a file of its own.")
 @profile_option
 @jobs_option
 @seed_option
-def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: int) -> None:
+def plot_command(ids: Sequence[str], out: Path, panel: int | None, profile: Any, jobs: int, seed: int) -> None:
     """Draw the figures of claims (PNG, SVG, PDF) from the records of a run.
 
     Profile, jobs and seed are those of a run that is needed first.
@@ -284,6 +286,8 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
     else:
         chosen = checked_ids(ids, list(all_claims()))
         _, run = _run_into(chosen, RunSettings(profile, seed, jobs=jobs), out)
+    if panel is not None:
+        run = _with_one_panel(run, chosen, panel)
     try:
         pictures = render_all(run, ids=chosen or None, jobs=jobs)
         with writing(out):
@@ -293,23 +297,63 @@ def plot_command(ids: Sequence[str], out: Path, profile: Any, jobs: int, seed: i
         raise _drawing_fault(out, error) from None
 
 
-@click.command("report", short_help="Write the report again, from the records.")
+def _with_one_panel(run: RunRecord, chosen: Sequence[str], number: int) -> RunRecord:
+    """The claims with one of their panels, and a title of its own, from which the name of the file is made."""
+    claims = []
+    for claim in run.claims:
+        if chosen and claim.id not in chosen:
+            continue
+        if number > len(claim.panels):
+            raise UsageFault(f"--panel {number}: the figure of {claim.id} has {len(claim.panels)} panels")
+        update = {"panels": (claim.panels[number - 1],), "title": f"{claim.title} panel {number}"}
+        claims.append(claim.model_copy(update=update))
+    return run.model_copy(update={"claims": tuple(claims)})
+
+
+@click.command("report", short_help="Write the report again, or compare two runs.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-def report_command(folder: Path) -> None:
-    """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run."""
-    from convergence.store import write
+@click.argument("other", type=click.Path(path_type=Path), metavar="[OTHER]", required=False)
+def report_command(folder: Path, other: Path | None) -> int:
+    """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run.
+
+    Beside it are results.schema.json, the JSON Schema of the records, and junit.xml, for test servers. With OTHER,
+    nothing is written: what the run in OTHER says differently is printed, with exit code 1 if anything there is no
+    longer confirmed, or a negative control no longer refuted.
+    """
     from verify.plots import DrawingError
     from verify.report import render_report
-    from verify.results_folder import REPORT, RESULTS, writing
+    from verify.results_folder import REPORT, RESULTS, write_report, writing
 
+    if other is not None:
+        return _compare(_read(folder / RESULTS), _read(other / RESULTS))
     if is_training_run(folder):
         click.echo(report_of_training(folder))
-        return
+        return 0
     run = _read(folder / RESULTS)
     try:
         page = render_report(run)
         with writing(folder):
-            write(folder / REPORT, page)
+            write_report(run, page, folder)
     except DrawingError as error:
         raise _drawing_fault(folder, error) from None
     click.echo(folder / REPORT)
+    return 0
+
+
+def _compare(first: RunRecord, second: RunRecord) -> int:
+    from verify.exports import differences
+
+    console = output()
+    for name in ("profile", "seed"):
+        if (one := getattr(first, name)) != (two := getattr(second, name)):
+            console.print(f"{name}: {one}, and {two}")
+    one, two = (run.environment.versions | {"sources": run.environment.source_digest} for run in (first, second))
+    for name in sorted(one.keys() | two.keys()):
+        if one.get(name) != two.get(name):
+            console.print(f"{name}: {one.get(name, 'none')}, and {two.get(name, 'none')}")
+    found = differences(first, second)
+    for difference in found:
+        told(console, f"{difference.claim}: {difference.says}", indent=0, mark="✗ " if difference.worse else "• ")
+    same = len({c.id for c in first.claims} & {c.id for c in second.claims} - {d.claim for d in found})
+    console.print(f"{same} claims say the same in both, {len(found)} differences")
+    return 1 if any(difference.worse for difference in found) else 0

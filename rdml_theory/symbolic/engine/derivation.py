@@ -354,3 +354,7 @@ class Derivation:
     def latex(self) -> str:
         """The statement as LaTeX."""
         return to_latex(self.statement)
+
+    def _repr_latex_(self) -> str:
+        """In a notebook: the statement."""
+        return rf"$\displaystyle {self.latex()}$"

@@ -113,6 +113,10 @@ class Proof:
         )
         return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
 
+    def _repr_latex_(self) -> str:
+        """In a notebook: what is proved."""
+        return rf"$\displaystyle {self.theorems[0].conclusion.latex()}$"
+
 
 def _once(theorems: Iterable[Theorem]) -> Iterable[Theorem]:
     """The proofs of several theorems, each step once."""
