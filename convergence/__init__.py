@@ -35,7 +35,7 @@ from convergence.cohort import CohortTrajectory, StationaryPoint, find_stationar
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
 from convergence.long_run import long_run_law
 from convergence.momentum import momentum_bound
-from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
+from convergence.mutual import cohort_bound, drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
 from convergence.problems import ByRows, Problem
 from convergence.problems.mutual_learning import MutualLearning
@@ -66,6 +66,7 @@ __all__ = [
     "bias_horizon",
     "check_bound",
     "classical_bound",
+    "cohort_bound",
     "detectable_violation",
     "drift_bound",
     "extremal_average",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sympy import Symbol
 
 from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
@@ -18,7 +19,8 @@ from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual import composed, gram, plateau, resting
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     constant_bias,
@@ -38,7 +40,7 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients())}
+    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients(), *resting_students())}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
@@ -71,6 +73,7 @@ def _run(
         refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
         scope.pull: bias * axis, best_iterate.BEST: least, **_near(problem, eta, noise, bias),
+        plateau.beta: 1.0, mutual.jacobian: 1.0, composed.pull: bias**2, resting.tau: bias / np.sqrt(2),
     }  # fmt: skip
     return Model(
         name,
@@ -132,6 +135,48 @@ def sgd_runs() -> tuple[Model, ...]:
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
     return tuple(runs)
+
+
+@cache
+def resting_students() -> tuple[Model, ...]:
+    """Students of mutual learning on one input: at rest, also with labels of one class, and jumping between points."""
+    order, spread, jacobian = 1.0, 1.5, 1.3
+    tau, odds = np.tanh(order * spread / 4), -order * spread / 2
+    q, w = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
+
+    def model(name: str, beta: float, h: float, y: float, **more: float) -> Model:
+        """With the label share y; log-odds are √2 Gθ, and Λ = G²/2."""
+        scale = np.sqrt(2) * jacobian
+        theta = np.array([odds / scale])
+        base, mutual_slope = scale * (q - y), scale * (q - w)
+        lam, count = jacobian**2 / 2, STEPS + 1
+        size = np.sqrt(2) * beta * jacobian * tau
+        at = {
+            mutual.order: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
+            resting.tau: tau, resting.q: q, resting.w: w, resting.y: y, resting.theta: theta,
+            resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.bias: size,
+            setting.t: 0, **{Symbol(key, positive=True): value for key, value in more.items()},
+        }  # fmt: skip
+        slopes = {"f": base, "R": mutual_slope}
+        still = np.broadcast_to(theta, (1, count, 1))
+        bias = np.full((1, count, 1), beta * mutual_slope)
+        objectives = {
+            f: Objective(lambda x: 0 * x[..., 0], lambda x, c=c: c + 0 * x, np.inf) for f, c in slopes.items()
+        }
+        return Model(
+            name, at, objectives,
+            {"x": still, "b": bias, "n": np.zeros((1, count, 1))}, points=theta[None],
+        )  # fmt: skip
+
+    beta, strong = 0.4, 2.0
+    # All labels of one class: what balances the pull is known in closed form.
+    odds_ratio = np.exp(order * spread) - 1
+    own = (strong * odds_ratio - 1) / ((1 + strong) * odds_ratio)
+    return (
+        model("student whose labels are all of one class", strong, 0.7, q - own, s=own, w=(1 + 1 / strong) * own),
+        model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
+        model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
+    )
 
 
 @cache
