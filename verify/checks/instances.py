@@ -20,7 +20,7 @@ from rdml_theory import escort
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gram, plateau, resting
+from rdml_theory.symbolic.mutual import composed, gain, gram, plateau, resting
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     constant_bias,
@@ -40,7 +40,10 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients(), *resting_students())}
+    found = {
+        model.name: model.satisfies(theorem)
+        for model in (*sgd_runs(), *mutual_gradients(), *resting_students(), *estimates())
+    }
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
@@ -177,6 +180,29 @@ def resting_students() -> tuple[Model, ...]:
         model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
         model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
     )
+
+
+@cache
+def estimates() -> tuple[Model, ...]:
+    """Three students at rest whose errors alone are uncorrelated: each is ± a vector of its own, by a fair coin."""
+    count, product = 3, 0.8
+    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * count, indexing="ij")).reshape(count, -1).T
+    ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
+    alone = signs[:, :, None] * ways
+    mean = alone.mean(axis=1)
+    pulled = product * count / (count - 1)
+    rest = (alone + pulled * mean[:, None]) / (1 + pulled)
+    peers = (count * mean[:, None] - rest) / (count - 1)
+    at = {
+        mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
+    }  # fmt: skip
+    return (
+        Model(
+            "three estimates of a mean", at, processes={"x": rest, "e": alone, "u": peers},
+            random={"m": mean, "a": mean}, chance=np.full(len(signs), 1 / len(signs)),
+            points=np.random.default_rng(0).normal(size=(10, 2)),
+        ),
+    )  # fmt: skip
 
 
 @cache

@@ -68,8 +68,8 @@ HYPOTHESES = {
     "apart": ForAll(k, Equal(students * Mean(Inner(e, a)), 2 * lone)),
     "average": Equal(students * Mean(square(a)), 2 * lone),
 }
-"""Students at rest; u_k is the mean of k's peers, m that of all, and a that of the errors alone. The last three are what
-errors of equal size have that are uncorrelated between students."""
+"""Students at rest; u_k is the mean of k's peers, m that of all, a that of the errors alone. The last three hold for
+errors of equal size that are uncorrelated between students."""
 
 ASSUMPTIONS = assumptions(*(part.text() for part in HYPOTHESES.values()))
 """What the law assumes, as text."""
@@ -92,8 +92,8 @@ def _given(name: str, value: Term) -> Theorem:
 def gain_law(right_side: Formula | None = None) -> Proof:
     """G1: the excess risk of one of K students is ``(d/2n) [1/K + (1 - 1/K)/(1 + αβK/(K-1))²]``: it depends on αβ.
 
-    This toolkit's own. At rest ``x_k - e_k + αβ(x_k - mean of the peers) = 0``: the mean over the students stays what it
-    would be alone, and deviations from it shrink.
+    This toolkit's own. At rest ``x_k - e_k + αβ(x_k - mean of the peers) = 0``: the mean over the students stays what
+    it would be alone, and deviations from it shrink.
 
     Parameters
     ----------
@@ -136,7 +136,9 @@ def gain_law(right_side: Formula | None = None) -> Proof:
     anywhere = generalise(same, y, reason="in every direction")
     along_error, along_mean, along_alone = (specialise(anywhere, v, reason="in this direction") for v in (e, m, a))
     size = combine(
-        Equal((own + pulled) ** 2 * square(x), own**2 * square(e) + 2 * own * pulled * Inner(e, a) + pulled**2 * square(a)),
+        Equal(
+            (own + pulled) ** 2 * square(x), own**2 * square(e) + 2 * own * pulled * Inner(e, a) + pulled**2 * square(a)
+        ),
         [
             (1, squared(rest)),
             (2 * own * pulled, along_error),
