@@ -17,7 +17,7 @@ from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort
-from rdml_theory.symbolic.kernel import Theorem
+from rdml_theory.symbolic.kernel import Theorem, Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import composed, gain, gram, plateau, resting
@@ -184,23 +184,37 @@ def resting_students() -> tuple[Model, ...]:
 
 @cache
 def estimates() -> tuple[Model, ...]:
-    """Three students at rest whose errors alone are uncorrelated: each is ± a vector of its own, by a fair coin."""
+    """Students at rest: three with errors alone that are ± vectors, by fair coins; two with the same quadratic loss."""
     count, product = 3, 0.8
-    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * count, indexing="ij")).reshape(count, -1).T
+    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * (count + 1), indexing="ij")).reshape(count + 1, -1).T
     ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
-    alone = signs[:, :, None] * ways
-    mean = alone.mean(axis=1)
     pulled = product * count / (count - 1)
-    rest = (alone + pulled * mean[:, None]) / (1 + pulled)
-    peers = (count * mean[:, None] - rest) / (count - 1)
-    at = {
-        mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
-    }  # fmt: skip
+
+    def model(name: str, share: float) -> Model:
+        common = np.sqrt(share) * signs[:, -1, None, None] * np.array([0.8, -0.6])
+        alone = common + np.sqrt(1 - share) * signs[:, :count, None] * ways
+        mean = alone.mean(axis=1)
+        rest = (alone + pulled * mean[:, None]) / (1 + pulled)
+        peers = (count * mean[:, None] - rest) / (count - 1)
+        at = {
+            mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
+            gain.share: share,
+        }  # fmt: skip
+        return Model(
+            name, at, processes={"x": rest, "e": alone, "u": peers}, random={"m": mean, "a": mean},
+            chance=np.full(len(signs), 1 / len(signs)), points=np.random.default_rng(0).normal(size=(10, 2)),
+        )  # fmt: skip
+
+    minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
+    same = {Vector(name): minimiser for name in "xyz"} | {Vector(name): nothing for name in "rs"}
+    quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
     return (
+        model("three estimates of a mean", 0.0),
+        model("three estimates with common data", 0.3),
         Model(
-            "three estimates of a mean", at, processes={"x": rest, "e": alone, "u": peers},
-            random={"m": mean, "a": mean}, chance=np.full(len(signs), 1 / len(signs)),
-            points=np.random.default_rng(0).normal(size=(10, 2)),
+            "two students at the minimiser of a quadratic loss",
+            same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
+            {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
         ),
     )  # fmt: skip
 

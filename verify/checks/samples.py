@@ -71,8 +71,9 @@ class Task:
 
     def joint(self, odds: Array | None = None) -> Array:
         """Probabilities of (point, class), flat, as the samples of the game are; by default those of the truth."""
-        share = self.share if odds is None else 1 / (1 + np.exp(-odds))
-        return np.stack([share, 1 - share], axis=1).ravel() / self.points
+        share = self.share if odds is None else np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
+        out: Array = np.stack([share, 1 - share], axis=1).ravel() / self.points
+        return out
 
     def draws(self, rng: np.random.Generator, cohorts: int, students: int, size: int) -> Array:
         """Weights (cohort, student, sample) of samples of this size."""
@@ -134,19 +135,28 @@ class Task:
         value = self.share * (1 - self.share) * self._gaps(cohorts, slice(None)) ** 2 / 2
         return np.asarray(value.mean(axis=(0, 2)))
 
-    def mean_quadratic(self, students: int, order: float, beta: float, size: int) -> float:
-        """The mean of :meth:`quadratic` over samples: that of a quadratic form in the counts, by its covariance."""
-        joint = self.joint()
-        inverse = self.near_truth(students, order, beta)
-        # One sample moves the base gradient of its student alone; all students have the same.
-        game = self.game(np.tile(2 * self.points * joint, (students, 1)), order, beta)
-        at = self.start(students)
-        weights = np.tile(2 * self.points * joint, (2 * self.points, students, 1))
-        weights[:, 0] = 2 * self.points * np.eye(2 * self.points)
-        moved = Cohorts(
-            game, at - self.game(weights, order, beta).gradient(np.tile(at, (len(weights), 1))) @ inverse.T, 0.0
-        )
-        gap = self._gaps(moved, slice(None))
-        value = self.share * (1 - self.share) * gap**2 / 2
-        # The mean over students, each of whom has samples: students times that of the first one's samples.
-        return float(students * (joint @ value.mean(axis=(0, 2))) / size)
+    def mean_quadratic(self, students: int, order: float, beta: float, *, common: float = 0.0) -> float:
+        """The mean over samples of :meth:`quadratic`, over 1/n, for samples with a common share: by its covariance."""
+        joint, at = self.joint(), self.start(students)
+        inverse, expected = self.near_truth(students, order, beta), np.tile(2 * self.points * joint, (students, 1))
+        single = np.tile(expected, (2 * self.points, 1, 1))
+        shared = np.repeat(2 * self.points * np.eye(2 * self.points)[:, None], students, axis=1)
+        # A sample moves the base gradient of its student alone, or those of all.
+        single[:, 0] = shared[:, 0]
+        means = []
+        for weights in (single, shared):
+            game = self.game(weights, order, beta)
+            step = game.gradient(np.tile(at, (len(weights), 1))) @ inverse.T
+            means.append(float(joint @ self.quadratic(Cohorts(game, at - step, 0.0))))
+        # The mean over students, each of whom has samples of its own: students times that of the first one's.
+        return (1 - common) * students * means[0] + common * means[1]
+
+    def risk(self, weights: Array, order: float, beta: float, size: int, *, common: float = 0.0) -> Array:
+        """Excess risks at rest over d/2n, (cohort,); what is linear in the samples is replaced by its mean."""
+        students = weights.shape[-2]
+        rest = self.settle(weights, order, beta)
+        if rest.left > 1e-5:
+            raise RuntimeError(f"cohorts at α = {order}, β = {beta} are not at rest: an update of {rest.left} is left")
+        linear = self.quadratic(self.settle(weights, order, beta, iterations=1))
+        mean = self.mean_quadratic(students, order, beta, common=common) / size
+        return (self.excess(rest) - linear + mean) / (self.dim / (2 * size))

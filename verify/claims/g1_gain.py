@@ -84,16 +84,6 @@ def gaussian(subject: Subject, context: Context) -> Finding:
     return Finding(worst.comparisons())
 
 
-def _measured(alpha: float, weight: float, weights: Array) -> Array:
-    """Excess risks over d/2n; what is linear in the samples is replaced by its mean, which is known."""
-    unit = TASK.dim / (2 * SIZE)
-    rest = TASK.settle(weights, alpha, weight)
-    linear = TASK.quadratic(TASK.settle(weights, alpha, weight, iterations=1))
-    if rest.left > 1e-5:
-        raise RuntimeError(f"cohorts at α = {alpha}, β = {weight} are not at rest: an update of {rest.left} is left")
-    return (TASK.excess(rest) - linear + TASK.mean_quadratic(STUDENTS, alpha, weight, SIZE)) / unit
-
-
 def _remainders(alpha: float, weight: float, weights: Array) -> Array:
     """The excess risk less its quadratic part, relative, at samples 1, 4 and 16 times as large, (size, cohort).
 
@@ -117,7 +107,7 @@ def logistic(subject: Subject, context: Context) -> Finding:
     weights = TASK.draws(context.rng("samples"), count, STUDENTS, SIZE)
     comparisons = []
     for alpha, weight in PAIRS:
-        values = context.shared(f"{alpha}/{weight}", _measured, alpha, weight, weights)
+        values = context.shared(f"{alpha}/{weight}", TASK.risk, weights, alpha, weight, SIZE)
         stated = subject.ratio(alpha, weight, STUDENTS)
         name = f"excess risk over d/2n, K = {STUDENTS}, n = {SIZE}, α = {alpha:g}, β = {weight:g}"
         comparisons.append(close_to(name, values, stated, TOLERANCE, context.error_rate))
@@ -137,7 +127,8 @@ def _collapse(subject: Subject, context: Context, weights: Array) -> Panel:
     roles: tuple[Role, ...] = ("measured", "second", "measured", "second")
     for number, alpha in enumerate(ORDERS):
         levels = [
-            float(context.shared(f"panel {alpha}/{c}", _measured, alpha, c / alpha, weights).mean()) for c in PRODUCTS
+            float(context.shared(f"panel {alpha}/{c}", TASK.risk, weights, alpha, c / alpha, SIZE).mean())
+            for c in PRODUCTS
         ]
         curves.append(curve(f"$\\alpha$ = {alpha:g}", PRODUCTS, levels, roles[number], style="markers", group=number))
     curves.append(curve("the ensemble, $1/K$", grid, 1 / STUDENTS, "reference"))
