@@ -6,13 +6,14 @@ hold a sample of any size, and cohorts that differ in their samples are solved t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import MutualLearning
+from convergence import MutualLearning, find_stationary
 
 __all__ = ["Cohorts", "Task"]
 
@@ -71,14 +72,14 @@ class Task:
 
     def joint(self, odds: Array | None = None) -> Array:
         """Probabilities of (point, class), flat, as the samples of the game are; by default those of the truth."""
-        share = self.share if odds is None else np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
-        out: Array = np.stack([share, 1 - share], axis=1).ravel() / self.points
-        return out
+        share = self.share if odds is None else 1 / (1 + np.exp(-odds))
+        return np.stack([share, 1 - share], axis=1).ravel() / self.points
 
     def draws(self, rng: np.random.Generator, cohorts: int, students: int, size: int) -> Array:
         """Weights (cohort, student, sample) of samples of this size."""
         counts = rng.multinomial(size, self.joint(), (cohorts, students))
-        return counts * (2 * self.points / size)
+        out: Array = (counts * (2 * self.points / size)).astype(np.float64)
+        return out
 
     def start(self, students: int, odds: Array | None = None) -> Array:
         """θ of students who all are the truth, or have these log-odds (least squares)."""
@@ -117,22 +118,46 @@ class Task:
         base, mutual = game.gradients(at)
         return Cohorts(game, at, float(np.abs(base + mutual).max()) / (first or 1.0))
 
-    def _gaps(self, cohorts: Cohorts, students: slice) -> Array:
+    def gaps(self, cohorts: Cohorts, students: slice) -> Array:
         """The log-odds of some students less the true ones, (student, cohort, point)."""
         parts = [part.reshape(len(cohorts.x), -1, 2) for part in cohorts.game.split(cohorts.x)[students]]
         design = np.column_stack([self.inputs, np.ones(self.points)])
         return np.stack([(part[..., 0] - part[..., 1]) @ design.T for part in parts]) - self.odds
 
+    def with_wrong_peer(self, weights: Array, *, firm: float, size: float = 3.0) -> Array:
+        """One student more, whose labels are those of ``-size`` times the true log-odds; ``firm`` is its own weight."""
+        wrong = 2 * self.points * firm * self.joint(-size * self.odds)
+        return np.concatenate([weights, np.broadcast_to(wrong, (*weights.shape[:-2], 1, len(wrong)))], axis=-2)
+
+    def beside_wrong_peer(
+        self, weights: Array, orders: Sequence[float], product: float, *, firm: float, size: float = 3.0
+    ) -> dict[float, Cohorts]:
+        """Cohorts at rest beside a wrong peer, at each order α with β = product/α.
+
+        What is expected of all cohorts is solved first, from the greatest order downwards, each from the one before.
+        """
+        good = weights.shape[-2]
+        expected = self.with_wrong_peer(np.tile(2 * self.points * self.joint(), (good, 1)), firm=firm, size=size)
+        x = np.concatenate([self.start(good), self.start(1, -size * self.odds)])
+        out = {}
+        for order in sorted(orders, reverse=True):
+            game = self.game(expected, order, product / order)
+            x = find_stationary(game, x, tolerance=1e-10).x
+            inverse: Array = np.linalg.pinv(game.jacobian(x), rcond=1e-9).astype(np.float64)
+            together = self.with_wrong_peer(weights, firm=firm, size=size)
+            out[order] = self.settle(together, order, product / order, x=x, inverse=inverse)
+        return {order: out[order] for order in orders}
+
     def excess(self, cohorts: Cohorts, students: slice = slice(None)) -> Array:
         """The mean over some students of the excess risk E KL(truth‖student) in nats, (cohort,)."""
-        gap = self._gaps(cohorts, students)
+        gap = self.gaps(cohorts, students)
         # KL of two classes in log-odds, without cancellation near the truth.
         value = np.log1p(self.share * np.expm1(gap)) - self.share * gap
         return np.asarray(value.mean(axis=(0, 2)))
 
     def quadratic(self, cohorts: Cohorts) -> Array:
         """The excess risk to second order about the truth, for students one Newton step from it."""
-        value = self.share * (1 - self.share) * self._gaps(cohorts, slice(None)) ** 2 / 2
+        value = self.share * (1 - self.share) * self.gaps(cohorts, slice(None)) ** 2 / 2
         return np.asarray(value.mean(axis=(0, 2)))
 
     def mean_quadratic(self, students: int, order: float, beta: float, *, common: float = 0.0) -> float:
