@@ -6,6 +6,8 @@ Where to look
     Bounds of A² as functions of :class:`Assumptions`, each a :class:`Bound` (``terms``); the inverse questions.
 ``performance/``
     The exact worst case as a conic program, with certificates checked in rational arithmetic.
+``advice``
+    An order and a weight for a wanted gain and a bounded bad peer.
 ``problems/``
     One file a problem, with derived constants; ``protocol`` says what a problem of your own needs.
 ``sgd``, ``ensemble``, ``cohort``, ``sweep``, ``store``
@@ -21,6 +23,7 @@ Where to look
 """
 
 from convergence import problems
+from convergence.advice import Recipe, recipe
 from convergence.assumptions import Assumptions
 from convergence.bounds import (
     best_iterate_bound,
@@ -55,6 +58,7 @@ __all__ = [
     "MutualLearning",
     "Observed",
     "Problem",
+    "Recipe",
     "StationaryLaw",
     "StationaryPoint",
     "StepwiseBound",
@@ -85,6 +89,7 @@ __all__ = [
     "occupation_bound",
     "pl_bound",
     "problems",
+    "recipe",
     "refined_bound",
     "schedule_bound",
     "scope_bound",

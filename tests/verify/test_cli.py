@@ -686,6 +686,16 @@ def test_bound_of_a_cohort():
     complains(rdml(*words, "--divergence", "-1"), "divergence", "-1")
 
 
+def test_advise():
+    words = ["advise", "--students", "4", "--gain", "0.38775510204081637", "--log-ratio-range", "2"]
+    told = json.loads(rdml(*words, "--jacobian", "3", "--json").stdout)
+    assert told["alpha"] == pytest.approx(2.0)
+    assert told["product"] == pytest.approx(1.0)
+    assert told["bias"] == pytest.approx(2 * 0.25 * 9)
+    assert "order α = 2, weight β = 0.5" in rdml(*words).stdout
+    complains(rdml(*words[:-4], "--gain", "0.2", "--log-ratio-range", "2"), "above 1/K = 0.25")
+
+
 def test_bound_with_momentum_and_exactly():
     words = ["bound", "--smoothness", "1", "--bias", "1", "--steps", "8", "--exact", "--json", "--step"]
     plain = json.loads(rdml(*words, "0.5").stdout)

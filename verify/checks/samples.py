@@ -103,9 +103,12 @@ class Task:
 
     def settle(
         self, weights: Array, order: float, beta: float, *, x: Array | None = None, inverse: Array | None = None,
-        iterations: int = 12,
+        iterations: int = 12, part: float = 1.0,
     ) -> Cohorts:  # fmt: skip
-        """Newton's method with a Jacobian that is kept, by default that at the truth, for all cohorts at once."""
+        """Newton's method with a Jacobian that is kept, by default that at the truth, for all cohorts at once.
+
+        ``part`` of each step is taken: less than all where far peers make the Jacobian another one.
+        """
         students = weights.shape[-2]
         game = self.game(weights, order, beta)
         at = np.broadcast_to(self.start(students) if x is None else x, (len(weights), game.dim)).copy()
@@ -114,7 +117,7 @@ class Task:
         for _ in range(iterations):
             base, mutual = game.gradients(at)
             first = float(np.abs(base).max()) if first is None else first
-            at = at - (base + mutual) @ step.T
+            at = at - part * (base + mutual) @ step.T
         base, mutual = game.gradients(at)
         return Cohorts(game, at, float(np.abs(base + mutual).max()) / (first or 1.0))
 
@@ -178,9 +181,12 @@ class Task:
 
     def risk(self, weights: Array, order: float, beta: float, size: int, *, common: float = 0.0) -> Array:
         """Excess risks at rest over d/2n, (cohort,); what is linear in the samples is replaced by its mean."""
-        students = weights.shape[-2]
-        rest = self.settle(weights, order, beta)
-        if rest.left > 1e-5:
+        return self.corrected(self.settle(weights, order, beta), weights, size, common=common)
+
+    def corrected(self, rest: Cohorts, weights: Array, size: int, *, common: float = 0.0) -> Array:
+        """Excess risks over d/2n of cohorts at rest, what is linear in their samples replaced by its mean."""
+        order, beta, students = rest.game.order, rest.game.beta, weights.shape[-2]
+        if rest.left > 1e-4:
             raise RuntimeError(f"cohorts at α = {order}, β = {beta} are not at rest: an update of {rest.left} is left")
         linear = self.quadratic(self.settle(weights, order, beta, iterations=1))
         mean = self.mean_quadratic(students, order, beta, common=common) / size

@@ -112,7 +112,7 @@ def _beside(weights: Array, firm: float) -> Beside:
 
 def _clean(weights: Array, order: float, weight: float) -> Array:
     """Excess risks of four good students."""
-    found = TASK.settle(weights, order, weight, iterations=60)
+    found = TASK.settle(weights, order, weight, iterations=60, part=0.5)
     return TASK.excess(found)
 
 
