@@ -37,6 +37,11 @@ class Recipe:
         The least part of its linear pull that a peer within ρ̂ keeps, ``(1 - exp(-αρ̂))/(αρ̂)`` (G4).
     cap : float
         √2 β, the greatest pull of any peer on a student's logits (G3); its square times G² bounds the bias ζ² (X1).
+
+    Examples
+    --------
+    >>> recipe(students=2, gain=1.0, log_ratio_range=1.0).beta
+    0.0
     """
 
     alpha: float
