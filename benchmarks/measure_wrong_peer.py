@@ -4,9 +4,9 @@
 
 Three linear softmax students, each with a third of 1197 of scikit-learn's digits as its own sample, who compare their
 predictions on all 1197; 600 digits are held out. With the three, in half of the arms, a frozen peer that is confidently
-wrong: it gives the digit after the true one six units of log-odds more than each other. Full gradients with momentum 0.9,
-all students at once. Seeds choose the split and are the same for all arms; the intervals of the differences from students
-alone are Student's, and hold together for all arms and both metrics with probability 95%.
+wrong: it gives the digit after the true one six units of log-odds more than each other. Full gradients with momentum
+0.9, all students at once. Seeds choose the split and are the same for all arms; the intervals of the differences from
+students alone are Student's, and hold together for all arms and both metrics with probability 95%.
 """
 
 from __future__ import annotations

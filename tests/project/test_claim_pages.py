@@ -49,12 +49,3 @@ def test_the_table_of_evidence_counts(pages, monkeypatch):
     assert rows[2] == "| D12 | Variance of bounded values | 6 | 2 smt | premises | numeric | 0 | 0 |"
     cited = rows[3].split(" | ")[-1].rstrip(" |")
     assert int(cited) >= 1, "the mutual bias rests on the bounds of the gradient, by citation"
-
-
-def test_the_table_of_the_abstract_names_claims_that_exist():
-    text = (PATH.parent / "abstract.md").read_text(encoding="utf-8")
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    named = {name for row in rows for name in re.findall(r"\b[DCXGNE]\d+[a-e]?\b", row[1])}
-    assert len(rows) == 8
-    assert named >= {"C2", "C3", "X1", "X2", "C10", "G1", "N6"}
-    assert named <= set(all_claims())

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Symbol
 
 from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort
-from rdml_theory.symbolic.kernel import Theorem, Vector
+from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gain, gram, plateau, resting
+from rdml_theory.symbolic.mutual import gram
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     constant_bias,
@@ -32,6 +30,7 @@ from rdml_theory.symbolic.sgd import (
     setting,
     tight,
 )
+from verify.checks.student_instances import pulled, students
 
 __all__ = ["mutual_gradients", "satisfied_by", "sgd_runs"]
 
@@ -40,10 +39,7 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {
-        model.name: model.satisfies(theorem)
-        for model in (*sgd_runs(), *mutual_gradients(), *resting_students(), *estimates())
-    }
+    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients(), *students())}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
@@ -76,7 +72,7 @@ def _run(
         refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
         scope.pull: bias * axis, best_iterate.BEST: least, **_near(problem, eta, noise, bias),
-        plateau.beta: 1.0, mutual.jacobian: 1.0, composed.pull: bias**2, resting.tau: bias / np.sqrt(2),
+        **pulled(bias),
     }  # fmt: skip
     return Model(
         name,
@@ -138,85 +134,6 @@ def sgd_runs() -> tuple[Model, ...]:
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
     return tuple(runs)
-
-
-@cache
-def resting_students() -> tuple[Model, ...]:
-    """Students of mutual learning on one input: at rest, also with labels of one class, and jumping between points."""
-    order, spread, jacobian = 1.0, 1.5, 1.3
-    tau, odds = np.tanh(order * spread / 4), -order * spread / 2
-    q, w = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
-
-    def model(name: str, beta: float, h: float, y: float, **more: float) -> Model:
-        """With the label share y; log-odds are √2 Gθ, and Λ = G²/2."""
-        scale = np.sqrt(2) * jacobian
-        theta = np.array([odds / scale])
-        base, mutual_slope = scale * (q - y), scale * (q - w)
-        lam, count = jacobian**2 / 2, STEPS + 1
-        size = np.sqrt(2) * beta * jacobian * tau
-        at = {
-            mutual.order: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
-            resting.tau: tau, resting.q: q, resting.w: w, resting.y: y, resting.theta: theta,
-            resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.bias: size,
-            setting.t: 0, **{Symbol(key, positive=True): value for key, value in more.items()},
-        }  # fmt: skip
-        slopes = {"f": base, "R": mutual_slope}
-        still = np.broadcast_to(theta, (1, count, 1))
-        bias = np.full((1, count, 1), beta * mutual_slope)
-        objectives = {
-            f: Objective(lambda x: 0 * x[..., 0], lambda x, c=c: c + 0 * x, np.inf) for f, c in slopes.items()
-        }
-        return Model(
-            name, at, objectives,
-            {"x": still, "b": bias, "n": np.zeros((1, count, 1))}, points=theta[None],
-        )  # fmt: skip
-
-    beta, strong = 0.4, 2.0
-    # All labels of one class: what balances the pull is known in closed form.
-    odds_ratio = np.exp(order * spread) - 1
-    own = (strong * odds_ratio - 1) / ((1 + strong) * odds_ratio)
-    return (
-        model("student whose labels are all of one class", strong, 0.7, q - own, s=own, w=(1 + 1 / strong) * own),
-        model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
-        model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
-    )
-
-
-@cache
-def estimates() -> tuple[Model, ...]:
-    """Students at rest: three with errors alone that are ± vectors, by fair coins; two with the same quadratic loss."""
-    count, product = 3, 0.8
-    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * (count + 1), indexing="ij")).reshape(count + 1, -1).T
-    ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
-    pulled = product * count / (count - 1)
-
-    def model(name: str, share: float) -> Model:
-        common = np.sqrt(share) * signs[:, -1, None, None] * np.array([0.8, -0.6])
-        alone = common + np.sqrt(1 - share) * signs[:, :count, None] * ways
-        mean = alone.mean(axis=1)
-        rest = (alone + pulled * mean[:, None]) / (1 + pulled)
-        peers = (count * mean[:, None] - rest) / (count - 1)
-        at = {
-            mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
-            gain.share: share,
-        }  # fmt: skip
-        return Model(
-            name, at, processes={"x": rest, "e": alone, "u": peers}, random={"m": mean, "a": mean},
-            chance=np.full(len(signs), 1 / len(signs)), points=np.random.default_rng(0).normal(size=(10, 2)),
-        )  # fmt: skip
-
-    minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
-    same = {Vector(name): minimiser for name in "xyz"} | {Vector(name): nothing for name in "rs"}
-    quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
-    return (
-        model("three estimates of a mean", 0.0),
-        model("three estimates with common data", 0.3),
-        Model(
-            "two students at the minimiser of a quadratic loss",
-            same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
-            {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
-        ),
-    )  # fmt: skip
 
 
 @cache
