@@ -151,6 +151,7 @@ def test_bad_values_name_the_value_and_the_range(call, message):
         (2.0, {"log_ratio_range": 1.0, "divergence": 5.0}, "D7", 2 * np.tanh(0.5) ** 2),
         (2.0, {"log_ratio_range": 9.0, "divergence": 0.1}, "D15", 2 * (1 - np.exp(-0.1))),
         (4.0, {"divergence": 0.01}, "D8", 0.04),
+        (1.0, {"divergence": 0.1}, "D8", 0.1),
         (0.5, {"divergence": 0.1}, "D17", 0.08146),
         (np.inf, {"log_ratio_range": 1.0, "divergence": 0.1}, "D15", 2.0),
         (np.inf, {"log_ratio_range": 0.0}, "D7", 0.0),
