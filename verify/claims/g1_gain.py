@@ -145,6 +145,14 @@ _LAW, _K, _PULLED = symbolic.GAIN, symbolic.students, order * beta * symbolic.st
 CLAIM = Claim(
     id="G1",
     title="Gain from diversity",
+    meaning=(
+        "Students that each have data of their own and compare predictions come near to the error of their whole "
+        "ensemble, each of them alone. How near depends on the product of order and weight and on nothing else."
+    ),
+    matters=(
+        "It says when mutual learning helps and by how much, and that a comparison of orders at one weight "
+        "compares weights."
+    ),
     direction="equality",
     subject=Subject(_LAW),
     statement=statement,

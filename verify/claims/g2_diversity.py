@@ -169,6 +169,14 @@ def _away(rng: np.random.Generator) -> float:
 CLAIM = Claim(
     id="G2",
     title="No gain without diversity",
+    meaning=(
+        "What the data of students have in common gains nothing from mutual learning. With the same data and a "
+        "convex loss, students end where each would alone."
+    ),
+    matters=(
+        "It tells beforehand where mutual learning cannot help, such as copies of one convex model on one data "
+        "set."
+    ),
     direction="equality",
     subject=Subject(symbolic.SHARED),
     statement=statement,

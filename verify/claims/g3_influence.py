@@ -187,6 +187,14 @@ _X = symbolic.rho / 4
 CLAIM = Claim(
     id="G3",
     title="Bounded influence",
+    meaning=(
+        "At a fixed product of order and weight, near peers pull alike at every order, and far peers the less "
+        "the greater the order is. A weight alone cannot do that: made small enough to tame a bad peer, it no "
+        "longer averages good ones."
+    ),
+    matters=(
+        "It is what the order is for: it bounds the harm that a wrong peer can do."
+    ),
     direction="tight",
     subject=Subject(symbolic.INFLUENCE),
     statement=statement,

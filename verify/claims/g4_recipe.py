@@ -186,6 +186,14 @@ _X = influence.reach
 CLAIM = Claim(
     id="G4",
     title="Which order, which weight",
+    meaning=(
+        "For a wanted gain the product of order and weight follows from the gain law, and the order from how far "
+        "good students naturally are from one another. A larger order bounds bad peers further and costs a part "
+        "of the gain, which is bounded too."
+    ),
+    matters=(
+        "It turns the theory into two numbers that one can set before training."
+    ),
     direction="upper bound",
     subject=Subject(influence.KEPT),
     statement=statement,

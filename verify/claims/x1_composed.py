@@ -228,6 +228,14 @@ _ZETA2 = 2 * beta**2 * jacobian**2 * resting.tau**2
 CLAIM = Claim(
     id="X1",
     title="Composed theorem",
+    meaning=(
+        "A student that learns from its peers with a constant step comes within a distance of the minimum of its "
+        "own loss that its order, its weight and the spread of its peers' predictions fix. It holds for every "
+        "student at once, at every horizon and for steps up to twice the usual limit."
+    ),
+    matters=(
+        "It is the O(1) bias of mutual learning with every constant in quantities that one can choose or measure."
+    ),
     direction="tight",
     subject=Subject(composed.COMPOSED),
     statement=statement,

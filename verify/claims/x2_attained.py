@@ -265,6 +265,15 @@ _E4 = exp(order * spread / 4)
 CLAIM = Claim(
     id="X2",
     title="Attained by mutual learning",
+    meaning=(
+        "There are students of mutual learning that stand still where their own loss still has a slope, as far "
+        "from its minimum as the composed theorem allows. With longer steps there are students that jump between "
+        "two points for ever."
+    ),
+    matters=(
+        "It shows that the bias is no artefact of a proof: no step size removes it, and no better constant can "
+        "be had."
+    ),
     direction="equality",
     subject=Subject(),
     statement=statement,
