@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rdml_theory.symbolic import Step, to_latex
+from rdml_theory.symbolic import Step, certificates, to_latex
 from rdml_theory.symbolic.certificates import CertifiedStep
 from rdml_theory.symbolic.kernel import AXIOMS, RULES, Proof, terms
 from verify.checks.search import SEARCH
@@ -139,9 +139,12 @@ def _kernel() -> list[str]:
     sizes = {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in _TRUSTED}
     rules = [f"- `{name}`: {(rule.__doc__ or '').strip().splitlines()[0]}" for name, rule in sorted(RULES.items())]
     named = [f"- **{name}**: {a.says}. {a.source}." for name, a in AXIOMS.items()]
+    sources = Path(certificates.__path__[0]).glob("*.py")
+    checkers = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources)
     files = ", ".join(f"`{name}.py` ({size} lines)" for name, size in sizes.items())
     return [
-        "## The kernel", "", f"Trusted: {files}, and SymPy's arithmetic of polynomials.", "",
+        "## The kernel", "", f"Trusted: {files}, SymPy's arithmetic of polynomials and its derivatives, and the "
+        f"checkers of certificates, {checkers} lines, where a proof is certified.", "",
         f"{len(RULES)} rules:", "", *rules, "", f"{len(AXIOMS)} axioms, each with a numeric test:", "", *named, "",
     ]  # fmt: skip
 
@@ -158,6 +161,8 @@ def _rests_on(claim: Claim[Any]) -> list[str]:
         given = len(derived.hypotheses)
         if isinstance(derived, Proof):
             joined, decided, cited = "the kernel", len(derived.lines), len(derived.axioms)
+            rules = (line.theorem for line in derived.lines)
+            certified.update(theorem.arguments["certificate"].kind for theorem in rules if theorem.rule == "certified")
         else:
             joined = {"chain": "a chain", "conclusion": "premises", "words": "words"}[derived.joins]
         for step in () if isinstance(derived, Proof) else derived.all_steps():

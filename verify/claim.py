@@ -66,9 +66,9 @@ class Statement:
 def with_definitions(template: str, derivation: Derivation) -> Statement:
     """The statement of a derivation in its words, followed by what its names stand for.
 
-    >>> from rdml_theory.symbolic import student_gradient
-    >>> with_definitions("Always {statement}", student_gradient()).text()[:43]
-    'Always ∂D_α(p‖q)/∂z_k = q_k - w_k, where q_'
+    >>> from rdml_theory.symbolic import teacher_gradient
+    >>> with_definitions("Always {statement}", teacher_gradient()).text()[:22]
+    'Always ∂D_α(p‖q)/∂u_k '
     """
     formulas: dict[str, Basic] = {"statement": derivation.statement}
     if isinstance(derivation.statement, Tuple):

@@ -36,7 +36,8 @@ from rdml_theory.symbolic.sgd.bounds import classical_bound, sharp_bound
 from rdml_theory.symbolic.sgd.constant_bias import bias_plateau
 from rdml_theory.symbolic.sgd.long_run import long_run_law
 from rdml_theory.symbolic.sgd.momentum import momentum_bound
-from rdml_theory.symbolic.sgd.worst_case import consecutive_iterates, every_horizon, sharp_multipliers
+from rdml_theory.symbolic.sgd.smooth import consecutive_iterates
+from rdml_theory.symbolic.sgd.worst_case import every_horizon, sharp_multipliers
 
 __all__ = [
     "Derivation",

@@ -102,8 +102,10 @@ class _Text(_SignOrder, StrPrinter):
         return ",  ".join(self._print(a) for a in expr.args)
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+        if isinstance(expr.base, Sum) and not expr.exp.is_Rational:  # not the sum of the powers
+            return f"({self._print(expr.base)})**{self.parenthesize(expr.exp, precedence(expr))}"
         if expr.exp.is_Integer and expr.exp > 0:
-            if isinstance(expr.base, Sum):  # not the sum of the squares
+            if isinstance(expr.base, Sum):
                 return f"({self._print(expr.base)})" + str(expr.exp).translate(_SUPERSCRIPTS)
             return self.parenthesize(expr.base, precedence(expr)) + str(expr.exp).translate(_SUPERSCRIPTS)
         return super()._print_Pow(expr, rational=rational)
@@ -118,6 +120,9 @@ class _Text(_SignOrder, StrPrinter):
 
     def _print_Min(self, expr: Any) -> str:
         return f"min({', '.join(self._print(a) for a in expr.args)})"
+
+    def _print_Max(self, expr: Any) -> str:
+        return f"max({', '.join(self._print(a) for a in expr.args)})"
 
     def _print_Infinity(self, expr: Any) -> Any:
         return "∞"
@@ -145,9 +150,9 @@ def _printable(value: Any) -> Basic:
 def to_latex(formula: Any) -> str:
     r"""LaTeX of a formula.
 
-    >>> from rdml_theory.symbolic import student_gradient
-    >>> print(to_latex(student_gradient().statement))
-    \frac{\partial}{\partial z_{k}} D_{\alpha}(p \Vert q) = q_{k} - w_{k}
+    >>> from rdml_theory.symbolic.notation import k, q, w
+    >>> print(to_latex(q[k] - w[k]))
+    q_{k} - w_{k}
     """
     formula = _printable(formula)
     if isinstance(formula, Tuple):
@@ -163,8 +168,8 @@ def to_latex(formula: Any) -> str:
 def to_text(formula: Any) -> str:
     """One line of Unicode text.
 
-    >>> from rdml_theory.symbolic import student_gradient
-    >>> print(to_text(student_gradient().statement))
-    ∂D_α(p‖q)/∂z_k = q_k - w_k
+    >>> from rdml_theory.symbolic.notation import k, q, w
+    >>> print(to_text(q[k] - w[k]))
+    q_k - w_k
     """
     return _Text().doprint(_printable(formula)).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")

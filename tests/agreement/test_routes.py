@@ -80,11 +80,11 @@ def derived(classes: int):
         formula = formula.subs(dict(zip((notation.k, notation.l), map(sympy.Integer, at), strict=False)))
         return sympy.lambdify([notation.alpha, *names], formula.subs(notation.C, size).doit(), "numpy")
 
-    at, two = range(1, classes + 1), symbolic.student_hessian().statement.args[1]
+    at, two = range(1, classes + 1), gradients.STUDENT_HESSIAN
     return {
         "value": [function(gradients.divergence.doit())],
         "escort": [function(notation.w[notation.k], i) for i in at],
-        "q": [function(symbolic.student_gradient().statement.args[1], i) for i in at],
+        "q": [function(gradients.STUDENT_GRADIENT, i) for i in at],
         "p": [function(symbolic.teacher_gradient().statement.args[1], i) for i in at],
         "alpha": [function(symbolic.alpha_derivative().statement.args[1])],
         "qq": [function(two, i, j) for i in at for j in at],

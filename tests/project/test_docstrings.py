@@ -19,6 +19,8 @@ MODULES = [
     "rdml_theory.symbolic.sgd.scope",
     "rdml_theory.symbolic.sgd.tight",
     "rdml_theory.symbolic.mutual.gram",
+    "rdml_theory.symbolic.mutual.tunability",
+    "rdml_theory.symbolic.sgd.smooth",
     "rdml_theory.symbolic.sgd.descent",
     "rdml_theory.symbolic.divergence.inequalities",
     "rdml_theory.symbolic.divergence.limits",

@@ -2,13 +2,38 @@
 
 import pickle
 
-from sympy import Derivative, Dummy, Float, I, Integer, Mul, Rational, Sum, Symbol, floor, log, oo, pi, sqrt
+from sympy import (
+    Abs,
+    Derivative,
+    Dummy,
+    Eq,
+    Float,
+    I,
+    Integer,
+    Interval,
+    Le,
+    Mul,
+    Ne,
+    Rational,
+    Sum,
+    Symbol,
+    exp,
+    floor,
+    log,
+    oo,
+    pi,
+    sqrt,
+    tanh,
+)  # fmt: skip
 
+from rdml_theory.symbolic.certificates import Certificate, Citation, Domain, SmtScript, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates.smt import encode
 from rdml_theory.symbolic.kernel import (
     RULES,
     At,
     AtMost,
     Centred,
+    Entry,
     Equal,
     ForAll,
     Gradient,
@@ -24,7 +49,9 @@ from rdml_theory.symbolic.kernel import (
     assume,
     axiom,
     cases,
+    certified,
     combine,
+    differentiate,
     discharge,
     expectation,
     generalise,
@@ -35,6 +62,7 @@ from rdml_theory.symbolic.kernel import (
     last_term,
     magnitude,
     nonnegative,
+    one_term,
     orthogonal,
     rewrite,
     root,
@@ -51,6 +79,8 @@ T = Symbol("T", integer=True, positive=True)
 x, b, n = At("x", t), At("b", t), At("n", t)
 u, v, y = Vector("u"), Vector("v"), Vector("y")
 noise = assume(ForAll(t, Centred(n, (x, b))))
+i, j, k, C = (Symbol(name, integer=True, positive=True) for name in "ijkC")
+q, z = (lambda index: Entry("q", index, positive=True)), (lambda index: Entry("z", index))
 
 
 class EvilAtMost(AtMost):
@@ -75,6 +105,22 @@ class EvilTuple(tuple):
     """A tuple that may hold other things later."""
 
 
+class EvilEvidence(SmtScript):
+    """Evidence that is content with everything."""
+
+    def check(self, relation, domain):
+        """Accept."""
+        return True
+
+
+class EvilDomain(Domain):
+    """A domain of another class."""
+
+
+class EvilEntry(Entry):
+    """An entry of another class."""
+
+
 class EvilName(str):
     """A name that may read otherwise later."""
 
@@ -86,6 +132,22 @@ def squares(step):
 
 def told(proposition):
     return assume(proposition)
+
+
+def total(summand, index=i):
+    """A sum over classes."""
+    return Sum(summand, (index, 1, C))
+
+
+LOW = Le(-(a**2), 0, evaluate=False)
+UNEQUAL = Domain.of([a], conditions=(Ne(a, 0, evaluate=False),))
+
+
+def shown(evidence, relation=None, domain=None, counterexample=None):
+    """A certificate of ``a² ≤ -1`` that nobody made."""
+    relation = Le(a**2, -1, evaluate=False) if relation is None else relation
+    where = Domain.of([a]) if domain is None else domain
+    return certified(Certificate("smt", "", relation, where, evidence, counterexample))
 
 
 FORGERIES = {
@@ -113,7 +175,6 @@ FORGERIES = {
     "pi, which no rule knows": lambda: identity(Equal(pi, pi)),
     "infinity": lambda: assume(AtMost(a, oo)),
     "not a number": lambda: assume(AtMost(a, Integer(0) / 0)),
-    "a derivative": lambda: assume(AtMost(Derivative(a**2, a), 0)),
     "a product of vectors": lambda: assume(Equal(u * v, u * v)),
     "a square of a vector": lambda: identity(Equal(u**2, u**2)),
     "a vector plus a number": lambda: identity(Equal(u + 1, u + 1)),
@@ -300,6 +361,20 @@ FORGERIES = {
     "a sum over steps below another end": lambda: sum_over(
         combine(AtMost(t, s), [(1, told(Less(t, s)))]), t, s + 1
     ),
+    "an objective given a number": lambda: assume(AtMost(Value("F", u, a), 0)),
+    "an objective given two vectors": lambda: assume(AtMost(Value("F", u, v, y), 0)),
+    "an objective with and without what is given": lambda: assume(AtMost(Value("F", u), Value("F", u, v))),
+    "a descent lemma given a number": lambda: axiom("descent lemma", ("F", p, a)),
+    "a descent lemma given what moves along": lambda: identity(
+        Equal(axiom("descent lemma", ("F", p, u)).conclusion.left, Value("F", y + v, y + v))
+    ),
+    "noise orthogonal to the gradient of what it was not centred for": lambda: orthogonal(
+        specialise(noise, t), Gradient("F", x, At("u", t))
+    ),
+    "a random vector given after an expectation": lambda: instantiate(
+        expectation(combine(AtMost(0, square(x)), [], slack=square(x), known=[told(AtMost(0, Value("F", u, v)))])),
+        {v: b},
+    ),
     "a random function of a number": lambda: assume(Equal(Random("J", a), u)),
     "a random function of two vectors": lambda: assume(Equal(Random("J", u, v), u)),
     "noise orthogonal to a random vector": lambda: orthogonal(specialise(noise, t), Random("q")),
@@ -319,4 +394,118 @@ FORGERIES = {
     "cases on what may have no value": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), 1 / d, c),
     "an objective's name of one's own class": lambda: assume(Smooth(EvilName("f"), p)),
     "a process with a name of one's own class": lambda: assume(AtMost(0, Mean(Value(EvilName("g"), u)))),
+    # entries and sums over classes
+    "an entry of one's own class": lambda: assume(AtMost(0, EvilEntry("q", i))),
+    "an entry before the first": lambda: assume(AtMost(0, Entry("q", t - 1))),
+    "an entry that is positive, perhaps": lambda: assume(AtMost(0, Entry("q", i, positive=Symbol("p")))),
+    "one family that is positive, and not": lambda: assume(AtMost(q(i), Entry("q", j))),
+    "a symbol that reads as an entry": lambda: assume(AtMost(q(i), Symbol("q_i", real=True))),
+    "a family whose name reads as a term": lambda: assume(AtMost(0, Entry("q + r", i))),
+    "a name that is kept for normal forms": lambda: combine(
+        AtMost(total(i * Symbol("_0", integer=True, positive=True)), total(i**2)), []
+    ),
+    "an index that is kept for normal forms": lambda: assume(
+        AtMost(total(1, Symbol("_0", integer=True, positive=True)), 0)
+    ),
+    "sums that differ in more than the index": lambda: identity(Equal(total(q(i) ** 2), total(q(j)))),
+    "a product of sums as a sum of products": lambda: identity(
+        Equal(total(q(i)) * total(z(j), j), total(q(i) * z(i)))
+    ),
+    "a sum of the powers as the power of the sum": lambda: identity(Equal(total(sqrt(q(i))), sqrt(total(q(i))))),
+    "the logarithm of a sum": lambda: identity(Equal(log(q(1) + q(2)), log(q(1)) + log(q(2)))),
+    "the sign of an entry": lambda: nonnegative(z(i)),
+    "the sign of a sum that may be empty": lambda: combine(
+        Less(0, Sum(p, (s, 0, t - 1))), [], slack=Sum(p, (s, 0, t - 1))
+    ),
+    "the sign of a tangent of unknown sign": lambda: nonnegative(tanh(a)),
+    "the root of an entry": lambda: assume(AtMost(0, sqrt(z(i)))),
+    "a class that is assumed, not summed": lambda: sum_over(told(AtMost(z(i), 1)), i, C),
+    "the last class left out": lambda: sum_over(told(Less(i, C)), i, C),
+    "the last term of no classes": lambda: last_term(Sum(q(i), (i, 1, t))),
+    "the only class": lambda: identity(Equal(total(q(i)), q(1))),
+    # a part of a sum
+    "a term that may be negative": lambda: one_term(
+        specialise(told(ForAll(j, AtMost(-1, z(j)))), i), i, C, k, known=[told(AtMost(k, C))]
+    ),
+    "a term that is assumed to be nonnegative": lambda: one_term(
+        told(AtMost(0, z(i))), i, C, k, known=[told(AtMost(k, C))]
+    ),
+    "a term that is not in the sum": lambda: one_term(nonnegative(q(i)), i, C, C + 1),
+    "a term of any class": lambda: one_term(nonnegative(q(i)), i, C, k),
+    "the term before the first": lambda: one_term(nonnegative(q(i)), i, C, Integer(0)),
+    "a term that a sum within would bind": lambda: one_term(
+        nonnegative(total(q(j) * i, j)), i, C, j, known=[told(AtMost(j, C))]
+    ),
+    # families given
+    "a real family for a positive one": lambda: instantiate(told(AtMost(0, q(i))), {q(i): z(i)}),
+    "a family that is positive at one index": lambda: instantiate(
+        told(AtMost(0, log(q(j)))), {q(i): z(i)}, known=[told(Less(0, z(i)))]
+    ),
+    "an entry given alone": lambda: instantiate(told(AtMost(0, q(1))), {q(1): Integer(2)}),
+    "a family that a sum captures": lambda: instantiate(told(AtMost(total(z(i) * q(i)), 0)), {z(j): j * q(i)}),
+    "an index that a sum within captures": lambda: instantiate(
+        told(AtMost(total(q(i)), 1)), {q(j): total(z(i) ** 2 + j + 1)}
+    ),
+    "a random family after an expectation": lambda: instantiate(
+        combine(AtMost(0, Mean(square(b)) + z(i) ** 2), [(1, expectation(nonnegative(square(b) + z(i) ** 2)))]),
+        {z(i): Entry("y", i, random=True)},
+    ),
+    "a random entry that is constant": lambda: identity(
+        Equal(Mean(Entry("y", i, random=True) ** 2), Entry("y", i, random=True) ** 2)
+    ),
+    # equations used in a combination
+    "an equation that is none": lambda: combine(AtMost(a, c), [], where=[told(AtMost(a, c))]),
+    "an equation of numbers among vectors": lambda: combine(Equal(a * u, c * u), [], where=[told(Equal(a, c))]),
+    "an equation of a product": lambda: combine(Equal(a * c, d), [], where=[told(Equal(a * c, d))]),
+    "a definition at one index": lambda: combine(
+        Equal(total(q(i)), C), [], where=[told(Equal(q(i), 1))]
+    ),
+    "a definition that a sum captures": lambda: combine(
+        Equal(total(q(i)), total(z(i))), [], where=[told(Equal(a, i)), told(ForAll(j, Equal(q(j), z(i))))]
+    ),
+    "a definition below a number": lambda: combine(
+        Equal(Entry("y", 9), 1), [], where=[told(ForAll(t, Equal(Entry("y", t), 1), T))]
+    ),
+    "an equation at one point, differentiated": lambda: combine(
+        Equal(Derivative(a * c, a), 0), [], where=[told(Equal(a, 0))]
+    ),
+    "a value put in under a derivative": lambda: combine(
+        Equal(Derivative(a * c, a), Derivative(a**2, a)), [], where=[told(Equal(c, a))]
+    ),
+    # derivatives
+    "the derivative of an absolute value": lambda: differentiate(identity(Equal(Abs(a), Abs(a))), a),
+    "the derivative in a positive number": lambda: differentiate(identity(Equal(p**2, p**2)), p),
+    "the derivative of a root at zero": lambda: differentiate(identity(Equal(sqrt(a**2 + r), sqrt(a**2 + r))), a),
+    "the derivative of an inequality": lambda: differentiate(nonnegative(a**2), a),
+    "the derivative of what holds at a point": lambda: differentiate(told(Equal(a**2, a)), a),
+    "a derivative in two numbers": lambda: assume(AtMost(Derivative(a * c, a, c), 0)),
+    "a derivative in an index": lambda: assume(AtMost(Derivative(total(q(i)), C), 0)),
+    "a point of a derivative": lambda: instantiate(told(AtMost(Derivative(a**2, a), 0)), {a: Integer(0)}),
+    "a derivative that does not exist": lambda: assume(AtMost(Derivative(sqrt(a), a), 0), known=[told(AtMost(0, a))]),
+    # certificates
+    "no certificate": lambda: certified(AtMost(a, c)),
+    "a certificate without evidence": lambda: shown(None),
+    "a certificate with a counterexample": lambda: certified(smt(Le(a**2, -1, evaluate=False))),
+    "a certificate by citation": lambda: shown(Citation("a paper", "D7")),
+    "evidence of one's own class": lambda: shown(EvilEvidence("")),
+    "evidence of one's own class in a piece": lambda: certified(
+        by_cases(a, [Certificate("smt", "", Le(a**2, -1, evaluate=False), Domain.of([a]), EvilEvidence(""))])
+    ),
+    "a domain of one's own class": lambda: shown(
+        SmtScript(""), domain=EvilDomain(((a, Interval(-oo, oo)),))
+    ),
+    "evidence of another relation": lambda: shown(smt(Le(-a**2, 0, evaluate=False)).evidence),
+    "evidence on a part of the domain": lambda: shown(
+        smt(Le(a, 1, evaluate=False), {a: Interval(0, 1)}).evidence, Le(a, 1, evaluate=False)
+    ),
+    "a certificate whose domain is forgotten": lambda: discharge(
+        certified(smt(Le(a, 1, evaluate=False), {a: Interval(0, 1)})), nonnegative(Integer(1))
+    ),
+    "a certificate under what is no relation": lambda: shown(
+        SmtScript(encode(LOW, UNEQUAL)), relation=LOW, domain=UNEQUAL
+    ),
+    "a certificate of an equation of two names": lambda: certified(
+        calculus(Le(exp(Symbol("e", real=True)), -1, evaluate=False))
+    ),
+    "an equality as a certificate": lambda: certified(smt(Eq(a, a, evaluate=False))),
 }  # fmt: skip

@@ -33,6 +33,7 @@ from rdml_theory.symbolic.kernel import (
     orthogonal,
     specialise,
 )  # fmt: skip
+from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.setting import average
@@ -46,6 +47,10 @@ FALSE = {
     "A² ≤ 0.98 times the classical bound": lambda: sgd.classical_bound(Rational(98, 100) * descent.CLASSICAL),
     "the classical bound without noise": lambda: sgd.classical_bound(descent.CLASSICAL.subs(descent.noise, 0)),
     "the classical bound beyond one": lambda: sgd.classical_bound(greatest_step=Rational(11, 10)),
+    "a potential at α = 1/3": lambda: game.potential(Rational(1, 3)),
+    "a potential of the KL divergence": lambda: game.potential(Rational(1)),
+    "a potential at α = 2": lambda: game.potential(Rational(2)),
+    "a dual pair with its weights exchanged": lambda: game.potential(weights=game.DUAL_WEIGHTS[::-1]),
 }  # fmt: skip
 
 

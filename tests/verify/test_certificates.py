@@ -15,14 +15,6 @@ CONTEXT = Context("D0", "symbolic", "quick", 0, 1e-3)
 x, y = Symbol("x", positive=True), Symbol("y", positive=True)
 
 PROOFS = {
-    "D6": (inequalities.curvature_bounds, lambda: inequalities.curvature_bounds(upper=Rational(1, 2))),
-    "D7": (inequalities.bounded_gradient, lambda: inequalities.bounded_gradient(inequalities.SPREAD / 5)),
-    "D8": (inequalities.self_bounding, lambda: inequalities.self_bounding(inequalities.SELF_BOUND * Rational(9, 10))),
-    "D9": (
-        inequalities.bounded_teacher_gradient,
-        lambda: inequalities.bounded_teacher_gradient(Rational(9, 10) * inequalities.TEACHER_BOUND),
-    ),
-    "D11": (inequalities.pinsker, lambda: inequalities.pinsker(greatest_order=Rational(11, 10))),
     "D12": (
         inequalities.variance_bounds,
         lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
@@ -30,22 +22,6 @@ PROOFS = {
     "D13": (
         inequalities.two_point_reduction,
         lambda: inequalities.two_point_reduction(Rational(11, 10) * inequalities.TWO_POINTS),
-    ),
-    "D14": (
-        inequalities.escort_duality,
-        lambda: inequalities.escort_duality(inequalities.DUAL * Rational(11, 10)),
-    ),
-    "D15": (
-        inequalities.saturating_bound,
-        lambda: inequalities.saturating_bound(Rational(9, 10) * inequalities.SATURATION),
-    ),
-    "D16": (
-        inequalities.gradient_domination,
-        lambda: inequalities.gradient_domination(least_order=Rational(49, 100)),
-    ),
-    "D17": (
-        inequalities.sharp_self_bounding,
-        lambda: inequalities.sharp_self_bounding(Rational(8145, 10_000)),
     ),
 }
 

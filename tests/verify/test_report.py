@@ -16,6 +16,7 @@ import pytest
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic import Derivation, to_latex, to_text
+from rdml_theory.symbolic.kernel import Proof
 from verify import formulas, report
 from verify.records import (
     CertificateRecord,
@@ -61,7 +62,7 @@ def environment(**changes: Any) -> Environment:
 
 
 def claim(**changes: Any) -> ClaimRecord:
-    derivation = symbolic.student_gradient()
+    derivation = symbolic.teacher_gradient()
     steps = tuple(
         StepRecord(reason=s.reason, text=to_text(s.relation), latex=s.latex(), outcome="confirmed")
         for s in derivation.steps
@@ -226,7 +227,7 @@ def test_it_says_what_came_out(page: Reader) -> None:
         or "p and q positive; α finite" in page.text
     )
     assert "A. Uthor 2023, arXiv:2209.05732 this toolkit’s own" in page.text
-    assert "Proof: 4 of 4 steps verified" in page.text
+    assert "Proof: 2 of 2 steps verified" in page.text
     for fact in (
         "abc123",
         "d1ge57",
@@ -250,7 +251,8 @@ def test_numbers_are_short_and_their_titles_are_full(document: str, page: Reader
 
 def test_a_negative_control_tells_what_refuted_it(page: Reader) -> None:
     assert "the sign of w flipped" in page.text
-    assert "Refuted by the symbolic check: the step “the escort distribution sums to one” does not hold" in page.text
+    step = "the escort distribution sums to one"
+    assert f"Refuted by the symbolic check: the step “{step}” does not hold" in page.text
     assert "Refuted by the monte-carlo check sampling: the decisive one, observed 2.5, needed ≤ 1 × 10−12" in page.text
     assert "the slight one, observed" not in page.text
     assert "Not refuted by the monte-carlo check sampling: confirmed" in page.text
@@ -259,7 +261,10 @@ def test_a_negative_control_tells_what_refuted_it(page: Reader) -> None:
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_formula_of_the_theory_becomes_mathml(name: str) -> None:
     derivation = DERIVATIONS[name]()
-    relations = [derivation.statement, *derivation.definitions.values(), *(s.relation for s in derivation.steps)]
+    if isinstance(derivation, Proof):
+        relations = [theorem.conclusion.relation() for theorem in derivation.theorems]
+    else:
+        relations = [derivation.statement, *derivation.definitions.values(), *(s.relation for s in derivation.steps)]
     for formula in relations:
         markup = str(formulas.mathml(to_latex(formula), to_text(formula)))
         tree = ElementTree.fromstring(markup)

@@ -6,6 +6,7 @@ A theorem whose hypotheses no run satisfies would be vacuous; one whose conclusi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,55 +16,71 @@ from numpy.typing import NDArray
 from convergence import Assumptions, floor, problems, scope_bound
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
-from rdml_theory import escort
+from rdml_theory import escort, renyi_divergence, renyi_gradient
+from rdml_theory.symbolic.divergence import names, tilt
+from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.mutual import bias as mutual_bias
+from rdml_theory.symbolic.mutual import game, gram, moving_target, tunability
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     constant_bias,
     descent,
     extremal,
     growth,
+    long_run,
+    momentum,
     refinements,
     scope,
     setting,
     tight,
+    worst_case,
 )
 from verify.checks.student_instances import pulled, students
 
-__all__ = ["mutual_gradients", "satisfied_by", "sgd_runs"]
+__all__ = [
+    "at_rest", "distributions", "following", "games", "mutual_gradients", "on_a_line", "satisfied_by", "sgd_runs",
+]  # fmt: skip
 
 STEPS = 4
 
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    found = {model.name: model.satisfies(theorem) for model in (*sgd_runs(), *mutual_gradients(), *students())}
+    lines = (on_a_line(), on_a_line(greatest=True), at_rest())
+    models = (*sgd_runs(), *lines, *games(), *mutual_gradients(), following(), *distributions(), *students())
+    found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
 
 def _run(
     name: str, problem: SyntheticProblem, h: float, *, noise: float, bias: float, side: float,
-    share: float = 0.0, values: Mapping[Any, float] | None = None,
+    share: float = 0.0, mu: float = 0.0, nesterov: bool = False, values: Mapping[Any, float] | None = None,
 ) -> Model:  # fmt: skip
     """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f or constant.
 
     ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1, and along the
-    first axis at every step for ``side`` 0.
+    first axis at every step for ``side`` 0. With momentum μ the velocity is kept in two parts.
     """
     eta, axis = h / problem.smoothness, np.eye(problem.dim)[0]
     signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
     x = [np.broadcast_to(problem.start, (signs.shape[1], problem.dim)).copy()]
     b: list[NDArray[np.float64]] = []
     n: list[NDArray[np.float64]] = []
+    d, m = [0 * x[0]], [0 * x[0]]
     for sign in signs:
         g = problem.gradient(x[-1])
         size = np.linalg.norm(g, axis=1, keepdims=True)
         b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size if side else bias * (axis + 0 * g))
         n.append(noise * sign[:, None] * _orthogonal(g) / size)
-        x.append(x[-1] - eta * (g + b[-1] + n[-1]))
-    start = float(np.mean(problem.value(x[0])))
+        d.append(mu * d[-1] + g + b[-1])
+        m.append(mu * m[-1] + n[-1])
+        velocity = d[-1] + m[-1]
+        x.append(x[-1] - eta * (g + b[-1] + n[-1] + mu * velocity if nesterov else velocity))
+    start, end = (float(np.mean(problem.value(at))) for at in (x[0], x[-1]))
     lam = problem.smoothness
     least = min(float(np.min(np.sum(problem.gradient(at) ** 2, axis=1))) for at in x[:STEPS])
     told = {
@@ -71,16 +88,45 @@ def _run(
         descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
         refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
-        scope.pull: bias * axis, best_iterate.BEST: least, **_near(problem, eta, noise, bias),
-        **pulled(bias),
+        scope.pull: bias * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
+        **_near(problem, eta, noise, bias),
+        mutual_bias.order: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
+        tunability.increase: 0.3, **pulled(bias, 0.6 * 4.0),
     }  # fmt: skip
+    if mu:
+        told |= {
+            momentum.mu: mu, momentum.gamma: eta / (1 - mu), momentum.lag: mu**2 if nesterov else mu,
+            momentum.trade: 0.5,
+        }  # fmt: skip
     return Model(
         name,
         told | dict(values or {}),
         {"f": Objective(problem.value, problem.gradient, problem.smoothness)},
-        {"x": np.stack(x, axis=1), "b": np.stack(b, axis=1), "n": np.stack(n, axis=1)},
+        {name: np.stack(part, axis=1) for name, part in (("x", x), ("b", b), ("n", n), ("D", d), ("N", m))},
         chance=np.full(signs.shape[1], 1 / signs.shape[1]),
-        points=np.random.default_rng(0).normal(size=(40, problem.dim)) * 3,
+        families=_schedules(),
+        points=np.random.default_rng(0).normal(size=(15, problem.dim)) * 3,
+    )
+
+
+def _schedules() -> dict[str, NDArray[np.float64]]:
+    """A falling order, weights and ranges, and steps, by step; the entry at index 0 is the last of an array."""
+    steps = np.arange(STEPS)
+    falling = {"α": 1 / (1 + steps), "β": 1 + 0 * steps, "ρ": 2 - 0.1 * steps, "η": 0.3 / (1 + steps)}
+    return {name: np.roll(values, -1) for name, values in falling.items()}
+
+
+def at_rest() -> Model:
+    """A quadratic whose gradient is the negative of a constant bias."""
+    pull = np.array([0.4, 0.0])
+    x, b = (np.broadcast_to(value, (1, STEPS + 1, 2)) for value in (-pull / 2.0, pull))
+    return Model(
+        "quadratic at rest under a constant bias",
+        {setting.smoothness: 2.0, descent.horizon: STEPS, scope.pull: pull},
+        {"f": Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)},
+        {"x": x, "b": b},
+        families=_schedules(),
+        points=np.random.default_rng(0).normal(size=(15, 2)) * 3,
     )
 
 
@@ -102,6 +148,16 @@ def _orthogonal(g: NDArray[np.float64]) -> NDArray[np.float64]:
     return turned / plane * np.linalg.norm(g, axis=1, keepdims=True)
 
 
+def _falling(h: float, share: float, noise: float) -> Model:
+    """A run on a quadratic whose bias is in proportion to the gradient; F and Z are what it has."""
+    side = 1.0 if h <= 1 else -1.0
+    name = f"quadratic, h = {h:g}, ‖b‖ = {share:g}‖∇f‖"
+    run = _run(name, _quadratic(1.5), h, noise=noise, bias=0.0, side=side, share=share**2)
+    squares = (2.0 * run.processes["x"][:, :STEPS]) ** 2  # Λ = 2
+    average = float(np.sqrt(run.chance @ squares.sum(axis=2).mean(axis=1)))
+    return replace(run, values={**run.values, extremal.floor: average, descent.bias: share * average})
+
+
 def _quadratic(radius: float) -> SyntheticProblem:
     return problems.get("quadratic", dim=2, smoothness=2.0, radius=radius)
 
@@ -114,6 +170,10 @@ def sgd_runs() -> tuple[Model, ...]:
     runs = [
         _run(f"quadratic plus cosine, h = {h:g}", cosine, h, noise=noise, bias=bias, side=np.sign(1.1 - h))
         for h in (0.5, 1.0, 1.5)
+    ]
+    runs += [
+        _run(f"{method}, μ = 0.6", cosine, 0.1, noise=noise, bias=bias, side=1.0, mu=0.6, nesterov=method == "Nesterov")
+        for method in ("heavy ball", "Nesterov")
     ]
     for h in (0.5, 1.0, 1.3):
         for part in (0.0, share):
@@ -130,10 +190,135 @@ def sgd_runs() -> tuple[Model, ...]:
         _run("quadratic, h = 1", plain, 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0}),
         _run("quadratic, constant bias, h = 0.6", plain, 0.6, noise=0.0, bias=bias, side=0.0),
         _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, noise=noise, bias=bias, side=0.0),
+        _falling(0.6, 0.5, noise),
+        _falling(1.4, 0.3, noise),
         _run("quadratic without bias, h = 0.7", plain, 0.7, noise=noise, bias=0.0, side=1.0),
         _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
     ]
     return tuple(runs)
+
+
+ORDERS = (0.3, 0.5, 1.0, 1.7, 3.0)
+
+
+def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
+    """The numbers that theorems of two distributions speak of; the families have the classes on the last axis."""
+    ratio = np.log(families["p"] / families["q"])
+    classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
+    return {
+        alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3,
+    }  # fmt: skip
+
+
+@cache
+def distributions() -> tuple[Model, ...]:
+    """Two random distributions on four classes at several orders, and the two classes that move the most."""
+    rng = np.random.default_rng(20261127)
+    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
+    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, {}) for a in ORDERS]
+    order, odds = 1.7, 2.5
+    # What attains the bound of the student's gradient, and that of the peer's.
+    student, peer = (np.array([1.0, x]) for x in (odds, odds))
+    tops = (np.array([odds ** (2 / order), odds]), np.array([1.0, odds ** (1 + 2 / (order - 1))]))
+    more = {tilt.X: odds, tilt.Y: tops[1][1], tilt.EXCESS: order - 1}
+    for name, first, second in (("student", tops[0], student), ("peer", peer, tops[1])):
+        pairs.append(
+            (f"the two classes that move a {name} the most", order, first / first.sum(), second / second.sum(), more)
+        )
+    return tuple(
+        Model(
+            name,
+            _numbers(order, p=p, q=q) | more,
+            families={"p": p, "q": q, "w": escort(p, q, order), "v": v[: len(p)], "z": np.log(q) - 0.3 * v[: len(p)]},
+            tolerance=1e-9,
+        )
+        for name, order, p, q, more in pairs
+    )
+
+
+@cache
+def on_a_line(*, greatest: bool = False) -> Model:
+    """A run at a constant gradient: along the line f' falls and rises again at slope Λ, and at the end falls to 0."""
+    lam, h, zeta = 1.6, 0.6, 0.5
+    most = 2 * zeta * (1 - h) / h
+    surplus = most if greatest else 0.6 * most
+    eta, level = h / lam, zeta + surplus
+    step = eta * surplus
+    knots = np.append(np.arange(2 * STEPS + 1) * step / 2, STEPS * step + level / lam)
+    heights = np.append(np.where(np.arange(2 * STEPS + 1) % 2, level - lam * step / 2, level), 0.0)
+    falls = np.append(0.0, np.cumsum(np.diff(knots) * (heights[:-1] + heights[1:]) / 2))
+
+    def slope(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(-x[..., 0], knots, heights)
+
+    def value(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        way, before = -x[..., 0], np.clip(np.searchsorted(knots, -x[..., 0], side="right") - 1, 0, len(knots) - 1)
+        return falls[-1] - falls[before] - (way - knots[before]) * (slope(x) + heights[before]) / 2
+
+    x: NDArray[np.float64] = np.arange(STEPS + 1, dtype=np.float64)[None, :, None] * -step
+    ratio = 4 * level / (h * (2 * zeta + (4 - h) * surplus))
+    room = ratio * h * (2 - h) / 2 - 1
+    told = {
+        setting.smoothness: lam, descent.h: h, descent.eta: eta, descent.gap: float(falls[-1]), descent.horizon: STEPS,
+        setting.infimum: 0.0, long_run.zeta: zeta, long_run.surplus: surplus, long_run.multiplier: ratio,
+        long_run.cost: 0.0 if greatest else ratio * h**2 / 2 * (ratio / 2 - 1) / room, long_run.phase: 1,
+        long_run.rest: STEPS - 2, long_run.unit: np.ones(1),
+    }  # fmt: skip
+    return Model(
+        f"a line at a constant gradient{', the greatest' if greatest else ''}",
+        told,
+        {"f": Objective(value, lambda x: slope(x)[..., None], lam)},
+        {"x": x, "b": np.full((1, STEPS + 1, 1), -zeta)},
+        points=np.linspace(-3, 3, 15)[:, None],
+    )
+
+
+def games() -> tuple[Model, ...]:
+    """Logits of two students of three classes, at several orders."""
+    rng = np.random.default_rng(20261127)
+    logits = {name: rng.normal(size=3) for name in "uzv"}
+    told = {C: 3, game.moved: 0.4, game.peer: 0.2, game.own: 1.1}
+    return tuple(Model(f"logits, α = {a:g}", {alpha: a, **told}, families=logits) for a in (0.5, 0.3, 2.0))
+
+
+@cache
+def following() -> Model:
+    """Three logits that follow a peer whose logits go round in a circle, on the divergence of order 2, with noise."""
+    order, weight, eta, noise, way = 2.0, 0.7, 0.8, 0.1, 0.5
+
+    def value(z: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.float64]:
+        peer, student = np.broadcast_arrays(u, z)
+        return weight * renyi_divergence(peer, student, order, domain="logits")
+
+    def gradient(z: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.float64]:
+        peer, student = np.broadcast_arrays(u, z)
+        return weight * renyi_gradient(peer, student, order, wrt="q", domain="logits")
+
+    signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
+    angles = way * np.arange(STEPS + 1)
+    u = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float64)
+    x, n = [np.zeros((signs.shape[1], 3))], []
+    for t, sign in enumerate(signs):
+        n.append(noise * sign[:, None] * np.array([1.0, -1.0, 0.0]) / np.sqrt(2))
+        x.append(x[-1] - eta * (gradient(x[-1], u[t]) + n[-1]))
+    chance = np.full(signs.shape[1], 1 / signs.shape[1])
+    drifts = [float(chance @ (value(x[t + 1], u[t + 1]) - value(x[t + 1], u[t]))) for t in range(STEPS)]
+    smooth = weight * order / 2
+    told = {
+        setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.noise: noise,
+        descent.gap: float(chance @ value(x[0], u[0])), descent.horizon: STEPS, setting.infimum: 0.0,
+        moving_target.drift: max(float(np.mean(drifts)) / eta, 0.0), moving_target.peer_step: way / eta,
+        mutual_bias.jacobian: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0,
+    }  # fmt: skip
+    return Model(
+        "three logits that follow a restless peer",
+        told,
+        {"F": Objective(value, gradient, smooth)},
+        {"x": np.stack(x, axis=1), "n": np.stack(n, axis=1), "u": np.broadcast_to(u, (len(chance), *u.shape))},
+        chance=chance,
+        points=np.random.default_rng(0).normal(size=(8, 3)) * 3,
+    )
 
 
 @cache
@@ -143,26 +328,54 @@ def mutual_gradients() -> tuple[Model, ...]:
     inputs, student, peer = rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     q, p = (np.exp(inputs @ weights.T) for weights in (student, peer))
     q, p = q / q.sum(axis=1, keepdims=True), p / p.sum(axis=1, keepdims=True)
-    w = escort(p, q, 2.0)
 
-    def model(name: str, jacobian: NDArray[np.float64], q: NDArray[np.float64], w: NDArray[np.float64]) -> Model:
+    def model(
+        name: str, jacobian: NDArray[np.float64], p: NDArray[np.float64], q: NDArray[np.float64], order: float = 2.0,
+        odds: float = 1.0,
+    ) -> Model:  # fmt: skip
         """``jacobian`` has the shape (inputs, classes, parameters)."""
+        w = escort(p, q, order)
         slope = np.einsum("ncd,nc->d", jacobian, q - w) / len(q)
         most = float(np.linalg.eigvalsh(np.einsum("ncd,nce->de", jacobian, jacobian) / len(q))[-1])
         count = jacobian.shape[2]
+
+        def image(y: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count)))
+
         return Model(
             name,
-            {gram.gram: most, gram.theta: np.zeros(count), gram.pull: (q - w)[0]},
-            {"R": Objective(lambda x: 0 * x[:, 0], lambda x: slope + 0 * x, np.inf)},
-            random={"q": q, "w": w, "J": lambda y: np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count)))},
+            {
+                gram.gram: most,
+                gram.theta: np.zeros(count),
+                gram.pull: (q - w)[0],
+                mutual_bias.G: np.sqrt(most),
+                beta: 0.7,
+                **_numbers(order, p=p, q=q),
+                tilt.X: odds,
+            },
+            {
+                "R": Objective(lambda x: 0 * x[:, 0], lambda x: slope + 0 * x, np.inf),
+                "ρ": Objective(lambda x: np.ptp(np.log(p / q), axis=1), lambda x: x, np.inf),
+            },
+            random={
+                "x": q,
+                "q": q,
+                "w": w,
+                "J": lambda y: np.einsum("ncd,nd->nc", jacobian, y + np.zeros((len(q), count))),
+            },
+            families={"p": p, "q": q, "w": w},
             chance=np.full(len(q), 1 / len(q)),
             points=rng.normal(size=(20, count)),
         )
 
     linear = np.einsum("nf,ce->ncef", inputs, np.eye(3)).reshape(5, 3, 6)
     alike = np.broadcast_to(1.5 * np.eye(3), (5, 3, 3))
-    same = (np.broadcast_to(q[:1], q.shape), np.broadcast_to(w[:1], w.shape))
+    same = (np.broadcast_to(p[:1], p.shape), np.broadcast_to(q[:1], q.shape))
+    worst = 2.5
+    peer, student = worst ** np.array([[1.0, 1.0]]), np.array([[1.0, worst]])
+    extremal = (peer / peer.sum(), student / student.sum())
     return (
-        model("linear softmax student on five inputs", linear, q, w),
+        *(model(f"linear softmax student on five inputs, α = {a:g}", linear, p, q, a) for a in ORDERS),
         model("student whose logits are its parameters", alike, *same),
+        model("student of two classes that moves the most", 1.5 * np.eye(2)[None], *extremal, odds=worst),
     )

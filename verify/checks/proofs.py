@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from rdml_theory.symbolic.kernel import Proof, ProofError, Theorem
+from verify.checks.certificates import certificate_record
 from verify.checks.comparisons import holds
 from verify.checks.instances import satisfied_by
 from verify.claim import Check, Finding
@@ -59,7 +61,12 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
         rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
         comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]
         comparisons += [_not_vacuous(theorem) for theorem in proof.theorems]
-        return Finding(comparisons=tuple(comparisons), steps=steps)
+        certified = [line.theorem for line in proof.lines if line.theorem.rule == "certified"]
+        certificates = tuple(
+            certificate_record(replace(theorem.arguments["certificate"], reason=theorem.reason))
+            for theorem in certified
+        )
+        return Finding(comparisons=tuple(comparisons), steps=steps, certificates=certificates)
 
     question = (
         "Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a problem?"

@@ -19,9 +19,9 @@ __all__ = ["pulled", "students"]
 STEPS = 4
 
 
-def pulled(bias: float) -> dict[Any, float]:
-    """A weight, a Jacobian and a pull of peers that make a bias of this norm."""
-    return {plateau.beta: 1.0, mutual.jacobian: 1.0, composed.pull: bias**2, resting.tau: bias / np.sqrt(2)}
+def pulled(bias: float, scale: float) -> dict[Any, float]:
+    """A pull of peers that makes a bias of this norm, for βG = ``scale``."""
+    return {composed.pull: (bias / scale) ** 2, resting.tau: bias / scale / np.sqrt(2)}
 
 
 def students() -> tuple[Model, ...]:

@@ -13,10 +13,10 @@ from scipy.optimize import minimize_scalar
 from sympy import Expr, lambdify
 
 from convergence import Assumptions, WorstCase, momentum_bound, problems, stepwise_bound, worst_case
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import momentum as symbolic
 from rdml_theory.symbolic.sgd.descent import bias, gap, horizon, noise
-from verify.checks import Replicas, at_least, at_most, curve, implementation_check, panel, symbolic_check
+from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -71,20 +71,19 @@ class Subject:
         return min(float(found.fun), at(best))
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return symbolic.momentum_bound(subject.right_side, theta=subject.theta, nu=subject.nu)
 
 
 def statement(subject: Subject) -> Statement:
-    derived = derivation(subject)
     words = (
         "With momentum {mu}, {gamma} = η/(1-μ), lag c = μ (heavy ball) or μ² (Nesterov), and every {s} > 0 for which "
         "{theta} < 2: {bound}, where {theta_is}, {nu_is} and {ell_is}"
     )
     s = symbolic
     names: dict[str, Any] = {"mu": s.mu, "gamma": s.gamma, "s": s.trade, "theta": s.curvature}
-    names |= {f"{name}_is": d for name, d in derived.definitions.items()}
-    return Statement(words, {"bound": derived.statement, **names})
+    names |= {f"{name}_is": d.relation() for name, d in s.definitions(subject.theta, subject.nu).items()}
+    return Statement(words, {"bound": s.momentum_target(subject.right_side).relation(), **names})
 
 
 def _step(theta: float, mu: float, nesterov: bool, steps: float) -> float:
@@ -237,13 +236,13 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f; E[n | past] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖²",
-        "v ← μv + g from v = 0, x ← x - ηv (heavy ball) or x ← x - η(g + μv) (Nesterov), 0 < μ < 1, as in PyTorch",
-        "A² is the mean of E‖∇f(x_t)‖² over t < T",
+        *symbolic.ASSUMPTIONS,
+        f"or, with Nesterov's momentum, {' and '.join(symbolic.NESTEROV)} in place of the heavy ball's",
+        "the velocity of PyTorch, v ← μv + g from v = 0, is D + N: gradients with biases, and noises",
     ),
     source=Source("this toolkit; the sequence z is that of Yang, Lin & Li 2016", "1604.03257", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation, cost=8.0),
         implementation_check(_compared, quick=60, full=2_000, allowed=1e-6, cost=2.0),
         Check(
             "exact", "numeric",

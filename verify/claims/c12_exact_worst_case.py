@@ -6,11 +6,11 @@ import numpy as np
 from sympy import Expr, Rational, sqrt
 
 from convergence import WorstCase, refined_bound, sharp_bound, worst_case
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
-from verify.checks import at_least, at_most, curve, panel, symbolic_check
-from verify.checks.bounds import SETTING, BoundSubject
+from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks.bounds import BoundSubject
 from verify.checks.performance import worst_case_record
 from verify.checks.worst import Setting, worst_case_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -21,14 +21,24 @@ STEPS = 8
 BIASES = (0.0, 0.01, 0.25, 1.0)
 
 
-def derivation(subject: BoundSubject) -> Derivation:
-    return symbolic.sharp_multipliers(subject.right_side ** (2 // subject.power))
+def _squared(subject: BoundSubject) -> Expr:
+    return subject.right_side ** (2 // subject.power)
+
+
+def derivation(subject: BoundSubject) -> Proof:
+    return symbolic.sharp_multipliers(_squared(subject))
 
 
 def statement(subject: BoundSubject) -> Statement:
-    words = "For every {h} in (0, {last}) the worst case of T steps satisfies {bound}, and comes near it as T grows"
-    last = Rational(subject.greatest_step)
-    return Statement(words, {"bound": derivation(subject).statement, "h": descent.h, "last": last})
+    words = (
+        "For every {h} in (0, {last}) every run of T steps, so the worst case W too, satisfies {bound}; at {h} = 1 a "
+        "run has all of that but {rest}"
+    )
+    formulas = {
+        "bound": symbolic.worst_target(_squared(subject)).relation(), "h": descent.h,
+        "last": Rational(subject.greatest_step), "rest": symbolic.REST,
+    }  # fmt: skip
+    return Statement(words, formulas)
 
 
 def _subject(right_side: Expr, power: int = 1, **product: object) -> BoundSubject:
@@ -133,10 +143,10 @@ CLAIM = Claim(
     subject=_subject(descent.SHARP, product=sharp_bound),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING, "‖b‖² ≤ Z² at every step; W is the largest A² over all f, in any dimension, and oracles"),
+    assumptions=(*symbolic.WORST_CASE, "W is the largest A² over all f, in any dimension, and oracles"),
     source=Source("this toolkit; performance estimation is that of Drori & Teboulle 2014", "1206.3209", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         worst_case_check(_stated, SETTINGS, panel=_ratio_panel, cost=6.0),
         Check(
             "approach", "numeric", "Does the worst case come near the bound as T grows?", approach, cost=2.0,

@@ -12,10 +12,9 @@ from sympy import Rational
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
 from convergence.performance import Chain, DualCertificate, Method, prove
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.sgd import worst_case as symbolic
-from verify.checks import Role, at_least, at_most, curve, panel, symbolic_check
-from verify.checks.bounds import SETTING
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import smooth
+from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -56,19 +55,25 @@ class Setting:
         return ", ".join([*parts, *["Nesterov"] * self.nesterov, *["best iterate"] * (not self.average)])
 
 
-def derivation(subject: Subject) -> Derivation:
-    coupling, infimum = (Rational(f.numerator, f.denominator) for f in (subject.coupling, subject.infimum))
-    return symbolic.consecutive_iterates(coupling, infimum)
+def _coefficients(subject: Subject) -> tuple[Rational, Rational]:
+    return tuple(Rational(f.numerator, f.denominator) for f in (subject.coupling, subject.infimum))  # type: ignore[return-value]
+
+
+def derivation(subject: Subject) -> Proof:
+    return smooth.consecutive_iterates(*_coefficients(subject))
 
 
 def statement(subject: Subject) -> Statement:
-    between, above = derivation(subject).statement.args
+    coupling, infimum = _coefficients(subject)
     words = (
-        "Between consecutive iterates x and x_1, with gradients g and g_1, {between}, and {above}; by these two a "
-        "quadratic potential proves a bound of SGD, which without noise and momentum agrees with the exact worst case "
-        "wherever both were computed"
+        "For all points y and u, such as two consecutive iterates, {between}, and {above}, with equality on a "
+        "quadratic; by these two a quadratic potential proves a bound of SGD, which without noise and momentum agrees "
+        "with the exact worst case wherever both were computed"
     )
-    return Statement(words, {"between": between, "above": above})
+    formulas = {
+        "between": smooth.between_target(coupling).relation(), "above": smooth.above_target(infimum).relation(),
+    }  # fmt: skip
+    return Statement(words, formulas)
 
 
 def _solve(subject: Subject, setting: Setting) -> DualCertificate:
@@ -213,10 +218,13 @@ CLAIM = Claim(
     subject=Subject(),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING, "E‖b‖² ≤ m E‖∇f‖² + ζ² at every step; any step η, with or without momentum"),
+    assumptions=(
+        *smooth.ASSUMPTIONS,
+        "the potential: SGD as in C2, E‖b‖² ≤ m E‖∇f‖² + ζ² at every step; any step η, with or without momentum",
+    ),
     source=Source("this toolkit; smooth interpolation: Taylor, Hendrickx & Glineur 2017", "1502.05666", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check("exact", "numeric", "Is what a potential proves the exact worst case?", exact, cost=5.0),
         Check("long-runs", "numeric", "Do long runs keep what is proved, below the closed forms?", long_runs, cost=6.0),
         Check("implementation", "numeric", "Does `stepwise_bound` compute the statement?", public, cost=2.0),

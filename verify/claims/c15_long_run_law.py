@@ -14,11 +14,10 @@ from sympy import Expr, lambdify
 
 from convergence import Assumptions, long_run_law, sharp_bound
 from convergence.performance import Chain, Method, prove, violation
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
-from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
-from verify.checks.bounds import SETTING
+from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -58,19 +57,23 @@ class Subject:
         return (1 + brentq(excess, 0.0, most, xtol=1e-14)) ** 2  # type: ignore[operator]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return symbolic.long_run_law(subject.drift, subject.enough, subject.slope)
 
 
 def statement(subject: Subject) -> Statement:
-    law, cost = derivation(subject).statement.args
     words = (
-        "As T → ∞ with {R} = Δ/(ηT) fixed, for {h} < 1 and without noise, the worst case is {law} where {cost}, up to "
-        "{U} = {enough}, and grows from there on by {slope} times {R}"
+        "For {h} < 1 and without noise, for every m < T and every {U} < {enough}: {bound}; at a constant gradient "
+        "{level} a run has {attained}. So as T → ∞ with {R} = Δ/(ηT) fixed the worst case tends to {law}, where {U} "
+        "has a drift of {R}; from the greatest {U} on it grows, as computed, by {slope} times {R}"
     )
     s = symbolic
     names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough}
-    return Statement(words, {"law": law, "cost": cost, "slope": subject.slope, **names})
+    formulas = {
+        "bound": s.law_target(subject.drift).relation(), "attained": s.attained_target(subject.drift).relation(),
+        "level": s.zeta + s.surplus, "law": (s.zeta + s.surplus) ** 2, "slope": subject.slope,
+    }  # fmt: skip
+    return Statement(words, formulas | names)
 
 
 def _lowered(before: Array, after: Array, h: float) -> Array:
@@ -187,10 +190,13 @@ CLAIM = Claim(
     subject=Subject(),
     statement=statement,
     derivation=derivation,
-    assumptions=(*SETTING, "σ = 0, h < 1, and ‖b‖ ≤ ζ at every step; W is the largest A² over all f and such biases"),
+    assumptions=(
+        *symbolic.ASSUMPTIONS,
+        "the worst case W is the largest A² over all such f and biases; C depends on neither m nor T",
+    ),
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation, cost=6.0),
         Check(
             "bracket", "numeric",
             "Do instances from below and proved bounds from above close in on the law?", bracket, cost=8.0,

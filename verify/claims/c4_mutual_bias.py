@@ -12,11 +12,12 @@ from sympy import Expr, Integer, Max, lambdify
 
 from convergence import mutual_bias_bound
 from rdml_theory import renyi_divergence, renyi_gradient
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, implementation_check, panel, proof_check
+from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -58,16 +59,17 @@ class Subject:
         return self.forms(order, weight, np.sqrt(found.jacobian), spread, found.divergence)
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return mutual.mutual_bias(subject.a_priori, subject.observable, subject.scale)
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "For every student and order, {bound}, where G bounds ‖∂z/∂θ‖₂, ρ is the range of log(p/q) and {mean} the mean "
-        "divergence from the peers; the first form may be averaged over inputs and peers, too"
+        "For every student and order, {bound}, where G² bounds E JᵀJ, J = ∂z/∂θ, ρ(x) is the range of log(p/q) at an "
+        "input and peer and {mean} the mean divergence from the peers"
     )
-    return Statement(words, {"bound": derivation(subject).statement, "mean": MEAN_DIVERGENCE})
+    bound = mutual.mutual_bias_target(subject.a_priori, subject.observable, subject.scale)
+    return Statement(words, {"bound": bound.relation(), "mean": D})
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -196,12 +198,13 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
+        *mutual.ASSUMPTIONS,
         "R is the mean over inputs and peers of D_α(p‖q), peers held constant; q = softmax(z), z = z(θ, input)",
-        "ρ bounds the range of log(p/q) over the classes, or is that of each input, averaged as stated",
+        "p and q positive, α in (0, ∞)",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-13),
         Check("search", "numeric", "Can a search exceed the bound, and does it reach it?", search, cost=2.0),
         Check("training", "training", "Does the bias of students on irises stay below both forms?", training, cost=2.0),

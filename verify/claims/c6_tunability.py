@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify, sqrt
+from sympy import Expr, lambdify
 
 from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual import tunability
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import Role, at_least, at_most, curve, panel, proof_check
+from rdml_theory.symbolic.mutual.tunability import LINE
+from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -44,18 +46,23 @@ class Subject:
         return lambdify((mutual.order, mutual.spread, beta, mutual.jacobian), self.slope, "numpy")
 
 
-def derivation(subject: Subject) -> Derivation:
-    return mutual.tunability(subject.slope)
+def derivation(subject: Subject) -> Proof:
+    return tunability.tunability(subject.slope)
 
 
 def statement(subject: Subject) -> Statement:
     removing = " or the ".join(subject.removing)
     keeping = " or the ".join(s for s in SCHEDULES if s not in subject.removing)
     words = (
-        f"{{bound}}, nondecreasing in α. Annealing the {removing} removes the bias; decreasing the {keeping} "
-        "does not remove it"
+        f"{{bound}}, nondecreasing in α and on the line as α → 0. With orders α_t, weights β_t and ranges ρ_t: "
+        f"{{annealed}}, so that annealing the {removing} until α_t β_t ρ_t → 0 removes the bias; decreasing the "
+        f"{keeping} does not remove it"
     )
-    return Statement(words, {"bound": derivation(subject).statement})
+    formulas = {
+        "bound": tunability.line_target(subject.slope).relation(),
+        "annealed": tunability.annealed_target(subject.slope).relation(),
+    }
+    return Statement(words, formulas)
 
 
 def law(subject: Subject, context: Context) -> Finding:
@@ -166,8 +173,6 @@ def _law_panel(subject: Subject) -> Panel:
     )  # fmt: skip
 
 
-_LINE = sqrt(2) * beta * mutual.jacobian * mutual.order * mutual.spread / 4
-
 CLAIM = Claim(
     id="C6",
     title="Tunability",
@@ -177,17 +182,19 @@ CLAIM = Claim(
     ),
     matters="It is the theory's advice on what to turn when mutual learning holds a student back.",
     direction="tight",
-    subject=Subject(_LINE),
+    subject=Subject(LINE),
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "ζ(α) = √2 βG tanh(αρ/4), the a-priori bound of the mutual bias",
-        "with schedules, the mean of ζ_t², weighted by the steps η_t ≤ 1/Λ, takes the place of ζ² (`schedule_bound`)",
+        "ζ(α) = √2 βG tanh(αρ/4) is the a-priori bound of the mutual bias (C4)",
+        *tunability.ASSUMPTIONS,
+        "for decreasing steps: f = Λ‖x‖²/2, a constant bias, and a gradient that starts at its negative",
+        "with steps η_t ≤ 1/Λ too, the mean of ζ_t² weighted by them takes the place of ζ² (`schedule_bound`)",
         "experiment: order and weight fall like 1/(1 + t/50), the step like its root; irises, α = β = 1",
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check(
             "law", "numeric", "Is ζ(α), as users compute it, below its line, on it at small orders, and monotone?", law
         ),
@@ -200,10 +207,10 @@ CLAIM = Claim(
         Check("training", "training", "Which schedules remove the plateau of students on irises?", training, cost=4.0),
     ),
     controls=(
-        Control("half-slope", "half the slope", Subject(_LINE / 2)),
-        Control("step-removes", "decreasing steps remove the bias", Subject(_LINE, ("step", "order", "weight"))),
-        Control("only-weight", "an annealed order keeps the bias", Subject(_LINE, ("weight",))),
-        Control("squared", "a slope that vanishes with α²", Subject(_LINE * mutual.order)),
+        Control("half-slope", "half the slope", Subject(LINE / 2)),
+        Control("step-removes", "decreasing steps remove the bias", Subject(LINE, ("step", "order", "weight"))),
+        Control("only-weight", "an annealed order keeps the bias", Subject(LINE, ("weight",))),
+        Control("squared", "a slope that vanishes with α²", Subject(LINE * mutual.order)),
     ),
     caption=(
         "Left: the base gradient of two students on irises. With constant parameters it stops at a plateau; a "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from sympy import Expr, Rational, lambdify
 from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import at_least, at_most, curve, panel, symbolic_check
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -41,20 +41,22 @@ class Subject:
         return tuple(float(lambdify(alpha, w)(order)) for w in self.weights)  # type: ignore[return-value]
 
 
-def derivation(subject: Subject) -> Derivation:
-    own, dual = game.potential(subject.order), game.dual_pair(subject.weights)
-    steps = own.steps + own.lemmas + dual.steps
-    return replace(own, statement=game.Tuple(own.statement, *dual.statement.args), steps=steps, lemmas=())
+def derivation(subject: Subject) -> Proof:
+    return game.potential(subject.order, subject.weights)
 
 
 def statement(subject: Subject) -> Statement:
-    own, dual = game.potential(subject.order), game.dual_pair(subject.weights)
     words = (
-        "The joint update of mutual learning is a gradient: {symmetric}, q = softmax(z), p = softmax(u); the "
-        "sharp bound "
-        "holds for the potential without bias. Two students share a potential with orders α and 1-α too: {dual}"
+        "At the order {order} the joint update of mutual learning is a gradient, since in the logits u and z of p and "
+        "q D_α(q‖p) is D_α(p‖q): {symmetric}; so the sharp bound holds for the potential without bias. At every other "
+        "order above 0 its Jacobian is not symmetric. Two students share a potential with orders α and 1-α too, "
+        "weighted as (1-α) D_α(p‖q) = α D_(1-α)(q‖p): {dual}"
     )
-    return Statement(words, {"symmetric": own.statement, "dual": dual.statement.args[0]})
+    formulas = {
+        "order": subject.order, "symmetric": game.potential_target().relation(),
+        "dual": game.dual_target(subject.weights).relation(),
+    }  # fmt: skip
+    return Statement(words, formulas)
 
 
 def _mixed(peer: np.ndarray, student: np.ndarray, order: float) -> np.ndarray:
@@ -208,11 +210,14 @@ CLAIM = Claim(
     derivation=derivation,
     assumptions=(
         "Φ = Σ L_k + β/(K-1) Σ_{j<k} E D(p_j‖p_k), and every student moves by -η(∇L_k + β∇R_k), all at once",
-        "at α = 0 the mixed derivatives vanish, and there is a potential too; elsewhere the Jacobian is not symmetric",
+        *game.ASSUMPTIONS,
+        "the Jacobian of two classes, with log-odds r of the peer and x > r, x + r > 0 of the student: its cross "
+        "derivatives differ for α > ½ and for α < ½; at α = 0 they vanish, and there is a potential too",
+        "not machine-checked: that Φ is (1+β)Λ-smooth, which the training check's bound takes",
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation, cost=20.0),
         Check(
             "jacobian", "numeric", "Are the mixed derivatives of both students equal, also for dual pairs?", jacobian
         ),

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from sympy import Expr, Rational
 
+from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER, pinsker
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.pinsker import PINSKER_ASSUMPTIONS, pinsker_target
 from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
-from verify.checks import order_panels, proof_check
+from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -33,14 +35,14 @@ class Subject:
     greatest_order: Expr = GREATEST_ORDER
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return pinsker(subject.lower_bound, greatest_order=subject.greatest_order)
 
 
 def statement(subject: Subject) -> Statement:
-    words = "For every number of classes and every order with {orders}, {bound}"
+    words = "For every number of classes and every order with {orders}, {bound}, {D} = D_α(p‖q)"
     orders = at_most(alpha, subject.greatest_order)
-    return Statement(words, {"orders": orders, "bound": derivation(subject).statement})
+    return Statement(words, {"orders": orders, "bound": pinsker_target(subject.lower_bound).relation(), "D": D})
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:
@@ -71,13 +73,13 @@ CLAIM = Claim(
         "Small divergence therefore means predictions that really are close."
     ),
     matters="It says what a low mutual loss guarantees about the students' agreement.",
-    direction="tight",
+    direction="upper bound",
     subject=Subject(PINSKER),
     statement=statement,
     derivation=derivation,
-    assumptions=("p and q positive", "0 < α"),
+    assumptions=PINSKER_ASSUMPTIONS,
     source=Source("Gilardoni 2010; van Erven & Harremoës 2014, Theorem 31; derived here", "1206.2459"),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
     controls=(
         Control("double", "twice the constant", Subject(2 * PINSKER), drawn=True),
         Control("order-two", "orders up to two", Subject(PINSKER, Rational(2))),

@@ -9,24 +9,27 @@ import numpy as np
 from sympy import Expr
 
 from rdml_theory import escort, renyi_divergence
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.divergence.escort import DUALITY_ASSUMPTIONS, dual_target
 from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
-from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
-from verify.checks import Worst, curve, panel, proof_check, reference
-from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
+from verify.checks import Worst, curve, kernel_check, panel, reference
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
 ORDERS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0)
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return escort_duality(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
-    return with_definitions("For every order in (0, ∞) and number of classes, {statement}", derivation(right_side))
+    words = "For every order in (0, ∞) and number of classes, {D} = D_α(p‖q) is {dual}: {bound}"
+    return Statement(words, {"D": D, "dual": right_side, "bound": dual_target(right_side).relation()})
 
 
 def _of(right_side: Any, order: Any, pair: tuple[Any, Any, Any]) -> Any:
@@ -85,10 +88,10 @@ CLAIM = Claim(
     subject=DUAL,
     statement=statement,
     derivation=derivation,
-    assumptions=("p and q positive", "α in (0, ∞); at α = 1 the escort is p"),
+    assumptions=DUALITY_ASSUMPTIONS,
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check(
             "numeric",
             "numeric",

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Max, exp
 
-from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.divergence.inequalities import (
+    GRADIENT_NORM,
+    SATURATION,
+    saturating_bound,
+    saturating_target,
+)
+from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import order_panels, proof_check
+from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -19,13 +26,13 @@ from verify.records import Panel
 ORDERS = (1.0, 4.0)
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return saturating_bound(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {bound}"
-    return Statement(words, {"bound": derivation(right_side).statement})
+    words = "For every order in (0, ∞) and number of classes, {bound}, {D} = D_α(p‖q)"
+    return Statement(words, {"bound": saturating_target(right_side).relation(), "D": D})
 
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
@@ -57,9 +64,9 @@ CLAIM = Claim(
     subject=SATURATION,
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive, w the escort", "α in (0, ∞)"),
+    assumptions=ASSUMPTIONS,
     source=Source("this toolkit, after Bretagnolle & Huber 1979", own=True),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=3.0)),
     controls=(
         Control("half", "half of the bound", SATURATION / 2, drawn=True),
         Control("no-order", "exp(-D) at every order", 2 * (1 - exp(-divergence))),

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from sympy import Expr, Rational
 
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.divergence.escort import DOMINATION_ASSUMPTIONS, domination_target
 from rdml_theory.symbolic.divergence.inequalities import (
     DOMINATED,
     GRADIENT_NORM,
     LEAST_PROBABILITY,
     gradient_domination,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
 from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_least
-from verify.checks import order_panels, proof_check
+from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -38,15 +40,15 @@ class Subject:
     least_order: Expr = LEAST_ORDER
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return gradient_domination(subject.dominated, least_order=subject.least_order)
 
 
 def statement(subject: Subject) -> Statement:
-    words = "For every number of classes and every order with {orders}, {bound}, {omega} = min q"
+    words = "For every number of classes and every order with {orders}, {bound}, {omega} = min q, {D} = D_α(p‖q)"
     orders = at_least(alpha, subject.least_order)
-    formulas = {"orders": orders, "bound": derivation(subject).statement, "omega": LEAST_PROBABILITY}
-    return Statement(words, formulas)
+    bound = domination_target(subject.dominated).relation()
+    return Statement(words, {"orders": orders, "bound": bound, "omega": LEAST_PROBABILITY, "D": D})
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:
@@ -81,13 +83,13 @@ CLAIM = Claim(
         "With free logits it makes the mutual loss fall geometrically under gradient descent, as long as no "
         "probability comes near zero."
     ),
-    direction="tight",
+    direction="upper bound",
     subject=Subject(DOMINATED),
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive, w the escort", "0 < α < ∞; attained at α = 1/2, at consensus"),
+    assumptions=DOMINATION_ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
     controls=(
         Control("double", "twice the constant", Subject(2 * DOMINATED), drawn=True),
         Control("order-quarter", "orders from 1/4", Subject(DOMINATED, Rational(1, 4))),

@@ -9,22 +9,29 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import renyi_gradient, symbolic
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
+from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, student_target
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import k, q, w
-from verify.checks import Worst, curve, losses, panel, reference, symbolic_check
-from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
+from verify.checks import Worst, curve, kernel_check, losses, panel, reference
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
 ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return symbolic.student_gradient(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
-    return with_definitions("For every order in (0, ∞) and number of classes, {statement}", derivation(right_side))
+    words = (
+        "For every order in (0, ∞) and number of classes, {entry} is the entry k of ∂D_α(p‖q)/∂z, q = softmax(z): "
+        "along every direction v, {bound}"
+    )
+    formulas = {"entry": in_entries(right_side), "bound": student_target(right_side).relation()}
+    return Statement(words, formulas)
 
 
 def _formula(right_side: Expr, modules: str) -> Any:
@@ -151,10 +158,10 @@ CLAIM = Claim(
     subject=q[k] - w[k],
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
+    assumptions=(*ASSUMPTIONS, f"at {ORDER_ONE.text()}, KL(p‖q)", "p positive, α in (0, ∞)"),
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "numeric",
             "numeric",

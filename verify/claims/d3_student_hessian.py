@@ -9,10 +9,12 @@ import numpy as np
 from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
 
 from rdml_theory import renyi_gradient, renyi_hessian, symbolic
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import ORDER_ONE
+from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, hessian_target
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
-from verify.checks import Worst, curve, panel, reference, symbolic_check
-from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
+from verify.checks import Worst, curve, kernel_check, panel, reference
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -23,12 +25,16 @@ def _covariance(v: Any) -> Expr:
     return KroneckerDelta(k, l) * v[k] - v[k] * v[l]
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return symbolic.student_hessian(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
-    return with_definitions("For every order in (0, ∞) and number of classes, {statement}", derivation(right_side))
+    words = (
+        "For every order in (0, ∞) and number of classes, {entry} is the entry (k, l) of ∂²D_α(p‖q)/∂z², q = "
+        "softmax(z): along every direction v, {bound}"
+    )
+    return Statement(words, {"entry": right_side, "bound": hessian_target(right_side).relation()})
 
 
 def _formula(right_side: Expr, modules: str) -> Any:
@@ -138,10 +144,10 @@ CLAIM = Claim(
     subject=_covariance(q) - (1 - alpha) * _covariance(w),
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
+    assumptions=(*ASSUMPTIONS, f"at {ORDER_ONE.text()}, KL(p‖q)", "p positive, α in (0, ∞)"),
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "numeric",
             "numeric",

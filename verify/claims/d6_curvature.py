@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Max, Rational
 
+from rdml_theory.symbolic.divergence.entries import ORDER_ONE
+from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS
 from rdml_theory.symbolic.divergence.inequalities import (
     CURVATURES,
     GREATEST_CURVATURE,
     LEAST_CURVATURE,
     curvature_bounds,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.variance import curvature_targets
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import curve, panel, proof_check
+from verify.checks import curve, kernel_check, panel
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -23,13 +26,13 @@ from verify.records import Panel
 Subject = tuple[Expr, Expr]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return curvature_bounds(*subject)
 
 
 def statement(subject: Subject) -> Statement:
-    above, below = derivation(subject).statement.args
-    words = "For every order in (0, ∞) and number of classes, {above} and {below}"
+    above, below = (target.relation() for target in curvature_targets(*subject))
+    words = "For every order in (0, ∞), number of classes and direction v of the logits, {above} and {below}"
     return Statement(words, {"above": above, "below": below})
 
 
@@ -81,13 +84,13 @@ CLAIM = Claim(
         "The curvature limits the step size, so that a large order costs a smaller step and a small one costs "
         "convexity."
     ),
-    direction="tight",
+    direction="upper bound",
     subject=CURVATURES,
     statement=statement,
     derivation=derivation,
-    assumptions=("q = softmax(z), p and q positive", "α in (0, ∞)"),
+    assumptions=(*ASSUMPTIONS, f"at {ORDER_ONE.text()}, KL(p‖q)", "p positive, α in (0, ∞)"),
     source=Source("this toolkit", own=True),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=3.0)),
     controls=(
         Control("half", "the upper bound halved", (CURVATURES[0], CURVATURES[1] / 2), drawn=True),
         Control("convex", "convex at every order", (Rational(0) * alpha, CURVATURES[1])),

@@ -11,9 +11,11 @@ from rdml_theory.symbolic.divergence.inequalities import (
     RANGE_WITH_FLOOR,
     SPREAD,
     bounded_gradient,
+    gradient_target,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
-from verify.checks import proof_check, scatter_panel
+from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS
+from rdml_theory.symbolic.kernel import Proof
+from verify.checks import kernel_check, scatter_panel
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -21,13 +23,13 @@ from verify.context import Context
 from verify.records import Panel
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return bounded_gradient(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {bound}, {delta} = αρ, ρ = max log(p/q) - min log(p/q)"
-    return Statement(words, {"bound": derivation(right_side).statement, "delta": SPREAD})
+    words = "For every order in (0, ∞) and number of classes, {bound}, where {rho} bounds the range of log(p/q)"
+    return Statement(words, {"bound": gradient_target(right_side).relation(), "rho": LOG_RATIO_RANGE})
 
 
 def _worst(spreads: np.ndarray) -> Points:
@@ -78,13 +80,9 @@ CLAIM = Claim(
     subject=sqrt(2) * tanh(SPREAD / 4),
     statement=statement,
     derivation=derivation,
-    assumptions=(
-        "q = softmax(z), p and q positive; no floor on the probabilities is needed",
-        "α in (0, ∞)",
-        "corollary: if no probability of p and q is below ω_0, then ρ ≤ 2 log((1-(C-1)ω_0)/ω_0), attained",
-    ),
+    assumptions=(*ASSUMPTIONS, "p and q positive; no floor on them is needed", "α in (0, ∞)"),
     source=Source("this toolkit", own=True),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
     controls=(
         Control("half-spread", "tanh(αρ/8) in place of tanh(αρ/4)", sqrt(2) * tanh(SPREAD / 8), drawn=True),
         Control("no-root", "without the factor √2", tanh(SPREAD / 4)),

@@ -10,10 +10,12 @@ from rdml_theory.symbolic.divergence.inequalities import (
     TEACHER_BOUND,
     TEACHER_NORM,
     bounded_teacher_gradient,
+    teacher_target,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.tilt import TEACHER_ASSUMPTIONS
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import order_panels, proof_check
+from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -23,16 +25,16 @@ from verify.records import Panel
 ORDERS = (0.5, 2.0)
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return bounded_teacher_gradient(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and number of classes, {bound} (its limit at α = 1), "
-        "{rho} = max log(p/q) - min log(p/q)"
+        "For every order in (0, ∞) and number of classes, with α/(α-1) · (w - p) for ∂D_α/∂u, {bound} (its limit at "
+        "α = 1), where {rho} bounds the range of log(p/q)"
     )
-    return Statement(words, {"bound": derivation(right_side).statement, "rho": LOG_RATIO_RANGE})
+    return Statement(words, {"bound": teacher_target(right_side).relation(), "rho": LOG_RATIO_RANGE})
 
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
@@ -73,9 +75,9 @@ CLAIM = Claim(
     subject=TEACHER_BOUND,
     statement=statement,
     derivation=derivation,
-    assumptions=("p = softmax(u), p and q positive", "α in (0, ∞)"),
+    assumptions=TEACHER_ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=3.0)),
     controls=(
         Control(
             "half-range", "|α-1|ρ/8 in place of |α-1|ρ/4",

@@ -11,14 +11,15 @@ import numpy as np
 from sympy import Expr, Integer, Max, lambdify
 
 from rdml_theory import renyi_divergence
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks.certificates import proof_check
 from verify.checks.comparisons import at_least as reaches
 from verify.checks.comparisons import at_most as stays_below
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -39,7 +40,7 @@ class Bound:
 TRUE = Bound(jacobian**2, Integer(2), Max(1, mutual.order))
 
 
-def derivation(subject: Bound) -> Derivation:
+def derivation(subject: Bound) -> Proof:
     """That of C4, which is about any student, with G² the mean of the squared norms."""
     return mutual.mutual_bias(
         subject.order / 2 * A_PRIORI, subject.divergence * MEAN_DIVERGENCE, beta**2 * subject.jacobian
@@ -47,10 +48,13 @@ def derivation(subject: Bound) -> Derivation:
 
 
 def statement(subject: Bound) -> Statement:
+    bound = mutual.mutual_bias_target(
+        subject.order / 2 * A_PRIORI, subject.divergence * MEAN_DIVERGENCE, beta**2 * subject.jacobian
+    )
     return Statement(
-        "For a network {bound}, the first form averaged over inputs and peers, G the root mean square over inputs of "
-        "the spectral norm of the logits' Jacobian, ρ the range of log(p/q)",
-        {"bound": derivation(subject).statement},
+        "For a network {bound}, E over inputs and peers, G the root mean square over inputs of the spectral norm of "
+        "the logits' Jacobian, ρ(x) the range of log(p/q), {mean} the mean divergence",
+        {"bound": bound.relation(), "mean": D},
     )
 
 
@@ -207,7 +211,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check("networks", "training", "Does the measured bias stay below both bounds?", networks, cost=3.0),
         Check("attained", "numeric", "Are both bounds reached where G = 1 and there are two classes?", attained),
     ),

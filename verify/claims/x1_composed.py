@@ -243,8 +243,9 @@ CLAIM = Claim(
     assumptions=(
         *composed.ASSUMPTIONS,
         "b_t = β∇R_k with the peers of step t; E[n_t | ...] is given the whole cohort's state",
-        "E‖b_t‖² ≤ G²Vβ² is C4a (a theorem of the kernel), read in each outcome, with E JᵀJ ≼ G²",
-        "V ≤ 2τ² rests on D7 (not yet in the kernel), ρ a bound of the range of log(p/q) over inputs, peers and steps",
+        "E‖b_t‖² ≤ G²Vβ² and V ≤ 2τ² are C4 for a ρ that bounds all ranges (a theorem of the kernel, from C4a and "
+        "D7), read at each step and in each outcome, with E JᵀJ ≼ G²: its mean is over inputs, that of the run over "
+        "outcomes, and the kernel has one expectation, so that the reading is in words",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(

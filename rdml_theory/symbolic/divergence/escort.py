@@ -6,333 +6,250 @@ the escort at the reciprocal order, so every bound of a divergence by a distance
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
-from sympy import Integer, Interval, Limit, Max, Pow, Rational, Subs, Sum, Symbol, Tuple, exp, log, oo, sqrt, symbols
+from sympy import Integer, Rational, Symbol, factor, log, together
 
-from rdml_theory.symbolic.certificates import calculus, certified, smt
-from rdml_theory.symbolic.divergence.names import ESCORT_DISTANCE, GRADIENT_NORM, LEAST_PROBABILITY
-from rdml_theory.symbolic.divergence.pinsker import (
-    MIXTURE,
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import calculus, smt
+from rdml_theory.symbolic.divergence.entries import (
+    KULLBACK_LEIBLER,
+    NOT_ONE,
+    ORDER_ONE,
+    RENYI,
+    D,
+    Term,
+    escort,
+    given,
+    in_entries,
+    is_escort,
     leibler,
-    pinsker_of,
-    pinsker_term,
-    triangle,
-    triangle_term,
-)
-from rdml_theory.symbolic.divergence.tilt import two_norm_of_zero_sum
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, Named, alpha, i, k, p, q, w
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+    mass,
+    of_escort,
+    p,
+    q,
+    renyi,
+    sums_to_one,
+    total,
+    w,
+)  # fmt: skip
+from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order
+from rdml_theory.symbolic.divergence.names import LEAST_PROBABILITY
+from rdml_theory.symbolic.divergence.self_bound import strictly
+from rdml_theory.symbolic.expression import RenyiDivergence, divergence
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    ForAll,
+    Less,
+    Proof,
+    Theorem,
+    cases,
+    certified,
+    combine,
+    discharge,
+    instantiate,
+    specialise,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import C, Formula, alpha, i
+from rdml_theory.symbolic.notation import q as _q
+from rdml_theory.symbolic.notation import w as _w
+from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "DOMINATED", "DUAL", "SATURATION", "SELF_BOUND", "escort_duality", "gradient_domination", "saturating_bound",
-    "self_bounding",
+    "DOMINATED", "DOMINATION_ASSUMPTIONS", "DUAL", "DUALITY_ASSUMPTIONS", "domination_target", "dual_target",
+    "escort_duality", "gradient_domination",
 ]  # fmt: skip
 
-DUAL: Formula = divergence.func(w[i], q[i], 1 / alpha, (i, 1, C))
+DUAL: Formula = divergence.func(_w[i], _q[i], 1 / alpha, (i, 1, C))
 """D_{1/α}(w‖q)."""
-
-SELF_BOUND: Formula = Max(1, alpha) * divergence
-"""max(1, α) D_α(p‖q)."""
-
-SATURATION: Formula = 2 * (1 - exp(-Max(1, alpha - 1) * divergence))
-"""2 (1 - exp(-max(1, α-1) D_α(p‖q)))."""
 
 DOMINATED: Formula = LEAST_PROBABILITY * divergence
 """ω D_α(p‖q), ω = min q."""
 
-_r: Formula = Symbol("r", positive=True)
+_FLOOR = ForAll(i, AtMost(LEAST_PROBABILITY, q(i)))
+_SPREAD = total(w(i) ** 2 / q(i))
+"""1 + χ² of the escort from the student."""
+
+DUALITY_ASSUMPTIONS = (
+    *(told.text() for told in (sums_to_one(p), is_escort(), RENYI)),
+    f"α ≠ 1; at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}, and KL(w‖q) on the right",
+    "p and q positive, α in (0, ∞)",
+)
+"""What the duality assumes, as text."""
+
+DOMINATION_ASSUMPTIONS = (
+    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, _FLOOR)),
+    f"α ≠ 1; at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}",
+    "p and q positive",
+)
+"""What the domination assumes, as text."""
 
 
-def _sum(summand: Formula) -> Formula:
-    return Sum(summand, (i, 1, C))
+def _written_out(formula: Formula) -> Term:
+    """Divergences of an order that is not one, by their definition."""
+
+    def logarithm(first: Formula, second: Formula, order: Formula, _: Formula) -> Formula:
+        return log(total(first**order * second ** (1 - order))) / factor(together(order - 1))
+
+    return in_entries(formula.replace(RenyiDivergence, logarithm))
 
 
-_total = _sum(p[i] ** alpha * q[i] ** (1 - alpha))
+def dual_target(right_side: Formula = DUAL) -> Equal:
+    """The divergence is the right side.
+
+    >>> print(dual_target().text())
+    D = -α·log(Σ_{i ≤ C} (q_i^(1 - 1/α)·w_i^(1/α)))/(α - 1)
+    """
+    return Equal(D, _written_out(right_side))
 
 
-def _with(value: Formula, expression: Formula) -> Formula:
-    """An expression of the divergence with a symbol for it, whose sign is declared."""
-    return expression.xreplace({divergence: value})
+@of_formulas()
+def escort_duality(right_side: Formula | None = None) -> Proof:
+    """D14: D_α(p‖q) = D_{1/α}(w‖q), w the escort of p and q of order α.
 
-
-def _dual_sum(first: Formula, order: Formula) -> Formula:
-    """Σ_i first^order q^(1-order)."""
-    return _sum(first[i] ** order * q[i] ** (1 - order))
-
-
-def _escort_of_the_escort(words: str) -> Step:
-    """Σ w^(1/α) q^(1-1/α) = (Σ p^α q^(1-α))^(-1/α): all that the duality needs."""
-    return Step(words, equal(_dual_sum(w, 1 / alpha), _sum(p[i]) * Pow(_total, -1 / alpha)), (ESCORT,))
-
-
-def escort_duality(right_side: Formula | None = None) -> Derivation:
-    """D_α(p‖q) = D_{1/α}(w‖q), w the escort of p and q of order α, for α ≠ 1.
-
-    This toolkit's own.
+    This toolkit's own. The second theorem is that of order one, where w = p and both sides are KL(p‖q).
 
     Parameters
     ----------
-    right_side : Formula, optional
+    right_side : Expr, optional
         What the divergence is asserted to be.
 
-    Examples
-    --------
-    >>> escort_duality().verify(), escort_duality(DUAL.subs(q[i], p[i])).verify()
-    (True, False)
-    """
-    right = DUAL if right_side is None else right_side
-    inverse = 1 / alpha
-    definition = log(_total) / (alpha - 1)
-    scaled = log(Pow(_total, -inverse)) / (inverse - 1)
-    dual = log(_dual_sum(w, inverse)) / (inverse - 1)
-    normal = (ESCORT, STUDENT, TEACHER)
-    steps = (
-        Step("the definition of the divergence", equal(divergence, definition), normal),
-        Step("1/(α-1) = -(1/α)/(1/α-1)", equal(definition, scaled), normal),
-        Step(
-            "the powers of the escort: w^(1/α) q^(1-1/α) is p times a constant, and p sums to one",
-            equal(scaled, dual),
-            normal,
-        ),
-        Step("the definition again, at the reciprocal order", equal(dual, right), normal),
-    )
-    return Derivation(equal(divergence, right), steps, {"w": ESCORT}, chained=True)
-
-
-def self_bounding(right_side: Formula | None = None) -> Derivation:
-    """‖q - w‖₂² ≤ 2 TV(q, w)² ≤ max(1, α) D_α(p‖q), for every order in (0, ∞).
-
-    This toolkit's own. Up to order one the divergence is a mixture of KLs from the escort, beyond it one of KLs from
-    the peer; Pinsker's inequality bounds each.
-
-    Parameters
-    ----------
-    right_side : Formula, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> self_bounding().verify(), self_bounding(SELF_BOUND / 2).verify()
-    (True, False)
+    >>> escort_duality().verify()
+    True
+    >>> escort_duality(2 * DUAL)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = SELF_BOUND if right_side is None else right_side
-    value: Formula = Symbol("D", nonnegative=True)
-    stated = _with(value, asserted)
-    more: Formula = Symbol("b", positive=True)
-    below, beyond = equal(alpha, 1 / (1 + more)), equal(alpha, 1 + more)  # so that 1-α = bα, and α-1 = b
-    to_student, to_peer, apart = (Named(f"‖{x}‖₁", rf"\lVert {x} \rVert_1") for x in ("w - q", "p - w", "p - q"))
-    twice = equal(ESCORT_DISTANCE, to_student / 2)
-    first, second, third = (pinsker_of(*which) for which in ((w, q, to_student), (p, w, to_peer), (p, q, apart)))
-    other = pinsker_of(w, p, to_peer)
-    mixture = Step("below order one the divergence is a mixture of two KLs from the escort", MIXTURE, STANDARD)
-    peers = Step(
-        "beyond order one it is one of KLs from the peer",
-        equal((alpha - 1) * divergence, leibler(p, w) + (alpha - 1) * leibler(p, q)),
-        STANDARD,
-    )
-    split = triangle(w, q, p, (to_student, to_peer, apart))
-    square = Step("a square", at_least((to_peer - more * apart) ** 2, 0))
-    step: Formula = Symbol("h", positive=True)
-    up, down = (1 + 2 * step) ** alpha, (1 - 2 * step) ** alpha
-    near = log((up + down) / 2) / (alpha - 1)
-    moved = up / (up + down) - Rational(1, 2)
-    squared = 2 * ESCORT_DISTANCE**2
-    steps = (
-        two_norm_of_zero_sum(),
-        *pinsker_term(),
-        first,
-        other,
-        mixture,
-        Step(
-            "so below order one",
-            at_most(squared, divergence),
-            (below, twice),
-            (Premise(mixture.relation), Premise(first.relation, more * alpha), Premise(other.relation, alpha)),
-            more * alpha,
-        ),
-        Step(
-            "and at order one, where w = p, D = KL(w‖q)",
-            at_most(squared, leibler(w, q)),
-            (twice,),
-            (Premise(first.relation),),
-        ),
-        second,
-        third,
-        triangle_term(),
-        split,
-        peers,
-        square,
-        Step(
-            "and beyond order one, as ‖w-q‖₁ is at most the sum of the two distances from the peer",
-            at_most(squared, alpha * divergence),
-            (beyond, twice),
-            (
-                Premise(peers.relation, alpha),
-                Premise(second.relation, alpha),
-                Premise(third.relation, alpha * more),
-                Premise(square.relation, Rational(1, 2)),
-                Premise(split.relation, more / 2 * (to_student + to_peer + apart)),
-            ),
-            more,
-        ),
-        certified(
-            "what is asserted is not less: up to order one",
-            at_most(value, stated),
-            smt,
-            {alpha: Interval.Lopen(0, 1)},
-        ),
-        certified("and beyond", at_most(alpha * value, stated), smt, {alpha: Interval(1, oo)}),
-        Step(
-            "for α ≥ 1 the constant is attained at consensus: p = (1/2+h, 1/2-h), q = (1/2, 1/2)",
-            equal(Limit(2 * moved**2 / near, step, 0), alpha),
-        ),
-    )
-    return Derivation(Tuple(at_most(GRADIENT_NORM**2, squared), at_most(squared, asserted)), steps, {"w": ESCORT})
-
-
-_gamma: Formula = Symbol("gamma", real=True)
-
-
-def _tangent(words: str, powers: Any, *, concave: bool) -> Step:
-    """r^γ against its tangent at 1."""
-    tangent = 1 + _gamma * (_r - 1)
-    relation = at_most(_r**_gamma, tangent) if concave else at_least(_r**_gamma, tangent)
-    return certified(words, relation, calculus, {_gamma: powers}, along=_r, at=1)
-
-
-def _mean_of_powers(reason: str, first: Formula, base: Formula) -> tuple[Step, Step]:
-    """For r_i = base_i over its mean: that mean is one, and the mean of r^γ as a sum over that of base.
-
-    The weights are ``first[i]`` over their sum, which is one for a distribution.
-    """
-    weights, total = first[i] / _sum(first[i]), _sum(first[i] * base)
-    ratio = base * _sum(first[i]) / total
-    return (
-        Step(f"{reason}: the mean of the tangents is 1", equal(_sum(weights * (1 + _gamma * (ratio - 1))), Integer(1))),
-        Step(
-            "and that of the powers",
-            equal(
-                _sum(weights * ratio**_gamma),
-                _sum(first[i] * base**_gamma) * _sum(first[i]) ** (_gamma - 1) / total**_gamma,
-            ),
-        ),
-    )
-
-
-def saturating_bound(right_side: Formula | None = None) -> Derivation:
-    """‖q - w‖₂² ≤ 2 (1 - exp(-max(1, α-1) D_α(p‖q))), for every order in (0, ∞).
-
-    This toolkit's own; unlike max(1, α) D_α it never exceeds 2. For KL(w‖q) in place of D_α it is the inequality of
-    Bretagnolle & Huber 1979.
-
-    Parameters
-    ----------
-    right_side : Formula, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
-
-    Examples
-    --------
-    >>> saturating_bound().verify(), saturating_bound(SATURATION / 2).verify()
-    (True, False)
-    """
-    asserted = SATURATION if right_side is None else right_side
-    x, y, weight = symbols("x y c", positive=True)
-    value: Formula = Symbol("D", nonnegative=True)
-    away: Formula = Symbol("a", positive=True)  # 1 + V and 1 - V, so that signs are visible
-    less: Formula = Symbol("b", positive=True)
-    steps = (
-        _escort_of_the_escort("with λ = 1/α the divergence D_α(p‖q) is D_λ(w‖q) (D14)"),
-        _tangent("r^γ lies below its tangent at 1 for γ in [0, 1]", Interval(0, 1), concave=True),
-        _tangent("and above it for γ ≤ 0", Interval(-oo, 0), concave=False),
-        *_mean_of_powers("r_i = √(q_i/w_i)/B, B = Σ √(w q), under w", w, sqrt(q[i] / w[i])),
-        Step(
-            "with γ = 2(1-λ): Σ w^λ q^(1-λ) is at most B^(2(1-λ)) for 1/2 ≤ λ < 1 and at least that for λ > 1, so "
-            "D_λ ≥ -2 log B for λ ≥ 1/2 (and for the KL, by continuity)",
-            equal(w[k] * sqrt(q[k] / w[k]) ** _gamma, w[k] ** (1 - _gamma / 2) * q[k] ** (_gamma / 2)),
-        ),
-        *_mean_of_powers("r_i = √(w_i/q_i)/B, under q", q, sqrt(w[i] / q[i])),
-        Step(
-            "with γ = 2λ ≤ 1: Σ w^λ q^(1-λ) ≤ B^(2λ), so (α-1) D_α ≥ -2 log B for α ≥ 2",
-            equal(q[k] * sqrt(w[k] / q[k]) ** _gamma, q[k] ** (1 - _gamma / 2) * w[k] ** (_gamma / 2)),
-        ),
-        certified(
-            "x = min(w_i, q_i) and y = max(w_i, q_i), which sum to 1-V and 1+V, V = TV(q, w): for every c",
-            at_most(sqrt(x * y), (weight * x + y / weight) / 2), smt,
-        ),
-        Step(
-            "so B ≤ (c(1-V) + (1+V)/c)/2, which at c = √((1+V)/(1-V)) is √(1-V²); with a = 1+V, b = 1-V",
-            equal(Subs((weight * less + away / weight) / 2, weight, sqrt(away / less)), sqrt(away * less)),
-        ),
-        Step(
-            "so max(1, α-1) D_α ≥ -log(1-V²), and ‖q-w‖₂² ≤ 2V² is at most the asserted bound",
-            at_least(_with(value, asserted), _with(value, SATURATION)),
-        ),
+    target = dual_target(DUAL if right_side is None else right_side)
+    dual = combine(
+        target, [], known=[given(NOT_ONE, "for an order that is not one")], where=[renyi(), escort(), mass(p)],
+        reason="w^(1/α) q^(1-1/α) is p times a constant, and p sums to one",
     )  # fmt: skip
-    return Derivation(at_most(GRADIENT_NORM**2, asserted), steps)
+    at_one = combine(
+        Equal(D, leibler(w, q)), [], where=[given(KULLBACK_LEIBLER), escort(), given(ORDER_ONE), mass(p)],
+        reason="at order one the escort is p",
+    )  # fmt: skip
+    return Proof((dual, at_one))
 
 
-def gradient_domination(left_side: Formula | None = None, *, least_order: Formula | None = None) -> Derivation:
-    """ω D_α(p‖q) ≤ ‖q - w‖₂² with ω = min q, for orders from 1/2: where the gradient vanishes there is consensus.
+@cache
+def _dominated() -> Theorem:
+    """``ω χ² ≤ Σ (q-w)²``."""
+    x, y = Symbol("x", real=True), Symbol("y", positive=True)
+    part = at_most(LEAST_PROBABILITY * x**2 / y, x**2)
+    scalar = certified(smt(part, conditions=(at_most(LEAST_PROBABILITY, y),)), reason="as no share is below the least")
+    here = instantiate(scalar, {x: w(i) - q(i), y: q(i)}, reason="at a class")
+    floor = specialise(given(_FLOOR, "given: ω is at most every share"), i, reason="at this class")
+    return combine(
+        AtMost(LEAST_PROBABILITY * (_SPREAD - 1), total((q(i) - w(i)) ** 2)),
+        [(1, sum_over(discharge(here, floor), i, C))], where=[mass(q), of_escort()], reason="summed over the classes",
+    )  # fmt: skip
 
-    This toolkit's own: a Polyak-Łojasiewicz inequality of the divergence in the student's logits.
+
+def _at_most_spread(order: Theorem) -> Theorem:
+    """``D ≤ χ²``, for an order from one half that is not one."""
+    x = Symbol("x", positive=True)
+    tangent = certified(calculus(at_most(log(x), x - 1), along=x, at=1), reason="log x lies below its tangent at 1")
+    here = instantiate(tangent, {x: _SPREAD}, reason="at 1 + χ²")
+    apart = given(NOT_ONE, "for an order that is not one")
+    where = [renyi(), escort(), mass(p)]
+    target = AtMost(D, log(_SPREAD))
+    low = strictly(Less(alpha, 1), AtMost(alpha, 1))
+    below = combine(
+        target,
+        [
+            (
+                alpha / (1 - alpha),
+                convex_in_the_order(
+                    Integer(1), alpha, 2 * alpha, ((2 * alpha - 1) / alpha, (1 - alpha) / alpha), [low, order, apart]
+                ),
+            )
+        ],
+        known=[low], where=where, reason="order one lies between α and 2α",
+    )  # fmt: skip
+    high = strictly(Less(1, alpha), AtMost(1, alpha))
+    room = given(Less(1, 2 * alpha), "suppose")
+    beyond = combine(
+        target,
+        [
+            (
+                (2 * alpha - 1) / (alpha - 1),
+                convex_in_the_order(
+                    alpha, Integer(1), 2 * alpha, (alpha / (2 * alpha - 1), (alpha - 1) / (2 * alpha - 1)), [high, room]
+                ),
+            )
+        ],
+        known=[high, room], where=where, reason="and α between one and 2α",
+    )  # fmt: skip
+    double = combine(Less(1, 2 * alpha), [(2, high)], slack=Integer(1), reason="from one onwards")
+    both = cases(below, discharge(beyond, double), alpha, Integer(1), reason="for every order from 1/2 but one")
+    return combine(AtMost(D, _SPREAD - 1), [(1, both), (1, here)], reason="so at most χ²")
+
+
+@cache
+def _at_most_spread_at_one() -> Theorem:
+    """The same for α = 1, where D = KL(p‖q) and w = p."""
+    x = Symbol("x", positive=True)
+    tangent = certified(calculus(at_most(log(x), x - 1), along=x, at=1), reason="log x lies below its tangent at 1")
+    here = instantiate(tangent, {x: p(i) / q(i)}, reason="at a ratio")
+    term = combine(AtMost(p(i) * log(p(i) / q(i)), p(i) ** 2 / q(i) - p(i)), [(p(i), here)], reason="times p")
+    return combine(
+        AtMost(D, _SPREAD - 1), [(1, sum_over(term, i, C))],
+        where=[given(KULLBACK_LEIBLER), escort(), given(ORDER_ONE), mass(p)], reason="summed over the classes",
+    )  # fmt: skip
+
+
+def domination_target(left_side: Formula = DOMINATED) -> AtMost:
+    """The left side ``≤ ‖q - w‖₂²``.
+
+    >>> print(domination_target().text())
+    D·ω ≤ Σ_{i ≤ C} (q_i - w_i)²
+    """
+    return AtMost(in_entries(left_side), total((q(i) - w(i)) ** 2))
+
+
+@of_formulas()
+def gradient_domination(left_side: Formula | None = None, *, least_order: Formula | None = None) -> Proof:
+    """D16: ω D_α(p‖q) ≤ ‖q - w‖₂² with ω = min q, for orders from 1/2: where the gradient vanishes there is consensus.
+
+    This toolkit's own: a Polyak-Łojasiewicz inequality of the divergence in the student's logits. The second theorem is
+    that of order one, where D = KL(p‖q).
 
     Parameters
     ----------
-    left_side : Formula, optional
+    left_side : Expr, optional
         What is asserted not to exceed ‖q - w‖₂², a function of ``LEAST_PROBABILITY``, ``alpha`` and the divergence.
-    least_order : Formula, optional
+    least_order : Expr, optional
         The least order for which it is asserted; below 1/2 it is false.
 
+    Raises
+    ------
+    ProofError
+        If it does not follow.
+
     Examples
     --------
-    >>> gradient_domination().verify(), gradient_domination(2 * DOMINATED).verify()
-    (True, False)
+    >>> gradient_domination().verify()
+    True
+    >>> gradient_domination(2 * DOMINATED)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = DOMINATED if left_side is None else left_side
-    least = Rational(1, 2) if least_order is None else least_order
-    x: Formula = Symbol("x", real=True)
-    y: Formula = Symbol("y", positive=True)
-    value: Formula = Symbol("D", nonnegative=True)
-    step: Formula = Symbol("h", positive=True)
-    order: Formula = Symbol("lambda", positive=True)
-    mixed = _dual_sum(w, order)
-    ratio = (q[i] / w[i]) ** (1 - order) * _sum(w[i]) / mixed
-    square = _sum((w[i] - q[i]) ** 2 / q[i])
-    steps = (
-        _escort_of_the_escort("with λ = 1/α the divergence D_α(p‖q) is D_λ(w‖q) (D14)"),
-        certified(
-            f"for orders from {least} λ is at most 2", at_most(1 / alpha, 2), smt, {alpha: Interval(least, oo)}
-        ),
-        certified("log r lies below its tangent at 1", at_most(log(_r), _r - 1), calculus, along=_r, at=1),
-        Step(
-            "λ ≤ 1: r_i = (q_i/w_i)^(1-λ) over its mean under w, so the mean of log r is at most 0: D_λ ≤ KL(w‖q)",
-            equal(_sum(w[i] / _sum(w[i]) * (ratio - 1)), Integer(0)),
-        ),
-        Step(
-            "and KL(w‖q) ≤ Σ w (w/q - 1), again by that tangent; as w and q sum to one, this is χ² = Σ (w-q)²/q",
-            equal(_sum(w[i] * (w[i] / q[i] - 1)), square + _sum(w[i]) - _sum(q[i])),
-        ),
-        _tangent("1 < λ ≤ 2: r^γ lies below its tangent at 1, γ = λ-1", Interval(0, 1), concave=True),
-        *_mean_of_powers("r_i = w_i/q_i over its mean 1 + χ² under w", w, w[i] / q[i]),
-        Step(
-            "so Σ w^λ q^(1-λ) ≤ (1+χ²)^(λ-1) and D_λ ≤ log(1+χ²) ≤ χ²",
-            equal(w[k] * (w[k] / q[k]) ** _gamma, w[k] ** (1 + _gamma) * q[k] ** (-_gamma)),
-        ),
-        certified(
-            "with x = w_i - q_i and y = q_i ≥ ω each term of ω χ² is at most",
-            at_most(LEAST_PROBABILITY * x**2 / y, x**2), smt, conditions=(at_most(LEAST_PROBABILITY, y),),
-        ),
-        Step(
-            "so ω D_α ≤ ‖q-w‖₂², and what is asserted is not more",
-            at_most(_with(value, asserted), _with(value, DOMINATED)),
-        ),
-        Step(
-            "the constant is attained at order 1/2 and consensus: q = (1/2, 1/2), w = (1/2+h, 1/2-h), D_2(w‖q) = "
-            "log(1+4h²)",
-            equal(Limit(log(1 + 4 * step**2) / 2 / (2 * step**2), step, 0), Integer(1)),
-        ),
-    )  # fmt: skip
-    return Derivation(at_most(asserted, GRADIENT_NORM**2), steps)
+    target = domination_target(DOMINATED if left_side is None else left_side)
+    order = given(AtMost(Rational(1, 2) if least_order is None else least_order, alpha), "given")
+    spreads = (_at_most_spread(order), _at_most_spread_at_one())
+    return Proof(tuple(
+        combine(target, [(LEAST_PROBABILITY, spread), (1, _dominated())], reason="so the gradient dominates")
+        for spread in spreads
+    ))  # fmt: skip

@@ -1,6 +1,7 @@
 """The derivatives of the Rényi divergence, for a symbolic number of classes.
 
-Every function returns a :class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
+The student's gradient and Hessian are theorems of the kernel; the other functions return a
+:class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
 
     D_α(p‖q) = 1/(α-1) · log Σ_i p_i^α q_i^(1-α)        (nats)
 
@@ -10,15 +11,38 @@ a loss): Huang et al. 2023, arXiv 2209.05732.
 
 from __future__ import annotations
 
-from sympy import Derivative, Integer, KroneckerDelta, Sum, log
+from functools import cache
+
+from sympy import Derivative, Integer, KroneckerDelta, Sum, Symbol, exp, expand, log
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, STANDARD, STUDENT, TEACHER, C, Formula, alpha, i, k, l, p, q, u, w, z
+from rdml_theory.symbolic.kernel import Equal, ForAll, Proof, Theorem, combine, differentiate
+from rdml_theory.symbolic.notation import (
+    ESCORT,
+    STANDARD,
+    STUDENT,
+    TEACHER,
+    C,
+    Formula,
+    alpha,
+    i,
+    j,
+    k,
+    l,
+    p,
+    q,
+    u,
+    w,
+)  # fmt: skip
 from rdml_theory.symbolic.relations import equal
 
-__all__ = ["alpha_derivative", "student_gradient", "student_hessian", "teacher_gradient"]
+__all__ = [
+    "STUDENT_GRADIENT", "STUDENT_HESSIAN", "alpha_derivative", "hessian_target", "student_gradient", "student_hessian",
+    "student_target", "teacher_gradient",
+]  # fmt: skip
 
 
 def _sum(summand: Formula) -> Formula:
@@ -36,66 +60,165 @@ def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
     return Step(reason, equal(left, right), (*STANDARD, equal(alpha, Integer(1))))
 
 
+STUDENT_GRADIENT: Formula = q[k] - w[k]
+"""The entry k of the gradient in the student's logits."""
+
+SHIFT: Formula = Symbol("s", real=True)
+"""How far the logits are moved along a direction v."""
+
+_weight = exp(entries.z(j) + SHIFT * entries.v(j))
+_student = exp(entries.z(i) + SHIFT * entries.v(i)) / entries.total(_weight, j)
+
+MOVED = ForAll(i, Equal(entries.q(i), _student))
+"""q = softmax(z + s v)."""
+
+ASSUMPTIONS = tuple(told.text() for told in (MOVED, entries.is_escort(), entries.NOT_ONE))
+"""What the student gradient assumes, as text."""
+
+
+def _divergence(order_one: bool) -> Formula:
+    """The divergence of p from softmax(z + s v), by its definition."""
+    if order_one:
+        return entries.total(entries.p(i) * log(entries.p(i) / _student))
+    return log(entries.total(entries.p(i) ** alpha * _student ** (1 - alpha))) / (alpha - 1)
+
+
+def student_target(right_side: Formula = STUDENT_GRADIENT, *, order_one: bool = False) -> Equal:
+    """The derivative of the divergence along v is ``Σ_i v_i`` times the right side, given as its entry k.
+
+    >>> print(student_target().right)
+    Sum((q_i - w_i)*v_i, (i, 1, C))
+    """
+    slope = Derivative(_divergence(order_one), SHIFT)
+    return Equal(slope, entries.total(entries.v(i) * entries.in_entries(right_side).xreplace({k: i})))
+
+
 @of_formulas()
-def student_gradient(right_side: Formula | None = None) -> Derivation:
-    """∂D_α(p‖q)/∂z_k = q_k - w_k, for every number of classes C and every order α in (0, ∞).
+def student_gradient(right_side: Formula | None = None) -> Proof:
+    """D1: the gradient of D_α(p‖q) in the student's logits is q - w, for every number of classes and every order.
+
+    Said along a direction: the derivative in s of the divergence of p from softmax(z + s v) is Σ v_i (q_i - w_i), for
+    every z, v and s. The second theorem is that of order one, where the divergence is KL(p‖q) and w = p.
 
     Parameters
     ----------
-    right_side : Formula, optional
-        The asserted gradient, in the names ``q[k]`` and ``w[k]``. Anything but ``q[k] - w[k]`` is disproved.
+    right_side : Expr, optional
+        The asserted entry k of the gradient, in the names ``q[k]`` and ``w[k]``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> student_gradient().verify(), student_gradient(q[k] + w[k]).verify()
-    (True, False)
+    >>> student_gradient().verify()
+    True
+    >>> student_gradient(q[k] + w[k])
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    right = q[k] - w[k] if right_side is None else right_side
-    left = Derivative(divergence, z[k])
-    log_sum = log(_sum(p[i] ** alpha * q[i] ** (1 - alpha)))
-    scaled = Derivative(log_sum, z[k]) / (alpha - 1)
-    chain = -_sum(w[i] * Derivative(log(q[i]), z[k]))
-    inner = -_sum(w[i] * (KroneckerDelta(i, k) - q[k]))
-    steps = (
-        _named("the definition of the divergence", left, scaled),
-        _named("the chain rule; the weights that appear are the escort distribution", scaled, chain),
-        _named("the derivative of the log-softmax, ∂log q_i/∂z_k = δ_ik - q_k", chain, inner),
-        _named("the escort distribution sums to one", inner, right),
-    )
-    leibler = Derivative(_sum(p[i] * (log(p[i]) - log(q[i]))), z[k])
-    lemma = _at_order_one("at α = 1 the divergence is Σ p log(p/q), the escort p, and the same holds", leibler, right)
-    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
+    asserted = STUDENT_GRADIENT if right_side is None else right_side
+    moved = entries.given(MOVED, "given: q = softmax(z + s·v)")
+
+    def theorem(order_one: bool) -> Theorem:
+        known = [] if order_one else [entries.given(entries.NOT_ONE, "for an order that is not one")]
+        formula = _divergence(order_one)
+        itself = combine(Equal(formula, formula), [], known=known, reason="the definition of the divergence")
+        slope = differentiate(itself, SHIFT, reason="differentiate along v")
+        at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
+        return combine(
+            student_target(asserted, order_one=order_one), [(1, slope)], where=[entries.escort(), moved, *at_one],
+            reason="collect: the weights that appear are q and w",
+        )  # fmt: skip
+
+    return Proof((theorem(False), theorem(True)))
+
+
+def _covariance(family: Formula) -> Formula:
+    return KroneckerDelta(k, l) * family[k] - family[k] * family[l]
+
+
+STUDENT_HESSIAN: Formula = _covariance(q) - (1 - alpha) * _covariance(w)
+"""The entry (k, l) of the Hessian in the student's logits, Cov_q - (1-α) Cov_w with Cov_q = diag(q) - q qᵀ."""
+
+
+def _form(entry: Formula) -> Formula:
+    """``Σ_k Σ_l v_k v_l`` times the entry (k, l) of a matrix."""
+    delta: Formula = Symbol("delta", real=True)
+    places = {k: i}
+    plain = expand(entry.xreplace({KroneckerDelta(k, l): delta}))
+    diagonal, rest = (entries.in_entries(plain.coeff(delta, power)).xreplace(places) for power in (1, 0))
+    row = entries.total(entries.v(l) * rest, l)
+    return entries.total(entries.v(i) ** 2 * diagonal.xreplace({l: i})) + entries.total(entries.v(i) * row)
+
+
+def hessian_target(right_side: Formula = STUDENT_HESSIAN, *, order_one: bool = False) -> Equal:
+    """The second derivative of the divergence along v is the quadratic form of the right side, its entry (k, l).
+
+    >>> print(hessian_target(q[k] * KroneckerDelta(k, l)).right)
+    Sum(q_i*v_i**2, (i, 1, C))
+    """
+    return Equal(Derivative(_divergence(order_one), (SHIFT, 2)), _form(right_side))
+
+
+@cache
+def _curvature(order_one: bool) -> Theorem:
+    """The second derivative along v, of the divergence from softmax(z + s v)."""
+    moved, v = exp(entries.z(i) + SHIFT * entries.v(i)), entries.v(i)
+
+    def tilted(factor: Formula) -> Formula:
+        return entries.total(entries.p(i) ** alpha * moved ** (1 - alpha) * factor)
+
+    formula, known, where = _divergence(order_one), [], []
+    weighted: Formula = tilted(v) / tilted(Integer(1))
+    if order_one:
+        weighted, where = entries.total(entries.p(i) * v), [entries.mass(entries.p)]
+    else:
+        known = [entries.given(entries.NOT_ONE, "for an order that is not one")]
+    itself = combine(Equal(formula, formula), [], known=known, reason="the definition of the divergence")
+    slope = differentiate(itself, SHIFT, reason="differentiate along v")
+    short = combine(
+        Equal(slope.conclusion.terms()[0], entries.total(moved * v) / entries.total(_weight, j) - weighted),
+        [(1, slope)], known=known, where=where, reason="collect",
+    )  # fmt: skip
+    return differentiate(short, SHIFT, reason="and once more")
 
 
 @of_formulas()
-def student_hessian(right_side: Formula | None = None) -> Derivation:
-    """∂²D_α/∂z_k∂z_l = Cov_q - (1-α) Cov_w, entry (k, l), where Cov_q = diag(q) - q qᵀ.
+def student_hessian(right_side: Formula | None = None) -> Proof:
+    """D3: the Hessian of D_α(p‖q) in the student's logits is Cov_q - (1-α) Cov_w, where Cov_q = diag(q) - q qᵀ.
+
+    Said along a direction, which determines a symmetric matrix: the second derivative in s of the divergence of p from
+    softmax(z + s v) is the quadratic form of v, for every z, v and s. The second theorem is that of order one.
 
     Parameters
     ----------
-    right_side : Formula, optional
+    right_side : Expr, optional
         The asserted entry (k, l), in the names ``q``, ``w`` and ``alpha``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
     >>> student_hessian().verify()
     True
     """
-    cov_q = KroneckerDelta(k, l) * q[k] - q[k] * q[l]
-    cov_w = KroneckerDelta(k, l) * w[k] - w[k] * w[l]
-    right = cov_q - (1 - alpha) * cov_w if right_side is None else right_side
-    left = Derivative(divergence, z[k], z[l])
-    once = Derivative(q[k] - w[k], z[l])
-    split = Derivative(q[k], z[l]) - Derivative(w[k], z[l])
-    half = cov_q - Derivative(w[k], z[l])
-    steps = (
-        _named("the student gradient", left, once),
-        _named("linearity", once, split),
-        _named("the Jacobian of the softmax is its covariance", split, half),
-        _named("the escort is itself a softmax, of αu + (1-α)z: its Jacobian is (1-α) Cov_w", half, right),
-    )
-    lemma = _at_order_one("at α = 1, where the gradient is q - p, the same holds", Derivative(q[k] - p[k], z[l]), right)
-    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True, lemmas=(lemma,))
+    asserted = STUDENT_HESSIAN if right_side is None else right_side
+
+    def theorem(order_one: bool) -> Theorem:
+        at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
+        return combine(
+            hessian_target(asserted, order_one=order_one), [(1, _curvature(order_one))],
+            where=[entries.escort(), entries.given(MOVED, "given: q = softmax(z + s·v)"), *at_one],
+            reason="collect: the weights that appear are q and w",
+        )  # fmt: skip
+
+    return Proof((theorem(False), theorem(True)))
 
 
 @of_formulas()

@@ -6,12 +6,8 @@ Every function takes what is asserted and returns a derivation, so that a negati
 from rdml_theory.symbolic.divergence.escort import (
     DOMINATED,
     DUAL,
-    SATURATION,
-    SELF_BOUND,
     escort_duality,
     gradient_domination,
-    saturating_bound,
-    self_bounding,
 )
 from rdml_theory.symbolic.divergence.names import (
     DISTANCE,
@@ -33,12 +29,23 @@ from rdml_theory.symbolic.divergence.names import (
     two_point_divergence,
 )
 from rdml_theory.symbolic.divergence.pinsker import PINSKER, TWO_POINTS, pinsker, two_point_reduction
+from rdml_theory.symbolic.divergence.self_bound import (
+    SATURATION,
+    SELF_BOUND,
+    saturating_bound,
+    saturating_target,
+    self_bounding,
+    self_bounding_target,
+    square_target,
+)
 from rdml_theory.symbolic.divergence.sharp import SHARP_CONSTANT, sharp_self_bounding
 from rdml_theory.symbolic.divergence.tilt import (
     RANGE_WITH_FLOOR,
     TEACHER_BOUND,
     bounded_gradient,
     bounded_teacher_gradient,
+    gradient_target,
+    teacher_target,
 )
 from rdml_theory.symbolic.divergence.variance import (
     BHATIA_DAVIS,
@@ -53,7 +60,8 @@ __all__ = [
     "GREATEST", "GREATEST_CURVATURE", "LEAST", "LEAST_CURVATURE", "LEAST_PROBABILITY", "LOG_RATIO_RANGE", "MEAN",
     "PEER_MASS", "PINSKER", "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SHARP_CONSTANT", "SPREAD",
     "STUDENT_MASS", "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient",
-    "bounded_teacher_gradient", "curvature_bounds", "escort_duality", "gradient_domination", "pinsker",
-    "saturating_bound", "self_bounding", "sharp_self_bounding", "two_point_divergence", "two_point_reduction",
+    "bounded_teacher_gradient", "curvature_bounds", "escort_duality", "gradient_domination",
+    "gradient_target", "pinsker", "saturating_bound", "saturating_target", "self_bounding", "self_bounding_target",
+    "sharp_self_bounding", "square_target", "teacher_target", "two_point_divergence", "two_point_reduction",
     "variance_bounds",
 ]  # fmt: skip

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from sympy import Abs, Integer, Interval, Limit, Rational, Sum, Symbol, log, oo
+from functools import cache
 
-from rdml_theory.symbolic.certificates import calculus, certified, smt
+from sympy import Integer, Interval, Sum, Symbol, log, oo
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import calculus, certified
+from rdml_theory.symbolic.divergence import entries, lemmas
 from rdml_theory.symbolic.divergence.names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.divergence.self_bound import mixture, of_two, strictly
+from rdml_theory.symbolic.engine.derivation import Derivation, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, STANDARD, C, Formula, Named, alpha, i, p, q, w
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    Less,
+    Proof,
+    Theorem,
+    combine,
+    discharge,
+    generalise,
+    instantiate,
+    nonnegative,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 
-__all__ = ["PINSKER", "TWO_POINTS", "leibler", "pinsker", "two_point_reduction"]
+__all__ = ["PINSKER", "PINSKER_ASSUMPTIONS", "TWO_POINTS", "pinsker", "pinsker_target", "two_point_reduction"]
 
 PINSKER: Formula = alpha / 2 * DISTANCE**2
 """(α/2) ‖p - q‖₁²."""
@@ -24,96 +41,6 @@ _r: Formula = Symbol("r", positive=True)
 
 def _sum(summand: Formula) -> Formula:
     return Sum(summand, (i, 1, C))
-
-
-def leibler(first: Formula, second: Formula) -> Formula:
-    """KL(first‖second) as a sum over the classes.
-
-    >>> leibler(p, q)
-    Sum(log(p[i]/q[i])*p[i], (i, 1, C))
-    """
-    return _sum(first[i] * log(first[i] / second[i]))
-
-
-def distance(first: Formula, second: Formula, name: Named) -> Formula:
-    """``name`` = Σ |first_i - second_i|.
-
-    >>> distance(p, q, DISTANCE).args[0] == DISTANCE
-    True
-    """
-    return equal(name, _sum(Abs(first[i] - second[i])))
-
-
-_x: Formula = Symbol("x", positive=True)
-_y: Formula = Symbol("y", positive=True)
-_slope: Formula = Symbol("lambda", nonnegative=True)
-_SCALAR = at_least((4 + 2 * _x) * (_x * log(_x) - _x + 1), 3 * (_x - 1) ** 2)
-_SQUARE = at_least((_slope * (4 * _y + 2 * _x) - 3 * Abs(_x - _y)) ** 2, 0)
-_TERM = at_most(2 * _slope * Abs(_x - _y), _slope**2 * (4 * _y + 2 * _x) / 3 + _x * log(_x / _y) - _x + _y)
-_TRIANGLE = at_most(Abs(_x - _y), Abs(_r - _x) + Abs(_r - _y))
-
-
-def pinsker_term() -> tuple[Step, ...]:
-    """``2λ|x-y| ≤ λ²(4y+2x)/3 + x log(x/y) - x + y`` for λ ≥ 0: one class of Pinsker's inequality.
-
-    >>> [step.decide() for step in pinsker_term()]
-    [True, True, True]
-    """
-    return (
-        certified("x log x - x + 1 against (x-1)²", _SCALAR, calculus, along=_x, at=1),
-        Step("a square", _SQUARE),
-        Step(
-            "so for every λ ≥ 0, by the first at x/y, one class of a sum contributes",
-            _TERM,
-            premises=(Premise(_SCALAR, 3 * _y**2, (equal(_x, _x / _y),)), Premise(_SQUARE)),
-            factor=3 * (4 * _y + 2 * _x),
-        ),
-    )
-
-
-def pinsker_of(first: Formula, second: Formula, name: Named) -> Step:
-    """KL(first‖second) ≥ ½ ‖first - second‖₁², by :func:`pinsker_term` at λ = ½ ‖first - second‖₁.
-
-    >>> pinsker_of(p, q, DISTANCE).decide()
-    True
-    """
-    at = (equal(_x, first[i]), equal(_y, second[i]), equal(_slope, name / 2))
-    return Step(
-        f"summed over the classes at λ = {name.text}/2: Pinsker's inequality for KL({first.label}‖{second.label})",
-        at_least(leibler(first, second), name**2 / 2),
-        (distance(first, second, name), *STANDARD),
-        (Premise(_TERM, at=at, over=(i, 1, C)),),
-    )
-
-
-def triangle(first: Formula, second: Formula, via: Formula, names: tuple[Named, Named, Named]) -> Step:
-    """‖first - second‖₁ ≤ ‖via - first‖₁ + ‖via - second‖₁, from |x-y| ≤ |r-x| + |r-y|.
-
-    >>> names = tuple(Named(n, n) for n in ("d", "e", "f"))
-    >>> triangle(p, q, w, names).decide()
-    True
-    """
-    whole, one, other = names
-    at = (equal(_x, first[i]), equal(_y, second[i]), equal(_r, via[i]))
-    return Step(
-        "summed over the classes",
-        at_most(whole, one + other),
-        (distance(first, second, whole), distance(via, first, one), distance(via, second, other)),
-        (Premise(_TRIANGLE, at=at, over=(i, 1, C)),),
-    )
-
-
-def triangle_term() -> Step:
-    """|x-y| ≤ |r-x| + |r-y|.
-
-    >>> triangle_term().decide()
-    True
-    """
-    return certified("the triangle inequality", _TRIANGLE, smt)
-
-
-MIXTURE: Formula = equal((1 - alpha) * divergence, alpha * leibler(w, p) + (1 - alpha) * leibler(w, q))
-"""(1-α) D_α(p‖q) = α KL(w‖p) + (1-α) KL(w‖q)."""
 
 
 def _grouped_leibler() -> tuple[Step, ...]:
@@ -169,7 +96,7 @@ def two_point_reduction(right_side: Formula | None = None) -> Derivation:
         ),
         Step(
             "on a group with masses P = Σ p, Q = Σ q, r_i = p_i Q/(q_i P): the q-mean of the tangents is 1",
-            equal(_sum(q[i] / second * (1 + alpha * (ratio - 1))), Rational(1)),
+            equal(_sum(q[i] / second * (1 + alpha * (ratio - 1))), Integer(1)),
         ),
         Step(
             "and that of the powers is the group's share of Σ p^α q^(1-α), relative to P^α Q^(1-α)",
@@ -185,72 +112,83 @@ def two_point_reduction(right_side: Formula | None = None) -> Derivation:
     return Derivation(at_least(divergence, asserted), steps, lemmas=_grouped_leibler())
 
 
-def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None = None) -> Derivation:
-    """D_α(p‖q) ≥ (α/2) ‖p - q‖₁² for orders in (0, 1].
+PINSKER_ASSUMPTIONS = (
+    *(told.text() for told in (entries.sums_to_one(entries.p), entries.sums_to_one(entries.q), entries.RENYI)),
+    f"α ≠ 1; at {entries.ORDER_ONE.text()}, {entries.KULLBACK_LEIBLER.text()}",
+    "p and q positive, 0 < α",
+)
+"""What Pinsker's inequality assumes, as text."""
+
+
+@cache
+def _below_one() -> Theorem:
+    """``(α/2)(Σ |p-q|)² ≤ D`` for α < 1."""
+    p, q, w = entries.p, entries.q, entries.w
+    strict = strictly(Less(alpha, 1), AtMost(alpha, 1))
+    to_peer, to_student, apart = lemmas.apart(w, p), lemmas.apart(w, q), lemmas.apart(p, q)
+    via = {entries.a(i): p(i), entries.b(i): q(i), p(i): w(i)}
+    split = instantiate(lemmas.triangle(), via, reason="by way of the escort")
+    square = nonnegative((alpha * to_peer - (1 - alpha) * to_student) ** 2, reason="a square")
+    bound = combine(
+        AtMost(alpha / 2 * apart**2, entries.D),
+        [
+            (-1 / (1 - alpha), mixture()),
+            (alpha / (1 - alpha), of_two(lemmas.pinsker(), w, p, entries.of_escort())),
+            (1, of_two(lemmas.pinsker(), w, q, entries.of_escort())),
+            (1 / (2 * (1 - alpha)), square),
+            (alpha / 2 * (to_peer + to_student + apart), split),
+        ],
+        known=[strict],
+        reason="so below order one, as ‖p-q‖₁ is at most the sum of the two distances from the escort",
+    )
+    weight = p(i) ** alpha * q(i) ** (1 - alpha) / entries.power_mean()
+    written = instantiate(bound, {w(i): weight}, reason="with the escort written out")
+    return discharge(written, generalise(combine(Equal(weight, weight), []), i))
+
+
+def pinsker_target(right_side: Formula = PINSKER) -> AtMost:
+    """The right side ``≤ D``.
+
+    >>> print(pinsker_target().text())
+    α·(Σ_{i ≤ C} |p_i - q_i|)²/2 ≤ D
+    """
+    apart = lemmas.apart(entries.p, entries.q)
+    return AtMost(entries.in_entries(right_side.xreplace({DISTANCE: apart})), entries.D)
+
+
+@of_formulas()
+def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None = None) -> Proof:
+    """D11: D_α(p‖q) ≥ (α/2) ‖p - q‖₁² for orders in (0, 1].
 
     Pinsker 1964 and Csiszár 1967 at order one, Gilardoni 2010 below (van Erven & Harremoës 2014, arXiv 1206.2459,
-    Theorem 31); derived here from the definition.
+    Theorem 31); derived here from the definition. The second theorem is that of order one, where D = KL(p‖q).
 
     Parameters
     ----------
-    right_side : Formula, optional
+    right_side : Expr, optional
         The asserted lower bound, a function of ``alpha`` and ``DISTANCE``.
-    greatest_order : Formula, optional
-        The greatest order for which it is asserted; beyond 1 the derivation fails.
+    greatest_order : Expr, optional
+        The greatest order for which it is asserted, up to 1.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> pinsker().verify(), pinsker(2 * PINSKER).verify(), pinsker(greatest_order=Rational(2)).verify()
-    (True, False, False)
+    >>> pinsker().verify()
+    True
+    >>> pinsker(2 * PINSKER)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = PINSKER if right_side is None else right_side
-    greatest = Rational(1) if greatest_order is None else greatest_order
-    to_peer, to_student = Named("‖w - p‖₁", r"\lVert w - p \rVert_1"), Named("‖w - q‖₁", r"\lVert w - q \rVert_1")
-    more: Formula = Symbol("b", positive=True)
-    below = equal(alpha, 1 / (1 + more))  # so that 1 - α = bα, and signs are visible
-    pair, peer, student = (pinsker_of(*which) for which in ((p, q, DISTANCE), (w, p, to_peer), (w, q, to_student)))
-    mixture = Step("below order one the divergence is a mixture of two KLs from the escort", MIXTURE, STANDARD)
-    apart = triangle(p, q, w, (DISTANCE, to_peer, to_student))
-    square = Step("a square", at_least((to_peer - more * to_student) ** 2, 0))
-    step: Formula = Symbol("h", positive=True)
-    near = two_point_divergence(Rational(1, 2) + step, Rational(1, 2))
-    steps = (
-        certified(
-            f"for orders up to {greatest} the weights α and 1-α are not negative",
-            at_most(alpha, 1),
-            smt,
-            {alpha: Interval.Lopen(0, greatest)},
-        ),
-        *pinsker_term(),
-        pair,
-        peer,
-        student,
-        triangle_term(),
-        apart,
-        mixture,
-        square,
-        Step(
-            "so below order one, as ‖p-q‖₁ is at most the sum of the two distances from the escort",
-            at_least(divergence, asserted),
-            (below,),
-            (
-                Premise(mixture.relation),
-                Premise(peer.relation, alpha),
-                Premise(student.relation, more * alpha),
-                Premise(square.relation, alpha**2 / 2),
-                Premise(apart.relation, more * alpha**2 / 2 * (to_peer + to_student + DISTANCE)),
-            ),
-            more * alpha,
-        ),
-        Step(
-            "and at order one, where the divergence is KL(p‖q)",
-            at_least(leibler(p, q), asserted),
-            (equal(alpha, Integer(1)),),
-            (Premise(pair.relation),),
-        ),
-        Step(
-            "the constant is attained at consensus: p = (1/2+h, 1/2-h), q = (1/2, 1/2), where ‖p-q‖₁ = 2h",
-            equal(Limit(near / (alpha / 2 * (2 * step) ** 2), step, 0), Integer(1)),
-        ),
-    )
-    return Derivation(at_least(divergence, asserted), steps, {"w": ESCORT})
+    target = pinsker_target(PINSKER if right_side is None else right_side)
+    greatest = Integer(1) if greatest_order is None else greatest_order
+    order = entries.given(AtMost(alpha, greatest))
+    low = combine(AtMost(alpha, 1), [(1, order)], slack=1 - greatest, reason="so the order is at most one")
+    below = combine(target, [(1, discharge(_below_one(), low))], reason="as asserted")
+    where = [entries.given(entries.KULLBACK_LEIBLER), entries.given(entries.ORDER_ONE)]
+    two = of_two(lemmas.pinsker(), entries.p, entries.q)
+    return Proof((below, combine(target, [(1, two)], where=where, reason="and at order one, Pinsker's")))

@@ -2,119 +2,195 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from sympy import Integer, Interval, Pow, Rational, Sum, Symbol, log, oo, symbols
+from sympy import Abs, Integer, Interval, Rational, Symbol, log
 from sympy.core.relational import Relational
 
-from rdml_theory.symbolic.certificates import Certificate, balls, by_cases, calculus, certified, smt
-from rdml_theory.symbolic.divergence.names import GRADIENT_NORM
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import ESCORT, C, Formula, alpha, i, p, q, w
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import Certificate, balls, by_cases, calculus, smt
+from rdml_theory.symbolic.divergence.entries import (
+    NOT_ONE,
+    RENYI,
+    D,
+    Term,
+    discharged,
+    escort,
+    given,
+    is_escort,
+    mass,
+    of_escort,
+    p,
+    q,
+    renyi,
+    sums_to_one,
+    total,
+    w,
+)  # fmt: skip
+from rdml_theory.symbolic.divergence.lemmas import apart, convex_in_the_order, in_logarithms
+from rdml_theory.symbolic.divergence.self_bound import distance_of_gradient
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    Less,
+    Proof,
+    Theorem,
+    cases,
+    certified,
+    combine,
+    instantiate,
+    nonnegative,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import C, Formula, alpha, i
+from rdml_theory.symbolic.relations import at_least, at_most
 
-__all__ = ["SHARP_CONSTANT", "sharp_self_bounding"]
+__all__ = ["ASSUMPTIONS", "SHARP_CONSTANT", "sharp_self_bounding", "sharp_target"]
 
 SHARP_CONSTANT: Formula = Rational(4073, 5000)
 """0.8146, from above the greatest value 0.81453… of 2V²/(-log(1-V))."""
 
+ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, NOT_ONE))
+"""What the bound assumes, as text, for α ≤ 1/2."""
+
 _V: Formula = Symbol("V", nonnegative=True)
+_s: Formula = Symbol("S", positive=True)
+_x: Formula = Symbol("x", positive=True)
+_y: Formula = Symbol("y", positive=True)
+
+_APART = apart(q, w)
+_SPREAD = total(w(i) ** 2 / q(i))
+"""1 + χ² of the escort from the student."""
+
+_LEFT = Equal(_s, 1 - _APART / 2)
 
 
-def _sum(summand: Formula) -> Formula:
-    return Sum(summand, (i, 1, C))
-
-
-def _up_to_one(relation: Relational, *, reason: str, **options: Any) -> Certificate:
+def _up_to_one(relation: Relational) -> Certificate:
     """On [1/2, 15/16] by balls, on [15/16, 1) by calculus: at 1 the logarithm has no bound."""
     near_half: Any = {_V: Interval(Rational(1, 2), Rational(15, 16))}
     near_one: Any = {_V: Interval.Ropen(Rational(15, 16), 1)}
-    near = balls(relation, near_half, reason=reason)
-    far = calculus(relation, near_one, reason=reason)
-    return by_cases(_V, [near, far], reason=reason)
+    return by_cases(_V, [balls(relation, near_half), calculus(relation, near_one)])
 
 
-def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Formula | None = None) -> Derivation:
-    """‖q - w‖₂² ≤ 0.8146 D_α(p‖q) for orders up to 1/2; no constant below 0.8145 will do.
+def _least_divergence(order: Theorem) -> Theorem:
+    """``log(1+χ²) ≤ D``, for orders up to one half."""
+    below = combine(Less(alpha, 1), [(1, order)], slack=Rational(1, 2), reason="so it is below one")
+    known = [given(NOT_ONE, "for an order that is not one"), below, order]
+    shares = ((1 - 2 * alpha) / (1 - alpha), alpha / (1 - alpha))
+    convex = convex_in_the_order(2 * alpha, alpha, Integer(1), shares, known)
+    return combine(
+        AtMost(log(_SPREAD), D), [(1, convex)], where=[renyi(), escort(), mass(p)],
+        reason="Σ w²/q is such a sum of the order 2α, over the square of that of the order α",
+    )  # fmt: skip
 
-    This toolkit's own. With λ = 1/α ≥ 2 the divergence D_α(p‖q) = D_λ(w‖q) is at least that of order two, log(1+χ²).
+
+@cache
+def _square() -> Theorem:
+    """``1 + (Σ |q-w|)² ≤ 1 + χ²``."""
+    slope: Term = Symbol("c", nonnegative=True)
+    square = nonnegative((slope * q(i) - Abs(q(i) - w(i))) ** 2 / q(i), reason="a square")
+    summed = combine(
+        AtMost(2 * slope * _APART, slope**2 + _SPREAD - 1), [(1, sum_over(square, i, C))],
+        where=[mass(q), of_escort()], reason="summed over the classes",
+    )  # fmt: skip
+    best = instantiate(summed, {slope: _APART}, reason="at the best slope")
+    return combine(AtMost(1 + _APART**2, _SPREAD), [(1, best)], reason="so χ² is at least (Σ |q-w|)²")
+
+
+@cache
+def _far() -> Theorem:
+    """``1/S ≤ 1 + χ²``, S = 1 - TV(q, w), for TV ≥ 1/2."""
+    tangent = at_least(
+        _s**2 * (_x / _y - 1) ** 2,
+        Abs(_x / _y - 1) / 2 + (2 * _s * (1 - _s) - Rational(1, 2)) * (_x / _y - 1) - (1 - _s) ** 2,
+    )
+    below = certified(smt(tangent, {_s: Interval.Lopen(0, Rational(1, 2))}), reason="it touches at 0 and at 1/S")
+    here = instantiate(below, {_x: w(i), _y: q(i)}, reason="at the ratio of a class")
+    term = combine(
+        AtMost(
+            Abs(q(i) - w(i)) / 2 + (2 * _s * (1 - _s) - Rational(1, 2)) * (w(i) - q(i)) - (1 - _s) ** 2 * q(i),
+            _s**2 * (w(i) - q(i)) ** 2 / q(i),
+        ),
+        [(q(i), here)],
+        reason="times the share",
+    )
+    return combine(
+        AtMost(1 / _s, _SPREAD), [(1 / _s**2, sum_over(term, i, C)), (-1 / _s**2, given(_LEFT, "what is left"))],
+        where=[mass(q), of_escort()], reason="summed over the classes",
+    )  # fmt: skip
+
+
+@cache
+def _below_two() -> Theorem:
+    """``Σ |q-w| < 2``."""
+    most = at_most(Abs(_x - _y), _x + _y - 2 * _x * _y / (_x + _y))
+    scalar = certified(smt(most), reason="two positive numbers overlap")
+    here = instantiate(scalar, {_x: q(i), _y: w(i)}, reason="at a class")
+    overlap = total(2 * q(i) * w(i) / (q(i) + w(i)))
+    return combine(
+        Less(_APART, 2), [(1, sum_over(here, i, C))], slack=overlap, where=[mass(q), of_escort()],
+        reason="summed over the classes",
+    )  # fmt: skip
+
+
+def sharp_target(constant: Formula = SHARP_CONSTANT) -> AtMost:
+    """``‖q - w‖₂² ≤`` the constant times the divergence.
+
+    >>> print(sharp_target().text())
+    Σ_{i ≤ C} (q_i - w_i)² ≤ 4073·D/5000
+    """
+    return AtMost(total((q(i) - w(i)) ** 2), constant * D)
+
+
+@of_formulas()
+def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Formula | None = None) -> Proof:
+    """D17: ``‖q - w‖₂² ≤ 0.8146 D_α(p‖q)`` for orders up to 1/2.
+
+    This toolkit's own. For these orders the divergence is at least log(1+χ²) of the escort from the student, and χ² at
+    least 4V² and, beyond V = 1/2, V/(1-V), where V = TV(q, w).
 
     Parameters
     ----------
-    constant : Formula, optional
+    constant : Expr, optional
         The asserted constant.
-    greatest_order : Formula, optional
+    greatest_order : Expr, optional
         The greatest order for which it is asserted.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> sharp_self_bounding().verify(), sharp_self_bounding(Rational(4, 5)).verify()
-    (True, False)
+    >>> sharp_self_bounding().verify()
+    True
+    >>> sharp_self_bounding(Rational(4, 5))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: certified: ...
     """
     factor = SHARP_CONSTANT if constant is None else constant
-    greatest = Rational(1, 2) if greatest_order is None else greatest_order
-    r: Formula = Symbol("r", positive=True)
-    power: Formula = Symbol("gamma", positive=True)
-    s: Formula = Symbol("s", positive=True)
-    a, b, c, x = symbols("a b c x", real=True)
-    y: Formula = Symbol("y", positive=True)
-    total = _sum(p[i] ** alpha * q[i] ** (1 - alpha))
-    ratio = w[i] * _sum(w[i]) / (q[i] * _sum(w[i] ** 2 / q[i]))
-    steps = (
-        Step(
-            "with λ = 1/α the divergence D_α(p‖q) is D_λ(w‖q) (D14)",
-            equal(_sum(w[i] ** (1 / alpha) * q[i] ** (1 - 1 / alpha)), _sum(p[i]) * Pow(total, -1 / alpha)),
-            (ESCORT,),
-        ),
-        certified(
-            f"for orders up to {greatest} λ is at least 2",
-            at_least(1 / alpha, 2),
-            smt,
-            {alpha: Interval.Lopen(0, greatest)},
-        ),
-        certified(
-            "r^γ lies above its tangent at 1, γ = λ-1 ≥ 1",
-            at_least(r**power, 1 + power * (r - 1)),
-            calculus,
-            {power: Interval(1, oo)},
-            along=r,
-            at=1,
-        ),
-        Step(
-            "r_i = w_i/q_i over its mean 1+χ² under w, χ² = Σ (w-q)²/q: the mean of the tangents is 1, so "
-            "Σ w^λ q^(1-λ) ≥ (1+χ²)^(λ-1) and D_λ ≥ log(1+χ²)",
-            equal(_sum(w[i] / _sum(w[i]) * (1 + power * (ratio - 1))), Integer(1)),
-        ),
-        certified(
-            "one class of χ², x = w_i - q_i and y = q_i; summed over a set of q-mass s at c = a/s, a its sum of w - q, "
-            "the right side is a²/s",
-            at_least(x**2 / y, 2 * c * x - c**2 * y),
-            smt,
-        ),
-        certified(
-            "so χ² ≥ a²/s + b²/(1-s), b the sum over the rest; on the set {w ≥ q} a = V = TV(q, w) and b = -V, so "
-            "χ² ≥ V²/(s(1-s))",
-            at_least(a**2 / s + b**2 / (1 - s), a**2 / (s * (1 - s))),
-            smt,
-            {s: Interval.open(0, 1)},
-            (equal(b, -a),),
-        ),
-        certified("which is at least 4V²", at_least(_V**2 / (s * (1 - s)), 4 * _V**2), smt, {s: Interval.open(0, 1)}),
-        certified(
-            "and, as s + V ≤ 1, for V ≥ 1/2 at least V/(1-V): then log(1+χ²) ≥ -log(1-V)",
-            at_least(_V**2 / (s * (1 - s)), _V / (1 - _V)),
-            smt,
-            {s: Interval.open(0, 1), _V: Interval.Ropen(Rational(1, 2), 1)},
-            (at_most(s + _V, Integer(1)),),
-        ),
-        certified(
-            "‖q-w‖₂² ≤ 2V² (D8): for V ≤ 1/2",
-            at_most(2 * _V**2, factor * log(1 + 4 * _V**2)),
-            balls,
-            {_V: Interval(0, Rational(1, 2))},
-            touching=(_V, 0, 2),
-        ),
-        certified("and for V ≥ 1/2", at_most(2 * _V**2, -factor * log(1 - _V)), _up_to_one),
-    )
-    return Derivation(at_most(GRADIENT_NORM**2, factor * divergence), steps, {"w": ESCORT})
+    order = given(AtMost(alpha, Rational(1, 2) if greatest_order is None else greatest_order), "given")
+    least = _least_divergence(order)
+    target = AtMost(_APART**2 / 2, factor * D)
+    inside: Any = {_V: Interval(0, Rational(1, 2))}
+    near = balls(at_most(2 * _V**2, factor * log(1 + 4 * _V**2)), inside, touching=(_V, 0, 2))
+    small = instantiate(certified(near, reason="for TV up to 1/2"), {_V: _APART / 2}, reason="at TV(q, w)")
+    first = combine(target, [(1, small), (factor, in_logarithms(_square())), (factor, least)], reason="so up to 1/2")
+    far = certified(_up_to_one(at_most(2 * _V**2, -factor * log(1 - _V))), reason="for TV from 1/2")
+    large = instantiate(far, {_V: _APART / 2}, reason="at TV(q, w)")
+    second = combine(
+        target, [(1, large), (factor, in_logarithms(_far())), (factor, least)], where=[given(_LEFT)],
+        reason="and from 1/2",
+    )  # fmt: skip
+    two = _below_two()
+    room = combine(Less(_APART / 2, 1), [(Rational(1, 2), two)], reason="which is below one")
+    there = instantiate(second, {_s: 1 - _APART / 2}, known=[two], reason="with what is left of one")
+    same = combine(Equal(1 - _APART / 2, 1 - _APART / 2), [], reason="by definition")
+    half = given(AtMost(Rational(1, 2), _APART / 2), "beyond")
+    rest = combine(AtMost(1 - _APART / 2, Rational(1, 2)), [(1, half)], reason="so at most half is left")
+    bound = cases(first, discharged(there, same, room, rest), _APART / 2, Rational(1, 2), reason="in both cases")
+    asserted = combine(sharp_target(factor), [(1, distance_of_gradient()), (1, bound)], reason="as Σ (q-w)² ≤ 2 TV²")
+    return Proof((asserted,))

@@ -345,8 +345,8 @@ class Derivation:
     def verify(self) -> bool:
         """Whether every step, and every joint between steps, has been verified.
 
-        >>> from rdml_theory.symbolic import student_gradient
-        >>> student_gradient().verify()
+        >>> from rdml_theory.symbolic import teacher_gradient
+        >>> teacher_gradient().verify()
         True
         """
         return self.decide() is True

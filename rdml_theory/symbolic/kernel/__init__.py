@@ -2,7 +2,8 @@
 
 After LCF (Milner 1972) and HOL Light (Harrison): what has to be trusted is the list of rules (:mod:`.theorem`), the
 terms (:mod:`.terms`), when two are equal, have a sign or a value (:mod:`.forms`), the propositions
-(:mod:`.propositions`) and the axioms (:mod:`.axioms`), and SymPy's arithmetic of polynomials below them. Whatever else
+(:mod:`.propositions`) and the axioms (:mod:`.axioms`), SymPy's arithmetic of polynomials and its derivatives below
+them, and, where a proof rests on a certificate, the checkers of :mod:`rdml_theory.symbolic.certificates`. Whatever else
 a proof is made with can refuse, but cannot prove what is false.
 
 >>> from sympy import Symbol
@@ -24,7 +25,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Proposition,
     Smooth,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
+from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
 from rdml_theory.symbolic.kernel.theorem import (
     RULES,
     ProofError,
@@ -33,7 +34,9 @@ from rdml_theory.symbolic.kernel.theorem import (
     assume,
     axiom,
     cases,
+    certified,
     combine,
+    differentiate,
     discharge,
     expectation,
     generalise,
@@ -44,6 +47,7 @@ from rdml_theory.symbolic.kernel.theorem import (
     last_term,
     magnitude,
     nonnegative,
+    one_term,
     orthogonal,
     rewrite,
     root,
@@ -52,9 +56,9 @@ from rdml_theory.symbolic.kernel.theorem import (
 )  # fmt: skip
 
 __all__ = [
-    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Equal", "Finite", "ForAll", "Gradient", "Inner", "Less",
-    "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "TermError", "Theorem", "Value", "Vector",
-    "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation", "generalise", "identity", "induct",
-    "inner", "instantiate", "last_term", "magnitude", "nonnegative", "orthogonal", "rewrite", "root", "specialise",
-    "square", "sum_over",
+    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient", "Inner",
+    "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "TermError", "Theorem", "Value",
+    "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate", "discharge",
+    "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude", "nonnegative",
+    "one_term", "orthogonal", "rewrite", "root", "specialise", "square", "sum_over",
 ]  # fmt: skip

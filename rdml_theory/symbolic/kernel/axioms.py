@@ -40,16 +40,18 @@ class Axiom:
     says: str
 
 
-def _descent(objective: str, smoothness: Any) -> tuple[Collection[Proposition], Proposition]:
+def _descent(objective: str, smoothness: Any, *given: Any) -> tuple[Collection[Proposition], Proposition]:
     y, v = Vector("y"), Vector("v")
-    model = Value(objective, y) + Inner(Gradient(objective, y), v) + smoothness * Rational(1, 2) * square(v)
-    return {Smooth(objective, smoothness)}, AtMost(Value(objective, y + v), model)
+    slope = Inner(Gradient(objective, y, *given), v)
+    model = Value(objective, y, *given) + slope + smoothness * Rational(1, 2) * square(v)
+    return {Smooth(objective, smoothness)}, AtMost(Value(objective, y + v, *given), model)
 
 
-def _descent_from_below(objective: str, smoothness: Any) -> tuple[Collection[Proposition], Proposition]:
+def _descent_from_below(objective: str, smoothness: Any, *given: Any) -> tuple[Collection[Proposition], Proposition]:
     y, v = Vector("y"), Vector("v")
-    model = Value(objective, y) + Inner(Gradient(objective, y), v) - smoothness * Rational(1, 2) * square(v)
-    return {Smooth(objective, smoothness)}, AtMost(model, Value(objective, y + v))
+    slope = Inner(Gradient(objective, y, *given), v)
+    model = Value(objective, y, *given) + slope - smoothness * Rational(1, 2) * square(v)
+    return {Smooth(objective, smoothness)}, AtMost(model, Value(objective, y + v, *given))
 
 
 def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:

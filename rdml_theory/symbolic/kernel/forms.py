@@ -12,7 +12,9 @@ from typing import Any, Literal
 from sympy import (
     Abs,
     Add,
+    Derivative,
     Integer,
+    Max,
     Mul,
     Pow,
     Rational,
@@ -25,11 +27,13 @@ from sympy import (
     factor,
     fraction,
     log,
+    tanh,
     together,
 )
 
 from rdml_theory.symbolic.kernel.terms import (
     At,
+    Entry,
     Gradient,
     Inner,
     Mean,
@@ -38,12 +42,13 @@ from rdml_theory.symbolic.kernel.terms import (
     TermError,
     Value,
     Vector,
+    bound_symbols,
     is_random,
     kind,
     symbol_kind,
 )  # fmt: skip
 
-__all__ = ["Known", "Sign", "is_zero", "normal", "require_value", "sign"]
+__all__ = ["Known", "Sign", "canonical", "is_zero", "normal", "require_value", "sign"]
 
 Sign = Literal["positive", "nonnegative"]
 Known = Collection[tuple[Any, "Sign"]]
@@ -90,23 +95,72 @@ def normal(term: Term) -> Term:
         if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
             return term
         index, low, high = term.limits[0]
-        if high + 1 == low:
-            return Integer(0)
+        count = high - low + 1
+        if isinstance(count, Integer):
+            return expand(Add(*(normal(term.function.xreplace({index: low + n})) for n in range(int(count)))))
         return expand(
             _linear(
                 lambda e: Sum(e, (index, low, high)),
                 normal(term.function),
                 lambda f: index not in f.free_symbols,
-                high - low + 1,
+                count,
             )
         )
-    if isinstance(term, Vector | At | Random | Gradient | Value) or not term.args:
+    if isinstance(term, Vector | At | Random | Gradient | Value | Entry | Derivative) or not term.args:
         return term
     if isinstance(term, Abs):
         return _absolute(factor(normal(term.args[0])))
     if isinstance(term, Pow) and isinstance(term.base, Abs) and term.exp.is_even:
         return normal(term.base.args[0] ** term.exp)
-    return expand(term.func(*(normal(part) for part in term.args)))
+    if isinstance(term, tanh):
+        twice = exp(2 * normal(term.args[0]))
+        return (twice - 1) / (twice + 1)
+    if isinstance(term, exp):
+        return expand(Mul(*(_exponential(part) for part in Add.make_args(normal(term.args[0])))))
+    flat = expand(term.func(*(normal(part) for part in term.args)))
+    return expand(_split(flat)) if isinstance(flat, Pow | log) else flat
+
+
+def _exponential(part: Term) -> Term:
+    """``exp(c log x)`` as ``x**c``: the logarithm has a value, so that x is positive."""
+    logarithms = [f for f in Mul.make_args(part) if isinstance(f, log)]
+    return exp(part) if len(logarithms) != 1 else logarithms[0].args[0] ** (part / logarithms[0])
+
+
+def _split(term: Term) -> Term:
+    """A power, or the logarithm, of a product of what is manifestly positive, factor by factor."""
+    base: Any = factor(term.args[0]) if isinstance(term.args[0], Add) else term.args[0]
+    if (isinstance(term, Pow) and term.exp.is_integer) or sign(base) != "positive":
+        return term
+    out = []
+    for part in Mul.make_args(base):
+        inner, power = part.as_base_exp() if sign(part.as_base_exp()[0]) == "positive" else (part, Integer(1))
+        out.append(power * log(inner) if isinstance(term, log) else inner ** (power * term.exp))
+    return Add(*out) if isinstance(term, log) else Mul(*out)
+
+
+def canonical(term: Term) -> Term:
+    """A normal form in which the index of a sum is called by its depth, so that sums which differ in it alone are one.
+
+    >>> i, j, C = (Symbol(name, integer=True, positive=True) for name in "ijC")
+    >>> first, second = (Sum(Entry("q", index), (index, 1, C)) for index in (i, j))
+    >>> canonical(first) == canonical(second)
+    True
+    """
+    return expand(_by_depth(normal(term))[0])
+
+
+def _by_depth(term: Term) -> tuple[Term, int]:
+    if not term.args or not term.has(Sum):
+        return term, 0
+    parts = [_by_depth(part) for part in term.args]
+    depth = max(level for _, level in parts)
+    out = term.func(*(part for part, _ in parts))
+    if not isinstance(term, Sum) or len(term.limits) != 1:
+        return out, depth
+    index, low, high = out.limits[0]
+    name = Symbol(f"_{depth}", **index.assumptions0)
+    return Sum(out.function.xreplace({index: name}), (name, low, high)), depth + 1
 
 
 def _absolute(product: Term) -> Term:
@@ -181,21 +235,23 @@ def require_value(term: Term, known: Known, what: str) -> None:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
     """
-    inside = {index for total in term.atoms(Sum) for index in total.bound_symbols}
+    for slope in term.atoms(Derivative):
+        require_value(slope.doit(), known, what)
+    inside = bound_symbols(term)
     facts = [fact for fact in known if not fact[0].free_symbols & inside]
     for power in term.atoms(Pow):
         base, exponent = power.args
         if not exponent.is_integer and sign(base, facts) is None:
             raise TermError(f"{what} has {power}, whose base is not known to be nonnegative")
-        if exponent.is_nonnegative is not True and sign(base**2, facts) != "positive":
+        if exponent.is_nonnegative is not True and "positive" not in (sign(b, facts) for b in (base, -base, base**2)):
             raise TermError(f"{what} divides by {base}, which is not known to differ from zero")
     for logarithm in term.atoms(log):
         if sign(logarithm.args[0], facts) != "positive":
             raise TermError(f"{what} has {logarithm}, whose argument is not known to be positive")
 
 
-def is_zero(term: Term) -> bool:
-    """Whether a term is zero wherever it has a value, by its normal form.
+def is_zero(term: Term, *, vector: bool = False) -> bool:
+    """Whether a scalar, or a vector, is zero wherever it has a value, by its normal form.
 
     >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)
@@ -204,13 +260,16 @@ def is_zero(term: Term) -> bool:
     >>> is_zero(Sum(later - Mean(square(x)), (t, 0, T - 1)) - last + first)
     True
     """
-    if kind(term) == "vector":
+    if vector:
         return expand(term) == 0
     flat = normal(term)
-    if flat == 0:
+    if flat == 0 or canonical(flat) == 0:
         return True
     numerator, _ = fraction(together(_telescoped(flat)))
-    return expand(numerator) == 0 or cancel(normal(numerator)) == 0
+    if expand(numerator) == 0:
+        return True
+    same = canonical(numerator)
+    return same == 0 or cancel(same) == 0
 
 
 def sign(term: Term, known: Known = ()) -> Sign | None:
@@ -230,7 +289,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     >>> sign(h + x**2), sign(h * square(Vector("u"))), sign(2 - h), sign(1 / (2 - h), [(2 - h, "positive")])
     ('positive', 'nonnegative', None, 'positive')
     """
-    for other, proved in known:
+    for other, proved in sorted(known, key=lambda fact: fact[1] != "positive"):
         if other.free_symbols == term.free_symbols and other != 0:
             ratio = cancel(normal(term) / normal(other))
             if isinstance(ratio, Rational) and ratio > 0:
@@ -243,21 +302,30 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     if isinstance(term, Inner):
         return "nonnegative" if term.args[0] == term.args[1] else None
     if isinstance(term, Abs):
-        return "nonnegative"
+        return "positive" if sign(term.args[0] ** 2, known) == "positive" else "nonnegative"
     if isinstance(term, exp):
         return "positive"
+    if isinstance(term, Entry):
+        return "positive" if term.traits[0] else None
+    if isinstance(term, tanh):
+        return sign(term.args[0], known)
     if isinstance(term, Mean):
-        return _weak(sign(term.args[0], known))
+        return None if sign(term.args[0], known) is None else "nonnegative"
     if isinstance(term, Sum):
-        return _weak(sign(term.function))
+        index, low, high = term.limits[0]
+        summand = sign(term.function, [fact for fact in known if index not in fact[0].free_symbols])
+        return summand if summand is None or sign(high - low + 1) == "positive" else "nonnegative"
     if isinstance(term, Add):
         return _sign_of_sum(term, known)
+    if isinstance(term, Max):
+        signs = {sign(part, known) for part in term.args}
+        return "positive" if "positive" in signs else "nonnegative" if "nonnegative" in signs else None
     if isinstance(term, Mul):
         signs = [sign(part, known) for part in term.args]
         return None if None in signs else "nonnegative" if "nonnegative" in signs else "positive"
     if isinstance(term, Pow):
         base = sign(term.base, known)
-        if base == "positive":
+        if base == "positive" or (term.exp.is_negative and sign(term.base**-term.exp, known) == "positive"):
             return "positive"
         if term.exp.is_nonnegative is True and base == "nonnegative":
             return "nonnegative"
@@ -279,8 +347,3 @@ def _sign_of_sum(term: Term, known: Known) -> Sign | None:
     from_zero = {s: 1 + Symbol(f"{s.name}'", integer=True, nonnegative=True) for s in counting}
     signs = [sign(part, known) for part in Add.make_args(expand(term.xreplace(from_zero)))]
     return None if None in signs else "positive" if "positive" in signs else "nonnegative"
-
-
-def _weak(found: Sign | None) -> Sign | None:
-    """A mean or a sum of what is positive is nonnegative at least."""
-    return None if found is None else "nonnegative"

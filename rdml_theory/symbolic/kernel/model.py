@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Abs, Add, Max, Min, Mul, Pow, Sum, Symbol, exp, log
+from sympy import Abs, Add, Derivative, Max, Min, Mul, Pow, Sum, Symbol, exp, log, tanh
 
 from rdml_theory.symbolic.kernel.propositions import (
     AtMost,
@@ -25,7 +25,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Smooth,
     walk,
 )  # fmt: skip
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import Theorem
 
 __all__ = ["Model", "Objective"]
@@ -35,10 +35,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Objective:
-    """A function with its gradient and a proved smoothness constant; points on the last axis."""
+    """A function with its gradient and a proved smoothness constant; points, and what is given, on the last axis."""
 
-    value: Callable[[Array], Array]
-    gradient: Callable[[Array], Array]
+    value: Callable[..., Array]
+    gradient: Callable[..., Array]
     smoothness: float
 
 
@@ -58,6 +58,8 @@ class Model:
         The random vectors.
     random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
         The random vectors, and the random functions of a vector.
+    families : mapping of str to array, shape (classes,) or (outcomes, classes)
+        The entries of families, by class.
     chance : array, shape (outcomes,)
         The probabilities.
     points : array, shape (points, dimension)
@@ -81,6 +83,7 @@ class Model:
     objectives: Mapping[str, Objective] = field(default_factory=dict)
     processes: Mapping[str, Array] = field(default_factory=dict)
     random: Mapping[str, Any] = field(default_factory=dict)
+    families: Mapping[str, Array] = field(default_factory=dict)
     chance: Array = field(default_factory=lambda: np.ones(1))
     points: Array = field(default_factory=lambda: np.zeros((0, 1)))
     tolerance: float = 1e-9
@@ -102,7 +105,7 @@ class Model:
         assumed = set().union(*(h.free() for h in theorem.hypotheses)) | set(self.values)
         out = theorem.conclusion
         for variable in sorted(out.free() - assumed, key=str):
-            if isinstance(variable, Vector) or symbol_kind(variable) == "natural":
+            if isinstance(variable, Vector) or symbol_kind(variable) in ("natural", "counting"):
                 out = ForAll(variable, out)
         return out
 
@@ -144,9 +147,13 @@ class Model:
         return bool(np.all(left < right))
 
     def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
-        """The values at which "for every" is tried: the points, or the steps that all its processes have."""
+        """Where "for every" is tried: at the points, the classes, or the steps that all its processes have."""
         if isinstance(proposition.variable, Vector):
             yield from self.points
+            return
+        if symbol_kind(proposition.variable) == "counting":
+            named = [self.families[e.name] for e in walk(proposition) if isinstance(e, Entry)]
+            yield from range(1, min((family.shape[-1] for family in named), default=3) + 1)
             return
         named = {e.process for e in walk(proposition) if isinstance(e, At)}
         later = any(isinstance(e, At) and e.step != proposition.variable for e in walk(proposition))
@@ -170,12 +177,16 @@ class Model:
             return value[None] if isinstance(term, Vector) else value
         if isinstance(term, At):
             return self.processes[term.process][:, int(self._evaluate(term.step, values))]
+        if isinstance(term, Entry):
+            return self.families[term.name][..., int(self._evaluate(term.index, values)) - 1]
+        if isinstance(term, Derivative):
+            return self._slope(term, values)
         if isinstance(term, Random):
             value = self.random[term.name]
             return value(*(self._evaluate(point, values) for point in term.args[1:])) if callable(value) else value
         if isinstance(term, Value | Gradient):
-            f, point = self.objectives[term.objective], self._evaluate(term.point, values)
-            return f.value(point) if isinstance(term, Value) else f.gradient(point)
+            f, vectors = self.objectives[term.objective], [self._evaluate(vector, values) for vector in term.args[1:]]
+            return f.value(*vectors) if isinstance(term, Value) else f.gradient(*vectors)
         if isinstance(term, Sum):
             index, low, high = term.limits[0]
             steps = range(int(low), int(self._evaluate(high, values)) + 1)
@@ -188,6 +199,18 @@ class Model:
         if term.is_number and not term.args:
             return float(term)
         return _OPERATIONS[type(term)](_aligned(parts))
+
+    def _slope(self, term: Any, values: Mapping[Term, Any]) -> Any:
+        """The first derivative by a complex step, which rounds nothing away, and a second one by differences of it."""
+        count: Any = term.variable_count[0]
+        variable, order = count
+        step = 1e-30j
+        if order == 1:
+            return np.imag(self._evaluate(term.expr, {**values, variable: values[variable] + step})) / step.imag
+        lower: Any = Derivative(term.expr, (variable, order - 1))
+        width = 1e-3
+        near = {n: self._evaluate(lower, {**values, variable: values[variable] + n * width}) for n in (-2, -1, 1, 2)}
+        return (near[-2] - 8 * near[-1] + 8 * near[1] - near[2]) / (12 * width)
 
 
 def _aligned(parts: Sequence[Any]) -> list[Any]:
@@ -206,10 +229,11 @@ def _product(parts: Sequence[Any]) -> Any:
 _OPERATIONS: dict[type, Callable[[list[Any]], Any]] = {
     Add: lambda parts: sum(parts[1:], parts[0]),
     Mul: _product,
-    Pow: lambda parts: np.power(np.asarray(parts[0], dtype=float), parts[1]),
+    Pow: lambda parts: np.power(np.asarray(parts[0]) + 0.0, parts[1]),
     Abs: lambda parts: np.abs(parts[0]),
     Max: lambda parts: np.maximum.reduce(np.broadcast_arrays(*parts)),
     Min: lambda parts: np.minimum.reduce(np.broadcast_arrays(*parts)),
     exp: lambda parts: np.exp(parts[0]),
     log: lambda parts: np.log(parts[0]),
+    tanh: lambda parts: np.tanh(parts[0]),
 }

@@ -58,7 +58,7 @@ class Proof:
     >>> proof.verify(), proof.axioms
     (True, ('descent lemma',))
     >>> print(proof.lines[-1].words())
-    (1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away (combine from 22, 27, 28, 30)
+    (1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away (combine from 23, 28, 29, 31)
     """
 
     theorems: tuple[Theorem, ...]

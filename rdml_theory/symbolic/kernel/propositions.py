@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Basic, Eq, Le, Lt, Sum, preorder_traversal, sympify
+from sympy import Basic, Eq, Le, Lt, preorder_traversal, sympify
 
-from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, bound_symbols, kind, symbol_kind
 from rdml_theory.symbolic.printing import to_latex, to_text
 
 __all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth"]
@@ -28,8 +28,8 @@ class Proposition(ABC):
         return self
 
     def bound(self) -> set[Term]:
-        """Its bound variables: indices of sums, variables of "for all"."""
-        return {index for term in self.terms() for total in term.atoms(Sum) for index in total.bound_symbols}
+        """Its bound variables: indices of sums, variables of derivatives and of "for all"."""
+        return set().union(*(bound_symbols(term) for term in self.terms()))
 
     def free(self) -> set[Term]:
         """Its free symbols and vectors."""
@@ -120,7 +120,7 @@ class Less(_Relation):
 
 @dataclass(frozen=True)
 class ForAll(Proposition):
-    """``body`` for every value of a variable: a step ``t = 0, 1, 2, ...``, all or those below a number, or a vector.
+    """``body`` for every value of a variable: a step 0, 1, 2, ..., all or those below a number, a class, or a vector.
 
     >>> from sympy import Symbol
     >>> t = Symbol("t", integer=True, nonnegative=True)
@@ -145,8 +145,8 @@ class ForAll(Proposition):
         return (self.body.free() - {self.variable}) | (set() if self.below is None else self.below.free_symbols)
 
     def check(self) -> None:
-        if type(self.variable) is not Vector and symbol_kind(self.variable) != "natural":
-            raise TermError(f"for every {self.variable}: expected a step (an integer from 0) or a vector")
+        if type(self.variable) is not Vector and symbol_kind(self.variable) not in ("natural", "counting"):
+            raise TermError(f"for every {self.variable}: expected a step, a class (an integer from 0 or 1) or a vector")
         if type(self.body) not in PROPOSITIONS:
             raise TermError(f"{self.body!r} is no proposition of the kernel")
         if self.variable in self.body.bound():
@@ -169,7 +169,7 @@ class ForAll(Proposition):
 
 @dataclass(frozen=True)
 class Smooth(Proposition):
-    """The objective is differentiable and its gradient is Lipschitz continuous with a constant.
+    """The objective is differentiable, and its gradient Lipschitz continuous with a constant, whatever is given to it.
 
     >>> from sympy import Symbol
     >>> Smooth("f", Symbol("Lambda", positive=True)).text()

@@ -13,9 +13,14 @@ term                meaning                               kind
 ``Random(J, y)``    a random function of the vector y     vector
 ``Gradient(f, y)``  the gradient of the objective f at y  vector
 ``Value(f, y)``     its value there                       scalar
+``Value(f, y, u)``  of an objective that u is given to    scalar
 ``Inner(u, v)``     the inner product                     scalar
 ``Mean(e)``         the expectation                       scalar
+``Entry(q, i)``     the entry of class i, or of step i    scalar
+``Derivative(e,s)`` the derivative in s, a real symbol    scalar
 ==================  ====================================  ======
+
+Sums run over a natural index from 0 to n-1, steps, or over a counting index from 1 to n, classes.
 
 Trusted: :func:`kind` says what is a term. Where it has a value, its sign, and when two terms are equal is said in
 :mod:`.forms`.
@@ -29,6 +34,7 @@ from sympy import (
     Abs,
     Add,
     AtomicExpr,
+    Derivative,
     Expr,
     Integer,
     Max,
@@ -41,13 +47,18 @@ from sympy import (
     default_sort_key,
     exp,
     expand,
+    false,
     log,
+    preorder_traversal,
+    sympify,
+    tanh,
+    true,
 )
 from sympy.core.symbol import Str
 
 __all__ = [
-    "At", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "is_random", "kind", "square",
-    "symbol_kind",
+    "At", "Entry", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "bound_symbols",
+    "is_random", "kind", "square", "symbol_kind",
 ]  # fmt: skip
 
 Term = Any
@@ -160,10 +171,14 @@ class Random(Expr):
 
 
 class _OfObjective(Expr):
-    """A quantity of an objective at a point, whose point is kept expanded, so that equal points look equal."""
+    """A quantity of an objective at a point, which is kept expanded, so that equal points look equal.
 
-    def __new__(cls, objective: str | Str, point: Term) -> Any:
-        return Expr.__new__(cls, objective if isinstance(objective, Str) else Str(objective), expand(point))
+    The objective may be another for each vector that is given to it, such as the state of others.
+    """
+
+    def __new__(cls, objective: str | Str, point: Term, *given: Term) -> Any:
+        name = objective if isinstance(objective, Str) else Str(objective)
+        return Expr.__new__(cls, name, *map(expand, (point, *given)))
 
     @property
     def objective(self) -> str:
@@ -175,23 +190,24 @@ class _OfObjective(Expr):
         """The point."""
         return self.args[1]
 
+    def _form(self, printer: Any) -> str:
+        return f"{self.objective}({'; '.join(printer._print(vector) for vector in self.args[1:])})"
+
 
 class Value(_OfObjective):
     """The value of an objective at a point.
 
-    >>> Value("f", Vector("y"))
-    f(y)
+    >>> Value("f", Vector("y")), Value("F", Vector("y"), Vector("u"))
+    (f(y), F(y; u))
     """
 
     is_real = True
 
     def _sympystr(self, printer: Any) -> str:
-        return f"{self.objective}({printer._print(self.point)})"
+        return self._form(printer)
 
     _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return rf"{self.objective}({printer._print(self.point)})"
+    _latex = _sympystr
 
 
 class Gradient(_OfObjective):
@@ -202,12 +218,12 @@ class Gradient(_OfObjective):
     """
 
     def _sympystr(self, printer: Any) -> str:
-        return f"∇{self.objective}({printer._print(self.point)})"
+        return f"∇{self._form(printer)}"
 
     _rdmltext = _sympystr
 
     def _latex(self, printer: Any) -> str:
-        return rf"\nabla {self.objective}({printer._print(self.point)})"
+        return rf"\nabla {self._form(printer)}"
 
 
 class Inner(Expr):
@@ -261,6 +277,53 @@ class Mean(Expr):
         return rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
 
 
+class Entry(Expr):
+    """An entry of a family of real numbers, all of them positive if it says so; the family may be random.
+
+    >>> i = Symbol("i", integer=True, positive=True)
+    >>> Entry("q", i, positive=True), Entry("v", 2)
+    (q_i, v_2)
+    """
+
+    is_real = True
+
+    def __new__(cls, name: str | Str, index: Term, positive: Any = False, random: Any = False) -> Entry:
+        """The entry ``index`` of the family ``name``."""
+        text = name if isinstance(name, Str) else Str(name)
+        return cast(Entry, Expr.__new__(cls, text, sympify(index), sympify(positive), sympify(random)))
+
+    @property
+    def name(self) -> str:
+        """The name of the family."""
+        return cast(Str, self.args[0]).name
+
+    @property
+    def index(self) -> Term:
+        """Which entry."""
+        return self.args[1]
+
+    @property
+    def traits(self) -> tuple[bool, bool]:
+        """Whether the family is positive, and whether it is random."""
+        return self.args[2] is true, self.args[3] is true
+
+    def at(self, index: Term) -> Entry:
+        """Another entry of the family."""
+        return Entry(cast(Str, self.args[0]), index, *self.args[2:])
+
+    def _eval_is_positive(self) -> bool | None:
+        return True if self.traits[0] else None
+
+    def _sympystr(self, printer: Any) -> str:
+        index = printer._print(self.index)
+        return f"{self.name}_{index}" if self.index.is_Atom else f"{self.name}_{{{index}}}"
+
+    _rdmltext = _sympystr
+
+    def _latex(self, printer: Any) -> str:
+        return f"{self.name}_{{{printer._print(self.index)}}}"
+
+
 def square(vector: Term) -> Inner:
     """The squared norm of a vector.
 
@@ -294,20 +357,33 @@ def symbol_kind(symbol: Symbol) -> str:
 
 
 def _index(limits: Any) -> Symbol:
-    """The index of a sum, if it runs over all steps 0..n-1."""
+    """The index of a sum, if it runs over all steps 0..n-1, or over all classes 1..n."""
     index, low, high = limits
-    natural = isinstance(index, Symbol) and symbol_kind(index) == "natural"
+    _require(index, "scalar", "the index of a sum")
+    first = _FIRST.get(symbol_kind(index)) if isinstance(index, Symbol) else None
     _require(high, "scalar", "the end of a sum")
-    if (
-        not natural
-        or low is not Integer(0)
-        or (high + 1).is_integer is not True
-        or (high + 1).is_nonnegative is not True
-    ):
+    count = None if first is None else high + 1 - first
+    if count is None or low != first or count.is_integer is not True or count.is_nonnegative is not True:
         raise TermError(
-            f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, n one of 0, 1, 2, ..."
+            f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, or a class from 1 to n, for an n "
+            "of 0, 1, 2, ..."
         )
     return index
+
+
+_FIRST = {"natural": Integer(0), "counting": Integer(1)}
+"""Where an index starts."""
+
+
+def bound_symbols(term: Term) -> set[Any]:
+    """The indices of its sums, and the variables of its derivatives.
+
+    >>> i, x = Symbol("i", integer=True, positive=True), Symbol("x", real=True)
+    >>> bound_symbols(Derivative(Sum(Entry("v", i) * x**2, (i, 1, 3)), x)) == {i, x}
+    True
+    """
+    found = {index for total in term.atoms(Sum) for index in total.bound_symbols}
+    return found | {variable for part in term.atoms(Derivative) for variable in part.variables}
 
 
 def _name(term: Any) -> Any:
@@ -336,7 +412,7 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
-    if isinstance(term, Symbol | Vector | At | Random | _OfObjective) and type(_name(term)) is not str:
+    if isinstance(term, Symbol | Vector | At | Random | Entry | _OfObjective) and type(_name(term)) is not str:
         raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
     of = _KIND_OF.get(type(term))
     if of is not None:
@@ -353,6 +429,8 @@ def _require(term: Term, wanted: str, what: str) -> None:
 
 def _kind_of_symbol(term: Any) -> Any:
     symbol_kind(term)
+    if term.name.startswith("_"):
+        raise TermError(f"the name {term.name} is kept for the indices of sums in a normal form")
     return "scalar"
 
 
@@ -361,6 +439,28 @@ def _kind_of_process(term: Any) -> Any:
     if term.step.is_integer is not True or term.step.is_nonnegative is not True:
         raise TermError(f"the step {term.step} of {term.process} is not known to be one of 0, 1, 2, ...")
     return "vector"
+
+
+def _kind_of_entry(term: Any) -> Any:
+    _require(term.index, "scalar", "an index")
+    if term.index.is_integer is not True or term.index.is_nonnegative is not True:
+        raise TermError(f"the index {term.index} of {term.name} is not known to be one of 0, 1, 2, ...")
+    if any(trait not in (true, false) for trait in term.args[2:]):
+        raise TermError(f"whether {term} is positive, and random, is {term.args[2:]}: expected true or false")
+    return "scalar"
+
+
+_SMOOTH = (Add, Mul, Pow, exp, log, tanh, Sum, Derivative)
+
+
+def _kind_of_derivative(term: Any) -> Any:
+    _require(term.expr, "scalar", "what is differentiated")
+    if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) != "real":
+        raise TermError(f"{term} is no derivative in one real variable")
+    for part in preorder_traversal(term.expr):
+        if term.variables[0] in part.free_symbols and not isinstance(part, (*_SMOOTH, Symbol)):
+            raise TermError(f"{part} has no known derivative in {term.variables[0]}")
+    return "scalar"
 
 
 def _kind_of_random(term: Any) -> Any:
@@ -372,7 +472,10 @@ def _kind_of_random(term: Any) -> Any:
 
 
 def _kind_of_objective(term: Any) -> Any:
-    _require(term.point, "vector", "the point of an objective")
+    if len(term.args) > 3:
+        raise TermError(f"{term} is of an objective that more than one vector is given to")
+    for vector in term.args[1:]:
+        _require(vector, "vector", "the point of an objective, or what is given to it,")
     return "vector" if type(term) is Gradient else "scalar"
 
 
@@ -420,13 +523,15 @@ _KIND_OF: dict[type, Any] = {
     Random: _kind_of_random,
     Gradient: _kind_of_objective,
     Value: _kind_of_objective,
+    Entry: _kind_of_entry,
+    Derivative: _kind_of_derivative,
     Inner: _scalar_of("vector", "a side of an inner product"),
     Mean: _scalar_of("scalar", "what has an expectation"),
     Sum: _kind_of_sum,
     Add: _kind_of_add,
     Mul: _kind_of_product,
     Pow: _kind_of_power,
-    **{function: _scalar_of("scalar", "an argument of a function") for function in (Abs, Max, Min, exp, log)},
+    **{function: _scalar_of("scalar", "an argument of a function") for function in (Abs, Max, Min, exp, log, tanh)},
 }
 
 
@@ -439,4 +544,6 @@ def is_random(term: Term) -> bool:
     """
     if isinstance(term, At | Random):
         return True
+    if isinstance(term, Entry):
+        return term.traits[1]
     return not isinstance(term, Mean) and any(is_random(part) for part in getattr(term, "args", ()))

@@ -13,10 +13,11 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Abs, Basic, Integer, Sum, Symbol, expand, sqrt
+from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, expand, oo, sqrt
 
+from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, Pieces, SmtScript, Subdivision
 from rdml_theory.symbolic.kernel import axioms
-from rdml_theory.symbolic.kernel.forms import Sign, is_zero, require_value, sign
+from rdml_theory.symbolic.kernel.forms import Sign, canonical, is_zero, normal, require_value, sign
 from rdml_theory.symbolic.kernel.propositions import (
     PROPOSITIONS,
     AtMost,
@@ -30,6 +31,7 @@ from rdml_theory.symbolic.kernel.propositions import (
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.terms import (
     At,
+    Entry,
     Gradient,
     Inner,
     Mean,
@@ -38,6 +40,7 @@ from rdml_theory.symbolic.kernel.terms import (
     TermError,
     Value,
     Vector,
+    bound_symbols,
     is_random,
     kind,
     symbol_kind,
@@ -45,9 +48,9 @@ from rdml_theory.symbolic.kernel.terms import (
 from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
-    "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "combine", "discharge", "expectation",
-    "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude", "nonnegative", "orthogonal",
-    "rewrite", "root", "specialise", "sum_over",
+    "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
+    "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude",
+    "nonnegative", "one_term", "orthogonal", "rewrite", "root", "specialise", "sum_over",
 ]  # fmt: skip
 
 
@@ -218,7 +221,7 @@ def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> Non
 
 def _check_names(propositions: Collection[Proposition]) -> None:
     """Refuse one name for two things."""
-    things: dict[str, set[Any]] = {}
+    things: dict[str | tuple[str], set[Any]] = {}  # a tuple for the name of a family of entries
     for part in propositions:
         for e in walk(part):
             if isinstance(e, Symbol | Vector):
@@ -227,14 +230,19 @@ def _check_names(propositions: Collection[Proposition]) -> None:
                 things.setdefault(e.process, set()).add("process")
             elif isinstance(e, Random):
                 things.setdefault(e.name, set()).add("random vector" if len(e.args) == 1 else "random function")
+            elif isinstance(e, Entry):
+                things.setdefault((e.name,), set()).add(e.traits)
+                things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, Value | Gradient):
-                things.setdefault(e.objective, set()).add("objective")
-    for name, meanings in things.items():
-        scalar = all(isinstance(e, Symbol) for e in meanings)
-        if not (name.replace("_", "", 1) if scalar else name).isalpha():
-            raise TermError(f"the name {name} could be read as another term: expected letters")
+                things.setdefault(e.objective, set()).add(("objective", len(e.args)))
+    for key, meanings in things.items():
+        name = key if isinstance(key, str) else key[0]
         if len(meanings) > 1:
             raise TermError(f"the name {name} stands for two things")
+        scalar = all(isinstance(e, Symbol) for e in meanings)
+        letters = (name.replace("_", "", 1) if scalar else name).isalpha()
+        if not letters and not any(isinstance(e, Entry) for e in meanings):
+            raise TermError(f"the name {name} could be read as another term: expected letters")
 
 
 Result = tuple[Collection[Proposition], Proposition, bool]
@@ -314,7 +322,8 @@ def identity(target: Equal) -> Result:
     if not isinstance(target, Equal):
         raise ProofError(f"{target.text()} is no equality")
     target.check()
-    if not is_zero(target.left - target.right):
+    difference = target.left - target.right
+    if not is_zero(difference, vector=kind(difference) == "vector"):
         raise ProofError(f"{target.text()}: the normal form of the difference is not zero")
     return _finite(target), target, True
 
@@ -355,16 +364,21 @@ def inner(theorem: Theorem, vector: Term) -> Result:
 
 @_rule
 def combine(
-    target: Proposition, parts: tuple[tuple[Term, Theorem], ...], slack: Term = 0, known: tuple[Theorem, ...] = ()
+    target: Proposition,
+    parts: tuple[tuple[Term, Theorem], ...],
+    slack: Term = 0,
+    known: tuple[Theorem, ...] = (),
+    where: tuple[Theorem, ...] = (),
 ) -> Result:
     """A linear combination of relations.
 
     The difference of the target's sides is the sum of those of the parts, each times its weight, plus a slack.
-    Weights of inequalities, and the slack of one, have a manifest sign, under the hypotheses and what is known.
+    Weights of inequalities, and the slack of one, have a manifest sign, under the hypotheses and what is known. Both
+    may differ by equations, which are used from left to right, one after the other.
     """
     if not isinstance(target, Equal | AtMost | Less):
         raise ProofError(f"{target.text()} is no relation")
-    theorems = (*(theorem for _, theorem in parts), *known)
+    theorems = (*(theorem for _, theorem in parts), *known, *where)
     hypotheses = _union(*theorems)
     signs = _signs(hypotheses, known)
     target.check()
@@ -394,9 +408,33 @@ def combine(
         total += weight * (part.right - part.left)
     if isinstance(target, Less) and not strict:
         raise ProofError(f"{target.text()} is strict, and nothing it follows from is")
-    if not is_zero(target.right - target.left - total):
+    left = target.right - target.left - total
+    vector = kind(left) == "vector"
+    if where and vector:
+        raise ProofError(f"{target.text()} relates vectors, in which no equation of numbers is used")
+    for equation in where:
+        left = _by(left, equation.conclusion)
+    if not is_zero(left, vector=vector):
         raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
     return hypotheses | _finite(target), target, _sure(*theorems)
+
+
+def _by(term: Term, told: Proposition) -> Term:
+    """A term with the left side of an equation replaced by its right side, also where the index of a sum is bound.
+
+    The left side is a symbol, an entry, a sum, or the entry i of a family, said for every i.
+    """
+    index, whole = (told.variable, told.body) if isinstance(told, ForAll) and told.below is None else (None, told)
+    if not isinstance(whole, Equal):
+        raise ProofError(f"{told.text()} is no equation")
+    left, right = whole.terms()
+    if isinstance(left, Entry) and index is not None and left.index == index:
+        return _replaced(normal(term), {}, {_family(left): (index, right)})
+    if index is None and isinstance(left, Symbol | Entry):
+        return _replaced(normal(term), {left: right}, {})
+    if index is None and isinstance(left, Sum) and isinstance(canonical(left), Sum):
+        return _replaced(canonical(term), {canonical(left): right}, {})
+    raise ProofError(f"{told.text()} defines no symbol, no sum, and no family of entries")
 
 
 def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
@@ -416,32 +454,70 @@ def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) ->
         raise ProofError(f"{variable} is {wanted}, {value} is not known to be")
 
 
-def _substituted(
-    proposition: Proposition, changes: Mapping[Term, Term], processes: Mapping[str, tuple[Term, Term]]
-) -> Proposition:
-    """A proposition with variables and processes replaced, all at once; refused where a value would be captured."""
+def _family(term: At | Entry) -> tuple[Any, ...]:
+    """What tells one process, or one family of entries, from another."""
+    return (At, term.process) if isinstance(term, At) else (Entry, term.name, term.traits)
+
+
+Families = Mapping[tuple[Any, ...], tuple[Term, Term]]
+
+
+def _substituted(proposition: Proposition, changes: Mapping[Term, Term], families: Families) -> Proposition:
+    """A proposition with variables and families replaced, all at once; refused where a value would be captured."""
     free, bound = proposition.free(), proposition.bound()
-    named = {e.process for e in walk(proposition) if isinstance(e, At)}
+    named = {_family(e) for e in walk(proposition) if isinstance(e, At | Entry)}
     changes = {variable: value for variable, value in changes.items() if variable in free}
-    processes = {name: told for name, told in processes.items() if name in named}
+    families = {name: told for name, told in families.items() if name in named}
     incoming = [value.free_symbols for value in changes.values()]
-    incoming += [value.free_symbols - {index} for index, value in processes.values()]
+    incoming += [value.free_symbols - {index} for index, value in families.values()]
     caught = (set(changes) | set().union(*incoming)) & bound
     if caught:
         raise ProofError(f"{', '.join(map(str, caught))} is bound in {proposition.text()}")
-    return proposition.map(lambda term: _replaced(term, changes, processes))
+    return proposition.map(lambda term: _replaced(term, changes, families))
+
+
+def _replaced(
+    term: Term, changes: Mapping[Term, Term], families: Families, bound: frozenset[Term] = frozenset()
+) -> Term:
+    """A term with variables and families replaced, all at once; refused where a value would be captured."""
+    caught: Any = ()
+    out = term
+    if term in changes:
+        out = changes[term]
+        caught = (term.free_symbols | out.free_symbols) & bound
+    elif isinstance(term, At | Entry):
+        step = _replaced(term.step if isinstance(term, At) else term.index, changes, families, bound)
+        index, value = families.get(_family(term), (None, None))
+        if value is None:
+            out = At(term.process, step) if isinstance(term, At) else term.at(step)
+        else:
+            out = value.xreplace({index: step})
+            caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
+    elif isinstance(term, Sum):
+        index, *ends = term.limits[0]
+        summand = _replaced(term.function, changes, families, bound | {index})
+        out = Sum(summand, (index, *(_replaced(end, changes, families, bound) for end in ends)))
+    elif isinstance(term, Derivative):
+        body = _replaced(term.expr, changes, families, bound | set(term.variables))
+        out = Derivative(body, *term.variable_count)
+    elif term.args:
+        out = term.func(*(_replaced(part, changes, families, bound) for part in term.args))
+    if caught:
+        raise ProofError(f"{', '.join(map(str, caught))} is bound where {term} stands")
+    return out
 
 
 @_rule
 def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: tuple[Theorem, ...] = ()) -> Result:
     """Values for free variables, in hypotheses and conclusion.
 
-    A symbol takes a scalar of its kind, a vector a vector. A process ``At(u, t)`` takes a vector in t, for every step.
-    A symbol or vector takes a random value only where the theorem is sure.
+    A symbol takes a scalar of its kind, a vector a vector. A process ``At(u, t)`` takes a vector in t, for every step,
+    and a family ``Entry(q, i)`` a scalar in i, for every i. What is not random takes a random value only where the
+    theorem is sure.
     """
     signs = _signs(_union(*known), known)
     changes: dict[Term, Term] = {}
-    processes: dict[str, tuple[Term, Term]] = {}
+    families: dict[tuple[Any, ...], tuple[Term, Term]] = {}
     for variable, value in values:
         if type(variable) is At:
             index = variable.step
@@ -451,29 +527,32 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
                 raise ProofError(f"{value} has a bound variable, which a step could meet")
             everywhere = [fact for fact in signs if index not in fact[0].free_symbols]
             require_value(value, everywhere, f"the value {value}")
-            processes[variable.process] = (index, value)
+            families[_family(variable)] = (index, value)
+        elif type(variable) is Entry:
+            index = variable.index
+            if not isinstance(index, Symbol) or symbol_kind(index) not in ("natural", "counting"):
+                raise ProofError(f"{variable}: expected an entry of each index i, and a scalar in i")
+            _refuse_chance(theorem, value, variable)
+            everywhere = [fact for fact in signs if index not in fact[0].free_symbols]
+            _admit(Symbol(variable.name, **_TRAIT[variable.traits[0]]), value, everywhere)
+            families[_family(variable)] = (index, value)
         elif isinstance(variable, Symbol | Vector):
-            if is_random(value) and not theorem.sure:
-                raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
+            _refuse_chance(theorem, value, variable)
             _admit(variable, value, signs)
             changes[variable] = value
         else:
             raise ProofError(f"{variable} is no variable")
-    hypotheses = {_substituted(part, changes, processes) for part in theorem.hypotheses} | _union(*known)
-    return hypotheses, _substituted(theorem.conclusion, changes, processes), _sure(theorem, *known)
+    hypotheses = {_substituted(part, changes, families) for part in theorem.hypotheses} | _union(*known)
+    return hypotheses, _substituted(theorem.conclusion, changes, families), _sure(theorem, *known)
 
 
-def _replaced(term: Term, changes: Mapping[Term, Term], processes: Mapping[str, tuple[Term, Term]]) -> Term:
-    """A term with variables and processes replaced, all at once."""
-    if term in changes:
-        return changes[term]
-    if isinstance(term, At):
-        step = _replaced(term.step, changes, processes)
-        index, value = processes.get(term.process, (None, None))
-        return At(term.process, step) if value is None else value.xreplace({index: step})
-    if not term.args:
-        return term
-    return term.func(*(_replaced(part, changes, processes) for part in term.args))
+_TRAIT: dict[bool, dict[str, bool]] = {True: {"positive": True}, False: {"real": True}}
+
+
+def _refuse_chance(theorem: Theorem, value: Term, variable: Term) -> None:
+    """Refuse a random value where an expectation took what stands there for constant."""
+    if is_random(value) and not is_random(variable) and not theorem.sure:
+        raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
 
 
 @_rule
@@ -482,8 +561,7 @@ def specialise(theorem: Theorem, value: Term, known: tuple[Theorem, ...] = ()) -
     whole = theorem.conclusion
     if not isinstance(whole, ForAll):
         raise ProofError(f"{whole.text()} is not said for every value of anything")
-    if is_random(value) and not theorem.sure:
-        raise ProofError(f"{value} depends on chance, and an expectation entered the proof of {theorem}")
+    _refuse_chance(theorem, value, whole.variable)
     signs = _signs(_union(*known), known)
     _admit(whole.variable, value, signs)
     if whole.below is not None and sign(whole.below - value, signs) != "positive":
@@ -548,8 +626,9 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
 
 @_rule
 def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
-    """From a relation for every step, or for every step below n, the same for the sums over the steps ``0..n-1``."""
-    rest = theorem.hypotheses - {Less(index, count)}
+    """From a relation for every step or class, or those below n, the same for the sums over ``0..n-1`` or ``1..n``."""
+    below = Less(index, count) if _first(index) == 0 else AtMost(index, count)
+    rest = theorem.hypotheses - {below}
     _refuse_free(rest, index)
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
@@ -558,7 +637,8 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
         raise ProofError(f"{index} is bound in {whole.text()}")
     if index in count.free_symbols:
         raise ProofError(f"the number of steps {count} depends on {index}")
-    return rest, whole.map(lambda term: Sum(term, (index, 0, count - 1))), theorem.sure
+    ends = (_first(index), count - 1 + _first(index))
+    return rest, whole.map(lambda term: Sum(term, (index, *ends))), theorem.sure
 
 
 @_rule
@@ -568,7 +648,7 @@ def last_term(total: Term) -> Result:
         raise ProofError(f"{total} is no sum")
     kind(total)
     (index, low, last), summand = total.limits[0], total.function
-    if last.is_nonnegative is not True:
+    if (last - low).is_nonnegative is not True:
         raise ProofError(f"{total} may have no terms")
     if summand.atoms(Sum):
         raise ProofError(f"the summand of {total} has a sum, which could bind the last step")
@@ -583,7 +663,7 @@ def root(theorem: Theorem, base: Term) -> Result:
     whole = theorem.conclusion
     if kind(base) == "vector":
         raise ProofError(f"{base} is no scalar")
-    if not isinstance(whole, AtMost | Less) or not is_zero(whole.left - base**2):
+    if not isinstance(whole, AtMost | Less) or kind(whole.left) == "vector" or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
     return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
 
@@ -627,3 +707,73 @@ def discharge(theorem: Theorem, lemma: Theorem) -> Result:
         raise ProofError(f"{lemma.conclusion.text()} is no hypothesis of {theorem}")
     rest = theorem.hypotheses - {lemma.conclusion}
     return rest | lemma.hypotheses, theorem.conclusion, _sure(theorem, lemma)
+
+
+@_rule
+def one_term(theorem: Theorem, index: Symbol, count: Term, which: Term, known: tuple[Theorem, ...] = ()) -> Result:
+    """From ``0 ≤ f_i`` for every i, ``f_k ≤ Σ f_i``, for a k among the indices."""
+    _refuse_free(theorem.hypotheses, index)
+    whole = theorem.conclusion
+    if not isinstance(whole, AtMost) or whole.left != 0:
+        raise ProofError(f"{whole.text()} does not say that something is nonnegative")
+    total: Any = Sum(whole.right, (index, _first(index), count - 1 + _first(index)))
+    signs = _signs(_union(*known), known)
+    _admit(index, which, signs)
+    if sign(total.limits[0][2] - which, signs) is None:
+        raise ProofError(f"{which} is not known to be an index of {total}")
+    target = _substituted(whole, {index: which}, {}).terms()[1]
+    return _union(theorem, *known), AtMost(target, total), _sure(theorem, *known)
+
+
+def _first(index: Symbol) -> Integer:
+    """Where an index starts: steps at 0, classes at 1."""
+    return Integer(1 if symbol_kind(index) == "counting" else 0)
+
+
+@_rule
+def differentiate(theorem: Theorem, variable: Symbol) -> Result:
+    """From ``a = b`` for every s, that the derivative of a in s is that of b, which is worked out."""
+    _refuse_free(theorem.hypotheses, variable)
+    whole = theorem.conclusion
+    if not isinstance(whole, Equal) or kind(whole.left) == "vector":
+        raise ProofError(f"{whole.text()} is no equality of scalars")
+    for side in whole.terms():
+        kind(Derivative(side, variable))
+    return theorem.hypotheses, Equal(Derivative(whole.left, variable), whole.right.diff(variable)), theorem.sure
+
+
+@_rule
+def certified(certificate: Certificate) -> Result:
+    """An inequality of a few numbers on a domain, which becomes the hypotheses, from a certificate, checked here."""
+    if not _is_certificate(certificate) or certificate.check() is not True:
+        raise ProofError(f"{certificate!r} is no certificate, or its check fails")
+    domain = certificate.domain
+    hypotheses = {_of_sympy(condition) for condition in domain.conditions}
+    for symbol, interval in domain.intervals:
+        name = symbol_kind(symbol)
+        least = {"real": -oo, "counting": 1}.get(name, 0)
+        implied = interval.start == least and (name in ("real", "positive") or not interval.left_open)
+        if not implied:
+            hypotheses.add((Less if interval.left_open else AtMost)(interval.start, symbol))
+        if interval.end != oo:
+            hypotheses.add((Less if interval.right_open else AtMost)(symbol, interval.end))
+    return hypotheses, _of_sympy(certificate.relation), True
+
+
+def _is_certificate(value: Any) -> bool:
+    if type(value) is not Certificate or type(value.domain) is not Domain:
+        return False
+    if type(value.evidence) is Pieces:
+        return all(map(_is_certificate, value.evidence.pieces))
+    return type(value.evidence) in (Chain, SmtScript, Subdivision)
+
+
+def _of_sympy(relation: Any) -> Proposition:
+    """A relation of SymPy as a proposition."""
+    for meant, ascending in ((AtMost, True), (Less, True), (AtMost, False), (Less, False), (Equal, True)):
+        if type(relation) is _SYMPY[meant, ascending]:
+            return meant(*(relation.args if ascending else reversed(relation.args)))
+    raise ProofError(f"{relation} is no relation of numbers")
+
+
+_SYMPY = {(AtMost, True): Le, (Less, True): Lt, (AtMost, False): Ge, (Less, False): Gt, (Equal, True): Eq}

@@ -1,18 +1,59 @@
-"""What mutual learning adds to a student's gradient: bounds of the bias, and how the order tunes it."""
+"""What mutual learning adds to a student's gradient: bounds of the bias."""
 
 from __future__ import annotations
 
-from sympy import IndexedBase, Max, Min, Subs, Sum, Symbol, exp, sqrt, tanh
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from rdml_theory.symbolic.certificates import calculus, certified, citation
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
-from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from sympy import Integer, Max, Min, Symbol, log, tanh
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import smt
+from rdml_theory.symbolic.divergence.entries import (
+    KULLBACK_LEIBLER,
+    NOT_ONE,
+    ORDER_ONE,
+    RENYI,
+    D,
+    Term,
+    at_classes,
+    discharged,
+    given,
+    is_escort,
+    p,
+    q,
+    sums_to_one,
+    total,
+    w,
+)  # fmt: skip
+from rdml_theory.symbolic.divergence.self_bound import bounded_by_divergence, distance_bound, distance_bound_at_one
+from rdml_theory.symbolic.divergence.tilt import attained_square, bounded_square
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Entry,
+    Equal,
+    Finite,
+    ForAll,
+    Mean,
+    Proof,
+    Random,
+    Theorem,
+    Value,
+    certified,
+    combine,
+    discharge,
+    expectation,
+    instantiate,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.mutual import gram
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
+from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "A_PRIORI", "BIAS_ROOT", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
-    "tunability",
+    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
 ]  # fmt: skip
 
 order: Formula = Symbol("alpha", nonnegative=True)
@@ -29,120 +70,164 @@ OBSERVABLE: Formula = Max(1, order) * MEAN_DIVERGENCE
 """What E‖q - w‖² is at most, observable while training."""
 
 
+G: Term = Symbol("G", positive=True)
+"""The root of what bounds the mean Gram matrix."""
+
+_names = {order: alpha, jacobian: G, MEAN_DIVERGENCE: D}
+
+
+def _random(family: Any) -> Any:
+    """A family of a random input and peer."""
+    return lambda index: Entry(family(index).name, index, positive=True, random=True)
+
+
+_p, _q, _w = map(_random, (p, q, w))
+_square: Term = total((_q(i) - _w(i)) ** 2)
+_ENTRIES = Equal(square(gram.q - gram.w), _square)
+
+
+def _of_an_input(theorem: Theorem, values: Any = None, known: Sequence[Theorem] = ()) -> Theorem:
+    """A theorem of two distributions and their escort, of those of a random input and peer."""
+    families = {family(i): _random(family)(i) for family in (p, q, w)}
+    return instantiate(theorem, {**families, **(values or {})}, known=known, reason="of each input and peer")
+
+
+def _divergence(at_one: bool) -> Term:
+    """The divergence of a random input and peer."""
+    formula: Any = (KULLBACK_LEIBLER if at_one else RENYI).right
+    return formula.replace(lambda e: isinstance(e, Entry), lambda e: Entry(e.name, e.index, positive=True, random=True))
+
+
+_rho = Value("ρ", Random("x"))
+"""What bounds the range of the log-ratio at an input x."""
+
+
+_ratio = log(_p(i) / _q(i)) - log(_p(j) / _q(j))
+_RANGE = ForAll(i, ForAll(j, AtMost(_ratio, _rho)))
+
+
+def _averaged(formula: Formula) -> Term:
+    """The mean over the inputs of a form in ρ."""
+    return Mean(formula.xreplace({**_names, spread: _rho}))
+
+
+@cache
+def _a_priori() -> Theorem:
+    """``E Σ (q-w)² ≤ 2 E tanh²(αρ(x)/4)``."""
+    same = at_classes(_RANGE, l, l, "given: the range of the log-ratio at an input")
+    sign = combine(AtMost(0, _rho), [(1, same)], reason="so it is not negative")
+    bound = expectation(_of_an_input(bounded_square(), {spread: _rho}, [sign]), reason="take expectations")
+    return combine(AtMost(Mean(_square), _averaged(A_PRIORI)), [(1, bound)], reason="on average")
+
+
+@cache
+def _a_priori_at_most() -> Theorem:
+    """``E Σ (q-w)² ≤ 2 tanh²(αρ/4)``, for a ρ that bounds the range at every input."""
+    bound = expectation(_of_an_input(bounded_square()), reason="take expectations")
+    return combine(AtMost(Mean(_square), A_PRIORI.xreplace(_names)), [(1, bound)], reason="on average")
+
+
+@cache
+def _observable(at_one: bool) -> Theorem:
+    """``E Σ (q-w)² ≤ max(1, α) E D``."""
+    value = _divergence(at_one)
+    bound = bounded_by_divergence(distance_bound_at_one() if at_one else distance_bound())
+    known = [] if at_one else [given(NOT_ONE, "for an order that is not one")]
+    here = _of_an_input(bound, {D: value}, known)
+    same = combine(Equal(value, value), [], known=known, reason="by its definition")
+    mean = given(Equal(D, Mean(value)), "given: the mean divergence", tuple(known))
+    return combine(
+        AtMost(Mean(_square), OBSERVABLE.xreplace(_names)),
+        [(1, expectation(discharge(here, same), reason="take expectations")), (-Max(1, alpha), mean)],
+        reason="on average",
+    )
+
+
+ASSUMPTIONS = (
+    gram.ASSUMPTIONS[0],
+    gram.mean_gram(G**2).text(),
+    Finite().text(),
+    *(told.text() for told in (_ENTRIES, sums_to_one(p), sums_to_one(q), is_escort(), _RANGE)),
+    Equal(D, Mean(_divergence(False))).text(),
+    f"α ≠ 1; at {ORDER_ONE.text()}, {Equal(D, Mean(_divergence(True))).text()}",
+)
+"""What the bound assumes, as text."""
+
+
+def mutual_bias_target(
+    a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula = beta**2 * jacobian**2
+) -> AtMost:
+    """``‖β∇R‖² ≤`` the scale times the smaller of both forms.
+
+    >>> print(mutual_bias_target().text())
+    β²·‖∇R(θ)‖² ≤ G²·β²·min(D·max(1, α), E[2·tanh(α·ρ(x)/4)²])
+    """
+    second, factor = (formula.xreplace(_names) for formula in (observable, scale))
+    return AtMost(beta**2 * square(gram.gradient), factor * Min(_averaged(a_priori), second))
+
+
+@of_formulas()
 def mutual_bias(
     a_priori: Formula | None = None, observable: Formula | None = None, scale: Formula | None = None
-) -> Derivation:
-    """``‖β∇R‖² ≤ β²G² min{ 2 tanh²(αρ/4), max(1,α) D̄_α }``.
+) -> Proof:
+    """C4: ``‖β∇R‖² ≤ β²G² min{ 2 E tanh²(αρ/4), max(1,α) D̄_α }``, from C4a, D7 and D8.
 
-    G bounds the Jacobian of the logits, or is the root of the greatest eigenvalue of its mean Gram matrix E JᵀJ.
+    G² bounds the mean Gram matrix E JᵀJ of the logits' Jacobian, ρ(x) the range of log(p/q) at an input and peer. The
+    second theorem is that of order one. The third is the first form at a ρ that bounds all ranges, of every order; the
+    last says that it is attained.
 
     Parameters
     ----------
-    a_priori, observable, scale : Formula, optional
+    a_priori, observable, scale : Expr, optional
         The asserted forms of the bound, and their factor β²G².
 
+    Raises
+    ------
+    ProofError
+        If they do not follow.
+
     Examples
     --------
-    >>> mutual_bias().verify(), mutual_bias(a_priori=A_PRIORI / 2).verify()
-    (True, False)
+    >>> mutual_bias().verify()
+    True
+    >>> mutual_bias(a_priori=A_PRIORI / 2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     first = A_PRIORI if a_priori is None else a_priori
-    second = OBSERVABLE if observable is None else observable
     factor = beta**2 * jacobian**2 if scale is None else scale
-    count: Formula = Symbol("N", integer=True, positive=True)
-    v: Formula = IndexedBase("v", real=True)
-    mean: Formula = Symbol("μ", real=True)
-    size: Formula = Symbol("x", nonnegative=True)
-    p: Formula = IndexedBase("π", nonnegative=True)
-    # Two classes near consensus: q = (½, ½), log-ratio (t, 0); to second order D = αt²/8 and ‖q - w‖² = α²t²/8.
-    t: Formula = Symbol("t", positive=True)
-    divergence = order * t**2 / 8
-    length: Formula = Symbol("r", positive=True)
-    paired = at_most(length**2, jacobian * length * sqrt(size))
-    excess: Formula = Symbol("ε", nonnegative=True)
-    steps = (
-        Step(
-            "∇R = E[Jᵀv] with v = q - w, over inputs and peers (weights π). For each coordinate and every μ",
-            equal(
-                Sum(p[i] * (v[i] - mean) ** 2, (i, 1, count)),
-                Sum(p[i] * v[i] ** 2, (i, 1, count))
-                - 2 * mean * Sum(p[i] * v[i], (i, 1, count))
-                + mean**2 * Sum(p[i], (i, 1, count)),
-            ),
-        ),
-        Step(
-            "which for μ = E v and E 1 = 1 is Jensen's inequality, since the left side is not negative",
-            equal(size - 2 * mean * mean + mean**2, size - mean**2),
-        ),
-        Step("and ‖Jᵀv‖ ≤ G‖v‖: the factor is β²G²", at_least(factor - beta**2 * jacobian**2, 0)),
-        Step(
-            "or, with r = ‖E[Jᵀv]‖ and g = E[Jᵀv]: r² = E<Jg, v> ≤ √(gᵀE[JᵀJ]g E‖v‖²) ≤ G r √x, which gives r² ≤ "
-            "G²x: the "
-            "mean Gram matrix will do",
-            at_most(length**2, jacobian**2 * size),
-            premises=(Premise(paired, factor=(jacobian * sqrt(size) + length) / length),),
-        ),
-        citation(
-            "the gradient's bound in the range of the log-ratio",
-            at_most(size, A_PRIORI),
-            work="this toolkit",
-            claim="D7",
-        ),
-        citation("the gradient's bound by the divergence", at_most(size, OBSERVABLE), work="this toolkit", claim="D8"),
-        Step(
-            "two classes attain the first form, and no smaller one can hold",
-            at_least(first, A_PRIORI),
-        ),
-        Step(
-            "with q = (½, ½) and a log-ratio of ±t/2, the second: for α ≥ 1, ‖q - w‖² = α²t²/8 + … = α D + …",
-            at_least(second.subs(MEAN_DIVERGENCE, divergence), order**2 * t**2 / 8),
-            (equal(order, 1 + excess),),
-        ),
+    target = mutual_bias_target(first, OBSERVABLE if observable is None else observable, factor)
+    forms = (_averaged(A_PRIORI), OBSERVABLE.xreplace(_names))
+    scaled = beta**2 * G**2
+    x, y, z = (Symbol(name, real=True) for name in "xyz")
+    least = certified(
+        smt(at_most(x, Min(y, z)), conditions=(at_most(x, y), at_most(x, z))), reason="the smaller of two bounds is one"
     )
-    statement = at_most((beta * MUTUAL_NORM) ** 2, factor * Min(first, second, evaluate=False))
-    return Derivation(statement, steps, hypotheses=(paired,))
+    entries = expectation(given(_ENTRIES, "given: the entries of q - w"), reason="take expectations")
+    pulled = instantiate(gram.gram_bound().theorems[0], {gram.gram: G**2}, reason="with γ = G²")
+
+    def by_way_of(asserted: AtMost, mean: Theorem) -> Theorem:
+        parts = [(beta**2, pulled), (scaled, entries), (scaled, mean)]
+        return combine(asserted, parts, reason="by way of the mean Gram matrix")
+
+    def bound(at_one: bool) -> Theorem:
+        here = instantiate(least, {x: Mean(_square), y: forms[0], z: forms[1]}, reason="of both forms")
+        return by_way_of(target, discharged(here, _a_priori(), _observable(at_one)))
+
+    right = (factor * first).xreplace(_names)
+    constant = by_way_of(AtMost(target.left, right), _a_priori_at_most())
+    return Proof((bound(False), bound(True), constant, _attained(target.left, right)))
 
 
-BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(order * spread / 4)
-"""ζ(α), the a-priori bound of the norm of the bias."""
-
-
-def tunability(slope: Formula | None = None) -> Derivation:
-    """``ζ(α) ≤ √2 βGαρ/4``, ζ nondecreasing in α: as the order goes to zero, so does the bias.
-
-    Parameters
-    ----------
-    slope : Formula, optional
-        The asserted bound of ζ(α).
-
-    Examples
-    --------
-    >>> tunability().verify(), tunability(BIAS_ROOT.subs(order, 0)).verify()
-    (True, False)
-    """
-    stated = sqrt(2) * beta * jacobian * order * spread / 4 if slope is None else slope
-    x: Formula = Symbol("x", nonnegative=True)
-    scale = sqrt(2) * beta * jacobian
-    unit = stated / (scale * order * spread)
-    derivative = scale * spread / 4 * (1 - tanh(order * spread / 4) ** 2)
-    count: Formula = Symbol("T", integer=True, positive=True)
-    orders: Formula = IndexedBase("alpha", nonnegative=True)
-    steps = (
-        Step("ζ(α) increases with α: its derivative is", equal(BIAS_ROOT.diff(order), derivative)),
-        Step("where", equal(1 - tanh(x).rewrite(exp) ** 2, 4 / (exp(x) + exp(-x)) ** 2)),
-        Step("is not negative", at_least(4 / (exp(x) + exp(-x)) ** 2, 0)),
-        Step(
-            "its slope at α = 0 is that of the stated line, which is therefore the least one",
-            equal(Subs(BIAS_ROOT.diff(order), order, 0), stated.diff(order)),
-        ),
-        certified("tanh x ≤ x, with x = αρ/4", at_most(tanh(x), x), calculus),
-        certified("that is, tanh x ≤ 4 (the stated factor) x", at_most(tanh(x), 4 * unit * x), calculus, along=x),
-        Step(
-            "so a schedule α_t has a mean squared bias of at most the line's square at the mean of α_t²",
-            equal(
-                Sum(scale**2 * orders[i] ** 2 * spread**2 / 16, (i, 1, count)) / count,
-                scale**2 * spread**2 / 16 * Sum(orders[i] ** 2, (i, 1, count)) / count,
-            ),
-        ),
+def _attained(left: Term, right: Term) -> Theorem:
+    """Equality with the first form, for J = G, the same pull on every input, and the two classes that attain D7."""
+    pulled = instantiate(gram.gram_bound().theorems[1], {gram.gram: G**2}, reason="with γ = G²")
+    two = given(Equal(square(gram.q - gram.w), _square.xreplace({C: Integer(2)})), "given: the entries of q - w")
+    worst = expectation(_of_an_input(attained_square()), reason="take expectations")
+    scaled = beta**2 * G**2
+    return combine(
+        Equal(left, right),
+        [(beta**2, pulled), (scaled, expectation(two, reason="take expectations")), (scaled, worst)],
+        reason="with these the first form is attained",
     )
-    return Derivation(at_most(Named("ζ(α)", r"\zeta(\alpha)"), stated), steps)

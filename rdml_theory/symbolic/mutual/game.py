@@ -1,139 +1,186 @@
-"""The game of mutual learning: when its joint update is the gradient of one function, a potential."""
+"""C7: the game of mutual learning, and when its joint update is the gradient of one function, a potential.
+
+u and z are the logits of two students, p and q their distributions over C classes. The second student's own loss is
+``D_α(p‖q)``, the first's ``D_α(q‖p)``: each is the second argument of its own.
+"""
 
 from __future__ import annotations
 
-from sympy import Derivative, KroneckerDelta, Rational, Sum, Symbol, Tuple, cosh, exp, log
+from typing import Any
 
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import C, Formula, Named, alpha, j, k, l, u, z
-from rdml_theory.symbolic.relations import at_least, equal, greater
+from sympy import Rational, Sum, Symbol, exp, log
 
-__all__ = ["DUAL_WEIGHTS", "cross_derivative", "dual_pair", "potential"]
+from rdml_theory.symbolic.certificates import calculus
+from rdml_theory.symbolic.kernel import (
+    Entry,
+    Equal,
+    Less,
+    Proof,
+    Theorem,
+    assume,
+    certified,
+    combine,
+    differentiate,
+    identity,
+    instantiate,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import C, Formula, alpha, i
+from rdml_theory.symbolic.relations import at_most
+from rdml_theory.symbolic.sgd.setting import exact
+
+__all__ = [
+    "ASSUMPTIONS", "DUAL_WEIGHTS", "ORDER", "divergence", "dual_target", "moved", "own", "peer", "potential",
+    "potential_target",
+]  # fmt: skip
+
+Term = Any
+
+ORDER: Formula = Rational(1, 2)
+"""The order at which there is a potential, for every number of classes."""
 
 DUAL_WEIGHTS: tuple[Formula, Formula] = (1 - alpha, alpha)
 """The weights of D_α(p‖q) and D_{1-α}(q‖p) in the losses of two students that descend one function."""
 
+_u, _z, _v = (Entry(name, i) for name in "uzv")
+moved: Term = Symbol("s", real=True)
+_BELOW_ONE = Less(alpha, 1)
 
-def _escort(order: Formula, first: Formula, second: Formula, index: Formula) -> Formula:
-    """Entry of the softmax of (order · first + (1 - order) · second)."""
-
-    def tilted(at: Formula) -> Formula:
-        return exp(order * first[at] + (1 - order) * second[at])
-
-    return tilted(index) / Sum(tilted(j), (j, 1, C))
+ASSUMPTIONS = (Equal(alpha, ORDER).text(), _BELOW_ONE.text())
+"""What the symmetry assumes, as text."""
 
 
-def cross_derivative(order: Formula, first: Formula, second: Formula) -> Formula:
-    """How the gradient of D(first‖second) in the second's logits changes with the first's: -α Cov_w, entry k, l.
+def divergence(order: Formula, first: Formula, second: Formula, count: Formula = C) -> Formula:
+    """``D_α`` of the softmax of the first logits from that of the second, entries of class i.
 
-    >>> from rdml_theory.symbolic.notation import alpha
-    >>> cross_derivative(alpha, u, z).has(KroneckerDelta)
+    >>> divergence(2, Entry("u", i), Entry("z", i), 1)
+    log(Sum(exp(2*u_i - z_i), (i, 1, 1))) - 2*log(Sum(exp(u_i), (i, 1, 1))) + log(Sum(exp(z_i), (i, 1, 1)))
+    """
+
+    def total(logits: Formula) -> Formula:
+        return log(Sum(exp(logits), (i, 1, count)))
+
+    return (total(order * first + (1 - order) * second) - order * total(first) - (1 - order) * total(second)) / (
+        order - 1
+    )
+
+
+def potential_target() -> Equal:
+    """``D_α(q‖p) = D_α(p‖q)``: both students descend one function.
+
+    >>> print(potential_target().text()[:60])
+    (log(Σ_{i ≤ C} exp(α·z_i + (1 - α)·u_i)) - α·log(Σ_{i ≤ C} e
+    """
+    return Equal(divergence(alpha, _z, _u), divergence(alpha, _u, _z))
+
+
+def dual_target(weights: tuple[Formula, Formula] = DUAL_WEIGHTS) -> Equal:
+    """``(1-α) D_α(p‖q) = α D_{1-α}(q‖p)``.
+
+    >>> len(dual_target().text()) > 0
     True
     """
-    at_k, at_l = (_escort(order, first, second, index) for index in (k, l))
-    return -order * (KroneckerDelta(k, l) * at_k - at_k * at_l)
+    first, second = weights
+    return Equal(first * divergence(alpha, _u, _z), second * divergence(1 - alpha, _z, _u))
 
 
-def _named(order: Formula, swapped: bool) -> Named:
-    text, tex = ("D_α(q‖p)", r"D_\alpha(q \Vert p)") if swapped else ("D_α(p‖q)", r"D_\alpha(p \Vert q)")
-    return Named(text.replace("α", str(order)), tex.replace(r"\alpha", f"{{{order}}}"))
+def _symmetric(order: Formula) -> Theorem:
+    """Both divergences are one where α is the order."""
+    named = assume(Equal(alpha, order), reason="given: the order")
+    below = combine(_BELOW_ONE, [(1, named)], slack=1 - order, reason="which is below one")
+    return combine(
+        potential_target(), [], known=[below, assume(_BELOW_ONE, reason="given")], where=[named],
+        reason="the same function of the logits",
+    )  # fmt: skip
 
 
-def potential(order: Formula | None = None) -> Derivation:
-    """At α = ½ the joint update of the students is a gradient: its Jacobian is symmetric, for any number of classes.
+def _same_update(order: Formula) -> Theorem:
+    """Along every direction v, what the second student descends changes as the one function does."""
+    there = _z + moved * _v
+    both = identity(
+        Equal(divergence(order, there, _u), divergence(order, _u, there)), reason="the same, for moved logits too"
+    )
+    return differentiate(both, moved, reason="so the update is the gradient of the one function")
 
-    Elsewhere (but at α = 0, where the students do not see each other) it is not.
+
+peer, own = Symbol("r", real=True), Symbol("x", real=True)
+"""The log-odds of two students of two classes."""
+
+
+def _pull(of: Formula, towards: Formula) -> Formula:
+    """The first entry of q - w, which a student of two classes follows (D1), for log-odds of it and of its peer."""
+    return _odds(of) - _odds(alpha * towards + (1 - alpha) * of)
+
+
+def _odds(logit: Formula) -> Formula:
+    return exp(logit) / (1 + exp(logit))
+
+
+_APART, _ABOVE = Less(peer, own), Less(0, peer + own)
+
+
+def _more_than_one(log_ratio: Formula, known: tuple[Theorem, ...]) -> Theorem:
+    """``1 < exp(x)`` for a positive x."""
+    size = Symbol("w", positive=True)
+    grows = certified(calculus(at_most(1 + size, exp(size))), reason="exp x ≥ 1 + x")
+    more = combine(Less(1, exp(size)), [(1, grows)], slack=size, reason="so it exceeds 1")
+    return instantiate(more, {size: log_ratio}, known=known, reason="here")
+
+
+def _asymmetric(above: bool) -> Theorem:
+    """For α > ½, or below it: the cross derivatives of two students' pulls differ, for two classes and x > r > -x."""
+    order = Less(ORDER, alpha) if above else Less(alpha, ORDER)
+    apart, plus = (assume(told, reason="given: log-odds") for told in (_APART, _ABOVE))
+    side = assume(order, reason="given: the order")
+    ratio = ((2 * alpha - 1) if above else (1 - 2 * alpha)) * (own - peer)
+    grown, product = _more_than_one(ratio, (apart, side)), _more_than_one(own + peer, (plus,))
+    # exp of the log-odds of both escorts; one is exp(ratio) times the other.
+    least = exp(alpha * peer + (1 - alpha) * own) if above else exp(alpha * own + (1 - alpha) * peer)
+    most = least * exp(ratio)
+    pulls = (_pull(own, peer), _pull(peer, own))
+    slopes = [
+        differentiate(identity(Equal(pull, pull)), variable, reason="how the pull changes with the peer's log-odds")
+        for pull, variable in zip(pulls, (peer, own), strict=True)
+    ]
+    first, second = slopes if above else slopes[::-1]
+    excess = alpha * least * (exp(ratio) - 1) * (exp(own + peer) - 1) / ((1 + most) ** 2 * (1 + least) ** 2)
+    return combine(
+        Less(first.conclusion.terms()[0], second.conclusion.terms()[0]),
+        [(1, first), (-1, second)],
+        slack=excess,
+        known=[grown, product],
+        reason="so the Jacobian of the joint update is not symmetric",
+    )
+
+
+def potential(order: Formula | None = None, weights: tuple[Formula, Formula] | None = None) -> Proof:
+    """C7: ``D_½(p‖q) = D_½(q‖p)``, so that the joint update is the gradient of ΣL + β/(K-1) Σ D_½ of all pairs.
+
+    For any number of classes. For every other order α > 0 the Jacobian of the joint update is not symmetric, shown for
+    two classes; two students with orders α and 1-α and weights in the ratio (1-α) : α share a potential.
 
     Parameters
     ----------
-    order : Rational, optional
+    order : Expr, optional
         The order for which symmetry is asserted.
-
-    Examples
-    --------
-    >>> potential().verify(), potential(Rational(1, 3)).verify()
-    (True, False)
-    """
-    a = Rational(1, 2) if order is None else order
-    logit: Formula = Symbol("ℓ", real=True)
-    x2, y2, xy = (Symbol(s, nonnegative=True) for s in ("‖x‖²", "‖y‖²", "‖x-y‖²"))
-    uniform = (exp(logit / 2) + exp(-logit / 2)) ** 2
-    own, peer = cross_derivative(a, u, z), cross_derivative(a, z, u)
-    two, p1, q1 = Rational(2), Rational(1, 2), Rational(1, 5)
-    first = p1**two / q1 / (p1**two / q1 + p1**two / (1 - q1))
-    second = q1**two / p1 / (q1**two / p1 + (1 - q1) ** two / p1)
-    steps = (
-        Step(
-            "the student's gradient q - w depends on the peer's logits through the escort w only",
-            equal(-Derivative(_escort(alpha, u, z, k), u[l]), cross_derivative(alpha, u, z)),
-        ),
-        Step(
-            "the peer's gradient p - w' depends on the student's in the same way, w' the escort of (q, p): the "
-            "Jacobian is "
-            "symmetric if and only if both are equal",
-            equal(own, peer),
-        ),
-        Step(
-            "at α = ½ they are, since w' = w",
-            equal(_escort(Rational(1, 2), u, z, k), _escort(Rational(1, 2), z, u, k)),
-        ),
-        Step(
-            "each gradient is then that of D_½, which is symmetric: Φ = ΣL + β/(K-1) Σ D_½ of all pairs is the "
-            "potential",
-            equal(-2 * log(Sum(exp((u[j] + z[j]) / 2), (j, 1, C))), -2 * log(Sum(exp((z[j] + u[j]) / 2), (j, 1, C)))),
-        ),
-    )
-    lemmas = (
-        Step(
-            "elsewhere: two classes, a uniform peer, log-odds ℓ. The escorts have log-odds (1-α)ℓ and αℓ, and "
-            "the entries "
-            "are α over these (here for a log-odds of ℓ)",
-            equal(1 / uniform, 1 / (4 * cosh(logit / 2) ** 2).rewrite(exp)),
-        ),
-        Step("which differ unless |1-α| = |α|, that is α = ½", equal((1 - alpha) ** 2 - alpha**2, 1 - 2 * alpha)),
-        Step("exactly, at α = 2 with p = (½, ½) and q = (1/5, 4/5): w has the entry", equal(first, Rational(4, 5))),
-        Step("and w' the entry", equal(second, Rational(1, 17))),
-        Step(
-            "so the two entries of the Jacobian, 2·(4/5)(1/5) and 2·(1/17)(16/17), differ",
-            greater(2 * first * (1 - first), 2 * second * (1 - second)),
-        ),
-        Step(
-            "Φ is (1+β)Λ-smooth: in the logits Var_q x + Var_p y - ½Var_w(x+y) lies within ±½(‖x‖²+‖y‖²), since "
-            "Var v ≤ ½‖v‖² and",
-            equal(x2 + y2 - (2 * x2 + 2 * y2 - xy) / 2, xy / 2),
-        ),
-        Step("is not negative", at_least(xy / 2, 0)),
-    )
-    left = Derivative(_named(a, False), u[l], z[k])
-    right = Derivative(_named(a, True), z[k], u[l])
-    return Derivation(equal(left, right), steps, lemmas=lemmas)
-
-
-def dual_pair(weights: tuple[Formula, Formula] | None = None) -> Derivation:
-    """``(1-α) D_α(p‖q) = α D_{1-α}(q‖p)``: orders α and 1-α with weights in the ratio (1-α) : α share a potential.
-
-    Parameters
-    ----------
-    weights : tuple, optional
+    weights : tuple of Expr, optional
         The asserted weights of D_α(p‖q) and D_{1-α}(q‖p), functions of α.
 
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
+
     Examples
     --------
-    >>> dual_pair().verify(), dual_pair(DUAL_WEIGHTS[::-1]).verify()
-    (True, False)
+    >>> potential().verify()
+    True
+    >>> potential(Rational(1, 3))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    first, second = DUAL_WEIGHTS if weights is None else weights
-
-    def divergence(order: Formula, a: Formula, b: Formula) -> Formula:
-        """With logits normalised so that Σ exp = 1."""
-        return log(Sum(exp(order * a[j] + (1 - order) * b[j]), (j, 1, C))) / (order - 1)
-
-    steps = (
-        Step(
-            "both sides are the same function of the log-probabilities",
-            equal(first * divergence(alpha, u, z), second * divergence(1 - alpha, z, u)),
-        ),
-    )
-    left = first * Named("D_α(p‖q)", r"D_\alpha(p \Vert q)")
-    right = second * Named("D_{1-α}(q‖p)", r"D_{1-\alpha}(q \Vert p)")
-    return Derivation(Tuple(equal(left, right)), steps)
+    at = ORDER if order is None else exact(order)
+    pair = DUAL_WEIGHTS if weights is None else weights
+    below = assume(_BELOW_ONE, reason="given")
+    dual = combine(dual_target(pair), [], known=[below], reason="the same function of the logits")
+    return Proof((_symmetric(at), _same_update(at), dual, _asymmetric(above=True), _asymmetric(above=False)))

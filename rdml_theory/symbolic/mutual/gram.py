@@ -29,7 +29,7 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["ASSUMPTIONS", "gram", "gram_bound", "gram_target", "greatest"]
+__all__ = ["ASSUMPTIONS", "gram", "gram_bound", "gram_target", "greatest", "mean_gram"]
 
 Term = Any
 
@@ -44,9 +44,18 @@ q, w = Random("q"), Random("w")
 gradient = Gradient("R", theta)
 
 _CHAIN = ForAll(y, Equal(Inner(gradient, y), Mean(Inner(q - w, Random("J", y)))))
-_GRAM = ForAll(y, AtMost(Mean(square(Random("J", y))), gram * square(y)))
 
-ASSUMPTIONS = (_CHAIN.text(), _GRAM.text(), Finite().text())
+
+def mean_gram(factor: Term) -> ForAll:
+    """``E[JᵀJ] ≼`` a factor, read in every direction.
+
+    >>> print(mean_gram(gram).text())
+    E[‖J(y)‖²] ≤ γ·‖y‖² for every y
+    """
+    return ForAll(y, AtMost(Mean(square(Random("J", y))), factor * square(y)))
+
+
+ASSUMPTIONS = (_CHAIN.text(), mean_gram(gram).text(), Finite().text())
 """What the bound assumes, as text: ∇R = E[Jᵀ(q - w)] and E[JᵀJ] ≼ γ, read in every direction y."""
 
 
@@ -87,7 +96,7 @@ def gram_bound(factor: Formula | None = None) -> Proof:
     asserted = gram if factor is None else factor
     image = Random("J", gradient)
     chain = specialise(assume(_CHAIN, reason="given: ∇R = E[Jᵀ(q - w)]"), gradient, reason="in its own direction")
-    most = specialise(assume(_GRAM, reason="given: E[JᵀJ] ≼ γ"), gradient, reason="in its own direction")
+    most = specialise(assume(mean_gram(gram), reason="given: E[JᵀJ] ≼ γ"), gradient, reason="in its own direction")
     both = expectation(nonnegative(square(image - gram * (q - w)), reason="a squared norm"), reason="take expectations")
     bound = combine(
         gram_target(asserted),

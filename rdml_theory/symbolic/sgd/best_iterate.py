@@ -9,6 +9,7 @@ from sympy import Rational, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
+    At,
     AtMost,
     Equal,
     ForAll,
@@ -18,9 +19,7 @@ from rdml_theory.symbolic.kernel import (
     Proof,
     Theorem,
     Value,
-    Vector,
     assume,
-    axiom,
     cases,
     combine,
     inner,
@@ -49,8 +48,9 @@ from rdml_theory.symbolic.sgd.setting import (
     x,
     y,
 )  # fmt: skip
+from rdml_theory.symbolic.sgd.smooth import between, u
 
-__all__ = ["ASSUMPTIONS", "BEST", "DECREASE", "best_iterate", "best_target"]
+__all__ = ["ASSUMPTIONS", "BEST", "DECREASE", "UPDATE", "best_iterate", "best_target", "falls"]
 
 Term = Any
 
@@ -60,7 +60,7 @@ BEST: Formula = Symbol("W", positive=True)
 DECREASE: Formula = (1 - h / 4) * BEST - (1 - h / 2) * bias * sqrt(BEST) - h / 4 * bias**2
 """What a step lowers the value by, over η, at least, while both gradients are at least √W ≥ Z."""
 
-_UPDATE = ForAll(t, Equal(after, x - eta * (g + b)))
+UPDATE = ForAll(t, Equal(after, x - eta * (g + b)))
 _START = AtMost(Value("f", first) - infimum, gap)
 _BIAS = ForAll(t, AtMost(square(b), bias**2))
 _LEAST = ForAll(t, AtMost(BEST, square(g)), horizon)
@@ -69,7 +69,7 @@ _ROOM = AtMost(bias**2, 2 * smoothness * gap)
 ASSUMPTIONS = tuple(
     hypothesis.text()
     for hypothesis in (
-        *(HYPOTHESES[name] for name in ("smooth", "bounded", "h", "h ≤ 1")), _UPDATE, _START, _BIAS, _LEAST, _ROOM,
+        *(HYPOTHESES[name] for name in ("smooth", "bounded", "h", "h ≤ 1")), UPDATE, _START, _BIAS, _LEAST, _ROOM,
     )
 )  # fmt: skip
 """What the bound assumes, as text."""
@@ -98,26 +98,21 @@ def _cauchy_schwarz(u: Term, v: Term, positive: Theorem) -> Theorem:
 
 
 @cache
-def _falls() -> Theorem:
+def falls() -> Theorem:
     """What a step lowers the value by, at least, in inner products of both gradients and the bias."""
-    middle = (x + after) / 2 + (p - g) / (2 * smoothness)
-    v = Vector("v")
-    upper = instantiate(axiom("descent lemma", ("f", smoothness)), {y: x, v: middle - x}, reason="at a middle point")
-    below = axiom("descent lemma, from below", ("f", smoothness), reason="f is smooth")
-    lower = instantiate(below, {y: after, v: middle - after}, reason="there from x_{t+1}")
-    update = specialise(assume(_UPDATE, reason="given"), t, reason="at this step")
+    apart = instantiate(between(), {y: x, u: after}, reason="between x_t and x_{t+1}")
+    update = specialise(assume(UPDATE, reason="given"), t, reason="at this step")
     moved = combine(Equal(x - after, eta * (g + b)), [(-1, update)], reason="the step")
     lost = Inner(g + p, g + b) / 2 + square(g - p) / (4 * h) - h / 4 * square(g + b)
     return combine(
         AtMost(eta * lost, Value("f", x) - Value("f", after)),
         [
-            (1, upper),
-            (1, lower),
+            (1, apart),
             (-HALF, inner(moved, g + p)),
             (smoothness / 4, squared(moved)),
             (-square(g - p) / (4 * h * smoothness) - eta / 4 * square(g + b), given("h")),
         ],
-        reason="smoothness from above at x_t and from below at x_{t+1}, where both are tightest",
+        reason="with the update",
     )
 
 
@@ -137,13 +132,13 @@ def _step(decrease: Formula) -> Theorem:
     norm, next_norm = sqrt(square(g)), sqrt(square(p))
     along = at_most(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
     pulls = []
-    for u, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
+    for slope, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
         product = combine(
-            AtMost(Inner(u, b) ** 2, square(u) * bias**2),
-            [(1, _cauchy_schwarz(u, b, positive)), (square(u), small)],
+            AtMost(Inner(slope, b) ** 2, square(slope) * bias**2),
+            [(1, _cauchy_schwarz(slope, b, positive)), (square(slope), small)],
             reason="with the bound of the bias",
         )
-        pulls.append(at_most(-Inner(u, b), size * bias, product))
+        pulls.append(at_most(-Inner(slope, b), size * bias, product))
     low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
     above = assume(AtMost(bias, level), reason="suppose Z ≤ √W")
     room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
@@ -153,7 +148,7 @@ def _step(decrease: Formula) -> Theorem:
     return combine(
         AtMost(eta * decrease, Value("f", x) - Value("f", after)),
         [
-            (1, _falls()),
+            (1, falls()),
             (eta * (1 - h) / (2 * h), along),
             (eta * (1 - h) / 2, pulls[0]),
             (eta / 2, pulls[1]),
@@ -195,7 +190,7 @@ def best_iterate(decrease: Formula | None = None) -> Proof:
     asserted = DECREASE if decrease is None else exact(decrease)
     steps = horizon - 1
     at_last = specialise(assume(_LEAST, reason="given"), steps, reason="at the last iterate")
-    pays = instantiate(surely_above_the_infimum(), {t: steps}, reason="at the last iterate")
+    pays = instantiate(surely_above_the_infimum(), {y: At("x", steps)}, reason="at the last iterate")
     target = best_target(asserted)
     large = combine(
         target,

@@ -41,8 +41,8 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "attained", "classical_bound", "classical_target", "completed_square", "quadratic_inequality", "sharp_bound",
-    "sharp_target",
+    "attained", "classical_bound", "classical_target", "completed_square", "quadratic_inequality", "settles",
+    "sharp_bound", "sharp_target", "solved",
 ]  # fmt: skip
 
 Term = Any
@@ -110,13 +110,13 @@ def sharp_target(right_side: Term = SHARP) -> AtMost:
     return AtMost(average, right_side)
 
 
-def quadratic_inequality() -> Theorem:
-    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``."""
+def quadratic_inequality(fall: Theorem | None = None) -> Theorem:
+    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``; f falls by at most Δ."""
     away = Abs(1 - h)
     return combine(
         AtMost(quadratic(average, bias, away), gap / (eta * horizon) + h * noise**2 / 2),
         [
-            (1, averaged()),
+            (1, averaged(fall)),
             (-h / 2, given("bias")),
             (away, cross_term()),
             (1, absolute((h - 1) * _CROSS, reason="a number is at most its absolute value")),
@@ -190,16 +190,20 @@ def attained(side: int, limit: Term) -> tuple[Theorem, Theorem]:
     The bias points against the gradient for h ≤ 1 (``side`` 1) and along it for h ≥ 1 (``side`` -1); the noise is
     orthogonal to it. So no smaller limit bounds A.
     """
+    return stationary(side, bias, settles(side, limit, h * noise**2 / 2, "the limit of the bound for T → ∞"))
+
+
+def settles(side: int, asserted: Term, excess: Term, what: str) -> Theorem:
+    """``(1-h/2)F² - |1-h|FZ - (h/2)Z² = R`` for an F that is what is asserted, on one side of h = 1."""
     away, one = side * (1 - h), AtMost(h, 1) if side == 1 else AtMost(1, h)
     room = positive_room()
     sign = combine(AtMost(0, away), [(1, assume(one, reason="given"))], reason="which gives |1-h| its sign")
-    named = assume(Equal(floor, limit), known=[room], reason="given: F is the limit of the bound for T → ∞")
+    named = assume(Equal(floor, asserted), known=[room], reason=f"given: F is {what}")
     is_floor = rewrite(named, magnitude(away, known=[sign], reason="|1-h| is this"), reason="written out")
-    limit = is_floor.conclusion.terms()[1]
-    equation = combine(
-        Equal(quadratic(floor, bias, away), h * noise**2 / 2),
-        [((1 - h / 2) * (floor + limit) - away * bias, is_floor)],
+    value = is_floor.conclusion.terms()[1]
+    return combine(
+        Equal(quadratic(floor, bias, away), excess),
+        [((1 - h / 2) * (floor + value) - away * bias, is_floor)],
         known=[room],
         reason="F solves the quadratic equation",
     )
-    return stationary(side, bias, equation)

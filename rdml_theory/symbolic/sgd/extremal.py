@@ -11,10 +11,12 @@ from typing import Any
 from sympy import Symbol
 
 from rdml_theory.symbolic.kernel import (
+    At,
     Equal,
     ForAll,
     Gradient,
     Inner,
+    Less,
     Mean,
     Theorem,
     Value,
@@ -30,7 +32,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.descent import bias, eta, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -47,7 +49,7 @@ from rdml_theory.symbolic.sgd.setting import (
     y,
 )  # fmt: skip
 
-__all__ = ["floor", "newton_step", "newton_value", "quadratic", "stationary", "unmoved"]
+__all__ = ["falling", "floor", "newton_step", "newton_value", "quadratic", "stationary", "unmoved"]
 
 Term = Any
 
@@ -86,6 +88,34 @@ def _along(side: int, size: Term) -> tuple[Theorem, Theorem, Theorem]:
     return here, leads_here, moved
 
 
+def _shrink(side: int, share: Term) -> Term:
+    """What a step multiplies the gradient by, with a bias of ``-side (share) ∇f``."""
+    return 1 - h + side * h * share
+
+
+def _shrinks(side: int, share: Term) -> tuple[Theorem, Theorem]:
+    """The bias, and ``‖∇f(x_{t+1})‖² = (|1-h| + hr)²‖∇f(x_t)‖² + h²σ²``, for a bias of ``-side r ∇f``."""
+    here, leads, moved = _along(side, share)
+    apart = assume(APART, reason="given: the noise is orthogonal to the gradient")
+    noise_size = assume(SIZE, reason="given: and of size σ")
+    product = combine(
+        Equal(Inner(g, n), 0),
+        [(1, inner(here, n)), (smoothness, specialise(apart, t, reason="at this step"))],
+        reason="the noise is orthogonal to Λx_t",
+    )
+    shrink = _shrink(side, share)
+    shrunk = combine(
+        Equal(square(Gradient("f", after)), shrink**2 * square(g) + h**2 * noise**2),
+        [
+            (1, squared(moved)),
+            (-2 * shrink * h, product),
+            (h**2, specialise(noise_size, t, reason="at this step")),
+        ],
+        reason="the gradient shrinks, and the noise comes at a right angle",
+    )
+    return leads, shrunk
+
+
 def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]:
     """A run with ``A = F`` and a bias of mean square ``B²`` for every T, where F solves the quadratic equation.
 
@@ -98,25 +128,11 @@ def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theor
     equation : Theorem
         ``(1-h/2)F² - |1-h|FB - (h/2)B² = hσ²/2`` without the absolute value.
     """
-    here, leads, moved = _along(side, size / floor)
-    shrink = 1 - h + side * h * size / floor
-    apart = assume(APART, reason="given: the noise is orthogonal to the gradient")
-    noise_size = assume(SIZE, reason="given: and of size σ")
+    leads, shrunk = _shrinks(side, size / floor)
     stays = assume(Equal(square(g), floor**2), reason="suppose ‖∇f(x_t)‖ = F")
-    product = combine(
-        Equal(Inner(g, n), 0),
-        [(1, inner(here, n)), (smoothness, specialise(apart, t, reason="at this step"))],
-        reason="the noise is orthogonal to Λx_t",
-    )
     again = combine(
         Equal(square(Gradient("f", after)), floor**2),
-        [
-            (1, squared(moved)),
-            (shrink**2, stays),
-            (-2 * shrink * h, product),
-            (h**2, specialise(noise_size, t, reason="at this step")),
-            (-2 * h, equation),
-        ],
+        [(1, shrunk), (_shrink(side, size / floor) ** 2, stays), (-2 * h, equation)],
         reason="F solves the equation of the step",
     )
     start = assume(Equal(square(Gradient("f", first)), floor**2), reason="given: ‖∇f(x_0)‖ = F")
@@ -131,6 +147,63 @@ def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theor
     return (
         combine(Equal(mean_over_steps(square(g)), floor**2), [(1 / horizon, mean)], reason="so A = F, for every T"),
         combine(Equal(mean_over_steps(square(b)), size**2), [(1 / horizon, total)], reason="with this bias"),
+    )
+
+
+FALL = Equal(Mean(Value("f", first)) - Mean(Value("f", At("x", horizon))), gap)
+NOT_STILL = Less(0, gap / (eta * horizon) + h * noise**2 / 2)
+
+
+def falling(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]:
+    """A run of T steps, in which f falls by Δ, with ``A = F`` and a bias of mean square ``B²``, for every T.
+
+    Parameters
+    ----------
+    side : int
+        1 for h ≤ 1, -1 for h ≥ 1.
+    size : Expr
+        B.
+    equation : Theorem
+        ``(1-h/2)F² - |1-h|FB - (h/2)B² = Δ/(ηT) + hσ²/2`` without the absolute value; the right side is not zero.
+    """
+    share = size / floor
+    leads, shrunk = _shrinks(side, share)
+    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    ends = []
+    for point in (first, At("x", horizon)):
+        pays = combine(
+            Equal(square(Gradient("f", point)), 2 * smoothness * Value("f", point)),
+            [(1, squared(specialise(slope, point))), (-2 * smoothness, specialise(height, point))],
+            reason="‖∇f‖² = 2Λf",
+        )
+        ends.append(expectation(pays, reason="take expectations"))
+    total = sum_over(expectation(shrunk, reason="take expectations"), t, horizon, reason="sum over the steps")
+    mean, most = mean_over_steps(square(g)), 2 * h * (gap / (eta * horizon) + h * noise**2 / 2)
+    left = 1 - _shrink(side, share) ** 2
+    lost = combine(
+        Equal(left * mean, most),
+        [
+            (1 / horizon, total),
+            (1 / horizon, ends[0]),
+            (-1 / horizon, ends[1]),
+            (2 * smoothness / horizon, assume(FALL, reason="given: f falls by Δ")),
+            (-2 * gap / (eta * horizon), given("h")),
+        ],
+        reason="the squared gradients telescope; they are 2Λf",
+    )
+    moves = assume(NOT_STILL, reason="given: f falls, or there is noise")
+    average = combine(
+        Equal(mean, floor**2),
+        [(floor**2 / most, lost), (-2 * h * mean / most, equation)],
+        known=[moves],
+        reason="and F² solves the same equation",
+    )
+    bias_squared = combine(Equal(square(b), share**2 * square(g)), [(1, squared(leads))], reason="the size of the bias")
+    biases = sum_over(expectation(bias_squared, reason="take expectations"), t, horizon, reason="sum over the steps")
+    return average, combine(
+        Equal(mean_over_steps(square(b)), size**2),
+        [(1 / horizon, biases), (share**2, average)],
+        reason="with this bias",
     )
 
 

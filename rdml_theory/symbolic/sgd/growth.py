@@ -127,8 +127,8 @@ def pl_bound(right_side: Formula | None = None) -> Proof:
         reason="then it holds at t + 1",
     )
     base = combine(
-        AtMost(_excess(first), bound(Integer(0))), [(1, given("start"))], slack=bound(Integer(0)) - gap,
-        reason="it holds at 0",
+        AtMost(_excess(first), bound(Integer(0))), [(1, given("start"))], slack=(h * noise**2 + bias**2) / (2 * growth),
+        reason="it holds at 0, where the floor is to spare",
     )  # fmt: skip
     always = induct(base, step, t, reason="by induction")
     last = specialise(always, horizon, reason="at the last step")

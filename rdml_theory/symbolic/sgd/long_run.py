@@ -1,28 +1,80 @@
-"""The worst case of long runs without noise, for a bias of at most ζ at every step and h < 1: its law as T → ∞.
+"""C15: the worst case of long runs without noise, for a bias of mean square at most ζ² at every step and h < 1.
 
-Setting: that of :mod:`~rdml_theory.symbolic.sgd.descent` with σ = 0, h = Λη < 1 and R = Δ/(ηT) held fixed. α = ‖g‖ is
-the size of a gradient, β that of the bias, ω = ‖g - h(g + b)‖ ≤ (1-h)α + hβ, and φ = Λ(f - inf f) ≥ α²/2.
+R = Δ/(ηT) is held fixed as T → ∞. The bound has a potential, a multiple of ‖∇f‖², that is let in over the first m
+steps; λ is the multiplier of the values.
 """
 
 from __future__ import annotations
 
-from sympy import Integer, Interval, Symbol, Tuple, symbols
-from sympy.core.relational import Relational
+from functools import cache
+from typing import Any
+
+from sympy import Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import certified, smt
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.relations import at_least, equal
-from rdml_theory.symbolic.sgd.descent import h
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Proof,
+    Theorem,
+    Value,
+    Vector,
+    assume,
+    combine,
+    discharge,
+    expectation,
+    induct,
+    inner,
+    instantiate,
+    last_term,
+    nonnegative,
+    rewrite,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.best_iterate import UPDATE, falls
+from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon
+from rdml_theory.symbolic.sgd.setting import (
+    HALF,
+    after,
+    assumptions,
+    average,
+    b,
+    exact,
+    first,
+    g,
+    given,
+    infimum,
+    mean_over_steps,
+    positive_room,
+    smoothness,
+    squared,
+    t,
+    x,
+)  # fmt: skip
 
-__all__ = ["DRIFT", "ENOUGH", "LIMIT", "SLOPE", "long_run_law", "rate", "surplus", "zeta"]
+__all__ = [
+    "ASSUMPTIONS", "DRIFT", "ENOUGH", "SLOPE", "cost", "law_target", "long_run_law", "multiplier", "phase", "rate",
+    "rest", "surplus", "unit", "zeta",
+]  # fmt: skip
+
+Term = Any
 
 zeta: Formula = Symbol("zeta", positive=True)
 rate: Formula = Symbol("R", nonnegative=True)
 surplus: Formula = Symbol("U", nonnegative=True)
-LIMIT = Named("lim W", r"\lim W")
-"""The limit of the largest A² as T → ∞ at fixed R = Δ/(ηT)."""
+multiplier: Formula = Symbol("lambda", positive=True)
+cost: Formula = Symbol("C", nonnegative=True)
+phase: Formula = Symbol("m", integer=True, positive=True)
+rest: Formula = Symbol("r", integer=True, nonnegative=True)
 
 DRIFT: Formula = (1 - h / 4) * surplus**2 + zeta * surplus
 """What a step at the constant gradient ζ + U costs, over η."""
@@ -31,106 +83,359 @@ ENOUGH: Formula = 2 * zeta * (1 - h) / h
 """The largest U of a long run: what is left of a greater R goes into the first gradients."""
 
 SLOPE: Formula = 2 / (2 - h)
-"""By how much lim W grows with R from there on."""
+"""By how much the law grows with R from there on."""
 
-_alpha, _omega, _beta, _after = symbols("alpha omega beta alpha_1", nonnegative=True)
-_g, _d, _next = symbols("g d g_1", real=True)
-_u: Formula = Symbol("u", positive=True)
-_ZERO = Integer(0)
-_UNIT = Interval.open(0, 1)
+_level = zeta + surplus
+_ROOM = multiplier * h * (2 - h) / 2 - 1
 
-# The multipliers of a step at u = U/(ζ+U): λ of the values, q of the potential, κ of ω², τ of β².
-_LAM = 4 / (h * (2 + (2 - h) * _u))
-_RHO = 1 - h * _u
-_Q = _LAM * (1 - _RHO) / 4
-_KAPPA = _LAM * (1 + _RHO) / (4 * _RHO)
-_TAU = _KAPPA * h * _RHO / (1 - _u)
+_SMALL_STEP = Less(h, 1)
+_BIAS = ForAll(t, AtMost(Mean(square(b)), zeta**2))
+_MULTIPLIER = Equal(multiplier * h * (2 * zeta + (4 - h) * surplus), 4 * _level)
+_COST = Equal(cost * _ROOM, multiplier * h**2 / 2 * (multiplier / 2 - 1))
+_RATE = Equal(rate, gap / (eta * horizon))
+_PARTS = Equal(horizon, phase + rest + 1)
 
 
-def _lowered(before: Formula, moved: Formula, after: Formula) -> Formula:
-    """φ - φ', at least."""
-    return (before**2 - moved**2) / 2 + (after - moved) ** 2 / 4
+def _short(enough: Formula) -> Less:
+    return Less(surplus, enough)
 
 
-def _coupled() -> tuple[Step, ...]:
-    """α² ≤ λ(φ - φ') + q(α² - α'²) + τβ² at every step, and at the last gradient."""
-    moved = _g - h * _d
-    condition = (_g + _next) * h * _d / 2 + (_g - _next) ** 2 / 4 - (h * _d) ** 2 / 4
-    spread = ((1 - h) * _alpha + h * _beta) ** 2
-    slack = _LAM * _lowered(_alpha, _omega, _after) - _alpha**2 + _Q * (_alpha**2 - _after**2)
-    slack += _KAPPA * (_omega**2 - spread) + _TAU * _beta**2
-    weight = _KAPPA * h * (1 - h) / (1 - _u)
-    squares = _LAM / (4 * _RHO) * (_omega - _RHO * _after) ** 2 + weight * ((1 - _u) * _alpha - _beta) ** 2
-    inside = {h: _UNIT, _u: _UNIT}
+def assumed(enough: Formula = ENOUGH) -> tuple[str, ...]:
+    """What the bound assumes, as text."""
+    further = (UPDATE, _BIAS, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(enough))
+    return assumptions("smooth", "bounded", "start", "average", "h", *(told.text() for told in further))
+
+
+ASSUMPTIONS = assumed()
+
+_held = multiplier * h * surplus / (4 * _level)  # q, the potential's multiple of ‖∇f‖²
+_lost = multiplier * h * (2 * zeta + surplus + (1 - h) * surplus) / (4 * zeta)  # τ
+p = Gradient("f", after)
+moved = (1 - h) * g - h * b
+
+
+def law_target(drift: Formula = DRIFT) -> AtMost:
+    """``(1 - q/m)A² ≤ (ζ+U)² + λh(R - drift) + Cζ²m/T``, with q = λhU/(4(ζ+U)).
+
+    >>> print(law_target().text())
+    A²·(1 - U·h·λ/(m·(4·U + 4·ζ))) ≤ C·m·ζ²/T + h·λ·(R - U²·(1 - h/4) - U·ζ) + (U + ζ)²
+    """
+    beyond = multiplier * h * (rate - drift)
+    return AtMost((1 - _held / phase) * average**2, _level**2 + beyond + cost * zeta**2 * phase / horizon)
+
+
+def _mean(term: Term) -> Term:
+    return Mean(square(term))
+
+
+def _fall(earlier: Term, later: Term) -> Term:
+    return multiplier * smoothness * (Mean(Value("f", earlier)) - Mean(Value("f", later)))
+
+
+@cache
+def _small() -> tuple[Theorem, ...]:
+    """``0 < 1 - h`` and what follows from it."""
+    small = assume(_SMALL_STEP, reason="given")
+    room = combine(Less(0, 1 - h), [(1, small)], reason="so 1-h is positive")
+    wide = combine(Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, room)], slack=2 * zeta + 3 * surplus)
+    return room, wide
+
+
+def _step(last: Term, parts: list[tuple[Term, Theorem]], known: tuple[Theorem, ...], reason: str) -> Theorem:
+    """``E‖∇f(x_t)‖² ≤ λΛ(E f(x_t) - E f(x_{t+1})) + ...``, from what the value falls by and further parts."""
+    lost = Inner(g + p, g + b) / 2 + square(g - p) / (4 * h) - h / 4 * square(g + b)
+    fallen = expectation(falls(), reason="take expectations")
+    return combine(
+        AtMost(_mean(g), _fall(x, after) + last),
+        [(multiplier * smoothness, fallen), (multiplier * Mean(lost), given("h")), *parts],
+        known=known,
+        reason=reason,
+    )
+
+
+@cache
+def _coupled() -> Theorem:
+    """A step under the potential."""
+    part: Term = Symbol("v", positive=True)  # ζ/(ζ+U)
+    known, share = _small(), 1 - h + h * part
+    told = Equal(multiplier * h * (2 + (2 - h) * (1 - part)), 4)
+    positive = combine(Less(0, share), [(1, known[0])], slack=h * part, reason="so 1-h+hv is positive")
+    along = expectation(nonnegative(square(moved - share * p), reason="a squared norm"), reason="take expectations")
+    apart = nonnegative(square(part * g + b), reason="a squared norm")
+    weight = (multiplier / (4 * share) + multiplier / 4) * h * (1 - h) / part
+    parts: list[tuple[Term, Theorem]] = [
+        (multiplier / (4 * share), along),
+        (weight, expectation(apart, reason="take expectations")),
+        (-_mean(g) / 4, assume(told, reason="suppose")),
+    ]
+    held, lost = multiplier * h * (1 - part) / 4, multiplier * (1 + share) * h / (4 * part)
+    last = held * (_mean(g) - _mean(p)) + lost * _mean(b)
+    step = _step(last, parts, (*known, positive), "two squares are left: ∇f after a step along it, the bias against it")
+    here = instantiate(step, {part: zeta / _level}, reason="for v = ζ/(ζ+U)")
+    same = combine(
+        Equal(multiplier * h * (2 + (2 - h) * (1 - zeta / _level)), 4),
+        [(1 / _level, assume(_MULTIPLIER, reason="given"))],
+        reason="over ζ+U",
+    )
+    return discharge(here, same, reason="as λ is given")
+
+
+@cache
+def _plain(enough: Formula) -> Theorem:
+    """A step without the potential, for a U below the greatest."""
+    known = _small()
+    wide = 2 * zeta + (4 - h) * surplus
+    short = combine(
+        Less(0, _ROOM),
+        [
+            (h / wide, assume(_short(enough), reason="given")),
+            (-(2 - h) / (2 * wide), assume(_MULTIPLIER, reason="given")),
+        ],
+        known=known,
+        reason="so λh(2-h)/2 - 1 is positive",
+    )
+    known = (*known, short)
+    turned = nonnegative(square(p - moved), reason="a squared norm")
+    mixed = nonnegative(square(_ROOM * g + multiplier / 2 * (1 - h) * h * b), reason="a squared norm")
+    parts = [
+        (multiplier / 4, expectation(turned, reason="take expectations")),
+        (1 / _ROOM, expectation(mixed, reason="take expectations")),
+        (-_mean(b) / _ROOM, assume(_COST, reason="given")),
+    ]
+    return _step(cost * _mean(b), parts, known, "one square is left")
+
+
+k: Term = Symbol("k", integer=True, nonnegative=True)
+
+
+def _total(start: Term, count: Term) -> Term:
+    """The sum of E‖∇f‖² over ``count`` steps from ``start`` on."""
+    return Sum(_mean(g.subs(t, start + t)), (t, 0, count - 1))
+
+
+@cache
+def _split() -> Theorem:
+    """The sum over m + k + 1 steps: the first m, one, and k more."""
+
+    def at(count: Term) -> Equal:
+        apart = _total(Integer(0), phase) + _mean(g.subs(t, phase)) + _total(phase + 1, count)
+        return Equal(_total(Integer(0), phase + count + 1), apart)
+
+    base = combine(at(Integer(0)), [(1, last_term(at(Integer(0)).left, reason="the last apart"))], reason="none more")
+    step = combine(
+        at(k + 1),
+        [
+            (1, last_term(at(k + 1).left, reason="the last apart")),
+            (-1, last_term(_total(phase + 1, k + 1), reason="there too")),
+            (1, assume(at(k), reason="suppose")),
+        ],
+        reason="one more",
+    )
+    return specialise(induct(base, step, k, reason="however many"), rest, reason="for r more")
+
+
+@cache
+def _let_in() -> Theorem:
+    """What a potential that is let in step by step adds up to: ``Σ t(G_t - G_{t+1}) = Σ G_{t+1} - mG_m``."""
+
+    def at(count: Term) -> Equal:
+        gained = Sum(t * (_mean(g) - _mean(p)), (t, 0, count - 1))
+        return Equal(gained, Sum(_mean(p), (t, 0, count - 1)) - count * _mean(g.subs(t, count)))
+
+    step = combine(
+        at(k + 1),
+        [
+            (1, last_term(at(k + 1).left, reason="the last apart")),
+            (-1, last_term(Sum(_mean(p), (t, 0, k)), reason="there too")),
+            (1, assume(at(k), reason="suppose")),
+        ],
+        reason="one more",
+    )
+    none = combine(at(Integer(0)), [], reason="none is nothing")
+    return specialise(induct(none, step, k, reason="by induction"), phase, reason="for the first m")
+
+
+def _bound(drift: Formula, enough: Formula) -> Theorem:
+    """The bound for every m, r and U below the greatest."""
+    before = assume(Less(t, phase), reason="while the potential is let in")
+    small, bias = _small(), specialise(assume(_BIAS, reason="given"), t, reason="at this step")
+    under, without = _coupled(), _plain(enough)
+    share = t / phase
+    mixed = combine(
+        AtMost(_mean(g), _fall(x, after) + share * _held * (_mean(g) - _mean(p)) + (_lost + cost) * zeta**2),
+        [(share, under), (1 - share, without), (share * _lost + (1 - share) * cost, bias)],
+        slack=((1 - share) * _lost + share * cost) * zeta**2,
+        known=[*small, before],
+        reason="t/m of the one, 1-t/m of the other",
+    )
+    later = combine(
+        AtMost(_mean(g), _fall(x, after) + _held * (_mean(g) - _mean(p)) + _lost * zeta**2),
+        [(1, under), (_lost, bias)],
+        known=small,
+        reason="with the bound of the bias",
+    )
+    final, held = phase + rest + 1, _held / phase
+    bounded = specialise(given("bounded"), At("x", final), reason="the last value is not below the infimum")
+    middle = instantiate(later, {t: phase}, reason="the step after them")
+    others = sum_over(instantiate(later, {t: phase + 1 + t}, reason="and r more"), t, rest, reason="sum over them")
+    whole = combine(
+        AtMost(
+            (1 - held) * _total(Integer(0), final),
+            multiplier * smoothness * gap + (final * _lost + phase * cost) * zeta**2,
+        ),
+        [
+            (1, sum_over(mixed, t, phase, reason="sum over the first m steps")),
+            (held, _let_in()),
+            (1, middle),
+            (1, others),
+            (multiplier * smoothness, expectation(bounded, reason="take expectations")),
+            (multiplier * smoothness, given("start")),
+            (1 - held, _split()),
+        ],
+        slack=_held * _mean(Gradient("f", At("x", final)))
+        + held * (_mean(Gradient("f", first)) + _total(phase + 1, rest)),
+        known=small,
+        reason="values and potential telescope; the potential starts as a mean of the first gradients",
+    )
+    parts = assume(_PARTS, reason="given")
+    mean = rewrite(given("average"), parts, reason="T = m + r + 1")
+    told = rewrite(assume(_RATE, reason="given"), parts, reason="T = m + r + 1")
+    return combine(
+        law_target(drift),
+        [
+            (1 / final, whole),
+            (1 - held, mean),
+            (-multiplier * h, told),
+            (-multiplier * gap / (eta * final), given("h")),
+            (_level / 4, assume(_MULTIPLIER, reason="given")),
+            (cost * zeta**2 * phase / (horizon * final), parts),
+        ],
+        reason="divide by T: what is left of ζ² and R is (ζ+U)² where R is the drift",
+    )
+
+
+unit = Vector("e")
+
+_UNIT = Equal(square(unit), Integer(1))
+_CONSTANT = ForAll(t, Equal(g, _level * unit))
+_AGAINST = ForAll(t, Equal(b, -zeta * unit))
+_LEAST_FALL = ForAll(
+    t,
+    Equal(
+        Value("f", x) - Value("f", after),
+        Inner(g + p, x - after) / 2 + square(g - p) / (4 * smoothness) - smoothness / 4 * square(x - after),
+    ),
+)
+_LEAST_END = Equal(
+    Value("f", At("x", horizon)) - infimum, square(Gradient("f", At("x", horizon))) / (2 * smoothness)
+)  # fmt: skip
+
+
+def attained_target(drift: Formula = DRIFT) -> Equal:
+    """``(E f(x_0) - f_inf)/(ηT) = drift + (ζ+U)²/(2hT)``.
+
+    >>> print(attained_target().text())
+    (E[f(x_0)] - f_inf)/(T·η) = U²·(1 - h/4) + U·ζ + (U + ζ)²/(2·T·h)
+    """
+    begun = Mean(Value("f", first)) - infimum
+    return Equal(begun / (eta * horizon), drift + _level**2 / (2 * h * horizon))
+
+
+def _attained(drift: Formula) -> tuple[Theorem, Theorem]:
+    """A run at the constant gradient ζ + U, on a line along which f falls as little as smoothness allows."""
+    real = [given("smooth"), given("bounded")]  # of an f such as the bound is for
+    one, constant = assume(_UNIT, reason="given"), assume(_CONSTANT, reason="given: the gradient is constant")
+    here, there = specialise(constant, t, reason="at x_t"), specialise(constant, t + 1, reason="and at x_{t+1}")
+    against = specialise(assume(_AGAINST, reason="given: the bias is against it"), t, reason="at this step")
+    update = specialise(assume(UPDATE, reason="given"), t, reason="at this step")
+    way = combine(
+        Equal(x - after, eta * surplus * unit), [(-1, update), (eta, here), (eta, against)], reason="the step"
+    )
+    same = combine(Equal(g - p, 0 * unit), [(1, here), (-1, there)], reason="between equal gradients")
+    mean = combine(Equal(g + p, 2 * _level * unit), [(1, here), (1, there)], reason="whose sum is this")
+    pays = specialise(assume(_LEAST_FALL, reason="given: f falls as little as it can"), t, reason="at this step")
+    lost = eta * surplus * (_level - h * surplus / 4)
+    fall = combine(
+        Equal(Value("f", x) - Value("f", after), lost),
+        [
+            (1, pays),
+            (HALF, inner(mean, x - after)),
+            (_level, inner(way, unit)),
+            (1 / (4 * smoothness), inner(same, g - p)),
+            (-smoothness / 4, squared(way)),
+            (eta * surplus * _level - smoothness / 4 * eta**2 * surplus**2, one),
+            (eta * surplus**2 / 4, given("h")),
+        ],
+        reason="so a step costs the drift",
+    )
+    norm = combine(Equal(square(g), _level**2), [(1, squared(here)), (_level**2, one)], reason="at every step")
+    gradients = sum_over(expectation(norm, reason="take expectations"), t, horizon, reason="sum over the steps")
+    falls_by = sum_over(expectation(fall, reason="take expectations"), t, horizon, reason="sum over the steps")
+    end = expectation(assume(_LEAST_END, reason="given: and beyond the last"), reason="take expectations")
+    last = expectation(instantiate(norm, {t: horizon}, reason="at the last"), reason="take expectations")
+    weight = 1 / (eta * horizon)
     return (
-        Step(
-            "the condition between consecutive iterates, in w = g - hd, d = g + b; ‖g' - w‖ is at least |α' - ω|",
-            equal(condition, _lowered(_g, moved, _next)),
+        combine(
+            Equal(mean_over_steps(square(g)), _level**2),
+            [(1 / horizon, gradients)],
+            known=real,
+            reason="so A = ζ + U, for every T",
         ),
-        Step("for every u the multipliers λ, q, κ and τ of a step leave two squares", equal(slack - squares, _ZERO)),
-        certified("whose weights are not negative", at_least(weight, _ZERO), smt, inside),
-        certified("and at the last gradient, where φ ≥ α²/2, nothing is owed", at_least(_LAM / 2 + _Q, 1), smt, inside),
-    )  # fmt: skip
+        combine(
+            attained_target(drift),
+            [
+                (weight, falls_by),
+                (weight, end),
+                (weight / (2 * smoothness), last),
+                (_level**2 * weight / (2 * smoothness * h), given("h")),
+            ],
+            known=real,
+            reason="with an R that tends to the drift",
+        ),
+    )
 
 
-def _begun(enough: Formula, slope: Formula) -> tuple[Step, ...]:
-    """Where the potential starts: the first steps do without it, as long as U stays below ``enough``."""
-    spread = ((1 - h) * _alpha + h * _beta) ** 2
-    room = _LAM / 2 * (1 - (1 - h) ** 2) - 1
-    cost = _LAM * h**2 / 2 * (_LAM / 2 - 1) / room
-    plain = _LAM * (_alpha**2 - spread) / 2 - _alpha**2 + cost * _beta**2
-    most = enough / (zeta + enough)
-    return (
-        Step(
-            "the potential starts at the least of the first m gradients, which costs q A² T/m at most; a step before "
-            "that leaves a square",
-            equal(plain, (room * _alpha - _LAM / 2 * (1 - h) * h * _beta) ** 2 / room),
-        ),
-        Step(
-            "that is not negative where u is below the asserted limit of U/(ζ+U)",
-            equal(room, (2 - h) * (most - _u) / (2 + (2 - h) * _u)),
-        ),
-        Step("and there λh is the asserted slope", equal(_LAM * h, slope), (equal(_u, most),)),
-    )  # fmt: skip
+def _slope(enough: Formula, slope: Formula) -> Theorem:
+    """``λh`` is the slope at the greatest U."""
+    ratio = 2 * zeta * (2 - h) ** 2 / h
+    return combine(
+        Equal(multiplier * h, slope),
+        [
+            (1 / ratio, assume(_MULTIPLIER, reason="given")),
+            (-(multiplier * h * (4 - h) - 4) / ratio, assume(Equal(surplus, enough), reason="given: the greatest U")),
+        ],
+        known=[positive_room()],
+        reason="the weight of what is left of R",
+    )
 
 
 @of_formulas()
-def long_run_law(
-    drift: Formula | None = None, enough: Formula | None = None, slope: Formula | None = None
-) -> Derivation:
-    """lim W = (ζ + U)² where ``DRIFT`` = R, up to U = ``ENOUGH``; from there on it grows by ``SLOPE`` times R.
+def long_run_law(drift: Formula | None = None, enough: Formula | None = None, slope: Formula | None = None) -> Proof:
+    """C15: ``(1 - q/m)A² ≤ (ζ+U)² + λh(R - DRIFT) + Cζ²m/T`` for every m < T and U < ``ENOUGH``; attained at R = DRIFT.
+
+    So for T → ∞, with m = √T, the largest A² tends to (ζ+U)² where DRIFT = R, as long as U < ``ENOUGH``, and beyond it
+    exceeds no line of slope ``SLOPE`` = λh. C does not depend on m or T. This toolkit's own.
 
     Parameters
     ----------
-    drift, enough, slope : Formula, optional
-        The asserted cost of a step, greatest U and slope. What the argument does not give is disproved.
+    drift, enough, slope : Expr, optional
+        The asserted cost of a step, greatest U and slope.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
 
     Examples
     --------
-    >>> long_run_law().verify(), long_run_law(drift=(1 - h / 2) * surplus**2 + zeta * surplus).verify()
-    (True, False)
+    >>> long_run_law().verify()
+    True
+    >>> long_run_law(drift=(1 - h / 2) * surplus**2 + zeta * surplus)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    drift = DRIFT if drift is None else drift
-    enough = ENOUGH if enough is None else enough
-    slope = SLOPE if slope is None else slope
-    level = zeta + surplus
-    constant = _lowered(level, (1 - h) * level + h * zeta, level)
-    steps = (
-        *_coupled(),
-        *_begun(enough, slope),
-        Step(
-            "summed, with m = √T → ∞: lim W ≤ λhR + τζ², which is (ζ+U)² where the asserted cost of a step is R",
-            equal(_LAM * h * drift + _TAU * zeta**2, level**2),
-            (equal(surplus, zeta * _u / (1 - _u)),),
-        ),
-        Step(
-            "attained up to there: on a line, f' falls from ζ + U at slope Λ and rises again; a step costs the drift",
-            equal(constant, h * drift),
-        ),
-        Step(
-            "and beyond: first gradients that shrink by 1-h turn φ = α²/2 into squares at the asserted slope, over h",
-            equal(2 / (1 - (1 - h) ** 2), slope / h),
-        ),
-    )  # fmt: skip
-    law: tuple[Relational, ...] = (equal(LIMIT, level**2), equal(rate, drift))
-    return Derivation(Tuple(*law), steps, {"enough": equal(surplus, enough)})
+    cost_of_a_step = DRIFT if drift is None else exact(drift)
+    most = ENOUGH if enough is None else exact(enough)
+    line = SLOPE if slope is None else exact(slope)
+    return Proof((_bound(cost_of_a_step, most), *_attained(cost_of_a_step), _slope(most, line)))

@@ -63,8 +63,8 @@ from rdml_theory.symbolic.sgd.setting import (
 
 __all__ = [
     "FLOOR", "LAST_STEP", "REFINED", "REFINED_FACTOR", "RELATIVE", "RELATIVE_ASSUMPTIONS", "RELATIVE_BIAS",
-    "RELATIVE_LIMIT", "floor_bound", "floor_target", "refined_bound", "relative_bias", "relative_bound",
-    "relative_target",
+    "RELATIVE_LIMIT", "floor_bound", "floor_target", "last_step_attained", "refined_bound", "relative_bias",
+    "relative_bound", "relative_inequality", "relative_target",
 ]  # fmt: skip
 
 Term = Any
@@ -212,19 +212,23 @@ def refined_bound(right_side: Formula | None = None) -> Proof:
     """
     asserted = REFINED if right_side is None else exact(right_side)
     bound = solved(sharp_target(asserted), _before_the_last(), sqrt(1 - 1 / horizon) * bias)
-    return Proof((bound, _last_step_attained(asserted)))
+    return Proof((bound, last_step_attained(asserted**2)))
 
 
-def _last_step_attained(asserted: Formula) -> Theorem:
-    """On ``f = Λ‖x‖²/2`` with η = 1/Λ: equality at every T."""
+def last_step_attained(square_of_a: Formula) -> Theorem:
+    """On ``f = Λ‖x‖²/2`` with η = 1/Λ: a run whose A² is what is asserted at h = 1, for every T.
+
+    >>> print(last_step_attained(REFINED**2).conclusion.text())
+    Σ_{t < T} E[‖∇f(x_t)‖²]/T = 2·Δ·Λ/T + Z²·(1 - 1/T) + σ²·(1 - 1/T)
+    """
     slope = specialise(assume(SLOPE, reason="given: f = Λ‖x‖²/2"), x, reason="at x_t")
     norms = sum_over(expectation(squared(slope)), t, horizon, reason="take expectations, sum over the steps")
     later = sum_over(newton_value(), t, horizon - 1, reason="sum over the steps but the last")
     start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ, above the infimum 0")
     height = specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), first, reason="at x_0")
-    there = asserted.subs(h, 1).subs(eta, 1 / smoothness)
+    there = square_of_a.subs(h, 1).subs(eta, 1 / smoothness)
     return combine(
-        Equal(mean_over_steps(square(g)), there**2),
+        Equal(mean_over_steps(square(g)), there),
         [
             (1 / horizon, norms),
             (smoothness**2 / horizon, last_term(horizon * mean_over_steps(square(x)), reason="the last apart")),
@@ -264,6 +268,40 @@ def relative_target(left_side: Formula = RELATIVE) -> AtMost:
     return AtMost(left_side, gap / (eta * horizon) + h * noise**2 / 2)
 
 
+def relative_inequality(left_side: Formula = RELATIVE) -> Theorem:
+    """The inequality for A with a relative bias.
+
+    >>> relative_inequality().axioms()
+    ('Cauchy-Schwarz', 'descent lemma')
+    """
+    cross, biases = mean_over_steps(Inner(g, b)), mean_over_steps(square(b))
+    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    size = combine(
+        AtMost(biases, RELATIVE_BIAS),
+        [
+            (1 / horizon, sum_over(of_a_step, t, horizon, reason="sum over the steps")),
+            (-relative_bias, given("average")),
+        ],
+        reason="divide by T, with the definition of A",
+    )
+    product = combine(
+        AtMost(cross**2, average**2 * RELATIVE_BIAS),
+        [(1, cauchy_schwarz()), (-biases, given("average")), (average**2, size)],
+        reason="with the definition of A and the bound of the bias",
+    )
+    away = Abs(1 - h)
+    return combine(
+        relative_target(left_side),
+        [
+            (1, averaged()),
+            (away, root(product, cross, reason="take roots")),
+            (1, absolute((h - 1) * cross, reason="a number is at most its absolute value")),
+            (h / 2, size),
+        ],
+        reason="bound the cross term by |1-h| A B, and the mean square of the bias by B²",
+    )
+
+
 @of_formulas()
 def relative_bound(left_side: Formula | None = None, limit: Formula | None = None) -> Proof:
     """C2c: ``(1-h/2)A² - |1-h|AB - (h/2)B² ≤ Δ/(ηT) + hσ²/2``, B² = mA² + Z², if E‖b_t‖² ≤ mE‖∇f(x_t)‖² + Z².
@@ -292,32 +330,7 @@ def relative_bound(left_side: Formula | None = None, limit: Formula | None = Non
     """
     asserted = RELATIVE if left_side is None else exact(left_side)
     last = RELATIVE_LIMIT if limit is None else exact(limit)
-    cross, biases = mean_over_steps(Inner(g, b)), mean_over_steps(square(b))
-    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
-    size = combine(
-        AtMost(biases, RELATIVE_BIAS),
-        [
-            (1 / horizon, sum_over(of_a_step, t, horizon, reason="sum over the steps")),
-            (-relative_bias, given("average")),
-        ],
-        reason="divide by T, with the definition of A",
-    )
-    product = combine(
-        AtMost(cross**2, average**2 * RELATIVE_BIAS),
-        [(1, cauchy_schwarz()), (-biases, given("average")), (average**2, size)],
-        reason="with the definition of A and the bound of the bias",
-    )
-    away = Abs(1 - h)
-    bound = combine(
-        relative_target(asserted),
-        [
-            (1, averaged()),
-            (away, root(product, cross, reason="take roots")),
-            (1, absolute((h - 1) * cross, reason="a number is at most its absolute value")),
-            (h / 2, size),
-        ],
-        reason="bound the cross term by |1-h| A B, and the mean square of the bias by B²",
-    )
+    bound = relative_inequality(asserted)
     mean_square = sqrt(asserted_bias(floor))
     theorems = [bound]
     for side in (1, -1):

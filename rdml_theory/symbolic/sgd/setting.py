@@ -50,13 +50,14 @@ from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = [
     "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "average", "averaged", "cauchy_schwarz",
-    "cross_term", "exact",
+    "cross_term", "exact", "fallen",
     "given", "infimum", "mean_over_steps", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
     "surely_above_the_infimum",
 ]  # fmt: skip
 
 Term = Any
 
+HALF = Rational(1, 2)
 smoothness: Term = Symbol("Lambda", positive=True)
 infimum: Term = Symbol("f_inf", real=True)
 average: Term = Symbol("A", nonnegative=True)
@@ -78,6 +79,7 @@ HYPOTHESES: dict[str, Proposition] = {
     "smooth": Smooth("f", smoothness),
     "bounded": ForAll(y, AtMost(infimum, Value("f", y))),
     "start": AtMost(Mean(Value("f", first)) - infimum, gap),
+    "fall": AtMost(Mean(Value("f", first)) - Mean(Value("f", At("x", horizon))), gap),
     "update": ForAll(t, Equal(after, x - eta * (g + b + n))),
     "centred": ForAll(t, Centred(n, (x, b))),
     "noise": ForAll(t, AtMost(Mean(square(n)), noise**2)),
@@ -188,13 +190,14 @@ def short_step() -> Theorem:
 
 
 @cache
-def surely_above_the_infimum() -> Theorem:
-    """``‖∇f(x_t)‖²/(2Λ) ≤ f(x_t) - f_inf``: a step of -∇f/Λ would not go below the infimum."""
+def surely_above_the_infimum(coefficient: Term = HALF) -> Theorem:
+    """``‖∇f(y)‖²/(2Λ) ≤ f(y) - f_inf``: a step of -∇f/Λ would not go below the infimum."""
+    slope = Gradient("f", y)
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    along = instantiate(lemma, {y: x, Vector("v"): -g / smoothness}, reason="from x_t along -∇f/Λ")
-    below = specialise(given("bounded"), x - g / smoothness, reason="where f is not below the infimum")
+    along = instantiate(lemma, {Vector("v"): -slope / smoothness}, reason="from y along -∇f/Λ")
+    below = specialise(given("bounded"), y - slope / smoothness, reason="where f is not below the infimum")
     return combine(
-        AtMost(square(g) / (2 * smoothness), Value("f", x) - infimum),
+        AtMost(coefficient * square(slope) / smoothness, Value("f", y) - infimum),
         [(1, along), (1, below)],
         reason="so the value pays for the gradient",
     )
@@ -202,16 +205,26 @@ def surely_above_the_infimum() -> Theorem:
 
 @cache
 def above_the_infimum() -> Theorem:
-    """The same for the expectations."""
-    surely = expectation(surely_above_the_infimum(), reason="take expectations")
+    """``E‖∇f(x_t)‖²/(2Λ) ≤ E f(x_t) - f_inf``."""
+    here = instantiate(surely_above_the_infimum(), {y: x}, reason="at x_t")
     target = AtMost(Mean(square(g)) / (2 * smoothness), Mean(Value("f", x)) - infimum)
-    return combine(target, [(1, surely)], reason="which are linear")
+    return combine(target, [(1, expectation(here, reason="take expectations"))], reason="which are linear")
 
 
 @cache
-def averaged() -> Theorem:
-    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩."""
+def fallen() -> Theorem:
+    """``E f(x_0) - E f(x_T) ≤ Δ``, where no value is below the infimum."""
     last = specialise(given("bounded"), At("x", horizon), reason="the last value is not below the infimum")
+    return combine(
+        HYPOTHESES["fall"],
+        [(1, expectation(last, reason="take expectations")), (1, given("start"))],
+        reason="so f has fallen by at most Δ",
+    )
+
+
+@cache
+def averaged(fall: Theorem | None = None) -> Theorem:
+    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩; f falls by at most Δ."""
     weight = 1 / (eta * horizon)
     return combine(
         AtMost(
@@ -220,8 +233,7 @@ def averaged() -> Theorem:
         ),
         [
             (weight, sum_over(one_step(), t, horizon, reason="sum over the steps")),
-            (weight, expectation(last, reason="take expectations")),
-            (weight, given("start")),
+            (weight, fallen() if fall is None else fall),
             (1 - h / 2, given("average")),
         ],
         reason="the values telescope; divide by ηT",
