@@ -6,6 +6,8 @@ Where to look
     Bounds of A² as functions of :class:`Assumptions`, each a :class:`Bound` (``terms``); the inverse questions.
 ``performance/``
     The exact worst case as a conic program, with certificates checked in rational arithmetic.
+``advice``
+    An order and a weight for a wanted gain and a bounded bad peer.
 ``problems/``
     One file a problem, with derived constants; ``protocol`` says what a problem of your own needs.
 ``sgd``, ``ensemble``, ``cohort``, ``sweep``, ``store``
@@ -21,6 +23,7 @@ Where to look
 """
 
 from convergence import problems
+from convergence.advice import Recipe, recipe
 from convergence.assumptions import Assumptions
 from convergence.bounds import (
     best_iterate_bound,
@@ -35,7 +38,7 @@ from convergence.cohort import CohortTrajectory, StationaryPoint, find_stationar
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
 from convergence.long_run import long_run_law
 from convergence.momentum import momentum_bound
-from convergence.mutual import drift_bound, moving_target_bound, mutual_bias_bound
+from convergence.mutual import cohort_bound, drift_bound, moving_target_bound, mutual_bias_bound
 from convergence.performance import StepwiseBound, WorstCase, stepwise_bound, worst_case
 from convergence.problems import ByRows, Problem
 from convergence.problems.mutual_learning import MutualLearning
@@ -55,6 +58,7 @@ __all__ = [
     "MutualLearning",
     "Observed",
     "Problem",
+    "Recipe",
     "StationaryLaw",
     "StationaryPoint",
     "StepwiseBound",
@@ -66,6 +70,7 @@ __all__ = [
     "bias_horizon",
     "check_bound",
     "classical_bound",
+    "cohort_bound",
     "detectable_violation",
     "drift_bound",
     "extremal_average",
@@ -84,6 +89,7 @@ __all__ = [
     "occupation_bound",
     "pl_bound",
     "problems",
+    "recipe",
     "refined_bound",
     "schedule_bound",
     "scope_bound",

@@ -7,16 +7,18 @@ G is a bound of the spectral norm of the Jacobian ∂z/∂θ of the logits (or o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergence.arguments import broadcast, real, shown
+from convergence.arguments import broadcast, instance, number, real, shown
 from convergence.assumptions import Assumptions
+from convergence.bounds import sharp_bound
 from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
 
-__all__ = ["drift_bound", "moving_target_bound", "mutual_bias_bound"]
+__all__ = ["cohort_bound", "drift_bound", "moving_target_bound", "mutual_bias_bound"]
 
 
 def mutual_bias_bound(
@@ -96,6 +98,89 @@ def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray
     """
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         return np.where(factor == 0, 0.0, np.where((order == 0) & np.isinf(factor), np.inf, order * factor))
+
+
+def cohort_bound(
+    assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, alpha: float, beta: float, jacobian: float,
+    log_ratio_range: ArrayLike | None = None, divergence: ArrayLike | None = None,
+) -> Bound:  # fmt: skip
+    """A² of a student of mutual learning: :func:`sharp_bound` with the least ζ² that its order, weight and peers give.
+
+    ``ζ² = β²G²V`` with the least of these V that the arguments allow:
+
+    ===========================  ============================  =====
+    V                            from                          claim
+    ===========================  ============================  =====
+    2 tanh²(αρ/4)                ``log_ratio_range``           D7
+    max(1, α) D                  ``divergence``                D8
+    2(1 - exp(-max(1, α-1) D))   ``divergence``                D15
+    0.8146 D                     ``divergence``, for α ≤ 1/2   D17
+    2                            nothing                       D7
+    ===========================  ============================  =====
+
+    Parameters
+    ----------
+    assumptions : Assumptions
+        Λ, Δ and σ² of the student's base loss; ζ² and m must be zero. σ² is the noise given the whole cohort's state.
+    step, steps : float or array
+        η, the same for all students, with h = Λη in (0, 2); T, ``inf`` for the floor.
+    alpha : float
+        The order, in [0, ∞].
+    beta : float
+        The weight of the mutual loss.
+    jacobian : float
+        G, as for :func:`mutual_bias_bound`.
+    log_ratio_range : float or array, optional
+        ρ in nats, a bound for all inputs, peers and steps; or its values, over which tanh² is averaged.
+    divergence : float or array, optional
+        The mean of D_α over inputs, peers and steps, in nats (the forms are concave, so that the mean will do); or its
+        values, over which each form is averaged.
+
+    Returns
+    -------
+    Bound
+        ``name`` says which form binds, as "cohort, D15".
+
+    Raises
+    ------
+    ValueError
+        As :func:`sharp_bound` and :func:`mutual_bias_bound`, or if a bias is given.
+
+    Notes
+    -----
+    This toolkit's own (claim X1). For h ≤ 1 its floor is ζ², and cohorts that stand still reach it with the first form
+    (X2). Where ρ bounds every step, :func:`tight_bound` with this ζ² is smaller still.
+
+    Examples
+    --------
+    >>> at = Assumptions(smoothness=0.5, gap=1, noise=0, bias=0)
+    >>> bound = cohort_bound(at, 1.0, 10_000, alpha=2.0, beta=0.1, jacobian=1.0, log_ratio_range=3.0, divergence=0.8)
+    >>> bound.name, round(bound.bias, 5)
+    ('cohort, D15', 0.01108)
+    >>> cohort_bound(at, 1.0, float("inf"), alpha=0.25, beta=0.1, jacobian=1.0, divergence=0.1).name
+    'cohort, D17'
+    """
+    if (at := instance("assumptions", assumptions, Assumptions)).bias or at.relative_bias:
+        raise ValueError(
+            f"bias = {at.bias!r}, relative_bias = {at.relative_bias!r}: cohort_bound finds the bias, so both must be 0"
+        )
+    order = number("alpha", alpha, least=0, infinite=True)
+    weight, scale = number("beta", beta, least=0), number("jacobian", jacobian, least=0)
+    unit = {"beta": 1.0, "jacobian": 1.0}
+    forms: dict[str, Any] = {"D7, any ρ": 2.0}
+    if log_ratio_range is not None:
+        forms["D7"] = mutual_bias_bound(order, **unit, log_ratio_range=log_ratio_range)
+    if divergence is not None:
+        forms["D8"] = mutual_bias_bound(order, **unit, divergence=divergence)
+        mean = real("divergence", divergence)
+        grown = _product(np.asarray(max(1.0, order - 1)), mean)
+        forms["D15"] = -2 * np.expm1(-grown)
+        if order <= 0.5:
+            forms["D17"] = 0.8146 * mean
+    least = {name: float(np.mean(value)) for name, value in forms.items()}
+    name = min(reversed(least), key=lambda form: least[form])
+    bound = sharp_bound(replace(at, bias=float(product(*2 * (weight, scale), least[name]))), step, steps)
+    return replace(bound, name=f"cohort, {name}")
 
 
 def drift_bound(

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 from rich.markup import escape
 
+from verify.commands.advise import advise_command
 from verify.commands.bound import bound_command
 from verify.commands.catalogue import list_command, recipes_command, show_command
 from verify.commands.claims import plot_command, report_command, run_command
@@ -69,6 +70,7 @@ for _command in (
     plot_command,
     report_command,
     bound_command,
+    advise_command,
     sweep_command,
     verify_problem_command,
     train_command,

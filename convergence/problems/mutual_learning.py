@@ -66,7 +66,10 @@ class MutualLearning(SyntheticProblem):
     Noise: a mini-batch of B samples, the same for all students, has σ² ≤ (1/B)(1/N) Σ_kn (w_kn + β)² times the square
     for sample n.
 
-    All of these are upper bounds.
+    All of these are upper bounds. Student by student, as :func:`convergence.cohort_bound` takes them, they are
+    ``student_smoothness``, Λ_k, ``student_noise``, the part of σ², and ``student_jacobian``, G_k: with λ that of the
+    features without weights, G² = λ (one layer) or uCR²λ + u + 1 (two: a direction (P, Q) changes the logits by
+    V₁ᵀ(s∘p) + (V'∘Q)ᵀh, where ``‖V₁‖ ≤ R√(uC)`` and ``‖h‖² ≤ u + 1``).
 
     Parameters
     ----------
@@ -171,6 +174,7 @@ class MutualLearning(SyntheticProblem):
         start = [rng.standard_normal(n) * (0.3 if u else 0.0) for n, u in zip(sizes, units, strict=True)]
         greatest = self.weights.reshape(-1, self.students, count).max(axis=0)
         self.student_smoothness = [self._smoothness(k, greatest[k]) for k in range(self.students)]
+        self.student_jacobian = [self._jacobian_bound(k) for k in range(self.students)]
         super().__init__(
             dim=sum(sizes), smoothness=max(self.student_smoothness), minimum=0.0, start=np.concatenate(start), **oracle
         )
@@ -189,9 +193,11 @@ class MutualLearning(SyntheticProblem):
         self.beta = number("beta", beta, least=0)
         self.batch = None if batch is None else whole("batch", batch, least=1, most=10**9)
         self.bias = self.beta**2 * self._bias_factor
+        self.student_noise = [float(self.noise)] * self.students
         if self.batch is not None:
             weights, squares = self._noise_terms
-            self.noise = float(((weights + self.beta) ** 2 * squares).sum()) / self.batch
+            self.student_noise = (((weights + self.beta) ** 2 * squares).sum(axis=1) / self.batch).tolist()
+            self.noise = float(sum(self.student_noise))
         self.follows_gradient = self.batch is None
 
     def replaced(
@@ -204,6 +210,12 @@ class MutualLearning(SyntheticProblem):
             self.batch if batch is None else batch,
         )  # fmt: skip
         return other
+
+    def _jacobian_bound(self, k: int) -> float:
+        """G_k."""
+        u = self.units[k]
+        top = float(np.linalg.norm(self.inputs[k], 2)) ** 2 / len(self.labels)
+        return float(np.sqrt(u * self.classes * self.size**2 * top + u + 1 if u else top))
 
     def _smoothness(self, k: int, w: Array) -> float:
         """Λ_k, with the weights of student k."""

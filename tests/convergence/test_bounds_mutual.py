@@ -7,6 +7,8 @@ import pytest
 
 from convergence import (
     Assumptions,
+    MutualLearning,
+    cohort_bound,
     drift_bound,
     floor,
     moving_target_bound,
@@ -140,3 +142,52 @@ def test_the_mean_gram_matrix_will_do_as_jacobian():
 def test_bad_values_name_the_value_and_the_range(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("order", "known", "binds", "pull"),
+    [
+        (1.0, {}, "D7, any ρ", 2.0),
+        (2.0, {"log_ratio_range": 1.0, "divergence": 5.0}, "D7", 2 * np.tanh(0.5) ** 2),
+        (2.0, {"log_ratio_range": 9.0, "divergence": 0.1}, "D15", 2 * (1 - np.exp(-0.1))),
+        (4.0, {"divergence": 0.01}, "D8", 0.04),
+        (1.0, {"divergence": 0.1}, "D8", 0.1),
+        (0.5, {"divergence": 0.1}, "D17", 0.08146),
+        (np.inf, {"log_ratio_range": 1.0, "divergence": 0.1}, "D15", 2.0),
+        (np.inf, {"log_ratio_range": 0.0}, "D7", 0.0),
+        (1.0, {"divergence": [0.0, 9.0]}, "D15", 1 - np.exp(-9.0)),
+    ],
+)
+def test_the_bound_of_a_cohort_takes_the_least_form(order, known, binds, pull):
+    found = cohort_bound(unit(noise=0.3), 0.5, 100, alpha=order, beta=0.5, jacobian=2.0, **known)
+    stated = sharp_bound(unit(noise=0.3, bias=pull), 0.5, 100)
+    assert found.name == f"cohort, {binds}"
+    assert float(found) == pytest.approx(float(stated), rel=1e-14)
+    assert found.steps == 100
+
+
+def test_the_bound_of_a_cohort_refuses_what_it_would_ignore():
+    with pytest.raises(ValueError, match="cohort_bound finds the bias"):
+        cohort_bound(unit(bias=1.0), 0.5, 100, alpha=1.0, beta=1.0, jacobian=1.0)
+    for wrong in ({"alpha": -1.0}, {"beta": np.inf}, {"jacobian": -1.0}, {"log_ratio_range": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            cohort_bound(unit(), 0.5, 100, **({"alpha": 1.0, "beta": 1.0, "jacobian": 1.0} | wrong))
+
+
+@pytest.mark.parametrize("hidden", [0, 3])
+def test_a_students_jacobian_and_noise_are_bounds(hidden):
+    game = MutualLearning(hidden=hidden, batch=4, order=2.0, beta=0.7)
+    rng = np.random.default_rng(3)
+    x = 2 * rng.normal(size=game.dim)
+    assert sum(game.student_noise) == pytest.approx(game.noise)
+    for k, part in enumerate(game.players):
+        # E‖J v‖² by differences, for directions of this student.
+        for _ in range(20):
+            v = np.zeros(game.dim)
+            v[part] = rng.normal(size=part.stop - part.start)
+            v /= np.linalg.norm(v)
+            moved = (game.logits(x + 1e-6 * v)[k] - game.logits(x - 1e-6 * v)[k]) / 2e-6
+            assert (moved**2).sum(axis=1).mean() <= game.student_jacobian[k] ** 2 * (1 + 1e-6)
+    if not hidden:
+        top = np.linalg.eigvalsh(game.inputs[0].T @ game.inputs[0] / game.samples)[-1]
+        assert game.student_jacobian[0] ** 2 == pytest.approx(top)

@@ -432,6 +432,32 @@ def test_a_student_without_peers_may_have_any_order():
     assert trained(batch=N, students=1, steps=5).advice(1.0).alpha == math.inf
 
 
+def test_a_recipe_is_made_of_what_was_measured():
+    students, x, y = problem(students=4)
+    with torch.no_grad():  # one that is off
+        list(students[3].parameters())[-1].copy_(30.0 * torch.eye(CLASSES, dtype=torch.float64)[0])
+    monitor = BiasMonitor(students, x, y, alpha=2.0, batch=N, overhead=100.0)
+    with pytest.raises(ValueError, match="observe a step"):
+        monitor.recipe(0.5)
+    observe(monitor, students, 0.0, [0.0] * 4)
+    logits = torch.stack([s(x) for s in students]).detach()
+    good = []
+    for k in range(3):
+        gaps = [logits[j] - logits[k] for j in range(3) if j != k]
+        good += [float((g.amax(1) - g.amin(1)).quantile(0.95)) for g in gaps]
+    found = monitor.recipe(0.5)
+    assert min(good) <= found.log_ratio_range <= max(good)
+    assert found.alpha == pytest.approx(4.0 / found.log_ratio_range)
+    assert monitor.recipe(0.5, reach=1.0).beta == pytest.approx(4 * found.beta)
+    with pytest.raises(ValueError, match="above 1/K"):
+        monitor.recipe(0.25)
+    alone, x, y = problem(students=1)
+    single = BiasMonitor(alone, x, y, alpha=2.0, batch=N, overhead=100.0)
+    observe(single, alone, 0.0, [0.0])
+    with pytest.raises(ValueError, match="at least two students"):
+        single.recipe(0.5)
+
+
 def test_advice_needs_a_measurement_of_its_own():
     first = trained(batch=N)
     again = BiasMonitor(first.students, first.x, first.y, alpha=2.0, batch=N, plain=True)

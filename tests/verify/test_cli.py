@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -704,6 +705,28 @@ def test_bound():
     assert "not applicable, classical" in table.stdout
     complains(rdml("bound", "--smoothness", "1", "--step", "3"), "sharp_bound", "Λη", "below 2")
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
+
+
+def test_bound_of_a_cohort():
+    words = ["bound", "--cohort", "--smoothness", "0.5", "--step", "1", "--alpha", "2", "--beta", "0.1"]
+    told = json.loads(rdml(*words, "--log-ratio-range", "3", "--divergence", "0.8", "--json").stdout)
+    totals = {row["bound"]: row["total"] for row in told["bounds"]}
+    assert list(totals) == ["cohort, D15", "floor, D15"]
+    assert totals["floor, D15"] == pytest.approx(2 * 0.01 * (1 - np.exp(-0.8)))
+    complains(rdml(*words[:-2]), "--beta")
+    complains(rdml(*words, "--bias", "1"), "--cohort finds the bias")
+    complains(rdml("bound", "--smoothness", "1", "--step", "1", "--alpha", "2"), "--cohort; add it")
+    complains(rdml(*words, "--divergence", "-1"), "divergence", "-1")
+
+
+def test_advise():
+    words = ["advise", "--students", "4", "--gain", "0.38775510204081637", "--log-ratio-range", "2"]
+    told = json.loads(rdml(*words, "--jacobian", "3", "--json").stdout)
+    assert told["alpha"] == pytest.approx(2.0)
+    assert told["product"] == pytest.approx(1.0)
+    assert told["bias"] == pytest.approx(2 * 0.25 * 9)
+    assert "order α = 2, weight β = 0.5" in rdml(*words).stdout
+    complains(rdml(*words[:-4], "--gain", "0.2", "--log-ratio-range", "2"), "above 1/K = 0.25")
 
 
 def test_bound_with_momentum_and_exactly():

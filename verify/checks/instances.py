@@ -39,6 +39,7 @@ from rdml_theory.symbolic.sgd import (
     tight,
     worst_case,
 )
+from verify.checks.student_instances import pulled, students
 
 __all__ = [
     "at_rest", "distributions", "following", "games", "mutual_gradients", "on_a_line", "satisfied_by", "sgd_runs",
@@ -50,7 +51,7 @@ STEPS = 4
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), at_rest())
-    models = (*sgd_runs(), *lines, *games(), *mutual_gradients(), following(), *distributions())
+    models = (*sgd_runs(), *lines, *games(), *mutual_gradients(), following(), *distributions(), *students())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
@@ -90,7 +91,7 @@ def _run(
         scope.pull: bias * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
         **_near(problem, eta, noise, bias),
         mutual_bias.order: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
-        tunability.increase: 0.3,
+        tunability.increase: 0.3, **pulled(bias, 0.6 * 4.0),
     }  # fmt: skip
     if mu:
         told |= {

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from convergence import MutualLearning, Observed, simulate
 from convergence.sgd import record_times
-from rdml_theory import renyi_divergence, renyi_gradient
+from rdml_theory import escort, renyi_divergence, renyi_gradient
 
-__all__ = ["Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_network", "safe_step"]
+__all__ = [
+    "Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_network", "one_input", "resting",
+    "safe_step", "turning",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -120,3 +123,65 @@ def measure_network(rng: np.random.Generator, order: float, *, inputs: int = 12,
         float((gradient**2).sum()), spread, divergence,
         float(max(np.linalg.norm(j, 2) ** 2 for j in jacobian)), float(np.linalg.norm(stacked, 2) ** 2 / inputs),
     )  # fmt: skip
+
+
+def one_input(
+    logits: Array, shares: Array, order: float, beta: float, *, scale: Sequence[float] | None = None
+) -> tuple[MutualLearning, Array]:
+    """Students who all see one input, with these logits (K, C) at the start and these shares (K, C) of its labels.
+
+    ``scale`` is G of each student, at least 1 (1 by default, the constant feature alone): its Λ is G²/2.
+    """
+    count, classes = shares.shape
+    sizes = np.ones(count) if scale is None else np.asarray(scale, dtype=np.float64)
+    features = [np.full((classes, 1), np.sqrt(max(size**2 - 1, 0.0))) for size in sizes]
+    game = MutualLearning(features, np.arange(classes), order=order, beta=beta, weights=classes * shares)
+    start = [
+        np.outer(x[0], z) / (x[0] @ x[0])
+        for x, z in zip(game.inputs, np.asarray(logits, dtype=np.float64), strict=True)
+    ]
+    return game, np.concatenate([part.ravel() for part in start])
+
+
+def resting(logits: Array, order: float, beta: float) -> tuple[MutualLearning, Array]:
+    """Students on one input whose labels make these logits (K, C) a point of rest: y = q + β(q - w), w over the peers.
+
+    Raises
+    ------
+    ValueError
+        If that is no share of the labels, but below 0.
+
+    Examples
+    --------
+    >>> game, start = resting(np.array([[-0.5, 0.5], [0.5, -0.5]]), 1.0, 0.5)
+    >>> bool(np.abs(np.add(*game.gradients(start))).max() < 1e-15)
+    True
+    """
+    q = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    q /= q.sum(axis=1, keepdims=True)
+    rows = []
+    for k, own in enumerate(q):
+        peers = [escort(p, own, order) for j, p in enumerate(q) if j != k]
+        rows.append(own + beta * (own - np.mean(peers, axis=0)))
+    shares = np.array(rows)
+    if shares.min() < -1e-12:
+        raise ValueError(f"a label's share would be {shares.min():.3g}: take a smaller weight")
+    return one_input(logits, np.maximum(shares, 0.0), order, beta)
+
+
+def turning(order: float, spread: float, beta: float) -> tuple[MutualLearning, Array, float]:
+    """Two students on one input who jump between two points for labels in equal shares, with the step h > 1 of both.
+
+    The student's log-odds are ±αρ/2, its peer's ±(αρ/2 - ρ), for α in (0, 2); the peer's Jacobian G is such that it
+    jumps too (that of the student at α = 1). The step is in units of the student's Λ.
+    """
+    tau = np.tanh(order * spread / 4)
+    h = order * spread / (tau * (2 + 4 * beta))
+    s, u = order * spread / 2, (order / 2 - 1) * spread
+    p, own = 1 / (1 + np.exp(-u)), 1 / (1 + np.exp(-(u + order * spread)))
+    other = u / (2 * (p - 0.5 + beta * (p - own)))
+    sizes = np.sqrt([1.0, other / h])
+    sizes /= sizes.min()
+    logits = np.array([[s / 2, -s / 2], [u / 2, -u / 2]])
+    game, start = one_input(logits, np.full((2, 2), 0.5), order, beta, scale=sizes.tolist())
+    return game, start, h

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import click
 from rich.markup import escape
@@ -38,11 +38,16 @@ T = TypeVar("T")
 @click.option(
     "--target", type=float, help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
 )
+@click.option(
+    "--cohort",
+    is_flag=True,
+    help="A student of mutual learning, of --alpha and --beta: what its peers add is the bias.",
+)
+@click.option("--alpha", type=float, help="α, the order of mutual learning, for --cohort.")
+@click.option("--divergence", type=float, help="The mean D_α from the peers in nats, for --cohort.")
 @click.option("--beta", type=float, help="β, the weight of mutual learning: with a target, also the largest order.")
 @click.option("--jacobian", type=float, default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
-@click.option(
-    "--log-ratio-range", type=float, default=10.0, show_default=True, help="ρ, the range of log(p/q) in nats."
-)
+@click.option("--log-ratio-range", type=float, help="ρ, the range of log(p/q) in nats; 10 for the largest order.")
 @json_option
 def bound_command(
     smoothness: float,
@@ -57,12 +62,18 @@ def bound_command(
     nesterov: bool,
     exact: bool,
     target: float | None,
+    cohort: bool,
+    alpha: float | None,
+    divergence: float | None,
     beta: float | None,
     jacobian: float,
-    log_ratio_range: float,
+    log_ratio_range: float | None,
     as_json: bool,
 ) -> None:
     """Print every bound for constant-step SGD with biased gradients, term by term.
+
+    With --cohort, the bound of a student of mutual learning in its own terms (claim X1), which says what binds: for
+    example `rdml bound --cohort --smoothness 0.5 --step 1 --alpha 2 --beta 0.1 --log-ratio-range 3`.
 
     With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be; the
     sharp bound answers, for SGD without momentum.
@@ -71,9 +82,11 @@ def bound_command(
 
     from convergence import (
         Assumptions,
+        Bound,
         best_iterate_bound,
         bias_horizon,
         classical_bound,
+        cohort_bound,
         floor,
         largest_bias,
         largest_order,
@@ -89,7 +102,17 @@ def bound_command(
 
     if nesterov and momentum == 0.0:
         raise UsageFault("--nesterov needs --momentum above 0; leave it out for plain SGD")
-    if beta is not None and target is None:
+    if cohort:
+        if alpha is None or beta is None:
+            raise UsageFault("--cohort needs --alpha and --beta, the order and the weight of the mutual loss")
+        if bias or relative_bias or momentum or exact or pl_constant is not None:
+            raise UsageFault(
+                "--cohort finds the bias of plain SGD: it goes without --bias, --relative-bias, --momentum, --exact "
+                "and --pl-constant"
+            )
+    elif alpha is not None or divergence is not None:
+        raise UsageFault("--alpha and --divergence are for --cohort; add it")
+    if beta is not None and target is None and not cohort:
         raise UsageFault("--beta asks for the largest order that keeps a wanted A²; give that by --target")
     try:
         assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
@@ -103,6 +126,16 @@ def bound_command(
         "floor": lambda: floor(assumptions, step),
         "best iterate": lambda: best_iterate_bound(assumptions, step, steps),
     }
+    if cohort:
+        known = {"log_ratio_range": log_ratio_range, "divergence": divergence}
+
+        def of_cohort(horizon: float) -> Callable[[], Bound]:
+            order, weight = cast(float, alpha), cast(float, beta)
+            return lambda: cohort_bound(
+                assumptions, step, horizon, alpha=order, beta=weight, jacobian=jacobian, **known
+            )  # fmt: skip
+
+        calls = {"cohort": of_cohort(steps), "floor": of_cohort(np.inf)}
     if momentum:
         calls = {"momentum": lambda: momentum_bound(assumptions, step, steps, momentum=momentum, nesterov=nesterov)}
     if exact:
@@ -126,14 +159,19 @@ def bound_command(
         return found
 
     terms = ("quantity", "transient", "noise", "bias", "total")
-    rows = [{"bound": name} | {term: getattr(b, term) for term in terms} for name, b in evaluated(calls).items()]
+    found = evaluated(calls)
+    # That of a cohort says what binds.
+    rows = [
+        {"bound": b.name.replace("cohort", name) if cohort else name} | {term: getattr(b, term) for term in terms}
+        for name, b in found.items()
+    ]
     if not rows:
         # The sharp bound reaches furthest: its reason says what would help.
         raise UsageFault(refusals.get("sharp", next(iter(refusals.values()))))
     if pl_constant is not None and momentum:
         refusals["Polyak-Łojasiewicz"] = f"momentum = {momentum}: pl_bound holds for SGD without momentum"
     asked: dict[str, Callable[[], float]] = {}
-    if not momentum:
+    if not momentum and not cohort:
         asked["steps after which bias outweighs transient"] = lambda: bias_horizon(assumptions, step)
     if exact:
         asked["exact worst case"] = lambda: float(
@@ -143,7 +181,8 @@ def bound_command(
         asked["largest step"] = lambda: largest_step(assumptions, target, steps=steps)
         asked["largest squared bias"] = lambda: largest_bias(assumptions, step, target, steps=steps)
     if target is not None and beta is not None:
-        game = {"beta": beta, "jacobian": jacobian, "log_ratio_range": log_ratio_range}
+        spread = 10.0 if log_ratio_range is None else log_ratio_range
+        game = {"beta": beta, "jacobian": jacobian, "log_ratio_range": spread}
         asked["largest order"] = lambda: largest_order(assumptions, step, target, **game, steps=steps)
     answers = evaluated(asked)
     if as_json:

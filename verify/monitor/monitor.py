@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from convergence import Assumptions, largest_bias, largest_order, mutual_bias_bound
+from convergence import Assumptions, Recipe, largest_bias, largest_order, mutual_bias_bound, recipe
+from convergence.advice import REACH
 from convergence.arguments import flag, number, whole
 from rdml_theory.losses import mutual_loss
 from verify.monitor.budget import NEGLIGIBLE, Advice, BiasRecord, Budget, PerStudent, summarise
@@ -519,6 +520,34 @@ class BiasMonitor:
             )  # fmt: skip
             alpha = min(alpha, order)
         return Advice(beta, alpha)
+
+    def recipe(self, gain: float, *, reach: float = REACH) -> Recipe:
+        """An order and a weight for a wanted gain, from how far the students were apart at the last measurement.
+
+        Parameters
+        ----------
+        gain : float
+            The held-out excess risk that is wanted, over that of a student alone; above 1/K, and at most 1.
+        reach : float
+            αρ̂, see :func:`convergence.recipe`.
+
+        Returns
+        -------
+        Recipe
+            With ρ̂ what most students find with most of their peers on 95% of the inputs, so that a single bad peer
+            among three or more good students does not count. The cap is for logits over the temperature τ: on the
+            logits themselves it is τ times that.
+
+        Raises
+        ------
+        ValueError
+            Before the first measurement, for a single student, or as :func:`convergence.recipe`.
+        """
+        if self._ranges is None or self._ranges.shape[1] == 0:
+            raise ValueError(
+                "no two students were measured by this monitor: observe a step of at least two students first"
+            )
+        return recipe(students=len(self.students), gain=gain, log_ratio_range=self._ranges, reach=reach)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,300 @@
+"""G1: what students with samples of their own gain from one another, in the Gaussian model.
+
+Student k, alone, would estimate the truth with the error ``e_k``; together the students rest at the errors ``x_k``. The
+inner product is that of the Fisher information F, so that half a squared norm is an excess risk in nats. For Gaussian
+outputs of equal covariance ``D_α = (α/2)‖x_j - x_k‖²`` exactly; else to leading order, near consensus (D10).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Rational, Sum, Symbol
+
+from rdml_theory.symbolic.arguments import formula, of_formulas
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Mean,
+    Proof,
+    Proposition,
+    Random,
+    Theorem,
+    Vector,
+    assume,
+    combine,
+    expectation,
+    generalise,
+    inner,
+    instantiate,
+    nonnegative,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.mutual.bias import order
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.setting import assumptions, exact, squared
+
+__all__ = [
+    "ALIKE",
+    "ALIKE_ASSUMPTIONS",
+    "ASSUMPTIONS",
+    "GAIN",
+    "SHARED",
+    "alike_target",
+    "gain_law",
+    "gain_target",
+    "lone",
+    "share",
+    "shared_law",
+    "students",
+]  # fmt: skip
+
+Term = Any
+
+students: Formula = Symbol("K", integer=True, positive=True)
+lone: Formula = Symbol("r", nonnegative=True)
+"""r: the excess risk of a student alone, d/2n for d parameters and n samples."""
+
+GAIN: Formula = lone * (1 / students + (1 - 1 / students) / (1 + order * beta * students / (students - 1)) ** 2)
+"""The excess risk of one of K students at rest."""
+
+share: Formula = Symbol("kappa", nonnegative=True)
+"""κ: the correlation of the errors of any two students, for samples that overlap the share that is common."""
+
+_kept = (1 + (students - 1) * share) / students
+SHARED: Formula = lone * (_kept + (1 - _kept) / (1 + order * beta * students / (students - 1)) ** 2)
+"""The same where errors are correlated: r for κ = 1."""
+
+k, j = (Symbol(name, integer=True, nonnegative=True) for name in "kj")
+x, e, u = At("x", k), At("e", k), At("u", k)
+m, a, y = Random("m"), Random("a"), Vector("y")
+
+
+def _sum(term: Term) -> Term:
+    return Sum(term.subs(k, j), (j, 0, students - 1))
+
+
+HYPOTHESES = {
+    "several": Less(1, students),
+    "rest": ForAll(k, Equal(x, e - order * beta * (x - u))),
+    "peers": ForAll(k, Equal((students - 1) * u, students * m - x)),
+    "mean": ForAll(y, Equal(students * Inner(m, y), _sum(Inner(x, y)))),
+    "alone": ForAll(y, Equal(students * Inner(a, y), _sum(Inner(e, y)))),
+    "size": ForAll(k, Equal(Mean(square(e)), 2 * lone)),
+    "apart": ForAll(k, Equal(students * Mean(Inner(e, a)), 2 * lone)),
+    "average": Equal(students * Mean(square(a)), 2 * lone),
+}
+"""Students at rest; u_k is the mean of k's peers, m that of all, a that of the errors alone. The last three hold for
+errors of equal size that are uncorrelated between students."""
+
+_TOGETHER = 2 * lone * (1 + (students - 1) * share)
+CORRELATED = HYPOTHESES | {
+    "apart": ForAll(k, Equal(students * Mean(Inner(e, a)), _TOGETHER)),
+    "average": Equal(students * Mean(square(a)), _TOGETHER),
+}
+
+ASSUMPTIONS = assumptions(*(part.text() for part in HYPOTHESES.values()))
+"""What the law assumes, as text."""
+
+
+def gain_target(right_side: Term = GAIN) -> Equal:
+    """``E‖x_k‖²/2 =`` the right side.
+
+    >>> print(gain_target().text())
+    E[‖x_k‖²]/2 = r·((1 - 1/K)/(K·α·β/(K - 1) + 1)² + 1/K)
+    """
+    return Equal(Mean(square(x)) / 2, right_side)
+
+
+@of_formulas()
+def gain_law(right_side: Formula | None = None) -> Proof:
+    """G1: the excess risk of one of K students is ``(d/2n) [1/K + (1 - 1/K)/(1 + αβK/(K-1))²]``: it depends on αβ.
+
+    This toolkit's own. At rest ``x_k - e_k + αβ(x_k - mean of the peers) = 0``: the mean over the students stays what
+    it would be alone, and deviations from it shrink.
+
+    Parameters
+    ----------
+    right_side : Expr, optional
+        The asserted excess risk.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
+
+    Examples
+    --------
+    >>> gain_law().verify()
+    True
+    >>> gain_law(GAIN.subs(order, 1))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    return Proof((_law(GAIN if right_side is None else exact(right_side), HYPOTHESES),))
+
+
+def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
+    """The law, for errors as they are given."""
+
+    def _given(name: str, value: Term) -> Theorem:
+        return specialise(assume(given[name], reason="given"), value, reason="given, here")
+
+    more = combine(Less(0, students - 1), [(1, assume(given["several"], reason="given"))], reason="so there are peers")
+    own, pulled = students - 1, order * beta * students
+    rest = combine(
+        Equal((own + pulled) * x, own * e + pulled * m),
+        [(own, _given("rest", k)), (order * beta, _given("peers", k))],
+        reason="the mean of the peers is (K m - x_k)/(K - 1)",
+    )
+    along = instantiate(inner(rest, y), {k: j}, reason="for student j")
+    total = sum_over(along, j, students, reason="sum over the students")
+    means = [((own + pulled) / students, _given("mean", y)), (-own / students, _given("alone", y))]
+    equal = combine(
+        Equal(own * Inner(m, y), own * Inner(a, y)),
+        [(1 / students, total), *means],
+        reason="the pulls cancel: the mean is that of the students alone",
+    )
+    same = combine(Equal(Inner(m, y), Inner(a, y)), [(1 / own, equal)], known=[more], reason="divide by K - 1")
+    anywhere = generalise(same, y, reason="in every direction")
+    along_error, along_mean, along_alone = (specialise(anywhere, v, reason="in this direction") for v in (e, m, a))
+    size = combine(
+        Equal(
+            (own + pulled) ** 2 * square(x), own**2 * square(e) + 2 * own * pulled * Inner(e, a) + pulled**2 * square(a)
+        ),
+        [
+            (1, squared(rest)),
+            (2 * own * pulled, along_error),
+            (pulled**2, along_mean),
+            (pulled**2, along_alone),
+        ],
+        reason="the square of a student's error",
+    )
+    grown = own + pulled
+    room = combine(Less(0, grown), [(1, more)], slack=pulled, reason="which is positive")
+    return combine(
+        gain_target(asserted),
+        [
+            (Rational(1, 2) / grown**2, expectation(size, reason="take expectations")),
+            (own**2 / (2 * grown**2), _given("size", k)),
+            (own * pulled / (students * grown**2), _given("apart", k)),
+            (pulled**2 / (2 * students * grown**2), assume(given["average"], reason="given")),
+        ],
+        known=[more, room],
+        reason="deviations shrink by 1 + αβK/(K-1), the mean does not",
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The same data
+
+_x, _y, _z, _r, _s, _u, _v = (Vector(name) for name in "xyzrsuv")
+_strong: Term = Symbol("mu", positive=True)
+_steep: Term = Symbol("c", nonnegative=True)
+
+ALIKE = {
+    "convex": ForAll(_u, ForAll(_v, AtMost(
+        _strong * square(_u - _v), Inner(Gradient("f", _u) - Gradient("f", _v), _u - _v)
+    ))),
+    "first": Equal(Gradient("f", _x), -beta * _r),
+    "second": Equal(Gradient("f", _y), -beta * _s),
+    "toward": AtMost(0, Inner(_r, _x - _y)),
+    "back": AtMost(0, Inner(_s, _y - _x)),
+    "vanishes": AtMost(square(_r), _steep * square(_x - _y)),
+    "alone": Equal(Gradient("f", _z), 0 * _z),
+}  # fmt: skip
+"""Two students x and y at rest with one convex loss, whose pulls r and s lead to each other; z is the minimiser."""
+
+_SMOOTH = ForAll(
+    _u, ForAll(_v, AtMost(-_strong * square(_u - _v), Inner(Gradient("f", _u) - Gradient("f", _v), _u - _v)))
+)
+
+ALIKE_ASSUMPTIONS = assumptions(
+    *(part.text() for part in CORRELATED.values()), *(part.text() for part in ALIKE.values())
+)
+"""What the law for correlated errors assumes, and that of two students with the same data, as text."""
+
+
+def shared_law(right_side: Formula | None = None, *, convex: bool = True) -> Proof:
+    """G2: no gain without diversity: with correlation κ of the errors, ``(d/2n)[m + (1-m)/(1 + αβK/(K-1))²]``.
+
+    Here ``m = (1 + (K-1)κ)/K``. With it, for two students of one strongly convex loss and any order: at rest both are
+    at its minimiser, so that mutual learning changes nothing. This toolkit's own.
+
+    Parameters
+    ----------
+    right_side : Expr, optional
+        The asserted excess risk.
+    convex : bool
+        Whether the common loss is asserted to be strongly convex; if not, smooth alone.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
+
+    Examples
+    --------
+    >>> proof = shared_law()
+    >>> proof.verify(), proof.theorems[1].conclusion.text()
+    (True, '‖x - z‖² ≤ 0')
+    >>> shared_law(GAIN)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    law = _law(SHARED if right_side is None else exact(formula("right_side", right_side)), CORRELATED)
+    return Proof((law, _alike(convex)))
+
+
+def alike_target() -> AtMost:
+    """``‖x - z‖² ≤ 0`` for a student x and the minimiser z.
+
+    >>> print(alike_target().text())
+    ‖x - z‖² ≤ 0
+    """
+    return AtMost(square(_x - _z), 0)
+
+
+def _alike(convex: bool) -> Theorem:
+    """Two students at rest with the same strongly convex loss are its minimiser."""
+
+    def given(name: str) -> Theorem:
+        return assume(_SMOOTH if name == "convex" and not convex else ALIKE[name], reason="given")
+
+    def apart(u: Term, v: Term) -> Theorem:
+        return specialise(specialise(given("convex"), u, reason="here"), v, reason="and there")
+
+    agree = combine(
+        AtMost(square(_x - _y), 0),
+        [
+            (1 / _strong, apart(_x, _y)),
+            (1 / _strong, inner(given("first"), _x - _y)),
+            (1 / _strong, inner(given("second"), _y - _x)),
+            (beta / _strong, given("toward")),
+            (beta / _strong, given("back")),
+        ],
+        reason="convexity holds them together, and so do the pulls: they agree",
+    )
+    both = nonnegative(square(_strong * (_x - _z) + beta * _r), reason="a squared norm")
+    return combine(
+        alike_target(),
+        [
+            (2 / _strong, apart(_x, _z)),
+            (2 / _strong, inner(given("first"), _x - _z)),
+            (2 / _strong, inner(given("alone"), _z - _x)),
+            (1 / _strong**2, both),
+            (beta**2 / _strong**2, given("vanishes")),
+            (beta**2 * _steep / _strong**2, agree),
+        ],
+        reason="where they agree there is no pull, and the gradient of the common loss vanishes",
+    )

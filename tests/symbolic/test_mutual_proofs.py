@@ -1,0 +1,65 @@
+"""The theorems of mutual learning: assumptions are printed and hold of students, a changed statement is refused."""
+
+import pytest
+from sympy import I
+from test_proofs import Case, changes, differ
+
+from rdml_theory.symbolic.kernel import AXIOMS, ProofError
+from rdml_theory.symbolic.mutual import composed, gain, influence, resting
+from verify.checks.instances import satisfied_by
+
+CASES = {
+    "X1": Case(composed.composed_bound, {"right_side": composed.COMPOSED}, composed.ASSUMPTIONS),
+    "X2": Case(
+        resting.resting_cohort,
+        {"right_side": resting.RESTING, "saturated": resting.SATURATED, "turning": resting.TURNING},
+        resting.ASSUMPTIONS,
+    ),
+    "G1": Case(gain.gain_law, {"right_side": gain.GAIN}, gain.ASSUMPTIONS),
+    "G2": Case(gain.shared_law, {"right_side": gain.SHARED}, gain.ALIKE_ASSUMPTIONS),
+}
+CHANGED = [
+    (name, argument, changed)
+    for name, case in CASES.items()
+    for argument, formula in case.formulas.items()
+    for changed in dict.fromkeys(c for c in changes(formula) if not c.has(I) and differ(formula, c))
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_follows_from_what_is_printed(name):
+    proof = CASES[name].prove()
+    assert proof.verify()
+    assert set(proof.axioms) <= set(AXIOMS)
+    assert {h.text() for h in proof.hypotheses} <= set(CASES[name].assumptions)
+    for theorem in proof.theorems:
+        found, false = satisfied_by(theorem)
+        assert found, theorem
+        assert not false, theorem
+
+
+def _refused(name, argument, changed):
+    with pytest.raises(ProofError):
+        CASES[name].prove(**{argument: changed})
+
+
+@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED[::16])
+def test_a_changed_statement_is_refused(name, argument, changed):
+    _refused(name, argument, changed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED)
+def test_each_changed_statement_is_refused(name, argument, changed):
+    _refused(name, argument, changed)
+
+
+def test_the_same_data_change_nothing_for_convex_losses_alone():
+    with pytest.raises(ProofError):
+        gain.shared_law(convex=False)
+
+
+@pytest.mark.parametrize("changed", [influence.KEPT / 2, 2 * influence.KEPT, influence.KEPT + influence.reach])
+def test_a_changed_part_is_refused(changed):
+    assert influence.recipe(changed).verify() is False
+    assert influence.recipe(wanted_product=influence.PRODUCT * 2).verify() is False

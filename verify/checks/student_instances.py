@@ -1,0 +1,108 @@
+"""Students of mutual learning, exact to the last outcome, on which theorems of the kernel are tried."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from rdml_theory.symbolic.kernel import Vector
+from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual import composed, gain, plateau, resting
+from rdml_theory.symbolic.sgd import descent, setting
+
+__all__ = ["pulled", "students"]
+
+STEPS = 4
+
+
+def pulled(bias: float, scale: float) -> dict[Any, float]:
+    """A pull of peers that makes a bias of this norm, for βG = ``scale``."""
+    return {composed.pull: (bias / scale) ** 2, resting.tau: bias / scale / np.sqrt(2)}
+
+
+def students() -> tuple[Model, ...]:
+    """All of them."""
+    return (*_resting(), *_estimates())
+
+
+@cache
+def _resting() -> tuple[Model, ...]:
+    """Students of mutual learning on one input: at rest, also with labels of one class, and jumping between points."""
+    order, spread, jacobian = 1.0, 1.5, 1.3
+    tau, odds = np.tanh(order * spread / 4), -order * spread / 2
+    q, w = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
+
+    def model(name: str, beta: float, h: float, y: float, **more: float) -> Model:
+        """With the label share y; log-odds are √2 Gθ, and Λ = G²/2."""
+        scale = np.sqrt(2) * jacobian
+        theta = np.array([odds / scale])
+        base, mutual_slope = scale * (q - y), scale * (q - w)
+        lam, count = jacobian**2 / 2, STEPS + 1
+        size = np.sqrt(2) * beta * jacobian * tau
+        at = {
+            mutual.order: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
+            resting.tau: tau, resting.q: q, resting.w: w, resting.y: y, resting.theta: theta,
+            resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.bias: size,
+            setting.t: 0, **{Symbol(key, positive=True): value for key, value in more.items()},
+        }  # fmt: skip
+        slopes = {"f": base, "R": mutual_slope}
+        still = np.broadcast_to(theta, (1, count, 1))
+        bias = np.full((1, count, 1), beta * mutual_slope)
+        objectives = {
+            f: Objective(lambda x: 0 * x[..., 0], lambda x, c=c: c + 0 * x, np.inf) for f, c in slopes.items()
+        }
+        return Model(
+            name, at, objectives,
+            {"x": still, "b": bias, "n": np.zeros((1, count, 1))}, points=theta[None],
+        )  # fmt: skip
+
+    beta, strong = 0.4, 2.0
+    # All labels of one class: what balances the pull is known in closed form.
+    odds_ratio = np.exp(order * spread) - 1
+    own = (strong * odds_ratio - 1) / ((1 + strong) * odds_ratio)
+    return (
+        model("student whose labels are all of one class", strong, 0.7, q - own, s=own, w=(1 + 1 / strong) * own),
+        model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
+        model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
+    )
+
+
+@cache
+def _estimates() -> tuple[Model, ...]:
+    """Students at rest: three with errors alone that are ± vectors, by fair coins; two with the same quadratic loss."""
+    count, product = 3, 0.8
+    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * (count + 1), indexing="ij")).reshape(count + 1, -1).T
+    ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
+    pulled = product * count / (count - 1)
+
+    def model(name: str, share: float) -> Model:
+        common = np.sqrt(share) * signs[:, -1, None, None] * np.array([0.8, -0.6])
+        alone = common + np.sqrt(1 - share) * signs[:, :count, None] * ways
+        mean = alone.mean(axis=1)
+        rest = (alone + pulled * mean[:, None]) / (1 + pulled)
+        peers = (count * mean[:, None] - rest) / (count - 1)
+        at = {
+            mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
+            gain.share: share,
+        }  # fmt: skip
+        return Model(
+            name, at, processes={"x": rest, "e": alone, "u": peers}, random={"m": mean, "a": mean},
+            chance=np.full(len(signs), 1 / len(signs)), points=np.random.default_rng(0).normal(size=(10, 2)),
+        )  # fmt: skip
+
+    minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
+    same = {Vector(name): minimiser for name in "xyz"} | {Vector(name): nothing for name in "rs"}
+    quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
+    return (
+        model("three estimates of a mean", 0.0),
+        model("three estimates with common data", 0.3),
+        Model(
+            "two students at the minimiser of a quadratic loss",
+            same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
+            {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""G2: no gain without diversity: what samples have in common gains nothing, and with the same data nothing changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, lambdify
+
+from convergence import MutualLearning, find_stationary, simulate
+from rdml_theory import renyi_gradient
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual import gain as symbolic
+from rdml_theory.symbolic.mutual.bias import order
+from rdml_theory.symbolic.mutual.plateau import beta
+from verify.checks import Worst, close_to, curve, kernel_check, panel
+from verify.checks.samples import Task
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.context import Context
+
+Array = NDArray[np.float64]
+
+TASK = Task()
+STUDENTS, SIZE = 4, 16_000
+SHARES = (0.0, 0.25, 0.5, 1.0)
+PAIRS = ((2.0, 0.5), (0.5, 4.0))
+TOLERANCE = 0.015
+
+ORDERS, WEIGHTS = (0.25, 1.0, 4.0), (0.5, 4.0)
+AGREED = 1e-6
+"""How near the log-odds of students with the same data come to those of one alone."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The excess risk with a common share of the data; and for which losses the same data shall change nothing."""
+
+    right_side: Expr
+    convex: bool = True
+
+    @cached_property
+    def _formula(self) -> Any:
+        names = (order, beta, symbolic.students, symbolic.lone, symbolic.share)
+        return lambdify(names, self.right_side, "numpy")
+
+    def ratio(self, alpha: float, weight: float, share: float) -> float:
+        """The excess risk over that of a student alone."""
+        return float(self._formula(alpha, weight, float(STUDENTS), 1.0, share))
+
+
+def derivation(subject: Subject) -> Proof:
+    return symbolic.shared_law(subject.right_side, convex=subject.convex)
+
+
+def statement(subject: Subject) -> Statement:
+    words = (
+        "Students of one model whose errors have the correlation {kappa}, as with samples of which the share {kappa} "
+        "is common, have at rest the excess risk {law}, that of a student alone, {r}, for {kappa} = 1. With one {kind} "
+        "loss for all, two students at rest are where each would be alone, {alike}, for every order and weight"
+    )
+    law = symbolic.gain_target(subject.right_side).relation()
+    return Statement(words.replace("{kind}", "strongly convex" if subject.convex else "smooth"), {
+        "kappa": symbolic.share, "law": law, "r": symbolic.lone, "alike": symbolic.alike_target().relation(),
+    })  # fmt: skip
+
+
+def _weights(rng: np.random.Generator, share: float, cohorts: int) -> Array:
+    """Samples of which a share is the same for all students."""
+    common = round(share * SIZE)
+    parts = [np.zeros((cohorts, STUDENTS, 2 * TASK.points))]
+    if common:
+        parts.append(np.repeat(TASK.draws(rng, cohorts, 1, common), STUDENTS, axis=1) * common / SIZE)
+    if common < SIZE:
+        parts.append(TASK.draws(rng, cohorts, STUDENTS, SIZE - common) * (1 - common / SIZE))
+    return np.sum(parts, axis=0)
+
+
+def _risk(weights: Array, alpha: float, weight: float, share: float) -> Array:
+    return TASK.risk(weights, alpha, weight, SIZE, common=share)
+
+
+def common_data(subject: Subject, context: Context) -> Finding:
+    """Logistic students whose samples have a share in common, against the law."""
+    cohorts = context.pick(quick=512, full=4_096)
+    comparisons, curves = [], []
+    for number, (alpha, weight) in enumerate(context.each(PAIRS)):
+        levels = []
+        for share in SHARES:
+            weights = _weights(context.rng(share), share, cohorts)
+            values = context.shared(f"{alpha}/{share}", _risk, weights, alpha, weight, share)
+            stated = subject.ratio(alpha, weight, share)
+            name = f"excess risk over d/2n, common share {share:g}, α = {alpha:g}, β = {weight:g}"
+            comparisons.append(close_to(name, values, stated, TOLERANCE, context.error_rate))
+            levels.append(float(values.mean()))
+        grid = np.linspace(0, 1, 21)
+        stated_line = [subject.ratio(alpha, weight, float(s)) for s in grid]
+        label = f"$\\alpha\\beta$ = {alpha * weight:g}"
+        curves += [
+            curve(f"law, {label}", grid, stated_line, "statement", group=number),
+            curve(label, SHARES, levels, ("measured", "second")[number], style="markers", group=number),
+        ]
+    labels = (f"logistic students, $K$ = {STUDENTS}", "share of the data in common", "excess risk over $d/2n$")
+    return Finding(comparisons=tuple(comparisons), panels=(panel(*labels, *curves, log=""),))
+
+
+def _odds(game: MutualLearning, x: Array) -> Array:
+    """Log-odds of every student on all samples, (student, sample)."""
+    return np.array([z[:, 0] - z[:, 1] for z in game.logits(x)])
+
+
+def _convex(seed: int, students: int, alpha: float, weight: float) -> float:
+    """The greatest difference of log-odds between students at rest and one alone, from a random start, one sample."""
+    rng = np.random.default_rng(seed)
+    weights = np.repeat(TASK.draws(rng, 1, 1, 300)[0], students, axis=0)
+    game = TASK.game(weights, alpha, weight)
+    alone = TASK.game(weights[:1], alpha, 0.0)
+    one = find_stationary(alone, alone.start, tolerance=0.0, iterations=12)
+    step = 1 / ((1 + weight * max(1.0, alpha)) * game.smoothness)
+    near = simulate(game, step=step, steps=400, replicas=1, seed=0, record=1, start=rng.normal(size=game.dim)).final[0]
+    rest = find_stationary(game, near, tolerance=0.0, iterations=40)
+    if float(rest.residual.max()) > 1e-7:
+        raise RuntimeError(f"K = {students}, α = {alpha}, β = {weight}: Newton's method has not come to rest")
+    return float(np.abs(_odds(game, rest.x) - _odds(alone, one.x)).max())
+
+
+def _two_layers(seed: int) -> float:
+    """How far networks with the same data end from where each would alone, after training from the same weights."""
+    rng = np.random.default_rng(seed)
+    weights = np.repeat(TASK.draws(rng, 1, 1, 300)[0], 2, axis=0)
+    features = np.repeat(TASK.inputs, 2, axis=0)
+    game = MutualLearning([features] * 2, np.tile([0, 1], TASK.points), order=2.0, beta=1.0, hidden=3, weights=weights)
+    start = rng.normal(size=game.dim)
+    ends = [
+        simulate(one, step=0.5 / game.smoothness, steps=1500, replicas=1, seed=0, record=1, start=start).final[0]
+        for one in (game, game.replaced(beta=0.0))
+    ]  # fmt: skip
+    return float(np.abs(_odds(game, ends[0]) - _odds(game, ends[1])).max())
+
+
+def same_data(subject: Subject, context: Context) -> Finding:
+    """Students with the same data, from random starts: where they come to rest, against where each would alone."""
+    worst = Worst()
+    for students in (2, 4):
+        for alpha in ORDERS:
+            for weight in WEIGHTS:
+                seed = context.seed_for(students, alpha, weight) % 2**32
+                off = context.shared(f"{students}/{alpha}/{weight}", _convex, seed, students, alpha, weight)
+                worst.see(f"log-odds at rest less those alone, K = {students}", off, AGREED)
+    worst.see(
+        "pull that leads away from a peer, <z - u, w - q>", context.shared("away", _away, context.rng("pairs")), 0.0
+    )
+    if not subject.convex:
+        moved = context.shared("two layers", _two_layers, context.seed_for("two layers") % 2**32)
+        worst.see("log-odds after training less those alone, two-layer students", moved, AGREED)
+    return Finding(worst.comparisons())
+
+
+def _away(rng: np.random.Generator) -> float:
+    """The greatest ⟨z - u, w - q⟩ of random pairs, students z and peers u, and orders; 0 where none is positive."""
+    u, z = rng.normal(size=(2, 5_000, 4)) * 10 ** rng.uniform(-2, 1, (5_000, 1))
+    alpha = 10 ** rng.uniform(-1.5, 1.5, 5_000)
+    pull = renyi_gradient(u, z, alpha, wrt="q", domain="logits")
+    return float(max((-(z - u) * pull).sum(axis=1).max(), 0.0))
+
+
+CLAIM = Claim(
+    id="G2",
+    title="No gain without diversity",
+    message="No gain without diversity",
+    meaning=(
+        "What the data of students have in common gains nothing from mutual learning. With the same data and a "
+        "convex loss, students end where each would alone."
+    ),
+    matters=(
+        "It tells beforehand where mutual learning cannot help, such as copies of one convex model on one data "
+        "set."
+    ),
+    direction="equality",
+    subject=Subject(symbolic.SHARED),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        *symbolic.ALIKE_ASSUMPTIONS,
+        "the law: as G1",
+        "the same loss: r and s are the gradients of the mutual losses of two students, whose logits are linear in the "
+        "parameters: <z - u, q - w> = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
+        "more than two students: all at the minimiser is a point of rest, without pulls; that there is no other is "
+        "searched here and not proved",
+        "networks: not covered; what they gain on the same data they owe to losses that are not convex, and to noise",
+    ),
+    source=Source("this toolkit", own=True),
+    checks=(
+        kernel_check(derivation),
+        Check("common", "monte-carlo", "Do logistic students with common data have this excess risk?", common_data,
+              tests=len(PAIRS) * len(SHARES), cost=4.0),
+        Check("same", "training", "From any start, do students with the same data come to rest where each would alone?",
+              same_data, cost=4.0),
+    ),
+    controls=(
+        Control("diverse", "the law of G1 whatever is common", Subject(symbolic.GAIN + 0 * symbolic.share), drawn=True),
+        Control("linear", "the gain in proportion to what is not common",
+                Subject(symbolic.share**2 * symbolic.lone + (1 - symbolic.share**2) * symbolic.GAIN)),
+        Control("networks", "the same for all smooth losses", Subject(symbolic.SHARED, convex=False)),
+    ),
+    caption=(
+        "The excess risk of logistic students at rest, over that of a student alone, against the share of their data "
+        "that is common: the gain vanishes with diversity."
+    ),
+)  # fmt: skip

@@ -1,0 +1,228 @@
+"""G4: αβ for a wanted gain and an order that leaves near peers their pull; what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Integer, lambdify, tanh
+
+from convergence import judge_mean, recipe
+from convergence.advice import natural_range
+from rdml_theory import renyi_gradient
+from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.mutual import gain, influence
+from rdml_theory.symbolic.mutual.bias import order
+from rdml_theory.symbolic.mutual.plateau import beta
+from verify.checks import at_least, at_most, curve, from_verdict, implementation_check, panel, proof_check
+from verify.checks.samples import Task
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.context import Context
+from verify.records import Panel
+
+Array = NDArray[np.float64]
+
+TASK = Task()
+STUDENTS, COHORTS = 4, 512
+SIZES = (1_000, 4_000)
+ORDERS = (4.0, 16.0, 32.0)
+NEAR, COST = 4.0, 0.3
+"""Up to this αρ̂ the excess risk is at most this part above that of the gain law."""
+
+_LAW = lambdify((order, beta, gain.students, gain.lone), gain.GAIN, "numpy")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The least part of its pull that a near peer keeps, in x = αρ̂; and the product for a wanted gain, in g and K."""
+
+    kept: Expr
+    product: Expr = influence.PRODUCT
+
+    @cached_property
+    def part(self) -> Any:
+        """The part as a function of x."""
+        formula = lambdify(influence.reach, self.kept, "numpy")
+        return lambda x: formula(x) * np.ones_like(x)
+
+    @cached_property
+    def needed(self) -> Any:
+        """The product as a function of g and K."""
+        return lambdify((influence.wanted, gain.students), self.product, "numpy")
+
+
+def derivation(subject: Subject) -> Derivation:
+    return influence.recipe(subject.kept, subject.product)
+
+
+def statement(subject: Subject) -> Statement:
+    words = (
+        "For every pair whose log-ratio t has a range of at most ρ, and any number of classes, {kept}; so with αρ̂ = "
+        "{x}, ρ̂ the range between good students, near peers keep at least {part} of their linear pull, and far ones "
+        "have at most √2 αβ/α (G3). By the gain law K students reach {g} times the excess risk of one alone at αβ = "
+        "{product}"
+    )
+    return Statement(words, {
+        "kept": derivation(subject).statement, "x": influence.reach, "part": subject.kept, "g": influence.wanted,
+        "product": subject.product,
+    })  # fmt: skip
+
+
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    count = int(rng.integers(2, 20))
+    g = float(1 / count + (1 - 1 / count) * rng.uniform(0.01, 0.99))
+    rho, x = 10 ** rng.uniform(-2, 1.5, 2)
+    found = recipe(students=count, gain=g, log_ratio_range=rho, reach=x)
+    law = float(_LAW(found.alpha, found.beta, float(count), 1.0))
+    return [
+        (found.product, float(subject.needed(g, float(count)))),
+        (found.kept, float(subject.part(x))),
+        (law, g),
+        (found.cap, float(np.sqrt(2) * found.product * rho / x)),
+    ]
+
+
+def pairs(subject: Subject, context: Context) -> Finding:
+    """⟨t, w - q⟩ over α Var_q(t) of random pairs against the stated part, and a pair that comes near to it."""
+    rng, count, least = context.rng("pairs"), context.pick(quick=20_000, full=500_000), np.inf
+    for classes in (2, 3, 10):
+        z = rng.normal(size=(count, classes)) * 10 ** rng.uniform(-1, 0.7, (count, 1))
+        t = rng.normal(size=(count, classes)) * 10 ** rng.uniform(-2, 0.7, (count, 1))
+        alpha = 10 ** rng.uniform(-1.5, 1.0, count)
+        least = min(least, float((_kept(z, t, alpha) / subject.part(alpha * np.ptp(t, axis=1))).min()))
+    # Nearly all of the student's mass is where the peer has more of it.
+    x = np.array([0.1, 1.0, 4.0, 10.0])
+    z, t = np.column_stack([0 * x + 14, 0 * x]), np.column_stack([x, 0 * x])
+    near = float((_kept(z, t, np.ones(4)) / subject.part(x)).max())
+    return Finding((
+        at_least("least part kept over stated, random pairs", least, 1 - 1e-9, samples=3 * count),
+        at_most("part kept over stated, the worst pair", near, 1.001),
+    ))  # fmt: skip
+
+
+def _kept(z: Array, t: Array, alpha: Array) -> Array:
+    """``<t, w - q>/(α Var_q(t))`` for students with logits z and peers with logits z + t."""
+    q = np.exp(z - z.max(axis=1, keepdims=True))
+    q /= q.sum(axis=1, keepdims=True)
+    mean = (q * t).sum(axis=1, keepdims=True)
+    pull = renyi_gradient(z + t, z, alpha, wrt="q", domain="logits")
+    return np.asarray(-((t - mean) * pull).sum(axis=1) / (alpha * (q * (t - mean) ** 2).sum(axis=1)))
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Students at rest at αβ = 1: excess risks together and alone (cohort,), and αρ̂ between them."""
+
+    together: Array
+    alone: Array
+    reach: float
+
+
+def _rest(weights: Array, alpha: float, size: int) -> Rest:
+    # Where pulls saturate the kept Jacobian is too steep: part of its step is taken.
+    found = TASK.settle(weights, alpha, 1 / alpha, iterations=90, part=0.4)
+    alone = TASK.settle(weights, 1.0, 0.0, iterations=40, part=0.7)
+    gaps = TASK.gaps(found, slice(None)).reshape(STUDENTS, -1)
+    apart = np.array([[np.abs(gaps[j] - own) for j in range(STUDENTS) if j != k] for k, own in enumerate(gaps)])
+    together, single = (TASK.corrected(one, weights, size) for one in (found, alone))
+    return Rest(together, single, alpha * natural_range(apart))
+
+
+def cost(subject: Subject, context: Context) -> Finding:
+    """Logistic students at αβ = 1 and large orders: the gain law, with the part of the product that is kept."""
+    comparisons, points = [], []
+    for size in SIZES:
+        weights = TASK.draws(context.rng(size), COHORTS, STUDENTS, size)
+        for alpha in ORDERS:
+            rest = context.shared(f"{size}/{alpha}", _rest, weights, alpha, size)
+            part = float(subject.part(np.array(rest.reach)))
+            least, most = (float(_LAW(1.0, c, float(STUDENTS), 1.0)) for c in (1.0, part))
+            unit = rest.alone.mean()
+            at = f"n = {size}, α = {alpha:g}"
+            excess = judge_mean((rest.together - most * rest.alone) / unit, 0.0, error_rate=context.error_rate)
+            name = f"excess risk less that of the gain law at αβ·kept, over that alone, {at}"
+            comparisons.append(from_verdict(name, excess))
+            if rest.reach <= NEAR:
+                cheap = judge_mean(
+                    (rest.together - (1 + COST) * least * rest.alone) / unit, 0.0, error_rate=context.error_rate
+                )
+                name = f"excess risk less {1 + COST:g} times that of the gain law, over that alone, {at}"
+                comparisons.append(from_verdict(name, cheap))
+            points.append((rest.reach, float(rest.together.mean() / unit), size))
+    return Finding(comparisons=tuple(comparisons), panels=(_trade_off(subject, points), _caps()))
+
+
+def _trade_off(subject: Subject, points: list[tuple[float, float, int]]) -> Panel:
+    grid = np.geomspace(0.2, 20, 60)
+    stated = [float(_LAW(1.0, float(c), float(STUDENTS), 1.0)) for c in subject.part(grid)]
+    marks = []
+    for size, role in zip(SIZES, ("measured", "second"), strict=True):
+        chosen = [(x, y) for x, y, n in points if n == size]
+        marks.append(
+            curve(f"measured, $n$ = {size}", [x for x, _ in chosen], [y for _, y in chosen], role, style="markers")  # type: ignore[arg-type]
+        )
+    return panel(
+        f"what a large order costs, $K$ = {STUDENTS}, $\\alpha\\beta$ = 1", "reach $\\alpha\\hat\\rho$",
+        "excess risk over that alone",
+        curve("gain law at $\\alpha\\beta$ times what is kept", grid, stated, "statement"),
+        curve("gain law", grid, float(_LAW(1.0, 1.0, float(STUDENTS), 1.0)), "reference"),
+        *marks, log="x",
+    )  # fmt: skip
+
+
+def _caps() -> Panel:
+    grid = np.geomspace(0.2, 20, 60)
+    return panel(
+        "what it gains", "reach $\\alpha\\hat\\rho$", "greatest pull over the linear one at $\\hat\\rho$",
+        curve("far peers, $4/\\alpha\\hat\\rho$", grid, 4 / grid, "reference"),
+    )  # fmt: skip
+
+
+_X = influence.reach
+
+CLAIM = Claim(
+    id="G4",
+    title="Which order, which weight",
+    message="A wanted gain gives αβ, and the spread of good peers gives α",
+    meaning=(
+        "For a wanted gain the product of order and weight follows from the gain law, and the order from how far "
+        "good students naturally are from one another. A larger order bounds bad peers further and costs a part "
+        "of the gain, which is bounded too."
+    ),
+    matters=(
+        "It turns the theory into two numbers that one can set before training."
+    ),
+    direction="upper bound",
+    subject=Subject(influence.KEPT),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        "p and q positive, w the escort, t = log p - log q, α in (0, ∞)",
+        "the gain law (G1): K students of one model with samples of their own, near consensus",
+        "measured, not proved: that students at rest have at most the excess risk of the gain law at αβ times the "
+        "part that is kept at ρ̂, the median over pairs of the 95% quantile over inputs; logistic students, K = 4, n "
+        "= 1000 and 4000",
+    ),
+    source=Source("this toolkit", own=True),
+    checks=(
+        proof_check(derivation),
+        implementation_check(_compared, quick=300, full=10_000, allowed=1e-9),
+        Check("pairs", "numeric", "Does every pair keep that part of its linear pull, and one no more?", pairs),
+        Check("cost", "monte-carlo", "Do students at large orders lose no more of the gain than that?", cost,
+              tests=2 * len(SIZES) * len(ORDERS), cost=4.0),
+    ),
+    controls=(
+        Control("all", "the whole pull is kept", Subject(influence.KEPT * 0 + Integer(1)), drawn=True),
+        Control("tanh", "tanh(x/4)/(x/4), the part of the greatest pull", Subject(tanh(_X / 4) / (_X / 4))),
+        Control("product", "the product without 1 - 1/K",
+                Subject(influence.KEPT, influence.PRODUCT / (1 - 1 / gain.students))),
+    ),
+    caption=(
+        "Left: the excess risk of four students, over that of one alone, against αρ̂: where the order is large for the "
+        "disagreement of good students, a part of the gain is lost, less than the bound says. Right: the greatest pull "
+        "of a far peer, over the linear pull of one at ρ̂."
+    ),
+)  # fmt: skip

@@ -1,0 +1,269 @@
+"""X1: what a student of mutual learning can be expected to reach: the sharp bound in its own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Abs, Expr, Rational, lambdify, sqrt
+
+from convergence import Assumptions, MutualLearning, Observed, cohort_bound, simulate
+from convergence.sgd import record_times
+from rdml_theory.symbolic.divergence.inequalities import SATURATION, SHARP_CONSTANT
+from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual import composed, resting
+from rdml_theory.symbolic.mutual.bias import jacobian
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd.bounds import sharp_target
+from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks.mutual import resting as resting_game
+from verify.checks.mutual import turning
+from verify.checks.quantities import as_function
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.context import Context
+from verify.records import Panel
+
+Array = NDArray[np.float64]
+
+GAMES: dict[str, dict[str, Any]] = {
+    "linear students": {},
+    "two-layer students": {"architecture": "two-layer"},
+    "one of each": {"architecture": "mixed"},
+    "irises": {"data": "iris"},
+    "digits": {"data": "digits"},
+}
+ORDERS = (0.25, 1.0, 4.0)
+STEPS = {"digits": 12}
+H = 0.9
+"""Λη of the student with the greatest Λ."""
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The bound of A, in terms of ζ = √2 βGτ; and the function that users call, or the formula itself."""
+
+    right_side: Expr
+    product: Callable[..., Any] | None = None
+
+    @cached_property
+    def _formula(self) -> Any:
+        s = descent
+        names = (s.h, s.eta, s.gap, s.noise, s.horizon, beta, jacobian, resting.tau)
+        return lambdify(names, self.right_side, "numpy")
+
+    def square(self, at: Assumptions, step: float, steps: float, weight: float, size: float, v: float) -> float:
+        """The bound of A² where E‖q - w‖² is at most v = 2τ²."""
+        values = (at.smoothness * step, step, at.gap, np.sqrt(at.noise), steps, weight, size, np.sqrt(v / 2))
+        return float(self._formula(*values)) ** 2
+
+
+def derivation(subject: Subject) -> Proof:
+    return composed.composed_bound(subject.right_side)
+
+
+def statement(subject: Subject) -> Statement:
+    words = (
+        "For every student of a cohort that moves all at once with one constant step, for {h} in (0, 2): {bound}, "
+        "{tau} = tanh(αρ/4); 2{tau}² may be any V ≥ E‖q - w‖², such as those of C4, D15 and D17; cohorts at rest reach "
+        "the floor for {h} ≤ 1 (X2)"
+    )
+    bound = sharp_target(subject.right_side).relation()
+    return Statement(words, {"h": descent.h, "bound": bound, "tau": resting.tau})
+
+
+_SATURATION = as_function(SATURATION, alpha, divergence)
+
+
+def least_pull(order: float, rho: float | None, mean: float | None) -> float:
+    """The least V that the claims give: D7, D8, D15, D17."""
+    forms = [2.0]
+    if rho is not None:
+        forms.append(2 * np.tanh(order * rho / 4) ** 2)
+    if mean is not None:
+        forms += [max(1.0, order) * mean, float(_SATURATION(order, mean))]
+        if order <= 0.5:
+            forms.append(float(SHARP_CONSTANT) * mean)
+    return float(min(forms))
+
+
+def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    lam, gap, noise, weight, size = 10 ** rng.uniform(-2, 2, 5)
+    order, rho, mean = 10 ** rng.uniform((-1.5, -2, -3), (1.5, 1.5, 1.5))
+    steps, at = 10 ** rng.uniform(0, 6), Assumptions(smoothness=lam, gap=gap, noise=noise, bias=0.0)
+    step = rng.uniform(0.01, 1.99) / lam
+    out = []
+    for known in ({"log_ratio_range": rho}, {"divergence": mean}, {"log_ratio_range": rho, "divergence": mean}):
+        bound = cohort_bound(at, step, steps, alpha=order, beta=weight, jacobian=size, **known)
+        v = least_pull(order, known.get("log_ratio_range"), known.get("divergence"))
+        out.append((bound.total, subject.square(at, step, steps, weight, size, v)))
+    return out
+
+
+@dataclass(frozen=True)
+class Run:
+    """Students of a game while training: means over the steps so far, at some times, over (time, student).
+
+    ``base``, ``divergence``: of ‖∇L‖² and of the divergence from the peers; ``spread``: the greatest ρ so far.
+    """
+
+    times: NDArray[np.int64]
+    base: Array
+    divergence: Array
+    spread: Array
+    assumptions: tuple[Assumptions, ...]
+    jacobian: tuple[float, ...]
+    step: float
+
+
+def _trained(name: str, order: float, steps: int) -> Run:
+    game = MutualLearning(order=order, **GAMES[name])
+    step, times = H / game.smoothness, record_times(steps, 16)
+    count, rows = game.students, []
+    base, mean, spread = np.zeros(count), np.zeros(count), np.zeros(count)
+
+    def see(seen: Observed) -> None:
+        nonlocal base, mean, spread
+        if seen.t in times:
+            rows.append((base / max(seen.t, 1), mean / max(seen.t, 1), spread.copy()))
+        base = base + game.squares(seen.gradient[0])
+        mean = mean + game.mutual_losses(seen.x[0])
+        z = np.array(game.logits(seen.x[0]))
+        spread = np.maximum(spread, [np.ptp(z - z[k], axis=2).max() for k in range(count)])
+
+    simulate(game, step=step, steps=steps, replicas=1, seed=0, record=times, observe=see)
+    first = game.base_losses(game.start)
+    known = tuple(
+        Assumptions(smoothness=game.student_smoothness[k], gap=float(first[k]), noise=0.0, bias=0.0)
+        for k in range(count)
+    )
+    values = [np.array(part) for part in zip(*rows, strict=True)]
+    return Run(times, *values, known, tuple(game.student_jacobian), step)  # type: ignore[arg-type]
+
+
+def _ratio(subject: Subject, run: Run, order: float, k: int, row: int, *, observed: bool = True) -> float:
+    """A² over the bound for one student at a time, with the least form or with that of ρ alone."""
+    v = least_pull(order, float(run.spread[row, k]), float(run.divergence[row, k]) if observed else None)
+    stated = subject.square(run.assumptions[k], run.step, float(run.times[row]), 1.0, run.jacobian[k], v)
+    return float(run.base[row, k]) / stated
+
+
+def games(subject: Subject, context: Context) -> Finding:
+    """The library's games, full gradients: A² of each student against the bound, at every time recorded."""
+    comparisons, curves = [], []
+    for number, name in enumerate(context.each(GAMES)):
+        tops = []
+        for order in ORDERS:
+            steps = context.pick(quick=STEPS.get(name, 60), full=10 * STEPS.get(name, 60))
+            run = context.shared(f"{name}/{order}", _trained, name, order, steps)
+            every = [(k, row) for k in range(len(run.jacobian)) for row in range(1, len(run.times))]
+            worst = max(_ratio(subject, run, order, k, row) for k, row in every)
+            comparisons.append(at_most(f"greatest A² over the bound, {name}, α = {order:g}", worst, 1.0))
+            last = len(run.times) - 1
+            tops.append(max(_ratio(subject, run, order, k, last) for k in range(len(run.jacobian))))
+        role = ("measured", "second")[number % 2]
+        curves.append(curve(name, ORDERS, tops, role, style="both", group=number))
+    figure = panel("games of the library: measured over bound", "order $\\alpha$", "$A^2$ over the bound", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(figure, _over_time(subject, context)))
+
+
+def _over_time(subject: Subject, context: Context) -> Panel:
+    """A² of one student while training, against the bound with each form of V."""
+    order, name = 4.0, "irises"
+    run = context.shared(f"{name}/{order}", _trained, name, order, context.pick(quick=60, full=600))
+    rows = list(range(1, len(run.times)))
+    times, measured = run.times[rows], run.base[rows, 1]
+    stated = [run.base[r, 1] / _ratio(subject, run, order, 1, r) for r in rows]
+    a_priori = [run.base[r, 1] / _ratio(subject, run, order, 1, r, observed=False) for r in rows]
+    return panel(
+        "student of the petals, $\\alpha$ = 4", "steps $T$", "mean squared gradient norm",
+        curve("measured $A^2$", times, measured, style="both"),
+        curve("bound, least form", times, stated, "statement"),
+        curve("with $\\rho$ alone (D7)", times, a_priori, "second"),
+    )  # fmt: skip
+
+
+def reached(subject: Subject, context: Context) -> Finding:
+    """Cohorts at rest, and for h > 1 students who jump, against the bound for T → ∞."""
+    comparisons = []
+    for order, rho in ((0.5, 2.0), (1.0, 1.0), (3.0, 1.0)):
+        s, u = -order * rho / 2, rho * (1 - order / 2)
+        game, start = resting_game(np.array([[s, 0.0], [u, 0.0]]), order, 0.1)
+        comparisons += _compare(
+            subject, game, start, rho, (0.2, 1.0), f"at rest, α = {order:g}, ρ = {rho:g}", 1 - ROUNDING
+        )
+    for order, weight in ((1.0, 0.1), (1.0, 0.3), (0.5, 0.3)):
+        game, start, h = turning(order, 0.05, weight)
+        comparisons += _compare(subject, game, start, 0.05, (h,), f"jumping, α = {order:g}, β = {weight:g}", 0.99)
+    return Finding(comparisons=tuple(comparisons))
+
+
+def _compare(
+    subject: Subject, game: MutualLearning, start: Array, rho: float, sizes: tuple[float, ...], name: str, least: float
+) -> list[Any]:
+    out = []
+    base = float(game.squares(game.gradient(start))[0])
+    at = Assumptions(smoothness=game.student_smoothness[0], gap=0.0, noise=0.0, bias=0.0)
+    for h in sizes:
+        v = least_pull(game.order, rho, None)
+        stated = subject.square(at, h / at.smoothness, np.inf, game.beta, game.student_jacobian[0], v)
+        ratio = base / stated if stated else np.inf
+        out += [
+            at_most(f"A² over the bound, {name}, h = {h:.4g}", ratio, 1 + ROUNDING),
+            at_least(f"reached, {name}, h = {h:.4g}", ratio, least),
+        ]
+    return out
+
+
+_ZETA2 = 2 * beta**2 * jacobian**2 * resting.tau**2
+
+CLAIM = Claim(
+    id="X1",
+    title="Composed theorem",
+    message="Every student keeps a bound made of α, β and its peers' spread",
+    meaning=(
+        "A student that learns from its peers with a constant step comes within a distance of the minimum of its "
+        "own loss that its order, its weight and the spread of its peers' predictions fix. It holds for every "
+        "student at once, at every horizon and for steps up to twice the usual limit."
+    ),
+    matters=(
+        "It is the O(1) bias of mutual learning with every constant in quantities that one can choose or measure."
+    ),
+    direction="tight",
+    subject=Subject(composed.COMPOSED),
+    statement=statement,
+    derivation=derivation,
+    assumptions=(
+        *composed.ASSUMPTIONS,
+        "b_t = β∇R_k with the peers of step t; E[n_t | ...] is given the whole cohort's state",
+        "E‖b_t‖² ≤ G²Vβ² and V ≤ 2τ² are C4 for a ρ that bounds all ranges (a theorem of the kernel, from C4a and "
+        "D7), read at each step and in each outcome, with E JᵀJ ≼ G²: its mean is over inputs, that of the run over "
+        "outcomes, and the kernel has one expectation, so that the reading is in words",
+    ),
+    source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
+    checks=(
+        kernel_check(derivation),
+        implementation_check(_compared, quick=100, full=20_000, allowed=1e-12),
+        Check("games", "training", "Do the students of every game of the library keep the bound while training?", games,
+              cost=8.0),
+        Check("reached", "numeric", "Do cohorts at rest reach it, and for h > 1 students who jump?", reached),
+    ),
+    controls=(
+        Control("half", "half of ζ²", Subject(composed.COMPOSED.subs(resting.tau, resting.tau / sqrt(2)))),
+        Control("no-bias", "no bias", Subject(composed.COMPOSED.subs(resting.tau, Rational(0))), drawn=True),
+        Control("no-overshoot", "the term of |1-h| dropped", Subject(composed.COMPOSED.subs(Abs(1 - descent.h), 0))),
+    ),
+    caption=(
+        "Left: the mean squared base gradient of the library's games over the bound, the worst student of each, with "
+        "the least of the forms of V. Right: a student of irises, with the least form and with D7 alone; without the "
+        "bias the bound would be false."
+    ),
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""Which order and which weight: advise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from verify.commands.common import UsageFault, json_option, output, plain, print_json
+
+
+@click.command("advise")
+@click.option("--students", type=click.IntRange(min=2, max=10**6), required=True, help="K, each with data of its own.")
+@click.option(
+    "--gain",
+    type=float,
+    required=True,
+    help="The held-out excess risk wanted, over that alone; above 1/K.",
+)
+@click.option(
+    "--log-ratio-range", type=float, required=True,
+    help="ρ̂ in nats: the range of log(p/q) that 95% of inputs do not exceed between two good students.",
+)  # fmt: skip
+@click.option(
+    "--reach", type=float, help="x = αρ̂, by default 4: more bounds a bad peer further, and costs more of the gain."
+)
+@click.option("--jacobian", type=float, help="G, a bound of ‖∂logits/∂θ‖: also the bias that peers can add.")
+@json_option
+def advise_command(
+    students: int, gain: float, log_ratio_range: float, reach: float | None, jacobian: float | None, as_json: bool
+) -> None:
+    """Propose an order and a weight: the product αβ for a wanted gain, the order for a bounded pull of bad peers.
+
+    What the numbers rest on are the claims G1, G3 and G4; `BiasMonitor.recipe` measures ρ̂ while training.
+    """
+    from convergence import mutual_bias_bound, recipe
+    from convergence.advice import REACH
+
+    try:
+        found = recipe(
+            students=students, gain=gain, log_ratio_range=log_ratio_range, reach=REACH if reach is None else reach
+        )
+        bias = None
+        if jacobian is not None:
+            bias = mutual_bias_bound(found.alpha, beta=found.beta, jacobian=jacobian, log_ratio_range=float("inf"))
+    except (TypeError, ValueError) as error:
+        raise UsageFault(str(error)) from None
+    if as_json:
+        document = {name: plain(value) for name, value in asdict(found).items()}
+        document |= {} if bias is None else {"bias": plain(bias)}
+        print_json(json.dumps(document, indent=2))
+        return
+    console = output()
+    console.print(f"order α = {found.alpha:.4g}, weight β = {found.beta:.4g} (αβ = {found.product:.4g})")
+    console.print(f"excess risk over that alone, by the gain law: {found.gain:.4g}", soft_wrap=True)
+    console.print(f"peers within ρ̂ keep of their pull at least: {found.kept:.4g}", soft_wrap=True)
+    console.print(f"greatest pull of any peer on the logits: {found.cap:.4g}", soft_wrap=True)
+    if bias is not None:
+        console.print(f"greatest squared bias of the gradient: {bias:.4g}", soft_wrap=True)
