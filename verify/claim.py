@@ -201,6 +201,15 @@ class Claim(Generic[S]):
                 raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
 
     @property
+    def proof(self) -> Literal["theorem", "steps", ""]:
+        """What stands behind the statement, by what its derivation is declared to return.
+
+        A theorem of the kernel; or verified steps, which a reader joins: not machine-checked as a whole; or nothing.
+        """
+        returned = getattr(self.derivation, "__annotations__", {}).get("return", "")
+        return "" if self.derivation is None else "theorem" if returned in (Proof, "Proof") else "steps"
+
+    @property
     def statistical_tests(self) -> int:
         """The number of statistical comparisons over the claim and its negative controls."""
         return sum(check.tests for check in self.checks) * (1 + len(self.controls))

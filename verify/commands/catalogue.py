@@ -39,7 +39,7 @@ def _described() -> list[dict[str, Any]]:
             "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
             "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
             "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
-            "proof": c.derivation is not None,
+            "proof": c.proof,
             "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
             "controls": [
                 {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
@@ -100,8 +100,10 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            told(console, f"{row['id']:<4} {row['message']}")
-    console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
+            mark = " °" if row["proof"] == "steps" else ""
+            told(console, f"{row['id']:<4} {row['message']}{mark}")
+    console.print("\n° not machine-checked as a whole: verified steps, joined for the reader")
+    console.print("`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
@@ -137,6 +139,7 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     own = "; the result is its own" if row["own"] else ""
     source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "") + own
     _listed(console, "Assumptions", row["assumptions"])
+    _listed(console, "Proof", [_PROOFS[row["proof"]]])
     _listed(console, "Source", [source])
     _listed(console, "Checks", [f"{check['id']} ({check['kind']}): {check['question']}" for check in row["checks"]])
     false = [f"{control['id']}: {control['falsehood']}" for control in row["controls"]]
@@ -145,6 +148,13 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     proof = f"; rdml prove {name}: its proof" if row["proof"] else ""
     console.print()
     told(console, f"rdml run {name}: put it to the test{proof}", indent=0)
+
+
+_PROOFS = {
+    "theorem": "a theorem of the kernel: every step from the assumptions to the statement is checked by its rules",
+    "steps": "not machine-checked as a whole: verified steps, joined for the reader",
+    "": "none: the statement is measured",
+}
 
 
 def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> None:

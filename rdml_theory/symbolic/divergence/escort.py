@@ -73,15 +73,16 @@ _SPREAD = total(w(i) ** 2 / q(i))
 """1 + χ² of the escort from the student."""
 
 DUALITY_ASSUMPTIONS = (
-    *(told.text() for told in (sums_to_one(p), is_escort(), RENYI)),
-    f"α ≠ 1; at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}, and KL(w‖q) on the right",
+    *(told.text() for told in (sums_to_one(p), is_escort(), RENYI, NOT_ONE)),
+    f"at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}, and KL(w‖q) on the right",
     "p and q positive, α in (0, ∞)",
 )
 """What the duality assumes, as text."""
 
 DOMINATION_ASSUMPTIONS = (
-    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, _FLOOR)),
-    f"α ≠ 1; at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}",
+    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, NOT_ONE, _FLOOR)),
+    AtMost(Rational(1, 2), alpha).text(),
+    f"at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}",
     "p and q positive",
 )
 """What the domination assumes, as text."""

@@ -113,8 +113,10 @@ def two_point_reduction(right_side: Formula | None = None) -> Derivation:
 
 
 PINSKER_ASSUMPTIONS = (
-    *(told.text() for told in (entries.sums_to_one(entries.p), entries.sums_to_one(entries.q), entries.RENYI)),
-    f"α ≠ 1; at {entries.ORDER_ONE.text()}, {entries.KULLBACK_LEIBLER.text()}",
+    entries.sums_to_one(entries.p).text(),
+    entries.sums_to_one(entries.q).text(),
+    *(told.text() for told in (entries.RENYI, entries.NOT_ONE, AtMost(alpha, 1))),
+    f"at {entries.ORDER_ONE.text()}, {entries.KULLBACK_LEIBLER.text()}",
     "p and q positive, 0 < α",
 )
 """What Pinsker's inequality assumes, as text."""

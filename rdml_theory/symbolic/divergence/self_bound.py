@@ -68,8 +68,8 @@ __all__ = [
 ]  # fmt: skip
 
 ASSUMPTIONS = (
-    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI)),
-    f"α ≠ 1; at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}",
+    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, NOT_ONE)),
+    f"at {ORDER_ONE.text()}, {KULLBACK_LEIBLER.text()}",
     "p and q positive, α in (0, ∞)",
 )
 """What the bounds assume, as text."""

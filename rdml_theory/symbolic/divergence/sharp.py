@@ -51,7 +51,10 @@ __all__ = ["ASSUMPTIONS", "SHARP_CONSTANT", "sharp_self_bounding", "sharp_target
 SHARP_CONSTANT: Formula = Rational(4073, 5000)
 """0.8146, from above the greatest value 0.81453… of 2V²/(-log(1-V))."""
 
-ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, NOT_ONE))
+ASSUMPTIONS = (
+    *(told.text() for told in (sums_to_one(p), sums_to_one(q), is_escort(), RENYI, NOT_ONE)),
+    AtMost(alpha, Rational(1, 2)).text(),
+)
 """What the bound assumes, as text, for α ≤ 1/2."""
 
 _V: Formula = Symbol("V", nonnegative=True)

@@ -98,8 +98,8 @@ ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(q), is_escort(), RANGE)
 
 
 TEACHER_ASSUMPTIONS = (
-    *(told.text() for told in (sums_to_one(p), is_escort(), RANGE)),
-    "α ≠ 1; at α = 1, where ∂D/∂u_k = p_k·(log(p_k/q_k) - KL), ρ > 0",
+    *(told.text() for told in (sums_to_one(p), is_escort(), RANGE, NOT_ONE)),
+    "at α = 1, where ∂D/∂u_k = p_k·(log(p_k/q_k) - KL), ρ > 0",
     "p and q positive, α in (0, ∞)",
 )
 """What the bound of the peer's gradient assumes, as text."""

@@ -149,7 +149,8 @@ ASSUMPTIONS = (
     Finite().text(),
     *(told.text() for told in (_ENTRIES, sums_to_one(p), sums_to_one(q), is_escort(), _RANGE)),
     Equal(D, Mean(_divergence(False))).text(),
-    f"α ≠ 1; at {ORDER_ONE.text()}, {Equal(D, Mean(_divergence(True))).text()}",
+    NOT_ONE.text(),
+    f"at {ORDER_ONE.text()}, {Equal(D, Mean(_divergence(True))).text()}",
 )
 """What the bound assumes, as text."""
 
