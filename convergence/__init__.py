@@ -16,8 +16,8 @@ Where to look
     Verdicts with error rates; searches for a breach of declared constants.
 
 >>> from convergence import problems, check_bound, sharp_bound, simulate
->>> f = problems.get("quadratic", noise=1.0, bias=0.25)
->>> run = simulate(f, step=0.5, steps=500, replicas=64, seed=0)
+>>> f = problems.get("quadratic_cosine", noise=1.0, bias=0.25)
+>>> run = simulate(f, step=0.3, steps=500, replicas=256, seed=0)
 >>> check_bound(run, sharp_bound(run.assumptions, run.step, run.steps)).outcome
 'confirmed'
 """

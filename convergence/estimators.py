@@ -58,7 +58,7 @@ def bounded_interval(values: ArrayLike, error_rate: float, *, upper: float, exce
     >>> round(low, 3), round(high, 3)
     (0.286, 0.314)
     >>> round(bounded_interval([0.5] * 1000, 1e-3, upper=5e3)[1])  # what 1 in 10,000 replicas shows is not ruled out
-    35
+    50
     """
     x, rate, end = real("values", values), number("error_rate", error_rate), number("upper", upper, least=0)
     beyond = number("excess", excess, least=0)

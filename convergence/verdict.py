@@ -175,10 +175,11 @@ def judge_mean(
     x, limit = real("values", values), number("allowed", allowed, infinite=True)
     floor = -np.inf if least is None else number("least", least)
     rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
-    if envelope is None or envelope.alike:
+    known = None if envelope is None else instance("envelope", envelope, Envelope)
+    if known is None or known.alike:
         low, high = mean_interval(x, rate / planned)
     else:
-        low, high = bounded_interval(x, rate, upper=envelope.upper, excess=envelope.excess)
+        low, high = bounded_interval(x, rate, upper=known.upper, excess=known.excess)
     outcome: Outcome = "undecided"
     if np.isinf(low):
         # Overflow is no evidence but against a limit so low that no sum over steps can have caused it.
@@ -196,7 +197,7 @@ def judge_mean(
         margin = min(margin, _room(observed - floor, floor) if floor else np.inf)
     return Verdict(
         outcome=outcome, observed=observed, allowed=limit, margin=margin, interval=(low, high),
-        error_rate=rate, replicas=x.size, looks=planned, basis="envelope" if envelope else "asymptotic",
+        error_rate=rate, replicas=x.size, looks=planned, basis="envelope" if known else "asymptotic",
     )  # fmt: skip
 
 
@@ -237,8 +238,8 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     Examples
     --------
     >>> from convergence import problems, sharp_bound, simulate
-    >>> run = simulate(problems.get("quadratic", noise=1.0), step=0.5, steps=200, replicas=64, seed=1)
-    >>> check_bound(run, sharp_bound(run.assumptions, 0.5, 200)).outcome
+    >>> run = simulate(problems.get("double_well", noise=1.0), step=0.3, steps=200, replicas=256, seed=1)
+    >>> check_bound(run, sharp_bound(run.assumptions, 0.3, 200)).outcome
     'confirmed'
     """
     instance("trajectory", trajectory, Trajectory)

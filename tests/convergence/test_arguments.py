@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import convergence
-from convergence import Assumptions, MutualLearning, problems, sharp_bound, simulate
+from convergence import Assumptions, Envelope, MutualLearning, SubGaussian, problems, sharp_bound, simulate
 from convergence.arguments import shown
 from convergence.sweep import Cell
 
@@ -27,17 +27,24 @@ CALLS = {
     "Assumptions": {"smoothness": 1.0, "gap": 1.0, "noise": 0.1, "bias": 0.01, "relative_bias": 0.1},
     "MutualLearning": {"features": [FEATURES, -FEATURES], "labels": [0, 1, 1], "order": 2.0, "beta": 1.0,
                        "weights": np.ones((2, 3)), "batch": 2},
+    "Envelope": {"upper": 2.0, "excess": 0.1, "alike": False},
+    "SubGaussian": {"proxy": 0.1, "rank": 2},
     "best_iterate_bound": ON | {"assumptions": BIASED},
     "bias_horizon": {"assumptions": AT, "step": 0.5},
     "check_bound": {"trajectory": RUN, "bound": sharp_bound(RUN.assumptions, 0.5, 4), "error_rate": 1e-3},
     "classical_bound": ON,
+    "cohort_bound": {"assumptions": FREE, "step": 0.5, "steps": 10, "alpha": 2.0, "beta": 1.0, "jacobian": 1.0,
+                     "log_ratio_range": 2.0, "divergence": 0.1},
     "detectable_violation": {"observed": 1.0, "low": 0.9, "allowed": 2.0, "error_rate": 1e-3, "power": 0.9},
     "drift_bound": {"alpha": 2.0, "beta": 1.0, "jacobian": 1.0, "peer_gradient": 0.5, "log_ratio_range": 2.0},
     "extremal_average": ON,
     "find_stationary": {"cohort": COHORT, "x": COHORT.start, "tolerance": 0.1, "iterations": 2,
                         "progress": None},
     "floor": {"assumptions": AT, "step": 0.5},
-    "judge_mean": {"values": np.arange(9.0), "allowed": 8.0, "error_rate": 1e-3, "least": 0.0, "looks": 1},
+    "high_probability_bound": {"assumptions": FREE, "step": 0.5, "steps": 10, "tail": SubGaussian(proxy=0.1, rank=2),
+                               "failure": 0.1},
+    "judge_mean": {"values": np.arange(9.0), "allowed": 8.0, "error_rate": 1e-3, "least": 0.0, "looks": 1,
+                   "envelope": Envelope(upper=9.0)},
     "largest_bias": ON | {"target": 5.0},
     "largest_order": ON | {"target": 5.0, "beta": 1.0, "jacobian": 1.0, "log_ratio_range": 2.0},
     "largest_step": {"assumptions": AT, "target": 5.0, "steps": 10},
@@ -48,11 +55,12 @@ CALLS = {
     "mutual_bias_bound": {"alpha": 2.0, "beta": 1.0, "jacobian": 1.0, "log_ratio_range": 2.0, "divergence": 0.1},
     "occupation_bound": {"bound": sharp_bound(AT, 0.5, 10), "threshold": 1.0},
     "pl_bound": ON | {"pl_constant": 0.5},
+    "recipe": {"students": 4, "gain": 0.5, "log_ratio_range": 1.0, "reach": 4.0},
     "refined_bound": ON,
     "schedule_bound": {"assumptions": AT, "step": [0.5, 0.25], "bias": [0.1, 0.2]},
     "scope_bound": {"curvature": 1.0, "step": 0.5, "noise": 0.1, "bias": 0.01, "perturbation": 0.1, "start": 1.0},
     "sequential_verdict": {"draw": lambda begin, end: np.arange(begin, end) % 3.0, "allowed": 5.0, "error_rate": 1e-3,
-                           "first": 8, "budget": 16, "least": 0.0},
+                           "first": 8, "budget": 16, "least": 0.0, "envelope": Envelope(upper=2.0)},
     "sharp_bound": ON,
     "simulate": {"problem": QUADRATIC, "step": 0.5, "steps": 3, "replicas": 8, "seed": 0, "start": [1.0, 1.0],
                  "record": 2, "first": 0, "executor": None, "checkpoint": None, "progress": None, "momentum": 0.5,
@@ -70,7 +78,7 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "StationaryLaw", "StationaryPoint", "StepwiseBound",
+    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "Recipe", "StationaryLaw", "StationaryPoint", "StepwiseBound",
     "Trajectory", "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 

@@ -276,7 +276,7 @@ def test_a_factory_of_your_own(monkeypatch, tmp_path):
         build(Config(students="mlp,own_networks:wide"))
     with pytest.raises(TrainerError, match="is a int: expected a torch"):
         build(Config(students="own_networks:number"))
-    with pytest.raises(TrainerError, match="has no missing"):
+    with pytest.raises(TrainerError, match="has no function missing"):
         build(Config(students="own_networks:missing"))
     with pytest.raises(TrainerError, match="cannot be imported"):
         build(Config(students="no_such_module:x"))
@@ -292,7 +292,7 @@ def test_a_network_of_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     assert len(build(Config(students="network_of_this_folder:net:2"))) == 2
-    with pytest.raises(TrainerError, match="json has no net"):
+    with pytest.raises(TrainerError, match="json has no function net"):
         build(Config(students="json:net"))
 
 

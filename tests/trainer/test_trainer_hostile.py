@@ -389,7 +389,7 @@ def test_code_that_a_file_names_runs_only_if_allowed(tmp_path, monkeypatch):
     with pytest.raises(TrainerError, match=r"c\.toml: students = 'mlp,intruder:make' runs Python code .* --allow-code"):
         parse(["--epochs", "1"], file)
     flags = ["--data", "digits", "--out", str(tmp_path / "runs"), "--config", str(file)]
-    for allowed, said in (([], "runs Python code"), (["--allow-code"], "intruder has no make")):
+    for allowed, said in (([], "runs Python code"), (["--allow-code"], "intruder has no function make")):
         refused = CliRunner().invoke(train_command, flags + allowed)
         assert (refused.exit_code, said in refused.output) == (2, True), refused.output
         assert (tmp_path / "ran").exists() == bool(allowed)
@@ -399,5 +399,5 @@ def test_code_that_a_file_names_runs_only_if_allowed(tmp_path, monkeypatch):
 
 
 def test_a_configuration_that_does_not_exist_is_one_line():
-    with pytest.raises(TrainerError, match=r"--config nosuch: no such file, and no recipe .* cifar10_resnet18"):
+    with pytest.raises(TrainerError, match=r"--config nosuch: no such file and no recipe; .* cifar10_resnet18"):
         parse([], Path("nosuch"))

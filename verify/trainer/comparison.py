@@ -289,7 +289,7 @@ def _seeds_to_resolve(comparison: Comparison, arm: str, against: str) -> int | N
 
     >>> three = {"a": {"accuracy": (0.1, 0.2, 0.4)}, "DML (KL)": {"accuracy": (0.05, 0.1, 0.45)}}
     >>> _seeds_to_resolve(Comparison({"students": "mlp:2"}, (0, 1, 2), three), "a", "DML (KL)")
-    25
+    23
     """
     d = comparison.differences(arm, against, "accuracy")
     if len(d) < 2 or not d.mean():
