@@ -78,8 +78,8 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "Recipe", "StationaryLaw", "StationaryPoint", "StepwiseBound",
-    "Trajectory", "Verdict", "WorstCase", "problems",
+    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "Recipe", "StationaryLaw", "StationaryPoint",
+    "StepwiseBound", "Trajectory", "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 
 
