@@ -43,8 +43,12 @@ NONCONVEX = {
 REAL = ("breast cancer", "mutual learning")
 """Nonconvex logistic regression on real data, and two students of one and two layers; both with mini-batches."""
 
-REPLICAS = {("double_well", 1.0): 4_096, ("matrix_factorisation", 0.2): 2_048, ("matrix_factorisation", 1.0): 2_048}
-"""Of a problem at a step; 256 elsewhere. Where a replica falls makes its average large or small there."""
+REPLICAS = {
+    ("double_well", 1.0): 4_096, ("matrix_factorisation", 0.2): 2_048, ("matrix_factorisation", 1.0): 2_048,
+    ("nonconvex_logistic", 0.2): 4_096, ("nonconvex_logistic", 1.0): 32_768, ("nonconvex_logistic", 1.7): 2_048,
+}  # fmt: skip
+"""Of a problem at a step; 256 elsewhere. Where a replica falls makes its average large or small in the first two; the
+last has heavy-tailed noise, whose rare events need many replicas to be ruled out."""
 
 PANELS = {
     "nonconvex problems": ("double_well", "pl_sine", "quadratic_cosine", "rastrigin"),
