@@ -139,6 +139,6 @@ CLAIM = Claim(
     ),
     caption=(
         "How high the runs lie: the part of them above each level, below what is stated; the bound of the mean is "
-        "exceeded by a third of the runs."
+        "exceeded by nearly half of the runs."
     ),
 )  # fmt: skip
