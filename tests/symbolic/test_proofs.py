@@ -138,7 +138,7 @@ CASES = {
             "left_side": escort.DOMINATED.xreplace({divergence: entries.D}),
             "least_order": Rational(1, 2),
         },
-        (*escort.DOMINATION_ASSUMPTIONS[:5], entries.NOT_ONE.text(), "1/2 ≤ α"),
+        escort.DOMINATION_ASSUMPTIONS[:7],
     ),
     "D17": Case(
         sharp.sharp_self_bounding,

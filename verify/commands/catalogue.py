@@ -100,8 +100,8 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            mark = " °" if row["proof"] == "steps" else ""
-            told(console, f"{row['id']:<4} {row['message']}{mark}")
+            mark = "°" if row["proof"] == "steps" else " "
+            told(console, f"{row['id']:<4}{mark}{row['message']}")
     console.print("\n° not machine-checked as a whole: verified steps, joined for the reader")
     console.print("`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
