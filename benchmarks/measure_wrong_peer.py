@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from convergence import MutualLearning
+from verify.environment import commit, processor, versions
 from verify.trainer.comparison import paired_interval
 
 Array = NDArray[np.float64]
@@ -108,7 +109,8 @@ def main() -> None:
     if options.json is not None:
         document = {
             "command": f"python benchmarks/measure_wrong_peer.py --seeds {options.seeds} --steps {options.steps}",
-            "seconds": round(time.process_time() - began, 1), "rate": RATE, "scores": scores, "summary": rows,
+            "seconds": round(time.process_time() - began, 1), "rate": RATE, "seeds": list(range(options.seeds)),
+            "versions": versions(), "commit": commit(), "processor": processor(), "scores": scores, "summary": rows,
         }  # fmt: skip
         options.json.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
