@@ -35,7 +35,10 @@ def test_pepit_and_the_certificate(row):
     worst = solve(row)
     assert worst.value == pytest.approx(row["value"], rel=1e-7)
     assert worst.certificate.check()
-    assert -1e-9 * worst.value <= worst.gap <= 1e-6 * worst.value
+    # The instance keeps its inequalities to the solver's 1e-10, relative to its own size (below ten): what that adds to
+    # its value is at most that times the multipliers.
+    multipliers = sum(float(m) for some in worst.certificate.multipliers.values() for m in some)
+    assert -1e-10 * 10 * multipliers <= worst.gap <= 1e-6 * worst.value
 
 
 # ζ, h, exact at Λ = Δ = 1, T = 8, to four digits.
