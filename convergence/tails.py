@@ -148,7 +148,9 @@ def high_probability_bound(
     >>> round(sharp_bound(at, 0.1, 10_000).total, 4)
     0.0812
     """
-    eta, horizon = _domain(assumptions, step, steps)
+    checked_relative_bias(assumptions, "high_probability_bound", absolute=True)
+    eta = float(checked_step(assumptions, number("step", step), 2.0, closed=False, name="high_probability_bound"))
+    horizon = float(checked_steps(number("steps", steps, infinite=True)))
     delta = number("failure", failure)
     if not 0 < delta < 1:
         raise ValueError(f"failure = {failure!r}: expected a probability between 0 and 1")
@@ -160,13 +162,6 @@ def high_probability_bound(
     parts = (transient, unbiased - transient, total - unbiased)
     terms = [float(product(max(part, 0.0), unit)) for part in parts]
     return make_bound("high probability", (terms[0], terms[1], terms[2]), step, steps, "squared gradient norm of a run")
-
-
-def _domain(assumptions: Assumptions, step: float, steps: float) -> tuple[float, float]:
-    """η and T, checked."""
-    checked_relative_bias(assumptions, "high_probability_bound", absolute=True)
-    eta = float(checked_step(assumptions, number("step", step), 2.0, closed=False, name="high_probability_bound"))
-    return eta, float(checked_steps(number("steps", steps, infinite=True)))
 
 
 def run_envelope(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convergence.problems.base import Oracle, SyntheticProblem
-from convergence.problems.noise_models import Streams, SubGaussian, tail_of
+from convergence.problems.noise_models import Streams
 
 __all__ = ["LinearModel", "example_data"]
 
@@ -93,23 +93,15 @@ class LinearModel(SyntheticProblem):
         """(1/N) Σ ℓ_n'(a_n·x) a_n."""
         return self.slopes(x @ self.features.T) @ self.features / len(self.features)
 
-    @property
-    def tail(self) -> SubGaussian | None:
-        """That of the noise model; None for mini-batches."""
-        return None if self.batch is not None else tail_of(self._model, self.noise, self.dim)
-
-    def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
-        """The mean over a mini-batch less that over all samples, or the noise of a model."""
-        if self.batch is None:
-            return super().noise_at(x, gradient, rng, out)
+    def batch_noise(self, size: int, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """The mean over a mini-batch less that over all samples."""
         if not isinstance(rng, np.random.Generator):
             for stream, *parts in zip(rng, x, gradient, out, strict=True):
-                self.noise_at(parts[0], parts[1], stream, parts[2])
-            return True
-        rows = rng.integers(0, len(self.features), (x.shape[0], self.batch))
+                self.batch_noise(size, parts[0], parts[1], stream, parts[2])
+            return
+        rows = rng.integers(0, len(self.features), (x.shape[0], size))
         chosen = self.features[rows]
         slopes = self.slopes(np.einsum("rbd,rd->rb", chosen, x), rows)
-        out[...] = np.einsum("rb,rbd->rd", slopes, chosen) / self.batch
+        out[...] = np.einsum("rb,rbd->rd", slopes, chosen) / size
         # The regulariser, if any, belongs to every sample: it cancels.
         out -= self.slopes(x @ self.features.T) @ self.features / len(self.features)
-        return True

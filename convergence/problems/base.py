@@ -44,7 +44,7 @@ class SyntheticProblem:
     """A function with a noise model and a bias model; subclasses supply the function and its constants.
 
     A subclass defines ``value`` and ``gradient`` on arrays (..., dim) of any memory order. The oracle adds bias and
-    noise; a subclass whose noise or bias belongs to it (mini-batches, a mutual gradient) overrides ``noise_at`` or
+    noise; a subclass whose noise or bias belongs to it (mini-batches, a mutual gradient) overrides ``batch_noise`` or
     ``bias_at``, and ``sample_into`` where their sum is cheaper than its parts.
 
     Parameters
@@ -73,6 +73,8 @@ class SyntheticProblem:
     """Replicas that share a random stream and are advanced together: a power of two, less where one is much work."""
     follows_gradient: bool = True
     """Whether a draw of the oracle is made from ∇f: else it may be had without."""
+    batch: int | None = None
+    """Samples in a mini-batch, whose noise :meth:`batch_noise` draws; None for that of the noise model."""
     players: Sequence[slice] = (slice(None),)
     """Whose coordinates are whose, where x is of several players: who may move one after the other."""
 
@@ -101,8 +103,8 @@ class SyntheticProblem:
     @property
     def tail(self) -> SubGaussian | None:
         """What is proved of the noise's tail; None where the noise belongs to the problem, such as mini-batches."""
-        own = type(self).noise_at is not SyntheticProblem.noise_at or self._model not in NOISE_MODELS
-        return None if own else tail_of(self._model, self.noise, self.dim)
+        model = type(self).noise_at is SyntheticProblem.noise_at and self.batch is None and self._model in NOISE_MODELS
+        return None if not model else tail_of(self._model, self.noise, self.dim)
 
     def value(self, x: Array) -> Array:
         """f at x of shape (..., dim): shape (...)."""
@@ -127,9 +129,16 @@ class SyntheticProblem:
 
         For x of shape (blocks, replicas, dim), ``rng`` is a list of one generator for each block.
         """
+        if self.batch is not None:
+            self.batch_noise(self.batch, x, gradient, rng, out)
+            return True
         if self.noise:
             self._noise(gradient, float(np.sqrt(self.noise)), rng, out)
         return bool(self.noise)
+
+    def batch_noise(self, size: int, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """One draw of n at x into ``out``, of mini-batches of so many samples: for problems that have them."""
+        raise NotImplementedError
 
     def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """One draw of ∇f + b + n at x into ``out``, given ∇f there; x and ``rng`` as in ``noise_at``."""

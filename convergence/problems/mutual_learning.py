@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import number, real, shown, whole
 from convergence.data import game_data
 from convergence.problems.base import Oracle, SyntheticProblem, check_positive
-from convergence.problems.noise_models import Streams, SubGaussian, tail_of
+from convergence.problems.noise_models import Streams
 from rdml_theory import renyi_divergence, renyi_hessian
 
 __all__ = ["MutualLearning", "problem"]
@@ -457,20 +457,12 @@ class MutualLearning(SyntheticProblem):
         rows = None if self.batch is None else rng.integers(0, len(self.labels), (len(x), self.batch))
         return self._updates(x, "both", rows=rows)[0]
 
-    @property
-    def tail(self) -> SubGaussian | None:
-        """That of the noise model; None for mini-batches."""
-        return None if self.batch is not None else tail_of(self._model, self.noise, self.dim)
-
-    def noise_at(self, x: Array, gradient: Array, rng: Streams, out: Array) -> bool:
-        """The update on a mini-batch less that on all samples, or the noise of a model."""
-        if self.batch is None:
-            return super().noise_at(x, gradient, rng, out)
+    def batch_noise(self, size: int, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
+        """The update on a mini-batch less that on all samples."""
         self.sample_into(x, gradient, rng, out)
         out -= gradient
         if (bias := self.bias_at(x, gradient)) is not None:
             out -= bias
-        return True
 
     def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """The update on a mini-batch, which takes no pass over all samples; or that of a model."""

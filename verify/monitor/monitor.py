@@ -160,8 +160,8 @@ class BiasMonitor:
     def of_loader(cls, students: Sequence[nn.Module], loader: Any, *, samples: int = 0, **told: Any) -> BiasMonitor:
         """A monitor of the samples in a loader's batches, pairs (x, y) or dictionaries with "labels", read once.
 
-        Where the loader augments samples, or there are more than ``samples``, what is measured is not quite what the
-        training sees: say neither ``plain`` nor expect a bound.
+        Where the loader augments samples, or has more than ``samples``, what is measured is not quite what the training
+        sees: leave ``plain`` out, for no bound holds then.
 
         Parameters
         ----------
@@ -172,7 +172,7 @@ class BiasMonitor:
         samples : int
             How many to read; 0 for all.
         **told
-            As for the class; ``batch`` is the size of the loader's first batch unless it is given.
+            As for the class; ``batch`` is the loader's ``batch_size``, or all samples, unless it is given.
 
         Examples
         --------
