@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_NEEDS = {"rdml_theory/losses/_large.py": "triton", "tests/reference/make_worst_cases.py": "PEPit"}
+_NEEDS = {"rdml_theory/losses/_triton.py": "triton", "tests/reference/make_worst_cases.py": "PEPit"}
 
 collect_ignore = [path for path, package in _NEEDS.items() if find_spec(package) is None]
 

@@ -70,22 +70,22 @@ def checked_logits(name: str, x: Any) -> Tensor:
     return x
 
 
-def extremes(names: Sequence[str], views: Sequence[Tensor]) -> tuple[float, float] | None:
-    """Return the smallest and the largest of all logits, (N, C) each, or None if they are not on the CPU or hold NaN.
+def extremes(views: Sequence[Tensor], names: Sequence[str] = ()) -> tuple[float, float] | None:
+    """Return the smallest and the largest of all logits, (N, C) each, or None if some are NaN.
 
-    They must have values. Raise if one of them evidently holds probabilities.
+    With names, raise if some on the CPU evidently hold probabilities.
     """
-    if not views[0].is_cpu or not views[0].numel():
-        return None
-    least, greatest, total = math.inf, -math.inf, 0.0
-    for k, x in enumerate(views):
-        low, top = x.aminmax()
-        low, top = low.item(), top.item()
-        if low >= 0.0:
+    least, greatest = math.inf, -math.inf
+    broken = False
+    for k, x in enumerate(views if views[0].numel() else ()):
+        ends = x.aminmax()
+        low, top = ends.min.item(), ends.max.item()
+        if names and low >= 0.0:
             refuse_probabilities(names[k], x)
-        least, greatest, total = min(low, least), max(top, greatest), total + low
-    # NaN may hide from min
-    return (least, greatest) if total == total else None
+        # a NaN is both ends, and may hide from min
+        broken = broken or low != low
+        least, greatest = min(low, least), max(top, greatest)
+    return None if broken else (least, greatest)
 
 
 def refuse_probabilities(name: str, x: Tensor) -> None:
@@ -287,11 +287,6 @@ def divisor(reduction: str, batch: Sequence[int], mask: Tensor | None) -> int | 
     if reduction == "mean":
         return max(math.prod(batch), 1) if mask is None else mask.sum().clamp(min=1)
     return 1
-
-
-def moderate(temperature: float) -> bool:
-    """Whether gradients near consensus, multiplied by the temperature, keep the digits that fast kernels leave."""
-    return 2.0**-10 <= temperature <= 2.0**10
 
 
 def result_dtype(*logits: Tensor) -> torch.dtype:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import by_pairs, once_if_compiled
+from rdml_theory.losses._pairs import once_if_compiled
+from rdml_theory.losses._stored import loss
 from rdml_theory.losses.mutual import current_order, make_order
 from rdml_theory.losses.order import OrderSchedule
 
@@ -21,7 +21,7 @@ class RenyiDivLoss(nn.Module):
     ``nn.KLDivLoss(reduction="batchmean")(z.log_softmax(-1), u.softmax(-1))`` for inputs (B, C) and (B, S, C).
 
     The gradient in the student's logits is temperature (q - w), w proportional to p^alpha q^(1 - alpha). A teacher that
-    requires a gradient gets one (`detach` it if it should not), by the slower kernel of `renyi_divergence`, which also
+    requires a gradient gets one (`detach` it if it should not), by the exact formulas of `renyi_divergence`, which also
     serves second and higher derivatives. Compiled, the loss is differentiable once, as `torch.compile` is.
 
     The setting is that of Huang et al. 2023, arXiv 2209.05732.
@@ -137,31 +137,17 @@ class RenyiDivLoss(nn.Module):
         order = checks.checked_alpha(self.alpha)
         if isinstance(order, Tensor):
             order = order.to(device=student.device, dtype=torch.float64)
-        scale = self.temperature**2
-        per_row = isinstance(order, Tensor) and order.ndim > 0
-        if per_row or teacher.requires_grad or checks.transforms_active():
-            checks.refuse_probabilities("student_logits", student)
-            checks.refuse_probabilities("teacher_logits", teacher)
-            order = torch.as_tensor(order, dtype=torch.float64, device=student.device)
-            out = by_pairs([student, teacher], order, temperature=self.temperature, mask=mask, directed=True)[0] * scale
-            if self.reduction != "none":
-                out = out.sum() / checks.divisor(self.reduction, batch, mask)
-        else:
-            single = student.ndim == 1
-            out = fused_loss(
-                [x.unsqueeze(0) if single else x for x in (student, teacher)],
-                order,
-                temperature=self.temperature,
-                scale=scale,
-                reduction=self.reduction,
-                mask=mask.unsqueeze(0) if single and mask is not None else mask,
-                kind=checks.result_dtype(student, teacher),
-                directed=True,
-                names=["student_logits", "teacher_logits"],
-            ).squeeze(0)
-            if single and self.reduction == "none":
-                out = out.squeeze(0)
-        out = out.to(checks.result_dtype(student, teacher))
+        out = loss(
+            [student, teacher],
+            order,
+            temperature=self.temperature,
+            scale=self.temperature**2,
+            reduction=self.reduction,
+            mask=mask,
+            kind=checks.result_dtype(student, teacher),
+            directed=True,
+            names=["student_logits", "teacher_logits"],
+        )[0]
         return once_if_compiled(out, student_logits, teacher_logits, self.alpha)
 
     def extra_repr(self) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._pair import once_if_compiled, pairwise
+from rdml_theory.losses._pairs import once_if_compiled, pairwise
 
 
 def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: float | Tensor, *, dim: int = -1) -> Tensor:

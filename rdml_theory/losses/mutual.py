@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
-from rdml_theory.losses._fused import fused_loss
-from rdml_theory.losses._pair import by_pairs, once_if_compiled
+from rdml_theory.losses._pairs import once_if_compiled
+from rdml_theory.losses._stored import loss
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
 
 # made once, since a step between small students is over in a tenth of a millisecond
@@ -38,9 +38,9 @@ def mutual_loss(
 
     All pairs come from K exponentials and two batched products; the gradient is computed with the value, and the
     backward pass stores one array per student. Everything is computed in float64 over blocks of rows and rounded once.
-    Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the slower kernel of
-    `renyi_divergence`. Differentiable to any order (the second time by that kernel), with peers that are constants in
-    every derivative; compiled, once, as `torch.compile` is.
+    Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the exact formulas
+    of `renyi_divergence`, which are slower. Differentiable to any order (the second time by those formulas), with peers
+    that are constants in every derivative; compiled, once, as `torch.compile` is.
 
     The objective is that of Huang et al. 2023, arXiv 2209.05732.
 
@@ -129,24 +129,16 @@ def mutual_loss(
         checks.refuse_probabilities(names[0], first)
         shape = (1, *batch) if reduction == "none" else (1,)
         out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
-    elif (isinstance(order, Tensor) and order.ndim > 0) or checks.transforms_active():
-        for name, part in zip(names, parts, strict=True):
-            checks.refuse_probabilities(name, part)
-        order = torch.as_tensor(order, dtype=torch.float64, device=sample.device)
-        out = by_pairs(parts, order, temperature=temperature, mask=mask, directed=False) * scale
-        if reduction != "none":
-            out = out.flatten(1).sum(1) / checks.divisor(reduction, batch, mask)
     else:
-        # a weight of each student multiplies before the one rounding
-        early = torch.float64 if isinstance(weight, Tensor) else kind
-        out = fused_loss(
+        out = loss(
             parts,
             order,
             temperature=temperature,
             scale=scale,
             reduction=reduction,
             mask=mask,
-            kind=early,
+            # a weight of each student multiplies before the one rounding
+            kind=torch.float64 if isinstance(weight, Tensor) else kind,
             names=names,
         )
     if isinstance(weight, Tensor):

@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from rdml_theory.losses import CosineOrder, LearnableOrder, OrderSchedule, _fused, _kernel, _pair, distillation, mutual
+from rdml_theory.losses import (
+    CosineOrder,
+    LearnableOrder,
+    OrderSchedule,
+    _cohort,
+    _exact,
+    _stored,
+    distillation,
+    mutual,
+)
 from verify.claims import d1_student_gradient, d2_other_gradients
 from verify.context import Context
 
@@ -18,73 +27,69 @@ def outcome(claim):
 
 
 def of_order(change):
-    """The order changed on its way into the row kernel and into the fused kernels."""
+    """The order changed on its way into the exact formulas and into the products."""
 
     def plant(patch):
         def tensor(alpha):
             return torch.tensor([change(x) for x in alpha.flatten().tolist()], dtype=torch.float64).reshape(alpha.shape)
 
-        divergence, gradients, cohort = _kernel.divergence, _kernel.gradients, _fused.cohort
-        patch.setattr(_kernel, "divergence", lambda pair, alpha: divergence(pair, tensor(alpha)))
-        patch.setattr(_kernel, "gradients", lambda u, z, alpha, value, **k: gradients(u, z, tensor(alpha), value, **k))
-        patch.setattr(
-            _fused, "cohort", lambda views, plan, *rest: cohort(views, plan._replace(alpha=change(plan.alpha)), *rest)
-        )
+        divergence, gradients, cohort = _exact.divergence, _exact.gradients, _cohort.evaluate
+        patch.setattr(_exact, "divergence", lambda pair, alpha: divergence(pair, tensor(alpha)))
+        patch.setattr(_exact, "gradients", lambda u, z, alpha, value: gradients(u, z, tensor(alpha), value))
+        patch.setattr(_cohort, "evaluate", lambda parts, order, **k: cohort(parts, change(order), **k))
 
     return plant
 
 
 def of_gradients(teacher=1.0, student=1.0, slope=1.0):
-    """Derivatives of the row kernel off by factors."""
+    """Derivatives of the exact formulas off by factors."""
 
     def plant(patch):
-        gradients = _kernel.gradients
+        gradients = _exact.gradients
 
         def changed(*arguments, **options):
             u, z, a = gradients(*arguments, **options)
             return u * teacher, z * student, a * slope
 
-        patch.setattr(_kernel, "gradients", changed)
+        patch.setattr(_exact, "gradients", changed)
 
     return plant
 
 
 def of_cohort(**change):
     def plant(patch):
-        cohort = _fused.cohort
-        patch.setattr(_fused, "cohort", lambda views, plan, *rest: cohort(views, plan._replace(**change), *rest))
+        cohort = _cohort.evaluate
+        patch.setattr(_cohort, "evaluate", lambda parts, order, **k: cohort(parts, order, **(k | change)))
 
     return plant
 
 
 def of_results(factor):
-    """The slope of the fused kernels off by a factor."""
+    """The slope of the products off by a factor."""
 
     def plant(patch):
-        cohort = _fused.cohort
+        cohort = _cohort.evaluate
 
-        def changed(*arguments):
-            result = cohort(*arguments)
+        def changed(*arguments, **options):
+            result = cohort(*arguments, **options)
             return result._replace(slope=None if result.slope is None else result.slope * factor)
 
-        patch.setattr(_fused, "cohort", changed)
+        patch.setattr(_cohort, "evaluate", changed)
 
     return plant
 
 
-def of_fused_loss(change):
+def of_loss(change):
     def plant(patch):
-        fused_loss = _fused.fused_loss
+        loss = _stored.loss
         for module in (distillation, mutual):
-            patch.setattr(module, "fused_loss", lambda *a, **k: fused_loss(*a, **(k | change(k))))
+            patch.setattr(module, "loss", lambda *a, **k: loss(*a, **(k | change(k))))
 
     return plant
 
 
 def unmasked(patch):
-    by_pairs = _pair.by_pairs
-    patch.setattr(distillation, "by_pairs", lambda *a, **k: by_pairs(*a, **(k | {"mask": None})))
-    of_fused_loss(lambda k: {"mask": None})(patch)
+    of_loss(lambda k: {"mask": None})(patch)
 
 
 def half_trained(patch):
@@ -102,10 +107,10 @@ FAULTS = {
     "large orders as infinity": (of_order(lambda a: math.inf if a > 1000.0 else a), {"D1", "D2"}),
     "teacher's gradient": (of_gradients(teacher=1.0 + 1e-5), {"D2"}),
     "student's gradient": (of_gradients(student=1.0 + 1e-10), {"D1"}),
-    "slope of the row kernel": (of_gradients(slope=1.0 + 1e-6), {"D2"}),
-    "slope of the fused kernels": (of_results(1.0 + 1e-6), {"D2"}),
+    "slope of the exact formulas": (of_gradients(slope=1.0 + 1e-6), {"D2"}),
+    "slope of the products": (of_results(1.0 + 1e-6), {"D2"}),
     "logits not divided by the temperature": (of_cohort(temperature=1.0), {"D1", "D2"}),
-    "temperature not squared": (of_fused_loss(lambda k: {"scale": k["scale"] / k["temperature"]}), {"D1", "D2"}),
+    "temperature not squared": (of_loss(lambda k: {"scale": k["scale"] / k["temperature"]}), {"D1", "D2"}),
     "mask": (unmasked, {"D1", "D2"}),
     "trained order": (half_trained, {"D2"}),
     "schedule one step late": (late, {"D1"}),

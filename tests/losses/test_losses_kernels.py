@@ -12,12 +12,12 @@ pytest.importorskip("triton")
 
 from test_losses_large import in_float64, logits
 
-from rdml_theory.losses import _cohort, _large, mutual_loss
+from rdml_theory.losses import _cohort, _triton, mutual_loss
 
 # float32 terms, float64 sums over blocks of 512; near consensus the rounding of t
 VALUE = 2e-6
 # exponents of base 2 up to RANGE are rounded to float32
-GRADIENT = 2.0**-24 * _large.RANGE
+GRADIENT = 2.0**-24 * _triton.RANGE
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, where a tile has no student
 
 
@@ -27,7 +27,7 @@ def test_against_float64(alpha, near):
     for students, dtype in ((2, torch.float32), (3, torch.bfloat16), (4, torch.float32)):
         x = logits(students, 2, 1300, near, dtype=dtype)
         value, gradient = in_float64(x, alpha)
-        got, grads, inside = _large.evaluate(x, alpha, 1.0, students, 1.0)
+        got, grads, inside = _triton.evaluate(x, alpha, 1.0, students, 1.0)
         assert inside.all()
         torch.testing.assert_close(got, value, rtol=VALUE, atol=0)
         torch.testing.assert_close(grads.double(), gradient, rtol=0, atol=GRADIENT)
@@ -36,7 +36,7 @@ def test_against_float64(alpha, near):
 def test_a_vocabulary():
     x = logits(4, 1, 32768, dtype=torch.bfloat16)
     value, gradient = in_float64(x, 0.5)
-    got, grads, _ = _large.evaluate(x, 0.5, 1.0, 4, 1.0)
+    got, grads, _ = _triton.evaluate(x, 0.5, 1.0, 4, 1.0)
     torch.testing.assert_close(got, value, rtol=VALUE, atol=0)
     torch.testing.assert_close(grads.double(), gradient, rtol=0, atol=GRADIENT)
 
@@ -56,8 +56,7 @@ def test_as_part_of_the_loss(monkeypatch):
 
     expected = evaluate()
     calls = []
-    monkeypatch.setattr(_cohort, "many_classes", lambda *_: True)
-    monkeypatch.setattr(_cohort, "_kernels", lambda: calls.append(1) or _large)
+    monkeypatch.setattr(_cohort, "_kernels", lambda *_: calls.append(1) or _triton)
     got = evaluate()
     assert calls
     torch.testing.assert_close(got[0], expected[0], rtol=VALUE, atol=0)

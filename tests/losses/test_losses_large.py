@@ -13,7 +13,7 @@ import torch
 import triton_in_torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rdml_theory.losses import _cohort, _traced, mutual_loss
+from rdml_theory.losses import _cohort, _compiled, mutual_loss
 
 # one rounding to float32, and half of another for values from products
 VALUE = 2.0**-23
@@ -29,7 +29,7 @@ def logits(students, rows, classes, near=None, scale=2.0, dtype=torch.float32):
 
 
 def in_float64(x, alpha, temperature=1.0):
-    """Values and gradients of all rows by the row kernel, in float64."""
+    """Values and gradients of all rows by the exact formulas, in float64."""
     leaf = x.double().requires_grad_()
     value = mutual_loss(leaf, alpha, reduction="none", temperature=temperature)
     value.sum().backward()
@@ -57,7 +57,7 @@ def test_vocabularies_on_the_cpu(classes, dtype, near):
         torch.testing.assert_close(rows.double(), value, rtol=max(unit / 2, VALUE), atol=0)
         torch.testing.assert_close(leaf.grad.double(), gradient, rtol=unit, atol=1e-12)
         # what torch.compile fuses
-        fused, *grads = _traced._fast(list(x), alpha, one, 3, (True,) * 3, torch.float64)
+        fused, *grads = _compiled._fast(list(x), alpha, one, one, 3, (True,) * 3, torch.float64)
         torch.testing.assert_close(fused, value, rtol=1e-9, atol=0)
         torch.testing.assert_close(torch.stack(grads), gradient, rtol=1e-9, atol=1e-14)
 
@@ -130,17 +130,15 @@ def test_rows_that_the_kernels_refuse_are_computed_without_them(students, masked
         @staticmethod
         def evaluate(x, alpha, temperature, learners, weight):
             calls.append(x.shape)
-            plan = _cohort.Plan(alpha, temperature, weight is not None, weight=1.0 if weight is None else weight)
-            value, _, gradient = _cohort._cohort(list(x), plan, None, None)
+            task = _cohort.Task(alpha, temperature, weight * temperature, learners, True, False)
+            value, _, gradient = _cohort._in_blocks(list(x), task)
             inside = torch.ones(x.shape[1], dtype=torch.bool)
             inside[1:3] = False
             value = value.clone()
             value[:, 1:3] = gradient[:, 1:3] = torch.nan
             return value, gradient, inside
 
-    monkeypatch.setattr(_cohort, "many_classes", lambda *_: True)
-    monkeypatch.setattr(_cohort, "_kernels", lambda: Kernels)
-    monkeypatch.setattr(_cohort, "_of_two", lambda *_: None)
+    monkeypatch.setattr(_cohort, "_kernels", lambda *_: Kernels)
     got = evaluate()
     assert len(calls) == 1
     torch.testing.assert_close(got[0], expected[0], rtol=VALUE, atol=0)

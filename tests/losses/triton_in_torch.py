@@ -83,7 +83,7 @@ def kernels():
     language.full = lambda shape, value, dtype: torch.full(shape, value, dtype=dtype)
     triton = ModuleType("triton")
     vars(triton).update(jit=Kernel, language=language, next_power_of_2=lambda n: 2 ** math.ceil(math.log2(n)))
-    spec = importlib.util.spec_from_file_location("kernels_in_torch", losses.__path__[0] + "/_large.py")
+    spec = importlib.util.spec_from_file_location("kernels_in_torch", losses.__path__[0] + "/_triton.py")
     module = importlib.util.module_from_spec(spec)
     before = {name: sys.modules.get(name) for name in ("triton", "triton.language")}
     sys.modules.update({"triton": triton, "triton.language": language})

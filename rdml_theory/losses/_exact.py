@@ -1,4 +1,4 @@
-"""The divergence of two rows of logits and its first derivatives, in float64, without data-dependent control flow.
+"""The exact formulas: the divergence of two rows of logits and its first derivatives, in float64, for any order.
 
 With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class contributes a non-negative term,
 
@@ -6,8 +6,9 @@ With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class
     alpha < 1:   y = s [alpha h(-beta t) / -beta + h(-alpha t)],  s = p^alpha q^(1 - alpha),
 
 so that S = sum p^alpha q^(1 - alpha) = 1 + beta Y with Y = sum y, and D = log(S) / beta. Nothing cancels at consensus
-(t -> 0) and nothing is singular at alpha = 1. Everything is element-wise or a reduction over the last axis, so the same
-code runs eagerly, under `vmap` and under `torch.compile`.
+(t -> 0) and nothing is singular at alpha = 1. Everything is element-wise or a reduction over the last axis, and no
+control flow depends on the data, so the same code runs eagerly, under `vmap` and under `torch.compile`, and derivatives
+of the derivatives are PyTorch's.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from rdml_theory.losses._checks import inspectable
 
 # h(x) = expm1(x) x (1/2 - x c(x^2)) for |x| <= NEAR, where x / (e^x - 1) = 1 - x/2 + x^2 c(x^2). The rational function
 # interpolates c at seven Chebyshev nodes of [0, NEAR^2] to 6e-17. Beyond, expm1(x) - x loses a factor of at most 2.5.
@@ -60,7 +59,7 @@ class LogRatio(NamedTuple):
     d
         P - q, accurate relative to itself.
     no_p
-        Classes that the first argument excludes (logit -inf), or None if nothing is excluded.
+        Classes that the first argument excludes (logit -inf).
     no_q
         The same of the second.
     """
@@ -71,8 +70,12 @@ class LogRatio(NamedTuple):
     log_q: Tensor
     t: Tensor
     d: Tensor
-    no_p: Tensor | None
-    no_q: Tensor | None
+    no_p: Tensor
+    no_q: Tensor
+
+    def ratio(self) -> Tensor:
+        """Return log(p/q) as it is: infinite on classes that one of the arguments excludes."""
+        return torch.where(self.no_p, -torch.inf, torch.where(self.no_q, torch.inf, self.t))
 
 
 def _two_difference(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,67 +95,38 @@ def _softmax(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return p / mass, log_p - log_mass, top, log_mass
 
 
-def _difference(p: Tensor, q: Tensor, t: Tensor) -> Tensor:
+def _difference(p: Tensor, q: Tensor, t: Tensor, gone: Tensor) -> Tensor:
     """Return p - q, from the log-ratio where the plain difference would cancel."""
     small = -t.abs().clamp(max=1.0)
     # max(p, q) (1 - e^-|t|): no exponential above one
     near = torch.copysign(torch.maximum(p, q) * -small.expm1(), t)
-    return torch.where(t.abs() <= 1.0, near, p - q)
+    return torch.where((t.abs() <= 1.0) & ~gone, near, p - q)
 
 
-def log_ratio(u: Tensor, z: Tensor, *, wide: bool, excluded: bool) -> LogRatio:
-    """Return both distributions and log(p/q); two log-softmaxes are never subtracted.
+def log_ratio(u: Tensor, z: Tensor) -> LogRatio:
+    """Return both distributions of float64 logits (..., C) and log(p/q); two log-softmaxes are never subtracted.
 
     c = u - z is formed with its rounding error and centred on the class that carries most mass, so that constants added
     to either argument drop out without rounding. What is left of the common shift is a difference of small log-sums.
-
-    Parameters
-    ----------
-    u
-        Logits of the first argument, float64, shape (..., C).
-    z
-        Logits of the second, the same shape.
-    wide
-        Whether the logits use all 53 bits. From narrower types u - z is exact and the shift needs no Newton step.
-    excluded
-        Whether some logits may be -inf.
     """
     p, log_p, u_top, log_u = _softmax(u)
     q, log_q, z_top, log_z = _softmax(z)
-    no_p = no_q = None
-    shared = p + q
-    if excluded:
-        no_p, no_q = u == -torch.inf, z == -torch.inf
-        shared = torch.where(no_p | no_q, -1.0, shared)
-        u, z = torch.where(no_p, u_top, u), torch.where(no_q, z_top, z)
-    pivot = shared.argmax(-1, keepdim=True)
+    no_p, no_q = u == -torch.inf, z == -torch.inf
+    gone = no_p | no_q
+    u, z = torch.where(no_p, u_top, u), torch.where(no_q, z_top, z)
+    pivot = torch.where(gone, -1.0, p + q).argmax(-1, keepdim=True)
     at_u, at_z = u.gather(-1, pivot), z.gather(-1, pivot)
     shift = ((u_top - at_u) - (z_top - at_z)) + (log_u - log_z)
-    if wide:
-        c, c_low = _two_difference(u, z)
-        at_c, at_low = _two_difference(at_u, at_z)
-        t, t_low = _two_difference(c, at_c)
-        t = (t - shift) + (t_low + (c_low - at_low))
-    else:
-        t = ((u - z) - (at_u - at_z)) - shift
-    if no_p is not None and no_q is not None:
-        t = torch.where(no_p | no_q, 0.0, t)
-    d = p - q
-    if wide:
-        overlap = torch.minimum(p, q).sum(-1, keepdim=True)
-        for _ in range(2):
-            # Newton's step for sum q (e^t - 1) = 0; excluded classes keep p - q
-            d = _near_or_plain(p, q, t, no_p, no_q)
-            t = t - torch.where(overlap >= CLOSE, d.sum(-1, keepdim=True) / overlap, 0.0)
-            if no_p is not None and no_q is not None:
-                t = torch.where(no_p | no_q, 0.0, t)
-    d = _near_or_plain(p, q, t, no_p, no_q)
-    return LogRatio(p, q, log_p, log_q, t, d, no_p, no_q)
-
-
-def _near_or_plain(p: Tensor, q: Tensor, t: Tensor, no_p: Tensor | None, no_q: Tensor | None) -> Tensor:
-    d = _difference(p, q, t)
-    return d if no_p is None or no_q is None else torch.where(no_p | no_q, p - q, d)
+    c, c_low = _two_difference(u, z)
+    at_c, at_low = _two_difference(at_u, at_z)
+    t, t_low = _two_difference(c, at_c)
+    t = torch.where(gone, 0.0, (t - shift) + (t_low + (c_low - at_low)))
+    overlap = torch.minimum(p, q).sum(-1, keepdim=True)
+    for _ in range(2):
+        # Newton's step for sum q (e^t - 1) = 0
+        step = _difference(p, q, t, gone).sum(-1, keepdim=True) / overlap
+        t = torch.where(gone, 0.0, t - torch.where(overlap >= CLOSE, step, 0.0))
+    return LogRatio(p, q, log_p, log_q, t, _difference(p, q, t, gone), no_p, no_q)
 
 
 def _correction(x: Tensor) -> Tensor:
@@ -211,17 +185,13 @@ def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
     y = _terms(pair, order)
     # Beyond the range of S, above order one its terms are taken relative to the largest ratio: no order overflows.
     above = order >= 1.0
-    ratio = pair.t
-    if pair.no_p is not None and pair.no_q is not None:
-        ratio = torch.where(pair.no_p | pair.no_q, -torch.inf, ratio)
-    lead = ratio.amax(-1, keepdim=True).clamp(min=-1e300)
+    gone = pair.no_p | pair.no_q
+    lead = torch.where(gone, -torch.inf, pair.t).amax(-1, keepdim=True).clamp(min=-1e300)
     exponent = torch.where(above, pair.log_p + beta * (pair.t - lead), _exponent(pair, order))
-    if pair.no_p is not None and pair.no_q is not None:
-        k = order / torch.where(order < 1.0, -beta, 1.0)
-        y = torch.where(pair.no_q, k * pair.p, y)
-        y = torch.where(pair.no_p, pair.q, y)
-        exponent = torch.where(pair.no_p | pair.no_q, -torch.inf, exponent)
-    total = y.sum(-1, keepdim=True)
+    exponent = torch.where(gone, -torch.inf, exponent)
+    # p = 0: y = q; q = 0 < p: y = alpha p / (1 - alpha) below order one, and D is infinite above
+    y = torch.where(pair.no_q, order / torch.where(above, 1.0, -beta) * pair.p, y)
+    total = torch.where(pair.no_p, pair.q, y).sum(-1, keepdim=True)
     x = beta * total
     safe = torch.where(beta == 0.0, 1.0, beta)
     small = total * (1.0 - x * (0.5 - x / 3.0))
@@ -230,12 +200,9 @@ def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
     extreme = (top + (exponent - top).exp().sum(-1, keepdim=True).log()) / safe + torch.where(above, lead, 0.0)
     inside = (x >= -CANCEL) & (x <= HUGE_SUM)
     out = torch.where(inside | (beta == 0.0), out, extreme)
-    ratio = pair.t
-    if pair.no_p is not None and pair.no_q is not None:
-        lost = (pair.no_q & ~pair.no_p).any(-1, keepdim=True)
-        out = torch.where(lost & (alpha >= 1.0), torch.inf, out)
-        ratio = torch.where(pair.no_p, -torch.inf, torch.where(pair.no_q, torch.inf, ratio))
-    out = torch.where(infinite, ratio.amax(-1, keepdim=True), out)
+    lost = (pair.no_q & ~pair.no_p).any(-1, keepdim=True)
+    out = torch.where(lost & (alpha >= 1.0), torch.inf, out)
+    out = torch.where(infinite, pair.ratio().amax(-1, keepdim=True), out)
     # zero up to rounding: the exact value is never negative
     return out.clamp(min=0.0)
 
@@ -251,24 +218,18 @@ def _series(x: Tensor, shift: int) -> Tensor:
     return out
 
 
-def _behind(u: Tensor, z: Tensor, t: Tensor, gone: Tensor | None) -> tuple[Tensor, Tensor]:
+def _behind(u: Tensor, z: Tensor, t: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
     """Return the class of the largest log-ratio, (..., 1), and t - max t, accurate relative to itself, at most zero."""
-    if gone is not None:
-        u, z, t = torch.where(gone, 0.0, u), torch.where(gone, 0.0, z), torch.where(gone, -torch.inf, t)
+    u, z, t = torch.where(gone, 0.0, u), torch.where(gone, 0.0, z), torch.where(gone, -torch.inf, t)
     lead = t.argmax(-1, keepdim=True)
     c, c_low = _two_difference(u, z)
     gap, gap_low = _two_difference(c, c.gather(-1, lead))
-    gap = gap + (gap_low + (c_low - c_low.gather(-1, lead)))
-    if gone is not None:
-        gap = torch.where(gone, -torch.inf, gap)
+    gap = torch.where(gone, -torch.inf, gap + (gap_low + (c_low - c_low.gather(-1, lead))))
     # two ratios may be so close that their roundings exchange them
-    gap = gap - gap.amax(-1, keepdim=True).clamp(min=0.0)
-    return lead, gap if gone is None else torch.where(gone, 0.0, gap)
+    return lead, torch.where(gone, 0.0, gap - gap.amax(-1, keepdim=True).clamp(min=0.0))
 
 
-def gradients(
-    u: Tensor, z: Tensor, alpha: Tensor, value: Tensor, *, wide: bool, excluded: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(u: Tensor, z: Tensor, alpha: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return dD/du, dD/dz and dD/dalpha, the last of shape (..., 1), as differentiable functions of their arguments.
 
     dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, log w = log q + alpha t - beta D;
@@ -285,19 +246,12 @@ def gradients(
         Orders, shape (..., 1).
     value
         D, shape (..., 1); its own derivatives are these gradients, which makes them twice differentiable.
-    wide
-        As in `log_ratio`.
-    excluded
-        As in `log_ratio`.
     """
     with torch.no_grad():
-        pair = log_ratio(u.detach(), z.detach(), wide=wide, excluded=excluded)
-    log_p, log_q = torch.log_softmax(u, -1), torch.log_softmax(z, -1)
-    gone = None
-    if pair.no_p is not None and pair.no_q is not None:
-        gone = pair.no_p | pair.no_q
-        # p = 0 or q = 0 there: any finite logarithm will do, and its derivative must vanish
-        log_p, log_q = torch.where(gone, 0.0, log_p), torch.where(gone, 0.0, log_q)
+        pair = log_ratio(u.detach(), z.detach())
+    gone = pair.no_p | pair.no_q
+    # p = 0 or q = 0 there: any finite logarithm will do, and its derivative must vanish
+    log_p, log_q = (torch.where(gone, 0.0, torch.log_softmax(x, -1)) for x in (u, z))
     p, q = torch.softmax(u, -1), torch.softmax(z, -1)
     t = log_p - log_q
     # the accurate ratio, with the derivative of the plain one
@@ -309,57 +263,46 @@ def gradients(
     beta = order - 1.0
     value = torch.where(infinite | unbounded, 0.0, value)
 
-    ratio = pair.t
+    # log(w/q), and w
     large = order * pair.t.amax(-1, keepdim=True) > LARGE
-    # where the log-softmax below serves, this only has to be finite
     calm = torch.where(large, 1.0, order)
     x = calm * t - (calm - 1.0) * value
-    w = (log_q + x).exp()
-    if not inspectable(large) or bool((large | infinite).any()):
-        lead, ratio = _behind(u.detach(), z.detach(), pair.t, gone)
-        distance = t - t.gather(-1, lead)
-        distance = distance + (ratio - distance).detach()
-        power = log_q + (order * distance).clamp(min=-FAR)
-        log_w = torch.log_softmax(power if gone is None else torch.where(gone, -2.0 * FAR, power), -1)
-        x, w = torch.where(large, log_w - log_q, x), torch.where(large, log_w.exp(), w)
-    if gone is not None:
-        w = torch.where(gone, 0.0, w)
+    lead, gap = _behind(u.detach(), z.detach(), pair.t, gone)
+    distance = t - t.gather(-1, lead)
+    distance = distance + (gap - distance).detach()
+    power = torch.where(gone, -2.0 * FAR, log_q + (order * distance).clamp(min=-FAR))
+    log_w = torch.log_softmax(power, -1)
+    w = torch.where(gone, 0.0, torch.where(large, log_w, log_q + x).exp())
+    x = torch.where(large, log_w - log_q, x)
     close = (x.abs() <= RATIO) & ~large
     student = torch.where(close, -q * torch.where(close, x, 0.0).expm1(), q - w)
-    if gone is not None:
-        student = torch.where(gone, q, student)
+    student = torch.where(gone, q, student)
 
-    delta = t - value
     # log(w/p)
+    delta = t - value
     x = torch.where(large, x - t, (calm - 1.0) * delta)
     close = (x.abs() <= RATIO) & ~large
     inner = torch.where(close, x, 0.0)
     far = torch.where(beta == 0.0, 1.0, beta)
     gain = torch.where(infinite, 1.0, order / far)
     teacher = torch.where(close, p * (calm * delta) * _series(inner, 1), (w - p) * gain)
+    teacher = torch.where(gone, -p * gain, teacher)
     # w h(-x)/x^2, and p - w + w x where e^-x would overflow: w e^-x = p
     outer = torch.where(x > 0.0, w * ((-x.clamp(min=0.0)).expm1() + x), p - w + w * x) / (far * far)
     slope = torch.where(close, w * delta * delta * _series(-inner, 2), outer)
-    if gone is not None and pair.no_p is not None:
-        teacher = torch.where(gone, -p * gain, teacher)
-        slope = torch.where(gone, torch.where(pair.no_p, 0.0, p / (far * far)), slope)
-    student = _balanced(student, (q + w).detach())
-    teacher = _balanced(teacher, (p + w).detach())
-    slope = slope.sum(-1, keepdim=True)
+    slope = torch.where(gone, torch.where(pair.no_p, 0.0, p / (far * far)), slope).sum(-1, keepdim=True)
 
     # order infinity: w is uniform over the classes with the largest ratio
-    if pair.no_p is not None and pair.no_q is not None:
-        ratio = torch.where(pair.no_p, -torch.inf, torch.where(pair.no_q, torch.inf, ratio))
+    ratio = torch.where(gone, pair.ratio(), gap)
     ties = (ratio == ratio.amax(-1, keepdim=True)).to(p.dtype)
     ties = ties / ties.sum(-1, keepdim=True)
-    if pair.no_p is not None and pair.no_q is not None:
-        # D infinite at a finite order above one: the limit as the excluded q vanish together, w ~ p^alpha there
-        lost = pair.no_q & ~pair.no_p
-        heavy = torch.where(lost, order * torch.log_softmax(u, -1), -torch.inf)
-        limit = torch.where(lost, (heavy - heavy.amax(-1, keepdim=True).clamp(min=-1e300)).exp(), 0.0)
-        ties = torch.where(infinite, ties, limit / limit.sum(-1, keepdim=True).clamp(min=1e-300))
+    # D infinite at a finite order above one: the limit as the excluded q vanish together, w ~ p^alpha there
+    lost = pair.no_q & ~pair.no_p
+    heavy = torch.where(lost, order * torch.log_softmax(u, -1), -torch.inf)
+    limit = torch.where(lost, (heavy - heavy.amax(-1, keepdim=True).clamp(min=-1e300)).exp(), 0.0)
+    ties = torch.where(infinite, ties, limit / limit.sum(-1, keepdim=True).clamp(min=1e-300))
     special = infinite | unbounded
-    student = torch.where(special, _balanced(q - ties, (q + ties).detach()), student)
-    teacher = torch.where(special, gain * _balanced(ties - p, (p + ties).detach()), teacher)
+    w = torch.where(special, ties, w)
+    student, teacher = torch.where(special, q - ties, student), torch.where(special, gain * (ties - p), teacher)
     slope = torch.where(special, 0.0, slope)
-    return teacher, student, slope
+    return _balanced(teacher, (p + w).detach()), _balanced(student, (q + w).detach()), slope

@@ -9,45 +9,34 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from rdml_theory.losses import _kernel
+from rdml_theory.losses import _exact
 from rdml_theory.losses._checks import forward_levels, inspectable
 
 # rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
 BLOCK = 32768
 
 
-def has_excluded(*logits: Tensor) -> bool:
-    """Whether some logit is -inf; assumed where looking at the data is not possible."""
-    if not all(inspectable(x) for x in logits):
-        return True
-    return any(bool(x.numel()) and x.detach().min().item() == -torch.inf for x in logits)
+def _value(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
+    return _exact.divergence(_exact.log_ratio(u.double(), z.double()), alpha).squeeze(-1)
 
 
-def _value(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:
-    pair = _kernel.log_ratio(u.double(), z.double(), wide=wide, excluded=excluded)
-    return _kernel.divergence(pair, alpha).squeeze(-1)
-
-
-def value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:
+def _value_in_blocks(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     """Return D of equally shaped logits (..., C) at orders (..., 1), evaluated over blocks of rows."""
     classes = u.shape[-1]
     rows = u.numel() // classes
     step = max(1, BLOCK // classes)
     if rows <= step or not inspectable(u):
-        return _value(u, z, alpha, wide, excluded)
+        return _value(u, z, alpha)
     batch = u.shape[:-1]
     u, z, alpha = u.reshape(rows, classes), z.reshape(rows, classes), alpha.reshape(rows, 1)
-    out = torch.empty(rows, dtype=torch.float64, device=u.device)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        out[part] = _value(u[part], z[part], alpha[part], wide, excluded)
-    return out.reshape(batch)
+    parts = zip(u.split(step), z.split(step), alpha.split(step), strict=True)
+    return torch.cat([_value(*part) for part in parts]).reshape(batch)
 
 
 def _gradients(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
     # read once, as checkpointing demands
     u, z, alpha, value = ctx.saved_tensors
-    return _kernel.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1), wide=ctx.wide, excluded=ctx.excluded)
+    return _exact.gradients(u.double(), z.double(), alpha, value.unsqueeze(-1))
 
 
 class _Divergence(Function):
@@ -58,12 +47,12 @@ class _Divergence(Function):
     """
 
     @staticmethod
-    def forward(u: Tensor, z: Tensor, alpha: Tensor, wide: bool, excluded: bool) -> Tensor:  # type: ignore[override]
-        return value_in_blocks(u, z, alpha, wide, excluded)
+    def forward(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
+        return _value_in_blocks(u, z, alpha)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        u, z, alpha, ctx.wide, ctx.excluded = inputs
+        u, z, alpha = inputs
         ctx.kinds = u.dtype, z.dtype
         ctx.save_for_backward(u, z, alpha, output)
 
@@ -76,8 +65,6 @@ class _Divergence(Function):
             (grad * teacher).to(ctx.kinds[0]) if needs[0] else None,
             (grad * student).to(ctx.kinds[1]) if needs[1] else None,
             grad * slope if needs[2] else None,
-            None,
-            None,
         )
 
 
@@ -87,10 +74,10 @@ class _TransformableDivergence(_Divergence):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _Divergence.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:3], output)
+        ctx.save_for_forward(*inputs, output)
 
     @staticmethod
-    def jvp(ctx: Any, du: Tensor | None, dz: Tensor | None, da: Tensor | None, *_: None) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: Any, du: Tensor | None, dz: Tensor | None, da: Tensor | None) -> Tensor:  # type: ignore[override]
         teacher, student, slope = _gradients(ctx)
         out = torch.zeros_like(slope).squeeze(-1)
         if du is not None:
@@ -105,9 +92,9 @@ class _TransformableDivergence(_Divergence):
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:  # type: ignore[override]
         tensors = [
             x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-            for x, dim in zip(inputs[:3], in_dims[:3], strict=True)
+            for x, dim in zip(inputs, in_dims, strict=True)
         ]
-        return _TransformableDivergence.apply(*tensors, *inputs[3:]), 0  # type: ignore[return-value]
+        return _TransformableDivergence.apply(*tensors), 0  # type: ignore[return-value]
 
 
 def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
@@ -116,16 +103,14 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     classes = u.shape[-1]
     u, z = u.expand(*shape, classes), z.expand(*shape, classes)
     alpha = alpha.expand(shape).unsqueeze(-1)
-    wide = True
-    excluded = has_excluded(u, z)
     if torch.compiler.is_compiling():
-        return _Divergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+        return _Divergence.apply(u, z, alpha)  # type: ignore[return-value]
     if forward_levels() > 1:
         raise RuntimeError(
             "forward mode over forward mode (jvp of jvp, jacfwd of jacfwd) would take the inner derivative for a "
             "constant; take one of the two in reverse mode, as torch.func.hessian does"
         )
-    return _TransformableDivergence.apply(u, z, alpha, wide, excluded)  # type: ignore[return-value]
+    return _TransformableDivergence.apply(u, z, alpha)  # type: ignore[return-value]
 
 
 def by_pairs(
