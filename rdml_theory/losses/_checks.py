@@ -78,8 +78,7 @@ def extremes(views: Sequence[Tensor], names: Sequence[str] = ()) -> tuple[float,
     least, greatest = math.inf, -math.inf
     broken = False
     for k, x in enumerate(views if views[0].numel() else ()):
-        ends = x.aminmax()
-        low, top = ends.min.item(), ends.max.item()
+        low, top = map(Tensor.item, x.aminmax())
         if names and low >= 0.0:
             refuse_probabilities(names[k], x)
         # a NaN is both ends, and may hide from min

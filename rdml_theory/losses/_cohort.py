@@ -47,13 +47,13 @@ class Cohort(NamedTuple):
     gradient: Tensor | None
 
 
-def stored_dtype(parts: Sequence[Tensor]) -> torch.dtype:
+def stored_dtype(logits: Sequence[Tensor]) -> torch.dtype:
     """Return the dtype in which gradients wait for the backward pass: half types are rounded once, there."""
-    return torch.float64 if any(x.dtype == torch.float64 for x in parts) else torch.float32
+    return torch.float64 if torch.float64 in [x.dtype for x in logits] else torch.float32
 
 
 def evaluate(
-    parts: Sequence[Tensor],
+    logits: Sequence[Tensor],
     order: float,
     *,
     temperature: float = 1.0,
@@ -67,8 +67,8 @@ def evaluate(
 
     Parameters
     ----------
-    parts
-        K tensors of logits (..., C), or one (K, ..., C).
+    logits
+        Logits (..., C) of each student.
     order
         The order, in [0, inf].
     temperature
@@ -84,24 +84,20 @@ def evaluate(
     extent
         The smallest and the largest logit, if known.
     """
-    stacked = len(parts) == 1
-    shape = parts[0].shape[stacked:]
-    views = parts[0].unbind(0) if stacked else parts
-    if len(shape) != 2:
-        views = [x.reshape(-1, shape[-1]) for x in views]
+    shape = logits[0].shape
+    views = logits if len(shape) == 2 else [x.reshape(-1, shape[-1]) for x in logits]
     task = Task(order, temperature, weight, 1 if directed else len(views), gradient, slope)
-    kernels = _kernels(views[0], len(views)) if task.serves and not slope else None
-    value, slopes, grads = _in_blocks(views, task, extent) if kernels is None else _by_kernels(kernels, views, task)
-    if len(shape) != 2:
-        value = value.reshape(-1, *shape[:-1])
-        slopes = None if slopes is None else slopes.reshape(value.shape)
-        grads = None if grads is None else grads.reshape(-1, *shape)
+    kernels = _kernels(views[0], len(views)) if views[0].is_cuda and task.serves and not slope else None
+    out = _in_blocks(views, task, extent) if kernels is None else _by_kernels(kernels, views, task)
+    if len(shape) == 2:
+        return out
+    value, slopes, grads = (x if x is None else x.reshape(-1, *shape[:-1], *x.shape[2:]) for x in out)
     return Cohort(value, slopes, grads)
 
 
 def _kernels(x: Tensor, students: int) -> ModuleType | None:
     """Return the module of Triton kernels where the user asks for it and it serves logits like x."""
-    many = x.is_cuda and x.dtype != torch.float64 and x.shape[-1] >= MANY and students <= MOST_STUDENTS
+    many = x.dtype != torch.float64 and x.shape[-1] >= MANY and students <= MOST_STUDENTS
     asked = many and os.environ.get("RDML_TRITON") == "1"
     return import_module("rdml_theory.losses._triton") if asked else None
 
@@ -123,36 +119,49 @@ def _by_kernels(kernels: ModuleType, views: Sequence[Tensor], task: Task) -> Coh
 def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] | None = None) -> Cohort:
     """Evaluate logits (N, C) of each student over blocks of rows."""
     rows, classes = views[0].shape
-    kind = stored_dtype(views)
-    serves = task.serves and kind != torch.float64
-    extent = (extent or extremes(views)) if serves else None
-    everywhere = task.in_range(extent, classes)
-    if everywhere and extent is not None:
-        size = max(extent[1], -extent[0]) / task.temperature
-        task = task._replace(size=size if size <= SMALL else RANGE)
+    kind, everywhere = stored_dtype(views), False
+    serves = task.serves and kind != torch.float64 and rows > 0
+    if serves:
+        extent = extent or extremes(views)
+        everywhere = task.in_range(extent, classes)
+        if everywhere and extent is not None:
+            size = max(extent[1], -extent[0]) / task.temperature
+            task = task._replace(size=size if size <= SMALL else RANGE)
+    step = max(1, (BLOCK if views[0].is_cpu else BLOCK_GPU) // (len(views) * classes))
+    if rows <= step:
+        return _block(views, task, kind, everywhere)
     gradient = views[0].new_empty((task.learners, rows, classes), dtype=kind) if task.gradient else None
-    step = max(1, min(rows, (BLOCK if views[0].is_cpu else BLOCK_GPU) // (len(views) * classes)))
-    x, work = (views[0].new_empty((len(views), step, classes), dtype=torch.float64) for _ in range(2))
     values, slopes = [], []
     for start in range(0, rows, step):
-        block = views
-        if step < rows:
-            block = [view[start : start + step] for view in views]
-            x, work = x[:, : len(block[0])], work[:, : len(block[0])]
-        for target, logits in zip(x.unbind(0), block, strict=True):
-            target.copy_(logits)
-        if everywhere or (serves and task.in_range(extremes(block), classes)):
-            part = _by_products(block, x, work, task)
-        else:
-            part = _by_formulas(x, task)
+        block = [view[start : start + step] for view in views]
+        part = _block(block, task, kind, everywhere or (serves and task.in_range(extremes(block), classes)))
         values.append(part.value)
-        if part.slope is not None:
-            slopes.append(part.slope)
-        if gradient is not None and part.gradient is not None:
-            gradient[:, start : start + step].copy_(part.gradient.mul_(task.weight / task.temperature))
-    none = x.new_empty((task.learners, 0))
-    value = values[0] if len(values) == 1 else torch.cat([none, *values], 1)
-    return Cohort(value, torch.cat([none, *slopes], 1) if task.slope else None, gradient)
+        slopes.append(part.slope)
+        if gradient is not None:
+            gradient[:, start : start + step] = part.gradient
+    return Cohort(torch.cat(values, 1), torch.cat(slopes, 1) if task.slope else None, gradient)
+
+
+def _block(views: Sequence[Tensor], task: Task, kind: torch.dtype, quick: bool) -> Cohort:
+    """Evaluate logits (n, C) of each student, by the quick formulas or by the exact ones."""
+    x = views[0].new_empty((len(views), *views[0].shape), dtype=torch.float64)
+    for target, logits in zip(x.unbind(0), views, strict=True):
+        target.copy_(logits)
+    if quick:
+        if task.size == RANGE:
+            x -= x.amax(-1, keepdim=True)
+        x *= 1.0 / (_products.LN2 * task.temperature)
+        value, slope, gradient, lost = (_products.of_two if len(views) == 2 else _products.of_many)(x, task)
+        if lost is not None and lost.numel():
+            exact = _by_formulas(torch.stack([view[lost] for view in views]).double(), task._replace(gradient=False))
+            value[:, lost] = exact.value
+            if slope is not None and exact.slope is not None:
+                slope[:, lost] = exact.slope
+    else:
+        value, slope, gradient = _by_formulas(x, task)
+    if gradient is not None:
+        gradient = gradient.mul_(task.weight / task.temperature).to(kind)
+    return Cohort(value, slope, gradient)
 
 
 def _by_formulas(x: Tensor, task: Task) -> Cohort:
@@ -172,29 +181,3 @@ def _by_formulas(x: Tensor, task: Task) -> Cohort:
             if gradient is not None:
                 gradient[k] = g.mean(0)
     return Cohort(value, slope if task.slope else None, gradient)
-
-
-def _by_products(views: Sequence[Tensor], x: Tensor, work: Tensor, task: Task) -> Cohort:
-    """Evaluate logits (n, C) of each student by products, in memory (K, n, C): x, which holds them, and work."""
-    if task.size == RANGE:
-        x -= x.amax(-1, keepdim=True)
-    x *= 1.0 / (_products.LN2 * task.temperature)
-    value, slope, gradient = (_products.of_two if len(views) == 2 else _products.of_many)(x, work, task)
-    share = None if len(views) == 2 else _products.shares(len(views), x.device)
-    edge = _products.edge(task, x.shape[-1])
-    # the diagonal of many students is no pair
-    least = value if share is None else value + (share == 0.0) * (2.0 * edge)
-    rows = None
-    if least.amin().item() < edge:
-        near = least < edge
-        rows = near.any(0).any(0).nonzero().squeeze(1)
-        x = torch.stack([view[rows] for view in views]).double()
-        if slope is None:
-            value[..., rows] = torch.where(near[..., rows], _products.near_consensus(x, task), value[..., rows])
-        value.clamp_(min=0.0)
-    value = value[0] if share is None else value.mul_(share).sum(0)
-    if slope is not None:
-        slope = slope[0] if share is None else slope.mul_(share).sum(0)
-        if rows is not None:
-            value[:, rows], slope[:, rows] = _by_formulas(x, task._replace(gradient=False))[:2]  # type: ignore[index]
-    return Cohort(value, slope, gradient)

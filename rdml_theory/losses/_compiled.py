@@ -71,8 +71,7 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _S
 def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[Tensor, Tensor | float]:
     """Return D, with an axis of length one for the classes, and 1 / S."""
     if alpha == 1.0:
-        t = (peer.x - own.x) - (peer.log_mass - own.log_mass)
-        return _products.excess(peer.p, own.p, t, 0.0).sum(axis, keepdim=True), 1.0
+        return _products.excess(peer.p, own.p, 0.0).sum(axis, keepdim=True), 1.0
     if alpha == 2.0:
         d = peer.p - own.p
         y = (d * d * own.rest).sum(axis, keepdim=True)
@@ -133,7 +132,7 @@ def _cohort_op(
 ) -> list[Tensor]:
     """Return values, slopes in the order if asked for, and gradients, by `_cohort.evaluate`: one opaque operation."""
     value, slopes, gradient = cohort(
-        parts,
+        parts[0].unbind(0) if len(parts) == 1 else parts,
         alpha.item(),
         temperature=temperature.item(),
         directed=directed,

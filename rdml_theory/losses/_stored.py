@@ -74,10 +74,9 @@ class _Stored(Function):
                 slope=slope,
             )
         else:
-            views = parts[0].unbind(0) if len(parts) == 1 else parts
-            extent = checks.extremes(views, call.names)
+            extent = checks.extremes(parts[0].unbind(0) if len(parts) == 1 else parts, call.names)
             value, slopes, gradient = _cohort.evaluate(
-                logits,
+                logits[0].unbind(0) if len(parts) == 1 else logits,
                 cast(float, call.order),
                 temperature=call.temperature,
                 directed=call.directed,
@@ -92,8 +91,8 @@ class _Stored(Function):
             slopes = None if slopes is None else torch.where(mask, slopes, 0.0)
             gradients = [torch.where(mask.unsqueeze(-1), g, 0.0) for g in gradients]
         if call.reduce:
-            value = value.reshape(len(value), -1).sum(1)
-            slopes = None if slopes is None else slopes.reshape(len(slopes), -1).sum(1)
+            value = value.reshape(value.shape[0], -1).sum(1)
+            slopes = None if slopes is None else slopes.reshape(value.shape[0], -1).sum(1)
         ctx.call, ctx.needs, ctx.kinds = call, needs, [x.dtype for x in parts]
         ctx.save_for_backward(slopes, *((alpha, *parts) if call.names else ()), *gradients)
         return value.mul_(call.factor).to(call.kind)

@@ -363,7 +363,8 @@ class TestSwitches:
             torch.testing.assert_close(rows, value, rtol=ROUNDED, atol=0)
             pair = mutual_loss(x[:2], alpha, reduction="none").double()
             torch.testing.assert_close(pair, by_pairs(x[:2], alpha)[0], rtol=ROUNDED, atol=0)
-        assert 0 < len(calls) <= 14
+        # orders below a half call it anew, with the students exchanged
+        assert 0 < len(calls) <= (28 if alpha < 0.5 else 14)
 
     @pytest.mark.parametrize("alpha", [0.3, 1.0, 1.7, 4.0])
     def test_edge_of_the_series(self, alpha):
