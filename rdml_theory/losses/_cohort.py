@@ -1,8 +1,8 @@
 """The losses of a cohort of K students at once: values, gradients in the logits, and the slope in the order.
 
-Logits of at most 24 bits are evaluated by products (`_products`) over blocks of rows that stay in the cache. What has
-powers outside of the range of float64 (large logits, excluded classes, NaN) goes to the exact formulas (`_exact`) block
-by block, as do float64 logits and the orders 0 and infinity.
+Logits of at most 24 bits take the quick formulas (`_quick`), over blocks of rows that stay in the cache. Blocks with
+powers outside of the range of float64 (large logits, excluded classes, NaN) take the exact ones (`_exact`), as do
+float64 logits and the orders 0 and infinity, and rows whose values have no digits left near consensus.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rdml_theory.losses import _exact, _products
+from rdml_theory.losses import _exact, _quick
 from rdml_theory.losses._checks import extremes
-from rdml_theory.losses._products import RANGE, SMALL, Task
+from rdml_theory.losses._quick import RANGE, SMALL, Task
 
 # elements of one (K, rows, C) array of float64: large enough to hide the cost of a call, small enough for the cache of
 # a CPU; a GPU wants many at once
@@ -150,8 +150,8 @@ def _block(views: Sequence[Tensor], task: Task, kind: torch.dtype, quick: bool) 
     if quick:
         if task.size == RANGE:
             x -= x.amax(-1, keepdim=True)
-        x *= 1.0 / (_products.LN2 * task.temperature)
-        value, slope, gradient, lost = (_products.of_two if len(views) == 2 else _products.of_many)(x, task)
+        x *= 1.0 / (_quick.LN2 * task.temperature)
+        value, slope, gradient, lost = (_quick.of_two if len(views) == 2 else _quick.of_many)(x, task)
         if lost is not None and lost.numel():
             exact = _by_formulas(torch.stack([view[lost] for view in views]).double(), task._replace(gradient=False))
             value[:, lost] = exact.value

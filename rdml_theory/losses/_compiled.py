@@ -1,16 +1,15 @@
 """The cohort under `torch.compile`: at orders 1/2, 1 and 2 plain tensor operations, which it fuses into one loop.
 
-With p and q the softmaxes of a peer and of the student, t = log(p/q) and beta = alpha - 1, the sum of a pair is
-S = sum p^alpha q^(1 - alpha) = 1 + beta Y, where Y has terms that are not negative and do not cancel at consensus:
+With p and q the softmaxes of a peer and of the student and beta = alpha - 1, the sum of a pair is
+S = sum p^alpha q^(1 - alpha) = 1 + beta Y, where Y has terms of second order that do not cancel at consensus:
 
     alpha = 2:    (p - q)^2 / q
     alpha = 1/2:  (sqrt p - sqrt q)^2
-    alpha = 1:    p t + q - p, as a series in t where |t| is small (`_products.excess`).
+    alpha = 1:    p log(p/q) + q - p  (`_quick.excess`)
 
-Other orders have no such form that is cheap, and take `_cohort.evaluate` as one opaque operation. The differences of
-logits of at most 24 bits are exact in float64, so Y has a relative error of some 2^-53 over the typical |t|. Where
-powers could leave the range of float64, and for NaN, infinities and excluded classes, `torch.cond` takes that
-operation, too, so that every row is right.
+Its relative error is some 2^-53 over the typical |log(p/q)|. Other orders have no such form that is cheap, and take
+`_cohort.evaluate` as one opaque operation. Where powers could leave the range of float64, and for NaN, infinities and
+excluded classes, `torch.cond` takes that operation, too, so that every row is right.
 
 On the CPU the compiler's sum over a contiguous axis ends in a slow loop over the lanes of a vector, for each row and
 pair. With few classes that is most of the time, so the rows come last there, and a vector holds several of them.
@@ -25,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rdml_theory.losses import _products
+from rdml_theory.losses import _quick
 from rdml_theory.losses._cohort import evaluate as cohort
 from rdml_theory.losses._cohort import stored_dtype
 
@@ -38,11 +37,9 @@ FEW = 128
 
 
 class _Student(NamedTuple):
-    """Logits over the temperature; softmax p and the log-normaliser of x; p^alpha and p^(1 - alpha)."""
+    """The softmax p, p^alpha and p^(1 - alpha)."""
 
-    x: Tensor
     p: Tensor
-    log_mass: Tensor
     power: Tensor
     rest: Tensor | float
 
@@ -61,17 +58,17 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _S
         root = _kept((x * (0.5 * 1.4426950408889634)).exp2())
         mass = (root * root).sum(axis, keepdim=True)
         root = root * _kept(mass.rsqrt())
-        return _Student(x, root * root, mass.log(), root, root)
+        return _Student(root * root, root, root)
     e = _kept((x * 1.4426950408889634).exp2())
     mass = e.sum(axis, keepdim=True)
     p = e * _kept(1.0 / mass)
-    return _Student(x, p, mass.log(), p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0)
+    return _Student(p, p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0)
 
 
 def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[Tensor, Tensor | float]:
     """Return D, with an axis of length one for the classes, and 1 / S."""
     if alpha == 1.0:
-        return _products.excess(peer.p, own.p, 0.0).sum(axis, keepdim=True), 1.0
+        return _quick.excess(peer.p, own.p, 0.0).sum(axis, keepdim=True), 1.0
     if alpha == 2.0:
         d = peer.p - own.p
         y = (d * d * own.rest).sum(axis, keepdim=True)
@@ -178,7 +175,7 @@ def constant_order(
     if pairs > MOST_PAIRS or any(x.dtype == torch.float64 for x in logits) or not logits[0].numel():
         return None
     # the compiler may follow `alpha`, or an element of `ORDERS`, as a symbol, but not a literal
-    if isinstance(alpha, Tensor) or alpha not in ORDERS or not _products.moderate(temperature):
+    if isinstance(alpha, Tensor) or alpha not in ORDERS or not _quick.moderate(temperature):
         return None
     return 0.5 if alpha == 0.5 else 1.0 if alpha == 1.0 else 2.0
 
@@ -218,7 +215,7 @@ def evaluate(
         size = torch.maximum(size, x.abs())
     # also false where a logit is NaN
     spread = 2.0 * size.amax().double() / temperature + log(parts[0].shape[-1])
-    inside = spread <= _products.RANGE / max(1.0, order)
+    inside = spread <= _quick.RANGE / max(1.0, order)
 
     def fast(alpha: Tensor, temperature: Tensor, weight: Tensor, *x: Tensor) -> tuple[Tensor, ...]:
         return _fast(x, order, temperature, weight, 1 if directed else len(x), needs, kind)

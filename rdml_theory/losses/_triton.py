@@ -3,8 +3,8 @@
 The first pass over a row finds, for all students at once and blockwise, the maxima m_k, the masses sum e^(z_k - m_k),
 and for all pairs T_jk = sum e^(alpha (z_j - m_j) + (1 - alpha) (z_k - m_k)); when a maximum moves, they are rescaled.
 The second pass writes q_k - mean over j of the escorts, and sums the terms of Y = (S - 1) / beta of each pair in the
-form that does not cancel at consensus (see `_products`). Terms are float32, sums over blocks float64. Rows whose powers
-could leave the range of float32, that exclude classes or hold NaN are reported, and left to `_products`.
+form that does not cancel at consensus (see `_quick`). Terms are float32, sums over blocks float64. Rows whose powers
+could leave the range of float32, that exclude classes or hold NaN are reported, and left to `_quick`.
 
 Tested in Triton's interpreter, and compiled for compute capability 9.0; not yet run on a GPU.
 """

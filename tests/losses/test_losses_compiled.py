@@ -12,7 +12,7 @@ import pytest
 import torch
 from exact_losses import exact, ulps
 
-from rdml_theory.losses import LinearOrder, MutualLoss, RenyiDivLoss, _compiled, _products, mutual_loss
+from rdml_theory.losses import LinearOrder, MutualLoss, RenyiDivLoss, _compiled, _quick, mutual_loss
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning"),
@@ -54,7 +54,7 @@ def in_range(teacher, student, alpha):
     """Otherwise the eager kernels serve."""
     both = torch.cat([teacher, student])
     spread = 2.0 * both.abs().max().item() + math.log(len(teacher))
-    return spread * max(1.0, alpha, abs(1.0 - alpha)) <= _products.RANGE
+    return spread * max(1.0, alpha, abs(1.0 - alpha)) <= _quick.RANGE
 
 
 def compiled(function, backend="aot_eager"):
@@ -173,7 +173,7 @@ def test_wide_logits_and_irregular_orders_take_the_eager_kernels(alpha, eager_ca
 
 
 def test_either_side_of_the_range(eager_calls):
-    limit = (_products.RANGE / 2.0 - math.log(4.0)) / 2.0
+    limit = (_quick.RANGE / 2.0 - math.log(4.0)) / 2.0
     function = compiled(lambda x: mutual_loss(x, 2.0, reduction="none"))
     for factor, calls in ((0.999, 0), (1.001, 1)):
         x = random(3, 2, 4, scale=1e-3)

@@ -12,7 +12,7 @@ from rdml_theory.losses import (
     RenyiDivLoss,
     _cohort,
     _exact,
-    _products,
+    _quick,
     mutual_loss,
     renyi_divergence,
 )
@@ -337,7 +337,7 @@ class TestSwitches:
 
     @pytest.mark.parametrize("alpha", [0.3, 1.0, 1.7, 2.0, 0.5])
     def test_range_of_the_products(self, alpha):
-        limit = _products.RANGE / max(1.0, alpha, abs(1.0 - alpha))
+        limit = _quick.RANGE / max(1.0, alpha, abs(1.0 - alpha))
         for factor in (0.999, 1.001):
             x = torch.zeros(3, 2, 4)
             x[0, :, 0], x[1, :, 1] = factor * limit, -factor * limit / 2
@@ -352,8 +352,8 @@ class TestSwitches:
     @pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0, 1.001, 1.7, 2.0, 5.0])
     def test_consensus_and_far_pairs_in_one_row(self, alpha, monkeypatch):
         calls = []
-        original = _products.near_consensus
-        monkeypatch.setattr(_products, "near_consensus", lambda *args: calls.append(1) or original(*args))
+        original = _quick.near_consensus
+        monkeypatch.setattr(_quick, "near_consensus", lambda *args: calls.append(1) or original(*args))
         base = random(1, 40, 6, scale=3.0)
         for k in range(2, 9):
             # the difference passes the switch somewhere; the third student is far from both
@@ -366,19 +366,24 @@ class TestSwitches:
         # orders below a half call it anew, with the students exchanged
         assert 0 < len(calls) <= (28 if alpha < 0.5 else 14)
 
-    @pytest.mark.parametrize("alpha", [0.3, 1.0, 1.7, 4.0])
-    def test_edge_of_the_series(self, alpha):
-        for factor in (0.99, 1.01):
-            edge = factor * 0.5 / max(1.0, abs(alpha - 1.0))
-            # a tail class of tiny mass carries the largest ratio, so that D stays near zero
-            x = torch.tensor([[[12.0, 0.0, -12.0]], [[12.0, 0.0, -12.0 + edge]]])
-            x[1, 0, 1] = 1e-4
+    @pytest.mark.parametrize("students", [2, 3])
+    @pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0, 1.7, 2.0, 4.0])
+    def test_edge_of_the_differences(self, alpha, students, monkeypatch):
+        """Down to log-ratios far below the rounding of the probabilities, where the exact formulas take over."""
+        calls = []
+        original = _cohort._by_formulas
+        monkeypatch.setattr(_cohort, "_by_formulas", lambda *args: calls.append(1) or original(*args))
+        scales = [2.0**-k for k in range(10, 60, 2)]
+        for scale in scales:
+            x = scale * random(students, 1, 6)
             value, _ = by_pairs(x, alpha)
-            torch.testing.assert_close(mutual_loss(x, alpha).double(), value[:, 0], rtol=ROUNDED, atol=0)
+            rows = mutual_loss(x, alpha, reduction="none").double()
+            torch.testing.assert_close(rows, value, rtol=ROUNDED, atol=0)
+        assert 0 < len(calls) < len(scales)
 
     def test_slope_next_to_one(self):
         x = random(3, 4, 5)
-        for alpha in (1.0 - _products.SLOPE_NEAR_ONE, 1.0 + _products.SLOPE_NEAR_ONE):
+        for alpha in (1.0 - _quick.SLOPE_NEAR_ONE, 1.0 + _quick.SLOPE_NEAR_ONE):
             for shift in (-1e-6, 1e-6):
                 order = torch.tensor(alpha + shift, dtype=torch.float64, requires_grad=True)
                 (slope,) = torch.autograd.grad(mutual_loss(x, order).sum(), order)

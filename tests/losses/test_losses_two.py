@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rdml_theory.losses import RenyiDivLoss, _cohort, _products, mutual_loss, renyi_divergence
+from rdml_theory.losses import RenyiDivLoss, _cohort, _quick, mutual_loss, renyi_divergence
 
 ORDERS = [0.3, 0.5, 1.0, 1.0001, 1.5, 2.0, 7.0]
 HALF_UNIT = torch.finfo(torch.float32).eps / 2
@@ -46,7 +46,7 @@ def assert_right(logits, alpha, temperature=1.0):
 
 
 @pytest.mark.parametrize("alpha", ORDERS)
-@pytest.mark.parametrize("size", [9.0, _products.SMALL])
+@pytest.mark.parametrize("size", [9.0, _quick.SMALL])
 @pytest.mark.parametrize("side", [0.999, 1.001])
 def test_both_sides_of_the_switch_on_the_size_of_the_logits(alpha, size, side):
     x = random(2, 6, 5)
@@ -114,7 +114,7 @@ def test_any_weight(alpha):
 @pytest.mark.parametrize("alpha", [*ORDERS, 0.9, 1000.0])
 @pytest.mark.parametrize("beta", [1e-97, 1e-50, 1e-39, 1e35])
 def test_any_weight_of_logits_at_the_edge_of_the_range(alpha, beta):
-    size = 0.49 * (_products.RANGE / max(1.0, alpha, abs(1.0 - alpha)) - math.log(3))
+    size = 0.49 * (_quick.RANGE / max(1.0, alpha, abs(1.0 - alpha)) - math.log(3))
     x = size * torch.tensor([[[1.0, -1.0, -1.0]], [[-1.0, 1.0, -1.0]]])
     x = x.requires_grad_()
     losses = mutual_loss(x, alpha, beta=beta)

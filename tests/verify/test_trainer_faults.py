@@ -22,7 +22,7 @@ spec.loader.exec_module(faults)
 
 UPDATE, SCHEDULES, TRAINER = (f"verify/trainer/{name}.py" for name in ("update", "schedules", "trainer"))
 MUTUAL = "rdml_theory/losses/mutual.py"
-BLOCKS, PRODUCTS = "rdml_theory/losses/_cohort.py", "rdml_theory/losses/_products.py"
+BLOCKS, QUICK = "rdml_theory/losses/_cohort.py", "rdml_theory/losses/_quick.py"
 LOSS = "return base, mutual_loss(logits, self.alpha(step), beta=weight, temperature=self.temperature)"
 
 # file, what is there, what is put in its place
@@ -47,8 +47,8 @@ FAULTS = {
     "base gradient of a sum": (UPDATE, "return losses.mean(1)", "return losses.sum(1) / (losses.shape[1] - 1)"),
     "gradients that add up": (UPDATE, "        self.optimizer.zero_grad(set_to_none=self.stacked is None)\n", ""),
     "factor of the temperature": (MUTUAL, "scale = temperature * temperature * (", "scale = temperature * ("),
-    "sum over the peers": (PRODUCTS, "students, 1), 1.0 / (students - 1), dtype", "students, 1), 1.0, dtype"),
-    "temperature of the powers": (BLOCKS, "x *= 1.0 / (_products.LN2 * task.temperature)", "x *= 1.0 / _products.LN2"),
+    "sum over the peers": (QUICK, "students, 1), 1.0 / (students - 1), dtype", "students, 1), 1.0, dtype"),
+    "temperature of the powers": (BLOCKS, "x *= 1.0 / (_quick.LN2 * task.temperature)", "x *= 1.0 / _quick.LN2"),
     "temperature of the gradient": (BLOCKS, "mul_(task.weight / task.temperature)", "mul_(task.weight)"),
 }  # fmt: skip
 

@@ -8,9 +8,9 @@ so K exponentials and one batched product of K x C by C x K give all K (K - 1) d
 all gradients, q_k - mean_j w_jk = q_k - B_k * mean_j A_j / S_jk. At order one the product is that of p_j and log q_k.
 Two students need no product: with r = p/q, the terms of S are q r^alpha for one of them, and p r^-alpha for the other.
 
-Near consensus, where log S has too few digits, D comes from Y = (S - 1) / (alpha - 1), whose terms keep them
-(`excess`). Where those lack digits, too, as between students that are equal up to the spacing of their logits, the
-exact formulas serve (`Pairs.lost`).
+Near consensus, where log S has too few digits, D comes from S - 1, summed from terms of second order (`excess`). Where
+those lack digits, too, as between students that are equal up to the spacing of their logits, the exact formulas serve
+(`Pairs.lost`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Task(NamedTuple):
 
     @property
     def lost(self) -> float:
-        """Below which value Y leaves too few digits: D is some alpha/2 E t^2, and t has the errors of p and q."""
+        """Below which value `excess` leaves too few digits: D is alpha/2 E t^2, and t = log(p/q) errs as p and q do."""
         return 0.5 * self.order * (2.0 * NOISE * (1.0 + self.size) / VALUE_ERROR) ** 2
 
 
