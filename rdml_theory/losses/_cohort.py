@@ -136,8 +136,9 @@ def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] 
         block = [view[start : start + step] for view in views]
         part = _block(block, task, kind, everywhere or (serves and task.in_range(extremes(block), classes)))
         values.append(part.value)
-        slopes.append(part.slope)
-        if gradient is not None:
+        if part.slope is not None:
+            slopes.append(part.slope)
+        if gradient is not None and part.gradient is not None:
             gradient[:, start : start + step] = part.gradient
     return Cohort(torch.cat(values, 1), torch.cat(slopes, 1) if task.slope else None, gradient)
 
