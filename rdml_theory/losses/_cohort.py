@@ -91,8 +91,12 @@ def evaluate(
     out = _in_blocks(views, task, extent) if kernels is None else _by_kernels(kernels, views, task)
     if len(shape) == 2:
         return out
-    value, slopes, grads = (x if x is None else x.reshape(-1, *shape[:-1], *x.shape[2:]) for x in out)
-    return Cohort(value, slopes, grads)
+    value, slopes, grads = out
+    return Cohort(
+        value.reshape(task.learners, *shape[:-1]),
+        slopes if slopes is None else slopes.reshape(task.learners, *shape[:-1]),
+        grads if grads is None else grads.reshape(task.learners, *shape),
+    )
 
 
 def _kernels(x: Tensor, students: int) -> ModuleType | None:
