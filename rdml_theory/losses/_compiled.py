@@ -5,9 +5,9 @@ S = sum p^alpha q^(1 - alpha) = 1 + beta Y, where Y has terms of second order th
 
     alpha = 2:    (p - q)^2 / q
     alpha = 1/2:  (sqrt p - sqrt q)^2
-    alpha = 1:    p log(p/q) + q - p  (`_quick.excess`)
+    alpha = 1:    p t + q - p with t = log(p/q), as a series in t where |t| is small
 
-Its relative error is some 2^-53 over the typical |log(p/q)|. Other orders have no such form that is cheap, and take
+Its relative error is some 2^-53 over the typical |t|. Other orders have no such form that is cheap, and take
 `_cohort.evaluate` as one opaque operation. Where powers could leave the range of float64, and for NaN, infinities and
 excluded classes, `torch.cond` takes that operation, too, so that every row is right.
 
@@ -18,7 +18,7 @@ pair. With few classes that is most of the time, so the rows come last there, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import factorial, log
 from typing import NamedTuple
 
 import torch
@@ -37,11 +37,13 @@ FEW = 128
 
 
 class _Student(NamedTuple):
-    """The softmax p, p^alpha and p^(1 - alpha)."""
+    """The softmax p, p^alpha and p^(1 - alpha); log p is x less log_mass."""
 
     p: Tensor
     power: Tensor
     rest: Tensor | float
+    x: Tensor
+    log_mass: Tensor
 
 
 def _kept(x: Tensor) -> Tensor:
@@ -58,17 +60,23 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _S
         root = _kept((x * (0.5 * 1.4426950408889634)).exp2())
         mass = (root * root).sum(axis, keepdim=True)
         root = root * _kept(mass.rsqrt())
-        return _Student(root * root, root, root)
+        return _Student(root * root, root, root, x, mass.log())
     e = _kept((x * 1.4426950408889634).exp2())
     mass = e.sum(axis, keepdim=True)
     p = e * _kept(1.0 / mass)
-    return _Student(p, p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0)
+    return _Student(p, p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0, x, mass.log())
 
 
 def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[Tensor, Tensor | float]:
     """Return D, with an axis of length one for the classes, and 1 / S."""
     if alpha == 1.0:
-        return _quick.excess(peer.p, own.p, 0.0).sum(axis, keepdim=True), 1.0
+        # differences of logits of at most 24 bits are exact
+        t = (peer.x - own.x) - (peer.log_mass - own.log_mass)
+        series = torch.full_like(t, 1.0 / factorial(10))
+        for k in range(9, 1, -1):
+            series = (1.0 / factorial(k)) - series * t
+        y = torch.where(t.abs() <= 0.5, peer.p * t * t * series, peer.p * t + (own.p - peer.p))
+        return y.sum(axis, keepdim=True), 1.0
     if alpha == 2.0:
         d = peer.p - own.p
         y = (d * d * own.rest).sum(axis, keepdim=True)
