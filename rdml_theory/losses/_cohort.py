@@ -87,7 +87,7 @@ def evaluate(
     shape = logits[0].shape
     views = logits if len(shape) == 2 else [x.reshape(-1, shape[-1]) for x in logits]
     task = Task(order, temperature, weight, 1 if directed else len(views), gradient, slope)
-    kernels = _kernels(views[0], len(views)) if views[0].is_cuda and task.serves and not slope else None
+    kernels = _kernels(views[0], len(views)) if task.serves and not slope else None
     out = _in_blocks(views, task, extent) if kernels is None else _by_kernels(kernels, views, task)
     if len(shape) == 2:
         return out
@@ -101,7 +101,7 @@ def evaluate(
 
 def _kernels(x: Tensor, students: int) -> ModuleType | None:
     """Return the module of Triton kernels where the user asks for it and it serves logits like x."""
-    many = x.dtype != torch.float64 and x.shape[-1] >= MANY and students <= MOST_STUDENTS
+    many = x.is_cuda and x.dtype != torch.float64 and x.shape[-1] >= MANY and students <= MOST_STUDENTS
     asked = many and os.environ.get("RDML_TRITON") == "1"
     return import_module("rdml_theory.losses._triton") if asked else None
 
