@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -73,9 +74,9 @@ class Trajectory:
         x_T.
     left : ndarray of bool, shape (replica,)
         Who was ever outside the problem's ``box``; nobody if it has none.
-    envelope : Envelope, optional
-        What is proved of the last ``mean_squared_gradient``, where something is: for plain SGD with a constant step on
-        a problem of the library whose noise is sub-Gaussian.
+    enclosed : SyntheticProblem, optional
+        The problem, where something may be proved of each run: of plain SGD with a constant step on a problem of the
+        library, or of one without noise.
     """
 
     problem: str
@@ -91,7 +92,15 @@ class Trajectory:
     least_squared_gradient: Array
     final: Array
     left: NDArray[np.bool_]
-    envelope: Envelope | None = None
+    enclosed: SyntheticProblem | None = field(default=None, repr=False)
+
+    @cached_property
+    def envelope(self) -> Envelope | None:
+        """What is proved of the last ``mean_squared_gradient``, where something is: where noise is sub-Gaussian.
+
+        It is found when first asked for: of short runs it takes longer than the run.
+        """
+        return self.enclosed and run_envelope(self.enclosed, self.assumptions, self.step, self.steps)
 
     def _repr_html_(self) -> str:
         """In a notebook: what was run, and where its replicas ended."""
@@ -319,10 +328,7 @@ def simulate(
         how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
         key = problem_fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, store, key, progress)
-    envelope = None
-    if isinstance(problem, SyntheticProblem):
-        plain = np.ndim(eta) == 0 and not mu and oracle is None and len(players) == 1 and every == 1
-        envelope = run_envelope(problem, assumptions, float(np.mean(eta)), steps) if plain or alike else None
+    plain = np.ndim(eta) == 0 and not mu and oracle is None and len(players) == 1 and every == 1
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
     value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
@@ -332,7 +338,7 @@ def simulate(
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=np.concatenate([part["final"] for part in parts])[kept],
         left=np.concatenate([part["left"] for part in parts])[kept] > 0,
-        envelope=envelope,
+        enclosed=problem if isinstance(problem, SyntheticProblem) and (plain or alike) else None,
     )  # fmt: skip
 
 

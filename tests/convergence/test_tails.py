@@ -20,6 +20,7 @@ from convergence import (
     judge_mean,
     problems,
     sequential_verdict,
+    sgd,
     sharp_bound,
     simulate,
 )
@@ -157,6 +158,15 @@ def test_what_lies_beyond_the_envelope_is_below_its_excess():
         assert (squares <= upper + slope * (doubts - 30) * (1 + 1e-9) + 1e-12).all()
 
 
+def test_an_envelope_is_found_when_it_is_asked_for(monkeypatch):
+    f, asked = problems.get("double_well", noise=0.5), []
+    monkeypatch.setattr(sgd, "run_envelope", lambda *given: asked.append(given) or run_envelope(*given))
+    run = simulate(f, step=0.1, steps=5, replicas=8, seed=0)
+    assert not asked
+    assert run.envelope is run.envelope is not None
+    assert len(asked) == 1
+
+
 def test_who_has_an_envelope():
     f = problems.get("double_well", noise=0.5, bias=0.1)
     how = {"step": 0.1, "steps": 50, "replicas": 8, "seed": 0}
@@ -228,7 +238,8 @@ def test_a_verdict_on_a_run_rests_on_its_envelope():
     verdict = check_bound(run, bound)
     assert (verdict.outcome, verdict.basis) == ("confirmed", "envelope")
     # Another horizon's envelope would be too short: the replicas say so.
-    short = dataclasses.replace(run, envelope=Envelope(upper=float(np.median(run.mean_squared_gradient[-1]))))
+    short = dataclasses.replace(run)
+    vars(short)["envelope"] = Envelope(upper=float(np.median(run.mean_squared_gradient[-1])))
     assert check_bound(short, bound).outcome == "undecided"
     heavy = problems.get("quadratic", noise=1.0, bias=0.25, noise_model="heavy_tailed")
     run = simulate(heavy, step=0.5, steps=20, replicas=256, seed=0)
