@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import problem_table  # noqa: E402
 from claim_pages import write_pages  # noqa: E402
 
 # Figures are drawn from the records of a run: that of `make verify`, unless RESULTS names another folder.
@@ -31,3 +32,12 @@ html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 # A module that re-exports its parts documents them where users import them.
 suppress_warnings = ["autodoc.duplicate_object"]
+
+
+def _fill_in(app, name, text):
+    text[0] = text[0].replace(problem_table.MARK, problem_table.table()) if name == "problems" else text[0]
+
+
+def setup(app):
+    """The table of problems is made from the library where its page asks for it."""
+    app.connect("source-read", _fill_in)

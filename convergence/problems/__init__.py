@@ -68,7 +68,7 @@ def get(name: str, **given: Any) -> SyntheticProblem:
         raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
     for key, value in given.items():
         _check_kind(key, value, allowed[key])
-    return _factory(name)(**given)
+    return factory(name)(**given)
 
 
 def parameters(name: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ def parameters(name: str) -> dict[str, str]:
     >>> parameters("quadratic")["dim"]
     'int'
     """
-    return dict(_parameters(_factory(name)))
+    return dict(_parameters(factory(name)))
 
 
 @cache
@@ -94,7 +94,12 @@ def _parameters(factory: Any) -> dict[str, str]:
     return hints | {n: h.__forward_arg__ for n, h in Oracle.__annotations__.items()}
 
 
-def _factory(name: str) -> Any:
+def factory(name: str) -> type[SyntheticProblem]:
+    """The class of the built-in problem ``name``, which says what is known of its constants.
+
+    >>> factory("double_well").tightness, factory("sigmoid_loss").attains_minimum
+    (1.0, False)
+    """
     if not isinstance(name, str) or name not in available():
         known = available()
         raise ValueError(

@@ -69,6 +69,10 @@ class SyntheticProblem:
     bias_model: ClassVar[str] = "constant"
     noise_models: ClassVar[Mapping[str, NoiseModel]] = NOISE_MODELS
     bias_models: ClassVar[Mapping[str, BiasModel]] = BIAS_MODELS
+    tightness: ClassVar[float] = 1.0
+    """What part of Λ a search for curvature reaches, with the default parameters: 1 where Λ is exact."""
+    attains_minimum: ClassVar[bool] = True
+    """Whether ``minimum`` is a value of f, with the default parameters, and not only a lower bound."""
     block: int = 256
     """Replicas that share a random stream and are advanced together: a power of two, less where one is much work."""
     follows_gradient: bool = True

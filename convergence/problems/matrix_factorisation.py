@@ -57,6 +57,8 @@ class MatrixFactorisation(Confined):
     (5, array([0.]))
     """
 
+    tightness = 0.79
+
     def __init__(
         self, *, rows: int = 3, columns: int = 3, rank: int = 1, size: float = 1.0, radius: float = 0.1,
         **oracle: Unpack[Oracle],

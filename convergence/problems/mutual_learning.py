@@ -113,6 +113,9 @@ class MutualLearning(SyntheticProblem):
     (1797, 17)
     """
 
+    tightness = 0.98
+    attains_minimum = False
+
     def __init__(
         self, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, *, data: str | None = None,
         split: str | None = None, order: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,

@@ -42,6 +42,8 @@ class NonconvexLogistic(LinearModel):
     array([0.69314718])
     """
 
+    attains_minimum = False
+
     def __init__(
         self, *, features: ArrayLike | None = None, labels: ArrayLike | None = None, weight: float = 0.1,
         batch: int | None = None, **oracle: Unpack[Oracle],

@@ -47,6 +47,8 @@ class PhaseRetrieval(Confined):
     True
     """
 
+    tightness = 0.98
+
     def __init__(self, *, dim: int = 4, size: float = 1.0, radius: float = 0.05, **oracle: Unpack[Oracle]) -> None:
         rng = np.random.default_rng(0)
         a = rng.standard_normal((8 * dim, dim))

@@ -43,6 +43,9 @@ class SigmoidLoss(LinearModel):
     array([0.5])
     """
 
+    tightness = 0.71
+    attains_minimum = False
+
     def __init__(
         self, *, features: ArrayLike | None = None, labels: ArrayLike | None = None, batch: int | None = None,
         **oracle: Unpack[Oracle],
