@@ -15,7 +15,7 @@ from convergence.store import Store
 from verify import cli, runner
 from verify.claims import all_claims
 from verify.records import RunRecord
-from verify.runner import RunSettings, UnitResult, run_claims
+from verify.runner import UnitResult
 
 SECONDS = 5.0
 LATEX = [r"\href{javascript:1}{x}", r"\style{}{", "x" * 10_000, r"_{\substack{" + " " * 800, "{" * 500, r"\left(" * 500]
@@ -89,9 +89,9 @@ def resealed(data):
 
 
 @pytest.fixture(scope="module")
-def text():
+def text(finished):
     """The results of a claim with short curves, which draw fast, and all that a record can hold."""
-    document = json.loads(run_claims(["C2a"], RunSettings(seed=3)).model_dump_json())
+    document = json.loads(finished.run("C2a").model_dump_json())
     for claim in document["claims"]:
         for panel in claim["panels"]:
             for curve in panel["curves"]:
@@ -159,21 +159,22 @@ def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
         pytest.param(None, 1_000, marks=pytest.mark.slow, id="fresh"),
     ],
 )
-def test_hostile_journals_are_made_anew_or_joined(tmp_path, seed, count):
+def test_hostile_journals_are_made_anew_or_joined(finished, tmp_path, seed, count):
     """A finished check that was changed is not taken; one that was forged with its digest at least joins the others."""
     seed = time.time_ns() if seed is None else seed
-    claim, settings, journal = all_claims()["C2a"], RunSettings(seed=3), Store(tmp_path)
-    run_claims(["C2a"], settings, journal=journal)
+    finished.run("C2a")
+    finished.lay_out(tmp_path)
+    claim, settings, journal = all_claims()["C2a"], finished.settings, Store(tmp_path / ".checks")
     names = {(claim.id, check.id): runner._name((claim.id, check.id), settings) for check in claim.checks}
     units = list(names)
-    files = {unit: (tmp_path / name).read_bytes() for unit, name in names.items()}
+    files = {unit: (journal.folder / name).read_bytes() for unit, name in names.items()}
     intact = {unit: content.partition(b"\n")[2].decode() for unit, content in files.items()}
     taken = forged = 0
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         unit = rng.choice(units)
         data = mutated(intact[unit], rng)
-        path = tmp_path / names[unit]
+        path = journal.folder / names[unit]
         path.write_bytes(files[unit].partition(b"\n")[0] + b"\n" + data)
         begin = time.process_time()
         found = runner._kept(journal, unit, names[unit])

@@ -1,0 +1,186 @@
+"""What the program says of its claims: help, list, show, prove, doctor, recipes, and what a shell completes."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+from program import ENVIRONMENT, ROOT, SEED, complains, narrow, process, rdml
+
+from verify.claims import all_claims
+from verify.commands import doctor
+from verify.commands.catalogue import RECIPES
+from verify.records import GROUPS, place_of
+
+
+def test_help_teaches():
+    for words in ([], ["run"], ["plot"], ["report"], ["bound"], ["list"], ["show"], ["doctor"], ["recipes"]):
+        result = rdml(*words, "--help")
+        assert result.returncode == 0
+        assert "Usage" in result.stdout
+    for line in ("70   internal error", "130  interrupted", "141  the reader of the output is gone"):
+        assert line in rdml("--help").stdout
+    assert "quick" in rdml("run", "--help").stdout
+
+
+def test_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    result = rdml("list")
+    assert result.returncode == 0
+    assert "less the escort's" in result.stdout
+    # Kept for the sources that said it, and only while it is intact; without a place to keep it, it is the same.
+    with monkeypatch.context() as patch:
+        patch.setattr("verify.claims.all_claims", lambda: pytest.fail("the claims were asked again"))
+        assert rdml("list").stdout == result.stdout
+    (kept,) = (tmp_path / "rdml-theory").iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"less the escort's", b"plus the escort's"))
+    assert rdml("list").stdout == result.stdout
+    with monkeypatch.context() as patch:
+        patch.setattr("verify.environment.source_digest", lambda: "other")
+        patch.setattr("verify.commands.catalogue._described", list)
+        assert json.loads(rdml("list", "--json").stdout) == []
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    rows = json.loads(rdml("list", "--json").stdout)
+    assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
+    assert "∂D_α(p‖q)" in rows[0]["statement"]
+    assert all(row["statement"] and row["kind"] and row["source"] and row["controls"] for row in rows)
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "C2"], ["show", "N1"], ["recipes"], ["--help"]])
+def test_what_is_printed_fits_eighty_columns(words):
+    result = narrow(*words)
+    assert result.returncode == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "…" not in result.stdout.replace("g₀, …", "")
+
+
+def test_the_list_has_every_claim_once_in_its_group():
+    lines = narrow("list").stdout.splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert sorted(rows, key=place_of) == list(all_claims())
+    headings = [line for line in lines if line in GROUPS]
+    assert headings == list(GROUPS)
+    at = lines.index("Mutual learning")
+    assert lines[at + 1].split() == ["C4", *all_claims()["C4"].message.split()]
+    marked = {line.split()[0] for line in lines if line.startswith("  ") and line[6] == "°"}
+    assert marked == {claim.id for claim in all_claims().values() if claim.proof == "steps"}
+
+
+def test_the_list_starts_at_once():
+    process("list")  # fills the cache
+    code = """
+import resource, runpy, sys
+sys.argv = ["rdml", "list"]
+try:
+    runpy.run_module("verify", run_name="__main__")
+except SystemExit:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, "scipy.optimize" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
+    seconds, loaded = done.stdout.split()[-2:]
+    assert loaded == "False"
+    assert float(seconds) < 1
+
+
+def test_show_tells_all_about_one_claim(results, tmp_path, monkeypatch):
+    folder, _ = results
+    text = " ".join(narrow("show", "c2a", "--results", folder).stdout.split())
+    claim = all_claims()["C2a"]
+    said = [claim.title, claim.meaning, claim.matters, claim.source.work, *claim.assumptions]
+    said += [claim.statement(claim.subject).text(), *(check.question for check in claim.checks)]
+    said += [control.falsehood for control in claim.controls]
+    for part in said:
+        assert " ".join(part.split()) in text
+    assert f"confirmed, and 3 of 3 negative controls refuted (quick profile, seed {SEED}" in text
+    assert "have changed since" not in text
+    assert f"{folder} holds none of D1" in rdml("show", "D1", "--results", folder).stdout
+    document = json.loads(rdml("show", "C2a", "--results", folder, "--json").stdout)
+    assert document["last_verdict"]["outcome"] == "confirmed"
+    monkeypatch.chdir(tmp_path)
+    assert "none in results" in rdml("show", "D1").stdout
+    monkeypatch.setattr("verify.environment.source_digest", lambda: "other")
+    assert "have changed since" in rdml("show", "C2a", "--results", folder).stdout
+    complains(rdml("show", "D1", "--results", tmp_path), "no such file")
+    complains(rdml("show", "D77"), "did you mean 'D7'?")
+
+
+def test_prove_says_what_is_proved_and_by_what():
+    told = json.loads(rdml("prove", "c2", "--json").stdout)
+    assert told["id"] == "C2"
+    assert told["machine_checked"] is True
+    assert told["axioms"] == ["Cauchy-Schwarz", "descent lemma"]
+    assert "h < 2" in told["hypotheses"]
+    assert told["conclusion"].startswith("A ≤ ")
+    assert len(told["with_it"]) == 4
+    printed = rdml("prove", "C1").stdout
+    assert printed.startswith("C1: A² ≤ ")
+    assert printed.rstrip().endswith("the same theorems.")
+    assert rdml("prove", "C1", "--latex").stdout.startswith("\\begin{align*}")
+    steps = json.loads(rdml("prove", "G3", "--json").stdout)
+    assert steps["machine_checked"] is False
+    assert steps["rests_on"] == ["D7"]
+    assert "not machine-checked as a whole" in rdml("prove", "G3").stdout
+    complains(rdml("prove", "C99"), "unknown claim 'C99'")
+    complains(rdml("prove", "V1"), "V1 is measured, not derived")
+
+
+def test_recipes_are_listed():
+    listed = rdml("recipes").stdout
+    for path in RECIPES.glob("*.toml"):
+        assert f"{path.stem}\n" in listed
+
+
+def test_the_doctor_says_what_is_missing_and_what_helps(monkeypatch):
+    def told(*words):
+        result = rdml("doctor", "--json")
+        return {finding["about"]: finding for finding in json.loads(result.stdout)}, result.returncode
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    found, code = told()
+    assert code == 0
+    assert found["threads"]["state"] == "fine"
+    assert "clarabel" in found["extra sdp"]["says"]
+    assert found["extra sdp"]["state"] == "fine"
+    assert "6035" in found["torch on a CPU"]["says"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    version = doctor.version
+
+    def without_clarabel(name):
+        if name == "clarabel":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(doctor, "version", without_clarabel)
+    found, code = told()
+    assert code == 1
+    assert "OMP_NUM_THREADS=1" in found["threads"]["remedy"]
+    assert found["extra sdp"]["remedy"] == "pip install 'rdml-theory[sdp]'"
+    assert found["torch.compile"]["state"] == "wrong"
+    assert "TORCHINDUCTOR_CACHE_DIR" in found["torch.compile"]["remedy"]
+    printed = narrow("doctor").stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "pip install 'rdml-theory[sdp]'" in printed
+
+
+def test_a_shell_completes_claims():
+    words = ENVIRONMENT | {"_RDML_COMPLETE": "bash_complete", "COMP_WORDS": "rdml show c1", "COMP_CWORD": "2"}
+    code = "import sys; sys.argv = ['rdml']; from verify.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=words, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [f"plain,{name}" for name in all_claims() if name.startswith("C1")]
+
+
+def test_terminals_without_greek():
+    assert "?D_?(p?q)" in rdml("show", "D1", encoding="ascii").stdout
+    complaint = rdml("run", "Δ", encoding="ascii")
+    assert complaint.returncode == 2
+    assert complaint.stderr.startswith("error: unknown claim '?'")
+    # JSON is UTF-8 everywhere.
+    assert "∂D_α(p‖q)" in rdml("list", "--json", encoding="ascii").stdout

@@ -1,0 +1,63 @@
+"""`rdml plot` and `rdml report`: from records alone, and from no damaged ones."""
+
+from pathlib import Path
+
+from program import SEED, complains, rdml
+
+from verify.commands import claims
+from verify.records import summary_of
+
+
+def test_plot_and_report_from_records(results, tmp_path):
+    folder, _ = results
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "results.json").write_bytes((folder / "results.json").read_bytes())
+    plotted = rdml("plot", "C2A", "--out", copy)
+    assert plotted.returncode == 0
+    assert len(plotted.stdout.split()) == 3
+    assert all(Path(name).stat().st_size > 0 for name in plotted.stdout.splitlines())
+    assert rdml("report", copy).returncode == 0
+    for name in ("report.html", "junit.xml", "results.schema.json"):
+        assert (copy / name).read_bytes() == (folder / name).read_bytes()
+    alone = rdml("plot", "C14", "--panel", "1", "--out", copy).stdout.splitlines()
+    assert len(alone) == 3
+    assert all("panel_1" in name for name in alone)
+    complains(rdml("plot", "C14", "--panel", "9", "--out", copy), "--panel 9", "C14")
+    complains(rdml("plot", "C5", "--out", copy), "holds no results of C5 (of C14, C2a)", f"`rdml run C5 --out {copy}`")
+    complains(rdml("plot", "C55", "--out", copy), "unknown claim 'C55'")
+
+
+def test_two_runs_are_compared(results, tmp_path):
+    folder, _ = results
+    same = rdml("report", folder, folder)
+    assert (same.returncode, same.stdout) == (0, "2 claims say the same in both, 0 differences\n")
+    run = claims._read(folder / "results.json")
+    worse = run.claims[0].model_copy(update={"outcome": "undecided"})
+    (tmp_path / "results.json").write_text(
+        run.model_copy(update={"claims": (worse,), "seed": 6, "summary": summary_of((worse,))})
+        .sealed()
+        .model_dump_json()
+    )
+    result = rdml("report", folder, tmp_path)
+    assert result.returncode == 1
+    assert f"seed: {SEED}, and 6" in result.stdout
+    assert "✗ C14: confirmed, now undecided" in result.stdout
+    assert "• C2a: only in the first run" in result.stdout
+    assert rdml("report", tmp_path, folder).returncode == 0
+    complains(rdml("report", folder, tmp_path / "none"), "no such file")
+
+
+def test_damaged_results(results, tmp_path):
+    folder, _ = results
+    text = (folder / "results.json").read_text()
+    for damaged, reason in (
+        (text[:1000], "not valid JSON"),
+        (text.replace('"schema_version": 3', '"schema_version": 7'), "schema version 7"),
+        (text.replace('"outcome": "refuted"', '"outcome": "confirmed"', 1), "changed after it was written"),
+    ):
+        (tmp_path / "results.json").write_text(damaged)
+        complains(rdml("report", tmp_path), reason)
+        complains(rdml("plot", "--out", tmp_path), reason)
+        complains(rdml("run", "C14", "--out", tmp_path), reason)
+        assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
