@@ -24,8 +24,8 @@ FAULTS = {
         "rdml_theory/_kernels.py",
         "return self._first * self.order.alpha if self.order.swapped else self._second\n",
         "return -(self._first * self.order.alpha if self.order.swapped else self._second)\n",
-        ["D1", "D3"],
-        {"D1", "D3"},
+        ["D1"],
+        {"D1"},
     ),
     "sign of the divergence's definition": (
         "rdml_theory/symbolic/expression.py",
