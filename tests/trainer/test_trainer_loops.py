@@ -1,12 +1,22 @@
 """The bias monitor in loops as others write them: what networks take and return, labels, loaders, autocast."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from rdml_theory.losses import mutual_loss
 from verify.monitor import BiasMonitor
@@ -132,11 +142,66 @@ def test_a_loader_of_batches_with_their_noise():
     budget = monitor.budget(0)
     assert budget.base <= budget.bound
     assert budget.noise > 0
-    assert BiasMonitor.of_loader(students, loader, alpha=2.0, samples=20).total == 32
     with pytest.raises(TypeError, match=r'expected a pair \(x, y\) or a dictionary with "labels"'):
         BiasMonitor.of_loader(students, [torch.zeros(3)], alpha=2.0)
     with pytest.raises(ValueError, match="no batches"):
         BiasMonitor.of_loader(students, [], alpha=2.0)
+
+
+SET, RANDOM = TensorDataset(X, Y), torch.Generator().manual_seed(4)
+PARTS = {
+    "as many as asked for": (DataLoader(SET, 16), {"samples": 20}, 32, N),
+    "of a list of batches": ([(X[n : n + 16], Y[n : n + 16]) for n in range(0, N, 16)], {"samples": 20}, 32, math.inf),
+    "a last batch dropped": (DataLoader(SET, 24, shuffle=True, drop_last=True, generator=RANDOM), {}, 48, N),
+    "other samples each epoch": (DataLoader(SET, 16, sampler=RandomSampler(SET, num_samples=32, generator=RANDOM)), {},
+                                 32, N),
+    "a share of several processes": (DataLoader(SET, 16, sampler=DistributedSampler(SET, 2, 0)), {}, 32, N),
+    "with replacement": (DataLoader(SET, 16, sampler=WeightedRandomSampler([1.0] * N, N, generator=RANDOM)), {}, N,
+                         math.inf),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_a_loader_has_not_shown_gives_no_bound(name):
+    loader, told, read, total = PARTS[name]
+    students = networks(lambda: Wrapped("tensor"))
+    monitor = BiasMonitor.of_loader(students, loader, alpha=2.0, overhead=100.0, plain=True, **told)
+    assert (len(monitor.y), monitor.total) == (read, total)
+    train(students, monitor, lambda s: s(X))
+    budget = monitor.budget(0)
+    assert budget.bound is None
+    assert budget.reason.startswith("measured on a part of the samples")
+    assert budget.floor is not None
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(Subset(SET, range(32)), 16),
+        DataLoader(SET, 16, sampler=SubsetRandomSampler(range(32), generator=RANDOM)),
+        [(X[:16], Y[:16]), (X[16:32], Y[16:32])],
+    ],
+    ids=["subset", "sampler", "list"],
+)
+def test_a_loader_that_shows_all_of_its_samples_gives_one(loader):
+    students = networks(lambda: Wrapped("tensor"))
+    monitor = BiasMonitor.of_loader(students, loader, alpha=2.0, overhead=100.0, plain=True)
+    assert (monitor.batch, monitor.total) == (16, 32)
+    train(students, monitor, lambda s: s(X[:32]), y=Y[:32])
+    assert monitor.budget(0).bound is not None
+
+
+def test_noise_of_samples_drawn_from_more_than_were_read():
+    """A batch of B of N varies by (1/B - 1/N) S²; where N is not known, as if it were infinite."""
+    students = networks(lambda: Wrapped("tensor"))
+    noise = []
+    for loader in (DataLoader(SET, 16), PARTS["of a list of batches"][0], DataLoader(Subset(SET, range(32)), 16)):
+        monitor = BiasMonitor.of_loader(students, loader, alpha=2.0, samples=20, overhead=100.0)
+        with monitor.observe(0, rate=0.1):
+            pass
+        noise.append(monitor.records[0].noise[0])
+    shares = [1 / 16 - 1 / N, 1 / 16, 1 / 16 - 1 / 32]
+    assert [n / noise[1] for n in noise] == pytest.approx([share / shares[1] for share in shares])
 
 
 def test_autocast():

@@ -37,3 +37,13 @@ def write_cifar(folder, classes, *, records=20, seed=0):
         coarse = [] if classes == 10 else [labels[:, None] // 5]
         (folder / name).write_bytes(np.hstack([*coarse, labels[:, None], pixels]).astype(np.uint8).tobytes())
     return folder
+
+
+def write_npz(path, *, samples=40, size=16, seed=0):
+    rng = np.random.default_rng(seed)
+    parts = {}
+    for prefix, count in (("", samples), ("test_", 20)):
+        parts[f"{prefix}x"] = rng.integers(0, 256, (count, 3, size, size), np.uint8)
+        parts[f"{prefix}y"] = np.arange(count) % 10
+    np.savez(path, **parts)
+    return path

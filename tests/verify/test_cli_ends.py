@@ -34,6 +34,19 @@ def test_messages_are_printed_as_they_are(tmp_path):
 def test_train_takes_no_option_of_a_comparison_for_one_run():
     complains(rdml("train", "--rising"), "--rising belongs to --compare")
     complains(rdml("train", "--seeds", "3"), "--seeds belongs to --compare")
+    complains(rdml("train", "--orders", "2"), "--orders belongs to --compare")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--orders", "2;4"), "--orders 2;4: expected orders with commas between them, such as 0.5,2,4"),
+        (("--orders", "-1"), "orders -1: expected orders of at least 0"),
+        (("--beta", "0"), "beta = 0: a comparison of objectives needs a positive weight"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(words, expected):
+    complains(rdml("train", "--compare", *words), expected)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")

@@ -29,6 +29,8 @@ COUNT = Symbol("M", integer=True, positive=True)
 SEEDS = Symbol("S", integer=True, positive=True)
 LEVEL, FREEDOM = symbols("λ ν", positive=True)
 
+ORDERS = (0.5, 1.5, 2.0)
+
 TABLE = 8
 """Seeds of a table."""
 
@@ -90,13 +92,14 @@ def statement(subject: Interval) -> Statement:
 def _population(context: Context) -> dict[str, Table]:
     """The scores of every objective from many seeds, as tables, by the metric."""
     from verify.checks.training import generalise
-    from verify.trainer.comparison import ARMS
     from verify.trainer.comparison import Comparison as Table
+    from verify.trainer.comparison import objectives
 
+    arms = objectives(ORDERS)
     seeds = context.pick(quick=256, full=1024)
     scores: dict[str, dict[str, tuple[float | None, ...]]] = {}
-    for n, arm in enumerate(ARMS):
-        context.progress(n / len(ARMS))
+    for n, arm in enumerate(arms):
+        context.progress(n / len(arms))
         accuracy, nll = generalise(
             Setting(arm.alpha, beta=arm.beta), step=0.3, steps=context.pick(quick=100, full=600), batch=60,
             seeds=seeds, seed=context.seed_for("seeds"),

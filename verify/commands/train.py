@@ -14,8 +14,6 @@ import click
 
 from verify.commands.common import Interrupted, UsageFault
 
-COMPARED_SEEDS = 8
-
 
 @click.command(
     "train",
@@ -27,6 +25,7 @@ COMPARED_SEEDS = 8
 @click.option("--allow-code", is_flag=True)
 @click.option("--compare", is_flag=True)
 @click.option("--seeds", type=click.IntRange(min=1))
+@click.option("--orders")
 @click.option("--rising", is_flag=True)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def train_command(
@@ -35,18 +34,20 @@ def train_command(
     allow_code: bool,
     compare: bool,
     seeds: int | None,
+    orders: str | None,
     rising: bool,
     arguments: Sequence[str],
 ) -> None:
     """Train students that learn from each other, and measure their bias budget.
 
     --config FILE reads a configuration (TOML or JSON) or a recipe by its name, which `rdml recipes` lists
-    (--allow-code: one that names code to be run), --resume continues an interrupted run, --compare --seeds N trains a
-    table of objectives (--rising: with further rows), and every field of the configuration is a flag: see
-    `rdml train --help`.
+    (--allow-code: one that names code to be run), --resume continues an interrupted run, --compare --seeds N trains the
+    objective and its baselines and says what they differ in (--orders A,B: of several orders, --rising: with further
+    rows), and every field of the configuration is a flag: see `rdml train --help`.
     """
-    if not compare and (seeds is not None or rising):
-        raise UsageFault(f"{'--rising' if rising else '--seeds'} belongs to --compare; for one run use --seed")
+    if not compare and (seeds is not None or orders is not None or rising):
+        given = "--rising" if rising else "--orders" if orders is not None else "--seeds"
+        raise UsageFault(f"{given} belongs to --compare; for one run use --seed and --alpha")
     try:
         with _interrupts_end_at_once():
             from verify.commands import training
@@ -56,7 +57,7 @@ def train_command(
     try:
         settings = training.parse(arguments, config, allow_code=allow_code)
         if compare:
-            training.run_comparison(settings, seeds or COMPARED_SEEDS, rising=rising)
+            training.run_comparison(settings, seeds or training.COMPARED_SEEDS, orders, rising=rising)
         else:
             training.run(settings, resume=resume)
     except TrainerError as error:

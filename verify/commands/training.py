@@ -13,11 +13,11 @@ from rich.markup import escape
 from convergence.arguments import did_you_mean
 from verify.commands.catalogue import RECIPES
 from verify.commands.common import errors, output
-from verify.trainer.comparison import ARMS, RISING, compare, in_words, markdown
+from verify.trainer.comparison import Arm, compare, in_words, markdown, objectives
 from verify.trainer.config import Config, read_config
 from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.networks import runs_code
-from verify.trainer.run import Report, train
+from verify.trainer.run import CONFIG, Report, Result, train
 from verify.trainer.show import progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
@@ -27,8 +27,11 @@ _DESCRIPTION = """Train students that learn from each other, and measure their b
 Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name (`rdml recipes`
 lists them); --allow-code lets
 FILE name networks as package.module:factory, which runs that code; --resume continues the latest unfinished run of the
-configuration, or completes the report of a finished one; --compare --seeds N trains a table of objectives, and with
---rising the strongest ones also with a weight that rises from 0 over the first tenth of the training."""
+configuration, or completes the report of a finished one. --compare --seeds N trains the objective and its baselines
+from N starts (8 unless it is given): independent students, KL, and KL of the weight that the order acts as; --orders
+A,B does so for several orders, --rising also with a weight that rises from 0 over the first tenth of the training."""
+
+COMPARED_SEEDS = 8
 
 
 def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = False) -> Config:
@@ -99,15 +102,55 @@ def run(config: Config, *, resume: bool) -> Path:
     report_path = write_report(result.folder)
     out.print(score_table(result.folder))
     out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
-    log.print(
-        "One run does not say what mutual learning did: the same with --compare trains independent students and KL "
-        f"with the same seeds beside it ({len(ARMS)} runs a seed).", soft_wrap=True,
-    )  # fmt: skip
+    if (advice := _baselines(config, result)) is not None:
+        log.print(advice, soft_wrap=True, highlight=False)
     return result.folder
 
 
-def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
-    """Train the table of objectives with so many seeds and print it; finished runs are kept and not repeated."""
+def _baselines(config: Config, result: Result) -> str | None:
+    """What one run cannot say, and the command that would; None for what has no table."""
+    try:
+        rows = len(_arms(config, None, rising=False))
+    except TrainerError:
+        return None
+    count = COMPARED_SEEDS * rows
+    code = " --allow-code" if _code(config) else ""
+    return (
+        f"Whether mutual learning made them better, one run cannot say. `rdml train --config {result.folder / CONFIG} "
+        f"--compare{code}` trains {rows - 1} baselines beside it, from {COMPARED_SEEDS} starts each, and says so: "
+        f"{count} runs, about {_duration(count * result.seconds)}; fewer with --seeds N, and finished ones are kept."
+    )
+
+
+def _duration(seconds: float) -> str:
+    """For a person.
+
+    >>> _duration(80), _duration(3000), _duration(20_000)
+    ('80 s', '50 min', '5.6 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _arms(config: Config, orders: str | None, *, rising: bool) -> tuple[Arm, ...]:
+    """The rows of a comparison, for orders as they were typed or for that of the configuration.
+
+    >>> [arm.name for arm in _arms(Config(alpha=2.0), None, rising=False)]
+    ['independent', 'DML (KL)', 'RDML, α = 2', 'KL, β = 2']
+    """
+    if changing := [name for name in ("alpha", "beta") if getattr(config, f"{name}_schedule") != "constant"]:
+        raise TrainerError(f"--compare: {changing[0]}_schedule must be constant, as the rows differ in {changing[0]}")
+    try:
+        chosen = [config.alpha] if orders is None else [float(order) for order in orders.split(",")]
+    except ValueError:
+        raise TrainerError(f"--orders {orders}: expected orders with commas between them, such as 0.5,2,4") from None
+    return objectives(chosen, config.beta, rising=rising)
+
+
+def run_comparison(config: Config, seeds: int, orders: str | None = None, *, rising: bool = False) -> Path:
+    """Train objectives with so many seeds and print their table; finished runs are kept and not repeated."""
+    arms = _arms(config, orders, rising=rising)
     out, log = output(), errors()
 
     bar = contextlib.ExitStack()
@@ -122,9 +165,8 @@ def run_comparison(config: Config, seeds: int, *, rising: bool = False) -> Path:
     try:
         with bar:
             result = compare(
-                config, range(seeds), arms=ARMS + RISING if rising else ARMS,
-                report=lambda trainer, values: draw(trainer, values), started=started,
-            )  # fmt: skip
+                config, range(seeds), arms=arms, report=lambda trainer, values: draw(trainer, values), started=started
+            )
     except StoppedError as stopped:
         raise StoppedError(f"interrupted, saved in {stopped}: the same command continues") from None
     out.print(escape(markdown(result)), soft_wrap=True)

@@ -140,7 +140,9 @@ class BiasMonitor:
         self.plain, self.prepare, self.seed = flag("plain", plain), prepare, _integer("seed", seed, 0)
         if autocast not in (None, torch.bfloat16, torch.float16):
             raise TypeError(f"autocast = {autocast!r}: expected torch.bfloat16, torch.float16 or None")
-        self.total, self.x, self.y, self.autocast = total, x, y, autocast
+        self.x, self.y, self.autocast = x, y, autocast
+        self.total: float = total
+        """Samples that the training draws from; infinite if that is not known."""
         if 0 < self.samples < total:
             # Whole batches, at least two: their differences show the noise.
             size = min(max(self.samples // self.batch, 2) * self.batch, total)
@@ -160,8 +162,9 @@ class BiasMonitor:
     def of_loader(cls, students: Sequence[nn.Module], loader: Any, *, samples: int = 0, **told: Any) -> BiasMonitor:
         """A monitor of the samples in a loader's batches, pairs (x, y) or dictionaries with "labels", read once.
 
-        Where the loader augments samples, or has more than ``samples``, what is measured is not quite what the training
-        sees: leave ``plain`` out, for no bound holds then.
+        Where the loader has more than was read, or draws with replacement, a part of the data is measured, so that no
+        bound is given. Where it augments samples, what is measured is not quite what the training sees: leave ``plain``
+        out, for no bound holds then.
 
         Parameters
         ----------
@@ -170,9 +173,9 @@ class BiasMonitor:
         loader : iterable
             Such as a ``torch.utils.data.DataLoader``.
         samples : int
-            How many to read; 0 for all.
+            How many to read, in whole batches; 0 for all.
         **told
-            As for the class; ``batch`` is the loader's ``batch_size``, or all samples, unless it is given.
+            As for the class; ``batch`` is the size of the loader's batches unless it is given.
 
         Examples
         --------
@@ -182,9 +185,10 @@ class BiasMonitor:
         >>> monitor.batch, monitor.total
         (16, 64)
         """
-        x, y = gathered(loader, _integer("samples", samples, 0))
-        size = getattr(loader, "batch_size", None) or len(y)
-        return cls(students, x, y, **{"batch": min(size, len(y)), **told})
+        x, y, size, total = gathered(loader, _integer("samples", samples, 0))
+        monitor = cls(students, x, y, **{"batch": size, **told})
+        monitor.total = total
+        return monitor
 
     def _check_students(self) -> None:
         """A batch shows whether the students take the samples, and whether every label has a logit."""

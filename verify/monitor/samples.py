@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import SubsetRandomSampler
 
 __all__ = ["check_samples", "gathered", "logits_of", "taken"]
 
@@ -55,7 +57,7 @@ def logits_of(output: Any) -> Any:
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
-def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor]:
+def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor, int, float]:
     """The samples and labels of a loader's batches, each a pair (x, y) or a dictionary that has "labels".
 
     Parameters
@@ -65,6 +67,12 @@ def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor]:
     most : int
         Stop once there are so many samples; 0 for all.
 
+    Returns
+    -------
+    tuple
+        The samples, their labels, the size of a batch, and how many samples the training draws from: infinite where
+        that is not known, or where it draws with replacement.
+
     Raises
     ------
     TypeError
@@ -73,12 +81,17 @@ def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor]:
     Examples
     --------
     >>> batches = [{"ids": torch.zeros(2, 5), "labels": torch.tensor([0, 1])}] * 3
-    >>> x, y = gathered(batches)
-    >>> x["ids"].shape, len(y)
-    (torch.Size([6, 5]), 6)
+    >>> x, y, size, total = gathered(batches)
+    >>> x["ids"].shape, len(y), size, total
+    (torch.Size([6, 5]), 6, 2, 6)
+    >>> gathered(batches, 3)[3]
+    inf
     """
-    parts, labels = [], []
+    parts, labels, rest = [], [], False
     for batch in loader:
+        # One batch more than is wanted shows whether there is one.
+        if rest := 0 < most <= sum(map(len, labels)):
+            break
         if isinstance(batch, Mapping) and "labels" in batch:
             x, y = {key: part for key, part in batch.items() if key != "labels"}, batch["labels"]
         elif isinstance(batch, tuple | list) and len(batch) == 2:
@@ -89,11 +102,24 @@ def gathered(loader: Any, most: int = 0) -> tuple[Any, Tensor]:
             )
         parts.append(x)
         labels.append(y)
-        if 0 < most <= sum(map(len, labels)):
-            break
     if not parts:
         raise ValueError("the loader has no batches")
-    return _joined(parts), torch.cat(labels)
+    y = torch.cat(labels)
+    total = _drawn_from(loader)
+    if total is None:
+        total = math.inf if rest else len(y)
+    return _joined(parts), y, max(map(len, labels)), total
+
+
+def _drawn_from(loader: Any) -> float | None:
+    """How many samples a training by this loader draws from; infinite with replacement, None if it does not say."""
+    sampler, dataset = getattr(loader, "sampler", None), getattr(loader, "dataset", None)
+    if getattr(sampler, "replacement", False):
+        return math.inf
+    if isinstance(sampler, SubsetRandomSampler):
+        return len(sampler)
+    # Not what the sampler draws in an epoch: the next may be others, and other processes have theirs.
+    return len(dataset) if isinstance(dataset, Sized) else None
 
 
 def _joined(parts: list[Any]) -> Any:

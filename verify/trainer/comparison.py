@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
 
 __all__ = [
-    "ARMS", "RISING", "Arm", "Comparison", "compare", "in_words", "markdown", "paired_interval", "read_comparison",
+    "Arm", "Comparison", "compare", "in_words", "markdown", "objectives", "paired_interval", "read_comparison",
 ]  # fmt: skip
 
 ERROR_RATE = 0.05
@@ -49,18 +50,48 @@ class Arm:
     """Share of the training over which the weight rises from 0."""
 
 
-ARMS = (
-    Arm("independent", 1.0, 0.0),
-    Arm("DML (KL)", 1.0, 1.0),
-    *(Arm(f"RDML, α = {a:g}", a, 1.0) for a in (0.5, 1.5, 2.0)),
-    *(Arm(f"KL, β = {a:g}", 1.0, a) for a in (0.5, 1.5, 2.0)),
-)
+def objectives(orders: Sequence[float], weight: float = 1.0, *, rising: bool = False) -> tuple[Arm, ...]:
+    """The rows of a table: independent students, KL, and each order beside KL of the weight that it acts as.
 
-RISING = (
-    *(Arm(f"RDML, α = {a:g}, β rising", a, 1.0, 0.1) for a in (1.5, 2.0)),
-    Arm("KL, β = 2, β rising", 1.0, 2.0, 0.1),
-)
-"""The strongest objectives, which may lose a student in the first epochs, with a weight that rises from 0."""
+    Parameters
+    ----------
+    orders : sequence of float
+        α of each row; one is that of KL, which is there already.
+    weight : float
+        β of all rows.
+    rising : bool
+        With the orders above one also with a weight that rises from 0 over the first tenth of the training, and KL of
+        the greatest such weight likewise: such objectives may lose a student in the first epochs.
+
+    Raises
+    ------
+    TrainerError
+        If an order is negative, or there is no weight.
+
+    Examples
+    --------
+    >>> [(arm.name, arm.alpha, arm.beta) for arm in objectives((2.0,), 0.5)][2:]
+    [('RDML, α = 2, β = 0.5', 2.0, 0.5), ('KL, β = 1', 1.0, 1.0)]
+    """
+    if not all(order >= 0 for order in orders):
+        raise TrainerError(f"orders {', '.join(f'{order:g}' for order in orders)}: expected orders of at least 0")
+    if not 0 < weight < math.inf:
+        raise TrainerError(f"beta = {weight:g}: a comparison of objectives needs a positive weight")
+    others = [order for order in dict.fromkeys(orders) if order != 1]
+    # An order of zero pulls nowhere and one of infinity has no weight on KL.
+    acting = [order for order in others if 0 < order < math.inf]
+    shown = "" if weight == 1 else f", β = {weight:g}"
+    rows = [
+        Arm("independent", 1.0, 0.0),
+        Arm("DML (KL)", 1.0, weight),
+        *(Arm(f"RDML, α = {order:g}{shown}", order, weight) for order in others),
+        *(Arm(f"KL, β = {order * weight:g}", 1.0, order * weight) for order in acting),
+    ]
+    if rising and (strong := [order for order in acting if order > 1]):
+        rows += [Arm(f"RDML, α = {order:g}{shown}, β rising", order, weight, 0.1) for order in strong]
+        most = max(strong) * weight
+        rows.append(Arm(f"KL, β = {most:g}, β rising", 1.0, most, 0.1))
+    return tuple(rows)
 
 
 def paired_interval(
@@ -134,8 +165,7 @@ class Comparison:
         for n, reference in enumerate(REFERENCES):
             if reference in arms:
                 out += [(arm, reference) for arm in arms if arm not in REFERENCES[: n + 1]]
-        own = [(arm, _same_weight(arm)) for arm in arms]
-        return (*out, *((arm, other) for arm, other in own if other != arm and other in arms))
+        return (*out, *((arm, other) for arm in arms if (other := _same_weight(arm)) in arms))
 
     def difference(self, arm: str, against: str, metric: str, tests: int) -> tuple[float, float, float]:
         """Mean paired difference with its interval, which is Bonferroni's for so many differences (Student's t).
@@ -166,11 +196,18 @@ class Comparison:
 
 
 REFERENCES = ("independent", "DML (KL)")
+SAME_WEIGHT = "KL, β = α"
+"""For a weight of one; else the weight of the row's order and weight multiplied."""
 
 
-def _same_weight(arm: str) -> str:
-    """The name of the arm that has order one and the weight β = α."""
-    return arm.replace("RDML, α", "KL, β")
+def _same_weight(arm: str) -> str | None:
+    """The name of the arm that has order one and, with the weight αβ, the same curvature at consensus.
+
+    >>> _same_weight("RDML, α = 4, β = 0.5, β rising"), _same_weight("DML (KL)")
+    ('KL, β = 2, β rising', None)
+    """
+    found = re.fullmatch(r"RDML, α = ([^,]+)(?:, β = ([^,]+))?(, β rising)?", arm)
+    return f"KL, β = {float(found[1]) * float(found[2] or 1):g}{found[3] or ''}" if found else None
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -209,7 +246,7 @@ def compare(
     base: Config,
     seeds: Sequence[int],
     *,
-    arms: Sequence[Arm] = ARMS,
+    arms: Sequence[Arm],
     report: Report = lambda trainer, values: None,
     started: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Comparison:
@@ -243,7 +280,7 @@ def compare(
             warmup = arm.warmup * base.epochs if arm.warmup else base.beta_warmup
             config = replace(base, alpha=arm.alpha, beta=arm.beta, beta_warmup=warmup, seed=seed)
             started(config.name, n * len(arms) + m, total)
-            test = _scores(config, report)
+            folder, test = _trained(config, report)
             into = scores[arm.name]
             for metric in ("accuracy", "nll", "ece"):
                 own = None if test is None else float(np.mean([getattr(s, metric) for s in test[:-1]]))
@@ -251,7 +288,7 @@ def compare(
             into["ensemble accuracy"].append(None if test is None else test[-1].accuracy)
             into["lost"].append(None if test is None else float(sum(s.nll >= hopeless for s in test[:-1])))
             try:
-                environment = read_json(config.out / config.name / ENVIRONMENT, what="the environment of a run")
+                environment = read_json(folder / ENVIRONMENT, what="the environment of a run")
             except ValueError as error:
                 raise TrainerError(str(error)) from None
             if environment not in environments:
@@ -264,21 +301,29 @@ def compare(
     return out
 
 
-def _scores(config: Config, report: Report) -> list[Scores] | None:
-    """The test scores of a run with its last weights, trained now or before; None if it diverged."""
+def _trained(config: Config, report: Report) -> tuple[Path, list[Scores] | None]:
+    """The folder of a run, trained now or before, and its test scores with its last weights; None if it diverged.
+
+    Only a run of this very configuration counts: one of the same name may have had other epochs or another rate.
+    """
     folder = config.out / config.name
-    done = final_scores(folder)
-    return done.test if done is not None else _trained(config, folder.exists(), report)
 
+    def started(opened: Path, step: int) -> None:
+        nonlocal folder
+        folder = opened
 
-def _trained(config: Config, resume: bool, report: Report) -> list[Scores] | None:
-    if resume and open_run(config, resume=True).name != config.name:
-        raise TrainerError(f"{config.out}: holds other runs named {config.name}; name another --out")
     try:
-        result = train(config, resume=resume, report=report)
+        folder, resume = open_run(config, resume=True), True
+    except TrainerError:
+        resume = False
+    if resume and (done := final_scores(folder)) is not None:
+        return folder, done.test
+    try:
+        result = train(config, resume=resume, report=report, started=started)
     except DivergedError:
-        return None
-    return None if result is None else result.test
+        return folder, None
+    # No result in all but the first of several processes.
+    return folder, None if result is None else result.test
 
 
 MOST_SEEDS = 1000
@@ -305,24 +350,27 @@ def _seeds_to_resolve(comparison: Comparison, arm: str, against: str) -> int | N
 def in_words(comparison: Comparison) -> str:
     """What the table says of mutual learning: more or less accurate, or not resolved by so many seeds."""
     lines, count = [], "1 seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
-    for reference, words in zip(REFERENCES, ("independent students", "deep mutual learning (KL)"), strict=True):
+    words = {"independent": "independent students", "DML (KL)": "deep mutual learning (KL)", SAME_WEIGHT: SAME_WEIGHT}
+    pairs: dict[str, list[tuple[str, str]]] = {name: [] for name in words}
+    for arm, against in comparison.pairs:
+        pairs[against if against in REFERENCES else SAME_WEIGHT].append((arm, against))
+    for reference, compared in pairs.items():
         found: dict[str, list[str]] = {"more": [], "less": []}
         nearest: list[tuple[int, str]] = []
-        others = [arm for arm, against in comparison.pairs if against == reference]
-        for arm in others:
-            mean, low, high = comparison.difference(arm, reference, "accuracy", len(comparison.pairs))
+        for arm, against in compared:
+            mean, low, high = comparison.difference(arm, against, "accuracy", len(comparison.pairs))
             shown = f"{arm} ({100 * mean:+.2f} points)"
-            if not comparison.resolved(arm, reference, "accuracy"):
+            if not comparison.resolved(arm, against, "accuracy"):
                 continue  # equal for all seeds, or one seed: nothing shows how far others would be
             if low > 0 or high < 0:
                 found["more" if low > 0 else "less"].append(shown)
-            elif needed := _seeds_to_resolve(comparison, arm, reference):
+            elif needed := _seeds_to_resolve(comparison, arm, against):
                 nearest.append((needed, shown))
         for which, them in found.items():
             if them:
-                lines.append(f"{which.capitalize()} accurate than {words}: {', '.join(them)}.")
-        if rest := len(others) - sum(map(len, found.values())):
-            line = f"Not resolved by {count} against {words}: {rest} of {len(others)} objectives"
+                lines.append(f"{which.capitalize()} accurate than {words[reference]}: {', '.join(them)}.")
+        if rest := len(compared) - sum(map(len, found.values())):
+            line = f"Not resolved by {count} against {words[reference]}: {rest} of {len(compared)} objectives"
             if nearest:
                 needed, shown = min(nearest)
                 line += f"; the nearest, {shown}, would take about {needed} seeds if they differ as these do"
@@ -354,14 +402,14 @@ def markdown(comparison: Comparison) -> str:
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     columns = [name for name in REFERENCES if name in arms]
     own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
-    heads = [f"− {name}" for name in columns] + (["− KL, β = α"] if own else [])
+    heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
     lines += [
         "",
         f"| difference of accuracies (points) | {' | '.join(heads)} |",
         "|" + " --- |" * (1 + len(heads)),
     ]
     for arm in arms:
-        references = columns + ([_same_weight(arm) if _same_weight(arm) != arm else ""] if own else [])
+        references = columns + ([_same_weight(arm) or ""] if own else [])
         cells = []
         for ref in references:
             if (arm, ref) in pairs:
@@ -380,6 +428,7 @@ def markdown(comparison: Comparison) -> str:
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
         f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
         f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0."
+        + (f" DML (KL): β = {beta:g}." if (beta := comparison.config.get("beta", 1.0)) != 1 else "")
         + (" Not resolved: one seed, or equal for all." if "not resolved" in "".join(lines) else ""),
     ]
     return "\n".join(lines) + "\n"
