@@ -1,11 +1,11 @@
 """How often a student of MNIST-1D is lost in its first epochs, by order and weight, and what of it dies.
 
-    python benchmarks/measure_lost_students.py [--seeds 32] [--epochs 10] [--json FILE]
+    python benchmarks/measure_lost_students.py [--seeds 16] [--epochs 6] [--json FILE]
 
 Two 1-D CNNs as in the table of objectives (`rdml train --config mnist1d_table`), stopped after the first epochs of 200.
 A student is lost whose cross-entropy on all training samples is at least 0.99 log C; it is dead if at most one of its
-last hidden units is above zero on any training sample. Beside orders and weights: the step that αβ = 1 would allow
-(claim X3), a weight that rises, clipped gradients, and rectifiers with a slope below zero, which cannot die.
+last hidden units is above zero on any training sample. Beside orders and weights: a weight that
+rises, and rectifiers with a slope below zero, which cannot die.
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ class Arm:
     name: str
     alpha: float
     beta: float
-    rate: float = 0.05
     warmup: float = 0.0
-    clip: float = 0.0
     slope: float = 0.0
 
 
@@ -49,17 +47,13 @@ ARMS = (
     Arm("alone", 1.0, 0.0),
     Arm("α = 1, β = 1", 1.0, 1.0),
     Arm("α = 2, β = 1/2", 2.0, 0.5),
-    Arm("α = 1/2, β = 4", 0.5, 4.0),
     Arm("α = 1, β = 2", 1.0, 2.0),
     Arm("α = 2, β = 1", 2.0, 1.0),
     Arm("α = 4, β = 1/2", 4.0, 0.5),
     Arm("α = 1, β = 4", 1.0, 4.0),
     Arm("α = 2, β = 2", 2.0, 2.0),
     Arm("α = 4, β = 1", 4.0, 1.0),
-    Arm("α = 2, β = 1, rate 0.03", 2.0, 1.0, rate=0.03),
-    Arm("α = 2, β = 2, rate 0.05/3", 2.0, 2.0, rate=0.05 / 3),
     Arm("α = 2, β = 2, rising over 5 epochs", 2.0, 2.0, warmup=5.0),
-    Arm("α = 2, β = 2, gradients clipped at 1", 2.0, 2.0, clip=1.0),
     Arm("α = 2, β = 2, slope 0.1 below zero", 2.0, 2.0, slope=0.1),
 )
 
@@ -67,9 +61,7 @@ ARMS = (
 def run(arm: Arm, seed: int, epochs: int) -> dict[str, Any]:
     """The students' cross-entropies, hidden units alive, and the greatest mutual loss over its weight in a step."""
     table = read_config(Path(str(trainer_package.__file__)).parent / "recipes" / "mnist1d_table.toml")
-    config = replace(
-        table, alpha=arm.alpha, beta=arm.beta, lr=arm.rate, beta_warmup=arm.warmup, clip=arm.clip, seed=seed
-    )
+    config = replace(table, alpha=arm.alpha, beta=arm.beta, beta_warmup=arm.warmup, seed=seed)
     trainer = Trainer(config)
     if arm.slope:
         for student in trainer.students:
@@ -98,8 +90,8 @@ def run(arm: Arm, seed: int, epochs: int) -> dict[str, Any]:
 def main() -> None:
     """Run all arms, seed by seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     began = time.process_time()
