@@ -76,22 +76,26 @@ P, FIRM = Fraction(1, 4), Fraction(1)
 """Noise: -1 with probability 3/4, 3 with probability 1/4. It is unbiased, and its variance is 3."""
 
 
-def rises(g):
-    """The probability that x moves up, where f' is g."""
-    return (1 - P) * (g - FIRM < 0) + P * (g + FIRM * (1 - P) / P < 0)
+def rises(g, p=P):
+    """The probability that x moves up, where f' is g; the noise is -1, or (1-p)/p with probability p."""
+    return (1 - p) * (g - FIRM < 0) + p * (g + FIRM * (1 - p) / p < 0)
 
 
-@pytest.mark.parametrize("step", [Fraction(1, 10), Fraction(1, 100), Fraction(1, 1000)])
-def test_unbiased_noise_keeps_sign_descent_away_from_the_minimum(step):
-    assert -(1 - P) * FIRM + P * FIRM * (1 - P) / P == 0
+@pytest.mark.parametrize("step", [Fraction(1, 10), Fraction(1, 100)])
+@pytest.mark.parametrize("p", [P, Fraction(2, 5)])
+def test_unbiased_noise_keeps_sign_descent_away_from_the_minimum(step, p):
+    assert -(1 - p) * FIRM + p * FIRM * (1 - p) / p == 0
+    if p > P:
+        assert FIRM**2 / (FIRM**2 * (1 - p) / p) == Fraction(2, 3), "x² = 2σ²/3 there; σ² as p grows to 1/2"
+        step /= 10
     # f = x²/2 on the lattice of odd multiples of η/2: a chain of births and deaths, in detailed balance.
     lattice = [(2 * k + 1) * step / 2 for k in range(round(-FIRM / step), round(FIRM / step) + 1)]
     law = [Fraction(1)]
     for here, above in pairwise(lattice):
-        law.append(law[-1] * rises(here) / (1 - rises(above)))
-    assert rises(lattice[-1]) == 0, "the chain ends above"
+        law.append(law[-1] * rises(here, p) / (1 - rises(above, p)))
+    assert rises(lattice[-1], p) == 0, "the chain ends above"
     mean = sum(w * abs(x) for w, x in zip(law, lattice, strict=True)) / sum(law)
-    assert abs(mean - FIRM) < step, "however short the steps: at the noise's σ/√3, not at 0"
+    assert abs(mean - FIRM) < 3 * step, "however short the steps: at the noise's σ√(p/(1-p)), not at 0"
     # The rest of the line matters nothing: it is left with a drift up.
     assert law[0] / sum(law) < Fraction(1, 10**8)
 
