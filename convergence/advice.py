@@ -37,6 +37,8 @@ class Recipe:
         The least part of its linear pull that a peer within ρ̂ keeps, ``(1 - exp(-αρ̂))/(αρ̂)`` (G4).
     cap : float
         √2 β, the greatest pull of any peer on a student's logits (G3); its square times G² bounds the bias ζ² (X1).
+    step_share : float
+        1/(1 + αβK/(K-1)): the longest step that keeps students together, over that of a student alone (X3).
 
     Examples
     --------
@@ -51,6 +53,7 @@ class Recipe:
     log_ratio_range: float
     kept: float
     cap: float
+    step_share: float
 
 
 def natural_range(log_ratio_range: ArrayLike) -> float:
@@ -125,5 +128,5 @@ def recipe(*, students: int, gain: float, log_ratio_range: ArrayLike, reach: flo
     beta = product / alpha
     return Recipe(
         alpha=alpha, beta=beta, product=product, gain=g, log_ratio_range=rho, kept=-math.expm1(-x) / x,
-        cap=math.sqrt(2) * beta,
+        cap=math.sqrt(2) * beta, step_share=1 / (1 + product / (1 - least)),
     )  # fmt: skip

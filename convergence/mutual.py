@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergence.arguments import broadcast, instance, number, real, shown
 from convergence.assumptions import Assumptions
 from convergence.bounds import sharp_bound
+from convergence.tails import SubGaussian, high_probability_bound
 from convergence.terms import Bound, checked_step, checked_steps, make_bound, product
 
 __all__ = ["cohort_bound", "drift_bound", "moving_target_bound", "mutual_bias_bound"]
@@ -103,8 +104,11 @@ def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray
 def cohort_bound(
     assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, alpha: float, beta: float, jacobian: float,
     log_ratio_range: ArrayLike | None = None, divergence: ArrayLike | None = None,
+    tail: SubGaussian | None = None, failure: float | None = None,
 ) -> Bound:  # fmt: skip
     """A² of a student of mutual learning: :func:`sharp_bound` with the least ζ² that its order, weight and peers give.
+
+    With ``tail`` and ``failure`` it is :func:`~convergence.high_probability_bound` with that ζ², for each single run.
 
     ``ζ² = β²G²V`` with the least of these V that the arguments allow:
 
@@ -135,11 +139,16 @@ def cohort_bound(
     divergence : float or array, optional
         The mean of D_α over inputs, peers and steps, in nats (the forms are concave, so that the mean will do); or its
         values, over which each form is averaged.
+    tail : SubGaussian, optional
+        s² and r of the student's noise given the whole cohort's state, in the place of σ². ρ, or D as the mean over
+        inputs and peers, is then a bound for every step; of several values the greatest counts.
+    failure : float, optional
+        δ in (0, 1): with this probability a run may exceed the bound. Both or neither.
 
     Returns
     -------
     Bound
-        ``name`` says which form binds, as "cohort, D15".
+        ``name`` says which form binds, as "cohort, D15"; of a single run, as "cohort, D15, high probability".
 
     Raises
     ------
@@ -159,6 +168,11 @@ def cohort_bound(
     ('cohort, D15', 0.01108)
     >>> cohort_bound(at, 1.0, float("inf"), alpha=0.25, beta=0.1, jacobian=1.0, divergence=0.1).name
     'cohort, D17'
+    >>> from convergence import SubGaussian
+    >>> run = dict(tail=SubGaussian(proxy=0.01, rank=4), failure=1e-3)
+    >>> one = cohort_bound(at, 1.0, 10_000, alpha=2.0, beta=0.1, jacobian=1.0, log_ratio_range=3.0, **run)
+    >>> one.name, round(one.total, 4)
+    ('cohort, D7, high probability', 0.036)
     """
     if (at := instance("assumptions", assumptions, Assumptions)).bias or at.relative_bias:
         raise ValueError(
@@ -177,10 +191,17 @@ def cohort_bound(
         forms["D15"] = -2 * np.expm1(-grown)
         if order <= 0.5:
             forms["D17"] = 0.8146 * mean
-    least = {name: float(np.mean(value)) for name, value in forms.items()}
+    least = {name: float(np.mean(value) if tail is None else np.max(value)) for name, value in forms.items()}
     name = min(reversed(least), key=lambda form: least[form])
-    bound = sharp_bound(replace(at, bias=float(product(*2 * (weight, scale), least[name]))), step, steps)
-    return replace(bound, name=f"cohort, {name}")
+    biased = replace(at, bias=float(product(*2 * (weight, scale), least[name])))
+    if (tail is None) != (failure is None):
+        raise ValueError(f"tail = {tail!r}, failure = {failure!r}: expected both, for single runs, or neither")
+    if tail is None or failure is None:
+        return replace(sharp_bound(biased, step, steps), name=f"cohort, {name}")
+    single = high_probability_bound(
+        biased, number("step", step), number("steps", steps, infinite=True), tail=tail, failure=failure
+    )
+    return replace(single, name=f"cohort, {name}, high probability")
 
 
 def drift_bound(

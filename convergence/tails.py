@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts load when they are first used
 
-from convergence.arguments import instance, number
+from convergence.arguments import flag, instance, number
 from convergence.assumptions import Assumptions
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
@@ -52,6 +52,7 @@ class Envelope:
         """Check the numbers."""
         number("upper", self.upper, least=0, infinite=True)
         number("excess", self.excess, least=0)
+        flag("alike", self.alike)
 
 
 @dataclass(frozen=True)

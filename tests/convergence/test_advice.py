@@ -20,6 +20,7 @@ def test_the_product_gives_the_gain(students, share):
     assert found.alpha == pytest.approx(6.0)
     assert found.cap == pytest.approx(np.sqrt(2) * found.beta)
     assert found.kept == pytest.approx((1 - np.exp(-3.0)) / 3.0)
+    assert found.step_share == pytest.approx(1 / (1 + found.product * students / (students - 1)))
 
 
 def test_more_reach_bounds_a_bad_peer_and_keeps_less():

@@ -8,18 +8,22 @@ import pytest
 from convergence import (
     Assumptions,
     MutualLearning,
+    SubGaussian,
     cohort_bound,
     drift_bound,
     floor,
+    high_probability_bound,
     moving_target_bound,
     mutual_bias_bound,
     occupation_bound,
     pl_bound,
     scope_bound,
     sharp_bound,
+    simulate,
     stationary_law,
 )
 from rdml_theory import renyi_gradient
+from verify.checks.mutual import resting
 
 
 def unit(bias=0.0, noise=0.0, gap=1.0):
@@ -191,3 +195,46 @@ def test_a_students_jacobian_and_noise_are_bounds(hidden):
     if not hidden:
         top = np.linalg.eigvalsh(game.inputs[0].T @ game.inputs[0] / game.samples)[-1]
         assert game.student_jacobian[0] ** 2 == pytest.approx(top)
+
+
+def test_the_bound_of_a_single_student_s_run():
+    """It is that of V3 with X1's bias, as many runs exceed it as it says, and without the bias all would."""
+    tail, at = SubGaussian(proxy=0.01, rank=4), Assumptions(smoothness=0.5, gap=1.0, noise=7.0, bias=0.0)
+    ranges = [1.0, 3.0]
+    known = {"alpha": 2.0, "beta": 0.3, "jacobian": 1.5}
+    found = cohort_bound(at, 1.0, 500, **known, log_ratio_range=ranges, tail=tail, failure=0.01)
+    zeta2 = mutual_bias_bound(2.0, beta=0.3, jacobian=1.5, log_ratio_range=3.0)
+    biased = Assumptions(smoothness=0.5, gap=1.0, noise=0.0, bias=zeta2)
+    assert found.total == pytest.approx(high_probability_bound(biased, 1.0, 500, tail=tail, failure=0.01).total)
+    assert found.name == "cohort, D7, high probability"
+    for half in ({"tail": tail}, {"failure": 0.01}):
+        with pytest.raises(ValueError, match="expected both"):
+            cohort_bound(at, 1.0, 500, **known, **half)
+
+
+def test_few_runs_of_students_exceed_it():
+    """Noisy students about a point of rest of mutual learning; ρ is the greatest that any of the runs has seen."""
+    runs, steps, noise, order, weight = 512, 300, 4e-4, 1.0, 0.3
+    still, start = resting(np.array([[-1.0, 0.0], [1.0, 0.0]]), order, weight)
+    shares = {"weights": still.weights, "order": order, "beta": weight}
+    game = MutualLearning(
+        [x[:, :-1] for x in still.inputs], still.labels, **shares, noise=noise, noise_model="gaussian"
+    )
+    game.block = runs  # all replicas pass the observer at once
+    rho, total = 0.0, np.zeros((runs, 2))
+
+    def see(seen):
+        nonlocal rho, total
+        total += game.squares(seen.gradient) * (seen.t < steps)
+        mine, its = (part.reshape(runs, -1, 2)[:, -1] for part in game.split(seen.x))
+        rho = max(rho, float(np.abs((mine - its) @ [1.0, -1.0]).max()))
+
+    simulate(game, step=1.0, steps=steps, replicas=runs, seed=0, record=1, start=start, observe=see)
+    at = Assumptions(smoothness=game.student_smoothness[0], gap=float(game.base_losses(start)[0]), noise=0.0, bias=0.0)
+    told = {"alpha": order, "jacobian": game.student_jacobian[0], "log_ratio_range": rho}
+    tail = SubGaussian(proxy=noise / game.dim, rank=4)
+    for failure in (0.5, 0.01):
+        most = cohort_bound(at, 1.0, steps, **told, beta=weight, tail=tail, failure=failure).total
+        assert (total[:, 0] / steps > most).mean() <= failure
+    free = cohort_bound(at, 1.0, np.inf, **told, beta=0.0, tail=tail, failure=0.01).total
+    assert (total[:, 0] / steps > free).all(), "without the bias it would be false"

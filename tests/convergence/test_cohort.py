@@ -254,3 +254,21 @@ def test_errors():
         train_cohort(cohort, step=0.1, steps=3, order=[1, 1, -1])
     with pytest.raises(ValueError, match="steps = 0"):
         train_cohort(cohort, step=0.1, steps=0)
+
+
+@pytest.mark.parametrize(("order", "beta"), [(2.0, 1.0), (1.0, 8.0), (16.0, 1.0)])
+def test_peers_do_not_hold_students_that_use_no_input(order, beta):
+    """At weights 0, a saddle, the update's first-order change holds α and β in the output biases alone."""
+
+    def slopes(order, beta):
+        game = MutualLearning(order=order, beta=beta, architecture="two-layer")
+        moved = 1e-4 * np.eye(game.dim)
+        return game, (sum(game.gradients(moved)) - sum(game.gradients(-moved))) / 2e-4
+
+    game, alone = slopes(1.0, 0.0)
+    _, together = slopes(order, beta)
+    biases = np.concatenate([np.arange(part.stop - game.classes, part.stop) for part in game.players])
+    rest = np.setdiff1d(np.arange(game.dim), biases)
+    np.testing.assert_allclose(together[np.ix_(rest, rest)], alone[np.ix_(rest, rest)], atol=1e-6)
+    assert np.linalg.eigvalsh(alone[np.ix_(rest, rest)])[0] < -1e-2, "they leave it"
+    assert np.abs(together - alone)[np.ix_(biases, biases)].max() > 0.1, "and the biases are pulled"

@@ -5,7 +5,7 @@ from sympy import I
 from test_proofs import Case, changes, differ
 
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.mutual import composed, gain, influence, resting
+from rdml_theory.symbolic.mutual import composed, gain, influence, resting, stability
 from verify.checks.instances import satisfied_by
 
 CASES = {
@@ -15,6 +15,7 @@ CASES = {
         {"right_side": resting.RESTING, "saturated": resting.SATURATED, "turning": resting.TURNING},
         resting.ASSUMPTIONS,
     ),
+    "X3": Case(stability.step_limit, {"limit": stability.LIMIT}, stability.ASSUMPTIONS),
     "G1": Case(gain.gain_law, {"right_side": gain.GAIN}, gain.ASSUMPTIONS),
     "G2": Case(gain.shared_law, {"right_side": gain.SHARED}, gain.ALIKE_ASSUMPTIONS),
 }

@@ -12,7 +12,7 @@ from verify.trainer import trainer as trainer_module
 from verify.trainer.data import Data, Split
 from verify.trainer.networks import build_students, parse_students, unsafe_channels_last
 from verify.trainer.schedules import make_objective, make_rate
-from verify.trainer.update import StackedMLPs, base_loss, stackable
+from verify.trainer.update import Objective, StackedMLPs, base_loss, stackable
 
 SHAPE, CLASSES, BATCH = (1, 40), 10, 64
 
@@ -336,3 +336,25 @@ def test_a_gpu_computes_what_a_cpu_computes(precision):
     for n, (x, y) in enumerate(batches(3, (3, 32, 32))):
         a, b = here.update(x, y, n), there.update(x.cuda(), y.cuda(), n).cpu()
         assert torch.allclose(a, b, atol=1e-4 if precision == "float32" else 0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, float("inf")])
+def test_a_dead_student_is_not_pulled_back(alpha):
+    """With all rectifiers off only the output biases have a gradient, beside a confident peer, at every order."""
+    torch.manual_seed(0)
+    x, y = torch.rand(32, 5), torch.arange(32) % 3
+
+    def gradients_of(bias):
+        student = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.ReLU(), torch.nn.Linear(7, 3))
+        torch.nn.init.constant_(student[0].bias, bias)
+        peer = 8.0 * functional.one_hot(y, 3).float()
+        objective = Objective(lambda step: alpha, lambda step: 1.0)
+        base, mutual = objective.losses(torch.stack([student(x), peer]), y, 0)
+        (base[0] + mutual[0]).backward()
+        return [float(part.grad.abs().max()) for part in student.parameters()]
+
+    *weights, output = gradients_of(-100.0)
+    assert weights == [0.0, 0.0, 0.0]
+    # Balanced classes, a uniform student: at most the biases' own start moves it.
+    assert output > 0
+    assert min(gradients_of(1.0)) > 1e-3, "a student with live units is pulled"

@@ -11,7 +11,7 @@ from sympy import Symbol
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gain, plateau, resting
+from rdml_theory.symbolic.mutual import composed, gain, plateau, resting, stability
 from rdml_theory.symbolic.sgd import descent, setting
 
 __all__ = ["pulled", "students"]
@@ -26,7 +26,7 @@ def pulled(bias: float, scale: float) -> dict[Any, float]:
 
 def students() -> tuple[Model, ...]:
     """All of them."""
-    return (*_resting(), *_estimates())
+    return (*_resting(), *_estimates(), *_together())
 
 
 @cache
@@ -106,3 +106,25 @@ def _estimates() -> tuple[Model, ...]:
             {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
         ),
     )  # fmt: skip
+
+
+@cache
+def _together() -> tuple[Model, ...]:
+    """Three students near where all agree and after a step, short of the limit and beyond it."""
+    count, product = 3, 0.8
+    before = np.array([[1.0, 0.2], [-0.4, 0.5], [0.3, -2.0]])
+    peers = (before.sum(axis=0) - before) / (count - 1)
+
+    def model(h: float) -> Model:
+        after = before - h * (before + product * (before - peers))
+        at = {
+            mutual.order: 0.5, plateau.beta: 2 * product, gain.students: count, gain.k: 1, stability.h: h,
+            Vector("m"): before.mean(axis=0), Vector("n"): after.mean(axis=0),
+        }  # fmt: skip
+        return Model(
+            f"three students near agreement, h = {h:g}", at,
+            processes={"x": before[None], "y": after[None], "u": peers[None]},
+            points=np.random.default_rng(0).normal(size=(10, 2)),
+        )  # fmt: skip
+
+    return model(0.6), model(1.5)

@@ -32,7 +32,7 @@ def advise_command(
 ) -> None:
     """Propose an order and a weight: the product αβ for a wanted gain, the order for a bounded pull of bad peers.
 
-    What the numbers rest on are the claims G1, G3 and G4; `BiasMonitor.recipe` measures ρ̂ while training.
+    What the numbers rest on are the claims G1, G3, G4 and X3; `BiasMonitor.recipe` measures ρ̂ while training.
     """
     from convergence import mutual_bias_bound, recipe
     from convergence.advice import REACH
@@ -56,5 +56,6 @@ def advise_command(
     console.print(f"excess risk over that alone, by the gain law: {found.gain:.4g}", soft_wrap=True)
     console.print(f"peers within ρ̂ keep of their pull at least: {found.kept:.4g}", soft_wrap=True)
     console.print(f"greatest pull of any peer on the logits: {found.cap:.4g}", soft_wrap=True)
+    console.print(f"longest step near agreement, over that alone: {found.step_share:.4g}", soft_wrap=True)
     if bias is not None:
         console.print(f"greatest squared bias of the gradient: {bias:.4g}", soft_wrap=True)
