@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from rdml_theory.losses import _exact
-from rdml_theory.losses._checks import forward_levels, inspectable
+from rdml_theory.losses._checks import forward_levels, inspectable, transforms_active
 
 # rows are evaluated in blocks of about this many logits, so that the temporaries stay in the cache
 BLOCK = 32768
@@ -104,6 +104,12 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     u, z = u.expand(*shape, classes), z.expand(*shape, classes)
     alpha = alpha.expand(shape).unsqueeze(-1)
     if torch.compiler.is_compiling():
+        if transforms_active():
+            # PyTorch would take the gradient for a constant, and give second derivatives of zero
+            raise RuntimeError(
+                "torch.compile does not differentiate twice what a transform of torch.func (grad, vmap, jvp, …) takes "
+                "inside of it; leave out the compilation, or fullgraph=True"
+            )
         return _Divergence.apply(u, z, alpha)  # type: ignore[return-value]
     if forward_levels() > 1:
         raise RuntimeError(

@@ -247,3 +247,21 @@ def test_compiled_losses_refuse():
     with pytest.raises(RuntimeError, match=r"double backward|second derivatives"):
         by_a_function_of_parameters(lambda z: f(z.float()), z, v)
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["renyi_divergence", "mutual_loss"])
+def test_transforms_inside_of_compiled_functions(name):
+    """PyTorch gives zero for the second derivative of any autograd function of an intermediate, without a word."""
+    f, options = LOSSES[name]
+    z, v = random(ROWS, CLASSES, seed=8), random(ROWS, CLASSES, seed=9)
+
+    def hvp(z, v):
+        return ENTRIES["func, grad of grad"](f, z, v)
+
+    torch._dynamo.reset()
+    with pytest.raises(RuntimeError, match=r"differentiate twice"):
+        torch.compile(hvp, backend="aot_eager", fullgraph=True)(z, v)
+    torch._dynamo.reset()
+    wanted = product(z, v, **({"alpha": ALPHA} | options))
+    assert (torch.compile(hvp, backend="aot_eager")(z, v) - wanted).abs().max() <= 1e-13
+    torch._dynamo.reset()
