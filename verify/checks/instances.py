@@ -19,6 +19,8 @@ from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort, renyi_divergence, renyi_gradient
 from rdml_theory.symbolic.divergence import names, tilt
 from rdml_theory.symbolic.divergence.gradients import SHIFT
+from rdml_theory.symbolic.divergence.limits import TOP
+from rdml_theory.symbolic.divergence.order import HIGHER
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual_bias
@@ -207,7 +209,8 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
-        names.LEAST_PROBABILITY: least, SHIFT: 0.3,
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9,
+        TOP: float(np.exp(np.max(ratio))),
     }  # fmt: skip
 
 
@@ -216,7 +219,9 @@ def distributions() -> tuple[Model, ...]:
     """Two random distributions on four classes at several orders, and the two classes that move the most."""
     rng = np.random.default_rng(20261127)
     q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
-    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, {}) for a in ORDERS]
+    third = rng.dirichlet(np.ones(4))
+    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS]
+    pairs += [(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)]
     order, odds = 1.7, 2.5
     # What attains the bound of the student's gradient, and that of the peer's.
     student, peer = (np.array([1.0, x]) for x in (odds, odds))
@@ -224,17 +229,22 @@ def distributions() -> tuple[Model, ...]:
     more = {tilt.X: odds, tilt.Y: tops[1][1], tilt.EXCESS: order - 1}
     for name, first, second in (("student", tops[0], student), ("peer", peer, tops[1])):
         pairs.append(
-            (f"the two classes that move a {name} the most", order, first / first.sum(), second / second.sum(), more)
-        )
+            (
+                f"the two classes that move a {name} the most",
+                order, first / first.sum(), second / second.sum(), v[:2], more,
+            )
+        )  # fmt: skip
     return tuple(
         Model(
             name,
             _numbers(order, p=p, q=q) | more,
-            families={"p": p, "q": q, "w": escort(p, q, order), "v": v[: len(p)], "z": np.log(q) - 0.3 * v[: len(p)]},
+            families={
+                "p": p, "q": q, "w": escort(p, q, order), "v": v, "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
+            },
             tolerance=1e-9,
         )
-        for name, order, p, q, more in pairs
-    )
+        for name, order, p, q, v, more in pairs
+    )  # fmt: skip
 
 
 @cache
