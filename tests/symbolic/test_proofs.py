@@ -9,6 +9,7 @@ import pytest
 from sympy import Add, Expr, I, Indexed, Mul, Pow, Rational, Sum, Symbol, lambdify, log
 
 from rdml_theory.symbolic.divergence import (
+    consensus,
     derivatives,
     entries,
     escort,
@@ -155,6 +156,12 @@ CASES = {
         self_bound.saturating_bound,
         {"right_side": self_bound.SATURATION.xreplace({divergence: entries.D})},
         (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
+    ),
+    "D10": Case(
+        lambda **sides: consensus.consensus_expansion(consensus.CONSENSUS._replace(**sides)),
+        consensus.CONSENSUS._asdict(),
+        consensus.ASSUMPTIONS,
+        stated=3,
     ),
     "D11": Case(
         pinsker.pinsker,

@@ -210,7 +210,7 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
         names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9,
-        TOP: float(np.exp(np.max(ratio))),
+        TOP: float(np.exp(np.max(ratio))), names.LEAST: float(np.min(ratio)),
     }  # fmt: skip
 
 
@@ -239,7 +239,8 @@ def distributions() -> tuple[Model, ...]:
             name,
             _numbers(order, p=p, q=q) | more,
             families={
-                "p": p, "q": q, "w": escort(p, q, order), "v": v, "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
+                "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v,
+                "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
             },
             tolerance=1e-9,
         )

@@ -40,8 +40,8 @@ from rdml_theory.symbolic.notation import C, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
-    "apart", "convex_in_the_order", "hoelder", "in_exponentials", "in_logarithms", "pinsker", "roots", "triangle",
-    "two_norm",
+    "apart", "convex_in_the_order", "hoelder", "in_exponentials", "in_logarithms", "pinsker", "roots", "sized",
+    "triangle", "two_norm",
 ]  # fmt: skip
 
 _x: Term = Symbol("x", positive=True)
@@ -66,6 +66,15 @@ def roots(value: Term, most: Term, squares: Theorem, known: Sequence[Theorem] = 
     lemma = combine(AtMost(x, y), [(1, size), (1, absolute(x))], reason="a number is at most its absolute value")
     here = instantiate(lemma, {x: value ** Rational(1, 2), y: most}, known=known, reason="for this")
     return discharged(here, combine(AtMost(value, most**2), [(1, squares)], known=known, reason="as found"))
+
+
+def sized(above: Theorem, below: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
+    """``|x| ≤ r`` from ``x ≤ r`` and ``-x ≤ r``."""
+    x, r = Symbol("x", real=True), Symbol("r", real=True)
+    conditions = (at_most(x, r), at_most(-x, r))
+    scalar = certified(smt(at_most(Abs(x), r), conditions=conditions), reason="a number between these two")
+    left, right = above.conclusion.terms()
+    return discharged(instantiate(scalar, {x: left, r: right}, known=known, reason="here"), above, below)
 
 
 def in_logarithms(theorem: Theorem) -> Theorem:

@@ -8,10 +8,8 @@ from typing import Any
 from sympy import Abs, Integer, Rational, Sum, Symbol, log, oo
 
 from rdml_theory.symbolic.arguments import formula, of_formulas
-from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence.entries import (
     Term,
-    discharged,
     given,
     in_entries,
     is_class,
@@ -23,7 +21,7 @@ from rdml_theory.symbolic.divergence.entries import (
     sums_to_one,
     total,
 )  # fmt: skip
-from rdml_theory.symbolic.divergence.lemmas import in_exponentials, in_logarithms
+from rdml_theory.symbolic.divergence.lemmas import in_exponentials, in_logarithms, sized
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
@@ -32,9 +30,7 @@ from rdml_theory.symbolic.kernel import (
     Proof,
     Tends,
     Theorem,
-    certified,
     combine,
-    instantiate,
     nonnegative,
     one_term,
     specialise,
@@ -46,7 +42,6 @@ from rdml_theory.symbolic.maximum import Maximum
 from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, k
 from rdml_theory.symbolic.notation import p as _p
 from rdml_theory.symbolic.notation import q as _q
-from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
     "ASSUMPTIONS", "GREATEST_RATIO", "KULLBACK_LEIBLER", "SUPPORT", "TOP", "far_target", "limit", "limit_targets",
@@ -141,11 +136,7 @@ def _within(right_side: Term) -> Theorem:
         ),
         combine(AtMost(-gap, most), [(over, below), (over, large)], known=[beyond], reason="from below"),
     ]
-    x, bound = Symbol("x", real=True), Symbol("r", real=True)
-    conditions = (at_most(x, bound), at_most(-x, bound))
-    size = certified(smt(at_most(Abs(x), bound), conditions=conditions), reason="a number between these two")
-    here = instantiate(size, {x: gap, bound: most}, known=[beyond], reason="of the divergence less its limit")
-    return discharged(here, *sides)
+    return sized(*sides, [beyond])
 
 
 def _at_infinity(target: Tends) -> tuple[Theorem, Theorem]:

@@ -52,6 +52,7 @@ from rdml_theory.symbolic.kernel.theorem import (
     one_term,
     orthogonal,
     rewrite,
+    rising,
     root,
     specialise,
     squeeze,
@@ -63,6 +64,6 @@ __all__ = [
     "Inner", "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "Tends", "TermError",
     "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
     "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
-    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "root", "specialise", "square", "squeeze",
-    "sum_over",
+    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "square",
+    "squeeze", "sum_over",
 ]  # fmt: skip

@@ -425,7 +425,8 @@ def _sign_of_sum(term: Term, known: Known) -> Sign | None:
     signs = [sign(part, known) for part in term.args]
     if None not in signs:
         return "positive" if "positive" in signs else "nonnegative"
-    counting = [s for s in term.free_symbols if isinstance(s, Symbol) and symbol_kind(s) == "counting"]
+    free = term.free_symbols - bound_symbols(term)
+    counting = [s for s in free if isinstance(s, Symbol) and symbol_kind(s) == "counting"]
     if not counting:
         return None
     above, below = fraction(together(term))

@@ -13,7 +13,7 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, cancel, expand, oo, sqrt
+from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, Tuple, cancel, expand, oo, sqrt
 
 from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, Pieces, SmtScript, Subdivision
 from rdml_theory.symbolic.kernel import axioms
@@ -61,7 +61,8 @@ from rdml_theory.symbolic.printing import to_text
 __all__ = [
     "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
     "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
-    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "root", "specialise", "squeeze", "sum_over",
+    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "squeeze",
+    "sum_over",
 ]  # fmt: skip
 
 
@@ -765,7 +766,30 @@ def differentiate(theorem: Theorem, variable: Symbol) -> Result:
 
 
 @_rule
-def limit(target: Tends, numerator: Term, power: Term, where: tuple[Theorem, ...] = ()) -> Result:
+def rising(theorem: Theorem, variable: Symbol, first: Term, last: Term) -> Result:
+    """From ``0 ≤ ∂f/∂s`` for every real s with ``a ≤ s ≤ b``, ``f(a) ≤ f(b)`` where ``a ≤ b``."""
+    whole = theorem.conclusion
+    slope: Any = whole.right if isinstance(whole, AtMost) and whole.left == 0 else None
+    if not isinstance(slope, Derivative) or slope.variable_count != Tuple(Tuple(variable, 1)):
+        raise ProofError(f"{whole.text()} does not say that a derivative in {variable} is not negative")
+    if symbol_kind(variable) != "real":
+        raise ProofError(f"{variable} is not every real number")
+    _refuse_free(theorem.hypotheses - {AtMost(first, variable), AtMost(variable, last)}, variable)
+    if variable in first.free_symbols | last.free_symbols:
+        raise ProofError(f"an end of the interval depends on {variable}")
+    signs = _signs(theorem.hypotheses)
+    for end in (first, last):
+        _refuse_chance(theorem, end, variable)
+        _admit(variable, end, [fact for fact in signs if variable not in fact[0].free_symbols])
+    rest = {h for h in theorem.hypotheses if variable not in h.free()} | {AtMost(first, last)}
+    ends = (_replaced(slope.expr, {variable: end}, {}) for end in (first, last))
+    return rest, AtMost(*ends), theorem.sure
+
+
+@_rule
+def limit(
+    target: Tends, numerator: Term, power: Term, where: tuple[Theorem, ...] = (), known: tuple[Theorem, ...] = ()
+) -> Result:
     """``f(x)/(x-a)ⁿ → f⁽ⁿ⁾(a)/n!`` as x → a, for an f that is analytic there and whose lower derivatives vanish at a.
 
     That they vanish, and what the limit is, may need equations, as in a combination.
@@ -776,11 +800,11 @@ def limit(target: Tends, numerator: Term, power: Term, where: tuple[Theorem, ...
         raise ProofError(f"the power {power} is none of 0, 1, 2, ...")
     target.check()
     variable, point = target.variable, target.point
-    hypotheses = _union(*where)
+    hypotheses = _union(*where, *known)
     _refuse_free(hypotheses, variable)
     if kind(numerator) == "vector":
         raise ProofError(f"{numerator} is no scalar")
-    require_near(numerator, variable, point, _signs(hypotheses), "the numerator", hole=False)
+    require_near(numerator, variable, point, _signs(hypotheses, known), "the numerator", hole=False)
     if not is_zero(target.term * (variable - point) ** power - numerator):
         raise ProofError(f"{target.term} is not the numerator over a power of {variable - point}")
     slope, factorial = numerator, Integer(1)
@@ -792,7 +816,7 @@ def limit(target: Tends, numerator: Term, power: Term, where: tuple[Theorem, ...
         if not is_zero(left):
             raise ProofError(f"{target.text()}: the derivative of order {order} is another at the point")
         slope, factorial = slope.diff(variable), factorial * (order + 1)
-    return hypotheses | _finite(target), target, _sure(*where)
+    return hypotheses | _finite(target), target, _sure(*where, *known)
 
 
 @_rule
