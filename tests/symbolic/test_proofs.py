@@ -163,6 +163,12 @@ CASES = {
         consensus.ASSUMPTIONS,
         stated=3,
     ),
+    "D12": Case(
+        variance.variance_bounds,
+        {"bhatia_davis": variance.BHATIA_DAVIS, "popoviciu": variance.POPOVICIU},
+        variance.ASSUMPTIONS,
+        stated=2,
+    ),
     "D11": Case(
         pinsker.pinsker,
         {"right_side": pinsker.PINSKER, "greatest_order": Rational(1)},

@@ -15,10 +15,6 @@ CONTEXT = Context("D0", "symbolic", "quick", 0, 1e-3)
 x, y = Symbol("x", positive=True), Symbol("y", positive=True)
 
 PROOFS = {
-    "D12": (
-        inequalities.variance_bounds,
-        lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
-    ),
     "D13": (
         inequalities.two_point_reduction,
         lambda: inequalities.two_point_reduction(Rational(11, 10) * inequalities.TWO_POINTS),

@@ -216,12 +216,13 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
 
 @cache
 def distributions() -> tuple[Model, ...]:
-    """Two random distributions on four classes at several orders, and the two classes that move the most."""
+    """Two random distributions on four classes at several orders, two equal classes, and the two that move the most."""
     rng = np.random.default_rng(20261127)
-    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
+    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), np.sort(rng.normal(size=4))
     third = rng.dirichlet(np.ones(4))
     pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS]
     pairs += [(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)]
+    pairs.append(("two equally likely classes", 2.0, np.array([0.8, 0.2]), np.array([0.5, 0.5]), v[:2], {}))
     order, odds = 1.7, 2.5
     # What attains the bound of the student's gradient, and that of the peer's.
     student, peer = (np.array([1.0, x]) for x in (odds, odds))
@@ -234,18 +235,15 @@ def distributions() -> tuple[Model, ...]:
                 order, first / first.sum(), second / second.sum(), v[:2], more,
             )
         )  # fmt: skip
-    return tuple(
-        Model(
-            name,
-            _numbers(order, p=p, q=q) | more,
-            families={
-                "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v,
-                "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
-            },
-            tolerance=1e-9,
-        )
-        for name, order, p, q, v, more in pairs
-    )  # fmt: skip
+    told = []
+    for name, order, p, q, v, more in pairs:
+        families = {
+            "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v,
+            "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
+        }  # fmt: skip
+        extremes = {names.LEAST: v.min(), names.GREATEST: v.max()}
+        told.append(Model(name, _numbers(order, p=p, q=q) | extremes | more, families=families, tolerance=1e-9))
+    return tuple(told)
 
 
 @cache
