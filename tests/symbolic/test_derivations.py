@@ -24,12 +24,10 @@ from rdml_theory.symbolic.certificates import calculus, certified
 from rdml_theory.symbolic.engine.decide import decide, is_identity
 from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
 from rdml_theory.symbolic.notation import ESCORT, STUDENT, C, Named, alpha, i, in_logits, j, k, l, p, q, w, z
 from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
 
 DERIVATIONS = {
-    "plateau_law": symbolic.plateau_law,
 }
 
 
@@ -43,8 +41,6 @@ def test_every_step_is_verified(name):
 
 
 FALSE = {
-    "minus beta": lambda: symbolic.plateau_law(-beta * MUTUAL_NORM),
-    "half of beta": lambda: symbolic.plateau_law(beta / 2 * MUTUAL_NORM),
 }
 
 

@@ -5,10 +5,11 @@ from sympy import I
 from test_proofs import Case, changes, differ
 
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.mutual import composed, gain, influence, resting
+from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting
 from verify.checks.instances import satisfied_by
 
 CASES = {
+    "C5": Case(plateau.plateau_law, {"right_side": plateau.beta * plateau.MUTUAL_NORM}, plateau.ASSUMPTIONS),
     "X1": Case(composed.composed_bound, {"right_side": composed.COMPOSED}, composed.ASSUMPTIONS),
     "X2": Case(
         resting.resting_cohort,
