@@ -169,6 +169,11 @@ CASES = {
         variance.ASSUMPTIONS,
         stated=2,
     ),
+    "D13": Case(
+        pinsker.two_point_reduction,
+        {"right_side": pinsker.TWO_POINTS},
+        pinsker.GROUPS_ASSUMPTIONS[:10],
+    ),
     "D11": Case(
         pinsker.pinsker,
         {"right_side": pinsker.PINSKER, "greatest_order": Rational(1)},

@@ -237,12 +237,14 @@ def distributions() -> tuple[Model, ...]:
         )  # fmt: skip
     told = []
     for name, order, p, q, v, more in pairs:
+        group = np.array([1.0, 0.0, 1.0, 0.0])[: len(p)]
         families = {
-            "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v,
+            "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v, "g": group,
             "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
         }  # fmt: skip
+        sums = {names.PEER_MASS: p @ group, names.STUDENT_MASS: q @ group}
         extremes = {names.LEAST: v.min(), names.GREATEST: v.max()}
-        told.append(Model(name, _numbers(order, p=p, q=q) | extremes | more, families=families, tolerance=1e-9))
+        told.append(Model(name, _numbers(order, p=p, q=q) | sums | extremes | more, families=families))
     return tuple(told)
 
 

@@ -243,8 +243,8 @@ CLAIM = Claim(
     derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
-        "K students, each with the update θ ← θ - η(∇f + β∇R), peers held constant in R; where all of them stand still, "
-        "the law is an identity, and the experiment is whether training gets there",
+        "K students, each with the update θ ← θ - η(∇f + β∇R), peers held constant in R; where all stand still the law "
+        "is an identity, and the experiment is whether training gets there",
         "experiment: two linear softmax students, each on half of the pixels of scikit-learn's digits, β = 1, η = 1/Λ",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
