@@ -24,7 +24,7 @@ from rdml_theory.symbolic.divergence.order import HIGHER
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual_bias
-from rdml_theory.symbolic.mutual import game, gram, moving_target, tunability
+from rdml_theory.symbolic.mutual import game, gram, influence, moving_target, tunability
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
@@ -209,8 +209,9 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
-        names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9,
-        TOP: float(np.exp(np.max(ratio))), names.LEAST: float(np.min(ratio)),
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9, TOP: float(np.exp(np.max(ratio))),
+        names.LEAST: float(np.min(ratio)), beta: 0.7, influence.product: 0.7 * order, influence.increase: 0.4,
+        influence.reach: 1.3,
     }  # fmt: skip
 
 
@@ -360,7 +361,6 @@ def mutual_gradients() -> tuple[Model, ...]:
                 gram.theta: np.zeros(count),
                 gram.pull: (q - w)[0],
                 mutual_bias.G: np.sqrt(most),
-                beta: 0.7,
                 **_numbers(order, p=p, q=q),
                 tilt.X: odds,
             },

@@ -45,7 +45,7 @@ from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
     "FIRST", "SECOND", "apart", "convex_in_the_order", "grouped", "grouped_leibler", "hoelder", "in_exponentials",
-    "in_logarithms", "of_group", "pinsker", "roots", "sized", "theta", "triangle", "two_norm",
+    "in_logarithms", "of_group", "pinsker", "roots", "sized", "tangent", "theta", "triangle", "two_norm",
 ]  # fmt: skip
 
 _x: Term = Symbol("x", positive=True)
@@ -206,19 +206,28 @@ def _of_group(part: Theorem, weights: tuple[Term, Term], target: AtMost) -> Theo
 
 
 @cache
+def tangent(*, above: bool) -> Theorem:
+    """``1 + θ(x - 1) ≤ x^θ`` for θ ≥ 1, and ``≥`` for θ ≤ 1.
+
+    >>> print(tangent(above=True))
+    1 ≤ θ ⊢ θ·(x - 1) + 1 ≤ x^θ
+    """
+    inside: Any = {theta: Interval(1, oo) if above else Interval(0, 1)}
+    line = 1 + theta * (_x - 1)
+    scalar = at_least(_x**theta, line) if above else at_most(_x**theta, line)
+    words = f"a power lies {'above' if above else 'below'} its tangent at 1"
+    return certified(calculus(scalar, inside, along=_x, at=1), reason=words)
+
+
+@cache
 def grouped(*, above: bool) -> Theorem:
     """``Σ g a^θ b^(1-θ) ≤ P^θ Q^(1-θ)`` for θ ≤ 1, and ``≥`` for θ ≥ 1, with P = Σ g a, Q = Σ g b and shares g ≥ 0.
 
     >>> print(grouped(above=True).conclusion.text())
     P^θ·Q^(1 - θ) ≤ Σ_{i ≤ C} (a_i^θ·b_i^(1 - θ)·g_i)
     """
-    inside: Any = {theta: Interval(1, oo) if above else Interval(0, 1)}
-    line = 1 + theta * (_x - 1)
-    scalar = at_least(_x**theta, line) if above else at_most(_x**theta, line)
-    words = f"a power lies {'above' if above else 'below'} its tangent at 1"
-    tangent = certified(calculus(scalar, inside, along=_x, at=1), reason=words)
     ratio = a(i) * SECOND / (b(i) * FIRST)
-    here = instantiate(tangent, {_x: ratio}, reason="at the ratio of the shares")
+    here = instantiate(tangent(above=above), {_x: ratio}, reason="at the ratio of the shares")
     scale = of_group(i) * b(i) * (FIRST / SECOND) ** theta
     share = specialise(given(_SHARE, "given: a group"), i, reason="at a class")
 
@@ -226,7 +235,7 @@ def grouped(*, above: bool) -> Theorem:
         return AtMost(other, power) if above else AtMost(power, other)
 
     part = combine(
-        order(of_group(i) * a(i) ** theta * b(i) ** (1 - theta), scale * line.xreplace({_x: ratio})), [(scale, here)],
+        order(of_group(i) * a(i) ** theta * b(i) ** (1 - theta), scale * (1 + theta * (ratio - 1))), [(scale, here)],
         known=[share], reason="times b, the share and the ratio of the masses",
     )  # fmt: skip
     whole = (FIRST / SECOND) ** theta
@@ -244,9 +253,9 @@ def grouped_leibler() -> Theorem:
     >>> print(grouped_leibler().conclusion.text())
     P·log(P/Q) ≤ Σ_{i ≤ C} (log(a_i/b_i)·a_i·g_i)
     """
-    tangent = certified(calculus(at_least(_x * log(_x), _x - 1), along=_x, at=1), reason="x log x above its tangent")
+    scalar = certified(calculus(at_least(_x * log(_x), _x - 1), along=_x, at=1), reason="x log x above its tangent")
     ratio = a(i) * SECOND / (b(i) * FIRST)
-    here = instantiate(tangent, {_x: ratio}, reason="at the ratio of the shares")
+    here = instantiate(scalar, {_x: ratio}, reason="at the ratio of the shares")
     scale = of_group(i) * b(i) * FIRST / SECOND
     share = specialise(given(_SHARE, "given: a group"), i, reason="at a class")
     part = combine(
