@@ -1,11 +1,13 @@
-"""The theorems of mutual learning: assumptions are printed and hold of students, a changed statement is refused."""
+"""The theorems of mutual learning and of what is measured: hypotheses hold, a changed statement is refused."""
 
 import pytest
 from sympy import I
 from test_proofs import Case, changes, differ
 
+from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting
+from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, scaling
+from rdml_theory.symbolic.sgd import descent, minibatch, settling, step_condition
 from verify.checks.instances import satisfied_by
 
 CASES = {
@@ -22,6 +24,12 @@ CASES = {
         {"kept": influence.KEPT, "wanted_product": influence.PRODUCT},
         influence.RECIPE_ASSUMPTIONS,
     ),
+    "N2": Case(step_condition.step_condition, {"right_side": step_condition.CHANGE}, step_condition.ASSUMPTIONS),
+    "N3": Case(minibatch.minibatch, {"weight": plateau.beta, "variance": minibatch.VARIANCE}, minibatch.ASSUMPTIONS),
+    "N6": Case(intervals.shared_rate, {"value": intervals.LEVEL}, intervals.ASSUMPTIONS),
+    "E1": Case(settling.plateau_of_quadratic, {"plateau": settling.PLATEAU}, settling.ASSUMPTIONS),
+    "E2": Case(scaling.plateau_of_cohort, {"right_side": scaling.COHORT}, scaling.ASSUMPTIONS),
+    "E3": Case(settling.decreasing_steps, {"value": descent.bias**2}, settling.DECREASING),
     "G1": Case(gain.gain_law, {"right_side": gain.GAIN}, gain.ASSUMPTIONS),
     "G2": Case(gain.shared_law, {"right_side": gain.SHARED}, gain.ALIKE_ASSUMPTIONS),
 }

@@ -41,6 +41,7 @@ from rdml_theory.symbolic.sgd import (
     tight,
     worst_case,
 )
+from verify.checks.measured_instances import measured
 from verify.checks.student_instances import pulled, students
 
 __all__ = [
@@ -53,7 +54,8 @@ STEPS = 4
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), at_rest())
-    models = (*sgd_runs(), *lines, *games(), *mutual_gradients(), following(), *distributions(), *students())
+    students_of = (*games(), *mutual_gradients(), following(), *students())
+    models = (*sgd_runs(), *lines, *students_of, *distributions(), *measured())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 

@@ -81,6 +81,13 @@ def _linear(operator: Any, body: Term, constant: Any, total: Any) -> Term:
     return out
 
 
+def _mean(body: Term) -> Term:
+    """An expectation, that of a sum as the sum of expectations."""
+    if not isinstance(body, Sum) or len(body.limits) != 1:
+        return Mean(body)
+    return Sum(_linear(_mean, body.function, lambda f: not is_random(f), Integer(1)), *body.limits)
+
+
 def normal(term: Term) -> Term:
     """A term with inner products, expectations and sums multiplied out.
 
@@ -96,7 +103,7 @@ def normal(term: Term) -> Term:
         first, second = (tuple(_parts(side)) for side in term.args)
         return expand(Add(*(normal(a * b) * Inner(u, v) for a, u in first for b, v in second)))
     if isinstance(term, Mean):
-        return expand(_linear(Mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
+        return expand(_linear(_mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
     if isinstance(term, Sum):
         if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
             return term

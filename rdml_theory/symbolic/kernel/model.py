@@ -161,6 +161,8 @@ class Model:
     def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
         """Where "for every" is tried: at the points, the classes, or the steps that all its processes have."""
         if isinstance(proposition.variable, Vector):
+            if not len(self.points):
+                raise KeyError("there is no vector here")
             yield from self.points
             return
         if symbol_kind(proposition.variable) == "counting":

@@ -83,6 +83,12 @@ def influence_target(right_side: Formula = INFLUENCE) -> AtMost:
 
 
 @cache
+def _bounded() -> Theorem:
+    """D7."""
+    return bounded_gradient().theorems[0]
+
+
+@cache
 def _falls() -> Theorem:
     """``x tanh(x + t) < (x + t) tanh x`` for positive x and t: tanh(x)/x falls."""
     x, t, free = (Symbol(name, positive=True) for name in ("x", "t", "y"))
@@ -161,7 +167,7 @@ def influence(right_side: Formula | None = None) -> Proof:
     told = given(_PRODUCT, "given: the product of order and weight")
     slope = tanh(alpha * rho / 4)
     pull = combine(
-        influence_target(asserted), [(beta, bounded_gradient().theorems[0]), (-sqrt(2) * slope / alpha, told)],
+        influence_target(asserted), [(beta, _bounded()), (-sqrt(2) * slope / alpha, told)],
         reason="times β = c/α",
     )  # fmt: skip
     square = attained_square()
@@ -254,7 +260,6 @@ def _lifted(index: Term) -> Term:
     return (p(index) / q(index)) ** alpha
 
 
-@cache
 def _rising(far: Theorem, rate: Theorem) -> Theorem:
     """How (p/q)^α rises with log(p/q): ``1 - exp(-αd)`` is concave in a distance d, which is at most ρ."""
     x, size = Symbol("x", positive=True), Symbol("r", nonnegative=True)
@@ -283,6 +288,17 @@ def _rising(far: Theorem, rate: Theorem) -> Theorem:
     swapped = instantiate(first, {i: j, j: i}, reason="the classes exchanged")
     second = combine(target, [(1, swapped)], known=[far], reason="which says the same")
     return everywhere(cases(first, second, _t(j), _t(i), reason="in either order"), j, i)
+
+
+@cache
+def _near() -> Theorem:
+    """How the pull grows with the variance of the log-ratio, times ``Σ p^α q^(1-α)``."""
+    far = given(Less(0, rho), "given: the students differ")
+    shrinks = in_exponentials(nonnegative(alpha * rho, reason="not negative"))
+    rate = combine(AtMost(0, _RATE), [(1 / rho, shrinks)], known=[far], reason="nor is this rate")
+    values = {a(i): q(i), v(i): _t(i), b(i): _lifted(i), _rate: _RATE}
+    here = instantiate(_covariance(), values, known=[far, rate], reason="of the log-ratio and its exponential")
+    return discharged(here, _rising(far, rate))
 
 
 def recipe_target(kept: Formula = KEPT) -> AtMost:
@@ -326,12 +342,8 @@ def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -
     """
     part = KEPT if kept is None else kept
     far = given(Less(0, rho), "given: the students differ")
-    shrinks = in_exponentials(nonnegative(alpha * rho, reason="not negative"))
-    rate = combine(AtMost(0, _RATE), [(1 / rho, shrinks)], known=[far], reason="nor is this rate")
-    values = {a(i): q(i), v(i): _t(i), b(i): _lifted(i), _rate: _RATE}
-    here = instantiate(_covariance(), values, known=[far, rate], reason="of the log-ratio and its exponential")
     pull = combine(
-        recipe_target(part), [(1 / power_mean(), discharged(here, _rising(far, rate)))], known=[far],
+        recipe_target(part), [(1 / power_mean(), _near())], known=[far],
         where=[escort(), mass(q)], reason="over Σ p^α q^(1-α)",
     )  # fmt: skip
     little = certified(calculus(at_most(1 - reach / 2, part)), reason="of near peers little is lost")
