@@ -27,8 +27,7 @@ from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import ESCORT, STUDENT, C, Named, alpha, i, in_logits, j, k, l, p, q, w, z
 from rdml_theory.symbolic.relations import at_least, at_most, equal, greater
 
-DERIVATIONS = {
-}
+DERIVATIONS = {}
 
 
 @pytest.mark.parametrize("name", DERIVATIONS)
@@ -40,8 +39,7 @@ def test_every_step_is_verified(name):
     assert derivation.latex()
 
 
-FALSE = {
-}
+FALSE = {}
 
 
 @pytest.mark.parametrize("name", FALSE)
