@@ -55,7 +55,7 @@ def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), at_rest())
     students_of = (*games(), *mutual_gradients(), following(), *students())
-    models = (*sgd_runs(), *lines, *students_of, *distributions(), *measured())
+    models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
@@ -219,13 +219,12 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
 
 @cache
 def distributions() -> tuple[Model, ...]:
-    """Two random distributions on four classes at several orders, two equal classes, and the two that move the most."""
+    """Two random distributions on four classes at several orders, and the two classes that move the most."""
     rng = np.random.default_rng(20261127)
-    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), np.sort(rng.normal(size=4))
+    q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
     third = rng.dirichlet(np.ones(4))
     pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS]
     pairs += [(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)]
-    pairs.append(("two equally likely classes", 2.0, np.array([0.8, 0.2]), np.array([0.5, 0.5]), v[:2], {}))
     order, odds = 1.7, 2.5
     # What attains the bound of the student's gradient, and that of the peer's.
     student, peer = (np.array([1.0, x]) for x in (odds, odds))
@@ -246,8 +245,18 @@ def distributions() -> tuple[Model, ...]:
             "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
         }  # fmt: skip
         sums = {names.PEER_MASS: p @ group, names.STUDENT_MASS: q @ group}
-        extremes = {names.LEAST: v.min(), names.GREATEST: v.max()}
-        told.append(Model(name, _numbers(order, p=p, q=q) | sums | extremes | more, families=families))
+        told.append(Model(name, _numbers(order, p=p, q=q) | sums | more, families=families))
+    return tuple(told)
+
+
+def _values() -> tuple[Model, ...]:
+    """Values of four classes, and of two equally likely ones, between the least and the greatest."""
+    rng = np.random.default_rng(20261127)
+    told = []
+    for name, q in (("four", rng.dirichlet(np.ones(4))), ("two equally likely", np.array([0.5, 0.5]))):
+        v = np.sort(rng.normal(size=len(q)))
+        between = {C: len(q), names.LEAST: v[0], names.GREATEST: v[-1]}
+        told.append(Model(f"values of {name} classes", between, families={"q": q, "v": v}))
     return tuple(told)
 
 

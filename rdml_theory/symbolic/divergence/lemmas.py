@@ -259,8 +259,8 @@ def grouped_leibler() -> Theorem:
     scale = of_group(i) * b(i) * FIRST / SECOND
     share = specialise(given(_SHARE, "given: a group"), i, reason="at a class")
     part = combine(
-        AtMost(of_group(i) * (a(i) - b(i) * FIRST / SECOND), of_group(i) * a(i) * log(ratio)), [(scale, here)], known=[share],
-        reason="times b, the share and the ratio of the masses",
+        AtMost(of_group(i) * (a(i) - b(i) * FIRST / SECOND), of_group(i) * a(i) * log(ratio)), [(scale, here)],
+        known=[share], reason="times b, the share and the ratio of the masses",
     )  # fmt: skip
     logarithm = log(FIRST / SECOND)
     return _of_group(

@@ -85,7 +85,9 @@ def _groups(lemma: Theorem, order: Mapping[Term, Term] | None = None) -> tuple[T
     others = {lemmas.of_group(i): 1 - lemmas.of_group(i), **{symbol: 1 - mass for symbol, mass in masses.items()}}
     outside = instantiate(lemma, families | others, known=rest, reason="of the classes outside")
     high = specialise(told["no more"], i, reason="at a class")
-    shares = entries.everywhere(combine(AtMost(0, 1 - lemmas.of_group(i)), [(1, high)], reason="what is left of one"), i)
+    shares = entries.everywhere(
+        combine(AtMost(0, 1 - lemmas.of_group(i)), [(1, high)], reason="what is left of one"), i
+    )
     sums = [
         combine(
             Equal(1 - mass, entries.total((1 - lemmas.of_group(i)) * family(i))), [(-1, told[name])],
