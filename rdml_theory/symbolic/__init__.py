@@ -17,13 +17,8 @@ except ModuleNotFoundError as error:
     ) from None
 
 from rdml_theory.symbolic.divergence.consensus import consensus_expansion
-from rdml_theory.symbolic.divergence.derivatives import derivatives
-from rdml_theory.symbolic.divergence.gradients import (
-    alpha_derivative,
-    student_gradient,
-    student_hessian,
-    teacher_gradient,
-)
+from rdml_theory.symbolic.divergence.derivatives import alpha_derivative, derivatives, teacher_gradient
+from rdml_theory.symbolic.divergence.gradients import student_gradient, student_hessian
 from rdml_theory.symbolic.divergence.inequalities import bounded_gradient
 from rdml_theory.symbolic.divergence.limits import limit, limits
 from rdml_theory.symbolic.divergence.order import order_theorem

@@ -12,9 +12,9 @@ import sympy
 from numeric_cases import CASES, exact
 
 import rdml_theory as rt
-from rdml_theory import symbolic
 from rdml_theory.symbolic import notation
-from rdml_theory.symbolic.divergence import gradients
+from rdml_theory.symbolic.divergence import derivatives, gradients
+from rdml_theory.symbolic.expression import divergence
 
 EPS = np.finfo(float).eps
 Table = dict[str, object]
@@ -82,11 +82,11 @@ def derived(classes: int):
 
     at, two = range(1, classes + 1), gradients.STUDENT_HESSIAN
     return {
-        "value": [function(gradients.divergence.doit())],
+        "value": [function(divergence.doit())],
         "escort": [function(notation.w[notation.k], i) for i in at],
         "q": [function(gradients.STUDENT_GRADIENT, i) for i in at],
-        "p": [function(symbolic.teacher_gradient().statement.args[1], i) for i in at],
-        "alpha": [function(symbolic.alpha_derivative().statement.args[1])],
+        "p": [function(derivatives.DERIVATIVES.logits, i) for i in at],
+        "alpha": [function(derivatives.DERIVATIVES.order)],
         "qq": [function(two, i, j) for i in at for j in at],
     }
 

@@ -42,6 +42,7 @@ from rdml_theory.symbolic.kernel import (
     Mean,
     Random,
     Smooth,
+    Tends,
     Theorem,
     Value,
     Vector,
@@ -60,6 +61,7 @@ from rdml_theory.symbolic.kernel import (
     inner,
     instantiate,
     last_term,
+    limit,
     magnitude,
     nonnegative,
     one_term,
@@ -68,6 +70,7 @@ from rdml_theory.symbolic.kernel import (
     root,
     specialise,
     square,
+    squeeze,
     sum_over,
 )  # fmt: skip
 
@@ -483,7 +486,22 @@ FORGERIES = {
     ),
     # derivatives
     "the derivative of an absolute value": lambda: differentiate(identity(Equal(Abs(a), Abs(a))), a),
-    "the derivative in a positive number": lambda: differentiate(identity(Equal(p**2, p**2)), p),
+    "the derivative in a number that may be zero": lambda: differentiate(identity(Equal(r**2, r**2)), r),
+    "the derivative of what holds from a point on": lambda: differentiate(
+        combine(Equal(a**2, a**2), [], known=[told(AtMost(0, a))]), a
+    ),
+    "the derivative of what holds where a power of zero is positive": lambda: differentiate(
+        combine(Equal(a**2, a**2), [], known=[told(Less(0, r ** (a**2)))]), a
+    ),
+    "the derivative of what holds where a sum is positive": lambda: differentiate(
+        combine(Equal(a**2, a**2), [], known=[told(Less(0, total(z(i) * abs(a))))]), a
+    ),
+    "a derivative that has a value at a point": lambda: assume(
+        AtMost(Derivative(1 / (a - c), a), 0), known=[told(Less(0, abs(a - c)))]
+    ),
+    "a derivative where a sum is not known to have terms": lambda: assume(
+        AtMost(Derivative(log(total(z(i)) + a), a), 0), known=[told(AtMost(0, total(z(i)) + a))]
+    ),
     "the derivative of a root at zero": lambda: differentiate(identity(Equal(sqrt(a**2 + r), sqrt(a**2 + r))), a),
     "the derivative of an inequality": lambda: differentiate(nonnegative(a**2), a),
     "the derivative of what holds at a point": lambda: differentiate(told(Equal(a**2, a)), a),
@@ -491,6 +509,69 @@ FORGERIES = {
     "a derivative in an index": lambda: assume(AtMost(Derivative(total(q(i)), C), 0)),
     "a point of a derivative": lambda: instantiate(told(AtMost(Derivative(a**2, a), 0)), {a: Integer(0)}),
     "a derivative that does not exist": lambda: assume(AtMost(Derivative(sqrt(a), a), 0), known=[told(AtMost(0, a))]),
+    # limits
+    "another limit": lambda: limit(Tends((exp(a) - 1) / a, a, 0, 2), exp(a) - 1, 1),
+    "a limit with a pole": lambda: limit(Tends(exp(a) / a, a, 0, 1), exp(a), 1),
+    "a limit of another term": lambda: limit(Tends(exp(2 * a) - 1, a, 0, 1), exp(a) - 1, 1),
+    "a limit over half a power": lambda: limit(Tends(exp(a), a, 0, 1), exp(a), Rational(1, 2)),
+    "a limit over a negative power": lambda: limit(Tends(a * exp(a), a, 0, 0), exp(a), Integer(-1)),
+    "a limit with a term of first order left": lambda: limit(
+        Tends((exp(a) - 1) / a**2, a, 0, Rational(1, 2)), exp(a) - 1, 2
+    ),
+    "a limit where the absolute value has a corner": lambda: limit(Tends(Abs(a) / a, a, 0, 1), Abs(a), 1),
+    "a limit of a power of zero": lambda: limit(Tends(r ** (a**2), a, 0, 1), r ** (a**2), 0),
+    "a limit of a root at zero": lambda: limit(Tends(sqrt(p) / p, p, 0, 1), sqrt(p), 1),
+    "a limit of a logarithm at zero": lambda: limit(Tends(p * log(p), p, 0, 0), p * log(p), 0),
+    "a limit of one over what may vanish": lambda: limit(Tends(1 / (a - c), a, d, 1 / (d - c)), 1 / (a - c), 0),
+    "a limit under what is assumed of the variable": lambda: limit(
+        Tends(exp(a) + c, a, 0, 1), exp(a) + c, 0, where=[told(Equal(c, a))]
+    ),
+    "a limit by a hypothesis about the variable": lambda: limit(
+        Tends(a + c, a, 0, 0), a + c, 0, where=[combine(Equal(c, 0), [(1, told(Equal(c + a, a)))])]
+    ),
+    "a limit by an inequality": lambda: limit(Tends(a + c, a, 0, 0), a + c, 0, where=[told(AtMost(c, 0))]),
+    "a limit that moves along": lambda: limit(Tends(exp(a), a, 0, 1 + a), exp(a), 0),
+    "a limit at a point that moves along": lambda: limit(Tends(exp(a), a, a, exp(a)), exp(a), 0),
+    "a limit at a negative point of a positive number": lambda: limit(Tends(exp(p), p, -1, exp(-1)), exp(p), 0),
+    "a limit in a number that may be zero": lambda: limit(Tends(exp(r), r, 0, 1), exp(r), 0),
+    "a limit in an index": lambda: assume(Tends(total(q(i)), C, 1, q(1))),
+    "a limit of a vector": lambda: assume(Tends(a * u, a, 0, 0 * u)),
+    "a limit of a vector, taken": lambda: limit(Tends(a, a, 0, 0), a * u, 0),
+    "a limit of a derivative": lambda: assume(Tends(Derivative(c * a, c), a, 0, 0)),
+    "a limit in a bound variable": lambda: assume(Tends(Derivative(a**2, a), a, 0, 0)),
+    "a limit at a point that a sum binds": lambda: limit(
+        Tends(total(z(i) * a), a, i, i * total(z(i))), total(z(i) * a), 0
+    ),
+    "a limit of an expectation": lambda: limit(Tends(a * Mean(square(x)), a, 0, 0), a * Mean(square(x)), 0),
+    "a limit for every step": lambda: generalise(limit(Tends(a * t, a, 0, 0), a * t, 0), t),
+    "a limit of what has no value nearby": lambda: limit(
+        Tends(a * log(c) - a * log(c) + a, a, 0, 0), a, 0, where=[combine(Equal(0, log(c) * 0), [])]
+    ),
+    "a limit of the root of what is negative nearby": lambda: assume(Tends(sqrt(a), a, 0, 0)),
+    "a limit that has no value": lambda: assume(Tends(a, a, 0, log(c))),
+    "a limit at a point that has no value": lambda: assume(Tends(a, a, 1 / c, 1 / c)),
+    "a limit of no limit": lambda: limit(AtMost(a, c), a, 0),
+    "a limit at infinity by Taylor": lambda: limit(Tends(1 / a, a, oo, 0), Integer(1), 0),
+    "a value that a limit captures": lambda: instantiate(limit(Tends(a + c, a, 0, c), a + c, 0), {c: a}),
+    "a limit at infinity of what does not settle": lambda: squeeze(
+        told(AtMost(Abs(exp(a)), 1)), Tends(exp(a), a, oo, 0), Integer(0)
+    ),
+    "a limit at infinity of another term": lambda: squeeze(
+        told(AtMost(Abs(c), 1 / p)), Tends(exp(p), p, oo, 0), Integer(0)
+    ),
+    "a limit at infinity up to a point": lambda: squeeze(
+        assume(AtMost(Abs(p**2), c / p), known=[told(AtMost(p, 1))]), Tends(p**2, p, oo, 0), Integer(0)
+    ),
+    "a limit at infinity from a start that moves along": lambda: squeeze(
+        told(AtMost(Abs(p), 1 / p)), Tends(p, p, oo, 0), p - 1
+    ),
+    "a limit at infinity from a start without a value": lambda: squeeze(
+        told(AtMost(Abs(c), 1 / p)), Tends(c, p, oo, 0), 1 / c
+    ),
+    "a limit at a point by a squeeze": lambda: squeeze(told(AtMost(Abs(c), 1 / p)), Tends(c, p, 0, 0), Integer(0)),
+    "a squeeze of an equality": lambda: squeeze(told(Equal(Abs(c), 1 / p)), Tends(c, p, oo, 0), Integer(0)),
+    "a limit at infinity of a pole": lambda: assume(Tends(1 / (c * p - 1), p, oo, 0)),
+    "a limit at infinity of a logarithm": lambda: assume(Tends(log(a), a, oo, 0)),
     # certificates
     "no certificate": lambda: certified(AtMost(a, c)),
     "a certificate without evidence": lambda: shown(None),

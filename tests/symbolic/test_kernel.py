@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forgeries import FORGERIES, a, c, noise, p, t, u, v, x
-from sympy import Abs, Integer, Rational, exp
+from sympy import Abs, Integer, Rational, Sum, Symbol, exp
 
 import rdml_theory.symbolic.kernel as kernel
 from rdml_theory.symbolic.kernel import (
     AtMost,
+    Entry,
     Equal,
+    Finite,
+    ForAll,
     Gradient,
     Inner,
     Less,
+    Mean,
     ProofError,
     TermError,
     Theorem,
@@ -27,12 +31,14 @@ from rdml_theory.symbolic.kernel import (
     combine,
     discharge,
     generalise,
+    identity,
     induct,
     instantiate,
     nonnegative,
     orthogonal,
     specialise,
 )  # fmt: skip
+from rdml_theory.symbolic.kernel.model import Model
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
@@ -111,6 +117,24 @@ def test_rules_give_what_they_say():
     assert str(generalise(nonnegative(t), t)) == "⊢ 0 ≤ t for every t"
     assert str(nonnegative(exp(a))) == "⊢ 0 ≤ exp(a)"
     assert orthogonal(specialise(noise, t), Gradient("f", x)).conclusion.text() == "E[⟨n_t, ∇f(x_t)⟩] = 0"
+
+
+def test_an_expectation_of_a_sum_is_the_sum_of_expectations():
+    s = Entry("s", t, random=True)
+    count = Symbol("N", integer=True, positive=True)
+    whole, parts = Mean(Sum(p * s, (t, 0, count - 1))), Sum(Mean(s), (t, 0, count - 1))
+    assert Finite() in identity(Equal(whole, p * parts)).hypotheses
+    other = Entry("r", Integer(0), random=True)
+    for false in (p * count * Mean(s.at(Integer(0))), p * parts * Mean(other)):
+        with pytest.raises(ProofError):
+            identity(Equal(whole, false))
+    with pytest.raises(ProofError):
+        identity(Equal(Mean(other * Sum(s, (t, 0, count - 1))), Mean(other) * parts))
+
+
+def test_nothing_holds_for_every_vector_where_there_is_none():
+    every = assume(ForAll(u, AtMost(1, 0)))
+    assert Model("empty", {}).satisfies(every) is None
 
 
 def test_a_proof_is_printed():

@@ -6,12 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sympy import Add, Expr, I, Mul, Pow, Rational, Symbol, lambdify
+from sympy import Add, Expr, I, Indexed, Mul, Pow, Rational, Sum, Symbol, lambdify, log
 
-from rdml_theory.symbolic.divergence import entries, escort, gradients, pinsker, self_bound, sharp, tilt, variance
+from rdml_theory.symbolic.divergence import (
+    consensus,
+    derivatives,
+    entries,
+    escort,
+    gradients,
+    limits,
+    order,
+    pinsker,
+    self_bound,
+    sharp,
+    tilt,
+    variance,
+)
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, game, gram, moving_target, tunability
+from rdml_theory.symbolic.notation import C, alpha, i, k, l, p, q
 from rdml_theory.symbolic.sgd import (
     best_iterate,
     bounds,
@@ -39,6 +53,10 @@ class Case:
     assumptions: tuple[str, ...]
     stated: int = 1
 
+
+LIMITS = {
+    "zero": -log(limits.SUPPORT), "one": limits.KULLBACK_LEIBLER, "infinity": log(limits.TOP),
+}  # fmt: skip
 
 CASES = {
     "C1": Case(
@@ -100,7 +118,24 @@ CASES = {
         long_run.ASSUMPTIONS,
     ),
     "D1": Case(gradients.student_gradient, {"right_side": gradients.STUDENT_GRADIENT}, gradients.ASSUMPTIONS),
+    "D2": Case(
+        lambda **sides: derivatives.derivatives(derivatives.DERIVATIVES._replace(**sides)),
+        derivatives.DERIVATIVES._asdict(),
+        derivatives.ASSUMPTIONS,
+        stated=7,
+    ),
     "D3": Case(gradients.student_hessian, {}, gradients.ASSUMPTIONS),
+    "D4": Case(lambda **sides: limits.limits(tuple((LIMITS | sides).values())), LIMITS, limits.ASSUMPTIONS, stated=4),
+    "D5": Case(
+        lambda **sides: order.order_theorem(order.ORDER._replace(**sides)),
+        {
+            "slope": order.ORDER.slope,
+            "skew": -log(Sum(p[i] ** alpha * q[i] ** (1 - alpha), (i, 1, C))),
+            "mixture": order.ORDER.mixture.xreplace({divergence: entries.D}),
+        },
+        order.ASSUMPTIONS,
+        stated=7,
+    ),
     "D6": Case(
         variance.curvature_bounds,
         {"lower": variance.CURVATURES[0], "upper": variance.CURVATURES[1]},
@@ -121,6 +156,23 @@ CASES = {
         self_bound.saturating_bound,
         {"right_side": self_bound.SATURATION.xreplace({divergence: entries.D})},
         (*self_bound.ASSUMPTIONS[:4], entries.NOT_ONE.text()),
+    ),
+    "D10": Case(
+        lambda **sides: consensus.consensus_expansion(consensus.CONSENSUS._replace(**sides)),
+        consensus.CONSENSUS._asdict(),
+        consensus.ASSUMPTIONS,
+        stated=3,
+    ),
+    "D12": Case(
+        variance.variance_bounds,
+        {"bhatia_davis": variance.BHATIA_DAVIS, "popoviciu": variance.POPOVICIU},
+        variance.ASSUMPTIONS,
+        stated=2,
+    ),
+    "D13": Case(
+        pinsker.two_point_reduction,
+        {"right_side": pinsker.TWO_POINTS},
+        pinsker.GROUPS_ASSUMPTIONS[:10],
     ),
     "D11": Case(
         pinsker.pinsker,
@@ -205,8 +257,9 @@ def _put(formula, where, part):
 
 
 def differ(first, second):
-    """Whether two formulas differ at a point of their domain."""
-    names = sorted(first.free_symbols | second.free_symbols, key=str)
+    """Whether two formulas differ at a point of their domain, or for distributions of two classes."""
+    first, second = (side.subs({C: 2, k: 1, l: 2}).doit() for side in (first, second))
+    names = sorted(set().union(*map(_unknowns, (first, second))), key=str)
     plain = {name: Symbol(f"x{number}") for number, name in enumerate(names)}
     both = lambdify(list(plain.values()), [first.xreplace(plain), second.xreplace(plain)], "numpy")
     rng = np.random.default_rng(1)
@@ -215,6 +268,11 @@ def differ(first, second):
         if np.isfinite(other) and abs(one - other) > 1e-9 * (1 + abs(one)):
             return True
     return False
+
+
+def _unknowns(formula):
+    entries_of = formula.atoms(Indexed)
+    return entries_of | (formula.free_symbols - set().union(*(e.free_symbols for e in entries_of)))
 
 
 def _changed():

@@ -5,7 +5,6 @@ from sympy import Rational, Symbol, log
 
 from rdml_theory.symbolic import Derivation, Premise, Step
 from rdml_theory.symbolic.certificates import CertifiedStep, calculus, certified, citation, smt
-from rdml_theory.symbolic.divergence import inequalities
 from rdml_theory.symbolic.relations import at_least, at_most, equal
 from verify.checks.certificates import certificate_record, proof_check
 from verify.claims import all_claims
@@ -13,27 +12,6 @@ from verify.context import Context
 
 CONTEXT = Context("D0", "symbolic", "quick", 0, 1e-3)
 x, y = Symbol("x", positive=True), Symbol("y", positive=True)
-
-PROOFS = {
-    "D12": (
-        inequalities.variance_bounds,
-        lambda: inequalities.variance_bounds(popoviciu=inequalities.POPOVICIU * Rational(9, 10)),
-    ),
-    "D13": (
-        inequalities.two_point_reduction,
-        lambda: inequalities.two_point_reduction(Rational(11, 10) * inequalities.TWO_POINTS),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROOFS)
-def test_proofs_hold_and_slightly_false_ones_do_not(name):
-    true, false = (proof_check(lambda _, make=make: make()).run(None, CONTEXT) for make in PROOFS[name])
-    assert true.outcome == "confirmed"
-    assert false.outcome == "refuted"
-    certified_steps = [s for s in PROOFS[name][0]().all_steps() if isinstance(s, CertifiedStep)]
-    assert len(true.certificates) == len(certified_steps)
-    assert all(c.evidence and c.digest for c in true.certificates)
 
 
 def test_no_proof_cites_a_claim_in_place_of_its_theorem():
@@ -44,8 +22,7 @@ def test_no_proof_cites_a_claim_in_place_of_its_theorem():
         for step in claim.derivation(claim.subject).steps
         if isinstance(step, CertifiedStep) and step.cited is not None
     }
-    # G3 is not yet in the kernel, and says so: its steps cannot take D7's theorem.
-    assert cited == {("G3", "D7")}
+    assert not cited
 
 
 def test_the_record_says_where_and_by_what():

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic import Derivation, to_latex, to_text
+from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
 from verify import formulas, plots, report
 from verify.exports import differences, json_schema, junit
@@ -45,14 +45,15 @@ DERIVATIONS = {
     "student Hessian": symbolic.student_hessian,
     "teacher gradient": symbolic.teacher_gradient,
     "derivative in the order": symbolic.alpha_derivative,
+    "other gradients": symbolic.derivatives,
     "limits": symbolic.limits,
     "bounded gradient": symbolic.bounded_gradient,
     "plateau law": symbolic.plateau_law,
 }
 
 
-def segments(derivation: Derivation) -> tuple[Segment, ...]:
-    formula = Segment(text=to_text(derivation.statement), latex=derivation.latex())
+def segments(proof: Proof) -> tuple[Segment, ...]:
+    formula = Segment(text=to_text(proof.statement), latex=to_latex(proof.statement))
     return (Segment(text="For every order, "), formula, Segment(text=", always."))
 
 
@@ -68,9 +69,12 @@ def environment(**changes: Any) -> Environment:
 def claim(**changes: Any) -> ClaimRecord:
     derivation = symbolic.teacher_gradient()
     steps = tuple(
-        StepRecord(reason=s.reason, text=to_text(s.relation), latex=s.latex(), outcome="confirmed")
-        for s in derivation.steps
-    )
+        StepRecord(
+            reason=line.theorem.reason, text=line.theorem.conclusion.text(), latex=line.theorem.conclusion.latex(),
+            outcome="confirmed",
+        )
+        for line in derivation.lines
+    )  # fmt: skip
     numeric = Comparison(
         name="distance", outcome="confirmed", relation="≤", observed=1.23456789e-13, allowed=1e-12, margin=0.876543211,
         samples=60,
@@ -253,7 +257,7 @@ def test_numbers_are_short_and_their_titles_are_full(document: str, page: Reader
 
 def test_a_negative_control_tells_what_refuted_it(page: Reader) -> None:
     assert "the sign of w flipped" in page.text
-    step = "the escort distribution sums to one"
+    step = "collect: the weights that appear are those of the escort"
     assert f"Refuted by the symbolic check: the step “{step}” does not hold" in page.text
     assert "Refuted by the monte-carlo check sampling: the decisive one, observed 2.5, needed ≤ 1 × 10−12" in page.text
     assert "the slight one, observed" not in page.text

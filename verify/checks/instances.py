@@ -19,10 +19,12 @@ from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort, renyi_divergence, renyi_gradient
 from rdml_theory.symbolic.divergence import names, tilt
 from rdml_theory.symbolic.divergence.gradients import SHIFT
+from rdml_theory.symbolic.divergence.limits import TOP
+from rdml_theory.symbolic.divergence.order import HIGHER
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual_bias
-from rdml_theory.symbolic.mutual import game, gram, moving_target, tunability
+from rdml_theory.symbolic.mutual import game, gram, influence, moving_target, tunability
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
@@ -39,6 +41,7 @@ from rdml_theory.symbolic.sgd import (
     tight,
     worst_case,
 )
+from verify.checks.measured_instances import measured
 from verify.checks.student_instances import pulled, students
 
 __all__ = [
@@ -51,7 +54,8 @@ STEPS = 4
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), at_rest())
-    models = (*sgd_runs(), *lines, *games(), *mutual_gradients(), following(), *distributions(), *students())
+    students_of = (*games(), *mutual_gradients(), following(), *students())
+    models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
@@ -207,7 +211,9 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
-        names.LEAST_PROBABILITY: least, SHIFT: 0.3,
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9, TOP: float(np.exp(np.max(ratio))),
+        names.LEAST: float(np.min(ratio)), beta: 0.7, influence.product: 0.7 * order, influence.increase: 0.4,
+        influence.reach: 1.3,
     }  # fmt: skip
 
 
@@ -216,7 +222,9 @@ def distributions() -> tuple[Model, ...]:
     """Two random distributions on four classes at several orders, and the two classes that move the most."""
     rng = np.random.default_rng(20261127)
     q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
-    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, {}) for a in ORDERS]
+    third = rng.dirichlet(np.ones(4))
+    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS]
+    pairs += [(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)]
     order, odds = 1.7, 2.5
     # What attains the bound of the student's gradient, and that of the peer's.
     student, peer = (np.array([1.0, x]) for x in (odds, odds))
@@ -224,17 +232,32 @@ def distributions() -> tuple[Model, ...]:
     more = {tilt.X: odds, tilt.Y: tops[1][1], tilt.EXCESS: order - 1}
     for name, first, second in (("student", tops[0], student), ("peer", peer, tops[1])):
         pairs.append(
-            (f"the two classes that move a {name} the most", order, first / first.sum(), second / second.sum(), more)
-        )
-    return tuple(
-        Model(
-            name,
-            _numbers(order, p=p, q=q) | more,
-            families={"p": p, "q": q, "w": escort(p, q, order), "v": v[: len(p)], "z": np.log(q) - 0.3 * v[: len(p)]},
-            tolerance=1e-9,
-        )
-        for name, order, p, q, more in pairs
-    )
+            (
+                f"the two classes that move a {name} the most",
+                order, first / first.sum(), second / second.sum(), v[:2], more,
+            )
+        )  # fmt: skip
+    told = []
+    for name, order, p, q, v, more in pairs:
+        group = np.array([1.0, 0.0, 1.0, 0.0])[: len(p)]
+        families = {
+            "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v, "g": group,
+            "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
+        }  # fmt: skip
+        sums = {names.PEER_MASS: p @ group, names.STUDENT_MASS: q @ group}
+        told.append(Model(name, _numbers(order, p=p, q=q) | sums | more, families=families))
+    return tuple(told)
+
+
+def _values() -> tuple[Model, ...]:
+    """Values of four classes, and of two equally likely ones, between the least and the greatest."""
+    rng = np.random.default_rng(20261127)
+    told = []
+    for name, q in (("four", rng.dirichlet(np.ones(4))), ("two equally likely", np.array([0.5, 0.5]))):
+        v = np.sort(rng.normal(size=len(q)))
+        between = {C: len(q), names.LEAST: v[0], names.GREATEST: v[-1]}
+        told.append(Model(f"values of {name} classes", between, families={"q": q, "v": v}))
+    return tuple(told)
 
 
 @cache
@@ -349,7 +372,6 @@ def mutual_gradients() -> tuple[Model, ...]:
                 gram.theta: np.zeros(count),
                 gram.pull: (q - w)[0],
                 mutual_bias.G: np.sqrt(most),
-                beta: 0.7,
                 **_numbers(order, p=p, q=q),
                 tilt.X: odds,
             },

@@ -11,7 +11,7 @@ from sympy import Symbol
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gain, plateau, resting, stability
+from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, stability
 from rdml_theory.symbolic.sgd import descent, setting
 
 __all__ = ["pulled", "students"]
@@ -87,7 +87,7 @@ def _estimates() -> tuple[Model, ...]:
         peers = (count * mean[:, None] - rest) / (count - 1)
         at = {
             mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
-            gain.share: share,
+            gain.share: share, influence.wanted: 1 / count + (1 - 1 / count) / (1 + pulled) ** 2,
         }  # fmt: skip
         return Model(
             name, at, processes={"x": rest, "e": alone, "u": peers}, random={"m": mean, "a": mean},

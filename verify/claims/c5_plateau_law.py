@@ -21,9 +21,9 @@ from convergence import (
     train_cohort,
 )
 from rdml_theory import symbolic
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.mutual.plateau import BASE_NORM, MUTUAL_NORM, beta
-from verify.checks import at_most, curve, panel, symbolic_check
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, BASE_NORM, MUTUAL_NORM, beta, plateau_target
+from verify.checks import at_most, curve, kernel_check, panel
 from verify.checks.mutual import central_slope
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -48,13 +48,14 @@ GROWTH = 0.8
 """The squared norm of the plateau at an order over that at twice the order, at most."""
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return symbolic.plateau_law(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
     return Statement(
-        "At a stationary point of the cohort, {law} for every student", {"law": derivation(right_side).statement}
+        "At a stationary point θ of the cohort, {law} for every student, f its base loss and R its mutual loss",
+        {"law": plateau_target(right_side).relation()},
     )
 
 
@@ -241,13 +242,14 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "K students, each moved by θ_k ← θ_k - η(∇L_k + β∇R_k), peers held constant in R_k",
-        "stationary: the update vanishes; the law is then an identity; the experiment is whether training gets there",
+        *ASSUMPTIONS,
+        "K students, each with the update θ ← θ - η(∇f + β∇R), peers held constant in R; where all stand still the law "
+        "is an identity, and the experiment is whether training gets there",
         "experiment: two linear softmax students, each on half of the pixels of scikit-learn's digits, β = 1, η = 1/Λ",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         *(_full(order) for order in reversed(ORDERS)),
         Check(
             "mini-batch",

@@ -14,8 +14,9 @@ from rdml_theory.symbolic.divergence.inequalities import (
     VARIANCE,
     variance_bounds,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
-from verify.checks import curve, panel, proof_check
+from rdml_theory.symbolic.divergence.variance import ASSUMPTIONS, variance_targets
+from rdml_theory.symbolic.kernel import Proof
+from verify.checks import curve, kernel_check, panel
 from verify.checks.quantities import Points, as_function, evaluator
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -25,12 +26,12 @@ from verify.records import Panel
 Subject = tuple[Expr, Expr]
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return variance_bounds(*subject)
 
 
 def statement(subject: Subject) -> Statement:
-    first, second = derivation(subject).statement.args
+    first, second = (target.relation() for target in variance_targets(*subject))
     words = "For {least} ≤ v ≤ {greatest} with q-mean {mean}, {first} and {second}"
     formulas = {"least": LEAST, "greatest": GREATEST, "mean": MEAN, "first": first, "second": second}
     return Statement(words, formulas)
@@ -78,9 +79,9 @@ CLAIM = Claim(
     subject=(BHATIA_DAVIS, POPOVICIU),
     statement=statement,
     derivation=derivation,
-    assumptions=("q a distribution on any number of classes, v a real vector",),
+    assumptions=(*ASSUMPTIONS, "q positive, for any number of classes"),
     source=Source("Bhatia & Davis 2000; Popoviciu 1935; derived here"),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=1.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=1.0)),
     controls=(
         Control("eighth", "(M-m)²/8 in place of (M-m)²/4", (BHATIA_DAVIS, POPOVICIU / 2), drawn=True),
         Control("half", "half of (M-μ)(μ-m)", (BHATIA_DAVIS / 2, POPOVICIU)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr
 
+from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.divergence.inequalities import (
     PEER_MASS,
     STUDENT_MASS,
@@ -12,10 +13,11 @@ from rdml_theory.symbolic.divergence.inequalities import (
     two_point_divergence,
     two_point_reduction,
 )
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.pinsker import GROUPS_ASSUMPTIONS, two_points_target
 from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import curve, panel, proof_check, reference
+from verify.checks import curve, kernel_check, panel, reference
 from verify.checks.quantities import as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
@@ -23,15 +25,17 @@ from verify.context import Context
 from verify.records import Panel
 
 
-def derivation(right_side: Expr) -> Derivation:
+def derivation(right_side: Expr) -> Proof:
     return two_point_reduction(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and every set of classes with masses {first} under p and {second} under q, {bound}"
+        "For every order in (0, ∞) and every set of classes, neither empty nor full, with masses {first} under p and "
+        "{second} under q, {bound}, {D} = D_α(p‖q)"
     )
-    formulas = {"first": PEER_MASS, "second": STUDENT_MASS, "bound": derivation(right_side).statement}
+    bound = two_points_target(right_side).relation()
+    formulas = {"first": PEER_MASS, "second": STUDENT_MASS, "bound": bound, "D": D}
     return Statement(words, formulas)
 
 
@@ -81,9 +85,9 @@ CLAIM = Claim(
     subject=TWO_POINTS,
     statement=statement,
     derivation=derivation,
-    assumptions=("p and q positive", "α in (0, ∞); at α = 1 the limit, KL"),
+    assumptions=(*GROUPS_ASSUMPTIONS, "g_i = 1 for the classes of the set and 0 for the others; any share will do"),
     source=Source("the data-processing inequality: van Erven & Harremoës 2014, Theorem 9; derived here", "1206.2459"),
-    checks=(proof_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
     controls=(
         Control("double", "twice the grouped divergence", 2 * TWO_POINTS),
         Control("exchanged", "P and Q exchanged", two_point_divergence(STUDENT_MASS, PEER_MASS), drawn=True),

@@ -10,12 +10,13 @@ import numpy as np
 from sympy import Sum, log
 
 from rdml_theory import renyi_gradient, symbolic
-from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, Derivatives
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.derivatives import ASSUMPTIONS, DERIVATIVES, Derivatives, derivative_targets
+from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
-from verify.checks import Worst, curve, losses, panel, reference, symbolic_check
+from verify.checks import Worst, curve, kernel_check, losses, panel, reference
 from verify.checks.formulas import differences, entries, value
-from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
 
@@ -23,12 +24,21 @@ ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
 NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
 
 
-def derivation(sides: Derivatives) -> Derivation:
+def derivation(sides: Derivatives) -> Proof:
     return symbolic.derivatives(sides)
 
 
 def statement(sides: Derivatives) -> Statement:
-    return with_definitions("For every number of classes, {statement}", derivation(sides))
+    words = (
+        "For every number of classes and along every direction v: {student} is the entry k of ∂D/∂q, as along "
+        "q = exp(z + s·v), of velocity q·v, {along_q}; {teacher} is that of ∂D/∂p, as along p = exp(u + s·v) "
+        "{along_p}; {logits} is that of ∂D/∂u, p = softmax(u), as {along_u}; in the order {along_order}; and, w "
+        "written out, {teacher_at_one}; {logits_at_one}; {order_at_one}"
+    )
+    names = ("along_q", "along_p", "along_u", "along_order", "teacher_at_one", "logits_at_one", "order_at_one")
+    targets = {name: told.relation() for name, told in zip(names, derivative_targets(sides), strict=True)}
+    entries_of = {name: in_entries(getattr(sides, name)) for name in ("student", "teacher", "logits")}
+    return Statement(words, entries_of | targets)
 
 
 def _stated(sides: Derivatives, p: list[Any], s: list[Any], order: float) -> tuple[list[Any], ...]:
@@ -207,13 +217,14 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "p and q positive; in ∂/∂p and ∂/∂q their entries are independent positive numbers near a distribution",
-        "α in (0, ∞), other than 1 where a formula divides by α - 1; at α = 1 the limits",
+        *ASSUMPTIONS,
+        f"at {ORDER_ONE.text()} the first formula, of KL(p‖q)",
+        "p and q positive, α in (0, ∞)",
         "at α = 1 only differences of the entries of ∂D/∂p have a limit: they are all that matters on the simplex",
     ),
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "numeric",
             "numeric",

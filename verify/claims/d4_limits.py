@@ -9,10 +9,18 @@ import numpy as np
 from sympy import Indexed, Sum, log
 
 from rdml_theory import renyi_divergence, symbolic
-from rdml_theory.symbolic.divergence.limits import GREATEST_RATIO, KULLBACK_LEIBLER, SUPPORT
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.limits import (
+    ASSUMPTIONS,
+    GREATEST_RATIO,
+    KULLBACK_LEIBLER,
+    SUPPORT,
+    TOP,
+    far_target,
+    limit_targets,
+)
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
-from verify.checks import at_most, curve, panel, reference, symbolic_check
+from verify.checks import at_most, curve, kernel_check, panel, reference
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
@@ -29,13 +37,18 @@ LIMITS: Sides = (-log(SUPPORT), KULLBACK_LEIBLER, log(GREATEST_RATIO))
 REVERSED: Formula = Sum(q[i] * log(q[i] / p[i]), (i, 1, C))
 
 
-def derivation(sides: Sides) -> Derivation:
+def derivation(sides: Sides) -> Proof:
     return symbolic.limits(sides)
 
 
 def statement(sides: Sides) -> Statement:
-    first, second, third = derivation(sides).statement.args
-    return Statement("{zero}; {one}; {infinity}", {"zero": first, "one": second, "infinity": third})
+    words = (
+        "With sums over the classes where p > 0: D_α tends to {none} at 0, {zero}; to KL(p‖q) at 1, {one}; and to "
+        "{greatest}, {M} the greatest ratio, at ∞, {infinity}, so fast that {far}"
+    )
+    limits = zip(("zero", "one", "infinity"), limit_targets(sides), strict=True)
+    named = {"none": sides[0], "greatest": sides[2], "M": TOP, "far": far_target(sides[2]).relation()}
+    return Statement(words, named | {name: told.relation() for name, told in limits})
 
 
 def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:
@@ -154,10 +167,13 @@ CLAIM = Claim(
     subject=LIMITS,
     statement=statement,
     derivation=derivation,
-    assumptions=("p and q are distributions; for α ≥ 1 the support of p lies in that of q",),
+    assumptions=(
+        *ASSUMPTIONS,
+        "the C classes are those where p > 0, and q > 0 there; others add nothing at any order above zero",
+    ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "numeric",
             "numeric",

@@ -9,25 +9,32 @@ import numpy as np
 from sympy import Integer
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, symbolic
-from rdml_theory.symbolic.divergence.order import ORDER, Order, relative_entropy, v
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.divergence.entries import D
+from rdml_theory.symbolic.divergence.order import ASSUMPTIONS, ORDER, Order, order_targets, relative_entropy, v
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
-from verify.checks import Worst, at_least, curve, panel, proof_check, reference
+from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
-from verify.claim import Check, Claim, Control, Finding, Source, Statement, with_definitions
+from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 
 
-def derivation(sides: Order) -> Derivation:
+def derivation(sides: Order) -> Proof:
     return symbolic.order_theorem(sides)
 
 
 def statement(sides: Order) -> Statement:
-    return with_definitions("For all distributions p, q and v, {statement}", derivation(sides))
+    words = (
+        "For all distributions p, q and v, with {D} = D_α(p‖q): {slope}; {rising}; for α < 1 {skew}, which is "
+        "{mirror}; {mixture}; {least}, attained at v = w: {attained}; and of two orders α < γ {growth}"
+    )
+    names = ("slope", "rising", "skew", "mixture", "least", "attained", "growth")
+    targets = {name: told.relation() for name, told in zip(names, order_targets(sides), strict=True)}
+    return Statement(words, {"D": D, "mirror": sides.skew, **targets})
 
 
 def _entropy(first: list[Any], second: list[Any]) -> Any:
@@ -148,13 +155,13 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "p, q and v are positive distributions; w is the escort of p and q",
-        "α in (0, ∞), other than 1 in the first formula; for skew symmetry α in (0, 1)",
-        "as KL(v‖w) ≥ 0, the minimum over v is (1-α) D, attained at v = w; for α > 1 the second term counts negatively",
+        *ASSUMPTIONS,
+        "p, q and v positive, α and γ in (0, ∞); the mirror image is a divergence where 1 - α is an order, for α < 1",
+        "for α > 1 the second term of the mixture counts negatively",
     ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
     checks=(
-        proof_check(derivation, cost=2.0),
+        kernel_check(derivation, cost=3.0),
         Check(
             "numeric",
             "numeric",

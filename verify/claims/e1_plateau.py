@@ -9,18 +9,17 @@ from numpy.typing import NDArray
 from sympy import Expr
 
 from convergence import Trajectory, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Named
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd.settling import ASSUMPTIONS, PLATEAU, plateau_of_quadratic, plateau_target
 from verify.checks import (
     at_most,
     close_to,
     curve,
+    kernel_check,
     panel,
     plateau_function,
     replicas_curve,
-    symbolic_check,
     window_means,
 )
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -29,8 +28,6 @@ from verify.records import Comparison
 
 Array = NDArray[np.float64]
 
-LIMIT = Named("lim E‖∇f(x_t)‖²", r"\lim_{t \to \infty} \mathbb{E} \lVert \nabla f(x_t) \rVert^2")
-PLATEAU = descent.bias**2 + descent.h * descent.noise**2 / (2 - descent.h)
 DECADES = (1, 10, 100, 1_000, 10_000, 100_000)
 CLOSE = 0.02
 """How near the mean over a decade must be to the plateau, from t = 100 on."""
@@ -45,21 +42,16 @@ WELL_NOISE, WELL_BIAS, WELL_CLOSE = 0.01, 0.04, 0.05
 NONCONVEX = ("double_well", "pl_sine", "quadratic_cosine", "robust_regression")
 
 
-def derivation(plateau: Expr) -> Derivation:
-    """The stationary mean and variance of ∇f = Λx under x ← x - η(∇f + b + n)."""
-    h, z, sigma = descent.h, descent.bias, descent.noise
-    variance = h * sigma**2 / (2 - h)
-    steps = (
-        Step("a mean gradient of -b, of size Z, stays as it is", equal((1 - h) * (-z) - h * z, -z)),
-        Step("and so does this variance", equal((1 - h) ** 2 * variance + h**2 * sigma**2, variance)),
-        Step("the mean square is the squared mean and the variance", equal(z**2 + variance, plateau)),
-    )
-    return Derivation(equal(LIMIT, plateau), steps)
+def derivation(plateau: Expr) -> Proof:
+    return plateau_of_quadratic(plateau)
 
 
 def statement(plateau: Expr) -> Statement:
-    words = "On Λ‖x‖²/2 with constant bias of size Z, {law} for every {h} in (0, 2)"
-    return Statement(words, {"law": derivation(plateau).statement, "h": descent.h})
+    words = (
+        "On λ‖x‖²/2 with a constant bias c of size Z, {law} for every ηλ in (0, 2): what is left of the start shrinks "
+        "by 1 - ηλ in every step, and the plateau is {plateau}, {h} = ηλ"
+    )
+    return Statement(words, {"law": plateau_target(plateau).relation(), "plateau": plateau, "h": descent.h})
 
 
 def _run(name: str, radius: float, noise: float, bias: float, steps: int, seed: int) -> Trajectory:
@@ -163,13 +155,13 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "x ← x - η(∇f + b + n), h = Λη, a constant bias b of size Z, noise of variance σ²",
+        *ASSUMPTIONS,
         "nonconvex problems: without noise, where SGD settles; there ∇f = -b. With noise, in a well: E∇f = -b, and the "
         "variance is the stated one to first order in the noise, where the curvature is Λ (measured, not proved)",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        symbolic_check(derivation, cost=0.5),
+        kernel_check(derivation, cost=0.5),
         Check("decades", "monte-carlo", "Does ‖∇f‖² fall to the plateau and stay there, over five decades of time?",
               decades, tests=3, cost=4.0),
         Check("wells", "monte-carlo", "Does it do so on nonconvex problems, from far away?", wells,

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
-from sympy import Expr, Integer, Rational, Symbol, diff, lambdify, limit, oo
+from sympy import Expr, lambdify
 
 from convergence import MutualLearning, find_stationary, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Named
-from rdml_theory.symbolic.relations import equal
-from rdml_theory.symbolic.sgd import descent
-from verify.checks import at_most, close_to, curve, exponents, panel, plateau_function, symbolic_check, window_means
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual import scaling
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.mutual.scaling import COHORT, plateau_of_cohort, plateau_target
+from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.sgd import descent, settling
+from rdml_theory.symbolic.sgd.settling import PLATEAU, plateau_of_quadratic
+from rdml_theory.symbolic.sgd.settling import plateau_target as settling_target
+from verify.checks import at_most, close_to, curve, exponents, kernel_check, panel, plateau_function, window_means
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
-from verify.claims.e1_plateau import PLATEAU
 from verify.context import Context
 from verify.records import Comparison
-
-ALPHA, BETA = Symbol("alpha", positive=True), Symbol("beta", positive=True)
-GAME_PLATEAU = Named("lim ‖∇L‖²", r"\lim_{t \to \infty} \lVert \nabla L \rVert^2")
-CONSTANT = Symbol("c", positive=True)
-STUDENTS = Symbol("K", positive=True)
-OWN = Symbol("u", nonnegative=True)
-"""The variance of the student's own optimum over that of a peer's: 1 for students alike, 0 with the data of all."""
 
 Array = NDArray[np.float64]
 
@@ -74,52 +69,21 @@ LINES = (
 )
 
 
-def _derivation(subject: ScalingSubject) -> Derivation:
-    """Elasticities of the plateau: d log P / d log of each variable, where the others make its part the only one."""
-    h, sigma, z, p = descent.h, descent.noise, descent.bias, subject.plateau
-
-    def elasticity(expression: Any, variable: Any) -> Any:
-        return variable * diff(expression, variable) / expression
-
-    alone = p.subs(z, 0)
-    steps = (
-        Step("without bias it grows like the variance σ²", equal(elasticity(alone, sigma), Integer(2))),
-        Step("and, for small steps, like the step", equal(limit(elasticity(alone, h), h, 0), Integer(1))),
-        Step("without noise it grows like ζ²", equal(elasticity(p.subs(sigma, 0), z), Integer(2))),
-        Step("and does not depend on the step", equal(elasticity(p.subs(sigma, 0), h), Integer(0))),
-        *_averaging(subject.game),
-        Step("a cohort's plateau grows like β²", equal(elasticity(subject.game, BETA), Integer(2))),
-        Step("and, for small orders, like α²", equal(elasticity(subject.game, ALPHA), Integer(2))),
-    )
-    return Derivation(equal(Named("lim E‖∇f(x_t)‖²", r"\lim \mathbb{E} \lVert \nabla f(x_t) \rVert^2"), p), steps)
-
-
-def _averaging(plateau: Expr) -> tuple[Step, ...]:
-    """Near consensus the mutual gradient is αF(θ - m), m the mean of the peers; F drops out of all that follows."""
-    own, peers, pull, variance = Symbol("a"), Symbol("m"), Symbol("x", positive=True), Symbol("v", positive=True)
-    rest = (own + pull * peers) / (1 + pull)
-    mean = OWN * variance + (STUDENTS - 1) * variance / (STUDENTS - 1) ** 2
-    alike, all_data = plateau.subs(OWN, 1), plateau.subs(OWN, 0)
-    return (
-        Step("with x = αβ, a student whose optimum is a stands still here",
-             equal(rest - own + pull * (rest - peers), 0)),
-        Step("where, for small x, its base gradient is x times its distance from its peers",
-             equal(limit((rest - own) / pull, pull, 0), peers - own)),
-        Step("the variance of the mean of K-1 independent peers, v/(K-1), and its own, uv, add up: v is in c",
-             equal(CONSTANT * ALPHA**2 * BETA**2 * mean / variance, plateau)),
-        Step("a student with the data of all loses its plateau like 1/(K-1)",
-             equal((STUDENTS - 1) * diff(all_data, STUDENTS) / all_data, Integer(-1))),
-        Step("students alike lose at most half of it",
-             equal(limit(alike, STUDENTS, oo) / alike.subs(STUDENTS, 2), Rational(1, 2))),
-    )  # fmt: skip
+def _derivation(subject: ScalingSubject) -> Proof:
+    quadratic, cohort = plateau_of_quadratic(subject.plateau), plateau_of_cohort(subject.game)
+    return Proof((*quadratic.theorems, *cohort.theorems))
 
 
 def statement(subject: ScalingSubject) -> Statement:
     words = (
-        "Inside a well {law}, and for small β and α each of K students has {game}, with the exponents that follow; "
-        "{own} is the variance of its own optimum over that of a peer's"
+        "In a well of curvature λ, {law}, whose plateau is {plateau}, {h} = ηλ. Each of K students at rest near "
+        "consensus has {game}, ∇L being x - a, so that for small β and α it is {cohort}; {own} is the variance of its "
+        "own optimum over that of a peer's"
     )
-    formulas = {"law": _derivation(subject).statement, "game": equal(GAME_PLATEAU, subject.game), "own": OWN}
+    formulas = {
+        "law": settling_target(subject.plateau).relation(), "plateau": subject.plateau, "h": descent.h,
+        "game": plateau_target(subject.game).relation(), "cohort": subject.game, "own": scaling.own,
+    }  # fmt: skip
     return Statement(words, formulas)
 
 
@@ -254,7 +218,7 @@ def _game_line(
 
 def game(subject: ScalingSubject, context: Context) -> Finding:
     """The plateau of pairs with different features and random data against weight and order, both small."""
-    function = lambdify((ALPHA, BETA, STUDENTS, OWN, CONSTANT), subject.game, "numpy")
+    function = lambdify((alpha, beta, scaling.students, scaling.own, scaling.constant), subject.game, "numpy")
     weights = _own_data(context.rng("data"), context.pick(quick=256, full=2_048), 2)
     comparisons, curves = [], []
     lines = {
@@ -282,7 +246,7 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
 
 def students(subject: ScalingSubject, context: Context) -> Finding:
     """The plateau against the number of students, for one with the data of all and for students alike."""
-    function = lambdify((ALPHA, BETA, STUDENTS, OWN, CONSTANT), subject.game, "numpy")
+    function = lambdify((alpha, beta, scaling.students, scaling.own, scaling.constant), subject.game, "numpy")
     weights = _own_data(context.rng("data"), context.pick(quick=512, full=4_096), max(SIZES))
     peers = tuple(float(size - 1) for size in SIZES)
     comparisons, curves = [], []
@@ -303,8 +267,6 @@ def students(subject: ScalingSubject, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
-GAME = CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1 / (STUDENTS - 1))
-
 CLAIM = Claim(
     id="E2",
     title="Scaling",
@@ -315,11 +277,12 @@ CLAIM = Claim(
     ),
     matters="It tells how each knob of mutual learning moves the level at which students stop.",
     direction="equality",
-    subject=ScalingSubject(PLATEAU, GAME),
+    subject=ScalingSubject(PLATEAU, COHORT),
     statement=statement,
     derivation=_derivation,
     assumptions=(
-        "x ← x - η(∇f + b + n), h = Λη, a constant bias b of size Z, noise of variance σ²",
+        *settling.ASSUMPTIONS,
+        *(told for told in scaling.ASSUMPTIONS if told not in settling.ASSUMPTIONS),
         "inside a well whose curvature is Λ, for small noise and bias",
         "cohort: stationary students near consensus, whose optima are independent and whose Hessians agree with the "
         "Fisher matrix of their peers (to first order in αβ)",
@@ -329,7 +292,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the game is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(_derivation, cost=0.5),
+        kernel_check(_derivation, cost=0.5),
         Check("plateaus", "monte-carlo", "Are the exponents in the step size, the noise and the bias the stated ones?",
               plateaus, tests=len(LINES), cost=4.0),
         Check("game", "monte-carlo", "Are a cohort's exponents in the weight and in the order the stated ones?",
@@ -338,15 +301,15 @@ CLAIM = Claim(
               students, tests=2, cost=4.0),
     ),
     controls=(
-        Control("bias-falls", "the bias falls with the step", ScalingSubject(descent.h * PLATEAU, GAME), drawn=True),
+        Control("bias-falls", "the bias falls with the step", ScalingSubject(descent.h * PLATEAU, COHORT), drawn=True),
         Control("root", "the noise's part grows like its deviation",
-             ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), GAME)),
+             ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), COHORT)),
         Control("linear-game", "the cohort's plateau grows like α and β",
-             ScalingSubject(PLATEAU, GAME / (ALPHA * BETA)), drawn=True),
-        Control("no-averaging", "the number of peers does not matter", ScalingSubject(PLATEAU, GAME.subs(STUDENTS, 2)),
-             drawn=True),
+             ScalingSubject(PLATEAU, COHORT / (alpha * beta)), drawn=True),
+        Control("no-averaging", "the number of peers does not matter",
+             ScalingSubject(PLATEAU, COHORT.subs(scaling.students, 2)), drawn=True),
         Control("averaged-away", "more peers remove the plateau of students alike",
-             ScalingSubject(PLATEAU, CONSTANT * ALPHA**2 * BETA**2 * (OWN + 1) / (STUDENTS - 1))),
+             ScalingSubject(PLATEAU, COHORT.subs(scaling.students, 2) / (scaling.students - 1))),
     ),
     caption=(
         "Left: the plateau in a well of a nonconvex problem. With bias it does not fall with the step size; without "

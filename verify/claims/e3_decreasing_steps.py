@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, limit
+from sympy import Expr, Integer
 
 from convergence import Trajectory, problems, simulate
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Named
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent
-from verify.checks import at_most, close_to, curve, panel, plateau_function, symbolic_check
+from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target, precision
+from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
-LIMIT = Named("lim E‖∇f(x_t)‖²", r"\lim_{t \to \infty} \mathbb{E} \lVert \nabla f(x_t) \rVert^2")
 Array = NDArray[np.float64]
 
 NOISE, BIAS = 0.02, 0.04
@@ -40,22 +38,17 @@ TEX = {"1/√t": "1/\\sqrt{t}", "1/t^0.75": "t^{-3/4}", "1/t": "4/(t+3)"}
 PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
 
 
-def derivation(value: Expr) -> Derivation:
-    """Each step, however small, keeps a mean gradient of -b; the variance it keeps vanishes with the step."""
-    h, z, sigma = descent.h, descent.bias, descent.noise
-    variance = h * sigma**2 / (2 - h)
-    steps = (
-        Step("a mean gradient of -b, of size Z, is kept by steps of every size", equal((1 - h) * (-z) - h * z, -z)),
-        Step("a step of size h keeps this variance", equal((1 - h) ** 2 * variance + h**2 * sigma**2, variance)),
-        Step("which vanishes with the step", equal(limit(variance, h, 0), Integer(0))),
-        Step("so that the mean square tends to the squared mean", equal(z**2, value)),
-    )
-    return Derivation(equal(LIMIT, value), steps)
+def derivation(value: Expr) -> Proof:
+    return decreasing_steps(value)
 
 
 def statement(value: Expr) -> Statement:
-    words = "With constant bias of size Z and steps that decrease to zero, but not summably, {law}"
-    return Statement(words, {"law": derivation(value).statement})
+    words = (
+        "With constant bias of size Z and steps that decrease to zero, but not summably, E‖∇f(x_t)‖² tends to {value}: "
+        "counted from where {e} bounds λη_tσ², {law}, and {below}"
+    )
+    law, below = (target.relation() for target in decreasing_target(value))
+    return Statement(words, {"value": value, "e": precision, "law": law, "below": below})
 
 
 def _run(name: str, schedule: str, bias: float, steps: int, seed: int, progress: Any) -> Trajectory:
@@ -112,12 +105,13 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "x ← x - η_t(∇f + b + n), a constant bias b of size Z, noise of variance σ², η_t → 0, Σ η_t = ∞",
+        *DECREASING,
+        "η_t → 0, so that ε may be as small as wanted, and Σ η_t = ∞, so that the start fades",
         "f is a positive definite quadratic; the experiments add nonconvex problems, inside a well",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        symbolic_check(derivation, cost=0.5),
+        kernel_check(derivation, cost=0.5),
         Check("schedules", "monte-carlo", "Does ‖∇f‖² end at the squared bias though the steps decrease?",
               schedules, tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0),
     ),

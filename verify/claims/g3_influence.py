@@ -13,9 +13,9 @@ from sympy import Expr, lambdify, sqrt, tanh
 
 from convergence import judge_mean
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import influence as symbolic
-from verify.checks import at_most, curve, from_verdict, panel, proof_check
+from verify.checks import at_most, curve, from_verdict, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -48,7 +48,7 @@ class Subject:
         return self._formula(product, alpha, rho) * np.ones_like(rho)
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return symbolic.influence(subject.right_side)
 
 
@@ -59,7 +59,7 @@ def statement(subject: Subject) -> Statement:
         "depend on it: far peers pull with √2{c}/α at most. With a frozen peer that is wrong, the excess risk of good "
         "students falls with the order"
     )
-    return Statement(words, {"c": symbolic.product, "bound": derivation(subject).statement})
+    return Statement(words, {"c": symbolic.product, "bound": symbolic.influence_target(subject.right_side).relation()})
 
 
 def pulls(subject: Subject, context: Context) -> Finding:
@@ -201,13 +201,14 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "α in (0, ∞), p and q positive, ρ = max log(p/q) - min log(p/q), by D7",
+        *symbolic.INFLUENCE_ASSUMPTIONS,
+        "α in (0, ∞), p and q positive; that the bound falls strictly is for ρ > 0",
         "experiment: logistic students with samples of 4000, a peer whose log-odds are minus three times the true ones",
         "a peer that moves is pulled over at small orders and large weights, and there the risk does not fall with α",
     ),
     source=Source("this toolkit; bounded influence as in Huber 1964", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         Check("pulls", "numeric", "Is the pull bounded so, and does the worst pair reach it at every order?", pulls),
         Check("wrong-peer", "monte-carlo", "Do good students suffer less from a wrong peer, the greater the order?",
               wrong_peer, tests=len(ORDERS) + 1, cost=5.0),

@@ -13,11 +13,11 @@ from sympy import Expr, Integer, lambdify, tanh
 from convergence import judge_mean, recipe
 from convergence.advice import natural_range
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.engine.derivation import Derivation
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, from_verdict, implementation_check, panel, proof_check
+from verify.checks import at_least, at_most, curve, from_verdict, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -54,7 +54,7 @@ class Subject:
         return lambdify((influence.wanted, gain.students), self.product, "numpy")
 
 
-def derivation(subject: Subject) -> Derivation:
+def derivation(subject: Subject) -> Proof:
     return influence.recipe(subject.kept, subject.product)
 
 
@@ -66,8 +66,8 @@ def statement(subject: Subject) -> Statement:
         "{product}"
     )
     return Statement(words, {
-        "kept": derivation(subject).statement, "x": influence.reach, "part": subject.kept, "g": influence.wanted,
-        "product": subject.product,
+        "kept": influence.recipe_target(subject.kept).relation(), "x": influence.reach, "part": subject.kept,
+        "g": influence.wanted, "product": subject.product,
     })  # fmt: skip
 
 
@@ -200,7 +200,8 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
-        "p and q positive, w the escort, t = log p - log q, α in (0, ∞)",
+        *influence.RECIPE_ASSUMPTIONS,
+        "p and q positive, w the escort, t = log(p/q), α in (0, ∞)",
         "the gain law (G1): K students of one model with samples of their own, near consensus",
         "measured, not proved: that students at rest have at most the excess risk of the gain law at αβ times the "
         "part that is kept at ρ̂, the median over pairs of the 95% quantile over inputs; logistic students, K = 4, n "
@@ -208,7 +209,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        proof_check(derivation),
+        kernel_check(derivation),
         implementation_check(_compared, quick=300, full=10_000, allowed=1e-9),
         Check("pairs", "numeric", "Does every pair keep that part of its linear pull, and one no more?", pairs),
         Check("cost", "monte-carlo", "Do students at large orders lose no more of the gain than that?", cost,

@@ -7,14 +7,21 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Integer, Rational, Symbol, lambdify
+from sympy import Expr, Rational, Symbol, lambdify
 
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd.descent import eta
+from rdml_theory.symbolic.sgd.step_condition import (
+    ASSUMPTIONS,
+    CHANGE,
+    NORM,
+    change_target,
+    curvature,
+    step_condition,
+)  # fmt: skip
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, Setting
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -22,36 +29,21 @@ from verify.records import Comparison, Curve, Panel
 if TYPE_CHECKING:
     from verify.checks.training import Path
 
-CHANGE = Named("L(θ_t+1) - L(θ_t)", r"L(\theta_{t+1}) - L(\theta_t)")
-NORM = Named("‖∇L‖", r"\lVert \nabla L \rVert")
-eta: Formula = Symbol("eta", positive=True)
-curvature: Formula = Symbol("Lambda_t", real=True)
-TRUE: Formula = -eta * (1 - eta * curvature / 2) * NORM**2
-
 LARGE = 1.0
 """A step with which the path runs into the edge of stability, where sharpness hovers about 2/η."""
 
 USUAL = 0.1
 
 
-def derivation(right_side: Expr) -> Derivation:
-    """The definition of Λ_t, with the step of gradient descent put in."""
-    slope, square = -eta * NORM**2, eta**2 * NORM**2
-    steps = (
-        Step(
-            "the definition of Λ_t at Δθ = -η∇L: <∇L, Δθ> = -η‖∇L‖² and ‖Δθ‖² = η²‖∇L‖²",
-            equal(slope + curvature / 2 * square, right_side),
-        ),
-        Step("which changes sign at ηΛ_t = 2 and nowhere else", equal(right_side.subs(curvature, 2 / eta), Integer(0))),
-    )
-    return Derivation(equal(CHANGE, right_side), steps)
+def derivation(right_side: Expr) -> Proof:
+    return step_condition(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
     return Statement(
-        "A full-gradient step changes the loss of a network by {law}, Λ_t the mean curvature along the step; so it "
+        "A full-gradient step changes the loss f of a network by {law}, Λ_t the mean curvature along the step; so it "
         "lowers the loss just when ηΛ_t is below the root of the right side",
-        {"law": derivation(right_side).statement},
+        {"law": change_target(right_side).relation()},
     )
 
 
@@ -167,17 +159,18 @@ CLAIM = Claim(
     ),
     matters="The bounds assume a smoothness constant, and this measures it for networks, which have none in advance.",
     direction="equality",
-    subject=TRUE,
+    subject=CHANGE,
     statement=statement,
     derivation=derivation,
     assumptions=(
+        *ASSUMPTIONS,
         "plain gradient descent on one network's own loss; mutual learning adds its bias to the step",
         "Λ_t = 2∫(1-s) <Δθ, ∇²L(θ + sΔθ) Δθ> ds / ‖Δθ‖², which makes Taylor's second order exact",
         SETTING,
     ),
     source=Source("Cohen et al. 2021 (edge of stability); the identity is Taylor's", "2103.00065"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check("edge", "training", "Does Λ_t from Hessians predict up and down with a large step?", edge, cost=3.0),
         Check("usual", "training", "Is ηΛ_t below 2 on the paths of the other claims?", usual, cost=3.0),
     ),

@@ -8,27 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, IndexedBase, Integer, Mul, Sum, Symbol, Tuple, lambdify, symbols
+from sympy import Expr, Integer, lambdify
 
 from convergence import judge_mean, sequential_verdict
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
+from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.sgd import minibatch as sampling
 from verify.checks.comparisons import at_most, from_verdict
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
 if TYPE_CHECKING:
     from verify.checks.training import Path
-
-MEAN = Named("E g", r"\mathbb{E}\, g")
-BASE, MUTUAL = Named("∇L", r"\nabla L"), Named("∇R", r"\nabla R")
-VARIANCE = Named("E‖g - E g‖²", r"\mathbb{E} \lVert g - \mathbb{E}\, g \rVert^2")
-SPREAD, B, N = symbols("V B N", positive=True)
 
 STEP, BATCHES = 0.1, (20, 300)
 
@@ -60,47 +54,24 @@ class Noise:
     variance: Expr
 
 
-TRUE = Noise(beta, SPREAD / B * (N - B) / (N - 1))
+TRUE = Noise(beta, sampling.VARIANCE)
 
 
-def derivation(subject: Noise) -> Derivation:
-    count: Formula = Symbol("M", integer=True, positive=True)
-    base: Formula = IndexedBase("l", real=True)
-    mutual: Formula = IndexedBase("r", real=True)
-
-    def mean(of: Formula) -> Formula:
-        return Sum(of, (i, 1, count)) / count
-
-    steps = (
-        Step(
-            "a sample is in the batch with probability B/N, and its gradient then counts 1/B (M = N)",
-            equal(Sum(B / count * (base[i] + beta * mutual[i]) / B, (i, 1, count)), mean(base[i] + beta * mutual[i])),
-        ),
-        Step(
-            "so the mean is that of all samples",
-            equal(mean(base[i] + beta * mutual[i]), mean(base[i]) + subject.weight * mean(mutual[i])),
-        ),
-        Step(
-            "two samples are in it with probability B(B-1)/(N(N-1)); as deviations sum to zero, their products sum to "
-            "-NV, those of equal ones to NV",
-            equal((B / N * N * SPREAD - B * (B - 1) / (N * (N - 1)) * N * SPREAD) / B**2, subject.variance),
-        ),
-    )
-    return Derivation(_relations(subject), steps)
-
-
-def _relations(subject: Noise) -> Tuple:
-    right = Mul(subject.weight, MUTUAL) + BASE
-    return Tuple(equal(MEAN, right), equal(VARIANCE, subject.variance))
+def derivation(subject: Noise) -> Proof:
+    return sampling.minibatch(subject.weight, subject.variance)
 
 
 def statement(subject: Noise) -> Statement:
-    mean, variance = _relations(subject).args
+    mean, variance = sampling.mean_target(subject.weight), sampling.variance_target(subject.variance)
     return Statement(
-        "The gradient g of a mini-batch of {B} out of {N} samples, drawn without replacement, has {mean} and "
-        "{variance}, {V} the variance of the samples' gradients",
-        {"B": B, "N": N, "mean": mean, "variance": variance, "V": SPREAD},
-    )
+        "The gradient g of a mini-batch of {B} out of {N} samples, drawn without replacement, has in every direction y "
+        "{mean}, L and R the gradients of the losses, and {S}/{B}, what g is off its mean, has {variance}, {V} the "
+        "variance of the samples' gradients",
+        {
+            "B": sampling.batch, "N": sampling.samples, "V": sampling.spread, "S": sampling.drawn(sampling.samples),
+            "mean": mean.relation(), "variance": variance.relation(),
+        },
+    )  # fmt: skip
 
 
 @cache
@@ -159,7 +130,7 @@ def variance(subject: Noise, context: Context) -> Finding:
     each, centre = point.each, point.base + _weight(subject) * point.mutual
     total = each.mean(0)
     spread = ((each - total) ** 2).sum(2).mean(0)
-    stated = lambdify((SPREAD, B, N), subject.variance)
+    stated = lambdify((sampling.spread, sampling.batch, sampling.samples), subject.variance)
     comparisons: list[Comparison] = [
         at_most(f"|update less the mean of its samples' gradients|, relative, batches of {batch}", off, ROUNDING)
         for batch, off in point.off.items()
@@ -258,6 +229,7 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
+        *sampling.ASSUMPTIONS,
         "a mini-batch is a uniformly random subset, drawn independently of the weights",
         "so each n_t has mean zero given the past; of the batches of an epoch only the first has that, and the epochs "
         f"followed have one, of {PATH_BATCH}",
@@ -265,7 +237,7 @@ CLAIM = Claim(
     ),
     source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "variance", "monte-carlo", "Is the mean of ‖n‖² at a point of training the stated one?", variance,
             tests=2 * len(BATCHES), cost=3.0,
@@ -276,7 +248,12 @@ CLAIM = Claim(
     ),
     controls=(
         Control("bias-is-noise", "the bias counts as noise", Noise(Integer(0), TRUE.variance)),
-        Control("with-replacement", "as if drawn with replacement", Noise(beta, SPREAD / B), drawn=True),
+        Control(
+            "with-replacement",
+            "as if drawn with replacement",
+            Noise(beta, sampling.spread / sampling.batch),
+            drawn=True,
+        ),
     ),
     caption=(
         "Left: the mean squared noise of mini-batches at a point of training against their size. Right: the sum of the "

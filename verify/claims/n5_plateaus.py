@@ -12,11 +12,11 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic.engine.derivation import Derivation
-from rdml_theory.symbolic.mutual.plateau import MUTUAL_NORM, beta
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, Setting
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -67,19 +67,19 @@ class Plateau:
 TRUE = Plateau(beta * MUTUAL_NORM)
 
 
-def derivation(subject: Plateau) -> Derivation:
+def derivation(subject: Plateau) -> Proof:
     return symbolic.plateau_law(subject.law)
 
 
 def statement(subject: Plateau) -> Statement:
     order = f"{subject.joint_order:g}"
     return Statement(
-        "At the plateau of networks that learn from each other {law}, which "
+        "At the plateau of networks that learn from each other {law}, f the base and R the mutual loss, which "
         + ("grows" if subject.grows else "falls")
         + " with the order α, grows with β and vanishes at β = 0; at α = "
         + order
         + " the gradient of the joint objective Φ falls below that of the base losses",
-        {"law": derivation(subject).statement},
+        {"law": plateau_target(subject.law).relation()},
     )
 
 
@@ -244,6 +244,7 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
+        *ASSUMPTIONS,
         "full gradients, so that nothing but the bias holds the base gradient up",
         "Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k), with no peer held constant",
         "the law is exact where the update vanishes; that training gets there is measured, and so are all comparisons",
@@ -251,7 +252,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "orders",
             "training",

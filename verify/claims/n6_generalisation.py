@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, IndexedBase, Sum, Symbol, oo, symbols
+from sympy import Expr, oo
 
 from convergence import judge_mean
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
-from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.relations import at_most, equal
+from rdml_theory.symbolic import intervals
+from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.relations import equal
 from verify.checks.comparisons import from_verdict
 from verify.checks.networks import Setting
-from verify.checks.symbolic import symbolic_check
+from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
 if TYPE_CHECKING:
     from verify.trainer.comparison import Comparison as Table
-
-MISS = Named("P(some interval misses)", r"\mathbb{P}(\text{some interval misses})")
-RATE = Symbol("ε", positive=True)
-COUNT = Symbol("M", integer=True, positive=True)
-SEEDS = Symbol("S", integer=True, positive=True)
-LEVEL, FREEDOM = symbols("λ ν", positive=True)
 
 ORDERS = (0.5, 1.5, 2.0)
 
@@ -48,43 +42,22 @@ class Interval:
     freedom: Expr
 
 
-TRUE = Interval(RATE / COUNT, SEEDS - 1)
+TRUE = Interval(intervals.LEVEL, intervals.seeds - 1)
 
 
-def derivation(subject: Interval) -> Derivation:
-    miss: Formula = IndexedBase("P", nonnegative=True)
-    first: Formula = IndexedBase("a", real=True)
-    second: Formula = IndexedBase("b", real=True)
-    size: Formula = SEEDS
-    union = at_most(MISS, Sum(miss[i], (i, 1, COUNT)))
-    each = at_most(Sum(miss[i], (i, 1, COUNT)), COUNT * subject.level)
-    steps = (
-        Step(
-            "the mean of differences within seeds is the difference of the means, whatever seeds have in common",
-            equal(
-                Sum(first[i] - second[i], (i, 1, size)) / size,
-                Sum(first[i], (i, 1, size)) / size - Sum(second[i], (i, 1, size)) / size,
-            ),
-        ),
-        Step("the intervals share the rate of the table", equal(COUNT * subject.level, RATE)),
-        Step(
-            "a union is at most as probable as its parts together, and by Student's law each has the probability λ",
-            at_most(MISS, RATE),
-            premises=(Premise(union), Premise(each), Premise(equal(COUNT * subject.level, RATE))),
-        ),
-    )
-    return Derivation(at_most(MISS, RATE), steps, hypotheses=(union, each))
+def derivation(subject: Interval) -> Proof:
+    return intervals.shared_rate(subject.level)
 
 
 def statement(subject: Interval) -> Statement:
     return Statement(
         "The held-out accuracies of networks that are trained from the same {S} seeds by several objectives, and "
-        "likewise their NLL, differ within seeds by amounts whose {M} intervals hold together: {bound}, where each is "
-        "the mean ∓ s/√S times Student's quantile of {level} at {freedom}. The differences themselves are reported and "
-        "judged nowhere",
+        "likewise their NLL, differ within seeds by amounts whose {M} intervals hold together: {bound}, u_{M} being 1 "
+        "if one of them misses, where each is the mean ∓ s/√S times Student's quantile of {level} at {freedom} degrees "
+        "of freedom. The differences themselves are reported and judged nowhere",
         {
-            "S": SEEDS, "M": COUNT, "bound": at_most(MISS, RATE), "level": equal(LEVEL, subject.level),
-            "freedom": equal(FREEDOM, subject.freedom),
+            "S": intervals.seeds, "M": intervals.count, "bound": intervals.together_target().relation(),
+            "level": equal(intervals.level, subject.level), "freedom": subject.freedom,
         },
     )  # fmt: skip
 
@@ -118,8 +91,8 @@ def _interval(subject: Interval, d: NDArray[np.float64]) -> tuple[NDArray[np.flo
     """Of the differences (M, ..., S), as the trainer's tables have them."""
     from verify.trainer.comparison import ERROR_RATE, paired_interval
 
-    level: Any = subject.level.subs({RATE: ERROR_RATE, COUNT: len(d)})
-    freedom: Any = subject.freedom.subs(SEEDS, d.shape[-1])
+    level: Any = subject.level.subs({intervals.rate: ERROR_RATE, intervals.count: len(d)})
+    freedom: Any = subject.freedom.subs(intervals.seeds, d.shape[-1])
     return paired_interval(d, float(level), float(freedom))
 
 
@@ -213,6 +186,7 @@ CLAIM = Claim(
     statement=statement,
     derivation=derivation,
     assumptions=(
+        *intervals.ASSUMPTIONS,
         "the seeds are independent; a seed fixes starting weights and batches for all objectives",
         "Student's law is exact for normal differences: how far it holds for networks is what the check measures",
         "objectives: independent, KL with β in {½, 1, 1.5, 2}, orders {½, 1.5, 2} with β = 1; each against independent "
@@ -222,14 +196,16 @@ CLAIM = Claim(
     ),
     source=Source("Student 1908 and Bonferroni 1936; the objectives are those of Huang et al. 2023", "2209.05732"),
     checks=(
-        symbolic_check(derivation),
+        kernel_check(derivation),
         Check(
             "coverage", "monte-carlo", f"Do all intervals of a table of {TABLE} seeds hold as often as stated?",
             coverage, tests=len(METRICS), cost=14.0,
         ),
     ),
     controls=(
-        Control("uncorrected", "each interval has the rate of the table", Interval(RATE, TRUE.freedom), drawn=True),
+        Control(
+            "uncorrected", "each interval has the rate of the table", Interval(intervals.rate, TRUE.freedom), drawn=True
+        ),
         Control("normal", "normal quantiles in place of Student's", Interval(TRUE.level, oo), drawn=True),
     ),
     caption=(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Indexed, Sum, Symbol, log
+from sympy import Indexed, Sum, Symbol, factor, log, together
 
-from rdml_theory.symbolic.expression import divergence
+from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
@@ -30,7 +30,7 @@ from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 __all__ = [
     "KULLBACK_LEIBLER", "NOT_ONE", "ORDER_ONE", "RENYI", "D", "Term", "a", "at_classes", "b", "discharged", "escort",
     "everywhere", "given", "in_entries", "is_class", "is_escort", "leibler", "mass", "of_escort", "p", "power_mean",
-    "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "z",
+    "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "written_out", "z",
 ]  # fmt: skip
 
 Term = Any
@@ -71,6 +71,19 @@ def in_entries(formula: Formula) -> Term:
         lambda e: isinstance(e, Indexed),
         lambda e: Entry(str(e.base.label), e.indices[0], positive=e.is_positive is True),
     )
+
+
+def written_out(formula: Formula) -> Term:
+    """The same with divergences of an order that is not one by their definition.
+
+    >>> written_out(divergence)
+    log(Sum(p_i**alpha*q_i**(1 - alpha), (i, 1, C)))/(alpha - 1)
+    """
+
+    def logarithm(first: Formula, second: Formula, order: Formula, _: Formula) -> Formula:
+        return log(total(first**order * second ** (1 - order))) / factor(together(order - 1))
+
+    return in_entries(formula.replace(RenyiDivergence, logarithm))
 
 
 def power_mean(order: Term = alpha, index: Term = k, count: Term = C) -> Term:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Integer, Rational, Symbol, factor, log, together
+from sympy import Integer, Rational, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
@@ -18,7 +18,6 @@ from rdml_theory.symbolic.divergence.entries import (
     ORDER_ONE,
     RENYI,
     D,
-    Term,
     escort,
     given,
     in_entries,
@@ -32,11 +31,12 @@ from rdml_theory.symbolic.divergence.entries import (
     sums_to_one,
     total,
     w,
+    written_out,
 )  # fmt: skip
 from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order
 from rdml_theory.symbolic.divergence.names import LEAST_PROBABILITY
 from rdml_theory.symbolic.divergence.self_bound import strictly
-from rdml_theory.symbolic.expression import RenyiDivergence, divergence
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
@@ -88,22 +88,13 @@ DOMINATION_ASSUMPTIONS = (
 """What the domination assumes, as text."""
 
 
-def _written_out(formula: Formula) -> Term:
-    """Divergences of an order that is not one, by their definition."""
-
-    def logarithm(first: Formula, second: Formula, order: Formula, _: Formula) -> Formula:
-        return log(total(first**order * second ** (1 - order))) / factor(together(order - 1))
-
-    return in_entries(formula.replace(RenyiDivergence, logarithm))
-
-
 def dual_target(right_side: Formula = DUAL) -> Equal:
     """The divergence is the right side.
 
     >>> print(dual_target().text())
     D = -α·log(Σ_{i ≤ C} (q_i^(1 - 1/α)·w_i^(1/α)))/(α - 1)
     """
-    return Equal(D, _written_out(right_side))
+    return Equal(D, written_out(right_side))
 
 
 @of_formulas()

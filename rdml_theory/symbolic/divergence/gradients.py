@@ -1,7 +1,6 @@
-"""The derivatives of the Rényi divergence, for a symbolic number of classes.
+"""The derivatives of the Rényi divergence in the student's logits, for a symbolic number of classes.
 
-The student's gradient and Hessian are theorems of the kernel; the other functions return a
-:class:`~rdml_theory.symbolic.engine.derivation.Derivation` whose steps start at the definition
+The student's gradient and Hessian, theorems of the kernel, from the definition
 
     D_α(p‖q) = 1/(α-1) · log Σ_i p_i^α q_i^(1-α)        (nats)
 
@@ -13,51 +12,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Derivative, Integer, KroneckerDelta, Sum, Symbol, exp, expand, log
+from sympy import Derivative, Integer, KroneckerDelta, Symbol, exp, expand, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import Equal, ForAll, Proof, Theorem, combine, differentiate
-from rdml_theory.symbolic.notation import (
-    ESCORT,
-    STANDARD,
-    STUDENT,
-    TEACHER,
-    C,
-    Formula,
-    alpha,
-    i,
-    j,
-    k,
-    l,
-    p,
-    q,
-    u,
-    w,
-)  # fmt: skip
-from rdml_theory.symbolic.relations import equal
+from rdml_theory.symbolic.notation import Formula, alpha, i, j, k, l, q, w
 
 __all__ = [
-    "STUDENT_GRADIENT", "STUDENT_HESSIAN", "alpha_derivative", "hessian_target", "student_gradient", "student_hessian",
-    "student_target", "teacher_gradient",
+    "STUDENT_GRADIENT", "STUDENT_HESSIAN", "hessian_target", "student_gradient", "student_hessian", "student_target",
 ]  # fmt: skip
-
-
-def _sum(summand: Formula) -> Formula:
-    """Σ_i over the classes."""
-    return Sum(summand, (i, 1, C))
-
-
-def _named(reason: str, left: Formula, right: Formula, *, teacher: bool = False) -> Step:
-    """A step in the names w, q and p, which stand for their definitions through the logits."""
-    return Step(reason, equal(left, right), STANDARD if teacher else (ESCORT, STUDENT))
-
-
-def _at_order_one(reason: str, left: Formula, right: Formula) -> Step:
-    """The case α = 1, where the definition is the Kullback-Leibler divergence."""
-    return Step(reason, equal(left, right), (*STANDARD, equal(alpha, Integer(1))))
 
 
 STUDENT_GRADIENT: Formula = q[k] - w[k]
@@ -219,37 +183,3 @@ def student_hessian(right_side: Formula | None = None) -> Proof:
         )  # fmt: skip
 
     return Proof((theorem(False), theorem(True)))
-
-
-@of_formulas()
-def teacher_gradient(right_side: Formula | None = None) -> Derivation:
-    """∂D_α(p‖q)/∂u_k = α/(α-1) · (w_k - p_k), for α ≠ 1.
-
-    >>> teacher_gradient().verify()
-    True
-    """
-    right = alpha / (alpha - 1) * (w[k] - p[k]) if right_side is None else right_side
-    left = Derivative(divergence, u[k])
-    chain = alpha / (alpha - 1) * _sum(w[i] * (KroneckerDelta(i, k) - p[k]))
-    steps = (
-        _named("the chain rule, with ∂log p_i/∂u_k = δ_ik - p_k", left, chain, teacher=True),
-        _named("the escort distribution sums to one", chain, right, teacher=True),
-    )
-    return Derivation(equal(left, right), steps, {"q": STUDENT, "p": TEACHER, "w": ESCORT}, chained=True)
-
-
-@of_formulas()
-def alpha_derivative(right_side: Formula | None = None) -> Derivation:
-    """∂D_α(p‖q)/∂α = KL(w‖p)/(1-α)², for α ≠ 1.
-
-    >>> alpha_derivative().verify()
-    True
-    """
-    right = _sum(w[i] * log(w[i] / p[i])) / (1 - alpha) ** 2 if right_side is None else right_side
-    left = Derivative(divergence, alpha)
-    spread = _sum(w[i] * (log(w[i]) - log(p[i]))) / (1 - alpha) ** 2
-    steps = (
-        _named("differentiate the definition and collect log w_i = α log p_i + (1-α) log q_i - log S", left, spread),
-        _named("the definition of the Kullback-Leibler divergence", spread, right),
-    )
-    return Derivation(equal(left, right), steps, {"q": STUDENT, "w": ESCORT}, chained=True)

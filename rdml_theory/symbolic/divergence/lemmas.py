@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Interval, Rational, Symbol, exp, log
+from sympy import Abs, Integer, Interval, Rational, Symbol, exp, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, smt
 from rdml_theory.symbolic.divergence.entries import (
@@ -25,23 +25,27 @@ from rdml_theory.symbolic.divergence.entries import (
 )  # fmt: skip
 from rdml_theory.symbolic.kernel import (
     AtMost,
+    Entry,
     Equal,
+    ForAll,
     Theorem,
     absolute,
     certified,
     combine,
+    generalise,
     instantiate,
     nonnegative,
     one_term,
     root,
+    specialise,
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import C, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
-    "apart", "convex_in_the_order", "hoelder", "in_exponentials", "in_logarithms", "pinsker", "roots", "triangle",
-    "two_norm",
+    "FIRST", "SECOND", "apart", "convex_in_the_order", "grouped", "grouped_leibler", "hoelder", "in_exponentials",
+    "in_logarithms", "of_group", "pinsker", "roots", "sized", "tangent", "theta", "triangle", "two_norm",
 ]  # fmt: skip
 
 _x: Term = Symbol("x", positive=True)
@@ -68,14 +72,30 @@ def roots(value: Term, most: Term, squares: Theorem, known: Sequence[Theorem] = 
     return discharged(here, combine(AtMost(value, most**2), [(1, squares)], known=known, reason="as found"))
 
 
-def in_logarithms(theorem: Theorem) -> Theorem:
-    """``log x ≤ log y`` from ``x ≤ y``, for numbers that are manifestly positive."""
-    x, y = theorem.conclusion.terms()
+def sized(above: Theorem, below: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
+    """``|x| ≤ r`` from ``x ≤ r`` and ``-x ≤ r``."""
+    x, r = Symbol("x", real=True), Symbol("r", real=True)
+    conditions = (at_most(x, r), at_most(-x, r))
+    scalar = certified(smt(at_most(Abs(x), r), conditions=conditions), reason="a number between these two")
+    left, right = above.conclusion.terms()
+    return discharged(instantiate(scalar, {x: left, r: right}, known=known, reason="here"), above, below)
+
+
+@cache
+def _rising() -> Theorem:
     more: Term = Symbol("t", nonnegative=True)
     rising = certified(calculus(at_least(log(1 + more), 0)), reason="a logarithm from one upwards is not negative")
-    room = combine(AtMost(0, y / x - 1), [(1 / x, theorem)], reason="a ratio that is at least one")
-    above = instantiate(rising, {more: y / x - 1}, known=[room], reason="for this ratio")
-    return combine(AtMost(log(x), log(y)), [(1, above)], reason="so the logarithms are in order")
+    order = given(AtMost(_x, _y), "suppose")
+    room = combine(AtMost(0, _y / _x - 1), [(1 / _x, order)], reason="a ratio that is at least one")
+    above = instantiate(rising, {more: _y / _x - 1}, known=[room], reason="for this ratio")
+    return combine(AtMost(log(_x), log(_y)), [(1, above)], reason="so the logarithms are in order")
+
+
+def in_logarithms(theorem: Theorem) -> Theorem:
+    """``log x ≤ log y`` from ``x ≤ y``, for numbers that are manifestly positive under its hypotheses."""
+    x, y = theorem.conclusion.terms()
+    here = instantiate(_rising(), {_x: x, _y: y}, known=[theorem], reason="of these")
+    return discharged(here, theorem)
 
 
 def in_exponentials(theorem: Theorem) -> Theorem:
@@ -161,30 +181,105 @@ def triangle() -> Theorem:
     return combine(AtMost(apart(a, b), sums), [(1, sum_over(here, i, C))], reason="summed over the classes")
 
 
+FIRST, SECOND = Symbol("P", positive=True), Symbol("Q", positive=True)
+"""The masses of a group of classes."""
+
+
+def of_group(index: Term) -> Term:
+    """The share of a class in a group.
+
+    >>> of_group(k)
+    g_k
+    """
+    return Entry("g", index)
+
+
+_SHARE = ForAll(i, AtMost(0, of_group(i)))
+_MASSES = tuple(Equal(mass, total(of_group(i) * family(i))) for mass, family in ((FIRST, a), (SECOND, b)))
+
+
+def _of_group(part: Theorem, weights: tuple[Term, Term], target: AtMost) -> Theorem:
+    """A theorem of a class summed over the group; the weights are those of both masses."""
+    summed = sum_over(part, i, C, reason="summed over the group")
+    masses = zip(weights, (given(told, "given: the masses of a group") for told in _MASSES), strict=True)
+    return combine(target, [(1, summed), *masses], reason="in its masses")
+
+
+@cache
+def tangent(*, above: bool) -> Theorem:
+    """``1 + θ(x - 1) ≤ x^θ`` for θ ≥ 1, and ``≥`` for θ ≤ 1.
+
+    >>> print(tangent(above=True))
+    1 ≤ θ ⊢ θ·(x - 1) + 1 ≤ x^θ
+    """
+    inside: Any = {theta: Interval(1, oo) if above else Interval(0, 1)}
+    line = 1 + theta * (_x - 1)
+    scalar = at_least(_x**theta, line) if above else at_most(_x**theta, line)
+    words = f"a power lies {'above' if above else 'below'} its tangent at 1"
+    return certified(calculus(scalar, inside, along=_x, at=1), reason=words)
+
+
+@cache
+def grouped(*, above: bool) -> Theorem:
+    """``Σ g a^θ b^(1-θ) ≤ P^θ Q^(1-θ)`` for θ ≤ 1, and ``≥`` for θ ≥ 1, with P = Σ g a, Q = Σ g b and shares g ≥ 0.
+
+    >>> print(grouped(above=True).conclusion.text())
+    P^θ·Q^(1 - θ) ≤ Σ_{i ≤ C} (a_i^θ·b_i^(1 - θ)·g_i)
+    """
+    ratio = a(i) * SECOND / (b(i) * FIRST)
+    here = instantiate(tangent(above=above), {_x: ratio}, reason="at the ratio of the shares")
+    scale = of_group(i) * b(i) * (FIRST / SECOND) ** theta
+    share = specialise(given(_SHARE, "given: a group"), i, reason="at a class")
+
+    def order(power: Term, other: Term) -> AtMost:
+        return AtMost(other, power) if above else AtMost(power, other)
+
+    part = combine(
+        order(of_group(i) * a(i) ** theta * b(i) ** (1 - theta), scale * (1 + theta * (ratio - 1))), [(scale, here)],
+        known=[share], reason="times b, the share and the ratio of the masses",
+    )  # fmt: skip
+    whole = (FIRST / SECOND) ** theta
+    sign = 1 if above else -1
+    return _of_group(
+        part, (sign * whole * theta * SECOND / FIRST, sign * whole * (1 - theta)),
+        order(total(of_group(i) * a(i) ** theta * b(i) ** (1 - theta)), FIRST**theta * SECOND ** (1 - theta)),
+    )  # fmt: skip
+
+
+@cache
+def grouped_leibler() -> Theorem:
+    """``P log(P/Q) ≤ Σ g a log(a/b)``, the same at order one.
+
+    >>> print(grouped_leibler().conclusion.text())
+    P·log(P/Q) ≤ Σ_{i ≤ C} (log(a_i/b_i)·a_i·g_i)
+    """
+    scalar = certified(calculus(at_least(_x * log(_x), _x - 1), along=_x, at=1), reason="x log x above its tangent")
+    ratio = a(i) * SECOND / (b(i) * FIRST)
+    here = instantiate(scalar, {_x: ratio}, reason="at the ratio of the shares")
+    scale = of_group(i) * b(i) * FIRST / SECOND
+    share = specialise(given(_SHARE, "given: a group"), i, reason="at a class")
+    part = combine(
+        AtMost(of_group(i) * (a(i) - b(i) * FIRST / SECOND), of_group(i) * a(i) * log(ratio)), [(scale, here)],
+        known=[share], reason="times b, the share and the ratio of the masses",
+    )  # fmt: skip
+    logarithm = log(FIRST / SECOND)
+    return _of_group(
+        part, (1 + logarithm, -FIRST / SECOND), AtMost(FIRST * logarithm, total(of_group(i) * a(i) * log(a(i) / b(i))))
+    )
+
+
 @cache
 def hoelder() -> Theorem:
-    """``Σ a^θ b^(1-θ) ≤ (Σ a)^θ (Σ b)^(1-θ)``, for 0 ≤ θ ≤ 1.
+    """``Σ a^θ b^(1-θ) ≤ (Σ a)^θ (Σ b)^(1-θ)``, for θ ≤ 1.
 
     >>> print(hoelder())
     θ ≤ 1 ⊢ Σ_{i ≤ C} (a_i^θ·b_i^(1 - θ)) ≤ (Σ_{i ≤ C} a_i)^θ·(Σ_{i ≤ C} b_i)^(1 - θ)
     """
-    tangent = at_most(_x**theta, 1 + theta * (_x - 1))
-    inside: Any = {theta: Interval(0, 1)}
-    chain = calculus(tangent, inside, along=_x, at=1)
-    below = certified(chain, reason="a power lies below its tangent at 1")
-    first, second = total(a(i)), total(b(i))
-    here = instantiate(below, {_x: a(j) * second / (b(j) * first)}, reason="at the ratio of the shares")
-    scale = (first / second) ** theta
-    term = combine(
-        AtMost(a(j) ** theta * b(j) ** (1 - theta), scale * b(j) * (1 + theta * (a(j) * second / (b(j) * first) - 1))),
-        [(scale * b(j), here)],
-        reason="times b and the ratio of the sums",
-    )
-    whole = total(a(i) ** theta * b(i) ** (1 - theta))
-    return combine(
-        AtMost(whole, first**theta * second ** (1 - theta)), [(1, sum_over(term, j, C))],
-        reason="summed over the classes: Hölder's inequality",
-    )  # fmt: skip
+    sums = {FIRST: total(a(i)), SECOND: total(b(i))}
+    here = instantiate(grouped(above=False), {of_group(i): 1, **sums}, reason="of all classes")
+    one = generalise(nonnegative(Integer(1)), i, reason="all of each")
+    same = [combine(Equal(value, value), [], reason="by definition") for value in sums.values()]
+    return discharged(here, one, *same)
 
 
 @cache

@@ -1,140 +1,198 @@
-"""The divergence at the orders 0, 1 and ∞, as limits that are taken, not as cases that are asserted."""
+"""The divergence at the orders 0, 1 and ∞, as limits: by Taylor at 0 and 1, between two bounds at ∞."""
 
 from __future__ import annotations
 
-from sympy import (
-    Derivative,
-    IndexedBase,
-    Limit,
-    Piecewise,
-    Pow,
-    Rational,
-    Subs,
-    Sum,
-    Symbol,
-    Tuple,
-    exp,
-    log,
-    oo,
-    symbols,
-)
+from functools import cache
+from typing import Any
+
+from sympy import Abs, Integer, Rational, Sum, Symbol, log, oo
 
 from rdml_theory.symbolic.arguments import formula, of_formulas
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.expression import RenyiDivergence, divergence
+from rdml_theory.symbolic.divergence.entries import (
+    Term,
+    given,
+    in_entries,
+    is_class,
+    mass,
+    p,
+    power_mean,
+    q,
+    share,
+    sums_to_one,
+    total,
+)  # fmt: skip
+from rdml_theory.symbolic.divergence.lemmas import in_exponentials, in_logarithms, sized
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    ForAll,
+    Less,
+    Proof,
+    Tends,
+    Theorem,
+    combine,
+    nonnegative,
+    one_term,
+    specialise,
+    squeeze,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.kernel import limit as by_taylor
 from rdml_theory.symbolic.maximum import Maximum
-from rdml_theory.symbolic.notation import TEACHER, C, Formula, Named, alpha, i, p, q
-from rdml_theory.symbolic.relations import equal, greater
+from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, k
+from rdml_theory.symbolic.notation import p as _p
+from rdml_theory.symbolic.notation import q as _q
 
-__all__ = ["GREATEST_RATIO", "KULLBACK_LEIBLER", "SUPPORT", "limit", "limits"]
+__all__ = [
+    "ASSUMPTIONS", "GREATEST_RATIO", "KULLBACK_LEIBLER", "SUPPORT", "TOP", "far_target", "limit", "limit_targets",
+    "limits",
+]  # fmt: skip
 
 SUPPORT: Formula = Named("q(p > 0)", r"q(p > 0)")
 """The mass that q puts on the support of p."""
 
-GREATEST_RATIO: Formula = Maximum(p[i] / q[i], (i, 1, C))
+GREATEST_RATIO: Formula = Maximum(_p[i] / _q[i], (i, 1, C))
 """The greatest ratio of the two probabilities."""
 
-_partial: Formula = IndexedBase("p", nonnegative=True)
-_on_support = Sum(Piecewise((q[i], _partial[i] > 0), (0, True)), (i, 1, C))
-_DIVERGENCES: dict[Formula, Formula] = {Rational(0): RenyiDivergence(_partial[i], q[i], alpha, (i, 1, C))}
+KULLBACK_LEIBLER: Formula = Sum(_p[i] * log(_p[i] / _q[i]), (i, 1, C))
 
-KULLBACK_LEIBLER: Formula = Sum(p[i] * log(p[i] / q[i]), (i, 1, C))
+TOP: Formula = Symbol("M", positive=True)
+"""M, the greatest ratio of the two probabilities in the kernel's terms."""
 
 _LIMITS: dict[Formula, Formula] = {Rational(0): -log(SUPPORT), Rational(1): KULLBACK_LEIBLER, oo: log(GREATEST_RATIO)}
 
+_ROOF = ForAll(i, AtMost(p(i), TOP * q(i)))
+_REACHED = Equal(p(k), TOP * q(k))
+_BEYOND = Less(1, alpha)
 
-def _order_zero(asserted: Formula) -> tuple[Step, ...]:
-    x, y = symbols("p_i q_i", positive=True)
-    term = x**alpha * y ** (1 - alpha)
-    return (
-        Step("where p_i > 0, the summand tends to q_i", equal(Limit(term, alpha, 0, "+"), y)),
-        Step("where p_i = 0, the factor p_i^α is 0 for every α > 0", equal(Pow(0, alpha, evaluate=False), Rational(0))),
-        Step(
-            "so the sum tends to q(p > 0), and 1/(α-1) to -1",
-            equal(Limit(log(SUPPORT) / (alpha - 1), alpha, 0, "+"), asserted),
-            (equal(SUPPORT, _support),),
-        ),
+ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(p), _ROOF, _REACHED, AtMost(k, C), _BEYOND))
+"""What one or another of the theorems assumes, as text: p is a distribution; M is the greatest ratio, at class k."""
+
+_RENYI = log(power_mean(index=i)) / (alpha - 1)
+_DISTANCE = log(total(q(i)) / q(k)) / (alpha - 1)
+
+
+def _side(side: Formula) -> Term:
+    """An asserted limit in the terms of the kernel; the classes are those where p > 0."""
+    return in_entries(side.xreplace({SUPPORT: total(q(i)), GREATEST_RATIO: TOP}))
+
+
+def limit_targets(right_sides: tuple[Formula, ...] = tuple(_LIMITS.values())) -> tuple[Tends, ...]:
+    """The three limits.
+
+    >>> print(limit_targets()[0].limit)
+    -log(Sum(q_i, (i, 1, C)))
+    """
+    return tuple(Tends(_RENYI, alpha, point, _side(side)) for point, side in zip(_LIMITS, right_sides, strict=True))
+
+
+def far_target(right_side: Formula = _LIMITS[oo]) -> AtMost:
+    """How far the divergence is from its limit at ∞, at every order above one.
+
+    >>> print(far_target().right)
+    log(Sum(q_i, (i, 1, C))/q_k)/(alpha - 1)
+    """
+    return AtMost(Abs(_RENYI - _side(right_side)), _DISTANCE)
+
+
+@cache
+def _between() -> tuple[Theorem, Theorem]:
+    """``q_k M^α ≤ S ≤ M^α Σ q``, in logarithms, for M the greatest ratio, at class k."""
+    roof = specialise(given(_ROOF, "given: M is at least every ratio"), i, reason="at a class")
+    ratio = combine(AtMost(p(i) / q(i), TOP), [(1 / q(i), roof)], reason="divided by q")
+    logarithms = in_logarithms(ratio)
+    powers = in_exponentials(
+        combine(AtMost(-alpha * log(TOP), -alpha * log(p(i) / q(i))), [(alpha, logarithms)], reason="times the order")
     )
-
-
-_support = Symbol("q_support", positive=True)
-
-
-def _order_one(asserted: Formula) -> tuple[Step, ...]:
-    exponent = log(Sum(p[i] ** alpha * q[i] ** (1 - alpha), (i, 1, C)))
-    slope = Subs(Derivative(exponent, alpha), alpha, 1)
-    # With p = softmax(u) the constraint Σ p = 1 is part of the expression.
-    return (
-        Step(
-            "log Σ p_i^α q_i^(1-α) vanishes at α = 1, since p sums to one",
-            equal(Subs(exponent, alpha, 1), Rational(0)),
-            (TEACHER,),
-        ),
-        Step(
-            "l'Hôpital: the limit is its derivative there, divided by d(α-1)/dα = 1",
-            equal(slope, asserted),
-            (TEACHER,),
-        ),
+    term = combine(
+        AtMost(p(i) ** alpha * q(i) ** (1 - alpha), TOP**alpha * q(i)), [(q(i), powers)],
+        reason="each summand is at most q M^α",
+    )  # fmt: skip
+    above = in_logarithms(sum_over(term, i, C, reason="summed over the classes"))
+    summand = nonnegative(p(i) ** alpha * q(i) ** (1 - alpha), reason="a summand is not negative")
+    one = one_term(summand, i, C, k, known=[is_class(k)], reason="one of them is at most their sum")
+    reached = given(_REACHED, "given: M is the ratio at class k")
+    below = in_logarithms(
+        combine(AtMost(q(k) * TOP**alpha, power_mean(index=i)), [(1, one)], where=[reached], reason="and it is q M^α")
     )
+    return below, above
 
 
-def _order_infinity(asserted: Formula) -> tuple[Step, ...]:
-    top, mass = symbols("M q_m", positive=True)
-    log_top, log_mass = symbols("L l", real=True)  # log M may have either sign
-    upper, lower = alpha * log(top), log(mass) + alpha * log(top)
-    in_logs = (equal(GREATEST_RATIO, top), equal(top, exp(log_top)), equal(mass, exp(log_mass)))
-    return (
-        Step(
-            "with M = max p_i/q_i at i = m, each summand q_i (p_i/q_i)^α is at most q_i M^α: x^α increases in x",
-            greater(Derivative(top**alpha, top), 0),
+@cache
+def _within(right_side: Term) -> Theorem:
+    """``|D_α - log M| ≤ log(Σq/q_k)/(α-1)``."""
+    below, above = _between()
+    beyond = given(_BEYOND, "given: an order above one")
+    gap, most = _RENYI - right_side, _DISTANCE
+    reached = given(_REACHED, "given: M is the ratio at class k")
+    small = in_logarithms(share(p))
+    roof = sum_over(specialise(given(_ROOF), i, reason="at a class"), i, C, reason="summed over the classes")
+    least = combine(AtMost(1, TOP * total(q(i))), [(1, roof)], where=[mass(p)], reason="where p has a mass of one")
+    large = in_logarithms(least)
+    over = 1 / (alpha - 1)
+    sides = [
+        combine(
+            AtMost(gap, most), [(over, above), (over, small)], known=[beyond], where=[reached], reason="from above"
         ),
-        Step("and one summand is q_m M^α > 0, so q_m M^α ≤ S ≤ M^α", greater(mass * top**alpha, 0)),
-        *(
-            Step(
-                f"the {side} bound of log S, divided by α-1, tends to the limit",
-                equal(Limit(bound / (alpha - 1), alpha, oo), asserted),
-                in_logs,
-            )
-            for side, bound in (("lower", lower), ("upper", upper))
-        ),
-    )
+        combine(AtMost(-gap, most), [(over, below), (over, large)], known=[beyond], reason="from below"),
+    ]
+    return sized(*sides, [beyond])
 
 
-def limit(order: Formula | float, right_side: Formula | None = None) -> Derivation:
-    """The limit of D_α(p‖q) as α tends to 0, 1 or ∞.
+def _at_infinity(target: Tends) -> tuple[Theorem, Theorem]:
+    near = _within(target.limit)
+    return squeeze(near, target, Integer(1), reason="and the distance falls to zero"), near
+
+
+def limit(order: Formula | float, right_side: Formula | None = None) -> Proof:
+    """The limit of D_α(p‖q) as α tends to 0, 1 or ∞; at ∞ a second theorem says how far it is at each order.
 
     Parameters
     ----------
     order : 0, 1 or ∞
         Where the limit is taken (``sympy.oo`` or ``math.inf`` for ∞).
     right_side : Formula, optional
-        The asserted limit. Anything but the true one is disproved.
+        The asserted limit.
 
     Raises
     ------
     ValueError
         If ``order`` is not 0, 1 or ∞.
+    ProofError
+        If the limit does not follow.
 
     Examples
     --------
-    >>> limit(1).verify(), limit(1, KULLBACK_LEIBLER / 2).verify()
-    (True, False)
+    >>> limit(1).verify()
+    True
+    >>> limit(1, KULLBACK_LEIBLER / 2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: limit: ... the derivative of order 1 is another at the point
     """
     key = formula("order", order)
     key = next((known for known in _LIMITS if known == key or (known - key).is_zero), None)
     if key is None:
         raise ValueError(f"limit at order {order}: the divergence is its own value there; take 0, 1 or ∞")
     asserted = _LIMITS[key] if right_side is None else formula("right_side", right_side)
-    steps = {Rational(0): _order_zero, Rational(1): _order_one, oo: _order_infinity}[key](asserted)
-    direction = "+-" if key == 1 else "+"
-    statement = equal(Limit(_DIVERGENCES.get(key, divergence), alpha, key, direction), asserted)
-    meaning = {Rational(0): (equal(SUPPORT, _on_support),), Rational(1): (TEACHER,), oo: ()}[key]
-    return Derivation(statement, (*steps, Step("so this is the limit of the divergence", statement, meaning)))
+    target = Tends(_RENYI, alpha, key, _side(asserted))
+    if key is oo:
+        return Proof(_at_infinity(target))
+    if key == 0:
+        return Proof((by_taylor(target, _RENYI, 0, reason="the divergence has no pole there, and p⁰ = 1"),))
+    slope = by_taylor(
+        target, log(power_mean(index=i)), 1, where=[mass(p)],
+        reason="Taylor: log S vanishes at order one, and its slope there is KL",
+    )  # fmt: skip
+    return Proof((slope,))
 
 
 @of_formulas(tuple, 3)
-def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Derivation:
-    """The limits at 0, 1 and ∞ together: D_0 = -log q(p>0), D_1 = KL(p‖q), D_∞ = log max p/q.
+def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Proof:
+    """D4: D_0 = -log q(p>0), D_1 = KL(p‖q) and D_∞ = log max p/q, as limits; the classes are those where p > 0.
+
+    Others add nothing to the sum at any order above zero, so that q need not sum to one. The last theorem says how far
+    the divergence is from log max p/q at any order above one.
 
     Parameters
     ----------
@@ -146,7 +204,6 @@ def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Deriv
     >>> limits().verify()
     True
     """
-    asserted = tuple(_LIMITS.values()) if right_sides is None else right_sides
+    asserted: Any = tuple(_LIMITS.values()) if right_sides is None else right_sides
     parts = [limit(order, side) for order, side in zip(_LIMITS, asserted, strict=True)]
-    statement = Tuple(*(part.statement for part in parts))
-    return Derivation(statement, tuple(step for part in parts for step in part.steps))
+    return Proof(tuple(theorem for part in parts for theorem in part.theorems))

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sympy import Derivative, IndexedBase, Integer, Sum, Symbol, Tuple, log
+from sympy import Derivative, IndexedBase, Integer, Sum, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, certified
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.divergence import entries
+from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, slope_in_the_order
+from rdml_theory.symbolic.divergence.entries import D, Term, discharged, given, in_entries, power_mean, written_out
+from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order, pinsker
+from rdml_theory.symbolic.divergence.self_bound import of_two, strictly
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
-from rdml_theory.symbolic.notation import (
-    ESCORT,
-    STANDARD,
-    STUDENT,
-    TEACHER,
-    C,
-    Formula,
-    alpha,
-    i,
-    k,
-    l,
-    p,
-    q,
-    softmax_of,
-    w,
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    Less,
+    Proof,
+    Proposition,
+    Theorem,
+    cases,
+    combine,
+    instantiate,
 )  # fmt: skip
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q, w
 
-__all__ = ["ORDER", "Order", "order_theorem", "v"]
+__all__ = ["ASSUMPTIONS", "HIGHER", "ORDER", "Order", "order_targets", "order_theorem", "relative_entropy", "v"]
 
 v: Formula = IndexedBase("v", positive=True)
-"""Any distribution, ``v = softmax(y)``."""
+"""Any distribution."""
 
-_y: Formula = IndexedBase("y", real=True)
-_ANY = equal(v[k], softmax_of(_y, k, l))
+HIGHER: Formula = Symbol("gamma", positive=True)
+"""γ, an order above α."""
 
 
 def relative_entropy(first: Formula, second: Formula) -> Formula:
@@ -54,64 +53,133 @@ class Order(NamedTuple):
 
 
 ORDER = Order(
-    slope=relative_entropy(w, p) / (1 - alpha) ** 2,
+    slope=DERIVATIVES.order,
     skew=alpha * _SKEWED,
     mixture=relative_entropy(v, w) + (1 - alpha) * divergence,
 )
 """The right sides that hold."""
 
+_any = in_entries(v[i]).at
+_MIXED = in_entries(alpha * relative_entropy(v, p) + (1 - alpha) * relative_entropy(v, q))
+_ABOVE = Less(alpha, HIGHER)
+_HIGHER_NOT_ONE = Less(0, (HIGHER - 1) ** 2)
+
+ASSUMPTIONS = tuple(
+    told.text()
+    for told in (
+        entries.NOT_ONE, entries.RENYI, entries.is_escort(), entries.sums_to_one(entries.p),
+        entries.sums_to_one(_any), _ABOVE, _HIGHER_NOT_ONE,
+    )
+)  # fmt: skip
+"""What one or another of the theorems assumes, as text."""
+
+
+def _renyi(order: Term) -> Term:
+    return log(power_mean(order)) / (order - 1)
+
+
+def order_targets(sides: Order = ORDER) -> tuple[Proposition, ...]:
+    """What is said: the slope, that it is not negative, skew symmetry, the mixture, that it is least at w, and growth.
+
+    >>> print(order_targets()[2].text())
+    D·(1 - α) = -log(Σ_{i ≤ C} (p_i^α·q_i^(1 - α)))
+    """
+    slope = Derivative(_renyi(alpha), alpha)
+    least = (1 - alpha) * D
+    return (
+        Equal(slope, in_entries(sides.slope)),
+        AtMost(0, slope),
+        Equal(least, written_out(sides.skew)),
+        Equal(_MIXED, in_entries(sides.mixture)),
+        AtMost(least, _MIXED),
+        Equal(_MIXED.replace(_is_any, lambda e: entries.w(e.index)), least),
+        AtMost(_renyi(alpha), _renyi(HIGHER)),
+    )
+
+
+def _is_any(term: Any) -> bool:
+    return isinstance(term, entries.Entry) and term.name == "v"
+
+
+@cache
+def _gibbs(first: Any, second: Any, *lemmas: Theorem) -> Theorem:
+    """KL(first‖second) ≥ 0, for distributions."""
+    here = of_two(pinsker(), first, second, *lemmas)
+    left, right = here.conclusion.terms()
+    return combine(AtMost(0, right), [(1, here)], slack=left, reason="so a relative entropy is not negative")
+
+
+@cache
+def _growth() -> Theorem:
+    """``D_α ≤ D_γ`` for α < γ, neither of them one: log Σ p^s q^(1-s) is convex in s and vanishes at one."""
+    rising = given(_ABOVE, "given: another order, above")
+    apart = [given(told, "for an order that is not one") for told in (entries.NOT_ONE, _HIGHER_NOT_ONE)]
+    one, target = Integer(1), order_targets()[6]
+    low, low_too = (strictly(Less(x, one), AtMost(x, one), x) for x in (alpha, HIGHER))
+    high, high_too = (strictly(Less(one, x), AtMost(one, x), x) for x in (alpha, HIGHER))
+    lower = combine(Less(alpha, one), [(1, rising), (1, low_too)], reason="so the lower one is below it too")
+    higher = combine(Less(one, HIGHER), [(1, rising), (1, high)], reason="so the higher one is above it too")
+
+    def proved(middle: Term, first: Term, last: Term, weight: Term, *sides: Theorem) -> Theorem:
+        known = [rising, *(given(side.conclusion, "suppose") for side in sides)]
+        shares = (last - middle) / (last - first), (middle - first) / (last - first)
+        convex = convex_in_the_order(middle, first, last, shares, known)
+        made = combine(
+            target, [(weight, convex)], known=[*known, *apart], where=[entries.mass(entries.p)],
+            reason="divided by the distances from one",
+        )  # fmt: skip
+        return discharged(made, *sides)
+
+    below = proved(HIGHER, alpha, one, 1 / (1 - HIGHER), lower, low_too)
+    above = proved(alpha, one, HIGHER, 1 / (alpha - 1), high, higher)
+    across = proved(one, alpha, HIGHER, (HIGHER - alpha) / ((HIGHER - 1) * (1 - alpha)), low, high_too)
+    upper = cases(across, above, alpha, one, reason="with α on either side of one")
+    return cases(below, upper, HIGHER, one, reason="and γ")
+
 
 @of_formulas(Order, 3)
-def order_theorem(right_sides: Order | None = None) -> Derivation:
-    """The slope in the order and its sign, skew symmetry, and the variational form as an identity with its remainder.
+def order_theorem(right_sides: Order | None = None) -> Proof:
+    """D5: the slope in the order and its sign, skew symmetry, the variational form with its remainder, and growth.
 
     ``∂D_α/∂α = KL(w‖p)/(1-α)² ≥ 0``; ``(1-α) D_α(p‖q) = α D_{1-α}(q‖p)``; and for every distribution v
     ``α KL(v‖p) + (1-α) KL(v‖q) = KL(v‖w) + (1-α) D_α(p‖q)``. As KL(v‖w) ≥ 0, with equality at v = w,
-    ``(1-α) D_α(p‖q)`` is the minimum of the left side, attained at the escort.
+    ``(1-α) D_α(p‖q)`` is the minimum of the left side, attained at the escort. And ``D_α ≤ D_γ`` for any two orders
+    α < γ other than one. Van Erven & Harremoës 2014, arXiv 1206.2459, have all of it.
 
     Parameters
     ----------
     right_sides : Order, optional
-        What is asserted; a false one is disproved.
+        What is asserted.
 
-    Notes
-    -----
-    That a relative entropy is not negative is itself a step: Σ a log(a/b) = Σ b φ(a/b) for distributions, with
-    φ(x) = x log x - x + 1, and φ ≥ 0 by calculus. Van Erven & Harremoës 2014, arXiv 1206.2459, have all three.
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
-    >>> order_theorem().verify(), order_theorem(ORDER._replace(skew=(1 - alpha) * ORDER.skew / alpha)).verify()
-    (True, False)
+    Examples
+    --------
+    >>> order_theorem().verify()
+    True
+    >>> order_theorem(ORDER._replace(skew=(1 - alpha) * ORDER.skew / alpha))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    stated = ORDER if right_sides is None else right_sides
-    x: Formula = Symbol("x", positive=True)
-    convex = at_least(x * log(x) - x + 1, 0)
-    certificate = certified("x log x lies above its tangent at 1", convex, calculus, along=x, at=1)
-
-    def gibbs(first: Formula, second: Formula, reason: str, where: tuple[Formula, ...]) -> Step:
-        """KL(first‖second) ≥ 0."""
-        used = Premise(convex, second[i], (equal(x, first[i] / second[i]),), (i, 1, C))
-        return Step(reason, at_least(relative_entropy(first, second), 0), where, (used,))
-
-    in_order = gibbs(w, p, "so a relative entropy is not negative: sum p_i φ(w_i/p_i)", STANDARD)
-    in_form = gibbs(v, w, "likewise KL(v‖w)", (_ANY, *STANDARD))
-    slope = Step("the derivative in the order", equal(Derivative(divergence, alpha), stated.slope), STANDARD)
-    rising = Step(
-        "so D does not decrease in the order",
-        at_least(Derivative(divergence, alpha), 0),
-        STANDARD,
-        (Premise(slope.relation), Premise(in_order.relation, (1 - alpha) ** -2)),
+    sides = ORDER if right_sides is None else right_sides
+    _, rising, skew, mixture, least, attained, _ = order_targets(sides)
+    known = [given(entries.NOT_ONE, "for an order that is not one")]
+    slope = slope_in_the_order(sides.slope)
+    sign = _gibbs(entries.w, entries.p, entries.of_escort())
+    grows = combine(
+        rising, [(-1, slope), ((1 - alpha) ** -2, sign)], known=known, reason="so D does not decrease in the order"
     )
-    skew = Step("skew symmetry: both sides are -log S", equal((1 - alpha) * divergence, stated.skew))
-    mixed = alpha * relative_entropy(v, p) + (1 - alpha) * relative_entropy(v, q)
-    mixture = Step("log w = α log p + (1-α) log q - log S", equal(mixed, stated.mixture), (_ANY, *STANDARD))
-    least = Step(
-        "so the mixture is least at v = w, where it is (1-α) D",
-        at_most((1 - alpha) * divergence, mixed),
-        (_ANY, *STANDARD),
-        (Premise(mixture.relation, Integer(1)), Premise(in_form.relation)),
+    mirrored = combine(skew, [], known=known, where=[entries.renyi()], reason="both sides are -log S")
+    sums = (entries.mass(_any), entries.of_escort())
+    where = [entries.renyi(), entries.escort(), sums[0]]
+    mixed = combine(mixture, [], known=known, where=where, reason="log w = α log p + (1-α) log q - log S")
+    lowest = combine(
+        least, [(-1, mixed), (1, _gibbs(_any, entries.w, *sums))], reason="so the mixture is least where v = w"
     )
-    at_escort = mixed.xreplace({v: w})
-    attained = Step("which it attains there", equal(at_escort, (1 - alpha) * divergence), STANDARD)
-    statement = Tuple(slope.relation, rising.relation, skew.relation, mixture.relation, least.relation)
-    steps = (certificate, in_order, slope, rising, skew, mixture, in_form, least, attained)
-    return Derivation(statement, steps, {"q": STUDENT, "p": TEACHER, "w": ESCORT, "v": _ANY})
+    there = instantiate(mixed, {_any(i): entries.w(i)}, reason="at the escort")
+    reached = combine(attained, [(1, discharged(there, sums[1]))], reason="where it is (1-α) D")
+    return Proof((slope, grows, mirrored, mixed, lowest, reached, _growth()))

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
-from sympy import Integer, Interval, Sum, Symbol, log, oo
+from sympy import Integer, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, certified
 from rdml_theory.symbolic.divergence import entries, lemmas
+from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
 from rdml_theory.symbolic.divergence.self_bound import mixture, of_two, strictly
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
+    ForAll,
     Less,
     Proof,
     Theorem,
+    cases,
     combine,
     discharge,
     generalise,
     instantiate,
     nonnegative,
+    specialise,
 )  # fmt: skip
-from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.notation import Formula, alpha, i
 
-__all__ = ["PINSKER", "PINSKER_ASSUMPTIONS", "TWO_POINTS", "pinsker", "pinsker_target", "two_point_reduction"]
+__all__ = [
+    "GROUPS_ASSUMPTIONS", "PINSKER", "PINSKER_ASSUMPTIONS", "TWO_POINTS", "pinsker", "pinsker_target",
+    "two_point_reduction", "two_points_target",
+]  # fmt: skip
 
 PINSKER: Formula = alpha / 2 * DISTANCE**2
 """(α/2) ‖p - q‖₁²."""
@@ -36,80 +40,128 @@ PINSKER: Formula = alpha / 2 * DISTANCE**2
 TWO_POINTS: Formula = two_point_divergence(PEER_MASS, STUDENT_MASS)
 """D_α of (P, 1-P) from (Q, 1-Q)."""
 
-_r: Formula = Symbol("r", positive=True)
+_PAIR: Formula = PEER_MASS**alpha * STUDENT_MASS ** (1 - alpha) + (1 - PEER_MASS) ** alpha * (1 - STUDENT_MASS) ** (
+    1 - alpha
+)
+
+GROUPS = {
+    "share": ForAll(i, AtMost(0, lemmas.of_group(i))),
+    "no more": ForAll(i, AtMost(lemmas.of_group(i), 1)),
+    "peer": Equal(PEER_MASS, entries.total(lemmas.of_group(i) * entries.p(i))),
+    "student": Equal(STUDENT_MASS, entries.total(lemmas.of_group(i) * entries.q(i))),
+    "peer's rest": Less(PEER_MASS, 1),
+    "student's rest": Less(STUDENT_MASS, 1),
+}
+"""A set of classes: g_i is 1 for those in it and 0 for the others, or any share between."""
+
+GROUPS_ASSUMPTIONS = (
+    *(told.text() for told in (entries.sums_to_one(entries.p), entries.sums_to_one(entries.q), *GROUPS.values())),
+    *(told.text() for told in (entries.RENYI, entries.NOT_ONE)),
+    f"at {entries.ORDER_ONE.text()}, {entries.KULLBACK_LEIBLER.text()}",
+    "p and q positive, α in (0, ∞)",
+)
+"""What the reduction to two points assumes, as text."""
 
 
-def _sum(summand: Formula) -> Formula:
-    return Sum(summand, (i, 1, C))
+def two_points_target(right_side: Formula = TWO_POINTS) -> AtMost:
+    """The right side ``≤ D``.
+
+    >>> print(two_points_target(two_point_divergence(PEER_MASS, STUDENT_MASS, 2)).text())
+    log((1 - P)²/(1 - Q) + P²/Q) ≤ D
+    """
+    return AtMost(entries.in_entries(right_side), entries.D)
 
 
-def _grouped_leibler() -> tuple[Step, ...]:
-    """KL(p‖q) ≥ kl(P, Q), the case of order one."""
-    first, second = _sum(p[i]), _sum(q[i])
-    ratio = p[i] * second / (q[i] * first)
-    return (
-        certified(
-            "at order one: r log r lies above its tangent at 1",
-            at_least(_r * log(_r), _r - 1),
-            calculus,
-            along=_r,
-            at=1,
-        ),
-        Step("the q-mean of the tangents at r_i is 0", equal(_sum(q[i] / second * (ratio - 1)), Integer(0))),
-        Step(
-            "and Σ p log(p/q) exceeds P log(P/Q) by P times the q-mean of r log r, which is not negative",
-            equal(
-                _sum(p[i] * log(p[i] / q[i])) - first * log(first / second),
-                first * _sum(q[i] / second * ratio * (log(p[i] / q[i]) - log(first / second))),
-            ),
-        ),
+def _groups(lemma: Theorem, order: Mapping[Term, Term] | None = None) -> tuple[Theorem, Theorem]:
+    """A theorem of the shares g of p and q, of the set and of the classes outside."""
+    told = {name: entries.given(part, "given: a set of classes") for name, part in GROUPS.items()}
+    families = {entries.a(i): entries.p(i), entries.b(i): entries.q(i), **(order or {})}
+    masses = {lemmas.FIRST: PEER_MASS, lemmas.SECOND: STUDENT_MASS}
+    inside = instantiate(lemma, families | masses, reason="of the set")
+    rest = [
+        combine(Less(0, 1 - mass), [(1, told[name])], reason="something is left outside")
+        for mass, name in ((PEER_MASS, "peer's rest"), (STUDENT_MASS, "student's rest"))
+    ]
+    others = {lemmas.of_group(i): 1 - lemmas.of_group(i), **{symbol: 1 - mass for symbol, mass in masses.items()}}
+    outside = instantiate(lemma, families | others, known=rest, reason="of the classes outside")
+    high = specialise(told["no more"], i, reason="at a class")
+    shares = entries.everywhere(
+        combine(AtMost(0, 1 - lemmas.of_group(i)), [(1, high)], reason="what is left of one"), i
     )
+    sums = [
+        combine(
+            Equal(1 - mass, entries.total((1 - lemmas.of_group(i)) * family(i))), [(-1, told[name])],
+            where=[entries.mass(family)], reason="the mass outside",
+        )
+        for mass, name, family in ((PEER_MASS, "peer", entries.p), (STUDENT_MASS, "student", entries.q))
+    ]  # fmt: skip
+    return inside, entries.discharged(outside, shares, *sums)
 
 
-def two_point_reduction(right_side: Formula | None = None) -> Derivation:
-    """D_α(p‖q) ≥ D_α of (P, 1-P) from (Q, 1-Q), for every set of classes with masses P and Q and every order.
+def _grouped(*, above: bool) -> Theorem:
+    """``D_α`` of the two groups ``≤ D``, for orders above one or below it."""
+    sums = [(1, group) for group in _groups(lemmas.grouped(above=above), {lemmas.theta: alpha})]
+    sides = (_PAIR, entries.power_mean()) if above else (entries.power_mean(), _PAIR)
+    both = combine(AtMost(*sides), sums, reason="both together")
+    one, other = (Integer(1), alpha) if above else (alpha, Integer(1))
+    strict = strictly(Less(one, other), AtMost(one, other))
+    return combine(
+        two_points_target(), [(1 / (other - one), lemmas.in_logarithms(both)), (-1, entries.renyi())],
+        known=[strict], reason="so the logarithms, over α-1",
+    )  # fmt: skip
 
-    The data-processing inequality for a grouping into two (van Erven & Harremoës 2014, arXiv 1206.2459, Theorem 9).
+
+@of_formulas()
+def two_point_reduction(right_side: Formula | None = None) -> Proof:
+    """D13: D_α(p‖q) ≥ D_α of (P, 1-P) from (Q, 1-Q), for a set of classes of masses P and Q and every order.
+
+    The data-processing inequality for a grouping into two (van Erven & Harremoës 2014, arXiv 1206.2459, Theorem 9);
+    the set is neither empty nor full. The second theorem is that of order one, where D = KL(p‖q), and the third says
+    that two classes attain it.
 
     Parameters
     ----------
-    right_side : Formula, optional
+    right_side : Expr, optional
         What is asserted not to exceed the divergence, a function of ``PEER_MASS``, ``STUDENT_MASS`` and ``alpha``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow, or is not attained.
 
     Examples
     --------
-    >>> two_point_reduction().verify(), two_point_reduction(2 * TWO_POINTS).verify()
-    (True, False)
+    >>> two_point_reduction().verify()
+    True
+    >>> two_point_reduction(2 * TWO_POINTS)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     asserted = TWO_POINTS if right_side is None else right_side
-    first, second = _sum(p[i]), _sum(q[i])
-    ratio = p[i] * second / (q[i] * first)
-    tangent = 1 + alpha * (_r - 1)
-    steps = (
-        certified(
-            "up to order one a power lies below its tangent at 1", at_most(_r**alpha, tangent), calculus,
-            {alpha: Interval.Lopen(0, 1)}, along=_r, at=1,
-        ),
-        certified(
-            "from order one it lies above", at_least(_r**alpha, tangent), calculus,
-            {alpha: Interval(1, oo)}, along=_r, at=1,
-        ),
-        Step(
-            "on a group with masses P = Σ p, Q = Σ q, r_i = p_i Q/(q_i P): the q-mean of the tangents is 1",
-            equal(_sum(q[i] / second * (1 + alpha * (ratio - 1))), Integer(1)),
-        ),
-        Step(
-            "and that of the powers is the group's share of Σ p^α q^(1-α), relative to P^α Q^(1-α)",
-            equal(_sum(q[i] / second * ratio**alpha), _sum(p[i] ** alpha * q[i] ** (1 - alpha))
-                  / (first**alpha * second ** (1 - alpha))),
-        ),
-        Step(
-            "so Σ p^α q^(1-α) is at most (α < 1) or at least (α > 1) its value for the two groups, and log(·)/(α-1) "
-            "turns either into D_α ≥ its value for the two groups, which is at least what is asserted",
-            at_least(TWO_POINTS, asserted),
-        ),
+    both = cases(_grouped(above=False), _grouped(above=True), alpha, Integer(1), reason="for every order but one")
+    whole = combine(two_points_target(asserted), [(1, both)], reason="as asserted")
+    where = [entries.given(entries.KULLBACK_LEIBLER)]
+    at_one = combine(
+        two_points_target(two_point_divergence(PEER_MASS, STUDENT_MASS, Integer(1))),
+        [(1, group) for group in _groups(lemmas.grouped_leibler())], where=where, reason="and at order one",
     )  # fmt: skip
-    return Derivation(at_least(divergence, asserted), steps, lemmas=_grouped_leibler())
+    return Proof((whole, at_one, _nothing_merged(asserted)))
+
+
+def _nothing_merged(asserted: Formula) -> Theorem:
+    """Two classes, one of them the set: there is nothing to merge."""
+    first, second, other, rest = (Symbol(name, positive=True) for name in "xyXY")
+    told = {entries.p(1): first, entries.q(1): second, entries.p(2): other, entries.q(2): rest}
+    facts = [entries.given(Equal(entry, value), "given: two classes") for entry, value in told.items()]
+    two = log(entries.power_mean(count=Integer(2))) / (alpha - 1)
+    value = log(first**alpha * second ** (1 - alpha) + other**alpha * rest ** (1 - alpha)) / (alpha - 1)
+    known = [entries.given(entries.NOT_ONE)]
+    same = combine(Equal(two, value), [], known=known, where=facts, reason="written out")
+    masses = {first: PEER_MASS, second: STUDENT_MASS, other: 1 - PEER_MASS, rest: 1 - STUDENT_MASS}
+    left = [entries.given(GROUPS[name]) for name in ("peer's rest", "student's rest")]
+    here = instantiate(same, masses, known=left, reason="of the two classes")
+    return combine(Equal(two, asserted), [(1, here)], known=known, reason="nothing is merged")
 
 
 PINSKER_ASSUMPTIONS = (

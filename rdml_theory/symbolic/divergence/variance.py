@@ -5,19 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import IndexedBase, Integer, Max, Rational, Sum, Symbol, Tuple
+from sympy import Integer, Max, Rational, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import certified as certified_step
 from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.gradients import MOVED, hessian_target, student_hessian
-from rdml_theory.symbolic.divergence.names import GREATEST, LEAST, MEAN, VARIANCE
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.divergence.names import GREATEST, LEAST, MEAN
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
+    ForAll,
     Proof,
     Theorem,
     certified,
@@ -26,12 +25,16 @@ from rdml_theory.symbolic.kernel import (
     instantiate,
     nonnegative,
     one_term,
+    specialise,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.notation import STUDENT, C, Formula, alpha, i, j, k, q
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
+from rdml_theory.symbolic.relations import at_most
 
-__all__ = ["BHATIA_DAVIS", "CURVATURES", "POPOVICIU", "curvature_bounds", "curvature_targets", "variance_bounds"]
+__all__ = [
+    "ASSUMPTIONS", "BHATIA_DAVIS", "CURVATURES", "POPOVICIU", "curvature_bounds", "curvature_targets",
+    "variance_bounds", "variance_targets",
+]  # fmt: skip
 
 BHATIA_DAVIS: Formula = (GREATEST - MEAN) * (MEAN - LEAST)
 """(M - μ)(μ - m)."""
@@ -42,69 +45,84 @@ POPOVICIU: Formula = (GREATEST - LEAST) ** 2 / 4
 CURVATURES: tuple[Formula, Formula] = (-Max(1 - alpha, 0) / 2, Max(1, alpha) / 2)
 """The least and the greatest curvature: -(1-α)₊/2 and max(1, α)/2."""
 
-_v: Formula = IndexedBase("v", real=True)
+
+_HYPOTHESES = {
+    "mean": Equal(MEAN, entries.total(entries.q(i) * entries.v(i))),
+    "least": ForAll(i, AtMost(LEAST, entries.v(i))),
+    "greatest": ForAll(i, AtMost(entries.v(i), GREATEST)),
+}
+
+ASSUMPTIONS = (entries.sums_to_one(entries.q).text(), *(told.text() for told in _HYPOTHESES.values()))
+"""What the bounds of the variance assume, as text."""
 
 
-def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | None = None) -> Derivation:
-    """Var_q(v) ≤ (M - μ)(μ - m) ≤ (M - m)²/4 for m ≤ v ≤ M with mean μ.
+def variance_targets(bhatia_davis: Formula = BHATIA_DAVIS, popoviciu: Formula = POPOVICIU) -> tuple[AtMost, AtMost]:
+    """The variance ``≤`` either bound.
 
-    Bhatia & Davis 2000, Popoviciu 1935; derived here.
+    >>> print(variance_targets()[1].text())
+    Σ_{i ≤ C} (q_i·v_i²) - (Σ_{i ≤ C} (q_i·v_i))² ≤ (M - m)²/4
+    """
+    return AtMost(_variance(entries.q), bhatia_davis), AtMost(_variance(entries.q), popoviciu)
+
+
+@of_formulas()
+def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | None = None) -> Proof:
+    """D12: Var_q(v) ≤ (M - μ)(μ - m) ≤ (M - m)²/4 for m ≤ v ≤ M with mean μ.
+
+    Bhatia & Davis 2000, Popoviciu 1935; derived here. The last two theorems say that two classes attain them, the
+    second where they are equally likely.
 
     Parameters
     ----------
-    bhatia_davis, popoviciu : Formula, optional
-        The asserted bounds, functions of ``GREATEST``, ``LEAST`` and ``MEAN``. Smaller ones are disproved.
+    bhatia_davis, popoviciu : Expr, optional
+        The asserted bounds, functions of ``GREATEST``, ``LEAST`` and ``MEAN``.
+
+    Raises
+    ------
+    ProofError
+        If they do not follow, or are not attained.
 
     Examples
     --------
-    >>> variance_bounds().verify(), variance_bounds(popoviciu=POPOVICIU / 2).verify()
-    (True, False)
+    >>> variance_bounds().verify()
+    True
+    >>> variance_bounds(popoviciu=POPOVICIU / 2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    first = BHATIA_DAVIS if bhatia_davis is None else bhatia_davis
-    second = POPOVICIU if popoviciu is None else popoviciu
-    above: Formula = IndexedBase("a", nonnegative=True)
-    below: Formula = IndexedBase("b", nonnegative=True)
-    mean = Sum(q[i] * _v[i], (i, 1, C))
-    names = (
-        equal(VARIANCE, Sum(q[i] * _v[i] ** 2, (i, 1, C)) - MEAN**2),
-        equal(MEAN, mean),
-        equal(above[k], GREATEST - _v[k]),
-        equal(below[k], _v[k] - LEAST),
-        STUDENT,
-    )
-    between = (at_most(LEAST, MEAN), at_most(MEAN, GREATEST))
-    product = Sum(q[i] * above[i] * below[i], (i, 1, C))
-    positive = Step("a_i = M - v_i and b_i = v_i - m are not negative", at_least(product, Integer(0)))
-    identity = Step("and the mean of their product is", equal(product, BHATIA_DAVIS - VARIANCE), names)
-    largest = Step(
-        "so", at_most(VARIANCE, BHATIA_DAVIS),
-        premises=(Premise(positive.relation), Premise(identity.relation, Integer(-1))),
+    q, v = entries.q, entries.v
+    asserted = (BHATIA_DAVIS if bhatia_davis is None else bhatia_davis, POPOVICIU if popoviciu is None else popoviciu)
+    targets = variance_targets(*asserted)
+    mean = entries.given(_HYPOTHESES["mean"], "given: the mean")
+    low, high = (specialise(entries.given(_HYPOTHESES[name]), i, reason="at a class") for name in ("least", "greatest"))
+    part = combine(
+        AtMost(0, q(i) * (GREATEST - v(i)) * (v(i) - LEAST)), [(q(i) * (GREATEST - v(i)), low)], known=[high],
+        reason="the product of both distances is not negative",
     )  # fmt: skip
-    tight = certified_step("which is at most the asserted bound", at_most(BHATIA_DAVIS, first), smt, conditions=between)
-    wide = certified_step("wherever the mean lies", at_most(BHATIA_DAVIS, second), smt, conditions=between)
+    first = combine(
+        targets[0], [(1, sum_over(part, i, C))], where=[mean, entries.mass(q)],
+        reason="summed over the classes, of a distribution",
+    )  # fmt: skip
+    middle = nonnegative((MEAN - (GREATEST + LEAST) / 2) ** 2, reason="a square")
+    second = combine(targets[1], [(1, first), (1, middle)], reason="wherever the mean lies")
+    return Proof((first, second, *_attained(*asserted)))
 
-    def conclusion(bound: Formula, step: Step) -> Step:
-        return Step("so", at_most(VARIANCE, bound), premises=(Premise(largest.relation), Premise(step.relation)))
 
-    concluded = () if first == BHATIA_DAVIS else (conclusion(first, tight),)
-    s: Formula = Symbol("s", positive=True)
-    two_points = s * GREATEST**2 + (1 - s) * LEAST**2 - (s * GREATEST + (1 - s) * LEAST) ** 2
-    steps = (
-        positive,
-        identity,
-        largest,
-        tight,
-        *concluded,
-        wide,
-        conclusion(second, wide),
-        Step(
-            "two values m and M, the latter with probability s, attain the first bound",
-            equal(two_points, BHATIA_DAVIS.subs(MEAN, s * GREATEST + (1 - s) * LEAST)),
-        ),
-        Step("and at s = 1/2 the second", equal(two_points.subs(s, Rational(1, 2)), POPOVICIU)),
+def _attained(*asserted: Formula) -> tuple[Theorem, ...]:
+    """Two classes attain both bounds, the second where they are equally likely."""
+    q, v, two = entries.q, entries.v, Integer(2)
+    variance = _variance(q, two)
+    told = (
+        Equal(q(1), 1 - q(2)), Equal(LEAST, v(1)), Equal(GREATEST, v(2)),
+        Equal(MEAN, entries.total(q(i) * v(i), count=two)),
+    )  # fmt: skip
+    facts = [entries.given(part, "given: two classes") for part in told]
+    half = entries.given(Equal(q(2), Rational(1, 2)), "given: equally likely")
+    return (
+        combine(Equal(variance, asserted[0]), [], where=[facts[3], *facts[:3]], reason="two classes attain the first"),
+        combine(Equal(variance, asserted[1]), [], where=[*facts[:3], half], reason="and, at even odds, the second"),
     )
-    meanings = {"Var": names[0], "mu": names[1]}
-    return Derivation(Tuple(at_most(VARIANCE, first), at_most(VARIANCE, second)), steps, meanings)
 
 
 @cache
@@ -131,9 +149,10 @@ def variance_of_entries() -> Theorem:
     )  # fmt: skip
 
 
-def _variance(family: Any) -> Term:
+def _variance(family: Any, count: Term = C) -> Term:
     """``Σ a v² - (Σ a v)²``."""
-    return entries.total(family(i) * entries.v(i) ** 2) - entries.total(family(i) * entries.v(i)) ** 2
+    v = entries.v
+    return entries.total(family(i) * v(i) ** 2, count=count) - entries.total(family(i) * v(i), count=count) ** 2
 
 
 @cache

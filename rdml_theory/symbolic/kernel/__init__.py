@@ -24,6 +24,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Less,
     Proposition,
     Smooth,
+    Tends,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
 from rdml_theory.symbolic.kernel.theorem import (
@@ -45,20 +46,24 @@ from rdml_theory.symbolic.kernel.theorem import (
     inner,
     instantiate,
     last_term,
+    limit,
     magnitude,
     nonnegative,
     one_term,
     orthogonal,
     rewrite,
+    rising,
     root,
     specialise,
+    squeeze,
     sum_over,
 )  # fmt: skip
 
 __all__ = [
-    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient", "Inner",
-    "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "TermError", "Theorem", "Value",
-    "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate", "discharge",
-    "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude", "nonnegative",
-    "one_term", "orthogonal", "rewrite", "root", "specialise", "square", "sum_over",
+    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient",
+    "Inner", "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "Tends", "TermError",
+    "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
+    "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
+    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "square",
+    "squeeze", "sum_over",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from sympy import (
     Rational,
     Sum,
     Symbol,
+    Tuple,
     cancel,
     default_sort_key,
     exp,
@@ -27,6 +28,8 @@ from sympy import (
     factor,
     fraction,
     log,
+    oo,
+    preorder_traversal,
     tanh,
     together,
 )
@@ -48,7 +51,10 @@ from rdml_theory.symbolic.kernel.terms import (
     symbol_kind,
 )  # fmt: skip
 
-__all__ = ["Known", "Sign", "canonical", "is_zero", "normal", "require_value", "sign"]
+__all__ = [
+    "Known", "Sign", "canonical", "is_open", "is_zero", "normal", "require_near", "require_value", "sign",
+    "usable",
+]  # fmt: skip
 
 Sign = Literal["positive", "nonnegative"]
 Known = Collection[tuple[Any, "Sign"]]
@@ -75,6 +81,13 @@ def _linear(operator: Any, body: Term, constant: Any, total: Any) -> Term:
     return out
 
 
+def _mean(body: Term) -> Term:
+    """An expectation, that of a sum as the sum of expectations."""
+    if not isinstance(body, Sum) or len(body.limits) != 1:
+        return Mean(body)
+    return Sum(_linear(_mean, body.function, lambda f: not is_random(f), Integer(1)), *body.limits)
+
+
 def normal(term: Term) -> Term:
     """A term with inner products, expectations and sums multiplied out.
 
@@ -90,7 +103,7 @@ def normal(term: Term) -> Term:
         first, second = (tuple(_parts(side)) for side in term.args)
         return expand(Add(*(normal(a * b) * Inner(u, v) for a, u in first for b, v in second)))
     if isinstance(term, Mean):
-        return expand(_linear(Mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
+        return expand(_linear(_mean, normal(term.args[0]), lambda f: not is_random(f), Integer(1)))
     if isinstance(term, Sum):
         if len(term.limits) != 1:  # a sum of sums, which SymPy has made one of
             return term
@@ -215,7 +228,7 @@ def require_value(term: Term, known: Known, what: str) -> None:
     Parameters
     ----------
     term : Expr
-        The term. What is known of a variable that it binds tells nothing of it.
+        The term. Of a variable that it binds only what :func:`usable` keeps tells anything.
     known : collection of (Expr, {"positive", "nonnegative"})
         Scalars whose sign was proved.
     what : str
@@ -237,17 +250,97 @@ def require_value(term: Term, known: Known, what: str) -> None:
     """
     for slope in term.atoms(Derivative):
         require_value(slope.doit(), known, what)
-    inside = bound_symbols(term)
-    facts = [fact for fact in known if not fact[0].free_symbols & inside]
-    for power in term.atoms(Pow):
-        base, exponent = power.args
-        if not exponent.is_integer and sign(base, facts) is None:
-            raise TermError(f"{what} has {power}, whose base is not known to be nonnegative")
-        if exponent.is_nonnegative is not True and "positive" not in (sign(b, facts) for b in (base, -base, base**2)):
-            raise TermError(f"{what} divides by {base}, which is not known to differ from zero")
-    for logarithm in term.atoms(log):
-        if sign(logarithm.args[0], facts) != "positive":
-            raise TermError(f"{what} has {logarithm}, whose argument is not known to be positive")
+    facts = usable(known, bound_symbols(term))
+    for part in term.atoms(Pow, log):
+        _require_here(part, facts, what)
+
+
+def _require_here(part: Term, facts: Known, what: str) -> None:
+    """Refuse a power or a logarithm, of what has a value, that may have none."""
+    if isinstance(part, log):
+        if sign(part.args[0], facts) != "positive":
+            raise TermError(f"{what} has {part}, whose argument is not known to be positive")
+        return
+    base, exponent = part.args
+    if not exponent.is_integer and sign(base, facts) is None:
+        raise TermError(f"{what} has {part}, whose base is not known to be nonnegative")
+    if exponent.is_nonnegative is not True and not _differs_from_zero(base, facts):
+        raise TermError(f"{what} divides by {base}, which is not known to differ from zero")
+
+
+def _differs_from_zero(term: Term, facts: Known) -> bool:
+    return "positive" in (sign(t, facts) for t in (term, -term, term**2))
+
+
+def require_near(term: Term, variable: Any, point: Any, known: Known, what: str, *, hole: bool) -> None:
+    """Refuse a term that may have no value at some points near a point of a variable, or beyond all bounds for ∞.
+
+    At a finite point and near it the term is analytic, unless there is a ``hole``: then it may have poles there, powers
+    of what is proportional to the distance.
+
+    Raises
+    ------
+    TermError
+        If that is not known.
+
+    Examples
+    --------
+    >>> x = Symbol("x", real=True)
+    >>> require_near(log(1 + x) / x, x, Integer(0), [], "the slope", hole=True)
+    >>> require_near(log(1 + x) / x, x, Integer(0), [], "the slope", hole=False)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.terms.TermError: the slope has 1/x, which may have no value near x = 0
+    """
+    facts = [fact for fact in known if not fact[0].free_symbols & (bound_symbols(term) | {variable})]
+    require_value(point if point is not oo else Integer(0), facts, what)
+    for part in preorder_traversal(term):
+        if isinstance(part, Derivative | Mean):
+            raise TermError(f"{what} has {part}, which has no place in a limit")
+        if variable not in part.free_symbols or isinstance(part, Symbol | Add | Mul | Sum | Tuple | exp | tanh):
+            if isinstance(part, Pow | log):
+                _require_here(part, facts, what)
+        elif not isinstance(part, Pow | log) or not _has_value_near(part, variable, point, facts, hole=hole):
+            raise TermError(f"{what} has {part}, which may have no value near {variable} = {point}")
+
+
+def _has_value_near(part: Term, variable: Any, point: Any, facts: Known, *, hole: bool) -> bool:
+    """Whether a power or a logarithm has a value near a point."""
+    base = part.args[0]
+    whole = isinstance(part, Pow) and part.exp.is_integer and variable not in part.exp.free_symbols
+    if whole and _natural(part.exp):
+        return True
+    if point is oo:
+        slope = cancel(expand(base).diff(variable)) if whole else Integer(0)
+        return (slope.is_Rational and slope != 0) or sign(base) == "positive"
+    if whole and hole and isinstance(ratio := cancel(base / (variable - point)), Rational) and ratio != 0:
+        return True
+    there = base.xreplace({variable: point})
+    return _differs_from_zero(there, facts) if whole else sign(there, facts) == "positive"
+
+
+def usable(known: Known, inside: Collection[Any]) -> list[tuple[Any, Sign]]:
+    """What is known of none of the bound variables, or strictly, and of a polynomial in one that a derivative binds.
+
+    Such a polynomial is positive near every point where it is, and the derivative at the point is taken there.
+    """
+    return [fact for fact in known if all(is_open(fact, s) for s in fact[0].free_symbols & set(inside))]
+
+
+def is_open(fact: tuple[Any, Sign], variable: Any) -> bool:
+    """Whether a fact says that a polynomial in a real or positive variable is positive."""
+    term, proved = fact
+    inside = (part for part in preorder_traversal(term) if variable in part.free_symbols)
+    return (
+        proved == "positive"
+        and isinstance(variable, Symbol)
+        and symbol_kind(variable) in ("real", "positive")
+        and all(isinstance(p, Symbol | Add | Mul) or (isinstance(p, Pow) and _natural(p.exp)) for p in inside)
+    )
+
+
+def _natural(exponent: Any) -> bool:
+    return isinstance(exponent, Integer) and exponent >= 0
 
 
 def is_zero(term: Term, *, vector: bool = False) -> bool:
@@ -263,7 +356,8 @@ def is_zero(term: Term, *, vector: bool = False) -> bool:
     if vector:
         return expand(term) == 0
     flat = normal(term)
-    if flat == 0 or canonical(flat) == 0:
+    same = canonical(flat)
+    if flat == 0 or same == 0 or expand(fraction(together(same))[0]) == 0:
         return True
     numerator, _ = fraction(together(_telescoped(flat)))
     if expand(numerator) == 0:
@@ -338,7 +432,8 @@ def _sign_of_sum(term: Term, known: Known) -> Sign | None:
     signs = [sign(part, known) for part in term.args]
     if None not in signs:
         return "positive" if "positive" in signs else "nonnegative"
-    counting = [s for s in term.free_symbols if isinstance(s, Symbol) and symbol_kind(s) == "counting"]
+    free = term.free_symbols - bound_symbols(term)
+    counting = [s for s in free if isinstance(s, Symbol) and symbol_kind(s) == "counting"]
     if not counting:
         return None
     above, below = fraction(together(term))

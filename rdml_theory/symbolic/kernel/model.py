@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Abs, Add, Derivative, Max, Min, Mul, Pow, Sum, Symbol, exp, log, tanh
+from sympy import Abs, Add, Derivative, Max, Min, Mul, Pow, Sum, Symbol, exp, log, oo, tanh
 
 from rdml_theory.symbolic.kernel.propositions import (
     AtMost,
@@ -23,6 +23,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Less,
     Proposition,
     Smooth,
+    Tends,
     walk,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
@@ -130,6 +131,8 @@ class Model:
         if isinstance(proposition, Smooth):
             f, constant = self.objectives[proposition.objective], self._evaluate(proposition.constant, values)
             return bool(f.smoothness <= np.min(constant) * (1 + self.tolerance))
+        if isinstance(proposition, Tends):
+            return self._approaches(proposition, values)
         if isinstance(proposition, ForAll):
             tried = ({**values, proposition.variable: value} for value in self._range(proposition, values))
             return all(self._holds(proposition.body, inside) for inside in tried)
@@ -146,9 +149,20 @@ class Model:
         assert isinstance(proposition, Less)
         return bool(np.all(left < right))
 
+    def _approaches(self, told: Tends, values: dict[Term, Any]) -> bool:
+        """Whether at a tenth of a small distance from the point less than a third of the error is left."""
+        limit = self._evaluate(told.limit, values)
+        errors = []
+        for distance in (0.1, 0.01) if told.point is oo else (0.03, 0.003):
+            at = 1 / distance if told.point is oo else self._evaluate(told.point, values) + distance
+            errors.append(np.max(np.abs(self._evaluate(told.term, {**values, told.variable: at}) - limit)))
+        return bool(errors[1] <= 0.3 * errors[0] + 1e-6)
+
     def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
         """Where "for every" is tried: at the points, the classes, or the steps that all its processes have."""
         if isinstance(proposition.variable, Vector):
+            if not len(self.points):
+                raise KeyError("there is no vector here")
             yield from self.points
             return
         if symbol_kind(proposition.variable) == "counting":

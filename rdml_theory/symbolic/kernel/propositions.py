@@ -1,4 +1,4 @@
-"""What a theorem can say: relations of terms, statements for every step or vector, and three named properties."""
+"""What a theorem can say: relations of terms, statements for every step or vector, limits, and named properties."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Basic, Eq, Le, Lt, preorder_traversal, sympify
+from sympy import Basic, Eq, Le, Limit, Lt, Symbol, oo, preorder_traversal, sympify
 
 from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, bound_symbols, kind, symbol_kind
 from rdml_theory.symbolic.printing import to_latex, to_text
 
-__all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth"]
+__all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth", "Tends"]
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class ForAll(Proposition):
     def check(self) -> None:
         if type(self.variable) is not Vector and symbol_kind(self.variable) not in ("natural", "counting"):
             raise TermError(f"for every {self.variable}: expected a step, a class (an integer from 0 or 1) or a vector")
-        if type(self.body) not in PROPOSITIONS:
-            raise TermError(f"{self.body!r} is no proposition of the kernel")
+        if type(self.body) not in PROPOSITIONS or type(self.body) is Tends:
+            raise TermError(f"{self.body!r} is no proposition of the kernel that is said for every value")
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
         self.body.check()
@@ -165,6 +165,67 @@ class ForAll(Proposition):
     def latex(self) -> str:
         end = "" if self.below is None else f" < {to_latex(self.below)}"
         return rf"{self.body.latex()} \quad \forall\, {to_latex(self.variable)}{end}"
+
+
+@dataclass(frozen=True)
+class Tends(Proposition):
+    r"""A scalar has a limit as a real or positive variable tends to a point, through values of its kind, or to ∞.
+
+    >>> from sympy import Symbol
+    >>> x = Symbol("x", real=True)
+    >>> Tends((x**2 - x) / x, x, 0, -1).text()
+    '(x² - x)/x → -1 as x → 0'
+    """
+
+    term: Term
+    variable: Symbol
+    point: Term
+    limit: Term
+
+    def __post_init__(self) -> None:
+        """Numbers of Python become SymPy's."""
+        for name in ("term", "point", "limit"):
+            object.__setattr__(self, name, sympify(getattr(self, name), strict=True))
+
+    def terms(self) -> tuple[Term, ...]:
+        return (self.term, self.limit) if self.point is oo else (self.term, self.limit, self.point)
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        point = oo if self.point is oo else change(self.point)
+        return Tends(change(self.term), self.variable, point, change(self.limit))
+
+    def bound(self) -> set[Term]:
+        return {self.variable} | super().bound()
+
+    def free(self) -> set[Term]:
+        return super().free() - {self.variable}
+
+    def check(self) -> None:
+        if symbol_kind(self.variable) not in ("real", "positive"):
+            raise TermError(f"the variable {self.variable} of a limit is neither real nor positive")
+        if any(kind(part) == "vector" for part in self.terms()):
+            raise TermError(f"{self.text()} does not relate scalars")
+        if ({self.variable} | self.point.free_symbols) & bound_symbols(self.term):
+            raise TermError(f"a variable of {self.text()} is bound twice")
+        if any(self.variable in part.free_symbols for part in self.terms()[1:]):
+            raise TermError(f"the limit, or the point, of {self.text()} depends on {self.variable}")
+        positive = symbol_kind(self.variable) == "positive"
+        if positive and self.point is not oo and self.point.is_nonnegative is not True:
+            raise TermError(f"{self.variable} is positive: it is not known to come near {self.point}")
+
+    def text(self) -> str:
+        limit = f"{to_text(self.variable)} → {to_text(self.point)}"
+        return f"{to_text(self.term)} → {to_text(self.limit)} as {limit}"
+
+    def latex(self) -> str:
+        limit = rf"{to_latex(self.variable)} \to {to_latex(self.point)}"
+        return rf"{to_latex(self.term)} \to {to_latex(self.limit)} \quad ({limit})"
+
+    def relation(self) -> Basic:
+        """The limit as SymPy's, not evaluated."""
+        from_above = symbol_kind(self.variable) == "positive" and self.point.is_zero is True
+        side = "+" if from_above or self.point is oo else "+-"
+        return Eq(Limit(self.term, self.variable, self.point, side), self.limit, evaluate=False)
 
 
 @dataclass(frozen=True)
@@ -253,7 +314,7 @@ class Finite(Proposition):
         return r"\text{all expectations are finite}"
 
 
-PROPOSITIONS = (Equal, AtMost, Less, ForAll, Smooth, Centred, Finite)
+PROPOSITIONS = (Equal, AtMost, Less, ForAll, Tends, Smooth, Centred, Finite)
 """All there are."""
 
 
@@ -266,5 +327,5 @@ def walk(proposition: Proposition) -> Iterator[Any]:
     """
     for term in proposition.terms():
         yield from preorder_traversal(term)
-    if isinstance(proposition, ForAll):
+    if isinstance(proposition, ForAll | Tends):
         yield proposition.variable

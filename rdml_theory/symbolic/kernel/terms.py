@@ -17,7 +17,7 @@ term                  meaning                               kind
 ``Inner(u, v)``       the inner product                     scalar
 ``Mean(e)``           the expectation                       scalar
 ``Entry(q, i)``       the entry of class i, or of step i    scalar
-``Derivative(e, s)``  the derivative in s, a real symbol    scalar
+``Derivative(e, s)``  the derivative in s, real or positive  scalar
 ====================  ====================================  ======
 
 Sums run over a natural index from 0 to n-1, steps, or over a counting index from 1 to n, classes.
@@ -455,8 +455,8 @@ _SMOOTH = (Add, Mul, Pow, exp, log, tanh, Sum, Derivative)
 
 def _kind_of_derivative(term: Any) -> Any:
     _require(term.expr, "scalar", "what is differentiated")
-    if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) != "real":
-        raise TermError(f"{term} is no derivative in one real variable")
+    if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) not in ("real", "positive"):
+        raise TermError(f"{term} is no derivative in one real or positive variable")
     for part in preorder_traversal(term.expr):
         if term.variables[0] in part.free_symbols and not isinstance(part, (*_SMOOTH, Symbol)):
             raise TermError(f"{part} has no known derivative in {term.variables[0]}")

@@ -13,11 +13,21 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, expand, oo, sqrt
+from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, Tuple, cancel, expand, oo, sqrt
 
 from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, Pieces, SmtScript, Subdivision
 from rdml_theory.symbolic.kernel import axioms
-from rdml_theory.symbolic.kernel.forms import Sign, canonical, is_zero, normal, require_value, sign
+from rdml_theory.symbolic.kernel.forms import (
+    Sign,
+    canonical,
+    is_open,
+    is_zero,
+    normal,
+    require_near,
+    require_value,
+    sign,
+    usable,
+)
 from rdml_theory.symbolic.kernel.propositions import (
     PROPOSITIONS,
     AtMost,
@@ -27,6 +37,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     ForAll,
     Less,
     Proposition,
+    Tends,
     walk,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.terms import (
@@ -49,8 +60,9 @@ from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
     "RULES", "ProofError", "Theorem", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
-    "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "magnitude",
-    "nonnegative", "one_term", "orthogonal", "rewrite", "root", "specialise", "sum_over",
+    "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
+    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "squeeze",
+    "sum_over",
 ]  # fmt: skip
 
 
@@ -214,7 +226,11 @@ def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> Non
     if type(proposition) not in PROPOSITIONS:
         raise TermError(f"{proposition!r} is no proposition of the kernel")
     proposition.check()
-    known = [fact for fact in _signs(hypotheses) if not fact[0].free_symbols & proposition.bound()]
+    known = usable(_signs(hypotheses), proposition.bound())
+    if isinstance(proposition, Tends):
+        require_near(proposition.term, proposition.variable, proposition.point, known, proposition.text(), hole=True)
+        require_value(proposition.limit, known, proposition.text())
+        return
     for term in proposition.terms():
         require_value(term, known, proposition.text())
 
@@ -732,16 +748,97 @@ def _first(index: Symbol) -> Integer:
     return Integer(1 if symbol_kind(index) == "counting" else 0)
 
 
+def _is_open(part: Proposition, variable: Term) -> bool:
+    """Whether a hypothesis that holds at a value of the variable holds near it."""
+    return isinstance(part, Less) and is_open(_signs([part])[0], variable)
+
+
 @_rule
 def differentiate(theorem: Theorem, variable: Symbol) -> Result:
-    """From ``a = b`` for every s, that the derivative of a in s is that of b, which is worked out."""
-    _refuse_free(theorem.hypotheses, variable)
+    """From ``a = b`` for every s, or where polynomials in s are positive, that their derivatives in s are equal."""
+    _refuse_free([h for h in theorem.hypotheses if not _is_open(h, variable)], variable)
     whole = theorem.conclusion
     if not isinstance(whole, Equal) or kind(whole.left) == "vector":
         raise ProofError(f"{whole.text()} is no equality of scalars")
     for side in whole.terms():
         kind(Derivative(side, variable))
     return theorem.hypotheses, Equal(Derivative(whole.left, variable), whole.right.diff(variable)), theorem.sure
+
+
+@_rule
+def rising(theorem: Theorem, variable: Symbol, first: Term, last: Term) -> Result:
+    """From ``0 ≤ ∂f/∂s`` for every real s with ``a ≤ s ≤ b``, ``f(a) ≤ f(b)`` where ``a ≤ b``."""
+    whole = theorem.conclusion
+    slope: Any = whole.right if isinstance(whole, AtMost) and whole.left == 0 else None
+    if not isinstance(slope, Derivative) or slope.variable_count != Tuple(Tuple(variable, 1)):
+        raise ProofError(f"{whole.text()} does not say that a derivative in {variable} is not negative")
+    if symbol_kind(variable) != "real":
+        raise ProofError(f"{variable} is not every real number")
+    _refuse_free(theorem.hypotheses - {AtMost(first, variable), AtMost(variable, last)}, variable)
+    if variable in first.free_symbols | last.free_symbols:
+        raise ProofError(f"an end of the interval depends on {variable}")
+    signs = _signs(theorem.hypotheses)
+    for end in (first, last):
+        _refuse_chance(theorem, end, variable)
+        _admit(variable, end, [fact for fact in signs if variable not in fact[0].free_symbols])
+    rest = {h for h in theorem.hypotheses if variable not in h.free()} | {AtMost(first, last)}
+    ends = (_replaced(slope.expr, {variable: end}, {}) for end in (first, last))
+    return rest, AtMost(*ends), theorem.sure
+
+
+@_rule
+def limit(
+    target: Tends, numerator: Term, power: Term, where: tuple[Theorem, ...] = (), known: tuple[Theorem, ...] = ()
+) -> Result:
+    """``f(x)/(x-a)ⁿ → f⁽ⁿ⁾(a)/n!`` as x → a, for an f that is analytic there and whose lower derivatives vanish at a.
+
+    That they vanish, and what the limit is, may need equations, as in a combination.
+    """
+    if not isinstance(target, Tends) or target.point is oo:
+        raise ProofError(f"{target.text()} is no limit at a point")
+    if not (isinstance(power, Integer) and power >= 0):
+        raise ProofError(f"the power {power} is none of 0, 1, 2, ...")
+    target.check()
+    variable, point = target.variable, target.point
+    hypotheses = _union(*where, *known)
+    _refuse_free(hypotheses, variable)
+    if kind(numerator) == "vector":
+        raise ProofError(f"{numerator} is no scalar")
+    require_near(numerator, variable, point, _signs(hypotheses, known), "the numerator", hole=False)
+    if not is_zero(target.term * (variable - point) ** power - numerator):
+        raise ProofError(f"{target.term} is not the numerator over a power of {variable - point}")
+    slope, factorial = numerator, Integer(1)
+    for order in range(int(power) + 1):
+        left = _replaced(slope, {variable: point}, {}) - (target.limit * factorial if order == power else 0)
+        kind(left)
+        for equation in where:
+            left = _by(left, equation.conclusion)
+        if not is_zero(left):
+            raise ProofError(f"{target.text()}: the derivative of order {order} is another at the point")
+        slope, factorial = slope.diff(variable), factorial * (order + 1)
+    return hypotheses | _finite(target), target, _sure(*where, *known)
+
+
+@_rule
+def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
+    """From ``|f - L| ≤ c/(x - b)`` for all x from some point on, ``f → L`` as x → ∞."""
+    if not isinstance(target, Tends) or target.point is not oo:
+        raise ProofError(f"{target.text()} is no limit at ∞")
+    target.check()
+    whole, variable = theorem.conclusion, target.variable
+    if not isinstance(whole, AtMost) or not is_zero(whole.left - Abs(target.term - target.limit)):
+        raise ProofError(f"{whole.text()} does not bound the distance of {target.term} from {target.limit}")
+    rest = {
+        h
+        for h in theorem.hypotheses
+        if not (isinstance(h, AtMost | Less) and h.right == variable and variable not in h.left.free_symbols)
+    }
+    _refuse_free(rest, variable)
+    require_value(start, _signs(rest), f"the start {start}")
+    distance = variable - start
+    if variable in start.free_symbols or variable in cancel(whole.right * distance).free_symbols:
+        raise ProofError(f"{whole.right} is no constant over {distance}")
+    return rest | _finite(target), target, theorem.sure
 
 
 @_rule

@@ -2,29 +2,185 @@
 
 from __future__ import annotations
 
-from sympy import IndexedBase, Integer, Subs, Sum, Symbol, exp, sqrt, tanh
+from functools import cache
+
+from sympy import Integer, Max, Symbol, exp, log, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, certified, citation
-from rdml_theory.symbolic.divergence.names import GRADIENT_NORM
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
+from rdml_theory.symbolic.certificates import calculus, smt
+from rdml_theory.symbolic.divergence.entries import (
+    Term,
+    a,
+    at_classes,
+    b,
+    discharged,
+    escort,
+    everywhere,
+    given,
+    is_escort,
+    mass,
+    p,
+    power_mean,
+    q,
+    sums_to_one,
+    total,
+    v,
+    w,
+)  # fmt: skip
+from rdml_theory.symbolic.divergence.lemmas import in_exponentials, tangent, theta
+from rdml_theory.symbolic.divergence.names import LOG_RATIO_RANGE
+from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE, attained_square, bounded_gradient
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Equal,
+    ForAll,
+    Less,
+    Proof,
+    Theorem,
+    cases,
+    certified,
+    combine,
+    instantiate,
+    nonnegative,
+    sum_over,
+)  # fmt: skip
 from rdml_theory.symbolic.mutual.bias import order
-from rdml_theory.symbolic.mutual.gain import GAIN, lone, students
+from rdml_theory.symbolic.mutual.gain import HYPOTHESES as GAIN_HYPOTHESES
+from rdml_theory.symbolic.mutual.gain import gain_law, lone, students
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import C, Formula, Named, i, q
-from rdml_theory.symbolic.relations import at_least, at_most, equal
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
+from rdml_theory.symbolic.relations import at_least, at_most
 
-__all__ = ["INFLUENCE", "KEPT", "PRODUCT", "alpha", "influence", "product", "reach", "recipe", "rho", "wanted"]
+__all__ = [
+    "INFLUENCE", "INFLUENCE_ASSUMPTIONS", "KEPT", "PRODUCT", "RECIPE_ASSUMPTIONS", "alpha", "increase", "influence",
+    "influence_target", "product", "reach", "recipe", "recipe_target", "rho", "wanted",
+]  # fmt: skip
 
 product: Formula = Symbol("c", positive=True)
 """c = αβ."""
 
-alpha: Formula = Symbol("alpha", positive=True)
-rho: Formula = Symbol("rho", nonnegative=True)
+increase: Formula = Symbol("delta", positive=True)
+"""By how much an order is larger than another."""
+
+rho: Formula = LOG_RATIO_RANGE
 
 INFLUENCE: Formula = sqrt(2) * product * tanh(alpha * rho / 4) / alpha
 """What the pull of a peer is at most at αβ = c."""
 
+_PRODUCT = Equal(product, alpha * beta)
+
+INFLUENCE_ASSUMPTIONS = (*ASSUMPTIONS, _PRODUCT.text())
+"""What the bound of the pull assumes, as text."""
+
+
+def influence_target(right_side: Formula = INFLUENCE) -> AtMost:
+    """``β‖q - w‖₂ ≤`` the right side.
+
+    >>> print(influence_target().text())
+    β·√(Σ_{i ≤ C} (q_i - w_i)²) ≤ √(2)·c·tanh(α·ρ/4)/α
+    """
+    return AtMost(beta * sqrt(total((q(i) - w(i)) ** 2)), right_side)
+
+
+@cache
+def _bounded() -> Theorem:
+    """D7."""
+    return bounded_gradient().theorems[0]
+
+
+@cache
+def _falls() -> Theorem:
+    """``x tanh(x + t) < (x + t) tanh x`` for positive x and t: tanh(x)/x falls."""
+    x, t, free = (Symbol(name, positive=True) for name in ("x", "t", "y"))
+    below = certified(calculus(at_most(tanh(free), free)), reason="tanh x ≤ x")
+    slope = certified(calculus(at_most(free * (1 - tanh(free) ** 2), tanh(free))), reason="the slope of tanh falls")
+    first, second = tanh(x), tanh(t)
+    over = 1 / (1 + first * second)
+    return combine(
+        Less(x * tanh(x + t), (x + t) * first),
+        [
+            (over * second, instantiate(slope, {free: x}, reason="at x")),
+            (over * first, instantiate(below, {free: t}, reason="at t")),
+        ],
+        slack=over * t * first**2 * second,
+        reason="tanh(x + t) is (tanh x + tanh t)/(1 + tanh x tanh t)",
+    )
+
+
+def _shape(asserted: Formula) -> tuple[Theorem, ...]:
+    """What is asserted falls in the order; its slope at consensus is √2 c/4; far peers pull with √2 c/α at most."""
+    far = given(Less(0, rho), "given: the students differ")
+    values = {Symbol("x", positive=True): alpha * rho / 4, Symbol("t", positive=True): increase * rho / 4}
+    ratio = instantiate(_falls(), values, known=[far], reason="for αρ/4 and δρ/4")
+    later = asserted.xreplace({alpha: alpha + increase})
+    size: Term = Symbol("x", nonnegative=True)
+    line = sqrt(2) * product * rho / 4
+    below = certified(calculus(at_most(tanh(size), size)), reason="tanh x ≤ x")
+    above = certified(calculus(at_most(size - size**3 / 3, tanh(size)), along=size), reason="tanh x ≥ x - x³/3")
+    scale = sqrt(2) * product / alpha
+    least, most = (instantiate(told, {size: alpha * rho / 4}, reason="for αρ/4") for told in (above, below))
+    return (
+        combine(
+            Less(later, asserted), [(4 * scale / (rho * (alpha + increase)), ratio)], known=[far],
+            reason="so the bound falls strictly in the order",
+        ),
+        combine(AtMost(asserted, line), [(scale, most)], reason="it lies below a line that is that of every order"),
+        combine(
+            AtMost(line * (1 - (alpha * rho / 4) ** 2 / 3), asserted), [(scale, least)],
+            reason="which it meets at consensus",
+        ),
+        combine(
+            Less(asserted, scale), [], slack=2 * scale / (exp(alpha * rho / 2) + 1),
+            reason="and for far peers it stays below √2 c/α, as tanh is below one",
+        ),
+    )  # fmt: skip
+
+
+@of_formulas()
+def influence(right_side: Formula | None = None) -> Proof:
+    """G3: ``β‖q - w‖₂ ≤ √2 c tanh(αρ/4)/α`` at αβ = c, attained by two classes.
+
+    This toolkit's own, on D7. The next theorems say that the bound falls strictly in α; that it lies between
+    ``(√2 cρ/4)(1 - (αρ/4)²/3)`` and ``√2 cρ/4``, so that its slope at ρ = 0 is √2 c/4 for every α; and that it stays
+    below ``√2 c/α``: the order is the knee of a bounded influence function, at ρ ≈ 4/α.
+
+    Parameters
+    ----------
+    right_side : Expr, optional
+        The asserted bound of the pull.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow, or is not attained.
+
+    Examples
+    --------
+    >>> influence().verify()
+    True
+    >>> influence(INFLUENCE / 2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    asserted = INFLUENCE if right_side is None else right_side
+    told = given(_PRODUCT, "given: the product of order and weight")
+    slope = tanh(alpha * rho / 4)
+    pull = combine(
+        influence_target(asserted), [(beta, _bounded()), (-sqrt(2) * slope / alpha, told)],
+        reason="times β = c/α",
+    )  # fmt: skip
+    square = attained_square()
+    attained = combine(
+        Equal(beta**2 * square.conclusion.terms()[0], asserted**2),
+        [(beta**2, square), (-2 * slope**2 / alpha**2 * (product + alpha * beta), told)],
+        reason="which two classes attain",
+    )
+    return Proof((pull, attained, *_shape(asserted)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What near peers keep
 
 wanted: Formula = Symbol("g", positive=True)
 """g: the excess risk that is wanted, over that of a student alone; more than 1/K and at most 1."""
@@ -38,72 +194,130 @@ reach: Formula = Symbol("x", positive=True)
 KEPT: Formula = (1 - exp(-reach)) / reach
 """The least part of the linear pull that a peer within ρ̂ keeps."""
 
+RECIPE_ASSUMPTIONS = (*(told.text() for told in (sums_to_one(q), is_escort(), RANGE)), Less(0, rho).text())
+"""What the bound of the pull from below assumes, as text."""
 
-@of_formulas()
-def influence(right_side: Formula | None = None) -> Derivation:
-    """G3: ``β‖q - w‖₂ ≤ √2 c tanh(αρ/4)/α`` at αβ = c, falling in α, with the slope ``√2 c/4`` at ρ = 0 for every α.
+_rate: Term = Symbol("lambda", nonnegative=True)
 
-    This toolkit's own, on D7. Its greatest value, for far peers, is ``√2 c/α``: the order is the knee of a bounded
-    influence function, at ρ ≈ 4/α.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of the pull.
+def _apart(rate: Term, first: tuple[Term, Term], second: tuple[Term, Term]) -> AtMost:
+    """``λ (v_i - v_j)² max(b_i, b_j) ≤ (v_i - v_j)(b_i - b_j)``."""
+    (x, f), (y, g) = first, second
+    return AtMost(rate * (x - y) ** 2 * Max(f, g), (x - y) * (f - g))
 
-    Examples
-    --------
-    >>> influence().verify(), influence(INFLUENCE / 2).verify()
-    (True, False)
+
+_RISING = ForAll(i, ForAll(j, _apart(_rate, (v(i), b(i)), (v(j), b(j)))))
+
+
+def _mean(theorem: Theorem, *indices: Term) -> Theorem:
+    """The mean over the classes, index by index."""
+    for index in indices:
+        left, right = (a(index) * side for side in theorem.conclusion.terms())
+        share = combine(AtMost(left, right), [(a(index), theorem)], reason="times the share")
+        theorem = sum_over(share, index, C, reason="summed over the classes")
+    return theorem
+
+
+@cache
+def _covariance() -> Theorem:
+    """``λ Σab Var_a(v) ≤ Σ avb - Σav Σab``, where b rises at least so fast with v, relative to itself.
+
+    Of any three classes the three variances of two, weighted by how much the greater b of the two exceeds that of the
+    third, add up to what is not negative: the two with the greatest b outweigh the others.
+
+    >>> print(_covariance().conclusion.text()[:40])
+    λ·(Σ_{i ≤ C} (a_i·v_i²) - (Σ_{i ≤ C} (a_
     """
-    asserted = INFLUENCE if right_side is None else right_side
-    x: Formula = Symbol("x", nonnegative=True)
-    bounded = at_most(GRADIENT_NORM, sqrt(2) * tanh(alpha * rho / 4))
-    fall = alpha * rho / 4 * (1 - tanh(alpha * rho / 4) ** 2) - tanh(alpha * rho / 4)
-    size: Formula = Symbol("v", nonnegative=True)
-    cited = citation(
-        "v = ‖q - w‖₂ is bounded in the range of the log-ratio", at_most(size, sqrt(2) * tanh(alpha * rho / 4)),
-        work="this toolkit", claim="D7",
+    x, y, z = (Symbol(name, real=True) for name in "xyz")
+    f, g, h = (Symbol(name, positive=True) for name in "fgh")
+    told = [at_least((x - y) * (f - g), 0), at_least((x - z) * (f - h), 0), at_least((y - z) * (g - h), 0)]
+    three = (x - y) ** 2 * (Max(f, g) - h) + (x - z) ** 2 * (Max(f, h) - g) + (y - z) ** 2 * (Max(g, h) - f)
+    scalar = certified(smt(at_least(three, 0), conditions=tuple(told)), reason="of three classes in any order")
+    here = instantiate(scalar, {x: v(i), y: v(j), z: v(k), f: b(i), g: b(j), h: b(k)}, reason="at three classes")
+    pair = at_classes(_RISING, i, j, "given: how b rises with v")
+    left, right = pair.conclusion.terms()
+    order = combine(AtMost(0, right), [(1, pair)], slack=left, reason="so they rise together")
+    orders = (order, *(instantiate(order, places, reason="at these") for places in ({j: k}, {i: j, j: k})))
+    triples, pairs = _mean(discharged(here, *orders), k, j, i), _mean(pair, j, i)
+    mean, level = total(a(i) * v(i)), total(a(i) * b(i))
+    variance = total(a(i) * v(i) ** 2) - mean**2
+    return combine(
+        AtMost(_rate * variance * level, total(a(i) * v(i) * b(i)) - mean * level),
+        [(Integer(1) / 2, pairs), (_rate / 6, triples)], where=[mass(a)], reason="the mean of b comes out of the three",
     )  # fmt: skip
-    pull = at_most(product / alpha * GRADIENT_NORM, asserted)
-    steps = (
-        cited,
-        Step(
-            "times β = c/α",
-            pull,
-            premises=(Premise(bounded, factor=product / alpha),),
-        ),
-        Step(
-            "near consensus it grows with the slope √2 c/4, whatever the order",
-            equal(Subs(asserted.diff(rho), rho, 0), sqrt(2) * product / 4),
-        ),
-        Step(
-            "its derivative in α has the sign of x(1 - tanh² x) - tanh x, x = αρ/4",
-            equal(asserted.diff(alpha), sqrt(2) * product / alpha**2 * fall),
-        ),
-        certified(
-            "which is not positive, and zero at consensus alone: it falls strictly in α",
-            at_most(x * (1 - tanh(x) ** 2), tanh(x)),
-            calculus,
-        ),
-        Step("for far peers it is √2 c/α at most: tanh x ≤ 1", at_least(1 - tanh(x).rewrite(exp), 0)),
+
+
+_RATE = (1 - exp(-alpha * rho)) / rho
+
+
+def _t(index: Term) -> Term:
+    """The log-ratio of a class."""
+    return log(p(index) / q(index))
+
+
+def _lifted(index: Term) -> Term:
+    """``(p/q)^α``."""
+    return (p(index) / q(index)) ** alpha
+
+
+def _rising(far: Theorem, rate: Theorem) -> Theorem:
+    """How (p/q)^α rises with log(p/q): ``1 - exp(-αd)`` is concave in a distance d, which is at most ρ."""
+    x, size = Symbol("x", positive=True), Symbol("r", nonnegative=True)
+    f, g = Symbol("f", positive=True), Symbol("g", positive=True)
+    order = given(AtMost(_t(j), _t(i)), "suppose")
+    room = combine(AtMost(0, _t(i) - _t(j)), [(1, order)], reason="so their distance is not negative")
+    distance = _t(i) - _t(j)
+    within = combine(
+        AtMost(distance / rho, 1), [(1 / rho, at_classes(RANGE, i, j, "given: the range of the log-ratio"))],
+        known=[far], reason="it is at most ρ",
+    )  # fmt: skip
+    chord = instantiate(
+        tangent(above=False), {x: exp(-alpha * rho), theta: distance / rho}, known=[far, room], reason="on a chord"
     )
-    return Derivation(pull, steps, hypotheses=(bounded,))
+    rises = combine(
+        AtMost(_RATE * distance * _lifted(i), _lifted(i) - _lifted(j)),
+        [(_lifted(i), discharged(chord, within))], known=[far], reason="times (p_i/q_i)^α",
+    )  # fmt: skip
+    conditions = (at_most(_rate * size * f, f - g),)
+    relation = at_most(_rate * size**2 * Max(f, g), size * (f - g))
+    most = certified(smt(relation, conditions=conditions), reason="the greater is the first")
+    values = {_rate: _RATE, size: distance, f: _lifted(i), g: _lifted(j)}
+    one = discharged(instantiate(most, values, known=[far, rate, room], reason="of these two"), rises)
+    target = _apart(_RATE, *((_t(index), _lifted(index)) for index in (i, j)))
+    first = combine(target, [(1, one)], known=[far], reason="so it rises this much")
+    swapped = instantiate(first, {i: j, j: i}, reason="the classes exchanged")
+    second = combine(target, [(1, swapped)], known=[far], reason="which says the same")
+    return everywhere(cases(first, second, _t(j), _t(i), reason="in either order"), j, i)
 
 
-TOWARD = Named("<t, w - q>", r"\langle t, w - q \rangle")
-"""The pull along the log-ratio t, which leads to the peer."""
+@cache
+def _near() -> Theorem:
+    """How the pull grows with the variance of the log-ratio, times ``Σ p^α q^(1-α)``."""
+    far = given(Less(0, rho), "given: the students differ")
+    shrinks = in_exponentials(nonnegative(alpha * rho, reason="not negative"))
+    rate = combine(AtMost(0, _RATE), [(1 / rho, shrinks)], known=[far], reason="nor is this rate")
+    values = {a(i): q(i), v(i): _t(i), b(i): _lifted(i), _rate: _RATE}
+    here = instantiate(_covariance(), values, known=[far, rate], reason="of the log-ratio and its exponential")
+    return discharged(here, _rising(far, rate))
 
-VARIANCE = Named("Var_q(t)", r"\operatorname{Var}_q(t)")
-"""Σ q_i t_i² - (Σ q_i t_i)²: near consensus <t, w - q> is α times it."""
+
+def recipe_target(kept: Formula = KEPT) -> AtMost:
+    """The part of the linear pull ``α Var_q(t)`` that is kept ``≤ Σ t(w - q)``, for t = log(p/q) and x = αρ.
+
+    >>> print(recipe_target(Integer(1) - reach / 2).right)
+    Sum((-q_i + w_i)*log(p_i/q_i), (i, 1, C))
+    """
+    variance = total(q(i) * _t(i) ** 2) - total(q(i) * _t(i)) ** 2
+    return AtMost(kept.xreplace({reach: alpha * rho}) * alpha * variance, total(_t(i) * (w(i) - q(i))))
 
 
 @of_formulas()
-def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -> Derivation:
-    """G4: ``<t, w - q> ≥ α Var_q(t) (1 - exp(-x))/x`` for pairs within ρ̂, x = αρ̂; and αβ for a wanted gain.
+def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -> Proof:
+    """G4: ``<t, w - q> ≥ α Var_q(t) (1 - exp(-x))/x`` for pairs within ρ, x = αρ; and αβ for a wanted gain.
 
-    This toolkit's own: how much of its linear pull a peer keeps, whatever the number of classes. With the cap
-    ``√2 c/α`` of far peers (G3) it says what an order costs and gains.
+    This toolkit's own: how much of its linear pull a peer keeps, whatever the number of classes; the second theorem
+    says that it is at least 1 - x/2. With the cap ``√2 c/α`` of far peers (G3) it says what an order costs and gains.
+    The third, by the gain law (G1), is the excess risk at the product that is chosen.
 
     Parameters
     ----------
@@ -112,46 +326,43 @@ def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -
     wanted_product : Expr, optional
         The asserted product αβ, in g and K.
 
+    Raises
+    ------
+    ProofError
+        If they do not follow.
+
     Examples
     --------
-    >>> recipe().verify(), recipe(kept=Integer(1)).verify()
-    (True, False)
+    >>> recipe().verify()
+    True
+    >>> recipe(kept=Integer(1))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    part = (KEPT if kept is None else kept).subs(reach, alpha * rho)
-    chosen = PRODUCT if wanted_product is None else wanted_product
-    t: Formula = IndexedBase("t", real=True)
-    a, shrink, ratio = (Symbol(name, positive=True) for name in ("a", "s", "r"))
-    mean, first, second, low, spread = (Symbol(name, real=True) for name in ("mu", "M_1", "M_2", "m", "v"))
+    part = KEPT if kept is None else kept
+    far = given(Less(0, rho), "given: the students differ")
+    pull = combine(
+        recipe_target(part), [(1 / power_mean(), _near())], known=[far],
+        where=[escort(), mass(q)], reason="over Σ p^α q^(1-α)",
+    )  # fmt: skip
+    little = certified(calculus(at_most(1 - reach / 2, part)), reason="of near peers little is lost")
+    return Proof((pull, little, _gained(PRODUCT if wanted_product is None else wanted_product)))
 
-    def moment(power: int) -> Formula:
-        return Sum(t[i] ** power * q[i] * exp(a * t[i]), (i, 1, C))
 
-    at = 1 / students + (1 - 1 / students) * shrink**2
-    law = GAIN.subs(beta, (1 - 1 / students) * (1 / shrink - 1) / order)
-    steps = (
-        Step(
-            "along the path w_a ∝ q exp(at) from q to the escort, a from 0 to α, the mean of t grows by its variance",
-            equal((moment(1) / moment(0)).diff(a), moment(2) / moment(0) - (moment(1) / moment(0)) ** 2),
-        ),
-        Step(
-            "each class keeps at least exp(-aρ) of its mass: exp(at) is at least exp(am), and its mean at most "
-            "exp(a(m+ρ))",
-            equal(exp(a * low) / exp(a * (low + spread)), exp(-a * spread)),
-        ),
-        Step(
-            "the mean square about any μ is the variance and a square, so Var_w ≥ exp(-aρ) Var_q",
-            equal(second - 2 * mean * first + mean**2, second - first**2 + (first - mean) ** 2),
-        ),
-        Step(
-            "what is stated grows by exp(-αρ) Var_q, as little as that bound,",
-            equal((part * alpha).diff(alpha), exp(-alpha * rho)),
-        ),
-        Step("from 0 at α = 0", equal(Subs(part * alpha, alpha, 0), Integer(0))),
-        certified("it is at least 1 - x/2: of near peers little is lost", at_most(1 - reach / 2, KEPT), calculus),
-        Step("the gain law at the product that is chosen: with g = 1/K + (1 - 1/K)s²", equal(law, at * lone)),
-        Step(
-            "since s² = (g - 1/K)/(1 - 1/K); the product of that s is the one stated",
-            equal(chosen.subs(wanted, at).subs(students, 1 + ratio), (1 - 1 / (1 + ratio)) * (1 / shrink - 1)),
-        ),
-    )
-    return Derivation(at_least(TOWARD, part * alpha * VARIANCE), steps)
+def _gained(chosen: Formula) -> Theorem:
+    """The excess risk at a product αβ is g times that of a student alone."""
+    law = gain_law().theorems[0]
+    excess, own = law.conclusion.terms()[0], students - 1
+    several = combine(Less(0, own), [(1, given(GAIN_HYPOTHESES["several"]))], reason="so there are peers")
+    told = given(Less(1 / students, wanted), "given: no more than the ensemble gains")
+    room = combine(Less(0, wanted - 1 / students), [(1, told)], reason="so a part of the variance is left")
+    known = [several, room]
+    shrunk, root = 1 + order * beta * students / own, sqrt((1 - 1 / students) / (wanted - 1 / students))
+    at = given(Equal(order * beta, chosen), "given: the product", tuple(known))
+    same = combine(Equal(shrunk, root), [(students / own, at)], known=known, reason="so deviations shrink by this")
+    return combine(
+        Equal(excess, wanted * lone),
+        [(1, law), (-lone * (1 - 1 / students) * (shrunk + root) / (shrunk**2 * root**2), same)],
+        known=known, reason="by the gain law",
+    )  # fmt: skip

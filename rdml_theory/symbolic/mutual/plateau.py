@@ -1,15 +1,28 @@
-"""The plateau law: where the cohort's update vanishes, base and mutual gradient balance."""
+"""C5, the plateau law: where an update leaves a student where it is, base and mutual gradient balance."""
 
 from __future__ import annotations
 
-from sympy import IndexedBase, Rational, Sum, Symbol
+from typing import Any
+
+from sympy import Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.engine.derivation import Derivation, Step
-from rdml_theory.symbolic.notation import Formula, Named, i
-from rdml_theory.symbolic.relations import at_least, equal
+from rdml_theory.symbolic.kernel import (
+    Equal,
+    Gradient,
+    Proof,
+    Vector,
+    assume,
+    combine,
+    discharge,
+    instantiate,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula, Named
+from rdml_theory.symbolic.sgd.descent import eta
+from rdml_theory.symbolic.sgd.setting import exact, squared
 
-__all__ = ["BASE_NORM", "MUTUAL_NORM", "beta", "plateau_law"]
+__all__ = ["ASSUMPTIONS", "BASE_NORM", "MUTUAL_NORM", "beta", "plateau_law", "plateau_target"]
 
 BASE_NORM = Named("‖∇L_k‖", r"\lVert \nabla L_k \rVert")
 """The norm of the gradient of the student's base loss."""
@@ -19,32 +32,56 @@ MUTUAL_NORM = Named("‖∇R_k‖", r"\lVert \nabla R_k \rVert")
 
 beta: Formula = Symbol("beta", nonnegative=True)
 
-_size: Formula = Symbol("d", integer=True, positive=True)
-_r: Formula = IndexedBase("r", real=True)
+_theta = Vector("θ")
+_base, _mutual = (Gradient(name, _theta) for name in "fR")
+_STATIONARY = Equal(_theta - eta * (_base + beta * _mutual), _theta)
+
+ASSUMPTIONS = (_STATIONARY.text(),)
+"""What the law assumes, as text: a step leads back to θ."""
+
+
+def plateau_target(right_side: Formula = beta * MUTUAL_NORM) -> Equal:
+    """``‖∇f‖ =`` the right side.
+
+    >>> print(plateau_target().text())
+    ‖∇f(θ)‖ = β·‖∇R(θ)‖
+    """
+    norms: dict[Any, Any] = {MUTUAL_NORM: sqrt(square(_mutual)), BASE_NORM: sqrt(square(_base))}
+    return Equal(norms[BASE_NORM], exact(right_side).xreplace(norms))
 
 
 @of_formulas()
-def plateau_law(right_side: Formula | None = None) -> Derivation:
-    """At a stationary point of the cohort, ‖∇L_k‖ = β ‖∇R_k‖ for every student k.
+def plateau_law(right_side: Formula | None = None) -> Proof:
+    """C5: at a stationary point of the cohort, ‖∇f‖ = β ‖∇R‖ for every student, with base loss f and mutual loss R.
 
     Parameters
     ----------
-    right_side : Formula, optional
+    right_side : Expr, optional
         The asserted norm, a multiple of ``MUTUAL_NORM``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
 
     Examples
     --------
-    >>> plateau_law().verify(), plateau_law(beta / 2 * MUTUAL_NORM).verify()
-    (True, False)
+    >>> plateau_law().verify()
+    True
+    >>> plateau_law(beta / 2 * MUTUAL_NORM)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = beta * MUTUAL_NORM if right_side is None else right_side
-    # Where the update ∇L_k + β∇R_k vanishes, each coordinate of ∇L_k is -β times that of ∇R_k.
-    base = Sum((-beta * _r[i]) ** 2, (i, 1, _size))
-    mutual = Sum(_r[i] ** 2, (i, 1, _size))
-    factor = asserted / MUTUAL_NORM
-    steps = (
-        Step("coordinates g_i = -β r_i, so the squared norms agree up to β²", equal(base, beta**2 * mutual)),
-        Step("which is the square of the asserted factor", equal(beta**2 * mutual, factor**2 * mutual)),
-        Step("and the factor is not negative, as norms are not", at_least(factor, Rational(0))),
+    still = assume(_STATIONARY, reason="given: the step leads back to θ")
+    balance = combine(Equal(_base, -beta * _mutual), [(-1 / eta, still)], reason="so the two gradients balance")
+    squares = combine(
+        Equal(square(_base), beta**2 * square(_mutual)), [(1, squared(balance))], reason="and so do their squares"
     )
-    return Derivation(equal(BASE_NORM, asserted), steps)
+    x, y = Symbol("x", nonnegative=True), Symbol("y", nonnegative=True)
+    suppose = assume(Equal(x, beta**2 * y), reason="suppose")
+    roots = combine(Equal(sqrt(x), beta * sqrt(y)), [], where=[suppose], reason="take roots")
+    here = instantiate(roots, {x: square(_base), y: square(_mutual)}, reason="of both squares")
+    norms = discharge(here, squares, reason="as found")
+    target = plateau_target() if right_side is None else plateau_target(right_side)
+    return Proof((combine(target, [(1, norms)], reason="as asserted"),))

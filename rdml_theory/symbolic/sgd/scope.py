@@ -58,7 +58,8 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "OFFSET", "RADIUS", "VARIANCE", "bounded_scope", "curvature", "far", "law_of",
+    "ASSUMPTIONS", "CONSTANT", "OFFSET", "PULL_SIZE", "RADIUS", "SLOPE", "VARIANCE", "bounded_scope", "curvature",
+    "far", "law_of",
     "offset_target", "perturbation", "pull", "radius", "stays_target",
 ]  # fmt: skip
 
@@ -86,8 +87,8 @@ STARTED = AtMost(Mean(square(first)), radius**2)
 SLOPE = ForAll(y, Equal(Gradient("f", y), curvature * y))
 
 pull = Vector("c")
-_CONSTANT = ForAll(t, Equal(b, pull))
-_PULL_SIZE = Equal(square(pull), bias**2)
+CONSTANT = ForAll(t, Equal(b, pull))
+PULL_SIZE = Equal(square(pull), bias**2)
 
 
 def stays_target() -> AtMost:
@@ -197,7 +198,7 @@ _HOLD = pull / curvature
 def _moved() -> Theorem:
     """``x_{t+1} + c/λ = (1-ηλ)(x_t + c/λ) - ηn_t`` on the quadratic."""
     slope = specialise(assume(SLOPE, reason="given: f = λ‖x‖²/2"), x, reason="at x_t")
-    constant = specialise(assume(_CONSTANT, reason="given: the bias is constant"), t, reason="at this step")
+    constant = specialise(assume(CONSTANT, reason="given: the bias is constant"), t, reason="at this step")
     return combine(
         Equal(after + _HOLD, (1 - _h) * (x + _HOLD) - eta * n),
         [(1, given("update", t)), (-eta, slope), (-eta, constant)],
@@ -315,7 +316,7 @@ def bounded_scope(
     farthest = RADIUS if radius_formula is None else exact(radius_formula)
     stays = _stays(farthest)
     size = combine(
-        offset_target(ends), [(1 / curvature**2, assume(_PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"
+        offset_target(ends), [(1 / curvature**2, assume(PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"
     )
     return Proof((stays, _mean(), size, _spread(spreads), _restless(), *_radius_attained(farthest)))
 

@@ -1,0 +1,280 @@
+"""N3: mean and variance of the gradient of a mini-batch that is drawn without replacement.
+
+``s_i`` is 1 if sample i is in the batch of B out of N, else 0. Its gradient is ``l_i + βr_i``, of the base and the
+mutual loss; ``d_i`` is how far that is from the mean of all. Weights, and so gradients, may be random: the batch is
+drawn independently of them, which is what the hypotheses say.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Integer, Mul, Sum, Symbol, fraction
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    At,
+    Entry,
+    Equal,
+    Finite,
+    ForAll,
+    Inner,
+    Less,
+    Mean,
+    Proof,
+    Proposition,
+    Random,
+    Theorem,
+    Vector,
+    assume,
+    combine,
+    expectation,
+    generalise,
+    induct,
+    inner,
+    last_term,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.setting import exact, squared
+
+__all__ = [
+    "ASSUMPTIONS",
+    "VARIANCE",
+    "batch",
+    "drawn",
+    "mean_target",
+    "minibatch",
+    "samples",
+    "spread",
+    "variance_target",
+]
+
+spread: Formula = Symbol("V", positive=True)
+batch: Formula = Symbol("B", positive=True)
+samples: Formula = Symbol("N", integer=True, positive=True)
+
+VARIANCE: Formula = spread / batch * (samples - batch) / (samples - 1)
+"""(V/B)(N-B)/(N-1), V the variance of the samples' gradients."""
+
+_i, _j, _k, _m = (Symbol(name, integer=True, nonnegative=True) for name in "ijkm")
+_y = Vector("y")
+_g, _base, _mutual = (Random(name) for name in "gLR")
+_one, _two = batch / samples, batch * (batch - 1) / (samples * (samples - 1))
+"""The probabilities of one sample, and of two different ones, to be in the batch."""
+
+
+def _s(index: Any) -> Any:
+    return Entry("s", index, random=True)
+
+
+def _total(term: Any) -> Any:
+    return Sum(term, (_i, 0, samples - 1))
+
+
+def _of_sample(index: Any) -> Any:
+    return At("l", index) + beta * At("r", index)
+
+
+def _means(name: str, whole: Any) -> Proposition:
+    """``N⟨whole, y⟩ = Σ⟨name_i, y⟩`` for every y."""
+    return ForAll(_y, Equal(samples * Inner(whole, _y), _total(Inner(At(name, _i), _y))))
+
+
+def _inside(first: Any, second: Any, *indices: Any) -> Equal:
+    """A product of gradients counts with the chance of one or two samples, as the draw does not depend on it."""
+    product, inside = Inner(first, second), Mul(*map(_s, indices))
+    above, below = fraction(_two if len({*indices}) > 1 else _one)
+    return Equal(below * Mean(inside * product), above * Mean(product))
+
+
+MEAN = {
+    "base": _means("l", _base),
+    "mutual": _means("r", _mutual),
+    "batch": ForAll(_y, Equal(batch * Inner(_g, _y), _total(_s(_i) * Inner(_of_sample(_i), _y)))),
+    "chance": ForAll(_y, ForAll(_i, _inside(_of_sample(_i), _y, _i))),
+}
+"""The gradient of the batch, and the chance of a sample to be in it."""
+
+
+def drawn(count: Any) -> Any:
+    """The sum of the deviations of those among the first samples that are in the batch.
+
+    >>> drawn(samples)
+    S_N
+    """
+    return At("S", count)
+
+
+def _d(index: Any) -> Any:
+    return At("d", index)
+
+
+def _D(index: Any) -> Any:  # noqa: N802
+    return At("D", index)
+
+
+_later = _i + _j + 1
+
+NOISE = {
+    "several": Less(1, samples),
+    "none": Equal(drawn(Integer(0)), 0 * drawn(Integer(0))),
+    "drawn": ForAll(_i, Equal(drawn(_i + 1), drawn(_i) + _s(_i) * _d(_i))),
+    "zero": Equal(_D(Integer(0)), 0 * _D(Integer(0))),
+    "all": ForAll(_i, Equal(_D(_i + 1), _D(_i) + _d(_i))),
+    "deviations": Equal(_D(samples), 0 * _D(samples)),
+    "one": ForAll(_i, _inside(_d(_i), _d(_i), _i, _i)),
+    "two": ForAll(_m, ForAll(_k, _inside(_d(_k), _d(_m), _k, _m), _m)),
+    "spread": Equal(samples * spread, _total(Mean(square(_d(_i))))),
+}
+"""Sums S of what is drawn of the deviations, and D of all, which is zero at the end; the chances of one and of two."""
+
+ASSUMPTIONS = (*(told.text() for told in (*MEAN.values(), *NOISE.values())), Finite().text())
+"""What mean and variance assume, as text."""
+
+
+def mean_target(weight: Formula = beta) -> Equal:
+    """``E⟨g, y⟩ = E⟨∇L, y⟩ + weight·E⟨∇R, y⟩``, in every direction y.
+
+    >>> print(mean_target().text())
+    E[⟨g, y⟩] = E[⟨L, y⟩] + β·E[⟨R, y⟩]
+    """
+    return Equal(Mean(Inner(_g, _y)), Mean(Inner(_base, _y)) + exact(weight) * Mean(Inner(_mutual, _y)))
+
+
+def variance_target(variance: Formula = VARIANCE) -> Equal:
+    """``E‖S_N/B‖² =`` the variance: S_N/B is what the batch's gradient is off the mean.
+
+    >>> print(variance_target().text())
+    E[‖S_N/B‖²] = V·(N - B)/(B·(N - 1))
+    """
+    return Equal(Mean(square(drawn(samples) / batch)), exact(variance))
+
+
+def _mean(weight: Formula) -> Theorem:
+    told = {name: specialise(assume(part, reason="given"), _y, reason="here") for name, part in MEAN.items()}
+    each = specialise(told["chance"], _i, reason="for each sample")
+    total = sum_over(each, _i, samples, reason="summed over the samples")
+    of_batch, base, mutual = (
+        expectation(told[name], reason="take expectations") for name in ("batch", "base", "mutual")
+    )
+    return combine(
+        mean_target(weight),
+        [(1 / batch, of_batch), (1 / (batch * samples), total), (-1 / samples, base), (-beta / samples, mutual)],
+        reason="a sample counts 1/B with probability B/N",
+    )
+
+
+def _given(name: str, *values: Any) -> Theorem:
+    theorem = assume(NOISE[name], reason="given")
+    for value in values:
+        theorem = specialise(theorem, value, reason="here")
+    return theorem
+
+
+@cache
+def _several() -> Theorem:
+    return combine(Less(0, samples - 1), [(1, _given("several"))], reason="so there is another sample")
+
+
+@cache
+def _cross() -> Theorem:
+    """``E s_i⟨S_i, d_i⟩ = π E⟨D_i, d_i⟩``, π the chance of two: S_i holds the samples before i alone."""
+
+    def at(step: Any) -> ForAll:
+        """Of the sums of the first ``step`` samples and any later one."""
+        other = step + _j
+        left, right = (Inner(vector, _d(other)) for vector in (drawn(step), _D(step)))
+        return ForAll(_j, Equal(Mean(_s(other) * left), _two * Mean(right)))
+
+    known = [_several()]
+    nothing = [inner(_given(name), _d(_j)) for name in ("none", "zero")]
+    first = combine(Equal(_s(_j) * Inner(drawn(Integer(0)), _d(_j)), 0), [(_s(_j), nothing[0])], reason="at first none")
+    none, whole = (expectation(told, reason="take expectations") for told in (first, nothing[1]))
+    base = combine(at(Integer(0)).body, [(1, none), (-_two, whole)], known=known, reason="at the start")
+    supposed = specialise(assume(at(_i), known=known, reason="suppose"), _j + 1, reason="for a later one")
+    more = inner(_given("drawn", _i), _d(_later))
+    longer, parts = more.conclusion.terms()
+    added = combine(
+        Equal(_s(_later) * longer, _s(_later) * parts), [(_s(_later), more)], reason="where the later one is drawn"
+    )
+    step = combine(
+        at(_i + 1).body,
+        [
+            (1, expectation(added, reason="take expectations")),
+            (1, supposed),
+            (1 / (samples * (samples - 1)), _given("two", _later, _i)),
+            (-_two, expectation(inner(_given("all", _i), _d(_later)), reason="take expectations")),
+        ],
+        known=known,
+        reason="two different samples are drawn together with this chance",
+    )
+    always = induct(generalise(base, _j), generalise(step, _j), _i, reason="by induction")
+    return specialise(specialise(always, _i, reason="at every sample"), Integer(0), reason="for itself")
+
+
+def _noise(variance: Formula) -> Theorem:
+    known = [_several()]
+
+    def at(step: Any) -> Equal:
+        squares = Sum(Mean(square(_d(_k))), (_k, 0, step - 1))
+        return Equal(Mean(square(drawn(step))), _two * Mean(square(_D(step))) + (_one - _two) * squares)
+
+    starts = [expectation(squared(_given(name)), reason="take expectations") for name in ("none", "zero")]
+    base = combine(at(Integer(0)), [(1, starts[0]), (-_two, starts[1])], known=known, reason="at the start")
+    more = [expectation(squared(_given(name, _i)), reason="take expectations") for name in ("drawn", "all")]
+    last = last_term(Sum(Mean(square(_d(_k))), (_k, 0, _i)), reason="the last apart")
+    step = combine(
+        at(_i + 1),
+        [
+            (1, more[0]),
+            (-_two, more[1]),
+            (1, assume(at(_i), known=known, reason="suppose")),
+            (2, _cross()),
+            (1 / samples, _given("one", _i)),
+            (-(_one - _two), last),
+        ],
+        known=known,
+        reason="one sample more",
+    )
+    whole = specialise(induct(base, step, _i, reason="by induction"), samples, reason="of all samples")
+    ends = expectation(squared(_given("deviations")), reason="take expectations")
+    return combine(
+        variance_target(variance),
+        [(1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, _given("spread"))],
+        known=known,
+        reason="the deviations sum to zero",
+    )
+
+
+@of_formulas()
+def minibatch(weight: Formula | None = None, variance: Formula | None = None) -> Proof:
+    """N3: the gradient of a mini-batch has the mean ``∇L + β∇R`` and the variance ``(V/B)(N-B)/(N-1)``.
+
+    Parameters
+    ----------
+    weight : Expr, optional
+        The asserted weight of ∇R in the mean.
+    variance : Expr, optional
+        The asserted variance, a function of ``spread``, ``batch`` and ``samples``.
+
+    Raises
+    ------
+    ProofError
+        If they do not follow.
+
+    Examples
+    --------
+    >>> minibatch().verify()
+    True
+    >>> minibatch(variance=spread / batch)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    mean = _mean(beta if weight is None else weight)
+    return Proof((mean, _noise(VARIANCE if variance is None else variance)))

@@ -1,0 +1,289 @@
+"""E1 and E3: where ‖∇f‖² of SGD with a constant bias settles on a quadratic, with constant steps and decreasing ones.
+
+On ``f = λ‖x‖²/2`` a bias c shifts the point to which steps lead: ``∇f + c`` shrinks by ``1 - ηλ`` in every step.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Abs, Integer, Sum, Symbol
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    AtMost,
+    Entry,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Mean,
+    Proof,
+    Theorem,
+    absolute,
+    assume,
+    combine,
+    expectation,
+    induct,
+    inner,
+    instantiate,
+    last_term,
+    nonnegative,
+    orthogonal,
+    specialise,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
+from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
+from rdml_theory.symbolic.sgd.scope import CONSTANT, PULL_SIZE, SLOPE, STABLE, bounded_scope, curvature, pull
+from rdml_theory.symbolic.sgd.setting import after, assumptions, b, exact, first, g, given, n, squared, t, x, y
+
+__all__ = [
+    "ASSUMPTIONS", "DECREASING", "PLATEAU", "STEPS", "decreasing_steps", "decreasing_target", "plateau_of_quadratic",
+    "plateau_target", "precision",
+]  # fmt: skip
+
+Term = Any
+
+PLATEAU: Formula = bias**2 + h * noise**2 / (2 - h)
+"""Z² + hσ²/(2-h): the mean of ‖∇f(x_t)‖² when nothing is left of the start."""
+
+_slope_at_start = Gradient("f", first)
+_SHIFTED = Mean(square(_slope_at_start + pull))
+_ALONG = Mean(Inner(_slope_at_start + pull, pull))
+
+_GIVEN = (SLOPE, CONSTANT, PULL_SIZE, NOISE_SIZE)
+
+ASSUMPTIONS = assumptions("update", "centred", *(told.text() for told in (*_GIVEN, STABLE)))
+"""What the plateau assumes, as text."""
+
+
+def plateau_target(plateau: Formula = PLATEAU) -> Equal:
+    """``E‖∇f(x_t)‖² =`` the plateau, and what is left of the start.
+
+    >>> print(plateau_target(bias**2).text()[:28])
+    E[‖∇f(x_t)‖²] = Z² - 2·E[⟨c,
+    """
+    rate, spread = 1 - eta * curvature, (PLATEAU - bias**2).xreplace({h: eta * curvature})
+    left = rate ** (2 * t) * (_SHIFTED - spread) - 2 * rate**t * _ALONG
+    return Equal(Mean(square(g)), exact(plateau).xreplace({h: eta * curvature}) + left)
+
+
+@cache
+def _shifted(point: Term) -> Theorem:
+    """``∇f + c = λ(x + c/λ)``."""
+    slope = specialise(assume(SLOPE, reason="given: f = λ‖x‖²/2"), point, reason="there")
+    return combine(
+        Equal(Gradient("f", point) + pull, curvature * (point + pull / curvature)),
+        [(1, slope)],
+        reason="the same point",
+    )
+
+
+def _in_gradients(point: Term) -> tuple[Theorem, Theorem]:
+    """``E‖∇f + c‖²`` and ``E⟨∇f + c, c⟩`` by the distance from -c/λ."""
+    whole = _shifted(point)
+    square_of, product = squared(whole), inner(whole, pull)
+    return expectation(square_of, reason="take expectations"), expectation(product, reason="take expectations")
+
+
+@of_formulas()
+def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
+    """E1: ``E‖∇f(x_t)‖² = Z² + hσ²/(2-h) + (1-h)^{2t}(U - hσ²/(2-h)) - 2(1-h)^t W`` on ``λ‖x‖²/2``, h = ηλ.
+
+    U and W are E‖∇f(x_0) + c‖² and E⟨∇f(x_0) + c, c⟩ for the bias c: what is left of the start shrinks by 1-h in every
+    step. From the law of the iterates (C10).
+
+    Parameters
+    ----------
+    plateau : Expr, optional
+        The asserted plateau, a function of ``h``, ``noise`` and ``bias``.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
+
+    Examples
+    --------
+    >>> plateau_of_quadratic().verify()
+    True
+    >>> plateau_of_quadratic(bias**2)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    scope = bounded_scope().theorems
+    law = specialise(scope[3], t, reason="at step t")
+    along = instantiate(specialise(scope[1], t, reason="at step t"), {y: pull}, reason="along the bias")
+    rate = 1 - eta * curvature
+    here, start = _in_gradients(x), _in_gradients(first)
+    target = plateau_target() if plateau is None else plateau_target(plateau)
+    settles = combine(
+        target,
+        [
+            (1, here[0]),
+            (curvature**2, law),
+            (-(rate ** (2 * t)), start[0]),
+            (-2, here[1]),
+            (-2 * curvature, along),
+            (2 * rate**t, start[1]),
+            (1, assume(PULL_SIZE, reason="given: the size of the bias")),
+        ],
+        known=[assume(STABLE, reason="given")],
+        reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
+    )
+    return Proof((settles,))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Decreasing steps
+
+STEPS = Entry("η", t, positive=True)
+"""The step size of step t."""
+
+precision: Term = Symbol("epsilon", positive=True)
+
+_UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
+_SHORT = ForAll(t, AtMost(curvature * STEPS, 1))
+_SMALL = ForAll(t, AtMost(curvature * STEPS * noise**2, precision))
+_r: Term = Symbol("r", integer=True, nonnegative=True)
+
+DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE, _SHORT, _SMALL)))
+"""What the bounds with decreasing steps assume, as text; t counts from where the steps have become small."""
+
+
+def _passed(steps: Term) -> Term:
+    """``1 + λ Σ_{r<t} η_r``."""
+    return 1 + curvature * Sum(STEPS.at(_r), (_r, 0, steps - 1))
+
+
+def decreasing_target(value: Formula = bias**2) -> tuple[AtMost, AtMost]:
+    """``E‖∇f(x_t)‖²`` between the value less, and plus, what is left of the start, and ε.
+
+    >>> print(decreasing_target()[1].text())
+    Z² - 2·|E[⟨c + ∇f(x_0), c⟩]|/(λ·Σ_{r < t} η_r + 1) ≤ E[‖∇f(x_t)‖²]
+    """
+    size, asserted = 2 * Abs(_ALONG) / _passed(t), exact(value)
+    mean = Mean(square(g))
+    return AtMost(mean, asserted + precision + _SHIFTED / _passed(t) + size), AtMost(asserted - size, mean)
+
+
+@cache
+def _step_on() -> Theorem:
+    """``∇f(x_{t+1}) + c = (1 - λη_t)(∇f(x_t) + c) - λη_t n_t``."""
+    slope = assume(SLOPE, reason="given: f = λ‖x‖²/2")
+    update, constant = (
+        specialise(assume(told, reason="given"), t, reason="at this step") for told in (_UPDATE, CONSTANT)
+    )
+    return combine(
+        Equal(Gradient("f", after) + pull, (1 - curvature * STEPS) * (g + pull) - curvature * STEPS * n),
+        [
+            (1, specialise(slope, after, reason="at x_{t+1}")),
+            (-1, specialise(slope, x, reason="at x_t")),
+            (curvature, update),
+            (-curvature * STEPS, constant),
+        ],
+        reason="a step shrinks it and adds noise",
+    )
+
+
+def _fades(value: Term, start: Term, rest: Term, base: Theorem, step: Any) -> Theorem:
+    """``value ≤ rest + start/(1 + λ Σ η)`` at every step, where each step shrinks the excess by ``1 - λη_t``.
+
+    ``base`` says so at the start; ``step`` makes what it is at t + 1 of what it is at t.
+    """
+
+    def at(steps: Term) -> AtMost:
+        return AtMost(value.subs(t, steps), rest + start / _passed(steps))
+
+    short = specialise(assume(_SHORT, reason="given: small steps"), t, reason="at this step")
+    room = combine(AtMost(0, 1 - curvature * STEPS), [(1, short)], reason="so 1 - λη_t is not negative")
+    size, before = curvature * STEPS, _passed(t)
+    longer = before + size
+    told = last_term(Sum(STEPS.at(_r), (_r, 0, t)), reason="the last step apart")
+    supposed = assume(at(t), reason="suppose")
+    shrunk = combine(
+        AtMost(value.subs(t, t + 1), rest + start / longer), step(supposed),
+        slack=start * size * (before - 1 + size) / (before * longer), known=[room, short],
+        reason="as (1 - s)(1 + S + s) is at most 1 + S",
+    )  # fmt: skip
+    again = combine(at(t + 1), [(1, shrunk)], where=[told], reason="one step more")
+    return specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
+
+
+def _squares() -> Theorem:
+    """``E‖∇f(x_t) + c‖² ≤ ε + U/(1 + λ Σ η)``."""
+    centred = given("centred", t)
+    size, value = curvature * STEPS, Mean(square(g + pull))
+    small = specialise(assume(_SMALL, reason="given: small steps"), t, reason="at this step")
+    noisy = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+
+    def step(supposed: Theorem) -> list[tuple[Term, Theorem]]:
+        left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
+        return [
+            (1, expectation(squared(_step_on()), reason="take expectations")),
+            (-2 * size * (1 - size), orthogonal(centred, g + pull, reason="the noise has mean zero given x_t")),
+            (size**2, noisy),
+            (size, small),
+            (size * (1 - size), left),
+            (1 - size, supposed),
+        ]
+
+    base = combine(AtMost(_SHIFTED, precision + _SHIFTED / _passed(Integer(0))), [], slack=precision, reason="at first")
+    return _fades(value, _SHIFTED, precision, base, step)
+
+
+def _products(sign: int) -> Theorem:
+    """``±E⟨∇f(x_t) + c, c⟩ ≤ |W|/(1 + λ Σ η)``."""
+    size, value = curvature * STEPS, sign * Mean(Inner(g + pull, pull))
+
+    def step(supposed: Theorem) -> list[tuple[Term, Theorem]]:
+        moved = expectation(inner(_step_on(), pull), reason="take expectations")
+        centred = orthogonal(given("centred", t), pull, reason="the noise has mean zero")
+        return [(sign, moved), (-sign * size, centred), (1 - size, supposed)]
+
+    base = combine(
+        AtMost(sign * _ALONG, Abs(_ALONG) / _passed(Integer(0))), [(1, absolute(sign * _ALONG))], reason="at first"
+    )
+    return _fades(value, Abs(_ALONG), Integer(0), base, step)
+
+
+@of_formulas()
+def decreasing_steps(value: Formula | None = None) -> Proof:
+    """E3: from where on ``λη_t ≤ 1`` and ``λη_tσ² ≤ ε``, ``E‖∇f(x_t)‖²`` is Z², but for ε and what Σ η_t lets fade.
+
+    With U and W as in :func:`plateau_of_quadratic`, ``-2|W|/(1 + λΣη) ≤ E‖∇f(x_t)‖² - Z² ≤ ε + (U + 2|W|)/(1 + λΣη)``,
+    the sum over the steps before t. Steps that decrease to zero, not summably, therefore lead to Z².
+
+    Parameters
+    ----------
+    value : Expr, optional
+        The asserted limit.
+
+    Raises
+    ------
+    ProofError
+        If it does not follow.
+
+    Examples
+    --------
+    >>> decreasing_steps().verify()
+    True
+    >>> decreasing_steps(bias**2 / 4)
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    targets = decreasing_target() if value is None else decreasing_target(value)
+    named = assume(PULL_SIZE, reason="given: the size of the bias")
+    left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
+    return Proof((
+        combine(
+            targets[0], [(1, _squares()), (2, _products(-1)), (1, named)],
+            reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
+        ),
+        combine(targets[1], [(1, left), (2, _products(1)), (-1, named)], reason="and from below"),
+    ))  # fmt: skip
