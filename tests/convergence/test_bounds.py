@@ -81,7 +81,7 @@ def test_terms_add_up_and_vanish_with_their_causes():
 
 def test_without_bias_its_term_is_zero_and_no_rounding():
     rng = np.random.default_rng(4)
-    for assumptions, step, steps in random_points(200, rng, 0.99):
+    for assumptions, step, steps in random_points(60, rng, 0.99):
         free = replace(assumptions, bias=0.0)
         bounds = [f(free, step, steps) for f in (sharp_bound, refined_bound, tight_bound)]
         bounds += [floor(free, step), momentum_bound(free, step / 20, steps, momentum=0.5, nesterov=True)]
@@ -146,7 +146,7 @@ def test_broadcasting():
 
 
 def test_one_over_smoothness_is_accepted_in_spite_of_rounding():
-    for lam in np.random.default_rng(5).uniform(0.1, 100, 2000):
+    for lam in np.random.default_rng(5).uniform(0.1, 100, 500):
         assert classical_bound(Assumptions(smoothness=lam, gap=1.0, noise=0.0, bias=0.0), 1 / lam, 10).total > 0
 
 

@@ -38,7 +38,7 @@ def random_settings(count, seed):
 
 def test_largest_bias():
     met = 0
-    for at, step, steps, rng in random_settings(400, 1):
+    for at, step, steps, rng in random_settings(150, 1):
         target = float(sharp_bound(replace(at, bias=0.0), step, steps)) * rng.uniform(0.8, 4) + rng.exponential() * 1e-3
         unbiased = float(sharp_bound(replace(at, bias=0.0), step, steps))
         if target < unbiased:
@@ -49,13 +49,13 @@ def test_largest_bias():
         zeta2 = largest_bias(at, step, target, steps=steps)
         assert float(sharp_bound(replace(at, bias=zeta2), step, steps)) == pytest.approx(target, rel=1e-9)
         assert float(sharp_bound(replace(at, bias=zeta2 * MORE + 1e-6 * target), step, steps)) > target
-    assert met > 200
+    assert met > 75
 
 
 def test_largest_step_on_a_grid():
     """The answer keeps the target and no larger step of a fine grid does; where there is none, no step does."""
     found = missed = beyond_one = 0
-    for at, step, steps, rng in random_settings(300, 2):
+    for at, step, steps, rng in random_settings(120, 2):
         target = float(sharp_bound(at, step, steps)) * rng.choice([0.5, 1.0, 1.5])
         if target == 0:
             continue
@@ -74,7 +74,7 @@ def test_largest_step_on_a_grid():
         assert float(sharp_bound(at, eta * (1 - 1e-12), steps)) <= target * (1 + 1e-6)
         if eta * MORE < limit * (1 - 1e-9):
             assert float(sharp_bound(at, eta * MORE, steps)) > target
-    assert min(found, missed, beyond_one) > 20
+    assert min(found, missed, beyond_one) > 8
 
 
 def test_largest_step_where_every_step_will_do():
@@ -88,7 +88,7 @@ def test_largest_step_where_every_step_will_do():
 @pytest.mark.parametrize("steps", [np.inf, 1000])
 def test_largest_order_and_weight(steps):
     rng = np.random.default_rng(3)
-    for _ in range(200):
+    for _ in range(60):
         at = unit(noise=rng.exponential() * 0.1, gap=rng.exponential())
         step, beta, jacobian, rho = rng.uniform(0.05, 1.9), *rng.exponential(size=2), 10 * rng.exponential()
         target = float(sharp_bound(at, step, steps)) * (1 + rng.exponential())

@@ -33,6 +33,13 @@ def test_a_page_prints_certificates_and_tightness(pages):
     assert 0.999 <= float(found[1]) <= 1
 
 
+@pytest.mark.slow
+def test_every_claim_has_a_page(pages, tmp_path):
+    pages.write_pages(tmp_path, tmp_path / "no results")
+    written = {path.name.partition("_")[0] for path in tmp_path.glob("*.md")}
+    assert {name.lower() for name in all_claims()} <= written
+
+
 def test_steps_are_one_list(pages):
     """Every line of a step is indented as far as its words, beyond the ninth step too."""
     lines = pages.page(all_claims()["D8"]).splitlines()
