@@ -170,6 +170,31 @@ def summary(scores: dict[str, list[tuple[float, float]]]) -> list[dict[str, Any]
     return out
 
 
+METRICS = (("accuracy", 100.0, 1), ("nll", 1.0, 3))
+"""What the page shows of a record, in which unit and to how many places."""
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """A table for each metric: means, and in brackets the interval of the difference from students alone."""
+    rows = {row["arm"]: row for row in document["summary"]}
+    peers = [p for p in PEERS if any(name.endswith(f", {p} peer") for name in rows)]
+    tables = []
+    for metric, unit, places in METRICS:
+        title = "accuracy (%)" if metric == "accuracy" else "NLL (nats)"
+        heads = [f"{title}, good peers", *(f"{p} peer" for p in peers)]
+        lines = [" | ".join(["", "αβ = 1", *heads]).strip() + " |", "|" + " --- |" * (len(heads) + 1)]
+        for arm in ARMS:
+            cells = []
+            for name in (arm.name, *(f"{arm.name}, {p} peer" for p in peers)):
+                low, high = (unit * end for end in rows[name][f"{metric} difference"])
+                mean = f"{unit * rows[name][metric]:.{places}f}"
+                cells.append(f"{mean} ({low:+.{places}f} to {high:+.{places}f})".replace("-", "−"))
+            lines.append(f"| {arm.name} | {' | '.join(cells)} |")
+        lines.append(f"| alone | {unit * rows['alone'][metric]:.{places}f} |" + " |" * (len(heads) - 1))
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
 def main() -> None:
     """Run all arms with all peers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
