@@ -323,7 +323,10 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
 
 
 def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_constant: float) -> Bound:
-    """E f(x_T) - inf f ≤ (1-ημ)^T Δ + (hσ² + ζ²)/(2μ) if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h ≤ 1.
+    """E f(x_T) - inf f ≤ (1-ηκ)^T Δ + F/(2μ) if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2; F is :func:`floor`.
+
+    ``κ = μ(2-h-θ)`` with ``θ = (2-h)/(1 + √(1 + (2-h)h(σ²+ζ²)/((1-h)²ζ²)))``, which makes the floor least: θ = 0
+    without bias or at h = 1, and |1-h| without noise for h ≤ 1.
 
     Parameters
     ----------
@@ -342,18 +345,21 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     Raises
     ------
     ValueError
-        If Λη is outside (0, 1], μ outside (0, Λ], or m > 0.
+        If Λη is outside (0, 2), μ outside (0, Λ], or m > 0.
 
     Notes
     -----
-    After Ajalloeian & Stich 2020, arXiv 2008.00051.
+    This toolkit's own for h > 1 and with noise (claim C9). It is never above ``(1-ημ)^T Δ + (hσ² + ζ²)/(2μ)``, after
+    Ajalloeian & Stich 2020, arXiv 2008.00051, for h ≤ 1. For μ = Λ the floor is attained.
 
     Examples
     --------
     >>> pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 0.5, 1000, pl_constant=0.5).total
     0.5
+    >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 1.5, 1000, pl_constant=0.5).total, 12)
+    4.5
     """
-    eta = checked_step(assumptions, step, 1.0, closed=True, name="pl_bound")
+    eta = checked_step(assumptions, step, 2.0, closed=False, name="pl_bound")
     horizon = checked_steps(steps, eta)
     checked_relative_bias(assumptions, "pl_bound", absolute=True)
     mu = number("pl_constant", pl_constant)
@@ -362,11 +368,18 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
             f"pl_constant = {pl_constant!r}: expected 0 < μ <= Λ = {assumptions.smoothness!r}; "
             "a Λ-smooth function cannot have a larger one"
         )
-    with np.errstate(divide="ignore", under="ignore", invalid="ignore"):
-        left = np.exp(horizon * np.log1p(-np.minimum(eta * mu, 1.0)))
+    h = assumptions.smoothness * eta
+    away = np.abs(1 - h)
+    with np.errstate(divide="ignore", under="ignore", invalid="ignore", over="ignore"):
+        # In units of 2-h, and of |1-h|: neither squares of the constants nor 0/0 arise.
+        ratio = np.inf if assumptions.bias == 0 else 1 + assumptions.noise / assumptions.bias
+        traded = 1 / (1 + np.sqrt(1 + (2 - h) * h * ratio / away**2))
+        room = (2 - h) * (1 - traded)
+        left = np.exp(horizon * np.log1p(-np.minimum(eta * mu * room, 1.0)))
+        cost = h + np.where(traded > 0, away * (away / np.where(traded > 0, traded * (2 - h), 1.0)), 0.0)
     transient, noise, bias = np.broadcast_arrays(
         np.where(np.isinf(horizon), 0.0, left) * assumptions.gap,
-        product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu)),
-        product(assumptions.bias, over=(2, mu)),
+        product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu, room)),
+        product(cost, assumptions.bias, over=(2, mu, room)),
     )
     return make_bound("Polyak-Łojasiewicz", (transient, noise, bias), eta, horizon, "value above the infimum")

@@ -199,3 +199,16 @@ def test_mutual_bias_bound_bounds_the_gradient():
         assert (square <= allowed * (1 + 1e-12)).all()
         assert mutual_bias_bound(order, beta=3.0, jacobian=2.0, divergence=0.5) == pytest.approx(18 * max(1, order))
     assert mutual_bias_bound(np.inf, beta=1, jacobian=1, log_ratio_range=0.0) == 0
+
+
+@pytest.mark.parametrize("h", [1e-6, 0.3, 1 - 1e-9, 1.0, 1 + 1e-9, 1.5, 1.99])
+@pytest.mark.parametrize("noise", [0.0, 0.7, 1e200])
+@pytest.mark.parametrize("bias", [0.0, 0.2, 1e-200])
+def test_under_growth_the_floor_is_that_of_the_gradient(h, noise, bias):
+    at, mu = Assumptions(smoothness=2.0, gap=3.0, noise=noise, bias=bias), 0.5
+    long = pl_bound(at, h / 2, np.inf, pl_constant=mu)
+    assert long.total == pytest.approx(float(floor(at, h / 2)) / (2 * mu), rel=1e-6)
+    if h <= 1:
+        for steps in (1, 7, 1000):
+            before = (1 - h / 2 * mu) ** steps * at.gap + (h * noise + bias) / (2 * mu)
+            assert pl_bound(at, h / 2, steps, pl_constant=mu).total <= before * (1 + 1e-12)

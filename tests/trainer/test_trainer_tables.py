@@ -1,6 +1,8 @@
 """The tables of the trainer's page are those of the records, and its words say what the records say."""
 
 import importlib.util
+import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,18 @@ def test_what_the_page_says_of_fashion_mnist():
     assert not any(sum(metrics["lost"]) for metrics in table.scores.values())
     means = {arm: sum(metrics["accuracy"]) for arm, metrics in table.scores.items()}
     assert max(means, key=means.__getitem__) == "independent"
+
+
+def test_what_the_page_says_of_the_lost_student():
+    rows = json.loads((ROOT / "benchmarks" / "lost_student_trace.json").read_text())["trace"]
+    text = (ROOT / "docs" / "howto" / "lost_students.md").read_text(encoding="utf-8")
+    told = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| " and line[2].isdigit()]
+    assert len(told) > 8
+    for step, *shown in told:
+        row = rows[int(step)]
+        numbers = (f"{row['curvature']:.2f}", f"{row['over the limit']:.2f}", f"{row['apart']:.0f}")
+        assert tuple(shown) == (*numbers, f"{row['cosine']:+.2f}")
+    assert [row["over the limit"] > 1 for row in rows].index(True) == 32
+    for before, row in pairwise(rows[36:40]):
+        assert 1.8 < row["apart"] / before["apart"] < 2.1
+        assert row["cosine"] < 0

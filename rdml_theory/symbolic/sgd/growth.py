@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Integer, Symbol
+from sympy import Abs, Integer, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -13,15 +13,19 @@ from rdml_theory.symbolic.kernel import (
     Equal,
     ForAll,
     Gradient,
+    Inner,
+    Less,
     Mean,
     Proof,
     Theorem,
     Value,
+    absolute,
     assume,
     combine,
     expectation,
     generalise,
     induct,
+    nonnegative,
     specialise,
     square,
 )  # fmt: skip
@@ -31,32 +35,42 @@ from rdml_theory.symbolic.sgd.extremal import HEIGHT, newton_value
 from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
+    b,
     exact,
     first,
+    g,
     given,
     infimum,
-    short_step,
+    one_step,
     smoothness,
     t,
     x,
     y,
 )  # fmt: skip
 
-__all__ = ["ASSUMPTIONS", "PL", "growth", "pl_bound", "pl_target"]
+__all__ = ["ASSUMPTIONS", "PL", "SPEED", "growth", "pl_bound", "pl_target", "trade"]
 
 Term = Any
 
 growth: Formula = Symbol("mu", positive=True)
 """μ, with ‖∇f‖² ≥ 2μ(f - inf f)."""
 
-PL: Formula = (1 - eta * growth) ** horizon * gap + (h * noise**2 + bias**2) / (2 * growth)
-"""The bound of E f(x_T) - inf f, for 0 < h ≤ 1."""
+trade: Formula = Symbol("s", positive=True)
+"""How the cross term of gradient and bias is shared out between their squares."""
+
+_AWAY = Abs(1 - h)
+SPEED: Formula = growth * (2 - h - _AWAY * trade)
+"""κ: the excess shrinks by 1 - ηκ in a step. For s = 1 and h ≤ 1 it is μ."""
+
+PL: Formula = (1 - eta * SPEED) ** horizon * gap + (h * noise**2 + (h + _AWAY / trade) * bias**2) / (2 * SPEED)
+"""The bound of E f(x_T) - inf f, for 0 < h < 2 and any s for which κ is positive."""
 
 GROWS = ForAll(y, AtMost(2 * growth * (Value("f", y) - infimum), square(Gradient("f", y))))
 SLOWER = AtMost(growth, smoothness)
+ROOM = Less(_AWAY * trade, 2 - h)
 
 ASSUMPTIONS = assumptions(
-    "smooth", "start", "update", "centred", "noise", "bias of a step", "h", "h ≤ 1", GROWS.text(), SLOWER.text()
+    "smooth", "start", "update", "centred", "noise", "bias of a step", "h", GROWS.text(), SLOWER.text(), ROOM.text()
 )
 """What the bound assumes, as text."""
 
@@ -65,7 +79,7 @@ def pl_target(right_side: Term = PL) -> AtMost:
     """``E f(x_T) - f_inf ≤`` the right side.
 
     >>> print(pl_target().text())
-    E[f(x_T)] - f_inf ≤ Δ·(1 - η·μ)^T + (Z² + h·σ²)/(2·μ)
+    E[f(x_T)] - f_inf ≤ Δ·(1 - η·μ·(2 - h - s·|h - 1|))^T + (Z²·(h + |h - 1|/s) + h·σ²)/(2·μ·(2 - h - s·|h - 1|))
     """
     return AtMost(_excess(At("x", horizon)), right_side)
 
@@ -76,10 +90,11 @@ def _excess(point: Term) -> Term:
 
 @of_formulas()
 def pl_bound(right_side: Formula | None = None) -> Proof:
-    """``E f(x_T) - inf f ≤ (1-ημ)^T Δ + (hσ² + Z²)/(2μ)`` if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h ≤ 1; attained at h = 1.
+    """``E f(x_T) - inf f ≤ (1-ηκ)^T Δ + (hσ² + (h + |1-h|/s)Z²)/(2κ)`` if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2.
 
-    The inequality is that of Karimi, Nutini & Schmidt 2016, arXiv 1608.04636; the bias has a mean square of at most Z²
-    at every step.
+    Here ``κ = μ(2 - h - |1-h|s) > 0`` for any s > 0: 1 gives the classical rate 1 - ημ for h ≤ 1, and the s of the
+    least floor makes it that of C2, over 2μ. Attained at h = 1. The inequality is that of Karimi, Nutini & Schmidt
+    2016, arXiv 1608.04636; the bias has a mean square of at most Z² at every step. This toolkit's own for h > 1.
 
     Parameters
     ----------
@@ -106,33 +121,69 @@ def pl_bound(right_side: Formula | None = None) -> Proof:
         return asserted.subs(horizon, steps)
 
     grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
+    lost = h * noise**2 + (h + _AWAY / trade) * bias**2
+    room = combine(Less(0, 2 - h - _AWAY * trade), [(1, assume(ROOM, reason="given"))], reason="so κ is positive")
     recursion = combine(
-        AtMost(_excess(after), (1 - eta * growth) * _excess(x) + eta / 2 * (bias**2 + h * noise**2)),
+        AtMost(_excess(after), (1 - eta * SPEED) * _excess(x) + eta / 2 * lost),
         [
-            (1, short_step()),
-            (eta / 2, expectation(grows, reason="take expectations")),
-            (eta / 2, given("bias of a step", t)),
+            (1, one_step()),
+            *((eta * weight, square_) for weight, square_ in _shared()),
+            (eta * (2 - h - _AWAY * trade) / 2, expectation(grows, reason="take expectations")),
+            (eta * (h + _AWAY / trade) / 2, given("bias of a step", t)),
         ],
+        known=[room, *_signs()],
         reason="‖∇f(x_t)‖² is at least 2μ times the value above the infimum",
     )
+    least = nonnegative((1 - h) ** 2, reason="a square")
+    slower = combine(
+        AtMost(0, h - eta * growth), [(eta, assume(SLOWER, reason="given")), (-1, given("h"))], reason="ημ is at most h"
+    )
     shrinks = combine(
-        AtMost(0, 1 - eta * growth),
-        [(eta, assume(SLOWER, reason="given")), (-1, given("h")), (1, given("h ≤ 1"))],
-        reason="so 1-ημ is not negative",
+        AtMost(0, 1 - eta * SPEED),
+        [(1, least), (2 - h - _AWAY * trade, slower)],
+        slack=h * _AWAY * trade,
+        known=[room],
+        reason="so 1-ηκ is not negative",
     )
     step = combine(
         AtMost(_excess(after), bound(t + 1)),
-        [(1, recursion), (1 - eta * growth, assume(AtMost(_excess(x), bound(t)), reason="suppose it holds at t"))],
-        known=[shrinks],
+        [
+            (1, recursion),
+            (1 - eta * SPEED, assume(AtMost(_excess(x), bound(t)), known=[room], reason="suppose it holds at t")),
+        ],
+        known=[shrinks, room],
         reason="then it holds at t + 1",
     )
     base = combine(
-        AtMost(_excess(first), bound(Integer(0))), [(1, given("start"))], slack=(h * noise**2 + bias**2) / (2 * growth),
-        reason="it holds at 0, where the floor is to spare",
+        AtMost(_excess(first), bound(Integer(0))), [(1, given("start"))], slack=lost / (2 * SPEED),
+        known=[room], reason="it holds at 0, where the floor is to spare",
     )  # fmt: skip
     always = induct(base, step, t, reason="by induction")
     last = specialise(always, horizon, reason="at the last step")
     return Proof((combine(pl_target(asserted), [(1, last)], reason="as asserted"), _attained(asserted)))
+
+
+def _signs() -> list[Theorem]:
+    """|1-h| is at least 1-h and h-1."""
+    return [
+        combine(
+            AtMost(0, _AWAY - e), [(1, absolute(e, reason="a number is at most its size"))], reason="so this is too"
+        )
+        for e in (1 - h, h - 1)
+    ]
+
+
+def _shared() -> list[tuple[Term, Theorem]]:
+    """Squares and their weights, which take the cross term away: ``s‖g‖² ± 2<g, b> + ‖b‖²/s`` is not negative."""
+    out = []
+    for side, weight in ((1, (_AWAY + 1 - h) / 4), (-1, (_AWAY - 1 + h) / 4)):
+        both = combine(
+            AtMost(0, trade * square(g) + 2 * side * Inner(g, b) + square(b) / trade),
+            [(1 / trade, nonnegative(square(trade * g + side * b), reason="a squared norm"))],
+            reason="divide by s",
+        )
+        out.append((weight, expectation(both, reason="take expectations")))
+    return out
 
 
 def _attained(asserted: Term) -> Theorem:

@@ -37,7 +37,6 @@ from rdml_theory.symbolic.kernel import (
     inner,
     instantiate,
     last_term,
-    nonnegative,
     orthogonal,
     rewrite,
     root,
@@ -172,20 +171,6 @@ def one_step() -> Theorem:
             (-eta / 2 * (whole + noise**2), given("h")),
         ],
         reason="multiply out: the noise is orthogonal to ∇f(x_t) and to b_t",
-    )
-
-
-@cache
-def short_step() -> Theorem:
-    """What one step gains for h ≤ 1: half of E‖∇f(x_t)‖², but for what bias and noise cost."""
-    room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
-    both = expectation(nonnegative(square(g + b), reason="a squared norm"), reason="take expectations")
-    lost = Mean(square(b)) + h * noise**2
-    return combine(
-        AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta / 2 * Mean(square(g)) + eta / 2 * lost),
-        [(1, one_step()), (eta * (1 - h) / 2, both)],
-        known=[room],
-        reason="(1-h) times ‖∇f + b‖², which is not negative, takes the cross term away",
     )
 
 
