@@ -182,6 +182,10 @@ TESTED = {
 def test_faults_fit_the_sources():
     every = {**FAULTS, **TESTED}
     assert len(every) == len(FAULTS) + len(TESTED)
+    page = (faults.ROOT / "docs/trainer.md").read_text()
+    assert f"lists {len(every)} faults" in page
+    assert f"- {len(FAULTS)} are refused by `rdml run N1`" in page
+    assert f"- {len(TESTED)} that the updates of N1 cannot show" in page
     counts = {name: (faults.ROOT / file).read_text().count(before) for name, (file, before, *_) in every.items()}
     assert {name: count for name, count in counts.items() if count != 1} == {}
     for name, (*_, test) in TESTED.items():
