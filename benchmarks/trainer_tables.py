@@ -2,7 +2,7 @@
 
     python benchmarks/trainer_tables.py [--check]
 
-In the page a table stands between the lines ``<!-- NAME.json -->`` and ``<!-- end -->``.
+In the page a table, and in words what it says, stand between the lines ``<!-- NAME.json -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from convergence.store import write
-from verify.trainer.comparison import markdown, read_comparison
+from verify.trainer.comparison import in_words, markdown, read_comparison
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "trainer.md"
@@ -23,7 +23,9 @@ def page(text: str) -> str:
     """The page with its tables as the records have them."""
 
     def table(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{markdown(read_comparison(HERE / found[2])).rstrip()}\n\n{found[3]}"
+        record = read_comparison(HERE / found[2])
+        words = "\n".join(f"- {line}" for line in in_words(record).splitlines())
+        return f"{found[1]}\n{markdown(record).rstrip()}\n\n{words}\n\n{found[3]}"
 
     return re.sub(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", table, text, flags=re.DOTALL)
 

@@ -395,6 +395,16 @@ def test_where_the_bound_is_no_theorem_there_is_none(made, reason):
         assert monitor.advice(1.0).beta is None
 
 
+def test_a_rate_that_changes_gives_no_bound():
+    """Also where each step is the plain one of its own rate."""
+    monitor = trained(steps=6)
+    assert monitor.budget(0).bound is not None
+    monitor.records[3] = replace(monitor.records[3], rate=0.1)
+    budget = monitor.budget(0)
+    assert (budget.bound, budget.floor) == (None, None)
+    assert budget.reason == "the bound is for plain SGD at a constant rate"
+
+
 @pytest.mark.parametrize(
     "made", [{"watched": {"beta": 0.5}}, {"watched": {"beta": 0.0}}, {"watched": {"alpha": 1.0}}, {"clip": 0.2}]
 )

@@ -163,8 +163,9 @@ FAULTS = {
 }
 
 
-def run_with(tmp_path, file, before, after, ids):
-    for name in ("rdml_theory", "convergence", "verify"):
+def _python(tmp_path, folders, file, before, after, *words):
+    """What a module of a copy with one fault does."""
+    for name in folders:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = tmp_path / file
     source = path.read_text()
@@ -172,9 +173,22 @@ def run_with(tmp_path, file, before, after, ids):
     path.write_text(source.replace(before, after))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, "-m", "verify", "run", *ids, "--json"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+        [sys.executable, "-m", *words], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
     )  # fmt: skip
+
+
+PACKAGES = ("rdml_theory", "convergence", "verify")
+
+
+def run_with(tmp_path, file, before, after, ids):
+    return _python(tmp_path, PACKAGES, file, before, after, "verify", "run", *ids, "--json")
+
+
+def tests_with(tmp_path, file, before, after, tests):
+    for name in ("pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    words = ("pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests.split())
+    return _python(tmp_path, (*PACKAGES, "tests", "benchmarks", "docs"), file, before, after, *words)
 
 
 # A run of some claims takes seconds; one of each kind is enough where time is short.

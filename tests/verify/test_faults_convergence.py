@@ -2,10 +2,6 @@
 
 import importlib.util
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -218,13 +214,6 @@ TESTED = {
 }
 
 
-def apply(tmp_path, file, before, after, *, tests=False):
-    for name in ("rdml_theory", "convergence", "verify", *(["tests"] if tests else [])):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    path = tmp_path / "convergence" / file
-    path.write_text(path.read_text().replace(before, after))
-
-
 def test_faults_fit_the_sources():
     faults = {**CLAIMED, **TESTED}
     counts = {name: (ROOT / "convergence" / f).read_text().count(before) for name, (f, before, *_) in faults.items()}
@@ -244,11 +233,5 @@ def test_a_claim_is_refuted(tmp_path, name):
 @pytest.mark.parametrize("name", TESTED)
 def test_a_test_fails(tmp_path, name):
     file, before, after, tests = TESTED[name]
-    apply(tmp_path, file, before, after, tests=True)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", tests],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
-    )  # fmt: skip
+    result = machinery.tests_with(tmp_path, f"convergence/{file}", before, after, tests)
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr

@@ -53,11 +53,152 @@ FAULTS = {
 }  # fmt: skip
 
 
+MONITOR, BUDGET, SAMPLES = (f"verify/monitor/{name}.py" for name in ("monitor", "budget", "samples"))
+COMPARISON, DATA, RUN = (f"verify/trainer/{name}.py" for name in ("comparison", "data", "run"))
+
+# What no update of N1 shows, and the test in tests/trainer that does: file, what is there, what is put in its place
+TESTED = {
+    "noise of batches with replacement": (
+        MONITOR, "1 / self.batch - 1 / self.total", "1 / self.batch",
+        "monitor.py::test_noise_is_exactly_that_of_batches_without_replacement",
+    ),
+    "squared norms of a sample, biased": (
+        MONITOR, "1 / len(order) - 1 / self.total", "0.0",
+        "monitor.py::test_a_sample_gives_unbiased_squared_norms",
+    ),
+    "bounds without the temperature": (
+        MONITOR, '{"beta": beta * self.temperature, "jacobian": norm}', '{"beta": beta, "jacobian": norm}',
+        "monitor.py::test_the_bounds_are_reached_at_every_temperature",
+    ),
+    "divergence with a temperature left": (
+        MONITOR, "divergence / self.temperature**2", "divergence / self.temperature",
+        "monitor.py::test_the_bounds_are_reached_at_every_temperature",
+    ),
+    "probe of the Jacobian not centred": (
+        MONITOR, "probe = probe - probe.mean(-1, keepdim=True)", "pass",
+        "monitor.py::test_the_jacobian_probe_has_the_right_mean_and_bounds_the_spectral_norm",
+    ),
+    "weight decay no part of the loss": (
+        MONITOR, "decay = self.weight_decay * weights", "decay = 0.0 * weights",
+        "monitor.py::test_numbers_are_those_of_a_direct_computation",
+    ),
+    "curvature halved": (
+        MONITOR, "float(2 * e / s)", "float(e / s)",
+        "monitor.py::test_the_bound_of_one_step_is_that_of_its_exact_descent",
+    ),
+    "steps that are never other than told": (
+        MONITOR, "float(off[k] / step[k]) if not off[k] <= allowed else 0.0", "0.0",
+        "monitor.py::test_where_the_bound_is_no_theorem_there_is_none",
+    ),
+    "running statistics that measuring moves": (
+        MONITOR, "                buffer.copy_(value)", "                pass",
+        "monitor.py::test_observing_changes_nothing",
+    ),
+    "random state that measuring moves": (
+        MONITOR, "with torch.random.fork_rng(devices=devices):", "if True:",
+        "monitor.py::test_observing_changes_nothing",
+    ),
+    "a short training measured seldom": (
+        MONITOR, "min(self.every, steps // RECORDS)", "self.every",
+        "loops.py::test_a_short_training_is_measured_twenty_times",
+    ),
+    "noise along the steps not counted": (
+        BUDGET, "_mean(h * o.pull - (1 - h) * o.martingale for o in own)", "0.0",
+        "monitor.py::test_the_bound_of_one_step_is_that_of_its_exact_descent",
+    ),
+    "noise of any mean": (
+        BUDGET, "if abs(sum(values)) > max(", "if False and abs(sum(values)) > max(",
+        "monitor.py::test_gradients_of_other_losses_than_stated_are_noticed",
+    ),
+    "full gradients of other losses": (
+        BUDGET, 'return reason if far else ""', 'return ""',
+        "monitor.py::test_gradients_of_other_losses_than_stated_are_noticed",
+    ),
+    "a rate that changes": (
+        BUDGET, "not plain or len({o.rate for o in own}) > 1", "not plain",
+        "monitor.py::test_a_rate_that_changes_gives_no_bound",
+    ),
+    "a loader that draws with replacement": (
+        SAMPLES, 'if getattr(sampler, "replacement", False):', "if False:",
+        "loops.py::test_what_a_loader_has_not_shown_gives_no_bound",
+    ),
+    "a loader that was not read to its end": (
+        SAMPLES, "math.inf if rest else len(y)", "len(y)", "loops.py::test_what_a_loader_has_not_shown_gives_no_bound"
+    ),
+    "students in turn taken for plain": (
+        TRAINER, ' and config.augment == "none" and config.update == "simultaneous"', ' and config.augment == "none"',
+        "monitor.py::test_the_trainer_says_plain_only_where_it_is",
+    ),
+    "clipping of all students together": (
+        UPDATE, "clip_grad_norm_(self.students[k].parameters()", "clip_grad_norm_(self.parameters()",
+        "cohort.py::test_clipping_is_for_each_student_alone",
+    ),
+    "students in turn who see old weights": (
+        UPDATE, "            seen[k] = self._without_state(x, k)\n", "",
+        "cohort.py::test_sequential_students_see_their_peers_latest_weights",
+    ),
+    "running statistics counted twice": (
+        UPDATE, "            buffer.copy_(value)", "            pass",
+        "cohort.py::test_sequential_counts_running_statistics_once_a_step",
+    ),
+    "rate that rises a step late": (
+        SCHEDULES, "lr * (step + 1) / warm", "lr * step / warm", "cohort.py::test_schedules_do_not_lag"
+    ),
+    "one order of the samples for all epochs": (
+        DATA, 'generator(seed, "order", epoch)', 'generator(seed, "order")',
+        "data.py::test_every_epoch_has_an_order_of_its_own",
+    ),
+    "momentum lost when a run goes on": (
+        "verify/trainer/checkpoint.py", '{**description, "state": state}', '{**description, "state": {}}',
+        "run.py::test_a_stopped_run_resumes_bit_for_bit",
+    ),
+    "losses of the epoch lost when a run goes on": (
+        TRAINER, "self.history.copy_(history)", "pass", "run.py::test_a_stopped_run_resumes_bit_for_bit"
+    ),
+    "scores of networks in training mode": (
+        "verify/trainer/metrics.py", "        s.eval()\n", "",
+        "selection.py::test_students_are_evaluated_in_evaluation_mode",
+    ),
+    "best weights chosen by the test samples": (
+        RUN, "scores = evaluate(trainer.students, trainer.data.validation,",
+        "scores = evaluate(trainer.students, trainer.data.test,",
+        "selection.py::test_the_best_weights_are_chosen_by_the_validation_samples",
+    ),
+    "a table whose rows are runs of another configuration": (
+        RUN, "        if differing:\n            reasons", "        if False:\n            reasons",
+        "recipes.py::test_a_run_of_another_configuration_is_not_taken_for_a_row",
+    ),
+    "intervals that hold one by one": (
+        COMPARISON, "paired_interval(d, ERROR_RATE / tests,", "paired_interval(d, ERROR_RATE,",
+        "tables.py::test_the_page_has_the_tables_of_the_records",
+    ),
+    "intervals without the lattice": (
+        COMPARISON, 'self.lattice if "accuracy" in metric else 0.0', "0.0",
+        "recipes.py::test_equal_seeds_are_not_resolved",
+    ),
+}  # fmt: skip
+
+
 def test_faults_fit_the_sources():
-    misfits = [
-        name for name, (file, before, _) in FAULTS.items() if (faults.ROOT / file).read_text().count(before) != 1
-    ]
-    assert not misfits
+    every = {**FAULTS, **TESTED}
+    assert len(every) == len(FAULTS) + len(TESTED)
+    page = (faults.ROOT / "docs/trainer.md").read_text()
+    assert f"lists {len(every)} faults" in page
+    assert f"- {len(FAULTS)} are refused by `rdml run N1`" in page
+    assert f"- {len(TESTED)} that the updates of N1 cannot show" in page
+    counts = {name: (faults.ROOT / file).read_text().count(before) for name, (file, before, *_) in every.items()}
+    assert {name: count for name, count in counts.items() if count != 1} == {}
+    for name, (*_, test) in TESTED.items():
+        path, _, function = test.partition("::")
+        assert f"def {function}(" in (faults.ROOT / "tests/trainer" / f"test_trainer_{path}").read_text(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TESTED)
+def test_a_test_fails(tmp_path, name):
+    *fault, test = TESTED[name]
+    result = faults.tests_with(tmp_path, *fault, f"tests/trainer/test_trainer_{test}")
+    assert result.returncode == 1, result.stdout[-2000:] + result.stderr
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from verify.trainer.data import Data, Split
 from verify.trainer.update import base_loss
 
 __all__ = [
-    "Path", "curvature", "follow", "free_logits", "generalise", "own_data", "own_trainer", "put", "read", "undisturbed",
+    "Path", "curvature", "curvatures", "follow", "free_run", "generalise", "own_data", "own_trainer", "put", "read",
+    "undisturbed",
 ]  # fmt: skip
 
 
@@ -72,16 +73,17 @@ def own_data(x: NDArray[Any], y: NDArray[np.int64], classes: int = 10) -> Data:
 
 
 def own_trainer(
-    setting: Setting, start: list[Layers], *, step: float, batch: int = SAMPLES, epochs: int = 10**6, seed: int = 0
-) -> Trainer:
+    setting: Setting, start: list[Layers], *, step: float, batch: int = SAMPLES, epochs: int = 10**6, seed: int = 0,
+    precision: Literal["float32", "float64"] = "float32",
+) -> Trainer:  # fmt: skip
     """A trainer of this cohort by plain gradient descent."""
     config = Config(
         alpha=setting.alpha, beta=setting.beta, lr=step, lr_schedule="constant", momentum=0.0, weight_decay=DECAY,
-        batch=batch, epochs=epochs, seed=seed % 2**31, monitor=0.0, device="cpu",
+        batch=batch, epochs=epochs, seed=seed % 2**31, monitor=0.0, device="cpu", precision=precision,
     )  # fmt: skip
     halves, labels = digits()
     data = own_data(halves[:, :SAMPLES].transpose(1, 0, 2).astype(np.float32), labels[:SAMPLES])
-    students = [_Half(setting.half(k)) for k in range(setting.students)]
+    students = [_Half(setting.half(k)).to(getattr(torch, precision)) for k in range(setting.students)]
     for student, layers in zip(students, start, strict=True):
         put(student, layers)
     return Trainer(config, data=data, students=students)
@@ -120,15 +122,20 @@ def follow(
     seed: int = 0,
     times: Collection[int] | None = None,
     keep: Collection[int] = (),
+    precision: Literal["float32", "float64"] = "float32",
+    see: Callable[[Snapshot, Snapshot], None] = lambda before, after: None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Path:
-    """Train, and measure every update, or those of the steps ``times``; ``keep`` are steps whose snapshots are kept."""
+    """Train, and measure every update, or those of the steps ``times``; ``keep`` are steps whose snapshots are kept.
+
+    ``see`` is called with the cohort before and after each update that is measured.
+    """
     names = [f.name for f in fields(Path)][2:-2]
     rows: dict[str, list[list[float]]] = {name: [] for name in names}
     measured = sorted(range(steps) if times is None else times)
     chosen, kept = set(measured), {}
     with undisturbed():
-        trainer = own_trainer(setting, start, step=step, batch=batch, seed=seed)
+        trainer = own_trainer(setting, start, step=step, batch=batch, seed=seed, precision=precision)
         before = setting.snapshot(read(trainer))
         for number in range(steps):
             if number in chosen and before is None:
@@ -138,6 +145,7 @@ def follow(
                 after = setting.snapshot(read(trainer))
                 for name, value in _measured(setting, before, after, step).items():
                     rows[name].append(value)
+                see(before, after)
                 if number in keep:
                     kept[number] = before
                 before = after
@@ -180,18 +188,28 @@ class _Free(nn.Module):
         return self.logits.expand(len(x), -1)
 
 
-def free_logits(logits: list[Array], alpha: float) -> tuple[list[Array], list[Array]]:
-    """Logits of students that are nothing else, before and after a step of size 1 on one sample of class 0."""
+def free_run(
+    logits: list[Array], labels: NDArray[np.int64], *, alpha: float, beta: float, step: float, steps: int
+) -> list[Array]:
+    """Logits (steps + 1, C) of a student that is nothing else, while it trains beside peers whose logits are fixed.
+
+    ``logits`` are those of the student at its start and of its peers; all samples of these labels look the same.
+    """
     config = Config(
-        alpha=alpha, lr=1.0, lr_schedule="constant", momentum=0.0, weight_decay=0.0, batch=1, epochs=1, monitor=0.0,
-        precision="float64", device="cpu",
+        alpha=alpha, beta=beta, lr=step, lr_schedule="constant", momentum=0.0, weight_decay=0.0, batch=len(labels),
+        epochs=steps, monitor=0.0, precision="float64", device="cpu",
     )  # fmt: skip
     with undisturbed():
-        data = own_data(np.zeros((1, 1)), np.zeros(1, dtype=np.int64), len(logits[0]))
-        trainer = Trainer(config, data=data, students=[_Free(z.copy()) for z in logits])
-        before = [next(s.parameters()).detach().numpy().copy() for s in trainer.students]
-        trainer.step()
-        return before, [next(s.parameters()).detach().numpy().copy() for s in trainer.students]
+        data = own_data(np.zeros((len(labels), 1)), labels, len(logits[0]))
+        students = [_Free(z.copy()) for z in logits]
+        for peer in students[1:]:
+            peer.logits.requires_grad_(False)
+        trainer = Trainer(config, data=data, students=students)
+        seen = [students[0].logits.detach().numpy().copy()]
+        for _ in range(steps):
+            trainer.step()
+            seen.append(students[0].logits.detach().numpy().copy())
+    return seen
 
 
 def curvature(setting: Setting, here: Snapshot, k: int, move: Array, nodes: int = 24) -> float:
@@ -199,14 +217,20 @@ def curvature(setting: Setting, here: Snapshot, k: int, move: Array, nodes: int 
 
     At the edge of stability steps are long: 16 nodes leave 1e-6 of the greatest change of a loss, 24 leave 1e-9.
     """
+    places, weighing = np.polynomial.legendre.leggauss(nodes)
+    s = (places + 1) / 2
+    return float(weighing @ ((1 - s) * curvatures(setting, here, k, move, s)))
+
+
+def curvatures(setting: Setting, here: Snapshot, k: int, move: Array, places: Array) -> Array:
+    """<Δ, ∇²L(θ + sΔ) Δ>/‖Δ‖² at places s of the segment from θ to θ + Δ."""
     student = _Half(setting.half(k)).double()
     names, shapes = zip(*((name, p.shape) for name, p in student.named_parameters()), strict=True)
     x = torch.from_numpy(digits()[0][:, :SAMPLES].transpose(1, 0, 2))
     y = torch.from_numpy(here.labels)
     start, way = torch.from_numpy(flat(here.layers[k])), torch.from_numpy(move)
-    places, weighing = np.polynomial.legendre.leggauss(nodes)
-    total = 0.0
-    for s, w in zip((places + 1) / 2, weighing / 2, strict=True):
+    out = []
+    for s in places:
         theta = (start + s * way).requires_grad_()
         parts = theta.split([shape.numel() for shape in shapes])
         weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
@@ -214,8 +238,8 @@ def curvature(setting: Setting, here: Snapshot, k: int, move: Array, nodes: int 
         loss = loss + 0.5 * here.decay * theta.square().sum()
         (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
         (product,) = torch.autograd.grad(gradient @ way, theta)
-        total += 2 * w * (1 - s) * float(product @ way)
-    return total / float(way @ way)
+        out.append(float(product @ way / (way @ way)))
+    return np.array(out)
 
 
 def generalise(

@@ -149,13 +149,13 @@ def networks(subject: Bound, context: Context) -> Finding:
 
 def _two_classes(order: float, spread: float, share: float) -> tuple[float, float, float]:
     """‖b‖² as the trainer applies it, tanh²(αρ/4) and D, where a student's parameters are its two logits: G = 1."""
-    from verify.checks.training import free_logits
+    from verify.checks.training import free_run
 
     own = np.log([share, 1 - share])
-    before, after = free_logits([own, own + np.array([spread, 0.0])], order)
-    gradient = np.array([share, 1 - share]) - np.array([1.0, 0.0])
-    b = before[0] - after[0] - gradient
-    divergence = renyi_divergence(before[1], before[0], order, domain="logits")
+    peer = own + np.array([spread, 0.0])
+    before, after = free_run([own, peer], np.zeros(1, dtype=np.int64), alpha=order, beta=1.0, step=1.0, steps=1)
+    b = before - after - (np.array([share, 1 - share]) - np.array([1.0, 0.0]))
+    divergence = renyi_divergence(peer, own, order, domain="logits")
     return float(b @ b), float(np.tanh(order * spread / 4) ** 2), float(divergence)
 
 
