@@ -31,8 +31,8 @@ FAULTS = {
         "rdml_theory/symbolic/expression.py",
         "1 / (value - 1))",
         "1 / (1 - value))",
-        ["D1", "D3", "D4"],
-        {"D1", "D3"},
+        ["D4"],
+        {"D4"},
     ),
     "noise term dropped from the sharp bound": (
         "convergence/bounds.py",
