@@ -31,9 +31,11 @@ def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:
     Raises
     ------
     ValueError
-        If the file is missing, cannot be read, or is larger.
+        If the file is missing, cannot be read, is a pipe (whose end may never come), or is larger.
     """
     try:
+        if path.is_fifo():
+            raise ValueError("it is a pipe; name a file")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError

@@ -1,19 +1,24 @@
 """Files that anybody may have written or damaged: every reader of the trainer gives a value or one clear line."""
 
 import gzip
+import io
 import itertools
 import json
+import os
 import random
 import secrets
 import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from trainer_files import idx, write_idx
@@ -261,6 +266,50 @@ def test_images(tmp_path, count, compressed):
     folder = write_idx(tmp_path / "d", compressed=compressed)
     for path in sorted(folder.iterdir())[::3]:
         assert fuzz(path, mutated_bytes, lambda: load_data("idx", folder, validation=0.25), count // 2) > count // 8
+
+
+# shapes in headers that NumPy reads as Python, and refuses by errors of several kinds
+SHAPES = ("(9,)", "(-1,)", "(" * 300 + ")" * 300, "-" * 3000 + "1", f"({2**64},)", "(1,\n(")
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def mutated_arrays(content, rng):
+    """The archive by another compression, some of its headers replaced, or some of its bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w", rng.choice(COMPRESSIONS)) as new:
+        for name in old.namelist():
+            header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {rng.choice(SHAPES)}}}".encode()
+            forged = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+            new.writestr(name, forged if rng.random() < 0.2 else old.read(name))
+    return mutated_bytes(out.getvalue(), rng) if rng.random() < 0.5 else out.getvalue()
+
+
+@counts
+def test_arrays(tmp_path, count):
+    path, x, y = tmp_path / "d.npz", np.ones((20, 1, 4)), np.arange(20) % 2
+    np.savez(path, x=x, y=y, test_x=x[:6], test_y=y[:6])
+    assert fuzz(path, mutated_arrays, lambda: load_data("npz", path, validation=0.25), count) > count // 8
+    with zipfile.ZipFile(path) as archive:
+        at = archive.infolist()[1].header_offset
+    data = bytearray(path.read_bytes())
+    for flags in (at + 6, data.index(b"PK\1\2", data.index(b"PK\1\2") + 1) + 8):
+        data[flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(TrainerError, match="encrypted"):
+        load_data("npz", path)
+
+
+@counts
+@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "tif", "webp"])
+def test_folders_of_images(tmp_path, count, kind):
+    for name in ("train/a/0", "train/b/0", "test/a/0", "test/b/0"):
+        path = tmp_path / f"{name}.{kind}"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (5, 4)).save(path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "train" / "a" / "1.png")
+    assert load_data("folder", tmp_path, validation=0.25).shape == (1, 4, 5)
+    assert fuzz(path, mutated_bytes, lambda: load_data("folder", tmp_path, validation=0.25), count // 5) > 0
 
 
 def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path):

@@ -31,7 +31,21 @@ FAULTS = {
         "rdml_theory/symbolic/expression.py",
         "1 / (value - 1))",
         "1 / (1 - value))",
-        ["D1", "D3", "D4"],
+        ["D4"],
+        {"D4"},
+    ),
+    "sign of the divergence in the kernel": (
+        "rdml_theory/symbolic/divergence/entries.py",
+        "RENYI = Equal(D, log(power_mean()) / (alpha - 1))",
+        "RENYI = Equal(D, log(power_mean()) / (1 - alpha))",
+        ["D8", "D14"],
+        {"D8", "D14"},
+    ),
+    "sign of the divergence whose gradient is taken": (
+        "rdml_theory/symbolic/divergence/gradients.py",
+        "_student ** (1 - alpha))) / (alpha - 1)",
+        "_student ** (1 - alpha))) / (1 - alpha)",
+        ["D1", "D3"],
         {"D1", "D3"},
     ),
     "noise term dropped from the sharp bound": (

@@ -1,6 +1,7 @@
 """Hostile JSON and TOML: a value or one clear line, in little time and memory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,14 @@ def test_files_that_cannot_be_read(tmp_path):
     assert read_text(path, what=WHAT, limit=11) == "1" * 11
     with pytest.raises(ValueError, match="larger than 10 bytes"):
         read_text(path, what=WHAT, limit=10)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path):
+    path = tmp_path / "results.json"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="it is a pipe"):
+        read_json(path, what=WHAT)
 
 
 def test_an_endless_file_is_not_read_to_its_end():

@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Indexed, Sum, log
+from sympy import Indexed, Rational, Sum, log
 
 from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.limits import (
@@ -18,6 +18,7 @@ from rdml_theory.symbolic.divergence.limits import (
     far_target,
     limit_targets,
 )
+from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
@@ -61,6 +62,15 @@ def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:
         x, y = pairs[int(atom.indices[0]) - 1]
         entries[atom] = x if atom.base == p else y
     return mp.mpf(str(concrete.xreplace(entries).evalf(reference.DIGITS)))
+
+
+def _as_expression(first: list[Any], second: list[Any]) -> float:
+    """The greatest error of the SymPy expression `divergence` at orders that are no limit, nats."""
+    with mp.workdps(reference.DIGITS):
+        return max(
+            float(abs(_value(divergence.at_order(order), first, second) - reference.divergence(first, second, at)))
+            for order, at in ((Rational(1, 2), mp.mpf(1) / 2), (Rational(3), mp.mpf(3)))
+        )
 
 
 def _near(point: float, distance: Any) -> Any:
@@ -114,7 +124,7 @@ def numeric(sides: Sides, context: Context) -> Finding:
             at_most(f"|D - limit| at a distance of 1e-25 from α = {name}, nats", gap, 1e-20, samples=len(pairs)),
             at_most(f"rdml_theory.renyi_divergence at α = {name}, nats", product, ROUNDING, samples=len(pairs)),
         ]
-        context.progress(len(comparisons) / 7)
+        context.progress(len(comparisons) / 8)
     comparisons.append(
         at_most(
             "rdml_theory.renyi_divergence at orders beside 0, 1 and ∞ against the definition, units in the last place",
@@ -122,6 +132,11 @@ def numeric(sides: Sides, context: Context) -> Finding:
             samples=len(pairs) * len(reference.BESIDE_LIMITS),
         )
     )  # fmt: skip
+    some = pairs[:8]
+    worst = context.shared("expression", lambda: max(_as_expression(*pair) for pair in some))
+    comparisons.append(
+        at_most("|symbolic.divergence - definition| at orders 1/2 and 3, nats", worst, 1e-20, samples=2 * len(some))
+    )
     return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
 
 

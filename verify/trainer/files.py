@@ -33,9 +33,16 @@ MOST = 2**30
 """Bytes of a file, unpacked; MNIST has 47 MB, the largest part of EMNIST 547."""
 
 
+def _line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def _content(path: Path, limit: int = MOST) -> bytes:
     """The bytes of a file, unpacked, and at most one more than the limit: a few kilobytes may unpack to gigabytes."""
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe")  # of which there may be no end
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
@@ -169,8 +176,10 @@ def read_npz(path: Path | None) -> tuple[NDArray[Any], ...]:
             if missing := [name for name in _ARRAYS if name not in held]:
                 raise TrainerError(f"{path}: has no {', '.join(missing)}: expected the arrays {', '.join(_ARRAYS)}")
             x, y, test_x, test_y = (held[name] for name in _ARRAYS)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
-        raise TrainerError(f"{path}: cannot be read ({error}); write it again with numpy.savez") from None
+    except TrainerError:
+        raise
+    except Exception as error:  # of zip files, their four compressions and NumPy's headers, without a common base
+        raise TrainerError(f"{path}: cannot be read ({_line(error)}); write it again with numpy.savez") from None
     return (*checked_samples(f"{path}, x and y", x, y), *checked_samples(f"{path}, test_x and test_y", test_x, test_y))
 
 
@@ -202,7 +211,7 @@ def _images(folder: Path, classes: list[str]) -> tuple[Bytes, NDArray[np.int64]]
 
     pixels, labels, first, size = [], [], None, 0
     for label, name in enumerate(classes):
-        for path in sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _IMAGES):
+        for path in sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _IMAGES and p.is_file()):
             try:
                 with Image.open(path) as image:
                     first = first or image.size
@@ -213,8 +222,10 @@ def _images(folder: Path, classes: list[str]) -> tuple[Bytes, NDArray[np.int64]]
                             f"{folder}: expected {first[0]} by {first[1]} as the first, at most {MOST:,} bytes in all"
                         )
                     pixels.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise TrainerError(f"{path}: cannot be read as an image ({error})") from None
+            except TrainerError:
+                raise
+            except Exception as error:  # of any format's decoder, without a common base
+                raise TrainerError(f"{path}: cannot be read as an image ({_line(error)})") from None
             labels.append(label)
     if not pixels:
         raise TrainerError(f"{folder}: holds no images in the folders of its classes")
