@@ -288,7 +288,7 @@ def test_run_writes_results_figures_and_report(results):
     figures = {p.suffix for p in (folder / "figures").iterdir()}
     assert figures == {".png", ".svg", ".pdf"}
     document = json.loads((folder / "results.json").read_text())
-    assert document["schema_version"] == 3
+    assert document["schema_version"] == 4
     assert [c["id"] for c in document["claims"]] == ["C14", "C2a"]
     environment = document["environment"]
     assert environment["versions"]["numpy"]
@@ -612,7 +612,7 @@ def test_damaged_results(results, tmp_path):
     text = (folder / "results.json").read_text()
     for damaged, reason in (
         (text[:1000], "not valid JSON"),
-        (text.replace('"schema_version": 3', '"schema_version": 7'), "schema version 7"),
+        (text.replace('"schema_version": 4', '"schema_version": 7'), "schema version 7"),
         (text.replace('"outcome": "refuted"', '"outcome": "confirmed"', 1), "changed after it was written"),
     ):
         (tmp_path / "results.json").write_text(damaged)
