@@ -198,7 +198,7 @@ def run_with(tmp_path, file, before, after, ids):
     return _python(tmp_path, PACKAGES, file, before, after, "verify", "run", *ids, "--json")
 
 
-def tests_with(tmp_path, file, before, after, tests):
+def suite_with(tmp_path, file, before, after, tests):
     for name in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, tmp_path)
     words = ("pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests.split())

@@ -36,8 +36,8 @@ CLAIMED = {
     ),
     "noise of the value's bound dropped": (
         "bounds.py",
-        "product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu))",
-        "0 * product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu))",
+        "product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu, room))",
+        "0 * product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu, room))",
         "C9",
     ),
     "series of the tight bound cut short": ("tight.py", "range(15, 1, -1)", "range(6, 1, -1)", "C2e"),
@@ -233,5 +233,5 @@ def test_a_claim_is_refuted(tmp_path, name):
 @pytest.mark.parametrize("name", TESTED)
 def test_a_test_fails(tmp_path, name):
     file, before, after, tests = TESTED[name]
-    result = machinery.tests_with(tmp_path, f"convergence/{file}", before, after, tests)
+    result = machinery.suite_with(tmp_path, f"convergence/{file}", before, after, tests)
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr

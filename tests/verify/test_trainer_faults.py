@@ -197,7 +197,7 @@ def test_faults_fit_the_sources():
 @pytest.mark.parametrize("name", TESTED)
 def test_a_test_fails(tmp_path, name):
     *fault, test = TESTED[name]
-    result = faults.tests_with(tmp_path, *fault, f"tests/trainer/test_trainer_{test}")
+    result = faults.suite_with(tmp_path, *fault, f"tests/trainer/test_trainer_{test}")
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr
 
 

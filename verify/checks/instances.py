@@ -211,9 +211,18 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
         alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
-        names.LEAST_PROBABILITY: least, SHIFT: 0.3, HIGHER: order + 0.9, TOP: float(np.exp(np.max(ratio))),
-        names.LEAST: float(np.min(ratio)), beta: 0.7, influence.product: 0.7 * order, influence.increase: 0.4,
-        influence.reach: 1.3,
+        names.LEAST_PROBABILITY: least, SHIFT: 0.3, beta: 0.7,
+    }  # fmt: skip
+
+
+def _named(
+    order: float, p: NDArray[np.float64], q: NDArray[np.float64], group: NDArray[np.float64]
+) -> dict[Any, float]:
+    """What single theorems name besides; their letters stand for other things where there is more than p and q."""
+    return {
+        HIGHER: order + 0.9, TOP: float(np.max(p / q)), names.LEAST: float(np.min(np.log(p / q))),
+        influence.product: 0.7 * order, influence.increase: 0.4, influence.reach: 1.3,
+        names.PEER_MASS: float(p @ group), names.STUDENT_MASS: float(q @ group),
     }  # fmt: skip
 
 
@@ -244,8 +253,7 @@ def distributions() -> tuple[Model, ...]:
             "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v, "g": group,
             "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
         }  # fmt: skip
-        sums = {names.PEER_MASS: p @ group, names.STUDENT_MASS: q @ group}
-        told.append(Model(name, _numbers(order, p=p, q=q) | sums | more, families=families))
+        told.append(Model(name, _numbers(order, p=p, q=q) | _named(order, p, q, group) | more, families=families))
     return tuple(told)
 
 

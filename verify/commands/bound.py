@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 from rich.markup import escape
@@ -127,7 +127,7 @@ def bound_command(
         "best iterate": lambda: best_iterate_bound(assumptions, step, steps),
     }
     if cohort:
-        known = {"log_ratio_range": log_ratio_range, "divergence": divergence}
+        known: dict[str, Any] = {"log_ratio_range": log_ratio_range, "divergence": divergence}
 
         def of_cohort(horizon: float) -> Callable[[], Bound]:
             order, weight = cast(float, alpha), cast(float, beta)

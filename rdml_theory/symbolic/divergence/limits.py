@@ -56,8 +56,8 @@ GREATEST_RATIO: Formula = Maximum(_p[i] / _q[i], (i, 1, C))
 
 KULLBACK_LEIBLER: Formula = Sum(_p[i] * log(_p[i] / _q[i]), (i, 1, C))
 
-TOP: Formula = Symbol("M", positive=True)
-"""M, the greatest ratio of the two probabilities in the kernel's terms."""
+TOP: Formula = Symbol("L", positive=True)
+"""L, the greatest ratio of the two probabilities in the kernel's terms."""
 
 _LIMITS: dict[Formula, Formula] = {Rational(0): -log(SUPPORT), Rational(1): KULLBACK_LEIBLER, oo: log(GREATEST_RATIO)}
 
@@ -66,7 +66,7 @@ _REACHED = Equal(p(k), TOP * q(k))
 _BEYOND = Less(1, alpha)
 
 ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(p), _ROOF, _REACHED, AtMost(k, C), _BEYOND))
-"""What one or another of the theorems assumes, as text: p is a distribution; M is the greatest ratio, at class k."""
+"""What one or another of the theorems assumes, as text: p is a distribution; L is the greatest ratio, at class k."""
 
 _RENYI = log(power_mean(index=i)) / (alpha - 1)
 _DISTANCE = log(total(q(i)) / q(k)) / (alpha - 1)
@@ -97,8 +97,8 @@ def far_target(right_side: Formula = _LIMITS[oo]) -> AtMost:
 
 @cache
 def _between() -> tuple[Theorem, Theorem]:
-    """``q_k M^α ≤ S ≤ M^α Σ q``, in logarithms, for M the greatest ratio, at class k."""
-    roof = specialise(given(_ROOF, "given: M is at least every ratio"), i, reason="at a class")
+    """``q_k L^α ≤ S ≤ L^α Σ q``, in logarithms, for L the greatest ratio, at class k."""
+    roof = specialise(given(_ROOF, "given: L is at least every ratio"), i, reason="at a class")
     ratio = combine(AtMost(p(i) / q(i), TOP), [(1 / q(i), roof)], reason="divided by q")
     logarithms = in_logarithms(ratio)
     powers = in_exponentials(
@@ -106,25 +106,25 @@ def _between() -> tuple[Theorem, Theorem]:
     )
     term = combine(
         AtMost(p(i) ** alpha * q(i) ** (1 - alpha), TOP**alpha * q(i)), [(q(i), powers)],
-        reason="each summand is at most q M^α",
+        reason="each summand is at most q L^α",
     )  # fmt: skip
     above = in_logarithms(sum_over(term, i, C, reason="summed over the classes"))
     summand = nonnegative(p(i) ** alpha * q(i) ** (1 - alpha), reason="a summand is not negative")
     one = one_term(summand, i, C, k, known=[is_class(k)], reason="one of them is at most their sum")
-    reached = given(_REACHED, "given: M is the ratio at class k")
+    reached = given(_REACHED, "given: L is the ratio at class k")
     below = in_logarithms(
-        combine(AtMost(q(k) * TOP**alpha, power_mean(index=i)), [(1, one)], where=[reached], reason="and it is q M^α")
+        combine(AtMost(q(k) * TOP**alpha, power_mean(index=i)), [(1, one)], where=[reached], reason="and it is q L^α")
     )
     return below, above
 
 
 @cache
 def _within(right_side: Term) -> Theorem:
-    """``|D_α - log M| ≤ log(Σq/q_k)/(α-1)``."""
+    """``|D_α - log L| ≤ log(Σq/q_k)/(α-1)``."""
     below, above = _between()
     beyond = given(_BEYOND, "given: an order above one")
     gap, most = _RENYI - right_side, _DISTANCE
-    reached = given(_REACHED, "given: M is the ratio at class k")
+    reached = given(_REACHED, "given: L is the ratio at class k")
     small = in_logarithms(share(p))
     roof = sum_over(specialise(given(_ROOF), i, reason="at a class"), i, C, reason="summed over the classes")
     least = combine(AtMost(1, TOP * total(q(i))), [(1, roof)], where=[mass(p)], reason="where p has a mass of one")
