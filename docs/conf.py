@@ -18,7 +18,14 @@ project = "rdml-theory"
 author = "The rdml-theory authors"
 copyright = "2026, The rdml-theory authors"  # noqa: A001 - the name that Sphinx reads
 version = release = version_of("rdml-theory")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "offline_math"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "offline_math",
+    "finished_pages",
+]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"
@@ -28,6 +35,7 @@ html_theme = "furo"
 html_title = f"rdml-theory {release}"
 html_static_path = ["static"]
 html_css_files = ["mathematics.css"]
+html_theme_options = {"top_of_page_buttons": []}
 html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 # A module that re-exports its parts documents them where users import them.

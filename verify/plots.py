@@ -106,7 +106,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 """Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
 
-_DPI = 200
+_DPI = 160
 """Of a PNG, and of pictures within vector files."""
 
 # Inches: the columns of a two-column page, and a character of the legend's type on the average.

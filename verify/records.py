@@ -21,7 +21,7 @@ __all__ = [
     "Summary", "combine", "faults_of_panel", "group_of", "place_of", "read_run", "summary_of",
 ]  # fmt: skip
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -152,7 +152,11 @@ class ControlRecord(_Record):
 
 
 class ClaimRecord(_Record):
-    """A claim with its verdict, its checks, its controls and its figure's data."""
+    """A claim with its verdict, its checks, its controls and its figure's data.
+
+    ``proof`` says what stands behind the statement: a theorem of the kernel, verified steps that a reader joins, or
+    nothing.
+    """
 
     id: str
     title: str
@@ -163,6 +167,7 @@ class ClaimRecord(_Record):
     statement: tuple[Segment, ...]
     assumptions: tuple[str, ...]
     source: SourceRecord
+    proof: Literal["theorem", "steps", ""] = ""
     outcome: Outcome
     error_rate: float
     margin: float | None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
@@ -31,9 +32,10 @@ from verify.records import (
     group_of,
 )
 
-__all__ = ["decisive", "number", "render_report", "sound"]
+__all__ = ["Sentence", "abstract", "decisive", "number", "render_report", "sound"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_ABSTRACT = Path(__file__).parent / "abstract.md"
 _POLICY = "default-src 'none'; img-src data:; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
 """What a browser may do with the page: show its pictures and its one style sheet, and nothing else."""
 
@@ -69,6 +71,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     templates.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
+        doubt=_doubt, mark=_mark, proofs=_PROOFS,
     )  # fmt: skip
     if pictures is None:
         pictures = {name: drawn["png"] for name, drawn in plots.render_all(run, formats=("png",)).items()}
@@ -77,9 +80,11 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     policy = _POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode())
     page = templates.get_template("report.html.j2")
     environments = (run.environment, *run.earlier)
-    groups = _grouped(run.claims)
+    judged = {claim.id: claim for claim in run.claims}
+    sentences = [sentence for sentence in abstract() if any(name in judged for name in sentence.claims)]
     return page.render(
-        run=run, groups=groups, figures=figures, environments=environments, style=style, policy=policy
+        run=run, groups=_grouped(run.claims), figures=figures, environments=environments, style=style, policy=policy,
+        sentences=sentences, judged=judged,
     ).strip() + "\n"  # fmt: skip
 
 
@@ -190,6 +195,52 @@ def _grouped(claims: Sequence[ClaimRecord]) -> list[tuple[str, list[ClaimRecord]
 def sound(claim: ClaimRecord) -> bool:
     """Whether a claim is confirmed and all of its negative controls are refuted."""
     return claim.outcome == "confirmed" and all(control.outcome == "refuted" for control in claim.controls)
+
+
+class Sentence(NamedTuple):
+    """A sentence of the paper's abstract, and what the claims that speak of it find."""
+
+    says: str
+    verdict: str
+    claims: tuple[str, ...]
+    finds: str
+    remains: str
+
+
+def abstract() -> list[Sentence]:
+    """The table of ``verify/abstract.md``: the paper's abstract, sentence by sentence.
+
+    >>> abstract()[4].claims
+    ('C5', 'C9', 'C10', 'E1', 'N5')
+    """
+    lines = _ABSTRACT.read_text(encoding="utf-8").splitlines()
+    cells = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line).strip("| ").split(" | ") for line in lines if line[:1] == "|"
+    ]
+    return [
+        Sentence(says, verdict, tuple(re.findall(r"[A-Z]\d+[a-z]?", claims)), finds, remains)
+        for says, verdict, claims, finds, remains in cells[2:]
+    ]
+
+
+def _doubt(sentence: Sentence, judged: Mapping[str, ClaimRecord]) -> str:
+    """Why a run does not bear out the verdict on a sentence; nothing if all of its claims are as they must be."""
+    if failed := [name for name in sentence.claims if name in judged and not sound(judged[name])]:
+        return f"not borne out by {', '.join(failed)}"
+    missing = [name for name in sentence.claims if name not in judged]
+    return f"open here: {', '.join(missing)} not run" if missing else ""
+
+
+_PROOFS = {
+    "theorem": "a theorem of the proof kernel",
+    "steps": "verified steps, not machine-checked as a whole",
+    "": "measured, not proved",
+}
+
+
+def _mark(claim: ClaimRecord) -> str:
+    """The sign, here and in `rdml list`, of a derivation that is not machine-checked as a whole."""
+    return "°" if claim.proof == "steps" else ""
 
 
 _TOLD = ("D1", "D7", "D8", "C2", "C3", "C4", "C5", "C6", "X1", "X2", "G1", "G2", "N1", "N5", "E1", "E3", "V1", "V2")

@@ -422,6 +422,39 @@ def test_the_first_page_says_what_is_not_confirmed_and_what_is_in_words() -> Non
     assert "Nothing: every claim" in Reader(report.render_report(run(claim(panels=())))).text
 
 
+def test_a_sentence_of_the_abstract_gets_its_verdict_only_if_all_of_its_claims_hold() -> None:
+    sentence = next(s for s in report.abstract() if s.claims == ("G1", "N6"))
+
+    def said(*claims: ClaimRecord) -> str:
+        return Reader(report.render_report(run(*claims))).text
+
+    good = claim(id="G1", panels=()), claim(id="N6", panels=())
+    assert f"{sentence.says} {sentence.verdict} G1 N6" in said(*good)
+    assert sentence.remains in said(*good)
+    bad = said(good[0], claim(id="N6", outcome="refuted", panels=()))
+    assert f"{sentence.says} not borne out by N6 G1 N6" in bad
+    some = said(good[0])
+    assert f"{sentence.says} open here: N6 not run G1 N6" in some
+    for text in (bad, some):
+        assert sentence.verdict not in text
+        assert sentence.remains not in text
+    lazy = claim().controls[0].model_copy(update={"outcome": "confirmed"})
+    assert "not borne out by N6" in said(good[0], claim(id="N6", controls=(lazy,), panels=()))
+    assert "The paper’s abstract" in some
+    assert "The paper’s abstract" not in said(claim(panels=()))  # none of its claims was run
+
+
+def test_what_is_not_machine_checked_as_a_whole_is_marked() -> None:
+    document = report.render_report(
+        run(claim(proof="steps", panels=()), claim(id="D2", proof="theorem", panels=()), claim(id="D9", panels=()))
+    )
+    page = Reader(document)
+    assert "D1° · Student gradient ✓ confirmed · equality, verified steps, not machine-checked as a whole" in page.text
+    assert "D2 · Student gradient ✓ confirmed · equality, a theorem of the proof kernel" in page.text
+    assert "D9 · Student gradient ✓ confirmed · equality, measured, not proved" in page.text
+    assert [("steps" in (a["class"] or "").split()) for a in page.of("article")] == [True, False, False]
+
+
 def test_filters_need_no_script_and_hide_what_they_say(document: str, page: Reader) -> None:
     style = re.search(r"<style>(.*?)</style>", document, re.DOTALL)
     assert style is not None
@@ -442,7 +475,7 @@ def test_evidence_is_folded_and_paper_has_the_figures() -> None:
     assert document.index("What is to be seen.") > document.index('<details class="picture">')
     assert document.index("Checks</h4>") > document.index('<details class="evidence-of">')
     paper = document[document.index("@media print") :]
-    assert "details.picture::details-content { content-visibility: visible" in paper
+    assert re.search(r"details\.picture::details-content, [^{]*\{ content-visibility: visible", paper)
     assert re.search(r"details\.evidence-of, [^{]*\{ display: none", paper)
 
 
@@ -498,7 +531,7 @@ def test_certificates_and_tightness_are_shown() -> None:
     assert text.count("By an SMT solver: its negation is unsatisfiable 0123456789abcdef") == 1
     assert "Certificates: 1 by ball arithmetic" in text
     assert "By ball arithmetic: its negation is unsatisfiable" in text
-    assert 'alttext="x² + 1 ≥ 2·x for x in [0, ∞)"' in document
+    assert "<code>x² + 1 ≥ 2·x for x in [0, ∞)</code>" in document
     assert "the step “a square” does not hold" in text
     assert "It fails at x = 2." in text
     assert "Tightness" in text

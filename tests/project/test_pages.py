@@ -1,0 +1,165 @@
+"""The pages and the report as a browser shows them: narrow, wide and on paper, light and dark.
+
+What axe-core finds is what a program can find: contrast at AA, names of images and controls, landmarks, the order of
+headings, tables' headers. It cannot judge whether a description is any good, nor whether the order of reading makes
+sense, nor what only a person with a screen reader notices.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx")
+
+import importlib.util
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def module_at(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BROWSER = module_at(HERE / "browser.py")
+FINISHED = module_at(ROOT / "docs" / "finished_pages.py")
+in_a_browser = pytest.mark.skipif(BROWSER.CHROMIUM is None, reason="Chromium is not installed")
+
+KINDS = (
+    "index", "first_steps", "howto/your_loop", "howto/segmentation", "abstract", "which_order", "problems", "glossary",
+    "trainer",
+    "theory/generated/divergence", "theory/generated/d8_self_bounding_gradient", "theory/generated/c14_every_horizon",
+    "theory/generated/evidence", "theory/generated/gallery", "api/losses", "api/command_line", "genindex", "search",
+    "_modules/index",
+)  # fmt: skip
+"""A page of each kind, and those with wide tables or long formulas."""
+
+OVERFLOW = "document.scrollingElement.scrollWidth - window.innerWidth"
+UNDRAWN = (
+    "[...document.querySelectorAll('math')].filter(m => m.checkVisibility() && !m.getBoundingClientRect().width).length"
+)
+AXE = """axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+.then(found => found.violations
+.flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 200)}`)))"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The documentation, built where `make docs` builds it, so that only what has changed is built."""
+    out = ROOT / "docs" / "_build" / "html"
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(out)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The report of a run of a few claims: one proved by the kernel, one derived in steps."""
+    from verify.report import render_report
+    from verify.runner import RunSettings, run_claims
+
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render_report(run_claims(["C14", "D12"], RunSettings(seed=0))), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with BROWSER.browser(tmp_path_factory.mktemp("profile")) as one:
+        yield one
+
+
+def faults(page, url, *, width, dark=False, paper=False, axe=False):
+    """What is wrong with a page as it is shown."""
+    page.show(url, width=width, dark=dark, paper=paper)
+    said = page.complaints()
+    if (more := page.run(OVERFLOW)) > 0:
+        said.append(f"{more} pixels wider than the window")
+    if undrawn := page.run(UNDRAWN):
+        said.append(f"{undrawn} formulas are not drawn")
+    if axe and find_spec("axe_core_python"):
+        folder = Path(find_spec("axe_core_python").submodule_search_locations[0])
+        page.run((folder / "axe.min.js").read_text(encoding="utf-8") + "\n;0")
+        said += page.run(AXE)
+    return said
+
+
+# Width, dark, paper, and whether axe-core looks too.
+VIEWS = ((390, False, False, False), (390, True, False, True), (1280, False, False, True), (700, False, True, False))
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("name", KINDS)
+def test_pages_of_each_kind(name, site, page):
+    url = (site / f"{name}.html").as_uri()
+    for width, dark, paper, axe in VIEWS:
+        assert faults(page, url, width=width, dark=dark, paper=paper, axe=axe) == [], (width, dark, paper)
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_the_report(report, page):
+    for width, dark, paper, axe in VIEWS:
+        assert faults(page, report.as_uri(), width=width, dark=dark, paper=paper, axe=axe) == [], (width, dark, paper)
+
+
+BROKEN = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>broken</title></head><body>
+<main><h1>broken</h1>{}</main></body></html>"""
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ("<script>console.error('oh')</script>", "console: oh"),
+        ("<script>undefined_name</script>", "exception"),
+        ("<img src='https://example.org/x.png' alt='x'>", "request: https://example.org"),
+        ("<p style='width: 3000px'>wide</p>", "pixels wider"),
+        ("<math style='display: block; width: 0; overflow: hidden'><mi>x</mi></math>", "formulas are not drawn"),
+        ("<p style='color: #bbb; background: #fff'>faint</p>", "color-contrast"),
+        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "image-alt"),
+        ("<input type='text'>", "label"),
+        ("<h4>too deep</h4>", "heading-order"),
+    ],
+)
+def test_a_broken_page_is_noticed(fault, named, page, tmp_path):
+    if named in ("color-contrast", "image-alt", "label", "heading-order") and not find_spec("axe_core_python"):
+        pytest.skip("axe-core-python is not installed")
+    path = tmp_path / "page.html"
+    path.write_text(BROKEN.format(fault), encoding="utf-8")
+    said = faults(page, path.as_uri(), width=390, axe=True)
+    assert any(named in one for one in said), said
+    path.write_text(BROKEN.format("<p>fine</p>"), encoding="utf-8")
+    assert faults(page, path.as_uri(), width=390, axe=True) == []
+
+
+def test_broken_links_end_the_build(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="here"></p><a href="#here">1</a><a href="b.html#there">2</a><a href="https://example.org/x">3</a>'
+        '<a href="b.html#nowhere">4</a><a href="c.html">5</a><img src="gone.png"><a href="../out.html">6</a>'
+    )
+    (tmp_path / "b.html").write_text(
+        '<p id="there"></p><a href="a.html">1</a><a href="#gone">2</a><a href="javascript:x">3</a>'
+    )
+    found, outside = FINISHED.check(tmp_path)
+    assert sorted(found) == [
+        "a.html: ../out.html: leads out of the site",
+        "a.html: b.html#nowhere: no such place in the page",
+        "a.html: c.html: no such file",
+        "a.html: gone.png: no such file",
+        "b.html: #gone: no such place in the page",
+        "b.html: javascript:x: unknown scheme",
+    ]
+    assert outside == ["https://example.org/x"]
