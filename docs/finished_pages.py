@@ -1,7 +1,7 @@
 """What happens to the pages when they are built: what the theme leaves to be mended, then a check of all links.
 
-Every link inside the pages must lead to a file, and to an id where it names one; else the build fails. Addresses
-outside are listed in ``external_links.txt`` beside the pages, and not requested.
+Every link inside the pages must lead to a file, and to an id where it names one; else the build fails. Other addresses
+are listed in ``external_links.txt`` beside the pages, and not requested.
 """
 
 from __future__ import annotations

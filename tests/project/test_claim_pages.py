@@ -1,7 +1,6 @@
 """The pages of the claims print what was certified and found while they were written."""
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,22 +115,3 @@ def test_mathematics_needs_no_network_or_ends_the_build():
     assert body[0].startswith("<math")
     with pytest.raises(module.ExtensionError, match="nonsense"):
         module._block(SimpleNamespace(body=body), nodes.math_block("", r"\nonsense{x}"))
-
-
-def test_the_readme_says_what_the_records_say():
-    """Its table of speeds, and its sentence on generalisation, against the committed records."""
-    text = (PATH.parents[1] / "README.md").read_text()
-    speeds = json.loads((PATH.parents[1] / "benchmarks" / "losses_table.json").read_text())["summary"]
-    for name, label in (
-        ("published", "the clamped power sums"),
-        ("eager", "`MutualLoss` |"),
-        ("compiled", "`torch.compile`"),
-    ):
-        row = next(line for line in text.splitlines() if line.startswith("|") and label in line)
-        for students in (2, 4):
-            assert f"| {speeds[f'{name}, K = {students}']['mean']:.2f} |" in row
-    table = (PATH.parent / "trainer.md").read_text()
-    assert "2.2 [0.6, 3.8] points" in text
-    assert "**+2.22 [+0.62, +3.83]**" in table
-    assert "one student of 16 is lost" in " ".join(text.split())
-    assert "1 of 16 |" in table

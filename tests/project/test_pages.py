@@ -80,6 +80,10 @@ def page(tmp_path_factory):
         yield one
 
 
+# Chromium and Firefox let the keyboard reach whatever scrolls; a page of sixty formulas shall not stop at each of them.
+LEFT_OUT = ("scrollable-region-focusable",)
+
+
 def faults(page, url, *, width, dark=False, paper=False, axe=False):
     """What is wrong with a page as it is shown."""
     page.show(url, width=width, dark=dark, paper=paper)
@@ -91,7 +95,7 @@ def faults(page, url, *, width, dark=False, paper=False, axe=False):
     if axe and find_spec("axe_core_python"):
         folder = Path(find_spec("axe_core_python").submodule_search_locations[0])
         page.run((folder / "axe.min.js").read_text(encoding="utf-8") + "\n;0")
-        said += page.run(AXE)
+        said += [fault for fault in page.run(AXE) if fault.partition(":")[0] not in LEFT_OUT]
     return said
 
 
@@ -119,6 +123,7 @@ BROKEN = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>br
 <main><h1>broken</h1>{}</main></body></html>"""
 
 
+@pytest.mark.slow
 @in_a_browser
 @pytest.mark.parametrize(
     ("fault", "named"),

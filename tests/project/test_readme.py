@@ -1,0 +1,113 @@
+"""Every number in the README that was measured stands in a record, and the README says what the record says."""
+
+import json
+import os
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from verify.claims import all_claims
+from verify.environment import source_digest
+from verify.records import read_run
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORDS = " ".join(README.split())
+OF_A_RUN = ("0.283", "0.8%", "2%", "6%", "1%")
+OF_RECORDS = ("2.2", "0.6", "3.8", "0.4", "0.7", "0.04")
+OF_THE_INSTALLATION = ("1.8", "0.75")
+SETTINGS = ("0.25", "1.5", "3.11")
+"""The bias ζ² of the quadratic, an order, and Python's version: chosen, not measured."""
+
+
+def test_no_number_is_without_a_check():
+    """Decimals and percentages before the list of claims, outside of code and of the table of speeds."""
+    prose = README.partition("## The claims")[0]
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)|arXiv \d+\.\d+|^\|.*$|^    .*$", "", prose, flags=re.MULTILINE)
+    numbers = set(re.findall(r"\d+\.\d+%?|\d+%", prose))
+    assert numbers == {*OF_A_RUN, *OF_RECORDS, *OF_THE_INSTALLATION, *SETTINGS}
+
+
+def test_the_tables_say_what_the_records_say():
+    speeds = json.loads((ROOT / "benchmarks" / "losses_table.json").read_text())["summary"]
+    for name, label in (
+        ("published", "the clamped power sums"),
+        ("eager", "`MutualLoss` |"),
+        ("compiled", "`torch.compile`"),
+    ):
+        row = next(line for line in README.splitlines() if line.startswith("|") and label in line)
+        for students in (2, 4):
+            assert f"| {speeds[f'{name}, K = {students}']['mean']:.2f} |" in row
+    table = (ROOT / "docs" / "trainer.md").read_text()
+    assert "2.2 [0.6, 3.8] points" in README
+    assert "**+2.22 [+0.62, +3.83]**" in table
+    assert "one student of 16 is lost" in WORDS
+    assert "1 of 16 |" in table
+    assert "16 steps with a biased gradient in 0.4 to 0.7 s" in WORDS
+    assert "exact rational arithmetic in 0.04 s" in WORDS
+    assert "| | 16 | 0.4 to 0.7 | 0.04 |" in (ROOT / "benchmarks" / "README.md").read_text()
+
+
+def what_a_run_found(run):
+    """The numbers of `OF_A_RUN` from the records of a run, as the README writes them."""
+
+    def values(claim, name):
+        (record,) = (c for c in run.claims if c.id == claim)
+        found = [c.observed for check in record.checks for c in check.comparisons if re.match(name, c.name)]
+        assert found, f"{claim} compares nothing named {name}"
+        return found
+
+    (last,) = values("E1", r"mean of ‖∇f\(x_t\)‖² for t from 10000 to 100000, .*ζ² = 0.25")
+    least = min(values("E4", r"least A²/bound over h in \(0, 2\)"))
+    networks = max(values("N4", r"‖b‖² over the bound by the .*, greatest on the path"))
+    plateaus = max(values("N5", r"\|‖∇L‖/stated - 1\| at the end"))
+    annealed = max(values("C6", r"‖∇L‖² after \d+ steps with decreasing (order|weight)"))
+    return {
+        "0.283": f"{last:.3f}" == "0.283",
+        "0.8%": 0.007 < 1 - least <= 0.008,
+        "2%": 0.01 < networks < 0.02,
+        "6%": 0.05 < plateaus <= 0.06,
+        "1%": annealed < 0.01,
+    }
+
+
+@pytest.fixture(scope="module")
+def verified():
+    """A run of all claims by the present sources, in `results`, as CI has it before the tests."""
+    path = ROOT / "results" / "results.json"
+    if not path.exists() or (run := read_run(path)).environment.source_digest != source_digest():
+        pytest.skip("results/ holds no run of these sources: `make verify` makes one")
+    if run.profile != "quick" or run.seed != 0 or len(run.claims) < len(all_claims()):
+        pytest.skip("the README tells of all claims in the quick profile with seed 0")
+    return run
+
+
+def test_it_says_what_a_run_finds(verified):
+    assert "at 0.283 from step 100 to step 100,000" in WORDS
+    assert what_a_run_found(verified) == dict.fromkeys(OF_A_RUN, True)
+
+
+def test_the_report_of_all_claims_can_be_sent_by_mail(verified):
+    assert (ROOT / "results" / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.slow
+def test_the_size_of_an_installation():
+    """To a tenth; of the environment that `make install` creates."""
+    torch = sum(path.stat().st_size for f in distribution("torch").files or () if (path := Path(f.locate())).is_file())
+    assert torch == pytest.approx(0.75e9, rel=0.1)
+    folder = ROOT / ".venv"
+    if not (folder / ".installed").exists():
+        pytest.skip("not installed by make")
+    sizes = (os.lstat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names)
+    assert sum(sizes) == pytest.approx(1.8e9, rel=0.1)
+    assert "holds 1.8 GB, of which 0.75 are torch" in WORDS
+
+
+def test_its_links_lead_somewhere():
+    for text in (README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "verify" / "abstract.md").read_text()):
+        base = ROOT / "verify" if text.startswith("# The paper") else ROOT
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+            assert (base / link).exists(), link
