@@ -13,9 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rdml_theory.symbolic import Step, certificates, to_latex
-from rdml_theory.symbolic.certificates import CertifiedStep
-from rdml_theory.symbolic.kernel import AXIOMS, RULES, Proof, terms
+from rdml_theory.symbolic import certificates
+from rdml_theory.symbolic.kernel import AXIOMS, RULES, Proof, Theorem, terms
 from verify.checks.search import SEARCH
 from verify.claim import Claim, Statement
 from verify.claims import all_claims
@@ -25,39 +24,25 @@ from verify.plots import render_all
 from verify.records import GROUPS, RunRecord, group_of, read_run
 from verify.results_folder import RESULTS
 
-_JOINS = {
-    "chain": "Each begins where the one before ended, from the left side of the statement to its right side.",
-    "conclusion": "The statement is the relation of a step.",
-    "words": "What leads from them to the statement is in their words.",
-}
-
 
 def _math(statement: Statement) -> str:
     return "".join(s.text if s.latex is None else f"${s.latex}$" for s in statement.segments())
 
 
 _MEANS = {
-    "calculus": "By exact calculus",
-    "smt": "By an SMT solver",
-    "balls": "By ball arithmetic",
-    "rational": "By rational arithmetic",
-    "citation": "Cited",
+    "calculus": "exact calculus",
+    "smt": "an SMT solver",
+    "balls": "ball arithmetic",
+    "rational": "rational arithmetic",
 }
 
 
-def _step(number: int, step: Step) -> list[str]:
-    """A proof step and, if it is certified, where it holds and by what evidence."""
-    mark = f"{number}. "
-    lines = [step.words(), "", "$$", to_latex(step.relation), "$$", ""]
-    if isinstance(step, CertifiedStep):
-        certificate = step.certificate
-        if certificate.check() is not True:
-            raise RuntimeError(f"a certificate does not hold: {step.reason}")
-        if certificate.domain.latex():
-            lines[3] += rf" \qquad {certificate.domain.latex()}"
-        lines += [f"{_MEANS[certificate.kind]}: {certificate.summary()} (`{certificate.digest}`).", ""]
-    indented = [(" " * len(mark) + line) if line else "" for line in lines]
-    return [mark + lines[0], *indented[1:]]
+def _certificate(theorem: Theorem) -> str:
+    """By what evidence a certified inequality holds, checked here."""
+    certificate = theorem.arguments["certificate"]
+    if certificate.check() is not True:
+        raise RuntimeError(f"a certificate does not hold: {theorem.reason}")
+    return f"By {_MEANS[certificate.kind]}: {certificate.summary()} (`{certificate.digest}`)."
 
 
 def _proof(proof: Proof) -> list[str]:
@@ -67,6 +52,8 @@ def _proof(proof: Proof) -> list[str]:
     for line in proof.lines:
         mark = f"{line.number}. "
         whole = [line.words(), "", "$$", line.theorem.conclusion.latex(), "$$", ""]
+        if line.theorem.rule == "certified":
+            whole += [_certificate(line.theorem), ""]
         lines += [mark + whole[0], *((" " * len(mark) + part) if part else "" for part in whole[1:])]
     return lines
 
@@ -120,19 +107,7 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
         module, _, name = USES[claim.id].rpartition(".")
         lines += [f"In code: {{py:obj}}`{name} <{USES[claim.id]}>` of `{module}`.", ""]
     if claim.derivation is not None:
-        derived = claim.derivation(claim.subject)
-    else:
-        derived = None
-    if isinstance(derived, Proof):
-        lines += _proof(derived)
-    elif derived is not None:
-        certified = any(isinstance(step, CertifiedStep) for step in derived.all_steps())
-        means = "SymPy verifies each step" + (", or a certificate does." if certified else ".")
-        lines += ["## Derivation", "", f"{means} {_JOINS[derived.joins]}", ""]
-        if derived.hypotheses:
-            lines += ["Given:", "", *(f"- ${to_latex(h)}$" for h in derived.hypotheses), ""]
-        for number, step in enumerate(derived.all_steps(), 1):
-            lines += _step(number, step)
+        lines += _proof(claim.derivation(claim.subject))
     lines += _tightness(claim)
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
@@ -144,18 +119,15 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
 
 _EVIDENCE = """# What is proved, and how
 
-- **decided**: proof steps that SymPy decides, as identities or as manifest signs, for a symbolic number of classes
-  where one appears.
-- **certified**: scalar inequalities discharged exactly, by calculus (`calculus`), by an SMT solver over the reals
-  (`smt`), by ball arithmetic (`balls`) or in rationals (`rational`), with evidence that every run checks again.
-- **joined by**: what leads from the steps to the statement: **the kernel**, whose rules alone make theorems; a chain of
-  equalities; premises that a step combines; or the words beside the steps. Words are for the reader; no program
-  checks them.
+- **lines**: the size of the claim's proof: rules of the kernel, from the assumptions to the statement. A claim without
+  one is measured.
+- **certified**: inequalities of a few real numbers among them, discharged exactly, by calculus (`calculus`), by an SMT
+  solver over the reals (`smt`), by ball arithmetic (`balls`) or in rationals (`rational`), with evidence that every run
+  checks again.
 - **also checked**: in floating point against 60 digits or by search (`numeric`), by simulation with an error rate
   (`monte-carlo`), or on trained models (`training`). These support; they do not prove.
-- **given**: what the proof assumes as hypotheses, printed on the claim's page: the setting (descent lemma, smoothness),
-  or facts that no step proves (Rolle's theorem, Popoviciu's inequality in D10).
-- **cited**: steps that rest on a theorem of the literature.
+- **given**: the hypotheses, printed on the claim's page: the setting, and what defines the quantities.
+- **axioms**: theorems of the literature that the proof rests on, listed below.
 
 Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy; in the
 kernel, its terms and propositions, its rules and its axioms.
@@ -183,33 +155,21 @@ _TRUSTED = ("terms", "forms", "propositions", "axioms", "theorem")
 
 def _rests_on(claim: Claim[Any]) -> list[str]:
     """One row of the table of evidence."""
-    decided, certified, given, cited = 0, Counter[str](), 0, 0
-    joined = "-"
+    size, certified, given, axioms = 0, Counter[str](), 0, 0
     if claim.derivation is not None:
-        derived = claim.derivation(claim.subject)
-        given = len(derived.hypotheses)
-        if isinstance(derived, Proof):
-            joined, decided, cited = "the kernel", len(derived.lines), len(derived.axioms)
-            rules = (line.theorem for line in derived.lines)
-            certified.update(theorem.arguments["certificate"].kind for theorem in rules if theorem.rule == "certified")
-        else:
-            joined = {"chain": "a chain", "conclusion": "premises", "words": "words"}[derived.joins]
-        for step in () if isinstance(derived, Proof) else derived.all_steps():
-            if isinstance(step, CertifiedStep):
-                certified[step.certificate.kind] += 1
-            else:
-                decided += 1
-    means = ", ".join(f"{number_of} {kind}" for kind, number_of in certified.items() if kind != "citation")
-    kinds = [c.kind for c in claim.checks]
-    floating = ", ".join(dict.fromkeys(kind for kind in kinds if kind != "symbolic"))
-    cited = str(cited + certified["citation"])
-    return [claim.id, claim.title, str(decided), means or "-", joined, floating or "-", str(given), cited]
+        proof = claim.derivation(claim.subject)
+        size, given, axioms = len(proof.lines), len(proof.hypotheses), len(proof.axioms)
+        rules = (line.theorem for line in proof.lines)
+        certified.update(theorem.arguments["certificate"].kind for theorem in rules if theorem.rule == "certified")
+    means = ", ".join(f"{number_of} {kind}" for kind, number_of in certified.items())
+    floating = ", ".join(dict.fromkeys(c.kind for c in claim.checks if c.kind != "symbolic"))
+    return [claim.id, claim.title, str(size or "-"), means or "-", floating or "-", str(given), str(axioms)]
 
 
 def evidence() -> str:
     """The page that says what is proved by exact means, what is checked in floating point, what is cited."""
     rows = [_rests_on(claim) for claim in all_claims().values()]
-    heads = ["claim", "", "decided", "certified", "joined by", "also checked", "given", "cited"]
+    heads = ["claim", "", "lines", "certified", "also checked", "given", "axioms"]
     table = [heads, ["---"] * len(heads), *rows]
     return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), "", *_kernel()])
 

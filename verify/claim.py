@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from sympy import Basic, Tuple
+from sympy import Basic
 
-from rdml_theory.symbolic import Derivation, to_latex, to_text
+from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
 from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, StepRecord, combine
 
 if TYPE_CHECKING:
     from verify.context import Context
 
-__all__ = ["Check", "Claim", "Control", "Finding", "Source", "Statement", "with_definitions"]
+__all__ = ["Check", "Claim", "Control", "Finding", "Source", "Statement"]
 
 S = TypeVar("S")
 
@@ -61,23 +61,6 @@ class Statement:
     def text(self) -> str:
         """One line of Unicode text."""
         return "".join(segment.text for segment in self.segments())
-
-
-def with_definitions(template: str, derivation: Derivation) -> Statement:
-    """The statement of a derivation in its words, followed by what its names stand for.
-
-    >>> from rdml_theory.symbolic import teacher_gradient
-    >>> with_definitions("Always {statement}", teacher_gradient()).text()[:22]
-    'Always ∂D_α(p‖q)/∂u_k '
-    """
-    formulas: dict[str, Basic] = {"statement": derivation.statement}
-    if isinstance(derivation.statement, Tuple):
-        # Several formulas, not one long one: lines break between them.
-        formulas = {f"statement_{n}": part for n, part in enumerate(derivation.statement)}
-        template = template.replace("{statement}", ", ".join(f"{{{name}}}" for name in formulas))
-    definitions = {f"{name}_is": meaning for name, meaning in derivation.definitions.items()}
-    words = template + ", where " + " and ".join(f"{{{name}}}" for name in definitions)
-    return Statement(words, formulas | definitions)
 
 
 @dataclass(frozen=True)
@@ -161,7 +144,7 @@ class Claim(Generic[S]):
     statement : callable
         The printed statement of a subject.
     derivation : callable, optional
-        The proof of a subject, whose steps the symbolic check verifies.
+        The proof of a subject, a theorem of the kernel, which the symbolic check runs again.
     assumptions : tuple of str
         Under which it holds.
     source : Source
@@ -186,7 +169,7 @@ class Claim(Generic[S]):
     checks: tuple[Check[S], ...]
     controls: tuple[Control[S], ...]
     caption: str
-    derivation: Callable[[S], Derivation | Proof] | None = None
+    derivation: Callable[[S], Proof] | None = None
     message: str = ""
     meaning: str = ""
     matters: str = ""
@@ -199,15 +182,6 @@ class Claim(Generic[S]):
             ids: list[Any] = [part.id for part in parts]
             if len(set(ids)) != len(ids):
                 raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
-
-    @property
-    def proof(self) -> Literal["theorem", "steps", ""]:
-        """What stands behind the statement, by what its derivation is declared to return.
-
-        A theorem of the kernel; or verified steps, which a reader joins: not machine-checked as a whole; or nothing.
-        """
-        returned = getattr(self.derivation, "__annotations__", {}).get("return", "")
-        return "" if self.derivation is None else "theorem" if returned in (Proof, "Proof") else "steps"
 
     @property
     def statistical_tests(self) -> int:

@@ -111,14 +111,14 @@ class StepRecord(_Record):
 
 
 class CertificateRecord(_Record):
-    """How a scalar inequality that a proof rests on was discharged, or which cited theorem it is.
+    """How a scalar inequality that a proof rests on was discharged.
 
-    ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, ball arithmetic over boxes,
-    exact rational arithmetic, or a citation, which proves nothing by itself. ``evidence`` says in a line what was kept
-    and re-checked, ``content`` is what was kept (for a solver the SMT-LIB 2 text) and ``digest`` identifies it.
+    ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, ball arithmetic over boxes, or
+    exact rational arithmetic. ``evidence`` says in a line what was kept and re-checked, ``content`` is what was kept
+    (for a solver the SMT-LIB 2 text) and ``digest`` identifies it.
     """
 
-    kind: Literal["calculus", "smt", "balls", "rational", "citation"]
+    kind: Literal["calculus", "smt", "balls", "rational"]
     reason: str
     text: str
     latex: str

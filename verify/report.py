@@ -275,7 +275,6 @@ _MEANS = {
     "smt": "an SMT solver",
     "balls": "ball arithmetic",
     "rational": "rational arithmetic",
-    "citation": "citation",
 }
 
 

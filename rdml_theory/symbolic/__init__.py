@@ -1,7 +1,7 @@
 """Symbolic derivations: the divergence, its gradients and limits, and the biased-SGD bounds, for a symbolic C.
 
-Every function returns a :class:`Derivation`, or a :class:`~rdml_theory.symbolic.kernel.Proof` of the kernel, with
-``.statement``, ``.steps``, ``.latex()`` and ``.verify()``.
+Every derivation is a :class:`~rdml_theory.symbolic.kernel.Proof` of the kernel, with ``.statement``, ``.steps``,
+``.latex()`` and ``.verify()``.
 
 >>> from rdml_theory import symbolic
 >>> symbolic.student_gradient().verify()
@@ -22,7 +22,6 @@ from rdml_theory.symbolic.divergence.gradients import student_gradient, student_
 from rdml_theory.symbolic.divergence.inequalities import bounded_gradient
 from rdml_theory.symbolic.divergence.limits import limit, limits
 from rdml_theory.symbolic.divergence.order import order_theorem
-from rdml_theory.symbolic.engine.derivation import Derivation, Premise, Step
 from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.mutual.plateau import plateau_law
@@ -35,10 +34,7 @@ from rdml_theory.symbolic.sgd.smooth import consecutive_iterates
 from rdml_theory.symbolic.sgd.worst_case import every_horizon, sharp_multipliers
 
 __all__ = [
-    "Derivation",
-    "Premise",
     "RenyiDivergence",
-    "Step",
     "alpha_derivative",
     "as_function",
     "bias_plateau",

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import mpmath as mp
 import numpy as np
-from sympy import Indexed, Integer, Number, Symbol, lambdify
+from sympy import Derivative, Indexed, Integer, Limit, Number, Symbol, lambdify
 
 from rdml_theory._validation import FloatArray, choice, float_array, real_array
 from rdml_theory.symbolic.arguments import formula
-from rdml_theory.symbolic.engine.decide import taken
 from rdml_theory.symbolic.notation import C, Formula
 
 __all__ = ["as_function"]
@@ -33,6 +32,12 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a real number or a sequence of them; got {type(value).__name__}") from error
     return np.array(exact, dtype=object).reshape(array.shape)
+
+
+def _written_out(expression: Formula) -> Formula:
+    """Derivatives and limits taken, and what has a ``definition()`` replaced by it."""
+    taken = expression.replace(lambda e: isinstance(e, Derivative | Limit), lambda e: e.doit(deep=False))
+    return taken.replace(lambda e: hasattr(e, "definition"), lambda e: e.definition())
 
 
 def as_function(
@@ -82,7 +87,7 @@ def as_function(
     if not 1 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be from 1 to {MOST_CLASSES}, for sums are written out term by term")
     choice("modules", modules, ("numpy", "mpmath"))
-    explicit = taken(formula("expression", expression)).subs(C, int(classes)).doit()
+    explicit = _written_out(formula("expression", expression)).subs(C, int(classes)).doit()
     entries = sorted(explicit.atoms(Indexed), key=str)
     if free := [e for e in entries if not all(n.is_Integer for n in e.indices)]:
         raise ValueError(f"{free[0]} has an index without a number: substitute one, as in `.subs(k, 1)`")

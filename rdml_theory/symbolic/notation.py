@@ -9,18 +9,17 @@
 ``i … n``   class indices, ``1 ≤ i ≤ C``
 ==========  ==========================================================================
 
-``q[k]``, ``p[k]`` and ``w[k]`` are names: they print as such. :data:`STANDARD` holds their meanings, by which a
-verification replaces them.
+``q[k]``, ``p[k]`` and ``w[k]`` are names: they print as such; :func:`in_logits` writes them out.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sympy import AtomicExpr, Eq, Indexed, IndexedBase, Sum, Symbol, exp, symbols
+from sympy import AtomicExpr, Indexed, IndexedBase, Sum, Symbol, exp, symbols
 
 __all__ = [
-    "ESCORT", "STANDARD", "STUDENT", "TEACHER", "C", "Named", "alpha", "escort_of", "i", "in_logits",
+    "C", "Named", "alpha", "escort_of", "i", "in_logits",
     "in_probabilities", "j", "k", "l", "m", "n", "p", "q", "softmax_of", "u", "w", "z",
 ]  # fmt: skip
 
@@ -96,19 +95,6 @@ def escort_of(first: IndexedBase, second: Formula, index: Formula, dummy: Formul
         return first[at] ** alpha * second[at] ** (1 - alpha)
 
     return tilted(index) / Sum(tilted(dummy), (dummy, 1, C))
-
-
-ESCORT: Formula = Eq(w[k], escort_of(p, q, k), evaluate=False)
-"""w_k ∝ p_k^α q_k^(1-α)."""
-
-STUDENT: Formula = Eq(q[k], softmax_of(z, k), evaluate=False)
-"""q = softmax(z)."""
-
-TEACHER: Formula = Eq(p[k], softmax_of(u, k, m), evaluate=False)
-"""p = softmax(u)."""
-
-STANDARD: tuple[Formula, ...] = (ESCORT, STUDENT, TEACHER)
-"""What the names w, q and p mean, in the order in which they are replaced."""
 
 
 def in_probabilities(expression: Formula) -> Formula:

@@ -142,10 +142,6 @@ class _Text(_SignOrder, StrPrinter):
         body, variable, point, _ = expr.args
         return f"lim({self._print(variable)} → {self._print(point)}) {self._print(body)}"
 
-    def _print_Subs(self, obj: Any) -> Any:
-        body, (variable,), (point,) = obj.args
-        return f"[{self._print(body)}] at {self._print(variable)} = {self._print(point)}"
-
     def _print_Named(self, expr: Any) -> str:
         return expr.text
 

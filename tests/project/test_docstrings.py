@@ -10,7 +10,6 @@ MODULES = [
     "rdml_theory.symbolic",
     "rdml_theory.symbolic.sgd.constant_bias",
     "rdml_theory.symbolic.sgd.best_iterate",
-    "rdml_theory.symbolic.engine.decide",
     "rdml_theory.symbolic.mutual.game",
     "rdml_theory.symbolic.sgd.growth",
     "rdml_theory.symbolic.mutual.moving_target",
@@ -45,9 +44,9 @@ MODULES = [
 ]
 # Records of fields that others build; their classes say what each field is.
 PLAIN = {
-    "AllPairs", "BiasModel", "Bound", "Chain", "CohortTrajectory", "Derivation", "DualCertificate",
+    "AllPairs", "BiasModel", "Bound", "Chain", "CohortTrajectory", "DualCertificate",
     "EffectiveProblem", "Instance", "Method", "NoiseModel", "Observed", "Problem", "StationaryLaw", "StationaryPoint",
-    "Step", "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
+    "StepwiseBound", "SyntheticProblem", "Trajectory", "ValueAndGradient", "Verdict", "WorstCase",
     "GradientError", "Moment", "Witness",
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ from sympy import (
     tanh,
 )  # fmt: skip
 
-from rdml_theory.symbolic.certificates import Certificate, Citation, Domain, SmtScript, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates import Certificate, Domain, SmtScript, by_cases, calculus, smt
 from rdml_theory.symbolic.certificates.smt import encode
 from rdml_theory.symbolic.kernel import (
     RULES,
@@ -576,7 +576,7 @@ FORGERIES = {
     "no certificate": lambda: certified(AtMost(a, c)),
     "a certificate without evidence": lambda: shown(None),
     "a certificate with a counterexample": lambda: certified(smt(Le(a**2, -1, evaluate=False))),
-    "a certificate by citation": lambda: shown(Citation("a paper", "D7")),
+    "a certificate by a word": lambda: shown("a paper says so"),
     "evidence of one's own class": lambda: shown(EvilEvidence("")),
     "evidence of one's own class in a piece": lambda: certified(
         by_cases(a, [Certificate("smt", "", Le(a**2, -1, evaluate=False), Domain.of([a]), EvilEvidence(""))])

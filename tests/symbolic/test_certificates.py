@@ -41,8 +41,6 @@ from rdml_theory.symbolic.certificates import (
     balls,
     by_cases,
     calculus,
-    certified,
-    citation,
     smt,
 )
 from rdml_theory.symbolic.certificates.arb import ball, compiled
@@ -257,22 +255,6 @@ def test_other_relations_are_refused():
         smt(Eq(x, y, evaluate=False))
 
 
-def test_certified_steps_prove_when_asked():
-    calls = []
-
-    def by(relation, **options):
-        calls.append(relation)
-        return smt(relation, **options)
-
-    step = certified("a square", at_least(t**2 + 1, 2 * t), by)
-    assert calls == []
-    assert step.decide() is True
-    assert step.decide() is True
-    assert len(calls) == 1
-    assert step.certificate.reason == "a square"
-    assert certified("not a square", at_least(t**2 + 1, 3 * t), by).decide() is False
-
-
 def test_digests_depend_on_all_parts():
     one = smt(at_least(t**2 + 1, 2 * t), reason="r")
     digests = {
@@ -284,12 +266,6 @@ def test_digests_depend_on_all_parts():
     }
     assert len(digests) == 5
     assert smt(at_least(t**2 + 1, 2 * t), reason="another").digest == one.digest
-
-
-def test_a_citation_is_marked_as_one():
-    step = citation("a theorem", at_most(x, 1), work="Someone 1900", claim="D1")
-    assert step.certificate.kind == "citation"
-    assert step.certificate.summary() == "Someone 1900; checked by claim D1"
 
 
 def test_a_missing_engine_is_one_clear_error(monkeypatch):

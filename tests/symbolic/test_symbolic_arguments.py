@@ -49,15 +49,6 @@ CALLS = (
     (symbolic.as_function(p[1] ** alpha, 2, modules="mpmath"), {"p": [0.5, 0.5], "alpha": 2.0}),
     (symbolic.to_latex, {"formula": alpha}),
     (symbolic.to_text, {"formula": alpha}),
-    (
-        symbolic.Step,
-        {"reason": "so", "relation": sp.Eq(alpha, 1), "where": (), "premises": (), "factor": sp.Integer(1)},
-    ),
-    (symbolic.Premise, {"relation": sp.Ge(alpha, 0), "factor": sp.Integer(1), "at": (), "over": None}),
-    (
-        symbolic.Derivation,
-        {"statement": sp.Eq(alpha, 1), "steps": (), "definitions": {}, "lemmas": (), "hypotheses": ()},
-    ),
 )
 MORE = (sp.I, sp.nan, sp.zoo, 2 + sp.I * alpha, sp.true, sp.Eq(alpha, 1), sp.Matrix([1, 2]), sp.Symbol, "alpha", "1j")
 

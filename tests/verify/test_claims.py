@@ -65,7 +65,7 @@ def test_a_theorem_of_the_kernel_is_what_its_claim_prints():
     proved = []
     for claim in all_claims().values():
         proof = claim.derivation(claim.subject) if claim.derivation else None
-        assert claim.proof == ("" if proof is None else "theorem" if isinstance(proof, Proof) else "steps")
+        assert proof is None or isinstance(proof, Proof)
         if isinstance(proof, Proof):
             proved.append(claim.id)
             assert proof.statement in claim.statement(claim.subject).formulas.values()

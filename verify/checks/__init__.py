@@ -4,13 +4,11 @@ The names below are those that most claims use; what is special to some is in th
 sixty digits, random pairs), `formulas.value` (a formula at numbers), `search` (inequalities), `quantities`.
 """
 
-from verify.checks.certificates import proof_check
 from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
 from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
 from verify.checks.formulas import implementation_check
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
 from verify.checks.proofs import kernel_check
-from verify.checks.symbolic import symbolic_check
 
 __all__ = [
     "Replicas",
@@ -28,9 +26,7 @@ __all__ = [
     "order_panels",
     "panel",
     "plateau_function",
-    "proof_check",
     "replicas_curve",
     "scatter_panel",
-    "symbolic_check",
     "window_means",
 ]

@@ -6,17 +6,46 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from rdml_theory.symbolic import to_latex, to_text
+from rdml_theory.symbolic.certificates import Certificate
 from rdml_theory.symbolic.kernel import Proof, ProofError, Theorem
-from verify.checks.certificates import certificate_record
 from verify.checks.comparisons import holds
 from verify.checks.instances import satisfied_by
 from verify.claim import Check, Finding
 from verify.context import Context
-from verify.records import Comparison, StepRecord
+from verify.records import CertificateRecord, Comparison, Outcome, StepRecord
 
-__all__ = ["kernel_check"]
+__all__ = ["certificate_record", "kernel_check"]
 
 S = TypeVar("S")
+
+_OUTCOMES: dict[bool | None, Outcome] = {True: "confirmed", False: "refuted", None: "undecided"}
+
+
+def certificate_record(certificate: Certificate) -> CertificateRecord:
+    """The record of a certificate, whose evidence is checked here.
+
+    >>> from sympy import Symbol
+    >>> from rdml_theory.symbolic.certificates import smt
+    >>> from rdml_theory.symbolic.relations import at_least
+    >>> x = Symbol("x", real=True)
+    >>> record = certificate_record(smt(at_least(x**2 + 1, 2 * x), reason="a square"))
+    >>> record.kind, record.outcome, record.text
+    ('smt', 'confirmed', 'x² + 1 ≥ 2·x')
+    """
+    where = certificate.domain
+    relation, evidence = certificate.relation, certificate.evidence
+    return CertificateRecord(
+        kind=certificate.kind,
+        reason=certificate.reason,
+        text=to_text(relation) + (f" for {where.text()}" if where.text() else ""),
+        latex=to_latex(relation) + (rf" \quad {where.latex()}" if where.latex() else ""),
+        evidence=certificate.summary(),
+        content=None if evidence is None else evidence.text(),
+        digest=certificate.digest,
+        outcome=_OUTCOMES[certificate.check()],
+    )
+
 
 _SHOWN = ("axiom", "combine", "expectation", "induct", "root", "sum_over")
 """The rules whose lines a record keeps; `rdml prove` prints all."""

@@ -39,7 +39,7 @@ def _described() -> list[dict[str, Any]]:
             "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
             "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
             "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
-            "proof": c.proof,
+            "proof": c.derivation is not None,
             "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
             "controls": [
                 {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
@@ -100,9 +100,9 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            mark = "°" if row["proof"] == "steps" else " "
+            mark = " " if row["proof"] else "°"
             told(console, f"{row['id']:<4}{mark}{row['message']}")
-    console.print("\n° not machine-checked as a whole: verified steps, joined for the reader")
+    console.print("\n° measured; all others are theorems, which `rdml prove` proves")
     console.print("`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 
@@ -151,9 +151,8 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
 
 
 _PROOFS = {
-    "theorem": "a theorem of the kernel: every step from the assumptions to the statement is checked by its rules",
-    "steps": "not machine-checked as a whole: verified steps, joined for the reader",
-    "": "none: the statement is measured",
+    True: "a theorem of the kernel: every step from the assumptions to the statement is checked by its rules",
+    False: "none: the statement is measured",
 }
 
 

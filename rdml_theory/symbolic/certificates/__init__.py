@@ -1,8 +1,7 @@
 r"""Scalar inequalities over a domain, discharged exactly, with evidence that is kept and checked again.
 
-A proof of an inequality is a list of steps. Most are identities, decided by :mod:`rdml_theory.symbolic.engine.decide`;
-what remains are inequalities between a few real variables. Each of those gets a :class:`Certificate`, by one of three
-means:
+A proof of the kernel may rest on inequalities between a few real variables. Each of those gets a :class:`Certificate`,
+by one of three means, which the rule :func:`~rdml_theory.symbolic.kernel.theorem.certified` makes a theorem:
 
 ==============  =======================================================================================================
 ``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign
@@ -10,7 +9,6 @@ means:
                 expressions, roots, absolute values, minima and maxima
 ``balls``       ball arithmetic (python-flint): a subdivision of a box whose every part has a lower bound above zero;
                 :func:`by_cases` joins it with calculus at ends where there is none, at zero or at infinity
-``citation``    a theorem of the literature: proves nothing here, and has a claim of its own that checks it
 ==============  =======================================================================================================
 
 >>> from sympy import Interval, Symbol, log, oo
@@ -28,33 +26,18 @@ means:
 >>> certificate.check()
 False
 
-In the derivation of a claim, :func:`certified` makes such an inequality a step; the evidence is made when the step is
-decided, so that stating a theorem stays cheap. ``verify.checks.certificates.proof_check(derivation)`` is the check
-that judges identities and certified steps, and records the certificates.
-
->>> step = certified("the logarithm lies below its tangent", at_most(log(x), x - 1), calculus, along=x, at=1)
->>> step.decide()
-True
-
 z3 and python-flint are the extra ``proofs``; they are imported when first needed.
 """
 
 from rdml_theory.symbolic.certificates.balls import Subdivision, balls
 from rdml_theory.symbolic.certificates.calculus import Chain, calculus
 from rdml_theory.symbolic.certificates.cases import Pieces, by_cases
-from rdml_theory.symbolic.certificates.certificate import (
-    Certificate,
-    CertifiedStep,
-    Citation,
-    Evidence,
-    certified,
-    citation,
-)
+from rdml_theory.symbolic.certificates.certificate import Certificate, Evidence
 from rdml_theory.symbolic.certificates.domain import Domain
 from rdml_theory.symbolic.certificates.extras import MissingProofsError
 from rdml_theory.symbolic.certificates.smt import SmtScript, smt
 
 __all__ = [
-    "Certificate", "CertifiedStep", "Chain", "Citation", "Domain", "Evidence", "MissingProofsError", "Pieces",
-    "SmtScript", "Subdivision", "balls", "by_cases", "calculus", "certified", "citation", "smt",
+    "Certificate", "Chain", "Domain", "Evidence", "MissingProofsError", "Pieces", "SmtScript", "Subdivision", "balls",
+    "by_cases", "calculus", "smt",
 ]  # fmt: skip

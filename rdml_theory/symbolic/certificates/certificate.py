@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 from sympy import Eq, Float, Ge, Gt, Le, Lt, Rational, Symbol, lambdify, srepr
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates.domain import Domain
-from rdml_theory.symbolic.engine.derivation import Step
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.printing import to_text
 
-__all__ = ["Certificate", "CertifiedStep", "Citation", "Evidence", "Kind", "certified", "citation", "difference"]
+__all__ = ["Certificate", "Evidence", "Kind", "difference"]
 
-Kind = Literal["calculus", "smt", "balls", "rational", "citation"]
+Kind = Literal["calculus", "smt", "balls", "rational"]
 
 _DIGITS = 40
 _TOLERANCE = Float(10) ** -25
@@ -42,36 +40,12 @@ class Evidence(Protocol):
 
 
 @dataclass(frozen=True)
-class Citation:
-    """A theorem of the literature; as evidence it proves nothing, and a claim of its own checks it.
-
-    >>> Citation("Popoviciu 1935", claim="D12").summary()
-    'Popoviciu 1935; checked by claim D12'
-    """
-
-    work: str
-    claim: str
-
-    def text(self) -> str:
-        """The work and the claim."""
-        return f"{self.work} [{self.claim}]"
-
-    def summary(self) -> str:
-        """The work and the claim, in words."""
-        return f"{self.work}; checked by claim {self.claim}"
-
-    def check(self, relation: Relational, domain: Domain) -> bool:
-        """``True``: what it says is taken from the work, and its claim is judged with the others."""
-        return True
-
-
-@dataclass(frozen=True)
 class Certificate:
     """A scalar inequality over a domain, with evidence.
 
     Attributes
     ----------
-    kind : {"calculus", "smt", "balls", "rational", "citation"}
+    kind : {"calculus", "smt", "balls", "rational"}
         By what means it was discharged.
     reason : str
         What the inequality is for, in words.
@@ -171,69 +145,3 @@ def search_counterexample(relation: Relational, domain: Domain) -> tuple[tuple[S
         if refutes(point, relation, domain):
             return tuple(point.items())
     return None
-
-
-@dataclass(frozen=True)
-class CertifiedStep(Step):
-    """A step of a derivation that is an inequality with a certificate, made when it is first asked for.
-
-    Attributes
-    ----------
-    prove : callable
-        Returns the certificate.
-    cited : Citation, optional
-        The theorem it rests on, if it is not proved here.
-    """
-
-    prove: Callable[[], Certificate] | None = None
-    cited: Citation | None = None
-
-    @cached_property
-    def certificate(self) -> Certificate:
-        """The certificate, with its evidence."""
-        if self.prove is None:
-            raise TypeError("a certified step needs `prove`, which returns its certificate")
-        return self.prove()
-
-    def decide(self) -> bool | None:
-        """Check the certificate."""
-        return self.certificate.check()
-
-
-def certified(reason: str, relation: Relational, by: Callable[..., Certificate], /, *args: Any, **options: Any) -> Any:
-    """A step of a derivation, to be discharged by ``by(relation, *args, reason=reason, **options)``.
-
-    Parameters
-    ----------
-    reason : str
-        What the step does, in words.
-    relation : Relational
-        The inequality.
-    by : callable
-        ``calculus``, ``smt`` or ``balls``.
-    args, options
-        Its domain and its options.
-
-    >>> from sympy import Symbol
-    >>> from rdml_theory.symbolic.certificates import smt
-    >>> from rdml_theory.symbolic.relations import at_least
-    >>> x = Symbol("x", real=True)
-    >>> certified("a square", at_least(x**2 + 1, 2 * x), smt).decide()
-    True
-    """
-    return CertifiedStep(reason, relation, prove=lambda: by(relation, *args, reason=reason, **options))
-
-
-def citation(reason: str, relation: Relational, *, work: str, claim: str) -> CertifiedStep:
-    """A step that rests on a theorem of the literature, which a claim of its own checks.
-
-    >>> from sympy import symbols
-    >>> from rdml_theory.symbolic.relations import at_most
-    >>> v, m, M = symbols("V m M", real=True)
-    >>> step = citation("a variance", at_most(v, (M - m) ** 2 / 4), work="Popoviciu 1935", claim="D12")
-    >>> step.certificate.kind, step.decide()
-    ('citation', True)
-    """
-    cited = Citation(work, claim)
-    certificate = Certificate("citation", reason, relation, Domain(()), cited)
-    return CertifiedStep(reason, relation, prove=lambda: certificate, cited=cited)
