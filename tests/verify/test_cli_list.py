@@ -64,7 +64,7 @@ def test_the_list_has_every_claim_once_in_its_group():
     at = lines.index("Mutual learning")
     assert lines[at + 1].split() == ["C4", *all_claims()["C4"].message.split()]
     marked = {line.split()[0] for line in lines if line.startswith("  ") and line[6] == "°"}
-    assert marked == {claim.id for claim in all_claims().values() if claim.proof == "steps"}
+    assert marked == {claim.id for claim in all_claims().values() if claim.derivation is None}
 
 
 def test_the_list_starts_at_once():
@@ -117,6 +117,7 @@ def test_prove_says_what_is_proved_and_by_what():
     assert printed.startswith("C1: A² ≤ ")
     assert printed.rstrip().endswith("the same theorems.")
     assert rdml("prove", "C1", "--latex").stdout.startswith("\\begin{align*}")
+    assert json.loads(rdml("prove", "G3", "--json").stdout)["rests_on"] == ["D7"]
     complains(rdml("prove", "C99"), "unknown claim 'C99'")
     complains(rdml("prove", "V1"), "V1 is measured, not derived")
 

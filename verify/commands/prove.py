@@ -16,12 +16,29 @@ if TYPE_CHECKING:
 __all__ = ["prove_command"]
 
 
-def _facts(proof: Proof) -> dict[str, Any]:
+def _rests_on(name: str, proof: Proof) -> list[str]:
+    """The claims whose printed conclusion is that of a line of the proof, other than one that is assumed."""
+    from verify.claims import all_claims
+
+    lines = (line.theorem for line in proof.lines if line.theorem.rule != "assume")
+    proved = {theorem.conclusion.relation() for theorem in lines if hasattr(theorem.conclusion, "relation")}
+    proved.discard(proof.statement)
+    found = []
+    for claim in all_claims().values():
+        said = proved & set(claim.statement(claim.subject).formulas.values())
+        if claim.id != name and claim.derivation is not None and said:
+            found.append(claim.id)
+            proved -= said  # of claims that share a theorem, the first
+    return found
+
+
+def _facts(name: str, proof: Proof) -> dict[str, Any]:
     return {
+        "id": name,
         "hypotheses": [hypothesis.text() for hypothesis in proof.hypotheses],
         "conclusion": proof.theorems[0].conclusion.text(),
         "with_it": [theorem.conclusion.text() for theorem in proof.theorems[1:]],
-        "rests_on": [],
+        "rests_on": _rests_on(name, proof),
         "axioms": list(proof.axioms),
         "machine_checked": proof.verify(),
         "size": len(proof.lines),
@@ -46,7 +63,7 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
         raise UsageFault(f"{found} is measured, not derived: it has no proof")
     proof = subject.derivation(subject.subject)
     if as_json:
-        print_json(json.dumps({"id": found} | _facts(proof), ensure_ascii=False, indent=2))
+        print_json(json.dumps(_facts(found, proof), ensure_ascii=False, indent=2))
     elif latex:
         click.echo(proof.latex())
     else:
