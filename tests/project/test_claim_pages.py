@@ -25,6 +25,8 @@ def pages():
 
 
 def test_a_page_prints_certificates_and_tightness(pages):
+    certified = pages.page(all_claims()["D13"])
+    assert re.search(r"By exact calculus: a chain of \d+ exact signs .* \(`[0-9a-f]{16}`\)\.", certified)
     text = pages.page(all_claims()["D12"])
     assert "By the rules of the kernel from the assumptions, on no axiom." in text
     found = re.search(r"Popoviciu: greatest ratio of the sides found: ([0-9.]+), at C = \d, α = ", text)
@@ -52,12 +54,9 @@ def test_the_table_of_evidence_counts(pages, monkeypatch):
     monkeypatch.setattr(pages, "all_claims", lambda: few)
     rows = [line for line in pages.evidence().splitlines() if line.startswith("| ")][2:]
     assert rows[0].startswith("| D1 | Student gradient | ")
-    assert " | - | the kernel | numeric | " in rows[0]
-    given = rows[1].split(" | ")[-2]
-    assert int(given) >= 1, "the remainder of the expansion rests on the mean value theorem, which no step proves"
-    assert rows[2] == "| D12 | Variance of bounded values | 18 | - | the kernel | numeric | 4 | 0 |"
-    assert rows[3].split(" | ")[4] == "the kernel"
-    assert rows[4].split(" | ")[4] == "the kernel"
+    assert " | - | numeric | " in rows[0]
+    assert rows[2] == "| D12 | Variance of bounded values | 18 | - | numeric | 4 | 0 |"
+    assert all(int(row.split(" | ")[2]) > 10 for row in rows)
 
 
 def test_claims_are_in_natural_order_and_each_in_one_group(pages, tmp_path, monkeypatch):
