@@ -154,8 +154,7 @@ class ControlRecord(_Record):
 class ClaimRecord(_Record):
     """A claim with its verdict, its checks, its controls and its figure's data.
 
-    ``proof`` says what stands behind the statement: a theorem of the kernel, verified steps that a reader joins, or
-    nothing.
+    ``proof`` says what stands behind the statement: a theorem of the kernel, or nothing.
     """
 
     id: str
@@ -167,7 +166,7 @@ class ClaimRecord(_Record):
     statement: tuple[Segment, ...]
     assumptions: tuple[str, ...]
     source: SourceRecord
-    proof: Literal["theorem", "steps", ""] = ""
+    proof: Literal["theorem", ""] = ""
     outcome: Outcome
     error_rate: float
     margin: float | None

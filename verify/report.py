@@ -71,7 +71,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     templates.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
-        doubt=_doubt, mark=_mark, proofs=_PROOFS,
+        doubt=_doubt, proofs=_PROOFS,
     )  # fmt: skip
     if pictures is None:
         pictures = {name: drawn["png"] for name, drawn in plots.render_all(run, formats=("png",)).items()}
@@ -233,14 +233,8 @@ def _doubt(sentence: Sentence, judged: Mapping[str, ClaimRecord]) -> str:
 
 _PROOFS = {
     "theorem": "a theorem of the proof kernel",
-    "steps": "verified steps, not machine-checked as a whole",
     "": "measured, not proved",
 }
-
-
-def _mark(claim: ClaimRecord) -> str:
-    """The sign, here and in `rdml list`, of a derivation that is not machine-checked as a whole."""
-    return "°" if claim.proof == "steps" else ""
 
 
 _TOLD = ("D1", "D7", "D8", "C2", "C3", "C4", "C5", "C6", "X1", "X2", "G1", "G2", "N1", "N5", "E1", "E3", "V1", "V2")

@@ -100,10 +100,8 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            mark = " " if row["proof"] else "°"
-            told(console, f"{row['id']:<4}{mark}{row['message']}")
-    console.print("\n° measured; all others are theorems, which `rdml prove` proves")
-    console.print("`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
+            told(console, f"{row['id']:<4} {row['message']}")
+    console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> Any:

@@ -18,17 +18,18 @@ __all__ = ["prove_command"]
 
 def _rests_on(name: str, proof: Proof) -> list[str]:
     """The claims whose printed conclusion is that of a line of the proof, other than one that is assumed."""
+    from rdml_theory.symbolic.kernel import AtMost, Equal, Less
     from verify.claims import all_claims
 
-    lines = (line.theorem for line in proof.lines if line.theorem.rule != "assume")
-    proved = {theorem.conclusion.relation() for theorem in lines if hasattr(theorem.conclusion, "relation")}
+    said = (line.theorem.conclusion for line in proof.lines if line.theorem.rule != "assume")
+    proved = {told.relation() for told in said if isinstance(told, AtMost | Equal | Less)}
     proved.discard(proof.statement)
     found = []
     for claim in all_claims().values():
-        said = proved & set(claim.statement(claim.subject).formulas.values())
-        if claim.id != name and claim.derivation is not None and said:
+        there = proved & set(claim.statement(claim.subject).formulas.values())
+        if claim.id != name and claim.derivation is not None and there:
             found.append(claim.id)
-            proved -= said  # of claims that share a theorem, the first
+            proved -= there  # of claims that share a theorem, the first
     return found
 
 
