@@ -7,11 +7,12 @@ wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import scipy  # its parts load when they are first used
+from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import flag, instance, number
 from convergence.assumptions import Assumptions
@@ -57,7 +58,11 @@ class Envelope:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run's constants over their greatest, so that no square of them overflows: h, T, ζ², Δ/(ηT), s² and r."""
+    """A run's constants over their greatest, so that no square of them overflows: h, T, ζ², Δ/(ηT), s² and r.
+
+    Where steps vary, h is that of the longest, T the sum of all over it, and ``sizes`` each over it; a constant one has
+    the single size 1.
+    """
 
     h: float
     steps: float
@@ -65,16 +70,19 @@ class _Run:
     tau: float
     proxy: float
     rank: int
+    sizes: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
 
     def squared(self, doubt: float, share: float) -> tuple[float, float]:
         """A² as a function of log 1/δ at λ = share (2-h)/s², and its derivative."""
-        h, away, inverse = self.h, abs(1 - self.h), self.proxy / (share * (2 - self.h))  # 1/λ
-        u = share * h * (2 - h)
-        curve = share * (2 - h) / (1 - u) if self.proxy else 0.0
-        rest = self.tau - inverse * self.rank * float(scipy.special.log1p(-u)) / 2 + inverse * doubt / self.steps
-        a = 1 - h / 2 - curve * away**2 / 2
-        b = away * np.sqrt(self.zeta2) * (1 + curve * h)
-        c = (h / 2 + curve * h * h / 2) * self.zeta2 + rest
+        inverse, part = self.proxy / (share * (2 - self.h)), share * (2 - self.h) * self.sizes  # 1/λ, λs²
+        h, weights = self.h * self.sizes, self.sizes / self.sizes.sum()
+        away = np.abs(1 - h)
+        curve = part / (1 - part * h) if self.proxy else np.zeros_like(h)
+        moments = float((scipy.special.log1p(-part * h) / self.sizes.sum()).sum())
+        rest = self.tau - inverse * self.rank * moments / 2 + inverse * doubt / self.steps
+        a = float((1 - h / 2 - curve * away**2 / 2).min())
+        b = float(np.sqrt(self.zeta2 * (weights * (away * (1 + curve * h)) ** 2).sum()))
+        c = float((weights * (h / 2 + curve * h * h / 2)).sum()) * self.zeta2 + rest
         root = float(np.sqrt(b * b + 4 * a * c))
         size = float(b + root) / (2 * a)
         return size * size, 2 * size / root * inverse / self.steps if root else 0.0
@@ -93,17 +101,20 @@ class _Run:
         return float(scipy.special.expit(found.x))
 
 
-def _scaled(at: Assumptions, step: float, steps: float, tail: SubGaussian) -> tuple[_Run, float]:
-    """A run and its unit."""
+def _scaled(
+    at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] | None = None
+) -> tuple[_Run, float]:
+    """A run and its unit; ``step`` is the longest, ``steps`` the sum of all over it, ``sizes`` each over it."""
     tau = float(product(at.gap, over=(step, steps)))
     unit = max(at.bias, tau, tail.proxy) or 1.0
     if np.isinf(unit):
         unit = 1.0
-    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank), unit
+    each = {} if sizes is None else {"sizes": sizes}
+    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, **each), unit
 
 
 def high_probability_bound(
-    assumptions: Assumptions, step: float, steps: float, *, tail: SubGaussian, failure: float
+    assumptions: Assumptions, step: ArrayLike, steps: float, *, tail: SubGaussian, failure: float
 ) -> Bound:
     r"""(1/T) Σ_{t<T} ‖∇f(x_t)‖² ≤ A² for a single run, but with probability ``failure``, for 0 < h < 2.
 
@@ -117,12 +128,21 @@ def high_probability_bound(
     exponential moment of ‖n‖² is that of Hsu, Kakade & Zhang 2012, arXiv 1110.2842, and the method that of Liu et al.
     2023, arXiv 2302.14843.
 
+    Steps may vary, each with h_t = Λη_t in (0, 2): then A² is Σ η_t ‖∇f(x_t)‖²/Σ η_t, as of
+    :func:`~convergence.schedule_bound`, and A the larger root of ``aA² - bζA - gζ² = [Δ + log(1/δ)/λ - (r/2λ) Σ
+    log(1-λη_t h_t s²)]/Σ η_t`` for every λ with λη_t s² < 2 - h_t at all t. With c_t = λη_t s²/(1-λη_t h_t s²), a is
+    the least 1 - h_t/2 - c_t(1-h_t)²/2, and b² and g are the means, weighted by the steps, of (1-h_t)²(1+c_t h_t)² and
+    h_t(1+c_t h_t)/2. The descent lemma is summed as it is, so that λη_t is what λ is above; the Cauchy-Schwarz
+    inequality bounds the terms that are linear in ‖∇f(x_t)‖.
+
     Parameters
     ----------
     assumptions : Assumptions
         Λ, Δ and ζ²; m must be zero, and σ² is not used: the noise is that of ``tail``.
-    step, steps : float
-        η and T (``inf`` for the floor).
+    step : float or array of shape (T,)
+        η, or η_t.
+    steps : float
+        T (``inf`` for the floor).
     tail : SubGaussian
         s² and r.
     failure : float
@@ -131,13 +151,13 @@ def high_probability_bound(
     Returns
     -------
     Bound
-        Of the "squared gradient norm of a run". ``transient`` is 2Δ/(ηT(2-h)), ``bias`` what ζ adds, ``noise``
-        the rest.
+        Of the "squared gradient norm of a run". ``transient`` is 2Δ/(ηT(2-h)), h that of the longest step, ``bias``
+        what ζ adds, ``noise`` the rest.
 
     Raises
     ------
     ValueError
-        If Λη is outside (0, 2), T < 1, δ outside (0, 1), or there is a relative bias.
+        If a Λη is outside (0, 2), T < 1 or not the number of the steps, δ outside (0, 1), or there is a relative bias.
 
     Examples
     --------
@@ -150,19 +170,26 @@ def high_probability_bound(
     0.0812
     """
     checked_relative_bias(assumptions, "high_probability_bound", absolute=True)
-    eta = float(checked_step(assumptions, number("step", step), 2.0, closed=False, name="high_probability_bound"))
+    each = np.atleast_1d(checked_step(assumptions, step, 2.0, closed=False, name="high_probability_bound"))
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
+    constant = np.ndim(step) == 0
+    if not constant and each.shape != (horizon,):
+        raise ValueError(f"step has shape {each.shape} and steps = {steps!r}: expected a number, or one per step, (T,)")
+    eta = float(each.max())
+    sizes = each / eta
     delta = number("failure", failure)
     if not 0 < delta < 1:
         raise ValueError(f"failure = {failure!r}: expected a probability between 0 and 1")
     doubt = -float(np.log(delta))
-    run, unit = _scaled(assumptions, eta, horizon, instance("tail", tail, SubGaussian))
+    length = horizon if constant else float(sizes.sum())
+    run, unit = _scaled(assumptions, eta, length, instance("tail", tail, SubGaussian), sizes)
     share = run.best(doubt)
     total, unbiased = (r.squared(doubt, share)[0] for r in (run, replace(run, zeta2=0.0)))
     transient = min(2 * run.tau / (2 - run.h), unbiased)
     parts = (transient, unbiased - transient, total - unbiased)
     terms = [float(product(max(part, 0.0), unit)) for part in parts]
-    return make_bound("high probability", (terms[0], terms[1], terms[2]), step, steps, "squared gradient norm of a run")
+    words = "squared gradient norm of a run" + ("" if constant else ", weighted by the steps")
+    return make_bound("high probability", (terms[0], terms[1], terms[2]), float(each.mean()), steps, words)
 
 
 def run_envelope(

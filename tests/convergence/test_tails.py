@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -63,6 +64,66 @@ def test_the_bound_solves_its_equation_at_the_best_parameter(h, steps, rank, fai
     expected = by_the_docstring(AT, h / 2, steps, tail, failure)
     assert found == pytest.approx(expected, rel=2e-3)  # the grid's
     assert found <= expected * (1 + 1e-12)
+
+
+def varying(at, steps, tail, failure):
+    """The least A² over λ for steps that vary, term by term as the docstring has it."""
+    h, zeta, s2 = at.smoothness * steps, np.sqrt(at.bias), tail.proxy
+    weights, roots = steps / steps.sum(), []
+    for share in 1 / (1 + np.exp(-np.linspace(-12, 12, 400))):
+        lam = share * ((2 - h) / (steps * s2)).min()
+        c = lam * steps * s2 / (1 - lam * steps * h * s2)
+        a = (1 - h / 2 - c * (1 - h) ** 2 / 2).min()
+        b = zeta * np.sqrt((weights * (1 - h) ** 2 * (1 + c * h) ** 2).sum())
+        right = at.gap - np.log(failure) / lam - tail.rank / (2 * lam) * np.log(1 - lam * steps * h * s2).sum()
+        right = right / steps.sum() + at.bias * (weights * h * (1 + c * h) / 2).sum()
+        roots.append((b + np.sqrt(b * b + 4 * a * right)) / (2 * a))
+    return min(roots) ** 2
+
+
+SCHEDULES = {
+    "decreasing": lambda t: 0.9 / np.sqrt(t), "harmonic": lambda t: 0.95 / t, "rising": lambda t: 0.9 * t / t[-1],
+    "cosine": lambda t: 0.4 * (1.1 + np.cos(np.pi * t / t[-1])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(("steps", "rank", "failure"), [(10, 1, 0.3), (1000, 7, 1e-6)])
+def test_the_bound_of_varying_steps_solves_its_equation(name, steps, rank, failure):
+    each, tail = SCHEDULES[name](np.arange(1.0, steps + 1)), SubGaussian(proxy=0.8 / rank, rank=rank)
+    found = high_probability_bound(AT, each, steps, tail=tail, failure=failure)
+    assert float(found) == pytest.approx(varying(AT, each, tail, failure), rel=2e-3)  # the grid's
+    assert found.transient + found.noise + found.bias == pytest.approx(found.total)
+    constant = np.full(steps, each[0])
+    same = (high_probability_bound(AT, one, steps, tail=tail, failure=failure) for one in (constant, each[0]))
+    assert float(next(same)) == pytest.approx(float(next(same)), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_single_runs_with_varying_steps_keep_their_bound(name):
+    """At most one in five may exceed it."""
+    f, steps = problems.get("quadratic", dim=2, noise=1.0, bias=0.1), 30
+    each = SCHEDULES[name](np.arange(1.0, steps + 1)) / f.smoothness
+    run = simulate(f, step=each, steps=steps, replicas=4000, seed=7)
+    weighted = run.mean_squared_gradient[-1]
+    bound, started = (
+        float(high_probability_bound(replace(run.assumptions, gap=gap), each, steps, tail=f.tail, failure=0.2))
+        for gap in (run.assumptions.gap, 0.0)
+    )
+    assert (weighted > bound).mean() < 0.2
+    assert weighted.mean() > 0.1 * bound
+    assert started < bound
+
+
+def test_steps_for_which_there_is_no_bound():
+    tail = SubGaussian(proxy=0.1, rank=8)
+    for step, words in (
+        (np.full(4, 0.1), r"step has shape \(4,\) and steps = 5: expected a number, or one per step"),
+        (np.array([0.1, 0.1, 1.0, 0.1, 0.1]), "high_probability_bound holds for 0 < Λη < 2"),
+        (np.array([0.1, 0.1, 0.0, 0.1, 0.1]), "high_probability_bound holds for 0 < Λη < 2"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            high_probability_bound(AT, step, 5, tail=tail, failure=0.1)
 
 
 @pytest.mark.parametrize("h", [0.05, 1.0, 1.6])

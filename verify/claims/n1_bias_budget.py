@@ -16,6 +16,7 @@ from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_least, at_most, from_verdict
 from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, flat
+from verify.checks.panels import Role, curve, panel
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -186,8 +187,8 @@ def mini_batches(subject: Budget, context: Context) -> Finding:
         else:
             comparisons.append(at_most(f"what noise counts as, student {k}", float("nan"), DRIFT))
         comparisons.append(at_most(f"ηΛ, mini-batches of {BATCH}, student {k}", float(h[k]), 2.0))
-    panel = _panel(subject.bound, path, variance, f"mini-batches of {BATCH}")
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    layers = _panel(subject.bound, path, variance, f"mini-batches of {BATCH}")
+    return Finding(comparisons=tuple(comparisons), panels=(layers,))
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def composed(subject: Budget, context: Context) -> Finding:
     """
     steps = context.pick(quick=24, full=240)
     comparisons: list[Comparison] = []
-    panels: list[Panel] = []
+    panels: tuple[Panel, ...] = ()
     for alpha in (0.5, 2.0):
         m = context.shared(f"{alpha}", _hypotheses, alpha, steps, context)
         counts = np.arange(1, steps + 1)
@@ -266,33 +267,27 @@ def composed(subject: Budget, context: Context) -> Finding:
             at_most(f"‖b‖² as applied over β²G²V, greatest, α = {alpha:g}", float((m.applied / m.most).max()), 1.0),
             at_most(f"A² over the bound of X1, greatest over T, α = {alpha:g}", ratio, 1.0, samples=2 * steps),
         ]
-        x = tuple(map(float, counts))
-        measured = (
-            (r"$\eta\Lambda_t$, greatest on the segment", FAST * m.curvature), (r"$G_t^2$", m.jacobian),
-            (r"$\rho_t$, greatest", m.spread), (r"$\bar D_\alpha$", m.divergence),
-            (r"$\|b_t\|^2$ as applied", m.applied), (r"$\beta^2 G_t^2 V_t$", m.most),
-        )  # fmt: skip
-        curves = [
-            Curve(label=label, role=("measured", "second")[n % 2], group=n, x=x, y=tuple(map(float, values[:, 0])))
-            for n, (label, values) in enumerate(measured)
-        ]
-        panels.append(
-            Panel(
-                title=f"what X1 assumes, $\\alpha$ = {alpha:g}", x_label="step", y_label="measured", y_scale="log",
-                curves=tuple(curves),
-            )
-        )  # fmt: skip
-        panels.append(
-            Panel(
-                title=f"and what it says, $\\alpha$ = {alpha:g}", x_label="steps $T$", y_label="mean squared norm",
-                x_scale="log", y_scale="log",
-                curves=(
-                    Curve(label="measured $A^2$", role="measured", x=x, y=tuple(map(float, square[:, 0]))),
-                    Curve(label="bound of X1", role="statement", x=x, y=tuple(map(float, bound[:, 0]))),
-                ),
-            )
-        )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+        panels = _panels(m, square, bound, alpha)  # Those of the greatest order are kept.
+    return Finding(comparisons=tuple(comparisons), panels=panels)
+
+
+def _panels(m: _Hypotheses, square: Array, bound: Array, alpha: float) -> tuple[Panel, Panel]:
+    """What X1 assumes and what it says, of the first student."""
+    x = np.arange(1.0, len(square) + 1)
+    shown: tuple[tuple[str, Role, int | None, Array], ...] = (
+        (r"$\eta\Lambda_t$, greatest on the segment", "measured", 0, FAST * m.curvature),
+        (r"$\rho_t$, greatest", "measured", 1, m.spread), (r"$\bar D_\alpha$", "second", 1, m.divergence),
+        (r"$G_t^2$", "reference", None, m.jacobian), (r"$\|b_t\|^2$ as applied", "second", 0, m.applied),
+        (r"$\beta^2 G_t^2 V_t$", "statement", None, m.most),
+    )  # fmt: skip
+    curves = [curve(label, x, values[:, 0], role, group=group) for label, role, group, values in shown]
+    return (
+        panel(f"what X1 assumes, $\\alpha$ = {alpha:g}", "step", "measured", *curves, log="y"),
+        panel(
+            f"and what it says, $\\alpha$ = {alpha:g}", "steps $T$", "mean squared norm",
+            curve("measured $A^2$", x, square[:, 0]), curve("the bound of X1", x, bound[:, 0], "statement"),
+        ),
+    )  # fmt: skip
 
 
 def _rested(alpha: float, steps: int) -> list[Array]:
