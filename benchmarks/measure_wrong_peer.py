@@ -71,12 +71,13 @@ def _data(name: str) -> tuple[Array, Array, NDArray[np.int64], int]:
         shifted = np.roll(pixels.reshape(-1, 8, 8), 2, axis=2).reshape(len(pixels), -1)
         both, trained = [(part - 8.0) / 16.0 for part in (pixels, shifted)], 1197
     else:
-        signals, labels = (part[:3000] for part in mnist1d())
+        signals, labels = mnist1d(5000)
+        signals, labels = signals[:3000], labels[:3000]
         hidden = np.random.default_rng(0).standard_normal((41, 100)) / np.sqrt(41)
         with_one = [np.column_stack([x, np.ones(len(x))]) for x in (signals, np.roll(signals, 10, axis=1))]
         both, trained = [np.maximum(x @ hidden, 0) for x in with_one], 1200
     seen, moved = (np.column_stack([x, np.ones(len(x))]).astype(np.float32) for x in both)
-    return seen, moved, labels, trained
+    return seen, moved, np.asarray(labels, dtype=np.int64), trained
 
 
 def _softmax(logits: Array) -> Array:
@@ -120,7 +121,8 @@ def _train(x: Array, y: NDArray[np.int64], own: Array, arm: Arm, frozen: Array |
     curved = 1 + arm.beta * max(1.0, arm.order)
     step = np.float32(1 / (most * curved))
     theta = np.zeros((len(own), CLASSES, x.shape[1]), dtype=np.float32)
-    speed, fixed = np.zeros_like(theta), [] if frozen is None else [frozen]
+    speed: Any = np.zeros_like(theta)
+    fixed = [] if frozen is None else [frozen]
     for _ in range(round(steps * curved)):
         logits = np.stack([*(theta @ across), *fixed])
         q = _softmax(logits[: len(own)])

@@ -40,6 +40,7 @@ def test_advise():
     assert told["alpha"] == pytest.approx(2.0)
     assert told["product"] == pytest.approx(1.0)
     assert told["bias"] == pytest.approx(2 * 0.25 * 9)
+    assert told["step_share"] == pytest.approx(3 / 7)
     assert "order α = 2, weight β = 0.5" in rdml(*words).stdout
     complains(rdml(*words[:-4], "--gain", "0.2", "--log-ratio-range", "2"), "above 1/K = 0.25")
 
