@@ -272,7 +272,7 @@ def test_cadence_follows_from_the_stated_overhead():
 
 def trained(
     optimizer=torch.optim.SGD, *, students=2, steps=60, batch=24, rate=0.2, beta=1.0, seed=1, every=1, clip=0.0,
-    zero=False, spread=1.0, watched=None, **settings,
+    zero=False, spread=1.0, temperature=1.0, watched=None, **settings,
 ):  # fmt: skip
     """A monitor after a loop of anybody's; what it is told beside the truth in ``watched``."""
     random = torch.Generator().manual_seed(seed)
@@ -283,14 +283,15 @@ def trained(
         network.weight.data *= spread
     moved = optimizer([p for s in networks for p in s.parameters()], lr=rate, **settings)
     told = {"alpha": 2.0, "beta": beta, "batch": batch, "overhead": 3 * N / batch / every, "plain": True, "rate": rate}
-    told |= watched or {}
+    told |= {"temperature": temperature} | (watched or {})
     stated = told.pop("rate")
     monitor = BiasMonitor(networks, x, y, **told)
     for step in range(steps):
         rows = torch.randperm(N, generator=random)[:batch]
         logits = torch.stack([s(x[rows]) for s in networks])
         moved.zero_grad()
-        (base_loss(logits, y[rows]) + mutual_loss(logits, 2.0, beta=beta)).sum().backward()
+        mutual = mutual_loss(logits, 2.0, beta=beta, temperature=temperature)
+        (base_loss(logits, y[rows]) + mutual).sum().backward()
         if clip:
             for s in networks:
                 nn.utils.clip_grad_norm_(s.parameters(), clip)
@@ -301,8 +302,9 @@ def trained(
     return monitor
 
 
-def test_budget_and_advice():
-    monitor = trained(batch=N)
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_budget_and_advice(temperature):
+    monitor = trained(batch=N, temperature=temperature)
     for k in range(2):
         budget = monitor.budget(k)
         assert budget.base <= budget.bound
@@ -324,7 +326,7 @@ def test_budget_and_advice():
     last, levels = monitor.records[-1], []
     for k, b in enumerate(budgets):
         known = Assumptions(smoothness=b.smoothness, gap=0.0, noise=b.noise, bias=0.0)
-        at = {"beta": 1.0, "jacobian": last.jacobian[k], "log_ratio_range": monitor._ranges[k]}
+        at = {"beta": temperature, "jacobian": last.jacobian[k], "log_ratio_range": monitor._ranges[k]}
         reached = mutual_bias_bound(advice.alpha, **at).mean()
         levels.append(float(reached) / largest_bias(known, 0.2, target))
     assert max(levels) == pytest.approx(1.0)
