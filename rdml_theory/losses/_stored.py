@@ -93,7 +93,9 @@ class _Stored(Function):
         if call.reduce:
             value = value.reshape(value.shape[0], -1).sum(1)
             slopes = None if slopes is None else slopes.reshape(value.shape[0], -1).sum(1)
-        ctx.call, ctx.needs, ctx.kinds = call, needs, [x.dtype for x in parts]
+        # a mask of the caller's may be refilled before a backward pass that needs it, for second derivatives
+        ctx.call = call if mask is None or not call.names else call._replace(mask=mask.clone())
+        ctx.needs, ctx.kinds = needs, [x.dtype for x in parts]
         ctx.save_for_backward(slopes, *((alpha, *parts) if call.names else ()), *gradients)
         return value.mul_(call.factor).to(call.kind)
 

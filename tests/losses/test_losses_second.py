@@ -210,6 +210,18 @@ def test_third_derivatives_and_the_gradient_that_arrives():
         mutual_loss([z, peer], 2.0)[0] ** 2, z, create_graph=True)[0], (z,))  # fmt: skip
 
 
+@pytest.mark.parametrize("loss", [
+    lambda z, mask: RenyiDivLoss(ALPHA)(z, PEERS[0], mask=mask), lambda z, mask: mutual(ALPHA, mask=mask)(z),
+])  # fmt: skip
+def test_a_mask_that_is_refilled_after_the_forward_pass(loss):
+    z, mask = random(ROWS, CLASSES, seed=8).requires_grad_(), KEPT.clone()
+    (wanted,) = torch.autograd.grad(loss(z, KEPT), z)
+    value = loss(z, mask)
+    mask.logical_not_()
+    (got,) = torch.autograd.grad(value, z, create_graph=True)
+    torch.testing.assert_close(got.detach(), wanted, rtol=1e-13, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_narrow_types(dtype):
     z, v, peer = (x.to(dtype) for x in (*random(2, ROWS, CLASSES, seed=6), PEERS[0]))

@@ -30,14 +30,14 @@ def problem(seed=0, students=2, width=6):
     return [MLP((FEATURES,), CLASSES, width).double() for _ in range(students)], x, y
 
 
-def gradients(students, x, y, alpha, beta, decay=0.0):
+def gradients(students, x, y, alpha, beta, decay=0.0, smoothing=0.0):
     """Full-data gradients by plain autograd, student by student."""
     out = []
     for k, student in enumerate(students):
         parameters = list(student.parameters())
         logits = torch.stack([s(x) if j == k else s(x).detach() for j, s in enumerate(students)])
         penalty = 0.5 * decay * sum(p.square().sum() for p in parameters)
-        base = torch.autograd.grad(base_loss(logits, y)[k] + penalty, parameters, retain_graph=True)
+        base = torch.autograd.grad(base_loss(logits, y, smoothing)[k] + penalty, parameters, retain_graph=True)
         mutual = torch.autograd.grad(beta * mutual_loss(logits, alpha)[k], parameters)
         out.append([torch.cat([g.flatten() for g in gs]) for gs in (base, mutual)])
     return out
@@ -54,13 +54,14 @@ def observe(monitor, students, rate, gradient=None):
 
 
 @pytest.mark.parametrize("alpha", [0.5, 2.0])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_numbers_are_those_of_a_direct_computation(alpha, decay):
+@pytest.mark.parametrize(("decay", "smoothing"), [(0.0, 0.2), (0.1, 0.0)])
+def test_numbers_are_those_of_a_direct_computation(alpha, decay, smoothing):
     students, x, y = problem(students=3)
     rate, beta = 0.1, 0.7
-    expected = gradients(students, x, y, alpha, beta, decay)
+    expected = gradients(students, x, y, alpha, beta, decay, smoothing)
     start = copy.deepcopy(students)
-    monitor = BiasMonitor(students, x, y, alpha=alpha, beta=beta, batch=BATCH, weight_decay=decay)
+    told = {"weight_decay": decay, "label_smoothing": smoothing}
+    monitor = BiasMonitor(students, x, y, alpha=alpha, beta=beta, batch=BATCH, **told)
     record = observe(monitor, students, rate, [g + b for g, b in expected])
     for k, (g, b) in enumerate(expected):
         assert record.base[k] == pytest.approx(float(g @ g), rel=1e-9)
@@ -69,7 +70,7 @@ def test_numbers_are_those_of_a_direct_computation(alpha, decay):
 
         def loss(cohort, k=k):
             with torch.no_grad():
-                value = nn.functional.cross_entropy(cohort[k](x), y)
+                value = nn.functional.cross_entropy(cohort[k](x), y, label_smoothing=smoothing)
                 return float(value + 0.5 * decay * sum(p.square().sum() for p in cohort[k].parameters()))
 
         move = -rate * (g + b)
@@ -272,7 +273,7 @@ def test_cadence_follows_from_the_stated_overhead():
 
 def trained(
     optimizer=torch.optim.SGD, *, students=2, steps=60, batch=24, rate=0.2, beta=1.0, seed=1, every=1, clip=0.0,
-    zero=False, spread=1.0, watched=None, **settings,
+    zero=False, spread=1.0, temperature=1.0, watched=None, **settings,
 ):  # fmt: skip
     """A monitor after a loop of anybody's; what it is told beside the truth in ``watched``."""
     random = torch.Generator().manual_seed(seed)
@@ -283,14 +284,15 @@ def trained(
         network.weight.data *= spread
     moved = optimizer([p for s in networks for p in s.parameters()], lr=rate, **settings)
     told = {"alpha": 2.0, "beta": beta, "batch": batch, "overhead": 3 * N / batch / every, "plain": True, "rate": rate}
-    told |= watched or {}
+    told |= {"temperature": temperature} | (watched or {})
     stated = told.pop("rate")
     monitor = BiasMonitor(networks, x, y, **told)
     for step in range(steps):
         rows = torch.randperm(N, generator=random)[:batch]
         logits = torch.stack([s(x[rows]) for s in networks])
         moved.zero_grad()
-        (base_loss(logits, y[rows]) + mutual_loss(logits, 2.0, beta=beta)).sum().backward()
+        mutual = mutual_loss(logits, 2.0, beta=beta, temperature=temperature)
+        (base_loss(logits, y[rows]) + mutual).sum().backward()
         if clip:
             for s in networks:
                 nn.utils.clip_grad_norm_(s.parameters(), clip)
@@ -301,8 +303,9 @@ def trained(
     return monitor
 
 
-def test_budget_and_advice():
-    monitor = trained(batch=N)
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_budget_and_advice(temperature):
+    monitor = trained(batch=N, temperature=temperature)
     for k in range(2):
         budget = monitor.budget(k)
         assert budget.base <= budget.bound
@@ -324,7 +327,7 @@ def test_budget_and_advice():
     last, levels = monitor.records[-1], []
     for k, b in enumerate(budgets):
         known = Assumptions(smoothness=b.smoothness, gap=0.0, noise=b.noise, bias=0.0)
-        at = {"beta": 1.0, "jacobian": last.jacobian[k], "log_ratio_range": monitor._ranges[k]}
+        at = {"beta": temperature, "jacobian": last.jacobian[k], "log_ratio_range": monitor._ranges[k]}
         reached = mutual_bias_bound(advice.alpha, **at).mean()
         levels.append(float(reached) / largest_bias(known, 0.2, target))
     assert max(levels) == pytest.approx(1.0)

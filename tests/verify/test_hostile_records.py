@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from convergence.store import Store
 from verify import cli, runner
 from verify.claims import all_claims
-from verify.records import RunRecord
+from verify.records import RunRecord, Segment
 from verify.runner import UnitResult
 
 SECONDS = 5.0
@@ -198,3 +198,15 @@ def test_documents_beyond_any_run(tmp_path, data):
     code, err, taken = outcome("report", tmp_path)
     assert (code, len(err.splitlines())) == (2, 1)
     assert taken < SECONDS
+
+
+def test_more_formulas_than_any_run_has_are_not_converted(text, tmp_path):
+    """Each takes milliseconds, and a file within the limit could hold a million."""
+    run = RunRecord.model_validate_json(text)
+    for count, latex in ((10_001, "q"), (1_001, "q" * 1_500)):
+        claim = run.claims[0].model_copy(update={"statement": (Segment(text="q", latex=latex),) * count})
+        (tmp_path / "results.json").write_text(run.model_copy(update={"claims": (claim,)}).sealed().model_dump_json())
+        code, err, taken = outcome("report", tmp_path)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "formulas" in err
+        assert taken < SECONDS
