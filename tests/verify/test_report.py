@@ -438,6 +438,7 @@ def test_a_sentence_of_the_abstract_gets_its_verdict_only_if_all_of_its_claims_h
         assert sentence.verdict not in text
         assert sentence.remains not in text
     lazy = claim().controls[0].model_copy(update={"outcome": "confirmed"})
+    assert "true on CPUs benchmarks, not this run" in some
     assert "not borne out by N6" in said(good[0], claim(id="N6", controls=(lazy,), panels=()))
     assert "The paper’s abstract" in some
     assert "The paper’s abstract" not in said(claim(panels=()))  # none of its claims was run

@@ -1,4 +1,6 @@
-"""The loops of the how-to run and learn: with the real package where it is installed, else with a stand-in for it.
+"""The files of docs/examples do what their how-tos say.
+
+The loops run and learn: with the real package where it is installed, else with a stand-in for it.
 
 A stand-in implements what the package documents, as far as the loop uses it. `test_with_the_real_package` runs where
 the package is, and is skipped elsewhere.
@@ -14,8 +16,10 @@ import pytest
 import torch
 
 from rdml_theory import losses
+from verify.__main__ import main
 
-LOOPS = Path(__file__).resolve().parents[2] / "docs" / "examples" / "loops"
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+LOOPS = EXAMPLES / "loops"
 STAND_INS = Path(__file__).parent / "stand_ins"
 NEEDS = {
     "plain_torch": "torch", "lightning_module": "lightning", "hugging_face": "transformers", "timm_networks": "timm",
@@ -77,3 +81,23 @@ def test_with_the_real_package(name, loop, monkeypatch):
     if not REAL[name]:
         pytest.skip(f"{NEEDS[name]} is not installed")
     check(loop(name, real=True), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("declared", "code", "said"),
+    [
+        pytest.param("2.0", 0, "bound, Λη = 1.5  confirmed", marks=pytest.mark.slow),
+        ("1.5", 1, "more than Λ = 1.5: declare at least 2\nwrong: smoothness; the bound was not judged"),
+    ],
+)
+def test_the_problem_to_copy(declared, code, said, tmp_path, monkeypatch, capsys):
+    text = (EXAMPLES / "my_problem.py").read_text()
+    assert "smoothness = 2.0" in text
+    (tmp_path / "mine.py").write_text(text.replace("smoothness = 2.0", f"smoothness = {declared}"))
+    monkeypatch.setattr(sys, "argv", ["rdml", "verify-problem", f"{tmp_path}/mine.py:mine"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(("bias", "noise", "minimum"))]
+    assert said in "\n".join(lines)
