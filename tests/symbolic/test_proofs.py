@@ -276,11 +276,14 @@ def _unknowns(formula):
 
 
 def refused(case, argument, *, every):
-    """Each ``every``-th of the false statements that differ from a formula in one place is no theorem."""
+    """Each ``every``-th of the false statements that differ from a formula in one place, or else one, is no theorem."""
     formula = case.formulas[argument]
-    found = [c for c in list(dict.fromkeys(changes(formula)))[::every] if not c.has(I) and differ(formula, c)]
-    assert found
-    for changed in found:
+
+    def false(changed):
+        return not changed.has(I) and differ(formula, changed)
+
+    made = list(dict.fromkeys(changes(formula)))
+    for changed in list(filter(false, made[::every])) or [next(filter(false, made))]:
         with pytest.raises(ProofError):
             case.prove(**{argument: changed})
 
