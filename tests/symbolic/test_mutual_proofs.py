@@ -1,8 +1,7 @@
 """The theorems of mutual learning and of what is measured: hypotheses hold, a changed statement is refused."""
 
 import pytest
-from sympy import I
-from test_proofs import Case, changes, differ
+from test_proofs import Case, refused
 
 from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.kernel import AXIOMS, ProofError
@@ -34,12 +33,7 @@ CASES = {
     "G1": Case(gain.gain_law, {"right_side": gain.GAIN}, gain.ASSUMPTIONS),
     "G2": Case(gain.shared_law, {"right_side": gain.SHARED}, gain.ALIKE_ASSUMPTIONS),
 }
-CHANGED = [
-    (name, argument, changed)
-    for name, case in CASES.items()
-    for argument, formula in case.formulas.items()
-    for changed in dict.fromkeys(c for c in changes(formula) if not c.has(I) and differ(formula, c))
-]
+ARGUMENTS = [(name, argument) for name, case in CASES.items() for argument in case.formulas]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,20 +48,15 @@ def test_it_follows_from_what_is_printed(name):
         assert not false, theorem
 
 
-def _refused(name, argument, changed):
-    with pytest.raises(ProofError):
-        CASES[name].prove(**{argument: changed})
-
-
-@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED[::16])
-def test_a_changed_statement_is_refused(name, argument, changed):
-    _refused(name, argument, changed)
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_a_changed_statement_is_refused(name, argument):
+    refused(CASES[name], argument, every=40)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED)
-def test_each_changed_statement_is_refused(name, argument, changed):
-    _refused(name, argument, changed)
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_each_changed_statement_is_refused(name, argument):
+    refused(CASES[name], argument, every=1)
 
 
 def test_the_same_data_change_nothing_for_convex_losses_alone():

@@ -275,37 +275,31 @@ def _unknowns(formula):
     return entries_of | (formula.free_symbols - set().union(*(e.free_symbols for e in entries_of)))
 
 
-def _changed():
-    for name, case in CASES.items():
-        for argument, formula in case.formulas.items():
-            seen = dict.fromkeys(c for c in changes(formula) if not c.has(I) and differ(formula, c))
-            yield from ((name, argument, changed) for changed in seen)
+def refused(case, argument, *, every):
+    """Each ``every``-th of the false statements that differ from a formula in one place, or else one, is no theorem."""
+    formula = case.formulas[argument]
+
+    def false(changed):
+        return not changed.has(I) and differ(formula, changed)
+
+    made = list(dict.fromkeys(changes(formula)))
+    for changed in list(filter(false, made[::every])) or [next(filter(false, made))]:
+        with pytest.raises(ProofError):
+            case.prove(**{argument: changed})
 
 
-CHANGED = list(_changed())
+ARGUMENTS = [(name, argument) for name, case in CASES.items() for argument in case.formulas]
 
 
-def _refused(name, argument, changed):
-    with pytest.raises(ProofError):
-        CASES[name].prove(**{argument: changed})
-
-
-def test_every_formula_has_changes():
-    assert {(name, argument) for name, argument, _ in CHANGED} == {
-        (name, argument) for name, case in CASES.items() for argument in case.formulas
-    }
-    assert len(CHANGED) > 100
-
-
-@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED[::8])
-def test_a_changed_statement_is_refused(name, argument, changed):
-    _refused(name, argument, changed)
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_a_changed_statement_is_refused(name, argument):
+    refused(CASES[name], argument, every=20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "argument", "changed"), CHANGED)
-def test_each_changed_statement_is_refused(name, argument, changed):
-    _refused(name, argument, changed)
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_each_changed_statement_is_refused(name, argument):
+    refused(CASES[name], argument, every=1)
 
 
 def test_sums_and_products_are_changed_inside():

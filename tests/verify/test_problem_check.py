@@ -46,13 +46,7 @@ class Plain:
         self.value, self.gradient, self.sample_gradient = true.value, true.gradient, true.sample_gradient
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("quadratic", "robust_regression") else [])
-        for name in HONEST
-    ],
-)
+@pytest.mark.parametrize("name", HONEST)
 def test_honest_problems_are_confirmed(name):
     trial = check_problem(made(name), steps=500)
     assert trial.outcome == "confirmed", trial.parts
@@ -60,22 +54,8 @@ def test_honest_problems_are_confirmed(name):
     assert len(trial.parts) == 8
 
 
-# Each constant of problems and models of every kind; the record of trials and `make test-full` have them all.
-FALSE = {
-    "smoothness": ("double_well", "pl_sine", "quadratic_cosine", "nonconvex_logistic"),
-    "noise": ("pl_sine", "quadratic_cosine", "robust_regression"),
-    "bias": ("double_well", "quadratic_cosine", "robust_regression"),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "constant"),
-    [
-        pytest.param(name, constant, marks=[] if name in FALSE[constant] else [pytest.mark.slow])
-        for name in HONEST
-        for constant in FALSE
-    ],
-)
+@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("constant", ["smoothness", "noise", "bias"])
 def test_a_constant_a_fifth_too_small_is_refuted(name, constant):
     assert judge_constant(made(name, **{constant: 0.8}), constant).outcome == "refuted"
 

@@ -199,8 +199,8 @@ def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None)
 
     Examples
     --------
-    >>> curvature_bounds().verify()
-    True
+    >>> curvature_bounds().axioms
+    ()
     """
     least = CURVATURES[0] if lower is None else lower
     greatest = CURVATURES[1] if upper is None else upper

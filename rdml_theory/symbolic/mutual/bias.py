@@ -189,8 +189,8 @@ def mutual_bias(
 
     Examples
     --------
-    >>> mutual_bias().verify()
-    True
+    >>> mutual_bias().axioms
+    ()
     >>> mutual_bias(a_priori=A_PRIORI / 2)
     Traceback (most recent call last):
     ...

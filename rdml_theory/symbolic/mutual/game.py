@@ -172,8 +172,8 @@ def potential(order: Formula | None = None, weights: tuple[Formula, Formula] | N
 
     Examples
     --------
-    >>> potential().verify()
-    True
+    >>> potential().axioms
+    ()
     >>> potential(Rational(1, 3))
     Traceback (most recent call last):
     ...

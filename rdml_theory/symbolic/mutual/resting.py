@@ -158,8 +158,8 @@ def resting_cohort(
 
     Examples
     --------
-    >>> resting_cohort().verify()
-    True
+    >>> resting_cohort().axioms
+    ()
     >>> resting_cohort(RESTING / 2)
     Traceback (most recent call last):
     ...

@@ -428,8 +428,8 @@ def long_run_law(drift: Formula | None = None, enough: Formula | None = None, sl
 
     Examples
     --------
-    >>> long_run_law().verify()
-    True
+    >>> long_run_law().axioms
+    ('descent lemma', 'descent lemma, from below')
     >>> long_run_law(drift=(1 - h / 2) * surplus**2 + zeta * surplus)
     Traceback (most recent call last):
     ...

@@ -492,8 +492,8 @@ def momentum_bound(
 
     Examples
     --------
-    >>> momentum_bound().verify()
-    True
+    >>> momentum_bound().axioms
+    ('Cauchy-Schwarz', 'descent lemma', 'descent lemma, from below')
     >>> momentum_bound(SHARP.subs(bias, bias / 2))
     Traceback (most recent call last):
     ...

@@ -304,8 +304,8 @@ def bounded_scope(
 
     Examples
     --------
-    >>> bounded_scope().verify()
-    True
+    >>> bounded_scope().axioms
+    ('Cauchy-Schwarz',)
     >>> bounded_scope(variance=VARIANCE * eta)
     Traceback (most recent call last):
     ...

@@ -121,8 +121,8 @@ def consecutive_iterates(coupling: Formula | None = None, infimum: Formula | Non
 
     Examples
     --------
-    >>> consecutive_iterates().verify()
-    True
+    >>> consecutive_iterates().axioms
+    ('descent lemma', 'descent lemma, from below')
     >>> consecutive_iterates(coupling=COUPLING * 2)
     Traceback (most recent call last):
     ...
