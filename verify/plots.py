@@ -293,7 +293,7 @@ def _arranged(
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
+    engine.set(w_pad=0.07, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
     if heading:
         figure.suptitle(
             title, x=0.01, ha="left", fontsize=size.heading, fontweight="bold", linespacing=LINE_SPACING

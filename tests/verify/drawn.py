@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -31,6 +32,10 @@ def faults_of_figure(figure: Figure, size: SizeName = "screen") -> list[str]:
         f"{one!r} overlaps {two!r}" for (one, a), (two, b) in combinations(shown, 2)
         if a.padded(-SLACK).overlaps(b.padded(-SLACK))
     ]  # fmt: skip
+    # Formulas may be larger than their boxes say.
+    ink = np.asarray(figure.canvas.buffer_rgba()).min(axis=2) < 250  # type: ignore[attr-defined]
+    if ink[0].any() or ink[-1].any() or ink[:, 0].any() or ink[:, -1].any():
+        faults.append("something is cut off at the edge of the canvas")
     return faults
 
 

@@ -214,6 +214,7 @@ def test_the_measure_of_overlaps_finds_them() -> None:
     axes.text(0.9, 0.5, "over the edge of the canvas", transform=axes.transAxes)
     assert faults_of_figure(figure) == [
         "'over the edge of the canvas' leaves the canvas", "'time (s)' overlaps 'over the label'",
+        "something is cut off at the edge of the canvas",
     ]  # fmt: skip
 
 

@@ -144,8 +144,8 @@ def training(subject: Subject, context: Context) -> Finding:
     labels = {"none": "constant", "step": "decreasing step", "order": "annealed order", "weight": "annealed weight"}
     stated = {kind: KEPT if kind not in subject.removing else REMOVED for kind in SCHEDULES}
     curves = [
-        curve(labels[kind], run.times, run.base[:, 0].sum(axis=1), roles[kind], group=number)
-        for number, (kind, run) in enumerate(runs.items())
+        curve(labels[kind], run.times, run.base[:, 0].sum(axis=1), roles[kind], group=int(kind == "weight"))
+        for kind, run in runs.items()
     ]
     # The statement is about the end alone.
     end = (steps / 3, float(steps))
