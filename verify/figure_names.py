@@ -40,6 +40,7 @@ _SAMPLES = 40
 class Name:
     """The name of a curve, in one or more wrappings, and the points, in pixels, beside which it may stand."""
 
+    owner: object
     wrapped: tuple[str, ...]
     colour: str
     points: Array
@@ -63,11 +64,24 @@ class Sheet:
         box = axes.bbox
         self._corner = np.array([box.x0, box.y0])
         self._shape = int(box.width / _CELL), int(box.height / _CELL)
-        self._taken = np.zeros(self._shape, dtype=bool)
+        self._taken: dict[object, NDArray[np.bool_]] = {}
 
-    def draw(self, points: Array, *, line: bool, radius: float) -> None:
-        """Take the cells of a curve, whose points are in pixels; NaN is a gap."""
-        self._taken |= self._cells(points, line, radius)
+    def draw(self, points: Array, owner: object = None, *, line: bool, radius: float) -> None:
+        """Take the cells of a curve, whose points are in pixels; NaN is a gap. Its owner is what its name will be."""
+        self._take(self._cells(points, line, radius), owner)
+
+    def _take(self, cells: NDArray[np.bool_], owner: object = None) -> None:
+        self._taken[owner] = self._taken.get(owner, np.zeros(self._shape, dtype=bool)) | cells
+
+    def _summed(self, *, without: object = ()) -> NDArray[np.int64]:
+        """How many cells below and left of each corner are taken."""
+        cells = np.zeros(self._shape, dtype=bool)
+        for owner, own in self._taken.items():
+            if owner != without:
+                cells |= own
+        out = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), dtype=np.int64)
+        out[1:, 1:] = cells.cumsum(0).cumsum(1)
+        return out
 
     def _cells(self, points: Array, line: bool, radius: float) -> NDArray[np.bool_]:
         at = (points - self._corner) / _CELL
@@ -86,8 +100,7 @@ class Sheet:
 
     def place(self, name: Name) -> bool:
         """Write a name where there is room; whether there was any."""
-        own = self._cells(name.points, name.line, 0.0)
-        taken, others = _summed(self._taken), _summed(self._taken & ~own)
+        taken, others = self._summed(), self._summed(without=name.owner)
         best: tuple[float, Text, _Box, Array | None] | None = None
         for wrapping, words in enumerate(name.wrapped):
             text = self._axes.text(
@@ -100,6 +113,8 @@ class Sheet:
                 if (best is not None and cost >= best[0]) or not self._inside(box) or self._count(taken, box):
                     continue
                 cost += self._count(others, (box[0] - _CLEAR, box[1] - _CLEAR, box[2] + _CLEAR, box[3] + _CLEAR))
+                # A name points to where its curve is by itself.
+                cost += 2.0 * self._count(others, (*(point - _CLEAR), *(point + _CLEAR)))
                 lead = _lead(box, point)
                 cost += 10.0 * self._crossed(others, lead)
                 if best is None or cost < best[0]:
@@ -115,11 +130,13 @@ class Sheet:
         text.set_transform(self._axes.transAxes)
         text.set_position(tuple(self._part(np.array(box[:2]) + 2).tolist()))
         columns, rows = self._slices(box)
-        self._taken[columns, rows] = True
+        cells = np.zeros(self._shape, dtype=bool)
+        cells[columns, rows] = True
         if lead is not None:
-            self._taken |= self._cells(lead, line=True, radius=0.0)
+            cells |= self._cells(lead, line=True, radius=0.0)
             x, y = self._part(lead).T
             self._axes.plot(x, y, color=name.colour, linewidth=0.6, transform=self._axes.transAxes, zorder=5)
+        self._take(cells)
         return True
 
     def _part(self, pixels: Array) -> Array:
@@ -152,13 +169,6 @@ def _between(first: Array, second: Array) -> Array:
         return np.empty((0, 2))
     count = min(int(np.abs(second - first).max()), 2_000)
     return first + np.linspace(0, 1, count + 2)[1:-1, None] * (second - first)
-
-
-def _summed(cells: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many cells below and left of each corner are taken."""
-    out = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), dtype=np.int64)
-    out[1:, 1:] = cells.cumsum(0).cumsum(1)
-    return out
 
 
 def _lead(box: _Box, point: Array) -> Array | None:

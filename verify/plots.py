@@ -50,6 +50,9 @@ _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 _MOST_NAMES = 5
 """Of so few curves, names stand beside them where there is room; more have a legend."""
 
+_MOST_PASSES = 5
+"""So often is it tried what names find room, before all go into legends."""
+
 # Parts of the size of type: a character on the average, one of a heading, the distance of lines. And inches a point.
 _CHARACTER, _BOLD, _LINE = 0.43, 0.52, 1.44
 _POINT = 1 / 72
@@ -239,8 +242,11 @@ def _draw(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
     entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
     # Names stand in the panel where curves are few, and those of controls where they are contradicted.
     inside = [{e.key for e in own if e.contradicted or len(own) <= _MOST_NAMES} for own in entries]
-    tried = False
+    tried, passes = False, 0
     while True:
+        passes += 1
+        if passes > _MOST_PASSES:
+            inside = [set() for _ in entries]
         listed = [[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)]
         figure, axes = _arranged(panels, variants, listed, heading, size, tried=tried)
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -341,7 +347,7 @@ def _write_names(
         y = _visible(panel, curve, curve.y)
         points = axes.transData.transform(np.column_stack([np.where(np.isnan(y), np.nan, curve.x), y]))
         lines[key] = lines.get(key, False) or curve.style != "markers"
-        sheet.draw(points, line=curve.style != "markers", radius=3.0 if curve.style == "line" else 7.0)
+        sheet.draw(points, key, line=curve.style != "markers", radius=3.0 if curve.style == "line" else 7.0)
         pixels.setdefault(key, []).extend([points, np.full((1, 2), np.nan)])
         if curve.contradicted is not None:
             x, *ends = curve.contradicted
@@ -350,13 +356,14 @@ def _write_names(
             axes.plot(x, ends[0], "o", markersize=7, markeredgewidth=1.1, mec=colour, mfc="none", zorder=6)
             # There stands the name.
             gaps[key] = [axes.transData.transform([(x, end) for end in ends])]
-            sheet.draw(gaps[key][0], line=True, radius=0.0)
-            sheet.draw(gaps[key][0][:1], line=False, radius=12.0)
+            sheet.draw(gaps[key][0], key, line=True, radius=0.0)
+            sheet.draw(gaps[key][0][:1], key, line=False, radius=12.0)
     pixels |= gaps
     widest = int(axes.bbox.width / DPI / (_CHARACTER * size.small * _POINT))
     missing = set()
     for entry in sorted(entries, key=lambda e: (e.contradicted is None, not lines[e.key])):
         name = Name(
+            entry.key,
             wrapped=tuple(dict.fromkeys(entry.text(min(width, widest)) for width in (52, 28, 18))),
             colour=readable(str(entry.handle.get_color())),
             points=np.concatenate(pixels[entry.key]), line=lines[entry.key], size=size.small,

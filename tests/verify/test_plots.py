@@ -234,6 +234,14 @@ def test_a_control_is_named_where_it_is_contradicted() -> None:
     assert corner[:, 0].min() <= gap <= corner[:, 0].max() or abs(corner[:, 0] - gap).min() < 0.5
 
 
+def test_a_contradiction_off_the_scale_is_no_error() -> None:
+    x = (1.0, 2.0, 4.0)
+    for point in ((math.nan, 1.0, 1.0), (2.0, math.inf, 1.0), (-1.0, 2.0, 0.0)):
+        false = curve("false: a fall", "control", x, contradicted=point)
+        drawn = panel(curve("m", "measured", x), false, x_scale="log", y_scale="log")
+        assert faults_of_figure(plots.figure_of(claim(drawn))) == []
+
+
 def test_a_name_stands_on_no_curve_and_beside_its_own() -> None:
     times = tuple(np.linspace(0, 10, 200))
     waves = [
