@@ -197,10 +197,15 @@ def group_page(group: str, members: list[Claim[Any]]) -> str:
 
 
 def gallery(drawn: set[str]) -> str:
-    """Every figure, with what it shows."""
+    """What a reader takes away from each figure, and every figure with what it shows."""
     lines = ["# Gallery", ""]
     if not drawn:
         lines += ["Figures are drawn from the records of a run: `make verify`, and then `make docs` again.", ""]
+    lines += [
+        "What a reader should take away from each figure in five seconds stands above it; the colours, rings and files "
+        "are explained in [figures](../../howto/figures.md).", "", "| | in five seconds |", "| --- | --- |",
+        *(f"| [{claim.id}]({_name(claim)}.md) | {claim.message} |" for claim in all_claims().values()), "",
+    ]  # fmt: skip
     for claim in all_claims().values():
         if claim.id in drawn:
             lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim), f"[The claim]({_name(claim)}.md)", ""]

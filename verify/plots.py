@@ -1,23 +1,20 @@
-"""The figures of a run, drawn from its records: one figure a claim, at the size and in the style of a paper.
+"""The figures of a run, drawn from its records: one figure a claim, on a screen or at the size of a paper's column.
 
-A curve's role decides how it looks, the same in every figure: what was measured is blue (a second kind of measurement
-green), what the statement says black and solid, what a negative control says vermillion and dashed, a reference grey
-and dotted. The colours are those of Okabe and Ito, which colour-blind readers can tell apart; dashes and markers differ
-too, so that the figures survive a grey printer.
+Beside each figure its numbers are written as CSV. How curves look is in :mod:`verify.figure_style`; where their names
+stand, in :mod:`verify.figure_names`.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, repeat
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -28,99 +25,41 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from verify.figure_names import Name, Sheet
+from verify.figure_style import DPI, LINE_SPACING, SIZES, Size, SizeName, properties, readable, style, zorder
 from verify.records import ClaimRecord, Curve, Panel, RunRecord, faults_of_panel
 from verify.workers import worker_pool
 
-__all__ = ["FORMATS", "DrawingError", "Format", "figure_of", "file_stem", "pictures", "render_all"]
+__all__ = [
+    "FORMATS", "SIZES", "DrawingError", "Format", "SizeName", "figure_of", "file_stem", "pictures", "render_all",
+]  # fmt: skip
 
 
 class DrawingError(ValueError):
     """A figure that cannot be drawn from its record, such as one with a formula in a label that does not parse."""
 
 
-Format = Literal["png", "svg", "pdf"]
+Format = Literal["png", "svg", "pdf", "csv"]
 
-FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
-"""The formats that figures are written in by default."""
-
-_STYLE: dict[str, Any] = {
-    # Fonts that come with matplotlib, so that the same records give the same picture on every machine.
-    "font.family": ["STIXGeneral", "DejaVu Sans"],
-    "mathtext.fontset": "stix",
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": 9.0,
-    "legend.fontsize": 8.0,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "axes.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.use_mathtext": True,
-    "axes.formatter.limits": (-3, 4),
-    "axes.unicode_minus": True,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
-    "xtick.minor.size": 1.6,
-    "ytick.minor.size": 1.6,
-    "axes.grid": True,
-    "grid.color": "#d9d9d9",
-    "grid.linewidth": 0.4,
-    "lines.solid_capstyle": "round",
-    "agg.path.chunksize": 10_000,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "rdml-theory",
-    "pdf.fonttype": 42,
-    "text.usetex": False,
-}
-
-_Dashes = str | tuple[float, tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class _Look:
-    """How the curves of a role are drawn; the variants tell apart those that share a panel."""
-
-    colours: tuple[str, ...]
-    dashes: tuple[_Dashes, ...]
-    width: float
-    order: float
-
-
-_LOOKS: dict[str, _Look] = {
-    "measured": _Look(("#0072B2", "#56B4E9", "#00395A", "#7C9EC9"), ("-",), 1.3, 4.0),
-    "second": _Look(("#009E73", "#E69F00", "#00573F", "#9C6B00"), ("-",), 1.3, 3.5),
-    "statement": _Look(("#000000", "#5f5f5f", "#8f8f8f"), ("-", (0, (7, 1.2)), (0, (7, 1, 1, 1))), 1.1, 3.0),
-    "control": _Look(
-        ("#D55E00", "#8C3B00", "#F08A4B"), ((0, (4, 2)), (0, (1.6, 1.2)), (0, (5, 1.5, 1.2, 1.5))), 1.2, 2.5
-    ),
-    "reference": _Look(("#777777", "#A0A0A0", "#555555"), ((0, (1, 1.6)), (0, (1, 3)), (0, (1, 1))), 1.1, 2.0),
-}  # fmt: skip
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""The formats that figures are written in by default; CSV holds the numbers that they show."""
 
 _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 """Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
 
-_DPI = 160
-"""Of a PNG, and of pictures within vector files."""
+_MOST_NAMES = 5
+"""Of so few curves, names stand beside them where there is room; more have a legend."""
 
-# Inches: the columns of a two-column page, and a character of the legend's type on the average.
-_SINGLE, _DOUBLE = 4.4, 7.0
-_CHARACTER = 0.048
-_LINE = 0.16
-_BOLD = 0.072  # of a heading
+_MOST_PASSES = 5
+"""So often is it tried what names find room, before all go into legends."""
 
-_SPACING = 0.95
-"""Lines of wrapped text: the font's own distance is that of a book."""
+# Parts of the size of type: a character on the average, one of a heading, the distance of lines. And inches a point.
+_CHARACTER, _BOLD, _LINE = 0.43, 0.52, 1.44
+_POINT = 1 / 72
 
 
-def file_stem(claim: ClaimRecord) -> str:
-    """The name of a claim's figure files without their suffix: its id and its title.
+def file_stem(claim: ClaimRecord, size: SizeName = "screen") -> str:
+    """The name of a claim's figure files without their suffix: its id and its title, and a size of a paper.
 
     Examples
     --------
@@ -129,33 +68,28 @@ def file_stem(claim: ClaimRecord) -> str:
     'D4_limits_at_0_1_and_infinity'
     """
     words = unicodedata.normalize("NFKD", claim.title.replace("∞", "infinity")).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]+", "_", f"{claim.id}_{words.lower()}").strip("_")
+    stem = re.sub(r"[^A-Za-z0-9]+", "_", f"{claim.id}_{words.lower()}").strip("_")
+    return stem if size == "screen" else f"{stem}_{size}"
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    # The defaults first: a user's matplotlibrc must not change the figures of a run.
-    with mpl.rc_context():
-        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"})
-        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        yield
-
-
-def figure_of(claim: ClaimRecord) -> Figure:
+def figure_of(claim: ClaimRecord, *, size: SizeName = "screen") -> Figure:
     """Draw a claim's panels.
 
-    Values that cannot be drawn (infinite, or not positive on a logarithmic axis) leave a gap, and the legend says how
-    many they are.
+    Values that cannot be drawn (infinite, or not positive on a logarithmic axis) leave a gap, and the name of the curve
+    says how many they are.
 
     Parameters
     ----------
     claim : ClaimRecord
         With at least one panel.
+    size : {"screen", "column", "page"}
+        4.4 inches wide with one panel and 7.0 with several, for a screen; 3.3, with the panels below each other, for
+        one column of a paper; 6.9 for a page of two.
 
     Returns
     -------
     matplotlib.figure.Figure
-        4.4 inches wide with one panel, else 7.0; with a canvas of its own, apart from pyplot.
+        With a canvas of its own, apart from pyplot.
 
     Raises
     ------
@@ -173,11 +107,13 @@ def figure_of(claim: ClaimRecord) -> Figure:
     ... )
     >>> figure_of(claim).axes[0].get_xlabel()
     'time (s)'
+    >>> figure_of(claim, size="column").get_figwidth()
+    3.3
     """
     if not claim.panels:
         raise ValueError(f"claim {claim.id} has no panels to draw")
-    with _style():
-        return _draw(claim.panels, _heading(claim))
+    with style(_size(size)):
+        return _draw(claim.panels, _heading(claim), _size(size))
 
 
 def _heading(claim: ClaimRecord) -> str:
@@ -185,8 +121,14 @@ def _heading(claim: ClaimRecord) -> str:
     return f"{claim.id}: {claim.message or claim.title}".replace("$", r"\$")
 
 
+def _size(name: SizeName) -> Size:
+    if name not in SIZES:
+        raise ValueError(f"figure size {name!r}: expected one of {', '.join(SIZES)}")
+    return SIZES[name]
+
+
 def pictures(
-    panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS, *, heading: str = ""
+    panels: tuple[Panel, ...], formats: Sequence[Format] = FORMATS, *, heading: str = "", size: SizeName = "screen"
 ) -> dict[Format, bytes]:
     """Panels, a claim's or others, drawn once: the contents of the files, by format. Equal panels give equal bytes.
 
@@ -197,10 +139,11 @@ def pictures(
     """
     if unknown := [kind for kind in formats if kind not in FORMATS]:
         raise ValueError(f"figure format {unknown[0]!r}: expected one of {', '.join(FORMATS)}")
+    inches = _size(size)
     try:
-        with _style():
-            figure = _draw(panels, heading)
-            return {kind: _printed(figure, kind) for kind in formats}
+        with style(inches):
+            figure = _draw(panels, heading, inches)
+            return {kind: _numbers(panels) if kind == "csv" else _printed(figure, kind) for kind in formats}
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -208,8 +151,9 @@ def pictures(
 
 
 def render_all(
-    run: RunRecord, *, ids: Sequence[str] | None = None, formats: Sequence[Format] = FORMATS, jobs: int = 1
-) -> dict[str, dict[Format, bytes]]:
+    run: RunRecord, *, ids: Sequence[str] | None = None, formats: Sequence[Format] = FORMATS,
+    size: SizeName = "screen", jobs: int = 1,
+) -> dict[str, dict[Format, bytes]]:  # fmt: skip
     """The figures of a run, each drawn once for all formats.
 
     Parameters
@@ -218,8 +162,10 @@ def render_all(
         The run.
     ids : sequence of str, optional
         Which claims; all by default. A claim without panels has no figure.
-    formats : sequence of {"png", "svg", "pdf"}
+    formats : sequence of {"png", "svg", "pdf", "csv"}
         Which formats.
+    size : {"screen", "column", "page"}
+        For what they are drawn (:func:`figure_of`).
     jobs : int
         Worker processes.
 
@@ -240,16 +186,16 @@ def render_all(
         raise KeyError(f"no claim {', '.join(missing)} in this run: it has {', '.join(known)}")
     drawn = [claim for claim in run.claims if claim.panels and (ids is None or claim.id in ids)]
     if jobs == 1 or len(drawn) < 2:
-        done = [_pictures(claim, formats) for claim in drawn]
+        done = [_pictures(claim, formats, size) for claim in drawn]
     else:
         with worker_pool(min(jobs, len(drawn))) as pool:
-            done = list(pool.map(_pictures, drawn, repeat(formats)))
+            done = list(pool.map(_pictures, drawn, repeat(formats), repeat(size)))
     return {claim.id: picture for claim, picture in zip(drawn, done, strict=True)}
 
 
-def _pictures(claim: ClaimRecord, formats: Sequence[Format]) -> dict[Format, bytes]:
+def _pictures(claim: ClaimRecord, formats: Sequence[Format], size: SizeName) -> dict[Format, bytes]:
     try:
-        return pictures(claim.panels, formats, heading=_heading(claim))
+        return pictures(claim.panels, formats, heading=_heading(claim), size=size)
     except DrawingError as error:
         raise DrawingError(f"claim {claim.id}: {error}") from error.__cause__
 
@@ -267,111 +213,175 @@ def _printed(figure: Figure, kind: Format) -> bytes:
         canvas.print_png(stream)
     # The others leave their own canvas and resolution.
     figure.set_canvas(canvas)
-    figure.set_dpi(_DPI)
+    figure.set_dpi(DPI)
     return stream.getvalue()
+
+
+def _numbers(panels: tuple[Panel, ...]) -> bytes:
+    """The points of every curve, a row each, with all digits; cells that do not apply are empty."""
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(["panel", "title", "x label", "y label", "curve", "role", "x", "y", "low", "high"])
+    for number, panel in enumerate(panels, 1):
+        for curve in panel.curves:
+            what = (number, panel.title, panel.x_label, panel.y_label, curve.label, curve.role)
+            bands = (values or repeat(None) for values in (curve.low, curve.high))
+            rows.writerows([*what, *point] for point in zip(curve.x, curve.y, *bands))  # noqa: B905 - bands may be endless
+    return stream.getvalue().encode()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Layout
 
 
-def _draw(panels: tuple[Panel, ...], heading: str = "") -> Figure:
+def _draw(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
     for panel in panels:
         if faults := faults_of_panel(panel):
             raise ValueError(f"panel {panel.title!r}: {faults[0]}")
-    count = len(panels)
-    columns = count if count <= 3 else 2 if count == 4 else 3
-    rows = -(-count // columns)
-    width = _SINGLE if count == 1 else _DOUBLE
-    cell = width / columns
-    height = {1: 2.9, 2: 2.35, 3: 2.05}[columns]
     variants = _variants(panels)
     entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
-    direct = count == 1 and _ends_apart(panels[0])
-    if direct:
-        entries = [[]]
+    # Names stand in the panel where curves are few, and those of controls where they are contradicted.
+    inside = [{e.key for e in own if e.contradicted or len(own) <= _MOST_NAMES} for own in entries]
+    tried, passes = False, 0
+    while True:
+        passes += 1
+        if passes > _MOST_PASSES:
+            inside = [set() for _ in entries]
+        listed = [[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)]
+        figure, axes = _arranged(panels, variants, listed, heading, size, tried=tried)
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        missing = [
+            _write_names(axes[n], panels[n], variants[n], [e for e in own if e.key in inside[n]], size, renderer)
+            for n, own in enumerate(entries)
+        ]
+        if tried and not any(missing):
+            return figure
+        tried = not any(missing)
+        # What finds no room goes into a legend, and what shares its panel too, wherever it is named.
+        for n, own in enumerate(entries):
+            if any(role != "control" for role, _ in missing[n]):
+                missing[n] |= {e.key for e in own if not e.contradicted}
+        known = set().union(*missing, *({e.key for e in own} for own in listed))
+        for n, own in enumerate(entries):
+            together = {e.key for e in own if not e.contradicted}
+            inside[n] -= missing[n] | (together if together <= known else set())
+
+
+def _arranged(
+    panels: tuple[Panel, ...], variants: list[list[int]], entries: list[list[_Entry]], heading: str, size: Size, *,
+    tried: bool,
+) -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """The panels with their legends in their places, once and for all; or roughly so, to try what finds room there.
+
+    To arrange them takes longer than all the rest.
+    """
+    count = len(panels)
+    columns = size.columns(count)
+    rows = -(-count // columns)
+    width = size.single if count == 1 else size.several
+    cell, height = width / columns, size.heights[columns - 1]
     common = _sharing(entries)
-    if rows == 1 and len(common) < count:
+    if rows == 1 and len(common) < sum(map(bool, entries)):
         # Legends side by side take less room than one below the other.
         common = []
     together = _merged([entries[n] for n in common])
     # A cell that no panel fills is the nearest place for a legend that all panels share.
     spare = count < rows * columns
-    lines = 0 if spare else _legend_rows(together, width)[1]
+    lines = 0 if spare else _legend_rows(together, width, size)[1]
     for row in range(rows):
         alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
-        lines += max((_legend_rows(entries[n], cell)[1] for n in alone), default=0)
+        lines += max((_legend_rows(entries[n], cell, size)[1] for n in alone), default=0)
+    title = _wrapped(heading, int(width / (_BOLD * size.heading * _POINT)))
+    above = 1.6 * size.heading * _POINT * (title.count("\n") + 1) if heading else 0.0
+    between = lines * _LINE * size.small * _POINT
     # Arranged at the resolution of the PNG, which then finds every text measured.
-    title = _wrapped(heading, int(width / _BOLD))
-    above = 0.22 * (title.count("\n") + 1) if heading else 0.0
-    figure = Figure(figsize=(width, height * rows + lines * _LINE + 0.12 + above), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(width, height * rows + between + 0.12 + above), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
+    engine.set(w_pad=0.07, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
     if heading:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", linespacing=_SPACING)
+        figure.suptitle(
+            title, x=0.01, ha="left", fontsize=size.heading, fontweight="bold", linespacing=LINE_SPACING
+        )  # fmt: skip
     grid = figure.add_gridspec(rows, columns)
+    drawn = []
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(grid[divmod(number, columns)])
-        _panel(axes, panel, variants[number], width=cell, height=height)
-        if direct:
-            _label_ends(axes, panel, variants[number])
+        drawn.append(axes)
+        _panel(axes, panel, variants[number], (cell, height), size)
         if number % columns and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
         if number not in common:
-            below = 0.43 + _LINE * axes.get_xlabel().count("\n")
-            _legend(axes, entries[number], cell, below)
+            below = 0.048 * size.text + _LINE * size.small * _POINT * axes.get_xlabel().count("\n")
+            _legend(axes, entries[number], cell, size, below)
     if spare and together:
         blank = figure.add_subplot(grid[divmod(count, columns)])
         blank.set_axis_off()
-        _legend(blank, together, cell, inside=True)
+        _legend(blank, together, cell, size, inside=True)
     else:
-        _legend(figure, together, width)
-    # Arranged once and for all: every format shows the same arrangement, and none pays for it again.
-    engine.execute(figure)
+        _legend(figure, together, width, size)
+    if tried:
+        engine.execute(figure)
     figure.set_layout_engine("none")
-    return figure
+    if not tried:
+        for number, axes in enumerate(drawn):
+            row, column = divmod(number, columns)
+            left, low = (column * cell + 0.55) / width, 1 - (above + (row + 1) * height - 0.45) / figure.get_figheight()
+            axes.set_position((left, low, (cell - 0.65) / width, (height - 0.75) / figure.get_figheight()))
+    return figure, drawn
 
 
-_SPREAD = 0.075
-"""Of the height of a panel: how far labels at the ends of curves are apart at least."""
-
-
-def _ends_apart(panel: Panel) -> bool:
-    """Whether the curves of a panel are few lines that all end at the right, where their names can stand."""
-    if not 2 <= len(panel.curves) <= 5 or any(curve.style == "markers" or len(curve.x) < 2 for curve in panel.curves):
-        return False
-    ends = {curve.x[-1] for curve in panel.curves}
-    names = {curve.label for curve in panel.curves}
-    shown = [_visible(panel, curve, curve.y)[-1] for curve in panel.curves]
-    return len(ends) == 1 and len(names) == len(panel.curves) and not np.isnan(shown).any()
-
-
-def _label_ends(axes: Axes, panel: Panel, variants: Sequence[int]) -> None:
-    """The name of each curve at its end, in its colour, instead of a legend; labels that would touch move apart."""
+def _write_names(
+    axes: Axes, panel: Panel, variants: Sequence[int], entries: list[_Entry], size: Size, renderer: Any
+) -> set[tuple[str, str]]:
+    """Names beside their curves, and where controls are contradicted a line across the gap; what found no room."""
     axes.autoscale_view()
-    ends = []
+    sheet = Sheet(axes, renderer)
+    pixels: dict[tuple[str, str], list[np.ndarray]] = {}
+    gaps: dict[tuple[str, str], list[np.ndarray]] = {}
+    lines: dict[tuple[str, str], bool] = {}
     for curve, variant in zip(panel.curves, variants, strict=True):
-        height = axes.transAxes.inverted().transform(axes.transData.transform((curve.x[-1], curve.y[-1])))[1]
-        ends.append((float(height), curve.label, _properties(curve, variant, len(curve.x))["color"]))
-    ends.sort(key=lambda end: end[0])
-    places = [end[0] for end in ends]
-    for n in range(1, len(places)):
-        places[n] = max(places[n], places[n - 1] + _SPREAD)
-    for place, (_, label, colour) in zip(places, ends, strict=True):
-        axes.text(1.01, place, _wrapped(label, 24), transform=axes.transAxes, color=colour, va="center", fontsize=8.5)
+        key = (curve.role, curve.label)
+        y = _visible(panel, curve, curve.y)
+        points = axes.transData.transform(np.column_stack([np.where(np.isnan(y), np.nan, curve.x), y]))
+        lines[key] = lines.get(key, False) or curve.style != "markers"
+        sheet.draw(points, key, line=curve.style != "markers", radius=3.0 if curve.style == "line" else 7.0)
+        pixels.setdefault(key, []).extend([points, np.full((1, 2), np.nan)])
+        if curve.contradicted is not None:
+            x, *ends = curve.contradicted
+            colour = properties(curve, variant, 2)["color"]
+            axes.plot([x, x], ends, color=colour, linewidth=0.8, zorder=3)
+            axes.plot(x, ends[0], "o", markersize=7, markeredgewidth=1.1, mec=colour, mfc="none", zorder=6)
+            # There stands the name.
+            gaps[key] = [axes.transData.transform([(x, end) for end in ends])]
+            sheet.draw(gaps[key][0], key, line=True, radius=0.0)
+            sheet.draw(gaps[key][0][:1], key, line=False, radius=12.0)
+    pixels |= gaps
+    widest = int(axes.bbox.width / DPI / (_CHARACTER * size.small * _POINT))
+    missing = set()
+    for entry in sorted(entries, key=lambda e: (e.contradicted is None, not lines[e.key])):
+        name = Name(
+            entry.key,
+            wrapped=tuple(dict.fromkeys(entry.text(min(width, widest)) for width in (52, 28, 18))),
+            colour=readable(str(entry.handle.get_color())),
+            points=np.concatenate(pixels[entry.key]), line=lines[entry.key], size=size.small,
+        )  # fmt: skip
+        if not sheet.place(name):
+            missing.add(entry.key)
+    return missing
 
 
-def _panel(axes: Axes, panel: Panel, variants: Sequence[int], *, width: float, height: float) -> None:
+def _panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[float, float], size: Size) -> None:
     # Scales first: what cannot be shown on them is masked below, so that nothing is clipped to a misleading place.
     axes.set_xscale(panel.x_scale)
     axes.set_yscale(panel.y_scale)
-    across, along = int((width - 0.7) / _CHARACTER), int((height - 0.55) / _CHARACTER)
-    axes.set_title(_wrapped(panel.title, across + 6), loc="left", pad=5, linespacing=_SPACING)
-    axes.set_xlabel(_wrapped(panel.x_label, across), linespacing=_SPACING)
-    axes.set_ylabel(_wrapped(panel.y_label, along), linespacing=_SPACING)
+    letter = _CHARACTER * size.small * _POINT
+    across, along = int((cell[0] - 0.7) / letter), int((cell[1] - 0.55) / letter)
+    axes.set_title(_wrapped(panel.title, across + 6), loc="left", pad=5, linespacing=LINE_SPACING)
+    axes.set_xlabel(_wrapped(panel.x_label, across), linespacing=LINE_SPACING)
+    axes.set_ylabel(_wrapped(panel.y_label, along), linespacing=LINE_SPACING)
     axes.grid(visible=True, which="major")
     lowest = _lowest_positive(panel)
     for curve, variant in zip(panel.curves, variants, strict=True):
@@ -415,10 +425,9 @@ def _lowest_positive(panel: Panel) -> float:
 
 
 def _curve(axes: Axes, panel: Panel, curve: Curve, variant: int, lowest: float) -> None:
-    look = _LOOKS[curve.role]
     y = _visible(panel, curve, curve.y)
     points = int(np.count_nonzero(~np.isnan(y)))
-    properties = _properties(curve, variant, points)
+    look = properties(curve, variant, points)
     x = np.where(np.isnan(y), np.nan, np.asarray(curve.x, dtype=float))
     heavy = len(x) > _RASTERISED[curve.style]
     if curve.low is not None and curve.high is not None:
@@ -427,32 +436,14 @@ def _curve(axes: Axes, panel: Panel, curve: Curve, variant: int, lowest: float) 
             low = np.where(low <= 0, lowest, low)
         fine = np.isfinite(low) & np.isfinite(high)
         axes.fill_between(
-            np.asarray(curve.x, dtype=float), low, high, where=fine.tolist(), color=properties["color"], alpha=0.18,
-            linewidth=0, zorder=look.order - 0.2, rasterized=heavy,
+            np.asarray(curve.x, dtype=float), low, high, where=fine.tolist(), color=look["color"], alpha=0.22,
+            linewidth=0, zorder=zorder(curve) - 0.2, rasterized=heavy,
         )  # fmt: skip
-    line = axes.plot(x, y, label=curve.label, rasterized=heavy, zorder=look.order, **properties)[0]
+    line = axes.plot(x, y, label=curve.label, rasterized=heavy, zorder=zorder(curve), **look)[0]
     if curve.style == "both" and points > 16:
         line.set_markevery(-(-points // 12))
     if curve.style == "markers" and points > 150:
         line.set(markersize=1.8, alpha=0.6)
-
-
-def _properties(curve: Curve, variant: int, points: int) -> dict[str, Any]:
-    """The style of a curve, the same where it is drawn and in the legend."""
-    look = _LOOKS[curve.role]
-    marker = curve.group if curve.role == "control" and curve.group is not None else variant
-    colour = look.colours[variant % len(look.colours)]
-    return {
-        "color": colour,
-        "linewidth": look.width,
-        "linestyle": look.dashes[variant % len(look.dashes)] if curve.style != "markers" else "none",
-        # A line needs two points; a single one is shown as what it is.
-        "marker": _MARKERS[marker % len(_MARKERS)] if curve.style != "line" or points == 1 else "none",
-        "markersize": 3.6,
-        "markeredgewidth": 0.8,
-        # Filled means measured; what is only computed is hollow.
-        "markerfacecolor": colour if curve.role in ("measured", "second") else "white",
-    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -486,13 +477,18 @@ def _variants(panels: tuple[Panel, ...]) -> list[list[int]]:
 
 @dataclass
 class _Entry:
-    """A line of a legend."""
+    """A name of curves: a line of a legend, or a name in the panel."""
 
     label: str
     role: str
     handle: Line2D
     look: tuple[Any, ...]
     hidden: int = 0
+    contradicted: tuple[float, float, float] | None = None
+    key: tuple[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = (self.role, self.label)
 
     def text(self, width: int) -> str:
         # Words that stay together are joined by no-break spaces.
@@ -506,10 +502,11 @@ def _entries(panel: Panel, variants: Sequence[int]) -> list[_Entry]:
     found: dict[tuple[str, str], _Entry] = {}
     for curve, variant in zip(panel.curves, variants, strict=True):
         missing = np.isnan(_visible(panel, curve, curve.y))
-        handle = Line2D([], [], **_properties(curve, variant, int(np.count_nonzero(~missing))))
+        handle = Line2D([], [], **properties(curve, variant, int(np.count_nonzero(~missing))))
         style = (curve.role, variant, curve.style)
         entry = found.setdefault((curve.role, curve.label), _Entry(curve.label, curve.role, handle, style))
         # NaN marks what was never measured; only values that exist and are not shown are counted.
+        entry.contradicted = entry.contradicted or curve.contradicted
         entry.hidden += int(np.count_nonzero(missing & ~np.isnan(np.asarray(curve.y, dtype=float))))
     return list(found.values())
 
@@ -530,28 +527,30 @@ def _sharing(entries: list[list[_Entry]]) -> list[int]:
     The others have legends of their own.
     """
     best: list[int] = []
-    for first in range(len(entries)):
+    filled = [number for number, own in enumerate(entries) if own]
+    for first in filled:
         group: list[int] = []
         labels: dict[tuple[Any, ...], str] = {}
         looks: dict[tuple[str, str], tuple[Any, ...]] = {}
-        for number in (first, *(n for n in range(len(entries)) if n != first)):
+        for number in (first, *(n for n in filled if n != first)):
             if all(labels.get(e.look, e.label) == e.label for e in entries[number]) and all(
-                looks.get((e.role, e.label), e.look) == e.look for e in entries[number]
+                looks.get(e.key, e.look) == e.look for e in entries[number]
             ):
                 group.append(number)
                 labels.update((e.look, e.label) for e in entries[number])
-                looks.update(((e.role, e.label), e.look) for e in entries[number])
+                looks.update((e.key, e.look) for e in entries[number])
         if len(group) > len(best):
             best = sorted(group)
     return best if len(best) > 1 or len(entries) == 1 else []
 
 
-def _legend_rows(entries: list[_Entry], width: float) -> tuple[int, int]:
+def _legend_rows(entries: list[_Entry], width: float, size: Size) -> tuple[int, int]:
     """How many columns a legend of this width (inches) has, and how many lines of text it is high."""
     if not entries:
         return 1, 0
-    texts = [e.text(_label_width(width)) for e in entries]
-    sizes = [0.52 + _CHARACTER * max(len(_plain(line)) for line in text.split("\n")) for text in texts]
+    texts = [e.text(_label_width(width, size)) for e in entries]
+    letter = _CHARACTER * size.small * _POINT
+    sizes = [0.065 * size.small + letter * max(len(_plain(line)) for line in text.split("\n")) for text in texts]
     lines = [text.count("\n") + 1 for text in texts]
 
     def filled(values: Sequence[float], columns: int) -> list[Sequence[float]]:
@@ -565,19 +564,19 @@ def _legend_rows(entries: list[_Entry], width: float) -> tuple[int, int]:
     return columns, int(max(sum(column) for column in filled(lines, columns)))
 
 
-def _label_width(width: float) -> int:
-    return min(52, int((width - 0.5) / _CHARACTER))
+def _label_width(width: float, size: Size) -> int:
+    return min(52, int((width - 0.5) / (_CHARACTER * size.small * _POINT)))
 
 
 def _legend(
-    place: Figure | Axes, entries: list[_Entry], width: float, below: float = 0.0, *, inside: bool = False
+    place: Figure | Axes, entries: list[_Entry], width: float, size: Size, below: float = 0.0, *, inside: bool = False
 ) -> None:
     if not entries:
         return
     options: dict[str, Any] = {
         "handles": [e.handle for e in entries],
-        "labels": [e.text(_label_width(width)) for e in entries],
-        "ncols": _legend_rows(entries, width)[0],
+        "labels": [e.text(_label_width(width, size)) for e in entries],
+        "ncols": _legend_rows(entries, width, size)[0],
         "frameon": False,
         "handlelength": 2.0,
         "handletextpad": 0.6,
@@ -598,7 +597,7 @@ def _legend(
             loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=down, borderaxespad=0.0, **options
         )
     for text in legend.get_texts():
-        text.set_linespacing(_SPACING)
+        text.set_linespacing(LINE_SPACING)
 
 
 def _plain(text: str) -> str:

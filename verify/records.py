@@ -55,7 +55,8 @@ class Curve(_Record):
     """One line, band or set of markers of a panel.
 
     ``role`` decides how it is drawn, the same in every figure: measured (and a second kind of measurement), what the
-    statement says, what a negative control says, a reference.
+    statement says, what a negative control says, a reference. ``contradicted`` is, of a control's curve, where it is
+    refuted most clearly: x, what was measured there, and what the control says.
     """
 
     label: str
@@ -66,6 +67,7 @@ class Curve(_Record):
     high: tuple[float, ...] | None = None
     style: Literal["line", "markers", "both"] = "line"
     group: int | None = None
+    contradicted: tuple[float, float, float] | None = None
 
 
 class Panel(_Record):

@@ -11,12 +11,15 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convergence.store import LOCK, Store, final_name, locked, own_folder, remove_unfinished, write
 from verify.claims import all_claims
 from verify.exports import json_schema, junit
 from verify.records import RecordError, RunRecord, read_run, summary_of
+
+if TYPE_CHECKING:
+    from verify.figure_style import SizeName
 
 __all__ = [
     "FIGURES", "JOURNAL", "JUNIT", "REPORT", "RESULTS", "SCHEMA", "FolderError", "earlier_results", "merged",
@@ -113,12 +116,15 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _figure_names() -> Iterator[str]:
     # Matplotlib, which workers need not import.
-    from verify.plots import FORMATS, file_stem
+    from verify.plots import FORMATS, SIZES, file_stem
 
-    return (f"{file_stem(claim)}.{kind}" for claim in all_claims().values() for kind in FORMATS)  # type: ignore[arg-type]
+    stems = (file_stem(claim, size) for claim in all_claims().values() for size in SIZES)  # type: ignore[arg-type]
+    return (f"{stem}.{kind}" for stem in stems for kind in FORMATS)
 
 
-def write_figures(run: RunRecord, pictures: Mapping[str, Mapping[Any, bytes]], folder: Path) -> list[Path]:
+def write_figures(
+    run: RunRecord, pictures: Mapping[str, Mapping[Any, bytes]], folder: Path, size: SizeName = "screen"
+) -> list[Path]:
     """Write the figures of a run, by claim and format, into its folder for them; the files, claim by claim."""
     from verify.plots import file_stem
 
@@ -126,7 +132,8 @@ def write_figures(run: RunRecord, pictures: Mapping[str, Mapping[Any, bytes]], f
     paths = []
     for claim in run.claims:
         for kind, picture in pictures.get(claim.id, {}).items():
-            paths.append(place / f"{file_stem(claim)}.{kind}")
+            # The numbers are the same at every size.
+            paths.append(place / f"{file_stem(claim, 'screen' if kind == 'csv' else size)}.{kind}")
             write(paths[-1], picture)
     return paths
 

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from convergence.store import Store, key
 from verify import environment
+from verify.checks.panels import contradicted
 from verify.claim import Check, Claim, Finding
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context, ProfileName
@@ -262,17 +263,27 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
 
 
 def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]:
-    """The claim's panels, with the drawn controls' versions of every curve that shows the statement and that differ."""
+    """The claim's panels, with the drawn controls' versions of the curves that show the statement.
+
+    Those that do not differ are left out, and a control is left out of a panel where no measurement contradicts it:
+    there it would look as good as the statement.
+    """
     for panel in result.panels[""]:
         extra: list[Curve] = []
         stated = [c for c in panel.curves if c.role == "statement"]
         for control, falsehood in drawn.items():
-            same = [p for p in result.panels[control] if p.title == panel.title]
-            extra += [
-                curve.model_copy(update={"role": "control", "label": f"false: {falsehood}"})
-                for p in same for curve in p.curves
-                if curve.role == "statement" and not any(_same(curve, c) for c in stated)
-            ]  # fmt: skip
+            twin = next((p for p in result.panels[control] if p.title == panel.title), None)
+            curves = [] if twin is None else [c for c in twin.curves if c.role == "statement"]
+            if len(curves) != len(stated):
+                continue
+            pairs = [(true, false) for true, false in zip(stated, curves, strict=True) if not _same(true, false)]
+            found = [(*at, false) for true, false in pairs if (at := contradicted(panel, true, false))]
+            if not found:
+                continue
+            _, point, clearest = max(found, key=lambda f: f[0])
+            for _, false in pairs:
+                update = {"role": "control", "label": f"false: {falsehood}"}
+                extra.append(false.model_copy(update=update | {"contradicted": point if false is clearest else None}))
         yield panel.model_copy(update={"curves": (*panel.curves, *extra)})
 
 

@@ -65,7 +65,10 @@ def test_claims_are_in_natural_order_and_each_in_one_group(pages, tmp_path, monk
     (tmp_path / "d0_of_old.md").write_text("a claim that is no more")
     pages.write_pages(tmp_path, tmp_path / "no results")
     assert not (tmp_path / "d0_of_old.md").exists()
-    assert "make verify" in (tmp_path / "gallery.md").read_text()
+    gallery = (tmp_path / "gallery.md").read_text()
+    assert "make verify" in gallery
+    told = dict(re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| (.*) \|$", gallery, re.MULTILINE))
+    assert told == {claim.id: claim.message for claim in all_claims().values()}
     listed = []
     for group in GROUPS:
         text = (tmp_path / f"{group.lower().replace(' ', '_')}.md").read_text()

@@ -276,7 +276,7 @@ def test_report_and_figure(tmp_path, whole):
     assert "http" not in report.replace("http://www.w3.org", "").replace("https://matplotlib.org", "").replace(
         "http://purl.org", ""
     ).replace("http://creativecommons.org", "")
-    assert {p.suffix for p in whole.folder.glob("bias_budget.*")} == {".png", ".svg", ".pdf"}
+    assert {p.suffix for p in whole.folder.glob("bias_budget.*")} == {".png", ".svg", ".pdf", ".csv"}
     assert f"{100 * whole.test[0].accuracy:.1f}%" in report
 
 

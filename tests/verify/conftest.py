@@ -54,7 +54,7 @@ def undrawn(monkeypatch):
     stream = io.BytesIO()
     Image.new("RGB", (1, 1)).save(stream, format="PNG")
 
-    def pictures(run, *, ids=None, formats=("png", "svg", "pdf"), jobs=1):
+    def pictures(run, *, ids=None, formats=("png", "svg", "pdf", "csv"), size="screen", jobs=1):
         return {
             claim.id: dict.fromkeys(formats, stream.getvalue())
             for claim in run.claims

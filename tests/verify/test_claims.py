@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 
 import pytest
+from drawn import faults_of_figure
 
 from rdml_theory.symbolic.kernel import Proof
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims import all_claims, statistical_tests
 from verify.context import Context
+from verify.plots import figure_of
 from verify.records import place_of
 from verify.runner import RunSettings, run_claims
 
@@ -89,6 +91,24 @@ def test_a_claim_is_confirmed_and_each_check_refutes_a_control(identifier, finis
         assert "refuted" in outcomes, f"{claim.id}/{check.id} refutes no control: it cannot fail"
     check_records(claim)
     check_error_rates(run)
+    check_figure(claim, ("column",) if identifier in QUICK else ("screen", "column", "page"))
+
+
+def check_figure(claim, sizes):
+    """Controls that are drawn are contradicted by what is drawn with them, and all words can be read at each size."""
+    for control in all_claims()[claim.id].controls:
+        twins = [
+            [c for c in panel.curves if c.label == f"false: {control.falsehood}" and c.role == "control"]
+            for panel in claim.panels
+        ]
+        where = [[c.contradicted for c in curves if c.contradicted is not None] for curves in twins]
+        assert all(len(points) == bool(curves) for points, curves in zip(where, twins, strict=True))
+        if control.drawn:
+            assert any(where), f"{claim.id}: nothing drawn contradicts the control {control.id}"
+    for size in sizes:
+        figure = figure_of(claim, size=size)
+        assert figure.get_suptitle().replace("\n", " ") == f"{claim.id}: {claim.message}"
+        assert faults_of_figure(figure, size) == [], f"{claim.id} at the size {size}"
 
 
 def check_records(claim):

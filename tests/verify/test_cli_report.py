@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from PIL import Image
 from program import SEED, complains, rdml
 
 from verify.commands import claims
@@ -15,14 +16,19 @@ def test_plot_and_report_from_records(results, tmp_path):
     (copy / "results.json").write_bytes((folder / "results.json").read_bytes())
     plotted = rdml("plot", "C2A", "--out", copy)
     assert plotted.returncode == 0
-    assert len(plotted.stdout.split()) == 3
+    assert [Path(name).suffix for name in plotted.stdout.split()] == [".png", ".svg", ".pdf", ".csv"]
     assert all(Path(name).stat().st_size > 0 for name in plotted.stdout.splitlines())
     assert rdml("report", copy).returncode == 0
     for name in ("report.html", "junit.xml", "results.schema.json"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
-    alone = rdml("plot", "C14", "--panel", "1", "--out", copy).stdout.splitlines()
-    assert len(alone) == 3
+    alone = rdml("plot", "C14", "--panel", "1", "--size", "column", "--out", copy).stdout.splitlines()
+    assert len(alone) == 4
     assert all("panel_1" in name for name in alone)
+    # For a paper, beside those for the screen; the numbers are the same.
+    assert [name.rpartition("panel_1")[2] for name in alone] == ["_column.png", "_column.svg", "_column.pdf", ".csv"]
+    with Image.open(alone[0]) as picture:
+        assert picture.width == 660
+    complains(rdml("plot", "C14", "--size", "poster", "--out", copy), "--size", "poster")
     complains(rdml("plot", "C14", "--panel", "9", "--out", copy), "--panel 9", "C14")
     complains(rdml("plot", "C5", "--out", copy), "holds no results of C5 (of C14, C2a)", f"`rdml run C5 --out {copy}`")
     complains(rdml("plot", "C55", "--out", copy), "unknown claim 'C55'")

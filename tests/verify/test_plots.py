@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from itertools import pairwise
+import re
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import faults_of_figure
 from matplotlib.axes import Axes
-from matplotlib.colors import same_color, to_hex
+from matplotlib.colors import same_color, to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from verify import plots
+from verify.figure_style import properties
 from verify.records import ClaimRecord, Curve, Environment, Panel, RunRecord, SourceRecord, Summary
 
 
@@ -54,6 +59,16 @@ def legend_texts(place: Any) -> list[str]:
     return [t.get_text().replace("\n", " ").replace("\xa0", " ") for g in legends for t in g.get_texts()]
 
 
+def names(axes: Axes) -> list[str]:
+    """The names that stand in a panel."""
+    return sorted(t.get_text().replace("\n", " ").replace("\xa0", " ") for t in axes.texts)
+
+
+def many(label: str) -> list[Curve]:
+    """More curves than can have names beside them."""
+    return [curve(f"{label} {n}", group=n, y=(n + 1, n + 2, n + 3)) for n in range(6)]
+
+
 def test_a_figure_carries_the_data_the_labels_and_the_scales() -> None:
     drawn = panel(
         curve("measured", low=(0.5, 3.0, 12.0), high=(2.0, 5.0, 20.0)),
@@ -87,41 +102,44 @@ def test_every_role_has_its_colour_and_line() -> None:
 
 
 def test_curves_of_a_role_differ_and_equal_labels_agree_across_panels() -> None:
-    first = panel(*(curve(f"order {k}", group=k, style="both") for k in range(4)), title="first")
+    first = panel(*(curve(f"order {k}", group=k, style="both") for k in range(6)), title="first")
     second = panel(curve("order 3", group=3, style="both"), curve("order 1", group=1, style="both"), title="second")
     figure = plots.figure_of(claim(first, second))
     one, two = figure.axes
     looks = {(to_hex(x.get_color()), x.get_marker()) for x in one.get_lines()}
-    assert len(looks) == 4
+    assert len(looks) == 6
     assert same_color(line(one, "order 3").get_color(), line(two, "order 3").get_color())
     assert line(one, "order 1").get_marker() == line(two, "order 1").get_marker()
-    assert legend_texts(figure) == [f"order {k}" for k in range(4)]
+    # Six curves have a legend, and the other panel needs no names beside it.
+    assert legend_texts(figure) == [f"order {k}" for k in range(6)]
+    assert names(two) == []
 
 
 def test_the_twins_of_grouped_curves_share_a_look_and_one_legend_entry() -> None:
     grouped = [curve("false: a", "control", group=k) for k in range(3)] + [curve("false: b", "control", group=0)]
-    figure = plots.figure_of(claim(panel(*grouped)))
+    figure = plots.figure_of(claim(panel(*grouped, *many("measured"))))
     lines = figure.axes[0].get_lines()
     assert len({to_hex(x.get_color()) for x in lines[:3]}) == 1
     assert not same_color(lines[0].get_color(), lines[3].get_color())
-    assert legend_texts(figure) == ["false: a", "false: b"]
+    assert legend_texts(figure)[:2] == ["false: a", "false: b"]
 
 
 def test_panels_whose_looks_would_be_ambiguous_have_legends_of_their_own() -> None:
-    figure = plots.figure_of(claim(panel(curve("base"), title="a"), panel(curve("mutual"), title="b")))
+    figure = plots.figure_of(claim(panel(*many("base"), title="a"), panel(*many("mutual"), title="b")))
     assert not figure.legends
-    assert [legend_texts(a) for a in figure.axes] == [["base"], ["mutual"]]
+    assert [legend_texts(a)[0] for a in figure.axes] == ["base 0", "mutual 0"]
 
 
 def test_most_panels_of_a_grid_share_a_legend_and_the_odd_one_has_its_own() -> None:
-    alike = [panel(curve("base"), title=f"panel {k}") for k in range(4)]
-    figure = plots.figure_of(claim(*alike, panel(curve("mutual"), title="odd")))
+    alike = [panel(*many("base"), title=f"panel {k}") for k in range(4)]
+    odd = panel(*many("mutual"), title="odd")
+    figure = plots.figure_of(claim(*alike, odd))
     # Five panels in a grid of six cells: the shared legend takes the sixth.
     assert legend_texts(figure) == []
-    assert [legend_texts(a) for a in figure.axes] == [[], [], [], [], ["mutual"], ["base"]]
-    six = plots.figure_of(claim(*alike, panel(curve("mutual"), title="odd"), panel(curve("base"), title="last")))
-    assert legend_texts(six) == ["base"]
-    assert [legend_texts(a) for a in six.axes] == [[], [], [], [], ["mutual"], []]
+    assert [legend_texts(a)[:1] for a in figure.axes] == [[], [], [], [], ["mutual 0"], ["base 0"]]
+    six = plots.figure_of(claim(*alike, odd, panel(*many("base"), title="last")))
+    assert legend_texts(six)[0] == "base 0"
+    assert [legend_texts(a)[:1] for a in six.axes] == [[], [], [], [], ["mutual 0"], []]
 
 
 def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> None:
@@ -130,7 +148,7 @@ def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> No
     shown = line(figure.axes[0], "measured").get_ydata()
     assert np.isnan(shown).tolist() == [True] * 5 + [False]
     assert shown[-1] == 7
-    assert legend_texts(figure) == ["measured (4 off the scale)"]
+    assert names(figure.axes[0]) == ["measured (4 off the scale)"]
     low, high = figure.axes[0].get_ylim()
     assert 0 < low < 7 < high < 100
 
@@ -147,34 +165,149 @@ def test_a_band_that_reaches_zero_ends_at_the_lowest_value_of_a_logarithmic_axis
     assert np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1].min() == 0.5
 
 
-@pytest.mark.parametrize(("count", "width", "columns"), [(1, 4.4, 1), (2, 7, 2), (4, 7, 2), (5, 7, 3)])
-def test_sizes_are_those_of_a_paper(count: int, width: float, columns: int) -> None:
-    figure = plots.figure_of(claim(*(panel(curve("m"), title=str(k)) for k in range(count))))
+SIZES: list[tuple[plots.SizeName, int, float, int]] = [
+    ("screen", 1, 4.4, 1), ("screen", 2, 7.0, 2), ("screen", 4, 7.0, 2), ("screen", 5, 7.0, 3),
+    ("column", 1, 3.3, 1), ("column", 4, 3.3, 1), ("page", 1, 6.9, 1), ("page", 5, 6.9, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "count", "width", "columns"), SIZES)
+def test_sizes_are_those_of_a_paper(size: plots.SizeName, count: int, width: float, columns: int) -> None:
+    drawn = claim(*(panel(curve("m"), title=str(k)) for k in range(count)))
+    figure = plots.figure_of(drawn, size=size)
     assert figure.get_figwidth() == pytest.approx(width)
     assert len({round(a.get_position().x0, 2) for a in figure.axes}) == columns
-    sizes = [t.get_fontsize() for a in figure.axes for t in (a.xaxis.label, a.title, *a.get_xticklabels())]
-    assert min(sizes) >= 8
+    sizes = [t.get_fontsize() for a in figure.axes for t in (a.xaxis.label, a.title, *a.texts, *a.get_xticklabels())]
+    assert min(sizes) >= (8 if size == "screen" else 7)
+    # The same inches in the file, and its fonts embedded as TrueType: no Type 3, which many publishers refuse.
+    pdf = plots.pictures(drawn.panels, ("pdf",), heading="D1: a title", size=size)["pdf"]
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
+    assert box is not None
+    assert float(box[1]) / 72 == pytest.approx(width, abs=1e-3)
+    assert float(box[2]) / 72 == pytest.approx(figure.get_figheight(), abs=0.4)  # that has another heading
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
 
 
-def test_no_texts_overlap() -> None:
+def test_an_unknown_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="figure size 'poster': expected one of screen, column, page"):
+        plots.figure_of(claim(panel(curve("m"))), size="poster")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", ["screen", "column", "page"])
+def test_no_text_overlaps_another_or_leaves_the_canvas(size: plots.SizeName) -> None:
     label = "a rather long label of a curve, such as a negative control has, with $x \\leq y$ in it"
     odd = panel(curve(label), curve("b", "statement"), title="a title that is much too long for a third of a page")
     other = panel(
         curve("other"), title="second", y_label="a label that is far too long for the height of a panel, in nats"
     )
-    figure = plots.figure_of(claim(odd, other, panel(curve(label), title="third")))
-    with plots._style():
-        figure.canvas.draw()
-        renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-        blocks = [t for a in figure.axes for t in (a.xaxis.label, a.yaxis.label, a._left_title) if t.get_text()]
-        blocks += [g for a in figure.axes if (g := a.get_legend())]
-        boxes = [b.get_window_extent(renderer) for b in blocks]
-    assert len(boxes) >= 8
-    for number, box in enumerate(boxes):
-        assert box.x0 >= -1
-        assert box.x1 <= figure.bbox.width + 1
-        for other_box in boxes[:number]:
-            assert not box.padded(-1).overlaps(other_box.padded(-1))
+    figure = plots.figure_of(claim(odd, other, panel(curve(label), title="third")), size=size)
+    assert faults_of_figure(figure, size) == []
+    assert sum(len(names(axes)) for axes in figure.axes) >= 3
+
+
+def test_the_measure_of_overlaps_finds_them() -> None:
+    figure = plots.figure_of(claim(panel(curve("m"))))
+    axes = figure.axes[0]
+    middle = figure.transFigure.inverted().transform(axes.xaxis.label.get_window_extent()).mean(axis=0)
+    figure.text(*middle, "over the label", ha="center", va="center")
+    axes.text(0.9, 0.5, "over the edge of the canvas", transform=axes.transAxes)
+    assert faults_of_figure(figure) == [
+        "'over the edge of the canvas' leaves the canvas", "'time (s)' overlaps 'over the label'",
+        "something is cut off at the edge of the canvas",
+    ]  # fmt: skip
+
+
+def test_a_control_is_named_where_it_is_contradicted() -> None:
+    x = (1.0, 2.0, 4.0)
+    false = curve("false: a fall", "control", x, (16.0, 4.0, 1.0), contradicted=(4.0, 16.0, 1.0))
+    figure = plots.figure_of(claim(panel(*many("m"), curve("m^2", "statement", x), false)))
+    axes = figure.axes[0]
+    # The others are too many for names.
+    assert names(axes) == ["false: a fall"]
+    assert "false: a fall" not in legend_texts(axes)
+    drawn = [[tuple(point) for point in line.get_xydata()] for line in axes.get_lines()]  # type: ignore[union-attr]
+    assert [(4.0, 16.0), (4.0, 1.0)] in drawn
+    assert [(4.0, 16.0)] in drawn
+    (text,) = axes.texts
+    corner, gap = axes.transData.inverted().transform(text.get_window_extent()), 4.0
+    assert corner[:, 0].min() <= gap <= corner[:, 0].max() or abs(corner[:, 0] - gap).min() < 0.5
+
+
+def test_a_contradiction_off_the_scale_is_no_error() -> None:
+    x = (1.0, 2.0, 4.0)
+    for point in ((math.nan, 1.0, 1.0), (2.0, math.inf, 1.0), (-1.0, 2.0, 0.0)):
+        false = curve("false: a fall", "control", x, contradicted=point)
+        drawn = panel(curve("m", "measured", x), false, x_scale="log", y_scale="log")
+        assert faults_of_figure(plots.figure_of(claim(drawn))) == []
+
+
+def test_a_name_stands_on_no_curve_and_beside_its_own() -> None:
+    times = tuple(np.linspace(0, 10, 200))
+    waves = [
+        curve(label, role, times, tuple(np.sin(np.array(times) + shift) + lift))
+        for label, role, shift, lift in (("low", "measured", 0.0, 0.0), ("high", "second", 0.4, 0.6))
+    ]
+    axes = plots.figure_of(claim(panel(*waves))).axes[0]
+    assert names(axes) == ["high", "low"]
+    for text in axes.texts:
+        box = text.get_window_extent()
+        gaps = {}
+        for wave in waves:
+            points = axes.transData.transform(np.column_stack([wave.x, wave.y]))
+            assert not box.count_contains(points)
+            outside = np.maximum(np.maximum(box.p0 - points, points - box.p1), 0)
+            gaps[wave.label] = float(np.hypot(*outside.T).min())
+        assert min(gaps, key=gaps.__getitem__) == text.get_text()
+
+
+def test_the_numbers_beside_a_figure_are_those_of_the_record() -> None:
+    banded = curve('m, with a "comma"', y=(0.1, 1 / 3, math.inf), low=(0, 0, 0), high=(1, 1, 1))
+    two = (panel(banded, curve("$x^2$", "statement")), panel(curve("other", "second", (), ()), title="empty"))
+    rows = list(csv.DictReader(io.StringIO(plots.pictures(two, ("csv",))["csv"].decode())))
+    assert list(rows[0]) == ["panel", "title", "x label", "y label", "curve", "role", "x", "y", "low", "high"]
+    for number, drawn in enumerate(two, 1):
+        for line in drawn.curves:
+            mine = [r for r in rows if (r["panel"], r["curve"], r["role"]) == (str(number), line.label, line.role)]
+            for name in ("x", "y", "low", "high"):
+                values = getattr(line, name)
+                # Every digit of every number.
+                assert [r[name] for r in mine] == ([""] * len(line.x) if values is None else [*map(repr, values)])
+            assert {(r["title"], r["x label"], r["y label"]) for r in mine} <= {
+                (drawn.title, drawn.x_label, drawn.y_label)
+            }
+    assert len(rows) == sum(len(line.x) for drawn in two for line in drawn.curves)
+
+
+# What the three kinds of colour blindness make of linear sRGB (Machado, Oliveira and Fernandes 2009, severity 1).
+BLIND = {
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+    "none": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+}
+
+
+def lab(colour: str, blind: str) -> np.ndarray:
+    """The colour as it is seen, in CIELAB."""
+    srgb = np.array(to_rgb(colour))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(BLIND[blind]) @ linear, 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    xyz = np.array(to_xyz) @ seen / (0.95047, 1.0, 1.08883)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("blind", BLIND)
+def test_colours_that_meet_in_a_panel_can_be_told_apart(blind: str) -> None:
+    """A difference of 10 is plain when seen at once; the four blues of an earlier palette were 9.9 apart."""
+    meeting: list[tuple[Any, int]] = [
+        *((role, n) for role in ("measured", "second") for n in range(4)), ("statement", 0), ("control", 0),
+    ]  # fmt: skip
+    colours = {(r, n): properties(curve("c", r), n, 3)["color"] for r, n in meeting}
+    for one, two in combinations(colours, 2):
+        assert np.linalg.norm(lab(colours[one], blind) - lab(colours[two], blind)) > 15, (one, two)
 
 
 def test_huge_curves_stay_small_in_vector_files() -> None:
@@ -198,7 +331,7 @@ def test_a_figure_is_the_same_bytes_every_time() -> None:
         plots.pictures(record.claims[0].panels, ("pdf",), heading="D1: Student gradient")["pdf"] == first["D1"]["pdf"]
     )
     assert list(first) == ["D1", "C2"]
-    assert list(first["D1"]) == ["png", "svg", "pdf"]
+    assert list(first["D1"]) == ["png", "svg", "pdf", "csv"]
     assert first["D1"]["png"].startswith(b"\x89PNG")
     assert b"<svg" in first["D1"]["svg"]
     assert first["D1"]["pdf"].startswith(b"%PDF")
@@ -222,17 +355,6 @@ def test_what_cannot_be_drawn_is_said() -> None:
         plots.figure_of(claim(panel(curve("m", x=(1, 2)))))
     with pytest.raises(plots.DrawingError, match=r"claim D1: the figure cannot be drawn"):
         plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")))
-
-
-def test_labels_at_the_ends_keep_apart_and_clear_of_the_frame() -> None:
-    near = [curve(f"curve {n}", role) for n, role in enumerate(("measured", "statement", "control", "reference"))]
-    figure = plots.figure_of(claim(panel(*near)))
-    figure.canvas.draw()
-    boxes = sorted((t.get_window_extent() for t in figure.axes[0].texts), key=lambda box: box.y0)
-    assert len(boxes) == 4
-    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
-    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
-    assert all(box.x0 >= figure.axes[0].bbox.x1 for box in boxes)
 
 
 def test_a_message_stands_above_and_is_not_clipped() -> None:

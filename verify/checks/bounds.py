@@ -158,8 +158,12 @@ def _floor_panel(subject: BoundSubject, points: Sequence[tuple[float, float, flo
         (("bias only, $\\zeta^2 = 1$", 0.0, 1.0), ("noise only, $\\sigma^2 = 1$", 1.0, 0.0))
     ):
         stated = [subject.floor(float(h), noise, bias) for h in grid]
-        curves.append(curve(f"bound, {label}", grid, stated, "statement", group=group))
         x, y = zip(*[(h, mean) for h, *kind, mean in points if kind == [noise, bias]], strict=True)
+        judged = [
+            (h, m, subject.floor(h, noise, bias)) for h, m in zip(x, y, strict=True) if h <= subject.greatest_step
+        ]
+        where = max((at for at in judged if at[1] > 1.1 * at[2]), key=lambda at: at[1] / at[2], default=None)
+        curves.append(curve(f"bound, {label}", grid, stated, "statement", group=group, contradicted=where))
         curves.append(curve(f"measured, {label}", x, y, ("measured", "second")[group], style="markers", group=group))
     labels = ("floor, extremal quadratic", "step size $h = \\Lambda\\eta$", "mean squared gradient norm")
     return panel(*labels, *curves, log="y")

@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
 from verify.checks.quantities import Points, evaluator
 from verify.context import Context
 from verify.records import Curve, Panel
 
-__all__ = ["Role", "curve", "order_panels", "panel", "replicas_curve", "scatter_panel"]
+__all__ = ["Role", "contradicted", "curve", "order_panels", "panel", "replicas_curve", "scatter_panel"]
 
 Role = Literal["measured", "second", "statement", "control", "reference"]
 """What a curve shows, which decides how it is drawn: the same in every figure."""
@@ -27,8 +27,11 @@ def _numbers(values: ArrayLike) -> tuple[float, ...]:
 def curve(
     label: str, x: Any, y: Any, role: Role = "measured", *, band: tuple[ArrayLike, ArrayLike] | None = None,
     style: Literal["line", "markers", "both"] = "line", group: int | None = None,
+    contradicted: tuple[float, float, float] | None = None,
 ) -> Curve:  # fmt: skip
     """A curve from anything like arrays; y may also be a function of one x, or a number for a level.
+
+    Where a statement's curve is itself measured, ``contradicted`` says where that refutes it (:class:`Curve`).
 
     >>> curve("bound", [1, 2], lambda t: 1 / t, "statement").y, curve("floor", [1, 5, 9], 0.5).x
     ((1.0, 0.5), (1.0, 9.0))
@@ -38,20 +41,71 @@ def curve(
     elif np.ndim(y) == 0:
         x, y = (x[0], x[-1]), (y, y)
     low, high = (None, None) if band is None else map(_numbers, band)
-    return Curve(label=label, role=role, x=_numbers(x), y=_numbers(y), low=low, high=high, style=style, group=group)
+    return Curve(
+        label=label, role=role, x=_numbers(x), y=_numbers(y), low=low, high=high, style=style, group=group,
+        contradicted=contradicted,
+    )  # fmt: skip
 
 
 def replicas_curve(label: str, x: ArrayLike, values: ArrayLike, **how: Any) -> Curve:
-    """The mean of replicas over x, with the band that holds 90% of them; values are (x, replica)."""
+    """The mean of replicas over x, with the band that holds 90% of them; values are (x, replica).
+
+    A band that nobody would see is told in words: how far from the mean it reaches at most, rounded up.
+    """
     rows = np.asarray(values)
-    band = (np.quantile(rows, 0.05, axis=1), np.quantile(rows, 0.95, axis=1))
-    return curve(f"{label}, mean and 5-95% of replicas", x, rows.mean(axis=1), band=band, **how)
+    mean, band = rows.mean(axis=1), (np.quantile(rows, 0.05, axis=1), np.quantile(rows, 0.95, axis=1))
+    widest = 100 * float(np.abs(np.stack(band) / mean - 1).max())
+    words = f"90% of runs within {np.ceil(widest):.0f}%" if widest < 10 else "band: 90% of runs"
+    return curve(f"{label} ({words})", x, mean, band=band, **how)
 
 
 def panel(title: str, x_label: str, y_label: str, *curves: Curve, log: Literal["", "x", "y", "xy"] = "xy") -> Panel:
     """A panel of a figure; ``log`` names its logarithmic axes."""
     scales: dict[str, Any] = {f"{axis}_scale": "log" if axis in log else "linear" for axis in "xy"}
     return Panel(title=title, x_label=x_label, y_label=y_label, curves=curves, **scales)
+
+
+def contradicted(panel: Panel, stated: Curve, false: Curve) -> tuple[float, tuple[float, float, float]] | None:
+    """How far a negative control's curve is from the measured point that refutes it most clearly, and where that is.
+
+    That lies between that curve and the statement's, or hardly beyond it. Distances are parts of the height of the
+    panel, as its axes show it; what is nearer than a fiftieth nobody sees. Curves of a group are compared among
+    themselves. A curve that is a measurement itself brings along where it is refuted.
+
+    >>> stated = Curve(label="bound", role="statement", x=(0.0, 1.0), y=(2.0, 2.0))
+    >>> points = Curve(label="measured", role="measured", x=(0.2, 0.5), y=(0.0, 1.5))
+    >>> half = stated.model_copy(update={"y": (1.0, 1.0)})
+    >>> contradicted(Panel(title="", x_label="", y_label="", curves=(stated, points)), stated, half)
+    (0.25, (0.5, 1.5, 1.0))
+    """
+    if false.contradicted is not None:
+        return np.inf, false.contradicted
+
+    def on_axis(values: Sequence[float], scale: str) -> NDArray[np.float64]:
+        out = np.asarray(values, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out = np.log(out) if scale == "log" else out
+        return np.where(np.isfinite(out), out, np.nan)
+
+    def at(x: NDArray[np.float64], known: Curve) -> NDArray[np.float64]:
+        places, values = on_axis(known.x, panel.x_scale), on_axis(known.y, panel.y_scale)
+        order = np.argsort(places)
+        return np.interp(x, places[order], values[order], left=np.nan, right=np.nan)
+
+    measured = [c for c in panel.curves if c.role in ("measured", "second")]
+    mine = [c for c in measured if stated.group in (None, c.group)] or measured
+    seen = np.concatenate([on_axis(c.y, panel.y_scale) for c in panel.curves])
+    height = float(np.nanmax(seen) - np.nanmin(seen))
+    best = None
+    for points in mine:
+        x, y = on_axis(points.x, panel.x_scale), on_axis(points.y, panel.y_scale)
+        room = at(x, stated) - at(x, false)
+        beyond = np.where(np.abs(y - at(x, false)) <= 1.1 * np.abs(room), (y - at(x, false)) * np.sign(room), 0.0)
+        n = int(np.nanargmax(np.nan_to_num(beyond)))
+        if (far := float(np.nan_to_num(beyond)[n]) / height) > max(0.02, best[0] if best else 0.0):
+            said = at(x, false)[n]
+            best = (far, (points.x[n], points.y[n], float(np.exp(said) if panel.y_scale == "log" else said)))
+    return best
 
 
 def scatter_panel(

@@ -260,8 +260,8 @@ CLAIM = Claim(
         ),
     ),
     controls=(
-        Control("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2)), drawn=True),
-        Control("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2))),
+        Control("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2))),
+        Control("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2)), drawn=True),
         Control("no-lag", "the lag forgotten in θ", Subject(theta=symbolic.smoothness * symbolic.gamma)),
         Control(
             "plain-noise", "the noise term of plain SGD, with η in place of η/(1-μ)",

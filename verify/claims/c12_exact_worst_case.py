@@ -57,7 +57,8 @@ def _ratio_panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
         x = tuple(s.h for s in at)
         label = f"$\\zeta^2$ = {square:g} $\\Lambda\\Delta$"
         y = tuple(exact[s] / _stated(subject, s) for s in at)
-        curves.append(curve(label, x, y, "statement", style="both", group=group))
+        above = (x[int(np.argmax(y))], max(y), 1.0) if max(y) > 1.1 else None
+        curves.append(curve(label, x, y, "statement", style="both", group=group, contradicted=above))
     curves.append(curve("attained", (0.1, 1.9), 1.0, "reference"))
     return panel(
         f"exact worst case over the bound, $T$ = {STEPS}", "step size $h = \\Lambda\\eta$",

@@ -149,7 +149,7 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
         f"$h$ = {h:g}, $\\zeta^2$ = {square:g} $\\Lambda\\Delta$", "steps $T$", "over the sharp bound",
         over("proved by a potential", proved, "statement"),
         over("exact worst case", exact, "measured", style="markers"),
-        over("closed form (C2e)", closed, "second"), log="x",
+        over("closed form (C2e)", closed, "reference"), log="x",
     )  # fmt: skip
 
 

@@ -156,15 +156,13 @@ CLAIM = Claim(
                 - (1 - descent.h) * descent.bias * sqrt(BEST)
                 - descent.h / 2 * descent.bias**2
             ),
-            drawn=True,
         ),
         Control("eighth", "h/8 in place of h/4 in the factor of W", Subject(DECREASE + descent.h / 8 * BEST)),
         Control("half-bias", "half the term linear in the bias",
-             Subject(DECREASE + Rational(1, 2) * (1 - descent.h / 2) * descent.bias * sqrt(BEST))),
+             Subject(DECREASE + Rational(1, 2) * (1 - descent.h / 2) * descent.bias * sqrt(BEST)), drawn=True),
     ),
     caption=(
         "The exact worst case of the least gradient norm, a semidefinite program over all smooth functions, lies "
-        "on the "
-        "stated root at every horizon."
+        "on the stated root at every horizon."
     ),
 )  # fmt: skip

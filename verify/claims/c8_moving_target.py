@@ -194,7 +194,7 @@ def training(subject: Subject, context: Context) -> Finding:
             panels.append(
                 panel(
                     f"irises, $\\alpha$ = {order:g}", "steps", "per step, over $\\eta$ (nats²)",
-                    curve("|drift|", marks + 1, np.abs(run.drift[marks])),
+                    curve("|drift|", marks + 1, np.abs(run.drift[marks]), group=0),
                     curve("bound of the drift", marks + 1, allowed[marks], "statement", group=0),
                     curve("$\\|\\nabla F_t\\|^2$", marks + 1, run.square[marks], "second"),
                 )
@@ -243,7 +243,7 @@ def chase(subject: Subject, context: Context) -> Finding:
     """A peer that never rests: ∇F_t does not vanish, and only the drift accounts for it."""
     steps = context.pick(quick=1_000, full=8_000)
     comparisons, curves = [], []
-    for number, order in enumerate(ORDERS):
+    for order in ORDERS:
         run = context.shared(f"{order}", lambda a=order: _chase(steps, a))
         allowed = np.array([subject.drift(order, run.spread, 1.0, 1.0, float(g)) for g in run.peer])
         comparisons.append(
@@ -258,7 +258,7 @@ def chase(subject: Subject, context: Context) -> Finding:
             means, drifts = (np.cumsum(values)[marks - 1] / marks for values in (run.square, run.drift))
             bounds = [subject.bound(at, 0.5, float(t), max(d, 0.0)) for t, d in zip(marks, drifts, strict=True)]
             curves += [
-                curve("mean of $\\|\\nabla F_t\\|^2$", marks, means, group=number),
+                curve("mean of $\\|\\nabla F_t\\|^2$", marks, means),
                 curve("bound with the measured drift", marks, bounds, "statement"),
             ]
     figure = panel("a peer that never rests, $\\alpha$ = 1.5", "steps", "squared norm (nats²)", *curves)

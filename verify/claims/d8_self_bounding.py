@@ -22,6 +22,7 @@ from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
+from verify.claims.d17_sharp_constant import vertex
 from verify.context import Context
 from verify.records import Panel
 
@@ -47,8 +48,10 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
     )  # fmt: skip
 
 
-def _consensus(order: float) -> Points:
-    """Two classes on the way to consensus."""
+def _worst(order: float) -> Points:
+    """Two classes on the way to consensus; at small orders with the escort at a vertex (D17)."""
+    if order <= 0.5:
+        return vertex(order, np.linspace(0.06, 0.94, 9))
     student = np.zeros((9, 2))
     ratio = np.geomspace(0.01, 10, 9)[:, None] * np.array([[1.0, -1.0]])
     return Points(student + ratio, student, np.full(9, order), 0 * student)
@@ -59,7 +62,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     return order_panels(
         context, ORDERS, bound,
         across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-        window=(1e-4, 10.0), worst=_consensus,
+        window=(1e-4, 10.0), worst=_worst,
     )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ CLAIM = Claim(
     ),
     controls=(
         Control("vanishes", "only the noise remains", PLATEAU.subs(descent.bias, 0)),
-        Control("falls-with-step", "the bias's part falls with the step", descent.h * PLATEAU, drawn=True),
+        Control("in-step", "proportional to the step size", descent.h * PLATEAU, drawn=True),
         Control("doubled", "twice the bias's part", PLATEAU + descent.bias**2),
     ),
     caption=(

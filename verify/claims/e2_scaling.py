@@ -118,7 +118,7 @@ def plateaus(subject: ScalingSubject, context: Context) -> Finding:
         curves += [
             curve(line.label, x, levels.mean(axis=1) / levels[0].mean(), style="markers", group=number),
             curve(
-                f"stated: {slope:.2f}",
+                f"stated: exponent {slope:.2f}",
                 x,
                 [v / stated[0] if stated[0] else 1.0 for v in stated],
                 "statement",
@@ -233,7 +233,7 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
         curves += [
             curve(label, GAME_GRID, levels, style="markers", group=number),
             curve(
-                f"stated: {float(exponents(GAME_GRID, stated)):g}",
+                f"stated: exponent {float(exponents(GAME_GRID, stated)):g}",
                 GAME_GRID,
                 [levels[0] * s / stated[0] for s in stated],
                 "statement",
@@ -301,7 +301,7 @@ CLAIM = Claim(
               students, tests=2, cost=4.0),
     ),
     controls=(
-        Control("bias-falls", "the bias falls with the step", ScalingSubject(descent.h * PLATEAU, COHORT), drawn=True),
+        Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT), drawn=True),
         Control("root", "the noise's part grows like its deviation",
              ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), COHORT)),
         Control("linear-game", "the cohort's plateau grows like α and β",
@@ -312,8 +312,8 @@ CLAIM = Claim(
              ScalingSubject(PLATEAU, COHORT.subs(scaling.students, 2) / (scaling.students - 1))),
     ),
     caption=(
-        "Left: the plateau in a well of a nonconvex problem. With bias it does not fall with the step size; without "
-        "bias it falls in proportion. Middle: on a cohort it falls with the square of the weight and of the order. "
+        "Left: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; "
+        "without bias it grows in proportion. Middle: on a cohort it grows with the squares of weight and order. "
         "Right: a student with the data of all loses its plateau as its peers become many, students alike lose half "
         "of theirs."
     ),

@@ -152,7 +152,7 @@ def cost(subject: Subject, context: Context) -> Finding:
                 name = f"excess risk less {1 + COST:g} times that of the gain law, over that alone, {at}"
                 comparisons.append(from_verdict(name, cheap))
             points.append((rest.reach, float(rest.together.mean() / unit), size))
-    return Finding(comparisons=tuple(comparisons), panels=(_trade_off(subject, points), _caps()))
+    return Finding(comparisons=tuple(comparisons), panels=(_trade_off(subject, points),))
 
 
 def _trade_off(subject: Subject, points: list[tuple[float, float, int]]) -> Panel:
@@ -167,17 +167,9 @@ def _trade_off(subject: Subject, points: list[tuple[float, float, int]]) -> Pane
     return panel(
         f"what a large order costs, $K$ = {STUDENTS}, $\\alpha\\beta$ = 1", "reach $\\alpha\\hat\\rho$",
         "excess risk over that alone",
-        curve("gain law at $\\alpha\\beta$ times what is kept", grid, stated, "statement"),
-        curve("gain law", grid, float(_LAW(1.0, 1.0, float(STUDENTS), 1.0)), "reference"),
+        curve("at most: the gain law at $\\alpha\\beta$ times what is kept", grid, stated, "statement"),
+        curve("gain law at $\\alpha\\beta$", grid, float(_LAW(1.0, 1.0, float(STUDENTS), 1.0)), "reference"),
         *marks, log="x",
-    )  # fmt: skip
-
-
-def _caps() -> Panel:
-    grid = np.geomspace(0.2, 20, 60)
-    return panel(
-        "what it gains", "reach $\\alpha\\hat\\rho$", "greatest pull over the linear one at $\\hat\\rho$",
-        curve("far peers, $4/\\alpha\\hat\\rho$", grid, 4 / grid, "reference"),
     )  # fmt: skip
 
 
@@ -222,8 +214,7 @@ CLAIM = Claim(
                 Subject(influence.KEPT, influence.PRODUCT / (1 - 1 / gain.students))),
     ),
     caption=(
-        "Left: the excess risk of four students, over that of one alone, against αρ̂: where the order is large for the "
-        "disagreement of good students, a part of the gain is lost, less than the bound says. Right: the greatest pull "
-        "of a far peer, over the linear pull of one at ρ̂."
+        "The excess risk of four students, over that of one alone, against αρ̂: where the order is large for the "
+        "disagreement of good students, a part of the gain is lost, less than the bound says."
     ),
 )  # fmt: skip

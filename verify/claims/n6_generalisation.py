@@ -124,12 +124,16 @@ def coverage(subject: Interval, context: Context) -> Finding:
             few = number // 4
             shares = [float(_missed(subject, d, seeds, few, context).mean()) for seeds in DRAWN]
     x = tuple(map(float, DRAWN))
+    most, where = max(zip(shares, x, strict=True))
     panel = Panel(
         title="tables with an interval that misses", x_label="seeds $S$", y_label="share of the tables",
         y_scale="log",
         curves=(
             Curve(label="stated at most", role="reference", x=x, y=(ERROR_RATE,) * len(x)),
-            Curve(label="intervals as stated", role="statement", style="both", x=x, y=tuple(shares)),
+            Curve(
+                label="intervals as stated", role="statement", style="both", x=x, y=tuple(shares),
+                contradicted=(where, most, ERROR_RATE) if most > 1.5 * ERROR_RATE else None,
+            ),
         ),
     )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=(*_report(subject, tables, context), panel))
@@ -159,7 +163,7 @@ def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tu
 
         panel = Panel(
             title=f"held-out {name}", x_label=r"order $\alpha$ or weight $\beta$",
-            y_label=f"less independent ({unit})",
+            y_label=f"difference from independent ({unit})",
             curves=(
                 Curve(label="independent training", role="reference", x=(0.5, 2.0), y=(0.0, 0.0)),
                 curve("RDML", "measured", r"order $\alpha$, $\beta = 1$"), curve("KL", "second", r"KL, weight $\beta$"),

@@ -186,9 +186,12 @@ def skewed(subject: Subject, context: Context) -> Finding:
     x = tuple(float(n) for n in sorted(shown))
     figure = panel(
         "skewed replicas ($\\chi^2_1$)", "replicas", "probability of error",
-        curve("upper bound below the mean", x, lambda n: shown[int(n)], style="both"),
-        curve("stated, at 64 replicas", (x[0], x[-1]), ALLOWED * RATE, "statement"),
-        curve("$\\delta$", (x[0], x[-1]), RATE, "reference"), log="x",
+        curve(
+            "upper bound below the mean", x, lambda n: shown[int(n)], "statement", style="both",
+            contradicted=(float(REPLICAS), high / trials, ALLOWED * RATE) if high > ALLOWED * RATE * trials else None,
+        ),
+        curve(f"stated at most, at {REPLICAS} replicas", (x[0], x[-1]), ALLOWED * RATE, "reference", group=2),
+        curve("$\\delta$", (x[0], x[-1]), RATE, "reference", group=0), log="x",
     )  # fmt: skip
     return Finding(
         comparisons=(

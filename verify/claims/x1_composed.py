@@ -170,7 +170,7 @@ def games(subject: Subject, context: Context) -> Finding:
             last = len(run.times) - 1
             tops.append(max(_ratio(subject, run, order, k, last) for k in range(len(run.jacobian))))
         role = ("measured", "second")[number % 2]
-        curves.append(curve(name, ORDERS, tops, role, style="both", group=number))
+        curves.append(curve(name, ORDERS, tops, role, style="both", group=number // 2))
     figure = panel("games of the library: measured over bound", "order $\\alpha$", "$A^2$ over the bound", *curves)
     return Finding(comparisons=tuple(comparisons), panels=(figure, _over_time(subject, context)))
 
@@ -187,7 +187,7 @@ def _over_time(subject: Subject, context: Context) -> Panel:
         "student of the petals, $\\alpha$ = 4", "steps $T$", "mean squared gradient norm",
         curve("measured $A^2$", times, measured, style="both"),
         curve("bound, least form", times, stated, "statement"),
-        curve("with $\\rho$ alone (D7)", times, a_priori, "second"),
+        curve("with $\\rho$ alone (D7)", times, a_priori, "reference"),
     )  # fmt: skip
 
 

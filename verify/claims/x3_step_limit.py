@@ -29,7 +29,7 @@ PAIRS = ((1.0, 2.0), (2.0, 1.0), (4.0, 2.0), (0.5, 4.0), (2.0, 0.5))
 SHARES = (0.4, 0.8, 1.5)
 """Steps over the limit that are judged."""
 
-GRID = (0.4, 0.8, 1.0, 1.2, 1.5, 2.0)
+GRID = (0.2, 0.4, 0.8, 1.0, 1.2, 1.5, 2.0)
 """Those of the figure."""
 
 METHODS = ((0.0, False, 1.0), (0.9, False, 1.9), (0.9, True, 1.9 / 2.8))
@@ -178,10 +178,14 @@ def trained(subject: Subject, context: Context) -> Finding:
         comparisons.append(at_most(f"{name}, at 0.8", short / level, 1.1))
         comparisons.append(at_least(f"{name}, at 1.5", long / level, 2.0))
         label = f"$\\alpha$ = {alpha:g}, $\\beta$ = {weight:g}"
-        curves.append(curve(label, GRID, found, roles[number % 2], style="both", group=number))
+        curves.append(curve(label, sizes, found, roles[number % 2], style="both", group=number // 2))
+        # Below its limit a step must hardly matter.
+        where = (sizes[1], found[1], found[0]) if found[1] > 2 * found[0] else None
+        ends = (min(found), max(found))
+        curves.append(curve("the limit", (limit, limit), ends, "statement", group=number, contradicted=where))
     figure = panel(
-        f"students with data of their own, $K$ = {STUDENTS}", "step over the limit",
-        "mean divergence from the peers (nats)", *curves, log="y",
+        f"students with data of their own, $K$ = {STUDENTS}", "step $h = \\Lambda\\eta$",
+        "mean divergence from the peers (nats)", *curves,
     )  # fmt: skip
     return Finding(comparisons=tuple(comparisons), panels=(figure,))
 

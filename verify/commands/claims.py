@@ -261,11 +261,22 @@ def _read(path: Path) -> RunRecord:
     help="A results directory; without results in it, the claims are run first.",
 )
 @click.option("--panel", type=click.IntRange(min=1), help="One panel alone, by its number, in a file of its own.")
+@click.option(
+    "--size",
+    type=click.Choice(["screen", "column", "page"]),
+    default="screen",
+    show_default=True,
+    help="column: 3.3 inches wide, for one column of a paper. page: 6.9 inches, for both.",
+)
 @profile_option
 @jobs_option
 @seed_option
-def plot_command(ids: Sequence[str], out: Path, panel: int | None, profile: Any, jobs: int, seed: int) -> None:
-    """Draw the figures of claims (PNG, SVG, PDF) from the records of a run.
+def plot_command(
+    ids: Sequence[str], out: Path, panel: int | None, size: Any, profile: Any, jobs: int, seed: int
+) -> None:
+    """Draw the figures of claims (PNG, SVG, PDF) from the records of a run, and write their numbers as CSV.
+
+    Files for a paper have the size in their names, and their fonts embedded.
 
     Profile, jobs and seed are those of a run that is needed first.
     """
@@ -289,9 +300,9 @@ def plot_command(ids: Sequence[str], out: Path, panel: int | None, profile: Any,
     if panel is not None:
         run = _with_one_panel(run, chosen, panel)
     try:
-        pictures = render_all(run, ids=chosen or None, jobs=jobs)
+        pictures = render_all(run, ids=chosen or None, size=size, jobs=jobs)
         with writing(out):
-            for path in write_figures(run, pictures, out):
+            for path in write_figures(run, pictures, out, size):
                 click.echo(path)
     except DrawingError as error:
         raise _drawing_fault(out, error) from None
