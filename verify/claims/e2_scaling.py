@@ -301,7 +301,8 @@ CLAIM = Claim(
               students, tests=2, cost=4.0),
     ),
     controls=(
-        Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT), drawn=True),
+        Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT),
+             drawn=True),
         Control("root", "the noise's part grows like its deviation",
              ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), COHORT)),
         Control("linear-game", "the cohort's plateau grows like α and β",

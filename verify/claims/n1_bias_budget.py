@@ -21,7 +21,7 @@ from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 if TYPE_CHECKING:
     from verify.checks.training import Path
