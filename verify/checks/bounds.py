@@ -162,7 +162,11 @@ def _floor_panel(subject: BoundSubject, points: Sequence[tuple[float, float, flo
         judged = [
             (h, m, subject.floor(h, noise, bias)) for h, m in zip(x, y, strict=True) if h <= subject.greatest_step
         ]
-        where = max((at for at in judged if at[1] > 1.1 * at[2]), key=lambda at: at[1] / at[2], default=None)
+        where = max(
+            (at for at in judged if at[1] > 1.1 * at[2]),
+            key=lambda at: at[1] / at[2] if at[2] else np.inf,
+            default=None,
+        )
         curves.append(curve(f"bound, {label}", grid, stated, "statement", group=group, contradicted=where))
         curves.append(curve(f"measured, {label}", x, y, ("measured", "second")[group], style="markers", group=group))
     labels = ("floor, extremal quadratic", "step size $h = \\Lambda\\eta$", "mean squared gradient norm")
