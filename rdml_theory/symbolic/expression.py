@@ -57,7 +57,7 @@ class RenyiDivergence(Expr):
     >>> from sympy import simplify
     >>> from rdml_theory.symbolic.notation import in_logits, w
     >>> two = {C: 2, alpha: 2}
-    >>> simplify(D.subs(two).diff(z[1]).doit() - in_logits(q[1] - w[1], teacher=True).subs(two).doit())
+    >>> simplify((D.diff(z[1]) - in_logits(q[1] - w[1], teacher=True)).subs(two).doit())
     0
     >>> D.subs({C: 2, alpha: 2}).diff(q[1]).doit()
     -p[1]**2/((p[1]**2/q[1] + p[2]**2/q[2])*q[1]**2)

@@ -67,7 +67,7 @@ def two_points_target(right_side: Formula = TWO_POINTS) -> AtMost:
     """The right side ``≤ D``.
 
     >>> print(two_points_target(two_point_divergence(PEER_MASS, STUDENT_MASS, 2)).text())
-    log((1 - P)²/(1 - Q) + P²/Q) ≤ D
+    log(P²/Q + (1 - P)²/(1 - Q)) ≤ D
     """
     return AtMost(entries.in_entries(right_side), entries.D)
 

@@ -57,7 +57,7 @@ def plateau_target(right_side: Formula = COHORT) -> Equal:
     """``(1 + αβ)² E‖∇L‖² =`` the right side, for the base gradient x - a.
 
     >>> print(plateau_target().text())
-    (α·β + 1)²·E[‖x - a‖²] = c·α²·β²·(u + 1/(K - 1))
+    (α·β + 1)²·E[‖x - a‖²] = α²·β²·c·(u + 1/(K - 1))
     """
     return Equal((1 + _product) ** 2 * Mean(square(_x - _a)), exact(right_side))
 

@@ -141,7 +141,7 @@ def mean_target(weight: Formula = beta) -> Equal:
     """``E⟨g, y⟩ = E⟨∇L, y⟩ + weight·E⟨∇R, y⟩``, in every direction y.
 
     >>> print(mean_target().text())
-    E[⟨g, y⟩] = E[⟨L, y⟩] + β·E[⟨R, y⟩]
+    E[⟨y, g⟩] = β·E[⟨y, R⟩] + E[⟨y, L⟩]
     """
     return Equal(Mean(Inner(_g, _y)), Mean(Inner(_base, _y)) + exact(weight) * Mean(Inner(_mutual, _y)))
 

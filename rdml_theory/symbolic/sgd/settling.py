@@ -63,8 +63,8 @@ ASSUMPTIONS = assumptions("update", "centred", *(told.text() for told in (*_GIVE
 def plateau_target(plateau: Formula = PLATEAU) -> Equal:
     """``E‖∇f(x_t)‖² =`` the plateau, and what is left of the start.
 
-    >>> print(plateau_target(bias**2).text()[:28])
-    E[‖∇f(x_t)‖²] = Z² - 2·E[⟨c,
+    >>> print(plateau_target().text()[:45])
+    E[‖∇f(x_t)‖²] = Z² + η·λ·σ²/(2 - η·λ) + (1 -
     """
     rate, spread = 1 - eta * curvature, (PLATEAU - bias**2).xreplace({h: eta * curvature})
     left = rate ** (2 * t) * (_SHIFTED - spread) - 2 * rate**t * _ALONG
@@ -164,7 +164,7 @@ def decreasing_target(value: Formula = bias**2) -> tuple[AtMost, AtMost]:
     """``E‖∇f(x_t)‖²`` between the value less, and plus, what is left of the start, and ε.
 
     >>> print(decreasing_target()[1].text())
-    Z² - 2·|E[⟨c + ∇f(x_0), c⟩]|/(λ·Σ_{r < t} η_r + 1) ≤ E[‖∇f(x_t)‖²]
+    Z² - 2·|E[⟨c, c + ∇f(x_0)⟩]|/(λ·Σ_{r < t} η_r + 1) ≤ E[‖∇f(x_t)‖²]
     """
     size, asserted = 2 * Abs(_ALONG) / _passed(t), exact(value)
     mean = Mean(square(g))

@@ -47,7 +47,7 @@ def change_target(right_side: Formula = CHANGE) -> Equal:
     """``f(θ - η∇f) - f(θ) =`` the right side.
 
     >>> print(change_target().text())
-    f(θ - η·∇f(θ)) - f(θ) = -‖∇f(θ)‖²·η·(1 - Λ_t·η/2)
+    f(θ - η·∇f(θ)) - f(θ) = -η·(1 - Λ_t·η/2)·‖∇f(θ)‖²
     """
     norm: dict[Any, Any] = {NORM: sqrt(square(_slope))}
     return Equal(_after - _before, exact(right_side).xreplace(norm))
