@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -82,7 +83,9 @@ def test_what_the_page_says_of_fashion_mnist():
 def test_what_the_page_says_of_the_lost_student():
     rows = json.loads((ROOT / "benchmarks" / "lost_student_trace.json").read_text())["trace"]
     text = (ROOT / "docs" / "howto" / "lost_students.md").read_text(encoding="utf-8")
-    told = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| " and line[2].isdigit()]
+    head = "| step | curvature"
+    lines = text[text.index(head) :].split("\n\n")[0].splitlines()
+    told = [line.strip("| ").split(" | ") for line in lines[2:]]
     assert len(told) > 8
     for step, *shown in told:
         row = rows[int(step)]
@@ -92,3 +95,26 @@ def test_what_the_page_says_of_the_lost_student():
     for before, row in pairwise(rows[36:40]):
         assert 1.8 < row["apart"] / before["apart"] < 2.1
         assert row["cosine"] < 0
+
+
+def test_what_the_page_says_of_how_many_are_lost():
+    rows = json.loads((ROOT / "benchmarks" / "lost_students_table.json").read_text())["summary"]
+    text = (ROOT / "docs" / "howto" / "lost_students.md").read_text(encoding="utf-8")
+    for row in rows:
+        alive = row["alive in the lost"]
+        told = f"{len(alive)} | {', '.join(map(str, alive)) or 'none'} | {row['least alive else']} |"
+        assert f"| {row['name']} | {row['alpha'] * row['beta']:g} | {told}" in text
+
+
+def test_the_page_on_orders_has_the_table_of_bad_peers():
+    spec = importlib.util.spec_from_file_location("bad_peers", ROOT / "benchmarks" / "measure_wrong_peer.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["bad_peers"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    record = json.loads((ROOT / "benchmarks" / "wrong_peer_table.json").read_text())
+    text = (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8")
+    assert f"<!-- wrong_peer_table.json -->\n\n{module.markdown(record)}\n\n<!-- end -->" in text
+    assert record["command"] in text
+    again = {row["arm"]: row for row in module.summary(record["scores"])}
+    assert all(again[row["arm"]] == row for row in record["summary"])
