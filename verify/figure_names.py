@@ -23,13 +23,13 @@ __all__ = ["Name", "Sheet"]
 Array = NDArray[np.float64]
 _Box = tuple[float, float, float, float]
 
-_CELL = 3.0
+_CELL = 2.4
 """Pixels of a cell of the sheet, at the resolution of a PNG."""
 
-_GAP = 10.0
+_GAP = 8.0
 """Pixels between a name and its curve."""
 
-_CLEAR = 24.0
+_CLEAR = 19.0
 """Pixels within which another curve makes a reader doubt whose name it is."""
 
 _SAMPLES = 40
@@ -175,7 +175,7 @@ def _lead(box: _Box, point: Array) -> Array | None:
     """A line from a name to its point, if they are apart."""
     near = np.clip(point, box[:2], box[2:])
     length = float(np.hypot(*(point - near)))
-    return None if length <= 20 else np.array([near, point + (near - point) * 3 / length])
+    return None if length <= 16 else np.array([near, point + (near - point) * 3 / length])
 
 
 def _around(name: Name, width: float, height: float) -> Iterator[tuple[float, Array, float, float]]:
@@ -187,7 +187,7 @@ def _around(name: Name, width: float, height: float) -> Iterator[tuple[float, Ar
         at = np.linspace(0, along[-1], _SAMPLES)
         known = np.column_stack([np.interp(at, along, known[:, axis]) for axis in (0, 1)])
     few = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), _SAMPLES)).astype(int))]
-    for distance, point, way in product((0.0, 16.0, 40.0), few, _WAYS):
+    for distance, point, way in product((0.0, 13.0, 32.0), few, _WAYS):
         yield 2 * distance, point, *_beside(point, way, width, height, _GAP + distance)
 
 

@@ -347,7 +347,7 @@ def _write_names(
         y = _visible(panel, curve, curve.y)
         points = axes.transData.transform(np.column_stack([np.where(np.isnan(y), np.nan, curve.x), y]))
         lines[key] = lines.get(key, False) or curve.style != "markers"
-        sheet.draw(points, key, line=curve.style != "markers", radius=3.0 if curve.style == "line" else 7.0)
+        sheet.draw(points, key, line=curve.style != "markers", radius=2.4 if curve.style == "line" else 5.6)
         pixels.setdefault(key, []).extend([points, np.full((1, 2), np.nan)])
         if curve.contradicted is not None:
             x, *ends = curve.contradicted
@@ -357,7 +357,7 @@ def _write_names(
             # There stands the name.
             gaps[key] = [axes.transData.transform([(x, end) for end in ends])]
             sheet.draw(gaps[key][0], key, line=True, radius=0.0)
-            sheet.draw(gaps[key][0][:1], key, line=False, radius=12.0)
+            sheet.draw(gaps[key][0][:1], key, line=False, radius=9.6)
     pixels |= gaps
     widest = int(axes.bbox.width / DPI / (_CHARACTER * size.small * _POINT))
     missing = set()

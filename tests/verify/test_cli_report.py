@@ -27,7 +27,7 @@ def test_plot_and_report_from_records(results, tmp_path):
     # For a paper, beside those for the screen; the numbers are the same.
     assert [name.rpartition("panel_1")[2] for name in alone] == ["_column.png", "_column.svg", "_column.pdf", ".csv"]
     with Image.open(alone[0]) as picture:
-        assert picture.width == 660
+        assert picture.width == 528
     complains(rdml("plot", "C14", "--size", "poster", "--out", copy), "--size", "poster")
     complains(rdml("plot", "C14", "--panel", "9", "--out", copy), "--panel 9", "C14")
     complains(rdml("plot", "C5", "--out", copy), "holds no results of C5 (of C14, C2a)", f"`rdml run C5 --out {copy}`")
