@@ -168,3 +168,16 @@ def test_broken_links_end_the_build(tmp_path):
         "b.html: javascript:x: unknown scheme",
     ]
     assert outside == ["https://example.org/x"]
+
+
+def test_what_the_theme_leaves_is_mended_once():
+    page = (
+        '<p class="caption" role="heading"><span class="caption-text">How to</span></p><aside class="sidebar-drawer">'
+        '</aside><aside class="toc-drawer no-toc"></aside><a class="viewcode-back" href="x.html#f">[docs]</a>def f():'
+    )
+    better = FINISHED.mended(page)
+    assert better == (
+        '<p class="caption"><span class="caption-text">How to</span></p><aside aria-label="all pages" '
+        'class="sidebar-drawer"></aside><aside aria-label="on this page" class="toc-drawer no-toc"></aside>def f():'
+    )
+    assert FINISHED.mended(better) == better
