@@ -56,7 +56,7 @@ SIZES: dict[SizeName, Size] = {
 }  # fmt: skip
 assert tuple(SIZES) == get_args(SizeName)
 
-DPI = 200
+DPI = 160
 """Of a PNG, and of pictures within vector files."""
 
 LINE_SPACING = 0.95
