@@ -39,7 +39,7 @@ class _Page(HTMLParser):
 _MENDED = (
     # Captions of the contents are headings without a level, and landmarks of one kind have no names.
     (r' role="heading"(?=><span class="caption-text">)', ""),
-    (r'<aside class="sidebar-drawer"', '<aside class="sidebar-drawer" aria-label="all pages"'),
+    (r'<aside class="sidebar-drawer', '<aside aria-label="all pages" class="sidebar-drawer'),
     (r'<aside class="toc-drawer', '<aside aria-label="on this page" class="toc-drawer'),
     # Where two modules document a function, its source leads back to a place that does not exist.
     (r'<a class="viewcode-back"[^>]*>\[docs\]</a>', ""),
@@ -47,7 +47,7 @@ _MENDED = (
 
 
 def mended(page: str) -> str:
-    """A page without the faults of theme and extensions."""
+    """A page without the faults of theme and extensions; one that has been mended stays as it is."""
     for fault, remedy in _MENDED:
         page = re.sub(fault, remedy, page)
     return page
