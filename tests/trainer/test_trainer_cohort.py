@@ -224,6 +224,9 @@ def test_schedules_do_not_lag():
     assert [rate(n) for n in (0, 9, 10, 14, 15, 19)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert (objective.order(0), objective.order(19)) == (2.0, 0.5)
     assert (objective.weight(0), objective.weight(19)) == (1.0, 0.0)
+    # The rate rises from its first part on; a cosine begins after that, and would be zero after the end.
+    rising = make_rate(Config(lr=1.0, lr_schedule="cosine", lr_warmup=2.0, epochs=4), 5)
+    assert [rising(n) for n in (0, 4, 9, 10, 15, 20)] == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
 
 
 @pytest.mark.parametrize("students", ["mlp", "cnn", "resnet", "vit", "resnet18"])

@@ -156,7 +156,7 @@ TESTED = {
         TRAINER, "self.history.copy_(history)", "pass", "run.py::test_a_stopped_run_resumes_bit_for_bit"
     ),
     "scores of networks in training mode": (
-        "verify/trainer/metrics.py", "        s.eval()\n", "",
+        "verify/trainer/metrics.py", "        s.eval()\n", "        pass\n",
         "selection.py::test_students_are_evaluated_in_evaluation_mode",
     ),
     "best weights chosen by the test samples": (
