@@ -125,7 +125,13 @@ def _fast(
     return (torch.stack(values), *gradients)
 
 
-@torch.library.custom_op("rdml_theory::cohort", mutates_args=())
+# torch 2.4 infers no schema from annotations that are text
+@torch.library.custom_op(
+    "rdml_theory::cohort",
+    mutates_args=(),
+    schema="(Tensor[] parts, Tensor alpha, Tensor temperature, Tensor weight, bool directed, bool[] needs, bool slope)"
+    " -> Tensor[]",
+)
 def _cohort_op(
     parts: list[Tensor],
     alpha: Tensor,

@@ -42,6 +42,16 @@ def test_students_are_evaluated_in_evaluation_mode(monkeypatch):
         check_evaluation_mode()
 
 
+def test_the_last_score_is_that_of_the_mean_of_probabilities():
+    torch.manual_seed(0)
+    students, x, y = [torch.nn.Linear(3, 4) for _ in range(3)], torch.randn(50, 3), torch.randint(0, 4, (50,))
+    mean = torch.stack([s(x).softmax(-1) for s in students]).mean(0)
+    scores = evaluate(students, Split(x, y), lambda x: x, batch=20)
+    assert scores[-1].nll == pytest.approx(torch.nn.functional.nll_loss(mean.log(), y).item(), rel=1e-5)
+    assert scores[-1].accuracy == pytest.approx((mean.argmax(1) == y).double().mean().item(), abs=1e-12)
+    assert scores[-1].nll < sum(s.nll for s in scores[:-1]) / 3
+
+
 def check_selection(out, monkeypatch):
     """Other test samples change no weight and no step of a run; the best epoch is that of the validation samples."""
     honest = train(Config(**SMALL, out=out / "honest"))

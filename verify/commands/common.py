@@ -22,7 +22,7 @@ Exit codes
 """
 
 
-class Choice(click.Choice[str]):
+class Choice(click.Choice):  # a generic class since click 8.2 only
     """One of a few words; an error names the nearest."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
