@@ -20,7 +20,6 @@ from rdml_theory.symbolic.kernel import (
     Equal,
     Less,
     Proof,
-    Proposition,
     Theorem,
     cases,
     certified,
@@ -83,7 +82,7 @@ def _renyi(order: Term) -> Term:
     return log(power_mean(order)) / (order - 1)
 
 
-def order_targets(sides: Order = ORDER) -> tuple[Proposition, ...]:
+def order_targets(sides: Order = ORDER) -> tuple[Equal | AtMost, ...]:
     """What is said: the slope, its sign, skew symmetry, the mixture, that it is least at w, and growth, through KL.
 
     >>> print(order_targets()[2].text())
