@@ -67,6 +67,7 @@ from rdml_theory.symbolic.kernel import (
     one_term,
     orthogonal,
     rewrite,
+    rising,
     root,
     specialise,
     square,
@@ -142,6 +143,12 @@ def total(summand, index=i):
     return Sum(summand, (index, 1, C))
 
 
+SLOPE = differentiate(identity(Equal(3 * a, 3 * a)), a)
+SLOPE_OF_SQUARE = differentiate(identity(Equal(a**2, a**2)), a)
+FALLS = differentiate(identity(Equal(2 * a - a**2, 2 * a - a**2)), a)
+POLE = combine(Equal(-1 / a, -1 / a), [], known=[told(Less(0, a**2))])
+RISES = combine(AtMost(0, SLOPE.conclusion.left), [(-1, SLOPE)], slack=Integer(3))
+SHRINKS = combine(AtMost(Abs(c) / (p + 1), Abs(c) / p), [], slack=Abs(c) / (p * (p + 1)))
 LOW = Le(-(a**2), 0, evaluate=False)
 UNEQUAL = Domain.of([a], conditions=(Ne(a, 0, evaluate=False),))
 
@@ -509,6 +516,54 @@ FORGERIES = {
     "a derivative in an index": lambda: assume(AtMost(Derivative(total(q(i)), C), 0)),
     "a point of a derivative": lambda: instantiate(told(AtMost(Derivative(a**2, a), 0)), {a: Integer(0)}),
     "a derivative that does not exist": lambda: assume(AtMost(Derivative(sqrt(a), a), 0), known=[told(AtMost(0, a))]),
+    # the mean value theorem
+    "what rises without a derivative": lambda: rising(nonnegative(a**2), a, Integer(0), Integer(1)),
+    "what rises by less than nothing": lambda: rising(
+        combine(AtMost(-1, SLOPE.conclusion.left), [(-1, SLOPE)], slack=Integer(4)), a, Integer(0), Integer(1)
+    ),
+    "what rises by its second derivative": lambda: rising(
+        combine(AtMost(0, Derivative(a**2, (a, 2))), [(-1, differentiate(SLOPE_OF_SQUARE, a))], slack=Integer(2)),
+        a, Integer(-2), Integer(1),
+    ),
+    "what rises in another variable": lambda: rising(RISES, c, Integer(0), Integer(1)),
+    "what rises at a point": lambda: rising(told(AtMost(0, Derivative(a**2, a))), a, Integer(-1), Integer(0)),
+    "what rises on a part of the interval": lambda: rising(
+        combine(AtMost(0, Derivative(a**2, a)), [(-1, SLOPE_OF_SQUARE), (2, told(AtMost(0, a)))]),
+        a, Integer(-1), Integer(0),
+    ),
+    "what rises beyond the interval": lambda: rising(
+        combine(AtMost(0, Derivative(2 * a - a**2, a)), [(-1, FALLS), (2, told(AtMost(a, 1)))]),
+        a, Integer(0), Integer(3),
+    ),
+    "what rises but for a pole": lambda: rising(
+        combine(
+            AtMost(0, Derivative(-1 / a, a)), [(-1, differentiate(POLE, a))], slack=a**-2, known=[told(Less(0, a**2))]
+        ),
+        a, Integer(-1), Integer(1),
+    ),
+    "what rises up to a point that moves along": lambda: rising(RISES, a, Integer(0), a + 1),
+    "what rises down to zero, where it has no value": lambda: rising(
+        combine(
+            AtMost(0, Derivative(log(p), p)), [(-1, differentiate(identity(Equal(log(p), log(p))), p))], slack=1 / p
+        ),
+        p, Integer(0), Integer(1),
+    ),
+    "what rises up to a vector": lambda: rising(RISES, a, Integer(0), u),
+    "what rises up to a point without a value": lambda: rising(RISES, a, Integer(0), 1 / c),
+    "what rises up to a point that a sum binds": lambda: rising(
+        combine(
+            AtMost(0, Derivative(total(q(i) * a), a)),
+            [(-1, differentiate(identity(Equal(total(q(i) * a), total(q(i) * a))), a))], slack=total(q(i)),
+        ),
+        a, Integer(0), i,
+    ),
+    "what rises up to a random point after an expectation": lambda: rising(
+        combine(
+            AtMost(0, Derivative(a * Mean(square(b)), a)),
+            [(-1, differentiate(identity(Equal(a * Mean(square(b)), a * Mean(square(b)))), a))], slack=Mean(square(b)),
+        ),
+        a, Integer(0), Inner(x, b),
+    ),
     # limits
     "another limit": lambda: limit(Tends((exp(a) - 1) / a, a, 0, 2), exp(a) - 1, 1),
     "a limit with a pole": lambda: limit(Tends(exp(a) / a, a, 0, 1), exp(a), 1),
@@ -544,9 +599,6 @@ FORGERIES = {
     ),
     "a limit of an expectation": lambda: limit(Tends(a * Mean(square(x)), a, 0, 0), a * Mean(square(x)), 0),
     "a limit for every step": lambda: generalise(limit(Tends(a * t, a, 0, 0), a * t, 0), t),
-    "a limit of what has no value nearby": lambda: limit(
-        Tends(a * log(c) - a * log(c) + a, a, 0, 0), a, 0, where=[combine(Equal(0, log(c) * 0), [])]
-    ),
     "a limit of the root of what is negative nearby": lambda: assume(Tends(sqrt(a), a, 0, 0)),
     "a limit that has no value": lambda: assume(Tends(a, a, 0, log(c))),
     "a limit at a point that has no value": lambda: assume(Tends(a, a, 1 / c, 1 / c)),
@@ -554,22 +606,24 @@ FORGERIES = {
     "a limit at infinity by Taylor": lambda: limit(Tends(1 / a, a, oo, 0), Integer(1), 0),
     "a value that a limit captures": lambda: instantiate(limit(Tends(a + c, a, 0, c), a + c, 0), {c: a}),
     "a limit at infinity of what does not settle": lambda: squeeze(
-        told(AtMost(Abs(exp(a)), 1)), Tends(exp(a), a, oo, 0), Integer(0)
+        combine(AtMost(Abs(c), Abs(c) + 1), [], slack=Integer(1)), Tends(c, p, oo, 0), Integer(0)
     ),
-    "a limit at infinity of another term": lambda: squeeze(
-        told(AtMost(Abs(c), 1 / p)), Tends(exp(p), p, oo, 0), Integer(0)
-    ),
+    "a limit at infinity of another term": lambda: squeeze(SHRINKS, Tends(c / (p + 2), p, oo, 0), Integer(0)),
     "a limit at infinity up to a point": lambda: squeeze(
-        assume(AtMost(Abs(p**2), c / p), known=[told(AtMost(p, 1))]), Tends(p**2, p, oo, 0), Integer(0)
+        combine(SHRINKS.conclusion, [(1, SHRINKS)], known=[told(AtMost(p, 1))]), Tends(c / (p + 1), p, oo, 0),
+        Integer(0),
     ),
     "a limit at infinity from a start that moves along": lambda: squeeze(
-        told(AtMost(Abs(p), 1 / p)), Tends(p, p, oo, 0), p - 1
+        combine(AtMost(Abs(c), Abs(c) + 1), [], slack=Integer(1)), Tends(c, p, oo, 0), p - 1
     ),
     "a limit at infinity from a start without a value": lambda: squeeze(
-        told(AtMost(Abs(c), 1 / p)), Tends(c, p, oo, 0), 1 / c
+        combine(AtMost(1 / (Abs(c) * p + 1), 1 / (Abs(c) * p + 1)), []), Tends(1 / (Abs(c) * p + 1), p, oo, 0),
+        -1 / Abs(c),
     ),
-    "a limit at a point by a squeeze": lambda: squeeze(told(AtMost(Abs(c), 1 / p)), Tends(c, p, 0, 0), Integer(0)),
-    "a squeeze of an equality": lambda: squeeze(told(Equal(Abs(c), 1 / p)), Tends(c, p, oo, 0), Integer(0)),
+    "a limit at a point by a squeeze": lambda: squeeze(SHRINKS, Tends(c / (p + 1), p, 0, 0), Integer(0)),
+    "a squeeze of an equality": lambda: squeeze(
+        identity(Equal(Abs(c) / (p + 1), Abs(c) / (p + 1))), Tends(c / (p + 1), p, oo, 0), Integer(-1)
+    ),
     "a limit at infinity of a pole": lambda: assume(Tends(1 / (c * p - 1), p, oo, 0)),
     "a limit at infinity of a logarithm": lambda: assume(Tends(log(a), a, oo, 0)),
     # certificates

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forgeries import FORGERIES, a, c, noise, p, t, u, v, x
-from sympy import Abs, Integer, Rational, Sum, Symbol, exp
+from forgeries import FORGERIES, RISES, SHRINKS, a, c, noise, p, t, u, v, x
+from sympy import Abs, Integer, Rational, Sum, Symbol, exp, oo
 
 import rdml_theory.symbolic.kernel as kernel
 from rdml_theory.symbolic.kernel import (
@@ -23,20 +23,25 @@ from rdml_theory.symbolic.kernel import (
     Less,
     Mean,
     ProofError,
+    Tends,
     TermError,
     Theorem,
     Value,
     assume,
     cases,
     combine,
+    differentiate,
     discharge,
     generalise,
     identity,
     induct,
     instantiate,
+    limit,
     nonnegative,
     orthogonal,
+    rising,
     specialise,
+    squeeze,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.model import Model
 from rdml_theory.symbolic.mutual import game
@@ -116,6 +121,12 @@ def test_rules_give_what_they_say():
     assert str(induct(nonnegative(Integer(0)), step, t)) == "⊢ 0 ≤ p·t for every t"
     assert str(generalise(nonnegative(t), t)) == "⊢ 0 ≤ t for every t"
     assert str(nonnegative(exp(a))) == "⊢ 0 ≤ exp(a)"
+    assert str(squeeze(SHRINKS, Tends(c / (p + 1), p, oo, 0), Integer(0))) == "⊢ c/(p + 1) → 0 as p → ∞"
+    assert str(limit(Tends((exp(p) - 1 - p) / p**2, p, 0, Rational(1, 2)), exp(p) - 1 - p, 2)).endswith("as p → 0")
+    assert str(rising(RISES, a, Integer(0), c)) == "0 ≤ c ⊢ 0 ≤ 3·c"
+    away = assume(Less(0, (a - 1) ** 2))
+    slope = differentiate(combine(Equal(1 / (a - 1), 1 / (a - 1)), [], known=[away]), a)
+    assert str(slope) == "0 < (a - 1)² ⊢ ∂1/(a - 1)/∂a = -1/(a - 1)²"
     assert orthogonal(specialise(noise, t), Gradient("f", x)).conclusion.text() == "E[⟨n_t, ∇f(x_t)⟩] = 0"
 
 

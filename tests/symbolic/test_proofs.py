@@ -134,7 +134,7 @@ CASES = {
             "mixture": order.ORDER.mixture.xreplace({divergence: entries.D}),
         },
         order.ASSUMPTIONS,
-        stated=7,
+        stated=9,
     ),
     "D6": Case(
         variance.curvature_bounds,

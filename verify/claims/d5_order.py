@@ -30,9 +30,10 @@ def derivation(sides: Order) -> Proof:
 def statement(sides: Order) -> Statement:
     words = (
         "For all distributions p, q and v, with {D} = D_α(p‖q): {slope}; {rising}; for α < 1 {skew}, which is "
-        "{mirror}; {mixture}; {least}, attained at v = w: {attained}; and of two orders α < γ {growth}"
+        "{mirror}; {mixture}; {least}, attained at v = w: {attained}; "
+        "of two orders α < γ {growth}; and KL lies between, {below} for α < 1 and {above} for α > 1"
     )
-    names = ("slope", "rising", "skew", "mixture", "least", "attained", "growth")
+    names = ("slope", "rising", "skew", "mixture", "least", "attained", "growth", "below", "above")
     targets = {name: told.relation() for name, told in zip(names, order_targets(sides), strict=True)}
     return Statement(words, {"D": D, "mirror": sides.skew, **targets})
 

@@ -191,7 +191,8 @@ def _third_moment() -> Theorem:
     one = mass(a)
 
     def summed(theorem: Theorem, target: Proposition, weight: Term, reason: str) -> Theorem:
-        term = combine(AtMost(0, weight * (theorem.conclusion.right - theorem.conclusion.left)), [(weight, theorem)])
+        smaller, greater = theorem.conclusion.terms()
+        term = combine(AtMost(0, weight * (greater - smaller)), [(weight, theorem)])
         return combine(target, [(1, sum_over(term, i, C))], where=[one], reason=reason)
 
     floor = summed(low, AtMost(LEAST_RATIO, first), a(i), "so the mean is not below the least value")
@@ -352,7 +353,8 @@ def _one_side(sign: int) -> tuple[Theorem, Theorem]:
 @cache
 def _within(*, order_one: bool) -> Theorem:
     known = [] if order_one else [given(entries.NOT_ONE, "for an order that is not one")]
-    return sized(*(_one_side(sign)[order_one] for sign in (1, -1)), known)
+    above, below = (_one_side(sign)[order_one] for sign in (1, -1))
+    return sized(above, below, known)
 
 
 def _remainder(right_side: Formula, *, order_one: bool) -> Theorem:

@@ -133,7 +133,7 @@ _NUMERATORS = (
 """The same, times α - 1, and the last times its square."""
 
 
-def derivative_targets(sides: Derivatives = DERIVATIVES) -> tuple[Proposition, ...]:
+def derivative_targets(sides: Derivatives = DERIVATIVES) -> tuple[Equal | Tends, ...]:
     """The seven statements: three derivatives along curves, that in the order, and three limits.
 
     >>> print(derivative_targets()[1].right)

