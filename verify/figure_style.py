@@ -157,7 +157,7 @@ def readable(colour: str) -> str:
     """The colour itself, or darker, so that words in it have the contrast 4.5 to white that WCAG 2.2 asks for.
 
     >>> readable("#000000"), readable("#E69F00")
-    ('#000000', '#966700')
+    ('#000000', '#A06C00')
     """
     channels = [int(colour[n : n + 2], 16) for n in (1, 3, 5)]
     while 1.05 / (_luminance(channels) + 0.05) < 4.5:

@@ -107,7 +107,7 @@ def figure_of(claim: ClaimRecord, *, size: SizeName = "screen") -> Figure:
     ... )
     >>> figure_of(claim).axes[0].get_xlabel()
     'time (s)'
-    >>> figure_of(claim, size="column").get_figwidth()
+    >>> float(figure_of(claim, size="column").get_figwidth())
     3.3
     """
     if not claim.panels:

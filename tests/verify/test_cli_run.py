@@ -70,7 +70,7 @@ def test_run_writes_results_figures_and_report(results):
     assert "2 of 2 claims confirmed" in result.stdout
     assert sorted(p.name for p in folder.iterdir()) == WRITTEN
     figures = {p.suffix for p in (folder / "figures").iterdir()}
-    assert figures == {".png", ".svg", ".pdf"}
+    assert figures == {".csv", ".pdf", ".png", ".svg"}
     document = json.loads((folder / "results.json").read_text())
     assert document["schema_version"] == 4
     assert [c["id"] for c in document["claims"]] == ["C14", "C2a"]
