@@ -11,7 +11,7 @@ import pytest
 from verify.trainer.comparison import read_comparison
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table")
+NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table", "trainer_cifar10_small_table")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def record(name):
     return read_comparison(ROOT / "benchmarks" / f"{name}.json")
 
 
-@pytest.mark.parametrize(("name", "seeds"), [(NAMES[0], 8), (NAMES[1], 5)])
+@pytest.mark.parametrize(("name", "seeds"), [(NAMES[0], 8), (NAMES[1], 5), (NAMES[2], 5)])
 def test_a_record_says_how_it_was_made(name, seeds):
     table = record(name)
     assert table.seeds == tuple(range(seeds))
