@@ -43,9 +43,10 @@ suppress_warnings = ["autodoc.duplicate_object"]
 
 
 def _fill_in(app, name, text):
-    text[0] = text[0].replace(problem_table.MARK, problem_table.table()) if name == "problems" else text[0]
+    if make := {"problems": problem_table.table, "api/convergence": problem_table.modules}.get(name):
+        text[0] = text[0].replace(problem_table.MARK, make())
 
 
 def setup(app):
-    """The table of problems is made from the library where its page asks for it."""
+    """What is listed of the problems is made from the library, where a page asks for it."""
     app.connect("source-read", _fill_in)

@@ -1,4 +1,4 @@
-"""The table of the built-in problems, from what the library says of them, for the page on problems."""
+"""What the documentation lists of the built-in problems, from the library itself: a table, and the modules."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import inspect
 
 from convergence import problems
 
-__all__ = ["MARK", "table"]
+__all__ = ["MARK", "modules", "table"]
 
 MARK = "<!-- the problems of the library -->"
-"""Where the table goes."""
+"""Where they go: the table on the page on problems, the modules on that of the interface."""
 
 
 def table() -> str:
@@ -22,3 +22,9 @@ def table() -> str:
         minimum = "exact" if kind.attains_minimum else "lower bound"
         rows.append(f"| `{name}` | {what} | {problems.get(name).smoothness:.4g} | {reached} | {minimum} |")
     return "\n".join(rows)
+
+
+def modules() -> str:
+    """The documentation of each problem's class, as reStructuredText."""
+    kinds = [problems.factory(name) for name in problems.available()]
+    return "\n".join(f".. automodule:: {kind.__module__}\n   :members: {kind.__name__}\n" for kind in kinds)

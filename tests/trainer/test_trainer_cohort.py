@@ -1,16 +1,19 @@
 """The update is the published algorithm; networks; schedules; precision."""
 
 import dataclasses
+import inspect
+import re
 import sys
 
 import pytest
 import torch
 from torch.nn import functional
 
+from verify.commands.training import parse
 from verify.trainer import Config, Trainer, TrainerError
 from verify.trainer import trainer as trainer_module
 from verify.trainer.data import Data, Split
-from verify.trainer.networks import build_students, parse_students, unsafe_channels_last
+from verify.trainer.networks import NETWORKS, build_students, parse_students, unsafe_channels_last
 from verify.trainer.schedules import make_objective, make_rate
 from verify.trainer.update import Objective, StackedMLPs, base_loss, stackable
 
@@ -229,7 +232,7 @@ def test_schedules_do_not_lag():
     assert [rising(n) for n in (0, 4, 9, 10, 15, 20)] == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
 
 
-@pytest.mark.parametrize("students", ["mlp", "cnn", "resnet", "vit", "resnet18"])
+@pytest.mark.parametrize("students", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 40), (3, 32, 32)])
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_networks_take_signals_and_images(students, shape, norm):
@@ -238,7 +241,13 @@ def test_networks_take_signals_and_images(students, shape, norm):
     out = network(torch.zeros(3, *shape))
     assert out.shape == (3, 7)
     has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    assert has_batch_norm == ("resnet" in students and norm == "batch")
+    assert has_batch_norm == ("norm" in inspect.signature(NETWORKS[students]).parameters and norm == "batch")
+
+
+def test_the_help_names_every_built_in_network(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"], None)
+    assert set(NETWORKS) <= set(re.findall(r"\w+", capsys.readouterr().out))
 
 
 def test_narrow_strided_convolutions_are_refused_channels_last(tmp_path):

@@ -47,7 +47,7 @@ def test_recipes_run_end_to_end(tmp_path, name, capsys):
         classes = int(config.data[5:])
         small |= {"data_dir": write_cifar(tmp_path / "data", classes, records=4 if classes == 10 else 20), "batch": 8}
     folder = run(dataclasses.replace(config, **small), resume=False)
-    assert "mean of all" in capsys.readouterr().out
+    assert "ensemble" in capsys.readouterr().out
     assert (folder / "report.html").is_file()
     final = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     assert final["kind"] == "final"
@@ -102,7 +102,7 @@ def test_one_run_says_how_it_is_compared_and_counts_as_a_row(tmp_path, capsys):
     assert train_command.main([*settings, "--beta", "0.5", "--out", str(tmp_path)], standalone_mode=False) is None
     said = capsys.readouterr().err
     (command,) = re.findall(r"`rdml train (--config \S+ --compare)`", said)
-    assert "trains 3 baselines beside it, from 8 starts each, and says so: 32 runs, about " in said
+    assert "it trains 3 baselines too, each objective from 8 starts. That is 32 runs, about " in said
     train_command.main([*command.split(), "--seeds", "2"], standalone_mode=False)
     table = read_comparison(tmp_path / "comparison.json")
     assert list(table.scores) == ["independent", "DML (KL)", "RDML, α = 2, β = 0.5", "KL, β = 1"]
@@ -119,7 +119,7 @@ def test_the_command_of_a_run_is_not_given_where_there_is_no_table(tmp_path):
     config = read_config({"students": "mlp:2", "data": "digits", "beta": 0.0})
     result = Result(tmp_path, [], [], [], 1, 100.0)
     assert _baselines(config, result) is None
-    assert "8 starts each, and says so: 16 runs, about 27 min;" in str(
+    assert "it trains 1 baseline too, each objective from 8 starts. That is 16 runs, about 27 min;" in str(
         _baselines(dataclasses.replace(config, beta=1.0), result)
     )
     learned = dataclasses.replace(config, beta=1.0, alpha_schedule="learned")

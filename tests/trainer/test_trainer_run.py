@@ -234,7 +234,7 @@ def test_killed_at_any_step_and_resumed(tmp_path, whole, kind):
     resumed = start("--config", folder / "config.json", "--resume", cwd=tmp_path)
     out, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors
-    assert "mean of all" in out
+    assert "ensemble" in out
     assert (folder / "report.html").is_file()
     assert same(weights(folder), weights(whole.folder))
     assert content(folder) == content(whole.folder)
@@ -383,13 +383,13 @@ def test_tensorboard_has_the_losses_and_the_accuracies(tmp_path):
     events.Reload()
     assert set(events.Tags()["scalars"]) == {
         "base/0", "base/1", "mutual/0", "mutual/1", "validation accuracy/0", "validation accuracy/1",
-        "validation accuracy/mean of all",
+        "validation accuracy/ensemble",
     }  # fmt: skip
     epochs = [e for e in content(result.folder) if e["kind"] == "epoch"]
     assert [(e.step, e.value) for e in events.Scalars("base/1")] == [
         (e["step"], pytest.approx(e["base"][1])) for e in epochs
     ]
-    found = [e.value for e in events.Scalars("validation accuracy/mean of all")]
+    found = [e.value for e in events.Scalars("validation accuracy/ensemble")]
     assert found == pytest.approx([e["validation"][-1]["accuracy"] for e in epochs])
 
 

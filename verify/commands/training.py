@@ -116,9 +116,10 @@ def _baselines(config: Config, result: Result) -> str | None:
     count = COMPARED_SEEDS * rows
     code = " --allow-code" if _code(config) else ""
     return (
-        f"Whether mutual learning made them better, one run cannot say. `rdml train --config {result.folder / CONFIG} "
-        f"--compare{code}` trains {rows - 1} baselines beside it, from {COMPARED_SEEDS} starts each, and says so: "
-        f"{count} runs, about {_duration(count * result.seconds)}; fewer with --seeds N, and finished ones are kept."
+        f"One run cannot say whether mutual learning made them better. `rdml train --config {result.folder / CONFIG} "
+        f"--compare{code}` can: it trains {rows - 1} baseline{'s' if rows > 2 else ''} too, each objective from "
+        f"{COMPARED_SEEDS} starts. That is {count} runs, about {_duration(count * result.seconds)}; fewer with "
+        "--seeds N, and finished runs are kept."
     )
 
 

@@ -392,7 +392,7 @@ def markdown(comparison: Comparison) -> str:
         return f"{np.mean(values):.{digits}f}{deviation}" + (f" ({lost} diverged)" if lost else "")
 
     lines = [
-        "| objective | accuracy (%) | of the mean (%) | NLL (nats) | calibration error | lost students |",
+        "| objective | accuracy (%) | ensemble (%) | NLL (nats) | calibration error | lost students |",
         "|" + " --- |" * 6,
     ]
     for arm in arms:

@@ -145,7 +145,7 @@ def _students(line: Any) -> set[int]:
     for field in fields(line):
         values = getattr(line, field.name)
         if isinstance(values, tuple) and not (field.name == "validation" and not values):
-            # The last score is that of the mean of all.
+            # The last score is the ensemble's.
             numbers.add(len(values) - (field.name in ("validation", "test", "best")))
     return numbers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from verify.own_modules import importable
 from verify.trainer.errors import TrainerError
 
 __all__ = [
-    "CNN", "MLP", "ResNet", "ViT", "build_students", "own_function", "parse_students", "runs_code",
+    "CNN", "MLP", "NETWORKS", "ResNet", "ViT", "build_students", "own_function", "parse_students", "runs_code",
     "unsafe_channels_last",
 ]  # fmt: skip
 
@@ -226,13 +227,21 @@ def build_students(
     return students
 
 
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": MLP,
+    "cnn": CNN,
+    "resnet": ResNet,
+    "resnet18": partial(ResNet, width=64, stages=4, blocks=2),
+    "vit": ViT,
+}
+"""The built-in networks: functions of the shape of a sample, the classes, a width and, where they have a choice, a
+normalisation."""
+
+
 def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm: str) -> nn.Module:
-    if name in ("mlp", "cnn", "vit"):
-        return {"mlp": MLP, "cnn": CNN, "vit": ViT}[name](shape, classes, **width)
-    if name == "resnet":
-        return ResNet(shape, classes, norm=norm, **width)
-    if name == "resnet18":
-        return ResNet(shape, classes, norm=norm, stages=4, blocks=2, **{"width": 64, **width})
+    if make := NETWORKS.get(name):
+        chosen = {"norm": norm} if "norm" in inspect.signature(make).parameters else {}
+        return make(shape, classes, **width, **chosen)
     library, _, rest = name.partition("/")
     if library == "timm" and rest:
         return _imported("timm").create_model(rest, num_classes=classes, in_chans=shape[0])
@@ -240,8 +249,8 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
         return _imported("torchvision.models").get_model(rest, weights=None, num_classes=classes)
     if ":" not in name:
         raise TrainerError(
-            f"unknown network {name!r}: known are mlp, cnn, resnet, resnet18, vit, timm/NAME, torchvision/NAME and "
-            f"package.module:factory{did_you_mean(name, ('mlp', 'cnn', 'resnet', 'resnet18', 'vit'))}"
+            f"unknown network {name!r}: known are {', '.join(NETWORKS)}, timm/NAME, torchvision/NAME and "
+            f"package.module:factory{did_you_mean(name, tuple(NETWORKS))}"
         )
     return own_function(name, "a function of the samples' shape and the classes")(shape, classes)
 

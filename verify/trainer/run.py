@@ -306,7 +306,7 @@ def _show(board: Any, values: dict[str, Any], trainer: Trainer) -> None:
     for name in ("base", "mutual"):
         for k, value in enumerate(values[name]):
             board.add_scalar(f"{name}/{k}", value, trainer.number)
-    names = [*map(str, range(len(trainer.students))), "mean of all"]
+    names = [*map(str, range(len(trainer.students))), "ensemble"]
     for name, scores in zip(names, values.get("validation", []), strict=False):
         board.add_scalar(f"validation accuracy/{name}", scores.accuracy, trainer.number)
 

@@ -93,7 +93,7 @@ def _rows(folder: Path) -> list[list[str]]:
     students = parse_students(read_config(folder / CONFIG).students)
     if len(students) != len(final.test) - 1:
         raise TrainerError(f"{folder}: {CONFIG} and {METRICS} have differing numbers of students; name another run")
-    names = [f"{k} {name}" for k, name in enumerate(students)] + ["mean of all"]
+    names = [f"{k} {name}" for k, name in enumerate(students)] + ["ensemble"]
     rows = [["student", "validation", "test", "test, best weights", "NLL (nats)", "calibration error"]]
     for k, name in enumerate(names):
         test, best = final.test[k], final.best[k]
@@ -110,7 +110,8 @@ def score_table(folder: Path) -> Table:
     heading, *rows = _rows(folder)
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(heading):
-        table.add_column(name, justify="right" if number else "left")
+        # The headings may be broken, so that a network's name need not be.
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
     return table
