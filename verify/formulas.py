@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 __all__ = ["mathml"]
 
-_LONGEST, _DEEPEST = 1_500, 24
-"""Characters of a formula, and braces or fences within each other: nearly twice what the theory needs, and more."""
+_LONGEST, _DEEPEST = 3_000, 24
+"""Characters of a formula, and braces or fences within each other: half again what the theory needs, and more."""
 
 _WORDS = r"""
 alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau

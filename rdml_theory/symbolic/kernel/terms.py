@@ -4,21 +4,21 @@ Scalars are SymPy's real expressions over symbols of five kinds (real, nonnegati
 or 1). Vectors are formal combinations, with scalar coefficients, of the atoms below; they live in a real inner-product
 space of any dimension.
 
-====================  ====================================  ======
-term                  meaning                               kind
-====================  ====================================  ======
-``Vector(y)``         a fixed vector                        vector
-``At(x, t)``          a random process at step t            vector
-``Random(q)``         a random vector                       vector
-``Random(J, y)``      a random function of the vector y     vector
-``Gradient(f, y)``    the gradient of the objective f at y  vector
-``Value(f, y)``       its value there                       scalar
-``Value(f, y, u)``    of an objective that u is given to    scalar
-``Inner(u, v)``       the inner product                     scalar
-``Mean(e)``           the expectation                       scalar
-``Entry(q, i)``       the entry of class i, or of step i    scalar
-``Derivative(e, s)``  the derivative in s, real or positive  scalar
-====================  ====================================  ======
+====================  ========================================  ======
+term                  meaning                                   kind
+====================  ========================================  ======
+``Vector(y)``         a fixed vector                            vector
+``At(x, t)``          a random process at step t                vector
+``Random(q)``         a random vector                           vector
+``Random(J, y)``      a random function of the vector y         vector
+``Gradient(f, y)``    the gradient of the objective f at y      vector
+``Value(f, y)``       its value there                           scalar
+``Value(f, y, u)``    of an objective that u is given to        scalar
+``Inner(u, v)``       the inner product                         scalar
+``Mean(e)``           the expectation                           scalar
+``Entry(q, i)``       the entry of class i, or of step i        scalar
+``Derivative(e, s)``  the derivative in s, real or positive     scalar
+====================  ========================================  ======
 
 Sums run over a natural index from 0 to n-1, steps, or over a counting index from 1 to n, classes.
 
