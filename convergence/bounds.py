@@ -326,7 +326,7 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     """E f(x_T) - inf f ≤ (1-ηκ)^T Δ + F/(2μ) if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2; F is :func:`floor`.
 
     ``κ = μ(2-h-θ)`` with ``θ = (2-h)/(1 + √(1 + (2-h)h(σ²+ζ²)/((1-h)²ζ²)))``, which makes the floor least: θ = 0
-    without bias or at h = 1, and |1-h| without noise for h ≤ 1.
+    without bias or at h = 1, and ``abs(1-h)`` without noise for h ≤ 1.
 
     Parameters
     ----------
