@@ -1,14 +1,13 @@
 """The command line: ``python -m verify`` and ``rdml``."""
 
-import sys
-from typing import NoReturn
+import sys  # nothing more out here: an interrupt would be a traceback
 
 __all__ = ["main"]
 
 _OWN = ("rdml_theory", "convergence", "verify")
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line; an interrupt while it is still being imported is one line, too."""
     try:
         from verify.cli import main as run

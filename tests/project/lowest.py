@@ -6,6 +6,9 @@ from pathlib import Path
 
 PROJECT = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
 GROUPS = (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+# What a lowest version brings has no bound of ours, and a warning of it fails the tests: Matplotlib 3.9 calls functions
+# that pyparsing 3.3 deprecates.
+BROUGHT = ["pyparsing<3.3"]
 
 
 def constraints() -> list[str]:
@@ -15,4 +18,4 @@ def constraints() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(constraints()))
+    print("\n".join(constraints() + BROUGHT))

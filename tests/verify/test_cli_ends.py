@@ -172,8 +172,10 @@ def test_exit_codes_follow_the_outcomes():
     assert code(Claim("confirmed")) == 1
 
 
-def test_interrupted_while_the_program_is_imported(tmp_path):
-    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+@pytest.mark.parametrize("module", ["typing", "click"])
+def test_interrupted_while_the_program_is_imported(tmp_path, module):
+    """From its first import on."""
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from verify.__main__ import main; main()"
     command = [sys.executable, "-c", code, "list"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
