@@ -425,9 +425,14 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     of = _KIND_OF.get(type(term))
     if of is not None:
         return of(term)
-    if type(term) in _RATIONAL and type(term.p) is type(term.q) is int and term.q > 0 and gcd(term.p, term.q) == 1:
+    if _is_rational(term):
         return "zero" if term == 0 else "scalar"
     raise TermError(f"{term} ({type(term).__name__}) is no term of the theory")
+
+
+def _is_rational(term: Any) -> bool:
+    """Whether a term is a rational number of SymPy's own class, in lowest terms."""
+    return type(term) in _RATIONAL and type(term.p) is type(term.q) is int and term.q > 0 and gcd(term.p, term.q) == 1
 
 
 def _require(term: Term, wanted: str, what: str) -> None:
