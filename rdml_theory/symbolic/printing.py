@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Basic, Rational, Sum, Tuple, sympify
+from sympy import Basic, Derivative, Sum, Tuple, sympify
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
@@ -36,10 +36,11 @@ def _derivative_parts(expr: Any) -> tuple[int, list[tuple[Any, int]], bool]:
     return order, list(reversed(expr.variable_count)), expr.expr.is_Add or expr.expr.is_Mul
 
 
-def _is_norm(power: Any) -> bool:
-    """Whether a power is the root of a squared norm, ``Inner(v, v)`` of the kernel."""
-    base = power.base
-    return power.exp == Rational(1, 2) and type(base).__name__ == "Inner" and base.args[0] == base.args[1]
+def _power_of_norm(power: Any) -> Any:
+    """The exponent of a positive whole power of a norm, the root of ``Inner(v, v)`` of the kernel; 0 for all others."""
+    base, exponent = power.base, 2 * power.exp
+    norm = type(base).__name__ == "Inner" and base.args[0] == base.args[1]
+    return exponent if norm and exponent.is_Integer and exponent > 0 else 0
 
 
 class _Latex(_SignOrder, LatexPrinter):
@@ -57,7 +58,9 @@ class _Latex(_SignOrder, LatexPrinter):
         return rf"\frac{{{above}}}{{{below}}} " + (rf"\left({body}\right)" if bracket else body)
 
     def _print_Pow(self, expr: Any) -> str:
-        return self._print(expr.base).removesuffix("^{2}") if _is_norm(expr) else super()._print_Pow(expr)
+        if exponent := _power_of_norm(expr):
+            return self._print(expr.base).removesuffix("^{2}") + (f"^{{{exponent}}}" if exponent > 1 else "")
+        return super()._print_Pow(expr)
 
     def _print_Named(self, expr: Any, exp: Any = None) -> str:
         return expr.latex if exp is None else f"{expr.latex}^{{{exp}}}"
@@ -111,8 +114,10 @@ class _Text(_SignOrder, StrPrinter):
         return ",  ".join(self._print(a) for a in expr.args)
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-        if _is_norm(expr):
-            return self._print(expr.base).removesuffix("²")
+        if exponent := _power_of_norm(expr):
+            return self._print(expr.base)[:-1] + (str(exponent).translate(_SUPERSCRIPTS) if exponent > 1 else "")
+        if isinstance(expr.base, Derivative) and expr.exp.is_Integer and expr.exp > 0:  # not a higher derivative
+            return f"({self._print(expr.base)})" + str(expr.exp).translate(_SUPERSCRIPTS)
         if isinstance(expr.base, Sum) and not expr.exp.is_Rational:  # not the sum of the powers
             return f"({self._print(expr.base)})**{self.parenthesize(expr.exp, precedence(expr))}"
         if expr.exp.is_Integer and expr.exp > 0:

@@ -1,23 +1,29 @@
 """Attempts to make the kernel prove what is false or what means nothing: each must be refused."""
 
 import pickle
+import sys
 
 from sympy import (
     Abs,
+    Basic,
     Derivative,
     Dummy,
     Eq,
+    Expr,
     Float,
     I,
     Integer,
     Interval,
     Le,
+    Lt,
     Mul,
     Ne,
     Rational,
     Sum,
     Symbol,
+    Tuple,
     exp,
+    false,
     floor,
     log,
     oo,
@@ -26,7 +32,8 @@ from sympy import (
     tanh,
 )  # fmt: skip
 
-from rdml_theory.symbolic.certificates import Certificate, Domain, SmtScript, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, SmtScript, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates.calculus import Link
 from rdml_theory.symbolic.certificates.smt import encode
 from rdml_theory.symbolic.kernel import (
     RULES,
@@ -105,6 +112,25 @@ class EvilRational(Rational):
     """A number of another class."""
 
 
+EvilRational.__module__ = "sympy.core.numbers"
+
+
+class EvilInterval(Interval):
+    """An interval that ends elsewhere for the kernel than for those who check."""
+
+    @property
+    def end(self):
+        """One, or infinity."""
+        return oo if sys._getframe(1).f_globals["__name__"].endswith(".theorem") else Integer(1)
+
+
+class EvilText(str):
+    """A text that is equal to every other."""
+
+    __ne__ = lambda self, other: False  # noqa: E731
+    __hash__ = str.__hash__
+
+
 class EvilTuple(tuple):
     """A tuple that may hold other things later."""
 
@@ -119,6 +145,10 @@ class EvilEvidence(SmtScript):
 
 class EvilDomain(Domain):
     """A domain of another class."""
+
+
+class EvilRange(Tuple):
+    """A range that may end elsewhere later."""
 
 
 class EvilEntry(Entry):
@@ -150,6 +180,52 @@ POLE = combine(Equal(-1 / a, -1 / a), [], known=[told(Less(0, a**2))])
 RISES = combine(AtMost(0, SLOPE.conclusion.left), [(-1, SLOPE)], slack=Integer(3))
 SHRINKS = combine(AtMost(Abs(c) / (p + 1), Abs(c) / p), [], slack=Abs(c) / (p * (p + 1)))
 LOW = Le(-(a**2), 0, evaluate=False)
+P = Symbol("P", positive=True)
+LOG = log(1 + 1 / p)
+
+
+def double(step):
+    """A double sum, which a normal form writes as one sum over two indices, and the inner sum alone."""
+    inner_sum = 2 * total(q(j) ** step, j)
+    return total(inner_sum, step), inner_sum
+
+
+def number(over, under, cls=Rational):
+    """A rational number past its constructor."""
+    made = Expr.__new__(cls)
+    made.p, made.q = over, under
+    return made
+
+
+def entry(name):
+    """An entry past its constructor."""
+    return Expr.__new__(Entry, name, i, false, false)
+
+
+def sum_over_range(limits):
+    """A sum past its constructor."""
+    made = Expr.__new__(Sum, q(i), limits)
+    made.is_commutative = True
+    return made
+
+
+def named(name, interval):
+    """A certificate of ``a² ≤ -1`` with one more variable, whose name writes the solver's text."""
+    relation = Le(a**2, -1, evaluate=False)
+    plain, evil = (
+        Domain(((a, Interval(-oo, oo)), (Symbol(word, **traits), interval)))
+        for traits in ({"positive": True} if interval.start == 0 else {"real": True},)
+        for word in ("zzz", name)
+    )
+    return shown(SmtScript(encode(relation, plain).replace("zzz", name)), relation, evil)
+
+
+def power_of_two(term):
+    """``log(p) = log(p, P) log(P)``, for a logarithm of two arguments that has a value at P = 1."""
+    first = identity(Equal(term * log(P), log(p)))
+    return combine(Equal(0, log(p)), [(1, first), (term, told(Equal(0, log(P))))])
+
+
 UNEQUAL = Domain.of([a], conditions=(Ne(a, 0, evaluate=False),))
 
 
@@ -652,4 +728,45 @@ FORGERIES = {
         calculus(Le(exp(Symbol("e", real=True)), -1, evaluate=False))
     ),
     "an equality as a certificate": lambda: certified(smt(Eq(a, a, evaluate=False))),
+    "a strict relation from a chain of weak signs": lambda: shown(
+        Chain(a, Integer(0), (Link(1, a**2), Link(-1, a**2))), Lt(0, a**2, evaluate=False)
+    ),
+    "a chain from 0**0, where the limit is 1/e": lambda: shown(
+        Chain(p, Integer(0), (
+            Link(1, p ** (1 / LOG) - 1, Integer(0), p ** (1 / LOG) / (p * (p + 1) * LOG**2)),
+            Link(1, (p + 1) * LOG + log(p), Integer(0), Integer(1)),
+            Link(1, LOG),
+        )),
+        Le(1, p ** (1 / LOG), evaluate=False), Domain.of([p], conditions=(Lt(0, LOG, evaluate=False),)),
+    ),
+    "a power of zero, which jumps at the end of an interval": lambda: shown(
+        Chain(a, Integer(-1), (Link(1, Rational(1, 2) - Integer(0) ** (a**2)),)),
+        Le(Integer(0) ** (a**2), Rational(1, 2), evaluate=False), Domain.of([a], {a: Interval(-1, 0)}),
+    ),
+    "a name that is a command of the solver": lambda: named(
+        "w| Real) (assert false) (declare-const |v", Interval(-oo, oo)
+    ),
+    "a name of two lines": lambda: named("w\n(assert false)\n;", Interval.open(0, oo)),
+    "a script that is equal to every other": lambda: shown(SmtScript(EvilText("(assert false)"))),
+    "an interval that grows when the check is done": lambda: shown(
+        smt(Le(a, 1, evaluate=False), {a: Interval(0, 1)}).evidence, Le(a, 1, evaluate=False),
+        Domain(((a, Basic.__new__(EvilInterval, Integer(0), Integer(1), false, false)),)),
+    ),
+    # found by another forger
+    "a double sum that loses the outer one to an equation": lambda: combine(
+        Equal(*double(i)), [], where=[told(Equal(d, c))]
+    ),
+    "a limit that loses the outer of two sums to an equation": lambda: limit(
+        Tends(double(i)[0] * exp(a), a, 0, double(i)[1]), double(i)[0] * exp(a), 0, where=[told(Equal(d, c))]
+    ),
+    "induction over classes from a base before the first": lambda: induct(
+        combine(Equal(0, 0), []), combine(Equal(i + 1, 0), [((i + 1) / i, told(Equal(i, 0)))]), i
+    ),
+    "the root of what is negative": lambda: root(combine(AtMost(-p - 1, 0), [], slack=p + 1), sqrt(-p - 1)),
+    "a sum whose end is its index": lambda: nonnegative(Sum(q(i), (i, 1, i))),
+    "a number that hides its class": lambda: nonnegative(number(1, 2, EvilRational)),
+    "a number with a negative denominator": lambda: combine(AtMost(0, -1), [(1, nonnegative(number(1, -1)))]),
+    "a logarithm of two numbers": lambda: power_of_two(Basic.__new__(log, p, P)),
+    "an entry whose name is a number": lambda: identity(Equal(entry(a), entry(a))),
+    "a range of another class": lambda: nonnegative(sum_over_range(Basic.__new__(EvilRange, i, Integer(1), C))),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forgeries import FORGERIES, RISES, SHRINKS, a, c, noise, p, t, u, v, x
-from sympy import Abs, Integer, Rational, Sum, Symbol, exp, oo
+from sympy import Abs, Basic, Derivative, Integer, Rational, Sum, Symbol, Tuple, exp, oo, sqrt
 
 import rdml_theory.symbolic.kernel as kernel
 from rdml_theory.symbolic.kernel import (
@@ -28,6 +28,7 @@ from rdml_theory.symbolic.kernel import (
     Theorem,
     Value,
     assume,
+    axiom,
     cases,
     combine,
     differentiate,
@@ -41,6 +42,7 @@ from rdml_theory.symbolic.kernel import (
     orthogonal,
     rising,
     specialise,
+    square,
     squeeze,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.model import Model
@@ -89,6 +91,53 @@ def test_a_theorem_made_behind_the_kernels_back_does_not_replay():
     assert combine(AtMost(1, 0), [(1, forged)]).replay() is False
     object.__setattr__(forged, "rule", "no rule")
     assert not forged.replay()
+
+
+class EqualToAll(Equal):
+    """An equation that is equal to every proposition."""
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 1
+
+
+def test_a_replay_is_not_fooled_by_what_it_compares_or_by_what_hides_a_theorem():
+    forged = object.__new__(Theorem)
+    values = dict(
+        hypotheses=frozenset(), conclusion=EqualToAll(1, 0), rule="identity", arguments={"target": Equal(a, a)},
+        reason="", sure=True,
+    )  # fmt: skip
+    for name, value in values.items():
+        object.__setattr__(forged, name, value)
+    assert not forged.replay()
+    object.__setattr__(forged, "conclusion", AtMost(1, 0))
+    consequence = combine(AtMost(1, 0), [(1, forged)])
+    object.__setattr__(consequence, "arguments", {**consequence.arguments, "parts": [[Integer(1), forged]]})
+    assert not consequence.replay()
+
+
+class Parts:
+    """Parts of a combination that are read by their numbers."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __getitem__(self, number):
+        return self.parts[number]
+
+
+@pytest.mark.parametrize("hide", [Parts, lambda part: Basic.__new__(Tuple, Basic.__new__(Tuple, *part))])
+def test_no_axiom_hides_in_an_argument(hide):
+    lemma = axiom("descent lemma", ("f", p))
+    assert combine(lemma.conclusion, hide((Integer(1), lemma))).axioms() == ("descent lemma",)
+
+
+def test_a_power_is_printed_so_that_it_cannot_be_read_as_another_term():
+    slope, norm = Derivative(a**2, a), square(u)
+    assert Equal(slope**2, norm**2).text() == "(∂a²/∂a)² = ‖u‖⁴"
+    assert Equal(norm**2, sqrt(norm)).latex() == r"\Vert u\Vert^{4} = \Vert u\Vert"
 
 
 def test_copies_are_the_theorem_itself():

@@ -12,7 +12,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sympy import Ge, Integer, Interval, Le, Mul, Symbol, factor, limit, powsimp, simplify, srepr, sympify, together
+from sympy import (
+    Ge,
+    Integer,
+    Interval,
+    Le,
+    Mul,
+    Pow,
+    Symbol,
+    factor,
+    limit,
+    powsimp,
+    simplify,
+    srepr,
+    sympify,
+    together,
+)
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates.certificate import Certificate, difference, search_counterexample
@@ -97,6 +112,8 @@ class Chain:
 
     def check(self, relation: Relational, domain: Domain) -> bool:
         """Whether every link holds, and whether they cover the domain."""
+        if not isinstance(relation, Ge | Le):
+            return False  # the signs of a chain are weak
         sides = _sides(domain, self.along, self.at) if _reachable(domain, self.along, self.at) else ()
         return bool(sides) and all(self._holds(side, relation, domain) for side in sides)
 
@@ -126,7 +143,9 @@ def _is_zero(expression: Formula) -> bool:
 
 def _start(function: Formula, along: Symbol, at: Formula, side: int) -> Formula:
     """The limit at the point, from its side."""
-    if at.is_finite:
+    # SymPy gives 0**0, and 1 to any power, a value; where the exponent moves too the limit may be another.
+    powers = (p for p in function.atoms(Pow) if along in p.exp.free_symbols)
+    if at.is_finite and all(p.base.subs(along, at).is_positive for p in powers):
         value = function.subs(along, at)
         if value.is_finite:
             return simplify(value)

@@ -159,6 +159,9 @@ def encode(relation: Relational, domain: Domain) -> str:
     (assert (not (>= (* |x| |x|) 0.0)))
     (check-sat)
     """
+    for symbol in domain.symbols:
+        if symbol.name.startswith("_") or not symbol.name.isprintable() or set(symbol.name) & set("|\\"):
+            raise ValueError(f"the name {symbol.name!r} has another meaning in SMT-LIB: expected letters and digits")
     given = _Encoder()
     inside = [c for s, i in domain.intervals for c in _inside(s, i, given)]
     inside += [given.holds(c) for c in domain.conditions]

@@ -28,6 +28,7 @@ Trusted: :func:`kind` says what is a term. Where it has a value, its sign, and w
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any, Literal, cast
 
 from sympy import (
@@ -44,6 +45,7 @@ from sympy import (
     Rational,
     Sum,
     Symbol,
+    Tuple,
     default_sort_key,
     exp,
     expand,
@@ -368,6 +370,8 @@ def _index(limits: Any) -> Symbol:
             f"a sum over {index} from {low} to {high}: expected a step from 0 to n-1, or a class from 1 to n, for an n "
             "of 0, 1, 2, ..."
         )
+    if index in high.free_symbols:
+        raise TermError(f"the end {high} of a sum over {index} depends on it")
     return index
 
 
@@ -412,14 +416,23 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
+    if isinstance(term, At | Random | Entry | _OfObjective) and type(term.args[0]) is not Str:
+        raise TermError(f"the name of {term} is a {type(term.args[0]).__name__}")
     if isinstance(term, Symbol | Vector | At | Random | Entry | _OfObjective) and type(_name(term)) is not str:
         raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
+    if isinstance(term, Sum | Derivative) and any(type(part) is not Tuple for part in term.args[1:]):
+        raise TermError(f"a range, or a variable, of {term} is no tuple")
     of = _KIND_OF.get(type(term))
     if of is not None:
         return of(term)
-    if isinstance(term, Rational) and type(term).__module__ == "sympy.core.numbers":
+    if _is_rational(term):
         return "zero" if term == 0 else "scalar"
     raise TermError(f"{term} ({type(term).__name__}) is no term of the theory")
+
+
+def _is_rational(term: Any) -> bool:
+    """Whether a term is a rational number of SymPy's own class, in lowest terms."""
+    return type(term) in _RATIONAL and type(term.p) is type(term.q) is int and term.q > 0 and gcd(term.p, term.q) == 1
 
 
 def _require(term: Term, wanted: str, what: str) -> None:
@@ -504,17 +517,23 @@ def _kind_of_product(term: Any) -> Any:
 def _kind_of_power(term: Any) -> Any:
     for part in term.args:
         _require(part, "scalar", "a part of a power")
+    if term.base == 0:
+        raise TermError(f"{term} is a power of zero, which is no continuous function of the exponent")
     return "scalar"
 
 
-def _scalar_of(wanted: str, what: str) -> Any:
+def _scalar_of(wanted: str, what: str, count: int | None = 1) -> Any:
     def of(term: Any) -> Any:
+        if count is not None and len(term.args) != count:
+            raise TermError(f"{term} has {len(term.args)} arguments: expected {count}")
         for part in term.args:
             _require(part, wanted, what)
         return "scalar"
 
     return of
 
+
+_RATIONAL = {Rational, *(type(number) for number in (Integer(-1), Integer(0), Integer(1), Integer(2), Rational(1, 2)))}
 
 _KIND_OF: dict[type, Any] = {
     Symbol: _kind_of_symbol,
@@ -525,13 +544,14 @@ _KIND_OF: dict[type, Any] = {
     Value: _kind_of_objective,
     Entry: _kind_of_entry,
     Derivative: _kind_of_derivative,
-    Inner: _scalar_of("vector", "a side of an inner product"),
+    Inner: _scalar_of("vector", "a side of an inner product", 2),
     Mean: _scalar_of("scalar", "what has an expectation"),
     Sum: _kind_of_sum,
     Add: _kind_of_add,
     Mul: _kind_of_product,
     Pow: _kind_of_power,
-    **{function: _scalar_of("scalar", "an argument of a function") for function in (Abs, Max, Min, exp, log, tanh)},
+    **{function: _scalar_of("scalar", "an argument of a function") for function in (Abs, exp, log, tanh)},
+    **{function: _scalar_of("scalar", "one of several", None) for function in (Max, Min)},
 }
 
 

@@ -8,14 +8,34 @@ proof can be printed, and replayed: :meth:`Theorem.replay` runs every rule again
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from fractions import Fraction
 from functools import wraps
 from inspect import signature
+from sys import modules
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Sum, Symbol, Tuple, cancel, expand, oo, sqrt
+from sympy import (
+    Abs,
+    Basic,
+    Derivative,
+    Eq,
+    Ge,
+    Gt,
+    Integer,
+    Le,
+    Lt,
+    Rational,
+    Sum,
+    Symbol,
+    Tuple,
+    cancel,
+    expand,
+    oo,
+    sqrt,
+)
 
-from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, Pieces, SmtScript, Subdivision
+from rdml_theory.symbolic.certificates import Certificate, Chain, Pieces, SmtScript, Subdivision
 from rdml_theory.symbolic.kernel import axioms
 from rdml_theory.symbolic.kernel.forms import (
     Sign,
@@ -146,7 +166,7 @@ class Theorem:
 
     def parents(self) -> tuple[Theorem, ...]:
         """The theorems its rule was given."""
-        return tuple(_theorems(tuple(self.arguments.values())))
+        return tuple(_theorems(self.arguments))
 
     def proof(self) -> tuple[Theorem, ...]:
         """All theorems it rests on, each once and before its use, and itself at the end."""
@@ -168,44 +188,49 @@ class Theorem:
     def replay(self) -> bool:
         """Run every rule of the proof again, and say whether the same theorem comes out."""
         again: dict[int, Theorem] = {}
-        for theorem in self.proof():
-            rule = RULES.get(theorem.rule)
-            if rule is None:
+
+        def same(theorem: Theorem) -> bool:
+            arguments = {name: _frozen(value) for name, value in dict(theorem.arguments).items()}
+            if theorem.rule not in RULES or not all(id(p) in again or same(p) for p in _theorems(arguments)):
                 return False
-            arguments = {name: _swap(value, again) for name, value in theorem.arguments.items()}
             try:
-                made = rule(**arguments, reason=theorem.reason)
-            except (ProofError, TermError):
-                return False
-            if (made.hypotheses, made.conclusion, made.sure) != (
-                theorem.hypotheses,
-                theorem.conclusion,
-                theorem.sure,
-            ):
+                made = RULES[theorem.rule](**_swap(arguments, again), reason=theorem.reason)
+                # Of other classes these could be equal to everything.
+                if type(theorem.hypotheses) is not frozenset or type(theorem.sure) is not bool:
+                    return False
+                for part in (*theorem.hypotheses, theorem.conclusion):
+                    _well_formed(part)
+            except (TypeError, ValueError):
                 return False
             again[id(theorem)] = made
-        return True
+            told = theorem.hypotheses, theorem.conclusion, theorem.sure
+            return (made.hypotheses, made.conclusion, made.sure) == told
+
+        return same(self)
 
 
 def _theorems(value: Any) -> list[Theorem]:
     """The theorems in an argument of a rule."""
     if isinstance(value, Theorem):
         return [value]
-    return [t for part in value for t in _theorems(part)] if isinstance(value, tuple) else []
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else ()
+    return [t for part in parts for t in _theorems(part)]
 
 
 def _swap(value: Any, again: Mapping[int, Theorem]) -> Any:
-    """An argument with its theorems replaced by those of a replay."""
+    """An argument, or all, with the theorems replaced by those of a replay."""
     if isinstance(value, Theorem):
         return again[id(value)]
+    if isinstance(value, Mapping):
+        return {name: _swap(part, again) for name, part in value.items()}
     return tuple(_swap(part, again) for part in value) if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:
-    """An argument that nobody can change afterwards."""
+    """An argument that nobody can change afterwards, and in which no theorem hides from :meth:`Theorem.parents`."""
     if isinstance(value, Mapping):
         return tuple((key, _frozen(part)) for key, part in value.items())
-    if isinstance(value, Iterable) and not isinstance(value, str | Basic):
+    if type(value) is not str and (isinstance(value, Iterable) or hasattr(type(value), "__getitem__")):
         return tuple(_frozen(part) for part in value)
     return Integer(value) if type(value) is int else value
 
@@ -221,11 +246,16 @@ def _signs(hypotheses: Collection[Proposition], known: Sequence[Theorem] = ()) -
     return out
 
 
-def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
-    """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
+def _well_formed(proposition: Proposition) -> None:
+    """Refuse a proposition that is ill formed."""
     if type(proposition) not in PROPOSITIONS:
         raise TermError(f"{proposition!r} is no proposition of the kernel")
     proposition.check()
+
+
+def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
+    """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
+    _well_formed(proposition)
     known = usable(_signs(hypotheses), proposition.bound())
     if isinstance(proposition, Tends):
         require_near(proposition.term, proposition.variable, proposition.point, known, proposition.text(), hole=True)
@@ -286,7 +316,7 @@ def _rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
                 _check(part, known)
             _check(conclusion, known)
             _check_names((*known, conclusion))
-        except (TermError, ProofError) as error:
+        except (TermError, ValueError) as error:
             message = str(error)
             raise ProofError(message if message.startswith(f"{name}: ") else f"{name}: {message}") from None
         made = object.__new__(Theorem)
@@ -512,9 +542,11 @@ def _replaced(
             out = value.xreplace({index: step})
             caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
     elif isinstance(term, Sum):
-        index, *ends = term.limits[0]
-        summand = _replaced(term.function, changes, families, bound | {index})
-        out = Sum(summand, (index, *(_replaced(end, changes, families, bound) for end in ends)))
+        limits, within = [], bound
+        for index, *ends in reversed(term.limits):  # a normal form may have a sum of sums as one
+            limits.insert(0, (index, *(_replaced(end, changes, families, within) for end in ends)))
+            within |= {index}
+        out = Sum(_replaced(term.function, changes, families, within), *limits)
     elif isinstance(term, Derivative):
         body = _replaced(term.expr, changes, families, bound | set(term.variables))
         out = Derivative(body, *term.variable_count)
@@ -653,8 +685,6 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
         raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
     if index in whole.bound():
         raise ProofError(f"{index} is bound in {whole.text()}")
-    if index in count.free_symbols:
-        raise ProofError(f"the number of steps {count} depends on {index}")
     ends = (_first(index), count - 1 + _first(index))
     return rest, whole.map(lambda term: Sum(term, (index, *ends))), theorem.sure
 
@@ -683,18 +713,19 @@ def root(theorem: Theorem, base: Term) -> Result:
         raise ProofError(f"{base} is no scalar")
     if not isinstance(whole, AtMost | Less) or kind(whole.left) == "vector" or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
+    require_value(base, _signs(theorem.hypotheses), f"the root {base}")
     return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
 
 
 @_rule
 def induct(base: Theorem, step: Theorem, index: Symbol) -> Result:
-    """From φ at 0, and φ at t + 1 under φ at t: ``φ for every t``."""
+    """From φ at 0, or at 1 for a class, and φ at t + 1 under φ at t: ``φ for every t``."""
     later = {h: _substituted(h, {index: index + 1}, {}) for h in step.hypotheses if index in h.free()}
     premise = [h for h, next_one in later.items() if next_one == step.conclusion]
     if len(premise) != 1:
         raise ProofError(f"no hypothesis of {step} is its conclusion one step earlier")
-    if base.conclusion != _substituted(premise[0], {index: Integer(0)}, {}):
-        raise ProofError(f"{base.conclusion.text()} is not {premise[0].text()} at {index} = 0")
+    if base.conclusion != _substituted(premise[0], {index: _first(index)}, {}):
+        raise ProofError(f"{base.conclusion.text()} is not {premise[0].text()} at {index} = {_first(index)}")
     rest = step.hypotheses - {premise[0]}
     for part in (*rest, *base.hypotheses):
         if index in part.free():
@@ -858,11 +889,20 @@ def certified(certificate: Certificate) -> Result:
 
 
 def _is_certificate(value: Any) -> bool:
-    if type(value) is not Certificate or type(value.domain) is not Domain:
-        return False
-    if type(value.evidence) is Pieces:
-        return all(map(_is_certificate, value.evidence.pieces))
-    return type(value.evidence) in (Chain, SmtScript, Subdivision)
+    evidence = getattr(value, "evidence", None)
+    return type(value) is Certificate and type(evidence) in (Chain, Pieces, SmtScript, Subdivision) and _is_plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether all of a value is of classes of Python, SymPy or the certificates, and of none that derive from them."""
+    if isinstance(value, Rational):
+        return kind(value) != "vector"
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    kept = type(value).__module__.startswith(("sympy.", "rdml_theory.symbolic.certificates."))
+    if not kept or getattr(modules.get(type(value).__module__), type(value).__qualname__, None) is not type(value):
+        return type(value) in (str, int, bool, float, Fraction, type(None))
+    return all(map(_is_plain, value.args if isinstance(value, Basic) else vars(value).values()))
 
 
 def _of_sympy(relation: Any) -> Proposition:
