@@ -99,7 +99,7 @@ def test_a_run_keeps_the_claims_that_it_does_not_renew(results, finished, tmp_pa
     second = rdml("run", "C2a", "--out", tmp_path, "--seed", SEED)
     assert second.returncode == 0, second.stderr
     assert "1 of 1 claims confirmed" in second.stdout
-    assert "1 claims kept" in second.stdout
+    assert "1 claim kept" in second.stdout
     whole, both = (json.loads((folder / "results.json").read_text()) for folder in (results[0], tmp_path))
     # In the order of the registry.
     assert [c["id"] for c in both["claims"]] == ["C2a", "C14"]

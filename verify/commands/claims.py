@@ -206,7 +206,7 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
         f"refuted; {run.profile} profile, seed {run.seed}, {run.environment.seconds:.0f} s"
     )
     if folder is not None:
-        also = f" (with {kept} claims kept from earlier runs)" if kept else ""
+        also = f" (with {kept} claim{'s' * (kept != 1)} kept from earlier runs)" if kept else ""
         console.print(f"results, figures and report{also}: {folder / 'report.html'}", soft_wrap=True)
 
 
