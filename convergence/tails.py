@@ -7,7 +7,7 @@ wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class _Run:
     tau: float
     proxy: float
     rank: int
-    sizes: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
+    sizes: NDArray[np.float64]
 
     def squared(self, doubt: float, share: float) -> tuple[float, float]:
         """A² as a function of log 1/δ at λ = share (2-h)/s², and its derivative."""
@@ -101,16 +101,19 @@ class _Run:
         return float(scipy.special.expit(found.x))
 
 
+_CONSTANT = np.ones(1)
+"""The sizes of a constant step."""
+
+
 def _scaled(
-    at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] | None = None
+    at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] = _CONSTANT
 ) -> tuple[_Run, float]:
     """A run and its unit; ``step`` is the longest, ``steps`` the sum of all over it, ``sizes`` each over it."""
     tau = float(product(at.gap, over=(step, steps)))
     unit = max(at.bias, tau, tail.proxy) or 1.0
     if np.isinf(unit):
         unit = 1.0
-    each = {} if sizes is None else {"sizes": sizes}
-    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, **each), unit
+    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, sizes), unit
 
 
 def high_probability_bound(
