@@ -27,6 +27,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from verify.figure_names import Name, Sheet
 from verify.figure_style import DPI, LINE_SPACING, SIZES, Size, SizeName, properties, readable, style, zorder
+from verify.reading import in_a_line
 from verify.records import ClaimRecord, Curve, Panel, RunRecord, faults_of_panel
 from verify.workers import worker_pool
 
@@ -146,8 +147,7 @@ def pictures(
             return {kind: _numbers(panels) if kind == "csv" else _printed(figure, kind) for kind in formats}
     except Exception as error:
         # Matplotlib's errors, of labels above all, have no common base.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DrawingError(f"the figure cannot be drawn ({reason[:200]})") from error
+        raise DrawingError(f"the figure cannot be drawn ({in_a_line(error)})") from error
 
 
 def render_all(

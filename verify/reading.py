@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEPTH", "LIMIT", "parse_json", "read_bytes", "read_json", "read_text", "read_toml"]
+__all__ = ["DEPTH", "LIMIT", "in_a_line", "parse_json", "read_bytes", "read_json", "read_text", "read_toml"]
 
 LIMIT = 16 * 2**20
 """Bytes. Parsed, the worst of so many ("[[],[],[], ...") takes about 400 MB."""
@@ -23,6 +23,15 @@ DEPTH = 64
 
 BITS = 1024
 """Of an integer: a greater one is no float."""
+
+
+def in_a_line(error: Exception) -> str:
+    r"""What an error of a library says, in a line of at most 200 letters; its class where it says nothing.
+
+    >>> in_a_line(ValueError("a\n  b")), in_a_line(RecursionError())
+    ('a b', 'RecursionError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:

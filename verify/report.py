@@ -81,7 +81,9 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     page = templates.get_template("report.html.j2")
     environments = (run.environment, *run.earlier)
     judged = {claim.id: claim for claim in run.claims}
-    sentences = abstract() if any(name in judged for sentence in abstract() for name in sentence.claims) else []
+    sentences = abstract()
+    if not any(name in judged for sentence in sentences for name in sentence.claims):
+        sentences = []
     return page.render(
         run=run, groups=_grouped(run.claims), figures=figures, environments=environments, style=style, policy=policy,
         sentences=sentences, judged=judged,

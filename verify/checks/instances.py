@@ -228,7 +228,7 @@ def _named(
 
 @cache
 def distributions() -> tuple[Model, ...]:
-    """Two random distributions on four classes at several orders, and the two classes that move the most."""
+    """Two and three random distributions on four classes, at several orders, and the two classes that move the most."""
     rng = np.random.default_rng(20261127)
     q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
     third = rng.dirichlet(np.ones(4))

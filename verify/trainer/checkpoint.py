@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convergence.store import write
-from verify.reading import parse_json
+from verify.reading import in_a_line, parse_json
 from verify.trainer.errors import TrainerError
 from verify.trainer.update import Cohort
 
@@ -73,8 +73,7 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
             # Copies: the tensors are the file's own pages, which end the process if the file becomes shorter.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({reason}); {remedy}") from None
+        raise TrainerError(f"{path}: damaged, truncated or not a checkpoint ({in_a_line(error)}); {remedy}") from None
     description = header.get("rdml", "null")
     try:
         meta = parse_json(description, what="its description")
@@ -97,8 +96,9 @@ def load_students(students: list[nn.Module], tensors: Mapping[str, Tensor], path
         try:
             student.load_state_dict(own)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise TrainerError(f"{path}: student {k} does not fit the network of this run ({reason[:200]})") from None
+            raise TrainerError(
+                f"{path}: student {k} does not fit the network of this run ({in_a_line(error)})"
+            ) from None
 
 
 def cohort_tensors(cohort: Cohort) -> Tensors:
@@ -146,5 +146,4 @@ def restore_cohort(cohort: Cohort, tensors: Mapping[str, Tensor], scaler: Any, p
                 raise ValueError("the state of its loss scaling is incomplete")
             cohort.scaler.load_state_dict(scaler)
     except (LookupError, ValueError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainerError(f"{path}: does not fit this run ({reason})") from None
+        raise TrainerError(f"{path}: does not fit this run ({in_a_line(error)})") from None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verify.reading import in_a_line
 from verify.trainer.errors import TrainerError
 
 __all__ = ["checked_samples", "read_cifar", "read_idx", "read_idx_folder", "read_images", "read_npz"]
@@ -31,11 +32,6 @@ _CIFAR = {
 
 MOST = 2**30
 """Bytes of a file, unpacked; MNIST has 47 MB, the largest part of EMNIST 547."""
-
-
-def _line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _content(path: Path, limit: int = MOST) -> bytes:
@@ -179,7 +175,7 @@ def read_npz(path: Path | None) -> tuple[NDArray[Any], ...]:
     except TrainerError:
         raise
     except Exception as error:  # of zip files, their four compressions and NumPy's headers, without a common base
-        raise TrainerError(f"{path}: cannot be read ({_line(error)}); write it again with numpy.savez") from None
+        raise TrainerError(f"{path}: cannot be read ({in_a_line(error)}); write it again with numpy.savez") from None
     return (*checked_samples(f"{path}, x and y", x, y), *checked_samples(f"{path}, test_x and test_y", test_x, test_y))
 
 
@@ -225,7 +221,7 @@ def _images(folder: Path, classes: list[str]) -> tuple[Bytes, NDArray[np.int64]]
             except TrainerError:
                 raise
             except Exception as error:  # of any format's decoder, without a common base
-                raise TrainerError(f"{path}: cannot be read as an image ({_line(error)})") from None
+                raise TrainerError(f"{path}: cannot be read as an image ({in_a_line(error)})") from None
             labels.append(label)
     if not pixels:
         raise TrainerError(f"{folder}: holds no images in the folders of its classes")
