@@ -106,6 +106,8 @@ class Check(Generic[S]):
         shared equally among all of them.
     cost : float
         Rough seconds in the quick profile, so that the longest checks start first.
+    prove : callable, optional
+        Of the check of a theorem: the proof of a subject, which it runs again.
     """
 
     id: str
@@ -114,6 +116,7 @@ class Check(Generic[S]):
     run: Callable[[S, Context], Finding]
     tests: int = 0
     cost: float = 1.0
+    prove: Callable[[S], Proof] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,6 @@ class Claim(Generic[S]):
         The content of the statement.
     statement : callable
         The printed statement of a subject.
-    derivation : callable, optional
-        The proof of a subject, a theorem of the kernel, which the symbolic check runs again.
     assumptions : tuple of str
         Under which it holds.
     source : Source
@@ -169,7 +170,6 @@ class Claim(Generic[S]):
     checks: tuple[Check[S], ...]
     controls: tuple[Control[S], ...]
     caption: str
-    derivation: Callable[[S], Proof] | None = None
     message: str = ""
     meaning: str = ""
     matters: str = ""
@@ -182,6 +182,11 @@ class Claim(Generic[S]):
             ids: list[Any] = [part.id for part in parts]
             if len(set(ids)) != len(ids):
                 raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
+
+    @property
+    def derivation(self) -> Callable[[S], Proof] | None:
+        """The proof of a subject, a theorem of the kernel, if one of the checks has it."""
+        return next((check.prove for check in self.checks if check.prove), None)
 
     @property
     def statistical_tests(self) -> int:

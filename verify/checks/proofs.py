@@ -100,4 +100,4 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
     question = (
         "Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a problem?"
     )
-    return Check("symbolic", "symbolic", question, run, cost=cost)
+    return Check("symbolic", "symbolic", question, run, cost=cost, prove=prove)

@@ -13,7 +13,6 @@ from sympy import Expr, lambdify
 
 from convergence import Observed, judge_mean, problems, scope_bound, simulate, stationary_law
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, scope
 from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
 from verify.checks import at_most, close_to, curve, exponents, from_verdict, implementation_check, kernel_check, panel
@@ -67,10 +66,6 @@ class Subject:
     def squared_radius(self, curvature: float, step: float, noise: float, bias: float, perturbation: float) -> float:
         """R²."""
         return float(self._formulas[2](curvature, step, np.sqrt(noise), np.sqrt(bias), perturbation)) ** 2
-
-
-def derivation(subject: Subject) -> Proof:
-    return scope.bounded_scope(subject.offset, subject.variance, subject.radius)
 
 
 def statement(subject: Subject) -> Statement:
@@ -248,11 +243,10 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(OFFSET, VARIANCE, RADIUS),
     statement=statement,
-    derivation=derivation,
     assumptions=scope.ASSUMPTIONS,
     source=Source("this toolkit; \"a bounded scope\" is the conclusion of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: scope.bounded_scope(subject.offset, subject.variance, subject.radius)),
         implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
         Check("quadratic", "monte-carlo", "Do mean, variance, its exponent in η, and motion agree with the law?",
               quadratic, tests=3 * len(STEPS) + 1, cost=2.0),

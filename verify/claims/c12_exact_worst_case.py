@@ -6,7 +6,6 @@ import numpy as np
 from sympy import Expr, Rational, sqrt
 
 from convergence import WorstCase, refined_bound, sharp_bound, worst_case
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import at_least, at_most, curve, kernel_check, panel
@@ -23,10 +22,6 @@ BIASES = (0.0, 0.01, 0.25, 1.0)
 
 def _squared(subject: BoundSubject) -> Expr:
     return subject.right_side ** (2 // subject.power)
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return symbolic.sharp_multipliers(_squared(subject))
 
 
 def statement(subject: BoundSubject) -> Statement:
@@ -144,11 +139,10 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(descent.SHARP, product=sharp_bound),
     statement=statement,
-    derivation=derivation,
     assumptions=(*symbolic.WORST_CASE, "W is the largest A² over all f, in any dimension, and oracles"),
     source=Source("this toolkit; performance estimation is that of Drori & Teboulle 2014", "1206.3209", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.sharp_multipliers(_squared(subject))),
         worst_case_check(_stated, SETTINGS, panel=_ratio_panel, cost=6.0),
         Check(
             "approach", "numeric", "Does the worst case come near the bound as T grows?", approach, cost=2.0,

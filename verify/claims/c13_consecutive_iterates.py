@@ -12,7 +12,6 @@ from sympy import Rational
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
 from convergence.performance import Chain, DualCertificate, Method, prove
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import smooth
 from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
@@ -57,10 +56,6 @@ class Setting:
 
 def _coefficients(subject: Subject) -> tuple[Rational, Rational]:
     return tuple(Rational(f.numerator, f.denominator) for f in (subject.coupling, subject.infimum))  # type: ignore[return-value]
-
-
-def derivation(subject: Subject) -> Proof:
-    return smooth.consecutive_iterates(*_coefficients(subject))
 
 
 def statement(subject: Subject) -> Statement:
@@ -218,14 +213,13 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *smooth.ASSUMPTIONS,
         "the potential: SGD as in C2, E‖b‖² ≤ m E‖∇f‖² + ζ² at every step; any step η, with or without momentum",
     ),
     source=Source("this toolkit; smooth interpolation: Taylor, Hendrickx & Glineur 2017", "1502.05666", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: smooth.consecutive_iterates(*_coefficients(subject))),
         Check("exact", "numeric", "Is what a potential proves the exact worst case?", exact, cost=5.0),
         Check("long-runs", "numeric", "Do long runs keep what is proved, below the closed forms?", long_runs, cost=6.0),
         Check("implementation", "numeric", "Does `stepwise_bound` compute the statement?", public, cost=2.0),

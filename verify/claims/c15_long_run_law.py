@@ -14,7 +14,6 @@ from sympy import Expr, lambdify
 
 from convergence import Assumptions, long_run_law, sharp_bound
 from convergence.performance import Chain, Method, prove, violation
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
 from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
@@ -55,10 +54,6 @@ class Subject:
         if excess(most) <= 0:
             return (1 + most) ** 2 - slope * excess(most)
         return (1 + brentq(excess, 0.0, most, xtol=1e-14)) ** 2  # type: ignore[operator]
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.long_run_law(subject.drift, subject.enough, subject.slope)
 
 
 def statement(subject: Subject) -> Statement:
@@ -196,14 +191,13 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.ASSUMPTIONS,
         "the worst case W is the largest A² over all such f and biases; C depends on neither m nor T",
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation, cost=6.0),
+        kernel_check(lambda subject: symbolic.long_run_law(subject.drift, subject.enough, subject.slope), cost=6.0),
         Check(
             "bracket", "numeric",
             "Do instances from below and proved bounds from above close in on the law?", bracket, cost=8.0,

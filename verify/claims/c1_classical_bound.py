@@ -5,16 +5,11 @@ from __future__ import annotations
 from sympy import Integer, Rational
 
 from convergence import classical_bound
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Control, Source, Statement
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return sgd.classical_bound(subject.right_side, greatest_step=Rational(subject.greatest_step))
 
 
 def statement(subject: BoundSubject) -> Statement:
@@ -43,11 +38,12 @@ CLAIM = Claim(
     direction="upper bound",
     subject=_subject(product=classical_bound),
     statement=statement,
-    derivation=derivation,
     assumptions=setting.assumptions(*setting.AVERAGED, "h ≤ 1"),
     source=Source("Ajalloeian & Stich 2020, constants derived here", "2008.00051"),
     checks=(
-        kernel_check(derivation),
+        kernel_check(
+            lambda subject: sgd.classical_bound(subject.right_side, greatest_step=Rational(subject.greatest_step))
+        ),
         BOUND_CHECK,
         extremal_check(
             [

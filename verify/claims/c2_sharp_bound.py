@@ -5,16 +5,11 @@ from __future__ import annotations
 from sympy import Abs, Integer, sqrt
 
 from convergence import sharp_bound
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent, setting
 from verify.checks import kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_check, nonconvex_check
 from verify.claim import Claim, Control, Source, Statement
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return sgd.sharp_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
@@ -46,11 +41,10 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(product=sharp_bound),
     statement=statement,
-    derivation=derivation,
     assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: sgd.sharp_bound(subject.right_side)),
         BOUND_CHECK,
         extremal_check(
             [

@@ -8,7 +8,6 @@ import numpy as np
 from sympy import Abs, sqrt
 
 from convergence import Assumptions, floor, simulate
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements, setting
 from verify.checks import at_most, curve, kernel_check, panel
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
@@ -24,10 +23,6 @@ STARTS = (0.05, 1.0, 4.0)
 
 REACHED = 1e-6
 STEPS = 1_000
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return refinements.floor_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
@@ -99,11 +94,10 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(refinements.FLOOR, product=_floor),
     statement=statement,
-    derivation=derivation,
     assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: refinements.floor_bound(subject.right_side)),
         BOUND_CHECK,
         Check(
             "approach",

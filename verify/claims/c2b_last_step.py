@@ -8,7 +8,6 @@ import numpy as np
 from sympy import sqrt
 
 from convergence import Assumptions, problems, refined_bound, sharp_bound, simulate
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.bounds import sharp_target
 from verify.checks import at_most, kernel_check
@@ -23,10 +22,6 @@ SETTINGS = (
     Setting(1.0, 3, bias=0.3, noise=0.5, slack=1e-5),
     *(Setting(h, t, bias=b) for h in (0.3, 0.8, 1.5) for t in (2, 8) for b in (0.1, 2.0)),
 )
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return refinements.refined_bound(subject.right_side)
 
 
 def statement(subject: BoundSubject) -> Statement:
@@ -75,11 +70,10 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(refinements.REFINED, product=refined_bound),
     statement=statement,
-    derivation=derivation,
     assumptions=refinements.LAST_STEP,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: refinements.refined_bound(subject.right_side)),
         BOUND_CHECK,
         Check("quadratic", "numeric", "Is the bound attained at h = 1, at every horizon?", quadratic, cost=0.5),
         worst_case_check(

@@ -11,7 +11,6 @@ from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import Assumptions, Trajectory, extremal_average, floor, problems, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
@@ -48,10 +47,6 @@ class Subject:
     def ends(self, m: float) -> float:
         """The asserted end of the domain."""
         return float(self.limit.subs(relative_bias, m).evalf())  # type: ignore[arg-type]
-
-
-def derivation(subject: Subject) -> Proof:
-    return refinements.relative_bound(subject.left, subject.limit)
 
 
 def statement(subject: Subject) -> Statement:
@@ -174,11 +169,10 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(RELATIVE, RELATIVE_LIMIT),
     statement=statement,
-    derivation=derivation,
     assumptions=refinements.RELATIVE_ASSUMPTIONS,
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: refinements.relative_bound(subject.left, subject.limit)),
         # Squaring the equation loses digits where both of its sides nearly cancel, as towards the end of the domain.
         implementation_check(
             _compared,

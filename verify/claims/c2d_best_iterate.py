@@ -13,7 +13,6 @@ from sympy import Expr, Rational, Symbol, lambdify, sqrt
 
 from convergence import Assumptions, best_iterate_bound, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 from verify.checks import at_least, at_most, implementation_check, kernel_check
@@ -49,10 +48,6 @@ class Subject:
         if not excess(low) < 0 < excess(high):
             return low**2
         return float(brentq(excess, low, high, xtol=1e-15)) ** 2  # type: ignore[arg-type]
-
-
-def derivation(subject: Subject) -> Proof:
-    return best_iterate.best_iterate(subject.decrease)
 
 
 def statement(subject: Subject) -> Statement:
@@ -129,11 +124,10 @@ CLAIM = Claim(
     direction="upper bound",
     subject=Subject(DECREASE),
     statement=statement,
-    derivation=derivation,
     assumptions=best_iterate.ASSUMPTIONS,
     source=Source("this toolkit, with the smooth interpolation of Taylor et al. 2017", "1502.05666", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: best_iterate.best_iterate(subject.decrease)),
         implementation_check(
             _compared, quick=400, full=20_000, allowed=1e-9, name="relative difference from the root of the equation",
             question="Does the users' bound solve the equation?",

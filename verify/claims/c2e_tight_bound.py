@@ -11,7 +11,6 @@ import numpy as np
 from sympy import Abs, Expr, Integer, lambdify
 
 from convergence import extremal_average, sharp_bound, tight_bound
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
 from verify.checks import at_least, at_most, kernel_check
@@ -73,10 +72,6 @@ class Subject:
             k = h * (1 - h / 2 - abs(1 - h) * best / 2)
             values = (h, 1, mp.mpf(a.gap), mp.sqrt(a.noise), mp.sqrt(a.bias), setting.steps, k, best)
             return float(self._formulas[1](*values))
-
-
-def derivation(subject: Subject) -> Proof:
-    return tight.tight_bound(subject.coefficient, subject.drive)
 
 
 def statement(subject: Subject) -> Statement:
@@ -150,11 +145,10 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(COEFFICIENT, DRIVE),
     statement=statement,
-    derivation=derivation,
     assumptions=tight.ASSUMPTIONS,
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: tight.tight_bound(subject.coefficient, subject.drive)),
         Check("implementation", "numeric", "Is the function that users call the least of the family?", implementation),
         Check("brackets", "numeric", "Is what the extremal problem attains below, and equal without bias?", brackets),
         worst_case_check(

@@ -8,7 +8,6 @@ import numpy as np
 from sympy import Expr, Integer, Rational, lambdify
 
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gram as symbolic
 from verify.checks import at_least, curve, kernel_check, panel
 from verify.checks.comparisons import at_most as below
@@ -29,10 +28,6 @@ class Subject:
     def of(self, gram: float, greatest: float) -> float:
         """The factor's value."""
         return float(lambdify((GRAM, GREATEST), self.factor, "math")(gram, greatest))
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.gram_bound(subject.factor)
 
 
 def statement(subject: Subject) -> Statement:
@@ -117,11 +112,10 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(GRAM * Integer(1)),
     statement=statement,
-    derivation=derivation,
     assumptions=symbolic.ASSUMPTIONS,
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.gram_bound(subject.factor)),
         Check("aligned", "numeric", "Do pulls that are alike on all inputs attain the bound?", aligned),
         Check("measured", "training", "Do students on irises and two-layer students keep it?", measured, cost=2.0),
     ),

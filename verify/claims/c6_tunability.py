@@ -12,7 +12,6 @@ from sympy import Expr, lambdify
 
 from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import tunability
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -44,10 +43,6 @@ class Subject:
     def line(self) -> Any:
         """The slope as a function of α, ρ, β and G."""
         return lambdify((mutual.order, mutual.spread, beta, mutual.jacobian), self.slope, "numpy")
-
-
-def derivation(subject: Subject) -> Proof:
-    return tunability.tunability(subject.slope)
 
 
 def statement(subject: Subject) -> Statement:
@@ -180,7 +175,6 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(LINE),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         "ζ(α) = √2 βG tanh(αρ/4) is the a-priori bound of the mutual bias (C4)",
         *tunability.ASSUMPTIONS,
@@ -190,7 +184,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: tunability.tunability(subject.slope)),
         Check(
             "law", "numeric", "Is ζ(α), as users compute it, below its line, on it at small orders, and monotone?", law
         ),

@@ -12,7 +12,6 @@ from sympy import Expr, Rational, lambdify
 from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
@@ -39,10 +38,6 @@ class Subject:
     def dual(self, order: float) -> tuple[float, float]:
         """The weights of D_α(p‖q) and D_{1-α}(q‖p)."""
         return tuple(float(lambdify(alpha, w)(order)) for w in self.weights)  # type: ignore[return-value]
-
-
-def derivation(subject: Subject) -> Proof:
-    return game.potential(subject.order, subject.weights)
 
 
 def statement(subject: Subject) -> Statement:
@@ -208,7 +203,6 @@ CLAIM = Claim(
     direction="equality",
     subject=_at(Rational(1, 2)),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         "Φ = Σ L_k + β/(K-1) Σ_{j<k} E D(p_j‖p_k), and every student moves by -η(∇L_k + β∇R_k), all at once",
         *game.ASSUMPTIONS,
@@ -218,7 +212,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation, cost=20.0),
+        kernel_check(lambda subject: game.potential(subject.order, subject.weights), cost=20.0),
         Check(
             "jacobian", "numeric", "Are the mixed derivatives of both students equal, also for dual pairs?", jacobian
         ),

@@ -17,7 +17,6 @@ from convergence import Assumptions, Observed, drift_bound, moving_target_bound,
 from convergence.problems import SyntheticProblem
 from convergence.sgd import record_times
 from rdml_theory import renyi_divergence, renyi_gradient
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import moving_target
 from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
@@ -56,10 +55,6 @@ class Subject:
     def drift(self, order: float, spread: float, weight: float, jacobian: float, peer: float) -> float:
         """The stated bound of the drift per step over η, for α ≠ 1."""
         return float(self._formulas[1](order, spread, weight, jacobian, peer))
-
-
-def derivation(subject: Subject) -> Proof:
-    return moving_target.moving_target(subject.right_side, subject.rate)
 
 
 def statement(subject: Subject) -> Statement:
@@ -281,7 +276,6 @@ CLAIM = Claim(
     direction="upper bound",
     subject=Subject(MOVING, DRIFT),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *moving_target.ASSUMPTIONS,
         f"for the drift: {'; '.join(moving_target.FURTHER)}",
@@ -290,7 +284,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: moving_target.moving_target(subject.right_side, subject.rate)),
         implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
         Check("search", "numeric", "Does a peer that moves along its steepest direction attain the drift?", search),
         Check("training", "training", "Do two students on irises keep both bounds, step by step?", training, cost=4.0),

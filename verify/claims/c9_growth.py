@@ -10,7 +10,6 @@ import numpy as np
 from sympy import Abs, Expr, Integer, exp, lambdify
 
 from convergence import Assumptions, pl_bound, problems, simulate
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import PL
 from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel, replicas_curve
@@ -50,10 +49,6 @@ class Subject:
         s = max(theta / away if away else 1.0, 1e-14)
         values = (h, step, at.gap, np.sqrt(at.noise), np.sqrt(at.bias), float(steps), pl_constant, s)
         return float(self._formula(*values))
-
-
-def derivation(subject: Subject) -> Proof:
-    return growth.pl_bound(subject.right_side)
 
 
 def statement(subject: Subject) -> Statement:
@@ -140,11 +135,10 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(PL),
     statement=statement,
-    derivation=derivation,
     assumptions=growth.ASSUMPTIONS,
     source=Source("this toolkit; inequality and example are those of Karimi et al. 2016", "1608.04636", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: growth.pl_bound(subject.right_side)),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-11),
         Check("quadratic", "numeric", "Does the quadratic reach the floor?", quadratic, cost=0.5),
         Check("nonconvex", "monte-carlo", "Does a function that is not convex keep the bound?", nonconvex,

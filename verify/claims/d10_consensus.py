@@ -18,7 +18,6 @@ from rdml_theory.symbolic.divergence.consensus import (
     remainder_target,
 )
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
@@ -28,10 +27,6 @@ from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
 Vector = list[Any]
-
-
-def derivation(sides: Expansion) -> Proof:
-    return symbolic.consensus_expansion(sides)
 
 
 def statement(sides: Expansion) -> Statement:
@@ -153,7 +148,6 @@ CLAIM = Claim(
     direction="equality",
     subject=CONSENSUS,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         f"at {ORDER_ONE.text()} the same of KL",
@@ -161,7 +155,7 @@ CLAIM = Claim(
     ),
     source=Source("derived here", own=True),
     checks=(
-        kernel_check(derivation, cost=20.0),
+        kernel_check(symbolic.consensus_expansion, cost=20.0),
         Check(
             "numeric",
             "numeric",

@@ -15,7 +15,6 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.divergence.pinsker import GROUPS_ASSUMPTIONS, two_points_target
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, kernel_check, panel, reference
 from verify.checks.quantities import as_function
@@ -23,10 +22,6 @@ from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
 from verify.records import Panel
-
-
-def derivation(right_side: Expr) -> Proof:
-    return two_point_reduction(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
@@ -84,10 +79,9 @@ CLAIM = Claim(
     direction="tight",
     subject=TWO_POINTS,
     statement=statement,
-    derivation=derivation,
     assumptions=(*GROUPS_ASSUMPTIONS, "g_i = 1 for the classes of the set and 0 for the others; any share will do"),
     source=Source("the data-processing inequality: van Erven & Harremoës 2014, Theorem 9; derived here", "1206.2459"),
-    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(kernel_check(two_point_reduction), search_check(sides, panels=panels, cost=2.0)),
     controls=(
         Control("double", "twice the grouped divergence", 2 * TWO_POINTS),
         Control("exchanged", "P and Q exchanged", two_point_divergence(STUDENT_MASS, PEER_MASS), drawn=True),

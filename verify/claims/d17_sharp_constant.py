@@ -11,7 +11,6 @@ from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SHARP_CONSTANT, sharp_self_bounding
 from rdml_theory.symbolic.divergence.sharp import ASSUMPTIONS, sharp_target
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
 from verify.checks import kernel_check, order_panels
@@ -31,10 +30,6 @@ class Subject:
 
     constant: Expr
     greatest_order: Expr = GREATEST_ORDER
-
-
-def derivation(subject: Subject) -> Proof:
-    return sharp_self_bounding(subject.constant, greatest_order=subject.greatest_order)
 
 
 def statement(subject: Subject) -> Statement:
@@ -80,13 +75,15 @@ CLAIM = Claim(
     direction="upper bound",
     subject=Subject(SHARP_CONSTANT),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         "p and q positive; the search comes near with two classes, q = (0.285, 0.715) and the escort at a vertex",
     ),
     source=Source("this toolkit", own=True),
-    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=2.0)),
+    checks=(
+        kernel_check(lambda subject: sharp_self_bounding(subject.constant, greatest_order=subject.greatest_order)),
+        search_check(sides, panels=panels, cost=2.0),
+    ),
     controls=(
         Control("four-fifths", "the constant 4/5", Subject(Rational(4, 5))),
         Control("half", "half of the constant", Subject(SHARP_CONSTANT / 2), drawn=True),

@@ -19,7 +19,6 @@ from rdml_theory.symbolic.divergence.limits import (
     limit_targets,
 )
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -36,10 +35,6 @@ Sides = tuple[Formula, Formula, Formula]
 POINTS = (0.0, 1.0, float("inf"))
 LIMITS: Sides = (-log(SUPPORT), KULLBACK_LEIBLER, log(GREATEST_RATIO))
 REVERSED: Formula = Sum(q[i] * log(q[i] / p[i]), (i, 1, C))
-
-
-def derivation(sides: Sides) -> Proof:
-    return symbolic.limits(sides)
 
 
 def statement(sides: Sides) -> Statement:
@@ -181,14 +176,13 @@ CLAIM = Claim(
     direction="equality",
     subject=LIMITS,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         "the C classes are those where p > 0, and q > 0 there; others add nothing at any order above zero",
     ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
     checks=(
-        kernel_check(derivation),
+        kernel_check(symbolic.limits),
         Check(
             "numeric",
             "numeric",

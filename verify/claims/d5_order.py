@@ -12,7 +12,6 @@ from rdml_theory import escort, renyi_divergence, renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.divergence.order import ASSUMPTIONS, ORDER, Order, order_targets, relative_entropy, v
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
@@ -21,10 +20,6 @@ from verify.context import Context
 from verify.records import Comparison, Panel
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
-
-
-def derivation(sides: Order) -> Proof:
-    return symbolic.order_theorem(sides)
 
 
 def statement(sides: Order) -> Statement:
@@ -154,7 +149,6 @@ CLAIM = Claim(
     direction="equality",
     subject=ORDER,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         "p, q and v positive, α and γ in (0, ∞); the mirror image is a divergence where 1 - α is an order, for α < 1",
@@ -162,7 +156,7 @@ CLAIM = Claim(
     ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
     checks=(
-        kernel_check(derivation, cost=3.0),
+        kernel_check(symbolic.order_theorem, cost=3.0),
         Check(
             "numeric",
             "numeric",

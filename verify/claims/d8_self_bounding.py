@@ -16,7 +16,6 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
@@ -27,10 +26,6 @@ from verify.context import Context
 from verify.records import Panel
 
 ORDERS = (0.25, 1.0, 4.0)
-
-
-def derivation(right_side: Expr) -> Proof:
-    return self_bounding(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
@@ -78,10 +73,9 @@ CLAIM = Claim(
     direction="upper bound",
     subject=SELF_BOUND,
     statement=statement,
-    derivation=derivation,
     assumptions=ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=4.0)),
+    checks=(kernel_check(self_bounding), search_check(sides, panels=panels, cost=4.0)),
     controls=(
         Control("half", "half of the constant", SELF_BOUND / 2, drawn=True),
         Control("minimum", "orders above and below one exchanged", Min(1, alpha) * divergence),

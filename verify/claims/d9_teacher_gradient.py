@@ -13,7 +13,6 @@ from rdml_theory.symbolic.divergence.inequalities import (
     teacher_target,
 )
 from rdml_theory.symbolic.divergence.tilt import TEACHER_ASSUMPTIONS
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import kernel_check, order_panels
 from verify.checks.quantities import Points, as_function
@@ -23,10 +22,6 @@ from verify.context import Context
 from verify.records import Panel
 
 ORDERS = (0.5, 2.0)
-
-
-def derivation(right_side: Expr) -> Proof:
-    return bounded_teacher_gradient(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
@@ -75,10 +70,9 @@ CLAIM = Claim(
     direction="tight",
     subject=TEACHER_BOUND,
     statement=statement,
-    derivation=derivation,
     assumptions=TEACHER_ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(kernel_check(derivation), search_check(sides, panels=panels, cost=3.0)),
+    checks=(kernel_check(bounded_teacher_gradient), search_check(sides, panels=panels, cost=3.0)),
     controls=(
         Control(
             "half-range", "|α-1|ρ/8 in place of |α-1|ρ/4",

@@ -279,7 +279,6 @@ CLAIM = Claim(
     direction="equality",
     subject=ScalingSubject(PLATEAU, COHORT),
     statement=statement,
-    derivation=_derivation,
     assumptions=(
         *settling.ASSUMPTIONS,
         *(told for told in scaling.ASSUMPTIONS if told not in settling.ASSUMPTIONS),

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer
 
 from convergence import Trajectory, problems, simulate
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target, precision
 from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function
@@ -36,10 +35,6 @@ SCHEDULES: dict[str, Callable[[Array], Array]] = {
 TEX = {"1/√t": "1/\\sqrt{t}", "1/t^0.75": "t^{-3/4}", "1/t": "4/(t+3)"}
 
 PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
-
-
-def derivation(value: Expr) -> Proof:
-    return decreasing_steps(value)
 
 
 def statement(value: Expr) -> Statement:
@@ -103,7 +98,6 @@ CLAIM = Claim(
     direction="equality",
     subject=descent.bias**2,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *DECREASING,
         "η_t → 0, so that ε may be as small as wanted, and Σ η_t = ∞, so that the start fades",
@@ -111,7 +105,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation, cost=0.5),
+        kernel_check(decreasing_steps, cost=0.5),
         Check("schedules", "monte-carlo", "Does ‖∇f‖² end at the squared bias though the steps decrease?",
               schedules, tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0),
     ),

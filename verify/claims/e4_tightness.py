@@ -8,7 +8,6 @@ from sympy import Abs, Integer, sqrt
 from convergence import Trajectory, judge_mean, problems, sharp_bound, simulate
 from convergence.data import real_data
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, from_verdict, kernel_check, panel
@@ -55,10 +54,6 @@ PANELS = {
     "factors and data": ("matrix_factorisation", "phase_retrieval", "robust_regression", "sigmoid_loss"),
     "logistic losses and the game": ("nonconvex_logistic", "breast cancer", "mutual learning"),
 }
-
-
-def derivation(subject: BoundSubject) -> Proof:
-    return refinements.floor_bound(_limit(subject))
 
 
 def _limit(subject: BoundSubject) -> Formula:
@@ -164,11 +159,10 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(product=sharp_bound),
     statement=statement,
-    derivation=derivation,
     assumptions=(*SETTING, "extremal instance: a quadratic, bias along the gradient, noise orthogonal to it"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
-        kernel_check(derivation, cost=4.0),
+        kernel_check(lambda subject: refinements.floor_bound(_limit(subject)), cost=4.0),
         Check("extremal", "numeric", "Is the bound within one percent of its extremal instance, in every regime?",
               extremal, cost=4.0),
         Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it?",

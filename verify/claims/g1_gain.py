@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, lambdify
 
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -50,10 +49,6 @@ class Subject:
     def ratio(self, alpha: float, weight: float, students: int) -> float:
         """It over that of a student alone."""
         return float(self._formula(alpha, weight, float(students), 1.0))
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.gain_law(subject.right_side)
 
 
 def statement(subject: Subject) -> Statement:
@@ -157,7 +152,6 @@ CLAIM = Claim(
     direction="equality",
     subject=Subject(_LAW),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.ASSUMPTIONS,
         "norms are those of the Fisher information F: E‖e_k‖²/2 = d/2n for maximum likelihood on n samples; E D_α = "
@@ -166,7 +160,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.gain_law(subject.right_side)),
         Check("gaussian", "numeric", "Do students with Gaussian outputs, at rest, have this excess risk?", gaussian),
         Check(
             "logistic",

@@ -12,7 +12,6 @@ from sympy import Expr, lambdify
 
 from convergence import MutualLearning, find_stationary, simulate
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -49,10 +48,6 @@ class Subject:
     def ratio(self, alpha: float, weight: float, share: float) -> float:
         """The excess risk over that of a student alone."""
         return float(self._formula(alpha, weight, float(STUDENTS), 1.0, share))
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.shared_law(subject.right_side, convex=subject.convex)
 
 
 def statement(subject: Subject) -> Statement:
@@ -181,7 +176,6 @@ CLAIM = Claim(
     direction="equality",
     subject=Subject(symbolic.SHARED),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.ALIKE_ASSUMPTIONS,
         "the law: as G1",
@@ -193,7 +187,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.shared_law(subject.right_side, convex=subject.convex)),
         Check("common", "monte-carlo", "Do logistic students with common data have this excess risk?", common_data,
               tests=len(PAIRS) * len(SHARES), cost=4.0),
         Check("same", "training", "From any start, do students with the same data come to rest where each would alone?",

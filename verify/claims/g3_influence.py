@@ -13,7 +13,6 @@ from sympy import Expr, lambdify, sqrt, tanh
 
 from convergence import judge_mean
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import influence as symbolic
 from verify.checks import at_most, curve, from_verdict, kernel_check, panel
 from verify.checks.samples import Task
@@ -46,10 +45,6 @@ class Subject:
     def pull(self, alpha: float, rho: Any, product: float = 1.0) -> Any:
         """Its value."""
         return self._formula(product, alpha, rho) * np.ones_like(rho)
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.influence(subject.right_side)
 
 
 def statement(subject: Subject) -> Statement:
@@ -199,7 +194,6 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(symbolic.INFLUENCE),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.INFLUENCE_ASSUMPTIONS,
         "α in (0, ∞), p and q positive; that the bound falls strictly is for ρ > 0",
@@ -208,7 +202,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; bounded influence as in Huber 1964", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.influence(subject.right_side)),
         Check("pulls", "numeric", "Is the pull bounded so, and does the worst pair reach it at every order?", pulls),
         Check("wrong-peer", "monte-carlo", "Do good students suffer less from a wrong peer, the greater the order?",
               wrong_peer, tests=len(ORDERS) + 1, cost=5.0),

@@ -13,7 +13,6 @@ from sympy import Expr, Integer, lambdify, tanh
 from convergence import judge_mean, recipe
 from convergence.advice import natural_range
 from rdml_theory import renyi_gradient
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -52,10 +51,6 @@ class Subject:
     def needed(self) -> Any:
         """The product as a function of g and K."""
         return lambdify((influence.wanted, gain.students), self.product, "numpy")
-
-
-def derivation(subject: Subject) -> Proof:
-    return influence.recipe(subject.kept, subject.product)
 
 
 def statement(subject: Subject) -> Statement:
@@ -190,7 +185,6 @@ CLAIM = Claim(
     direction="upper bound",
     subject=Subject(influence.KEPT),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *influence.RECIPE_ASSUMPTIONS,
         "p and q positive, w the escort, t = log(p/q), α in (0, ∞)",
@@ -201,7 +195,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: influence.recipe(subject.kept, subject.product)),
         implementation_check(_compared, quick=300, full=10_000, allowed=1e-9),
         Check("pairs", "numeric", "Does every pair keep that part of its linear pull, and one no more?", pairs),
         Check("cost", "monte-carlo", "Do students at large orders lose no more of the gain than that?", cost,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Rational, Symbol, lambdify
 
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.sgd.descent import eta
 from rdml_theory.symbolic.sgd.step_condition import (
     ASSUMPTIONS,
@@ -33,10 +32,6 @@ LARGE = 1.0
 """A step with which the path runs into the edge of stability, where sharpness hovers about 2/η."""
 
 USUAL = 0.1
-
-
-def derivation(right_side: Expr) -> Proof:
-    return step_condition(right_side)
 
 
 def statement(right_side: Expr) -> Statement:
@@ -161,7 +156,6 @@ CLAIM = Claim(
     direction="equality",
     subject=CHANGE,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         "plain gradient descent on one network's own loss; mutual learning adds its bias to the step",
@@ -170,7 +164,7 @@ CLAIM = Claim(
     ),
     source=Source("Cohen et al. 2021 (edge of stability); the identity is Taylor's", "2103.00065"),
     checks=(
-        kernel_check(derivation),
+        kernel_check(step_condition),
         Check("edge", "training", "Does Λ_t from Hessians predict up and down with a large step?", edge, cost=3.0),
         Check("usual", "training", "Is ηΛ_t below 2 on the paths of the other claims?", usual, cost=3.0),
     ),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer, lambdify
 
 from convergence import judge_mean, sequential_verdict
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
 from verify.checks.comparisons import at_most, from_verdict
@@ -55,10 +54,6 @@ class Noise:
 
 
 TRUE = Noise(beta, sampling.VARIANCE)
-
-
-def derivation(subject: Noise) -> Proof:
-    return sampling.minibatch(subject.weight, subject.variance)
 
 
 def statement(subject: Noise) -> Statement:
@@ -227,7 +222,6 @@ CLAIM = Claim(
     direction="equality",
     subject=TRUE,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *sampling.ASSUMPTIONS,
         "a mini-batch is a uniformly random subset, drawn independently of the weights",
@@ -237,7 +231,7 @@ CLAIM = Claim(
     ),
     source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: sampling.minibatch(subject.weight, subject.variance)),
         Check(
             "variance", "monte-carlo", "Is the mean of ‖n‖² at a point of training the stated one?", variance,
             tests=2 * len(BATCHES), cost=3.0,

@@ -203,7 +203,6 @@ CLAIM = Claim(
     direction="tight",
     subject=TRUE,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         "the peers are held constant; R_k is the mean divergence from the peers",
         "G is measured: the root mean square of the spectral norm, not its supremum",

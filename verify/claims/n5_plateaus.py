@@ -12,7 +12,6 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.networks import SETTING, Setting
@@ -65,10 +64,6 @@ class Plateau:
 
 
 TRUE = Plateau(beta * MUTUAL_NORM)
-
-
-def derivation(subject: Plateau) -> Proof:
-    return symbolic.plateau_law(subject.law)
 
 
 def statement(subject: Plateau) -> Statement:
@@ -242,7 +237,6 @@ CLAIM = Claim(
     direction="equality",
     subject=TRUE,
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *ASSUMPTIONS,
         "full gradients, so that nothing but the bias holds the base gradient up",
@@ -252,7 +246,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.plateau_law(subject.law)),
         Check(
             "orders",
             "training",

@@ -15,7 +15,6 @@ from convergence import Assumptions, MutualLearning, Observed, cohort_bound, sim
 from convergence.sgd import record_times
 from rdml_theory.symbolic.divergence.inequalities import SATURATION, SHARP_CONSTANT
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import composed, resting
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -64,10 +63,6 @@ class Subject:
         """The bound of A² where E‖q - w‖² is at most v = 2τ²."""
         values = (at.smoothness * step, step, at.gap, np.sqrt(at.noise), steps, weight, size, np.sqrt(v / 2))
         return float(self._formula(*values)) ** 2
-
-
-def derivation(subject: Subject) -> Proof:
-    return composed.composed_bound(subject.right_side)
 
 
 def statement(subject: Subject) -> Statement:
@@ -240,7 +235,6 @@ CLAIM = Claim(
     direction="tight",
     subject=Subject(composed.COMPOSED),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *composed.ASSUMPTIONS,
         "b_t = β∇R_k with the peers of step t; E[n_t | ...] is given the whole cohort's state",
@@ -250,7 +244,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: composed.composed_bound(subject.right_side)),
         implementation_check(_compared, quick=100, full=20_000, allowed=1e-12),
         Check("games", "training", "Do the students of every game of the library keep the bound while training?", games,
               cost=8.0),

@@ -10,7 +10,6 @@ from sympy import Eq, Expr, exp, lambdify
 
 from convergence import Assumptions, MutualLearning, cohort_bound, simulate
 from rdml_theory import escort
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import resting as symbolic
 from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -51,10 +50,6 @@ class Subject:
 def limit(alpha: float, rho: float) -> float:
     """The greatest β for which the label's share is not negative: 1/(exp(αρ/2) - 1)."""
     return float(1 / np.expm1(alpha * rho / 2))
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.resting_cohort(subject.resting, saturated=subject.saturated, turning=subject.turning)
 
 
 def statement(subject: Subject) -> Statement:
@@ -278,7 +273,6 @@ CLAIM = Claim(
     direction="equality",
     subject=Subject(),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.ASSUMPTIONS,
         "one input, two classes, logits (θ, -θ)G/√2 (others of C classes as improbable as one likes); any K ≥ 2: all "
@@ -292,7 +286,11 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(derivation),
+        kernel_check(
+            lambda subject: symbolic.resting_cohort(
+                subject.resting, saturated=subject.saturated, turning=subject.turning
+            )
+        ),
         Check("rest", "numeric", "Do such cohorts stand still in the simulator, at X1's floor?", at_rest, cost=2.0),
         Check("beyond", "numeric", "Does no student at rest on one input exceed what is stated?", beyond),
         Check("jumps", "numeric", "For h > 1, do the students jump as stated, near X1's floor for small αρ?", jumps),

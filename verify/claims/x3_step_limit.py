@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer, lambdify
 
 from convergence import MutualLearning, simulate
-from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import stability as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import students
@@ -50,10 +49,6 @@ class Subject:
     def at(self, alpha: float, weight: float, count: int) -> float:
         """It for K students."""
         return float(lambdify((order, beta, students), self.limit, "numpy")(alpha, weight, float(count)))
-
-
-def derivation(subject: Subject) -> Proof:
-    return symbolic.step_limit(subject.limit)
 
 
 def statement(subject: Subject) -> Statement:
@@ -206,7 +201,6 @@ CLAIM = Claim(
     direction="equality",
     subject=Subject(symbolic.LIMIT),
     statement=statement,
-    derivation=derivation,
     assumptions=(
         *symbolic.ASSUMPTIONS,
         "to first order near agreement, where the Hessian of D_α is α Cov_q and the mixed one -α Cov_q (D3); "
@@ -219,7 +213,7 @@ CLAIM = Claim(
         own=True,
     ),
     checks=(
-        kernel_check(derivation),
+        kernel_check(lambda subject: symbolic.step_limit(subject.limit)),
         Check("spectrum", "numeric", "Has the game's Jacobian these eigenvalues wherever students agree?", spectrum),
         Check("steps", "numeric", "Do differences grow beyond the limit alone, with momentum too?", steps, cost=2.0),
         Check("trained", "training", "Do students with data of their own come apart at the limit?", trained, cost=3.0),
