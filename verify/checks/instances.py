@@ -42,7 +42,7 @@ from rdml_theory.symbolic.sgd import (
     worst_case,
 )
 from verify.checks.measured_instances import measured
-from verify.checks.student_instances import pulled, students
+from verify.checks.student_instances import students
 
 __all__ = [
     "at_rest", "distributions", "following", "games", "mutual_gradients", "on_a_line", "satisfied_by", "sgd_runs",
@@ -95,7 +95,7 @@ def _run(
         scope.pull: bias * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
         **_near(problem, eta, noise, bias),
         mutual_bias.order: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
-        tunability.increase: 0.3, growth.trade: 0.5, **pulled(bias, 0.6 * 4.0),
+        tunability.increase: 0.3, growth.trade: 0.5,
     }  # fmt: skip
     if mu:
         told |= {

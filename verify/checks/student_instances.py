@@ -8,25 +8,22 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from rdml_theory import escort
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, stability
+from rdml_theory.symbolic.notation import C, alpha
 from rdml_theory.symbolic.sgd import descent, setting
 
-__all__ = ["pulled", "students"]
+__all__ = ["students"]
 
 STEPS = 4
 
 
-def pulled(bias: float, scale: float) -> dict[Any, float]:
-    """A pull of peers that makes a bias of this norm, for βG = ``scale``."""
-    return {composed.pull: (bias / scale) ** 2, resting.tau: bias / scale / np.sqrt(2)}
-
-
 def students() -> tuple[Model, ...]:
     """All of them."""
-    return (*_resting(), *_estimates(), *_together())
+    return (*_resting(), *_estimates(), *_together(), *_training())
 
 
 @cache
@@ -128,3 +125,59 @@ def _together() -> tuple[Model, ...]:
         )  # fmt: skip
 
     return model(0.6), model(1.5)
+
+
+@cache
+def _training() -> tuple[Model, ...]:
+    """A linear softmax student of three classes on two inputs, with one peer at rest, in all outcomes of its noise."""
+    order, weight, h, noise = 1.5, 0.7, 0.8, 0.2
+    rng = np.random.default_rng(20261127)
+    inputs, peer = rng.normal(size=(2, 2)), rng.normal(size=(3, 2))
+    labels = np.eye(3)[:2]
+    most = float(np.linalg.eigvalsh(inputs.T @ inputs / 2)[-1])
+
+    def predicted(x: Any) -> Any:
+        """Over (..., input, class), of weights on the last axis."""
+        logits = np.einsum("...cf,nf->...nc", np.reshape(x, (*np.shape(x)[:-1], 3, 2)), inputs)
+        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return odds / odds.sum(axis=-1, keepdims=True)
+
+    def slope(apart: Any) -> Any:
+        """The mean of Jᵀ times a vector for each input."""
+        return np.einsum("...nc,nf->...cf", apart, inputs).reshape(*apart.shape[:-2], 6) / 2
+
+    p = predicted(peer.ravel())
+    objective = Objective(
+        lambda x: -np.log((predicted(x) * labels).sum(axis=-1)).mean(axis=-1),
+        lambda x: slope(predicted(x) - labels),
+        most / 2,
+    )
+    eta, signs = 2 * h / most, np.array(np.meshgrid(*[[-1.0, 1.0]] * STEPS, indexing="ij")).reshape(STEPS, -1)
+    x: list[Any] = [np.zeros((signs.shape[1], 6))]
+    b, n, told = [], [], []
+    for sign in signs:
+        q = predicted(x[-1])
+        w = escort(np.broadcast_to(p, q.shape), q, order)
+        b.append(weight * slope(q - w))
+        n.append(noise * sign[:, None] * np.eye(6)[0])
+        told.append((np.broadcast_to(p, q.shape), q, w, np.einsum("ocf,nf->onc", b[-1].reshape(-1, 3, 2), inputs)))
+        x.append(x[-1] - eta * (objective.gradient(x[-1]) + b[-1] + n[-1]))
+    # Over (outcome, step, input, class); the entry at index 0 is the last of an axis.
+    families = {
+        name: np.roll(np.stack([row[place] for row in told], axis=1), -1, axis=1) for place, name in enumerate("pqwJ")
+    }
+    spread = float(np.max(np.ptp(np.log(families["p"] / families["q"]), axis=-1)))
+    apart = ((families["q"] - families["w"]) ** 2).sum(axis=-1).mean(axis=(0, 2))
+    at = {
+        setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.noise: noise, descent.horizon: STEPS,
+        descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.G: np.sqrt(most),
+        plateau.beta: weight, alpha: order, mutual.spread: spread, C: 3, composed.pairs: 2,
+        composed.pull: float(apart.max()),
+    }  # fmt: skip
+    return (
+        Model(
+            "a linear softmax student with a peer at rest, with noise", at, {"f": objective},
+            {name: np.stack(part, axis=1) for name, part in (("x", x), ("b", b), ("n", n))}, families=families,
+            chance=np.full(signs.shape[1], 1 / signs.shape[1]), points=rng.normal(size=(10, 6)) * 3,
+        ),
+    )  # fmt: skip

@@ -20,7 +20,6 @@ from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
-from rdml_theory.symbolic.sgd.bounds import sharp_target
 from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.mutual import resting as resting_game
 from verify.checks.mutual import turning
@@ -68,11 +67,11 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "For every student of a cohort that moves all at once with one constant step, for {h} in (0, 2): {bound}, "
-        "{tau} = tanh(αρ/4); 2{tau}² may be any V ≥ E‖q - w‖², such as those of C4, D15 and D17; cohorts at rest reach "
-        "the floor for {h} ≤ 1 (X2)"
+        "{tau} = tanh(αρ/4); with a V that bounds the mean of E‖q - w‖² over inputs and peers at every step, such as "
+        "those of D8, D15 and D17, {general}; cohorts at rest reach the floor for {h} ≤ 1 (X2)"
     )
-    bound = sharp_target(subject.right_side).relation()
-    return Statement(words, {"h": descent.h, "bound": bound, "tau": resting.tau})
+    bound, general = (composed.composed_target(side).relation() for side in (subject.right_side, composed.PULLED))
+    return Statement(words, {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general})
 
 
 _SATURATION = as_function(SATURATION, alpha, divergence)
@@ -237,10 +236,9 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *composed.ASSUMPTIONS,
-        "b_t = β∇R_k with the peers of step t; E[n_t | ...] is given the whole cohort's state",
-        "E‖b_t‖² ≤ G²Vβ² and V ≤ 2τ² are C4 for a ρ that bounds all ranges (a theorem of the kernel, from C4a and "
-        "D7), read at each step and in each outcome, with E JᵀJ ≼ G²: its mean is over inputs, that of the run over "
-        "outcomes, and the kernel has one expectation, so that the reading is in words",
+        "b_t = β∇R_k with the peers of step t; m runs over the N pairs of an input and a peer, all alike in weight; J "
+        "is the Jacobian of the student's logits, applied to b_t, with E JᵀJ ≼ G²; E[n_t | ...] is given the whole "
+        "cohort's state",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(

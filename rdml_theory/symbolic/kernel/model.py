@@ -60,7 +60,7 @@ class Model:
     random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
         The random vectors, and the random functions of a vector.
     families : mapping of str to array, shape (classes,) or (outcomes, classes)
-        The entries of families, by class.
+        The entries of families, by class; further indices have axes before that of the classes.
     chance : array, shape (outcomes,)
         The probabilities.
     points : array, shape (points, dimension)
@@ -166,8 +166,14 @@ class Model:
             yield from self.points
             return
         if symbol_kind(proposition.variable) == "counting":
-            named = [self.families[e.name] for e in walk(proposition) if isinstance(e, Entry)]
-            yield from range(1, min((family.shape[-1] for family in named), default=3) + 1)
+            named = [(e.name, (*e.of, e.index)) for e in walk(proposition) if isinstance(e, Entry)]
+            sizes = (
+                self.families[name].shape[place - len(indices)]
+                for name, indices in named
+                for place, index in enumerate(indices)
+                if proposition.variable in index.free_symbols
+            )
+            yield from range(1, min(sizes, default=3) + 1)
             return
         named = {e.process for e in walk(proposition) if isinstance(e, At)}
         later = any(isinstance(e, At) and e.step != proposition.variable for e in walk(proposition))
@@ -192,7 +198,8 @@ class Model:
         if isinstance(term, At):
             return self.processes[term.process][:, int(self._evaluate(term.step, values))]
         if isinstance(term, Entry):
-            return self.families[term.name][..., int(self._evaluate(term.index, values)) - 1]
+            places = (int(self._evaluate(index, values)) - 1 for index in (*term.of, term.index))
+            return self.families[term.name][(..., *places)]
         if isinstance(term, Derivative):
             return self._slope(term, values)
         if isinstance(term, Random):

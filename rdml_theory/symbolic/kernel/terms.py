@@ -17,6 +17,7 @@ term                  meaning                                   kind
 ``Inner(u, v)``       the inner product                         scalar
 ``Mean(e)``           the expectation                           scalar
 ``Entry(q, i)``       the entry of class i, or of step i        scalar
+``Entry(…, t, n)``    that of each t and n                      scalar
 ``Derivative(e, s)``  the derivative in s, real or positive     scalar
 ====================  ========================================  ======
 
@@ -282,17 +283,21 @@ class Mean(Expr):
 class Entry(Expr):
     """An entry of a family of real numbers, all of them positive if it says so; the family may be random.
 
+    There may be a family for each value of further indices, such as the distributions of each step and input.
+
     >>> i = Symbol("i", integer=True, positive=True)
-    >>> Entry("q", i, positive=True), Entry("v", 2)
-    (q_i, v_2)
+    >>> Entry("q", i, positive=True), Entry("v", 2), Entry("q", i, True, False, 3, i + 1)
+    (q_i, v_2, q_{3, i + 1, i})
     """
 
     is_real = True
 
-    def __new__(cls, name: str | Str, index: Term, positive: Any = False, random: Any = False) -> Entry:
-        """The entry ``index`` of the family ``name``."""
+    def __new__(
+        cls, name: str | Str, index: Term, positive: Any = False, random: Any = False, *of: Term
+    ) -> Entry:  # fmt: skip
+        """The entry ``index`` of the family ``name``, or of that family of its ``of``."""
         text = name if isinstance(name, Str) else Str(name)
-        return cast(Entry, Expr.__new__(cls, text, sympify(index), sympify(positive), sympify(random)))
+        return cast(Entry, Expr.__new__(cls, text, *map(sympify, (index, positive, random, *of))))
 
     @property
     def name(self) -> str:
@@ -305,25 +310,31 @@ class Entry(Expr):
         return self.args[1]
 
     @property
-    def traits(self) -> tuple[bool, bool]:
-        """Whether the family is positive, and whether it is random."""
-        return self.args[2] is true, self.args[3] is true
+    def of(self) -> tuple[Term, ...]:
+        """The further indices."""
+        return self.args[4:]
 
-    def at(self, index: Term) -> Entry:
-        """Another entry of the family."""
-        return Entry(cast(Str, self.args[0]), index, *self.args[2:])
+    @property
+    def traits(self) -> tuple[bool, bool, int]:
+        """Whether the family is positive, whether it is random, and how many further indices it has."""
+        return self.args[2] is true, self.args[3] is true, len(self.of)
+
+    def at(self, index: Term, *of: Term) -> Entry:
+        """Another entry, of the family of these further indices."""
+        return Entry(cast(Str, self.args[0]), index, *self.args[2:4], *of)
 
     def _eval_is_positive(self) -> bool | None:
         return True if self.traits[0] else None
 
     def _sympystr(self, printer: Any) -> str:
-        index = printer._print(self.index)
-        return f"{self.name}_{index}" if self.index.is_Atom else f"{self.name}_{{{index}}}"
+        indices = [printer._print(index) for index in (*self.of, self.index)]
+        plain = self.index.is_Atom and not self.of
+        return f"{self.name}_{indices[0]}" if plain else f"{self.name}_{{{', '.join(indices)}}}"
 
     _rdmltext = _sympystr
 
     def _latex(self, printer: Any) -> str:
-        return f"{self.name}_{{{printer._print(self.index)}}}"
+        return f"{self.name}_{{{', '.join(printer._print(index) for index in (*self.of, self.index))}}}"
 
 
 def square(vector: Term) -> Inner:
@@ -455,11 +466,12 @@ def _kind_of_process(term: Any) -> Any:
 
 
 def _kind_of_entry(term: Any) -> Any:
-    _require(term.index, "scalar", "an index")
-    if term.index.is_integer is not True or term.index.is_nonnegative is not True:
-        raise TermError(f"the index {term.index} of {term.name} is not known to be one of 0, 1, 2, ...")
-    if any(trait not in (true, false) for trait in term.args[2:]):
-        raise TermError(f"whether {term} is positive, and random, is {term.args[2:]}: expected true or false")
+    for index in (term.index, *term.of):
+        _require(index, "scalar", "an index")
+        if index.is_integer is not True or index.is_nonnegative is not True:
+            raise TermError(f"the index {index} of {term.name} is not known to be one of 0, 1, 2, ...")
+    if any(trait not in (true, false) for trait in term.args[2:4]):
+        raise TermError(f"whether {term} is positive, and random, is {term.args[2:4]}: expected true or false")
     return "scalar"
 
 

@@ -474,7 +474,7 @@ def _by(term: Term, told: Proposition) -> Term:
     if not isinstance(whole, Equal):
         raise ProofError(f"{told.text()} is no equation")
     left, right = whole.terms()
-    if isinstance(left, Entry) and index is not None and left.index == index:
+    if isinstance(left, Entry) and index is not None and left.index == index and not left.of:
         return _replaced(normal(term), {}, {_family(left): (index, right)})
     if index is None and isinstance(left, Symbol | Entry):
         return _replaced(normal(term), {left: right}, {})
@@ -505,6 +505,10 @@ def _family(term: At | Entry) -> tuple[Any, ...]:
     return (At, term.process) if isinstance(term, At) else (Entry, term.name, term.traits)
 
 
+def _indices(term: At | Entry) -> tuple[Term, ...]:
+    return (term.step,) if isinstance(term, At) else (term.index, *term.of)
+
+
 Families = Mapping[tuple[Any, ...], tuple[Term, Term]]
 
 
@@ -532,10 +536,10 @@ def _replaced(
         out = changes[term]
         caught = (term.free_symbols | out.free_symbols) & bound
     elif isinstance(term, At | Entry):
-        step = _replaced(term.step if isinstance(term, At) else term.index, changes, families, bound)
+        step, *of = (_replaced(part, changes, families, bound) for part in _indices(term))
         index, value = families.get(_family(term), (None, None))
         if value is None:
-            out = At(term.process, step) if isinstance(term, At) else term.at(step)
+            out = At(term.process, step) if isinstance(term, At) else term.at(step, *of)
         else:
             if symbol_kind(index) == "counting" and step.is_positive is not True:
                 raise ProofError(f"{term} may come before the first that is spoken of, {index} = 1")
@@ -580,7 +584,7 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
             families[_family(variable)] = (index, value)
         elif type(variable) is Entry:
             index = variable.index
-            if not isinstance(index, Symbol) or symbol_kind(index) not in ("natural", "counting"):
+            if not isinstance(index, Symbol) or symbol_kind(index) not in ("natural", "counting") or variable.of:
                 raise ProofError(f"{variable}: expected an entry of each index i, and a scalar in i")
             _refuse_chance(theorem, value, variable)
             everywhere = [fact for fact in signs if index not in fact[0].free_symbols]

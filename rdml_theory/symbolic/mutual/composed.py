@@ -1,33 +1,46 @@
-"""X1: the composed theorem of mutual learning, from the sharp bound (C2) and what its peers may add to a gradient."""
+"""X1: the composed theorem of mutual learning, from the sharp bound (C2) and what its peers may add to a gradient.
+
+Inputs and peers are the pairs m = 1, ..., N. At each step t, and for each outcome of chance, a pair has its peer's and
+the student's distributions p and q, the escort w, and the entries (J b)_i of its Jacobian applied to the bias. The mean
+over the pairs is a sum over m, so that E is over chance alone: the noise of all steps before.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Symbol, sqrt
+from sympy import Abs, Sum, Symbol, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence import entries
+from rdml_theory.symbolic.divergence.tilt import RANGE, bounded_square
 from rdml_theory.symbolic.kernel import (
     AtMost,
+    Entry,
+    Equal,
     ForAll,
     Mean,
     Proof,
+    Proposition,
     Theorem,
     absolute,
     assume,
     combine,
     discharge,
+    expectation,
     instantiate,
+    nonnegative,
     root,
     specialise,
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian
+from rdml_theory.symbolic.mutual import bias as mutual
+from rdml_theory.symbolic.mutual.bias import G, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.resting import tau
-from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.notation import Formula, alpha, i, m
 from rdml_theory.symbolic.sgd.bounds import sharp_bound, sharp_target
 from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, gap, h, horizon, noise
 from rdml_theory.symbolic.sgd.setting import (
@@ -41,7 +54,7 @@ from rdml_theory.symbolic.sgd.setting import (
     t,
 )
 
-__all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "pull"]
+__all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "composed_target", "pairs", "pull"]
 
 Term = Any
 
@@ -54,19 +67,64 @@ PULLED: Formula = SHARP.subs(bias, beta * jacobian * sqrt(pull))
 COMPOSED: Formula = SHARP.subs(bias, sqrt(2) * beta * jacobian * tau)
 """The right side of A ≤ … with ζ = √2 βG tanh(αρ/4)."""
 
-_PULLED = ForAll(t, AtMost(Mean(square(b)), beta**2 * jacobian**2 * pull))
-_FAR = AtMost(pull, 2 * tau**2)
+pairs: Formula = Symbol("N", integer=True, positive=True)
+"""N: how many pairs of an input and a peer there are."""
 
-ASSUMPTIONS = (*assumptions(*AVERAGED, "h < 2"), _PULLED.text(), _FAR.text())
-"""What the bound assumes, as text: C4a for the bias of each step, D7 for the pull."""
+
+def _random(family: Any) -> Any:
+    """A family at each step, input and peer."""
+    return lambda index: Entry(family(index).name, index, family(index).traits[0], True, t, m)
+
+
+_p, _q, _w = map(_random, (entries.p, entries.q, entries.w))
+_pushed = _random(lambda index: Entry("J", index))(i)
+
+
+def _over_pairs(summand: Term) -> Term:
+    """The mean over the pairs of a sum over the classes."""
+    return Sum(entries.total(summand) / pairs, (m, 1, pairs))
+
+
+def _at_each(told: Proposition) -> Proposition:
+    """What is told of two distributions and their escort, of those of every step, input and peer."""
+    families = {family(0).name: _random(family) for family in (entries.p, entries.q, entries.w)}
+
+    def change(term: Term) -> Term:
+        return term.replace(lambda e: isinstance(e, Entry), lambda e: families[e.name](e.index))
+
+    return ForAll(t, ForAll(m, told.map(change)))
+
+
+_apart = (_q(i) - _w(i)) ** 2
+_CHAIN = ForAll(t, Equal(square(b), beta * _over_pairs(_pushed * (_q(i) - _w(i)))))
+_GRAM = ForAll(t, AtMost(_over_pairs(_pushed**2), G**2 * square(b)))
+_PULLED = ForAll(t, AtMost(Mean(_over_pairs(_apart)), pull))
+_FAR = tuple(map(_at_each, (entries.sums_to_one(entries.q), entries.is_escort(), RANGE)))
+_TAU = Equal(tau, tanh(alpha * mutual.spread / 4))
+
+ASSUMPTIONS = (
+    *assumptions(*AVERAGED, "h < 2"), *(told.text() for told in (_CHAIN, _GRAM, *_FAR, _TAU)),
+    f"in place of the last four, for any V: {_PULLED.text()}",
+)  # fmt: skip
+"""What the bound assumes, as text: the bias is that of mutual learning, and ρ bounds the range of all log-ratios."""
+
+
+def composed_target(right_side: Formula = COMPOSED) -> AtMost:
+    """``A ≤`` the right side.
+
+    >>> print(composed_target(PULLED).text())
+    A ≤ (G·√(V)·β·|h - 1| + √(G²·V·β² + (2 - h)·(2·Δ/(T·η) + h·σ²)))/(2 - h)
+    """
+    return sharp_target(right_side.xreplace({jacobian: G}))
 
 
 @of_formulas()
 def composed_bound(right_side: Formula | None = None) -> Proof:
     """X1: ``A ≤ [ |1-h| ζ + √( ζ² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2 with ``ζ = √2 βG tanh(αρ/4)``.
 
-    This toolkit's own, for every student of a cohort: the theorem of C2 with a bias whose mean square is at most β²G²V
-    at every step (C4a), V ≤ 2 tanh²(αρ/4) (D7). With it the form for any V.
+    This toolkit's own, for every student of a cohort: C2 with b_t = β∇R, whose square is at most β²G² times the mean
+    of ‖q - w‖² over inputs and peers (C4a) at each step and in each outcome, and so 2β²G² tanh²(αρ/4) (D7). With it
+    the form for any V that bounds the mean of E‖q - w‖² at every step.
 
     Parameters
     ----------
@@ -90,28 +148,58 @@ def composed_bound(right_side: Formula | None = None) -> Proof:
     """
     asserted = COMPOSED if right_side is None else exact(right_side)
     far, general = _bounds()
-    return Proof((combine(sharp_target(asserted), [(1, far)], reason="as asserted"), general))
+    return Proof((combine(composed_target(asserted), [(1, far)], reason="as asserted"), general))
 
 
 @cache
 def _bounds() -> tuple[Theorem, Theorem]:
     """The bound with ζ = √2 βGτ, and that with ζ = βG√V."""
-    general = _with_bias_at_most(beta * jacobian * sqrt(pull))
-    size = sqrt(2) * beta * jacobian * tau
-    most = combine(
-        AtMost(beta**2 * jacobian**2 * pull, size**2),
-        [(beta**2 * jacobian**2, assume(_FAR, reason="given: D7"))],
-        reason="so the bias is at most ζ = √2 βG tanh(αρ/4)",
+    given_mean = specialise(assume(_PULLED, reason="given: V bounds the mean square"), t, reason="at this step")
+    general = _with_bias_at_most(beta * G * sqrt(pull), given_mean)
+    return _with_bias_at_most(sqrt(2) * beta * G * tau, _far()), general
+
+
+@cache
+def _biased() -> Theorem:
+    """``‖b_t‖² ≤ β²G² (1/N) Σ ‖q - w‖²``, surely: C4a at each step, in each outcome."""
+    chain = specialise(assume(_CHAIN, reason="given: b = β∇R, in its own direction"), t, reason="at this step")
+    most = specialise(assume(_GRAM, reason="given: E JᵀJ ≼ G², in the direction of b"), t, reason="at this step")
+    both = nonnegative(_over_pairs((_pushed - beta * G**2 * (_q(i) - _w(i))) ** 2), reason="a sum of squares")
+    return combine(
+        AtMost(square(b), beta**2 * G**2 * _over_pairs(_apart)),
+        [(2, chain), (1 / G**2, both), (1 / G**2, most)],
+        reason="2β⟨Jb, q - w⟩ is at most ‖Jb‖²/G² + β²G²‖q - w‖²",
     )
-    return _increasing(general, most, beta * jacobian * sqrt(pull), size), general
 
 
-def _with_bias_at_most(size: Term) -> Theorem:
-    """C2 with ζ in place of Z, from ``E‖b_t‖² ≤ ζ²`` at every step."""
-    each = specialise(assume(_PULLED, reason="given: C4a"), t, reason="at this step")
-    mean = sum_over(each, t, horizon, reason="sum over the steps")
+@cache
+def _far() -> Theorem:
+    """``(1/N) Σ E‖q - w‖² ≤ 2τ²``: D7 at each step, input and peer, in each outcome."""
+    families = {family(i): _random(family)(i) for family in (entries.p, entries.q, entries.w)}
+    here = instantiate(bounded_square(), families, reason="D7, of each input and peer")
+    for told in _FAR:
+        each = specialise(specialise(assume(told, reason="given"), t, reason="at this step"), m, reason="and pair")
+        here = discharge(here, each, reason="which is given")
+    share = combine(
+        here.conclusion.map(lambda side: side / pairs), [(1 / pairs, here)], reason="a pair's part of the mean"
+    )  # fmt: skip
+    whole = expectation(sum_over(share, m, pairs, reason="over the pairs"), reason="take expectations")
+    return combine(
+        AtMost(Mean(_over_pairs(_apart)), 2 * tau**2), [(1, whole)],
+        where=[assume(_TAU, reason="given: τ")], reason="on average",
+    )  # fmt: skip
+
+
+def _with_bias_at_most(size: Term, mean: Theorem) -> Theorem:
+    """C2 with ζ = ``size`` in place of Z, where ``(1/N) Σ E‖q - w‖² ≤ ζ²/(β²G²)`` at every step."""
+    each = combine(
+        AtMost(Mean(square(b)), size**2),
+        [(1, expectation(_biased(), reason="take expectations")), (beta**2 * G**2, mean)],
+        reason="so the bias of a step has this mean square",
+    )
+    total = sum_over(each, t, horizon, reason="sum over the steps")
     squares = combine(
-        AtMost(bias**2, size**2), [(1 / horizon, mean), (1, given("bias"))], reason="so Z² is at most this"
+        AtMost(bias**2, size**2), [(1 / horizon, total), (1, given("bias"))], reason="so Z² is at most this"
     )  # fmt: skip
     return _increasing(sharp_bound().theorems[0], squares, bias, size)
 
