@@ -24,9 +24,10 @@ class Browser:
         out, ours = os.pipe()
         self._read, theirs = os.pipe()
         flags = "--headless --no-sandbox --disable-gpu --hide-scrollbars --remote-debugging-pipe"
+        # Bash, since other shells know descriptors of one digit only.
         command = f'exec "$0" {flags} --user-data-dir="$1" about:blank 3<&{out} 4>&{theirs}'
         self._process = subprocess.Popen(
-            ["sh", "-c", command, CHROMIUM, str(folder)], pass_fds=(out, theirs), stdin=subprocess.DEVNULL,
+            ["bash", "-c", command, CHROMIUM, str(folder)], pass_fds=(out, theirs), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(out), os.close(theirs)
