@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
@@ -71,7 +71,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     templates.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
-        doubt=_doubt, proofs=_PROOFS,
+        doubt=_doubt, proofs=_PROOFS, first_shown={}, spoken=_spoken,
     )  # fmt: skip
     if pictures is None:
         pictures = {name: drawn["png"] for name, drawn in plots.render_all(run, formats=("png",)).items()}
@@ -120,7 +120,7 @@ def _shortened(value: float, digits: int) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> Markup:
-    r"""A number to a few significant digits, with all of them in its ``title``.
+    r"""A number to a few significant digits, with ten of them in its ``title``.
 
     Parameters
     ----------
@@ -135,15 +135,18 @@ def number(value: float | None, digits: int = 3) -> Markup:
     0.25 2000 – −∞
     >>> print(number(1.23456e-21).replace("\N{NO-BREAK SPACE}", " "))
     <span title="1.23456e-21">1.23 × 10<sup>−21</sup></span>
+    >>> print(number(1 - 1e-15))
+    1
     """
     if value is None:
         return Markup("–")
     if not math.isfinite(value):
         return Markup("undefined" if math.isnan(value) else "∞" if value > 0 else "−∞")
+    told = f"{value:.10g}"
     short = _shortened(float(value), digits).replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
-    if "<" not in short and float(short.replace("−", "-")) == value:
+    if "<" not in short and float(short.replace("−", "-")) == float(told):
         return Markup(short)
-    return Markup(f'<span title="{value!r}">{short}</span>')
+    return Markup(f'<span title="{told}">{short}</span>')
 
 
 def _prose(text: str) -> Markup:
@@ -162,6 +165,15 @@ def _outcome(outcome: Outcome, expected: Outcome = "confirmed") -> Markup:
 def _count(number_of: int, total: int, noun: str, word: str) -> str:
     """``3 of 3 claims confirmed``."""
     return f"{number_of} of {total} {noun}{'' if total == 1 else 's'} {word}"
+
+
+def _spoken(time: str) -> str:
+    """A time as people write it, to the minute.
+
+    >>> _spoken("2026-11-27T12:57:35+00:00")
+    '2026-11-27 12:57 UTC'
+    """
+    return re.sub(r"^([^T]+)T(\d+:\d+).*\+00:00$", r"\1 \2 UTC", time)
 
 
 def _anchor(identifier: str) -> str:
@@ -246,7 +258,7 @@ _TOLD = ("D1", "D7", "D8", "C2", "C3", "C4", "C5", "C6", "X1", "X2", "G1", "G2",
 def _in_words(claims: Sequence[ClaimRecord]) -> str:
     """What those say that are confirmed."""
     said = [claim.message for claim in claims if claim.id in _TOLD and claim.message and sound(claim)]
-    return ". ".join(said) + "." if said else "–"
+    return "".join(f"{message}. " for message in said)
 
 
 def decisive(check: CheckRecord) -> Comparison | None:
@@ -286,9 +298,25 @@ def _tightness(claim: ClaimRecord) -> tuple[Comparison, ...]:
     return tuple(c for c in searched if c.relation == "≤")
 
 
+APART = 64
+"""The least distance between two colours of a figure's palette, in steps of 256 along each axis."""
+
+
 def _figure(png: bytes) -> Markup:
-    """The figure as a data address: as WebP of few colours a third as large as the PNG, and half as large as an SVG."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(20, dither=Image.Dither.NONE).convert("RGB")
+    """The figure as a data address: as WebP of few colours, a seventh as large as the PNG.
+
+    The palette is the picture's own most frequent colours: those in which its curves and words are drawn.
+    """
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    counted: Any = picture.getcolors(picture.width * picture.height)
+    kept: list[tuple[int, ...]] = []
+    for number_of, colour in sorted(counted, reverse=True):
+        if not kept or (number_of >= 12 and all(math.dist(colour, other) >= APART for other in kept)):
+            kept.append(colour)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([level for colour in kept for level in colour])
     stream = io.BytesIO()
-    picture.save(stream, format="WEBP", lossless=True)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB").save(
+        stream, format="WEBP", lossless=True
+    )
     return Markup("data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode())

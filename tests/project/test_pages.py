@@ -37,12 +37,9 @@ KINDS = (
     "index", "first_steps", "howto/your_loop", "howto/segmentation", "abstract", "which_order", "problems", "glossary",
     "trainer",
     "theory/generated/divergence", "theory/generated/d8_self_bounding_gradient", "theory/generated/c14_every_horizon",
-    "theory/generated/evidence", "theory/generated/gallery", "api/losses", "api/command_line",
+    "theory/generated/evidence", "theory/generated/gallery", "api/losses", "api/command_line", "genindex", "search",
 )  # fmt: skip
-"""A page of each kind, and those with wide tables or long formulas.
-
-Sphinx's own are left out: its search page has no heading, its list of modules has a list that is no item of its list.
-"""
+"""A page of each kind, and those with wide tables or long formulas."""
 
 OVERFLOW = "document.scrollingElement.scrollWidth - window.innerWidth"
 UNDRAWN = (
@@ -119,6 +116,27 @@ def test_pages_of_each_kind(name, site, page):
 def test_the_report(report, page):
     for width, dark, paper, axe in VIEWS:
         assert faults(page, report.as_uri(), width=width, dark=dark, paper=paper, axe=axe) == [], (width, dark, paper)
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_the_first_page_fits_a_screen_and_a_sheet_of_paper(page, tmp_path):
+    """With all claims, as far as the two tables."""
+    from verify.claims import all_claims
+    from verify.report import abstract, render_report
+    from verify.runner import RunSettings, run_claims
+
+    run = run_claims(["D12"], RunSettings(seed=0))
+    bare = run.claims[0].model_copy(update={"checks": (), "controls": (), "panels": ()})
+    claims = [bare.model_copy(update={"id": c.id, "message": c.message}) for c in all_claims().values()]
+    path = tmp_path / "report.html"
+    path.write_text(render_report(run.model_copy(update={"claims": tuple(claims)})), encoding="utf-8")
+    # A sheet of A4 is 297 × 210 mm; 96 pixels are an inch.
+    across, down = ((mm - 2 * margin) / 25.4 * 96 for mm, margin in ((210, 16), (297, 18)))
+    for width, height, paper in ((1280, 800, False), (int(across), down, True)):
+        page.show(path.as_uri(), width=width, paper=paper)
+        assert page.run("document.querySelectorAll('.abstract a').length") == sum(len(s.claims) for s in abstract())
+        assert page.run("document.querySelector('table.abstract').getBoundingClientRect().bottom") <= height
 
 
 BROKEN = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>broken</title></head><body>

@@ -30,7 +30,7 @@ _BIAS_UNDER_ROOT_ONLY = sqrt(
 CLAIM = Claim(
     id="C2",
     title="Sharp bound",
-    message="The classical bound as small as it can be, for steps twice as large",
+    message="The sharp bound cannot be lowered, and holds for steps twice as long",
     meaning=(
         "This is the classical bound made as small as it can be, and valid for steps up to twice as large. Without "
         "noise, a long run pays for a bias with its square up to h = 1, and with more and more from there to h = 2."

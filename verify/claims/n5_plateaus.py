@@ -228,7 +228,7 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Find
 CLAIM = Claim(
     id="N5",
     title="Plateaus of networks",
-    message="Networks stop where the pulls balance, the higher the larger the order",
+    message="Networks rest where the pulls balance; larger orders rest higher",
     meaning=(
         "Networks that learn from each other stop where the two gradients balance, at a level that rises with order "
         "and weight. At order one half their joint objective goes on falling."

@@ -222,7 +222,7 @@ def _part(x: Array, begin: int, end: int) -> Array:
 CLAIM = Claim(
     id="V1",
     title="Error rate of verdicts",
-    message="How often a verdict is wrong",
+    message="Verdicts err at the stated rate at most, without an envelope at twice it",
     meaning=(
         "Verdicts from simulations can err, and this measures how often. Where a proof bounds the tail of the "
         "replicas, it is never more often than stated, whatever they are; elsewhere at most twice as often, for 64 "
