@@ -24,7 +24,7 @@ from rdml_theory.symbolic.divergence.order import HIGHER
 from rdml_theory.symbolic.kernel import Theorem
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual_bias
-from rdml_theory.symbolic.mutual import game, gram, influence, moving_target, tunability
+from rdml_theory.symbolic.mutual import composed, game, gram, influence, moving_target, tunability
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
@@ -54,7 +54,7 @@ STEPS = 4
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), at_rest())
-    students_of = (*games(), *mutual_gradients(), following(), *students())
+    students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
     models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
@@ -314,9 +314,9 @@ def games() -> tuple[Model, ...]:
 
 
 @cache
-def following() -> Model:
-    """Three logits that follow a peer whose logits go round in a circle, on the divergence of order 2, with noise."""
-    order, weight, eta, noise, way = 2.0, 0.7, 0.8, 0.1, 0.5
+def following(order: float) -> Model:
+    """Three logits that follow a peer whose logits go round in a circle, on the divergence, with noise."""
+    weight, eta, noise, way = 0.7, 0.8, 0.1, 0.5
 
     def value(z: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.float64]:
         peer, student = np.broadcast_arrays(u, z)
@@ -335,18 +335,21 @@ def following() -> Model:
         x.append(x[-1] - eta * (gradient(x[-1], u[t]) + n[-1]))
     chance = np.full(signs.shape[1], 1 / signs.shape[1])
     drifts = [float(chance @ (value(x[t + 1], u[t + 1]) - value(x[t + 1], u[t]))) for t in range(STEPS)]
-    smooth = weight * order / 2
+    smooth = weight * max(order, 1.0) / 2
     told = {
         setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.noise: noise,
         descent.gap: float(chance @ value(x[0], u[0])), descent.horizon: STEPS, setting.infimum: 0.0,
         moving_target.drift: max(float(np.mean(drifts)) / eta, 0.0), moving_target.peer_step: way / eta,
-        mutual_bias.jacobian: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0,
+        mutual_bias.G: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0, C: 3, composed.pairs: 1,
     }  # fmt: skip
+    # Over (outcome, step, pair, class); the entry at index 0 is the last of an axis.
+    peers, student = np.broadcast_to(u[:, None], (len(chance), STEPS + 1, 1, 3)), np.stack(x, axis=1)[:, :, None]
     return Model(
-        "three logits that follow a restless peer",
+        f"three logits that follow a restless peer, α = {order:g}",
         told,
         {"F": Objective(value, gradient, smooth)},
         {"x": np.stack(x, axis=1), "n": np.stack(n, axis=1), "u": np.broadcast_to(u, (len(chance), *u.shape))},
+        families={"u": np.roll(peers, -1, axis=1), "z": np.roll(student, -1, axis=1)},
         chance=chance,
         points=np.random.default_rng(0).normal(size=(8, 3)) * 3,
     )

@@ -45,7 +45,7 @@ class Subject:
     def _formulas(self) -> tuple[Any, Any]:
         s = descent
         names = (s.h, s.eta, s.gap, s.noise, s.horizon, moving_target.drift)
-        drift = (alpha, mutual.spread, beta, mutual.jacobian, moving_target.peer_step)
+        drift = (alpha, mutual.spread, beta, mutual.G, moving_target.peer_step)
         return lambdify(names, self.right_side, "numpy"), lambdify(drift, self.rate, "numpy")
 
     def bound(self, at: Assumptions, step: float, steps: float, drift: float) -> float:
@@ -60,11 +60,15 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "For {h} in (0, 2), with A² the mean of E‖∇F(x_t; u_t)‖² for the moving objective F(x; u) = L + βR, u the "
-        "peers' logits: {bound} if the drifts' mean is at most η{d}, and so it is for {d} = {rate} where the "
-        "peers' pull keeps D9 (at α = 1 by the limit)"
+        "peers' logits: {bound} if the drifts' mean is at most η{d}, and so it is, by D9, for {d} = {rate}, and at α = "
+        "1 for {d} = {at_one}, where the peers' logits move by at most Gηg in a step"
     )
     bound = moving_target.bound_target(subject.right_side).relation()
-    return Statement(words, {"h": descent.h, "bound": bound, "d": moving_target.drift, "rate": subject.rate})
+    formulas = {
+        "h": descent.h, "bound": bound, "d": moving_target.drift, "rate": subject.rate,
+        "at_one": moving_target.DRIFT_AT_ONE,
+    }  # fmt: skip
+    return Statement(words, formulas)
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -278,9 +282,9 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *moving_target.ASSUMPTIONS,
-        f"for the drift: {'; '.join(moving_target.FURTHER)}",
-        "the peers move by at most ηg, G bounds their Jacobians, and ρ the range of log(p/q) on the way; that D9's B "
-        "then bounds the change of F is a hypothesis here",
+        f"for the drift: {'; '.join(moving_target.FURTHER)}; at α = 1 the same with KL for D_α",
+        "m runs over the N pairs of an input and a peer, all alike in weight; u_{t,m} are the peer's logits at step t, "
+        "z_{t,m} the student's, and ρ bounds the range of log(p/q) before and after the peer's step",
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(

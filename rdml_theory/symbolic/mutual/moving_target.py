@@ -9,17 +9,20 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Symbol, sqrt, tanh
+from sympy import Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence import entries
+from rdml_theory.symbolic.divergence.entries import NOT_ONE, total
+from rdml_theory.symbolic.divergence.peers import APART, WAY, moved_peer, of_logits, peer_bound, range_of_logits, there
 from rdml_theory.symbolic.kernel import (
     At,
     AtMost,
     Centred,
+    Entry,
     Equal,
     ForAll,
     Gradient,
-    Less,
     Mean,
     Proof,
     Smooth,
@@ -38,14 +41,14 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.bias import G
+from rdml_theory.symbolic.mutual.composed import pairs
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula, alpha
+from rdml_theory.symbolic.notation import Formula, i, m
 from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, noise
 from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
-    at_most,
     average,
     exact,
     first,
@@ -61,19 +64,19 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "DRIFT", "FURTHER", "MOVING", "bound_target", "drift", "moving_target", "peer_step", "pull",
+    "ASSUMPTIONS", "DRIFT", "DRIFT_AT_ONE", "FURTHER", "MOVING", "bound_target", "drift", "moving_target", "peer_step",
 ]  # fmt: skip
 
 Term = Any
 
-peer_step: Formula = Symbol("g", nonnegative=True)
+peer_step: Formula = Symbol("g", positive=True)
 drift: Formula = Symbol("d", nonnegative=True)
-pull: Formula = Symbol("B", nonnegative=True)
 
-_PULL = sqrt(2) * alpha * tanh(Abs(alpha - 1) * spread / 4) / Abs(alpha - 1)
-
-DRIFT: Formula = beta * jacobian * peer_step * _PULL
+DRIFT: Formula = beta * G * peer_step * peer_bound()
 """The drift of a student's objective per step, over η: its peers move by ηg."""
+
+DRIFT_AT_ONE: Formula = beta * G * peer_step * peer_bound(order_one=True)
+"""The same at order one."""
 
 MOVING: Formula = (2 * gap / (eta * horizon) + h * noise**2 + 2 * drift) / (2 - h)
 """The bound of A² for a moving objective."""
@@ -93,20 +96,35 @@ def _drifts(most: Term) -> AtMost:
     return AtMost(mean_over_steps(Value("F", after, u_after) - Value("F", after, u)), eta * most)
 
 
-_LIPSCHITZ = ForAll(
-    y, ForAll(v, ForAll(w, AtMost(Value("F", y, w) - Value("F", y, v), beta * pull * sqrt(square(w - v)))))
-)  # fmt: skip
-_PEERS = ForAll(t, AtMost(square(u_after - u), (jacobian * eta * peer_step) ** 2))
-_OTHER_ORDER = Less(0, Abs(alpha - 1))
-_IS_PULL = Equal(pull, _PULL)
+def _logits(name: str, step: Term) -> Term:
+    """The logits of class i of a pair m of an input and a peer, at a step, for each outcome."""
+    return Entry(name, i, False, True, step, m)
+
+
+_before, _later, _student = _logits("u", t), _logits("u", t + 1), _logits("z", t + 1)
+
+
+def _over_pairs(summand: Term) -> Term:
+    return Sum(summand / pairs, (m, 1, pairs))
+
+
+def _changed(order_one: bool) -> Equal:
+    """F changes as the mean of β D over inputs and peers."""
+    after_it, before_it = (of_logits(u, _student, order_one=order_one) for u in (_later, _before))
+    change = Value("F", after, u_after) - Value("F", after, u)
+    return Equal(change, beta * _over_pairs(after_it - before_it))
+
+
+_PEERS = ForAll(t, AtMost(_over_pairs(total((_later - _before) ** 2)), (G * eta * peer_step) ** 2))
+_RANGES = tuple(ForAll(t, ForAll(m, range_of_logits(end, _student))) for end in (_before, _later))
 
 _COMMON = (Smooth("F", smoothness), _BOUNDED, _START, _UPDATE, _CENTRED, _AVERAGE)
 
 ASSUMPTIONS = assumptions("noise", "h", "h < 2", *(told.text() for told in (*_COMMON, _drifts(drift))))
 """What the bound assumes, as text; d bounds the mean drift."""
 
-FURTHER = tuple(told.text() for told in (_LIPSCHITZ, _IS_PULL, _PEERS, _OTHER_ORDER))
-"""What gives the drift: the peers' pull, which D9 bounds, and how far their logits move."""
+FURTHER = tuple(told.text() for told in (ForAll(t, _changed(False)), *_RANGES, _PEERS, APART, NOT_ONE))
+"""What gives the drift: F is L + βR, the range of the log-ratios, and how far the peers' logits move."""
 
 
 def bound_target(right_side: Formula = MOVING) -> AtMost:
@@ -163,36 +181,37 @@ def _bounded(asserted: Formula) -> Theorem:
     )
 
 
-def _drifting(rate: Formula) -> Theorem:
+def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
     """The mean drift is at most η times the rate."""
-    other = assume(_OTHER_ORDER, reason="given: α is not 1")
-    lipschitz = assume(_LIPSCHITZ, reason="given, by D9: the peers' logits pull with B at most")
-    here: Theorem = lipschitz
-    for value in (after, u, u_after):
-        here = specialise(here, value, reason="for x_{t+1}, from u_t to u_{t+1}")
+    way, most = G * eta * peer_step, peer_bound(order_one=order_one)
+    families = {entries.u(i): _before, there: _later, entries.z(i): _student}
+    here = instantiate(moved_peer(order_one=order_one), {**families, WAY: way}, reason="D9, of each input and peer")
+    for told in _RANGES:
+        each = specialise(specialise(assume(told, reason="given: ρ"), t, reason="at this step"), m, reason="and pair")
+        here = discharge(here, each, reason="which is given")
+    part = combine(here.conclusion.map(lambda side: side / pairs), [(1 / pairs, here)], reason="a pair's part")
+    mean = sum_over(part, m, pairs, reason="over the pairs")
+    signs = [] if order_one else [assume(NOT_ONE, reason="for an order that is not one")]
+    whole = assume(ForAll(t, _changed(order_one)), known=signs, reason="given: F is L + βR")
+    changed = specialise(whole, t, known=signs, reason="at this step")
     moved = specialise(assume(_PEERS, reason="given: the peers' logits move by at most Gηg"), t, reason="at this step")
-    way = at_most(sqrt(square(u_after - u)), jacobian * eta * peer_step, moved)
+    signs.append(assume(APART, reason="given: not all log-ratios are equal"))
     surely = combine(
-        AtMost(Value("F", after, u_after) - Value("F", after, u), beta * pull * jacobian * eta * peer_step),
-        [(1, here), (beta * pull, way)],
+        AtMost(changed.conclusion.terms()[0], beta * most * way),
+        [(1, changed), (beta, mean), (beta * most / (2 * way), moved)],
+        known=signs,
         reason="so F changes by at most that",
     )
-    total = sum_over(expectation(surely, reason="take expectations"), t, horizon, reason="sum over the steps")
-    named = assume(_IS_PULL, known=[other], reason="given: B is D9's bound")
-    return combine(
-        _drifts(rate),
-        [(1 / horizon, total), (beta * jacobian * eta * peer_step, named)],
-        known=[other],
-        reason="the mean, over T",
-    )
+    total_drift = sum_over(expectation(surely, reason="take expectations"), t, horizon, reason="sum over the steps")
+    return combine(_drifts(rate), [(1 / horizon, total_drift)], known=signs, reason="the mean, over T")
 
 
 @of_formulas()
 def moving_target(right_side: Formula | None = None, rate: Formula | None = None) -> Proof:
     """C8: ``A² ≤ [2Δ/(ηT) + hσ² + 2d]/(2-h)`` for the moving objective F(·; u_t) = L + βR(·; peers at t), 0 < h < 2.
 
-    d bounds the mean drift over η. It is ``βGg √2 α tanh(|α-1|ρ/4)/|α-1|`` if the divergence changes with the peers'
-    logits at most as D9 says, and these move by at most Gηg in a step; at α = 1 it is √2 βGgρ/4. This toolkit's own.
+    d bounds the mean drift over η. It is ``βGg √2 α tanh(|α-1|ρ/4)/|α-1|`` by D9, and √2 βGgρ/4 at α = 1, if the peers'
+    logits move by at most Gηg in a step, in the root mean square over inputs and peers. This toolkit's own.
 
     Parameters
     ----------
@@ -215,7 +234,11 @@ def moving_target(right_side: Formula | None = None, rate: Formula | None = None
     """
     asserted = MOVING if right_side is None else exact(right_side)
     stated = DRIFT if rate is None else exact(rate)
-    bound, drifting = _bounded(asserted), _drifting(stated)
-    other = assume(_OTHER_ORDER, reason="given: α is not 1")
-    whole = instantiate(bound, {drift: stated}, known=[other], reason="with this drift")
-    return Proof((bound, discharge(whole, drifting, reason="as found")))
+    bound = _bounded(asserted)
+
+    def with_drift(most: Formula, *, order_one: bool) -> Theorem:
+        signs = [] if order_one else [assume(NOT_ONE, reason="for an order that is not one")]
+        whole = instantiate(bound, {drift: most}, known=signs, reason="with this drift")
+        return discharge(whole, _drifting(most, order_one=order_one), reason="as found")
+
+    return Proof((bound, with_drift(stated, order_one=False), with_drift(DRIFT_AT_ONE, order_one=True)))
