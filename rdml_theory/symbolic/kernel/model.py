@@ -168,7 +168,7 @@ class Model:
         if symbol_kind(proposition.variable) == "counting":
             named = [(e.name, (*e.of, e.index)) for e in walk(proposition) if isinstance(e, Entry)]
             sizes = (
-                self.families[name].shape[place - len(indices)]
+                self._family(name, len(indices)).shape[place - len(indices)]
                 for name, indices in named
                 for place, index in enumerate(indices)
                 if proposition.variable in index.free_symbols
@@ -199,7 +199,7 @@ class Model:
             return self.processes[term.process][:, int(self._evaluate(term.step, values))]
         if isinstance(term, Entry):
             places = (int(self._evaluate(index, values)) - 1 for index in (*term.of, term.index))
-            return self.families[term.name][(..., *places)]
+            return self._family(term.name, len(term.of) + 1)[(..., *places)]
         if isinstance(term, Derivative):
             return self._slope(term, values)
         if isinstance(term, Random):
@@ -220,6 +220,13 @@ class Model:
         if term.is_number and not term.args:
             return float(term)
         return _OPERATIONS[type(term)](_aligned(parts))
+
+    def _family(self, name: str, indices: int) -> Array:
+        """The family; one with fewer indices is another, of the same letter, and has no value here."""
+        family = self.families[name]
+        if family.ndim < indices:
+            raise KeyError(name)
+        return family
 
     def _slope(self, term: Any, values: Mapping[Term, Any]) -> Any:
         """The first derivative by a complex step, which rounds nothing away, and a second one by differences of it."""
