@@ -222,9 +222,9 @@ class Model:
         return _OPERATIONS[type(term)](_aligned(parts))
 
     def _family(self, name: str, indices: int) -> Array:
-        """The family; one with fewer indices is another, of the same letter, and has no value here."""
+        """The family; one with another number of indices is another, of the same letter, and has no value here."""
         family = self.families[name]
-        if family.ndim < indices:
+        if family.ndim not in (indices, indices + 1):
             raise KeyError(name)
         return family
 
