@@ -215,7 +215,8 @@ class DualCertificate:
     Attributes
     ----------
     inequalities : Inequalities
-        What is weighed: :class:`~convergence.performance.AllPairs` or :class:`~convergence.performance.Chain`.
+        What is weighed: :class:`~convergence.performance.AllPairs` or
+        :class:`~convergence.performance.ConsecutivePairs`.
     right_sides : tuple of Fraction
         ΛΔ, ζ² and σ², exactly the floating-point numbers given.
     average : bool
@@ -307,8 +308,8 @@ def prove(
 
     Examples
     --------
-    >>> from convergence.performance import Chain
-    >>> chain = Chain(Method(8, Fraction(1, 2), biased=True))
+    >>> from convergence.performance import ConsecutivePairs
+    >>> chain = ConsecutivePairs(Method(8, Fraction(1, 2), biased=True))
     >>> round(prove(chain, (Fraction(1), Fraction(1), Fraction(0)))[0].bound, 4)
     1.237
     """

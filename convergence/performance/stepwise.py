@@ -15,13 +15,13 @@ from convergence.performance.certificate import DualCertificate, Product, Progra
 from convergence.performance.method import Method
 from convergence.terms import Bound
 
-__all__ = ["Chain", "StepwiseBound", "stepwise_bound"]
+__all__ = ["ConsecutivePairs", "StepwiseBound", "stepwise_bound"]
 
 MOST = 10_000
 
 
 @dataclass(frozen=True)
-class Chain:
+class ConsecutivePairs:
     """What one step of SGD on a Λ-smooth function keeps, at Λ = 1, for quadratic forms in (g, v, b, n, g').
 
     g' = ∇f(x') is the gradient after the step, n is orthogonal to g, v and b in expectation. The program finds a
@@ -181,7 +181,7 @@ def stepwise_bound(
 
     def solve(a: Assumptions) -> DualCertificate:
         method, right_sides = pose("stepwise_bound", a, step, steps, criterion, momentum, nesterov, most=MOST)
-        return prove(Chain(method), right_sides, average=criterion == "average")[0]
+        return prove(ConsecutivePairs(method), right_sides, average=criterion == "average")[0]
 
     certificate = solve(assumptions)
     unbiased = replace(assumptions, bias=0.0, relative_bias=0.0)

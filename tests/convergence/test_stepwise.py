@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, worst_case
-from convergence.performance import Chain, Method, prove
+from convergence.performance import ConsecutivePairs, Method, prove
 
 TABLE = json.loads((Path(__file__).parents[1] / "reference" / "worst_cases.json").read_text())["rows"]
 
@@ -84,7 +84,7 @@ SIDES = (Fraction(1), Fraction(1, 4), Fraction(1, 2))
 @pytest.fixture(scope="module")
 def certificate():
     method = Method(4, Fraction(2, 5), Fraction(1, 2), biased=True, noisy=True, relative_bias=Fraction(1, 10))
-    return prove(Chain(method), SIDES)[0]
+    return prove(ConsecutivePairs(method), SIDES)[0]
 
 
 def changed(certificate, name, place, factor):
@@ -107,12 +107,12 @@ def test_tampered_certificates_are_refused(certificate):
     # More of the infimum only helps definiteness: that the values cancel no longer must be noticed.
     assert not changed(certificate, "infimum", 2, Fraction(2)).check()
     faster = replace(certificate.method, step=certificate.method.step * Fraction(11, 10))
-    assert not replace(certificate, inequalities=Chain(faster)).check()
+    assert not replace(certificate, inequalities=ConsecutivePairs(faster)).check()
 
 
 def test_every_step_is_checked_and_right_sides_are_bounded():
     """A potential that is worth more at one time, paid back by nobody, would prove anything."""
-    true, _ = prove(Chain(Method(4, Fraction(1, 2))), (Fraction(1), Fraction(0), Fraction(0)))
+    true, _ = prove(ConsecutivePairs(Method(4, Fraction(1, 2))), (Fraction(1), Fraction(0), Fraction(0)))
     assert true.check()
     for place in range(3):
         assert not changed(true, "potential gg", place, Fraction(2)).check()
@@ -126,7 +126,7 @@ def test_every_step_is_checked_and_right_sides_are_bounded():
 def test_a_false_interpolation_condition_falls_below_the_exact_value():
     right = (Fraction(1), Fraction(1), Fraction(0))
     method = Method(6, Fraction(1, 2), biased=True)
-    true, false = (prove(Chain(method, c), right)[0].bound for c in (Fraction(1, 4), Fraction(1, 3)))
+    true, false = (prove(ConsecutivePairs(method, c), right)[0].bound for c in (Fraction(1, 4), Fraction(1, 3)))
     assert false < worst_case(unit(bias=1.0), 0.5, 6).value * (1 - 1e-3) < true
 
 

@@ -24,8 +24,8 @@ from verify.trainer.data import Data, Split
 from verify.trainer.update import base_loss
 
 __all__ = [
-    "Path", "curvature", "curvatures", "follow", "free_run", "generalise", "own_data", "own_trainer", "put", "read",
-    "undisturbed",
+    "TrainingPath", "curvature", "curvatures", "follow", "free_run", "generalise", "own_data", "own_trainer", "put",
+    "read", "undisturbed",
 ]  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def own_trainer(
 
 
 @dataclass
-class Path:
+class TrainingPath:
     """What was measured at the steps ``times``: arrays (T, K), before each step; ``after`` is the loss after it.
 
     ``base`` is ‖∇L‖², ``bias`` ‖b‖², ``inner`` <∇L, b>, ``noise`` ‖n‖² of the noise n = u - ∇L - b of the update u
@@ -125,12 +125,12 @@ def follow(
     precision: Literal["float32", "float64"] = "float32",
     see: Callable[[Snapshot, Snapshot], None] = lambda before, after: None,
     progress: Callable[[float], None] = lambda fraction: None,
-) -> Path:
+) -> TrainingPath:
     """Train, and measure every update, or those of the steps ``times``; ``keep`` are steps whose snapshots are kept.
 
     ``see`` is called with the cohort before and after each update that is measured.
     """
-    names = [f.name for f in fields(Path)][2:-2]
+    names = [f.name for f in fields(TrainingPath)][2:-2]
     rows: dict[str, list[list[float]]] = {name: [] for name in names}
     measured = sorted(range(steps) if times is None else times)
     chosen, kept = set(measured), {}
@@ -155,7 +155,7 @@ def follow(
                 progress(number / steps)
         end = read(trainer)
     arrays = {name: np.array(values) for name, values in rows.items()}
-    return Path(step, np.array(measured), **arrays, end=end, kept=kept)
+    return TrainingPath(step, np.array(measured), **arrays, end=end, kept=kept)
 
 
 def _measured(setting: Setting, before: Snapshot, after: Snapshot, step: float) -> dict[str, list[float]]:

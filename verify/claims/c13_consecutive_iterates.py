@@ -11,7 +11,7 @@ import numpy as np
 from sympy import Rational
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
-from convergence.performance import Chain, DualCertificate, Method, prove
+from convergence.performance import ConsecutivePairs, DualCertificate, Method, prove
 from rdml_theory.symbolic.sgd import smooth
 from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
@@ -78,7 +78,7 @@ def _solve(subject: Subject, setting: Setting) -> DualCertificate:
         relative_bias=Fraction(setting.relative),
     )  # fmt: skip
     right = (Fraction(1), Fraction(setting.bias), Fraction(setting.noise))
-    return prove(Chain(method, subject.coupling, subject.infimum), right, average=setting.average)[0]
+    return prove(ConsecutivePairs(method, subject.coupling, subject.infimum), right, average=setting.average)[0]
 
 
 def _exact(setting: Setting) -> float:

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from sympy import Expr, lambdify
 
 from convergence import Assumptions, long_run_law, sharp_bound
-from convergence.performance import Chain, Method, prove, violation
+from convergence.performance import ConsecutivePairs, Method, prove, violation
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
 from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
@@ -103,7 +103,7 @@ def _bracket(h: float, rate: float, steps: int) -> tuple[float, float, float, Ce
     gap = rate * h * steps
     x, f, g = _instance(h, gap, steps)
     broken = max(violation(x[:, None], f, g[:, None], smoothness=1.0), float((g**2 / 2 - f).max())) / gap
-    chain = Chain(Method(steps, Fraction(h), biased=True))
+    chain = ConsecutivePairs(Method(steps, Fraction(h), biased=True))
     certificate, _ = prove(chain, (Fraction(gap), Fraction(1), Fraction(0)))
     return float((g**2).mean()), broken, certificate.bound, chain_record(certificate)
 

@@ -23,7 +23,7 @@ from verify.context import Context
 from verify.records import Comparison, Panel
 
 if TYPE_CHECKING:
-    from verify.checks.training import Path
+    from verify.checks.training import TrainingPath
 
 STEP = 0.1
 
@@ -98,13 +98,13 @@ def _allowed(right_side: Expr, h: float, excess: float, noise: float, bias: floa
     return value**2 if np.isfinite(value) and value > 0 else 0.0
 
 
-def _gap(path: Path, first: int, last: int) -> Array:
+def _gap(path: TrainingPath, first: int, last: int) -> Array:
     """Δ/(ηT) over the steps from ``first`` to ``last``, by the student."""
     out: Array = (path.loss[first] - path.after[last - 1]) / (path.step * (last - first))
     return out
 
 
-def _full(alpha: float, steps: int, context: Context) -> Path:
+def _full(alpha: float, steps: int, context: Context) -> TrainingPath:
     from verify.checks.training import follow
 
     setting = Setting(alpha)
@@ -146,7 +146,7 @@ def _stated_noise(here: Snapshot, setting: Setting, k: int, batch: int) -> float
     return spread / batch * (SAMPLES - batch) / (SAMPLES - 1)
 
 
-def _noisy(steps: int, context: Context) -> tuple[Path, Array]:
+def _noisy(steps: int, context: Context) -> tuple[TrainingPath, Array]:
     """A path of mini-batches and, from the weights alone, σ² at each of its steps."""
     from verify.checks.training import follow
 
@@ -194,7 +194,7 @@ class _Hypotheses:
     greatest ρ; ``divergence``: the mean D; ``most``: C4's bound of ‖b‖²; ``applied``: ‖b‖² as it was applied.
     """
 
-    path: Path
+    path: TrainingPath
     curvature: Array
     jacobian: Array
     spread: Array
@@ -323,7 +323,7 @@ def update(subject: Budget, context: Context) -> Finding:
     return applied_update(subject.update, context)
 
 
-def _panel(right_side: Expr, path: Path, variance: Array, title: str) -> Panel:
+def _panel(right_side: Expr, path: TrainingPath, variance: Array, title: str) -> Panel:
     """The first student's budget from the start to T: what remains of the bound without noise and without bias.
 
     What the noise happened to add along this path is drawn with the start, so that the bound is above A².

@@ -18,15 +18,14 @@ from rdml_theory.symbolic.sgd.step_condition import (
     curvature,
     step_condition,
 )  # fmt: skip
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Curve
 
 if TYPE_CHECKING:
-    from verify.checks.training import Path
+    from verify.checks.training import TrainingPath
 
 LARGE = 1.0
 """A step with which the path runs into the edge of stability, where sharpness hovers about 2/η."""
@@ -51,14 +50,14 @@ def _predicted(right_side: Expr) -> Callable[..., Any]:
 ALONE = Setting(beta=0.0, students=1)
 
 
-def _alone(context: Context, steps: int, times: list[int]) -> Path:
+def _alone(context: Context, steps: int, times: list[int]) -> TrainingPath:
     from verify.checks.training import follow
 
     start = ALONE.start(context.seed_for("start"))
     return follow(ALONE, start, step=LARGE, steps=steps, times=times, keep=times, progress=context.progress)
 
 
-def _curvatures(path: Path) -> np.ndarray:
+def _curvatures(path: TrainingPath) -> np.ndarray:
     """Λ_t from Hessians, which know nothing of the losses."""
     from verify.checks.training import curvature
 
@@ -85,27 +84,15 @@ def edge(right_side: Expr, context: Context) -> Finding:
         at_least("steps with ηΛ_t between 1 and 2", float(((product > 1) & (product < 2)).sum()), 5.0),
         at_least("steps with ηΛ_t above 2", float((product > 2).sum()), 5.0),
     )
-    x = tuple(float(t) for t in chosen)
-    path_panel = Panel(
-        title=f"one network, $\\eta$ = {LARGE:g}", x_label="step", y_label=r"$\eta\Lambda_t$",
-        curves=(
-            Curve(label=r"$\eta\Lambda_t$ from Hessians", role="measured", x=x, y=tuple(product)),
-            Curve(label="2", role="reference", x=(x[0], x[-1]), y=(2.0, 2.0)),
-        ),
+    path_panel = panel(
+        f"one network, $\\eta$ = {LARGE:g}", "step", r"$\eta\Lambda_t$",
+        curve(r"$\eta\Lambda_t$ from Hessians", chosen, product), curve("2", chosen, 2.0, "reference"), log="",
     )  # fmt: skip
     grid = np.linspace(min(product), max(product), 50)
-    law_panel = Panel(
-        title="change of the loss in a step", x_label=r"$\eta\Lambda_t$", y_label=r"change over $\eta\|\nabla L\|^2$",
-        curves=(
-            Curve(
-                label="measured", role="measured", style="markers", x=tuple(product),
-                y=tuple(change / (path.step * norm**2)),
-            ),
-            Curve(
-                label="stated", role="statement", x=tuple(grid),
-                y=tuple(np.asarray(_predicted(right_side)(1.0, grid, 1.0) + 0 * grid)),
-            ),
-        ),
+    law_panel = panel(
+        "change of the loss in a step", r"$\eta\Lambda_t$", r"change over $\eta\|\nabla L\|^2$",
+        curve("measured", product, change / (path.step * norm**2), style="markers"),
+        curve("stated", grid, _predicted(right_side)(1.0, grid, 1.0) + 0 * grid, "statement"), log="",
     )  # fmt: skip
     return Finding(comparisons=comparisons, panels=(path_panel, law_panel))
 
@@ -119,7 +106,7 @@ def usual(right_side: Expr, context: Context) -> Finding:
     curves: list[Curve] = []
     for number, (alpha, beta) in enumerate(((1.0, 0.0), (0.5, 1.0), (2.0, 1.0))):
 
-        def run(alpha: float = alpha, beta: float = beta) -> Path:
+        def run(alpha: float = alpha, beta: float = beta) -> TrainingPath:
             setting = Setting(alpha, beta=beta)
             start = setting.start(context.seed_for("start"))
             return follow(setting, start, step=USUAL, steps=steps, progress=context.progress)
@@ -135,13 +122,10 @@ def usual(right_side: Expr, context: Context) -> Finding:
             off = float(np.abs(stated - change).max() / np.abs(change).max())
             comparisons.append(at_most(f"greatest error of the predicted change, {name}", off, 1e-6))
         label = f"$\\alpha$ = {alpha:g}, $\\beta$ = 1" if beta else r"$\beta$ = 0"
-        x = tuple(float(t) for t in range(len(product)))
-        curves.append(Curve(label=label, role="measured", group=number, x=x, y=tuple(product)))
-    panel = Panel(
-        title=f"two networks, $\\eta$ = {USUAL:g}", x_label="step", y_label=r"greatest $\eta\Lambda_t$", y_scale="log",
-        curves=(*curves, Curve(label="2", role="reference", x=(0.0, float(steps)), y=(2.0, 2.0))),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+        curves.append(curve(label, range(steps), product, group=number))
+    labels = (f"two networks, $\\eta$ = {USUAL:g}", "step", r"greatest $\eta\Lambda_t$")
+    figure = panel(*labels, *curves, curve("2", (0, steps), 2.0, "reference"), log="y")
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(

@@ -13,15 +13,14 @@ from sympy import Expr, Integer, lambdify
 from convergence import judge_mean, sequential_verdict
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
-from verify.checks.comparisons import at_most, from_verdict
+from verify.checks import at_most, curve, from_verdict, kernel_check, panel
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
-from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 if TYPE_CHECKING:
-    from verify.checks.training import Path
+    from verify.checks.training import TrainingPath
 
 STEP, BATCHES = 0.1, (20, 300)
 
@@ -154,23 +153,15 @@ def variance(subject: Noise, context: Context) -> Finding:
             comparisons.append(from_verdict(f"‖n‖² over batches of {batch}, student {k}", verdict, attained=True))
         context.progress((m + 1) / len(BATCHES))
     grid = np.geomspace(10, 599, 60)
-    panel = Panel(
-        title="variance of a mini-batch", x_label="batch $B$", y_label=r"$\mathbb{E}\,\|n\|^2$", x_scale="log",
-        y_scale="log",
-        curves=(
-            Curve(
-                label="measured", role="measured", style="markers", x=tuple(map(float, BATCHES)), y=tuple(means[:, 0])
-            ),
-            Curve(
-                label="stated", role="statement", x=tuple(grid),
-                y=tuple(float(stated(spread[0], b, SAMPLES)) for b in grid),
-            ),
-        ),
+    figure = panel(
+        "variance of a mini-batch", "batch $B$", r"$\mathbb{E}\,\|n\|^2$",
+        curve("measured", BATCHES, means[:, 0], style="markers"),
+        curve("stated", grid, lambda b: float(stated(spread[0], b, SAMPLES)), "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
-def _path(context: Context, steps: int) -> Path:
+def _path(context: Context, steps: int) -> TrainingPath:
     from verify.checks.training import follow
 
     setting = Setting(2.0)
@@ -188,7 +179,7 @@ def martingale(subject: Noise, context: Context) -> Finding:
     # What the statement does not put into the mean is left in the noise.
     left = (1 - _weight(subject)) * path.inner + path.drift
     comparisons: list[Comparison] = []
-    curves: list[Curve] = []
+    panels: list[Panel] = []
     x = np.unique(np.linspace(1, steps, 100).astype(int))
     for k in range(2):
         values = left[:, k] / path.base[:, k].mean()
@@ -196,18 +187,10 @@ def martingale(subject: Noise, context: Context) -> Finding:
         comparisons.append(from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True))
         total, band = np.cumsum(values)[x - 1], 2 * np.sqrt(np.cumsum(values**2))[x - 1]
         if k == 0:
-            curves = [
-                Curve(
-                    label="stated: zero, with two standard deviations", role="statement", x=tuple(map(float, x)),
-                    y=(0.0,) * len(x), low=tuple(-band), high=tuple(band),
-                ),
-                Curve(label="measured", role="measured", x=tuple(map(float, x)), y=tuple(total)),
-            ]  # fmt: skip
-    panel = Panel(
-        title="the martingale along a path", x_label="step", y_label=r"$\sum_t \langle\nabla L, n_t\rangle / A^2$",
-        curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(panel,))
+            labels = ("the martingale along a path", "step", r"$\sum_t \langle\nabla L, n_t\rangle / A^2$")
+            stated = curve("stated: zero, with two standard deviations", x, 0 * band, "statement", band=(-band, band))
+            panels.append(panel(*labels, stated, curve("measured", x, total), log=""))
+    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
 CLAIM = Claim(

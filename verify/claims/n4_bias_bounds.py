@@ -16,13 +16,11 @@ from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks.comparisons import at_least as reaches
-from verify.checks.comparisons import at_most as stays_below
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
-from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Comparison, Panel
 
 STEP = 0.1
 ORDERS = (0.5, 2.0, 4.0)
@@ -126,21 +124,13 @@ def networks(subject: Bound, context: Context) -> Finding:
                 bound = np.asarray(_factors(subject)(order, np.sqrt(values["G2"]))[number]) * values[quantity]
                 bounds.setdefault(name, bound)
                 worst = float((values["b"] / bound).max())
-                comparisons.append(
-                    stays_below(f"‖b‖² over the bound by the {name}, α = {order:g}, {where}", worst, 1.0)
-                )
-        x = tuple(np.maximum(times, 0.5))
+                comparisons.append(at_most(f"‖b‖² over the bound by the {name}, α = {order:g}, {where}", worst, 1.0))
+        x = np.maximum(times, 0.5)
         panels.append(
-            Panel(
-                title=f"two networks, $\\alpha$ = {order:g}", x_label="step", y_label="squared norm", x_scale="log",
-                y_scale="log",
-                curves=(
-                    Curve(label=r"bias $\|b\|^2$", role="measured", x=x, y=tuple(m["b"])),
-                    Curve(label="bound by the order", role="statement", group=0, x=x, y=tuple(bounds["order"])),
-                    Curve(
-                        label="bound by the divergence", role="statement", group=1, x=x, y=tuple(bounds["divergence"])
-                    ),
-                ),
+            panel(
+                f"two networks, $\\alpha$ = {order:g}", "step", "squared norm", curve(r"bias $\|b\|^2$", x, m["b"]),
+                curve("bound by the order", x, bounds["order"], "statement", group=0),
+                curve("bound by the divergence", x, bounds["divergence"], "statement", group=1),
             )
         )  # fmt: skip
         context.progress((done + 1) / len(ORDERS))
@@ -170,24 +160,22 @@ def attained(subject: Bound, context: Context) -> Finding:
             b, hyperbolic, divergence = _two_classes(order, delta / order, 1 / (1 + float(np.exp(delta / 2))))
             ratios.append(b / (by_order * hyperbolic))
             comparisons.append(
-                stays_below(
+                at_most(
                     f"over the bound by the divergence, α = {order:g}, αρ = {delta:g}",
                     b / (by_divergence * divergence),
                     1 + 1e-9,
                 )
             )
-        comparisons.append(
-            stays_below(f"greatest ‖b‖² over the bound by the order, α = {order:g}", max(ratios), 1 + 1e-9)
-        )
-        comparisons.append(reaches(f"least ‖b‖² over the bound by the order, α = {order:g}", min(ratios), 1 - 1e-9))
+        comparisons.append(at_most(f"greatest ‖b‖² over the bound by the order, α = {order:g}", max(ratios), 1 + 1e-9))
+        comparisons.append(at_least(f"least ‖b‖² over the bound by the order, α = {order:g}", min(ratios), 1 - 1e-9))
         if order >= 1:
             # Near consensus and at equal probabilities D ≈ (α/2) Var t, and q - w ≈ -α Cov_q t.
             b, _, divergence = _two_classes(order, 1e-3, 0.5)
             ratio = b / (by_divergence * divergence)
             comparisons.append(
-                stays_below(f"near consensus, over the bound by the divergence, α = {order:g}", ratio, 1 + 1e-6)
+                at_most(f"near consensus, over the bound by the divergence, α = {order:g}", ratio, 1 + 1e-6)
             )
-            comparisons.append(reaches(f"near consensus, its share of the bound, α = {order:g}", ratio, 0.99))
+            comparisons.append(at_least(f"near consensus, its share of the bound, α = {order:g}", ratio, 0.99))
     return Finding(comparisons=tuple(comparisons))
 
 

@@ -13,15 +13,14 @@ from sympy import Expr, Symbol, lambdify
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
-from verify.checks.comparisons import at_least, at_most
+from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
 if TYPE_CHECKING:
-    from verify.checks.training import Path
+    from verify.checks.training import TrainingPath
 
 STEP = 0.1
 ORDERS = (0.25, 0.5, 1.0, 2.0)
@@ -84,7 +83,7 @@ def _law(law: Expr) -> Callable[..., Any]:
     return lambdify((beta, norm), law.xreplace({MUTUAL_NORM: norm}), "numpy")
 
 
-def _follow(context: Context, setting: Setting) -> Path:
+def _follow(context: Context, setting: Setting) -> TrainingPath:
     from verify.checks.training import follow
 
     start, steps = setting.start(context.seed_for("start")), _steps(context)
@@ -98,18 +97,18 @@ def _steps(context: Context) -> int:
     return context.pick(quick=2000, full=10_000)
 
 
-def _level(path: Path) -> float:
+def _level(path: TrainingPath) -> float:
     """The mean over students of ‖∇L‖² at the end."""
     return float(path.base[-1].mean())
 
 
-def _stated(subject: Plateau, path: Path, weight: float) -> np.ndarray:
+def _stated(subject: Plateau, path: TrainingPath, weight: float) -> np.ndarray:
     """What the law makes of the mutual gradient at the end, student by student; the bias already has the weight."""
     mutual = np.sqrt(path.bias[-1]) / weight
     return np.array([float(_law(subject.law)(weight, m)) for m in mutual])
 
 
-def _close(subject: Plateau, path: Path, weight: float, name: str) -> list[Comparison]:
+def _close(subject: Plateau, path: TrainingPath, weight: float, name: str) -> list[Comparison]:
     base = np.sqrt(path.base[-1])
     stated = _stated(subject, path, weight)
     with np.errstate(divide="ignore"):
@@ -122,22 +121,15 @@ def _close(subject: Plateau, path: Path, weight: float, name: str) -> list[Compa
 def orders(subject: Plateau, context: Context) -> Finding:
     """Plateaus by the order, and what the joint objective does there."""
     comparisons: list[Comparison] = []
-    paths: dict[float, Path] = {}
+    paths: dict[float, TrainingPath] = {}
     for order in ORDERS:
         paths[order] = context.shared(f"{order}", lambda a=order: _follow(context, Setting(a)))
         comparisons += _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
     comparisons.append(at_most("plateau over the next, in the stated order of α", ratio, GROWTH))
-    curves = tuple(
-        Curve(label=f"$\\|\\nabla L\\|^2$, $\\alpha$ = {order:g}", role="measured", group=n, x=_x(paths[order]),
-              y=tuple(paths[order].base[:, 0]))
-        for n, order in enumerate(ORDERS)
-    )  # fmt: skip
-    falling = Panel(
-        title="first network while it trains", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
-        curves=curves,
-    )  # fmt: skip
+    curves = [_falling(f"$\\|\\nabla L\\|^2$, $\\alpha$ = {a:g}", n, paths[a]) for n, a in enumerate(ORDERS)]
+    falling = panel("first network while it trains", "step", "squared norm", *curves)
     joint = _joint(subject, context, {order: paths[order] for order in JOINT})
     return Finding(
         comparisons=(*comparisons, *joint.comparisons),
@@ -145,28 +137,26 @@ def orders(subject: Plateau, context: Context) -> Finding:
     )
 
 
-def _x(path: Path) -> tuple[float, ...]:
-    return tuple(float(t + 1) for t in path.times)
+def _falling(label: str, number: int, path: TrainingPath) -> Curve:
+    """‖∇L‖² of the first network while it trains."""
+    return curve(label, path.times + 1, path.base[:, 0], group=number)
 
 
-def _against(what: str, subject: Plateau, paths: dict[float, Path]) -> Panel:
-    x = tuple(paths)
+def _against(what: str, subject: Plateau, paths: dict[float, TrainingPath]) -> Panel:
     stated = [float((_stated(subject, path, 1.0 if what == "order" else v) ** 2).mean()) for v, path in paths.items()]
     symbol = r"order $\alpha$" if what == "order" else r"weight $\beta$"
-    return Panel(
-        title=f"plateau by {what}", x_label=symbol, y_label="squared norm", x_scale="log", y_scale="log",
-        curves=(
-            Curve(label=r"$\|\nabla L\|^2$ at the end", role="measured", style="markers", x=x,
-                  y=tuple(_level(path) for path in paths.values())),
-            Curve(label="stated by the law", role="statement", x=x, y=tuple(stated)),
-        ),
+    reached = [_level(path) for path in paths.values()]
+    return panel(
+        f"plateau by {what}", symbol, "squared norm",
+        curve(r"$\|\nabla L\|^2$ at the end", list(paths), reached, style="markers"),
+        curve("stated by the law", list(paths), stated, "statement"),
     )  # fmt: skip
 
 
 def weights(subject: Plateau, context: Context) -> Finding:
     """Plateaus by the weight, the number of students, and whether they see the same."""
     comparisons: list[Comparison] = []
-    paths: dict[float, Path] = {}
+    paths: dict[float, TrainingPath] = {}
     for weight in WEIGHTS:
         paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, Setting(beta=b)))
         comparisons += _close(subject, paths[weight], weight, f"β = {weight:g}")
@@ -183,17 +173,12 @@ def weights(subject: Plateau, context: Context) -> Finding:
         ("two that see halves", paths[1.0]), ("four that see halves", four), ("two that see the same", alike),
         (r"alone ($\beta$ = 0)", alone),
     )  # fmt: skip
-    panel = Panel(
-        title="who the peers are", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
-        curves=tuple(
-            Curve(label=name, role="measured", group=n, x=_x(path), y=tuple(path.base[:, 0]))
-            for n, (name, path) in enumerate(cases)
-        ),
-    )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), panel))
+    curves = [_falling(name, n, path) for n, (name, path) in enumerate(cases)]
+    peers = panel("who the peers are", "step", "squared norm", *curves)
+    return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), peers))
 
 
-def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Finding:
+def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath]) -> Finding:
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
 
     def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
@@ -204,25 +189,19 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, Path]) -> Find
     shares: dict[float, float] = {}
     curves: list[Curve] = []
     for n, order in enumerate(JOINT):
-        x = _x(paths[order])
+        x = paths[order].times + 1
         squares, base = context.shared(f"joint {order}", lambda a=order: measure(a))
         shares[order] = float(squares[-1] / base[-1])
-        curves.append(
-            Curve(label=rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", role="second", group=n, x=x, y=tuple(squares))
-        )
-        curves.append(
-            Curve(label=rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {order:g}", role="measured", group=n, x=x, y=tuple(base))
-        )
+        curves += [
+            curve(rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", x, squares, "second", group=n),
+            curve(rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {order:g}", x, base, group=n),
+        ]
     other = next(order for order in shares if order != subject.joint_order)
     comparisons = (
         at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW),
         at_least(f"the same at α = {other:g}", shares[other], _left(other)),
     )
-    panel = Panel(
-        title="the joint objective", x_label="step", y_label="squared norm", x_scale="log", y_scale="log",
-        curves=tuple(curves),
-    )  # fmt: skip
-    return Finding(comparisons=comparisons, panels=(panel,))
+    return Finding(comparisons=comparisons, panels=(panel("the joint objective", "step", "squared norm", *curves),))
 
 
 CLAIM = Claim(

@@ -12,9 +12,8 @@ from sympy import Expr, oo
 from convergence import judge_mean
 from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.relations import equal
-from verify.checks.comparisons import from_verdict
+from verify.checks import curve, from_verdict, kernel_check, panel
 from verify.checks.networks import Setting
-from verify.checks.proofs import kernel_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -118,30 +117,24 @@ def coverage(subject: Interval, context: Context) -> Finding:
         if metric == "accuracy":
             few = number // 4
             shares = [float(_missed(subject, d, seeds, few, context).mean()) for seeds in DRAWN]
-    x = tuple(map(float, DRAWN))
-    most, where = max(zip(shares, x, strict=True))
-    panel = Panel(
-        title="tables with an interval that misses", x_label="seeds $S$", y_label="share of the tables",
-        y_scale="log",
-        curves=(
-            Curve(label="stated at most", role="reference", x=x, y=(ERROR_RATE,) * len(x)),
-            Curve(
-                label="intervals as stated", role="statement", style="both", x=x, y=tuple(shares),
-                contradicted=(where, most, ERROR_RATE) if most > 1.5 * ERROR_RATE else None,
-            ),
-        ),
+    most, where = max(zip(shares, DRAWN, strict=True))
+    false = (float(where), most, ERROR_RATE) if most > 1.5 * ERROR_RATE else None
+    missing = panel(
+        "tables with an interval that misses", "seeds $S$", "share of the tables",
+        curve("stated at most", DRAWN, ERROR_RATE, "reference"),
+        curve("intervals as stated", DRAWN, shares, "statement", style="both", contradicted=false), log="y",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(*_report(subject, tables, context), panel))
+    return Finding(comparisons=tuple(comparisons), panels=(*_report(subject, tables), missing))
 
 
-def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tuple[Panel, ...]:
+def _report(subject: Interval, tables: dict[str, Table]) -> tuple[Panel, ...]:
     """What one table of the first seeds says of each objective, beside the mean over all seeds."""
     panels = []
     for metric, (name, scale, unit) in METRICS.items():
         table, d = tables[metric], scale * _differences(tables[metric], metric)
         low, high = _interval(subject, d[:, :TABLE])
 
-        def curve(
+        def rows(
             family: str, role: Literal["measured", "second"], label: str, table: Table = table, d: Any = d,
             low: Any = low, high: Any = high,
         ) -> Curve:  # fmt: skip
@@ -149,22 +142,14 @@ def _report(subject: Interval, tables: dict[str, Table], context: Context) -> tu
             at = {arm: float(arm.split(" = ")[1]) for arm in table.scores if arm.startswith(family)}
             at["DML (KL)"] = 1.0
             found = [(at[arm], n) for n, (arm, other) in enumerate(table.pairs) if other == "independent" and arm in at]
-            x, rows = zip(*sorted(found), strict=True)
-            rows = list(rows)
-            return Curve(
-                label=label, role=role, style="both", x=x, y=tuple(d[rows, :TABLE].mean(1)), low=tuple(low[rows]),
-                high=tuple(high[rows]),
-            )  # fmt: skip
+            x, chosen = map(list, zip(*sorted(found), strict=True))
+            mean = d[chosen, :TABLE].mean(1)
+            return curve(label, x, mean, role, band=(low[chosen], high[chosen]), style="both")
 
-        panel = Panel(
-            title=f"held-out {name}", x_label=r"order $\alpha$ or weight $\beta$",
-            y_label=f"difference from independent ({unit})",
-            curves=(
-                Curve(label="independent training", role="reference", x=(0.5, 2.0), y=(0.0, 0.0)),
-                curve("RDML", "measured", r"order $\alpha$, $\beta = 1$"), curve("KL", "second", r"KL, weight $\beta$"),
-            ),
-        )  # fmt: skip
-        panels.append(panel)
+        labels = (f"held-out {name}", r"order $\alpha$ or weight $\beta$", f"difference from independent ({unit})")
+        measured = rows("RDML", "measured", r"order $\alpha$, $\beta = 1$"), rows("KL", "second", r"KL, weight $\beta$")
+        alone = curve("independent training", (0.5, 2.0), 0.0, "reference")
+        panels.append(panel(*labels, alone, *measured, log=""))
     return tuple(panels)
 
 
