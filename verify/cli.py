@@ -21,6 +21,7 @@ from verify.commands.doctor import doctor_command
 from verify.commands.problems import sweep_command, verify_problem_command
 from verify.commands.prove import prove_command
 from verify.commands.train import train_command
+from verify.reading import in_a_line
 
 __all__ = ["app", "main"]
 
@@ -124,7 +125,7 @@ _EXTRAS = {
 
 def _missing_extra(error: ImportError) -> str | None:
     """The line about an extra that is not installed, which some claims need; None for any other failed import."""
-    message = " ".join(str(error).split())
+    message = in_a_line(error, None)
     if "pip install 'rdml-theory[" in message:
         return message
     extra = _EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
@@ -153,7 +154,7 @@ def _outcome_of_app() -> int:
         # click and rich end a program whose reader is gone with 1, which would read as a refuted claim.
         return 141 if ending.code else 0
     except OSError as error:
-        _complain(" ".join(str(error).split()))
+        _complain(in_a_line(error, None))
         return 2
     except Exception as error:
         if isinstance(error, ImportError) and (missing := _missing_extra(error)):

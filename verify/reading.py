@@ -25,13 +25,13 @@ BITS = 1024
 """Of an integer: a greater one is no float."""
 
 
-def in_a_line(error: Exception) -> str:
-    r"""What an error of a library says, in a line of at most 200 letters; its class where it says nothing.
+def in_a_line(error: Exception, most: int | None = 200) -> str:
+    r"""What an error says, in a line; of a library's so many letters at most; its class where it says nothing.
 
     >>> in_a_line(ValueError("a\n  b")), in_a_line(RecursionError())
     ('a b', 'RecursionError')
     """
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:

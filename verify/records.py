@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from verify.reading import read_json
+from verify.reading import in_a_line, read_json
 
 __all__ = [
     "GROUPS", "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord",
@@ -345,7 +345,7 @@ def read_run(path: Path) -> RunRecord:
     try:
         document = read_json(path, what="the results of a run", limit=_LARGEST)
     except ValueError as error:
-        raise RecordError(f"{' '.join(str(error).split())}; {_REMEDY}") from None
+        raise RecordError(f"{in_a_line(error, None)}; {_REMEDY}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None:
         raise RecordError(f"{path}: not a results document (no schema_version); {_REMEDY}")

@@ -106,6 +106,21 @@ def test_the_size_of_an_installation():
     assert "holds 1.8 GB, of which 0.75 are torch" in WORDS
 
 
+def test_the_table_of_claims_holds_each_once_with_its_kind():
+    """A row names claims, or the first and the last of some, and the kinds that they have."""
+    claims, told = all_claims(), []
+    order = list(claims)
+    for line in README.partition("| id | statement | kind |")[2].partition("\n\n")[0].splitlines()[2:]:
+        names, _, kind = (cell.strip() for cell in line.replace("\\|", "").strip("|").split("|"))
+        row = []
+        for name in names.split(", "):
+            first, _, last = name.partition("–")
+            row += order[order.index(first) : order.index(last or first) + 1]
+        assert kind == ", ".join(sorted({claims[name].direction for name in row})), names
+        told += row
+    assert sorted(told) == sorted(order)
+
+
 def test_its_links_lead_somewhere():
     for text in (README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "verify" / "abstract.md").read_text()):
         base = ROOT / "verify" if text.startswith("# The paper") else ROOT

@@ -17,6 +17,7 @@ import click
 
 from verify.commands.catalogue import told
 from verify.commands.common import json_option, output, print_json
+from verify.reading import in_a_line
 
 __all__ = ["Finding", "doctor_command", "findings"]
 
@@ -119,7 +120,7 @@ def _torch() -> Iterator[Finding]:
     except ImportError:
         return  # told as an extra
     except OSError as error:  # a library that does not load
-        yield Finding("torch", "wrong", " ".join(str(error).split()), "install torch again, from its own instructions")
+        yield Finding("torch", "wrong", in_a_line(error, None), "install torch again, from its own instructions")
         return
     cuda = f"CUDA {torch.version.cuda} on {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no GPU"
     capability = torch.backends.cpu.get_cpu_capability()
