@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems._memory import aligned
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem
 from convergence.store import Store, packed, unpacked
@@ -89,7 +88,7 @@ class Ensemble:
     def __init__(self, task: Task) -> None:
         self.task, self.done = task, 0
         blocks, dim, block = len(task.blocks), task.start.size, task.block
-        self._x, self._gradient, self._work, self._velocity = (aligned((blocks, dim, block)) for _ in range(4))
+        self._x, self._gradient, self._work, self._velocity = (np.empty((blocks, dim, block)) for _ in range(4))
         self._x[...], self._velocity[...] = task.start[:, None], 0.0
         self.x, self.gradient, self.work = (a.transpose(0, 2, 1) for a in (self._x, self._gradient, self._work))
         self.norm, self.total, self.part = (np.zeros((blocks, block)) for _ in range(3))
@@ -114,7 +113,7 @@ class Ensemble:
             if gradient and sample:
                 problem.oracle_into(self.x, self.gradient, self.streams, self.work)
             elif gradient:
-                problem.gradient_into(self.x, self.gradient)
+                self.gradient[...] = problem.gradient(self.x)
             elif sample:
                 problem.sample_into(self.x, self.gradient, self.streams, self.work)
             return

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems._memory import in_memory_order
 from convergence.problems.bias_models import BIAS_MODELS, BiasModel, relative
 from convergence.problems.noise_models import NOISE_MODELS, NoiseModel, Streams, SubGaussian, tail_of
 
@@ -118,10 +117,6 @@ class SyntheticProblem:
         """∇f at x, the shape of x."""
         raise NotImplementedError
 
-    def gradient_into(self, x: Array, out: Array) -> None:
-        """``out[...] = ∇f(x)``: what the simulator calls; a subclass may save temporary arrays here."""
-        out[...] = self.gradient(x)
-
     def bias_at(self, x: Array, gradient: Array) -> Array | None:
         """b at x of shape (..., dim), given ∇f there; None for no bias."""
         if self.relative_bias:
@@ -147,8 +142,7 @@ class SyntheticProblem:
     def sample_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """One draw of ∇f + b + n at x into ``out``, given ∇f there; x and ``rng`` as in ``noise_at``."""
         if self.noise_at(x, gradient, rng, out):
-            total, add = in_memory_order(out, gradient)
-            total += add
+            out += gradient
         else:
             out[...] = gradient
         if (bias := self.bias_at(x, gradient)) is not None:
@@ -156,7 +150,7 @@ class SyntheticProblem:
 
     def oracle_into(self, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """∇f at x into ``gradient`` and a draw of ∇f + b + n into ``out``; a subclass may save work that they share."""
-        self.gradient_into(x, gradient)
+        gradient[...] = self.gradient(x)
         self.sample_into(x, gradient, rng, out)
 
     def sample_gradient(self, x: Array, rng: np.random.Generator) -> Array:

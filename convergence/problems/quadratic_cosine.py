@@ -7,8 +7,6 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.problems._memory import in_memory_order, scratch
-from convergence.problems._sine import sine
 from convergence.problems.base import Oracle, SyntheticProblem, check_positive
 
 __all__ = ["QuadraticCosine", "problem"]
@@ -70,25 +68,12 @@ class QuadraticCosine(SyntheticProblem):
 
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Σ_i [ λx_i²/2 + c(1 - cos ωx_i) ], whose second part is 2c sin²(ωx_i/2)."""
-        wave = sine(self.frequency / 2 * x)
-        part = self.curvature / 2 * x
-        part *= x
-        wave *= wave
-        wave *= 2 * self.amplitude
-        wave += part
-        return wave.sum(axis=-1)
+        wave = np.sin(self.frequency / 2 * x)
+        return (self.curvature / 2 * x**2 + 2 * self.amplitude * wave**2).sum(axis=-1)
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """λx_i + cω sin ωx_i."""
-        slope = np.empty_like(x)
-        self.gradient_into(x, slope)
-        return slope
-
-    def gradient_into(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """The same without a new array for the result."""
-        x, out = in_memory_order(x, out)
-        sine(x if self.frequency == 1.0 else self.frequency * x, out, scale=self.amplitude * self.frequency)
-        out += np.multiply(self.curvature, x, out=scratch(1, x.size)[0].reshape(x.shape))
+        return self.curvature * x + self.amplitude * self.frequency * np.sin(self.frequency * x)
 
 
 problem = QuadraticCosine

@@ -3,7 +3,6 @@
 import runpy
 from pathlib import Path
 
-import mpmath as mp
 import numpy as np
 import pytest
 from scipy import integrate
@@ -13,7 +12,6 @@ from convergence.data import real_data
 from convergence.moments import bias_excess, noise_variance
 from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems._bernstein import largest_norm
-from convergence.problems._sine import sine
 from convergence.problems.bias_models import BIAS_MODELS, relative
 from convergence.problems.noise_models import NOISE_MODELS
 from rdml_theory import renyi_divergence
@@ -335,35 +333,6 @@ def test_oracle_is_gradient_plus_bias_plus_noise(noise_model):
     assert bias.high - bias.low < 0.2
 
 
-def test_sine_agrees_with_mpmath_near_and_far():
-    rng = np.random.default_rng(7)
-    multiples = np.arange(-40, 41) * np.pi / 2
-    far = rng.uniform(-1e6, 1e6, 2_000)
-    x = np.concatenate([rng.uniform(-10, 10, 5_000), far, multiples, 10 ** rng.uniform(-300, 0, 200), [2.0**21, 1e15]])
-    with mp.workprec(160):
-        exact = np.array([float(mp.sin(mp.mpf(v))) for v in x])
-    error = np.abs(sine(x) - exact)
-    assert (error <= np.maximum(2 * np.spacing(np.abs(exact)), 1e-19)).all()
-    assert np.isnan(sine(np.array([np.inf, np.nan]))).all()
-
-
-@pytest.mark.parametrize("scale", [1.0, -0.3, 7.0])
-def test_sine_of_a_number_does_not_depend_on_the_others(scale):
-    rng = np.random.default_rng(3)
-    near, far = rng.uniform(-1.57, 1.57, 1000), np.concatenate([rng.normal(size=40) * 100, [1.5707, np.inf, 1e300]])
-    with np.errstate(invalid="ignore"):
-        alone = np.concatenate([sine(np.array([x]), scale=scale) for x in (*near, *far)])
-        # all near zero, a few far away, and mostly far away
-        for count, x in ((1000, near), (1043, np.concatenate([near, far])), (60, np.concatenate([near, far])[-60:])):
-            assert np.array_equal(
-                sine(x, scale=scale), alone[-count:] if count < 1000 else alone[:count], equal_nan=True
-            )
-    finite = np.abs(far) < 1e6
-    np.testing.assert_allclose(
-        sine(far[finite], scale=scale), scale * np.sin(far[finite]), rtol=0, atol=1e-15 * abs(scale)
-    )
-
-
 @pytest.mark.parametrize("name", problems.available())
 def test_values_and_gradients_at_points_of_any_memory_order(name):
     problem = small(name)
@@ -376,19 +345,6 @@ def test_values_and_gradients_at_points_of_any_memory_order(name):
     for view, values, gradients in same:
         np.testing.assert_allclose(problem.value(view), values, rtol=1e-13, atol=1e-13)
         np.testing.assert_allclose(problem.gradient(view), gradients, rtol=1e-13, atol=1e-13)
-    target = np.empty_like(x)[:, ::2]
-    problem.gradient_into(whole, target)
-    np.testing.assert_allclose(target, gradient, rtol=1e-13, atol=1e-13)
-
-
-def test_sine_does_not_depend_on_shape_or_memory_order():
-    x = np.random.default_rng(8).normal(size=(3, 5, 256)) * 4
-    x[1, 2, 3] = 1e7
-    whole = sine(x)
-    np.testing.assert_array_equal(whole[1], sine(x[1].copy()))
-    np.testing.assert_array_equal(whole.swapaxes(1, 2), sine(x.swapaxes(1, 2)))
-    np.testing.assert_array_equal(whole[0, 0, :7], sine(x[0, 0, :7].copy()))
-    np.testing.assert_array_equal(whole[:, ::2, ::3], sine(x[:, ::2, ::3]))
 
 
 def test_protocol_and_errors():
