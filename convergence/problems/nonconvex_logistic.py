@@ -6,9 +6,8 @@ from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
-from convergence.problems._finite_sum import LinearModel
+from convergence.problems._finite_sum import LinearModel, falling
 from convergence.problems.base import Oracle
 from convergence.problems.sigmoid_loss import signed_features
 
@@ -62,7 +61,7 @@ class NonconvexLogistic(LinearModel):
 
     def slopes(self, margins: Array, rows: NDArray[np.int64] | slice = slice(None)) -> Array:
         """-s(-t)."""
-        return -expit(-margins)
+        return -falling(margins)
 
     def value(self, x: Array) -> Array:
         """Loss and regulariser."""

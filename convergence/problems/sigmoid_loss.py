@@ -6,9 +6,8 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
-from convergence.problems._finite_sum import LinearModel, example_data
+from convergence.problems._finite_sum import LinearModel, example_data, falling
 from convergence.problems.base import Oracle
 
 __all__ = ["SigmoidLoss", "problem"]
@@ -55,11 +54,11 @@ class SigmoidLoss(LinearModel):
 
     def losses(self, margins: Array) -> Array:
         """s(-t)."""
-        return expit(-margins)
+        return falling(margins)
 
     def slopes(self, margins: Array, rows: NDArray[np.int64] | slice = slice(None)) -> Array:
         """-s(1 - s)."""
-        s = expit(-margins)
+        s = falling(margins)
         return s * (s - 1)
 
 
