@@ -7,6 +7,7 @@ All of it is trusted: :func:`normal` multiplies out and :func:`is_zero` compares
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any, Literal
 
 from sympy import (
@@ -88,8 +89,9 @@ def _mean(body: Term) -> Term:
     return Sum(_linear(_mean, body.function, lambda f: not is_random(f), Integer(1)), *body.limits)
 
 
+@lru_cache(maxsize=20_000, typed=True)
 def normal(term: Term) -> Term:
-    """A term with inner products, expectations and sums multiplied out.
+    """A term with inner products, expectations and sums multiplied out; kept, for proofs meet the same parts often.
 
     >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, eta = Symbol("t", integer=True, nonnegative=True), Symbol("eta", positive=True)
@@ -222,7 +224,7 @@ def _telescoped(term: Term) -> Term:
     return rest
 
 
-def require_value(term: Term, known: Known, what: str) -> None:
+def require_value(term: Term, known: Known, what: object) -> None:
     """Refuse a term that may have no value: what is divided by, or taken the root or logarithm of, has a known sign.
 
     Parameters
@@ -231,8 +233,8 @@ def require_value(term: Term, known: Known, what: str) -> None:
         The term. Of a variable that it binds only what :func:`usable` keeps tells anything.
     known : collection of (Expr, {"positive", "nonnegative"})
         Scalars whose sign was proved.
-    what : str
-        What the term is, for the error.
+    what : object
+        What the term is, for the error: it is printed only then.
 
     Raises
     ------
@@ -255,7 +257,7 @@ def require_value(term: Term, known: Known, what: str) -> None:
         _require_here(part, facts, what)
 
 
-def _require_here(part: Term, facts: Known, what: str) -> None:
+def _require_here(part: Term, facts: Known, what: object) -> None:
     """Refuse a power or a logarithm, of what has a value, that may have none."""
     if isinstance(part, log):
         if sign(part.args[0], facts) != "positive":
@@ -272,7 +274,7 @@ def _differs_from_zero(term: Term, facts: Known) -> bool:
     return "positive" in (sign(t, facts) for t in (term, -term, term**2))
 
 
-def require_near(term: Term, variable: Any, point: Any, known: Known, what: str, *, hole: bool) -> None:
+def require_near(term: Term, variable: Any, point: Any, known: Known, what: object, *, hole: bool) -> None:
     """Refuse a term that may have no value at some points near a point of a variable, or beyond all bounds for ∞.
 
     At a finite point and near it the term is analytic, unless there is a ``hole``: then it may have poles there, powers
@@ -356,8 +358,10 @@ def is_zero(term: Term, *, vector: bool = False) -> bool:
     if vector:
         return expand(term) == 0
     flat = normal(term)
+    if flat == 0:
+        return True
     same = canonical(flat)
-    if flat == 0 or same == 0 or expand(fraction(together(same))[0]) == 0:
+    if same == 0 or expand(fraction(together(same))[0]) == 0:
         return True
     numerator, _ = fraction(together(_telescoped(flat)))
     if expand(numerator) == 0:

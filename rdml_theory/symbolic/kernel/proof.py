@@ -10,7 +10,7 @@ from typing import Any, cast
 from sympy import Basic
 
 from rdml_theory.symbolic.kernel.propositions import Proposition
-from rdml_theory.symbolic.kernel.theorem import Theorem
+from rdml_theory.symbolic.kernel.theorem import Theorem, replayed
 
 __all__ = ["Line", "Proof"]
 
@@ -98,7 +98,7 @@ class Proof:
 
     def verify(self) -> bool:
         """Run every rule again."""
-        return all(theorem.replay() for theorem in self.theorems)
+        return replayed(self.theorems)
 
     def text(self) -> str:
         """The proof, a line for each step."""

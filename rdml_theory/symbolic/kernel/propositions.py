@@ -19,6 +19,9 @@ __all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Le
 class Proposition(ABC):
     """Base of all propositions."""
 
+    def __str__(self) -> str:
+        return self.text()
+
     def terms(self) -> tuple[Term, ...]:
         """The terms it speaks of."""
         return ()

@@ -187,26 +187,31 @@ class Theorem:
 
     def replay(self) -> bool:
         """Run every rule of the proof again, and say whether the same theorem comes out."""
-        again: dict[int, Theorem] = {}
+        return replayed((self,))
 
-        def same(theorem: Theorem) -> bool:
-            arguments = {name: _frozen(value) for name, value in dict(theorem.arguments).items()}
-            if theorem.rule not in RULES or not all(id(p) in again or same(p) for p in _theorems(arguments)):
-                return False
-            try:
-                made = RULES[theorem.rule](**_swap(arguments, again), reason=theorem.reason)
-                # Of other classes these could be equal to everything.
-                if type(theorem.hypotheses) is not frozenset or type(theorem.sure) is not bool:
-                    return False
-                for part in (*theorem.hypotheses, theorem.conclusion):
-                    _well_formed(part)
-            except (TypeError, ValueError):
-                return False
-            again[id(theorem)] = made
-            told = theorem.hypotheses, theorem.conclusion, theorem.sure
-            return (made.hypotheses, made.conclusion, made.sure) == told
 
-        return same(self)
+def replayed(theorems: Iterable[Theorem]) -> bool:
+    """Run every rule of the proofs of several theorems again, each once, and say whether the same theorems come out."""
+    again: dict[int, Theorem] = {}
+
+    def same(theorem: Theorem) -> bool:
+        arguments = {name: _frozen(value) for name, value in dict(theorem.arguments).items()}
+        if theorem.rule not in RULES or not all(id(p) in again or same(p) for p in _theorems(arguments)):
+            return False
+        try:
+            made = RULES[theorem.rule](**_swap(arguments, again), reason=theorem.reason)
+            # Of other classes these could be equal to everything.
+            if type(theorem.hypotheses) is not frozenset or type(theorem.sure) is not bool:
+                return False
+            for part in (*theorem.hypotheses, theorem.conclusion):
+                _well_formed(part)
+        except (TypeError, ValueError):
+            return False
+        again[id(theorem)] = made
+        told = theorem.hypotheses, theorem.conclusion, theorem.sure
+        return (made.hypotheses, made.conclusion, made.sure) == told
+
+    return all(id(theorem) in again or same(theorem) for theorem in theorems)
 
 
 def _theorems(value: Any) -> list[Theorem]:
@@ -258,11 +263,11 @@ def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> Non
     _well_formed(proposition)
     known = usable(_signs(hypotheses), proposition.bound())
     if isinstance(proposition, Tends):
-        require_near(proposition.term, proposition.variable, proposition.point, known, proposition.text(), hole=True)
-        require_value(proposition.limit, known, proposition.text())
+        require_near(proposition.term, proposition.variable, proposition.point, known, proposition, hole=True)
+        require_value(proposition.limit, known, proposition)
         return
     for term in proposition.terms():
-        require_value(term, known, proposition.text())
+        require_value(term, known, proposition)
 
 
 def _check_names(propositions: Collection[Proposition]) -> None:
@@ -485,13 +490,14 @@ def _by(term: Term, told: Proposition) -> Term:
 
 def _admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
     """Refuse a value that is not all a variable is declared to be."""
+    what = kind(value)  # before anything is computed from it
     require_value(value, signs, f"the value {value}")
     if type(variable) is Vector:
-        if kind(value) == "scalar":
+        if what == "scalar":
             raise ProofError(f"{variable} is a vector, {value} is none")
         return
     wanted = symbol_kind(variable)
-    if kind(value) == "vector":
+    if what == "vector":
         raise ProofError(f"{variable} is a scalar, {value} is none")
     if wanted in ("natural", "counting") and value.is_integer is not True:
         raise ProofError(f"{variable} is an integer, {value} is not known to be one")
