@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from sympy import Basic, Expr, I, nan, sympify, zoo
@@ -62,18 +62,21 @@ def of_formulas(
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Decorate a function of formulas, each optional, or of one ``family`` of ``count`` formulas.
 
+    What it returns cannot be changed, and is kept: what was proved once in a process is not proved again.
+
     >>> @of_formulas()
-    ... def square(side: Formula | None = None) -> Formula:
-    ...     return None if side is None else side**2
+    ... def square(side: Formula = 2) -> Formula:
+    ...     return side**2
     >>> square(3), square()
-    (9, None)
+    (9, 4)
     >>> square("3")
     Traceback (most recent call last):
     TypeError: side must be a number or a SymPy expression; got str
     """
 
     def one(signature: inspect.Signature, name: str, value: Any) -> Any:
-        if value is None and signature.parameters[name].default is None:
+        value = signature.parameters[name].default if value is None else value
+        if value is None:
             return None
         if family is None:
             return formula(name, value)
@@ -83,13 +86,14 @@ def of_formulas(
         return tuple(parts) if family is tuple else family(*parts)
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        signature = inspect.signature(function)
+        signature, kept = inspect.signature(function), cache(function)
 
         @wraps(function)
         def checked(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
             bound = signature.bind(*arguments, **named)
+            bound.apply_defaults()
             values = {name: one(signature, name, value) for name, value in bound.arguments.items()}
-            return function(**values)  # type: ignore[call-arg]
+            return kept(**values)
 
         return checked
 

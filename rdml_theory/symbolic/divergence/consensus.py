@@ -364,7 +364,7 @@ def _remainder(right_side: Formula, *, order_one: bool) -> Theorem:
 
 
 @of_formulas(Expansion, 3)
-def consensus_expansion(right_sides: Expansion | None = None) -> Proof:
+def consensus_expansion(right_sides: Expansion = CONSENSUS) -> Proof:
     """D10: ``D_α = (α/2) Var_q(t) + O(|t|³)``: its terms of second and third order, and an explicit remainder.
 
     For ``r_k ∝ q_k exp(ε s_k)``: ``D_α(r‖q)/ε² → (α/2) Var_q(s)``, and what is left, divided by ε³, tends to
@@ -390,10 +390,9 @@ def consensus_expansion(right_sides: Expansion | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: limit: ... the derivative of order 2 is another at the point
     """
-    sides = CONSENSUS if right_sides is None else right_sides
 
     def theorems(*, order_one: bool) -> Sequence[Theorem]:
-        expanded = (_expansion(place, side, order_one=order_one) for place, side in enumerate(sides[:2]))
-        return (*expanded, _remainder(sides.remainder, order_one=order_one))
+        expanded = (_expansion(place, side, order_one=order_one) for place, side in enumerate(right_sides[:2]))
+        return (*expanded, _remainder(right_sides.remainder, order_one=order_one))
 
     return Proof((*theorems(order_one=False), *theorems(order_one=True)))

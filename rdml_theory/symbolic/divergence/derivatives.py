@@ -202,7 +202,7 @@ def _limit(place: int, side: Formula) -> Theorem:
 
 
 @of_formulas(Derivatives, 7)
-def derivatives(right_sides: Derivatives | None = None) -> Proof:
+def derivatives(right_sides: Derivatives = DERIVATIVES) -> Proof:
     """D2: all first derivatives but the student gradient, and their limits at order one.
 
     ``∂D/∂q_k = -w_k/q_k``, ``∂D/∂p_k = α/(α-1) w_k/p_k`` (entries as independent positive numbers),
@@ -230,28 +230,27 @@ def derivatives(right_sides: Derivatives | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    sides = DERIVATIVES if right_sides is None else right_sides
-    gradients = (_gradient(name, side) for name, side in zip(_CURVES, sides[:3], strict=True))
-    limits = (_limit(place, side) for place, side in enumerate(sides[4:]))
-    at_one = _gradient("student", sides.student, order_one=True)
-    return Proof((*gradients, slope_in_the_order(sides.order), *limits, at_one))
+    gradients = (_gradient(name, side) for name, side in zip(_CURVES, right_sides[:3], strict=True))
+    limits = (_limit(place, side) for place, side in enumerate(right_sides[4:]))
+    at_one = _gradient("student", right_sides.student, order_one=True)
+    return Proof((*gradients, slope_in_the_order(right_sides.order), *limits, at_one))
 
 
 @of_formulas()
-def teacher_gradient(right_side: Formula | None = None) -> Proof:
+def teacher_gradient(right_side: Formula = DERIVATIVES.logits) -> Proof:
     """∂D_α(p‖q)/∂u_k = α/(α-1) · (w_k - p_k) for p = softmax(u) and α ≠ 1, said along every direction.
 
     >>> teacher_gradient().verify()
     True
     """
-    return Proof((_gradient("logits", DERIVATIVES.logits if right_side is None else right_side),))
+    return Proof((_gradient("logits", right_side),))
 
 
 @of_formulas()
-def alpha_derivative(right_side: Formula | None = None) -> Proof:
+def alpha_derivative(right_side: Formula = DERIVATIVES.order) -> Proof:
     """∂D_α(p‖q)/∂α = KL(w‖p)/(1-α)², for α ≠ 1.
 
     >>> alpha_derivative().verify()
     True
     """
-    return Proof((slope_in_the_order(DERIVATIVES.order if right_side is None else right_side),))
+    return Proof((slope_in_the_order(right_side),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Integer, Rational, Symbol, log
+from sympy import Integer, Rational, S, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
@@ -98,7 +98,7 @@ def dual_target(right_side: Formula = DUAL) -> Equal:
 
 
 @of_formulas()
-def escort_duality(right_side: Formula | None = None) -> Proof:
+def escort_duality(right_side: Formula = DUAL) -> Proof:
     """D14: D_α(p‖q) = D_{1/α}(w‖q), w the escort of p and q of order α.
 
     This toolkit's own. The second theorem is that of order one, where w = p and both sides are KL(p‖q).
@@ -122,7 +122,7 @@ def escort_duality(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = dual_target(DUAL if right_side is None else right_side)
+    target = dual_target(right_side)
     dual = combine(
         target, [], known=[given(NOT_ONE, "for an order that is not one")], where=[renyi(), escort(), mass(p)],
         reason="w^(1/α) q^(1-1/α) is p times a constant, and p sums to one",
@@ -211,7 +211,7 @@ def domination_target(left_side: Formula = DOMINATED) -> AtMost:
 
 
 @of_formulas()
-def gradient_domination(left_side: Formula | None = None, *, least_order: Formula | None = None) -> Proof:
+def gradient_domination(left_side: Formula = DOMINATED, *, least_order: Formula = S.Half) -> Proof:
     """D16: ω D_α(p‖q) ≤ ‖q - w‖₂² with ω = min q, for orders from 1/2: where the gradient vanishes there is consensus.
 
     This toolkit's own: a Polyak-Łojasiewicz inequality of the divergence in the student's logits. The second theorem is
@@ -238,8 +238,8 @@ def gradient_domination(left_side: Formula | None = None, *, least_order: Formul
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = domination_target(DOMINATED if left_side is None else left_side)
-    order = given(AtMost(Rational(1, 2) if least_order is None else least_order, alpha), "given")
+    target = domination_target(left_side)
+    order = given(AtMost(least_order, alpha), "given")
     spreads = (_at_most_spread(order), _at_most_spread_at_one())
     return Proof(tuple(
         combine(target, [(LEAST_PROBABILITY, spread), (1, _dominated())], reason="so the gradient dominates")

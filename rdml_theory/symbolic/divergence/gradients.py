@@ -58,7 +58,7 @@ def student_target(right_side: Formula = STUDENT_GRADIENT, *, order_one: bool = 
 
 
 @of_formulas()
-def student_gradient(right_side: Formula | None = None) -> Proof:
+def student_gradient(right_side: Formula = STUDENT_GRADIENT) -> Proof:
     """D1: the gradient of D_α(p‖q) in the student's logits is q - w, for every number of classes and every order.
 
     Said along a direction: the derivative in s of the divergence of p from softmax(z + s v) is Σ v_i (q_i - w_i), for
@@ -83,7 +83,6 @@ def student_gradient(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = STUDENT_GRADIENT if right_side is None else right_side
     moved = entries.given(MOVED, "given: q = softmax(z + s·v)")
 
     def theorem(order_one: bool) -> Theorem:
@@ -93,7 +92,7 @@ def student_gradient(right_side: Formula | None = None) -> Proof:
         slope = differentiate(itself, SHIFT, reason="differentiate along v")
         at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
         return combine(
-            student_target(asserted, order_one=order_one), [(1, slope)], where=[entries.escort(), moved, *at_one],
+            student_target(right_side, order_one=order_one), [(1, slope)], where=[entries.escort(), moved, *at_one],
             reason="collect: the weights that appear are q and w",
         )  # fmt: skip
 
@@ -151,7 +150,7 @@ def _curvature(order_one: bool) -> Theorem:
 
 
 @of_formulas()
-def student_hessian(right_side: Formula | None = None) -> Proof:
+def student_hessian(right_side: Formula = STUDENT_HESSIAN) -> Proof:
     """D3: the Hessian of D_α(p‖q) in the student's logits is Cov_q - (1-α) Cov_w, where Cov_q = diag(q) - q qᵀ.
 
     Said along a direction, which determines a symmetric matrix: the second derivative in s of the divergence of p from
@@ -172,12 +171,11 @@ def student_hessian(right_side: Formula | None = None) -> Proof:
     >>> student_hessian().axioms
     ()
     """
-    asserted = STUDENT_HESSIAN if right_side is None else right_side
 
     def theorem(order_one: bool) -> Theorem:
         at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
         return combine(
-            hessian_target(asserted, order_one=order_one), [(1, _curvature(order_one))],
+            hessian_target(right_side, order_one=order_one), [(1, _curvature(order_one))],
             where=[entries.escort(), entries.given(MOVED, "given: q = softmax(z + s·v)"), *at_one],
             reason="collect: the weights that appear are q and w",
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Interval, Rational, Symbol, log
+from sympy import Abs, Integer, Interval, Rational, S, Symbol, log
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.arguments import of_formulas
@@ -147,7 +147,7 @@ def sharp_target(constant: Formula = SHARP_CONSTANT) -> AtMost:
 
 
 @of_formulas()
-def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Formula | None = None) -> Proof:
+def sharp_self_bounding(constant: Formula = SHARP_CONSTANT, *, greatest_order: Formula = S.Half) -> Proof:
     """D17: ``‖q - w‖₂² ≤ 0.8146 D_α(p‖q)`` for orders up to 1/2.
 
     This toolkit's own. For these orders the divergence is at least log(1+χ²) of the escort from the student, and χ² at
@@ -174,18 +174,19 @@ def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Form
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: certified: ...
     """
-    factor = SHARP_CONSTANT if constant is None else constant
-    order = given(AtMost(alpha, Rational(1, 2) if greatest_order is None else greatest_order), "given")
+    order = given(AtMost(alpha, greatest_order), "given")
     least = _least_divergence(order)
-    target = AtMost(_APART**2 / 2, factor * D)
+    target = AtMost(_APART**2 / 2, constant * D)
     inside: Any = {_V: Interval(0, Rational(1, 2))}
-    near = balls(at_most(2 * _V**2, factor * log(1 + 4 * _V**2)), inside, touching=(_V, 0, 2))
+    near = balls(at_most(2 * _V**2, constant * log(1 + 4 * _V**2)), inside, touching=(_V, 0, 2))
     small = instantiate(certified(near, reason="for TV up to 1/2"), {_V: _APART / 2}, reason="at TV(q, w)")
-    first = combine(target, [(1, small), (factor, in_logarithms(_square())), (factor, least)], reason="so up to 1/2")
-    far = certified(_up_to_one(at_most(2 * _V**2, -factor * log(1 - _V))), reason="for TV from 1/2")
+    first = combine(
+        target, [(1, small), (constant, in_logarithms(_square())), (constant, least)], reason="so up to 1/2"
+    )
+    far = certified(_up_to_one(at_most(2 * _V**2, -constant * log(1 - _V))), reason="for TV from 1/2")
     large = instantiate(far, {_V: _APART / 2}, reason="at TV(q, w)")
     second = combine(
-        target, [(1, large), (factor, in_logarithms(_far())), (factor, least)], where=[given(_LEFT)],
+        target, [(1, large), (constant, in_logarithms(_far())), (constant, least)], where=[given(_LEFT)],
         reason="and from 1/2",
     )  # fmt: skip
     two = _below_two()
@@ -195,5 +196,5 @@ def sharp_self_bounding(constant: Formula | None = None, *, greatest_order: Form
     half = given(AtMost(Rational(1, 2), _APART / 2), "beyond")
     rest = combine(AtMost(1 - _APART / 2, Rational(1, 2)), [(1, half)], reason="so at most half is left")
     bound = cases(first, discharged(there, same, room, rest), _APART / 2, Rational(1, 2), reason="in both cases")
-    asserted = combine(sharp_target(factor), [(1, distance_of_gradient()), (1, bound)], reason="as Σ (q-w)² ≤ 2 TV²")
+    asserted = combine(sharp_target(constant), [(1, distance_of_gradient()), (1, bound)], reason="as Σ (q-w)² ≤ 2 TV²")
     return Proof((asserted,))

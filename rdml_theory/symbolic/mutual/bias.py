@@ -168,9 +168,7 @@ def mutual_bias_target(
 
 
 @of_formulas()
-def mutual_bias(
-    a_priori: Formula | None = None, observable: Formula | None = None, scale: Formula | None = None
-) -> Proof:
+def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula | None = None) -> Proof:
     """C4: ``‖β∇R‖² ≤ β²G² min{ 2 E tanh²(αρ/4), max(1,α) D̄_α }``, from C4a, D7 and D8.
 
     G² bounds the mean Gram matrix E JᵀJ of the logits' Jacobian, ρ(x) the range of log(p/q) at an input and peer. The
@@ -196,9 +194,8 @@ def mutual_bias(
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    first = A_PRIORI if a_priori is None else a_priori
     factor = beta**2 * jacobian**2 if scale is None else scale
-    target = mutual_bias_target(first, OBSERVABLE if observable is None else observable, factor)
+    target = mutual_bias_target(a_priori, observable, factor)
     forms = (_averaged(A_PRIORI), OBSERVABLE.xreplace(_names))
     scaled = beta**2 * G**2
     x, y, z = (Symbol(name, real=True) for name in "xyz")
@@ -216,7 +213,7 @@ def mutual_bias(
         here = instantiate(least, {x: Mean(_square), y: forms[0], z: forms[1]}, reason="of both forms")
         return by_way_of(target, discharged(here, _a_priori(), _observable(at_one)))
 
-    right = (factor * first).xreplace(_names)
+    right = (factor * a_priori).xreplace(_names)
     constant = by_way_of(AtMost(target.left, right), _a_priori_at_most())
     return Proof((bound(False), bound(True), constant, _attained(target.left, right)))
 

@@ -119,7 +119,7 @@ def composed_target(right_side: Formula = COMPOSED) -> AtMost:
 
 
 @of_formulas()
-def composed_bound(right_side: Formula | None = None) -> Proof:
+def composed_bound(right_side: Formula = COMPOSED) -> Proof:
     """X1: ``A ≤ [ |1-h| ζ + √( ζ² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2 with ``ζ = √2 βG tanh(αρ/4)``.
 
     This toolkit's own, for every student of a cohort: C2 with b_t = β∇R, whose square is at most β²G² times the mean
@@ -146,7 +146,7 @@ def composed_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = COMPOSED if right_side is None else exact(right_side)
+    asserted = exact(right_side)
     far, general = _bounds()
     return Proof((combine(composed_target(asserted), [(1, far)], reason="as asserted"), general))
 

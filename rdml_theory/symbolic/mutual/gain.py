@@ -115,7 +115,7 @@ def gain_target(right_side: Term = GAIN) -> Equal:
 
 
 @of_formulas()
-def gain_law(right_side: Formula | None = None) -> Proof:
+def gain_law(right_side: Formula = GAIN) -> Proof:
     """G1: the excess risk of one of K students is ``(d/2n) [1/K + (1 - 1/K)/(1 + αβK/(K-1))²]``: it depends on αβ.
 
     This toolkit's own. At rest ``x_k - e_k + αβ(x_k - mean of the peers) = 0``: the mean over the students stays what
@@ -140,7 +140,7 @@ def gain_law(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    return Proof((_law(GAIN if right_side is None else exact(right_side), HYPOTHESES),))
+    return Proof((_law(exact(right_side), HYPOTHESES),))
 
 
 def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:

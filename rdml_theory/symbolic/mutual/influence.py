@@ -137,7 +137,7 @@ def _shape(asserted: Formula) -> tuple[Theorem, ...]:
 
 
 @of_formulas()
-def influence(right_side: Formula | None = None) -> Proof:
+def influence(right_side: Formula = INFLUENCE) -> Proof:
     """G3: ``β‖q - w‖₂ ≤ √2 c tanh(αρ/4)/α`` at αβ = c, attained by two classes.
 
     This toolkit's own, on D7. The next theorems say that the bound falls strictly in α; that it lies between
@@ -163,20 +163,19 @@ def influence(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = INFLUENCE if right_side is None else right_side
     told = given(_PRODUCT, "given: the product of order and weight")
     slope = tanh(alpha * rho / 4)
     pull = combine(
-        influence_target(asserted), [(beta, _bounded()), (-sqrt(2) * slope / alpha, told)],
+        influence_target(right_side), [(beta, _bounded()), (-sqrt(2) * slope / alpha, told)],
         reason="times β = c/α",
     )  # fmt: skip
     square = attained_square()
     attained = combine(
-        Equal(beta**2 * square.conclusion.terms()[0], asserted**2),
+        Equal(beta**2 * square.conclusion.terms()[0], right_side**2),
         [(beta**2, square), (-2 * slope**2 / alpha**2 * (product + alpha * beta), told)],
         reason="which two classes attain",
     )
-    return Proof((pull, attained, *_shape(asserted)))
+    return Proof((pull, attained, *_shape(right_side)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -312,7 +311,7 @@ def recipe_target(kept: Formula = KEPT) -> AtMost:
 
 
 @of_formulas()
-def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -> Proof:
+def recipe(kept: Formula = KEPT, wanted_product: Formula = PRODUCT) -> Proof:
     """G4: ``<t, w - q> ≥ α Var_q(t) (1 - exp(-x))/x`` for pairs within ρ, x = αρ; and αβ for a wanted gain.
 
     This toolkit's own: how much of its linear pull a peer keeps, whatever the number of classes; the second theorem
@@ -340,14 +339,13 @@ def recipe(kept: Formula | None = None, wanted_product: Formula | None = None) -
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    part = KEPT if kept is None else kept
     far = given(Less(0, rho), "given: the students differ")
     pull = combine(
-        recipe_target(part), [(1 / power_mean(), _near())], known=[far],
+        recipe_target(kept), [(1 / power_mean(), _near())], known=[far],
         where=[escort(), mass(q)], reason="over Σ p^α q^(1-α)",
     )  # fmt: skip
-    little = certified(calculus(at_most(1 - reach / 2, part)), reason="of near peers little is lost")
-    return Proof((pull, little, _gained(PRODUCT if wanted_product is None else wanted_product)))
+    little = certified(calculus(at_most(1 - reach / 2, kept)), reason="of near peers little is lost")
+    return Proof((pull, little, _gained(wanted_product)))
 
 
 def _gained(chosen: Formula) -> Theorem:

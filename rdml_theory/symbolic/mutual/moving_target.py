@@ -207,7 +207,7 @@ def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
 
 
 @of_formulas()
-def moving_target(right_side: Formula | None = None, rate: Formula | None = None) -> Proof:
+def moving_target(right_side: Formula = MOVING, rate: Formula = DRIFT) -> Proof:
     """C8: ``A² ≤ [2Δ/(ηT) + hσ² + 2d]/(2-h)`` for the moving objective F(·; u_t) = L + βR(·; peers at t), 0 < h < 2.
 
     d bounds the mean drift over η. It is ``βGg √2 α tanh(|α-1|ρ/4)/|α-1|`` by D9, and √2 βGgρ/4 at α = 1, if the peers'
@@ -232,8 +232,8 @@ def moving_target(right_side: Formula | None = None, rate: Formula | None = None
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A² ≤ ... is not this combination: ...
     """
-    asserted = MOVING if right_side is None else exact(right_side)
-    stated = DRIFT if rate is None else exact(rate)
+    asserted = exact(right_side)
+    stated = exact(rate)
     bound = _bounded(asserted)
 
     def with_drift(most: Formula, *, order_one: bool) -> Theorem:

@@ -134,7 +134,7 @@ def _apart() -> Theorem:
 
 @of_formulas()
 def resting_cohort(
-    right_side: Formula | None = None, *, saturated: Formula | None = None, turning: Formula | None = None
+    right_side: Formula = RESTING, *, saturated: Formula = SATURATED, turning: Formula = TURNING
 ) -> Proof:
     """X2: students of mutual learning that reach the floor ``2β²G² tanh²(αρ/4)`` of X1, for every α, ρ, G and h ≤ 1.
 
@@ -165,7 +165,7 @@ def resting_cohort(
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = RESTING if right_side is None else exact(right_side)
+    asserted = exact(right_side)
     there = assume(Equal(x, theta), reason="suppose it is at θ at step t")
     back = combine(Equal(theta, x), [(-1, there)], reason="read from right to left")
     base = rewrite(_given("base"), back, reason="so is its gradient")
@@ -195,8 +195,8 @@ def resting_cohort(
         _mean(bias_is, Equal(mean_over_steps(square(b)), asserted)),
         _is_the_floor(asserted),
         _label_is_a_share(),
-        _saturated(SATURATED if saturated is None else exact(saturated)),
-        *_turning(TURNING if turning is None else exact(turning)),
+        _saturated(exact(saturated)),
+        *_turning(exact(turning)),
     ))  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def step_target(limit: Term = LIMIT) -> Equal:
 
 
 @of_formulas()
-def step_limit(limit: Formula | None = None) -> Proof:
+def step_limit(limit: Formula = LIMIT) -> Proof:
     """X3: differences between students are multiplied by ``1 - h(1 + αβK/(K-1))`` in a step, their mean by ``1 - h``.
 
     So for ``h > 2/(1 + αβK/(K-1))`` differences grow, though each student alone would be stable up to 2. This
@@ -107,7 +107,7 @@ def step_limit(limit: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    at = LIMIT if limit is None else exact(limit)
+    at = exact(limit)
     together = _together()
     return Proof((_apart(at, together), specialise(together, _m, reason="along the mean"), _grows(at)))
 

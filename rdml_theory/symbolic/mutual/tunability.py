@@ -171,7 +171,7 @@ def _kept() -> Theorem:
 
 
 @of_formulas()
-def tunability(slope: Formula | None = None) -> Proof:
+def tunability(slope: Formula = LINE) -> Proof:
     """C6: ``ζ(α) ≤ √2 βGαρ/4``, nondecreasing in α; with schedules ``A² ≤ 2Δ/(ηT) + hσ² + mean of (βGαρ)²/8``.
 
     So what the bias adds tends to 0 where α_tβ_tρ_t does. No steps η_t remove a constant bias: a run keeps A² = ‖b‖².
@@ -196,5 +196,5 @@ def tunability(slope: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    line = LINE if slope is None else exact(slope)
+    line = exact(slope)
     return Proof((_below_the_line(line), _increases(), _near_the_line(line), _annealed(line), _kept()))

@@ -163,7 +163,7 @@ def _step(decrease: Formula) -> Theorem:
 
 
 @of_formulas()
-def best_iterate(decrease: Formula | None = None) -> Proof:
+def best_iterate(decrease: Formula = DECREASE) -> Proof:
     """C2d: ``(T-1)η[(1-h/4)W - (1-h/2)Z√W - (h/4)Z²] + W/(2Λ) ≤ Δ`` without noise, for 0 < h ≤ 1 and Z² ≤ 2ΛΔ.
 
     W is the least ‖∇f(x_t)‖² over t < T, or less.
@@ -187,7 +187,7 @@ def best_iterate(decrease: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = DECREASE if decrease is None else exact(decrease)
+    asserted = exact(decrease)
     steps = horizon - 1
     at_last = specialise(assume(_LEAST, reason="given"), steps, reason="at the last iterate")
     pays = instantiate(surely_above_the_infimum(), {y: At("x", steps)}, reason="at the last iterate")

@@ -56,7 +56,7 @@ def classical_target(right_side: Term = CLASSICAL) -> AtMost:
 
 
 @of_formulas()
-def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula | None = None) -> Proof:
+def classical_bound(right_side: Formula = CLASSICAL, *, greatest_step: Formula = 1) -> Proof:
     """C1: ``A² ≤ 2Δ/(ηT) + hσ² + Z²`` for h ≤ 1.
 
     After Ajalloeian & Stich 2020, arXiv 2008.00051; the constants are derived here.
@@ -93,11 +93,11 @@ def classical_bound(right_side: Formula | None = None, *, greatest_step: Formula
     )
     room = combine(
         AtMost(0, 1 - h),
-        [(1, assume(AtMost(h, 1 if greatest_step is None else exact(greatest_step)), reason="given"))],
+        [(1, assume(AtMost(h, exact(greatest_step)), reason="given"))],
         reason="so h ≤ 1",
     )
     bound = combine(
-        classical_target(CLASSICAL if right_side is None else exact(right_side)),
+        classical_target(exact(right_side)),
         [(2, averaged()), (1 - h, squares), (-1, given("bias"))],
         known=[room],
         reason="(1-h) times the average of ‖∇f + b‖², which is not negative, takes the cross term away",
@@ -153,7 +153,7 @@ def solved(target: AtMost, inequality: Theorem, size: Term) -> Theorem:
 
 
 @of_formulas()
-def sharp_bound(right_side: Formula | None = None) -> Proof:
+def sharp_bound(right_side: Formula = SHARP) -> Proof:
     """C2: ``A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2, and its floor is attained.
 
     This toolkit's own. It implies the classical bound for h ≤ 1 and reaches 1 < h < 2.
@@ -178,7 +178,7 @@ def sharp_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
-    asserted = SHARP if right_side is None else exact(right_side)
+    asserted = exact(right_side)
     bound = solved(sharp_target(asserted), quadratic_inequality(), bias)
     limit = asserted.subs(gap, 0)
     return Proof((bound, *attained(1, limit), *attained(-1, limit)))

@@ -213,7 +213,7 @@ def _settled(plateau: Formula, closed: Theorem) -> Theorem:
 
 
 @of_formulas()
-def bias_plateau(plateau: Formula | None = None) -> Proof:
+def bias_plateau(plateau: Formula = PLATEAU) -> Proof:
     """C3: ``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T`` for ``|r| < 1``, and ``T |A² - ζ²|`` stays bounded.
 
     Parameters
@@ -235,6 +235,6 @@ def bias_plateau(plateau: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A² = ... is not this combination: ...
     """
-    asserted = PLATEAU if plateau is None else exact(plateau)
+    asserted = exact(plateau)
     closed = _closed(asserted)
     return Proof((closed, _settled(asserted, closed)))

@@ -89,7 +89,7 @@ def _excess(point: Term) -> Term:
 
 
 @of_formulas()
-def pl_bound(right_side: Formula | None = None) -> Proof:
+def pl_bound(right_side: Formula = PL) -> Proof:
     """``E f(x_T) - inf f ≤ (1-ηκ)^T Δ + (hσ² + (h + |1-h|/s)Z²)/(2κ)`` if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2.
 
     Here ``κ = μ(2 - h - |1-h|s) > 0`` for any s > 0: 1 gives the classical rate 1 - ημ for h ≤ 1, and the s of the
@@ -115,7 +115,7 @@ def pl_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: E[f(x_{t + 1})] - f_inf ≤ ... is not this ...
     """
-    asserted = PL if right_side is None else exact(right_side)
+    asserted = exact(right_side)
 
     def bound(steps: Term) -> Term:
         return asserted.subs(horizon, steps)

@@ -410,7 +410,7 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
 
 
 @of_formulas()
-def long_run_law(drift: Formula | None = None, enough: Formula | None = None, slope: Formula | None = None) -> Proof:
+def long_run_law(drift: Formula = DRIFT, enough: Formula = ENOUGH, slope: Formula = SLOPE) -> Proof:
     """C15: ``(1 - q/m)A² ≤ (ζ+U)² + λh(R - DRIFT) + Cζ²m/T`` for every m < T and U < ``ENOUGH``; attained at R = DRIFT.
 
     So for T → ∞, with m = √T, the largest A² tends to (ζ+U)² where DRIFT = R, as long as U < ``ENOUGH``, and beyond it
@@ -435,7 +435,7 @@ def long_run_law(drift: Formula | None = None, enough: Formula | None = None, sl
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    cost_of_a_step = DRIFT if drift is None else exact(drift)
-    most = ENOUGH if enough is None else exact(enough)
-    line = SLOPE if slope is None else exact(slope)
+    cost_of_a_step = exact(drift)
+    most = exact(enough)
+    line = exact(slope)
     return Proof((_bound(cost_of_a_step, most), *_attained(cost_of_a_step), _slope(most, line)))

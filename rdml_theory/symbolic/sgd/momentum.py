@@ -470,9 +470,7 @@ def _bound(right_side: Formula, theta: Formula, nu: Formula) -> Theorem:
 
 
 @of_formulas()
-def momentum_bound(
-    right_side: Formula | None = None, *, theta: Formula | None = None, nu: Formula | None = None
-) -> Proof:
+def momentum_bound(right_side: Formula = SHARP, *, theta: Formula = CURVATURE, nu: Formula = NOISE_FACTOR) -> Proof:
     """C11: ``A ≤ [ |1-θ| Z + √( Z² + (2-θ)(2Δ/(γT) + νσ²) ) ] / (2-θ)`` for 0 < θ < 2, γ = η/(1-μ).
 
     For a heavy ball with c = μ, and for Nesterov's momentum with c = μ². This toolkit's own. At μ = 0 it is the sharp
@@ -500,8 +498,8 @@ def momentum_bound(
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     bound = _bound(
-        SHARP if right_side is None else exact(right_side),
-        CURVATURE if theta is None else exact(theta),
-        NOISE_FACTOR if nu is None else exact(nu),
+        exact(right_side),
+        exact(theta),
+        exact(nu),
     )
     return Proof(tuple(discharge(bound, _makes_plain_steps(nesterov)) for nesterov in (False, True)))

@@ -83,7 +83,7 @@ def floor_target(right_side: Formula = FLOOR) -> AtMost:
 
 
 @of_formulas()
-def floor_bound(right_side: Formula | None = None) -> Proof:
+def floor_bound(right_side: Formula = FLOOR) -> Proof:
     """C2a: ``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)``, ``F = [ |1-h| Z + √( Z² + h(2-h)σ² ) ] / (2-h)``, and A = F is attained.
 
     Parameters
@@ -105,7 +105,7 @@ def floor_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
-    asserted = FLOOR if right_side is None else exact(right_side)
+    asserted = exact(right_side)
     base, completed = completed_square(quadratic_inequality(), bias)
     settled, transient = sqrt(bias**2 + h * (2 - h) * noise**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
     room = positive_room()
@@ -186,7 +186,7 @@ def _before_the_last() -> Theorem:
 
 
 @of_formulas()
-def refined_bound(right_side: Formula | None = None) -> Proof:
+def refined_bound(right_side: Formula = REFINED) -> Proof:
     """C2b: the sharp bound with Z² and σ² multiplied by 1 - 1/T, for 0 < h < 2; at h = 1 it is attained at every T.
 
     The bias has a mean square of at most Z² at every step: for a mean over the steps alone it is false.
@@ -210,7 +210,7 @@ def refined_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
-    asserted = REFINED if right_side is None else exact(right_side)
+    asserted = exact(right_side)
     bound = solved(sharp_target(asserted), _before_the_last(), sqrt(1 - 1 / horizon) * bias)
     return Proof((bound, last_step_attained(asserted**2)))
 
@@ -303,7 +303,7 @@ def relative_inequality(left_side: Formula = RELATIVE) -> Theorem:
 
 
 @of_formulas()
-def relative_bound(left_side: Formula | None = None, limit: Formula | None = None) -> Proof:
+def relative_bound(left_side: Formula = RELATIVE, limit: Formula = RELATIVE_LIMIT) -> Proof:
     """C2c: ``(1-h/2)A² - |1-h|AB - (h/2)B² ≤ Δ/(ηT) + hσ²/2``, B² = mA² + Z², if E‖b_t‖² ≤ mE‖∇f(x_t)‖² + Z².
 
     Runs of any length attain the floor that solves it, and at h = 2/(1+√m) a run keeps any gradient norm it starts
@@ -328,8 +328,8 @@ def relative_bound(left_side: Formula | None = None, limit: Formula | None = Non
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = RELATIVE if left_side is None else exact(left_side)
-    last = RELATIVE_LIMIT if limit is None else exact(limit)
+    asserted = exact(left_side)
+    last = exact(limit)
     bound = relative_inequality(asserted)
     mean_square = sqrt(asserted_bias(floor))
     theorems = [bound]

@@ -287,9 +287,7 @@ def _restless() -> Theorem:
 
 
 @of_formulas()
-def bounded_scope(
-    offset: Formula | None = None, variance: Formula | None = None, radius_formula: Formula | None = None
-) -> Proof:
+def bounded_scope(offset: Formula = OFFSET, variance: Formula = VARIANCE, radius_formula: Formula = RADIUS) -> Proof:
     """C10: near a quadratic E‖x_t‖² ≤ max(E‖x_0‖², R²); on it the law of x_t is that of a spread about the offset.
 
     Parameters
@@ -311,9 +309,9 @@ def bounded_scope(
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    ends = OFFSET if offset is None else exact(offset)
-    spreads = VARIANCE if variance is None else exact(variance)
-    farthest = RADIUS if radius_formula is None else exact(radius_formula)
+    ends = exact(offset)
+    spreads = exact(variance)
+    farthest = exact(radius_formula)
     stays = _stays(farthest)
     size = combine(
         offset_target(ends), [(1 / curvature**2, assume(PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"

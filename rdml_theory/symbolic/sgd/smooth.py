@@ -103,7 +103,7 @@ def lipschitz() -> Theorem:
 
 
 @of_formulas()
-def consecutive_iterates(coupling: Formula | None = None, infimum: Formula | None = None) -> Proof:
+def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMUM) -> Proof:
     """C13: what a Λ-smooth f satisfies between two points, and at one; a quadratic has equality in both.
 
     ``f(y) - f(u) ≥ ⟨∇f(y)+∇f(u), y-u⟩/2 + ‖∇f(y)-∇f(u)‖²/(4Λ) - Λ‖y-u‖²/4`` and ``f(y) - inf f ≥ ‖∇f(y)‖²/(2Λ)``.
@@ -128,8 +128,8 @@ def consecutive_iterates(coupling: Formula | None = None, infimum: Formula | Non
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    one = COUPLING if coupling is None else exact(coupling)
-    other = INFIMUM if infimum is None else exact(infimum)
+    one = exact(coupling)
+    other = exact(infimum)
     return Proof((between(one), surely_above_the_infimum(other), *_attained(one, other)))
 
 

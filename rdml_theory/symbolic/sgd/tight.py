@@ -151,7 +151,7 @@ def _gradients(start: Term, count: Term) -> Term:
 
 
 @of_formulas()
-def tight_bound(coefficient: Formula | None = None, drive: Formula | None = None) -> Proof:
+def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> Proof:
     """``T A² ≤ c ΛΔ + d (T - c/2)/κ`` for every λ > 0 with κ ≠ 0; for λ → 0 it is exact without bias.
 
     Parameters
@@ -173,8 +173,8 @@ def tight_bound(coefficient: Formula | None = None, drive: Formula | None = None
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    c = COEFFICIENT if coefficient is None else exact(coefficient)
-    d = DRIVE if drive is None else exact(drive)
+    c = exact(coefficient)
+    d = exact(drive)
     k, s = (Symbol(name, integer=True, nonnegative=True) for name in "ks")
     not_zero = assume(NOT_ZERO, reason="given")
 

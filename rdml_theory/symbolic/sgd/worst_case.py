@@ -95,7 +95,7 @@ def sharp_multipliers(squared_bound: Formula | None = None) -> Proof:
 
 
 @of_formulas()
-def every_horizon(right_side: Formula | None = None) -> Proof:
+def every_horizon(right_side: Formula = DESCENT) -> Proof:
     """C14: the sharp bound of A with the fall ``D`` of f in place of Δ, attained at every T, h, σ, Z and D > 0.
 
     This toolkit's own. On Λ‖x‖²/2 the bias is against the gradient for h ≤ 1, along it for h ≥ 1, in proportion to it;
@@ -120,7 +120,7 @@ def every_horizon(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
-    asserted = (DESCENT if right_side is None else exact(right_side)).subs(fall, gap)
+    asserted = (exact(right_side)).subs(fall, gap)
     bound = solved(sharp_target(asserted), quadratic_inequality(given("fall")), bias)
     excess = gap / (eta * horizon) + h * noise**2 / 2
     runs = [
