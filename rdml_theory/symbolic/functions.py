@@ -106,7 +106,8 @@ def as_function(
         for name, array in ((name, arrays[name]) for name in families):
             if array.shape[-1:] != (classes,):
                 raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
-        entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1] for e in places]
+        # Of one axis the entries are numbers, not arrays without axes, in which mpmath computes slowly.
+        entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1][()] for e in places]
         return compiled(*entry, *(arrays[str(s)][()] for s in scalars))
 
     function.names = names  # type: ignore[attr-defined]

@@ -28,6 +28,11 @@ def _compiled(formula: Formula, classes: int, modules: Modules) -> Callable[...,
     return as_function(formula, classes, modules=modules)
 
 
+@lru_cache(maxsize=4096)
+def _at(formula: Formula, index: Any, number: int) -> Formula:
+    return formula.subs(index, number)
+
+
 def value(formula: Formula, classes: int, /, *, modules: Modules = "mpmath", **known: Any) -> Any:
     """A formula without a free class index; of the known quantities those that it holds are used.
 
@@ -47,12 +52,12 @@ def entries(formula: Formula, classes: int, /, *, modules: Modules = "mpmath", *
     >>> entries(q[k] - w[k], 2, modules="numpy", q=[0.5, 0.5], w=[0.25, 0.75])
     [np.float64(0.25), np.float64(-0.25)]
     """
-    return [value(formula.subs(k, n), classes, modules=modules, **known) for n in range(1, classes + 1)]
+    return [value(_at(formula, k, n), classes, modules=modules, **known) for n in range(1, classes + 1)]
 
 
 def differences(formula: Formula, classes: int, /, **known: Any) -> list[list[Any]]:
     """A formula with the free class indices k and l, for each two classes."""
-    return [entries(formula.subs(l, n), classes, **known) for n in range(1, classes + 1)]
+    return [entries(_at(formula, l, n), classes, **known) for n in range(1, classes + 1)]
 
 
 def implementation_check(
