@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -29,7 +29,7 @@ class Context:
     seed: int
     error_rate: float
     progress: Callable[[float], None] = lambda fraction: None
-    _shared: dict[str, Any] = field(default_factory=dict)
+    _shared: dict[Hashable, Any] = field(default_factory=dict)
 
     def pick(self, *, quick: T, full: T) -> T:
         """The value for the profile of this run."""
@@ -49,7 +49,7 @@ class Context:
         """The generator of the stream with these names."""
         return np.random.Generator(np.random.PCG64DXSM(self.seed_for(*names)))
 
-    def shared(self, key: str, compute: Callable[..., T], *arguments: Any) -> T:
+    def shared(self, key: Hashable, compute: Callable[..., T], *arguments: Any) -> T:
         """A measurement that does not depend on the subject: computed once, for the claim and its negative controls."""
         if key not in self._shared:
             self._shared[key] = compute(*arguments)

@@ -58,8 +58,34 @@ def _not_vacuous(theorem: Theorem) -> Comparison:
     return holds(name + (f", and it fails on {false[0]}" if false else ""), bool(found) and not false)
 
 
+def _judged(proof: Proof) -> Finding:
+    """Its rules run again, its hypotheses are tried, and its certificates checked."""
+    again = proof.verify()
+    steps = tuple(
+        StepRecord(
+            # The lines are not all here, so that their numbers would mislead.
+            reason=f"{line.theorem.reason} ({line.theorem.rule})",
+            text=line.theorem.conclusion.text(),
+            latex=line.theorem.conclusion.latex(),
+            outcome="confirmed" if again else "refuted",
+        )
+        for line in proof.lines
+        if line.theorem.rule in _SHOWN
+    )
+    rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
+    comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]
+    comparisons += [_not_vacuous(theorem) for theorem in proof.theorems]
+    certified = [line.theorem for line in proof.lines if line.theorem.rule == "certified"]
+    certificates = tuple(
+        certificate_record(replace(theorem.arguments["certificate"], reason=theorem.reason)) for theorem in certified
+    )
+    return Finding(comparisons=tuple(comparisons), steps=steps, certificates=certificates)
+
+
 def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
     """A check that the kernel proves the statement of a subject.
+
+    A negative control that is false elsewhere may have the very theorems of its claim: they are judged once.
 
     Parameters
     ----------
@@ -75,27 +101,7 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
         except ProofError as refused:
             return Finding(comparisons=(holds(f"the kernel proves it; it refuses at {refused}", False),))
         context.progress(0.5)
-        again = proof.verify()
-        steps = tuple(
-            StepRecord(
-                # The lines are not all here, so that their numbers would mislead.
-                reason=f"{line.theorem.reason} ({line.theorem.rule})",
-                text=line.theorem.conclusion.text(),
-                latex=line.theorem.conclusion.latex(),
-                outcome="confirmed" if again else "refuted",
-            )
-            for line in proof.lines
-            if line.theorem.rule in _SHOWN
-        )
-        rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
-        comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]
-        comparisons += [_not_vacuous(theorem) for theorem in proof.theorems]
-        certified = [line.theorem for line in proof.lines if line.theorem.rule == "certified"]
-        certificates = tuple(
-            certificate_record(replace(theorem.arguments["certificate"], reason=theorem.reason))
-            for theorem in certified
-        )
-        return Finding(comparisons=tuple(comparisons), steps=steps, certificates=certificates)
+        return context.shared(proof, _judged, proof)
 
     question = (
         "Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a problem?"

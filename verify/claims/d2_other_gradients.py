@@ -83,23 +83,38 @@ def _distance(one: list[Any], other: list[Any]) -> float:
     return float(mp.norm([a - b for a, b in zip(one, other, strict=True)]) / mp.norm(other))
 
 
-def _core(sides: Derivatives, pair: reference.Pair) -> Iterator[tuple[list[Any], list[Any]]]:
-    """What the core returns, and the formulas at the same arguments."""
-    order = pair.order
+SCALES = (0.5, 4.0)
+"""Sums of the rounded probabilities p and q: from those of any sum the gradient is of the distributions they define."""
+
+
+def _rounded(pair: reference.Pair) -> list[np.ndarray]:
     exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
-    # From rounded probabilities of any sum the exact gradient is that of the distributions which they define.
-    scales = 0.5, 4.0
-    rounded = [scale * np.array([float(x) for x in v]) for scale, v in zip(scales, exact, strict=True)]
-    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in rounded)
-    stated = _stated(sides, first, second, order)
-    for part, (wrt, at) in enumerate((("q", second), ("p", first))):
-        computed = renyi_gradient(rounded[0], rounded[1], order, wrt=wrt, domain="probs", normalise=True)
-        scale = scales[wrt == "q"]
-        yield [scale * mp.mpf(g) * x for g, x in zip(computed.tolist(), at, strict=True)], _on_simplex(stated[part], at)
-    stated = _stated(sides, exact[0], exact[1], order)
-    for part, wrt in ((2, "p"), (3, "alpha")):
-        computed = renyi_gradient(pair.teacher, pair.student, order, wrt=wrt, domain="logits")
-        yield [mp.mpf(float(g)) for g in np.atleast_1d(computed)], stated[part]
+    return [scale * np.array([float(x) for x in v]) for scale, v in zip(SCALES, exact, strict=True)]
+
+
+def _computed(pair: reference.Pair) -> list[list[float]]:
+    """What the core returns: the gradients in q, in p, in the teacher's logits and in the order."""
+    probabilities = {"domain": "probs", "normalise": True}
+    calls = [(wrt, _rounded(pair), probabilities) for wrt in "qp"]
+    calls += [(wrt, [pair.teacher, pair.student], {"domain": "logits"}) for wrt in ("p", "alpha")]
+    gradients = (renyi_gradient(*given, pair.order, wrt=wrt, **how) for wrt, given, how in calls)  # type: ignore[arg-type]
+    return [np.atleast_1d(gradient).tolist() for gradient in gradients]
+
+
+def _core(
+    sides: Derivatives, pair: reference.Pair, computed: list[list[float]]
+) -> Iterator[tuple[list[Any], list[Any]]]:
+    """What the core returns, and the formulas at the same arguments."""
+    exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
+    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in _rounded(pair))
+    stated = _stated(sides, first, second, pair.order)
+    for part, at in enumerate((second, first)):
+        scale = SCALES[1 - part]
+        got = [scale * mp.mpf(g) * x for g, x in zip(computed[part], at, strict=True)]
+        yield got, _on_simplex(stated[part], at)
+    stated = _stated(sides, exact[0], exact[1], pair.order)
+    for part in (2, 3):
+        yield [mp.mpf(g) for g in computed[part]], stated[part]
 
 
 def numeric(sides: Derivatives, context: Context) -> Finding:
@@ -119,12 +134,13 @@ def numeric(sides: Derivatives, context: Context) -> Finding:
                 words = f"{name}, formula against differences of the definition (60 digits)"
                 worst.see(words, _distance(one, other), 1e-20)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for pair in (*pairs, *beside):
+    for number, pair in enumerate((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
-            for name, (one, other) in zip(NAMES, _core(sides, pair), strict=True):
+            computed = context.shared(f"core {number}", _computed, pair)
+            for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
                 error = _distance(one, other) / reference.rounding(pair)
                 worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
-    return Finding(worst.comparisons(), panels=_panels(sides))
+    return Finding(worst.comparisons(), panels=_panels(sides, context))
 
 
 def torch_losses(sides: Derivatives, context: Context) -> Finding:
@@ -174,14 +190,15 @@ def torch_losses(sides: Derivatives, context: Context) -> Finding:
     return Finding(worst.comparisons())
 
 
-def _panels(sides: Derivatives) -> tuple[Panel, ...]:
+def _panels(sides: Derivatives, context: Context) -> tuple[Panel, ...]:
     with mp.workdps(reference.DIGITS):
         teacher, student = np.log([0.7, 0.2, 0.1]), np.log([0.2, 0.5, 0.3])
         p, s = reference.softmax(list(teacher)), reference.softmax(list(student))
         fine = np.unique([*np.geomspace(0.05, 20, 60), 1.0])
         coarse = np.unique([*np.geomspace(0.05, 20, 12), 1.0])
         stated = [_stated(sides, p, s, float(a)) for a in fine]
-        measured = [_measured(reference.Pair(teacher, student, float(a)), p, s) for a in coarse]
+        pairs = [reference.Pair(teacher, student, float(a)) for a in coarse]
+        measured = context.shared("panels", lambda: [_measured(pair, p, s) for pair in pairs])
 
     def of(part: int, title: str, label: str) -> Panel:
         return panel(

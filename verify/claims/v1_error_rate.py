@@ -145,9 +145,13 @@ def statement(subject: Subject) -> Statement:
 
 def _misses(subject: Subject, context: Context, replicas: int, trials: int) -> tuple[int, int]:
     """How often the lower bound is above the mean and the upper one below it, for χ²₁, whose mean is 1."""
-    x = context.rng("chi-square", replicas).chisquare(1, size=(trials, replicas))
-    ends = np.array([subject.interval(row, RATE) for row in x])
-    return int((ends[:, 0] > 1).sum()), int((ends[:, 1] < 1).sum())
+
+    def counted_misses() -> tuple[int, int]:
+        x = context.rng("chi-square", replicas).chisquare(1, size=(trials, replicas))
+        ends = np.array([subject.interval(row, RATE) for row in x])
+        return int((ends[:, 0] > 1).sum()), int((ends[:, 1] < 1).sum())
+
+    return context.shared((subject.interval, replicas), counted_misses)
 
 
 def _outcomes(rule: Callable[..., Outcome], family: Family, trials: int, rng: np.random.Generator) -> list[Outcome]:
@@ -205,14 +209,12 @@ def skewed(subject: Subject, context: Context) -> Finding:
 def repeated(subject: Subject, context: Context) -> Finding:
     """Exponential replicas with mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong."""
     trials = context.pick(quick=4000, full=40_000)
-    rng = context.rng("looks")
-    outcomes: list[Outcome] = []
-    for number in range(trials):
-        x = rng.exponential(size=BUDGET)
-        outcomes.append(subject.rule(partial(_part, x), 1.0, error_rate=RATE))
-        if number % 100 == 0:
-            context.progress(number / trials)
-    return Finding(comparisons=_errors(outcomes, trials, ALLOWED * RATE, context))
+
+    def judged() -> list[Outcome]:
+        rng, draws = context.rng("looks"), range(trials)
+        return [subject.rule(partial(_part, rng.exponential(size=BUDGET)), 1.0, error_rate=RATE) for _ in draws]
+
+    return Finding(comparisons=_errors(context.shared(subject.rule, judged), trials, ALLOWED * RATE, context))
 
 
 def _part(x: Array, begin: int, end: int) -> Array:
