@@ -117,7 +117,7 @@ def full_gradient(subject: Budget, context: Context) -> Finding:
 
     Nothing in the bound is taken from the update: the noise is zero and the bias that of the weights at each step.
     """
-    steps = context.pick(quick=400, full=4000)
+    steps = context.pick(quick=200, full=4000)
     comparisons: list[Comparison] = []
     panels: list[Panel] = []
     for alpha in (0.5, 2.0):
