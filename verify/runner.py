@@ -9,8 +9,8 @@ import queue
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -124,17 +124,34 @@ def _work(unit: Unit, settings: RunSettings) -> UnitResult:
 
 
 def _parallel(units: list[Unit], settings: RunSettings, progress: Progress) -> Iterator[UnitResult]:
-    """Results as they finish, from worker processes."""
+    """Results as they finish, from worker processes.
+
+    The first of them begins with the proofs: those that rest on the same lemmas find them proved, and it needs no torch
+    meanwhile.
+    """
     reports = multiprocessing.get_context("spawn").Queue()
-    with worker_pool(settings.jobs, _start_worker, (reports,)) as pool:
-        pending: set[Future[UnitResult]] = {pool.submit(_work, unit, settings) for unit in units}
-        while pending:
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+    waiting = list(units)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker_pool(1, _start_worker, (reports,))) for _ in units[: settings.jobs]]
+        idle, running = list(workers), dict[Future[UnitResult], ProcessPoolExecutor]()
+        while waiting or running:
+            while idle and waiting:
+                worker = idle.pop()
+                unit = next((u for u in waiting if _is_proof(u) == (worker is workers[0])), waiting[0])
+                waiting.remove(unit)
+                running[worker.submit(_work, unit, settings)] = worker
+            done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             with suppress(queue.Empty):
                 while True:
                     progress(*reports.get_nowait())
             for future in done:
+                idle.append(running.pop(future))
+            for future in done:
                 yield future.result()
+
+
+def _is_proof(unit: Unit) -> bool:
+    return any(check.kind == "symbolic" for check in all_claims()[unit[0]].checks if check.id == unit[1])
 
 
 @contextmanager
