@@ -153,9 +153,13 @@ class Sheet:
         return box[0] >= edge.x0 + 3 and box[1] >= edge.y0 + 3 and box[2] <= edge.x1 and box[3] <= edge.y1
 
     def _slices(self, box: _Box) -> tuple[slice, slice]:
-        low = np.clip(np.floor((np.array(box[:2]) - self._corner) / _CELL).astype(int), 0, self._shape)
-        high = np.clip(np.ceil((np.array(box[2:]) - self._corner) / _CELL).astype(int), 0, self._shape)
-        return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+        # Numbers, not arrays: asked thousands of times a figure.
+        low, high = box[:2], box[2:]
+        columns, rows = (
+            slice(*(min(max(int(cell), 0), count) for cell in ((a - at) // _CELL, -((at - b) // _CELL))))
+            for a, b, at, count in zip(low, high, self._corner.tolist(), self._shape, strict=True)
+        )
+        return columns, rows
 
     def _count(self, summed: NDArray[np.int64], box: _Box) -> int:
         columns, rows = self._slices(box)
