@@ -8,8 +8,8 @@ from sympy import Rational, Symbol
 from rdml_theory.symbolic.divergence import inequalities as names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import reference
-from verify.checks.quantities import QUANTITIES, Points, as_function, evaluator
+from verify.checks import function_of, reference
+from verify.checks.quantities import QUANTITIES, Points, evaluator
 from verify.checks.search import ATTAINED, Side, search_check
 from verify.context import Context
 
@@ -90,6 +90,6 @@ def test_the_same_seed_finds_the_same():
 
 
 def test_what_no_point_has_is_refused():
-    with pytest.raises(ValueError, match="no point has"):
+    with pytest.raises(ValueError, match="for which there is no number"):
         evaluator(Symbol("x", real=True) * alpha, "numpy")
-    assert as_function(names.PINSKER, alpha, names.DISTANCE)(1.0, 2.0) == 2.0
+    assert function_of(names.PINSKER, alpha, names.DISTANCE)(1.0, 2.0) == 2.0

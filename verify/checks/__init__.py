@@ -1,12 +1,12 @@
 """What the checks of claims share: comparisons, curves and panels, proofs, implementations, replicas.
 
 The names below are those that most claims use; what is special to some is in the modules: `reference` (the truth with
-sixty digits, random pairs), `formulas.value` (a formula at numbers), `search` (inequalities), `quantities`.
+sixty digits, random pairs), `formulas.value` (a formula of classes at numbers), `search` (inequalities), `quantities`.
 """
 
 from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
 from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
-from verify.checks.formulas import implementation_check
+from verify.checks.formulas import function_of, implementation_check
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
 from verify.checks.proofs import kernel_check
 
@@ -20,6 +20,7 @@ __all__ = [
     "curve",
     "exponents",
     "from_verdict",
+    "function_of",
     "holds",
     "implementation_check",
     "kernel_check",

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import Assumptions, Bound, Trajectory, floor, problems
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.experiments import Replicas
-from verify.checks.formulas import implementation_check
+from verify.checks.formulas import function_of, implementation_check
 from verify.checks.panels import curve, panel, replicas_curve
 from verify.claim import Check, Finding
 from verify.context import Context
@@ -60,13 +59,6 @@ class BoundSubject:
     reference: Callable[..., Bound]
     product: Callable[..., Bound] | None = None
 
-    @cached_property
-    def formula(self) -> Callable[..., Any]:
-        """The bound of A² as a NumPy function of (h, η, Δ, σ, Z, T)."""
-        symbols = (descent.h, descent.eta, descent.gap, descent.noise, descent.bias, descent.horizon)
-        evaluated = lambdify(symbols, self.right_side, "numpy")
-        return lambda *values: evaluated(*values) ** (2 // self.power)
-
     def squared(self, assumptions: Assumptions, step: float, steps: float) -> float:
         """What is confronted with measurements."""
         if self.product is not None:
@@ -75,8 +67,10 @@ class BoundSubject:
 
     def from_formula(self, assumptions: Assumptions, step: float, steps: float) -> float:
         """The bound of A² by the formula of the statement."""
-        a = assumptions
-        return float(self.formula(a.smoothness * step, step, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), float(steps)))
+        a, s = assumptions, descent
+        bound = function_of(self.right_side, s.h, s.eta, s.gap, s.noise, s.bias, s.horizon)
+        value = bound(a.smoothness * step, step, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), float(steps))
+        return float(value ** (2 // self.power))
 
     def floor(self, h: float, noise: float, bias: float) -> float:
         """The bound of A² for T → ∞ at Λ = 1."""

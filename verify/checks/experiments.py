@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import Trajectory, judge_mean, sequential_verdict, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import from_verdict
+from verify.checks.formulas import function_of
 from verify.context import Context
 from verify.records import Comparison
 
@@ -76,7 +77,7 @@ class Replicas:
 
 def plateau_function(formula: Expr) -> Callable[[float, float, float], float]:
     """A plateau's formula in h, σ and Z as a function of h, σ² and ζ²."""
-    evaluated = lambdify((descent.h, descent.noise, descent.bias), formula, "numpy")
+    evaluated = function_of(formula, descent.h, descent.noise, descent.bias)
     return lambda h, noise, bias: float(evaluated(h, np.sqrt(noise), np.sqrt(bias)))
 
 

@@ -6,10 +6,11 @@ And the check that the functions which users call compute them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from sympy import Basic, Dummy, lambdify
 
 from rdml_theory.symbolic import as_function
 from rdml_theory.symbolic.notation import Formula, k, l
@@ -17,10 +18,34 @@ from verify.checks.comparisons import Worst
 from verify.claim import Check, Finding
 from verify.context import Context
 
-__all__ = ["differences", "entries", "implementation_check", "value"]
+__all__ = ["differences", "entries", "function_of", "implementation_check", "value"]
 
 S = TypeVar("S")
 Modules = Literal["numpy", "mpmath"]
+
+
+@cache
+def function_of(formula: Basic | tuple[Basic, ...], *quantities: Basic, modules: str = "numpy") -> Callable[..., Any]:
+    """A formula, or several at once, as a function of numbers in the place of some symbols or other quantities.
+
+    Raises
+    ------
+    ValueError
+        If it holds a symbol for which there is no number.
+
+    Examples
+    --------
+    >>> from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER
+    >>> from rdml_theory.symbolic.notation import alpha
+    >>> function_of(PINSKER, alpha, DISTANCE)(0.5, 2.0)
+    1.0
+    """
+    stand_ins = [Dummy() for _ in quantities]
+    several = formula if isinstance(formula, tuple) else (formula,)
+    plain = tuple(one.xreplace(dict(zip(quantities, stand_ins, strict=True))) for one in several)
+    if left := set().union(*(one.free_symbols for one in plain)) - set(stand_ins):
+        raise ValueError(f"{formula} holds {', '.join(sorted(map(str, left)))}, for which there is no number")
+    return lambdify(stand_ins, plain if isinstance(formula, tuple) else plain[0], modules)
 
 
 @lru_cache(maxsize=4096)

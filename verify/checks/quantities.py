@@ -13,15 +13,16 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Basic, Dummy, Expr, lambdify
+from sympy import Basic, Expr
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian
 from rdml_theory.symbolic.divergence import inequalities as names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, alpha
 from verify.checks import reference
+from verify.checks.formulas import function_of
 
-__all__ = ["QUANTITIES", "ExactPoint", "Points", "Quantity", "as_function", "evaluator"]
+__all__ = ["QUANTITIES", "ExactPoint", "Points", "Quantity", "evaluator"]
 
 Array = NDArray[np.float64]
 
@@ -210,17 +211,6 @@ QUANTITIES: dict[Basic, Quantity] = {
 """What can stand in an inequality that is searched."""
 
 
-def as_function(expression: Expr, *quantities: Basic) -> Callable[..., Any]:
-    """An expression as a NumPy function of some quantities.
-
-    >>> from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER
-    >>> as_function(PINSKER, alpha, DISTANCE)(0.5, 2.0)
-    1.0
-    """
-    stand_ins = [Dummy() for _ in quantities]
-    return lambdify(stand_ins, expression.xreplace(dict(zip(quantities, stand_ins, strict=True))), "numpy")
-
-
 def evaluator(expression: Expr, modules: str) -> Callable[[Points | ExactPoint], Any]:
     """An expression of the quantities as a function of points ("numpy") or of one exact point ("mpmath").
 
@@ -230,11 +220,7 @@ def evaluator(expression: Expr, modules: str) -> Callable[[Points | ExactPoint],
     [6.0]
     """
     used = [name for name in QUANTITIES if expression.has(name)]
-    stand_ins = [Dummy() for _ in used]
-    plain = expression.xreplace(dict(zip(used, stand_ins, strict=True)))
-    if not plain.free_symbols <= set(stand_ins):
-        raise ValueError(f"{expression} holds what no point has: {plain.free_symbols - set(stand_ins)}")
-    function = lambdify(stand_ins, plain, modules)
+    function = function_of(expression, *used, modules=modules)
     quantities = [QUANTITIES[name] for name in used]
 
     def evaluate(x: Points | ExactPoint) -> Any:

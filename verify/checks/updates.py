@@ -6,18 +6,17 @@ comes from :mod:`verify.checks.networks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Mul, Symbol, lambdify
+from sympy import Expr, Integer, Mul, Symbol
 
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named
 from verify.checks.comparisons import at_most
+from verify.checks.formulas import function_of
 from verify.checks.networks import Array, Snapshot, digits, flat
 from verify.claim import Control, Finding
 from verify.context import Context
@@ -74,11 +73,6 @@ ROUNDING = {"float64": 1e-12, "float32": 2e-5}
 an error of |θ|u/η, u the unit roundoff, which is 2e-15 and 1e-6 of the bias here; the rest is room."""
 
 
-@cache
-def _law(formula: Expr) -> Callable[..., Any]:
-    return lambdify((beta, order, temperature, students), formula, "numpy")
-
-
 @dataclass(frozen=True)
 class _Step:
     """A cohort before and after a step on a batch, whose order and weight are known."""
@@ -95,8 +89,8 @@ class _Step:
 
     def stated(self, law: Update, k: int) -> Array:
         """b_k by the law."""
-        given = (self.weight, self.order, TEMPERATURE, COUNT)
-        factor, alpha, warmth = (float(_law(f)(*given)) for f in (law.factor, law.order, law.temperature))
+        stated = function_of((law.factor, law.order, law.temperature), beta, order, temperature, students)
+        factor, alpha, warmth = map(float, stated(self.weight, self.order, TEMPERATURE, COUNT))
         both = zip(self.before.logits, self.after.logits, strict=True)
         peers = [now if law.at_once or j >= k else moved for j, (now, moved) in enumerate(both)]
         return factor * self.before.pull(k, alpha, warmth, peers)

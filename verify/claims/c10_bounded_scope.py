@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import Observed, judge_mean, problems, scope_bound, simulate, stationary_law
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent, scope
 from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
-from verify.checks import at_most, close_to, curve, exponents, from_verdict, implementation_check, kernel_check, panel
+from verify.checks import (
+    at_most,
+    close_to,
+    curve,
+    exponents,
+    from_verdict,
+    function_of,
+    implementation_check,
+    kernel_check,
+    panel,
+)
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
@@ -53,19 +62,19 @@ class Subject:
     variance: Expr
     radius: Expr
 
-    @cached_property
-    def _formulas(self) -> tuple[Any, Any, Any]:
+    def _at(self, curvature: float, step: float, noise: float, bias: float, perturbation: float) -> Any:
         names = (scope.curvature, descent.eta, descent.noise, descent.bias, scope.perturbation)
-        return tuple(lambdify(names, e, "numpy") for e in (self.offset, self.variance, self.radius))  # type: ignore[return-value]
+        law = function_of((self.offset, self.variance, self.radius), *names)
+        return law(curvature, step, np.sqrt(noise), np.sqrt(bias), perturbation)
 
     def law(self, curvature: float, step: float, noise: float, bias: float) -> tuple[float, float]:
         """Offset and variance for σ² and ζ²."""
-        values = (curvature, step, np.sqrt(noise), np.sqrt(bias), 0.0)
-        return float(self._formulas[0](*values)), float(self._formulas[1](*values))
+        offset, variance, _ = self._at(curvature, step, noise, bias, 0.0)
+        return float(offset), float(variance)
 
     def squared_radius(self, curvature: float, step: float, noise: float, bias: float, perturbation: float) -> float:
         """R²."""
-        return float(self._formulas[2](curvature, step, np.sqrt(noise), np.sqrt(bias), perturbation)) ** 2
+        return float(self._at(curvature, step, noise, bias, perturbation)[2]) ** 2
 
 
 def statement(subject: Subject) -> Statement:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
-from sympy import Abs, Expr, lambdify
+from sympy import Abs, Expr
 
 from convergence import Assumptions, problems, sharp_bound, simulate
 from rdml_theory.symbolic.sgd import bounds, descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Panel
@@ -28,14 +26,11 @@ class Subject:
 
     right_side: Expr = symbolic.DESCENT
 
-    @cached_property
-    def _formula(self) -> Callable[..., Any]:
-        s = descent
-        return lambdify((s.h, s.eta, symbolic.fall, s.noise, s.bias, s.horizon), self.right_side, "numpy")
-
     def squared(self, h: float, fall: float, noise: float, bias: float, steps: float) -> float:
         """The bound of A² at Λ = 1, with σ² and Z²."""
-        return float(self._formula(h, h, fall, np.sqrt(noise), np.sqrt(bias), steps)) ** 2
+        s = descent
+        bound = function_of(self.right_side, s.h, s.eta, symbolic.fall, s.noise, s.bias, s.horizon)
+        return float(bound(h, h, fall, np.sqrt(noise), np.sqrt(bias), steps)) ** 2
 
 
 def statement(subject: Subject) -> Statement:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import Assumptions, long_run_law, sharp_bound
 from convergence.performance import ConsecutivePairs, Method, prove, violation
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
-from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -39,17 +38,13 @@ class Subject:
     enough: Expr = symbolic.ENOUGH
     slope: Expr = symbolic.SLOPE
 
-    @cached_property
-    def _formulas(self) -> Any:
-        names = (step_size, symbolic.zeta, symbolic.surplus)
-        return lambdify(names, [self.drift, self.enough, self.slope], "numpy")
-
     def law(self, h: float, rate: float) -> float:
         """lim W at ζ = 1."""
-        _, most, slope = self._formulas(h, 1.0, 0.0)
+        formulas = function_of((self.drift, self.enough, self.slope), step_size, symbolic.zeta, symbolic.surplus)
+        _, most, slope = formulas(h, 1.0, 0.0)
 
         def excess(surplus: float) -> float:
-            return self._formulas(h, 1.0, surplus)[0] - rate
+            return formulas(h, 1.0, surplus)[0] - rate
 
         if excess(most) <= 0:
             return (1 + most) ** 2 - slope * excess(most)

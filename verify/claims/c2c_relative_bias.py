@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
-from sympy import Abs, Expr, Integer, lambdify
+from sympy import Abs, Expr, Integer
 
 from convergence import Assumptions, Trajectory, extremal_average, floor, problems, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
-from verify.checks import at_most, curve, holds, implementation_check, kernel_check, panel
+from verify.checks import at_most, curve, function_of, holds, implementation_check, kernel_check, panel
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
@@ -33,16 +33,13 @@ class Subject:
     left: Expr
     limit: Expr
 
-    @cached_property
-    def _formula(self) -> Any:
-        return lambdify((average, descent.h, descent.bias, relative_bias), self.left, "numpy")
-
     def residual(self, square: float, h: float, at: Assumptions, steps: float) -> float:
         """Left minus right side at A² = square and Λ = 1, over the greatest term."""
         value = np.sqrt(square)
         right = at.gap / (h * steps) + h * at.noise / 2
         size = max(square, right, at.bias)
-        return float(self._formula(value, h, np.sqrt(at.bias), at.relative_bias) - right) / size
+        left = function_of(self.left, average, descent.h, descent.bias, relative_bias)
+        return float(left(value, h, np.sqrt(at.bias), at.relative_bias) - right) / size
 
     def ends(self, m: float) -> float:
         """The asserted end of the domain."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from sympy import Expr, Rational, Symbol, lambdify, sqrt
+from sympy import Expr, Rational, sqrt
 
 from convergence import Assumptions, best_iterate_bound, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
-from verify.checks import at_least, at_most, implementation_check, kernel_check
+from verify.checks import at_least, at_most, function_of, implementation_check, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -31,17 +29,12 @@ class Subject:
 
     decrease: Expr
 
-    @cached_property
-    def _formula(self) -> Any:
-        root = Symbol("root", nonnegative=True)
-        symbols = (root, descent.h, descent.bias)
-        return lambdify(symbols, self.decrease.subs({sqrt(BEST): root, BEST: root**2}), "numpy")
-
     def best(self, h: float, steps: float, zeta: float, gap: float = 1.0) -> float:
         """W at Λ = 1: the root of the equation beyond ζ²."""
+        decrease = function_of(self.decrease, BEST, descent.h, descent.bias)
 
         def excess(root: float) -> float:
-            return float((steps - 1) * h * self._formula(root, h, zeta) + root**2 / 2 - gap)
+            return float((steps - 1) * h * decrease(root**2, h, zeta) + root**2 / 2 - gap)
 
         high = 1.0 + zeta + np.sqrt(2 * gap)
         low = 0.0 if excess(0.0) < 0 else zeta

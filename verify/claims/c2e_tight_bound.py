@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Abs, Expr, Integer, lambdify
+from sympy import Abs, Expr, Integer
 
 from convergence import extremal_average, sharp_bound, tight_bound
 from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
-from verify.checks import at_least, at_most, kernel_check
+from verify.checks import at_least, at_most, function_of, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -40,14 +39,13 @@ class Subject:
     coefficient: Expr
     drive: Expr
 
-    @cached_property
-    def _formulas(self) -> tuple[Any, Any]:
-        """The bound of A² for arrays, and with 40 digits."""
+    def _bound(self, modules: str) -> Any:
+        """The bound of A², for arrays or in mpmath."""
         c, d = self.coefficient, self.drive
         s = descent
         whole = (c * setting.smoothness * s.gap + d * (s.horizon - c / 2) / kappa) / s.horizon
         symbols = (s.h, setting.smoothness, s.gap, s.noise, s.bias, s.horizon, kappa, weight)
-        return lambdify(symbols, whole, "numpy"), lambdify(symbols, whole, "mpmath")
+        return function_of(whole, *symbols, modules=modules)
 
     def member(self, setting: Setting, multipliers: np.ndarray) -> np.ndarray:
         """The bound of A² at each λ."""
@@ -56,7 +54,7 @@ class Subject:
         a = setting.assumptions
         with np.errstate(over="ignore", invalid="ignore"):
             values = (h, 1.0, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), float(setting.steps))
-            out = self._formulas[0](*values, k, multipliers)
+            out = self._bound("numpy")(*values, k, multipliers)
         return np.where((np.abs(k) * setting.steps > 1e-3) & np.isfinite(out), out, np.inf)
 
     def least(self, setting: Setting) -> float:
@@ -71,7 +69,7 @@ class Subject:
             h = mp.mpf(setting.h)
             k = h * (1 - h / 2 - abs(1 - h) * best / 2)
             values = (h, 1, mp.mpf(a.gap), mp.sqrt(a.noise), mp.sqrt(a.bias), setting.steps, k, best)
-            return float(self._formulas[1](*values))
+            return float(self._bound("mpmath")(*values))
 
 
 def statement(subject: Subject) -> Statement:

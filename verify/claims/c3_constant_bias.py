@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify, sqrt
+from sympy import Expr, sqrt
 
 from convergence import Assumptions, Trajectory, floor, problems, simulate
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
@@ -28,21 +27,18 @@ class Subject:
 
     plateau: Expr = symbolic.PLATEAU
 
-    @cached_property
-    def _formulas(self) -> Any:
+    def _at(self, formula: Any, h: float, steps: Any) -> Any:
+        # One at a time: with the smallest steps 1 - h rounds to one, where only the limit can be evaluated.
         s = symbolic
-        average = symbolic.plateau_target(self.plateau).right
-        names = (s.ratio, s.bias, s.distance, s.horizon)
-        # Apart: with the smallest steps of a schedule 1 - h rounds to one, where only the limit can be evaluated.
-        return lambdify(names, average, "numpy"), lambdify(names, self.plateau, "numpy")
+        return function_of(formula, s.ratio, s.bias, s.distance, s.horizon)(1 - h, ZETA, RADIUS + ZETA, steps)
 
     def average(self, h: float, times: Array) -> Array:
         """A² of Λx²/2 with Λ = 1 and b = ζ, started at RADIUS, as stated."""
-        return self._formulas[0](1 - h, ZETA, RADIUS + ZETA, times) + 0 * times
+        return self._at(symbolic.plateau_target(self.plateau).right, h, times) + 0 * times
 
     def limit(self, h: float, steps: float) -> float:
         """The stated limit (at T, if it depends on T)."""
-        return float(self._formulas[1](1 - h, ZETA, RADIUS + ZETA, steps))
+        return float(self._at(self.plateau, h, steps))
 
 
 def statement(subject: Subject) -> Statement:

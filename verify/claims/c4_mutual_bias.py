@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from sympy import Expr, Integer, Max, lambdify
+from sympy import Expr, Integer, Max
 
 from convergence import mutual_bias_bound
 from rdml_theory import renyi_divergence, renyi_gradient
@@ -16,7 +14,7 @@ from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -33,23 +31,14 @@ class Subject:
     observable: Expr
     scale: Expr
 
-    @cached_property
-    def _formulas(self) -> tuple[Any, Any, Any]:
-        divergence = mutual.Symbol("divergence", nonnegative=True)
-        observable = self.observable.subs(MEAN_DIVERGENCE, divergence)
-        return (
-            lambdify((mutual.order, mutual.spread), self.a_priori, "numpy"),
-            lambdify((mutual.order, divergence), observable, "numpy"),
-            lambdify((beta, mutual.jacobian), self.scale, "numpy"),
-        )
-
     def forms(
         self, order: float, weight: float, jacobian: float, spread: float, divergence: float
     ) -> tuple[float, float]:
         """Both bounds of ‖β∇R‖², the second linear in the mean divergence; the first at one range ρ."""
-        first, second, scale = self._formulas
-        factor = float(scale(weight, jacobian))
-        return factor * float(first(order, spread)), factor * float(second(order, divergence))
+        both = (self.scale * self.a_priori, self.scale * self.observable)
+        forms = function_of(both, beta, mutual.jacobian, mutual.order, mutual.spread, MEAN_DIVERGENCE)
+        first, second = forms(weight, jacobian, order, spread, divergence)
+        return float(first), float(second)
 
     def measured(self, order: float, weight: float, found: Measured) -> tuple[float, float]:
         """Both bounds from measured means: that of 2 tanh²(αρ/4) as it enters the first form."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Expr, Integer, Rational, lambdify
+from sympy import Expr, Integer, Rational
 
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import gram as symbolic
-from verify.checks import at_least, curve, kernel_check, panel
+from verify.checks import at_least, curve, function_of, kernel_check, panel
 from verify.checks.comparisons import at_most as below
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -27,7 +27,7 @@ class Subject:
 
     def of(self, gram: float, greatest: float) -> float:
         """The factor's value."""
-        return float(lambdify((GRAM, GREATEST), self.factor, "math")(gram, greatest))
+        return float(function_of(self.factor, GRAM, GREATEST)(gram, greatest))
 
 
 def statement(subject: Subject) -> Statement:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, Symbol, lambdify
+from sympy import Expr, Integer
 
 from convergence import (
     Assumptions,
@@ -22,7 +22,7 @@ from convergence import (
 )
 from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, BASE_NORM, MUTUAL_NORM, beta, plateau_target
-from verify.checks import at_most, curve, kernel_check, panel
+from verify.checks import at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -56,8 +56,7 @@ def statement(right_side: Expr) -> Statement:
 
 def _stated(right_side: Expr, mutual: np.ndarray) -> np.ndarray:
     """What the statement says ‖∇L‖ is, given β‖∇R‖ (trained with β = 1)."""
-    norm = Symbol("norm")
-    law = lambdify((beta, norm), right_side.xreplace({MUTUAL_NORM: norm}), "numpy")
+    law = function_of(right_side, beta, MUTUAL_NORM)
     return np.array([float(law(1.0, m)) for m in mutual])
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
 from convergence.problems import SyntheticProblem
@@ -16,7 +15,7 @@ from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import tunability
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.tunability import LINE
-from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
+from verify.checks import Role, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -39,10 +38,10 @@ class Subject:
     slope: Expr
     removing: tuple[str, ...] = ("order", "weight")
 
-    @cached_property
+    @property
     def line(self) -> Any:
         """The slope as a function of α, ρ, β and G."""
-        return lambdify((mutual.order, mutual.spread, beta, mutual.jacobian), self.slope, "numpy")
+        return function_of(self.slope, mutual.order, mutual.spread, beta, mutual.jacobian)
 
 
 def statement(subject: Subject) -> Statement:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Rational, lambdify
+from sympy import Expr, Rational
 
 from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
@@ -15,7 +15,7 @@ from rdml_theory import renyi_gradient, renyi_hessian
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -37,7 +37,8 @@ class Subject:
 
     def dual(self, order: float) -> tuple[float, float]:
         """The weights of D_α(p‖q) and D_{1-α}(q‖p)."""
-        return tuple(float(lambdify(alpha, w)(order)) for w in self.weights)  # type: ignore[return-value]
+        first, second = function_of(self.weights, alpha)(order)
+        return float(first), float(second)
 
 
 def statement(subject: Subject) -> Statement:

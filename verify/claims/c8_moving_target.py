@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-from sympy import Abs, Expr, lambdify, tanh
+from sympy import Abs, Expr, tanh
 
 from convergence import Assumptions, Observed, drift_bound, moving_target_bound, simulate
 from convergence.problems import SyntheticProblem
@@ -23,7 +21,7 @@ from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
-from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -41,20 +39,16 @@ class Subject:
     right_side: Expr
     rate: Expr
 
-    @cached_property
-    def _formulas(self) -> tuple[Any, Any]:
-        s = descent
-        names = (s.h, s.eta, s.gap, s.noise, s.horizon, moving_target.drift)
-        drift = (alpha, mutual.spread, beta, mutual.G, moving_target.peer_step)
-        return lambdify(names, self.right_side, "numpy"), lambdify(drift, self.rate, "numpy")
-
     def bound(self, at: Assumptions, step: float, steps: float, drift: float) -> float:
         """The stated bound of A²."""
-        return float(self._formulas[0](at.smoothness * step, step, at.gap, np.sqrt(at.noise), float(steps), drift))
+        s = descent
+        bound = function_of(self.right_side, s.h, s.eta, s.gap, s.noise, s.horizon, moving_target.drift)
+        return float(bound(at.smoothness * step, step, at.gap, np.sqrt(at.noise), float(steps), drift))
 
     def drift(self, order: float, spread: float, weight: float, jacobian: float, peer: float) -> float:
         """The stated bound of the drift per step over η, for α ≠ 1."""
-        return float(self._formulas[1](order, spread, weight, jacobian, peer))
+        names = (alpha, mutual.spread, beta, mutual.G, moving_target.peer_step)
+        return float(function_of(self.rate, *names)(order, spread, weight, jacobian, peer))
 
 
 def statement(subject: Subject) -> Statement:

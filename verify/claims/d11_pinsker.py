@@ -13,8 +13,8 @@ from rdml_theory.symbolic.divergence.pinsker import PINSKER_ASSUMPTIONS, pinsker
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most
-from verify.checks import kernel_check, order_panels
-from verify.checks.quantities import Points, as_function
+from verify.checks import function_of, kernel_check, order_panels
+from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -52,7 +52,7 @@ def _symmetric(order: float) -> Points:
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
-    bound = as_function(subject.lower_bound, alpha, DISTANCE)
+    bound = function_of(subject.lower_bound, alpha, DISTANCE)
     return order_panels(
         context, ORDERS, bound,
         across=("$\\|p-q\\|_1$", DISTANCE), upwards=("$D_\\alpha(p\\|q)$ (nats)", divergence),

@@ -15,8 +15,8 @@ from rdml_theory.symbolic.divergence.inequalities import (
     variance_bounds,
 )
 from rdml_theory.symbolic.divergence.variance import ASSUMPTIONS, variance_targets
-from verify.checks import curve, kernel_check, panel
-from verify.checks.quantities import Points, as_function, evaluator
+from verify.checks import curve, function_of, kernel_check, panel
+from verify.checks.quantities import Points, evaluator
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -47,7 +47,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     two_logits = np.column_stack([np.log(two / (1 - two)), 0 * two])
     pair = Points(two_logits, two_logits, np.ones(13), np.tile([1.0, 0.0], (13, 1)))
     grid = np.linspace(0, 1, 81)
-    bounds = [as_function(bound, MEAN, LEAST, GREATEST) for bound in subject]
+    bounds = [function_of(bound, MEAN, LEAST, GREATEST) for bound in subject]
     return (
         panel(
             "values between 0 and 1", "mean $\\mu$", "variance",

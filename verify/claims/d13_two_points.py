@@ -16,8 +16,7 @@ from rdml_theory.symbolic.divergence.inequalities import (
 from rdml_theory.symbolic.divergence.pinsker import GROUPS_ASSUMPTIONS, two_points_target
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import curve, kernel_check, panel, reference
-from verify.checks.quantities import as_function
+from verify.checks import curve, function_of, kernel_check, panel, reference
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -43,7 +42,7 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     """The divergence of one pair of four classes, and of its groupings into two, against the order."""
-    grouped = as_function(right_side, alpha, PEER_MASS, STUDENT_MASS)
+    grouped = function_of(right_side, alpha, PEER_MASS, STUDENT_MASS)
     p, q = np.array([0.45, 0.3, 0.15, 0.1]), np.array([0.15, 0.2, 0.25, 0.4])
     orders = np.geomspace(0.053, 11, 40)
     whole = [float(reference.divergence(p.tolist(), q.tolist(), a)) for a in orders]

@@ -15,8 +15,7 @@ from rdml_theory.symbolic.divergence.inequalities import (
 from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import kernel_check, order_panels
-from verify.checks.quantities import as_function
+from verify.checks import function_of, kernel_check, order_panels
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -38,7 +37,7 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
-    bound = as_function(right_side, alpha, divergence)
+    bound = function_of(right_side, alpha, divergence)
     return order_panels(
         context, ORDERS, bound,
         across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),

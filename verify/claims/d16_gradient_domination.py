@@ -18,8 +18,8 @@ from rdml_theory.symbolic.divergence.inequalities import (
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_least
-from verify.checks import kernel_check, order_panels
-from verify.checks.quantities import Points, as_function
+from verify.checks import function_of, kernel_check, order_panels
+from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -59,7 +59,7 @@ def _consensus(order: float) -> Points:
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     """‖q - w‖² against ω D, at two orders; the statement is the diagonal."""
-    factor = as_function(subject.dominated, alpha, LEAST_PROBABILITY, divergence)
+    factor = function_of(subject.dominated, alpha, LEAST_PROBABILITY, divergence)
     return order_panels(
         context, ORDERS, lambda order, x: factor(order, 1.0, x),
         across=("$\\omega D_\\alpha(p\\|q)$ (nats)", DOMINATED), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),

@@ -6,13 +6,13 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Expr, Symbol, lambdify
+from sympy import Expr
 
 from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, student_target
 from rdml_theory.symbolic.notation import k, q, w
-from verify.checks import Worst, curve, kernel_check, losses, panel, reference
+from verify.checks import Worst, curve, function_of, kernel_check, losses, panel, reference
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
@@ -27,11 +27,6 @@ def statement(right_side: Expr) -> Statement:
     )
     formulas = {"entry": in_entries(right_side), "bound": student_target(right_side).relation()}
     return Statement(words, formulas)
-
-
-def _formula(right_side: Expr, modules: str) -> Any:
-    names = {q[k]: Symbol("q_k"), w[k]: Symbol("w_k")}
-    return lambdify(tuple(names.values()), right_side.xreplace(names), modules)
 
 
 def _distance(computed: Any, exact: list[Any]) -> float:
@@ -57,7 +52,7 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
 
 
 def numeric(right_side: Expr, context: Context) -> Finding:
-    formula = _formula(right_side, "mpmath")
+    formula = function_of(right_side, q[k], w[k], modules="mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     worst = Worst()
@@ -79,7 +74,7 @@ def torch_losses(right_side: Expr, context: Context) -> Finding:
     """The losses of one teacher, of two peers, and along a schedule; masked, with temperatures, in two types."""
     from rdml_theory.losses import CosineOrder, LinearOrder, MutualLoss, RenyiDivLoss, mutual_loss
 
-    formula = _formula(right_side, "mpmath")
+    formula = function_of(right_side, q[k], w[k], modules="mpmath")
     worst = Worst()
     count = sum(losses.KEPT)
 
@@ -123,7 +118,7 @@ def torch_losses(right_side: Expr, context: Context) -> Finding:
 
 def _panel(right_side: Expr) -> Panel:
     """One component of the gradient against the order, for one pair of distributions."""
-    formula = _formula(right_side, "numpy")
+    formula = function_of(right_side, q[k], w[k])
     teacher, student = np.log([0.7, 0.2, 0.1]), np.log([0.2, 0.5, 0.3])
     fine, coarse = np.geomspace(0.02, 50, 80), np.geomspace(0.02, 50, 15)
     s = np.exp(student)

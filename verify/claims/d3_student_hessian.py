@@ -6,13 +6,13 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Expr, Indexed, KroneckerDelta, Symbol, lambdify
+from sympy import Expr, KroneckerDelta
 
 from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, hessian_target
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
-from verify.checks import Worst, curve, kernel_check, panel, reference
+from verify.checks import Worst, curve, function_of, kernel_check, panel, reference
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
@@ -34,11 +34,7 @@ def statement(right_side: Expr) -> Statement:
 
 def _formula(right_side: Expr, modules: str) -> Any:
     """The entry (k, l) as a function of α, δ_kl, q_k, q_l, w_k, w_l."""
-    atoms: list[Indexed] = [q[k], q[l], w[k], w[l]]
-    names = {atom: Symbol(f"{atom.base}_{atom.indices[0]}") for atom in atoms}
-    delta = Symbol("delta")
-    plain = right_side.xreplace({KroneckerDelta(k, l): delta, **names})
-    return lambdify((alpha, delta, *names.values()), plain, modules)
+    return function_of(right_side, alpha, KroneckerDelta(k, l), q[k], q[l], w[k], w[l], modules=modules)
 
 
 def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:

@@ -15,8 +15,8 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.divergence.variance import curvature_targets
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import curve, kernel_check, panel
-from verify.checks.quantities import Points, as_function
+from verify.checks import curve, function_of, kernel_check, panel
+from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -42,7 +42,7 @@ def sides(subject: Subject) -> tuple[Side, ...]:
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     """Eigenvalues of random pairs and of the two worst ones, against the order."""
-    lower, upper = (as_function(bound, alpha) for bound in subject)
+    lower, upper = (function_of(bound, alpha) for bound in subject)
     points = Points.random(context.rng("figure"), 300, 3, (0.05, 5.0))
     grid, coarse = np.geomspace(0.05, 5, 80), np.geomspace(0.05, 5, 13)
 

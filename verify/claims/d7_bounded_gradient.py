@@ -14,8 +14,8 @@ from rdml_theory.symbolic.divergence.inequalities import (
     gradient_target,
 )
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS
-from verify.checks import kernel_check, scatter_panel
-from verify.checks.quantities import Points, as_function
+from verify.checks import function_of, kernel_check, scatter_panel
+from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -43,7 +43,7 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
-    bound = as_function(right_side, SPREAD)
+    bound = function_of(right_side, SPREAD)
     return (
         scatter_panel(
             context,

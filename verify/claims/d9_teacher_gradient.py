@@ -14,8 +14,8 @@ from rdml_theory.symbolic.divergence.inequalities import (
 )
 from rdml_theory.symbolic.divergence.tilt import TEACHER_ASSUMPTIONS
 from rdml_theory.symbolic.notation import alpha
-from verify.checks import kernel_check, order_panels
-from verify.checks.quantities import Points, as_function
+from verify.checks import function_of, kernel_check, order_panels
+from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Control, Source, Statement
 from verify.context import Context
@@ -49,7 +49,7 @@ def _worst(order: float) -> Points:
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
-    bound = as_function(right_side, alpha, LOG_RATIO_RANGE)
+    bound = function_of(right_side, alpha, LOG_RATIO_RANGE)
     return order_panels(
         context, ORDERS, bound,
         across=("range of the log-ratio $\\rho$", LOG_RATIO_RANGE),

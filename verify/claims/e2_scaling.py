@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import MutualLearning, find_stationary, problems, simulate
 from rdml_theory.symbolic.kernel import Proof
@@ -19,7 +19,17 @@ from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent, settling
 from rdml_theory.symbolic.sgd.settling import PLATEAU, plateau_of_quadratic
 from rdml_theory.symbolic.sgd.settling import plateau_target as settling_target
-from verify.checks import at_most, close_to, curve, exponents, kernel_check, panel, plateau_function, window_means
+from verify.checks import (
+    at_most,
+    close_to,
+    curve,
+    exponents,
+    function_of,
+    kernel_check,
+    panel,
+    plateau_function,
+    window_means,
+)
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison
@@ -218,7 +228,7 @@ def _game_line(
 
 def game(subject: ScalingSubject, context: Context) -> Finding:
     """The plateau of pairs with different features and random data against weight and order, both small."""
-    function = lambdify((alpha, beta, scaling.students, scaling.own, scaling.constant), subject.game, "numpy")
+    function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=256, full=2_048), 2)
     comparisons, curves = [], []
     lines = {
@@ -246,7 +256,7 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
 
 def students(subject: ScalingSubject, context: Context) -> Finding:
     """The plateau against the number of students, for one with the data of all and for students alike."""
-    function = lambdify((alpha, beta, scaling.students, scaling.own, scaling.constant), subject.game, "numpy")
+    function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=512, full=4_096), max(SIZES))
     peers = tuple(float(size - 1) for size in SIZES)
     comparisons, curves = [], []

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import Role, Worst, close_to, curve, exponents, kernel_check, panel
+from verify.checks import Role, Worst, close_to, curve, exponents, function_of, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -42,13 +40,10 @@ class Subject:
 
     right_side: Expr
 
-    @cached_property
-    def _formula(self) -> Any:
-        return lambdify((order, beta, symbolic.students, symbolic.lone), self.right_side, "numpy")
-
     def ratio(self, alpha: float, weight: float, students: int) -> float:
         """It over that of a student alone."""
-        return float(self._formula(alpha, weight, float(students), 1.0))
+        law = function_of(self.right_side, order, beta, symbolic.students, symbolic.lone)
+        return float(law(alpha, weight, float(students), 1.0))
 
 
 def statement(subject: Subject) -> Statement:

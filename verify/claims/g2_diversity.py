@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import MutualLearning, find_stationary, simulate
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import Worst, close_to, curve, kernel_check, panel
+from verify.checks import Worst, close_to, curve, function_of, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -40,14 +38,10 @@ class Subject:
     right_side: Expr
     convex: bool = True
 
-    @cached_property
-    def _formula(self) -> Any:
-        names = (order, beta, symbolic.students, symbolic.lone, symbolic.share)
-        return lambdify(names, self.right_side, "numpy")
-
     def ratio(self, alpha: float, weight: float, share: float) -> float:
         """The excess risk over that of a student alone."""
-        return float(self._formula(alpha, weight, float(STUDENTS), 1.0, share))
+        law = function_of(self.right_side, order, beta, symbolic.students, symbolic.lone, symbolic.share)
+        return float(law(alpha, weight, float(STUDENTS), 1.0, share))
 
 
 def statement(subject: Subject) -> Statement:

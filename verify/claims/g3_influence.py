@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify, sqrt, tanh
+from sympy import Expr, sqrt, tanh
 
 from convergence import judge_mean
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import influence as symbolic
-from verify.checks import at_most, curve, from_verdict, kernel_check, panel
+from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -38,13 +37,10 @@ class Subject:
 
     right_side: Expr
 
-    @cached_property
-    def _formula(self) -> Any:
-        return lambdify((symbolic.product, symbolic.alpha, symbolic.rho), self.right_side, "numpy")
-
     def pull(self, alpha: float, rho: Any, product: float = 1.0) -> Any:
         """Its value."""
-        return self._formula(product, alpha, rho) * np.ones_like(rho)
+        bound = function_of(self.right_side, symbolic.product, symbolic.alpha, symbolic.rho)
+        return bound(product, alpha, rho) * np.ones_like(rho)
 
 
 def statement(subject: Subject) -> Statement:

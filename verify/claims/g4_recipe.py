@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, lambdify, tanh
+from sympy import Expr, Integer, tanh
 
 from convergence import judge_mean, recipe
 from convergence.advice import natural_range
@@ -16,7 +15,7 @@ from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, from_verdict, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, from_verdict, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -31,7 +30,7 @@ ORDERS = (4.0, 16.0, 32.0)
 NEAR, COST = 4.0, 0.3
 """Up to this αρ̂ the excess risk is at most this part above that of the gain law."""
 
-_LAW = lambdify((order, beta, gain.students, gain.lone), gain.GAIN, "numpy")
+_LAW = function_of(gain.GAIN, order, beta, gain.students, gain.lone)
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,14 @@ class Subject:
     kept: Expr
     product: Expr = influence.PRODUCT
 
-    @cached_property
-    def part(self) -> Any:
-        """The part as a function of x."""
-        formula = lambdify(influence.reach, self.kept, "numpy")
-        return lambda x: formula(x) * np.ones_like(x)
+    def part(self, x: Any) -> Any:
+        """The part at x."""
+        return function_of(self.kept, influence.reach)(x) * np.ones_like(x)
 
-    @cached_property
+    @property
     def needed(self) -> Any:
         """The product as a function of g and K."""
-        return lambdify((influence.wanted, gain.students), self.product, "numpy")
+        return function_of(self.product, influence.wanted, gain.students)
 
 
 def statement(subject: Subject) -> Statement:

@@ -8,12 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Integer, lambdify, simplify
+from sympy import Expr, Integer, simplify
 
 from convergence import judge_mean, mutual_bias_bound
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import at_least, at_most, from_verdict
+from verify.checks.formulas import function_of
 from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, flat
 from verify.checks.panels import Role, curve, panel
 from verify.checks.proofs import kernel_check
@@ -74,26 +75,22 @@ def statement(subject: Budget) -> Statement:
 
 
 @cache
-def _bound(right_side: Expr) -> Callable[..., Any]:
-    names = (descent.h, descent.eta, descent.gap, descent.noise, descent.bias, descent.horizon)
-    return lambdify(names, right_side, "numpy")
-
-
-@cache
 def _counted(right_side: Expr) -> Callable[..., Any]:
     """(h, σ²) → what noise of this variance counts as in Δ/(ηT), by a bound: (h/2)σ²."""
     slopes: list[Any] = [right_side.diff(symbol) for symbol in (descent.noise, descent.gap)]
     if slopes[1] == 0:
         return lambda h, square: np.full_like(square, np.nan)
     part = simplify(slopes[0] * descent.noise / (2 * descent.eta * descent.horizon * slopes[1]))
-    counted = lambdify((descent.h, descent.noise), part, "numpy")
+    counted = function_of(part, descent.h, descent.noise)
     return lambda h, square: np.broadcast_to(counted(h, np.sqrt(square)), np.shape(square))
 
 
 def _allowed(right_side: Expr, h: float, excess: float, noise: float, bias: float) -> float:
     """The bound of A², from ``excess`` = Δ/(ηT) and the mean squares of noise and bias."""
+    s = descent
+    bound = function_of(right_side, s.h, s.eta, s.gap, s.noise, s.bias, s.horizon)
     with np.errstate(invalid="ignore"):
-        value = float(_bound(right_side)(float(h), 1.0, excess, noise**0.5, bias**0.5, 1.0))
+        value = float(bound(float(h), 1.0, excess, noise**0.5, bias**0.5, 1.0))
     # A negative radicand states that no such path exists: nothing is allowed.
     return value**2 if np.isfinite(value) and value > 0 else 0.0
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Rational, Symbol, lambdify
+from sympy import Expr, Rational
 
 from rdml_theory.symbolic.sgd.descent import eta
 from rdml_theory.symbolic.sgd.step_condition import (
@@ -18,7 +17,7 @@ from rdml_theory.symbolic.sgd.step_condition import (
     curvature,
     step_condition,
 )  # fmt: skip
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -41,10 +40,8 @@ def statement(right_side: Expr) -> Statement:
     )
 
 
-@cache
 def _predicted(right_side: Expr) -> Callable[..., Any]:
-    norm = Symbol("a")
-    return lambdify((eta, curvature, norm), right_side.xreplace({NORM: norm}), "numpy")
+    return function_of(right_side, eta, curvature, NORM)
 
 
 ALONE = Setting(beta=0.0, students=1)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, lambdify
+from sympy import Expr, Integer
 
 from convergence import judge_mean, sequential_verdict
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
-from verify.checks import at_most, curve, from_verdict, kernel_check, panel
+from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -124,7 +124,7 @@ def variance(subject: Noise, context: Context) -> Finding:
     each, centre = point.each, point.base + _weight(subject) * point.mutual
     total = each.mean(0)
     spread = ((each - total) ** 2).sum(2).mean(0)
-    stated = lambdify((sampling.spread, sampling.batch, sampling.samples), subject.variance)
+    stated = function_of(subject.variance, sampling.spread, sampling.batch, sampling.samples)
     comparisons: list[Comparison] = [
         at_most(f"|update less the mean of its samples' gradients|, relative, batches of {batch}", off, ROUNDING)
         for batch, off in point.off.items()

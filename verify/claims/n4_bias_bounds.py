@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Max, lambdify
+from sympy import Expr, Integer, Max
 
 from rdml_theory import renyi_divergence
 from rdml_theory.symbolic.divergence.entries import D
@@ -16,7 +15,7 @@ from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -56,11 +55,10 @@ def statement(subject: Bound) -> Statement:
     )
 
 
-@cache
 def _factors(subject: Bound) -> Callable[..., Any]:
     """(α, G) → the factors of the two bounds, for β = 1."""
     terms = (subject.jacobian * subject.order, subject.jacobian * subject.divergence)
-    return lambdify((mutual.order, jacobian), terms, "numpy")
+    return function_of(terms, mutual.order, jacobian)
 
 
 def _quantities(here: Snapshot, order: float, bias: float) -> dict[str, float]:

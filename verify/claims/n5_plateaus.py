@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sympy import Expr, Symbol, lambdify
+from sympy import Expr
 
 from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
-from verify.checks import at_least, at_most, curve, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -81,12 +79,6 @@ def statement(subject: Plateau) -> Statement:
     )
 
 
-@cache
-def _law(law: Expr) -> Callable[..., Any]:
-    norm = Symbol("norm")
-    return lambdify((beta, norm), law.xreplace({MUTUAL_NORM: norm}), "numpy")
-
-
 def _follow(context: Context, setting: Setting, step: float = STEP) -> TrainingPath:
     from verify.checks.training import follow
 
@@ -104,8 +96,8 @@ def _level(path: TrainingPath) -> float:
 
 def _stated(subject: Plateau, path: TrainingPath, weight: float) -> np.ndarray:
     """What the law makes of the mutual gradient at the end, student by student; the bias already has the weight."""
-    mutual = np.sqrt(path.bias[-1]) / weight
-    return np.array([float(_law(subject.law)(weight, m)) for m in mutual])
+    law = function_of(subject.law, beta, MUTUAL_NORM)
+    return np.array([float(law(weight, m)) for m in np.sqrt(path.bias[-1]) / weight])
 
 
 def _close(subject: Plateau, path: TrainingPath, weight: float, name: str) -> list[Comparison]:

@@ -20,10 +20,9 @@ from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
-from verify.checks import at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import resting as resting_game
 from verify.checks.mutual import turning
-from verify.checks.quantities import as_function
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Panel
@@ -74,7 +73,7 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general})
 
 
-_SATURATION = as_function(SATURATION, alpha, divergence)
+_SATURATION = function_of(SATURATION, alpha, divergence)
 
 
 def least_pull(order: float, rho: float | None, mean: float | None) -> float:

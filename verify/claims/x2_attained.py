@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Eq, Expr, exp, lambdify
+from sympy import Eq, Expr, exp
 
 from convergence import Assumptions, MutualLearning, cohort_bound, simulate
 from rdml_theory import escort
 from rdml_theory.symbolic.mutual import resting as symbolic
 from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import Role, Worst, at_least, at_most, curve, kernel_check, panel
+from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import resting, turning
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
@@ -40,7 +40,7 @@ class Subject:
     def at(self, name: str, alpha: float, rho: float, weight: float) -> float:
         """One of them, at G = 1."""
         values = (weight, 1.0, float(np.tanh(alpha * rho / 4)), alpha, rho)
-        return float(lambdify((beta, jacobian, symbolic.tau, order, spread), getattr(self, name), "numpy")(*values))
+        return float(function_of(getattr(self, name), beta, jacobian, symbolic.tau, order, spread)(*values))
 
     def greatest(self, alpha: float, rho: float, weight: float) -> float:
         """The greatest that students on one input reach: at rest, up to the greatest weight of it."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, lambdify
+from sympy import Expr, Integer
 
 from convergence import MutualLearning, simulate
 from rdml_theory.symbolic.mutual import stability as symbolic
 from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import Role, Worst, at_least, at_most, curve, kernel_check, panel
+from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 
@@ -48,7 +48,7 @@ class Subject:
 
     def at(self, alpha: float, weight: float, count: int) -> float:
         """It for K students."""
-        return float(lambdify((order, beta, students), self.limit, "numpy")(alpha, weight, float(count)))
+        return float(function_of(self.limit, order, beta, students)(alpha, weight, float(count)))
 
 
 def statement(subject: Subject) -> Statement:
