@@ -12,10 +12,9 @@ from rdml_theory import _branches as branches
 from rdml_theory._kernels import Evaluation
 from rdml_theory._limits import OrderInfinity, OrderZero
 from rdml_theory._pairs import Pair, pair_from_logits, pair_from_probabilities
-from rdml_theory._scratch import Scratch
 from rdml_theory._validation import FloatArray, Problem, SumCheck
 
-BLOCK = 65536  # elements of one array in a block: a dozen such buffers stay in the caches, and the calls amortise
+BLOCK = 32768  # elements of one array in a block: a dozen such arrays stay in the caches, and the calls amortise
 LOGIT_BLOCK = 16384  # from logits more temporaries are alive at a time
 NARROW = (
     branches.FEW_CLASSES
@@ -26,14 +25,9 @@ Result = Evaluation | OrderZero | OrderInfinity
 Visitor = Callable[[Any, Result, "float | FloatArray"], None]
 
 
-def _load(data: npt.NDArray[Any], axis: int, scratch: Scratch) -> FloatArray:
+def _load(data: npt.NDArray[Any], axis: int) -> FloatArray:
     """Return a contiguous float64 block with the class axis in place, without a copy where that is possible."""
-    if axis == 1 and data.dtype == np.float64 and data.flags.c_contiguous:
-        return data
-    source = data.T if axis == 0 else data
-    out = scratch.new(source.shape)
-    np.copyto(out, source)
-    return out
+    return np.ascontiguousarray(data.T if axis == 0 else data, dtype=np.float64)
 
 
 def evaluate(pair: Pair, alpha: float) -> Result:
@@ -49,20 +43,18 @@ def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
     """Call ``visit(rows, result, alpha)`` for every group of rows that share a block and a class of orders."""
     size = size or (BLOCK if problem.domain == "probs" else LOGIT_BLOCK)
     step = max(1, size // problem.classes)
-    scratch = Scratch(min(step, max(problem.rows, 1)) * problem.classes)
     check = SumCheck(problem.domain, problem.classes, problem.normalise)
     with np.errstate(all="ignore"):
         for start in range(0, problem.rows, step):
             stop = min(problem.rows, start + step)
             axis = 0 if problem.classes <= NARROW and stop - start >= FEW_ROWS else 1
             block = slice(start, stop)
-            scratch.depth = 0
-            p = _load(problem.p.take(block), axis, scratch)
-            q = _load(problem.q.take(block), axis, scratch)
+            p = _load(problem.p.take(block), axis)
+            q = _load(problem.q.take(block), axis)
             if problem.domain == "probs":
-                pair = pair_from_probabilities(p, q, axis, scratch)
+                pair = pair_from_probabilities(p, q, axis)
             else:
-                pair = pair_from_logits(p, q, axis, scratch, problem.domain)
+                pair = pair_from_logits(p, q, axis, problem.domain)
             if check.active:
                 in_logs = problem.domain == "log_probs"
                 check("p", np.exp(pair.log_p_sum) if in_logs else pair.p_sum)

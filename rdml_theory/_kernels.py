@@ -89,23 +89,22 @@ def _power_terms(pair: Pair, order: Order, index: Any) -> FloatArray:
 
 def terms(pair: Pair, order: Order) -> tuple[FloatArray, FloatArray]:
     """Return y and A for every class; NaN where both p and q are zero, or p is and the ratio overflows."""
-    p, d, t, beta, scratch = pair.p, pair.d, pair.t, order.beta, pair.scratch
-    y, a = scratch.new(p.shape), scratch.new(p.shape)
-    np.abs(t, out=y)
+    p, d, t, beta = pair.p, pair.d, pair.t, order.beta
+    y = np.abs(t)
     near = np.flatnonzero(y <= order.near)
     if near.size == t.size:
         _near_terms(order, p, d, t, y, lambda value: value)
-        return y, np.add(y, d, out=a)
+        return y, y + d
     if order.is_kl:
-        np.multiply(p, t, out=a)
+        a = p * t
     else:
-        x = np.multiply(t, beta, out=y)
-        np.expm1(x, out=a)
+        x = t * beta
+        a = np.expm1(x)
         a *= p
         a /= beta
         if not order.swapped and np.max(beta) > 0.0 and x.max() > branches.POWER:
             _raise_to_power(pair, order, x, a)
-    np.subtract(a, d, out=y)
+    y = a - d
     if near.size:
         inner_d, out = d.reshape(-1).take(near), np.empty(near.size)
         inner_p, inner_t = p.reshape(-1).take(near), t.reshape(-1).take(near)
@@ -132,31 +131,18 @@ def closed_terms(pair: Pair, beta: float) -> tuple[FloatArray, FloatArray]:
 
     With r = d / (sqrt p + sqrt q): y = r^2, r^2 (2 sqrt(p/q) + 1) and d^2 / q.
     """
-    p, q, d, scratch = pair.p, pair.q, pair.d, pair.scratch
-    y, a = scratch.new(p.shape), scratch.new(p.shape)
+    p, q, d = pair.p, pair.q, pair.d
     if beta == 1.0:
-        np.divide(d, q, out=a)
-        np.multiply(a, d, out=y)
-        a *= p
-        return y, a
-    root, ratio = np.sqrt(p, out=a), np.sqrt(q, out=scratch.new(p.shape))
-    step = np.add(root, ratio, out=y)
-    np.divide(d, step, out=step)
+        a = d / q
+        return a * d, a * p
+    root, ratio = np.sqrt(p), np.sqrt(q)
+    step = d / (root + ratio)
     if beta == -0.5:
-        a *= step
-        a += a
-        y *= step
-    else:
-        # twice the square root of p/q
-        np.divide(root, ratio, out=ratio)
-        ratio += ratio
-        np.multiply(root, ratio, out=a)
-        a *= step
-        ratio += 1.0
-        y *= step
-        y *= ratio
-    scratch.depth -= 1
-    return y, a
+        a = root * step
+        return step * step, a + a
+    twice = root / ratio
+    twice += twice
+    return step * step * (twice + 1.0), root * twice * step
 
 
 class Evaluation:
@@ -253,12 +239,12 @@ class Evaluation:
     def _second(self) -> FloatArray:
         """The difference q - w in the kernel's orientation."""
         pair, beta = self.pair, self.order.beta
-        out = np.multiply(self.a, beta, out=pair.scratch.new(pair.p.shape))
+        out = self.a * beta
         out += pair.d
         if self.order.is_kl:
             out /= -pair.mass
         else:
-            drift = np.multiply(pair.q, self.mean * beta, out=pair.scratch.new(pair.p.shape))
+            drift = pair.q * (self.mean * beta)
             apart = self._apart()
             if apart.size:
                 out.reshape(-1)[apart] = self._tilted(apart) - pair.q.reshape(-1)[apart]
@@ -323,8 +309,8 @@ class Evaluation:
     def _first(self) -> FloatArray:
         """The quotient (w - p) / beta in the kernel's orientation."""
         pair, beta = self.pair, self.order.beta
-        drift = np.multiply(pair.p, -self.mean, out=pair.scratch.new(pair.p.shape))
-        out = np.add(drift, self.a, out=pair.scratch.new(pair.p.shape))
+        drift = pair.p * -self.mean
+        out = drift + self.a
         out /= self.sum * pair.mass
         rows = doubtful(out, pair.axis, self.mean / self.sum)
         if rows.size:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rdml_theory import _branches as branches
-from rdml_theory._scratch import Scratch
 from rdml_theory._validation import FloatArray, explain_logits, explain_probabilities, explain_spread
 
 SPLITTER = 134217729.0  # 2^27 + 1, Veltkamp's constant for float64
@@ -107,8 +106,6 @@ class Pair:
         log(p/q), when it is known without p and q (logits); None to compute it.
     mass_rest
         what the rounding of `mass` left out, relative to it.
-    scratch
-        buffers for arrays that live no longer than the block.
     has_zero
         whether some entry of p or q is zero.
     has_tiny
@@ -126,7 +123,6 @@ class Pair:
     axis: int
     p_sum: FloatArray
     q_sum: FloatArray
-    scratch: Scratch
     has_zero: bool
     has_tiny: bool = False
     raw_q: FloatArray | None = None
@@ -143,12 +139,7 @@ class Pair:
         """log(p/q): +inf where only q is zero, -inf where only p is, 0 where both are."""
         if self.ratio is not None:
             return self.ratio
-        tau = np.minimum(self.p, self.q, out=self.scratch.new(self.p.shape))
-        ratio = np.abs(self.d, out=self.scratch.new(self.p.shape))
-        np.divide(ratio, tau, out=tau)
-        self.scratch.depth -= 1
-        np.log1p(tau, out=tau)
-        np.copysign(tau, self.d, out=tau)
+        tau = np.copysign(np.log1p(np.abs(self.d) / np.minimum(self.p, self.q)), self.d)
         if not np.isfinite(np.add.reduce(tau, axis=None)):
             odd = np.flatnonzero(~np.isfinite(tau))
             p, q = self.p.ravel()[odd], self.q.ravel()[odd]
@@ -181,12 +172,11 @@ class Pair:
         return Pair(
             self.q,
             self.p,
-            np.negative(self.d, out=self.scratch.new(self.d.shape)),
+            -self.d,
             self.mass,
             self.axis,
             self.q_sum,
             self.p_sum,
-            self.scratch,
             self.has_zero,
             self.has_tiny,
             ratio=None if self.ratio is None else -self.ratio,
@@ -209,7 +199,6 @@ class Pair:
             self.axis,
             pick(self.p_sum),
             pick(self.q_sum),
-            self.scratch,
             self.has_zero,
             self.has_tiny,
             pick(self.raw_q),
@@ -257,12 +246,12 @@ def _relative_excess(
     return total(d, axis) / q_mass
 
 
-def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int, scratch: Scratch) -> Pair:
+def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int) -> Pair:
     """Build a pair from probabilities, rescaling q to the sum of p by a correction to the exact difference p - q."""
     original_p, original_q = p, q
     p, mass, rest, p_least = checked_sum("p", p, axis)
     q, q_mass, q_rest, q_least = checked_sum("q", q, axis)
-    d = np.subtract(p, q, out=scratch.new(p.shape))
+    d = p - q
     rho = _relative_excess(d, (mass, rest, q_mass, q_rest), axis)
     if not (rho.min() >= branches.FAR_SCALES[0] and rho.max() <= branches.FAR_SCALES[1]):
         # far-apart scales: bring both sums to [1/2, 1) by powers of two first, which is exact
@@ -270,10 +259,10 @@ def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int, scratch: Sc
         q = np.ldexp(q, -np.frexp(q_mass)[1])
         (mass, rest), (q_mass, q_rest) = careful_total(p, axis), careful_total(q, axis)
         p_least, q_least = p.min(), q.min()
-        np.subtract(p, q, out=d)
+        d = p - q
         rho = _relative_excess(d, (mass, rest, q_mass, q_rest), axis)
     raw_q = q
-    q = np.multiply(raw_q, rho, out=scratch.new(p.shape))
+    q = raw_q * rho
     d -= q
     q += raw_q
     largest = np.abs(rho)
@@ -285,7 +274,7 @@ def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int, scratch: Sc
     p_sum = mass if p is original_p else total(original_p, axis)
     q_sum = q_mass if raw_q is original_q else total(original_q, axis)
     has_zero = min(p_least, q_least) == 0.0
-    return Pair(p, q, d, mass, axis, p_sum, q_sum, scratch, has_zero, raw_q=raw_q, rho=rho, mass_rest=rest / mass)
+    return Pair(p, q, d, mass, axis, p_sum, q_sum, has_zero, raw_q=raw_q, rho=rho, mass_rest=rest / mass)
 
 
 def exact_scale(p: FloatArray, q: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
@@ -329,7 +318,7 @@ def softmax(name: str, x: FloatArray, axis: int, domain: str) -> tuple[FloatArra
     return p, log_p, top, log_mass
 
 
-def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, scratch: Scratch, domain: str) -> Pair:
+def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, domain: str) -> Pair:
     """Build a pair from logits or log-probabilities; a constant added to either has no effect beyond its rounding."""
     p, log_p, u_top, log_u = softmax("p", u, axis, domain)
     q, log_q, z_top, log_z = softmax("q", z, axis, domain)
@@ -363,7 +352,6 @@ def pair_from_logits(u: FloatArray, z: FloatArray, axis: int, scratch: Scratch, 
         axis,
         one,
         one,
-        scratch,
         has_zero=least == 0.0,
         has_tiny=least < branches.TINY_PROBABILITY,
         ratio=t,
