@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rdml_theory.losses import mutual_loss
 from verify.checks.networks import DECAY, HIDDEN, SAMPLES, Array, Layers, Setting, Snapshot, digits, flat
 from verify.trainer import Config, Trainer
 from verify.trainer.data import Data, Split
-from verify.trainer.update import base_loss
+from verify.trainer.update import Cohort, Objective
 
 __all__ = [
     "TrainingPath", "curvature", "curvatures", "follow", "free_run", "generalise", "own_data", "own_trainer", "put",
@@ -242,10 +241,24 @@ def curvatures(setting: Setting, here: Snapshot, k: int, move: Array, places: Ar
     return np.array(out)
 
 
+class _Seeds(nn.Module):
+    """Networks as `_Half`, one of each seed: logits (S·B, C) of samples (S, B, 2, d)."""
+
+    def __init__(self, half: int, first: Tensor, last: Tensor) -> None:
+        super().__init__()
+        self.sees = half
+        self.weights = nn.ParameterList([first, last])
+        self.shifts = nn.ParameterList([torch.zeros(len(w), 1, w.shape[2]) for w in (first, last)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(torch.baddbmm(self.shifts[0], x[:, :, self.sees], self.weights[0]))
+        return torch.baddbmm(self.shifts[1], hidden, self.weights[1]).flatten(0, 1)
+
+
 def generalise(
     setting: Setting, *, step: float, steps: int, batch: int, seeds: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Train a cohort from many seeds at once, in float32 and without the trainer, and score it on held-out digits.
+    """Train a cohort from many seeds at once, by the trainer's update in float32, and score it on held-out digits.
 
     A seed's start and batches do not depend on order and weight, so that two objectives are paired. Samples are
     shuffled once an epoch.
@@ -256,24 +269,19 @@ def generalise(
         Accuracy and NLL in nats, the means over the students, shape (seeds,) each.
     """
     halves, labels = digits()
-    x = torch.stack([torch.from_numpy(halves[setting.half(k)]).float() for k in range(setting.students)])
-    y, count = torch.from_numpy(labels), setting.students
+    x, y = torch.from_numpy(halves).float().transpose(0, 1), torch.from_numpy(labels)
     random = torch.Generator().manual_seed(seed % 2**63)
 
     def drawn(*shape: int) -> Tensor:
-        return torch.randn(count, seeds, *shape, generator=random).flatten(0, 1) * shape[0] ** -0.5
+        return torch.randn(setting.students, seeds, *shape, generator=random) * shape[0] ** -0.5
 
-    weights = [
-        drawn(x.shape[2], HIDDEN), torch.zeros(count * seeds, 1, HIDDEN), drawn(HIDDEN, 10),
-        torch.zeros(count * seeds, 1, 10),
-    ]  # fmt: skip
-
-    def logits(samples: Tensor) -> Tensor:
-        """(K, S, B, C) of samples (K, S, B, d)."""
-        first, shift, last, offset = weights
-        hidden = torch.tanh(torch.baddbmm(shift, samples.flatten(0, 1), first))
-        return torch.baddbmm(offset, hidden, last).unflatten(0, (count, seeds))
-
+    first, last = drawn(x.shape[2], HIDDEN), drawn(HIDDEN, 10)
+    # All seeds are one batch of the losses, which are means over it: a seed's own gradient is S times as large.
+    cohort = Cohort(
+        [_Seeds(setting.half(k), first[k], last[k]) for k in range(setting.students)],
+        Objective(lambda _: setting.alpha, lambda _: setting.beta),
+        lambda groups: torch.optim.SGD(groups, weight_decay=DECAY / seeds), lambda _: step * seeds,
+    )  # fmt: skip
     per_epoch = SAMPLES // batch
     order = torch.empty(0)
     for number in range(steps):
@@ -281,17 +289,10 @@ def generalise(
         if at == 0:
             order = torch.rand(seeds, SAMPLES, generator=random).argsort(1)
         rows = order[:, at * batch : (at + 1) * batch]
-        weights = [w.requires_grad_() for w in weights]
-        # All seeds are one batch of the losses, which are means over it.
-        z = logits(x[:, rows]).flatten(1, 2)
-        losses = base_loss(z, y[rows].flatten())
-        if setting.beta:
-            losses = losses + mutual_loss(z, setting.alpha, beta=setting.beta)
-        gradients = torch.autograd.grad(seeds * losses.sum(), weights)
-        weights = [w.detach() * (1 - step * DECAY) - step * g for w, g in zip(weights, gradients, strict=True)]
+        cohort.update(x[rows], y[rows].flatten(), number)
     with torch.no_grad():
-        z = logits(x[:, None, SAMPLES:].expand(-1, seeds, -1, -1))
+        z = cohort.forward(x[SAMPLES:].expand(seeds, -1, -1, -1)).unflatten(1, (seeds, -1))
         accuracy = (z.argmax(-1) == y[SAMPLES:]).double().mean(-1).mean(0)
-        chosen = y[SAMPLES:].view(1, 1, -1, 1).expand(count, seeds, -1, 1)
+        chosen = y[SAMPLES:].view(1, 1, -1, 1).expand(setting.students, seeds, -1, 1)
         nll = -z.log_softmax(-1).gather(-1, chosen).double().mean((0, 2, 3))
     return accuracy.numpy(), nll.numpy()

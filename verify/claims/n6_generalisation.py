@@ -175,7 +175,7 @@ CLAIM = Claim(
         "objectives: independent, KL with β in {½, 1, 1.5, 2}, orders {½, 1.5, 2} with β = 1; each against independent "
         "and against KL, and each order against KL with β = α: 16 differences, ε = 5%",
         "experiment: the networks and the digits of N1 to N5, trained from all seeds at once in single precision, by "
-        "mini-batches of 60 and not by the trainer",
+        "mini-batches of 60 and the trainer's update",
     ),
     source=Source("Student 1908 and Bonferroni 1936; the objectives are those of Huang et al. 2023", "2209.05732"),
     checks=(
