@@ -17,8 +17,9 @@ from markupsafe import Markup
 
 __all__ = ["mathml"]
 
-_LONGEST, _DEEPEST = 3_000, 24
-"""Characters of a formula, and braces or fences within each other: half again what the theory needs, and more."""
+_LONGEST, _DEEPEST, _TALLEST = 3_000, 24, 200
+"""Characters of a formula, braces or fences within each other, and elements within each other: half again what the
+theory needs, and more."""
 
 _WORDS = r"""
 alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau
@@ -157,6 +158,8 @@ def _element(latex: str) -> ElementTree.Element | None:
     except Exception:
         # The converter's errors have no common base; any of them means that it could not read the formula.
         return None
+    if _height(tree) > _TALLEST:
+        return None
     for node in tree.iter():
         if node.tag not in _ELEMENTS or (node is not tree and not all(map(_is_listed, node.attrib.items()))):
             return None
@@ -166,6 +169,14 @@ def _element(latex: str) -> ElementTree.Element | None:
         if node.text and "\\" in node.text:
             return None
     return tree
+
+
+def _height(tree: ElementTree.Element) -> int:
+    """How many elements are within each other, found without recursion."""
+    height, layer = 0, [tree]
+    while layer:
+        height, layer = height + 1, [child for node in layer for child in node]
+    return height
 
 
 def _is_listed(attribute: tuple[str, str]) -> bool:

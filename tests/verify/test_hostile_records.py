@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from convergence.store import Store
 from verify import cli, runner
 from verify.claims import all_claims
-from verify.records import RunRecord, Segment
+from verify.records import RunRecord, Segment, StepRecord
 from verify.runner import UnitResult
 
 SECONDS = 5.0
@@ -200,13 +200,39 @@ def test_documents_beyond_any_run(tmp_path, data):
     assert taken < SECONDS
 
 
-def test_more_formulas_than_any_run_has_are_not_converted(text, tmp_path):
+def with_formulas(run, count, latex, part="statement"):
+    """A run whose only claim, or first step that refutes its negative control, has more formulas."""
+    claim = run.claims[0]
+    if part == "statement":
+        claim = claim.model_copy(update={"statement": (Segment(text="q", latex=latex),) * count})
+    else:
+        step = StepRecord(reason="r", text="q", latex=latex, outcome="refuted")
+        control = claim.controls[0]
+        checks = (control.checks[0].model_copy(update={"steps": (step,) * count}),)
+        claim = claim.model_copy(update={"controls": (control.model_copy(update={"checks": checks}),)})
+    return run.model_copy(update={"claims": (claim,)}).sealed()
+
+
+@pytest.mark.parametrize("part", ["statement", "steps"])
+def test_more_formulas_than_any_run_has_are_not_converted(text, tmp_path, part):
     """Each takes milliseconds, and a file within the limit could hold a million."""
     run = RunRecord.model_validate_json(text)
-    for count, latex in ((10_001, "q"), (1_001, "q" * 1_500)):
-        claim = run.claims[0].model_copy(update={"statement": (Segment(text="q", latex=latex),) * count})
-        (tmp_path / "results.json").write_text(run.model_copy(update={"claims": (claim,)}).sealed().model_dump_json())
+    for count, latex in ((2_501, "q"), (251, "q" * 1_000)):
+        (tmp_path / "results.json").write_text(with_formulas(run, count, latex, part).model_dump_json())
         code, err, taken = outcome("report", tmp_path)
         assert (code, len(err.splitlines())) == (2, 1)
         assert "formulas" in err
         assert taken < SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "latex"), [(2_400, "q" * 100), (2_400, "q_1^2" * 20), (80, r"\hat x" * 500)], ids=["q", "scripts", "hats"]
+)
+def test_as_many_formulas_as_a_run_may_have_take_seconds(text, tmp_path, count, latex):
+    run = RunRecord.model_validate_json(text)
+    (tmp_path / "results.json").write_text(with_formulas(run, count, latex).model_dump_json())
+    code, _, taken = outcome("report", tmp_path)
+    assert code == 0
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<math") >= count
+    assert taken < SECONDS

@@ -367,6 +367,8 @@ HOSTILE_LATEX = [
     "x" * 100_000,
     r"_{\substack{" + " " * 800,
     r"_{\substack{" * 200,
+    # the converter puts each into the one before
+    r"\substack{x}" * 240,
 ]
 
 
