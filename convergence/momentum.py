@@ -38,7 +38,7 @@ class EffectiveProblem:
     noise_factor: float
 
 
-def _lag(momentum: float, steps: float, nesterov: bool) -> tuple[float, float]:
+def lag(momentum: float, steps: float, nesterov: bool) -> tuple[float, float]:
     """The lag c (z - x = -cγv) and ℓ, which bounds Σ_t Σ_{s<t} μ^{t-1-s} d_s d_t / Σ_t d_t²."""
     c = momentum**2 if nesterov else momentum
     return c, (1 - momentum ** ((steps - 1) / 2)) / (1 - momentum)
@@ -63,8 +63,8 @@ def effective_problem(
     (0.1, 1.9)
     """
     gamma = step / (1 - momentum)
-    c, lag = _lag(momentum, steps, nesterov)
-    stretch = 1 + 2 * c * lag + c * trade
+    c, behind = lag(momentum, steps, nesterov)
+    stretch = 1 + 2 * c * behind + c * trade
     spread = 1 + (c / (trade * (1 - momentum**2)) if c and assumptions.noise else 0.0)
     at = replace(assumptions, smoothness=assumptions.smoothness * stretch, noise=assumptions.noise * spread / stretch)
     scale = assumptions.smoothness * gamma
@@ -133,9 +133,9 @@ def momentum_bound(
 def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: bool) -> tuple[float, float, float]:
     """The three terms for one step size and horizon."""
     m = checked_relative_bias(a, "momentum_bound")
-    c, lag = _lag(momentum, horizon, nesterov)
+    c, behind = lag(momentum, horizon, nesterov)
     limit = 2 / (1 + math.sqrt(m))
-    stretch = a.smoothness * (1 + 2 * c * lag) / (1 - momentum)
+    stretch = a.smoothness * (1 + 2 * c * behind) / (1 - momentum)
     # θ grows with s from its least on, up to its limit.
     least = eta * stretch
     if not (eta > 0 and least < limit):

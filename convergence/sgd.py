@@ -74,9 +74,9 @@ class Trajectory:
         x_T.
     left : ndarray of bool, shape (replica,)
         Who was ever outside the problem's ``box``; nobody if it has none.
-    enclosed : SyntheticProblem, optional
-        The problem, where something may be proved of each run: of plain SGD with a constant step on a problem of the
-        library, or of one without noise.
+    enclosed : tuple, optional
+        The problem, η or η_t, μ and whether it is Nesterov's, where something may be proved of each run: of one player
+        on a problem of the library, with its own oracle and every gradient measured, or of a problem without noise.
     """
 
     problem: str
@@ -92,7 +92,7 @@ class Trajectory:
     least_squared_gradient: Array
     final: Array
     left: NDArray[np.bool_]
-    enclosed: SyntheticProblem | None = field(default=None, repr=False)
+    enclosed: tuple[SyntheticProblem, float | Array, float, bool] | None = field(default=None, repr=False)
 
     @cached_property
     def envelope(self) -> Envelope | None:
@@ -100,7 +100,10 @@ class Trajectory:
 
         It is found when first asked for: of short runs it takes longer than the run.
         """
-        return self.enclosed and run_envelope(self.enclosed, self.assumptions, self.step, self.steps)
+        if self.enclosed is None:
+            return None
+        problem, step, momentum, nesterov = self.enclosed
+        return run_envelope(problem, self.assumptions, step, self.steps, momentum=momentum, nesterov=nesterov)
 
     def _repr_html_(self) -> str:
         """In a notebook: what was run, and where its replicas ended."""
@@ -328,7 +331,7 @@ def simulate(
         how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
         key = problem_fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, store, key, progress)
-    plain = np.ndim(eta) == 0 and not mu and oracle is None and len(players) == 1 and every == 1
+    whole_runs = oracle is None and len(players) == 1 and every == 1
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
     value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
@@ -338,7 +341,8 @@ def simulate(
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=np.concatenate([part["final"] for part in parts])[kept],
         left=np.concatenate([part["left"] for part in parts])[kept] > 0,
-        enclosed=problem if isinstance(problem, SyntheticProblem) and (plain or alike) else None,
+        enclosed=(problem, eta, mu, nesterov)
+        if isinstance(problem, SyntheticProblem) and (whole_runs or alike) else None,
     )  # fmt: skip
 
 

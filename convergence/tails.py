@@ -7,6 +7,7 @@ wanted.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import flag, instance, number
 from convergence.assumptions import Assumptions
+from convergence.momentum import lag
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
 from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
@@ -72,8 +74,9 @@ class _Run:
     rank: int
     sizes: NDArray[np.float64]
 
-    def squared(self, doubt: float, share: float) -> tuple[float, float]:
-        """A² as a function of log 1/δ at λ = share (2-h)/s², and its derivative."""
+    def squared(self, doubt: float, choice: Any) -> tuple[float, float]:
+        """A² as a function of log 1/δ at λ = share (2-h)/s², and its derivative; the choice is the share."""
+        share = float(choice)
         inverse, part = self.proxy / (share * (2 - self.h)), share * (2 - self.h) * self.sizes  # 1/λ, λs²
         h, weights = self.h * self.sizes, self.sizes / self.sizes.sum()
         away = np.abs(1 - h)
@@ -83,11 +86,9 @@ class _Run:
         a = float((1 - h / 2 - curve * away**2 / 2).min())
         b = float(np.sqrt(self.zeta2 * (weights * (away * (1 + curve * h)) ** 2).sum()))
         c = float((weights * (h / 2 + curve * h * h / 2)).sum()) * self.zeta2 + rest
-        root = float(np.sqrt(b * b + 4 * a * c))
-        size = float(b + root) / (2 * a)
-        return size * size, 2 * size / root * inverse / self.steps if root else 0.0
+        return _larger_root(a, b, c, inverse / self.steps)
 
-    def best(self, doubt: float) -> float:
+    def best(self, doubt: float) -> Any:
         """The share at which the bound is least; each of them gives a bound."""
         if not self.proxy:
             return 0.5
@@ -101,24 +102,89 @@ class _Run:
         return float(scipy.special.expit(found.x))
 
 
+def _larger_root(a: float, b: float, c: float, growth: float) -> tuple[float, float]:
+    """A² for the larger root A of aA² - bA = c, and its derivative in log 1/δ, in which c grows at this rate."""
+    root = float(np.sqrt(b * b + 4 * a * c))
+    size = (b + root) / (2 * a)
+    return size * size, 2 * size / root * growth if root else 0.0
+
+
+@dataclass(frozen=True)
+class _MomentumRun(_Run):
+    """The same with momentum: h and Δ/(γT) are those of γ = η/(1-μ)."""
+
+    mu: float
+    lag: float
+    lag_sum: float
+
+    def squared(self, doubt: float, choice: Any) -> tuple[float, float]:
+        """A² and its derivative in log 1/δ; the choice is of λ, s and k: logit λ(h+2k)s², log s and log(2sk'/(hc) - 1).
+
+        Infinite where the choice bounds nothing.
+        """
+        mu, h, c = self.mu, self.h, self.lag
+        if self.proxy:
+            share, s = float(scipy.special.expit(choice[0])), float(np.exp(choice[1]))
+            weight = h * c / (2 * s)  # of Σ‖N_t‖², and what is added to it
+            spare = weight * float(np.exp(choice[2]))
+            k = (weight + spare) / ((1 - mu) * (1 + mu))
+            inverse, curve = (h + 2 * k) * self.proxy / share, share / (1 - share) / (h + 2 * k)
+            room = 2 * spare / (curve * (h * c + 2 * mu * k) ** 2)
+            more = room / (room - 1) if room > 1 else np.inf
+            rest = -inverse * self.rank * float(np.log1p(-share)) / 2
+        else:
+            s, inverse, curve, more, rest = 0.0, 0.0, 0.0, 1.0, 0.0
+        theta, lagged = h * (1 + 2 * c * self.lag_sum + c * s), h * c / (1 - mu)
+        own, foreign = abs(1 - h) + lagged, h + lagged
+        a = 1 - theta / 2 - curve * more * own**2 / 2
+        if not a > 0:
+            return np.inf, np.inf
+        b = float(np.sqrt(self.zeta2)) * (abs(1 - theta) + curve * more * own * foreign)
+        fixed = self.zeta2 * (theta + curve * more * foreign**2) / 2
+        return _larger_root(a, b, fixed + self.tau + rest + inverse * doubt / self.steps, inverse / self.steps)
+
+    def best(self, doubt: float) -> Any:
+        """The choice at which the bound is least, as far as a descent from the best of a grid finds it."""
+
+        def total(choice: Any) -> float:
+            return float(np.log(self.squared(doubt, choice)[0]))
+
+        if not self.proxy:
+            return (0.0, 0.0, 0.0)
+        grid = itertools.product(np.linspace(-18.0, 0.0, 10), np.linspace(-9.0, 3.0, 7), (-2.0, 0.0, 2.0))
+        start = min(grid, key=total)
+        found: Any = scipy.optimize.minimize(total, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
+        return tuple(found.x)
+
+
 _CONSTANT = np.ones(1)
 """The sizes of a constant step."""
 
 
 def _scaled(
-    at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] = _CONSTANT
-) -> tuple[_Run, float]:
+    at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] = _CONSTANT,
+    momentum: float = 0.0, nesterov: bool = False,
+) -> tuple[_Run, float]:  # fmt: skip
     """A run and its unit; ``step`` is the longest, ``steps`` the sum of all over it, ``sizes`` each over it."""
+    step /= 1 - momentum
     tau = float(product(at.gap, over=(step, steps)))
     unit = max(at.bias, tau, tail.proxy) or 1.0
     if np.isinf(unit):
         unit = 1.0
-    return _Run(at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, sizes), unit
+    parts = (at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, sizes)
+    return (_MomentumRun(*parts, momentum, *lag(momentum, steps, nesterov)) if momentum else _Run(*parts)), unit
+
+
+def _bounded(at: Assumptions, step: float, steps: float, momentum: float, nesterov: bool) -> float:
+    """What must be below 2: Λη, or Λη(1+2cℓ)/(1-μ) with momentum."""
+    behind, total = lag(momentum, steps, nesterov)
+    return at.smoothness * step / (1 - momentum) * (1 + 2 * behind * total)
 
 
 def high_probability_bound(
-    assumptions: Assumptions, step: ArrayLike, steps: float, *, tail: SubGaussian, failure: float
-) -> Bound:
+    assumptions: Assumptions, step: ArrayLike, steps: float, *, tail: SubGaussian, failure: float,
+    momentum: float = 0.0, nesterov: bool = False,
+) -> Bound:  # fmt: skip
     r"""(1/T) Σ_{t<T} ‖∇f(x_t)‖² ≤ A² for a single run, but with probability ``failure``, for 0 < h < 2.
 
     For sub-Gaussian noise (s², r), a bias of at most ζ at every step and every λ in (0, (2-h)/s²), A is the larger root
@@ -138,6 +204,15 @@ def high_probability_bound(
     h_t(1+c_t h_t)/2. The descent lemma is summed as it is, so that λη_t is what λ is above; the Cauchy-Schwarz
     inequality bounds the terms that are linear in ‖∇f(x_t)‖.
 
+    With momentum μ and a constant step, γ = η/(1-μ) and h = Λγ, the sequence z of :func:`~convergence.momentum_bound`,
+    with its c, ℓ, s and θ, makes steps of size γ, and ‖∇f(z_t) - ∇f(x_t)‖ ≤ hc‖D_t + N_t‖, the velocity's parts of
+    gradients and of noises. Of the latter (1-μ²) Σ‖N_t‖² ≤ Σ (‖n_t‖² + 2μ⟨N_t, n_t⟩). With k ≥ hc/(2s(1-μ²)) added k
+    times, the sum above is one of u_t = ∇f(z_t) - h(∇f(x_t) + b_t) - 2μkN_t with h + 2k for h in front of ‖n_t‖², and
+    its C = λs²/(1-λ(h+2k)s²) costs (C/2) Σ‖u_t‖² ≤ (C/2)(1+ε)T(pA + qζ)² + (C/2)(1+1/ε)(hc + 2μk)² Σ‖N_t‖², where
+    p = |1-h| + hc/(1-μ) and q = h + hc/(1-μ). The ε with which k(1-μ²) - hc/(2s) pays for the last term is taken: A is
+    the larger root of ``(1-θ/2)A² - |1-θ|Aζ - (θ/2)ζ² - (C/2)(1+ε)(pA + qζ)² = Δ/(γT) - (r/2λ) log(1-λ(h+2k)s²) +
+    log(1/δ)/(λT)``, for the best λ, s and k that are found.
+
     Parameters
     ----------
     assumptions : Assumptions
@@ -150,6 +225,8 @@ def high_probability_bound(
         s² and r.
     failure : float
         δ in (0, 1).
+    momentum, nesterov : float, bool
+        μ in [0, 1), and whether momentum is Nesterov's; with a constant step.
 
     Returns
     -------
@@ -160,7 +237,8 @@ def high_probability_bound(
     Raises
     ------
     ValueError
-        If a Λη is outside (0, 2), T < 1 or not the number of the steps, δ outside (0, 1), or there is a relative bias.
+        If a Λη, or Λη(1+2cℓ)/(1-μ) with momentum, is outside (0, 2), T < 1 or not the number of the steps, δ outside
+        (0, 1), μ outside [0, 1), steps vary with momentum, or there is a relative bias.
 
     Examples
     --------
@@ -183,11 +261,19 @@ def high_probability_bound(
     delta = number("failure", failure)
     if not 0 < delta < 1:
         raise ValueError(f"failure = {failure!r}: expected a probability between 0 and 1")
+    mu = number("momentum", momentum, least=0)
+    if mu >= 1 or (mu and not constant):
+        raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1), and 0 where steps vary")
+    if (above := _bounded(assumptions, eta, horizon, mu, flag("nesterov", nesterov))) >= 2:
+        raise ValueError(
+            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: high_probability_bound holds below 2; take a step "
+            f"below {2 * eta / above:.6g}"
+        )
     doubt = -float(np.log(delta))
     length = horizon if constant else float(sizes.sum())
-    run, unit = _scaled(assumptions, eta, length, instance("tail", tail, SubGaussian), sizes)
-    share = run.best(doubt)
-    total, unbiased = (r.squared(doubt, share)[0] for r in (run, replace(run, zeta2=0.0)))
+    run, unit = _scaled(assumptions, eta, length, instance("tail", tail, SubGaussian), sizes, mu, nesterov)
+    choice = run.best(doubt)
+    total, unbiased = (r.squared(doubt, choice)[0] for r in (run, replace(run, zeta2=0.0)))
     transient = min(2 * run.tau / (2 - run.h), unbiased)
     parts = (transient, unbiased - transient, total - unbiased)
     terms = [float(product(max(part, 0.0), unit)) for part in parts]
@@ -196,12 +282,13 @@ def high_probability_bound(
 
 
 def run_envelope(
-    problem: SyntheticProblem, assumptions: Assumptions, step: float, steps: float, *, doubt: float = CERTAIN
-) -> Envelope | None:
-    """The envelope of a run's (1/T) Σ ‖∇f(x_t)‖², for plain SGD with a constant step; None where none is proved.
+    problem: SyntheticProblem, assumptions: Assumptions, step: float | NDArray[np.float64], steps: float, *,
+    momentum: float = 0.0, nesterov: bool = False, doubt: float = CERTAIN,
+) -> Envelope | None:  # fmt: skip
+    """The envelope of a run's ``mean_squared_gradient``, for SGD whose steps vary or with momentum; None if unproved.
 
-    At one λ the bound of :func:`high_probability_bound` is concave in log(1/δ), so that beyond its value U at
-    δ = e^-d it grows by at most its slope there: E max(X - U, 0) ≤ slope · e^-d.
+    At one λ (and s and k) the bound of :func:`high_probability_bound` is concave in log(1/δ), so that beyond its value
+    U at δ = e^-d it grows by at most its slope there: E max(X - U, 0) ≤ slope · e^-d.
 
     Parameters
     ----------
@@ -210,7 +297,10 @@ def run_envelope(
     assumptions : Assumptions
         Its constants, with Δ from where the run starts.
     step, steps : float
-        η and T.
+        η, or η_t for each step, and T.
+    momentum, nesterov : float, bool
+        μ, and whether momentum is Nesterov's. Nothing is proved of momentum with steps that vary, nor in a box, which
+        the sequence z of the proof may leave.
     doubt : float
         d.
 
@@ -225,8 +315,15 @@ def run_envelope(
     """
     if not problem.noise:
         return Envelope(upper=np.inf, alike=True)
-    if problem.tail is None or assumptions.relative_bias or not 0 < assumptions.smoothness * step < 2:
+    if problem.tail is None or assumptions.relative_bias:
         return None
-    run, unit = _scaled(assumptions, step, steps, problem.tail)
+    if momentum and (np.ndim(step) or getattr(problem, "box", None) is not None):
+        return None
+    eta = float(np.max(step))
+    if not _bounded(assumptions, eta, steps, momentum, nesterov) < 2:
+        return None
+    sizes = np.atleast_1d(step) / eta
+    length = float(sizes.sum()) if np.ndim(step) else steps
+    run, unit = _scaled(assumptions, eta, length, problem.tail, sizes, momentum, nesterov)
     upper, slope = run.squared(doubt, run.best(doubt))
     return Envelope(upper=float(product(upper, unit)), excess=float(product(slope, np.exp(-doubt), unit)))

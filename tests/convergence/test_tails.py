@@ -19,6 +19,7 @@ from convergence import (
     floor,
     high_probability_bound,
     judge_mean,
+    momentum_bound,
     problems,
     sequential_verdict,
     sgd,
@@ -157,6 +158,108 @@ def test_units_do_not_matter(size):
     assert tiny.total == pytest.approx(0.25, rel=1e-3)
 
 
+METHODS = [(0.5, False), (0.9, False), (0.9, True), (0.99, True)]
+
+
+def constants(at, step, steps, mu, nesterov):
+    """c, θ at s = 0, h and γ."""
+    c, gamma = (mu**2 if nesterov else mu), step / (1 - mu)
+    h = at.smoothness * gamma
+    return c, h * (1 + 2 * c * (1 - mu ** ((steps - 1) / 2)) / (1 - mu)), h, gamma
+
+
+def length_for(at, theta, steps, mu, nesterov):
+    """The step at which Λη(1+2cℓ)/(1-μ) = θ."""
+    return theta / constants(at, 1.0, steps, mu, nesterov)[1]
+
+
+@pytest.mark.parametrize(("mu", "nesterov"), METHODS)
+@pytest.mark.parametrize(("theta", "steps", "rank", "failure"), [(0.3, 10, 1, 0.3), (1.2, 1000, 7, 1e-6)])
+def test_the_bound_with_momentum_solves_its_equation(mu, nesterov, theta, steps, rank, failure):
+    """No λ, s, k and ε that the docstring allows give less, and some hardly more."""
+    tail, step = SubGaussian(proxy=0.8 / rank, rank=rank), length_for(AT, theta, steps, mu, nesterov)
+    how = {"tail": tail, "failure": failure, "momentum": mu, "nesterov": nesterov}
+    found = high_probability_bound(AT, step, steps, **how)
+    c, theta, h, gamma = constants(AT, step, steps, mu, nesterov)
+    zeta, s2, rng = np.sqrt(AT.bias), tail.proxy, np.random.default_rng(5)
+    lam_h, s, excess = (10 ** rng.uniform(low, high, 400_000) for low, high in ((-6, 0), (-4, 1), (-2, 2)))
+    k = h * c / (2 * s * (1 - mu**2)) * (1 + excess)
+    lam = lam_h / ((h + 2 * k) * s2)
+    big = lam * s2 / (1 - lam * (h + 2 * k) * s2)
+    paid = k * (1 - mu**2) - h * c / (2 * s)
+    epsilon = 1 / (2 * paid / (big * (h * c + 2 * mu * k) ** 2) - 1)
+    p, q, full = abs(1 - h) + h * c / (1 - mu), h + h * c / (1 - mu), theta + h * c * s
+    right = AT.gap / (gamma * steps) - rank / (2 * lam) * np.log(1 - lam * (h + 2 * k) * s2)
+    right += -np.log(failure) / (lam * steps)
+    a = 1 - full / 2 - big / 2 * (1 + epsilon) * p**2
+    b = zeta * (abs(1 - full) + big * (1 + epsilon) * p * q)
+    right += zeta**2 * (full / 2 + big / 2 * (1 + epsilon) * q**2)
+    a, b, right = (array[(epsilon > 0) & (a > 0)] for array in (a, b, right))
+    least = ((b + np.sqrt(b * b + 4 * a * right)) / (2 * a)).min() ** 2
+    assert least * 0.9 < float(found) < least * (1 + 1e-3)
+    assert found.transient + found.noise + found.bias == pytest.approx(found.total)
+
+
+@pytest.mark.parametrize(("mu", "nesterov"), METHODS)
+def test_what_a_path_with_momentum_may_gain_holds_on_every_path(mu, nesterov):
+    """Before any expectation: Σ⟨∇f, ∇f+b⟩ - (θ/2) Σ‖∇f+b‖² + spare Σ‖N‖² ≤ Δ/γ + Σ [-⟨u, n⟩ + (h/2+k)‖n‖²].
+
+    On quadratics with curvatures in [-Λ, Λ] above their value at z_T, with biases and noises of every direction.
+    """
+    rng, smallest = np.random.default_rng(6), np.inf
+    for trial in range(300):
+        steps, dim = int(rng.integers(1, 12)), int(rng.integers(1, 4))
+        smoothness, step, s, added = 10 ** rng.uniform(-1, 1), 0.0, 10 ** rng.uniform(-2, 1), rng.uniform(0, 2)
+        at = replace(AT, smoothness=smoothness)
+        step = length_for(at, rng.uniform(0.1, 1.9), steps, mu, nesterov)
+        c, theta, h, gamma = constants(at, step, steps, mu, nesterov)
+        theta += h * c * s
+        least = h * c / (2 * s * (1 - mu**2))
+        k = least * (1 + added)
+        curvature = smoothness * (1 if trial % 2 else rng.uniform(-1, 1, dim))
+        x, d_sum, n_sum = rng.normal(size=dim), np.zeros(dim), np.zeros(dim)
+        value, left, right = (curvature * x * x).sum() / 2, 0.0, 0.0
+        for _ in range(steps):
+            g = curvature * x
+            b, n = -g * rng.uniform(0, 1) * (trial % 3 > 0), rng.normal(size=dim) * rng.choice([0, 1, 10])
+            ahead = curvature * (x - c * gamma * (d_sum + n_sum))
+            u = ahead - h * (g + b) - 2 * mu * k * n_sum
+            left += g @ (g + b) - theta / 2 * (g + b) @ (g + b) + (k - least) * (1 - mu**2) * n_sum @ n_sum
+            right += -u @ n + (h / 2 + k) * n @ n
+            d_sum, n_sum = mu * d_sum + g + b, mu * n_sum + n
+            x = x - step * (g + b + n + mu * (d_sum + n_sum) if nesterov else d_sum + n_sum)
+        z = x - c * gamma * (d_sum + n_sum)
+        right += (value - (curvature * z * z).sum() / 2) / gamma
+        assert left <= right + 1e-9 * (abs(left) + abs(right))
+        smallest = min(smallest, (right - left) / (abs(left) + abs(right)))
+    assert smallest < 0.05
+
+
+@pytest.mark.parametrize(("mu", "nesterov"), METHODS)
+def test_single_runs_with_momentum_keep_their_bound(mu, nesterov):
+    """At most one in five may exceed it; the envelope is not far above."""
+    f, steps = problems.get("quadratic", dim=2, noise=1.0, bias=0.1), 3000
+    step = length_for(Assumptions(smoothness=f.smoothness, gap=0, noise=0, bias=0), 0.3, steps, mu, nesterov)
+    run = simulate(f, step=step, steps=steps, replicas=512, seed=8, momentum=mu, nesterov=nesterov)
+    how = {"tail": f.tail, "momentum": mu, "nesterov": nesterov}
+    bound = float(high_probability_bound(run.assumptions, step, steps, **how, failure=0.2))
+    values = run.mean_squared_gradient[-1]
+    assert (values > bound).mean() < 0.2
+    assert bound < 2 * values.mean()
+    assert values.max() < run.envelope.upper < 3 * values.mean()
+
+
+def test_little_momentum_is_hardly_another_method():
+    tail = SubGaussian(proxy=0.1, rank=8)
+    plain = high_probability_bound(AT, 0.2, 100, tail=tail, failure=1e-3)
+    assert float(high_probability_bound(AT, 0.2, 100, tail=tail, failure=1e-3, momentum=1e-9)) == pytest.approx(
+        float(plain), rel=1e-3
+    )
+    quiet = replace(AT, noise=0.0)
+    none = high_probability_bound(quiet, 0.02, 50, tail=SubGaussian(proxy=0.0, rank=1), failure=1e-9, momentum=0.5)
+    assert float(none) == pytest.approx(float(momentum_bound(quiet, 0.02, 50, momentum=0.5)))
+
+
 def moment(model, u, h, lam, variance):
     """E exp(λ(-⟨u, n⟩ + (h/2)‖n‖²)) of the noise of a model, exactly or by quadrature."""
     dim = len(u)
@@ -221,7 +324,7 @@ def test_what_lies_beyond_the_envelope_is_below_its_excess():
 
 def test_an_envelope_is_found_when_it_is_asked_for(monkeypatch):
     f, asked = problems.get("double_well", noise=0.5), []
-    monkeypatch.setattr(sgd, "run_envelope", lambda *given: asked.append(given) or run_envelope(*given))
+    monkeypatch.setattr(sgd, "run_envelope", lambda *given, **how: asked.append(given) or run_envelope(*given, **how))
     run = simulate(f, step=0.1, steps=5, replicas=8, seed=0)
     assert not asked
     assert run.envelope is run.envelope is not None
@@ -234,8 +337,15 @@ def test_who_has_an_envelope():
     run = simulate(f, **how)
     assert run.envelope == run_envelope(f, run.assumptions, 0.1, 50)
     assert (run.mean_squared_gradient[-1] < run.envelope.upper).all()
-    assert simulate(f, **{**how, "step": np.full(50, 0.1)}).envelope is None
-    assert simulate(f, **how, momentum=0.5).envelope is None
+    same = simulate(f, **{**how, "step": np.full(50, 0.1)}).envelope
+    assert same.upper == pytest.approx(run.envelope.upper, rel=1e-6)
+    assert simulate(f, **how, momentum=0.5).envelope == run_envelope(f, run.assumptions, 0.1, 50, momentum=0.5)
+    assert simulate(f, **{**how, "step": np.full(50, 0.1)}, momentum=0.5).envelope is None
+    assert simulate(f, **{**how, "step": 0.3}, momentum=0.9).envelope is None
+    boxed = problems.get("double_well", noise=0.5, bias=0.1)
+    boxed.box = (-10.0, 10.0)  # z may leave it where x does not
+    assert run_envelope(boxed, run.assumptions, 0.1, 50) == run.envelope
+    assert run_envelope(boxed, run.assumptions, 0.1, 50, momentum=0.5) is None
     assert simulate(f, **how, every=5).envelope is None
     assert simulate(f, **how, oracle=lambda t: f).envelope is None
     assert simulate(problems.get("double_well", noise=0.5, relative_bias=0.5), **how).envelope is None
@@ -316,6 +426,16 @@ def test_a_verdict_on_a_run_rests_on_its_envelope():
         (lambda: high_probability_bound(AT, 0.5, 10, tail=SubGaussian(proxy=1, rank=1), failure=1.0), "failure = 1.0"),
         (lambda: high_probability_bound(AT, 0.5, 0, tail=SubGaussian(proxy=1, rank=1), failure=0.1), "steps = 0"),
         (lambda: high_probability_bound(AT, 0.5, 10, tail=1.0, failure=0.1), "tail = 1.0"),
+        (
+            lambda: high_probability_bound(
+                AT, np.full(3, 0.1), 3, tail=SubGaussian(proxy=1, rank=1), failure=0.1, momentum=0.5
+            ),
+            "momentum = 0.5: expected a number in .0, 1., and 0 where steps vary",
+        ),
+        (
+            lambda: high_probability_bound(AT, 0.4, 100, tail=SubGaussian(proxy=1, rank=1), failure=0.1, momentum=0.5),
+            r"gives Λη\(1\+2cℓ\)/\(1-μ\) = 4.8.*: high_probability_bound holds below 2",
+        ),
         (lambda: SubGaussian(proxy=-1.0, rank=1), "proxy = -1.0"),
         (lambda: Envelope(upper=float("nan")), "upper = nan"),
         (lambda: bounded_interval([-1.0, 1.0], 0.1, upper=2.0), "expected replicas >= 0"),

@@ -50,8 +50,8 @@ CLAIMED = {
     "noise of the extremal problem": ("tight.py", "(h, h, a.noise))", "(h, a.noise))", "C2e"),
     "lag of momentum halved": (
         "momentum.py",
-        "stretch = a.smoothness * (1 + 2 * c * lag)",
-        "stretch = a.smoothness * (1 + c * lag)",
+        "stretch = a.smoothness * (1 + 2 * c * behind)",
+        "stretch = a.smoothness * (1 + c * behind)",
         "C11",
     ),
     "noise of momentum not spread": (

@@ -167,7 +167,7 @@ def simulation(subject: Subject, context: Context) -> Finding:
     """Runs with noise: a nonconvex problem keeps the bound, and a quadratic almost reaches its floor."""
     comparisons: list[Comparison] = []
     panels: list[Panel] = []
-    budget = context.pick(quick=512, full=4_096)
+    budget = context.pick(quick=1_024, full=4_096)
     steps = context.pick(quick=8_000, full=40_000)
     problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04)
     for mu, nesterov in ((0.9, False), (0.9, True)):

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from sympy import Le, Rational, Symbol
 
-from convergence import Assumptions, SubGaussian, Trajectory, high_probability_bound, problems, sharp_bound, simulate
+from convergence import (
+    Assumptions,
+    SubGaussian,
+    Trajectory,
+    high_probability_bound,
+    momentum_bound,
+    problems,
+    schedule_bound,
+    sharp_bound,
+    simulate,
+)
 from verify.checks import curve, panel
 from verify.checks.comparisons import counted
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
@@ -19,59 +29,70 @@ from verify.records import Comparison
 RATES = (0.5, 0.1, 0.01)
 """δ."""
 
-RUNS = (
-    ("quadratic", {"dim": 1}, 1.0, 200, "gaussian"),
-    ("quadratic", {"dim": 10}, 0.1, 1000, "gaussian"),
-    ("quadratic", {"dim": 3}, 0.5, 8, "gaussian"),
-    ("quadratic", {"dim": 4}, 1.5, 500, "rademacher"),
-    ("quadratic", {"dim": 2}, 0.5, 50, "orthogonal"),
-    ("quadratic_cosine", {"dim": 10, "amplitude": 0.4, "frequency": 1.5}, 0.3, 1000, "gaussian"),
-    ("rastrigin", {"dim": 4}, 0.9, 500, "rademacher"),
+RUNS: tuple[tuple[str, dict[str, Any], float, int, str, dict[str, Any]], ...] = (
+    ("quadratic", {"dim": 1}, 1.0, 200, "gaussian", {}),
+    ("quadratic", {"dim": 10}, 0.1, 1000, "gaussian", {}),
+    ("quadratic", {"dim": 3}, 0.5, 8, "gaussian", {}),
+    ("quadratic", {"dim": 4}, 1.5, 500, "rademacher", {}),
+    ("quadratic", {"dim": 2}, 0.5, 50, "orthogonal", {}),
+    ("quadratic_cosine", {"dim": 10, "amplitude": 0.4, "frequency": 1.5}, 0.3, 1000, "gaussian", {}),
+    ("rastrigin", {"dim": 4}, 0.9, 500, "rademacher", {}),
+    ("quadratic", {"dim": 2}, 0.005, 500, "gaussian", {"momentum": 0.9}),
+    ("quadratic", {"dim": 2}, 0.008, 500, "rademacher", {"momentum": 0.9, "nesterov": True}),
+    ("quadratic", {"dim": 2}, 1.0, 200, "gaussian", {"decreasing": True}),
 )
-"""Problem, its parameters, h, T and noise, of variance 1; the bias is the worst of square ¼."""
+"""Problem, its parameters, h, T and noise, of variance 1, and how it moves; the bias is the worst of square ¼. Steps
+that decrease are h/√(t+1)."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """The bound of a single run."""
 
-    bound: Callable[[Assumptions, float, float, SubGaussian, float], float]
+    bound: Callable[..., float]
     words: str = "A²(δ) of high_probability_bound"
 
 
-def proved(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+def proved(at: Assumptions, step: Any, steps: float, tail: SubGaussian, failure: float, **method: Any) -> float:
     """The bound that users get."""
-    return float(high_probability_bound(at, step, steps, tail=tail, failure=failure))
+    return float(high_probability_bound(at, step, steps, tail=tail, failure=failure, **method))
 
 
-def certain(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+def certain(at: Assumptions, step: Any, steps: float, tail: SubGaussian, failure: float, **method: Any) -> float:
     """The bound of the mean, as if every run kept it."""
-    return float(sharp_bound(at, step, steps))
+    if np.ndim(step):
+        return float(schedule_bound(at, step))
+    return float(momentum_bound(at, step, steps, **method) if method else sharp_bound(at, step, steps))
 
 
-def without_doubt(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+def without_doubt(at: Assumptions, step: Any, steps: float, tail: SubGaussian, failure: float, **method: Any) -> float:
     """Without the term log(1/δ)."""
-    return proved(at, step, steps, tail, 1 - 1e-12)
+    return proved(at, step, steps, tail, 1 - 1e-12, **method)
 
 
-def half_proxy(at: Assumptions, step: float, steps: float, tail: SubGaussian, failure: float) -> float:
+def half_proxy(at: Assumptions, step: Any, steps: float, tail: SubGaussian, failure: float, **method: Any) -> float:
     """Half of s²."""
-    return proved(at, step, steps, SubGaussian(proxy=tail.proxy / 2, rank=tail.rank), failure)
+    return proved(at, step, steps, SubGaussian(proxy=tail.proxy / 2, rank=tail.rank), failure, **method)
 
 
 def statement(subject: Subject) -> Statement:
     rate, wrong = Symbol("delta", positive=True), Symbol("P", positive=True)
     return Statement(
-        f"A run of plain SGD with sub-Gaussian noise has a mean of ‖∇f(x_t)‖² above {subject.words} with a probability "
+        f"A run of SGD with sub-Gaussian noise, with momentum or with steps that vary too, has a mean of ‖∇f(x_t)‖² "
+        f"above {subject.words} with a probability "
         "{bound}; tried at δ = {half}, {tenth} and {hundredth}",
         {"bound": Le(wrong, rate), "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100)},
     )
 
 
-def _run(name: str, parameters: dict[str, Any], h: float, steps: int, model: str, replicas: int, seed: int) -> Any:
-    worst = "against_gradient" if h <= 1 else "along_gradient"
+def _run(
+    name: str, parameters: dict[str, Any], step: Any, steps: int, model: str, replicas: int, seed: int,
+    method: dict[str, Any],
+) -> Any:  # fmt: skip
+    """The trajectory and the noise's tail, from steps in units of 1/Λ."""
+    worst = "against_gradient" if np.max(step) <= 1 else "along_gradient"
     f = problems.get(name, noise=1.0, bias=0.25, noise_model=model, bias_model=worst, **parameters)
-    run = simulate(f, step=h / f.smoothness, steps=steps, replicas=replicas, seed=seed, record=1)
+    run = simulate(f, step=step / f.smoothness, steps=steps, replicas=replicas, seed=seed, record=1, **method)
     return run, f.tail
 
 
@@ -80,13 +101,18 @@ def runs(subject: Subject, context: Context) -> Finding:
     comparisons: list[Comparison] = []
     figure: tuple[Trajectory, SubGaussian] | None = None
     replicas = context.pick(quick=4096, full=65_536)
-    for name, parameters, h, steps, model in context.each(RUNS):
-        label = f"{name} in {parameters['dim']} dimensions, h = {h:g}, T = {steps}, {model} noise"
-        run, tail = context.shared(label, _run, name, parameters, h, steps, model, replicas, context.seed_for(label))
+    for name, parameters, h, steps, model, how in context.each(RUNS):
+        words = "".join(f", {key}" if value is True else f", {key} {value:g}" for key, value in how.items())
+        label = f"{name} in {parameters['dim']} dimensions, h = {h:g}{words}, T = {steps}, {model} noise"
+        step = h / np.sqrt(np.arange(1.0, steps + 1)) if "decreasing" in how else h
+        method = {key: value for key, value in how.items() if key != "decreasing"}
+        seed = context.seed_for(label)
+        run, tail = context.shared(label, _run, name, parameters, step, steps, model, replicas, seed, method)
         figure = figure or (run, tail)
         values = run.mean_squared_gradient[-1]
+        steady = step / run.assumptions.smoothness
         for rate in RATES:
-            above = int((values > subject.bound(run.assumptions, run.step, steps, tail, rate)).sum())
+            above = int((values > subject.bound(run.assumptions, steady, steps, tail, rate, **method)).sum())
             comparisons.append(counted(f"{label}, δ = {rate:g}", above, replicas, rate, context.error_rate))
     assert figure is not None
     return Finding(comparisons=tuple(comparisons), panels=(_panel(subject, *figure),))
@@ -120,7 +146,7 @@ CLAIM = Claim(
     subject=Subject(proved),
     statement=statement,
     assumptions=(
-        "f is Λ-smooth, 0 < h < 2, and ‖b_t‖ ≤ ζ at every step",
+        "f is Λ-smooth and ‖b_t‖ ≤ ζ at every step; 0 < Λη_t < 2, or with momentum Λη(1+2cℓ)/(1-μ) < 2 and η_t = η",
         "E[exp⟨v, n_t⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions",
     ),
     source=Source(

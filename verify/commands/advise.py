@@ -16,7 +16,7 @@ from verify.commands.common import UsageFault, json_option, output, plain, print
     "--gain",
     type=float,
     required=True,
-    help="The held-out excess risk wanted, over that alone; above 1/K.",
+    help="The held-out excess risk wanted, as a share of that of a student alone; above 1/K.",
 )
 @click.option(
     "--log-ratio-range", type=float, required=True,
@@ -32,7 +32,7 @@ def advise_command(
 ) -> None:
     """Propose an order and a weight: the product αβ for a wanted gain, the order for a bounded pull of bad peers.
 
-    What the numbers rest on are the claims G1, G3, G4 and X3; `BiasMonitor.recipe` measures ρ̂ while training.
+    The numbers rest on the claims G1, G3, G4 and X3; `BiasMonitor.recipe` measures ρ̂ while training.
     """
     from convergence import mutual_bias_bound, recipe
     from convergence.advice import REACH
@@ -53,9 +53,9 @@ def advise_command(
         return
     console = output()
     console.print(f"order α = {found.alpha:.4g}, weight β = {found.beta:.4g} (αβ = {found.product:.4g})")
-    console.print(f"excess risk over that alone, by the gain law: {found.gain:.4g}", soft_wrap=True)
-    console.print(f"peers within ρ̂ keep of their pull at least: {found.kept:.4g}", soft_wrap=True)
+    console.print(f"excess risk, over that of a student alone, by the gain law: {found.gain:.4g}", soft_wrap=True)
+    console.print(f"least share of its pull that a peer within ρ̂ keeps: {found.kept:.4g}", soft_wrap=True)
     console.print(f"greatest pull of any peer on the logits: {found.cap:.4g}", soft_wrap=True)
-    console.print(f"longest step near agreement, over that alone: {found.step_share:.4g}", soft_wrap=True)
+    console.print(f"longest step near agreement, over that of a student alone: {found.step_share:.4g}", soft_wrap=True)
     if bias is not None:
         console.print(f"greatest squared bias of the gradient: {bias:.4g}", soft_wrap=True)

@@ -278,7 +278,7 @@ def plot_command(
 
     Files for a paper have the size in their names, and their fonts embedded.
 
-    Profile, jobs and seed are those of a run that is needed first.
+    Profile, jobs and seed are used where the claims have to be run first.
     """
     from verify.claims import all_claims
     from verify.plots import DrawingError, render_all
@@ -328,8 +328,8 @@ def report_command(folder: Path, other: Path | None) -> int:
     """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run.
 
     Beside it are results.schema.json, the JSON Schema of the records, and junit.xml, for test servers. With OTHER,
-    nothing is written: what the run in OTHER says differently is printed, with exit code 1 if anything there is no
-    longer confirmed, or a negative control no longer refuted.
+    nothing is written: it prints where the run in OTHER differs, with exit code 1 if a claim there is no longer
+    confirmed, or a negative control no longer refuted.
     """
     from verify.plots import DrawingError
     from verify.report import render_report

@@ -41,7 +41,7 @@ profile_option = click.option(
     type=Choice(["quick", "full"]),
     default="quick",
     show_default=True,
-    help="quick: about a minute. full: more points, replicas and steps.",
+    help="quick: some minutes for all claims. full: more points, replicas and steps, several times as long.",
 )
 jobs_option = click.option(
     "--jobs",

@@ -51,9 +51,9 @@ def _facts(name: str, proof: Proof) -> dict[str, Any]:
 @click.option("--latex", is_flag=True, help="Print the proof as LaTeX.")
 @json_option
 def prove_command(claim: str, latex: bool, as_json: bool) -> None:
-    """Print the proof of a claim with the hypotheses as they enter, and whether the kernel has made it.
+    """Print the proof of a claim line by line, each hypothesis where it enters.
 
-    The theorem is proved anew and run again.
+    The theorem is proved anew, and then every rule of its proof is run again.
     """
     from verify.claims import all_claims
 

@@ -24,12 +24,20 @@ __all__ = ["parse", "run", "run_comparison"]
 
 _DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
 
-Besides the fields below: --config FILE reads a configuration (TOML or JSON), or a recipe by its name (`rdml recipes`
-lists them); --allow-code lets
-FILE name networks as package.module:factory, which runs that code; --resume continues the latest unfinished run of the
-configuration, or completes the report of a finished one. --compare --seeds N trains the objective and its baselines
-from N starts (8 unless it is given): independent students, KL, and KL of the weight that the order acts as; --orders
-A,B does so for several orders, --rising also with a weight that rises from 0 over the first tenth of the training."""
+Besides the options below:
+--config FILE   Read a configuration (TOML or JSON), or a recipe by its name
+                (`rdml recipes` lists them).
+--allow-code    Let FILE name networks as package.module:factory, which
+                runs that code.
+--resume        Continue the latest unfinished run of the configuration, or
+                complete the report of a finished one.
+--compare       Train the objective and its baselines: independent students,
+                KL, and KL of the weight that the order acts as.
+--seeds N       From N starts each. (default: 8)
+--orders A,B    Compare several orders.
+--rising        Compare also a weight that rises from 0 over the first tenth
+                of the training.
+"""
 
 COMPARED_SEEDS = 8
 
