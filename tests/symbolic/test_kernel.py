@@ -63,6 +63,10 @@ FALSE = {
     "a potential at α = 1/3": lambda: game.potential(Rational(1, 3)),
     "a potential of the KL divergence": lambda: game.potential(Rational(1)),
     "a potential at α = 2": lambda: game.potential(Rational(2)),
+    "a potential that is 0.98(1+β)Λ-smooth": lambda: game.potential(
+        curvatures=(game.CURVATURES[0], Rational(98, 100) * game.CURVATURES[1])
+    ),
+    "a potential that is convex": lambda: game.potential(curvatures=(Integer(0), game.CURVATURES[1])),
     "a dual pair with its weights exchanged": lambda: game.potential(weights=game.DUAL_WEIGHTS[::-1]),
 }  # fmt: skip
 

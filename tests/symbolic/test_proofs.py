@@ -125,7 +125,7 @@ CASES = {
         stated=7,
     ),
     "D3": Case(gradients.student_hessian, {}, gradients.ASSUMPTIONS),
-    "D4": Case(lambda **sides: limits.limits(tuple((LIMITS | sides).values())), LIMITS, limits.ASSUMPTIONS, stated=4),
+    "D4": Case(lambda **sides: limits.limits(tuple((LIMITS | sides).values())), LIMITS, limits.ASSUMPTIONS, stated=6),
     "D5": Case(
         lambda **sides: order.order_theorem(order.ORDER._replace(**sides)),
         {

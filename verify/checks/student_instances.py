@@ -9,10 +9,11 @@ import numpy as np
 from sympy import Symbol
 
 from rdml_theory import escort
+from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, stability
+from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, smooth_potential, stability
 from rdml_theory.symbolic.notation import C, alpha
 from rdml_theory.symbolic.sgd import descent, setting
 
@@ -23,7 +24,7 @@ STEPS = 4
 
 def students() -> tuple[Model, ...]:
     """All of them."""
-    return (*_resting(), *_estimates(), *_together(), *_training())
+    return (*_resting(), *_estimates(), *_together(), *_training(), _linear())
 
 
 @cache
@@ -181,3 +182,17 @@ def _training() -> tuple[Model, ...]:
             chance=np.full(signs.shape[1], 1 / signs.shape[1]), points=rng.normal(size=(10, 6)) * 3,
         ),
     )  # fmt: skip
+
+
+@cache
+def _linear() -> Model:
+    """Three linear softmax students of four classes on five inputs, with a direction of all their weights."""
+    rng = np.random.default_rng(20261127)
+    inputs, (weights, way) = rng.normal(size=(5, 2)), rng.normal(size=(2, 3, 4, 2))
+    logits, moves = (np.einsum("kcf,nf->knc", part, inputs) for part in (weights, way))
+    at = {
+        setting.smoothness: float(np.linalg.eigvalsh(inputs.T @ inputs / 5)[-1]) / 2, plateau.beta: 0.7,
+        gain.students: 3, composed.pairs: 5, C: 4, SHIFT: 0.3, smooth_potential.direction: way.ravel(),
+    }  # fmt: skip
+    families = {"z": logits, "v": moves, "y": rng.dirichlet(np.ones(4), size=(3, 5))}
+    return Model("three linear softmax students of four classes", at, families=families)

@@ -12,7 +12,7 @@ from sympy import Expr, Rational
 from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
-from rdml_theory.symbolic.mutual import game
+from rdml_theory.symbolic.mutual import game, smooth_potential
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
@@ -44,13 +44,16 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "At the order {order} the joint update of mutual learning is a gradient, since in the logits u and z of p and "
-        "q D_α(q‖p) is D_α(p‖q): {symmetric}; so the sharp bound holds for the potential without bias. At every other "
-        "order above 0 its Jacobian is not symmetric. Two students share a potential with orders α and 1-α too, "
-        "weighted as (1-α) D_α(p‖q) = α D_(1-α)(q‖p): {dual}"
+        "q D_α(q‖p) is D_α(p‖q): {symmetric}. The potential Φ of linear softmax students with Λ-smooth base losses is "
+        "(1+β)Λ-smooth: along every direction V of all weights its second derivative over ‖V‖² is between {least} and "
+        "{most}; so the sharp bound holds for Φ without bias. At every other order above 0 the Jacobian of the update "
+        "is not symmetric. Two students share a potential with orders α and 1-α too, weighted as (1-α) D_α(p‖q) = α "
+        "D_(1-α)(q‖p): {dual}"
     )
+    least, most = game.CURVATURES
     formulas = {
         "order": subject.order, "symmetric": game.potential_target().relation(),
-        "dual": game.dual_target(subject.weights).relation(),
+        "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most,
     }  # fmt: skip
     return Statement(words, formulas)
 
@@ -209,7 +212,9 @@ CLAIM = Claim(
         *game.ASSUMPTIONS,
         "the Jacobian of two classes, with log-odds r of the peer and x > r, x + r > 0 of the student: its cross "
         "derivatives differ for α > ½ and for α < ½; at α = 0 they vanish, and there is a potential too",
-        "not machine-checked: that Φ is (1+β)Λ-smooth, which the training check's bound takes",
+        f"for the smoothness: {'; '.join(smooth_potential.ASSUMPTIONS)}; v_{{k,m}} is how the logits of student k on "
+        "input m of N move with V, and every pair of students is in Φ as two ordered pairs, with half its weight",
+        "not machine-checked: that a second derivative of at most Λ in size makes the gradient Λ-Lipschitz",
     ),
     source=Source("this toolkit", own=True),
     checks=(

@@ -17,6 +17,7 @@ from rdml_theory.symbolic.divergence.limits import (
     TOP,
     far_target,
     limit_targets,
+    rate_targets,
 )
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
@@ -40,10 +41,13 @@ REVERSED: Formula = Sum(q[i] * log(q[i] / p[i]), (i, 1, C))
 def statement(sides: Sides) -> Statement:
     words = (
         "With sums over the classes where p > 0: D_α tends to {none} at 0, {zero}; to KL(p‖q) at 1, {one}; and to "
-        "{greatest}, {M} the greatest ratio, at ∞, {infinity}, so fast that {far}"
+        "{greatest}, {M} the greatest ratio, at ∞, {infinity}, so fast that {far}; at 0 and 1 the distance from the "
+        "limit over that of the order tends to a number: {slope}, and {curvature}"
     )
+    rates = (told.relation() for told in rate_targets(sides))
     limits = zip(("zero", "one", "infinity"), limit_targets(sides), strict=True)
     named = {"none": sides[0], "greatest": sides[2], "M": TOP, "far": far_target(sides[2]).relation()}
+    named |= dict(zip(("slope", "curvature"), rates, strict=True))
     return Statement(words, named | {name: told.relation() for name, told in limits})
 
 
@@ -170,7 +174,7 @@ CLAIM = Claim(
     meaning=(
         "The order joins three known quantities in one family: at 0 the divergence only asks which classes are "
         "possible, at 1 it is the Kullback-Leibler divergence, and at ∞ the logarithm of the worst ratio. Each is "
-        "reached as the order approaches it, at a rate proportional to the distance."
+        "approached at least as fast as the order comes near, at 0 and 1 in proportion."
     ),
     matters="An implementation has to switch formulas at these orders, and here is what it must give there.",
     direction="equality",

@@ -44,8 +44,8 @@ from rdml_theory.symbolic.notation import p as _p
 from rdml_theory.symbolic.notation import q as _q
 
 __all__ = [
-    "ASSUMPTIONS", "GREATEST_RATIO", "KULLBACK_LEIBLER", "SUPPORT", "TOP", "far_target", "limit", "limit_targets",
-    "limits",
+    "ASSUMPTIONS", "GREATEST_RATIO", "KULLBACK_LEIBLER", "RATES", "SUPPORT", "TOP", "far_target", "limit",
+    "limit_targets", "limits", "rate_targets",
 ]  # fmt: skip
 
 SUPPORT: Formula = Named("q(p > 0)", r"q(p > 0)")
@@ -84,6 +84,37 @@ def limit_targets(right_sides: tuple[Formula, ...] = tuple(_LIMITS.values())) ->
     -log(Sum(q_i, (i, 1, C)))
     """
     return tuple(Tends(_RENYI, alpha, point, _side(side)) for point, side in zip(_LIMITS, right_sides, strict=True))
+
+
+RATES: tuple[Formula, Formula] = (
+    Sum(_q[i] * log(_q[i] / _p[i]), (i, 1, C)) / SUPPORT - log(SUPPORT),
+    (Sum(_p[i] * log(_p[i] / _q[i]) ** 2, (i, 1, C)) - KULLBACK_LEIBLER**2) / 2,
+)
+"""The slopes at 0 and at 1: KL of q restricted to the support, scaled to one, from p, and half of Var_p(log p/q)."""
+
+
+def rate_targets(
+    right_sides: tuple[Formula, ...] = tuple(_LIMITS.values()), rates: tuple[Formula, Formula] = RATES
+) -> tuple[Tends, Tends]:
+    """The distance from the limit over that of the order, at 0 and at 1, has a limit: the distances are in proportion.
+
+    >>> print(rate_targets()[1].text())
+    (log(Σ_{i ≤ C} (p_i^α·q_i^(1 - α)))/(α - 1) - Σ_{i ≤ C} (log(p_i/q_i)·p_i))/(α - 1) → ... as α → 1
+    """
+    zero, one = (
+        Tends((_RENYI - _side(limit)) / (alpha - point), alpha, point, _side(rate))
+        for point, limit, rate in zip((0, 1), right_sides, rates, strict=False)
+    )
+    return zero, one
+
+
+def _rates(right_sides: tuple[Formula, ...], rates: tuple[Formula, Formula]) -> tuple[Theorem, Theorem]:
+    zero, one = rate_targets(right_sides, rates)
+    numerators = (_RENYI - _side(right_sides[0]), log(power_mean(index=i)) - (alpha - 1) * _side(right_sides[1]))
+    return (
+        by_taylor(zero, numerators[0], 1, reason="Taylor: in proportion to the order"),
+        by_taylor(one, numerators[1], 2, where=[mass(p)], reason="Taylor: in proportion to the distance from one"),
+    )
 
 
 def far_target(right_side: Formula = _LIMITS[oo]) -> AtMost:
@@ -189,8 +220,9 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Proof:
 def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Proof:
     """D4: D_0 = -log q(p>0), D_1 = KL(p‖q) and D_∞ = log max p/q, as limits; the classes are those where p > 0.
 
-    Others add nothing to the sum at any order above zero, so that q need not sum to one. The last theorem says how far
-    the divergence is from log max p/q at any order above one.
+    Others add nothing to the sum at any order above zero, so that q need not sum to one. The fourth theorem says how
+    far the divergence is from log max p/q at any order above one, the last two that its distance from the other limits
+    is in proportion to that of the order.
 
     Parameters
     ----------
@@ -204,4 +236,4 @@ def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Proof
     """
     asserted: Any = tuple(_LIMITS.values()) if right_sides is None else right_sides
     parts = [limit(order, side) for order, side in zip(_LIMITS, asserted, strict=True)]
-    return Proof(tuple(theorem for part in parts for theorem in part.theorems))
+    return Proof((*(theorem for part in parts for theorem in part.theorems), *_rates(asserted, RATES)))

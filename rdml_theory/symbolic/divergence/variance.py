@@ -33,7 +33,7 @@ from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
     "ASSUMPTIONS", "BHATIA_DAVIS", "CURVATURES", "POPOVICIU", "curvature_bounds", "curvature_targets",
-    "variance_bounds", "variance_targets",
+    "variance_bounds", "variance_not_negative", "variance_of_entries", "variance_targets",
 ]  # fmt: skip
 
 BHATIA_DAVIS: Formula = (GREATEST - MEAN) * (MEAN - LEAST)
@@ -156,7 +156,7 @@ def _variance(family: Any, count: Term = C) -> Term:
 
 
 @cache
-def _not_negative() -> Theorem:
+def variance_not_negative() -> Theorem:
     """``0 ≤ Σ a v² - (Σ a v)²``."""
     a, v = entries.a, entries.v
     centre: Term = Symbol("c", real=True)
@@ -218,7 +218,7 @@ def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None)
     def of(theorem: Theorem, family: Any) -> Theorem:
         return discharge(instantiate(theorem, {entries.a(i): family(i)}, reason="of this distribution"), sums[family])
 
-    signs = [of(_not_negative(), family) for family in sums]
+    signs = [of(variance_not_negative(), family) for family in sums]
     halves = [of(variance_of_entries(), family) for family in sums]
 
     def bounded(relation: Any) -> Theorem:

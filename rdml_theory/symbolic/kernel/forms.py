@@ -171,11 +171,16 @@ def _by_depth(term: Term) -> tuple[Term, int]:
     parts = [_by_depth(part) for part in term.args]
     depth = max(level for _, level in parts)
     out = term.func(*(part for part, _ in parts))
-    if not isinstance(term, Sum) or len(term.limits) != 1:
+    if not isinstance(term, Sum) or len({index for index, *_ in out.limits}) < len(out.limits):
         return out, depth
-    index, low, high = out.limits[0]
-    name = Symbol(f"_{depth}", **index.assumptions0)
-    return Sum(out.function.xreplace({index: name}), (name, low, high)), depth + 1
+    # A sum of sums that SymPy has made one of, the inner ones first: an end may speak of the indices further out.
+    names: dict[Any, Any] = {}
+    limits: list[Any] = []
+    for place, (index, *ends) in reversed([*enumerate(out.limits)]):
+        name = Symbol(f"_{depth + place}", **index.assumptions0)
+        limits.insert(0, (name, *(end.xreplace(names) for end in ends)))
+        names[index] = name
+    return Sum(out.function.xreplace(names), *limits), depth + len(limits)
 
 
 def _absolute(product: Term) -> Term:
@@ -410,9 +415,10 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     if isinstance(term, Mean):
         return None if sign(term.args[0], known) is None else "nonnegative"
     if isinstance(term, Sum):
-        index, low, high = term.limits[0]
-        summand = sign(term.function, [fact for fact in known if index not in fact[0].free_symbols])
-        return summand if summand is None or sign(high - low + 1) == "positive" else "nonnegative"
+        indices = {index for index, *_ in term.limits}
+        summand = sign(term.function, [fact for fact in known if not indices & fact[0].free_symbols])
+        some = all(sign(high - low + 1) == "positive" for _, low, high in term.limits)
+        return summand if summand is None or some else "nonnegative"
     if isinstance(term, Add):
         return _sign_of_sum(term, known)
     if isinstance(term, Max):

@@ -24,13 +24,14 @@ from rdml_theory.symbolic.kernel import (
     identity,
     instantiate,
 )  # fmt: skip
+from rdml_theory.symbolic.mutual import smooth_potential as smooth
 from rdml_theory.symbolic.notation import C, Formula, alpha, i
 from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.setting import exact
 
 __all__ = [
-    "ASSUMPTIONS", "DUAL_WEIGHTS", "ORDER", "divergence", "dual_target", "moved", "own", "peer", "potential",
-    "potential_target",
+    "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "divergence", "dual_target", "moved", "own", "peer",
+    "potential", "potential_target",
 ]  # fmt: skip
 
 Term = Any
@@ -47,6 +48,9 @@ _BELOW_ONE = Less(alpha, 1)
 
 ASSUMPTIONS = (Equal(alpha, ORDER).text(), _BELOW_ONE.text())
 """What the symmetry assumes, as text."""
+
+CURVATURES = smooth.CURVATURES
+"""The least and the greatest second derivative of Φ along a direction V, over ‖V‖²."""
 
 
 def divergence(order: Formula, first: Formula, second: Formula, count: Formula = C) -> Formula:
@@ -152,11 +156,16 @@ def _asymmetric(above: bool) -> Theorem:
     )
 
 
-def potential(order: Formula | None = None, weights: tuple[Formula, Formula] | None = None) -> Proof:
+def potential(
+    order: Formula | None = None, weights: tuple[Formula, Formula] | None = None,
+    curvatures: tuple[Formula, Formula] | None = None,
+) -> Proof:  # fmt: skip
     """C7: ``D_½(p‖q) = D_½(q‖p)``, so that the joint update is the gradient of ΣL + β/(K-1) Σ D_½ of all pairs.
 
     For any number of classes. For every other order α > 0 the Jacobian of the joint update is not symmetric, shown for
-    two classes; two students with orders α and 1-α and weights in the ratio (1-α) : α share a potential.
+    two classes; two students with orders α and 1-α and weights in the ratio (1-α) : α share a potential. And Φ is
+    (1+β)Λ-smooth, for linear softmax students of Λ-smooth base losses: its second derivative along a direction V of all
+    weights is between -βΛ‖V‖² and (1+β)Λ‖V‖².
 
     Parameters
     ----------
@@ -164,6 +173,8 @@ def potential(order: Formula | None = None, weights: tuple[Formula, Formula] | N
         The order for which symmetry is asserted.
     weights : tuple of Expr, optional
         The asserted weights of D_α(p‖q) and D_{1-α}(q‖p), functions of α.
+    curvatures : tuple of Expr, optional
+        The asserted least and greatest second derivative of Φ, over ‖V‖².
 
     Raises
     ------
@@ -183,4 +194,5 @@ def potential(order: Formula | None = None, weights: tuple[Formula, Formula] | N
     pair = DUAL_WEIGHTS if weights is None else weights
     below = assume(_BELOW_ONE, reason="given")
     dual = combine(dual_target(pair), [], known=[below], reason="the same function of the logits")
-    return Proof((_symmetric(at), _same_update(at), dual, _asymmetric(above=True), _asymmetric(above=False)))
+    curved = smooth.smooth_potential(CURVATURES if curvatures is None else curvatures)
+    return Proof((_symmetric(at), _same_update(at), dual, _asymmetric(above=True), _asymmetric(above=False), *curved))
