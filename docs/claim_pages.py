@@ -49,6 +49,8 @@ def _proof(proof: Proof) -> list[str]:
     """A proof of the kernel, line by line, and the axioms it rests on."""
     rests = ", ".join(f"{name} ({AXIOMS[name].source})" for name in proof.axioms) or "no axiom"
     lines = ["## Proof", "", f"By the rules of the kernel from the assumptions, on {rests}.", ""]
+    if len(proof.theorems) > 1:
+        lines += [f"{len(proof.theorems)} theorems, each from hypotheses of its own:", "", *_theorems(proof)]
     for line in proof.lines:
         mark = f"{line.number}. "
         whole = [line.words(), "", "$$", line.theorem.conclusion.latex(), "$$", ""]
@@ -56,6 +58,15 @@ def _proof(proof: Proof) -> list[str]:
             whole += [_certificate(line.theorem), ""]
         lines += [mark + whole[0], *((" " * len(mark) + part) if part else "" for part in whole[1:])]
     return lines
+
+
+def _theorems(proof: Proof) -> list[str]:
+    """Every theorem with its own hypotheses."""
+    lines = []
+    for theorem in proof.theorems:
+        given = "; ".join(f"${h.latex()}$" for h in proof.hypotheses_of(theorem))
+        lines.append(f"- ${theorem.conclusion.latex()}$" + (f", given {given}" if given else ""))
+    return [*lines, ""]
 
 
 def _tightness(claim: Claim[Any]) -> list[str]:

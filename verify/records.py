@@ -104,12 +104,16 @@ class Comparison(_Record):
 
 
 class StepRecord(_Record):
-    """A proof step and whether it was verified."""
+    """A proof step and whether it was verified.
+
+    ``given``: of a theorem that the claim states, its hypotheses; None of a step on the way to one.
+    """
 
     reason: str
     text: str
     latex: str
     outcome: Outcome
+    given: tuple[str, ...] | None = None
 
 
 class CertificateRecord(_Record):

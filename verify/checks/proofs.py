@@ -60,7 +60,7 @@ def _not_vacuous(theorem: Theorem) -> Comparison:
 
 def _judged(proof: Proof) -> Finding:
     """Its rules run again, its hypotheses are tried, and its certificates checked."""
-    again = proof.verify()
+    again, stated = proof.verify(), set(proof.theorems)
     steps = tuple(
         StepRecord(
             # The lines are not all here, so that their numbers would mislead.
@@ -68,9 +68,10 @@ def _judged(proof: Proof) -> Finding:
             text=line.theorem.conclusion.text(),
             latex=line.theorem.conclusion.latex(),
             outcome="confirmed" if again else "refuted",
+            given=tuple(h.text() for h in proof.hypotheses_of(line.theorem)) if line.theorem in stated else None,
         )
         for line in proof.lines
-        if line.theorem.rule in _SHOWN
+        if line.theorem.rule in _SHOWN or line.theorem in stated
     )
     rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
     comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sympy import Expr
+from sympy import Expr, Integer
 
 from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.divergence.inequalities import (
@@ -26,10 +26,11 @@ from verify.records import Panel
 def statement(right_side: Expr) -> Statement:
     words = (
         "For every order in (0, ∞) and every set of classes, neither empty nor full, with masses {first} under p and "
-        "{second} under q, {bound}, {D} = D_α(p‖q)"
+        "{second} under q, {bound}, {D} = D_α(p‖q), and at α = 1 {one}; two classes attain both"
     )
     bound = two_points_target(right_side).relation()
-    formulas = {"first": PEER_MASS, "second": STUDENT_MASS, "bound": bound, "D": D}
+    one = two_points_target(two_point_divergence(PEER_MASS, STUDENT_MASS, Integer(1))).relation()
+    formulas = {"first": PEER_MASS, "second": STUDENT_MASS, "bound": bound, "D": D, "one": one}
     return Statement(words, formulas)
 
 

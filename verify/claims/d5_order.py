@@ -10,7 +10,7 @@ from sympy import Integer
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.order import ASSUMPTIONS, ORDER, Order, order_targets, relative_entropy, v
+from rdml_theory.symbolic.divergence.order import ASSUMPTIONS, MIRROR, ORDER, Order, order_targets, relative_entropy, v
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
@@ -24,13 +24,13 @@ ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 
 def statement(sides: Order) -> Statement:
     words = (
-        "For all distributions p, q and v, with {D} = D_α(p‖q): {slope}; {rising}; for α < 1 {skew}, which is "
-        "{mirror}; {mixture}; {least}, attained at v = w: {attained}; "
+        "For all distributions p, q and v, with {D} = D_α(p‖q): {slope}; {rising}; {skew}, with {M} = "
+        "D_(1-α)(q‖p), a divergence for α < 1; {mixture}; {least}, attained at v = w: {attained}; "
         "of two orders α < γ {growth}; and KL lies between, {below} for α < 1 and {above} for α > 1"
     )
     names = ("slope", "rising", "skew", "mixture", "least", "attained", "growth", "below", "above")
     targets = {name: told.relation() for name, told in zip(names, order_targets(sides), strict=True)}
-    return Statement(words, {"D": D, "mirror": sides.skew, **targets})
+    return Statement(words, {"D": D, "M": MIRROR, **targets})
 
 
 def _entropy(first: list[Any], second: list[Any]) -> Any:
@@ -151,8 +151,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *ASSUMPTIONS,
-        "p, q and v positive, α and γ in (0, ∞); the mirror image is a divergence where 1 - α is an order, for α < 1",
-        "for α > 1 the second term of the mixture counts negatively",
+        "p, q and v positive, α and γ in (0, ∞); for α > 1 the second term of the mixture counts negatively",
     ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
     checks=(

@@ -38,7 +38,10 @@ def _facts(name: str, proof: Proof) -> dict[str, Any]:
         "id": name,
         "hypotheses": [hypothesis.text() for hypothesis in proof.hypotheses],
         "conclusion": proof.theorems[0].conclusion.text(),
-        "with_it": [theorem.conclusion.text() for theorem in proof.theorems[1:]],
+        "with_it": [
+            {"conclusion": theorem.conclusion.text(), "hypotheses": [h.text() for h in proof.hypotheses_of(theorem)]}
+            for theorem in proof.theorems[1:]
+        ],
         "rests_on": _rests_on(name, proof),
         "axioms": list(proof.axioms),
         "machine_checked": proof.verify(),

@@ -30,7 +30,17 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q, w
 from rdml_theory.symbolic.relations import at_most
 
-__all__ = ["ASSUMPTIONS", "HIGHER", "ORDER", "Order", "order_targets", "order_theorem", "relative_entropy", "v"]
+__all__ = [
+    "ASSUMPTIONS",
+    "HIGHER",
+    "MIRROR",
+    "ORDER",
+    "Order",
+    "order_targets",
+    "order_theorem",
+    "relative_entropy",
+    "v",
+]
 
 v: Formula = IndexedBase("v", positive=True)
 """Any distribution."""
@@ -68,14 +78,29 @@ _ABOVE = Less(alpha, HIGHER)
 _HIGHER_NOT_ONE = Less(0, (HIGHER - 1) ** 2)
 _BELOW_ONE, _ABOVE_ONE = Less(alpha, 1), Less(1, alpha)
 
-ASSUMPTIONS = tuple(
-    told.text()
-    for told in (
-        entries.NOT_ONE, entries.RENYI, entries.is_escort(), entries.sums_to_one(entries.p),
-        entries.sums_to_one(_any), _ABOVE, _HIGHER_NOT_ONE, _BELOW_ONE, _ABOVE_ONE,
-    )
+MIRROR: Term = Symbol("M", real=True)
+"""M = D_{1-α}(q‖p), the mirror image."""
+
+_IS_MIRROR = Equal(MIRROR, log(entries.total(entries.q(i) ** (1 - alpha) * entries.p(i) ** alpha)) / (1 - alpha - 1))
+
+ASSUMPTIONS = (
+    entries.NOT_ONE.text(),
+    *(
+        f"for {words}: {'; '.join(told.text() for told in more)}"
+        for words, more in (
+            ("the slope and its sign", (entries.is_escort(), entries.sums_to_one(entries.p))),
+            ("skew symmetry", (entries.RENYI, _IS_MIRROR)),
+            (
+                "the mixture",
+                (entries.RENYI, entries.is_escort(), entries.sums_to_one(_any)),
+            ),
+            ("two orders α and γ", (_ABOVE, _HIGHER_NOT_ONE, entries.sums_to_one(entries.p))),
+            ("D_α ≤ KL", (_BELOW_ONE, entries.sums_to_one(entries.p))),
+            ("KL ≤ D_α", (_ABOVE_ONE, entries.sums_to_one(entries.p))),
+        )
+    ),
 )  # fmt: skip
-"""What one or another of the theorems assumes, as text."""
+"""What the theorems assume, as text: all of them, and each besides."""
 
 
 def _renyi(order: Term) -> Term:
@@ -86,14 +111,14 @@ def order_targets(sides: Order = ORDER) -> tuple[Equal | AtMost, ...]:
     """What is said: the slope, its sign, skew symmetry, the mixture, that it is least at w, and growth, through KL.
 
     >>> print(order_targets()[2].text())
-    D·(1 - α) = -log(Σ_{i ≤ C} (p_i^α·q_i^(1 - α)))
+    D·(1 - α) = M·α
     """
     slope = Derivative(_renyi(alpha), alpha)
     least = (1 - alpha) * D
     return (
         Equal(slope, in_entries(sides.slope)),
         AtMost(0, slope),
-        Equal(least, written_out(sides.skew)),
+        Equal(least, written_out(sides.skew.xreplace({_SKEWED: MIRROR}))),
         Equal(_MIXED, in_entries(sides.mixture)),
         AtMost(least, _MIXED),
         Equal(_MIXED.replace(_is_any, lambda e: entries.w(e.index)), least),
@@ -202,7 +227,8 @@ def order_theorem(right_sides: Order | None = None) -> Proof:
     grows = combine(
         rising, [(-1, slope), ((1 - alpha) ** -2, sign)], known=known, reason="so D does not decrease in the order"
     )
-    mirrored = combine(skew, [], known=known, where=[entries.renyi()], reason="both sides are -log S")
+    mirror = given(_IS_MIRROR, "given: the divergence of order 1-α of q from p")
+    mirrored = combine(skew, [], known=known, where=[entries.renyi(), mirror], reason="both sides are -log S")
     sums = (entries.mass(_any), entries.of_escort())
     where = [entries.renyi(), entries.escort(), sums[0]]
     mixed = combine(mixture, [], known=known, where=where, reason="log w = α log p + (1-α) log q - log S")

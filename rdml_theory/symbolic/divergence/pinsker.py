@@ -27,7 +27,7 @@ from rdml_theory.symbolic.kernel import (
     nonnegative,
     specialise,
 )  # fmt: skip
-from rdml_theory.symbolic.notation import Formula, alpha, i
+from rdml_theory.symbolic.notation import C, Formula, alpha, i
 
 __all__ = [
     "GROUPS_ASSUMPTIONS", "PINSKER", "PINSKER_ASSUMPTIONS", "TWO_POINTS", "pinsker", "pinsker_target",
@@ -116,8 +116,8 @@ def two_point_reduction(right_side: Formula | None = None) -> Proof:
     """D13: D_α(p‖q) ≥ D_α of (P, 1-P) from (Q, 1-Q), for a set of classes of masses P and Q and every order.
 
     The data-processing inequality for a grouping into two (van Erven & Harremoës 2014, arXiv 1206.2459, Theorem 9);
-    the set is neither empty nor full. The second theorem is that of order one, where D = KL(p‖q), and the third says
-    that two classes attain it.
+    the set is neither empty nor full. The second theorem is that of order one, where D = KL(p‖q), and the others say
+    that two classes attain both.
 
     Parameters
     ----------
@@ -142,21 +142,25 @@ def two_point_reduction(right_side: Formula | None = None) -> Proof:
     both = cases(_grouped(above=False), _grouped(above=True), alpha, Integer(1), reason="for every order but one")
     whole = combine(two_points_target(asserted), [(1, both)], reason="as asserted")
     where = [entries.given(entries.KULLBACK_LEIBLER)]
+    one = two_point_divergence(PEER_MASS, STUDENT_MASS, Integer(1))
     at_one = combine(
-        two_points_target(two_point_divergence(PEER_MASS, STUDENT_MASS, Integer(1))),
-        [(1, group) for group in _groups(lemmas.grouped_leibler())], where=where, reason="and at order one",
+        two_points_target(one), [(1, group) for group in _groups(lemmas.grouped_leibler())], where=where,
+        reason="and at order one",
     )  # fmt: skip
-    return Proof((whole, at_one, _nothing_merged(asserted)))
+    return Proof((whole, at_one, _nothing_merged(asserted), _nothing_merged(one, order_one=True)))
 
 
-def _nothing_merged(asserted: Formula) -> Theorem:
+def _nothing_merged(asserted: Formula, *, order_one: bool = False) -> Theorem:
     """Two classes, one of them the set: there is nothing to merge."""
     first, second, other, rest = (Symbol(name, positive=True) for name in "xyXY")
     told = {entries.p(1): first, entries.q(1): second, entries.p(2): other, entries.q(2): rest}
     facts = [entries.given(Equal(entry, value), "given: two classes") for entry, value in told.items()]
     two = log(entries.power_mean(count=Integer(2))) / (alpha - 1)
     value = log(first**alpha * second ** (1 - alpha) + other**alpha * rest ** (1 - alpha)) / (alpha - 1)
-    known = [entries.given(entries.NOT_ONE)]
+    known = [] if order_one else [entries.given(entries.NOT_ONE)]
+    if order_one:
+        two = entries.leibler(entries.p, entries.q).xreplace({C: Integer(2)})
+        value = first * log(first / second) + other * log(other / rest)
     same = combine(Equal(two, value), [], known=known, where=facts, reason="written out")
     masses = {first: PEER_MASS, second: STUDENT_MASS, other: 1 - PEER_MASS, rest: 1 - STUDENT_MASS}
     left = [entries.given(GROUPS[name]) for name in ("peer's rest", "student's rest")]

@@ -71,10 +71,13 @@ class Proof:
     @property
     def hypotheses(self) -> tuple[Proposition, ...]:
         """What the statement assumes, in the order in which the proof takes it up."""
-        assumed = [t.conclusion for t in self.theorems[0].proof() if t.rule == "assume"]
-        named = dict.fromkeys(h for h in assumed if h in self.theorems[0].hypotheses)
-        rest = sorted(self.theorems[0].hypotheses - set(named), key=lambda h: h.text())
-        return (*rest, *named)
+        return self.hypotheses_of(self.theorems[0])
+
+    def hypotheses_of(self, theorem: Theorem) -> tuple[Proposition, ...]:
+        """What one of the theorems assumes, which another need not, in the order in which its proof takes it up."""
+        assumed = [t.conclusion for t in theorem.proof() if t.rule == "assume"]
+        named = dict.fromkeys(h for h in assumed if h in theorem.hypotheses)
+        return (*sorted(theorem.hypotheses - set(named), key=lambda h: h.text()), *named)
 
     @property
     def axioms(self) -> tuple[str, ...]:
@@ -101,10 +104,14 @@ class Proof:
         return replayed(self.theorems)
 
     def text(self) -> str:
-        """The proof, a line for each step."""
-        given = [f"    {h.text()}" for h in self.hypotheses]
+        """The theorems with what each assumes, and the proof, a line for each step."""
+        several = len(self.theorems) > 1
+        given: list[str] = []
+        for theorem in self.theorems:
+            given += [f"Theorem: {theorem.conclusion.text()}"] if several else []
+            given += ["Given", *(f"    {h.text()}" for h in self.hypotheses_of(theorem)), ""]
         steps = [f"{line.number:4}. {line.theorem.conclusion.text()}\n        {line.words()}" for line in self.lines]
-        return "\n".join(["Given", *given, "", *steps])
+        return "\n".join([*given, *steps])
 
     def latex(self) -> str:
         """The proof as a LaTeX ``align*`` environment."""
