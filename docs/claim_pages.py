@@ -161,7 +161,7 @@ def _kernel() -> list[str]:
     ]  # fmt: skip
 
 
-_TRUSTED = ("terms", "forms", "propositions", "axioms", "theorem")
+_TRUSTED = ("terms", "forms", "propositions", "axioms", "theorem", "substitution", "logic", "sums", "analysis")
 
 
 def _rests_on(claim: Claim[Any]) -> list[str]:

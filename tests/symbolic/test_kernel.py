@@ -234,7 +234,10 @@ def test_values_of_objectives_are_looked_up_where_they_are():
 
 
 # The rules that say no, each in turn told to say yes.
-MODULES = ("terms", "forms", "propositions", "axioms", "theorem")
+MODULES = (
+    "terms", "forms", "propositions", "axioms", "theorem", "substitution", "logic", "sums", "analysis", "derived",
+)  # fmt: skip
+TRUSTED = MODULES[:-1]
 FOLDER = Path(kernel.__file__).parent
 
 
@@ -293,7 +296,7 @@ def _outcome(forge):
 
 
 def _refusals():
-    for name in MODULES:
+    for name in TRUSTED:
         count = sum(isinstance(node, ast.Raise) for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())))
         yield from ((name, number) for number in range(count))
 

@@ -1,7 +1,7 @@
 r"""Scalar inequalities over a domain, discharged exactly, with evidence that is kept and checked again.
 
 A proof of the kernel may rest on inequalities between a few real variables. Each of those gets a :class:`Certificate`,
-by one of three means, which the rule :func:`~rdml_theory.symbolic.kernel.theorem.certified` makes a theorem:
+by one of three means, which the rule :func:`~rdml_theory.symbolic.kernel.analysis.certified` makes a theorem:
 
 ==============  =======================================================================================================
 ``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign

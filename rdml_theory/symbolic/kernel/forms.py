@@ -300,6 +300,9 @@ def require_near(term: Term, variable: Any, point: Any, known: Known, what: obje
     rdml_theory.symbolic.kernel.terms.TermError: the slope has 1/x, which may have no value near x = 0
     """
     facts = [fact for fact in known if not fact[0].free_symbols & (bound_symbols(term) | {variable})]
+    if symbol_kind(variable) in ("natural", "counting"):  # a sequence: each of its terms has a value
+        require_value(term, facts, what)
+        return
     require_value(point if point is not oo else Integer(0), facts, what)
     for part in preorder_traversal(term):
         if isinstance(part, Derivative | Mean):

@@ -150,13 +150,21 @@ class Model:
         return bool(np.all(left < right))
 
     def _approaches(self, told: Tends, values: dict[Term, Any]) -> bool:
-        """Whether at a tenth of a small distance from the point less than a third of the error is left."""
+        """Whether at a tenth of a small distance from the point less than a third of the error is left.
+
+        Of a sequence, whether the last step that the processes have is nearer than the first.
+        """
         limit = self._evaluate(told.limit, values)
-        errors = []
-        for distance in (0.1, 0.01) if told.point is oo else (0.03, 0.003):
-            at = 1 / distance if told.point is oo else self._evaluate(told.point, values) + distance
-            errors.append(np.max(np.abs(self._evaluate(told.term, {**values, told.variable: at}) - limit)))
-        return bool(errors[1] <= 0.3 * errors[0] + 1e-6)
+        steps = [self.processes[e.process].shape[1] for e in walk(told) if isinstance(e, At)]
+        if steps:
+            near, enough = [0, min(steps) - 1], 1.0
+        else:
+            start = 0 if told.point is oo else self._evaluate(told.point, values)
+            near, enough = [start + d for d in ((10, 100) if told.point is oo else (0.03, 0.003))], 0.3
+        first, last = (
+            np.max(np.abs(self._evaluate(told.term, {**values, told.variable: at}) - limit)) for at in near
+        )  # fmt: skip
+        return bool(last <= enough * first + 1e-6)
 
     def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
         """Where "for every" is tried: at the points, the classes, or the steps that all its processes have."""

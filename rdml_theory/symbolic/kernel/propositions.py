@@ -172,7 +172,7 @@ class ForAll(Proposition):
 
 @dataclass(frozen=True)
 class Tends(Proposition):
-    r"""A scalar has a limit as a real or positive variable tends to a point, through values of its kind, or to ∞.
+    r"""A scalar has a limit as a variable tends to a point, through values of its kind, or to ∞, maybe by integers.
 
     >>> from sympy import Symbol
     >>> x = Symbol("x", real=True)
@@ -204,8 +204,9 @@ class Tends(Proposition):
         return super().free() - {self.variable}
 
     def check(self) -> None:
-        if symbol_kind(self.variable) not in ("real", "positive"):
-            raise TermError(f"the variable {self.variable} of a limit is neither real nor positive")
+        kinds = ("real", "positive", "natural", "counting") if self.point is oo else ("real", "positive")
+        if symbol_kind(self.variable) not in kinds:
+            raise TermError(f"the variable {self.variable} of a limit is none of: {', '.join(kinds)}")
         if any(kind(part) == "vector" for part in self.terms()):
             raise TermError(f"{self.text()} does not relate scalars")
         if ({self.variable} | self.point.free_symbols) & bound_symbols(self.term):

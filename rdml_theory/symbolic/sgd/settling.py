@@ -8,9 +8,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Sum, Symbol
+from sympy import Abs, Integer, Interval, Sum, Symbol, oo
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.certificates import smt
+from rdml_theory.symbolic.divergence.lemmas import sized
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
@@ -18,12 +20,16 @@ from rdml_theory.symbolic.kernel import (
     ForAll,
     Gradient,
     Inner,
+    Less,
     Mean,
     Proof,
+    Tends,
     Theorem,
     absolute,
     assume,
+    certified,
     combine,
+    discharge,
     expectation,
     induct,
     inner,
@@ -33,6 +39,7 @@ from rdml_theory.symbolic.kernel import (
     orthogonal,
     specialise,
     square,
+    squeeze,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
@@ -135,7 +142,98 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
         known=[assume(STABLE, reason="given")],
         reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
     )
-    return Proof((settles,))
+    return Proof((settles, _settled(settles, exact(PLATEAU if plateau is None else plateau))))
+
+
+def settled_target(plateau: Formula = PLATEAU) -> Tends:
+    """``E‖∇f(x_t)‖²`` tends to the plateau.
+
+    >>> print(settled_target().text())
+    E[‖∇f(x_t)‖²] → Z² + η·λ·σ²/(2 - η·λ) as t → ∞
+    """
+    return Tends(Mean(square(g)), t, oo, exact(plateau).xreplace({h: eta * curvature}))
+
+
+@cache
+def _powers() -> tuple[Theorem, Theorem]:
+    """``a^t ≤ 1`` and ``a^t ≤ 1/(1 + t(1-a))`` for 0 ≤ a < 1 (Bernoulli)."""
+    below = assume(Less(_a, 1), reason="suppose")
+    room = combine(Less(0, 1 - _a), [(1, below)], reason="so 1-a is positive")
+
+    def at(steps: Term) -> AtMost:
+        return AtMost(_a**steps, 1)
+
+    def longer(steps: Term) -> AtMost:
+        return AtMost(_a**steps * (1 + steps * (1 - _a)), 1)
+
+    base = combine(at(Integer(0)), [], reason="at first")
+    step = combine(
+        at(t + 1), [(_a, assume(at(t), reason="suppose"))], slack=1 - _a, known=[room], reason="one step more"
+    )
+    least = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
+    further = combine(
+        longer(t + 1), [(_a, assume(longer(t), reason="suppose")), (_a * (1 - _a), least)],
+        slack=(1 - _a) ** 2, known=[room], reason="one step more",
+    )  # fmt: skip
+    start = combine(longer(Integer(0)), [], reason="at first")
+    whole = specialise(induct(start, further, t, reason="by induction"), t, reason="at every step")
+    total_ = 1 + t * (1 - _a)
+    return least, combine(AtMost(_a**t, 1 / total_), [(1 / total_, whole)], known=[room], reason="divided")
+
+
+_a: Term = Symbol("a", nonnegative=True)
+
+
+@cache
+def _shrinks() -> Theorem:
+    """``|1-h| < 1`` for 0 < h < 2."""
+    size: Term = Symbol("y", positive=True)
+    inside = certified(smt(Abs(1 - size) < 1, {size: Interval.open(0, 2)}), reason="between 0 and 2")
+    here = instantiate(inside, {size: eta * curvature}, reason="for ηλ")
+    return discharge(here, assume(STABLE, reason="given"))
+
+
+@cache
+def _left() -> Theorem:
+    """``|r^{2t} P - 2 r^t W| ≤ (|P| + 2|W|)/(1-|r|)/(t + 1/(1-|r|))`` for |r| < 1."""
+    size = Abs(_r)
+    once, falls = (instantiate(theorem, {_a: size}, reason="for |r|") for theorem in _powers())
+    known = [assume(Less(size, 1), reason="suppose")]
+    square_, product, most = _r ** (2 * t) * _P, _r**t * _W, Abs(_P) + 2 * Abs(_W)
+
+    def bound(sign: int) -> Theorem:
+        return combine(
+            AtMost(sign * (square_ - 2 * product), most / (1 - size) / (t + 1 / (1 - size))),
+            [
+                (1, absolute(sign * square_)), (2, absolute(-sign * product)), (size**t * Abs(_P), once), (most, falls),
+            ],
+            known=known, reason="as |r|^t is at most one",
+        )  # fmt: skip
+
+    return sized(bound(1), bound(-1), known)
+
+
+_r, _P, _W = (Symbol(name, real=True) for name in "rPW")
+
+
+def _settled(settles: Theorem, plateau: Term) -> Theorem:
+    """What is left of the start falls to zero."""
+    rate, spread = 1 - eta * curvature, (PLATEAU - bias**2).xreplace({h: eta * curvature})
+    known = [assume(STABLE, reason="given"), assume(Less(Abs(rate), 1), reason="suppose")]
+    values = {_r: rate, _P: _SHIFTED - spread, _W: _ALONG}
+    left = instantiate(_left(), values, known=known, reason="what is left of the start")
+    size, most = left.conclusion.terms()
+    rest = size.args[0]
+    target = settled_target(plateau)
+
+    def bound(sign: int) -> Theorem:
+        return combine(
+            AtMost(sign * (target.term - target.limit), most),
+            [(sign, settles), (1, absolute(sign * rest, known)), (1, left)], known=known, reason="the distance from the plateau",
+        )  # fmt: skip
+
+    near = sized(bound(1), bound(-1), known)
+    return discharge(squeeze(near, target, -1 / (1 - Abs(rate)), reason="which falls to zero"), _shrinks())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -149,7 +247,7 @@ precision: Term = Symbol("epsilon", positive=True)
 _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _SHORT = ForAll(t, AtMost(curvature * STEPS, 1))
 _SMALL = ForAll(t, AtMost(curvature * STEPS * noise**2, precision))
-_r: Term = Symbol("r", integer=True, nonnegative=True)
+_s: Term = Symbol("s", integer=True, nonnegative=True)
 
 DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE, _SHORT, _SMALL)))
 """What the bounds with decreasing steps assume, as text; t counts from where the steps have become small."""
@@ -157,7 +255,7 @@ DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE,
 
 def _passed(steps: Term) -> Term:
     """``1 + λ Σ_{r<t} η_r``."""
-    return 1 + curvature * Sum(STEPS.at(_r), (_r, 0, steps - 1))
+    return 1 + curvature * Sum(STEPS.at(_s), (_s, 0, steps - 1))
 
 
 def decreasing_target(value: Formula = bias**2) -> tuple[AtMost, AtMost]:
@@ -203,7 +301,7 @@ def _fades(value: Term, start: Term, rest: Term, base: Theorem, step: Any) -> Th
     room = combine(AtMost(0, 1 - curvature * STEPS), [(1, short)], reason="so 1 - λη_t is not negative")
     size, before = curvature * STEPS, _passed(t)
     longer = before + size
-    told = last_term(Sum(STEPS.at(_r), (_r, 0, t)), reason="the last step apart")
+    told = last_term(Sum(STEPS.at(_s), (_s, 0, t)), reason="the last step apart")
     supposed = assume(at(t), reason="suppose")
     shrunk = combine(
         AtMost(value.subs(t, t + 1), rest + start / longer), step(supposed),

@@ -1,0 +1,123 @@
+"""What follows from the rules so often that it has a name. Nothing here is trusted: all of it calls rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sympy import Abs, Integer, Sum, Symbol
+
+from rdml_theory.symbolic.kernel.logic import (
+    assume,
+    cases,
+    combine,
+    discharge,
+    generalise,
+    instantiate,
+    magnitude,
+    specialise,
+)
+from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, ForAll
+from rdml_theory.symbolic.kernel.sums import induct, last_term, sum_over
+from rdml_theory.symbolic.kernel.terms import Entry, Term, symbol_kind
+from rdml_theory.symbolic.kernel.theorem import ProofError, Theorem
+
+__all__ = ["absolute", "identity", "nonnegative", "one_term"]
+
+
+def identity(target: Equal, *, reason: str = "") -> Theorem:
+    """``⊢ a = b``, by the normal form of the difference: a combination of nothing.
+
+    >>> identity(Equal(Symbol("a", real=True), Symbol("b", real=True)))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: a = b is not this combination: ...
+    """
+    if type(target) is not Equal:
+        raise ProofError(f"identity: {target!r} is no equality")
+    return combine(target, [], reason=reason)
+
+
+def nonnegative(term: Term, known: Sequence[Theorem] = (), *, reason: str = "") -> Theorem:
+    """``⊢ 0 ≤ e``, by the manifest sign of e.
+
+    >>> print(nonnegative(Symbol("a", real=True) ** 2))
+    ⊢ 0 ≤ a²
+    """
+    return combine(AtMost(Integer(0), term), [], slack=term, known=known, reason=reason)
+
+
+@cache
+def _absolute() -> Theorem:
+    x: Term = Symbol("x", real=True)
+    above, below = (assume(told, reason="suppose") for told in (AtMost(0, x), AtMost(x, 0)))
+    target = AtMost(x, Abs(x))
+    plain = combine(target, [(-1, magnitude(x, [above]))], reason="then they are one")
+    turned = combine(AtMost(0, -x), [(1, below)], reason="turned around")
+    other = combine(
+        target, [(-1, magnitude(-x, [turned]))], slack=-2 * x, known=[turned], reason="then one is not positive"
+    )  # fmt: skip
+    return cases(other, plain, x, Integer(0), reason="in either case")
+
+
+def absolute(term: Term, known: Sequence[Theorem] = (), *, reason: str = "") -> Theorem:
+    """``⊢ e ≤ |e|``, for an e that has a value under what is known.
+
+    >>> print(absolute(Symbol("a", real=True)))
+    ⊢ a ≤ |a|
+    """
+    return instantiate(_absolute(), {Symbol("x", real=True): term}, known=known, reason=reason)
+
+
+@cache
+def _one_term(index: Symbol) -> Theorem:
+    """``f_k ≤ Σ f_i`` over ``i ≤ n``, or ``i < n``, for a nonnegative family f: by induction from k upwards."""
+    classes = symbol_kind(index) == "counting"
+    first = Integer(1 if classes else 0)
+    which, count, more = (Symbol(name, integer=True, nonnegative=True) for name in ("which", "count", "more"))
+    if classes:
+        which = Symbol("which", integer=True, positive=True)
+    nonneg = assume(ForAll(index, AtMost(0, Entry("f", index))), reason="given: none is negative")
+
+    def total(last: Term) -> Any:
+        return Sum(Entry("f", index), (index, first, last))
+
+    def at(further: Term) -> AtMost:
+        return AtMost(Entry("f", which), total(which + further))
+
+    before = sum_over(specialise(nonneg, index), index, which if not classes else which - 1, reason="those before")
+    base = combine(
+        at(Integer(0)), [(-1, last_term(total(which), reason="the last apart")), (1, before)],
+        reason="the term is the last",
+    )  # fmt: skip
+    longer = last_term(total(which + more + 1), reason="the last apart")
+    step = combine(
+        at(more + 1),
+        [(-1, longer), (1, assume(at(more), reason="suppose")), (1, specialise(nonneg, which + more + 1))],
+        reason="one more",
+    )
+    inside = AtMost(which, count if classes else count - 1)
+    room = combine(AtMost(0, inside.right - which), [(1, assume(inside, reason="given: it is one of them"))])
+    return specialise(induct(base, step, more), inside.right - which, known=[room], reason="up to the last")
+
+
+def one_term(
+    theorem: Theorem, index: Symbol, count: Term, which: Term, known: Sequence[Theorem] = (), *, reason: str = ""
+) -> Theorem:
+    """From ``0 ≤ f_i`` for every i, ``f_k ≤ Σ f_i``, for a k that is among the indices by what is known.
+
+    >>> i, C = (Symbol(name, integer=True, positive=True) for name in "iC")
+    >>> print(one_term(nonnegative(Entry("q", i, positive=True)), i, C, C))
+    ⊢ q_C ≤ Σ_{i ≤ C} q_i
+    """
+    told = theorem.conclusion
+    if not isinstance(told, AtMost) or told.left != 0:
+        raise ProofError(f"one_term: {told.text()} does not say that something is nonnegative")
+    lemma = _one_term(index)
+    names = {s.name: s for part in (*lemma.hypotheses, lemma.conclusion) for s in part.free() if isinstance(s, Symbol)}
+    values = {names["which"]: which, names["count"]: count, Entry("f", index): told.right}
+    here = instantiate(lemma, values, known=known)
+    last = count if symbol_kind(index) == "counting" else count - 1
+    inside = combine(AtMost(which, last), [], slack=last - which, known=known, reason="it is one of them")
+    return discharge(discharge(here, generalise(theorem, index)), inside, reason=reason)
