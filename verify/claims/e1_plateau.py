@@ -10,7 +10,7 @@ from sympy import Expr
 
 from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.sgd import descent
-from rdml_theory.symbolic.sgd.settling import ASSUMPTIONS, PLATEAU, plateau_of_quadratic, plateau_target
+from rdml_theory.symbolic.sgd.settling import ASSUMPTIONS, PLATEAU, plateau_of_quadratic, plateau_target, settled_target
 from verify.checks import (
     at_most,
     close_to,
@@ -44,9 +44,10 @@ NONCONVEX = ("double_well", "pl_sine", "quadratic_cosine", "robust_regression")
 def statement(plateau: Expr) -> Statement:
     words = (
         "On λ‖x‖²/2 with a constant bias c of size Z, {law} for every ηλ in (0, 2): what is left of the start shrinks "
-        "by 1 - ηλ in every step, and the plateau is {plateau}, {h} = ηλ"
+        "by 1 - ηλ in every step, {limit}, and the plateau is {plateau}, {h} = ηλ"
     )
-    return Statement(words, {"law": plateau_target(plateau).relation(), "plateau": plateau, "h": descent.h})
+    law, limit = (target(plateau).relation() for target in (plateau_target, settled_target))
+    return Statement(words, {"law": law, "limit": limit, "plateau": plateau, "h": descent.h})
 
 
 def _run(name: str, radius: float, noise: float, bias: float, steps: int, seed: int) -> Trajectory:

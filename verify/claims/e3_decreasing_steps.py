@@ -39,8 +39,9 @@ PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
 
 def statement(value: Expr) -> Statement:
     words = (
-        "With constant bias of size Z and steps that decrease to zero, but not summably, E‖∇f(x_t)‖² tends to {value}: "
-        "counted from where {e} bounds λη_tσ², {law}, and {below}"
+        "With a constant bias of size Z and decreasing steps, counted from where {e} bounds λη_tσ², {law}, and "
+        "{below}; not machine-checked: as every {e} does so from some step on if the steps fall to zero, and what is "
+        "left of the start fades if they are not summable, E‖∇f(x_t)‖² then tends to {value}"
     )
     law, below = (target.relation() for target in decreasing_target(value))
     return Statement(words, {"value": value, "e": precision, "law": law, "below": below})

@@ -59,10 +59,10 @@ def statement(subject: Noise) -> Statement:
     mean, variance = sampling.mean_target(subject.weight), sampling.variance_target(subject.variance)
     return Statement(
         "The gradient g of a mini-batch of {B} out of {N} samples, drawn without replacement, has in every direction y "
-        "{mean}, L and R the gradients of the losses, and {S}/{B}, what g is off its mean, has {variance}, {V} the "
-        "variance of the samples' gradients",
+        "{mean}, L and R the gradients of the losses, and about this mean {variance}, {V} the variance of the samples' "
+        "gradients",
         {
-            "B": sampling.batch, "N": sampling.samples, "V": sampling.spread, "S": sampling.drawn(sampling.samples),
+            "B": sampling.batch, "N": sampling.samples, "V": sampling.spread,
             "mean": mean.relation(), "variance": variance.relation(),
         },
     )  # fmt: skip

@@ -64,6 +64,7 @@ VARIANCE: Formula = spread / batch * (samples - batch) / (samples - 1)
 _i, _j, _k, _m = (Symbol(name, integer=True, nonnegative=True) for name in "ijkm")
 _y = Vector("y")
 _g, _base, _mutual = (Random(name) for name in "gLR")
+_whole = _base + beta * _mutual
 _one, _two = batch / samples, batch * (batch - 1) / (samples * (samples - 1))
 """The probabilities of one sample, and of two different ones, to be in the batch."""
 
@@ -126,12 +127,13 @@ NOISE = {
     "drawn": ForAll(_i, Equal(drawn(_i + 1), drawn(_i) + _s(_i) * _d(_i))),
     "zero": Equal(_D(Integer(0)), 0 * _D(Integer(0))),
     "all": ForAll(_i, Equal(_D(_i + 1), _D(_i) + _d(_i))),
-    "deviations": Equal(_D(samples), 0 * _D(samples)),
+    "deviations": ForAll(_i, Equal(_d(_i), _of_sample(_i) - _whole)),
+    "size": Equal(_total(_s(_i)), batch),
     "one": ForAll(_i, _inside(_d(_i), _d(_i), _i, _i)),
     "two": ForAll(_m, ForAll(_k, _inside(_d(_k), _d(_m), _k, _m), _m)),
     "spread": Equal(samples * spread, _total(Mean(square(_d(_i))))),
 }
-"""Sums S of what is drawn of the deviations, and D of all, which is zero at the end; the chances of one and of two."""
+"""Sums S of what is drawn of the deviations from the mean, and D of all; the chances of one and of two samples."""
 
 ASSUMPTIONS = (*(told.text() for told in (*MEAN.values(), *NOISE.values())), Finite().text())
 """What mean and variance assume, as text."""
@@ -147,12 +149,12 @@ def mean_target(weight: Formula = beta) -> Equal:
 
 
 def variance_target(variance: Formula = VARIANCE) -> Equal:
-    """``E‖S_N/B‖² =`` the variance: S_N/B is what the batch's gradient is off the mean.
+    """``E‖g - ∇L - β∇R‖² =`` the variance.
 
     >>> print(variance_target().text())
-    E[‖S_N/B‖²] = V·(N - B)/(B·(N - 1))
+    E[‖-R·β + g - L‖²] = V·(N - B)/(B·(N - 1))
     """
-    return Equal(Mean(square(drawn(samples) / batch)), exact(variance))
+    return Equal(Mean(square(_g - _whole)), exact(variance))
 
 
 def _mean(weight: Formula) -> Theorem:
@@ -242,13 +244,73 @@ def _noise(variance: Formula) -> Theorem:
         reason="one sample more",
     )
     whole = specialise(induct(base, step, _i, reason="by induction"), samples, reason="of all samples")
-    ends = expectation(squared(_given("deviations")), reason="take expectations")
+    off, ends = (expectation(theorem, reason="take expectations") for theorem in (_off_the_mean(), _none_left()))
     return combine(
         variance_target(variance),
-        [(1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, _given("spread"))],
+        [(1, off), (1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, _given("spread"))],
         known=known,
         reason="the deviations sum to zero",
     )
+
+
+def _along(sums: Any, summand: Any, first: str, more: str) -> Theorem:
+    """``⟨sums, y⟩ = Σ summand`` up to all samples, from how the sums go on."""
+
+    def at(step: Any) -> Equal:
+        return Equal(Inner(sums(step), _y), Sum(summand.xreplace({_i: _k}), (_k, 0, step - 1)))
+
+    base = combine(at(Integer(0)), [(1, inner(_given(first), _y))], reason="at the start")
+    last = last_term(at(_i + 1).right, reason="the last apart")
+    step = combine(
+        at(_i + 1), [(1, inner(_given(more, _i), _y)), (-1, last), (1, assume(at(_i), reason="suppose"))],
+        reason="one sample more",
+    )  # fmt: skip
+    return specialise(induct(base, step, _i, reason="by induction"), samples, reason="of all samples")
+
+
+def _told(name: str) -> Theorem:
+    return specialise(assume(MEAN[name], reason="given"), _y, reason="here")
+
+
+@cache
+def _deviation() -> Theorem:
+    return inner(_given("deviations", _i), _y)
+
+
+@cache
+def _off_the_mean() -> Theorem:
+    """``‖g - ∇L - β∇R‖² = ‖S_N/B‖²``: both are the mean of what is drawn of the deviations."""
+    total_ = _along(drawn, _s(_i) * Inner(_d(_i), _y), "none", "drawn")
+    each = combine(
+        Equal(_s(_i) * Inner(_d(_i), _y), _s(_i) * Inner(_of_sample(_i) - _whole, _y)), [(_s(_i), _deviation())],
+        reason="a deviation",
+    )  # fmt: skip
+    summed = sum_over(each, _i, samples, reason="over the samples")
+    along = combine(
+        Equal(Inner(drawn(samples), _y), batch * Inner(_g - _whole, _y)),
+        [(1, total_), (1, summed), (-1, _told("batch")), (-Inner(_whole, _y), _given("size"))],
+        reason="B of them are drawn",
+    )
+    every = generalise(along, _y, reason="in every direction")
+    here = [specialise(every, value, reason="in this direction") for value in (drawn(samples), _g - _whole)]
+    return combine(
+        Equal(square(_g - _whole), square(drawn(samples) / batch)), [(-1 / batch**2, here[0]), (-1 / batch, here[1])],
+        reason="so their squares are one",
+    )  # fmt: skip
+
+
+@cache
+def _none_left() -> Theorem:
+    """``‖D_N‖² = 0``."""
+    total_ = _along(_D, Inner(_d(_i), _y), "zero", "all")
+    summed = sum_over(_deviation(), _i, samples, reason="over the samples")
+    along = combine(
+        Equal(Inner(_D(samples), _y), 0),
+        [(1, total_), (1, summed), (-1, _told("base")), (-beta, _told("mutual"))],
+        reason="the deviations sum to zero",
+    )
+    every = generalise(along, _y, reason="in every direction")
+    return specialise(every, _D(samples), reason="in its own direction")
 
 
 @of_formulas()

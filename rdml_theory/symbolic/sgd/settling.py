@@ -49,7 +49,7 @@ from rdml_theory.symbolic.sgd.setting import after, assumptions, b, exact, first
 
 __all__ = [
     "ASSUMPTIONS", "DECREASING", "PLATEAU", "STEPS", "decreasing_steps", "decreasing_target", "plateau_of_quadratic",
-    "plateau_target", "precision",
+    "plateau_target", "precision", "settled_target",
 ]  # fmt: skip
 
 Term = Any
@@ -101,7 +101,7 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
     """E1: ``E‖∇f(x_t)‖² = Z² + hσ²/(2-h) + (1-h)^{2t}(U - hσ²/(2-h)) - 2(1-h)^t W`` on ``λ‖x‖²/2``, h = ηλ.
 
     U and W are E‖∇f(x_0) + c‖² and E⟨∇f(x_0) + c, c⟩ for the bias c: what is left of the start shrinks by 1-h in every
-    step. From the law of the iterates (C10).
+    step. From the law of the iterates (C10). The second theorem is the limit as t → ∞, the plateau.
 
     Parameters
     ----------
@@ -229,7 +229,8 @@ def _settled(settles: Theorem, plateau: Term) -> Theorem:
     def bound(sign: int) -> Theorem:
         return combine(
             AtMost(sign * (target.term - target.limit), most),
-            [(sign, settles), (1, absolute(sign * rest, known)), (1, left)], known=known, reason="the distance from the plateau",
+            [(sign, settles), (1, absolute(sign * rest, known)), (1, left)], known=known,
+            reason="the distance from the plateau",
         )  # fmt: skip
 
     near = sized(bound(1), bound(-1), known)
@@ -354,7 +355,8 @@ def decreasing_steps(value: Formula | None = None) -> Proof:
     """E3: from where on ``λη_t ≤ 1`` and ``λη_tσ² ≤ ε``, ``E‖∇f(x_t)‖²`` is Z², but for ε and what Σ η_t lets fade.
 
     With U and W as in :func:`plateau_of_quadratic`, ``-2|W|/(1 + λΣη) ≤ E‖∇f(x_t)‖² - Z² ≤ ε + (U + 2|W|)/(1 + λΣη)``,
-    the sum over the steps before t. Steps that decrease to zero, not summably, therefore lead to Z².
+    the sum over the steps before t. For steps that decrease to zero, not summably, every ε holds from some step on, and
+    what is left of the start fades; that the limit is Z² is said in these words, not in the kernel.
 
     Parameters
     ----------
