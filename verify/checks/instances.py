@@ -53,7 +53,7 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    lines = (on_a_line(), on_a_line(greatest=True), at_rest())
+    lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest())
     students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
     models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured())
     found = {model.name: model.satisfies(theorem) for model in models}
@@ -269,8 +269,11 @@ def _values() -> tuple[Model, ...]:
 
 
 @cache
-def on_a_line(*, greatest: bool = False) -> Model:
-    """A run at a constant gradient: along the line f' falls and rises again at slope Λ, and at the end falls to 0."""
+def on_a_line(*, greatest: bool = False, law: bool = False) -> Model:
+    """A run at a constant gradient: along the line f' falls and rises again at slope Λ, and at the end falls to 0.
+
+    U is that of the gradient, or of the law at the run's R, which is a little greater.
+    """
     lam, h, zeta = 1.6, 0.6, 0.5
     most = 2 * zeta * (1 - h) / h
     surplus = most if greatest else 0.6 * most
@@ -288,16 +291,20 @@ def on_a_line(*, greatest: bool = False) -> Model:
         return falls[-1] - falls[before] - (way - knots[before]) * (slope(x) + heights[before]) / 2
 
     x: NDArray[np.float64] = np.arange(STEPS + 1, dtype=np.float64)[None, :, None] * -step
+    rate = float(falls[-1]) / (eta * STEPS)
+    if law:
+        surplus = (np.sqrt(zeta**2 + 4 * (1 - h / 4) * rate) - zeta) / (2 * (1 - h / 4))
+        level = zeta + surplus
     ratio = 4 * level / (h * (2 * zeta + (4 - h) * surplus))
     room = ratio * h * (2 - h) / 2 - 1
     told = {
         setting.smoothness: lam, descent.h: h, descent.eta: eta, descent.gap: float(falls[-1]), descent.horizon: STEPS,
         setting.infimum: 0.0, long_run.zeta: zeta, long_run.surplus: surplus, long_run.multiplier: ratio,
         long_run.cost: 0.0 if greatest else ratio * h**2 / 2 * (ratio / 2 - 1) / room, long_run.phase: 1,
-        long_run.rest: STEPS - 2, long_run.unit: np.ones(1),
+        long_run.rest: STEPS - 2, long_run.rate: rate, long_run.unit: np.ones(1),
     }  # fmt: skip
     return Model(
-        f"a line at a constant gradient{', the greatest' if greatest else ''}",
+        f"a line at a constant gradient{', the greatest' if greatest else ', with the law at its R' if law else ''}",
         told,
         {"f": Objective(value, lambda x: slope(x)[..., None], lam)},
         {"x": x, "b": np.full((1, STEPS + 1, 1), -zeta)},

@@ -52,15 +52,19 @@ class Subject:
 
 
 def statement(subject: Subject) -> Statement:
+    s = symbolic
     words = (
         "For {h} < 1 and without noise, for every m < T and every {U} < {enough}: {bound}; at a constant gradient "
         "{level} a run has {attained}. So as T → ∞ with {R} = Δ/(ηT) fixed the worst case tends to {law}, where {U} "
-        "has a drift of {R}; from the greatest {U} on it grows, as computed, by {slope} times {R}"
+        "has a drift of {R}: from T = m² on {above}, for every m, and {near}; and for every smaller {U} the run at its "
+        "gradient has {reached}, from some T on. From the greatest {U} on the law grows, as computed, by {slope} times "
+        "{R}"
     )
-    s = symbolic
+    above, near = (told.relation() for told in s.long_target(subject.drift))
     names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough}
     formulas = {
         "bound": s.law_target(subject.drift).relation(), "attained": s.attained_target(subject.drift).relation(),
+        "above": above, "near": near, "reached": s.reached_target().relation(),
         "level": s.zeta + s.surplus, "law": (s.zeta + s.surplus) ** 2, "slope": subject.slope,
     }  # fmt: skip
     return Statement(words, formulas | names)
@@ -188,6 +192,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *symbolic.ASSUMPTIONS,
+        f"for the limit: {'; '.join(symbolic.LIMIT_ASSUMPTIONS)}",
         "the worst case W is the largest A² over all such f and biases; C depends on neither m nor T",
     ),
     source=Source("this toolkit", own=True),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Integer, Sum, Symbol
+from sympy import Integer, Sum, Symbol, oo
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence.lemmas import sized
 from rdml_theory.symbolic.kernel import (
     At,
     AtMost,
@@ -22,6 +23,7 @@ from rdml_theory.symbolic.kernel import (
     Less,
     Mean,
     Proof,
+    Tends,
     Theorem,
     Value,
     Vector,
@@ -37,6 +39,7 @@ from rdml_theory.symbolic.kernel import (
     rewrite,
     specialise,
     square,
+    squeeze,
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
@@ -62,8 +65,8 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "DRIFT", "ENOUGH", "SLOPE", "cost", "law_target", "long_run_law", "multiplier", "phase", "rate",
-    "rest", "surplus", "unit", "zeta",
+    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "SLOPE", "cost", "law_target", "long_run_law", "long_target", "multiplier",
+    "phase", "rate", "reached_target", "rest", "surplus", "unit", "zeta",
 ]  # fmt: skip
 
 Term = Any
@@ -314,6 +317,78 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
     )
 
 
+start: Formula = Symbol("x", positive=True)
+"""x, the length m of the start over which the potential is let in, as a number that grows."""
+
+_LONG = AtMost(phase**2, horizon)
+_ENOUGH_STEPS = Less(_held, phase)
+
+LIMIT_ASSUMPTIONS = tuple(told.text() for told in (Equal(rate, DRIFT), _LONG, _ENOUGH_STEPS))
+"""What the limit from above assumes besides, as text."""
+
+
+def long_target(drift: Formula = DRIFT) -> tuple[AtMost, Tends]:
+    """``A² ≤ ((ζ+U)² m + Cζ²)/(m - q)`` where R is the drift and m² ≤ T, and that this tends to (ζ+U)² as m grows.
+
+    >>> print(long_target()[1].limit)
+    (U + zeta)**2
+    """
+    return AtMost(average**2, _of_start(phase)), Tends(_of_start(start), start, oo, _level**2)
+
+
+def _of_start(length: Term) -> Term:
+    return (_level**2 * length + cost * zeta**2) / (length - _held)
+
+
+def _in_the_limit(bound: Theorem, drift: Formula) -> tuple[Theorem, Theorem]:
+    """For runs of any length from m² on, a bound that comes as near to (ζ+U)² as one likes."""
+    named = assume(Equal(rate, drift), reason="given: R is the drift at U")
+    length = assume(_LONG, reason="given: so many steps")
+    room = combine(Less(0, phase - _held), [(1, assume(_ENOUGH_STEPS, reason="given: m is beyond q"))])
+    targets = long_target(drift)
+    weight = phase / (phase - _held)
+    of_a_run = combine(
+        targets[0],
+        [
+            (weight, bound),
+            (weight * multiplier * h, named),
+            (weight * cost * zeta**2 / (phase * horizon), length),
+        ],
+        known=[room], reason="m/T is at most 1/m",
+    )  # fmt: skip
+    distance = (_level**2 * _held + cost * zeta**2) / (start - _held)
+    beyond = assume(Less(_held, start), reason="from q on")
+    apart = combine(Less(0, start - _held), [(1, beyond)], reason="so x is beyond q")
+    same = combine(Equal(_of_start(start) - _level**2, distance), [], known=[apart], reason="what is left")
+    near = sized(
+        combine(AtMost(_of_start(start) - _level**2, distance), [(1, same)], known=[apart], reason="from above"),
+        combine(
+            AtMost(_level**2 - _of_start(start), distance), [(-1, same)], slack=2 * distance, known=[apart],
+            reason="and from below",
+        ),
+        [apart],
+    )  # fmt: skip
+    return of_a_run, squeeze(near, targets[1], _held, reason="so it falls to (ζ+U)²")
+
+
+def reached_target() -> AtMost:
+    """``(E f(x_0) - f_inf)/(ηT) ≤ R``.
+
+    >>> print(reached_target().text())
+    (E[f(x_0)] - f_inf)/(T·η) ≤ R
+    """
+    return AtMost(attained_target().left, rate)
+
+
+def _reached_soon(attained: Theorem, drift: Formula) -> Theorem:
+    """The run at the constant gradient ζ + U is one for every R above the drift at U, from some T on."""
+    told = AtMost(_level**2, 2 * h * horizon * (rate - drift))
+    return combine(
+        reached_target(), [(1, attained), (1 / (2 * h * horizon), assume(told, reason="given: so many steps"))],
+        reason="what the end costs is within the difference",
+    )  # fmt: skip
+
+
 unit = Vector("e")
 
 _UNIT = Equal(square(unit), Integer(1))
@@ -413,8 +488,10 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
 def long_run_law(drift: Formula = DRIFT, enough: Formula = ENOUGH, slope: Formula = SLOPE) -> Proof:
     """C15: ``(1 - q/m)A² ≤ (ζ+U)² + λh(R - DRIFT) + Cζ²m/T`` for every m < T and U < ``ENOUGH``; attained at R = DRIFT.
 
-    So for T → ∞, with m = √T, the largest A² tends to (ζ+U)² where DRIFT = R, as long as U < ``ENOUGH``, and beyond it
-    exceeds no line of slope ``SLOPE`` = λh. C does not depend on m or T. This toolkit's own.
+    As T → ∞ at a fixed R the worst case tends to (ζ+U)², DRIFT at U being R, as long as U < ``ENOUGH``. From above: for
+    every m it is at most ((ζ+U)² m + Cζ²)/(m - q) from T = m² on, which tends to (ζ+U)² as m grows. From below: for
+    every smaller U the run at the gradient ζ + U is one for R, from some T on. Beyond ``ENOUGH`` it exceeds no line of
+    slope ``SLOPE`` = λh. C does not depend on m or T. This toolkit's own.
 
     Parameters
     ----------
@@ -435,7 +512,7 @@ def long_run_law(drift: Formula = DRIFT, enough: Formula = ENOUGH, slope: Formul
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    cost_of_a_step = exact(drift)
-    most = exact(enough)
-    line = exact(slope)
-    return Proof((_bound(cost_of_a_step, most), *_attained(cost_of_a_step), _slope(most, line)))
+    cost_of_a_step, most, line = exact(drift), exact(enough), exact(slope)
+    bound, attained = _bound(cost_of_a_step, most), _attained(cost_of_a_step)
+    limits = (*_in_the_limit(bound, cost_of_a_step), _reached_soon(attained[1], cost_of_a_step))
+    return Proof((bound, *attained, _slope(most, line), *limits))
