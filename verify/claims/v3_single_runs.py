@@ -80,7 +80,8 @@ def statement(subject: Subject) -> Statement:
     return Statement(
         f"A run of SGD with sub-Gaussian noise, with momentum or with steps that vary too, has a mean of ‖∇f(x_t)‖² "
         f"above {subject.words} with a probability "
-        "{bound}; tried at δ = {half}, {tenth} and {hundredth}",
+        "{bound}; not machine-checked: the proof, which needs exponential moments given the past, stands in words in "
+        "the docstring of `high_probability_bound`; tried at δ = {half}, {tenth} and {hundredth}",
         {"bound": Le(wrong, rate), "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100)},
     )
 
@@ -136,7 +137,7 @@ def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
 CLAIM = Claim(
     id="V3",
     title="Tails of single runs",
-    message="A single run keeps its bound, but for a stated probability",
+    message="Single runs keep a bound, but for a probability; not machine-checked",
     meaning=(
         "The other bounds limit the mean over many runs; this one limits each run, but for a probability as small as "
         "wanted. Over a long time it comes down to the same floor."

@@ -16,7 +16,7 @@ a ≤ b; b ≤ c ⊢ a ≤ c
 
 from rdml_theory.symbolic.kernel.analysis import certified, differentiate, limit, rising, squeeze
 from rdml_theory.symbolic.kernel.axioms import AXIOMS, Axiom
-from rdml_theory.symbolic.kernel.derived import absolute, identity, nonnegative, one_term
+from rdml_theory.symbolic.kernel.derived import absolute, identity, inner, nonnegative, one_term
 from rdml_theory.symbolic.kernel.logic import (
     assume,
     axiom,
@@ -24,7 +24,6 @@ from rdml_theory.symbolic.kernel.logic import (
     combine,
     discharge,
     generalise,
-    inner,
     instantiate,
     magnitude,
     rewrite,

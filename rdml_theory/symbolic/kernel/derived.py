@@ -16,14 +16,15 @@ from rdml_theory.symbolic.kernel.logic import (
     generalise,
     instantiate,
     magnitude,
+    rewrite,
     specialise,
 )
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, ForAll
 from rdml_theory.symbolic.kernel.sums import induct, last_term, sum_over
-from rdml_theory.symbolic.kernel.terms import Entry, Term, symbol_kind
+from rdml_theory.symbolic.kernel.terms import Entry, Inner, Term, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import ProofError, Theorem
 
-__all__ = ["absolute", "identity", "nonnegative", "one_term"]
+__all__ = ["absolute", "identity", "inner", "nonnegative", "one_term"]
 
 
 def identity(target: Equal, *, reason: str = "") -> Theorem:
@@ -68,6 +69,29 @@ def absolute(term: Term, known: Sequence[Theorem] = (), *, reason: str = "") -> 
     ⊢ a ≤ |a|
     """
     return instantiate(_absolute(), {Symbol("x", real=True): term}, known=known, reason=reason)
+
+
+@cache
+def _inner() -> Theorem:
+    u, v, w = (Vector(name) for name in "uvw")
+    same: Term = Symbol("x", real=True)
+    named = assume(Equal(same, Inner(u, w)), reason="suppose")
+    moved = rewrite(named, assume(Equal(u, v), reason="suppose"), reason="the same vector")
+    both = combine(Equal(Inner(u, w), Inner(v, w)), [(-1, named), (1, moved)], reason="both are one number")
+    return discharge(instantiate(both, {same: Inner(u, w)}), identity(Equal(Inner(u, w), Inner(u, w))))
+
+
+def inner(theorem: Theorem, vector: Term, *, reason: str = "") -> Theorem:
+    """From an equality of vectors ``u = v``, ``⟨u, w⟩ = ⟨v, w⟩``.
+
+    >>> print(inner(assume(Equal(Vector("u"), Vector("v"))), Vector("w")))
+    u = v ⊢ ⟨u, w⟩ = ⟨v, w⟩
+    """
+    told = theorem.conclusion
+    if not isinstance(told, Equal):
+        raise ProofError(f"inner: {told.text()} is no equality")
+    values = {Vector("u"): told.left, Vector("v"): told.right, Vector("w"): vector}
+    return discharge(instantiate(_inner(), values), theorem, reason=reason)
 
 
 @cache

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.kernel.substitution import (
     refuse_free,
     substituted,
 )
-from rdml_theory.symbolic.kernel.terms import At, Entry, Inner, Term, Vector, is_random, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import At, Entry, Term, Vector, is_random, kind, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import (
     ProofError,
     Result,
@@ -30,7 +30,7 @@ from rdml_theory.symbolic.kernel.theorem import (
 )
 
 __all__ = [
-    "assume", "axiom", "cases", "combine", "discharge", "generalise", "inner", "instantiate", "magnitude", "rewrite",
+    "assume", "axiom", "cases", "combine", "discharge", "generalise", "instantiate", "magnitude", "rewrite",
     "root", "specialise",
 ]  # fmt: skip
 
@@ -56,15 +56,6 @@ def magnitude(term: Term, known: tuple[Theorem, ...] = ()) -> Result:
     if sign(term, told_signs(all_hypotheses(*known), known)) is None:
         raise ProofError(f"{term} has no manifest sign")
     return all_hypotheses(*known), Equal(Abs(term), term), all_sure(*known)
-
-
-@rule
-def inner(theorem: Theorem, vector: Term) -> Result:
-    """From an equality of vectors ``u = v``, ``⟨u, w⟩ = ⟨v, w⟩``."""
-    whole = theorem.conclusion
-    if not isinstance(whole, Equal):
-        raise ProofError(f"{whole.text()} is no equality")
-    return theorem.hypotheses, Equal(Inner(whole.left, vector), Inner(whole.right, vector)), theorem.sure
 
 
 @rule

@@ -65,8 +65,8 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "SLOPE", "cost", "law_target", "long_run_law", "long_target", "multiplier",
-    "phase", "rate", "reached_target", "rest", "surplus", "unit", "zeta",
+    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "SLOPE", "cost", "law_target", "long_run_law", "long_target",
+    "multiplier", "phase", "rate", "reached_target", "rest", "surplus", "unit", "zeta",
 ]  # fmt: skip
 
 Term = Any
