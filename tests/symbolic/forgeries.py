@@ -115,13 +115,40 @@ class EvilRational(Rational):
 EvilRational.__module__ = "sympy.core.numbers"
 
 
+class EvilInteger(Integer):
+    """A zero that is -1 for a loop."""
+
+    def __int__(self):
+        return -1
+
+
+EVIL_ZERO = object.__new__(EvilInteger)
+EVIL_ZERO.p, EVIL_ZERO.q = 0, 1
+
+
+class EvilCount(Symbol):
+    """A number of steps that is T to those who compare, and 2 T in a sum."""
+
+    def __eq__(self, other):
+        return other == T or self is other
+
+    def __hash__(self):
+        return hash(T)
+
+    def __sub__(self, other):
+        return 2 * T - other
+
+
+EVIL_COUNT = Symbol.__new__(EvilCount, "T", integer=True, positive=True)
+
+
 class EvilInterval(Interval):
     """An interval that ends elsewhere for the kernel than for those who check."""
 
     @property
     def end(self):
         """One, or infinity."""
-        return oo if sys._getframe(1).f_globals["__name__"].endswith(".theorem") else Integer(1)
+        return oo if sys._getframe(1).f_globals["__name__"].endswith(".analysis") else Integer(1)
 
 
 class EvilText(str):
@@ -403,6 +430,43 @@ FORGERIES = {
     "a rewrite of a bound step": lambda: rewrite(told(ForAll(t, AtMost(t, c))), told(Equal(t, Integer(0)))),
     "an inner product of an inequality": lambda: inner(told(AtMost(a, c)), u),
     "an inner product of numbers": lambda: inner(told(Equal(a, c)), u),
+    "a limit from a start at infinity": lambda: squeeze(combine(AtMost(Abs(p), p), []), Tends(p, p, oo, 0), oo),
+    "a limit by no derivative": lambda: limit(Tends(a + 1, a, 0, 5), a + 1, EVIL_ZERO),
+    "a sum over more steps than there are": lambda: sum_over(
+        combine(AtMost(t, T), [(1, told(Less(t, T)))]), t, EVIL_COUNT
+    ),
+    "a process and a family with one name": lambda: told(AtMost(Entry("x", t), square(x))),
+    "a family of another number of indices": lambda: told(AtMost(q(i), Entry("q", i, True, False, j))),
+    "a family of families given a value": lambda: instantiate(
+        told(AtMost(0, Entry("z", i, False, False, j))), {Entry("z", i, False, False, j): Integer(-1)}
+    ),
+    "a family of families defined by one of them": lambda: combine(
+        Equal(Entry("z", k, False, False, C), a), [],
+        where=[told(ForAll(i, Equal(Entry("z", i, False, False, j), a)))],
+    ),
+    "a further index that is half a number": lambda: told(AtMost(0, Entry("z", i, False, False, Rational(1, 2)))),
+    "a further index that is captured": lambda: instantiate(
+        told(AtMost(Sum(Entry("z", i, False, False, j), (i, 1, C)), a)), {j: i}
+    ),
+    "double sums over other triangles": lambda: identity(
+        Equal(
+            Sum(2 * Sum(2 ** (s * t), (s, 0, t)), (t, 0, T - 1)),
+            Sum(2 * Sum(2 ** (s * t), (s, 0, T - 1)), (t, 0, T - 1)),
+        )
+    ),
+    "a positive double sum that may have no terms": lambda: combine(
+        Less(0, Sum(2 * Sum(q(i), (i, 1, C)), (t, 0, s - 1))), [], slack=Sum(2 * Sum(q(i), (i, 1, C)), (t, 0, s - 1))
+    ),
+    "a sign of a sum by what is known of its index": lambda: nonnegative(
+        Sum(2 * Sum(z(i) * z(j), (i, 1, C)), (j, 1, C)), known=[told(AtMost(0, z(j))), told(AtMost(0, z(i)))]
+    ),
+    "a sequence without a value": lambda: squeeze(
+        combine(AtMost(Abs(1 / (t - 3)), 1 / (t - 3)), [], known=[told(Less(3, t))]), Tends(1 / (t - 3), t, oo, 0), 3
+    ),
+    "the limit of a sequence at a point": lambda: told(Tends(t, t, 0, 0)),
+    "a sequence that is bounded up to a step": lambda: squeeze(
+        combine(AtMost(Abs(1 - 0), 1), [(1, told(AtMost(t, 5)))], slack=Integer(0)), Tends(1, t, oo, 0), 0
+    ),
     # found by a forger
     "the root of -1, squared": lambda: root(combine(AtMost(-1, 0), [], slack=Integer(1)), I),
     "a value that divides by zero and cancels": lambda: instantiate(told(Equal(a * c, 1)), {c: 1 / a}),

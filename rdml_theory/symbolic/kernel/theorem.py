@@ -13,11 +13,11 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Integer, Symbol
+from sympy import Basic, Integer, Symbol
 
 from rdml_theory.symbolic.kernel.forms import Sign, require_near, require_value, usable
 from rdml_theory.symbolic.kernel.propositions import PROPOSITIONS, AtMost, Finite, Less, Proposition, Tends, walk
-from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Mean, Random, Term, TermError, Value, Vector
+from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Mean, Random, Term, TermError, Value, Vector, kind
 from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
@@ -221,6 +221,7 @@ def _check_names(propositions: Collection[Proposition]) -> None:
                 things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, At):
                 things.setdefault(e.process, set()).add("process")
+                things.setdefault(to_text(e), set()).add(e)
             elif isinstance(e, Random):
                 things.setdefault(e.name, set()).add("random vector" if len(e.args) == 1 else "random function")
             elif isinstance(e, Entry):
@@ -234,7 +235,7 @@ def _check_names(propositions: Collection[Proposition]) -> None:
             raise TermError(f"the name {name} stands for two things")
         scalar = all(isinstance(e, Symbol) for e in meanings)
         letters = (name.replace("_", "", 1) if scalar else name).isalpha()
-        if not letters and not any(isinstance(e, Entry) for e in meanings):
+        if not letters and not any(isinstance(e, At | Entry) for e in meanings):
             raise TermError(f"the name {name} could be read as another term: expected letters")
 
 
@@ -242,6 +243,15 @@ Result = tuple[Collection[Proposition], Proposition, bool]
 _RULES: dict[str, Callable[..., Theorem]] = {}
 RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
 """The rules by name."""
+
+
+def _check_terms(values: Iterable[Any]) -> None:
+    """Refuse an argument that is no term of the theory, such as infinity or a number of another class."""
+    for value in values:
+        if isinstance(value, Basic):
+            kind(value)
+        elif isinstance(value, tuple):
+            _check_terms(value)
 
 
 def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
@@ -257,6 +267,7 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             if form.parameters[key].annotation == "Theorem" and type(part) is not Theorem:
                 raise TypeError(f"{name}: {key} is {part!r}: expected a theorem of the kernel")
         try:
+            _check_terms(arguments.values())
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
             for part in known:
