@@ -139,6 +139,16 @@ class EvilCount(Symbol):
         return 2 * T - other
 
 
+class EvilNumber:
+    """The same, of no class of SymPy's."""
+
+    def _sympy_(self):
+        return T
+
+    def __sub__(self, other):
+        return 2 * T - other
+
+
 EVIL_COUNT = Symbol.__new__(EvilCount, "T", integer=True, positive=True)
 
 
@@ -434,6 +444,9 @@ FORGERIES = {
     "a limit by no derivative": lambda: limit(Tends(a + 1, a, 0, 5), a + 1, EVIL_ZERO),
     "a sum over more steps than there are": lambda: sum_over(
         combine(AtMost(t, T), [(1, told(Less(t, T)))]), t, EVIL_COUNT
+    ),
+    "a sum over more steps than there are, which SymPy does not see": lambda: sum_over(
+        combine(AtMost(t, T), [(1, told(Less(t, T)))]), t, EvilNumber()
     ),
     "a process and a family with one name": lambda: told(AtMost(Entry("x", t), square(x))),
     "a family of another number of indices": lambda: told(AtMost(q(i), Entry("q", i, True, False, j))),

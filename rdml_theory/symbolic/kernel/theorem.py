@@ -245,13 +245,17 @@ RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
 """The rules by name."""
 
 
-def _check_terms(values: Iterable[Any]) -> None:
-    """Refuse an argument that is no term of the theory, such as infinity or a number of another class."""
-    for value in values:
-        if isinstance(value, Basic):
-            kind(value)
-        elif isinstance(value, tuple):
-            _check_terms(value)
+def _check_terms(value: Any) -> None:
+    """Refuse an argument that is no term, proposition, theorem or name, such as infinity or a number of another class."""
+    if type(value) is tuple:
+        for part in value:
+            _check_terms(part)
+    elif isinstance(value, Basic):
+        kind(value)
+    elif isinstance(value, Proposition):
+        _well_formed(value)
+    elif type(value) not in (Theorem, str):
+        raise TermError(f"{value!r} ({type(value).__name__}) is nothing that a rule is given")
 
 
 def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
@@ -267,7 +271,7 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             if form.parameters[key].annotation == "Theorem" and type(part) is not Theorem:
                 raise TypeError(f"{name}: {key} is {part!r}: expected a theorem of the kernel")
         try:
-            _check_terms(arguments.values())
+            _check_terms(tuple(part for key, part in arguments.items() if key != "certificate"))
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
             for part in known:
