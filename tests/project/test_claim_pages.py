@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rdml_theory.symbolic.kernel import RULES, terms
 from verify.claims import all_claims
 from verify.environment import source_digest
 from verify.records import GROUPS, place_of
@@ -57,6 +58,18 @@ def test_the_table_of_evidence_counts(pages, monkeypatch):
     assert " | - | numeric | " in rows[0]
     assert rows[2] == "| D12 | Variance of bounded values | 18 | - | numeric | 4 | 0 |"
     assert all(int(row.split(" | ")[2]) > 10 for row in rows)
+
+
+def test_the_page_of_evidence_tells_the_size_of_what_is_trusted(pages):
+    told = "\n".join(pages._kernel())
+    sizes = [int(size) for size in re.findall(r"`\w+\.py` \((\d+)\)", told)]
+    folder = Path(terms.__file__).parent
+    assert sum(sizes) == int(re.search(r"(\d+) together", told)[1])
+    whole = [len((folder / f"{name}.py").read_text().splitlines()) for name in pages._TRUSTED]
+    assert all(size < lines for size, lines in zip(sizes, whole, strict=True))
+    assert sum(sizes) < 1700
+    assert f"{len(RULES)} rules:" in told
+    assert len(RULES) <= 21
 
 
 def test_claims_are_in_natural_order_and_each_in_one_group(pages, tmp_path, monkeypatch):

@@ -246,7 +246,7 @@ RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
 
 
 def _check_terms(value: Any) -> None:
-    """Refuse an argument that is no term, proposition, theorem or name, such as infinity or a number of another class."""
+    """Refuse an argument that is no term, proposition, theorem or name, such as infinity or an evil number."""
     if type(value) is tuple:
         for part in value:
             _check_terms(part)
