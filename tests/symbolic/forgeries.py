@@ -448,6 +448,13 @@ FORGERIES = {
     "a sum over more steps than there are, which SymPy does not see": lambda: sum_over(
         combine(AtMost(t, T), [(1, told(Less(t, T)))]), t, EvilNumber()
     ),
+    "a value whose own sum captures the index": lambda: instantiate(
+        combine(
+            AtMost(2 * q(j), Sum(2 * q(k), (k, 1, C))),
+            [(2, one_term(nonnegative(q(k)), k, C, j, known=[told(AtMost(j, C))]))],
+        ),
+        {q(i): Sum(Entry("w", i, positive=True) * Entry("s", j, positive=True), (i, 1, C))},
+    ),
     "a process and a family with one name": lambda: told(AtMost(Entry("x", t), square(x))),
     "a family of another number of indices": lambda: told(AtMost(q(i), Entry("q", i, True, False, j))),
     "a family of families given a value": lambda: instantiate(

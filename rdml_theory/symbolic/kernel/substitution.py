@@ -100,7 +100,7 @@ def replaced(
         else:
             if symbol_kind(index) == "counting" and step.is_positive is not True:
                 raise ProofError(f"{term} may come before the first that is spoken of, {index} = 1")
-            out = value.xreplace({index: step})
+            out = replaced(value, {index: step}, {})  # refused where a sum within binds the index
             caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
     elif isinstance(term, Sum):
         limits, within = [], bound
