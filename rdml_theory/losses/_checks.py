@@ -78,7 +78,8 @@ def extremes(views: Sequence[Tensor], names: Sequence[str] = ()) -> tuple[float,
     least, greatest = math.inf, -math.inf
     broken = False
     for k, x in enumerate(views if views[0].numel() else ()):
-        low, top = map(Tensor.item, x.aminmax())
+        low, top = x.aminmax()
+        low, top = low.item(), top.item()
         if names and low >= 0.0:
             refuse_probabilities(names[k], x)
         # a NaN is both ends, and may hide from min
@@ -244,37 +245,51 @@ def checked_reduction(reduction: Any) -> str:
     return reduction
 
 
+def checked_students(logits: Sequence[Any], names: Sequence[str], dim: int | None) -> list[Tensor]:
+    """Return logits (..., C) of several students, their classes last, after checking that they fit together."""
+    parts = [checked_logits(name, x) for name, x in zip(names, logits, strict=True)]
+    if dim is not None or parts[0].ndim > MOST_AXES:
+        parts = [classes_last(name, x, dim) for name, x in zip(names, parts, strict=True)]
+    shape, device = parts[0].shape, parts[0].device
+    for name, x in zip(names, parts, strict=True):
+        if x.shape != shape:
+            raise ValueError(
+                f"all logits must have the same {'batch' if x.shape[-1] == shape[-1] else 'classes'}, but {names[0]} "
+                f"has shape {tuple(shape)} and {name} has {tuple(x.shape)}"
+            )
+        if x.device != device:
+            raise ValueError(
+                f"all logits must be on one device, but {names[0]} is on {device} and {name} on {x.device}; "
+                "move them with .to()"
+            )
+    if shape[-1] == 0:
+        raise ValueError(f"a distribution needs at least one class, but {names[0]} has shape {tuple(shape)}")
+    return parts
+
+
 def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) -> Tensor | None:
     """Return which rows of the batch shape count, as a boolean mask, or None for all."""
-    batch = tuple(batch)
-    if mask is not None:
-        if not isinstance(mask, Tensor):
-            raise TypeError(f"mask must be a boolean torch.Tensor, but got {type(mask).__name__}")
-        if mask.dtype != torch.bool or mask.layout is not torch.strided:
+    ignore_index = checked_integer("ignore_index", ignore_index)
+    for name, x in (("mask", mask), ("targets", targets)):
+        if x is None:
+            continue
+        if not isinstance(x, Tensor):
+            kind = "a boolean torch.Tensor" if x is mask else "a torch.Tensor of class indices"
+            raise TypeError(f"{name} must be {kind}, but got {type(x).__name__}")
+        flags, dense = x.dtype == torch.bool, x.layout is torch.strided
+        if x is mask and not (flags and dense):
+            raise TypeError(f"mask must be boolean and dense, but got {x.dtype}, {x.layout}; use e.g. labels != -100")
+        if x is targets and (flags or x.is_floating_point() or x.is_complex() or not dense):
             raise TypeError(
-                f"mask must be boolean and dense, but got {mask.dtype}, {mask.layout}; use e.g. labels != -100"
+                f"targets must hold class indices, but got {x.dtype}, {x.layout}; pass a boolean tensor as mask="
             )
-        if mask.shape != batch:
+        if x.shape != batch:
             raise ValueError(
-                f"mask must have the shape of the logits without classes, {batch}, but got {tuple(mask.shape)}; "
+                f"{name} must have the shape of the logits without classes, {tuple(batch)}, but got {tuple(x.shape)}; "
                 "dim= says which axis the classes are on"
             )
-    ignore_index = checked_integer("ignore_index", ignore_index)
     if targets is None:
         return mask
-    if not isinstance(targets, Tensor):
-        raise TypeError(f"targets must be a torch.Tensor of class indices, but got {type(targets).__name__}")
-    indices = not (targets.dtype == torch.bool or targets.is_floating_point() or targets.is_complex())
-    if not indices or targets.layout is not torch.strided:
-        raise TypeError(
-            f"targets must hold class indices, but got {targets.dtype}, {targets.layout}; "
-            "pass a boolean tensor as mask="
-        )
-    if targets.shape != batch:
-        raise ValueError(
-            f"targets must have the shape of the logits without classes, {batch}, but got {tuple(targets.shape)}; "
-            "dim= says which axis the classes are on"
-        )
     counted = targets != ignore_index
     return counted if mask is None else mask & counted
 

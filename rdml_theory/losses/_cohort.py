@@ -11,14 +11,13 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rdml_theory.losses import _exact, _quick
 from rdml_theory.losses._checks import extremes
-from rdml_theory.losses._quick import RANGE, SMALL, Task
+from rdml_theory.losses._quick import RANGE, SMALL, Cohort, Task
 
 # elements of one (K, rows, C) array of float64: large enough to hide the cost of a call, small enough for the cache of
 # a CPU; a GPU wants many at once
@@ -29,73 +28,27 @@ MANY = 8192
 MOST_STUDENTS = 8
 
 
-class Cohort(NamedTuple):
-    """Results for the students that learn, L of them.
-
-    Attributes
-    ----------
-    value
-        Mean divergence from the peers, float64, shape (L, ...).
-    slope
-        Its derivative in the order, or None.
-    gradient
-        The derivative of each in its own logits, times the weight, shape (L, ..., C), or None.
-    """
-
-    value: Tensor
-    slope: Tensor | None
-    gradient: Tensor | None
-
-
 def stored_dtype(logits: Sequence[Tensor]) -> torch.dtype:
     """Return the dtype in which gradients wait for the backward pass: half types are rounded once, there."""
     return torch.float64 if torch.float64 in [x.dtype for x in logits] else torch.float32
 
 
-def evaluate(
-    logits: Sequence[Tensor],
-    order: float,
-    *,
-    temperature: float = 1.0,
-    directed: bool = False,
-    weight: float = 1.0,
-    gradient: bool = True,
-    slope: bool = False,
-    extent: tuple[float, float] | None = None,
-) -> Cohort:
-    """Evaluate at least two students.
+def evaluate(logits: Sequence[Tensor], task: Task, extent: tuple[float, float] | None = None) -> Cohort:
+    """Evaluate at least two students, from logits (..., C) of each; results are (L, ...) and (L, ..., C).
 
-    Parameters
-    ----------
-    logits
-        Logits (..., C) of each student.
-    order
-        The order, in [0, inf].
-    temperature
-        Logits are divided by it.
-    directed
-        Whether only the first student learns, from the second (distillation), instead of all from all.
-    weight
-        Multiplies the gradients before they are rounded to `stored_dtype`.
-    gradient
-        Whether to compute gradients.
-    slope
-        Whether to compute derivatives in the order.
-    extent
-        The smallest and the largest logit, if known.
+    `extent` is the smallest and the largest logit, if known.
     """
     shape = logits[0].shape
     views = logits if len(shape) == 2 else [x.reshape(-1, shape[-1]) for x in logits]
-    task = Task(order, temperature, weight, 1 if directed else len(views), gradient, slope)
-    kernels = _kernels(views[0], len(views)) if task.serves and not slope else None
+    kernels = _kernels(views[0], len(views)) if task.serves and not task.slope else None
     out = _in_blocks(views, task, extent) if kernels is None else _by_kernels(kernels, views, task)
     if len(shape) == 2:
         return out
-    value, slopes, grads = out
+    value, slope, gradient, _ = out
     return Cohort(
         value.reshape(task.learners, *shape[:-1]),
-        slopes if slopes is None else slopes.reshape(task.learners, *shape[:-1]),
-        grads if grads is None else grads.reshape(task.learners, *shape),
+        slope if slope is None else slope.reshape(task.learners, *shape[:-1]),
+        gradient if gradient is None else gradient.reshape(task.learners, *shape),
     )
 
 
@@ -109,7 +62,7 @@ def _kernels(x: Tensor, students: int) -> ModuleType | None:
 def _by_kernels(kernels: ModuleType, views: Sequence[Tensor], task: Task) -> Cohort:
     """Evaluate logits (N, C) of each student by Triton's kernels, and the rows that they refuse by those below."""
     x = torch.stack([view.float() for view in views])
-    weight = task.weight / task.temperature if task.gradient else None
+    weight = task.weight / task.temperature if any(task.needs) else None
     value, gradient, inside = kernels.evaluate(x, task.order, task.temperature, task.learners, weight)
     rows = (~inside).nonzero().squeeze(1)
     if rows.numel():
@@ -123,18 +76,17 @@ def _by_kernels(kernels: ModuleType, views: Sequence[Tensor], task: Task) -> Coh
 def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] | None = None) -> Cohort:
     """Evaluate logits (N, C) of each student over blocks of rows."""
     rows, classes = views[0].shape
-    kind, everywhere = stored_dtype(views), False
+    kind = stored_dtype(views)
     serves = task.serves and kind != torch.float64 and rows > 0
-    if serves:
-        extent = extent or extremes(views)
-        everywhere = task.in_range(extent, classes)
-        if everywhere and extent is not None:
-            size = max(extent[1], -extent[0]) / task.temperature
-            task = task._replace(size=size if size <= SMALL else RANGE)
+    extent = extent or extremes(views) if serves else None
+    everywhere = task.in_range(extent, classes)
+    if extent is not None and everywhere:
+        size = max(extent[1], -extent[0]) / task.temperature
+        task = task._replace(size=size if size <= SMALL else RANGE)
     step = max(1, (BLOCK if views[0].is_cpu else BLOCK_GPU) // (len(views) * classes))
     if rows <= step:
         return _block(views, task, kind, everywhere)
-    gradient = views[0].new_empty((task.learners, rows, classes), dtype=kind) if task.gradient else None
+    gradient = views[0].new_empty((task.learners, rows, classes), dtype=kind) if any(task.needs) else None
     values, slopes = [], []
     for start in range(0, rows, step):
         block = [view[start : start + step] for view in views]
@@ -144,43 +96,37 @@ def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] 
             slopes.append(part.slope)
         if gradient is not None and part.gradient is not None:
             gradient[:, start : start + step] = part.gradient
-    return Cohort(torch.cat(values, 1), torch.cat(slopes, 1) if task.slope else None, gradient)
+    return Cohort(torch.cat(values, 1), torch.cat(slopes, 1) if slopes else None, gradient)
 
 
 def _block(views: Sequence[Tensor], task: Task, kind: torch.dtype, quick: bool) -> Cohort:
     """Evaluate logits (n, C) of each student, by the quick formulas or by the exact ones."""
-    x = views[0].new_empty((len(views), *views[0].shape), dtype=torch.float64)
-    for target, logits in zip(x.unbind(0), views, strict=True):
-        target.copy_(logits)
     if quick:
-        if task.size == RANGE:
-            x -= x.amax(-1, keepdim=True)
-        x *= 1.0 / (_quick.LN2 * task.temperature)
-        value, slope, gradient, lost = (_quick.of_two if len(views) == 2 else _quick.of_many)(x, task)
+        value, slope, gradient, lost = (_quick.of_two if len(views) == 2 else _quick.of_many)(views, task)
         if lost is not None and lost.numel():
-            exact = _by_formulas(torch.stack([view[lost] for view in views]).double(), task._replace(gradient=False))
-            value[:, lost] = exact.value
+            exact = _by_formulas([view[lost] for view in views], task._replace(needs=()))
+            value = value.index_copy(1, lost, exact.value)
             if slope is not None and exact.slope is not None:
                 slope[:, lost] = exact.slope
     else:
-        value, slope, gradient = _by_formulas(x, task)
+        value, slope, gradient, _ = _by_formulas(views, task)
     if gradient is not None:
         gradient = gradient.mul_(task.weight / task.temperature).to(kind)
     return Cohort(value, slope, gradient)
 
 
-def _by_formulas(x: Tensor, task: Task) -> Cohort:
-    """Evaluate logits (K, n, C), float64, by the exact formulas."""
-    x = x / task.temperature
+def _by_formulas(views: Sequence[Tensor], task: Task) -> Cohort:
+    """Evaluate logits (n, C) of each student by the exact formulas."""
+    x = _quick.joined(views) / task.temperature
     value, slope = (x.new_empty((task.learners, x.shape[1])) for _ in range(2))
-    gradient = torch.empty_like(x[: task.learners]) if task.gradient else None
+    gradient = torch.empty_like(x[: task.learners]) if any(task.needs) else None
     order = x.new_full((1, 1, 1), task.order)
     for k in range(task.learners):
         u = torch.cat([x[:k], x[k + 1 :]])
         z = x[k].expand_as(u)
         d = _exact.divergence(_exact.log_ratio(u, z), order)
         value[k] = d.squeeze(-1).mean(0)
-        if task.gradient or task.slope:
+        if gradient is not None or task.slope:
             _, g, s = _exact.gradients(u, z, order, d)
             slope[k] = s.squeeze(-1).mean(0)
             if gradient is not None:

@@ -18,7 +18,7 @@ pair. With few classes that is most of the time, so the rows come last there, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import factorial, log
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor
 from rdml_theory.losses import _quick
 from rdml_theory.losses._cohort import evaluate as cohort
 from rdml_theory.losses._cohort import stored_dtype
+from rdml_theory.losses._quick import Task
 
 # all pairs are unrolled; with more of them compilation takes long, and the matrix products of the eager loss are faster
 MOST_PAIRS = 20
@@ -67,25 +68,32 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _S
     return _Student(p, p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0, x, mass.log())
 
 
-def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[Tensor, Tensor | float]:
-    """Return D, with an axis of length one for the classes, and 1 / S."""
+# D, with an axis of length one for the classes, and 1 / S
+_Divergence = tuple[Tensor, Tensor | float]
+
+
+def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[_Divergence, _Divergence]:
+    """Return the divergence of `own` from `peer`, and that of `peer` from `own`."""
     if alpha == 1.0:
         # differences of logits of at most 24 bits are exact
         t = (peer.x - own.x) - (peer.log_mass - own.log_mass)
-        series = torch.full_like(t, 1.0 / factorial(10))
-        for k in range(9, 1, -1):
-            series = (1.0 / factorial(k)) - series * t
-        y = torch.where(t.abs() <= 0.5, peer.p * t * t * series, peer.p * t + (own.p - peer.p))
-        return y.sum(axis, keepdim=True), 1.0
+        d, square = peer.p - own.p, t * t
+        # (e^t - 1 - t) / t^2, to 5e-11
+        even = 0.5 + square * (1.0 / 24.0 + square * (1.0 / 720.0))
+        odd = t * (1.0 / 6.0 + square * (1.0 / 120.0 + square * (1.0 / 5040.0)))
+        near = t.abs() <= 0.1
+        there = torch.where(near, peer.p * (square * (even - odd)), peer.p * t - d)
+        back = torch.where(near, own.p * (square * (even + odd)), d - own.p * t)
+        return (there.sum(axis, keepdim=True), 1.0), (back.sum(axis, keepdim=True), 1.0)
+    d = peer.power - own.power if alpha == 0.5 else peer.p - own.p
     if alpha == 2.0:
-        d = peer.p - own.p
-        y = (d * d * own.rest).sum(axis, keepdim=True)
-        return y.log1p(), 1.0 / (1.0 + y)
-    d = peer.power - own.power
+        there, back = ((d * d * x.rest).sum(axis, keepdim=True) for x in (own, peer))
+        return (there.log1p(), 1.0 / (1.0 + there)), (back.log1p(), 1.0 / (1.0 + back))
     # 1 + x loses digits below -1/2, and S is summed by itself
     x = -0.5 * (d * d).sum(axis, keepdim=True)
     total = (peer.power * own.rest).sum(axis, keepdim=True)
-    return -2.0 * torch.where(x > -0.5, x.clamp(min=-0.5).log1p(), total.log()), 1.0 / total
+    both = -2.0 * torch.where(x > -0.5, x.clamp(min=-0.5).log1p(), total.log()), 1.0 / total
+    return both, both
 
 
 def _fast(
@@ -104,18 +112,19 @@ def _fast(
     flat = [x.t().contiguous() if axis == 0 else x.contiguous() for x in flat]
     students = [_student(x, alpha, temperature, axis) for x in flat]
     share = 1.0 / (len(students) - 1)
-    pairs: dict[tuple[int, int], tuple[Tensor, Tensor | float]] = {}
+    pairs: dict[tuple[int, int], _Divergence] = {}
+    for k, own in enumerate(students):
+        for j in range(k):
+            pairs[j, k], pairs[k, j] = _pair(students[j], own, alpha, axis)
     values, gradients = [], []
     for k in range(learners):
         own = students[k]
         value, mixed = torch.zeros(()), torch.zeros(())
         for j, peer in enumerate(students):
-            if j == k:
-                continue
-            symmetric = alpha == 0.5 and (k, j) in pairs
-            pairs[j, k] = d, inverse = pairs[k, j] if symmetric else _pair(peer, own, alpha, axis)
-            value = value + d
-            mixed = mixed + peer.power * (inverse * share)
+            if j != k:
+                d, inverse = pairs[j, k]
+                value = value + d
+                mixed = mixed + peer.power * (inverse * share)
         values.append((value * share).clamp(min=0.0).reshape(shape[:-1]))
         if needs[k]:
             gradient = ((own.p - own.rest * mixed) * (weight / temperature)).to(kind)
@@ -129,7 +138,7 @@ def _fast(
 @torch.library.custom_op(
     "rdml_theory::cohort",
     mutates_args=(),
-    schema="(Tensor[] parts, Tensor alpha, Tensor temperature, Tensor weight, bool directed, bool[] needs, bool slope)"
+    schema="(Tensor[] parts, Tensor alpha, Tensor temperature, Tensor weight, int learners, bool[] needs, bool slope)"
     " -> Tensor[]",
 )
 def _cohort_op(
@@ -137,20 +146,13 @@ def _cohort_op(
     alpha: Tensor,
     temperature: Tensor,
     weight: Tensor,
-    directed: bool,
+    learners: int,
     needs: list[bool],
     slope: bool,
 ) -> list[Tensor]:
     """Return values, slopes in the order if asked for, and gradients, by `_cohort.evaluate`: one opaque operation."""
-    value, slopes, gradient = cohort(
-        parts[0].unbind(0) if len(parts) == 1 else parts,
-        alpha.item(),
-        temperature=temperature.item(),
-        directed=directed,
-        weight=weight.item(),
-        gradient=any(needs),
-        slope=slope,
-    )
+    task = Task(alpha.item(), temperature.item(), weight.item(), learners, needs, slope)
+    value, slopes, gradient, _ = cohort(parts[0].unbind(0) if len(parts) == 1 else parts, task)
     out = [value] if slopes is None else [value, slopes]
     if gradient is None:
         return out
@@ -166,13 +168,13 @@ def _(
     alpha: Tensor,
     temperature: Tensor,
     weight: Tensor,
-    directed: bool,
+    learners: int,
     needs: list[bool],
     slope: bool,
 ) -> list[Tensor]:
     first = parts[0]
-    students, shape = (first.shape[0], first.shape[1:]) if len(parts) == 1 else (len(parts), first.shape)
-    value = first.new_empty((1 if directed else students, *shape[:-1]), dtype=torch.float64)
+    shape = first.shape[1:] if len(parts) == 1 else first.shape
+    value = first.new_empty((learners, *shape[:-1]), dtype=torch.float64)
     kind = stored_dtype(parts)
     gradients = [torch.empty_like(x, dtype=kind, memory_format=torch.contiguous_format) for x in parts]
     kept = [g for g, need in zip(gradients, needs, strict=True) if need]
@@ -203,39 +205,31 @@ def separate(parts: Sequence[Tensor]) -> list[Tensor]:
     return out
 
 
-def evaluate(
-    parts: Sequence[Tensor],
-    alpha: Tensor,
-    order: float | None,
-    *,
-    temperature: Tensor,
-    weight: Tensor,
-    directed: bool,
-    needs: Sequence[bool],
-    slope: bool,
-) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+def evaluate(parts: Sequence[Tensor], alpha: Tensor, task: Task) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     """Return mean divergences (learners, ...), slopes, and the gradients of the `parts` that need one.
 
-    The arguments are those of `_cohort.evaluate`, numbers as 0-d tensors, since the compiler may follow numbers as
-    symbols, which torch.cond does not take; `order` is that of `constant_order`.
+    The order of the task is that of `constant_order`; if it is None, `alpha` holds it. The temperature and the weight
+    are 0-d tensors, since the compiler may follow numbers as symbols, which torch.cond does not take.
     """
+    order, learners, needs = task.order, task.learners, list(task.needs)
+    numbers = alpha, task.temperature, task.weight
     if order is None:
-        value, *gradients = _cohort_op(list(parts), alpha, temperature, weight, directed, list(needs), slope)
-        return value, gradients.pop(0) if slope else None, gradients
+        value, *gradients = _cohort_op(list(parts), *numbers, learners, needs, task.slope)
+        return value, gradients.pop(0) if task.slope else None, gradients
     kind = stored_dtype(parts)
     # one pass over all logits
     size = parts[0].abs()
     for x in parts[1:]:
         size = torch.maximum(size, x.abs())
     # also false where a logit is NaN
-    spread = 2.0 * size.amax().double() / temperature + log(parts[0].shape[-1])
+    spread = 2.0 * size.amax().double() / task.temperature + log(parts[0].shape[-1])
     inside = spread <= _quick.RANGE / max(1.0, order)
 
     def fast(alpha: Tensor, temperature: Tensor, weight: Tensor, *x: Tensor) -> tuple[Tensor, ...]:
-        return _fast(x, order, temperature, weight, 1 if directed else len(x), needs, kind)
+        return _fast(x, order, temperature, weight, learners, needs, kind)
 
     def slow(alpha: Tensor, temperature: Tensor, weight: Tensor, *x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_cohort_op(list(x), alpha, temperature, weight, directed, list(needs), False))
+        return tuple(_cohort_op(list(x), alpha, temperature, weight, learners, needs, False))
 
-    value, *gradients = torch.cond(inside, fast, slow, (alpha, temperature, weight, *parts))
+    value, *gradients = torch.cond(inside, fast, slow, (*numbers, *parts))
     return value, None, gradients

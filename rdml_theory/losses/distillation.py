@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from rdml_theory.losses import _checks as checks
@@ -10,6 +9,8 @@ from rdml_theory.losses._pairs import once_if_compiled
 from rdml_theory.losses._stored import loss
 from rdml_theory.losses.mutual import current_order, make_order
 from rdml_theory.losses.order import OrderSchedule
+
+NAMES = ["student_logits", "teacher_logits"]
 
 
 class RenyiDivLoss(nn.Module):
@@ -115,38 +116,17 @@ class RenyiDivLoss(nn.Module):
         ValueError
             Shapes or class counts that differ, or probabilities instead of logits.
         """
-        student = checks.checked_logits("student_logits", student_logits)
-        teacher = checks.checked_logits("teacher_logits", teacher_logits)
-        if self.dim is not None or student.ndim > checks.MOST_AXES:
-            student = checks.classes_last("student_logits", student, self.dim)
-            teacher = checks.classes_last("teacher_logits", teacher, self.dim)
-        if student.shape[-1] != teacher.shape[-1]:
-            raise ValueError(
-                f"student and teacher must have the same classes, but got {student.shape[-1]} in student_logits and "
-                f"{teacher.shape[-1]} in teacher_logits"
-            )
-        if student.shape != teacher.shape:
-            raise ValueError(
-                f"student and teacher must have the same shape, but got {tuple(student.shape)} for student_logits and "
-                f"{tuple(teacher.shape)} for teacher_logits"
-            )
-        if student.shape[-1] == 0:
-            raise ValueError("a distribution needs at least one class, but the class axis has length 0")
-        batch = student.shape[:-1]
-        mask = checks.kept_rows(mask, targets, self.ignore_index, batch)
-        order = checks.checked_alpha(self.alpha)
-        if isinstance(order, Tensor):
-            order = order.to(device=student.device, dtype=torch.float64)
+        parts = checks.checked_students([student_logits, teacher_logits], NAMES, self.dim)
         out = loss(
-            [student, teacher],
-            order,
+            parts,
+            checks.checked_alpha(self.alpha),
             temperature=self.temperature,
             scale=self.temperature**2,
             reduction=self.reduction,
-            mask=mask,
-            kind=checks.result_dtype(student, teacher),
+            mask=checks.kept_rows(mask, targets, self.ignore_index, parts[0].shape[:-1]),
+            kind=checks.result_dtype(*parts),
             directed=True,
-            names=["student_logits", "teacher_logits"],
+            names=NAMES,
         )[0]
         return once_if_compiled(out, student_logits, teacher_logits, self.alpha)
 

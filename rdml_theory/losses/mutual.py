@@ -112,23 +112,18 @@ def mutual_loss(
     weight = beta if isinstance(beta, Tensor) else checks.checked_weight(beta)
     checks.checked_reduction(reduction)
     parts, names = _students(logits, checks.checked_axis(dim))
-    if isinstance(parts, list):
-        students, batch, sample = len(parts), tuple(parts[0].shape[:-1]), parts[0]
-    else:
-        students, batch, sample = parts.shape[0], tuple(parts.shape[1:-1]), parts
+    students, sample = len(parts), parts[0]
+    batch = sample.shape[:-1]
     if isinstance(weight, Tensor):
         checks.check_weights(weight, students)
     mask = checks.kept_rows(mask, targets, ignore_index, batch)
-    kind = checks.result_dtype(*(parts if isinstance(parts, list) else [parts]))
+    kind = checks.result_dtype(*([parts] if isinstance(parts, Tensor) else parts))
     scale = temperature * temperature * (1.0 if isinstance(weight, Tensor) else weight)
-    if isinstance(order, Tensor):
-        order = order.to(device=sample.device, dtype=torch.float64)
     if students == 1:
         # no peers: zero, but part of the graph, so that backward() works in code written for K students
-        first = parts[0]
-        checks.refuse_probabilities(names[0], first)
+        checks.refuse_probabilities(names[0], sample)
         shape = (1, *batch) if reduction == "none" else (1,)
-        out = torch.zeros(shape, dtype=torch.float64, device=first.device) + first.reshape(-1)[:0].double().sum()
+        out = torch.zeros(shape, dtype=torch.float64, device=sample.device) + sample.reshape(-1)[:0].double().sum()
     else:
         out = loss(
             parts,
@@ -165,31 +160,9 @@ def _students(logits: Any, dim: int | None) -> tuple[Tensor | list[Tensor], list
         raise ValueError("logits must hold at least one student, but got an empty list")
     students = len(logits)
     names = NAMES[:students] if students <= len(NAMES) else [f"logits[{k}]" for k in range(students)]
-    parts = [checks.checked_logits(names[k], x) for k, x in enumerate(logits)]
-    if dim is not None or parts[0].ndim > checks.MOST_AXES:
-        parts = [checks.classes_last(names[k], x, dim) for k, x in enumerate(parts)]
-    first = parts[0]
-    shape = first.shape
-    if len(shape) < 2 or shape[-1] == 0:
-        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(shape)}")
-    device = first.device
-    for k, x in enumerate(parts):
-        if x.shape != shape:
-            name = names[k]
-            if x.shape[-1] != shape[-1]:
-                raise ValueError(
-                    f"all students must have the same classes, but logits[0] has {shape[-1]} and "
-                    f"{name} has {x.shape[-1]}"
-                )
-            raise ValueError(
-                f"all students must see the same batch, but logits[0] has shape {tuple(shape)} and "
-                f"{name} has {tuple(x.shape)}"
-            )
-        if x.device != device:
-            raise ValueError(
-                f"all students must be on one device, but logits[0] is on {device} and {names[k]} on {x.device}; "
-                "move them with .to()"
-            )
+    parts = checks.checked_students(logits, names, dim)
+    if parts[0].ndim < 2:
+        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(parts[0].shape)}")
     return parts, names
 
 

@@ -36,7 +36,7 @@ def of_order(change):
         divergence, gradients, cohort = _exact.divergence, _exact.gradients, _cohort.evaluate
         patch.setattr(_exact, "divergence", lambda pair, alpha: divergence(pair, tensor(alpha)))
         patch.setattr(_exact, "gradients", lambda u, z, alpha, value: gradients(u, z, tensor(alpha), value))
-        patch.setattr(_cohort, "evaluate", lambda parts, order, **k: cohort(parts, change(order), **k))
+        patch.setattr(_cohort, "evaluate", lambda x, task, *a: cohort(x, task._replace(order=change(task.order)), *a))
 
     return plant
 
@@ -59,7 +59,7 @@ def of_gradients(teacher=1.0, student=1.0, slope=1.0):
 def of_cohort(**change):
     def plant(patch):
         cohort = _cohort.evaluate
-        patch.setattr(_cohort, "evaluate", lambda parts, order, **k: cohort(parts, order, **(k | change)))
+        patch.setattr(_cohort, "evaluate", lambda x, task, *a: cohort(x, task._replace(**change), *a))
 
     return plant
 

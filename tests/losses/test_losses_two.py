@@ -1,6 +1,7 @@
 """Two students: every order on both sides of each switch."""
 
 import math
+import threading
 
 import pytest
 import torch
@@ -145,6 +146,23 @@ def test_probabilities_beside_logits_are_told():
         RenyiDivLoss(2.0)(x[0], x[1].softmax(-1))
 
 
+@pytest.mark.parametrize("alpha", ORDERS)
+def test_results_do_not_depend_on_earlier_calls(alpha):
+    x, other = random(2, 6, 5), random(2, 6, 5, seed=1)
+    losses_and_gradients(random(2, 1, 1), alpha)  # so that the next call needs new buffers
+    with torch.inference_mode():
+        mutual_loss(other, alpha)
+    rows, gradient = losses_and_gradients(x, alpha)
+    kept = rows.clone(), gradient.clone()
+    for shape in ((2, 6, 5), (2, 3, 7), (2, 6, 5)):
+        losses_and_gradients(random(*shape, seed=2), alpha)
+    again = losses_and_gradients(x, alpha)
+    # what was returned is not memory that later calls write to
+    for first, then, now in zip(kept, (rows, gradient), again, strict=True):
+        assert torch.equal(first, then)
+        assert torch.equal(first, now)
+
+
 def test_gradients_wait_while_other_losses_are_computed():
     first, second = (random(2, 6, 5, seed=s).requires_grad_() for s in (0, 1))
     losses = [mutual_loss(x, 2.0).sum() for x in (first, second)]
@@ -153,3 +171,23 @@ def test_gradients_wait_while_other_losses_are_computed():
     alone = random(2, 6, 5).requires_grad_()
     mutual_loss(alone, 2.0).sum().backward()
     assert torch.equal(first.grad, alone.grad)
+
+
+def test_threads_have_buffers_of_their_own():
+    expected = {seed: losses_and_gradients(random(2, 50, 20, seed=seed), 2.0) for seed in range(4)}
+    wrong = []
+    barrier = threading.Barrier(4)
+
+    def work(seed):
+        barrier.wait()
+        for _ in range(50):
+            got = losses_and_gradients(random(2, 50, 20, seed=seed), 2.0)
+            if not all(map(torch.equal, got, expected[seed])):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in expected]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
