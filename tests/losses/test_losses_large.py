@@ -99,9 +99,9 @@ class _Peak(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("stacked", [True, False])
-def test_memory_of_a_vocabulary(stacked):
-    x = logits(4, 64, 8192)
+@pytest.mark.parametrize(("stacked", "near"), [(True, None), (False, None), (False, 1e-4)])
+def test_memory_of_a_vocabulary(stacked, near):
+    x = logits(4, 64, 8192, near)
     leaf = x.clone().requires_grad_() if stacked else [y.clone().requires_grad_() for y in x]
     with _Peak(*([leaf] if stacked else leaf)) as peak:
         mutual_loss(leaf, 2.0)
@@ -130,8 +130,8 @@ def test_rows_that_the_kernels_refuse_are_computed_without_them(students, masked
         @staticmethod
         def evaluate(x, alpha, temperature, learners, weight):
             calls.append(x.shape)
-            task = _cohort.Task(alpha, temperature, weight * temperature, learners, True, False)
-            value, _, gradient = _cohort._in_blocks(list(x), task)
+            task = _cohort.Task(alpha, temperature, weight * temperature, learners, [True], False)
+            value, _, gradient, _ = _cohort._in_blocks(list(x), task)
             inside = torch.ones(x.shape[1], dtype=torch.bool)
             inside[1:3] = False
             value = value.clone()
