@@ -62,6 +62,9 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _S
         mass = (root * root).sum(axis, keepdim=True)
         root = root * _kept(mass.rsqrt())
         return _Student(root * root, root, root, x, mass.log())
+    if alpha == 1.0 and axis == 0:
+        # which all pairs read, and whose rows would be brought last for each of them
+        x = _kept(x)
     e = _kept((x * 1.4426950408889634).exp2())
     mass = e.sum(axis, keepdim=True)
     p = e * _kept(1.0 / mass)
