@@ -1,4 +1,4 @@
-"""SGD with heavy-ball and Nesterov momentum and biased gradients: an analytic bound."""
+"""SGD with heavy-ball and Nesterov momentum and biased gradients: a bound from a potential of value and velocity."""
 
 from __future__ import annotations
 
@@ -7,89 +7,121 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import scipy  # its parts load when they are first used
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import flag, instance, number, real
 from convergence.assumptions import Assumptions
-from convergence.bounds import sharp_terms
 from convergence.terms import Bound, checked_relative_bias, checked_steps, make_bound, product
+from convergence.tight import partial_sums, tight_bound
 
-__all__ = ["EffectiveProblem", "effective_problem", "momentum_bound"]
+__all__ = ["Potential", "best_potential", "momentum_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectiveProblem:
-    """The plain SGD whose sharp bound holds for SGD with momentum.
+class Potential:
+    """``f - inf f - ω⟨∇f, v⟩ + θ‖v‖²`` and what a step takes from it, at Λ = 1, in the letters of claim C11.
+
+    ω, ε, κ and d are in units of η, and θ, ν, τ and φ in units of η². The arrays broadcast.
 
     Attributes
     ----------
-    assumptions : Assumptions
-        With smoothness θ/γ and noise νσ²/θ in place of Λ and σ².
-    step : float
-        γ = η/(1-μ).
-    curvature, noise_factor : float
-        θ = Λγ(1 + 2cℓ + cs), which replaces h, and ν = Λγ(1 + c/(s(1-μ²))), which replaces h in front of σ².
+    momentum, step : float
+        μ in (0, 1), and h = Λη.
+    nesterov : bool
+        Whether momentum is Nesterov's.
+    friction, slack : float or array
+        φ, and ``(ε - 2τ)/(2√φ)``, whose square κ loses: they fix ω and θ.
+    split, trade : float or array
+        δ over ω/ψ, about, and λ.
     """
 
-    assumptions: Assumptions
+    momentum: float
+    nesterov: bool
     step: float
-    curvature: float
-    noise_factor: float
+    friction: Any
+    slack: Any
+    split: Any
+    trade: Any
+
+    def constants(self) -> tuple[Any, Any, Any]:
+        """ω, θ and δ."""
+        mu, h, phi = self.momentum, self.step, self.friction
+        psi, chi = _weights(mu, self.nesterov)
+        room, apart = (1 - mu) * (1 + mu), 2 * self.slack * np.sqrt(h * phi)
+        # Where it is best for the floor of a heavy ball's bias.
+        omega: Any = min(chi / (1 - mu), max((1 - mu) / h - 1, 0.0) / 2)
+        twice: Any = 1.0
+        for _ in range(4):  # towards the δ that was asked for; each δ is as good a proof
+            twice = 1 + 2 * self.split * np.maximum(omega / psi, 0.0)
+            # ε - 2τ is what it should be: a quadratic equation for ω.
+            square = 2 * h * mu / (twice * room)
+            slope = 1 - mu + 2 * h * (mu * mu * chi / room + (chi + psi * mu) / 2) / twice
+            rest = twice + 1 / twice
+            left = chi - apart - 2 * h * (mu * (phi + rest * chi**2 / 4) / room + rest * psi * chi / 4)
+            omega = 2 * left / (slope + np.sqrt(slope**2 + 4 * square * left))  # not a number where there is none
+        return omega, (phi + twice * chi**2 / 4 + (chi / 2 + mu * omega) ** 2 / twice) / room, (twice - 1) / 2
+
+    def rates(self, bias: float, noise: float, relative_bias: float = 0.0) -> tuple[Any, Any, Any]:
+        """κ, d and ℓ, for ζ², σ² and m; without bias λ is taken to be zero."""
+        mu, h, phi = self.momentum, self.step, self.friction
+        psi, chi = _weights(mu, self.nesterov)
+        omega, theta, delta = self.constants()
+        twice, now, before = 1 + 2 * delta, psi / 2 + omega, chi / 2 + mu * omega
+        nu = theta + twice * psi**2 / 4 + now**2 / twice
+        tau = mu * theta + twice * psi * chi / 4 + now * before / twice
+        kappa, cost = psi + omega - h * nu - self.slack**2, h * (nu + tau**2 / phi)
+        if bias or relative_bias:
+            cross = np.abs(psi + omega - 2 * h * nu + 2 * self.slack * np.sqrt(h * phi) * tau / phi)
+            cost = cost + cross / (2 * self.trade)
+            kappa = kappa - self.trade * cross / 2 - relative_bias * cost
+        return kappa, cost * bias + h * nu * noise, 0.5 - omega**2 / (4 * theta)
+
+    def bound(self, assumptions: Assumptions, steps: float) -> NDArray[np.float64]:
+        """The bound of A² at Λ = 1 that it proves; infinite where it proves none."""
+        a, h = assumptions, self.step
+        with np.errstate(all="ignore"):
+            kappa, drive, level = self.rates(a.bias, a.noise, a.relative_bias)
+            ratio = h * kappa / level
+            if math.isinf(steps):
+                value = np.where(kappa > 0, drive / kappa, np.inf)
+            else:
+                share, rest = partial_sums(np.minimum(ratio, 1.0), steps)
+                value = np.where(
+                    ratio <= 1, (share * a.gap + rest * h * drive) / level, (a.gap / steps / h + drive) / kappa
+                )
+            return np.where((level > 0) & ~np.isnan(value), value, np.inf)
 
 
-def lag(momentum: float, steps: float, nesterov: bool) -> tuple[float, float]:
-    """The lag c (z - x = -cγv) and ℓ, which bounds Σ_t Σ_{s<t} μ^{t-1-s} d_s d_t / Σ_t d_t²."""
-    c = momentum**2 if nesterov else momentum
-    return c, (1 - momentum ** ((steps - 1) / 2)) / (1 - momentum)
+ROUNDS = 60
+"""Of the search around the best potential; each halves the distance, or moves."""
+
+LEAST = 1e-6
+"""The least friction, over χ: without bias the best is zero, where κ divides by it."""
 
 
-def effective_problem(
-    assumptions: Assumptions, step: float, steps: float, *, momentum: float, nesterov: bool = False, trade: float = 0.0
-) -> EffectiveProblem:
-    """The plain problem whose sharp bound holds for SGD with momentum, at the weight s = ``trade`` of noise.
-
-    Parameters
-    ----------
-    assumptions, step, steps, momentum, nesterov
-        As for :func:`momentum_bound`.
-    trade : float
-        s ≥ 0: every s > 0 gives a bound, and s = 0 one without noise.
-
-    Examples
-    --------
-    >>> plain = effective_problem(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 0.01, 1e9, momentum=0.9)
-    >>> round(plain.step, 12), round(plain.curvature, 12)
-    (0.1, 1.9)
-    """
-    gamma = step / (1 - momentum)
-    c, behind = lag(momentum, steps, nesterov)
-    stretch = 1 + 2 * c * behind + c * trade
-    spread = 1 + (c / (trade * (1 - momentum**2)) if c and assumptions.noise else 0.0)
-    at = replace(assumptions, smoothness=assumptions.smoothness * stretch, noise=assumptions.noise * spread / stretch)
-    scale = assumptions.smoothness * gamma
-    return EffectiveProblem(assumptions=at, step=gamma, curvature=scale * stretch, noise_factor=scale * spread)
+def _weights(mu: float, nesterov: bool) -> tuple[float, float]:
+    """ψ and χ."""
+    return (1 + mu, mu * mu) if nesterov else (1.0, mu)
 
 
 def momentum_bound(
     assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, momentum: float, nesterov: bool = False
 ) -> Bound:
-    """``A ≤ [ |1-θ| ζ + √( ζ² + (2-θ)(2Δ/(γT) + νσ²) ) ] / (2-θ)`` for θ < 2, squared, with γ = η/(1-μ).
+    """``T A² ≤ cΔ + d(T - ℓc)/κ`` with ``c = (1 - (1-κ/ℓ)^T)/κ``, or ``κA² ≤ Δ/T + d`` where κ > ℓ: the least found.
 
-    For v ← μv + g, x ← x - ηv (heavy ball, c = μ) and x ← x - η(g + μv) (Nesterov, c = μ²), as in PyTorch without
-    dampening. With ℓ = (1 - μ^((T-1)/2))/(1-μ) ≤ 1/(1-μ) and any s > 0, which is chosen for the least bound,
+    For v ← μv + g, x ← x - ηv (heavy ball) and x ← x - η(g + μv) (Nesterov), as in PyTorch without dampening. Every
+    potential ``f - inf f - ω⟨∇f, v⟩ + θ‖v‖²`` for which ``ℓ = 1/(2Λ) - ω²/(4θ)`` is positive proves such a bound: κ is
+    what a step takes from it for each ‖∇f‖², and d what bias and noise add; claim C11 has both. Whichever potential the
+    search ends with, its bound holds. At μ = 0 it is :func:`tight_bound`.
 
-    - θ = Λγ(1 + 2cℓ + cs) takes the place of h in :func:`sharp_bound`,
-    - ν = Λγ(1 + c/(s(1-μ²))) that of h in front of σ².
-
-    At μ = 0 it is :func:`sharp_bound`. This toolkit's own; the auxiliary sequence z = x - cγv, which makes plain steps
-    of size γ, is that of Ghadimi, Feyzmahdavian & Johansson 2015, arXiv 1412.7457, and Yang, Lin & Li 2016, arXiv
-    1604.03257. Beyond θ = 2 see :func:`stepwise_bound`.
+    For a heavy ball without noise, the floor (T → ∞) is ζ² up to ϑ = Λη(1+μ)/(1-μ)² = 1, and
+    ``ζ²/(1 - (1+μ)²(ϑ-1)²/(4μϑ²))`` from there to Λη = 1-μ: a quadratic with a bias that turns attains it. This
+    toolkit's own.
 
     Parameters
     ----------
     assumptions : Assumptions
-        Λ, Δ, σ², ζ² and m.
+        Λ, Δ, σ², ζ² and m; σ² and ζ² must bound the noise and bias of every step.
     step : float or array
         The step size η; arrays broadcast against ``steps``.
     steps : float or array
@@ -102,19 +134,20 @@ def momentum_bound(
     Returns
     -------
     Bound
-        As of :func:`sharp_bound`: ``transient`` and ``noise`` are what remains without bias.
+        ``transient`` is what remains without bias and noise, ``noise`` what noise adds, ``bias`` all the rest.
 
     Raises
     ------
     ValueError
-        If μ is outside [0, 1), Λη(1 + 2cℓ)/(1-μ) outside (0, 2/(1+√m)), T < 1, or m ≥ 1.
+        If μ is outside [0, 1), T < 1, m ≥ 1, η ≤ 0, or no potential was found that proves a bound: steps as short as
+        ``Λη(1+2c/(1-μ))/(1-μ) < 2/(1+√m)``, c = μ or μ² after Nesterov, have one, and longer ones often.
 
     Examples
     --------
     >>> assumptions = Assumptions(smoothness=1, gap=1, noise=0.1, bias=0.01)
     >>> bound = momentum_bound(assumptions, 0.001, 10_000, momentum=0.9)
     >>> round(bound.transient, 4), round(bound.noise, 4), round(bound.bias, 4)
-    (0.0117, 0.0008, 0.0156)
+    (0.0102, 0.0008, 0.0156)
     """
     mu = number("momentum", momentum)
     if not 0 <= mu < 1:
@@ -123,47 +156,127 @@ def momentum_bound(
     flag("nesterov", nesterov)
     etas, horizons = np.broadcast_arrays(real("step", step), checked_steps(steps, real("step", step)))
     terms = [
-        _one(assumptions, float(eta), float(horizon), mu, nesterov)
+        _terms(assumptions, float(eta), float(horizon), mu, nesterov)
         for eta, horizon in zip(etas.flat, horizons.flat, strict=True)
     ]
     transient, noise, bias = np.array(terms).T.reshape(3, *etas.shape)
     return make_bound("momentum", (transient, noise, bias), etas, horizons)
 
 
-def _one(a: Assumptions, eta: float, horizon: float, momentum: float, nesterov: bool) -> tuple[float, float, float]:
-    """The three terms for one step size and horizon."""
+def best_potential(
+    assumptions: Assumptions, step: float, steps: float, *, momentum: float, nesterov: bool = False
+) -> Potential:
+    """The potential with which :func:`momentum_bound` proves its total, for μ > 0.
+
+    >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=1)
+    >>> found = best_potential(at, 0.01, 10_000, momentum=0.9)
+    >>> float(found.bound(at, 10_000)) == momentum_bound(at, 0.01, 10_000, momentum=0.9).total
+    True
+    """
+    return _searched(assumptions, step, steps, momentum, nesterov)[0]
+
+
+def _searched(
+    a: Assumptions, eta: float, horizon: float, mu: float, nesterov: bool
+) -> tuple[Potential, tuple[float, float, float]]:
+    """The best potential, and the bounds with everything, without bias, and without bias and noise."""
     m = checked_relative_bias(a, "momentum_bound")
-    c, behind = lag(momentum, horizon, nesterov)
-    limit = 2 / (1 + math.sqrt(m))
-    stretch = a.smoothness * (1 + 2 * c * behind) / (1 - momentum)
-    # θ grows with s from its least on, up to its limit.
-    least = eta * stretch
-    if not (eta > 0 and least < limit):
+    past, h = _weights(mu, nesterov)[1], a.smoothness * eta
+    # In units of the greatest of ΛΔ, ζ² and σ², which may leave float64 alone.
+    parts = {"gap": (a.smoothness, a.gap), "bias": (1.0, a.bias), "noise": (1.0, a.noise)}
+    unit = max(parts.values(), key=lambda pair: float(product(*pair)))
+    scaled = {name: float(product(*pair, over=unit)) if min(pair) > 0 else 0.0 for name, pair in parts.items()}
+    here = Assumptions(smoothness=1.0, **scaled, relative_bias=m)
+    free = replace(here, bias=0.0, relative_bias=0.0)
+    found: dict[Assumptions, tuple[float, Potential]] = {}
+    cases = (here, free, replace(free, noise=0.0))
+    best = _uncoupled(mu, h, nesterov, math.sqrt(m) or 1.0) if h > 0 else None
+    for case in cases:
+        if best is not None and case not in found:
+            # Each search begins where the one before ended, and so ends below it.
+            found[case] = _least(case, horizon, best)
+            best = found[case][1]
+    if here not in found or math.isinf(found[here][0]):
+        limit = 2 / (1 + math.sqrt(m)) * (1 - mu) / (1 + 2 * past / (1 - mu)) / a.smoothness
         raise ValueError(
-            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {least:.6g}: momentum_bound holds for 0 < "
-            f"Λη(1+2cℓ)/(1-μ) < {limit:.6g}; take a step above 0 and below {limit / stretch:.6g}, or stepwise_bound"
+            f"step = {eta!r}: momentum_bound found no potential that proves a bound; a step above 0 and below "
+            f"{limit:.6g} has one, or take stepwise_bound"
         )
-    tau = float(product(2, a.gap, 1 - momentum, over=(eta, horizon)))
-    plain = float(product(a.smoothness, eta, a.noise, over=(1 - momentum,)))
+    total, unbiased, transient = (float(product(found[case][0], *unit)) for case in cases)
+    return found[here][1], (total, unbiased, transient)
 
-    def at(log_trade: float) -> tuple[float, float, float]:
-        # cs and c/s in logarithms, since s may be far from one for small steps and small momentum.
-        more = float(product(a.smoothness, eta, math.exp(log_c + log_trade), over=(1 - momentum,)))
-        spread = math.exp(min(log_c - log_trade - math.log1p(-(momentum**2)), 700.0))
+
+def _terms(a: Assumptions, eta: float, horizon: float, mu: float, nesterov: bool) -> tuple[float, float, float]:
+    """The three terms for one step size and horizon."""
+    if _weights(mu, nesterov)[1] ** 2 == 0:
+        plain = tight_bound(a, eta, horizon)
+        return float(plain.transient), float(plain.noise), float(plain.bias)
+    total, unbiased, transient = _searched(a, eta, horizon, mu, nesterov)[1]
+    noise, bias = (
+        max(more - less, 0.0) if less < math.inf else 0.0 for more, less in ((unbiased, transient), (total, unbiased))
+    )
+    return transient, noise, bias
+
+
+def _uncoupled(mu: float, h: float, nesterov: bool, trade: float) -> Potential:
+    """One with ε = 0, which proves a bound wherever ϑ < 2/(1+√m)."""
+    psi, chi = _weights(mu, nesterov)
+    omega = chi / (1 - mu)
+    twice, now, before = 1 + 2 * omega / psi, psi / 2 + omega, chi / 2 + mu * omega
+    least = twice * chi**2 / 4 + before**2 / twice
+    theta = least * (1 + 1 / mu) / ((1 - mu) * (1 + mu))
+    tau = mu * theta + twice * psi * chi / 4 + now * before / twice
+    slack = -tau * math.sqrt(h) / math.sqrt(least / mu)
+    return Potential(
+        momentum=mu, nesterov=nesterov, step=h, friction=least / mu, slack=slack, split=1.0, trade=trade
+    )  # fmt: skip
+
+
+def _floor(begin: Potential) -> list[Potential]:
+    """What is best for the floor of a heavy ball's bias from ϑ = 1 to h = 1-μ: there 2ν = 1/h, τ = μν and ξ = 0."""
+    mu, h = begin.momentum, begin.step
+    if begin.nesterov or h > 1 - mu:
+        return []
+    slack = -((1 - mu) / h - 1) * math.sqrt((1 - mu) / (8 * mu))
+    return [replace(begin, friction=mu * (1 - mu) / (2 * h), slack=slack, split=1.0, trade=1.0)]
+
+
+def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Potential]:
+    """The least bound found, on a grid and then around the best of it, and the potential that proves it.
+
+    At Λ = 1. The search compares bounds, so that it cannot end with less than one.
+    """
+    h, (_, chi) = begin.step, _weights(begin.momentum, begin.nesterov)
+    biased = a.bias > 0 or a.relative_bias > 0
+    value, best = math.inf, np.zeros(4)
+
+    def look(axes: list[Any]) -> bool:
+        nonlocal value, best
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 4)
         with np.errstate(over="ignore"):
-            transient, noise, bias = sharp_terms(least + more, tau, plain + float(product(plain, spread)), a.bias, m)
-        return float(transient), float(noise), float(bias)
+            phi, _, split, trade = np.exp(points.T)
+        phi = np.maximum(phi, LEAST * chi)
+        bounds = replace(begin, friction=phi, slack=points[:, 1], split=split, trade=trade).bound(a, steps)
+        lowest = int(np.argmin(bounds))
+        better = bool(bounds[lowest] < value)
+        if better:
+            value, best = float(bounds[lowest]), points[lowest]
+        return better
 
-    if a.noise == 0 or c == 0:
-        transient, noise, bias = sharp_terms(least, tau, plain, a.bias, m)
-        return float(transient), float(noise), float(bias)
-    log_c = math.log(c)
-    unit = math.log(a.smoothness) + math.log(eta) - math.log1p(-momentum)
-    highest = math.log(limit - least) - unit - log_c
-    grid = np.clip(highest - np.geomspace(1e-6, 40.0, 80), -700.0 - log_c, 700.0 - log_c)
-    totals = [sum(at(point)) for point in grid]
-    best = int(np.argmin(totals))
-    around = sorted((grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
-    with np.errstate(invalid="ignore", over="ignore"):  # where the bound is infinite
-        found: Any = scipy.optimize.minimize_scalar(lambda point: sum(at(point)), bounds=around, method="bounded")
-    return min((at(float(point)) for point in (found.x, grid[best])), key=sum)
+    for one in (begin, *_floor(begin)):
+        look([[math.log(one.friction)], [one.slack], [math.log(one.split)], [math.log(one.trade)]])
+    # λ is near ‖b‖/‖∇f‖, and ‖∇f‖² between ζ² and about ΛΔ + ζ² + σ².
+    size = a.bias / (2 * a.gap + a.bias + a.noise) if a.bias else 0.0
+    trade = math.log(max(size, a.relative_bias, 1e-300)) / 2
+    far = 1 / math.sqrt(1 - begin.momentum)
+    axes = [
+        np.linspace(math.log(chi) - 8, math.log(chi) + 4 - min(math.log(h), 0.0), 14), np.linspace(-far, far, 11),
+        np.array([-1.0, 0.0, 1.0]), np.linspace(trade - 2, 1, 8) if biased else np.zeros(1),
+    ]  # fmt: skip
+    look(axes)
+    widths = np.array([axis[-1] - axis[-2] if len(axis) > 1 else 0.0 for axis in axes])
+    for _ in range(ROUNDS):
+        if not look([x + w * np.array([-1.0, 0.0, 1.0]) if w else [x] for x, w in zip(best, widths, strict=True)]):
+            widths /= 2
+    phi, _, split, trade = np.exp(best).tolist()
+    return value, replace(begin, friction=max(phi, LEAST * chi), slack=float(best[1]), split=split, trade=trade)

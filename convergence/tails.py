@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import flag, instance, number
 from convergence.assumptions import Assumptions
-from convergence.momentum import lag
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
 from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
@@ -157,6 +156,12 @@ class _MomentumRun(_Run):
         return tuple(found.x)
 
 
+def _lag(momentum: float, steps: float, nesterov: bool) -> tuple[float, float]:
+    """The lag c (z - x = -cγv) and ℓ, which bounds Σ_t Σ_{s<t} μ^{t-1-s} d_s d_t / Σ_t d_t²."""
+    c = momentum**2 if nesterov else momentum
+    return c, (1 - momentum ** ((steps - 1) / 2)) / (1 - momentum)
+
+
 _CONSTANT = np.ones(1)
 """The sizes of a constant step."""
 
@@ -172,12 +177,12 @@ def _scaled(
     if np.isinf(unit):
         unit = 1.0
     parts = (at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, sizes)
-    return (_MomentumRun(*parts, momentum, *lag(momentum, steps, nesterov)) if momentum else _Run(*parts)), unit
+    return (_MomentumRun(*parts, momentum, *_lag(momentum, steps, nesterov)) if momentum else _Run(*parts)), unit
 
 
 def _bounded(at: Assumptions, step: float, steps: float, momentum: float, nesterov: bool) -> float:
     """What must be below 2: Λη, or Λη(1+2cℓ)/(1-μ) with momentum."""
-    behind, total = lag(momentum, steps, nesterov)
+    behind, total = _lag(momentum, steps, nesterov)
     return at.smoothness * step / (1 - momentum) * (1 + 2 * behind * total)
 
 
@@ -204,9 +209,10 @@ def high_probability_bound(
     h_t(1+c_t h_t)/2. The descent lemma is summed as it is, so that λη_t is what λ is above; the Cauchy-Schwarz
     inequality bounds the terms that are linear in ‖∇f(x_t)‖.
 
-    With momentum μ and a constant step, γ = η/(1-μ) and h = Λγ, the sequence z of :func:`~convergence.momentum_bound`,
-    with its c, ℓ, s and θ, makes steps of size γ, and ‖∇f(z_t) - ∇f(x_t)‖ ≤ hc‖D_t + N_t‖, the velocity's parts of
-    gradients and of noises. Of the latter (1-μ²) Σ‖N_t‖² ≤ Σ (‖n_t‖² + 2μ⟨N_t, n_t⟩). With k ≥ hc/(2s(1-μ²)) added k
+    With momentum μ and a constant step, γ = η/(1-μ), h = Λγ and c = μ, or μ² after Nesterov, z_t = x_t - cγv_t makes
+    steps of size γ (Yang, Lin & Li 2016, arXiv 1604.03257), and ‖∇f(z_t) - ∇f(x_t)‖ ≤ hc‖D_t + N_t‖, the velocity's
+    parts of gradients and of noises. As ‖D_t‖ is at most Σ_{s<t} μ^(t-1-s) ‖d_s‖, of the d_t = ∇f(x_t) + b_t, the former
+    cost hcℓ Σ‖d_t‖² with ℓ = (1 - μ^((T-1)/2))/(1-μ), and s shares the latter out: θ = h(1 + 2cℓ + cs). Of the latter (1-μ²) Σ‖N_t‖² ≤ Σ (‖n_t‖² + 2μ⟨N_t, n_t⟩). With k ≥ hc/(2s(1-μ²)) added k
     times, the sum above is one of u_t = ∇f(z_t) - h(∇f(x_t) + b_t) - 2μkN_t with h + 2k for h in front of ‖n_t‖², and
     its C = λs²/(1-λ(h+2k)s²) costs (C/2) Σ‖u_t‖² ≤ (C/2)(1+ε)T(pA + qζ)² + (C/2)(1+1/ε)(hc + 2μk)² Σ‖N_t‖², where
     p = |1-h| + hc/(1-μ) and q = h + hc/(1-μ). The ε with which k(1-μ²) - hc/(2s) pays for the last term is taken: A is

@@ -73,7 +73,7 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
         if math.isinf(horizon):
             share, paid = (0.0, 1 / u) if u > 0 else (math.inf, math.inf)
         else:
-            share, rest = _sums(h * u, horizon)
+            share, rest = (float(part) for part in partial_sums(h * u, horizon))
             paid = h * rest
         if not (math.isfinite(share) and math.isfinite(paid)):
             return math.inf, math.inf, math.inf
@@ -106,25 +106,26 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
     return transient, noise, max(total - transient - noise, 0.0) if math.isfinite(total) else math.inf
 
 
-def _sums(y: float, horizon: float) -> tuple[float, float]:
+def partial_sums(y: ArrayLike, horizon: float) -> tuple[Any, Any]:
     """e = (1 - (1-y)^T)/(yT) and (1-e)/y, for y ≤ 1 (negative too) and finite T: regular at y = 0."""
+    y = np.asarray(y, dtype=float)
     if horizon <= 64 and horizon == int(horizon):
         # The sums themselves, whose terms are not negative: the quotients lose digits.
-        total = term = 0.0
-        for _ in range(int(horizon)):
-            total += term
-            term = term * (1 - y) + 1
+        total, term = np.zeros_like(y), np.zeros_like(y)
+        with np.errstate(over="ignore"):
+            for _ in range(int(horizon)):
+                total = total + term
+                term = term * (1 - y) + 1
         return term / horizon, total / horizon
-    if abs(y) * horizon < 0.5:
+    with np.errstate(all="ignore"):
+        e = -np.expm1(horizon * np.log1p(-y)) / (y * horizon)
         # (1-e)/y = (T-1)/2 (1 - y(T-2)/3 (1 - y(T-3)/4 (…))), where the quotient itself would lose digits.
-        rest = 1.0
+        rest = np.ones_like(y)
         for k in range(15, 1, -1):
             rest = 1 - y * (horizon - k) / (k + 1) * rest
         rest *= (horizon - 1) / 2
-        return 1 - y * rest, rest
-    with np.errstate(over="ignore", invalid="ignore"):
-        e = float(-np.expm1(horizon * np.log1p(-y)) / (y * horizon)) if y < 1 else 1 / (y * horizon)
-    return e, (1 - e) / y
+        small = np.abs(y) * horizon < 0.5
+        return np.where(small, 1 - y * rest, e), np.where(small, rest, (1 - e) / y)
 
 
 def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float:

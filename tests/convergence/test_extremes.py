@@ -226,7 +226,7 @@ def test_a_start_at_which_f_is_infinite_is_refused_before_the_run():
 
 def test_the_sums_of_the_tight_bound():
     """On either side of where the quotient is taken by a series, against 140 digits."""
-    from convergence.tight import _sums
+    from convergence.tight import partial_sums
 
     rng = np.random.default_rng(6)
     with mp.workdps(140):
@@ -234,7 +234,7 @@ def test_the_sums_of_the_tight_bound():
             for sign in (1, -1):
                 horizon = float(rng.integers(65, 10**6))
                 y = sign * product / horizon
-                share, rest = _sums(y, horizon)
+                share, rest = partial_sums(y, horizon)
                 exact = (1 - (1 - mp.mpf(y)) ** horizon) / (mp.mpf(y) * horizon)
                 assert abs(share / exact - 1) < 1e-12
                 assert abs(rest / ((1 - exact) / mp.mpf(y)) - 1) < 1e-12

@@ -95,7 +95,12 @@ CASES = {
     "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
     "C11": Case(
         momentum.momentum_bound,
-        {"right_side": momentum.SHARP, "theta": momentum.CURVATURE, "nu": momentum.NOISE_FACTOR},
+        {
+            "coefficient": momentum.COEFFICIENT,
+            "drive": momentum.DRIVE,
+            "price": momentum.PRICE,
+            "drag": momentum.DRAG,
+        },
         momentum.ASSUMPTIONS,
     ),
     "C12": Case(worst_case.sharp_multipliers, {"squared_bound": descent.SHARP**2}, worst_case.WORST_CASE),

@@ -37,7 +37,7 @@ CALLS = (
     (symbolic.consecutive_iterates, {"coupling": sp.Rational(1, 4), "infimum": sp.Rational(1, 2)}),
     (symbolic.every_horizon, {"right_side": sp.Symbol("x")}),
     (symbolic.sharp_multipliers, {"squared_bound": sp.Symbol("x")}),
-    (symbolic.momentum_bound, {"right_side": sp.Symbol("x"), "theta": sp.Symbol("x"), "nu": sp.Symbol("y")}),
+    (symbolic.momentum_bound, {"coefficient": sp.Symbol("x"), "price": sp.Symbol("x"), "drag": sp.Symbol("y")}),
     (symbolic.long_run_law, {"drift": sp.Symbol("x"), "enough": sp.Symbol("x"), "slope": sp.Symbol("y")}),
     (symbolic.bias_plateau, {"plateau": sp.Symbol("x")}),
     (symbolic.plateau_law, ONE_SIDE),

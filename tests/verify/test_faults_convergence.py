@@ -48,16 +48,16 @@ CLAIMED = {
         "C2e",
     ),
     "noise of the extremal problem": ("tight.py", "(h, h, a.noise))", "(h, a.noise))", "C2e"),
-    "lag of momentum halved": (
+    "next gradient of momentum forgotten": (
         "momentum.py",
-        "stretch = a.smoothness * (1 + 2 * c * behind)",
-        "stretch = a.smoothness * (1 + c * behind)",
+        "nu = theta + twice * psi**2 / 4 + now**2 / twice",
+        "nu = theta + twice * psi**2 / 4",
         "C11",
     ),
-    "noise of momentum not spread": (
+    "noise of momentum that of plain steps": (
         "momentum.py",
-        "sharp_terms(least + more, tau, plain + float(product(plain, spread)), a.bias, m)",
-        "sharp_terms(least + more, tau, plain, a.bias, m)",
+        "cost * bias + h * nu * noise",
+        "cost * bias + h / 2 * noise",
         "C11",
     ),
     "curvature of the long-run law": (

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence import Assumptions, floor, problems, scope_bound
+from convergence.momentum import best_potential
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
 from rdml_theory import escort, renyi_divergence, renyi_gradient
@@ -67,23 +68,21 @@ def _run(
     """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f or constant.
 
     ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1, and along the
-    first axis at every step for ``side`` 0. With momentum μ the velocity is kept in two parts.
+    first axis at every step for ``side`` 0.
     """
     eta, axis = h / problem.smoothness, np.eye(problem.dim)[0]
     signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
     x = [np.broadcast_to(problem.start, (signs.shape[1], problem.dim)).copy()]
     b: list[NDArray[np.float64]] = []
     n: list[NDArray[np.float64]] = []
-    d, m = [0 * x[0]], [0 * x[0]]
+    v = [0 * x[0]]
     for sign in signs:
         g = problem.gradient(x[-1])
         size = np.linalg.norm(g, axis=1, keepdims=True)
         b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size if side else bias * (axis + 0 * g))
         n.append(noise * sign[:, None] * _orthogonal(g) / size)
-        d.append(mu * d[-1] + g + b[-1])
-        m.append(mu * m[-1] + n[-1])
-        velocity = d[-1] + m[-1]
-        x.append(x[-1] - eta * (g + b[-1] + n[-1] + mu * velocity if nesterov else velocity))
+        v.append(mu * v[-1] + g + b[-1] + n[-1])
+        x.append(x[-1] - eta * (g + b[-1] + n[-1] + mu * v[-1] if nesterov else v[-1]))
     start, end = (float(np.mean(problem.value(at))) for at in (x[0], x[-1]))
     lam = problem.smoothness
     least = min(float(np.min(np.sum(problem.gradient(at) ** 2, axis=1))) for at in x[:STEPS])
@@ -99,18 +98,29 @@ def _run(
     }  # fmt: skip
     if mu:
         told |= {
-            momentum.mu: mu, momentum.gamma: eta / (1 - mu), momentum.lag: mu**2 if nesterov else mu,
-            momentum.trade: 0.5,
+            momentum.mu: mu, momentum.fresh: 1 + mu if nesterov else 1.0, momentum.past: mu**2 if nesterov else mu,
+            **_potential(lam, eta, mu, nesterov),
         }  # fmt: skip
     return Model(
         name,
         told | dict(values or {}),
         {"f": Objective(problem.value, problem.gradient, problem.smoothness)},
-        {name: np.stack(part, axis=1) for name, part in (("x", x), ("b", b), ("n", n), ("D", d), ("N", m))},
+        {name: np.stack(part, axis=1) for name, part in (("x", x), ("b", b), ("n", n), ("v", v))},
         chance=np.full(signs.shape[1], 1 / signs.shape[1]),
         families=_schedules(),
         points=np.random.default_rng(0).normal(size=(15, problem.dim)) * 3,
     )
+
+
+def _potential(lam: float, eta: float, mu: float, nesterov: bool) -> dict[Any, float]:
+    """The constants of a potential that falls."""
+    found = best_potential(
+        Assumptions(smoothness=lam, gap=1.0, noise=0.0, bias=1.0), eta, 9, momentum=mu, nesterov=nesterov
+    )
+    omega, theta, delta = (float(part) for part in found.constants())
+    level = (0.5 - omega**2 / (4 * theta)) / lam
+    told = {momentum.coupling: eta * omega, momentum.energy: lam * eta**2 * theta, momentum.split: delta}
+    return told | {momentum.level: level}
 
 
 def _schedules() -> dict[str, NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""C11: SGD with momentum and biased gradients keeps the sharp bound of a plain run with other constants."""
+"""C11: SGD with momentum and biased gradients keeps a bound that potentials of value and velocity prove."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from numpy.typing import NDArray
 from sympy import Expr, lambdify
 
-from convergence import Assumptions, WorstCase, momentum_bound, problems, stepwise_bound, worst_case
+from convergence import Assumptions, WorstCase, momentum_bound, problems, simulate, stepwise_bound, worst_case
+from convergence.momentum import best_potential
 from rdml_theory.symbolic.sgd import momentum as symbolic
-from rdml_theory.symbolic.sgd.descent import bias, gap, horizon, noise
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, horizon, noise
+from rdml_theory.symbolic.sgd.refinements import relative_bias
+from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
@@ -27,138 +30,147 @@ METHODS = ("heavy ball", "Nesterov")
 
 @dataclass(frozen=True)
 class Subject:
-    """The asserted bound of A in θ, γ and ν, what θ and ν are, and whether the function users call is confronted."""
+    """The asserted c, d and ν, and whether the function users call is confronted."""
 
-    right_side: Expr = symbolic.SHARP
-    theta: Expr = symbolic.CURVATURE
-    nu: Expr = symbolic.NOISE_FACTOR
+    coefficient: Expr = symbolic.COEFFICIENT
+    drive: Expr = symbolic.DRIVE
+    price: Expr = symbolic.PRICE
     product: bool = False
 
     @cached_property
-    def _formula(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def _formula(self) -> Callable[..., Any]:
+        """κ, and the two bounds of A², from the constants of a potential."""
         s = symbolic
-        names = (s.smoothness, s.gamma, s.mu, s.lag, s.lag_sum, s.trade)
-        total = (s.curvature, s.gamma, s.noise_factor, gap, noise, bias, horizon)
-        return lambdify(names, [self.theta, self.nu], "numpy"), lambdify(total, self.right_side, "numpy")
+        told = s.definitions(self.price)
+        sides = [target.right for target in s.momentum_targets(self.coefficient, self.drive)]
+        parts: list[Any] = [s.kappa, sides[0] / horizon, sides[1] / s.kappa]
+        for name in ("kappa", "xi", "epsilon", "tau", "phi", "nu"):
+            parts = [part.subs(told[name].left, told[name].right) for part in parts]
+        names = (
+            smoothness, eta, s.mu, s.fresh, s.past, s.coupling, s.energy, s.split, s.weight, s.level, gap, noise, bias,
+            relative_bias, horizon,
+        )  # fmt: skip
+        return lambdify(names, parts, "numpy")
 
     def squared(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
-        """The bound of A² that the subject states; infinite where θ is not below 2."""
+        """The bound of A² that the subject states."""
         if self.product:
-            try:
-                return float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
-            except ValueError:
-                return np.inf
+            return float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
         return self.from_formula(a, step, steps, mu, nesterov)
 
     def from_formula(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
-        """The least over s > 0 of the stated formula, squared."""
-        constants, bound = self._formula
-        c, gamma = (mu**2 if nesterov else mu), step / (1 - mu)
-        ell = (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
-
-        def at(log_s: float) -> float:
-            theta, nu = constants(a.smoothness, gamma, mu, c, ell, np.exp(log_s))
-            if theta >= 2:
-                return np.inf
-            return float(bound(theta, gamma, nu, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), steps)) ** 2
-
-        if a.noise == 0:
-            return at(-40.0)
-        grid = np.linspace(-12, 8, 161)
-        best = grid[int(np.argmin([at(point) for point in grid]))]
-        found: Any = minimize_scalar(at, bounds=(best - 0.125, best + 0.125), method="bounded", options={"xatol": 1e-9})
-        return min(float(found.fun), at(best))
+        """The stated formula, squared, with the potential that is best for the true one."""
+        found = best_potential(a, step, steps, momentum=mu, nesterov=nesterov)
+        omega, theta, delta = found.constants()
+        level = (0.5 - omega**2 / (4 * theta)) / a.smoothness
+        fresh, past = (1 + mu, mu**2) if nesterov else (1.0, mu)
+        trade = found.trade if a.bias or a.relative_bias else 1e-9
+        # The floor is the bound at a long horizon.
+        times = min(steps, 1e15)
+        with np.errstate(invalid="ignore"):  # the first, where κ > ℓ
+            kappa, short, whole = self._formula(
+                a.smoothness, step, mu, fresh, past, step * omega, a.smoothness * step**2 * theta, delta, trade, level,
+                a.gap, np.sqrt(a.noise), np.sqrt(a.bias), a.relative_bias, times,
+            )  # fmt: skip
+        return float(short if kappa <= level else whole)
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "With momentum {mu}, {gamma} = η/(1-μ), lag c = μ (heavy ball) or μ² (Nesterov), and every {s} > 0 for which "
-        "{theta} < 2: {bound}, where {theta_is}, {nu_is} and {ell_is}"
+        "With momentum {mu}, {psi} = 1, {chi} = μ for a heavy ball and {psi} = 1 + μ, {chi} = μ² after Nesterov, for "
+        "all {omega}, {theta} > 0, {delta} ≥ 0 and λ > 0 with φ > 0 and 0 < ℓ ≤ 1/(2Λ) - ω²/(4θ): {short} if "
+        "{kappa} ≤ ℓ, {kappa} ≠ 0, and {whole} if {kappa} > 0, where {kappa_is}, {xi_is}, {epsilon_is}, {nu_is}, "
+        "{tau_is} and {phi_is}"
     )
     s = symbolic
-    names: dict[str, Any] = {"mu": s.mu, "gamma": s.gamma, "s": s.trade, "theta": s.curvature}
-    names |= {f"{name}_is": d.relation() for name, d in s.definitions(subject.theta, subject.nu).items()}
-    return Statement(words, {"bound": s.momentum_target(subject.right_side).relation(), **names})
+    short, whole = s.momentum_targets(subject.coefficient, subject.drive)
+    names: dict[str, Any] = {"mu": s.mu, "psi": s.fresh, "chi": s.past, "omega": s.coupling, "theta": s.energy}
+    names |= {"delta": s.split, "kappa": s.kappa, "short": short.relation(), "whole": whole.relation()}
+    return Statement(words, names | {f"{name}_is": d.relation() for name, d in s.definitions(subject.price).items()})
 
 
-def _step(theta: float, mu: float, nesterov: bool, steps: float) -> float:
-    """η at which Λη(1+2cℓ)/(1-μ) = θ, at Λ = 1."""
-    c, ell = (mu**2 if nesterov else mu), (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
-    return theta * (1 - mu) / (1 + 2 * c * ell)
+def _step(theta: float, mu: float, nesterov: bool) -> float:
+    """η at which Λη(1+2c/(1-μ))/(1-μ) = ϑ, c = μ or μ² after Nesterov, at Λ = 1."""
+    c = mu**2 if nesterov else mu
+    return theta * (1 - mu) / (1 + 2 * c / (1 - mu))
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """Function and formula both minimise over s, each to a relative accuracy of about the root of a rounding."""
     lam, delta, variance, square = 10 ** rng.uniform(-2, 2, 4)
-    a = Assumptions(smoothness=lam, gap=delta, noise=variance * rng.integers(0, 2), bias=square)
+    a = Assumptions(
+        smoothness=lam, gap=delta, noise=variance * rng.integers(0, 2), bias=square, relative_bias=0.1 * rng.random()
+    )
     mu, nesterov, steps = rng.uniform(0.05, 0.95), bool(rng.integers(0, 2)), 10 ** rng.uniform(0, 5)
-    step = _step(rng.uniform(0.02, 1.9), mu, nesterov, steps) / lam
+    step = _step(rng.uniform(0.02, 1.4), mu, nesterov) / lam
     function = float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
     return [(function, subject.from_formula(a, step, steps, mu, nesterov))]
 
 
 def _worst(theta: float, mu: float, nesterov: bool, steps: int, zeta: float, variance: float) -> WorstCase:
     a = Assumptions(smoothness=1.0, gap=1.0, noise=variance, bias=zeta**2)
-    return worst_case(a, _step(theta, mu, nesterov, steps), steps, momentum=mu, nesterov=nesterov)
+    return worst_case(a, _step(theta, mu, nesterov), steps, momentum=mu, nesterov=nesterov)
+
+
+LOOSEST = 1.15
+"""How far above the exact worst case the bound may be, in the runs below: it is 1.13 there at most."""
+
+THETAS = (0.15, 0.3, 0.6, 1.0, 1.6)
 
 
 def exact(subject: Subject, context: Context) -> Finding:
-    """Exact worst cases of short runs stay below the bound; their multipliers are checked in rational arithmetic."""
+    """Exact worst cases of short runs stay below the bound and near it; multipliers are checked in rational numbers."""
     comparisons: list[Comparison] = []
     certificates: list[CertificateRecord] = []
-    thetas = (0.15, 0.3, 0.6, 1.0, 1.6)
     runs = context.pick(quick=((2, 0.0), (6, 0.0), (3, 0.5)), full=((2, 0.0), (6, 0.0), (12, 0.0), (3, 0.5), (4, 0.5)))
     for mu, nesterov in context.each(product((0.3, 0.9), (False, True))):
-        worst, count = 0.0, 0
-        for theta, (steps, variance), zeta in product(thetas, runs, (0.0, 0.5)):
+        ratios = []
+        for theta, (steps, variance), zeta in product(THETAS, runs, (0.0, 0.5)):
             key = f"{mu}/{nesterov}/{theta}/{steps}/{variance}/{zeta}"
             found = context.shared(key, lambda a=(theta, mu, nesterov, steps, zeta, variance): _worst(*a))
             allowed = subject.squared(found.assumptions, found.step, steps, mu, nesterov)
-            worst, count = max(worst, found.value / allowed), count + 1
+            ratios.append(found.value / allowed)
             if (theta, steps, zeta) == (0.6, 6, 0.5):
                 record = context.shared(f"record {key}", lambda w=found: worst_case_record(w))
                 certificates.append(record)
                 comparisons.append(
                     at_most(f"proved worst case, {METHODS[nesterov]}, μ = {mu:g}", found.certificate.bound, allowed)
                 )
+        setting = f"{METHODS[nesterov]}, μ = {mu:g}"
         # The solver's accuracy.
-        name = f"exact worst case over the bound, {METHODS[nesterov]}, μ = {mu:g}"
-        comparisons.append(at_most(name, worst, 1 + 1e-7, samples=count))
+        comparisons += [
+            at_most(f"exact worst case over the bound, {setting}", max(ratios), 1 + 1e-7, samples=len(ratios)),
+            at_most(f"bound over the exact worst case, {setting}", 1 / min(ratios), LOOSEST, samples=len(ratios)),
+        ]
     return Finding(tuple(comparisons), certificates=tuple(certificates), panels=(_panel(subject, context),))
 
 
 def _panel(subject: Subject, context: Context) -> Panel:
-    """The bound and what a potential proves, over the exact worst case, against the step size."""
-    thetas = np.geomspace(0.05, 1.8, 18)
+    """The bound over the exact worst case, against the step size."""
+    thetas = np.geomspace(0.05, 2.0, 14)
     x = tuple(float(t) for t in thetas)
-    proved: list[float] = []
     curves: list[Curve] = []
     steps, zeta = 8, 0.3
-    for group, mu in enumerate((0.5, 0.9)):
+    for group, (mu, nesterov) in enumerate(((0.5, False), (0.9, False), (0.9, True))):
 
-        def compute(mu: float = mu) -> tuple[list[float], list[float]]:
-            found = [_worst(float(t), mu, False, steps, zeta, 0.0) for t in thetas]
-            proved = [float(stepwise_bound(w.assumptions, w.step, steps, momentum=mu)) / w.value for w in found]
-            return [w.value for w in found], proved
+        def compute(mu: float = mu, nesterov: bool = nesterov) -> list[float]:
+            return [_worst(float(t), mu, nesterov, steps, zeta, 0.0).value for t in thetas]
 
-        values, proved = context.shared(f"panel {mu}", compute)
+        values = context.shared(f"panel {mu}/{nesterov}", compute)
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=zeta**2)
-        stated = [subject.squared(a, _step(float(t), mu, False, steps), steps, mu, False) for t in thetas]
+        stated = [subject.squared(a, _step(float(t), mu, nesterov), steps, mu, nesterov) for t in thetas]
         ratio = tuple(s / v for s, v in zip(stated, values, strict=True))
-        curves.append(curve(f"bound, $\\mu$ = {mu:g}", x, ratio, "statement", group=group))
-    # At μ = 0.9; at 0.5 it looks the same.
-    curves.append(curve("proved by a potential", x, proved, "second", style="markers"))
+        name = f"{METHODS[nesterov]}, $\\mu$ = {mu:g}"
+        curves.append(curve(name, x, ratio, "second" if nesterov else "statement", group=group))
     curves.append(curve("exact worst case", (x[0], x[-1]), 1.0, "reference"))
     return panel(
-        f"heavy ball, $T$ = {steps}, $\\zeta^2$ = {zeta**2:g} $\\Lambda\\Delta$", "curvature $\\theta$ (step size)",
-        "over the exact worst case",
+        f"$T$ = {steps}, $\\zeta^2$ = {zeta**2:g} $\\Lambda\\Delta$", "step size $\\vartheta$",
+        "bound over exact worst case",
         *curves,
     )  # fmt: skip
 
 
-REACHED = 0.85
-"""What part of the bound the quadratics must reach. At these steps the lag and its weight s cost about a tenth of the
-noise term, and the transient term two hundredths."""
+REACHED = 0.9
+"""What part of the bound the quadratics must reach: the transient term and the lag cost a few hundredths."""
 
 SETTLED = [("heavy ball, bias", 0.9, False, 0.0, 0.25), ("Nesterov, noise", 0.9, True, 1.0, 0.0)]
 
@@ -171,7 +183,7 @@ def simulation(subject: Subject, context: Context) -> Finding:
     steps = context.pick(quick=8_000, full=40_000)
     problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04)
     for mu, nesterov in ((0.9, False), (0.9, True)):
-        step = _step(0.5, mu, nesterov, np.inf) / problem.smoothness
+        step = _step(0.5, mu, nesterov) / problem.smoothness
         name = f"quadratic plus cosine, {METHODS[nesterov]}, μ = {mu:g}, T = {steps}"
         how = {"momentum": mu, "nesterov": nesterov, "step": step, "steps": steps, "record": 24}
         replicas = Replicas(context, name, problem, **how)
@@ -184,7 +196,7 @@ def simulation(subject: Subject, context: Context) -> Finding:
     long = context.pick(quick=20_000, full=100_000)
     for label, mu, nesterov, variance, square in SETTLED:
         # So small a step that the lag costs little; started at the floor.
-        step = _step(0.02 if variance else 0.1, mu, nesterov, np.inf)
+        step = _step(0.02 if variance else 0.1, mu, nesterov)
         start = float(np.sqrt(square + step / (1 - mu) * variance / 2))
         # In eight dimensions averages of a run scatter half as much as in two.
         problem = problems.get(
@@ -199,32 +211,59 @@ def simulation(subject: Subject, context: Context) -> Finding:
     return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
-def _proved(a: Assumptions, step: float, steps: int, mu: float, nesterov: bool) -> float:
-    return float(stepwise_bound(a, step, steps, momentum=mu, nesterov=nesterov))
+def _turning(theta: float, mu: float, steps: int) -> tuple[Assumptions, float, float]:
+    """A heavy ball in the plane on ‖x‖²/2 with ζ = 1, whose bias turns the iterate at the worst frequency."""
+    step, problem = _step(theta, mu, False), problems.get("quadratic", bias=1.0, radius=1.0)
+    way = np.arccos(1 - (1 - mu) ** 2 * (theta - 1) / (4 * mu))
+    # For x_t = r exp(iωt): x_{t+1} - (1+μ)x_t + μx_{t-1} = -η(x_t + b_t).
+    needed = -(np.exp(1j * way) - (1 + mu) + mu * np.exp(-1j * way)) / step - 1
+    c, s = needed.real / abs(needed), needed.imag / abs(needed)
+    turn = np.array([[c, s], [-s, c]])
+
+    def bias_at(x: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        return gradient @ turn / np.linalg.norm(gradient, axis=-1, keepdims=True)
+
+    problem.bias_at = bias_at  # type: ignore[attr-defined]
+    run = simulate(problem, step=step, steps=steps, replicas=1, seed=0, momentum=mu, record=1)
+    return run.assumptions, step, float(run.mean_squared_gradient[-1, 0])
 
 
 def tightness(subject: Subject, context: Context) -> Finding:
-    """How far the bound is from the least one that a quadratic potential proves, at a hundred steps."""
+    """Above what a potential with constants of its own at each step proves; a quadratic attains the floor of bias."""
     comparisons = []
     for mu, nesterov in context.each(((0.5, False), (0.9, False), (0.9, True))):
         steps = 100
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.3, bias=0.09)
-        step = _step(0.6, mu, nesterov, steps)
+        step = _step(0.6, mu, nesterov)
         proved = context.shared(f"{mu}/{nesterov}", _proved, a, step, steps, mu, nesterov)
         stated = subject.squared(a, step, steps, mu, nesterov)
-        setting = f"{METHODS[nesterov]}, μ = {mu:g}, θ = 0.6 at s = 0, T = {steps}"
-        comparisons.append(at_least(f"bound over what a potential proves, {setting}", stated / proved, 1.0))
-        comparisons.append(at_most(f"and it is within a fifth, {setting}", stated / proved, 1.2))
+        setting = f"{METHODS[nesterov]}, μ = {mu:g}, ϑ = 0.6, T = {steps}"
+        comparisons.append(at_least(f"bound over what potentials prove, {setting}", stated / proved, 1.0))
+        comparisons.append(at_most(f"and it is within a tenth, {setting}", stated / proved, 1.1))
+    steps = context.pick(quick=20_000, full=200_000)
+    for mu, theta in ((0.5, 1.6), (0.9, 1.6), (0.9, 3.0)):
+        a, step, attained = context.shared(f"turning {mu}/{theta}", _turning, theta, mu, steps)
+        reached = attained / subject.squared(a, step, steps, mu, False)
+        setting = f"heavy ball, μ = {mu:g}, ϑ = {theta:g}, T = {steps}"
+        comparisons.append(at_most(f"a bias that turns, over the bound, {setting}", reached, 1.0))
+        comparisons.append(at_least(f"and it is reached, {setting}", reached, 0.99))
     return Finding(comparisons=tuple(comparisons))
 
+
+def _proved(a: Assumptions, step: float, steps: int, mu: float, nesterov: bool) -> float:
+    return float(stepwise_bound(a, step, steps, momentum=mu, nesterov=nesterov))
+
+
+_PLAIN_NOISE = symbolic.DRIVE + (smoothness * eta**2 / 2 - symbolic.PRICE) * noise**2
 
 CLAIM = Claim(
     id="C11",
     title="Momentum",
-    message="Momentum keeps the form of the bound",
+    message="With momentum, too, bias and noise set a floor",
     meaning=(
-        "With momentum the bound keeps its form, with the step enlarged to η/(1-μ) and constants for the delay. It "
-        "holds for heavy ball and Nesterov as PyTorch implements them."
+        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add. That "
+        "bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, at every "
+        "horizon. In the runs compared it is at most 15% above the exact worst case."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",
@@ -233,21 +272,21 @@ CLAIM = Claim(
     assumptions=(
         *symbolic.ASSUMPTIONS,
         f"or, with Nesterov's momentum, {' and '.join(symbolic.NESTEROV)} in place of the heavy ball's",
-        "the velocity of PyTorch, v ← μv + g from v = 0, is D + N: gradients with biases, and noises",
+        "the velocity is that of PyTorch without dampening",
     ),
-    source=Source("this toolkit; the sequence z is that of Yang, Lin & Li 2016", "1604.03257", own=True),
+    source=Source("this toolkit; smooth functions between two points as in Taylor et al. 2017", "1502.05666", own=True),
     checks=(
         kernel_check(
-            lambda subject: symbolic.momentum_bound(subject.right_side, theta=subject.theta, nu=subject.nu), cost=8.0
+            lambda subject: symbolic.momentum_bound(subject.coefficient, subject.drive, price=subject.price), cost=8.0
         ),
-        implementation_check(_compared, quick=60, full=2_000, allowed=1e-6, cost=2.0),
+        implementation_check(_compared, quick=60, full=2_000, allowed=1e-7, cost=2.0),
         Check(
             "exact", "numeric",
-            "Do the exact worst cases, by semidefinite programs, stay below the bound?", exact, cost=6.0,
+            "Do the exact worst cases, by semidefinite programs, stay below the bound and near it?", exact, cost=6.0,
         ),
         Check(
             "tightness", "numeric",
-            "Is the bound above what a quadratic potential proves, and within a fifth of it?", tightness, cost=3.0,
+            "Is the bound near what potentials prove step by step, and its floor attained?", tightness, cost=3.0,
         ),
         Check(
             "simulation", "monte-carlo",
@@ -256,17 +295,16 @@ CLAIM = Claim(
         ),
     ),
     controls=(
-        Control("half-bias", "half the bias", Subject(symbolic.SHARP.subs(bias, bias / 2))),
-        Control("half-transient", "half the gap", Subject(symbolic.SHARP.subs(gap, gap / 2)), drawn=True),
-        Control("no-lag", "the lag forgotten in θ", Subject(theta=symbolic.smoothness * symbolic.gamma)),
+        Control("half-bias", "half the bias", Subject(drive=symbolic.DRIVE.subs(bias, bias / 2))),
+        Control("half-transient", "half the weight of the gap", Subject(symbolic.COEFFICIENT / 2), drawn=True),
         Control(
-            "plain-noise", "the noise term of plain SGD, with η in place of η/(1-μ)",
-            Subject(nu=symbolic.smoothness * symbolic.gamma * (1 - symbolic.mu)),
+            "next-gradient", "what the next gradient may do forgotten in ν",
+            Subject(price=symbolic.energy + smoothness * (eta * symbolic.fresh) ** 2 / 4),
         ),
+        Control("plain-noise", "the noise term of plain SGD", Subject(drive=_PLAIN_NOISE)),
     ),
     caption=(
-        "Left: the bound and the least bound that a quadratic potential proves, over the exact worst case of eight "
-        "steps; beyond θ = 1 the potential is far better. Right: on a nonconvex problem with noise the measured "
-        "average falls to a plateau at the squared bias, below the bound."
+        "Left: the bound over the exact worst case of eight steps, against the step size. Right: on a nonconvex "
+        "problem with noise the measured average falls to a plateau at the squared bias, below the bound."
     ),
 )  # fmt: skip

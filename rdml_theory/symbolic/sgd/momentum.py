@@ -1,9 +1,8 @@
-"""C11: SGD with momentum and a biased gradient keeps the sharp bound of a plain run with other constants.
+"""C11: SGD with momentum and a biased gradient: a bound from a potential that joins the value and the velocity.
 
-The velocity is D + N, a part of gradients and biases and a part of noises: ``D_{t+1} = μD_t + ∇f(x_t) + b_t`` and
-``N_{t+1} = μN_t + n_t``, from 0. The update is ``x_{t+1} = x_t - η(D_{t+1} + N_{t+1})`` (heavy ball), or
-``x_{t+1} = x_t - η(∇f(x_t) + b_t + n_t + μ(D_{t+1} + N_{t+1}))`` (Nesterov). With γ = η/(1-μ) and the lag c = μ or μ²,
-``z_t = x_t - cγ(D_t + N_t)`` makes plain steps of size γ.
+With ``v_{t+1} = μv_t + ∇f(x_t) + b_t + n_t`` from 0, an update is ``x_{t+1} = x_t - η(ψ(∇f(x_t) + b_t + n_t) + χv_t)``:
+PyTorch's heavy ball has ψ = 1 and χ = μ, Nesterov's momentum ψ = 1+μ and χ = μ². The potential is
+``f(x_t) - inf f - ω⟨∇f(x_t), v_t⟩ + θ‖v_t‖²``, for any ω and θ > 0.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Sum, Symbol, sqrt
+from sympy import Abs, Integer, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -22,45 +21,39 @@ from rdml_theory.symbolic.kernel import (
     ForAll,
     Gradient,
     Inner,
-    Less,
     Mean,
     Proof,
     Proposition,
     Theorem,
     Value,
-    Vector,
-    absolute,
     assume,
-    axiom,
     combine,
     discharge,
     expectation,
     generalise,
-    induct,
+    inner,
     instantiate,
-    last_term,
     nonnegative,
     orthogonal,
     rewrite,
     specialise,
     square,
+    sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.bounds import sharp_target, solved
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
-from rdml_theory.symbolic.sgd.extremal import quadratic
+from rdml_theory.symbolic.sgd.descent import bias, eta, gap, horizon, noise
+from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
-    HALF,
+    above_the_infimum,
     after,
     assumptions,
     average,
     b,
-    cross_term,
     exact,
+    first,
     g,
     given,
     infimum,
-    mean_over_steps,
     n,
     smoothness,
     squared,
@@ -68,420 +61,247 @@ from rdml_theory.symbolic.sgd.setting import (
     x,
     y,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.smooth import lipschitz, u
+from rdml_theory.symbolic.sgd.smooth import between, u
+from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
 
 __all__ = [
-    "ASSUMPTIONS", "CURVATURE", "LAG_SUM", "NESTEROV", "NOISE_FACTOR", "SHARP", "curvature", "definitions", "gamma",
-    "lag", "lag_sum", "momentum_bound", "momentum_target", "mu", "noise_factor", "trade",
+    "ASSUMPTIONS", "COEFFICIENT", "DRAG", "DRIVE", "NESTEROV", "PRICE", "coupling", "definitions", "energy", "fresh",
+    "kappa", "level", "momentum_bound", "momentum_targets", "mu", "past", "split", "weight",
 ]  # fmt: skip
 
 Term = Any
 
-mu: Formula = Symbol("mu", positive=True)
-gamma: Formula = Symbol("gamma", positive=True)
-trade: Formula = Symbol("s", positive=True)
-lag: Formula = Symbol("c", positive=True)
-lag_sum: Formula = Symbol("ell", nonnegative=True)
-curvature: Formula = Symbol("theta", positive=True)
-noise_factor: Formula = Symbol("nu", positive=True)
+mu: Formula = Symbol("mu", nonnegative=True)
+fresh: Formula = Symbol("psi", real=True)
+past: Formula = Symbol("chi", real=True)
+coupling: Formula = Symbol("omega", real=True)
+energy: Formula = Symbol("theta", positive=True)
+split: Formula = Symbol("delta", nonnegative=True)
+"""How often what smooth functions satisfy between x_t and x_{t+1} is used from the other end."""
+level: Formula = Symbol("ell", positive=True)
 
-LAG_SUM: Formula = (1 - mu ** ((horizon - 1) / 2)) / (1 - mu)
-"""ℓ, which bounds Σ_t Σ_{s<t} μ^(t-1-s) d_s d_t / Σ_t d_t²."""
+price: Formula = Symbol("nu", nonnegative=True)
+drag: Formula = Symbol("tau", real=True)
+friction: Formula = Symbol("phi", positive=True)
+excess: Formula = Symbol("epsilon", real=True)
+cross: Formula = Symbol("xi", real=True)
 
-CURVATURE: Formula = smoothness * gamma * (1 + 2 * lag * lag_sum + lag * trade)
-"""θ, which takes the place of h in the sharp bound."""
+_TWICE = 1 + 2 * split
+_NOW, _BEFORE = eta * fresh / 2 + coupling, eta * past / 2 + mu * coupling
 
-NOISE_FACTOR: Formula = smoothness * gamma * (1 + lag / (trade * ((1 - mu) * (1 + mu))))
-"""ν, which takes the place of h in front of σ²."""
+PRICE: Formula = energy + smoothness * (_TWICE * (eta * fresh) ** 2 / 4 + _NOW**2 / _TWICE)
+"""ν: what ‖∇f + b + n‖² costs."""
 
-SHARP: Formula = (
-    Abs(1 - curvature) * bias
-    + sqrt(bias**2 + (2 - curvature) * (2 * gap / (gamma * horizon) + noise_factor * noise**2))
-) / (2 - curvature)  # fmt: skip
-"""The right side of A ≤ [ |1-θ| Z + √( Z² + (2-θ)(2Δ/(γT) + νσ²) ) ] / (2-θ), for 0 < θ < 2."""
+DRAG: Formula = mu * energy + smoothness * (_TWICE * eta**2 * fresh * past / 4 + _NOW * _BEFORE / _TWICE)
+"""τ: what 2⟨∇f + b, v⟩ costs."""
 
-D, N = At("D", t), At("N", t)
-D_after, N_after = At("D", t + 1), At("N", t + 1)
+_FRICTION: Formula = (1 - mu**2) * energy - smoothness * (_TWICE * (eta * past) ** 2 / 4 + _BEFORE**2 / _TWICE)
+_EXCESS: Formula = eta * past - (1 - mu) * coupling
+_APART: Formula = excess - 2 * drag
+_SPEED: Formula = eta * fresh + coupling - price
+_COST: Formula = price + drag**2 / friction + Abs(cross) / (2 * weight)
+_KAPPA: Formula = _SPEED - _APART**2 / (4 * friction) - weight * Abs(cross) / 2 - relative_bias * _COST
+_CROSS: Formula = _SPEED - price + _APART * drag / friction
+
+COEFFICIENT: Formula = (1 - (1 - kappa / level) ** horizon) / kappa
+"""c, the weight of Δ in the bound of T A²."""
+
+DRIVE: Formula = _COST * bias**2 + price * noise**2
+"""d: what bias and noise add in a step."""
+
+v, v_after = At("v", t), At("v", t + 1)
 d = g + b
-z, z_after = x - lag * gamma * (D + N), after - lag * gamma * (D_after + N_after)
-slope = Gradient("f", z)
+_MOVE = eta * (fresh * (d + n) + past * v)
 
-_SIGNAL = ForAll(t, Equal(D_after, mu * D + d))
-_NOISES = ForAll(t, Equal(N_after, mu * N + n))
-_AT_REST = (Equal(At("D", Integer(0)), 0), Equal(At("N", Integer(0)), 0))
-_CENTRED = ForAll(t, Centred(n, (x, b, D, N)))
-_DAMPED = Less(mu, 1)
-_GAMMA = Equal(eta, (1 - mu) * gamma)
-_PLAIN = ForAll(t, Equal(z_after, z - gamma * (d + n)))
-_HEAVY_BALL = (Equal(lag, mu), ForAll(t, Equal(after, x - eta * (D_after + N_after))))
-_NESTEROV = (Equal(lag, mu**2), ForAll(t, Equal(after, x - eta * (d + n + mu * (D_after + N_after)))))
-_BELOW_TWO = Less(curvature, 2)
+_UPDATE = ForAll(t, Equal(after, x - _MOVE))
+_VELOCITY = ForAll(t, Equal(v_after, mu * v + d + n))
+_AT_REST = Equal(At("v", Integer(0)), 0)
+_CENTRED = ForAll(t, Centred(n, (x, b, v)))
+_LEVEL = AtMost(level, 1 / (2 * smoothness) - coupling**2 / (4 * energy))
+_SHORT = AtMost(kappa, level)
+_HEAVY_BALL = (Equal(fresh, 1), Equal(past, mu), ForAll(t, Equal(after, x - eta * v_after)))
+_NESTEROV = (
+    Equal(fresh, 1 + mu), Equal(past, mu**2), ForAll(t, Equal(after, x - eta * (d + n + mu * v_after)))
+)  # fmt: skip
 
 
-def momentum_target(right_side: Formula = SHARP) -> AtMost:
-    """``A ≤`` the right side.
+def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:
+    """What the letters of the bound are.
 
-    >>> print(momentum_target(curvature).text())
-    A ≤ θ
+    >>> print(definitions()["epsilon"].text())
+    ε = η·χ - ω·(1 - μ)
     """
-    return sharp_target(right_side)
-
-
-def definitions(theta: Formula = CURVATURE, nu: Formula = NOISE_FACTOR) -> dict[str, Equal]:
-    """What θ, ν and ℓ are.
-
-    >>> print(definitions()["theta"].text())
-    θ = Λ·γ·(2·c·ℓ + c·s + 1)
-    """
-    return {"theta": Equal(curvature, theta), "nu": Equal(noise_factor, nu), "ell": Equal(lag_sum, LAG_SUM)}
-
-
-_CENTRAL = ("smooth", "bounded", "start", "noise", "average", "bias")
-_FURTHER = (*_AT_REST, _SIGNAL, _NOISES, _CENTRED, _DAMPED, _GAMMA, _BELOW_TWO, *definitions().values())
+    return {
+        "kappa": Equal(kappa, _KAPPA), "xi": Equal(cross, _CROSS), "nu": Equal(price, nu),
+        "tau": Equal(drag, tau), "phi": Equal(friction, _FRICTION), "epsilon": Equal(excess, _EXCESS),
+    }  # fmt: skip
 
 
 def _texts(*update: Proposition) -> tuple[str, ...]:
-    return assumptions(*_CENTRAL, *(told.text() for told in (*update, *_FURTHER)))
+    further = (BIAS_OF_A_STEP, _VELOCITY, _AT_REST, _CENTRED, _LEVEL, _SHORT, NOT_ZERO, *definitions().values())
+    told = (told.text() for told in (*update, *further))
+    return assumptions("smooth", "bounded", "start", "noise", "average", *told)
 
 
 ASSUMPTIONS = _texts(*_HEAVY_BALL)
 """What the bound assumes with a heavy ball, as text."""
 
 NESTEROV = tuple(told.text() for told in _NESTEROV)
-"""What Nesterov's momentum has in place of the heavy ball's lag and update."""
-
-_KAPPA = smoothness * lag * gamma**2 / 2
-"""What a squared velocity costs, over its weight."""
+"""What Nesterov's momentum has in place of the heavy ball's weights and update."""
 
 
-def _damped() -> Theorem:
-    """``0 < 1 - μ``."""
-    damped = assume(_DAMPED, reason="given")
-    return combine(Less(0, 1 - mu), [(1, damped)], reason="so 1-μ is positive")
+def momentum_targets(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> tuple[AtMost, AtMost]:
+    """``T A² ≤ cΔ + d(T - ℓc)/κ`` for κ ≤ ℓ, and ``κA² ≤ Δ/T + d`` for κ > 0.
+
+    >>> print(momentum_targets(drive=noise)[1].text())
+    A²·κ ≤ Δ/T + σ
+    """
+    whole = coefficient * gap + drive * (horizon - level * coefficient) / kappa
+    return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, gap / horizon + drive)
 
 
 def _at(proposition: Proposition, reason: str = "at this step") -> Theorem:
     return specialise(assume(proposition, reason="given"), t, reason=reason)
 
 
-def _makes_plain_steps(nesterov: bool) -> Theorem:
-    """``z_{t+1} = z_t - γ(∇f(x_t) + b_t + n_t)``."""
-    told, update = _NESTEROV if nesterov else _HEAVY_BALL
-    moved = d + n + mu * (D_after + N_after) if nesterov else D_after + N_after
-    share = mu * gamma if nesterov else gamma
+def _potential(step: Term) -> Term:
+    there, velocity = At("x", step), At("v", step)
+    joined = coupling * Mean(Inner(Gradient("f", there), velocity))
+    return Mean(Value("f", there)) - infimum - joined + energy * Mean(square(velocity))
+
+
+def _moved(nesterov: bool) -> Theorem:
+    """``x_{t+1} = x_t - η(ψ(∇f(x_t) + b_t + n_t) + χv_t)``."""
+    now, before, update = _NESTEROV if nesterov else _HEAVY_BALL
     plain = combine(
-        Equal(z_after, z - gamma * (d + n)),
+        _UPDATE.body,
         [
             (1, _at(update)),
-            (-moved, assume(_GAMMA, reason="given")),
-            (-gamma * (D_after + N_after - D - N), assume(told, reason="given")),
-            (-share, _at(_SIGNAL)),
-            (-share, _at(_NOISES)),
+            (-eta * mu if nesterov else -eta, _at(_VELOCITY)),
+            (eta * (d + n), assume(now, reason="given")),
+            (eta * v, assume(before, reason="given")),
         ],
-        reason="z = x - cγ(D+N) makes plain steps of size γ",
+        reason="with the weights of this method",
     )
     return generalise(plain, t, reason="at every step")
 
 
 @cache
-def _descends() -> Theorem:
-    """``E f(z_{t+1}) ≤ E f(z_t) - γE⟨∇f(z_t), ∇f(x_t) + b_t⟩ + Λγ²(E‖∇f(x_t) + b_t‖² + σ²)/2``."""
-    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    along = instantiate(lemma, {y: z, Vector("v"): -gamma * (d + n)}, reason="from z_t along its step")
-    plain = _at(_PLAIN)
-    left, right = plain.conclusion.terms()
-    back = combine(Equal(right, left), [(-1, plain)], reason="the step of z, read from right to left")
-    descent = expectation(rewrite(along, back, reason="which leads to z_{t+1}"), reason="take expectations")
-    centred = _at(_CENTRED)
-    cost = smoothness * gamma**2
-    return combine(
-        AtMost(
-            Mean(Value("f", z_after)),
-            Mean(Value("f", z)) - gamma * Mean(Inner(slope, d)) + cost / 2 * (Mean(square(d)) + noise**2),
-        ),
-        [
-            (1, descent),
-            (-gamma, orthogonal(centred, slope, reason="the noise has mean zero given x_t, D_t and N_t")),
-            (cost, orthogonal(centred, g, reason="so it has given ∇f(x_t)")),
-            (cost, orthogonal(centred, b, reason="and given b_t")),
-            (cost / 2, given("noise", t)),
-        ],
-        reason="multiply out: the noise is orthogonal to ∇f(z_t) and to ∇f(x_t) + b_t",
-    )
+def _dissipates() -> Theorem:
+    """What a step takes from the potential, as a quadratic form in ∇f(x_t), b_t and v_t."""
+    update = _at(_UPDATE)
+    left, right = update.conclusion.terms()
+    back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
 
+    def named(theorem: Theorem) -> Theorem:
+        return expectation(rewrite(theorem, back, reason="which leads to x_{t+1}"), reason="take expectations")
 
-@cache
-def _noise_in_the_velocity() -> Theorem:
-    """``E‖N_t‖² ≤ σ²/(1-μ²)``."""
-    room = _damped()
-    most = noise**2 / ((1 - mu) * (1 + mu))
-    grown = expectation(squared(_at(_NOISES)), reason="take expectations")
-    step = combine(
-        AtMost(Mean(square(N_after)), most),
-        [
-            (1, grown),
-            (2 * mu, orthogonal(_at(_CENTRED), N, reason="the noise has mean zero given N_t")),
-            (1, given("noise", t)),
-            (mu**2, assume(AtMost(Mean(square(N)), most), known=[room], reason="suppose")),
-        ],
-        known=[room],
-        reason="it shrinks by μ², and new noise joins it",
-    )
-    start = expectation(squared(assume(_AT_REST[1], reason="given: at rest")), reason="take expectations")
-    base = combine(
-        AtMost(Mean(square(At("N", Integer(0)))), most), [(1, start)], slack=most, known=[room], reason="none at first"
-    )
-    return specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
-
-
-_now, _next = Symbol("a", positive=True), Symbol("p", positive=True)
-_later: Term = Symbol("w", nonnegative=True)
-_WEIGHTS = (Equal(_next, mu * _now + 1), AtMost(_now + _later, 2 * lag_sum))
-
-
-@cache
-def _step() -> Theorem:
-    """What a step lowers f(z) by, with the weights a of the way from ∇f(x_t) to ∇f(z_t) and w of what comes.
-
-    After it the first is p = μa + 1, and the step's gradient enters with a + w ≤ 2ℓ.
-    """
-    room = _damped()
-    apart = instantiate(lipschitz(), {y: x, u: z}, reason="between x_t and z_t")
-    epsilon = smoothness * lag * gamma * (_now + trade)
-    weight = gamma / (2 * epsilon)
-    turned = nonnegative(square(slope - g + epsilon * d), reason="a squared norm")
-    mixed = nonnegative(square(trade * D - _now * N), reason="a squared norm")
-    convex = nonnegative(square(D - _now * d), reason="a squared norm")
-    grown, most = (assume(told, reason="given: the weights") for told in _WEIGHTS)
-    lost = gamma / 2 * (CURVATURE * Mean(square(d)) + NOISE_FACTOR * noise**2)
-    potential = _KAPPA * (1 + mu * _later) / _now * Mean(square(D))
-    return combine(
-        AtMost(
-            Mean(Value("f", z_after)) + _KAPPA * _later / _next * Mean(square(D_after)),
-            Mean(Value("f", z)) + potential - gamma * Mean(Inner(g, d)) + lost,
-        ),
-        [
-            (1, _descends()),
-            (weight, expectation(apart, reason="take expectations")),
-            (weight, expectation(turned, reason="take expectations")),
-            (_KAPPA / ((_now + trade) * _now * trade), expectation(mixed, reason="take expectations")),
-            (_KAPPA / trade, _noise_in_the_velocity()),
-            (_KAPPA * _later / _next, expectation(squared(_at(_SIGNAL)), reason="take expectations")),
-            (_KAPPA * _later * mu / (_now * _next), expectation(convex, reason="take expectations")),
-            (-_KAPPA * _later * (mu * Mean(square(D)) / _now + Mean(square(d))) / _next, grown),
-            (_KAPPA * Mean(square(d)), most),
-        ],
-        known=[room],
-        reason="the gradient at z_t is off by Λcγ‖D+N‖ at most; squares share that among D, N and ∇f + b",
-    )
-
-
-k, i, j = (Symbol(name, integer=True, nonnegative=True) for name in "kij")
-
-
-@cache
-def _powers() -> Theorem:
-    """``μ^k ≤ 1`` for every k."""
-    damped = assume(_DAMPED, reason="given")
-    supposed = assume(AtMost(mu**k, 1), reason="suppose")
-    step = combine(AtMost(mu ** (k + 1), 1), [(mu, supposed), (1, damped)], reason="and so is the next")
-    base = combine(AtMost(mu ** Integer(0), 1), [], reason="1 is at most 1")
-    return induct(base, step, k, reason="so powers of μ are at most 1")
-
-
-def _geometric(count: Term) -> Term:
-    """1 + μ + ... + μ^(n-1)."""
-    return (1 - mu**count) / (1 - mu)
-
-
-def _way(before: Term) -> Term:
-    """The same for n = 1 + before, as a sum, which is manifestly positive."""
-    return 1 + mu * Sum(mu**j, (j, 0, before - 1))
-
-
-@cache
-def _summed() -> Theorem:
-    """The sum is the closed form."""
-    damped = _damped()
-
-    def at(count: Term) -> Equal:
-        return Equal(_way(count), _geometric(count + 1))
-
-    step = combine(
-        at(i + 1),
-        [
-            (mu, last_term(Sum(mu**j, (j, 0, i)), reason="the last apart")),
-            (1, assume(at(i), known=[damped], reason="suppose")),
-        ],
-        known=[damped],
-        reason="one more power",
-    )
-    none = combine(at(Integer(0)), [], known=[damped], reason="the first is 1")
-    return specialise(induct(none, step, i, reason="the geometric series"), i, reason="for any number")
-
-
-def _small(count: Term) -> Theorem:
-    """``0 ≤ 1 - μ^n``."""
-    power = specialise(_powers(), count, reason="at this power")
-    return combine(AtMost(0, 1 - mu**count), [(1, power)], reason="so this is not negative")
-
-
-def _cost(count: Term) -> Term:
-    """Half of θ, for this many steps."""
-    return CURVATURE.subs(lag_sum, LAG_SUM).subs(horizon, count) / 2
-
-
-def _from(start: Term, count: Term) -> tuple[Term, Term]:
-    """Σ E⟨∇f, ∇f + b⟩ and Σ E‖∇f + b‖², over ``count`` steps from ``start`` on."""
-    gained, lost = (Sum(Mean(term.subs(t, start + t)), (t, 0, count - 1)) for term in (Inner(g, d), square(d)))
-    return gained, lost
-
-
-def _holds(before: Term, count: Term) -> AtMost:
-    """What ``count`` steps gain after the first and ``before`` more."""
-    start = before + 1
-    gained, lost = _from(start, count)
-    there = {t: start}
-    settled = _KAPPA * _geometric(count) / _way(before) * Mean(square(D.subs(there)))
-    return AtMost(
-        gamma * (gained - _cost(start + count) * lost),
-        Mean(Value("f", z.subs(there))) - infimum + settled + count * gamma * NOISE_FACTOR / 2 * noise**2,
-    )
-
-
-@cache
-def _later_steps() -> Theorem:
-    """What any number of steps from the second on gains."""
-    known = [_damped(), _small(k)]
-    start, summed = i + 1, _summed()
-    roots = mu ** (start * HALF) - mu ** (k * HALF)
-    now, following, longest = _way(i), _way(i + 1), LAG_SUM.subs(horizon, start + k + 1)
-    grown = combine(
-        Equal(following, mu * now + 1),
-        [(1, instantiate(summed, {i: i + 1}, reason="and one more")), (-mu, summed)],
-        known=known,
-        reason="from one to the next",
-    )
-    most = combine(
-        AtMost(now + _geometric(k), 2 * longest), [(1, summed)], slack=roots**2 / (1 - mu), known=known,
-        reason="the weights of a step sum up to 2ℓ at most",
+    there = named(instantiate(between(), {y: x, u: x - _MOVE}, reason="from x_t to x_{t+1}"))
+    again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))
+    changed = _TWICE / (2 * smoothness) * (Gradient("f", after) - g)
+    best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after), reason="a squared norm")
+    velocity, centred, share = _at(_VELOCITY), _at(_CENTRED), smoothness / _TWICE
+    joined = inner(velocity, share * coupling * _MOVE - coupling * g, reason="along the move and ∇f(x_t)")
+    noises = "the noise has mean zero given x_t, b_t and v_t"
+    taken = (
+        (eta * fresh + coupling) * Mean(Inner(g, d)) + _EXCESS * Mean(Inner(g, v)) + _FRICTION * Mean(square(v))
+        - 2 * DRAG * Mean(Inner(d, v)) - PRICE * (Mean(square(d)) + noise**2)
     )  # fmt: skip
-    positive = combine(
-        AtMost(0, longest), [(HALF, most)], slack=(now + _geometric(k)) / 2, known=known, reason="so ℓ is not negative"
-    )
-    here = instantiate(
-        instantiate(_step(), {t: start}, reason="at this step"),
-        {_now: now, _next: following, _later: _geometric(k), lag_sum: longest}, known=[*known, positive],
-        reason="with these weights",
-    )  # fmt: skip
-    here = discharge(discharge(here, grown, reason="as found"), most, reason="as found")
-    supposed = assume(ForAll(i, _holds(i, k)), known=[_damped()], reason="suppose it holds for k later steps")
-    gained, lost = _from(start, k + 1)
-    step = combine(
-        _holds(i, k + 1),
+    return combine(
+        AtMost(_potential(t + 1), _potential(t) - taken),
         [
-            (gamma, last_term(gained, reason="the last apart")),
-            (-gamma * _cost(start + k + 1), last_term(lost, reason="the last apart")),
-            (1, specialise(supposed, i + 1, reason="from the next step on")),
-            (1, here),
+            (1 + split, there),
+            (split, again),
+            (share, expectation(best, reason="take expectations")),
+            (1, expectation(joined, reason="take expectations")),
+            (share * coupling**2 + energy, expectation(squared(velocity), reason="take expectations")),
+            (2 * PRICE - eta * fresh - coupling, orthogonal(centred, g, reason=noises)),
+            (2 * PRICE, orthogonal(centred, b, reason=noises)),
+            (2 * DRAG, orthogonal(centred, v, reason=noises)),
+            (PRICE, given("noise", t)),
         ],
-        known=known,
-        reason="one more",
+        reason="the gradient after the step, which is not known, is taken away by a square",
     )
-    bounded = expectation(specialise(given("bounded"), z.subs(t, start), reason="given"), reason="take expectations")
-    base = combine(_holds(i, Integer(0)), [(1, bounded)], known=known, reason="none gains nothing")
-    every = (generalise(part, i, reason="from every step on") for part in (base, step))
-    return induct(*every, k, reason="for any number of steps")
 
 
 @cache
-def _whole() -> Theorem:
-    """``Σ E⟨∇f, ∇f + b⟩ - (θ/2) Σ E‖∇f + b‖² ≤ Δ/γ + Tνσ²/2``, with θ and ν written out."""
-    zero = {t: Integer(0)}
-    rest = [assume(told, reason="given: at rest") for told in _AT_REST]
-    begun = instantiate(_descends(), zero, reason="at the first step")
-    for told in rest:
-        begun = rewrite(begun, told, reason="where z_0 = x_0")
-    d0, signal = d.subs(zero), At("D", Integer(1))
-    moved = combine(
-        Equal(signal, d0), [(1, instantiate(_at(_SIGNAL), zero, reason="at the first step")), (mu, rest[0])],
-        reason="the first gradient",
-    )  # fmt: skip
-    later = specialise(
-        specialise(_later_steps(), horizon - 1, reason="all but the first"), Integer(0), reason="after it"
-    )
-    weight = _geometric(horizon - 1)
-    known = [_damped(), _small(horizon - 1)]
-    gained, lost = _from(Integer(0), horizon)
-    root = 1 - mu ** ((horizon - 1) * HALF)
+def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
+    """``V_{t+1} ≤ V_t - κE‖∇f(x_t)‖² + d`` in expectation."""
+    told = {name: assume(definition, reason="given") for name, definition in definitions(nu, tau).items()}
+    pull, squares = Mean(Inner(g, b)), Mean(square(g))
+    bounded = (weight * squares + Mean(square(b)) / weight) / 2
+    there = {Symbol("a", real=True): -cross, Symbol("y", real=True): pull, Symbol("z", real=True): bounded}
+    product = instantiate(product_bound(), there, reason="for the cross term")
+    for sign in (1, -1):
+        both = expectation(nonnegative(square(weight * g - sign * b), reason="a squared norm"))
+        lemma = combine(AtMost(sign * pull, bounded), [(1 / (2 * weight), both)], reason="multiply out")
+        product = discharge(product, lemma)
+    slowed = nonnegative(square(2 * friction * v + excess * g - 2 * drag * d), reason="a squared norm")
     return combine(
-        AtMost(gamma * (gained - _cost(horizon) * lost), gap + horizon * gamma * NOISE_FACTOR / 2 * noise**2),
+        AtMost(_potential(t + 1), _potential(t) - kappa * squares + drive),
         [
-            (1, begun),
-            (1, later),
+            (1, _dissipates()),
+            (1 / (4 * friction), expectation(slowed, reason="take expectations")),
+            (Mean(square(v)), told["phi"]),
+            (-2 * Mean(Inner(d, v)), told["tau"]),
+            (Mean(Inner(g, v)), told["epsilon"]),
+            (-Mean(square(d)) - noise**2, told["nu"]),
+            (1, product),
+            (pull, told["xi"]),
+            (_COST, _at(BIAS_OF_A_STEP)),
+            (squares, told["kappa"]),
+        ],
+        reason="so is the velocity; and ⟨∇f, b⟩ is at most λ/2 ‖∇f‖² + ‖b‖²/(2λ) in size",
+    )
+
+
+@cache
+def _above() -> Theorem:
+    """``ℓE‖∇f(x_t)‖² ≤ V_t`` in expectation."""
+    least = nonnegative(square(energy * v - coupling / 2 * g), reason="a squared norm")
+    return combine(
+        AtMost(level * Mean(square(g)), _potential(t)),
+        [
+            (1, above_the_infimum()),
+            (1 / energy, expectation(least, reason="take expectations")),
+            (Mean(square(g)), assume(_LEVEL, reason="given")),
+        ],
+        reason="the value pays for the gradient, and the velocity for what it is coupled to",
+    )
+
+
+@cache
+def _begun() -> Theorem:
+    """``V_0 ≤ Δ``."""
+    rest = assume(_AT_REST, reason="given: at rest")
+    joined = expectation(inner(rest, Gradient("f", first), reason="along ∇f(x_0)"), reason="take expectations")
+    return combine(
+        AtMost(_potential(Integer(0)), gap),
+        [
             (1, given("start")),
-            (_KAPPA * weight, expectation(squared(moved), reason="take expectations")),
-            (gamma, last_term(gained, reason="the last apart")),
-            (-gamma * _cost(horizon), last_term(lost, reason="the last apart")),
+            (-coupling, joined),
+            (energy, expectation(squared(rest), reason="take expectations")),
         ],
-        slack=_KAPPA * ((trade + root**2 / (1 - mu)) * Mean(square(d0)) + noise**2 / (trade * ((1 - mu) * (1 + mu)))),
-        known=known,
-        reason="and the first step, before which z_0 = x_0",
+        reason="there is no velocity at first",
     )
-
-
-def _averaged(theta: Formula, nu: Formula) -> Theorem:
-    """``(1-θ/2)A² - |1-θ|AZ - (θ/2)Z² ≤ Δ/(γT) + νσ²/2``."""
-    cross, known = mean_over_steps(Inner(g, b)), [_damped()]
-    told = {
-        name: assume(definition, known=known, reason="given") for name, definition in definitions(theta, nu).items()
-    }
-    away, weight = Abs(1 - curvature), 1 / (gamma * horizon)
-    lost = mean_over_steps(square(d))
-    return combine(
-        AtMost(
-            quadratic(average, bias, away).subs(h, curvature), gap / (gamma * horizon) + noise_factor * noise**2 / 2
-        ),
-        [
-            (weight, _whole()),
-            (-lost * HALF, told["theta"]),
-            (-(noise**2) * HALF, told["nu"]),
-            (-smoothness * gamma * lag * lost, told["ell"]),
-            (1 - curvature / 2, given("average")),
-            (-curvature / 2, given("bias")),
-            (away, cross_term()),
-            (1, absolute((curvature - 1) * cross, reason="a number is at most its absolute value")),
-        ],
-        known=known,
-        reason="expand ‖∇f + b‖², bound the cross term by |1-θ| A Z",
-    )
-
-
-def _bound(right_side: Formula, theta: Formula, nu: Formula) -> Theorem:
-    """The bound, for whatever method makes plain steps of z."""
-    excess = Symbol("E", nonnegative=True)
-    inequality = assume(AtMost(quadratic(average, bias, Abs(1 - h)), excess), reason="suppose")
-    root = (Abs(1 - h) * bias + sqrt(bias**2 + 2 * (2 - h) * excess)) / (2 - h)
-    lemma = solved(sharp_target(root), inequality, bias)
-    found = _averaged(theta, nu)
-    there = {h: curvature, excess: found.conclusion.terms()[1]}
-    largest = discharge(instantiate(lemma, there, reason="with θ for h"), found, reason="as found")
-    return combine(momentum_target(right_side), [(1, largest)], reason="as asserted")
 
 
 @of_formulas()
-def momentum_bound(right_side: Formula = SHARP, *, theta: Formula = CURVATURE, nu: Formula = NOISE_FACTOR) -> Proof:
-    """C11: ``A ≤ [ |1-θ| Z + √( Z² + (2-θ)(2Δ/(γT) + νσ²) ) ] / (2-θ)`` for 0 < θ < 2, γ = η/(1-μ).
+def momentum_bound(
+    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, *, price: Formula = PRICE, drag: Formula = DRAG
+) -> Proof:
+    """C11: ``T A² ≤ cΔ + d(T - ℓc)/κ`` with ``c = (1 - (1-κ/ℓ)^T)/κ``, and ``κA² ≤ Δ/T + d``.
 
-    For a heavy ball with c = μ, and for Nesterov's momentum with c = μ². This toolkit's own. At μ = 0 it is the sharp
-    bound.
+    For a heavy ball and for Nesterov's momentum, every coupling ω, energy θ > 0, split δ ≥ 0 and trade λ > 0 with φ > 0
+    and ``ℓ ≤ 1/(2Λ) - ω²/(4θ)``: the first if κ ≤ ℓ is not zero, the second if κ and ℓ are positive. This toolkit's
+    own.
 
     Parameters
     ----------
-    right_side : Expr, optional
-        The asserted bound of A, in θ, γ and ν.
-    theta, nu : Expr, optional
-        The asserted θ and ν.
+    coefficient, drive : Expr, optional
+        The asserted c and d.
+    price, drag : Expr, optional
+        The asserted ν and τ, from which κ and d are made.
 
     Raises
     ------
@@ -491,15 +311,39 @@ def momentum_bound(right_side: Formula = SHARP, *, theta: Formula = CURVATURE, n
     Examples
     --------
     >>> momentum_bound().axioms
-    ('Cauchy-Schwarz', 'descent lemma', 'descent lemma, from below')
-    >>> momentum_bound(SHARP.subs(bias, bias / 2))
+    ('descent lemma', 'descent lemma, from below')
+    >>> momentum_bound(drive=DRIVE.subs(bias, 0))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    bound = _bound(
-        exact(right_side),
-        exact(theta),
-        exact(nu),
+    c, asserted, nu, tau = exact(coefficient), exact(drive), exact(price), exact(drag)
+    short, whole = momentum_targets(c, asserted)
+    falls = _falls(asserted, nu, tau)
+    shrinks = combine(
+        AtMost(0, 1 - kappa / level), [(1 / level, assume(_SHORT, reason="given"))], reason="κ is at most ℓ"
     )
-    return Proof(tuple(discharge(bound, _makes_plain_steps(nesterov)) for nesterov in (False, True)))
+    known = (assume(NOT_ZERO, reason="given"), shrinks)
+    sign, sums = accumulated(_potential, falls, _above(), level=level, coefficient=c, drive=asserted, known=known)
+    last = combine(
+        AtMost(0, _potential(horizon)), [(1, instantiate(_above(), {t: horizon}, reason="at x_T"))],
+        slack=level * Mean(square(Gradient("f", At("x", horizon)))), reason="the potential is not negative",
+    )  # fmt: skip
+    bounds = (
+        combine(
+            short, [(1, sums), (horizon, given("average")), (c, _begun())], known=[sign],
+            reason="with the definitions of A and Δ",
+        ),
+        combine(
+            whole,
+            [
+                (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
+                (1 / horizon, _begun()),
+                (1 / horizon, last),
+                (kappa, given("average")),
+            ],
+            reason="what is left at the end is not negative",
+        ),
+    )  # fmt: skip
+    methods = [_moved(nesterov) for nesterov in (False, True)]
+    return Proof(tuple(discharge(bound, method) for bound in bounds for method in methods))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sympy import Abs, Integer, Sum, Symbol
+from sympy import Abs, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -98,7 +99,7 @@ def tight_target(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> 
     return AtMost(horizon * average**2, _right_side(coefficient, drive))
 
 
-def _product_bound() -> Theorem:
+def product_bound() -> Theorem:
     """``ay ≤ |a|z`` under ``y ≤ z`` and ``-y ≤ z``."""
     a, y, z = (Symbol(name, real=True) for name in "ayz")
     target = AtMost(a * y, Abs(a) * z)
@@ -114,7 +115,7 @@ def _falls(drive: Term) -> Theorem:
     """``Λδ_{t+1} ≤ Λδ_t - κE‖∇f(x_t)‖² + d`` for δ = E f - f_inf."""
     cross, bounded = Mean(Inner(g, b)), (weight * Mean(square(g)) + Mean(square(b)) / weight) / 2
     product = instantiate(
-        _product_bound(),
+        product_bound(),
         {Symbol("a", real=True): h - 1, Symbol("y", real=True): cross, Symbol("z", real=True): bounded},
         reason="for the cross term",
     )
@@ -124,7 +125,7 @@ def _falls(drive: Term) -> Theorem:
         product = discharge(product, lemma)
     lost = h / 2 * (Abs(1 - h) / weight + h)
     return combine(
-        AtMost(_height(after), _height(x) - kappa * Mean(square(g)) + drive),
+        AtMost(_height(t + 1), _height(t) - kappa * Mean(square(g)) + drive),
         [
             (smoothness, one_step()),
             (h, product),
@@ -141,13 +142,66 @@ def _gained() -> Term:
     return (1 - h / 2) * Mean(square(g)) + (1 - h) * cross - h / 2 * squares - h / 2 * noise**2
 
 
-def _height(point: Term) -> Term:
-    return smoothness * (Mean(Value("f", point)) - infimum)
+def _height(step: Term) -> Term:
+    return smoothness * (Mean(Value("f", At("x", step))) - infimum)
 
 
 def _gradients(start: Term, count: Term) -> Term:
     """The sum of E‖∇f(x_{s+t})‖² over t < n."""
     return Sum(Mean(square(Gradient("f", At("x", start + t)))), (t, 0, count - 1))
+
+
+def accumulated(
+    height: Callable[[Term], Term], falls: Theorem, above: Theorem, *, level: Term, coefficient: Term,
+    drive: Term, known: tuple[Theorem, Theorem],
+) -> tuple[Theorem, Theorem]:  # fmt: skip
+    """``Σ_{t<T} E‖∇f(x_t)‖² ≤ c H_0 + d (T - ac)/κ``, and 0 ≤ c, for a height H that falls and is not too low.
+
+    Parameters
+    ----------
+    height : callable
+        H at a step.
+    falls, above : Theorem
+        ``H_{t+1} ≤ H_t - κE‖∇f(x_t)‖² + d`` and ``a E‖∇f(x_t)‖² ≤ H_t``.
+    level, coefficient, drive : Expr
+        a, the asserted c, a function of T, and d.
+    known : (Theorem, Theorem)
+        That κ is not zero, and that 1 - κ/a is not negative.
+    """
+    k, s = (Symbol(name, integer=True, nonnegative=True) for name in "ks")
+    not_zero, shrinks = known
+
+    def weight_of(count: Term) -> Term:
+        return coefficient.subs(horizon, count)
+
+    def holds(start: Term, count: Term) -> AtMost:
+        later = drive * (count - level * weight_of(count)) / kappa
+        return AtMost(_gradients(start, count), weight_of(count) * height(start) + later)
+
+    left = (1 - kappa / level) ** k / level
+    grows = combine(
+        AtMost(0, weight_of(k + 1)), [(1, assume(AtMost(0, weight_of(k)), known=[not_zero], reason="suppose"))],
+        slack=left, known=[shrinks], reason="c grows by a power of it",
+    )  # fmt: skip
+    signs = induct(nonnegative(Integer(0), reason="none"), grows, k, reason="so c is not negative")
+    supposed = assume(ForAll(s, holds(s, k)), known=[not_zero], reason="suppose it holds for k later gradients")
+    step = combine(
+        holds(s, k + 1),
+        [
+            (1, last_term(_gradients(s, k + 1), reason="the last apart")),
+            (1, specialise(supposed, s + 1, reason="from x_{s+1} on")),
+            (weight_of(k), instantiate(falls, {t: s}, reason="at x_s")),
+            (left, instantiate(above, {t: s}, reason="at x_s")),
+        ],
+        known=[specialise(signs, k, reason="at k steps"), shrinks],
+        reason="one more adds its square, and passes on a smaller value",
+    )
+    base = combine(holds(s, Integer(0)), [], reason="none is nothing")
+    always = induct(
+        generalise(base, s), generalise(step, s, reason="from every x_s"), k, reason="for any number of gradients"
+    )
+    whole = specialise(specialise(always, horizon, reason="all T of them"), Integer(0), reason="from x_0 on")
+    return specialise(signs, horizon, reason="at T steps"), whole
 
 
 @of_formulas()
@@ -175,55 +229,24 @@ def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> P
     """
     c = exact(coefficient)
     d = exact(drive)
-    k, s = (Symbol(name, integer=True, nonnegative=True) for name in "ks")
     not_zero = assume(NOT_ZERO, reason="given")
-
-    def weight_of(count: Term) -> Term:
-        return c.subs(horizon, count)
-
-    def holds(start: Term, count: Term) -> AtMost:
-        later = d * (count - weight_of(count) / 2) / kappa
-        return AtMost(_gradients(start, count), weight_of(count) * _height(At("x", start)) + later)
-
     shrinks = combine(
         AtMost(0, 1 - 2 * kappa), [(2, assume(IS_KAPPA, reason="given"))],
         slack=(1 - h) ** 2 + h * Abs(1 - h) * weight, reason="1-2κ is not negative",
     )  # fmt: skip
-    grows = combine(
-        AtMost(0, weight_of(k + 1)), [(1, assume(AtMost(0, weight_of(k)), known=[not_zero], reason="suppose"))],
-        slack=2 * (1 - 2 * kappa) ** k, known=[shrinks], reason="c grows by a power of it",
-    )  # fmt: skip
-    signs = induct(nonnegative(Integer(0), reason="none"), grows, k, reason="so c is not negative")
-    sign = specialise(signs, k, reason="at k steps")
-    here = {t: s}
-    falls = instantiate(_falls(d), here, reason="at x_s")
-    above = instantiate(above_the_infimum(), here, reason="at x_s")
-    supposed = assume(ForAll(s, holds(s, k)), known=[not_zero], reason="suppose it holds for k later gradients")
-    step = combine(
-        holds(s, k + 1),
-        [
-            (1, last_term(_gradients(s, k + 1), reason="the last apart")),
-            (1, specialise(supposed, s + 1, reason="from x_{s+1} on")),
-            (weight_of(k), falls),
-            (2 * smoothness * (1 - 2 * kappa) ** k, above),
-        ],
-        known=[sign, shrinks],
-        reason="one more adds its square, and passes on a smaller value",
+    above = combine(AtMost(Mean(square(g)) / 2, _height(t)), [(smoothness, above_the_infimum())], reason="times Λ")
+    sign, whole = accumulated(
+        _height, _falls(d), above, level=Rational(1, 2), coefficient=c, drive=d, known=(not_zero, shrinks)
     )
-    base = combine(holds(s, Integer(0)), [], reason="none is nothing")
-    always = induct(
-        generalise(base, s), generalise(step, s, reason="from every x_s"), k, reason="for any number of gradients"
-    )
-    whole = specialise(specialise(always, horizon, reason="all T of them"), Integer(0), reason="from x_0 on")
-    begun = combine(AtMost(_height(first), smoothness * gap), [(smoothness, given("start"))], reason="times Λ")
+    begun = combine(AtMost(_height(Integer(0)), smoothness * gap), [(smoothness, given("start"))], reason="times Λ")
     bound = combine(
         tight_target(c, d),
         [
             (1, whole),
             (horizon, given("average")),
-            (weight_of(horizon), begun),
+            (c, begun),
         ],
-        known=[specialise(signs, horizon, reason="at T steps")],
+        known=[sign],
         reason="with the definitions of A and Δ",
     )
     return Proof((bound, _unbiased(c, d)))
