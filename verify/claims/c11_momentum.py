@@ -263,7 +263,7 @@ CLAIM = Claim(
     meaning=(
         "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add. That "
         "bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, at every "
-        "horizon. In the runs compared it is at most 15% above the exact worst case."
+        "horizon, in the runs compared at most 15% above the exact worst case."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",
