@@ -35,9 +35,10 @@ GAMES: dict[str, dict[str, Any]] = {
     "one of each": {"architecture": "mixed"},
     "irises": {"data": "iris"},
     "digits": {"data": "digits"},
+    "networks, digits": {"data": "digits", "architecture": "two-layer"},
 }
 ORDERS = (0.25, 1.0, 4.0)
-STEPS = {"digits": 12}
+STEPS = {"digits": 12, "networks, digits": 12}
 H = 0.9
 """Λη of the student with the greatest Λ."""
 
