@@ -136,7 +136,14 @@ def at_rest() -> Model:
     x, b = (np.broadcast_to(value, (1, STEPS + 1, 2)) for value in (-pull / 2.0, pull))
     return Model(
         "quadratic at rest under a constant bias",
-        {setting.smoothness: 2.0, descent.horizon: STEPS, scope.pull: pull},
+        {
+            setting.smoothness: 2.0,
+            descent.horizon: STEPS,
+            scope.pull: pull,
+            growth.growth: 2.0,
+            descent.bias: 0.4,
+            descent.h: 0.5,
+        },
         {"f": Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)},
         {"x": x, "b": b},
         families=_schedules(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,9 @@ QUADRATIC = (
     (1.6, 0.3, 1.0, 100),
 )  # fmt: skip
 """h, σ², ζ², T on the quadratic, where μ = Λ and the floor is attained."""
+
+GENTLE = ((1.0, 0.1), (0.4, 0.02))
+"""h and μ/Λ of quadratics on which a bias against the gradient keeps the iterate where it is."""
 
 NONCONVEX = ((1.0, 4.0, 0.25, 3_000), (0.4, 4.0, 0.25, 6_000))
 REACHED = 0.97
@@ -54,7 +57,8 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 2) and every s > 0 with |1-{h}|s < 2-{h}: "
-        "{bound}, attained at {h} = 1, {mu} = Λ; with the best s its floor is that of C2, over 2{mu}, for every {h}"
+        "{bound}, attained at {h} = 1, {mu} = Λ, and for T → ∞ without noise for {h} ≤ 1 and every {mu} ≤ Λ; with the "
+        "best s its floor is that of C2, over 2{mu}, for every {h}"
     )
     bound = growth.pl_target(subject.right_side).relation()
     return Statement(words, {"mu": growth.growth, "h": descent.h, "bound": bound})
@@ -79,6 +83,18 @@ def quadratic(subject: Subject, context: Context) -> Finding:
         stated = subject.bound(run.assumptions, h, steps, 1.0)
         value = float(run.value[-1, 0])
         name = f"f(x_T) - inf f on the quadratic, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
+        comparisons.append(at_most(name, value, stated * (1 + 1e-12)))
+        comparisons.append(at_least(f"{name}: over stated", value / stated if stated else np.inf, REACHED))
+    for h, mu in GENTLE:
+        problem = problems.get("quadratic", smoothness=mu, bias=1.0, radius=1 / mu, bias_model="against_gradient")
+        steps = round(20 / (h * mu))
+        run = simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=1)
+        # It is 1-smooth, too.
+        stated = subject.bound(replace(run.assumptions, smoothness=1.0), h, steps, mu)
+        value, name = (
+            float(run.value[-1, 0]),
+            f"at rest on a quadratic of curvature μ = {mu:g} Λ, h = {h:g}, T = {steps}",
+        )
         comparisons.append(at_most(name, value, stated * (1 + 1e-12)))
         comparisons.append(at_least(f"{name}: over stated", value / stated if stated else np.inf, REACHED))
     return Finding(comparisons=tuple(comparisons), panels=(_falling(subject),))

@@ -25,13 +25,15 @@ from rdml_theory.symbolic.kernel import (
     expectation,
     generalise,
     induct,
+    magnitude,
     nonnegative,
+    rewrite,
     specialise,
     square,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
-from rdml_theory.symbolic.sgd.extremal import HEIGHT, newton_value
+from rdml_theory.symbolic.sgd.extremal import BIAS_SIZE, HEIGHT, floor, newton_value
 from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
@@ -43,6 +45,7 @@ from rdml_theory.symbolic.sgd.setting import (
     infimum,
     one_step,
     smoothness,
+    squared,
     t,
     x,
     y,
@@ -68,6 +71,9 @@ PL: Formula = (1 - eta * SPEED) ** horizon * gap + (h * noise**2 + (h + _AWAY / 
 GROWS = ForAll(y, AtMost(2 * growth * (Value("f", y) - infimum), square(Gradient("f", y))))
 SLOWER = AtMost(growth, smoothness)
 ROOM = Less(_AWAY * trade, 2 - h)
+GENTLE = ForAll(y, Equal(Value("f", y), growth * square(y) / 2))
+GENTLE_SLOPE = ForAll(y, Equal(Gradient("f", y), growth * y))
+_STILL = ForAll(t, Equal(b, -g))
 
 ASSUMPTIONS = assumptions(
     "smooth", "start", "update", "centred", "noise", "bias of a step", "h", GROWS.text(), SLOWER.text(), ROOM.text()
@@ -93,8 +99,9 @@ def pl_bound(right_side: Formula = PL) -> Proof:
     """``E f(x_T) - inf f ≤ (1-ηκ)^T Δ + (hσ² + (h + |1-h|/s)Z²)/(2κ)`` if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2.
 
     Here ``κ = μ(2 - h - |1-h|s) > 0`` for any s > 0: 1 gives the classical rate 1 - ημ for h ≤ 1, and the s of the
-    least floor makes it that of C2, over 2μ. Attained at h = 1. The inequality is that of Karimi, Nutini & Schmidt
-    2016, arXiv 1608.04636; the bias has a mean square of at most Z² at every step. This toolkit's own for h > 1.
+    least floor makes it that of C2, over 2μ. It is attained at h = 1 and μ = Λ, and for h ≤ 1 without noise its floor
+    Z²/(2μ) is, for every μ. The inequality is that of Karimi, Nutini & Schmidt 2016, arXiv 1608.04636; the bias has a
+    mean square of at most Z² at every step. This toolkit's own for h > 1.
 
     Parameters
     ----------
@@ -160,7 +167,9 @@ def pl_bound(right_side: Formula = PL) -> Proof:
     )  # fmt: skip
     always = induct(base, step, t, reason="by induction")
     last = specialise(always, horizon, reason="at the last step")
-    return Proof((combine(pl_target(asserted), [(1, last)], reason="as asserted"), _attained(asserted)))
+    return Proof(
+        (combine(pl_target(asserted), [(1, last)], reason="as asserted"), _attained(asserted), _rests(asserted))
+    )
 
 
 def _signs() -> list[Theorem]:
@@ -196,3 +205,30 @@ def _attained(asserted: Term) -> Theorem:
         reason="with μ = Λ and h = 1 the bound is attained: f has the infimum 0",
     )
     return generalise(equality, t, reason="at every horizon")
+
+
+def _rests(asserted: Term) -> Theorem:
+    """On ``f = μ‖x‖²/2``, for any μ and h ≤ 1, a bias against the gradient keeps the limit of the bound at s = 1."""
+    limit = asserted.subs({trade: 1, gap: 0, noise: 0})
+    sign = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="which gives |1-h| its sign")
+    away = magnitude(1 - h, known=[sign], reason="|1-h| is this")
+    room = assume(Less(_AWAY, 2 - h), reason="given: κ is positive")
+    named = assume(Equal(floor, limit), known=[room], reason="given: F is the limit for T → ∞, without noise, at s = 1")
+    is_floor = rewrite(named, away, reason="written out")
+    slope, height, still, size = (
+        specialise(assume(told, reason="given: f = μ‖x‖²/2, and b = -∇f of mean square Z²"), at, reason="at x_t")
+        for told, at in ((GENTLE_SLOPE, x), (GENTLE, x), (_STILL, t), (BIAS_SIZE, t))
+    )
+    equality = combine(
+        Equal(_excess(x) + infimum, floor),
+        [
+            (1, expectation(height, reason="take expectations")),
+            (-1 / (2 * growth), expectation(squared(slope), reason="take expectations")),
+            (-1 / (2 * growth), expectation(squared(still), reason="take expectations")),
+            (1 / (2 * growth), size),
+            (-1, is_floor),
+        ],
+        known=[room],
+        reason="there the update is zero, and f, of infimum 0, is what the bound allows",
+    )
+    return generalise(equality, t, reason="at every step")
