@@ -2,6 +2,9 @@
 
     python benchmarks/measure_wrong_peer.py [--data digits] [--peers none wrong ...] [--seeds 8] [--steps 100]
         [--json FILE]
+    python benchmarks/measure_wrong_peer.py --figure FILE --json RECORD
+
+The second form draws what a record holds.
 
 Three softmax students, each with a third of the training samples as its own, who compare their predictions on all of
 them. On scikit-learn's digits (1197 samples, 600 held out) they are linear in the pixels; on MNIST-1D (1200, 1800 held
@@ -33,7 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from verify.checks import Role, curve, panel
 from verify.environment import commit, processor, versions
+from verify.plots import pictures
+from verify.records import Curve, Panel
 from verify.trainer.comparison import paired_interval
 from verify.trainer.mnist1d import mnist1d
 
@@ -197,6 +203,31 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
+def panels(document: dict[str, Any], peer: str = "wrong") -> tuple[Panel, ...]:
+    """The orders, and KL with a small weight, against students alone: with good peers, and with a bad one, too."""
+    rows = {row["arm"]: row for row in document["summary"]}
+
+    def line(name: str, metric: str, unit: float, arms: dict[str, float], role: Role, group: int) -> Curve:
+        y = [unit * (rows[arm][metric] - rows["alone"][metric]) for arm in arms]
+        low, high = unit * np.array([rows[arm][f"{metric} difference"] for arm in arms]).T
+        return curve(name, list(arms.values()), y, role, band=(low, high), style="both", group=group)
+
+    out = []
+    cases: tuple[tuple[str, str, Role], ...] = (
+        ("good peers", "", "measured"),
+        (f"{peer} peer", f", {peer} peer", "second"),
+    )
+    for metric, unit, label in (("accuracy", 100.0, "accuracy (points)"), ("nll", 1.0, "NLL (nats)")):
+        curves = [curve("students alone", ORDERS, 0.0, "reference")]
+        for group, (case, end, role) in enumerate(cases):
+            orders, small = {f"α = {a:g}{end}": a for a in ORDERS}, {f"KL, β = 1/16{end}": 1.0}
+            curves.append(line(case, metric, unit, orders, role, group))
+            curves.append(line(f"{case}, KL, $\\beta$ = 1/16", metric, unit, small, role, group + 2))
+        title = f"held-out {label}, $\\alpha\\beta$ = 1"
+        out.append(panel(title, "order $\\alpha$", "difference from students alone", *curves, log="x"))
+    return tuple(out)
+
+
 def _write(options: argparse.Namespace, scores: dict[str, list[tuple[float, float]]], seconds: float) -> None:
     """What is done so far; the intervals are those of as many arms as that."""
     command = f"python benchmarks/measure_wrong_peer.py --data {options.data} --peers {' '.join(options.peers)}"
@@ -216,7 +247,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    if options.figure is not None:
+        record = json.loads(options.json.read_text(encoding="utf-8"))
+        options.figure.write_bytes(pictures(panels(record), ("png",), heading="Good students and a bad peer")["png"])
+        return
     began = time.process_time()
     plan = [("alone", "none", Arm("alone", beta=0.0))]
     plan += [(arm.name if p == "none" else f"{arm.name}, {p} peer", p, arm) for p in options.peers for arm in ARMS]

@@ -116,5 +116,15 @@ def test_the_page_on_orders_has_the_table_of_bad_peers():
     text = (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8")
     assert f"<!-- wrong_peer_table.json -->\n\n{module.markdown(record)}\n\n<!-- end -->" in text
     assert record["command"] in text
+    accuracy, nll = module.panels(record)
+    rows = {row["arm"]: row for row in record["summary"]}
+    drawn = {curve.label: dict(zip(curve.x, curve.y, strict=True)) for curve in accuracy.curves}
+    apart = 100 * (rows["α = 2, wrong peer"]["accuracy"] - rows["alone"]["accuracy"])
+    assert drawn["wrong peer"][2.0] == pytest.approx(apart)
+    assert drawn["good peers, KL, $\\beta$ = 1/16"][1.0] == pytest.approx(
+        100 * (rows["KL, β = 1/16"]["accuracy"] - rows["alone"]["accuracy"])
+    )
+    assert [curve.low[0] > 0 for curve in nll.curves if curve.label == "wrong peer"] == [True]
+    assert "(figures/wrong_peer.png)" in text
     again = {row["arm"]: row for row in module.summary(record["scores"])}
     assert all(again[row["arm"]] == row for row in record["summary"])
