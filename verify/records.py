@@ -21,7 +21,7 @@ __all__ = [
     "Summary", "combine", "faults_of_panel", "group_of", "place_of", "read_run", "summary_of",
 ]  # fmt: skip
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -158,10 +158,7 @@ class ControlRecord(_Record):
 
 
 class ClaimRecord(_Record):
-    """A claim with its verdict, its checks, its controls and its figure's data.
-
-    ``proof`` says what stands behind the statement: a theorem of the kernel, or nothing.
-    """
+    """A claim with its verdict, its checks, its controls and its figure's data."""
 
     id: str
     title: str
@@ -172,7 +169,6 @@ class ClaimRecord(_Record):
     statement: tuple[Segment, ...]
     assumptions: tuple[str, ...]
     source: SourceRecord
-    proof: Literal["theorem", ""] = ""
     outcome: Outcome
     error_rate: float
     margin: float | None
@@ -180,6 +176,11 @@ class ClaimRecord(_Record):
     controls: tuple[ControlRecord, ...]
     caption: str
     panels: tuple[Panel, ...]
+
+    @property
+    def proved(self) -> bool:
+        """Whether the statement is a theorem of the kernel, which a symbolic check proves again."""
+        return any(check.kind == "symbolic" for check in self.checks)
 
 
 class Environment(_Record):

@@ -71,7 +71,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     templates.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
-        doubt=_doubt, proofs=_PROOFS, first_shown={}, spoken=_spoken,
+        doubt=_doubt, first_shown={}, spoken=_spoken,
     )  # fmt: skip
     if pictures is None:
         pictures = {name: drawn["png"] for name, drawn in plots.render_all(run, formats=("png",)).items()}
@@ -243,12 +243,6 @@ def _doubt(sentence: Sentence, judged: Mapping[str, ClaimRecord]) -> str:
         return f"not borne out by {', '.join(failed)}"
     missing = [name for name in sentence.claims if name not in judged]
     return f"open here: {', '.join(missing)} not run" if missing else ""
-
-
-_PROOFS = {
-    "theorem": "a theorem of the proof kernel",
-    "": "measured, not proved",
-}
 
 
 _TOLD = ("D1", "D7", "D8", "C2", "C3", "C4", "C5", "C6", "X1", "X2", "G1", "G2", "N1", "N5", "E1", "E3", "V1", "V2")

@@ -272,7 +272,6 @@ def _join(claim: Claim[Any], results: list[UnitResult]) -> ClaimRecord:
         statement=claim.statement(claim.subject).segments(),
         assumptions=claim.assumptions,
         source=SourceRecord(work=claim.source.work, arxiv=claim.source.arxiv, own=claim.source.own),
-        proof="" if claim.derivation is None else "theorem",
         outcome=combine([c.outcome for c in checks]), error_rate=sum(c.error_rate for c in checks),
         margin=min(margins, default=None), checks=checks, controls=controls, caption=claim.caption,
         panels=tuple(p for r in results for p in _with_controls(r, drawn)),

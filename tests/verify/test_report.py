@@ -453,7 +453,10 @@ def test_a_sentence_of_the_abstract_gets_its_verdict_only_if_all_of_its_claims_h
 
 
 def test_what_stands_behind_a_claim_is_said() -> None:
-    page = Reader(report.render_report(run(claim(proof="theorem", panels=()), claim(id="D9", panels=()))))
+    whole = claim()
+    controls = tuple(control.model_copy(update={"checks": control.checks[1:]}) for control in whole.controls)
+    measured = claim(id="D9", checks=whole.checks[1:], controls=controls, panels=())
+    page = Reader(report.render_report(run(claim(panels=()), measured)))
     assert "D1 · Student gradient ✓ confirmed · equality, a theorem of the proof kernel" in page.text
     assert "D9 · Student gradient ✓ confirmed · equality, measured, not proved" in page.text
 
