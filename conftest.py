@@ -1,4 +1,4 @@
-"""What pytest cannot import while it looks for doctests, the order of the tests, a compiler's cache, and seeds."""
+"""What pytest cannot import while it looks for doctests, the order of the tests, how it compiles, and seeds."""
 
 import getpass
 import os
@@ -20,6 +20,9 @@ collect_ignore_glob = ["docs/examples/*", "tests/project/stand_ins/*"]
 if hidden := os.environ.get("ATEN_CPU_CAPABILITY"):
     kept = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{hidden}"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
+
+# Each process of inductor's pool of compilers imports torch, which takes longer than what tests compile.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # What rests on the same proofs comes first and together: one worker of two makes them, and early.
 FIRST = (

@@ -23,6 +23,7 @@ from rdml_theory.symbolic.kernel import (
     Inner,
     Less,
     Mean,
+    Proof,
     ProofError,
     Tends,
     TermError,
@@ -93,6 +94,7 @@ def test_a_theorem_made_behind_the_kernels_back_does_not_replay():
     for name, value in values.items():
         object.__setattr__(forged, name, value)
     assert not forged.replay()
+    assert not Proof((identity(Equal(a, a)), forged)).verify()
     assert combine(AtMost(1, 0), [(1, forged)]).replay() is False
     object.__setattr__(forged, "rule", "no rule")
     assert not forged.replay()

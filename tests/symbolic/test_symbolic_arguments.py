@@ -17,6 +17,7 @@ from rdml_theory.symbolic.divergence.limits import KULLBACK_LEIBLER
 from rdml_theory.symbolic.divergence.order import ORDER
 from rdml_theory.symbolic.kernel import ProofError
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
+from rdml_theory.symbolic.sgd.descent import SHARP
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
 
@@ -97,3 +98,10 @@ def test_numbers_of_every_kind_are_formulas():
         assert symbolic.as_function(p[1] ** alpha, 1)(p=[3.0], alpha=two) == 9.0
         assert symbolic.limit(two - 1).statement == symbolic.limit(1).statement
     assert symbolic.limit(np.float64(np.inf)).statement == symbolic.limit(sp.oo).statement
+
+
+def test_a_formula_left_out_is_that_of_the_theorem_which_is_proved_once():
+    proof = symbolic.sharp_bound()
+    assert symbolic.sharp_bound(SHARP) is symbolic.sharp_bound(right_side=None) is proof
+    with pytest.raises(ProofError):
+        symbolic.sharp_bound(SHARP / 2)

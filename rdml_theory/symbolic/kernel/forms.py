@@ -144,8 +144,10 @@ def _exponential(part: Term) -> Term:
 
 def _split(term: Term) -> Term:
     """A power, or the logarithm, of a product of what is manifestly positive, factor by factor."""
+    if isinstance(term, Pow) and term.exp.is_integer:
+        return term
     base: Any = factor(term.args[0]) if isinstance(term.args[0], Add) else term.args[0]
-    if (isinstance(term, Pow) and term.exp.is_integer) or sign(base) != "positive":
+    if sign(base) != "positive":
         return term
     out = []
     for part in Mul.make_args(base):
@@ -397,7 +399,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     """
     for other, proved in sorted(known, key=lambda fact: fact[1] != "positive"):
         if other.free_symbols == term.free_symbols and other != 0:
-            ratio = cancel(normal(term) / normal(other))
+            ratio = _quotient(term, other)
             if isinstance(ratio, Rational) and ratio > 0:
                 return proved
     if isinstance(term, Rational):
@@ -438,6 +440,11 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
             return "nonnegative"
         return "nonnegative" if term.exp.is_even and term.exp.is_positive else None
     return None
+
+
+@lru_cache(maxsize=20_000, typed=True)
+def _quotient(term: Term, other: Term) -> Term:
+    return cancel(normal(term) / normal(other))
 
 
 def _sign_of_sum(term: Term, known: Known) -> Sign | None:
