@@ -136,7 +136,7 @@ _HALF_FALL = Subject(symbolic.DESCENT.subs(symbolic.fall, symbolic.fall / 2))
 CLAIM = Claim(
     id="C14",
     title="Every horizon",
-    message="In what f has fallen, the bound is attained at every horizon",
+    message="With the fall of f in place of Δ, the bound is attained at every T",
     meaning=(
         "In terms of what the loss has actually fallen, instead of what it could fall at most, the sharp bound is "
         "attained at every length of run. Quadratics with noise and bias lie on it."

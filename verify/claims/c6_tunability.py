@@ -143,8 +143,8 @@ def training(subject: Subject, context: Context) -> Finding:
     ]
     # The statement is about the end alone.
     end = (steps / 3, float(steps))
-    curves.append(curve("annealed: at the end below", end, stated["order"] * ends["none"], "statement"))
-    figure = panel("irises, two students", "steps", "$\\sum_k \\|\\nabla L_k\\|^2$ (nats²)", *curves)
+    curves.append(curve("annealed must end below", end, stated["order"] * ends["none"], "statement"))
+    figure = panel("irises, two students", "steps", "$\\Sigma_k \\|\\nabla L_k\\|^2$ (nats²)", *curves)
     return Finding(comparisons=tuple(comparisons), panels=(figure, _law_panel(subject)))
 
 

@@ -174,7 +174,7 @@ def training(subject: Subject, context: Context) -> Finding:
     figure = panel(
         f"irises, $\\alpha$ = {subject.order}", "steps", "squared norm (nats²)",
         curve("joint gradient $\\|\\nabla\\Phi\\|^2$", times, joint),
-        curve("base gradients $\\sum_k\\|\\nabla L_k\\|^2$", times, base, "second"),
+        curve("base gradients $\\Sigma\\|\\nabla L_k\\|^2$", times, base, "second"),
         curve("mean of $\\|\\nabla\\Phi\\|^2$", times, mean, "reference"),
         curve("sharp bound without bias", times, lambda t: _joint_bound(cohort, float(t), 0.0), "statement"),
     )  # fmt: skip

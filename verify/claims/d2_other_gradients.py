@@ -218,7 +218,7 @@ _reversed = Sum(p[i] * log(p[i] / w[i]), (i, 1, C)) / (1 - alpha) ** 2
 CLAIM = Claim(
     id="D2",
     title="The other gradients",
-    message="Gradients in the peer, the distributions and the order, and their limits",
+    message="All other gradients have closed forms, and limits at the ends",
     meaning=(
         "These are the derivatives of the divergence in everything else it depends on: both distributions, the "
         "peer's logits and the order. At α = 1, where some of the formulas divide by zero, their limits are given."

@@ -116,19 +116,25 @@ def _panels(sides: Order) -> tuple[Panel, ...]:
         stated = [float(_stated(sides.mixture, p, s, x, order)) for x in between]
         mixed = [float(_mixture(reference.escort(p, s, float(t)), p, s, order)) for t in coarse]
         least = float((1 - order) * reference.divergence(p, s, order))
+        orders = np.linspace(0.05, 4.0, 25)
+        rising = [float(reference.divergence(p, s, a)) for a in orders]
+    first = panel(
+        "divergence against order", "order $\\alpha$", "$D_\\alpha(p\\Vert q)$ (nats)",
+        curve("definition", orders, rising, style="both"), log="",
+    )  # fmt: skip
     left = panel(
         "skew symmetry", "order $\\alpha$", "$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
         curve("statement", fine, mirrored, "statement"),
         curve("definition", coarse, scaled, style="markers"), log="",
     )  # fmt: skip
     right = panel(
-        "the mixture is least at the escort of its order, 0.7", "order of the escort that is $v$",
+        "least at the escort of order 0.7", "order of the escort that is $v$",
         "$\\alpha KL(v\\Vert p) + (1-\\alpha) KL(v\\Vert q)$ (nats)",
         curve("statement", fine, stated, "statement"),
         curve("definition", coarse, mixed, style="markers"),
         curve("$(1-\\alpha) D_\\alpha(p\\Vert q)$", (float(fine[0]), float(fine[-1])), least, "reference"), log="",
     )  # fmt: skip
-    return left, right
+    return first, left, right
 
 
 _unmirrored = RenyiDivergence(p[i], q[i], 1 - alpha, (i, 1, C))
@@ -181,7 +187,8 @@ CLAIM = Claim(
         Control("constant", "a constant slope", ORDER._replace(slope=Integer(1))),
     ),
     caption=(
-        "Left: the scaled divergence and its mirror image, α D_{1-α}(q‖p). Right: the mixture of two relative "
-        "entropies for v on the geometric path from q to p, least where v is the escort of the mixture's own order."
+        "Left: the divergence rises with the order. Middle: the scaled divergence and its mirror image, "
+        "α D_{1-α}(q‖p). Right: the mixture of two relative entropies for v on the geometric path from q to p, least "
+        "where v is the escort of the mixture's own order."
     ),
 )  # fmt: skip

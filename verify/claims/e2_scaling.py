@@ -280,7 +280,7 @@ def students(subject: ScalingSubject, context: Context) -> Finding:
 CLAIM = Claim(
     id="E2",
     title="Scaling",
-    message="How the plateau scales with step, order, weight and peers",
+    message="A cohort's plateau grows with the squares of order and weight",
     meaning=(
         "The plateau does not depend on the step if there is a bias, and falls with it if there is none. In a "
         "cohort it grows with the squares of weight and order, and depends on the number of peers."

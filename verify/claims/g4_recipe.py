@@ -170,7 +170,7 @@ _X = influence.reach
 CLAIM = Claim(
     id="G4",
     title="Which order, which weight",
-    message="A wanted gain gives αβ, and the spread of good peers gives α",
+    message="The gain fixes αβ; a larger order costs a bounded part of it",
     meaning=(
         "For a wanted gain the product of order and weight follows from the gain law, and the order from how far "
         "good students naturally are from one another. A larger order bounds bad peers further and costs a part "
