@@ -187,7 +187,7 @@ def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
         f"at x = {show(worst.point)} along {along} the values of f have the slope {worst.slope:.9g}, "
         f"gradient says {worst.declared:.9g}"
         if wrong
-        else f"agrees with differences of the values; the worst is {worst.excess:.2g} of what they lose"
+        else f"agrees with differences of the values, to {worst.excess:.2g} of their own error"
     )
     return TrialPart("gradient", "refuted" if wrong else "confirmed", worst.declared, worst.slope, detail)
 

@@ -18,6 +18,11 @@ def test_bound():
     table = rdml("bound", "--smoothness", "1", "--step", "1.5", "--pl-constant", "0.1")
     assert table.returncode == 0
     assert "not applicable, classical" in table.stdout
+    told = rdml("bound", "--smoothness", "1", "--step", "0.5", "--noise", "0.1", "--bias", "0.01", "--gap", "2").stdout
+    assert "Λη = 0.5, T = 1000, Δ = 2" in told
+    # Of the tight bound, the least: not of the floor, which is lower, but holds for no number of steps.
+    assert "averaged over the 1000 steps, is at most 0.0579841" in told
+    assert "0.0193619 of it is due to the bias." in told
     complains(rdml("bound", "--smoothness", "1", "--step", "3"), "sharp_bound", "Λη", "below 2")
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 

@@ -199,8 +199,14 @@ def bound_command(
     for row in rows:
         table.add_row(*(f"{x:.6g}" if isinstance(x, float) else x for x in row.values()))
     console = output()
-    console.print(f"Λη = {smoothness * step:.6g}")
+    console.print(f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}")
     console.print(table)
+    averages = [b for name, b in found.items() if b.quantity == "squared gradient norm" and name != "floor"]
+    if averages and np.isfinite((least := min(averages, key=float)).total):
+        console.print(
+            f"The squared gradient norm, averaged over the {steps} steps, is at most {float(least):.6g} in the mean; "
+            f"{least.bias:.6g} of it is due to the bias.", soft_wrap=True,
+        )  # fmt: skip
     for name, answer in answers.items():
         console.print(f"{name}: {answer:.6g}")
     for name, reason in refusals.items():
