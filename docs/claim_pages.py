@@ -143,7 +143,7 @@ _EVIDENCE = """# What is proved, and how
 
 Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy; in the
 kernel, its terms and propositions, its rules and its axioms. Code that runs in the same process could change the
-kernel's own functions; what is said here holds of the sources as they are.
+kernel's own functions, or results that it and SymPy keep; what is said here holds of the sources as they are.
 """
 
 
