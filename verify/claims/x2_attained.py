@@ -277,8 +277,9 @@ CLAIM = Claim(
         *symbolic.ASSUMPTIONS,
         "one input, two classes, logits (θ, -θ)G/√2 (others of C classes as improbable as one likes); any K ≥ 2: all "
         "peers rest at log-odds ρ(1 - α/2) by label shares of their own",
-        "that no student at rest on one input has a greater gradient: in words, by the two-point reduction (D13) of q "
-        "and the mean escort to the classes where q is smaller, whose label shares are not negative; and searched",
+        "not machine-checked: that no student at rest on one input has a greater gradient; by the two-point reduction "
+        "(D13) of q and the mean escort to the classes where q is smaller, whose label shares are not negative; and "
+        "searched",
         "linearly stable for small steps, at every α, ρ and β; at h = 1 only where the mutual loss is not much more "
         "curved than the base loss",
         "students who jump: α < 2, the peer's Jacobian is not the student's but at α = 1; the gap to X1 at h > 1 and "

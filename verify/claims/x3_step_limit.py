@@ -206,7 +206,8 @@ CLAIM = Claim(
         "to first order near agreement, where the Hessian of D_α is α Cov_q and the mixed one -α Cov_q (D3); "
         "cross-entropy of a model linear in its parameters, all students with the same inputs: the base Hessian is "
         "E Jᵀ Cov_q J too. Elsewhere that of the base loss and E Jᵀ Cov_q J differ, and with them the limit",
-        "full gradients, all students at once; the momentum limits are those of a quadratic, in words",
+        "full gradients, all students at once",
+        "not machine-checked: the limits with momentum, which are those of a quadratic",
     ),
     source=Source(
         "this toolkit; that coupling shortens the stable step of descent is known: Yuan, Ling & Yin 2016", "1310.7063",
