@@ -209,7 +209,8 @@ CASES = {
 
 def said(assumptions):
     """The hypotheses printed, also those of one of several theorems: "for the slope: ...; ..."."""
-    return {part for line in assumptions for part in re.sub(r"^for [^:]*: ", "", line).split("; ")}
+    parts = ((line, re.fullmatch(r"for [^:]*: (.*)", line)) for line in assumptions)
+    return {told for line, several in parts for told in (several[1].split("; ") if several else [line])}
 
 
 @cache
