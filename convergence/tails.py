@@ -215,10 +215,10 @@ def high_probability_bound(
     former cost hcℓ Σ‖d_t‖² with ℓ = (1 - μ^((T-1)/2))/(1-μ), and s shares the latter out: θ = h(1 + 2cℓ + cs). Of the
     latter (1-μ²) Σ‖N_t‖² ≤ Σ (‖n_t‖² + 2μ⟨N_t, n_t⟩). With k ≥ hc/(2s(1-μ²)) added k times, the sum above is one of
     u_t = ∇f(z_t) - h(∇f(x_t) + b_t) - 2μkN_t with h + 2k for h in front of ‖n_t‖², and its C = λs²/(1-λ(h+2k)s²) costs
-    (C/2) Σ‖u_t‖² ≤ (C/2)(1+ε)T(pA + qζ)² + (C/2)(1+1/ε)(hc + 2μk)² Σ‖N_t‖², where p = |1-h| + hc/(1-μ) and q = h +
-    hc/(1-μ). The ε with which k(1-μ²) - hc/(2s) pays for the last term is taken: A is the larger root of ``(1-θ/2)A² -
-    |1-θ|Aζ - (θ/2)ζ² - (C/2)(1+ε)(pA + qζ)² = Δ/(γT) - (r/2λ) log(1-λ(h+2k)s²) + log(1/δ)/(λT)``, for the best λ, s
-    and k that are found.
+    (C/2) Σ‖u_t‖² ≤ (C/2)(1+ε)T(pA + qζ)² + (C/2)(1+1/ε)(hc + 2μk)² Σ‖N_t‖², where ``p = |1-h| + hc/(1-μ)`` and ``q
+    = h + hc/(1-μ)``. The ε with which k(1-μ²) - hc/(2s) pays for the last term is taken: A is the larger root of
+    ``(1-θ/2)A² - |1-θ|Aζ - (θ/2)ζ² - (C/2)(1+ε)(pA + qζ)² = Δ/(γT) - (r/2λ) log(1-λ(h+2k)s²) + log(1/δ)/(λT)``, for
+    the best λ, s and k that are found.
 
     Parameters
     ----------

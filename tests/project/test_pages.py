@@ -194,10 +194,12 @@ def test_what_the_theme_leaves_is_mended_once():
     page = (
         '<p class="caption" role="heading"><span class="caption-text">How to</span></p><aside class="sidebar-drawer">'
         '</aside><aside class="toc-drawer no-toc"></aside><a class="viewcode-back" href="x.html#f">[docs]</a>def f():'
+        '<article role="main" id="furo-main-content"><noscript></noscript>'
     )
     better = FINISHED.mended(page)
     assert better == (
         '<p class="caption"><span class="caption-text">How to</span></p><aside aria-label="all pages" '
         'class="sidebar-drawer"></aside><aside aria-label="on this page" class="toc-drawer no-toc"></aside>def f():'
+        '<article role="main" id="furo-main-content"><h1>Search</h1><noscript></noscript>'
     )
     assert FINISHED.mended(better) == better
