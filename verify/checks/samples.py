@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convergence import MutualLearning, find_stationary
 
-__all__ = ["Cohorts", "Task"]
+__all__ = ["Cohorts", "Task", "settle"]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,20 @@ class Cohorts:
     game: MutualLearning
     x: Array
     left: float
+
+
+def settle(game: MutualLearning, x: Array, inverse: Array, *, iterations: int = 12, part: float = 1.0) -> Cohorts:
+    """Newton's method from x (cohort, dim), with the inverse of a Jacobian that is kept, for all cohorts at once.
+
+    ``part`` of each step is taken: less than all where the Jacobian is another one.
+    """
+    first = None
+    for _ in range(iterations):
+        base, mutual = game.gradients(x)
+        first = float(np.abs(base).max()) if first is None else first
+        x = x - part * (base + mutual) @ inverse.T
+    base, mutual = game.gradients(x)
+    return Cohorts(game, x, float(np.abs(base + mutual).max()) / (first or 1.0))
 
 
 @dataclass(frozen=True)
@@ -105,21 +119,12 @@ class Task:
         self, weights: Array, order: float, beta: float, *, x: Array | None = None, inverse: Array | None = None,
         iterations: int = 12, part: float = 1.0,
     ) -> Cohorts:  # fmt: skip
-        """Newton's method with a Jacobian that is kept, by default that at the truth, for all cohorts at once.
-
-        ``part`` of each step is taken: less than all where far peers make the Jacobian another one.
-        """
+        """Cohorts at rest, by :func:`settle` from the truth with the Jacobian there, or from another x with another."""
         students = weights.shape[-2]
         game = self.game(weights, order, beta)
-        at = np.broadcast_to(self.start(students) if x is None else x, (len(weights), game.dim)).copy()
-        step = self.near_truth(students, order, beta) if inverse is None else inverse
-        first = None
-        for _ in range(iterations):
-            base, mutual = game.gradients(at)
-            first = float(np.abs(base).max()) if first is None else first
-            at = at - part * (base + mutual) @ step.T
-        base, mutual = game.gradients(at)
-        return Cohorts(game, at, float(np.abs(base + mutual).max()) / (first or 1.0))
+        at = np.broadcast_to(self.start(students) if x is None else x, (len(weights), game.dim))
+        kept = self.near_truth(students, order, beta) if inverse is None else inverse
+        return settle(game, at, kept, iterations=iterations, part=part)
 
     def gaps(self, cohorts: Cohorts, students: slice) -> Array:
         """The log-odds of some students less the true ones, (student, cohort, point)."""

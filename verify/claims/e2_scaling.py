@@ -30,6 +30,7 @@ from verify.checks import (
     plateau_function,
     window_means,
 )
+from verify.checks.samples import settle
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.context import Context
 from verify.records import Comparison
@@ -140,7 +141,7 @@ def plateaus(subject: ScalingSubject, context: Context) -> Finding:
 
 
 @dataclass(frozen=True)
-class Cohorts:
+class Plateaus:
     """Random cohorts where they stand still: ‖∇L‖² over (cohort, student), and the greatest update, relative."""
 
     levels: Array
@@ -164,17 +165,15 @@ def _optimum(features: Array) -> tuple[Array, Array]:
     return point.x, inverse
 
 
-def _cohorts(features: Sequence[Array], weights: Array, order: float, beta: float) -> Cohorts:
+def _cohorts(features: Sequence[Array], weights: Array, order: float, beta: float) -> Plateaus:
     """Newton's method from where each student would stand alone with all data, its Hessian kept, for all cohorts."""
     alone = [_optimum(x) for x in features]
     cohort = MutualLearning(features, _task()[1], order=order, beta=beta, weights=weights)
-    inverse = block_diag(*(inverse for _, inverse in alone))
-    x = np.tile(np.concatenate([start for start, _ in alone]), (len(weights), 1))
-    for _ in range(5):
-        x = x - np.add(*cohort.gradients(x)) @ inverse
-    base, mutual = cohort.gradients(x)
+    start = np.tile(np.concatenate([start for start, _ in alone]), (len(weights), 1))
+    rest = settle(cohort, start, block_diag(*(inverse for _, inverse in alone)), iterations=5)
+    base, mutual = cohort.gradients(rest.x)
     levels = cohort.squares(base)
-    return Cohorts(levels, float(np.sqrt((cohort.squares(base + mutual) / levels).max())))
+    return Plateaus(levels, float(np.sqrt((cohort.squares(base + mutual) / levels).max())))
 
 
 def _own_data(rng: np.random.Generator, cohorts: int, students: int) -> Array:
@@ -182,27 +181,27 @@ def _own_data(rng: np.random.Generator, cohorts: int, students: int) -> Array:
     return 1 + 0.1 * rng.choice([-1.0, 1.0], (cohorts, students, len(_task()[1])))
 
 
-def _features_apart(order: float, beta: float, weights: Array) -> Cohorts:
+def _features_apart(order: float, beta: float, weights: Array) -> Plateaus:
     """Pairs of students who see six features each."""
     return _cohorts(np.split(_task()[0], 2, axis=1), weights, order, beta)
 
 
-def _all_data(size: int, weights: Array) -> Cohorts:
+def _all_data(size: int, weights: Array) -> Plateaus:
     """The first student has the data of all, its peers their own."""
     weights = weights[:, :size].copy()
     weights[:, 0] = 1.0
     found = _cohorts([_task()[0]] * size, weights, 1.0, SMALL)
-    return Cohorts(found.levels[:, :1], found.left)
+    return Plateaus(found.levels[:, :1], found.left)
 
 
-def _alike(size: int, weights: Array) -> Cohorts:
+def _alike(size: int, weights: Array) -> Plateaus:
     """All have their own data; as many cohorts as there are students for, averaged."""
     many = weights.shape[1] // size
     found = _cohorts([_task()[0]] * size, weights[:, : many * size].reshape(-1, size, weights.shape[2]), 1.0, SMALL)
-    return Cohorts(found.levels.reshape(len(weights), -1), found.left)
+    return Plateaus(found.levels.reshape(len(weights), -1), found.left)
 
 
-def _linearised(x: Sequence[float], found: Sequence[Cohorts]) -> Array:
+def _linearised(x: Sequence[float], found: Sequence[Plateaus]) -> Array:
     """Return one number for each cohort, whose mean is the exponent of the mean plateau.
 
     That exponent is linear in the logarithms of the means; to first order a cohort adds to each its plateau over the
@@ -215,7 +214,7 @@ def _linearised(x: Sequence[float], found: Sequence[Cohorts]) -> Array:
 
 
 def _game_line(
-    name: str, x: Sequence[float], stated: Sequence[float], found: Sequence[Cohorts], wide: float, context: Context
+    name: str, x: Sequence[float], stated: Sequence[float], found: Sequence[Plateaus], wide: float, context: Context
 ) -> list[Comparison]:
     """The exponent of the plateau in x, and that the cohorts stood still."""
     slope = float(exponents(x, stated))
