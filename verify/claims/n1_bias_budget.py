@@ -297,7 +297,7 @@ def _rested(alpha: float, steps: int) -> list[Array]:
 def attained(subject: Budget, context: Context) -> Finding:
     """Students of free logits, trained to their rest: there A² is the bound of X1, which any other update misses."""
     comparisons = []
-    steps = context.pick(quick=200, full=2000)
+    steps = context.pick(quick=100, full=2000)
     for alpha in (0.5, 1.0, 2.0, 4.0):
         *path, peer = context.shared(f"{alpha}", _rested, alpha, steps)
         last = np.array(path[steps // 2 : -1])
