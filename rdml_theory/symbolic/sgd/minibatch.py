@@ -152,7 +152,7 @@ def variance_target(variance: Formula = VARIANCE) -> Equal:
     """``E‖g - ∇L - β∇R‖² =`` the variance.
 
     >>> print(variance_target().text())
-    E[‖-R·β + g - L‖²] = V·(N - B)/(B·(N - 1))
+    E[‖g - β·R - L‖²] = V·(N - B)/(B·(N - 1))
     """
     return Equal(Mean(square(_g - _whole)), exact(variance))
 

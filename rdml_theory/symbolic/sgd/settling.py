@@ -255,7 +255,7 @@ DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE,
 
 
 def _passed(steps: Term) -> Term:
-    """``1 + λ Σ_{r<t} η_r``."""
+    """``1 + λ Σ_{s<t} η_s``."""
     return 1 + curvature * Sum(STEPS.at(_s), (_s, 0, steps - 1))
 
 
@@ -263,7 +263,7 @@ def decreasing_target(value: Formula = bias**2) -> tuple[AtMost, AtMost]:
     """``E‖∇f(x_t)‖²`` between the value less, and plus, what is left of the start, and ε.
 
     >>> print(decreasing_target()[1].text())
-    Z² - 2·|E[⟨c, c + ∇f(x_0)⟩]|/(λ·Σ_{r < t} η_r + 1) ≤ E[‖∇f(x_t)‖²]
+    Z² - 2·|E[⟨c, c + ∇f(x_0)⟩]|/(λ·Σ_{s < t} η_s + 1) ≤ E[‖∇f(x_t)‖²]
     """
     size, asserted = 2 * Abs(_ALONG) / _passed(t), exact(value)
     mean = Mean(square(g))
