@@ -47,8 +47,8 @@ FAULTS = {
     "base gradient of a sum": (UPDATE, "return losses.mean(1)", "return losses.sum(1) / (losses.shape[1] - 1)"),
     "gradients that add up": (UPDATE, "        self.optimizer.zero_grad(set_to_none=self.stacked is None)\n", ""),
     "factor of the temperature": (MUTUAL, "scale = temperature * temperature * (", "scale = temperature * ("),
-    "sum over the peers": (QUICK, "students, 1), 1.0 / (students - 1), dtype", "students, 1), 1.0, dtype"),
-    "temperature of the powers": (BLOCKS, "x *= 1.0 / (_quick.LN2 * task.temperature)", "x *= 1.0 / _quick.LN2"),
+    "sum over the peers": (QUICK, "(1.0 - alone) / (students - 1)", "(1.0 - alone)"),
+    "temperature of the powers": (QUICK, "x *= share / (LN2 * task.temperature)", "x *= share / LN2"),
     "temperature of the gradient": (BLOCKS, "mul_(task.weight / task.temperature)", "mul_(task.weight)"),
 }  # fmt: skip
 
