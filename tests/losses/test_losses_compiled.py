@@ -294,11 +294,12 @@ def test_the_opaque_operation_is_as_it_says(alpha, layout):
     lists = {"no rows": [y[:0] for y in x], "mixed types": [x[0].bfloat16(), x[1]]}
     parts = [stack] if "stack" in layout else lists.get(layout, list(x))
     directed = layout == "directed"
+    learners = 1 if directed else 3 if "stack" in layout else 2
     one = torch.ones((), dtype=torch.float64)
     for needs in ([True] * len(parts), [True, False], [False, False]):
         for slope in (True, False):
             if not (directed and all(needs)):
-                arguments = (parts, alpha * one, one, one, directed, needs[: len(parts)], slope)
+                arguments = (parts, alpha * one, one, one, learners, needs[: len(parts)], slope)
                 torch.library.opcheck(_compiled._cohort_op, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
