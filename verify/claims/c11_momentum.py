@@ -279,7 +279,7 @@ CLAIM = Claim(
         kernel_check(
             lambda subject: symbolic.momentum_bound(subject.coefficient, subject.drive, price=subject.price), cost=8.0
         ),
-        implementation_check(_compared, quick=60, full=2_000, allowed=1e-7, cost=2.0),
+        implementation_check(_compared, quick=24, full=1_000, allowed=1e-7, cost=2.0),
         Check(
             "exact", "numeric",
             "Do the exact worst cases, by semidefinite programs, stay below the bound and near it?", exact, cost=6.0,
