@@ -129,7 +129,7 @@ def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:
     """What the letters of the bound are.
 
     >>> print(definitions()["epsilon"].text())
-    ε = η·χ - ω·(1 - μ)
+    ε = χ·η - ω·(1 - μ)
     """
     return {
         "kappa": Equal(kappa, _KAPPA), "xi": Equal(cross, _CROSS), "nu": Equal(price, nu),
