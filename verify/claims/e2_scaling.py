@@ -170,7 +170,8 @@ def _cohorts(features: Sequence[Array], weights: Array, order: float, beta: floa
     alone = [_optimum(x) for x in features]
     cohort = MutualLearning(features, _task()[1], order=order, beta=beta, weights=weights)
     start = np.tile(np.concatenate([start for start, _ in alone]), (len(weights), 1))
-    rest = settle(cohort, start, block_diag(*(inverse for _, inverse in alone)), iterations=5)
+    inverse = np.asarray(block_diag(*(inverse for _, inverse in alone)))
+    rest = settle(cohort, start, inverse, iterations=5)
     base, mutual = cohort.gradients(rest.x)
     levels = cohort.squares(base)
     return Plateaus(levels, float(np.sqrt((cohort.squares(base + mutual) / levels).max())))
