@@ -11,7 +11,7 @@ from typing import Any
 
 from sympy import Derivative, Sum, exp, log
 
-from rdml_theory.symbolic.divergence.entries import a, discharged, given, sums_to_one, total
+from rdml_theory.symbolic.divergence.entries import a, discharged, given, total
 from rdml_theory.symbolic.divergence.entries import v as _v
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.divergence.variance import variance_not_negative, variance_of_entries
@@ -118,7 +118,7 @@ def _together() -> Term:
 def _between(logits: Term, way: Term) -> tuple[Theorem, Theorem]:
     """``0 ≤ Var`` and ``Var ≤ ½ Σ v²``."""
     softmax = exp(logits) / total(exp(logits.xreplace({i: l})), l)
-    one = identity(sums_to_one(lambda _: softmax), reason="a softmax")
+    one = identity(Equal(total(softmax), 1), reason="a softmax")
     values = {a(i): softmax, _v(i): way}
     least, most = (
         discharged(instantiate(theorem, values, reason="of this"), one)
