@@ -112,7 +112,7 @@ def _worst(theta: float, mu: float, nesterov: bool, steps: int, zeta: float, var
 
 
 LOOSEST = 1.15
-"""How far above the exact worst case the bound may be, in the runs below: it is 1.13 there at most."""
+"""How far above the exact worst case the bound may be, in the runs below: in those of the quick profile it is 1.09."""
 
 THETAS = (0.15, 0.3, 0.6, 1.0, 1.6)
 
