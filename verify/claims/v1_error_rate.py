@@ -224,7 +224,7 @@ def _part(x: Array, begin: int, end: int) -> Array:
 CLAIM = Claim(
     id="V1",
     title="Error rate of verdicts",
-    message="Verdicts err at the stated rate at most, without an envelope at twice it",
+    message="With an envelope, verdicts err no more often than they say",
     meaning=(
         "Verdicts from simulations can err, and this measures how often. Where a proof bounds the tail of the "
         "replicas, it is never more often than stated, whatever they are; elsewhere at most twice as often, for 64 "
