@@ -1,5 +1,6 @@
 """The registry, and a quick run of each claim: confirmed, its controls refuted, every check able to refute."""
 
+import re
 from dataclasses import replace
 
 import pytest
