@@ -137,7 +137,7 @@ def _fast(
     return (torch.stack(values), *gradients)
 
 
-# torch 2.4 infers no schema from annotations that are text
+# `learners` is a constant; a schema inferred from the annotations would let it be a symbol
 @torch.library.custom_op(
     "rdml_theory::cohort",
     mutates_args=(),

@@ -147,11 +147,7 @@ def by_pairs(
     return value if mask is None else torch.where(mask, value, 0.0)
 
 
-@torch.library.custom_op(
-    "rdml_theory::compiled_once",
-    mutates_args=(),
-    schema="(Tensor value, Tensor[] arguments, bool differentiated) -> Tensor",
-)
+@torch.library.custom_op("rdml_theory::compiled_once", mutates_args=())
 def _compiled_once(value: Tensor, arguments: list[Tensor], differentiated: bool) -> Tensor:
     """Return a copy of `value`, as an operation that the compiler does not see through."""
     return value.clone()

@@ -55,7 +55,7 @@ def without(absent, code, *words):
 
 def test_only_numpy_and_scipy_come_with_the_package():
     assert [entry.partition(">")[0] for entry in PROJECT["dependencies"]] == ["numpy", "scipy"]
-    assert PROJECT["optional-dependencies"]["torch"] == ["torch>=2.4"]
+    assert PROJECT["optional-dependencies"]["torch"] == ["torch>=2.13"]
 
 
 @pytest.mark.parametrize(
