@@ -25,6 +25,9 @@ __all__ = ["Check", "Claim", "Control", "Finding", "Source", "Statement"]
 
 S = TypeVar("S")
 
+NOT_CHECKED = "not machine-checked: "
+"""Behind it, to the end of a statement or an assumption, stands what no theorem of the kernel covers."""
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -187,6 +190,12 @@ class Claim(Generic[S]):
     def derivation(self) -> Callable[[S], Proof] | None:
         """The proof of a subject, a theorem of the kernel, if one of the checks has it."""
         return next((check.prove for check in self.checks if check.prove), None)
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What its statement and assumptions say is not machine-checked."""
+        told = (self.statement(self.subject).text(), *self.assumptions)
+        return tuple(part.partition(NOT_CHECKED)[2] for part in told if NOT_CHECKED in part)
 
     @property
     def statistical_tests(self) -> int:

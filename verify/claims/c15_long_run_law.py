@@ -194,6 +194,7 @@ CLAIM = Claim(
         *symbolic.ASSUMPTIONS,
         f"for the limit: {'; '.join(symbolic.LIMIT_ASSUMPTIONS)}",
         "the worst case W is the largest A² over all such f and biases; C depends on neither m nor T",
+        "not machine-checked: that W, a supremum, lies between the bound and the run",
     ),
     source=Source("this toolkit", own=True),
     checks=(

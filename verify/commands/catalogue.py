@@ -39,7 +39,7 @@ def _described() -> list[dict[str, Any]]:
             "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
             "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
             "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
-            "proof": c.derivation is not None,
+            "proof": c.derivation is not None, "not_machine_checked": c.unchecked,
             "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
             "controls": [
                 {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
@@ -100,7 +100,8 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            told(console, f"{row['id']:<4} {row['message']}")
+            told(console, f"{row['id'] + '*' * bool(row['not_machine_checked']):<4} {row['message']}")
+    console.print("\n* a part of it is not machine-checked: `rdml show` says which")
     console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 

@@ -34,6 +34,8 @@ def _rests_on(name: str, proof: Proof) -> list[str]:
 
 
 def _facts(name: str, proof: Proof) -> dict[str, Any]:
+    from verify.claims import all_claims
+
     return {
         "id": name,
         "hypotheses": [hypothesis.text() for hypothesis in proof.hypotheses],
@@ -45,6 +47,7 @@ def _facts(name: str, proof: Proof) -> dict[str, Any]:
         "rests_on": _rests_on(name, proof),
         "axioms": list(proof.axioms),
         "machine_checked": proof.verify(),
+        "not_machine_checked": list(all_claims()[name].unchecked),
         "size": len(proof.lines),
     }
 
