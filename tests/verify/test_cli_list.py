@@ -110,6 +110,8 @@ def test_prove_says_what_is_proved_and_by_what():
     told = json.loads(rdml("prove", "c2", "--json").stdout)
     assert told["id"] == "C2"
     assert told["machine_checked"] is True
+    assert told["not_machine_checked"] == []
+    assert "momentum" in json.loads(rdml("prove", "X3", "--json").stdout)["not_machine_checked"][0]
     assert told["axioms"] == ["Cauchy-Schwarz", "descent lemma"]
     assert "h < 2" in told["hypotheses"]
     assert told["conclusion"].startswith("A ≤ ")
