@@ -85,14 +85,19 @@ def test_refused(name):
         FORGERIES[name]()
 
 
-def test_a_theorem_made_behind_the_kernels_back_does_not_replay():
+def made_behind_its_back(conclusion):
     forged = object.__new__(Theorem)
     values = dict(
-        hypotheses=frozenset(), conclusion=AtMost(1, 0), rule="identity", arguments={"target": Equal(a, a)},
+        hypotheses=frozenset(), conclusion=conclusion, rule="identity", arguments={"target": Equal(a, a)},
         reason="", sure=True,
     )  # fmt: skip
     for name, value in values.items():
         object.__setattr__(forged, name, value)
+    return forged
+
+
+def test_a_theorem_made_behind_the_kernels_back_does_not_replay():
+    forged = made_behind_its_back(AtMost(1, 0))
     assert not forged.replay()
     assert not Proof((identity(Equal(a, a)), forged)).verify()
     assert combine(AtMost(1, 0), [(1, forged)]).replay() is False
@@ -111,13 +116,7 @@ class EqualToAll(Equal):
 
 
 def test_a_replay_is_not_fooled_by_what_it_compares_or_by_what_hides_a_theorem():
-    forged = object.__new__(Theorem)
-    values = dict(
-        hypotheses=frozenset(), conclusion=EqualToAll(1, 0), rule="identity", arguments={"target": Equal(a, a)},
-        reason="", sure=True,
-    )  # fmt: skip
-    for name, value in values.items():
-        object.__setattr__(forged, name, value)
+    forged = made_behind_its_back(EqualToAll(1, 0))
     assert not forged.replay()
     object.__setattr__(forged, "conclusion", AtMost(1, 0))
     consequence = combine(AtMost(1, 0), [(1, forged)])

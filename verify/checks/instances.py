@@ -23,7 +23,7 @@ from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.divergence.limits import TOP
 from rdml_theory.symbolic.divergence.order import HIGHER
 from rdml_theory.symbolic.kernel import Theorem
-from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import bias as mutual_bias
 from rdml_theory.symbolic.mutual import composed, game, gram, influence, moving_target, tunability
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -71,7 +71,7 @@ def _run(
     first axis at every step for ``side`` 0.
     """
     eta, axis = h / problem.smoothness, np.eye(problem.dim)[0]
-    signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
+    signs = outcomes(STEPS)
     x = [np.broadcast_to(problem.start, (signs.shape[1], problem.dim)).copy()]
     b: list[NDArray[np.float64]] = []
     n: list[NDArray[np.float64]] = []
@@ -350,7 +350,7 @@ def following(order: float) -> Model:
         peer, student = np.broadcast_arrays(u, z)
         return weight * renyi_gradient(peer, student, order, wrt="q", domain="logits")
 
-    signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * STEPS), indexing="ij")).reshape(STEPS, -1)
+    signs = outcomes(STEPS)
     angles = way * np.arange(STEPS + 1)
     u = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float64)
     x, n = [np.zeros((signs.shape[1], 3))], []

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from rdml_theory.symbolic import intervals
-from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import plateau, scaling
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent, minibatch, scope, settling, step_condition
@@ -44,7 +44,7 @@ def _decreasing_steps() -> Model:
     """All outcomes of a run on a quadratic with a constant bias, noise of ±σ and steps that fall."""
     curvature, noise, count = 2.0, 0.3, 4
     pull = np.array([0.4, 0.0])
-    signs = np.array(np.meshgrid(*([[-1.0, 1.0]] * count), indexing="ij")).reshape(count, -1)
+    signs = outcomes(count)
     steps = 0.3 / (1 + np.arange(count + 1))
     x, n = [np.broadcast_to([1.5, -0.5], (signs.shape[1], 2))], []
     for t, sign in enumerate(signs):
@@ -109,7 +109,7 @@ def _student_near_consensus() -> Model:
 def _intervals() -> Model:
     """Three intervals that miss independently of each other."""
     level, count = 0.05, 3
-    missed = np.array(np.meshgrid(*[[0.0, 1.0]] * count, indexing="ij")).reshape(count, -1).T
+    missed = outcomes(count, (0.0, 1.0)).T
     chance = np.prod(np.where(missed == 1, level, 1 - level), axis=1)
     some = np.column_stack([np.zeros(len(missed)), np.maximum.accumulate(missed, axis=1)])
     scores = np.random.default_rng(0).normal(size=(2, count))

@@ -11,7 +11,7 @@ from sympy import Symbol
 from rdml_theory import escort
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Vector
-from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, smooth_potential, stability
 from rdml_theory.symbolic.notation import C, alpha
@@ -73,7 +73,7 @@ def _resting() -> tuple[Model, ...]:
 def _estimates() -> tuple[Model, ...]:
     """Students at rest: three with errors alone that are ± vectors, by fair coins; two with the same quadratic loss."""
     count, product = 3, 0.8
-    signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * (count + 1), indexing="ij")).reshape(count + 1, -1).T
+    signs = outcomes(count + 1).T
     ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
     pulled = product * count / (count - 1)
 
@@ -153,7 +153,7 @@ def _training() -> tuple[Model, ...]:
         lambda x: slope(predicted(x) - labels),
         most / 2,
     )
-    eta, signs = 2 * h / most, np.array(np.meshgrid(*[[-1.0, 1.0]] * STEPS, indexing="ij")).reshape(STEPS, -1)
+    eta, signs = 2 * h / most, outcomes(STEPS)
     x: list[Any] = [np.zeros((signs.shape[1], 6))]
     b, n, told = [], [], []
     for sign in signs:

@@ -29,7 +29,7 @@ from rdml_theory.symbolic.kernel.propositions import (
 from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, Term, Value, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import Theorem
 
-__all__ = ["Model", "Objective"]
+__all__ = ["Model", "Objective", "outcomes"]
 
 Array = NDArray[np.float64]
 
@@ -247,6 +247,15 @@ class Model:
         width = 1e-3
         near = {n: self._evaluate(lower, {**values, variable: values[variable] + n * width}) for n in (-2, -1, 1, 2)}
         return (near[-2] - 8 * near[-1] + 8 * near[1] - near[2]) / (12 * width)
+
+
+def outcomes(count: int, values: tuple[float, float] = (-1.0, 1.0)) -> Array:
+    """All outcomes of some coins, shape (coins, outcomes), for the processes of a model.
+
+    >>> outcomes(2).tolist()
+    [[-1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]]
+    """
+    return np.array(np.meshgrid(*[values] * count, indexing="ij")).reshape(count, -1)
 
 
 def _aligned(parts: Sequence[Any]) -> list[Any]:
