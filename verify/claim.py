@@ -7,10 +7,11 @@ control is nothing but another subject, judged by the very same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from sympy import Basic
 
@@ -21,7 +22,7 @@ from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segmen
 if TYPE_CHECKING:
     from verify.context import Context
 
-__all__ = ["Check", "Claim", "Control", "Finding", "Source", "Statement"]
+__all__ = ["Check", "Claim", "Control", "Finding", "Found", "Part", "Source", "Statement", "check"]
 
 S = TypeVar("S")
 
@@ -75,6 +76,13 @@ class Source:
     own: bool = False
 
 
+Part: TypeAlias = Comparison | StepRecord | CertificateRecord | Panel
+Found: TypeAlias = Iterator[Part]
+"""What a check yields, part by part."""
+
+Kind = Literal["symbolic", "numeric", "monte-carlo", "training"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a check found: comparisons, verified proof steps and certificates, and the data of figure panels."""
@@ -83,6 +91,14 @@ class Finding:
     steps: tuple[StepRecord, ...] = ()
     certificates: tuple[CertificateRecord, ...] = ()
     panels: tuple[Panel, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> Finding:
+        """What was found, part by part, each kind in its order."""
+        kinds: dict[type, list[Any]] = {kind: [] for kind in (Comparison, StepRecord, CertificateRecord, Panel)}
+        for part in parts:
+            kinds[type(part)].append(part)
+        return cls(*map(tuple, kinds.values()))
 
     @property
     def outcome(self) -> Outcome:
@@ -114,12 +130,41 @@ class Check(Generic[S]):
     """
 
     id: str
-    kind: Literal["symbolic", "numeric", "monte-carlo", "training"]
+    kind: Kind
     question: str
     run: Callable[[S, Context], Finding]
     tests: int = 0
     cost: float = 1.0
     prove: Callable[[S], Proof] | None = None
+
+
+def check(
+    kind: Kind, *, id: str = "", question: str = "", tests: int = 0, cost: float = 1.0,  # noqa: A002 - the field's name
+    prove: Callable[[S], Proof] | None = None,
+) -> Callable[[Callable[[S, Context], Found]], Check[S]]:  # fmt: skip
+    """Make a function a check: it yields what it finds, its name is the id and its docstring begins with the question.
+
+    The parameters are those of :class:`Check`; ``id`` and ``question`` are given where they are not those.
+
+    Examples
+    --------
+    >>> from verify.checks import holds
+    >>> @check("numeric")
+    ... def is_even(subject: int, context: object) -> Found:
+    ...     '''Is it even?'''
+    ...     yield holds("divisible by two", subject % 2 == 0)
+    >>> is_even.id, is_even.question, is_even.run(3, None).outcome
+    ('is-even', 'Is it even?', 'refuted')
+    """
+
+    def made(find: Callable[[S, Context], Found]) -> Check[S]:
+        def run(subject: S, context: Context) -> Finding:
+            return Finding.of(find(subject, context))
+
+        told = question or " ".join((inspect.getdoc(find) or "").partition("\n\n")[0].split())
+        return Check(id or find.__name__.replace("_", "-"), kind, told, run, tests, cost, prove)
+
+    return made
 
 
 @dataclass(frozen=True)

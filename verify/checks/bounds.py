@@ -15,9 +15,9 @@ from rdml_theory.symbolic.sgd import descent
 from verify.checks.experiments import Replicas
 from verify.checks.formulas import function_of, implementation_check
 from verify.checks.panels import curve, panel, replicas_curve
-from verify.claim import Check, Finding
+from verify.claim import Check, Found, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 __all__ = [
     "BOUND_CHECK", "SETTING", "BoundSubject", "descent_panel", "extremal_check", "extremal_quadratic",
@@ -119,9 +119,12 @@ def extremal_check(
     cost : float
         Seconds.
     """
+    question = "Is the bound kept by the quadratics with the worst bias and noise" + (
+        ", and almost reached?" if attained else "?"
+    )
 
-    def run(subject: BoundSubject, context: Context) -> Finding:
-        comparisons: list[Comparison] = []
+    @check("monte-carlo", question=question, tests=len(settings), cost=cost)
+    def extremal(subject: BoundSubject, context: Context) -> Found:
         points: list[tuple[float, float, float, float]] = []
         for h, noise, bias, model, steps in context.each(settings):
             problem = extremal_quadratic(h, noise, bias, noise_model=model, dim=2 if model == "orthogonal" else 10)
@@ -135,13 +138,10 @@ def extremal_check(
             allowed = subject.squared(run.assumptions, h, steps)
             least = REACHED[model] * allowed if attained else None
             budget = context.pick(quick=16_384, full=65_536)
-            comparisons.append(replicas.judged(allowed, budget=budget, least=least))
-        return Finding(comparisons=tuple(comparisons), panels=(_floor_panel(subject, points),))
+            yield replicas.judged(allowed, budget=budget, least=least)
+        yield _floor_panel(subject, points)
 
-    question = "Is the bound kept by the quadratics with the worst bias and noise" + (
-        ", and almost reached?" if attained else "?"
-    )
-    return Check("extremal", "monte-carlo", question, run, tests=len(settings), cost=cost)
+    return extremal
 
 
 def _floor_panel(subject: BoundSubject, points: Sequence[tuple[float, float, float, float]]) -> Panel:
@@ -173,8 +173,9 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
     The problem is a quadratic plus cosines in ten dimensions with Gaussian noise and constant bias.
     """
 
-    def run(subject: BoundSubject, context: Context) -> Finding:
-        comparisons, panels = [], []
+    @check("monte-carlo", tests=len(steps_sizes), cost=cost)
+    def nonconvex(subject: BoundSubject, context: Context) -> Found:
+        """Does a nonconvex problem with many local minima keep the bound, and stop at the plateau it predicts?"""
         steps = context.pick(quick=4_000, full=40_000)
         used = [h for h in steps_sizes if h <= subject.greatest_step]
         for h in context.each(used):
@@ -185,13 +186,11 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
             replicas = Replicas(context, name, problem, step=step, steps=steps, record=60)
             run = replicas.first
             allowed = subject.squared(run.assumptions, step, steps)
-            comparisons.append(replicas.judged(allowed, budget=context.pick(quick=1024, full=16_384)))
+            yield replicas.judged(allowed, budget=context.pick(quick=1024, full=16_384))
             if h in (used[0], used[-1]):
-                panels.append(descent_panel(f"nonconvex problem, $h$ = {h:g}", run, subject.squared))
-        return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+                yield descent_panel(f"nonconvex problem, $h$ = {h:g}", run, subject.squared)
 
-    question = "Does a nonconvex problem with many local minima keep the bound, and stop at the plateau it predicts?"
-    return Check("nonconvex", "monte-carlo", question, run, tests=len(steps_sizes), cost=cost)
+    return nonconvex
 
 
 def descent_panel(title: str, run: Trajectory, bound: Callable[[Assumptions, float, float], float]) -> Panel:

@@ -15,7 +15,7 @@ from sympy import Basic, Dummy, lambdify
 from rdml_theory.symbolic import as_function
 from rdml_theory.symbolic.notation import Formula, k, l
 from verify.checks.comparisons import Worst
-from verify.claim import Check, Finding
+from verify.claim import Check, Found, check
 from verify.context import Context
 
 __all__ = ["differences", "entries", "function_of", "implementation_check", "value"]
@@ -104,12 +104,13 @@ def implementation_check(
         As of :class:`Check` and its comparison.
     """
 
-    def run(subject: S, context: Context) -> Finding:
+    @check("numeric", question=question, cost=cost)
+    def implementation(subject: S, context: Context) -> Found:
         rng, count = context.rng("points"), context.pick(quick=quick, full=full)
         worst = Worst()
         for _ in range(count):
             for computed, stated in pairs(subject, rng):
                 worst.see(name, abs(computed - stated) / abs(stated) if stated else np.inf, allowed)
-        return Finding(worst.comparisons())
+        yield from worst.comparisons()
 
-    return Check("implementation", "numeric", question, run, cost=cost)
+    return implementation

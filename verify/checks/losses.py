@@ -7,7 +7,7 @@ neighbourhoods in which a cheap implementation would take a limit for the order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from verify.claim import Check
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "distance", "loss_checks", "tensors"]
+__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "distance", "if_torch", "tensors"]
 
 ORDERS = (5e-5, 5e-4, 0.5, 1 - 5e-5, 1.0, 1 + 5e-5, 2.0, 5.0, 2000.0)
 KEPT = (True, True, False, True)
@@ -70,8 +70,6 @@ def distance(computed: Sequence[float], exact: Sequence[Any], size: Any = None) 
     return float(error / (mp.norm(list(exact)) if size is None else size))
 
 
-def loss_checks(question: str, run: Callable[..., Any]) -> tuple[Check[Any], ...]:
+def if_torch(check: Check[Any]) -> tuple[Check[Any], ...]:
     """The check of the losses, or none where torch is not installed."""
-    if find_spec("torch") is None:
-        return ()
-    return (Check("losses", "numeric", f"{question} (Needs the extra torch, and is left out without it.)", run),)
+    return () if find_spec("torch") is None else (check,)

@@ -11,7 +11,7 @@ from rdml_theory.symbolic.certificates import Certificate
 from rdml_theory.symbolic.kernel import Proof, ProofError, Theorem
 from verify.checks.comparisons import holds
 from verify.checks.instances import satisfied_by
-from verify.claim import Check, Finding
+from verify.claim import Check, Found, Part, check
 from verify.context import Context
 from verify.records import CertificateRecord, Comparison, Outcome, StepRecord
 
@@ -58,29 +58,25 @@ def _not_vacuous(theorem: Theorem) -> Comparison:
     return holds(name + (f", and it fails on {false[0]}" if false else ""), bool(found) and not false)
 
 
-def _judged(proof: Proof) -> Finding:
+def _judged(proof: Proof) -> list[Part]:
     """Its rules run again, its hypotheses are tried, and its certificates checked."""
     again, stated = proof.verify(), set(proof.theorems)
-    steps = tuple(
-        StepRecord(
-            # The lines are not all here, so that their numbers would mislead.
-            reason=f"{line.theorem.reason} ({line.theorem.rule})",
-            text=line.theorem.conclusion.text(),
-            latex=line.theorem.conclusion.latex(),
-            outcome="confirmed" if again else "refuted",
-            given=tuple(h.text() for h in proof.hypotheses_of(line.theorem)) if line.theorem in stated else None,
-        )
-        for line in proof.lines
-        if line.theorem.rule in _SHOWN or line.theorem in stated
-    )
     rules = f"{len(proof.lines)} rules, on {', '.join(proof.axioms) or 'no axiom'}"
-    comparisons = [holds(f"the proof runs again to the same theorems ({rules})", again)]
-    comparisons += [_not_vacuous(theorem) for theorem in proof.theorems]
-    certified = [line.theorem for line in proof.lines if line.theorem.rule == "certified"]
-    certificates = tuple(
-        certificate_record(replace(theorem.arguments["certificate"], reason=theorem.reason)) for theorem in certified
-    )
-    return Finding(comparisons=tuple(comparisons), steps=steps, certificates=certificates)
+    found: list[Part] = [holds(f"the proof runs again to the same theorems ({rules})", again)]
+    found += [_not_vacuous(theorem) for theorem in proof.theorems]
+    for theorem in (line.theorem for line in proof.lines):
+        if theorem.rule in _SHOWN or theorem in stated:
+            # The lines are not all here, so that their numbers would mislead.
+            found.append(
+                StepRecord(
+                    reason=f"{theorem.reason} ({theorem.rule})", text=theorem.conclusion.text(),
+                    latex=theorem.conclusion.latex(), outcome="confirmed" if again else "refuted",
+                    given=tuple(h.text() for h in proof.hypotheses_of(theorem)) if theorem in stated else None,
+                )
+            )  # fmt: skip
+        if theorem.rule == "certified":
+            found.append(certificate_record(replace(theorem.arguments["certificate"], reason=theorem.reason)))
+    return found
 
 
 def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
@@ -96,15 +92,17 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
         Rough seconds in the quick profile.
     """
 
-    def run(subject: S, context: Context) -> Finding:
+    @check("symbolic", cost=cost, prove=prove)
+    def symbolic(subject: S, context: Context) -> Found:
+        """Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a
+        problem?
+        """
         try:
             proof = prove(subject)
         except ProofError as refused:
-            return Finding(comparisons=(holds(f"the kernel proves it; it refuses at {refused}", False),))
+            yield holds(f"the kernel proves it; it refuses at {refused}", False)
+            return
         context.progress(0.5)
-        return context.shared(proof, _judged, proof)
+        yield from context.shared(proof, _judged, proof)
 
-    question = (
-        "Does the kernel prove the statement from the assumptions listed, and no others, and do they hold of a problem?"
-    )
-    return Check("symbolic", "symbolic", question, run, cost=cost, prove=prove)
+    return symbolic

@@ -21,7 +21,7 @@ from rdml_theory.symbolic.divergence import inequalities as names
 from verify.checks import reference
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.quantities import ExactPoint, Points, evaluator
-from verify.claim import Check, Finding
+from verify.claim import Check, Found, check
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -193,18 +193,17 @@ def search_check(
         Rough seconds in the quick profile.
     """
 
-    def run(subject: S, context: Context) -> Finding:
-        stated = sides(subject)
-        comparisons: list[Comparison] = []
+    @check("numeric", cost=cost)
+    def search(subject: S, context: Context) -> Found:
+        """Can an adversarial search over p, q, α and C, from many starts, make the smaller side exceed the larger, and
+        does it reach it where the constant is attained?
+        """
         effort = context.pick(quick=60, full=600)
-        for side in context.each(stated):
+        for side in context.each(sides(subject)):
             given = (side, context, classes, effort)
             # A negative control that is false on another side has this one from its claim; points are no key.
-            comparisons += context.shared(side, _compare, *given) if side.path is None else _compare(*given)
-        return Finding(tuple(comparisons), panels=panels(subject, context) if panels else ())
+            yield from context.shared(side, _compare, *given) if side.path is None else _compare(*given)
+        if panels:
+            yield from panels(subject, context)
 
-    question = (
-        "Can an adversarial search over p, q, α and C, from many starts, make the smaller side exceed the larger, and "
-        "does it reach it where the constant is attained?"
-    )
-    return Check(SEARCH, "numeric", question, run, cost=cost)
+    return search

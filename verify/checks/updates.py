@@ -18,7 +18,7 @@ from rdml_theory.symbolic.notation import Formula, Named
 from verify.checks.comparisons import at_most
 from verify.checks.formulas import function_of
 from verify.checks.networks import Array, Snapshot, digits, flat
-from verify.claim import Control, Finding
+from verify.claim import Control, Found
 from verify.context import Context
 
 __all__ = ["FALSE", "TRUE", "Update", "applied_update"]
@@ -129,9 +129,8 @@ def _steps(precision: Any, seed: int) -> list[_Step]:
     return out
 
 
-def applied_update(law: Update, context: Context) -> Finding:
+def applied_update(law: Update, context: Context) -> Found:
     """Every update of a short run, student by student, against the law."""
-    comparisons = []
     for precision, allowed in ROUNDING.items():
         steps = context.shared(precision, lambda p=precision: _steps(p, context.seed_for("start")))
         for k in range(COUNT):
@@ -139,5 +138,4 @@ def applied_update(law: Update, context: Context) -> Finding:
             size = max(np.linalg.norm(a) for a in applied)
             off = max(np.linalg.norm(step.stated(law, k) - a) for step, a in zip(steps, applied, strict=True))
             name = f"greatest |stated - applied bias|, relative, {precision}, student {k}"
-            comparisons.append(at_most(name, float(off / size) if size else float("inf"), allowed, samples=len(steps)))
-    return Finding(comparisons=tuple(comparisons))
+            yield at_most(name, float(off / size) if size else float("inf"), allowed, samples=len(steps))

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from convergence import Assumptions, extremal_average
 from verify.checks.comparisons import at_least, at_most, holds
 from verify.checks.panels import curve, panel
-from verify.claim import Check, Finding
+from verify.claim import Check, Found, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 __all__ = ["Setting", "horizon_panel", "worst_case_check"]
 
@@ -76,25 +76,26 @@ def worst_case_check(
         worst = worst_case(setting.assumptions, setting.h, setting.steps, criterion=criterion)
         return worst.value, worst.certificate.check()
 
-    def run(subject: S, context: Context) -> Finding:
-        comparisons: list[Comparison] = []
+    question = "Is the exact worst case over all smooth functions, a semidefinite program, below the bound" + (
+        ", and as near as stated?" if any(s.slack is not None for s in settings) else "?"
+    )
+
+    @check("numeric", question=question, cost=cost)
+    def worst_case(subject: S, context: Context) -> Found:
         exact: dict[Setting, float] = {}
         for setting in context.each(settings):
             value, sound = context.shared(setting.words(), solve, setting)
             exact[setting] = value
             stated = bound(subject, setting)
             name = f"exact worst case, {setting.words()}"
-            comparisons.append(at_most(name, value, stated * (1 + SOLVED)))
+            yield at_most(name, value, stated * (1 + SOLVED))
             if setting.slack is not None:
-                comparisons.append(at_least(f"{name}: near the bound", value, stated * (1 - setting.slack - SOLVED)))
-            comparisons.append(holds(f"its dual certificate, {setting.words()}", sound))
-        panels = () if panel is None else (panel(subject, exact),)
-        return Finding(comparisons=tuple(comparisons), panels=panels)
+                yield at_least(f"{name}: near the bound", value, stated * (1 - setting.slack - SOLVED))
+            yield holds(f"its dual certificate, {setting.words()}", sound)
+        if panel is not None:
+            yield panel(subject, exact)
 
-    question = "Is the exact worst case over all smooth functions, a semidefinite program, below the bound" + (
-        ", and as near as stated?" if any(s.slack is not None for s in settings) else "?"
-    )
-    return Check("worst-case", "numeric", question, run, cost=cost)
+    return worst_case
 
 
 def horizon_panel(

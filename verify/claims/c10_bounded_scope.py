@@ -25,9 +25,9 @@ from verify.checks import (
     kernel_check,
     panel,
 )
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 Array = NDArray[np.float64]
 
@@ -129,40 +129,38 @@ def _settled(step: float) -> int:
     return round(8 / step)
 
 
-def quadratic(subject: Subject, context: Context) -> Finding:
-    """Mean and variance on a quadratic, over a range of steps, and the exponent of the variance in the step."""
-    comparisons: list[Comparison] = []
+@check("monte-carlo", tests=3 * len(STEPS) + 1, cost=2.0)
+def quadratic(subject: Subject, context: Context) -> Found:
+    """Do mean, variance, its exponent in η, and motion agree with the law?"""
     noise, bias, dim, rate = 1.0, 0.04, 4, context.error_rate
     replicas = context.pick(quick=8_192, full=32_768)
     problem = problems.get("quadratic", dim=dim, noise=noise, bias=bias, noise_model="gaussian", bias_model="constant")
     levels, stated, law = [], [], []
     for step in STEPS:
         seed = context.seed_for("quadratic", step)
-        run = context.shared(
-            f"{step}", _run, problem, step, _settled(step), replicas, seed, np.zeros(dim)
-        )  # fmt: skip
+        run = context.shared(f"{step}", _run, problem, step, _settled(step), replicas, seed, np.zeros(dim))
         offset, variance = subject.law(1.0, step, noise, bias)
         mean = np.r_[-offset, np.zeros(dim - 1)]
         squares = ((run.last - mean) ** 2).sum(axis=1)
         name = f"on the quadratic, η = {step:g}"
-        comparisons.append(close_to(f"-E x along the bias {name}", -run.last[:, 0], offset, WIDE, rate))
+        yield close_to(f"-E x along the bias {name}", -run.last[:, 0], offset, WIDE, rate)
         # After 8/η steps, e^-8 of the start's offset is left, which is 0.2 here.
-        comparisons.append(close_to(f"E‖x - E x‖² {name}", squares, variance, 2 * WIDE, rate))
+        yield close_to(f"E‖x - E x‖² {name}", squares, variance, 2 * WIDE, rate)
         verdict = judge_mean(-run.moved, -(step**2) * noise * (1 - WIDE), error_rate=rate)
-        comparisons.append(from_verdict(f"-E‖x_(t+1) - x_t‖² against -η²σ² (within 5%), η = {step:g}", verdict))
+        yield from_verdict(f"-E‖x_(t+1) - x_t‖² against -η²σ² (within 5%), η = {step:g}", verdict)
         levels.append(squares.reshape(-1, GROUP).mean(axis=1))
         stated.append(variance)
         law = [np.sort(run.last[:, 0]), -offset, np.sqrt(variance / dim)]
     expected = float(exponents(STEPS, stated))
     slopes = exponents(STEPS, levels)
-    comparisons.append(close_to("exponent of the variance in η", slopes, expected, 2 * WIDE, rate, absolute=True))
+    yield close_to("exponent of the variance in η", slopes, expected, 2 * WIDE, rate, absolute=True)
     spread = [np.sqrt(level.mean()) for level in levels]
-    figure = panel(
+    yield panel(
         "quadratic", "step $\\eta$", "spread $(E\\|x - E x\\|^2)^{1/2}$",
         curve("measured", STEPS, spread, style="markers"),
         curve("stationary law", STEPS, np.sqrt(stated), "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure, _law_panel(*law)))
+    yield _law_panel(*law)
 
 
 def _law_panel(measured: Array, mean: float, deviation: float) -> Panel:
@@ -175,9 +173,9 @@ def _law_panel(measured: Array, mean: float, deviation: float) -> Panel:
     )  # fmt: skip
 
 
-def basin(subject: Subject, context: Context) -> Finding:
-    """A nonconvex problem: near a minimum of curvature λ the law holds to first order, and nobody leaves."""
-    comparisons: list[Comparison] = []
+@check("monte-carlo", tests=len(BASIN), cost=1.0)
+def basin(subject: Subject, context: Context) -> Found:
+    """Does the law describe a basin of a nonconvex problem, which is not left?"""
     replicas = context.pick(quick=8_192, full=65_536)
     well = {"dim": 2, "curvature": 0.1, "amplitude": 0.9, "frequency": 1.0}
     sizes, offsets = [], []
@@ -187,10 +185,8 @@ def basin(subject: Subject, context: Context) -> Finding:
         offset, _ = subject.law(problem.smoothness, 0.2, 0.0, zeta**2)
         sizes.append(float(np.linalg.norm(end)))
         offsets.append(offset)
-        comparisons.append(
-            at_most(f"|offset/stated - 1| without noise, ζ = {zeta:g}", abs(sizes[-1] / offset - 1), WIDE)
-        )
-    comparisons.append(at_most("|exponent of the offset in ζ - 1|", abs(float(exponents(BIASES, sizes)) - 1), WIDE))
+        yield at_most(f"|offset/stated - 1| without noise, ζ = {zeta:g}", abs(sizes[-1] / offset - 1), WIDE)
+    yield at_most("|exponent of the offset in ζ - 1|", abs(float(exponents(BIASES, sizes)) - 1), WIDE)
     problem = problems.get("quadratic_cosine", noise=0.5, bias=0.04, **well)
     spreads, laws, farthest = [], [], []
     for step in BASIN:
@@ -199,8 +195,8 @@ def basin(subject: Subject, context: Context) -> Finding:
         _, variance = subject.law(problem.smoothness, step, problem.noise, problem.bias)
         squares = ((run.last - run.last.mean(axis=0)) ** 2).sum(axis=1) * replicas / (replicas - 1)
         name = f"E‖x - E x‖² in the basin, η = {step:g}"
-        comparisons.append(close_to(name, squares, variance, CURVED, context.error_rate))
-        comparisons.append(at_most(f"greatest |x_i| of all times, η = {step:g}", run.farthest, EDGE, samples=replicas))
+        yield close_to(name, squares, variance, CURVED, context.error_rate)
+        yield at_most(f"greatest |x_i| of all times, η = {step:g}", run.farthest, EDGE, samples=replicas)
         spreads.append(np.sqrt(squares.mean()))
         laws.append(np.sqrt(variance))
         farthest.append(run.farthest)
@@ -211,16 +207,19 @@ def basin(subject: Subject, context: Context) -> Finding:
         curve("greatest $|x_i|$ of all times and replicas", BASIN, farthest, "second", style="both"),
         curve("the basin's edge", BASIN, EDGE, "reference"),
     )  # fmt: skip
-    figure = panel(
+    yield panel(
         "nonconvex, without noise", "bias $\\zeta$", "distance from the minimum",
         curve("measured", BIASES, sizes, style="markers"), curve("stationary law", BIASES, offsets, "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure, noisy))
+    yield noisy
 
 
-def region(subject: Subject, context: Context) -> Finding:
-    """A quadratic plus cosines, with many minima: E‖x_t‖² never exceeds max(‖x₀‖², R²), and ‖∇f‖² is rarely large."""
-    comparisons: list[Comparison] = []
+@check("numeric", cost=1.0)
+def region(subject: Subject, context: Context) -> Found:
+    """Do the iterates of a problem with many minima stay within R?
+
+    E‖x_t‖² never exceeds max(‖x₀‖², R²), and ‖∇f‖² is rarely large.
+    """
     hills = {"dim": 3, "curvature": 0.2, "amplitude": 1.0, "frequency": 1.5}
     perturbation = hills["amplitude"] * hills["frequency"] * np.sqrt(hills["dim"])
     for step, noise, bias, origin in ((0.3, 0.5, 0.04, 3.2), (0.05, 0.0, 0.04, 3.2), (0.6, 4.0, 1.0, 0.5)):
@@ -232,8 +231,7 @@ def region(subject: Subject, context: Context) -> Finding:
         allowed = max(float((start**2).sum()), square)
         name = f"sup_t of the mean of ‖x_t‖², η = {step:g}, σ² = {noise:g}, ζ² = {bias:g}"
         # The mean of 256 replicas stays far from R² if at all below it.
-        comparisons.append(at_most(name, float(run.squares.max()), allowed, samples=replicas))
-    return Finding(comparisons=tuple(comparisons))
+        yield at_most(name, float(run.squares.max()), allowed, samples=replicas)
 
 
 CLAIM = Claim(
@@ -257,11 +255,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: scope.bounded_scope(subject.offset, subject.variance, subject.radius)),
         implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
-        Check("quadratic", "monte-carlo", "Do mean, variance, its exponent in η, and motion agree with the law?",
-              quadratic, tests=3 * len(STEPS) + 1, cost=2.0),
-        Check("basin", "monte-carlo", "Does the law describe a basin of a nonconvex problem, which is not left?", basin,
-              tests=len(BASIN), cost=1.0),
-        Check("region", "numeric", "Do the iterates of a problem with many minima stay within R?", region, cost=1.0),
+        quadratic, basin, region,
     ),
     controls=(
         Control(

@@ -21,9 +21,9 @@ from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Curve, Panel
+from verify.records import Curve, Panel
 
 METHODS = ("heavy ball", "Nesterov")
 
@@ -117,10 +117,9 @@ LOOSEST = 1.15
 THETAS = (0.15, 0.3, 0.6, 1.0, 1.6)
 
 
-def exact(subject: Subject, context: Context) -> Finding:
-    """Exact worst cases of short runs stay below the bound and near it; multipliers are checked in rational numbers."""
-    comparisons: list[Comparison] = []
-    certificates: list[CertificateRecord] = []
+@check("numeric", cost=6.0)
+def exact(subject: Subject, context: Context) -> Found:
+    """Do the exact worst cases, by semidefinite programs, stay below the bound and near it?"""
     runs = context.pick(quick=((2, 0.0), (6, 0.0), (3, 0.5)), full=((2, 0.0), (6, 0.0), (12, 0.0), (3, 0.5), (4, 0.5)))
     for mu, nesterov in context.each(product((0.3, 0.9), (False, True))):
         ratios = []
@@ -130,18 +129,13 @@ def exact(subject: Subject, context: Context) -> Finding:
             allowed = subject.squared(found.assumptions, found.step, steps, mu, nesterov)
             ratios.append(found.value / allowed)
             if (theta, steps, zeta) == (0.6, 6, 0.5):
-                record = context.shared(f"record {key}", lambda w=found: worst_case_record(w))
-                certificates.append(record)
-                comparisons.append(
-                    at_most(f"proved worst case, {METHODS[nesterov]}, μ = {mu:g}", found.certificate.bound, allowed)
-                )
+                yield context.shared(f"record {key}", lambda w=found: worst_case_record(w))
+                yield at_most(f"proved worst case, {METHODS[nesterov]}, μ = {mu:g}", found.certificate.bound, allowed)
         setting = f"{METHODS[nesterov]}, μ = {mu:g}"
         # The solver's accuracy.
-        comparisons += [
-            at_most(f"exact worst case over the bound, {setting}", max(ratios), 1 + 1e-7, samples=len(ratios)),
-            at_most(f"bound over the exact worst case, {setting}", 1 / min(ratios), LOOSEST, samples=len(ratios)),
-        ]
-    return Finding(tuple(comparisons), certificates=tuple(certificates), panels=(_panel(subject, context),))
+        yield at_most(f"exact worst case over the bound, {setting}", max(ratios), 1 + 1e-7, samples=len(ratios))
+        yield at_most(f"bound over the exact worst case, {setting}", 1 / min(ratios), LOOSEST, samples=len(ratios))
+    yield _panel(subject, context)
 
 
 def _panel(subject: Subject, context: Context) -> Panel:
@@ -175,10 +169,9 @@ REACHED = 0.9
 SETTLED = [("heavy ball, bias", 0.9, False, 0.0, 0.25), ("Nesterov, noise", 0.9, True, 1.0, 0.0)]
 
 
-def simulation(subject: Subject, context: Context) -> Finding:
-    """Runs with noise: a nonconvex problem keeps the bound, and a quadratic almost reaches its floor."""
-    comparisons: list[Comparison] = []
-    panels: list[Panel] = []
+@check("monte-carlo", tests=4, cost=5.0)
+def simulation(subject: Subject, context: Context) -> Found:
+    """Do runs with noise keep the bound, and does a quadratic almost reach its floor?"""
     budget = context.pick(quick=1_024, full=4_096)
     steps = context.pick(quick=8_000, full=40_000)
     problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04)
@@ -189,9 +182,9 @@ def simulation(subject: Subject, context: Context) -> Finding:
         replicas = Replicas(context, name, problem, **how)
         run = replicas.first
         bound = partial(subject.squared, mu=mu, nesterov=nesterov)
-        comparisons.append(replicas.judged(bound(run.assumptions, step, steps), budget=budget))
+        yield replicas.judged(bound(run.assumptions, step, steps), budget=budget)
         if not nesterov:
-            panels.append(descent_panel(f"nonconvex problem, heavy ball, $\\mu$ = {mu:g}", run, bound))
+            yield descent_panel(f"nonconvex problem, heavy ball, $\\mu$ = {mu:g}", run, bound)
         context.progress(0.25 * (1 + nesterov))
     long = context.pick(quick=20_000, full=100_000)
     for label, mu, nesterov, variance, square in SETTLED:
@@ -207,8 +200,7 @@ def simulation(subject: Subject, context: Context) -> Finding:
         how = {"momentum": mu, "nesterov": nesterov, "step": step, "steps": long, "record": 1}
         replicas = Replicas(context, name, problem, **how)
         allowed = subject.squared(replicas.first.assumptions, step, long, mu, nesterov)
-        comparisons.append(replicas.judged(allowed, budget=budget, least=REACHED * allowed))
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+        yield replicas.judged(allowed, budget=budget, least=REACHED * allowed)
 
 
 def _turning(theta: float, mu: float, steps: int) -> tuple[Assumptions, float, float]:
@@ -228,9 +220,9 @@ def _turning(theta: float, mu: float, steps: int) -> tuple[Assumptions, float, f
     return run.assumptions, step, float(run.mean_squared_gradient[-1, 0])
 
 
-def tightness(subject: Subject, context: Context) -> Finding:
-    """Above what a potential with constants of its own at each step proves; a quadratic attains the floor of bias."""
-    comparisons = []
+@check("numeric", cost=3.0)
+def tightness(subject: Subject, context: Context) -> Found:
+    """Is the bound near what potentials prove step by step, and its floor attained?"""
     for mu, nesterov in context.each(((0.5, False), (0.9, False), (0.9, True))):
         steps = 100
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.3, bias=0.09)
@@ -238,16 +230,15 @@ def tightness(subject: Subject, context: Context) -> Finding:
         proved = context.shared(f"{mu}/{nesterov}", _proved, a, step, steps, mu, nesterov)
         stated = subject.squared(a, step, steps, mu, nesterov)
         setting = f"{METHODS[nesterov]}, μ = {mu:g}, ϑ = 0.6, T = {steps}"
-        comparisons.append(at_least(f"bound over what potentials prove, {setting}", stated / proved, 1.0))
-        comparisons.append(at_most(f"and it is within a tenth, {setting}", stated / proved, 1.1))
+        yield at_least(f"bound over what potentials prove, {setting}", stated / proved, 1.0)
+        yield at_most(f"and it is within a tenth, {setting}", stated / proved, 1.1)
     steps = context.pick(quick=20_000, full=200_000)
     for mu, theta in ((0.5, 1.6), (0.9, 1.6), (0.9, 3.0)):
         a, step, attained = context.shared(f"turning {mu}/{theta}", _turning, theta, mu, steps)
         reached = attained / subject.squared(a, step, steps, mu, False)
         setting = f"heavy ball, μ = {mu:g}, ϑ = {theta:g}, T = {steps}"
-        comparisons.append(at_most(f"a bias that turns, over the bound, {setting}", reached, 1.0))
-        comparisons.append(at_least(f"and it is reached, {setting}", reached, 0.99))
-    return Finding(comparisons=tuple(comparisons))
+        yield at_most(f"a bias that turns, over the bound, {setting}", reached, 1.0)
+        yield at_least(f"and it is reached, {setting}", reached, 0.99)
 
 
 def _proved(a: Assumptions, step: float, steps: int, mu: float, nesterov: bool) -> float:
@@ -280,19 +271,7 @@ CLAIM = Claim(
             lambda subject: symbolic.momentum_bound(subject.coefficient, subject.drive, price=subject.price), cost=8.0
         ),
         implementation_check(_compared, quick=24, full=1_000, allowed=1e-7, cost=2.0),
-        Check(
-            "exact", "numeric",
-            "Do the exact worst cases, by semidefinite programs, stay below the bound and near it?", exact, cost=6.0,
-        ),
-        Check(
-            "tightness", "numeric",
-            "Is the bound near what potentials prove step by step, and its floor attained?", tightness, cost=3.0,
-        ),
-        Check(
-            "simulation", "monte-carlo",
-            "Do runs with noise keep the bound, and does a quadratic almost reach its floor?", simulation, tests=4,
-            cost=5.0,
-        ),
+        exact, tightness, simulation,
     ),
     controls=(
         Control("half-bias", "half the bias", Subject(drive=symbolic.DRIVE.subs(bias, bias / 2))),

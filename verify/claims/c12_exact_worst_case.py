@@ -12,9 +12,9 @@ from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.bounds import BoundSubject
 from verify.checks.performance import worst_case_record
 from verify.checks.worst import Setting, worst_case_check
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Panel
+from verify.records import Panel
 
 STEPS = 8
 BIASES = (0.0, 0.01, 0.25, 1.0)
@@ -78,23 +78,21 @@ def _near(setting: Setting, subject: BoundSubject, context: Context) -> tuple[Wo
     return context.shared(setting.words(), solve), _stated(subject, setting)
 
 
-def approach(subject: BoundSubject, context: Context) -> Finding:
-    """With bias the bound is approached as T grows, and at h = 1 the refined one is exact."""
-    comparisons: list[Comparison] = []
+@check("numeric", cost=2.0)
+def approach(subject: BoundSubject, context: Context) -> Found:
+    """Does the worst case come near the bound as T grows?"""
     shares: list[tuple[int, float]] = []
     horizons = context.pick(quick=(1, 2, 4, 8, 12), full=(1, 2, 4, 8, 16, 24))
     for steps in context.each(horizons):
         worst, stated = _near(Setting(1.0, steps, bias=0.25), subject, context)
         refined = float(refined_bound(worst.assumptions, 1.0, steps))
-        comparisons.append(at_most(f"|W/refined - 1|, h = 1, T = {steps}", abs(worst.value / refined - 1), 1e-6))
+        yield at_most(f"|W/refined - 1|, h = 1, T = {steps}", abs(worst.value / refined - 1), 1e-6)
         shares.append((steps, worst.value / stated))
     steps, share = shares[-1]
     rest = 0.25 / steps / (2 / steps + 0.25)
-    comparisons.append(
-        at_least(f"W over the bound, h = 1, T = {steps}: all but ζ²/T is reached", share, 1 - rest - 1e-6)
-    )
-    comparisons.append(at_most(f"and never more, h = 1, T = {steps}", share, 1.0))
-    figure = panel(
+    yield at_least(f"W over the bound, h = 1, T = {steps}: all but ζ²/T is reached", share, 1 - rest - 1e-6)
+    yield at_most(f"and never more, h = 1, T = {steps}", share, 1.0)
+    yield panel(
         "approach, $h$ = 1, $\\zeta^2$ = 0.25 $\\Lambda\\Delta$", "steps $T$", "exact worst case / bound",
         curve(
             "$\\zeta^2$ = 0.25 $\\Lambda\\Delta$", [t for t, _ in shares], [s for _, s in shares], "statement",
@@ -102,13 +100,14 @@ def approach(subject: BoundSubject, context: Context) -> Finding:
         ),
         curve("attained", (1.0, float(steps)), 1.0, "reference"), log="x",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
-def replayed(subject: BoundSubject, context: Context) -> Finding:
-    """A function rebuilt from each solution, run from x₀: what it reaches is above no true bound."""
-    comparisons: list[Comparison] = []
-    certificates: list[CertificateRecord] = []
+@check("numeric", id="replay", cost=2.0)
+def replayed(subject: BoundSubject, context: Context) -> Found:
+    """Does a smooth function, rebuilt from the solution and run, reach the worst case, below the bound?
+
+    A function rebuilt from each solution, run from x₀: what it reaches is above no true bound.
+    """
     settings = (
         Setting(0.5, STEPS, bias=1.0), Setting(1.0, 5, bias=0.01), Setting(1.5, STEPS, bias=1.0),
         Setting(0.5, STEPS), Setting(0.5, 3, bias=0.25, noise=1.0),
@@ -119,12 +118,11 @@ def replayed(subject: BoundSubject, context: Context) -> Finding:
             f"replay {setting.words()}", lambda w=worst: (w.instance.violation(), float(w.instance.replay().mean()))
         )
         name, share = setting.words(), reached / worst.value
-        comparisons.append(at_most(f"conditions on smooth functions violated by, {name}", violation, 1e-7))
-        comparisons.append(at_least(f"what the rebuilt function reaches over W, {name}", share, 1 - 1e-3))
-        comparisons.append(at_most(f"what the rebuilt function reaches, {name}", reached, stated))
-        certificates.append(context.shared(f"record {name}", lambda w=worst: worst_case_record(w)))
-        comparisons.append(at_most(f"proved worst case, {name}", worst.certificate.bound, stated * (1 + 1e-7)))
-    return Finding(comparisons=tuple(comparisons), certificates=tuple(certificates))
+        yield at_most(f"conditions on smooth functions violated by, {name}", violation, 1e-7)
+        yield at_least(f"what the rebuilt function reaches over W, {name}", share, 1 - 1e-3)
+        yield at_most(f"what the rebuilt function reaches, {name}", reached, stated)
+        yield context.shared(f"record {name}", lambda w=worst: worst_case_record(w))
+        yield at_most(f"proved worst case, {name}", worst.certificate.bound, stated * (1 + 1e-7))
 
 
 CLAIM = Claim(
@@ -144,22 +142,15 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: symbolic.sharp_multipliers(_squared(subject))),
         worst_case_check(_stated, SETTINGS, panel=_ratio_panel, cost=6.0),
-        Check(
-            "approach", "numeric", "Does the worst case come near the bound as T grows?", approach, cost=2.0,
-        ),
-        Check(
-            "replay", "numeric",
-            "Does a smooth function, rebuilt from the solution and run, reach the worst case, below the bound?",
-            replayed, cost=2.0,
-        ),
+        approach,
+        replayed,
     ),
     controls=(
         Control("classical", "the classical bound, used beyond h = 1", _subject(descent.CLASSICAL, 2), drawn=True),
         Control("half-bias", "half the bias", _subject(descent.SHARP.subs(descent.bias, descent.bias / 2))),
         Control("half-transient", "half the gap", _subject(descent.SHARP.subs(descent.gap, descent.gap / 2))),
         Control(
-            "half-noise", "half the variance",
-            _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2))),
+            "half-noise", "half the variance", _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2)))
         ),
     ),
     caption=(
@@ -167,4 +158,4 @@ CLAIM = Claim(
         "where (1-h)^16 is small; the classical bound is exceeded beyond h = 1. Right: at h = 1 all but ζ²/T of the "
         "bound is attained."
     ),
-)  # fmt: skip
+)

@@ -15,9 +15,9 @@ from convergence.performance import ConsecutivePairs, DualCertificate, Method, p
 from rdml_theory.symbolic.sgd import smooth
 from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Curve, Panel
+from verify.records import Curve, Panel
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ def statement(subject: Subject) -> Statement:
         "quadratic; by these two a quadratic potential proves a bound of SGD, which without noise and momentum agrees "
         "with the exact worst case wherever both were computed"
     )
-    formulas = {
-        "between": smooth.between_target(coupling).relation(), "above": smooth.above_target(infimum).relation(),
-    }  # fmt: skip
+    formulas = {"between": smooth.between_target(coupling).relation(), "above": smooth.above_target(infimum).relation()}
     return Statement(words, formulas)
 
 
@@ -96,16 +94,15 @@ PLAIN = (
 OTHERS = (
     *(Setting(h, 3, bias=b, noise=0.5) for h in (0.3, 1.0, 1.6) for b in (0.0, 0.3)),
     *(Setting(h, 8, bias=0.1, momentum=m, nesterov=n) for h, m in ((0.3, 0.5), (0.05, 0.9)) for n in (False, True)),
-)  # fmt: skip
+)
 
 NEAR = 0.02
 """How near the exact value the potential comes with noise or momentum, where other pairs of iterates matter too."""
 
 
-def exact(subject: Subject, context: Context) -> Finding:
-    """Every proved bound against the exact worst case: never below it, and equal to it without noise and momentum."""
-    comparisons: list[Comparison] = []
-    certificates: list[CertificateRecord] = []
+@check("numeric", cost=5.0)
+def exact(subject: Subject, context: Context) -> Found:
+    """Is what a potential proves the exact worst case?"""
     apart, below = {True: 0.0, False: 0.0}, 0.0
     for number, setting in enumerate(context.each((*PLAIN, *OTHERS))):
         found = context.shared(setting.words(), _exact, setting)
@@ -114,16 +111,12 @@ def exact(subject: Subject, context: Context) -> Finding:
         plain = setting in PLAIN
         apart[plain], below = max(apart[plain], ratio - 1), max(below, 1 - ratio)
         if number % 6 == 0 and subject == Subject():
-            certificates.append(chain_record(certificate))
+            yield chain_record(certificate)
     count = len(PLAIN)
-    comparisons.append(at_most("below the exact worst case, relatively", below, 1e-7, samples=count + len(OTHERS)))
-    comparisons.append(at_most("above it without noise and momentum, relatively", apart[True], 1e-6, samples=count))
-    comparisons.append(at_most("above it otherwise, relatively", apart[False], NEAR, samples=len(OTHERS)))
-    return Finding(
-        tuple(comparisons),
-        certificates=tuple(certificates),
-        panels=tuple(_looseness(subject, h, context) for h in (0.2, 1.5)),
-    )
+    yield at_most("below the exact worst case, relatively", below, 1e-7, samples=count + len(OTHERS))
+    yield at_most("above it without noise and momentum, relatively", apart[True], 1e-6, samples=count)
+    yield at_most("above it otherwise, relatively", apart[False], NEAR, samples=len(OTHERS))
+    yield from (_looseness(subject, h, context) for h in (0.2, 1.5))
 
 
 def _looseness(subject: Subject, h: float, context: Context) -> Panel:
@@ -148,28 +141,26 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
     )  # fmt: skip
 
 
-def long_runs(subject: Subject, context: Context) -> Finding:
-    """Hundreds of steps, with noise: certificates are checked, runs keep the bound, closed forms are above it."""
+@check("numeric", cost=6.0)
+def long_runs(subject: Subject, context: Context) -> Found:
+    """Do long runs keep what is proved, below the closed forms?"""
     steps = context.pick(quick=150, full=1_500)
-    comparisons: list[Comparison] = []
-    certificates: list[CertificateRecord] = []
     for h, bias, noise in context.each(((0.1, 0.05, 0.0), (0.6, 0.1, 0.2), (1.6, 0.05, 0.05))):
         setting = Setting(h, steps, bias=bias, noise=noise)
         certificate = _solve(subject, setting)
         bound = certificate.bound
         if subject == Subject():
-            certificates.append(chain_record(certificate))
+            yield chain_record(certificate)
         closed = float(tight_bound(setting.assumptions, h, steps))
-        comparisons.append(at_least(f"closed form over what is proved, {setting.words()}", closed / bound, 1 - 1e-7))
+        yield at_least(f"closed form over what is proved, {setting.words()}", closed / bound, 1 - 1e-7)
         low = float(floor(setting.assumptions, h)) * (1 - 1 / steps)
         name = f"what is proved over the floor without its last step, {setting.words()}"
-        comparisons.append(at_least(name, bound / low, 1.0))
+        yield at_least(name, bound / low, 1.0)
         model = "against_gradient" if h <= 1 else "along_gradient"
         problem = problems.get("quadratic", radius=2**0.5, noise=noise, bias=bias, bias_model=model)
         run = partial(_mean_squares, problem, h, steps, context.seed_for(setting.words()))
         values = context.shared(setting.words(), run)
-        comparisons.append(at_most(f"the extremal quadratic, {setting.words()}", values, bound * (1 + 1e-7)))
-    return Finding(tuple(comparisons), certificates=tuple(certificates))
+        yield at_most(f"the extremal quadratic, {setting.words()}", values, bound * (1 + 1e-7))
 
 
 def _mean_squares(problem: object, h: float, steps: int, seed: int) -> float:
@@ -178,13 +169,13 @@ def _mean_squares(problem: object, h: float, steps: int, seed: int) -> float:
     return float(run.mean_squared_gradient[-1, 0])
 
 
-def public(subject: Subject, context: Context) -> Finding:
-    """The function that users call, with its terms, against the program of the statement."""
+@check("numeric", id="implementation", cost=2.0)
+def public(subject: Subject, context: Context) -> Found:
+    """Does `stepwise_bound` compute the statement?"""
     settings = (
         Setting(0.3, 40, bias=0.1), Setting(1.3, 12, bias=0.2, noise=0.3), Setting(0.02, 20, bias=0.1, momentum=0.9),
         Setting(0.7, 9, bias=0.1, average=False),
     )  # fmt: skip
-    comparisons: list[Comparison] = []
     for setting in settings:
 
         def call(s: Setting = setting) -> tuple[float, float, bool]:
@@ -196,9 +187,8 @@ def public(subject: Subject, context: Context) -> Finding:
 
         total, parts, _ = context.shared(setting.words(), call)
         stated = _solve(subject, setting).bound
-        comparisons.append(at_most(f"difference from the statement, {setting.words()}", abs(total / stated - 1), 1e-6))
-        comparisons.append(at_most(f"and of its terms' sum, {setting.words()}", abs(parts / total - 1), 1e-9))
-    return Finding(tuple(comparisons))
+        yield at_most(f"difference from the statement, {setting.words()}", abs(total / stated - 1), 1e-6)
+        yield at_most(f"and of its terms' sum, {setting.words()}", abs(parts / total - 1), 1e-9)
 
 
 CLAIM = Claim(
@@ -220,9 +210,7 @@ CLAIM = Claim(
     source=Source("this toolkit; smooth interpolation: Taylor, Hendrickx & Glineur 2017", "1502.05666", own=True),
     checks=(
         kernel_check(lambda subject: smooth.consecutive_iterates(*_coefficients(subject))),
-        Check("exact", "numeric", "Is what a potential proves the exact worst case?", exact, cost=5.0),
-        Check("long-runs", "numeric", "Do long runs keep what is proved, below the closed forms?", long_runs, cost=6.0),
-        Check("implementation", "numeric", "Does `stepwise_bound` compute the statement?", public, cost=2.0),
+        exact, long_runs, public,
     ),
     controls=(
         Control("coupling", "a third in place of a quarter", Subject(coupling=Fraction(1, 3)), drawn=True),

@@ -13,9 +13,9 @@ from convergence import Assumptions, problems, sharp_bound, simulate
 from rdml_theory.symbolic.sgd import bounds, descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 HORIZONS = (1, 2, 3, 5, 10, 30, 100, 300)
 
@@ -60,9 +60,12 @@ CASES = [
 ]
 
 
-def attained(subject: Subject, context: Context) -> Finding:
-    """Quadratics with a bias in proportion to the gradient, at every horizon: equality up to rounding."""
-    comparisons: list[Comparison] = []
+@check("numeric", cost=2.0)
+def attained(subject: Subject, context: Context) -> Found:
+    """Do quadratics attain the bound at every horizon?
+
+    Quadratics with a bias in proportion to the gradient: equality up to rounding.
+    """
     for h, share, noise in context.each(CASES):
         name = f"h = {h:g}, ‖b‖/‖∇f‖ = {share:g}, σ² = {noise:g}"
         worst, count = 0.0, 0
@@ -76,8 +79,8 @@ def attained(subject: Subject, context: Context) -> Finding:
             worst, count = max(worst, abs(average / stated - 1)), count + 1
         # T steps, each with a few roundings; at h near 2 the quotient by 2-h magnifies them.
         allowed = 100 * HORIZONS[-1] * float(np.finfo(float).eps)
-        comparisons.append(at_most(f"|A²/stated - 1|, {name}", worst, allowed, samples=count))
-    return Finding(comparisons=tuple(comparisons), panels=(_panel(subject, context),))
+        yield at_most(f"|A²/stated - 1|, {name}", worst, allowed, samples=count)
+    yield _panel(subject, context)
 
 
 def _panel(subject: Subject, context: Context) -> Panel:
@@ -111,8 +114,9 @@ def _descent(h: float, start: np.ndarray, steps: int) -> tuple[float, float]:
     return float(run.mean_squared_gradient[-1, 0]), lam * fall
 
 
-def nonconvex(subject: Subject, context: Context) -> Finding:
-    """Runs on a nonconvex problem, from random starts, with random steps: each single one keeps the bound."""
+@check("numeric", cost=3.0)
+def nonconvex(subject: Subject, context: Context) -> Found:
+    """Does every run on a nonconvex problem keep it?"""
     count = context.pick(quick=120, full=2_000)
     rng = context.rng("runs")
     worst = 0.0
@@ -128,7 +132,7 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
         at_most("A² over the bound, at most", worst, 1 + 1e-12, samples=kept),
         at_least("runs in which f fell", float(kept), 0.5 * count),
     )
-    return Finding(comparisons=comparisons)
+    yield from comparisons
 
 
 _HALF_FALL = Subject(symbolic.DESCENT.subs(symbolic.fall, symbolic.fall / 2))
@@ -147,11 +151,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=symbolic.EVERY_HORIZON,
     source=Source("this toolkit", own=True),
-    checks=(
-        kernel_check(lambda subject: symbolic.every_horizon(subject.right_side)),
-        Check("attained", "numeric", "Do quadratics attain the bound at every horizon?", attained, cost=2.0),
-        Check("nonconvex", "numeric", "Does every run on a nonconvex problem keep it?", nonconvex, cost=3.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.every_horizon(subject.right_side)), attained, nonconvex),
     controls=(
         Control("half-bias", "half the bias", Subject(symbolic.DESCENT.subs(descent.bias, descent.bias / 2))),
         Control("half-fall", "half the fall", _HALF_FALL, drawn=True),
@@ -162,4 +162,4 @@ CLAIM = Claim(
         "The average on a quadratic with noise and a bias of half the gradient lies on the bound in what f has fallen, "
         "at every horizon; the sharp bound, which knows only Δ, is above it until f has fallen all the way."
     ),
-)  # fmt: skip
+)

@@ -17,9 +17,9 @@ from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Panel
+from verify.records import CertificateRecord, Panel
 
 Array = NDArray[np.float64]
 
@@ -107,24 +107,23 @@ def _bracket(h: float, rate: float, steps: int) -> tuple[float, float, float, Ce
     return float((g**2).mean()), broken, certificate.bound, chain_record(certificate)
 
 
-def bracket(subject: Subject, context: Context) -> Finding:
-    """Instances from below and proved bounds from above close in on the law."""
-    comparisons: list[Comparison] = []
-    certificates: list[CertificateRecord] = []
+@check("numeric", cost=8.0)
+def bracket(subject: Subject, context: Context) -> Found:
+    """Do instances from below and proved bounds from above close in on the law?"""
     short, long = context.pick(quick=(75, 300), full=(300, 2_000))
     for h, rate in context.each(SETTINGS):
         name = f"h = {h:g}, R = {rate:g} ζ²"
         law = subject.law(h, rate)
         wide = context.shared(f"{name}/{short}", _bracket, h, rate, short)
         low, broken, high, record = context.shared(f"{name}/{long}", _bracket, h, rate, long)
-        comparisons.append(at_most(f"conditions on smooth functions that the instance violates, {name}", broken, 1e-12))
-        comparisons.append(at_least(f"attained over the law, T = {long}, {name}", low / law, 1 - CLOSE))
-        comparisons.append(at_most(f"proved over the law, T = {long}, {name}", high / law, 1 + CLOSE))
+        yield at_most(f"conditions on smooth functions that the instance violates, {name}", broken, 1e-12)
+        yield at_least(f"attained over the law, T = {long}, {name}", low / law, 1 - CLOSE)
+        yield at_most(f"proved over the law, T = {long}, {name}", high / law, 1 + CLOSE)
         narrowed = (high - low) / (wide[2] - wide[0])
-        comparisons.append(at_most(f"what is between them, over that at T = {short}, {name}", narrowed, 0.75))
-        certificates.append(record)
+        yield at_most(f"what is between them, over that at T = {short}, {name}", narrowed, 0.75)
+        yield record
     panels = (_law_panel(subject, long, context), _time_panel(subject, context))
-    return Finding(tuple(comparisons), certificates=tuple(certificates), panels=panels)
+    yield from panels
 
 
 def _law_panel(subject: Subject, steps: int, context: Context) -> Panel:
@@ -199,10 +198,7 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(
         kernel_check(lambda subject: symbolic.long_run_law(subject.drift, subject.enough, subject.slope), cost=6.0),
-        Check(
-            "bracket", "numeric",
-            "Do instances from below and proved bounds from above close in on the law?", bracket, cost=8.0,
-        ),
+        bracket,
         implementation_check(_compared, quick=300, full=5_000, allowed=1e-9),
     ),
     controls=(

@@ -11,7 +11,7 @@ from convergence import Assumptions, floor, simulate
 from rdml_theory.symbolic.sgd import descent, refinements, setting
 from verify.checks import at_most, curve, kernel_check, panel
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -52,22 +52,23 @@ def _from(h: float, noise: float, bias: float, start: float) -> tuple[np.ndarray
     return run.times, run.squared_gradient[:, 0]
 
 
-def approach(subject: BoundSubject, context: Context) -> Finding:
-    """‖∇f(x_t)‖² on the extremal quadratic from below and above: where it ends is what the statement says."""
-    comparisons, curves = [], []
+@check("numeric")
+def approach(subject: BoundSubject, context: Context) -> Found:
+    """Does ‖∇f‖ end at the floor on the extremal quadratic, from below and from above?"""
+    curves = []
     for number, (h, noise, bias) in enumerate(context.each(POINTS)):
         stated = subject.floor(h, noise, bias)
         for start in STARTS:
             times, squares = context.shared(f"{h}/{start}", _from, h, noise, bias, start)
             name = f"|‖∇f(x_T)‖²/stated - 1|, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, from {start:g} times the floor"
-            comparisons.append(at_most(name, abs(float(squares[-1]) / stated - 1), REACHED))
+            yield at_most(name, abs(float(squares[-1]) / stated - 1), REACHED)
             if h in (0.6, 1.4) and start != 1.0:
                 role = "measured" if h < 1 else "second"
                 curves.append(curve(f"measured, $h$ = {h:g}", times, squares, role, group=number))
         if h in (0.6, 1.4):
             curves.append(curve(f"floor, $h$ = {h:g}", (1, STEPS), stated, "statement", group=number))
-    figure = panel("extremal quadratic, from below and above", "steps $t$", "$\\|\\nabla f(x_t)\\|^2$", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure, _against_step(subject)))
+    yield panel("extremal quadratic, from below and above", "steps $t$", "$\\|\\nabla f(x_t)\\|^2$", *curves)
+    yield _against_step(subject)
 
 
 def _against_step(subject: BoundSubject) -> Panel:
@@ -96,16 +97,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=setting.assumptions(*setting.AVERAGED, "h < 2"),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
-    checks=(
-        kernel_check(lambda subject: refinements.floor_bound(subject.right_side)),
-        BOUND_CHECK,
-        Check(
-            "approach",
-            "numeric",
-            "Does ‖∇f‖ end at the floor on the extremal quadratic, from below and from above?",
-            approach,
-        ),
-    ),
+    checks=(kernel_check(lambda subject: refinements.floor_bound(subject.right_side)), BOUND_CHECK, approach),
     controls=(
         Control("classical", "the floor of the classical bound", _subject(_CLASSICAL), drawn=True),
         Control("sign", "1-h in place of |1-h|", _subject(refinements.FLOOR.subs(Abs(1 - descent.h), 1 - descent.h))),

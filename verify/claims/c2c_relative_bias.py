@@ -15,7 +15,7 @@ from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
 from verify.checks import at_most, curve, function_of, holds, implementation_check, kernel_check, panel
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 SIZES = (0.05, 0.3, 0.8)
@@ -67,9 +67,13 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
     return [(1 + subject.residual(float(sharp_bound(at, h, steps)), h, at, steps), 1.0)]
 
 
-def extremal(subject: Subject, context: Context) -> Finding:
-    """The quadratic with bias √(m‖∇f‖² + ζ²) along ∓∇f ends where the equation says, up to the asserted end."""
-    comparisons, curves = [], []
+@check("numeric")
+def extremal(subject: Subject, context: Context) -> Found:
+    """Does the extremal quadratic end where the equation says, and grow without limit beyond the domain?
+
+    The quadratic's bias is √(m‖∇f‖² + ζ²) along ∓∇f.
+    """
+    curves = []
     for group, m in enumerate(context.each(SIZES)):
         shares = (0.2, 0.5, 0.8, 0.95)
         ends = subject.ends(m)
@@ -80,11 +84,9 @@ def extremal(subject: Subject, context: Context) -> Finding:
                 square = _last(at, h)
                 name = f"|residual| at the end, m = {m:g}, h = {h:.4g}, σ² = {noise:g}, ζ² = {bias:g}"
                 residual = abs(subject.residual(square, h, at, np.inf)) if np.isfinite(square) else np.inf
-                comparisons.append(at_most(name, residual, 1e-9))
+                yield at_most(name, residual, 1e-9)
         beyond = _last(_at(m), 1.02 * ends)
-        comparisons.append(
-            holds(f"the extremal gradient grows without limit at 1.02 times the end, m = {m:g}", beyond > GROWN)
-        )
+        yield holds(f"the extremal gradient grows without limit at 1.02 times the end, m = {m:g}", beyond > GROWN)
         grid = np.linspace(0.02, 0.985, 60) * 2 / (1 + np.sqrt(m))
         stated = [float(floor(_at(m), float(h))) for h in grid]
         reached = [_last(_at(m), float(h)) for h in grid[3::12]]
@@ -93,7 +95,7 @@ def extremal(subject: Subject, context: Context) -> Finding:
             curve(f"measured, $m$ = {m:g}", grid[3::12], reached, style="markers", group=group),
         ]
     labels = ("extremal quadratic, $\\zeta^2$ = 1", "step size $h = \\Lambda\\eta$", "squared gradient norm")
-    return Finding(comparisons=tuple(comparisons), panels=(panel(*labels, *curves, log="y"),))
+    yield panel(*labels, *curves, log="y")
 
 
 def worst_oracle(name: str, at: Assumptions, h: float, **parameters: Any) -> SyntheticProblem:
@@ -123,9 +125,10 @@ def _eight(f: SyntheticProblem, h: float, steps: int, rng: np.random.Generator) 
     return [simulate(f, start=start, **how) for start in starts]
 
 
-def nonconvex(subject: Subject, context: Context) -> Finding:
-    """A nonconvex problem with the worst relative bias at every step: A² solves the inequality."""
-    comparisons, steps = [], 400
+@check("numeric", cost=0.5)
+def nonconvex(subject: Subject, context: Context) -> Found:
+    """Does a nonconvex problem keep the inequality?"""
+    steps = 400
     for m in SIZES:
         for share in (0.3, 0.9):
             h = share * subject.ends(m)
@@ -136,12 +139,12 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
                 scaled = _at(m, bias=0.04, gap=run.assumptions.gap * f.smoothness)
                 worst = max(worst, subject.residual(float(run.mean_squared_gradient[-1, 0]), h, scaled, steps))
             name = f"left minus right side, greatest of 8 starts, quadratic plus cosine, m = {m:g}, h = {h:.4g}"
-            comparisons.append(at_most(name, worst, 0.0, samples=8))
-    return Finding(comparisons=tuple(comparisons))
+            yield at_most(name, worst, 0.0, samples=8)
 
 
-def brackets(subject: Subject, context: Context) -> Finding:
-    """What is attained at finite T solves the inequality too."""
+@check("numeric", id="finite", cost=0.5)
+def brackets(subject: Subject, context: Context) -> Found:
+    """Does the extremal quadratic keep the inequality at finite T?"""
     rng = context.rng("points")
     worst = -np.inf
     count = context.pick(quick=60, full=2000)
@@ -149,7 +152,7 @@ def brackets(subject: Subject, context: Context) -> Finding:
         m, steps = rng.uniform(0, 0.9), int(10 ** rng.uniform(0, 3))
         at, h = _at(m, noise=rng.exponential(), bias=rng.exponential()), rng.uniform(0.05, 0.95) * 2 / (1 + np.sqrt(m))
         worst = max(worst, subject.residual(extremal_average(at, h, steps), h, at, steps))
-    return Finding(comparisons=(at_most("left minus right side where attained", float(worst), 0.0, samples=count),))
+    yield at_most("left minus right side where attained", float(worst), 0.0, samples=count)
 
 
 _NO_CROSS = RELATIVE.subs(relative_bias, Integer(0)) - descent.h / 2 * relative_bias * average**2
@@ -179,14 +182,9 @@ CLAIM = Claim(
             name="relative residual of the equation",
             question="Does the bound that users get solve the equation?",
         ),
-        Check(
-            "extremal",
-            "numeric",
-            "Does the extremal quadratic end where the equation says, and grow without limit beyond the domain?",
-            extremal,
-        ),
-        Check("nonconvex", "numeric", "Does a nonconvex problem keep the inequality?", nonconvex, cost=0.5),
-        Check("finite", "numeric", "Does the extremal quadratic keep the inequality at finite T?", brackets, cost=0.5),
+        extremal,
+        nonconvex,
+        brackets,
     ),
     controls=(
         Control("domain", "used up to h = 2, as without relative bias", Subject(RELATIVE, 2 + 0 * relative_bias)),

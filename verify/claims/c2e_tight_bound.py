@@ -14,7 +14,7 @@ from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
 from verify.checks import at_least, at_most, function_of, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 SHOWN = tuple(Setting(0.3, t, bias=0.05) for t in (1, 2, 4, 8, 16))
@@ -84,8 +84,9 @@ def statement(subject: Subject) -> Statement:
     )  # fmt: skip
 
 
-def implementation(subject: Subject, context: Context) -> Finding:
-    """The function that users call is the least of the family: no member is below it, and one nearly is it."""
+@check("numeric")
+def implementation(subject: Subject, context: Context) -> Found:
+    """Is the function that users call the least of the family?"""
     rng = context.rng("points")
     count = context.pick(quick=60, full=2000)
     below, above, apart = np.inf, -np.inf, 0.0
@@ -98,18 +99,14 @@ def implementation(subject: Subject, context: Context) -> Finding:
         at = Setting(rng.uniform(0.02, 1.98), round(10 ** rng.uniform(0, 4)), bias=bias, noise=noise)
         ratio = float(tight_bound(at.assumptions, at.h, at.steps)) / max(subject.least(at), 1e-300)
         below, above = min(below, ratio), max(above, ratio)
-    return Finding(
-        comparisons=(
-            at_most("relative difference from the formula, without bias", apart, ROUNDED, samples=count),
-            # A grid of 8000 λ, evenly spaced in log λ, finds the least to a few parts in 10⁵.
-            at_most("function over the least of the family", above, 1 + ROUNDED, samples=count),
-            at_least("function over the least on a grid of λ", below, 1 - 1e-4, samples=count),
-        )
-    )
+    yield at_most("relative difference from the formula, without bias", apart, ROUNDED, samples=count)
+    yield at_most("function over the least of the family", above, 1 + ROUNDED, samples=count)
+    yield at_least("function over the least on a grid of λ", below, 1 - 1e-4, samples=count)
 
 
-def brackets(subject: Subject, context: Context) -> Finding:
-    """What the extremal problem attains is below every member, and without bias equals the least."""
+@check("numeric")
+def brackets(subject: Subject, context: Context) -> Found:
+    """Is what the extremal problem attains below, and equal without bias?"""
     rng = context.rng("points")
     count = context.pick(quick=40, full=2000)
     worst, exact = 0.0, np.inf
@@ -119,12 +116,8 @@ def brackets(subject: Subject, context: Context) -> Finding:
         worst = max(worst, extremal_average(at.assumptions, at.h, at.steps) / subject.least(at))
         free = Setting(at.h, at.steps, noise=noise)
         exact = min(exact, extremal_average(free.assumptions, free.h, free.steps) / subject.least(free))
-    return Finding(
-        comparisons=(
-            at_most("attained over stated", worst, 1 + ROUNDED, samples=count),
-            at_least("attained over stated, without bias", exact, 1 - 1e-6, samples=count),
-        )
-    )
+    yield at_most("attained over stated", worst, 1 + ROUNDED, samples=count)
+    yield at_least("attained over stated, without bias", exact, 1 - 1e-6, samples=count)
 
 
 def _stated(subject: Subject, setting: Setting) -> float:
@@ -147,8 +140,7 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(
         kernel_check(lambda subject: tight.tight_bound(subject.coefficient, subject.drive)),
-        Check("implementation", "numeric", "Is the function that users call the least of the family?", implementation),
-        Check("brackets", "numeric", "Is what the extremal problem attains below, and equal without bias?", brackets),
+        implementation, brackets,
         worst_case_check(
             _stated, SETTINGS,
             panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, _stated, "sharp bound (C2)", sharp_bound),

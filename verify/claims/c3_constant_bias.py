@@ -12,9 +12,9 @@ from sympy import Expr, sqrt
 from convergence import Assumptions, Trajectory, floor, problems, simulate
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Curve, Panel
 
 STEPS = (0.003, 0.03, 0.3, 1.0, 1.7, 1.97)
 ZETA, RADIUS = 0.5, 2.0
@@ -59,10 +59,10 @@ def _run(step: Any, steps: int, record: Any = 1) -> Trajectory:
     return simulate(problem, step=step, steps=steps, replicas=1, seed=0, record=record)
 
 
-def runs(subject: Subject, context: Context) -> Finding:
-    """Runs with step sizes three orders of magnitude apart follow the closed form and end at the same plateau."""
+@check("numeric", cost=3.0)
+def runs(subject: Subject, context: Context) -> Found:
+    """Do runs follow the closed form to one plateau at every step size?"""
     last = context.pick(quick=30_000, full=1_000_000)
-    comparisons: list[Comparison] = []
     curves: list[Curve] = []
     ends: list[float] = []
     for number, h in enumerate(context.each(STEPS)):
@@ -72,19 +72,17 @@ def runs(subject: Subject, context: Context) -> Finding:
         apart = float(np.abs(measured / stated - 1).max())
         # T additions, each with a rounding; the powers of r lose a few digits more.
         allowed = 16 * last * float(np.finfo(float).eps)
-        comparisons.append(
-            at_most(f"|measured/stated - 1| up to T = {last}, h = {h:g}", apart, allowed, samples=len(times))
-        )
+        yield at_most(f"|measured/stated - 1| up to T = {last}, h = {h:g}", apart, allowed, samples=len(times))
         ends.append(float(measured[-1]))
         off = abs(ends[-1] / subject.limit(h, last) - 1)
         rest = (4 * ZETA * (RADIUS + ZETA) / h + (RADIUS + ZETA) ** 2 / (h * (2 - h))) / (last * ZETA**2)
-        comparisons.append(at_most(f"|A²/plateau - 1| at T = {last}, h = {h:g}", off, rest))
+        yield at_most(f"|A²/plateau - 1| at T = {last}, h = {h:g}", off, rest)
         if number in (1, 2, 4):
             curves.append(curve(f"measured, $h$ = {h:g}", times, measured, style="markers", group=number // 2))
             curves.append(curve(f"stated, $h$ = {h:g}", times, stated, "statement", group=number // 2))
     curves.append(curve("$\\zeta^2$", (1, last), ZETA**2, "reference"))
-    figure = panel("constant bias, $f = \\Lambda x^2/2$", "steps $T$", "mean squared gradient norm", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure, _plateaus(subject, last, ends)))
+    yield panel("constant bias, $f = \\Lambda x^2/2$", "steps $T$", "mean squared gradient norm", *curves)
+    yield _plateaus(subject, last, ends)
 
 
 def _plateaus(subject: Subject, last: int, ends: list[float]) -> Panel:
@@ -103,7 +101,7 @@ SCHEDULES = {
     "h = 1/√(t+1)": lambda t: 1 / np.sqrt(t + 1.0),
     "h = 1.9/(1 + t/100)": lambda t: 1.9 / (1 + t / 100.0),
     "h = 1, halved every 1000 steps": lambda t: 0.5 ** (t // 1000),
-}  # fmt: skip
+}
 
 
 def _scheduled(name: str, steps: int) -> float:
@@ -111,18 +109,17 @@ def _scheduled(name: str, steps: int) -> float:
     return float(_run(SCHEDULES[name](np.arange(steps)), steps).squared_gradient[-1, 0])
 
 
-def schedules(subject: Subject, context: Context) -> Finding:
-    """Falling step sizes end at the same gradient, as long as they get there at all."""
+@check("numeric", cost=1.0)
+def schedules(subject: Subject, context: Context) -> Found:
+    """Do falling step sizes end at the same plateau?"""
     steps = context.pick(quick=20_000, full=200_000)
-    comparisons = []
     for name in SCHEDULES:
         end = context.shared(name, _scheduled, name, steps)
         # The smallest step a schedule makes; a limit that depended on the step would be another one.
         h = float(SCHEDULES[name](steps - 1.0))
         stated = subject.limit(h, steps)
-        comparisons.append(at_least(f"‖∇f‖² at the end, against the plateau, {name}", end, (1 - 1e-3) * stated))
-        comparisons.append(at_most(f"and not above, {name}", end, (1 + 1e-3) * stated))
-    return Finding(comparisons=tuple(comparisons))
+        yield at_least(f"‖∇f‖² at the end, against the plateau, {name}", end, (1 - 1e-3) * stated)
+        yield at_most(f"and not above, {name}", end, (1 + 1e-3) * stated)
 
 
 CLAIM = Claim(
@@ -139,11 +136,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=symbolic.ASSUMPTIONS,
     source=Source("this toolkit; that the term cannot vanish is known from Ajalloeian & Stich 2020", "2008.00051"),
-    checks=(
-        kernel_check(lambda subject: symbolic.bias_plateau(subject.plateau)),
-        Check("runs", "numeric", "Do runs follow the closed form to one plateau at every step size?", runs, cost=3.0),
-        Check("schedules", "numeric", "Do falling step sizes end at the same plateau?", schedules, cost=1.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.bias_plateau(subject.plateau)), runs, schedules),
     controls=(
         Control("step", "proportional to the step size", Subject(symbolic.bias**2 * (1 - symbolic.ratio)), drawn=True),
         Control("horizon", "a plateau that falls with the horizon", Subject(symbolic.bias**2 / sqrt(symbolic.horizon))),
@@ -154,4 +147,4 @@ CLAIM = Claim(
         "where it ends does not depend on the step size; up to h = 1 it is the worst that any bias of this size does, "
         "the floor of the sharp bound."
     ),
-)  # fmt: skip
+)

@@ -16,7 +16,7 @@ from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVAB
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 ORDERS = (0.5, 1.0, 2.0, 5.0)
@@ -83,9 +83,12 @@ def _strongest(form: int, order: float, starts: int, rng: np.random.Generator) -
     return pair(min(ends, key=lambda end: end.fun).x)
 
 
-def search(subject: Subject, context: Context) -> Finding:
-    """One input, two classes, sought so that ‖β∇R‖² is greatest: a linear student with G² = ‖(x, 1)‖²."""
-    comparisons = []
+@check("numeric", cost=2.0)
+def search(subject: Subject, context: Context) -> Found:
+    """Can a search exceed the bound, and does it reach it?
+
+    One input, two classes, sought so that ‖β∇R‖² is greatest: a linear student with G² = ‖(x, 1)‖².
+    """
     starts = context.pick(quick=2, full=40)
     for order in context.each(ORDERS):
         for form, name in enumerate(("a-priori form", "observable form")):
@@ -101,20 +104,15 @@ def search(subject: Subject, context: Context) -> Finding:
             spread = float(np.ptp(peer - student))
             allowed = subject.forms(order, weight, float(np.linalg.norm(feature)), spread, divergence)[form]
             # Near consensus the divergence is a small number that carries the rounding of the logits.
-            comparisons.append(
-                at_most(f"greatest ratio found, α = {order:g}, {name}", square / allowed, 1 + 1e-9, samples=starts)
-            )
+            yield at_most(f"greatest ratio found, α = {order:g}, {name}", square / allowed, 1 + 1e-9, samples=starts)
             if form == 0 or order >= 1:
-                comparisons.append(
-                    at_least(f"attained, α = {order:g}, {name}", square / allowed, ATTAINED, samples=starts)
-                )
-    return Finding(comparisons=tuple(comparisons))
+                yield at_least(f"attained, α = {order:g}, {name}", square / allowed, ATTAINED, samples=starts)
 
 
-def training(subject: Subject, context: Context) -> Finding:
-    """Two softmax students on irises: the bias stays below both forms at every time of training."""
+@check("training", cost=2.0)
+def training(subject: Subject, context: Context) -> Found:
+    """Does the bias of students on irises stay below both forms?"""
     steps, weight = context.pick(quick=400, full=10_000), 0.7
-    comparisons, figures = [], []
     for order in ORDERS:
         cohort = iris_cohort(order, weight)
         rows = context.shared(f"{order}", history, cohort, steps)
@@ -125,45 +123,37 @@ def training(subject: Subject, context: Context) -> Finding:
         ])  # fmt: skip
         for form, name in enumerate(("a-priori form", "observable form"), 1):
             worst = float(np.divide(found[..., 0], found[..., form]).max()) if found[..., form].all() else np.inf
-            comparisons.append(at_most(f"greatest ratio while training, α = {order:g}, {name}", worst, 1.0))
+            yield at_most(f"greatest ratio while training, α = {order:g}, {name}", worst, 1.0)
         if order == 2.0:
             times, (square, spread, divergence) = [t for t, _ in rows], found[:, 1].T
-            figures.append(
-                panel(
+            yield panel(
                     "student of the petals, $\\alpha$ = 2", "steps", "squared norm (nats²)",
                     curve("measured $\\|\\beta\\nabla R\\|^2$", times, square, style="both"),
                     curve("a-priori form", times, spread, "statement", group=0),
                     curve("observable form", times, divergence, "statement", group=1),
-                )
-            )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(figures))
+                )  # fmt: skip
 
 
-def networks(subject: Subject, context: Context) -> Finding:
-    """Random two-layer students with exact Jacobians, and random peers."""
+@check("numeric", cost=2.0)
+def networks(subject: Subject, context: Context) -> Found:
+    """Does that of random two-layer students?"""
     count = context.pick(quick=80, full=5_000)
-    comparisons, panels = [], []
     for order in ORDERS:
         rng = context.rng("networks", order)
         found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
         pairs = np.array([[one.square, *subject.measured(order, 1.0, one)] for one in found])
         for form, name in enumerate(("a-priori form", "observable form"), 1):
             worst = float((pairs[:, 0] / np.maximum(pairs[:, form], 1e-300)).max())
-            comparisons.append(
-                at_most(f"greatest ratio, two-layer students, α = {order:g}, {name}", worst, 1.0, samples=count)
-            )
+            yield at_most(f"greatest ratio, two-layer students, α = {order:g}, {name}", worst, 1.0, samples=count)
         if order == 2.0:
             least = pairs[:, 1:].min(axis=1)
             ends = (float(least.min()), float(least.max()))
-            panels.append(
-                panel(
+            yield panel(
                     "two-layer students, $\\alpha$ = 2", "smaller form of the bound",
                     "measured $\\|\\beta\\nabla R\\|^2$",
                     curve("random students", least, pairs[:, 0], style="markers"),
                     curve("equality", ends, ends, "reference"),
-                )
-            )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+                )  # fmt: skip
 
 
 _SCALE = beta**2 * mutual.jacobian**2
@@ -190,9 +180,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: mutual.mutual_bias(subject.a_priori, subject.observable, subject.scale)),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-13),
-        Check("search", "numeric", "Can a search exceed the bound, and does it reach it?", search, cost=2.0),
-        Check("training", "training", "Does the bias of students on irises stay below both forms?", training, cost=2.0),
-        Check("networks", "numeric", "Does that of random two-layer students?", networks, cost=2.0),
+        search, training, networks,
     ),
     controls=(
         Control("jacobian", "G not squared", Subject(A_PRIORI, OBSERVABLE, beta**2 * mutual.jacobian)),

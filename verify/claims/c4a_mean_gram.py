@@ -12,7 +12,7 @@ from rdml_theory.symbolic.mutual import gram as symbolic
 from verify.checks import at_least, curve, function_of, kernel_check, panel
 from verify.checks.comparisons import at_most as below
 from verify.checks.mutual import Measured, history, iris_cohort, measure_network
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 ORDERS = (0.5, 1.0, 2.0)
@@ -45,9 +45,12 @@ def _pull(order: float, found: Measured) -> float:
     return min(found.spread, max(1.0, order) * found.divergence)
 
 
-def aligned(subject: Subject, context: Context) -> Finding:
-    """Linear students with one feature, and peers that pull alike on every input: the bound is attained."""
-    comparisons = []
+@check("numeric")
+def aligned(subject: Subject, context: Context) -> Found:
+    """Do pulls that are alike on all inputs attain the bound?
+
+    Linear students with one feature, and peers that pull alike on every input.
+    """
     for order in ORDERS:
         rng = context.rng("aligned", order)
         worst, attained = 0.0, np.inf
@@ -62,16 +65,13 @@ def aligned(subject: Subject, context: Context) -> Finding:
             stated = subject.of(float((x**2).mean()), float((x**2).max())) * float((pull**2).sum(axis=1).mean())
             ratio = float((gradient**2).sum()) / stated
             worst, attained = max(worst, ratio), min(attained, ratio)
-        comparisons += [
-            below(f"greatest ‖∇R‖² over stated, aligned pulls, α = {order:g}", worst, 1 + 1e-12),
-            at_least(f"attained by aligned pulls, α = {order:g}", attained, 0.999),
-        ]
-    return Finding(comparisons=tuple(comparisons))
+        yield below(f"greatest ‖∇R‖² over stated, aligned pulls, α = {order:g}", worst, 1 + 1e-12)
+        yield at_least(f"attained by aligned pulls, α = {order:g}", attained, 0.999)
 
 
-def measured(subject: Subject, context: Context) -> Finding:
-    """Students on irises while training and random two-layer students, with E‖q - w‖² bounded as in the mutual bias."""
-    comparisons, panels = [], []
+@check("training", cost=2.0)
+def measured(subject: Subject, context: Context) -> Found:
+    """Do students on irises and two-layer students keep it?"""
     steps = context.pick(quick=300, full=10_000)
     count = context.pick(quick=80, full=5_000)
     for order in ORDERS:
@@ -79,25 +79,22 @@ def measured(subject: Subject, context: Context) -> Finding:
         every = [one for _, students in rows for one in students]
         worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in every)
         gain = max(one.gram / one.jacobian for one in every)
-        comparisons.append(below(f"greatest ratio while training, α = {order:g}", worst, 1.0))
-        comparisons.append(below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0))
+        yield below(f"greatest ratio while training, α = {order:g}", worst, 1.0)
+        yield below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0)
         rng = context.rng("networks", order)
         found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
         ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in found)
-        comparisons.append(below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count))
+        yield below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count)
         if order == 2.0:
             times, petals = [t for t, _ in rows], [students[1] for _, students in rows]
             stated = [subject.of(one.gram, one.jacobian) * _pull(order, one) for one in petals]
             greatest = [one.jacobian * _pull(order, one) for one in petals]
-            panels.append(
-                panel(
+            yield panel(
                     "student of the petals, $\\alpha$ = 2", "steps", "squared norm (nats²)",
                     curve("measured $\\|\\nabla R\\|^2$", times, [one.square for one in petals], style="both"),
                     curve("with the mean Gram matrix", times, stated, "statement"),
                     curve("with the greatest Jacobian (C4)", times, greatest, "reference"),
-                )
-            )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+                )  # fmt: skip
 
 
 CLAIM = Claim(
@@ -114,11 +111,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=symbolic.ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(
-        kernel_check(lambda subject: symbolic.gram_bound(subject.factor)),
-        Check("aligned", "numeric", "Do pulls that are alike on all inputs attain the bound?", aligned),
-        Check("measured", "training", "Do students on irises and two-layer students keep it?", measured, cost=2.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.gram_bound(subject.factor)), aligned, measured),
     controls=(
         Control("half", "half the eigenvalue", Subject(GRAM / 2)),
         Control("twentieth", "a twentieth of the eigenvalue", Subject(GRAM * Rational(1, 20)), drawn=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,9 +23,9 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, BASE_NORM, MUTUAL_NORM, beta, plateau_target
 from verify.checks import at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Check, Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000
@@ -86,18 +85,23 @@ def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
     return np.abs(np.divide(base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
 
 
-def full_gradient(right_side: Expr, context: Context, *, order: float) -> Finding:
-    """3000 full-gradient steps: training has come near the plateau that the law describes, and A² keeps the bound."""
-    cohort, step = _cohort(order)
-    run = context.shared("run", lambda: train_cohort(cohort, step=step, steps=STEPS, progress=context.progress))
-    comparisons: list[Comparison] = []
-    off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
-    for k, half in enumerate(HALVES):
-        comparisons.append(at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR))
-        name = f"A² against the sharp bound with measured Z², {half}"
-        comparisons.append(at_most(name, float(run.mean_base[-1, 0, k]), _bounds(cohort, run, k)[-1]))
-    figure = _over_training(f"full gradients, $\\alpha$ = {order:g}", right_side, cohort, run)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+def _full_gradient(order: float) -> Check[Expr]:
+    question = (
+        f"Do base and mutual gradient meet after {STEPS} full-gradient steps at α = {order:g}, below the sharp bound?"
+    )
+
+    @check("training", id=f"full-gradient-{order:g}", question=question, cost=8.0)
+    def full_gradient(right_side: Expr, context: Context) -> Found:
+        cohort, step = _cohort(order)
+        run = context.shared("run", lambda: train_cohort(cohort, step=step, steps=STEPS, progress=context.progress))
+        off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
+        for k, half in enumerate(HALVES):
+            yield at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR)
+            name = f"A² against the sharp bound with measured Z², {half}"
+            yield at_most(name, float(run.mean_base[-1, 0, k]), _bounds(cohort, run, k)[-1])
+        yield _over_training(f"full gradients, $\\alpha$ = {order:g}", right_side, cohort, run)
+
+    return full_gradient
 
 
 def _stationary(order: float) -> StationaryPoint:
@@ -121,33 +125,30 @@ def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator)
     return worst
 
 
-def stationary(right_side: Expr, context: Context) -> Finding:
-    """Newton's method finds stationary points, where the law is exact; the plateau grows with the order."""
+@check("training", cost=5.0)
+def stationary(right_side: Expr, context: Context) -> Found:
+    """Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?"""
     points: dict[float, StationaryPoint] = {}
-    comparisons: list[Comparison] = []
     for order in context.each(ORDERS):
         point = points[order] = context.shared(f"{order}", _stationary, order)
         left = float((point.residual / point.mutual).max())
-        comparisons.append(
-            at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
-        )
+        yield at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
         off = _off(right_side, point.base, point.mutual)
         slope = context.shared(f"slope {order}", _slope_error, order, point, context.rng("slope", order))
-        comparisons.append(at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6))
+        yield at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6)
         for k, half in enumerate(HALVES):
-            comparisons.append(at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE))
+            yield at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE)
     for k, half in enumerate(HALVES):
         levels = [float(points[order].base[k] ** 2) for order in ORDERS]
         ratio = max(a / b for a, b in pairwise(levels))
-        comparisons.append(at_most(f"plateau at an order over that at the next larger one, {half}", ratio, GROWTH))
+        yield at_most(f"plateau at an order over that at the next larger one, {half}", ratio, GROWTH)
     curves = []
     for k, half in enumerate(HALVES):
         levels = [points[order].base[k] ** 2 for order in ORDERS]
         stated = [_stated(right_side, points[order].mutual)[k] ** 2 for order in ORDERS]
         curves.append(curve(f"$\\|\\nabla L\\|^2$, {half}", ORDERS, levels, style="markers", group=k))
         curves.append(curve(f"what the law says, {half}", ORDERS, stated, "statement", group=k))
-    figure = panel("plateau against order", "order $\\alpha$", "squared norm (nats²)", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("plateau against order", "order $\\alpha$", "squared norm (nats²)", *curves)
 
 
 def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
@@ -155,10 +156,9 @@ def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
     return train_cohort(cohort, step=step, steps=steps, batch=BATCH, replicas=REPLICAS, every=50, record=24, seed=seed)
 
 
-def mini_batches(right_side: Expr, context: Context) -> Finding:
-    """Mini-batch SGD: averaged gradients balance where they have settled, and A² keeps the bound in every replica."""
-    comparisons: list[Comparison] = []
-    panels: list[Panel] = []
+@check("training", id="mini-batch", cost=12.0)
+def mini_batches(right_side: Expr, context: Context) -> Found:
+    """With mini-batches, do the averaged gradients meet where they have settled, and does A² keep the bound?"""
     runs: dict[float, CohortTrajectory] = {}
     steps = context.pick(quick=1_000, full=10_000)
     for order in context.each(reversed(ORDERS)):
@@ -172,17 +172,17 @@ def mini_batches(right_side: Expr, context: Context) -> Finding:
             bounds = [_bound(*constants, noise, bias, run.step, steps) for noise, bias in measured]
             worst = float((run.mean_base[-1, :, k] / bounds).max())
             name = f"A² over the sharp bound, greatest of the replicas, α = {order:g}, {half}"
-            comparisons.append(at_most(name, worst, 1.0, samples=REPLICAS))
+            yield at_most(name, worst, 1.0, samples=REPLICAS)
             if order >= 1:
                 off = _off(
                     right_side, run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True)
                 )
                 name = f"|‖mean ∇L‖/stated - 1|, mean of the replicas, α = {order:g}, {half}"
-                comparisons.append(at_most(name, float(off[0]), AVERAGED, samples=REPLICAS))
+                yield at_most(name, float(off[0]), AVERAGED, samples=REPLICAS)
         if order in (0.5, 2.0):
             title = f"mini-batches of {BATCH}, $\\alpha$ = {order:g}"
-            panels.append(_over_training(title, right_side, cohort, run))
-    return Finding(comparisons=tuple(comparisons), panels=(*panels, _averages_panel(right_side, runs)))
+            yield _over_training(title, right_side, cohort, run)
+    yield _averages_panel(right_side, runs)
 
 
 def _over_training(title: str, right_side: Expr, cohort: MutualLearning, run: CohortTrajectory) -> Panel:
@@ -215,13 +215,6 @@ def _averages_panel(right_side: Expr, runs: dict[float, CohortTrajectory]) -> Pa
     )  # fmt: skip
 
 
-def _full(order: float) -> Check[Expr]:
-    question = (
-        f"Do base and mutual gradient meet after {STEPS} full-gradient steps at α = {order:g}, below the sharp bound?"
-    )
-    return Check(f"full-gradient-{order:g}", "training", question, partial(full_gradient, order=order), cost=8.0)
-
-
 CLAIM = Claim(
     id="C5",
     title="Plateau law",
@@ -243,21 +236,9 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         kernel_check(symbolic.plateau_law),
-        *(_full(order) for order in reversed(ORDERS)),
-        Check(
-            "mini-batch",
-            "training",
-            "With mini-batches, do the averaged gradients meet where they have settled, and does A² keep the bound?",
-            mini_batches,
-            cost=12.0,
-        ),
-        Check(
-            "stationary",
-            "training",
-            "Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?",
-            stationary,
-            cost=5.0,
-        ),
+        *(_full_gradient(order) for order in reversed(ORDERS)),
+        mini_batches,
+        stationary,
     ),
     controls=(
         Control("half-beta", "half of β in the law", beta / 2 * MUTUAL_NORM, drawn=True),

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.tunability import LINE
 from verify.checks import Role, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -59,8 +59,9 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, formulas)
 
 
-def law(subject: Subject, context: Context) -> Finding:
-    """ζ(α) as users compute it: below the line, on it for small orders, and nondecreasing."""
+@check("numeric")
+def law(subject: Subject, context: Context) -> Found:
+    """Is ζ(α), as users compute it, below its line, on it at small orders, and monotone?"""
     rng = context.rng("points")
     count = context.pick(quick=200, full=5_000)
     over, near, rises = 0.0, np.inf, np.inf
@@ -73,13 +74,9 @@ def law(subject: Subject, context: Context) -> Finding:
         small = 1e-4 / spread
         tiny = np.sqrt(mutual_bias_bound(small, beta=weight, jacobian=jacobian, log_ratio_range=spread))
         near = min(near, float(tiny / subject.line(small, spread, weight, jacobian)))
-    return Finding(
-        comparisons=(
-            at_most("ζ(α) over the line", over, 1 + 1e-12, samples=50 * count),
-            at_least("ζ(α) over the line as α → 0", near, 1 - 1e-6, samples=count),
-            at_least("least increase of ζ(α)", rises, 0.0, samples=50 * count),
-        )
-    )
+    yield at_most("ζ(α) over the line", over, 1 + 1e-12, samples=50 * count)
+    yield at_least("ζ(α) over the line as α → 0", near, 1 - 1e-6, samples=count)
+    yield at_least("least increase of ζ(α)", rises, 0.0, samples=50 * count)
 
 
 def _schedules(steps: int, step: float) -> dict[str, dict[str, Any]]:
@@ -103,20 +100,17 @@ def _annealed(eta: Array, squares: Array) -> tuple[float, float, float]:
     return float(run.mean_squared_gradient[-1, 0]), float(bound), float(run.squared_gradient[-1, 0])
 
 
-def synthetic(subject: Subject, context: Context) -> Finding:
-    """The quadratic with a bias against the gradient: the weighted average of ‖∇f‖² keeps the bound of the schedule."""
+@check("numeric")
+def synthetic(subject: Subject, context: Context) -> Found:
+    """Does a quadratic keep the schedule's bound, and lose its bias as stated?"""
     steps, square = context.pick(quick=4_000, full=100_000), 0.25
     falling, constant = 1 / (1 + np.arange(steps) / TURN), np.ones(steps)
-    schedules = {
-        "step": (0.5 * np.sqrt(falling), square * constant), "order": (0.5 * constant, square * falling**2)
-    }  # fmt: skip
-    comparisons = []
+    schedules = {"step": (0.5 * np.sqrt(falling), square * constant), "order": (0.5 * constant, square * falling**2)}
     for name, (eta, squares) in schedules.items():
         average, bound, end = context.shared(name, _annealed, eta, squares)
-        comparisons.append(at_most(f"weighted A² against the schedule's bound, decreasing {name}", average, bound))
+        yield at_most(f"weighted A² against the schedule's bound, decreasing {name}", average, bound)
         compare, limit = (at_most, REMOVED) if name in subject.removing else (at_least, KEPT)
-        comparisons.append(compare(f"‖∇f‖² at the end over ζ², decreasing {name}", end / square, limit))
-    return Finding(comparisons=tuple(comparisons))
+        yield compare(f"‖∇f‖² at the end over ζ², decreasing {name}", end / square, limit)
 
 
 def _run(kind: str, steps: int) -> CohortTrajectory:
@@ -124,16 +118,16 @@ def _run(kind: str, steps: int) -> CohortTrajectory:
     return train_cohort(cohort, steps=steps, record=40, **_schedules(steps, safe_step(cohort))[kind])
 
 
-def training(subject: Subject, context: Context) -> Finding:
-    """Two students on irises: what remains of ΣE‖∇L_k‖² under each schedule, over what constant parameters leave."""
+@check("training", cost=4.0)
+def training(subject: Subject, context: Context) -> Found:
+    """Which schedules remove the plateau of students on irises?"""
     steps = context.pick(quick=3_000, full=10_000)
     runs = {kind: context.shared(kind, _run, kind, steps) for kind in ("none", *SCHEDULES)}
     ends = {kind: float(run.base[-1, 0].sum()) for kind, run in runs.items()}
-    comparisons = []
     for kind in SCHEDULES:
         words = f"‖∇L‖² after {steps} steps with decreasing {kind}, over that with constant parameters"
         compare, limit = (at_most, REMOVED) if kind in subject.removing else (at_least, KEPT)
-        comparisons.append(compare(words, ends[kind] / ends["none"], limit))
+        yield compare(words, ends[kind] / ends["none"], limit)
     roles: dict[str, Role] = {"none": "reference", "step": "measured", "order": "second", "weight": "second"}
     labels = {"none": "constant", "step": "decreasing step", "order": "annealed order", "weight": "annealed weight"}
     stated = {kind: KEPT if kind not in subject.removing else REMOVED for kind in SCHEDULES}
@@ -144,8 +138,8 @@ def training(subject: Subject, context: Context) -> Finding:
     # The statement is about the end alone.
     end = (steps / 3, float(steps))
     curves.append(curve("annealed must end below", end, stated["order"] * ends["none"], "statement"))
-    figure = panel("irises, two students", "steps", "$\\Sigma_k \\|\\nabla L_k\\|^2$ (nats²)", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure, _law_panel(subject)))
+    yield panel("irises, two students", "steps", "$\\Sigma_k \\|\\nabla L_k\\|^2$ (nats²)", *curves)
+    yield _law_panel(subject)
 
 
 def _law_panel(subject: Subject) -> Panel:
@@ -182,19 +176,7 @@ CLAIM = Claim(
         "experiment: order and weight fall like 1/(1 + t/50), the step like its root; irises, α = β = 1",
     ),
     source=Source("this toolkit", own=True),
-    checks=(
-        kernel_check(lambda subject: tunability.tunability(subject.slope)),
-        Check(
-            "law", "numeric", "Is ζ(α), as users compute it, below its line, on it at small orders, and monotone?", law
-        ),
-        Check(
-            "synthetic",
-            "numeric",
-            "Does a quadratic keep the schedule's bound, and lose its bias as stated?",
-            synthetic,
-        ),
-        Check("training", "training", "Which schedules remove the plateau of students on irises?", training, cost=4.0),
-    ),
+    checks=(kernel_check(lambda subject: tunability.tunability(subject.slope)), law, synthetic, training),
     controls=(
         Control("half-slope", "half the slope", Subject(LINE / 2), drawn=True),
         Control("step-removes", "decreasing steps remove the bias", Subject(LINE, ("step", "order", "weight"))),

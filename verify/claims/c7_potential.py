@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -63,8 +63,9 @@ def _mixed(peer: np.ndarray, student: np.ndarray, order: float) -> np.ndarray:
     return renyi_hessian(peer, student, order, wrt="mixed")
 
 
-def jacobian(subject: Subject, context: Context) -> Finding:
-    """Mixed derivatives from both sides at random logits, for the order and for dual pairs of orders."""
+@check("numeric")
+def jacobian(subject: Subject, context: Context) -> Found:
+    """Are the mixed derivatives of both students equal, also for dual pairs?"""
     rng = context.rng("logits")
     count = context.pick(quick=50, full=500)
     worst, dual = 0.0, 0.0
@@ -78,12 +79,8 @@ def jacobian(subject: Subject, context: Context) -> Finding:
         a, b = first * _mixed(u, z, order), second * _mixed(z, u, 1 - order)
         dual = max(dual, float(np.abs(a - b.T).max() / np.abs(a).max()))
     allowed = 1e3 * float(np.finfo(float).eps)
-    return Finding(
-        comparisons=(
-            at_most("relative asymmetry of the Jacobian", worst, allowed, samples=count),
-            at_most("the same for dual pairs", dual, allowed, samples=count),
-        )
-    )
+    yield at_most("relative asymmetry of the Jacobian", worst, allowed, samples=count)
+    yield at_most("the same for dual pairs", dual, allowed, samples=count)
 
 
 def _asymmetry(order: float, rng: np.random.Generator) -> float:
@@ -92,8 +89,9 @@ def _asymmetry(order: float, rng: np.random.Generator) -> float:
     return float(np.abs(a - b).max(axis=(1, 2)).mean())
 
 
-def gradient(subject: Subject, context: Context) -> Finding:
-    """Differences of Φ on a cohort of three students against the update that mutual learning takes."""
+@check("numeric")
+def gradient(subject: Subject, context: Context) -> Found:
+    """Is the update of three students the gradient of Φ?"""
     rng = context.rng("cohort")
     worst = 0.0
     for _ in range(context.pick(quick=3, full=50)):
@@ -108,7 +106,7 @@ def gradient(subject: Subject, context: Context) -> Finding:
             slope = central_slope(lambda e, c=cohort, x=x, v=v: c.potential(x + e * v))
             size = float(np.linalg.norm(update[own]) * np.linalg.norm(v))
             worst = max(worst, abs(slope - float(update @ v)) / size)
-    return Finding(comparisons=(at_most("slope of Φ against the update, relative", worst, 1e-7),))
+    yield at_most("slope of Φ against the update, relative", worst, 1e-7)
 
 
 def _potential_gradient(cohort: MutualLearning, x: np.ndarray) -> float:
@@ -147,8 +145,9 @@ def _joint_bound(cohort: MutualLearning, times: float, noise: float) -> float:
     return float(sharp_bound(at, safe_step(cohort), times))
 
 
-def training(subject: Subject, context: Context) -> Finding:
-    """Students on irises at the asserted order: ‖∇Φ‖² goes on falling and keeps the bound, ‖∇L‖² does not fall."""
+@check("training", cost=4.0)
+def training(subject: Subject, context: Context) -> Found:
+    """Does ∇Φ keep the bound without bias and fall, while ∇L stays?"""
     order = float(subject.order)
     cohort = iris_cohort(order)
     steps = context.pick(quick=2_000, full=10_000)
@@ -165,20 +164,19 @@ def training(subject: Subject, context: Context) -> Finding:
     noisy = context.shared(f"noisy {order}", lambda: train_cohort(cohort, step=safe_step(cohort), steps=few, **batches))
     ratios = [
         residual / _joint_bound(cohort, few, noise)
-        for residual, noise in zip(
-            noisy.mean_residual[-1].sum(axis=1), noisy.mean_noise[-1].sum(axis=1), strict=True
-        )
-    ]  # fmt: skip
+        for residual, noise in zip(noisy.mean_residual[-1].sum(axis=1), noisy.mean_noise[-1].sum(axis=1), strict=True)
+    ]
     name = f"mean squared gradient over the bound with measured σ², greatest of the replicas, batches of {BATCH}"
     comparisons.append(at_most(name, max(ratios), 1.0, samples=REPLICAS))
-    figure = panel(
+    yield panel(
         f"irises, $\\alpha$ = {subject.order}", "steps", "squared norm (nats²)",
         curve("joint gradient $\\|\\nabla\\Phi\\|^2$", times, joint),
         curve("base gradients $\\Sigma\\|\\nabla L_k\\|^2$", times, base, "second"),
         curve("mean of $\\|\\nabla\\Phi\\|^2$", times, mean, "reference"),
         curve("sharp bound without bias", times, lambda t: _joint_bound(cohort, float(t), 0.0), "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure, _asymmetry_panel(context)))
+    yield from comparisons
+    yield _asymmetry_panel(context)
 
 
 def _asymmetry_panel(context: Context) -> Panel:
@@ -219,13 +217,9 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(
         kernel_check(lambda subject: game.potential(subject.order, subject.weights), cost=20.0),
-        Check(
-            "jacobian", "numeric", "Are the mixed derivatives of both students equal, also for dual pairs?", jacobian
-        ),
-        Check("gradient", "numeric", "Is the update of three students the gradient of Φ?", gradient),
-        Check(
-            "training", "training", "Does ∇Φ keep the bound without bias and fall, while ∇L stays?", training, cost=4.0
-        ),
+        jacobian,
+        gradient,
+        training,
     ),
     controls=(
         Control("third", "a potential at α = 1/3", _at(Rational(1, 3))),

@@ -23,7 +23,7 @@ from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 Array = NDArray[np.float64]
@@ -92,9 +92,9 @@ def _strongest(order: float, spread: float, rng: np.random.Generator, starts: in
     return pair(min(ends, key=lambda end: end.fun).x)
 
 
-def search(subject: Subject, context: Context) -> Finding:
-    """One input, one peer that steps along its steepest direction: the change of R against the stated drift."""
-    comparisons = []
+@check("numeric")
+def search(subject: Subject, context: Context) -> Found:
+    """Does a peer that moves along its steepest direction attain the drift?"""
     starts = context.pick(quick=2, full=20)
     for order in ORDERS:
         for spread in (0.5, 3.0):
@@ -111,11 +111,8 @@ def search(subject: Subject, context: Context) -> Finding:
             jacobian, weight = 1.7, 0.6
             stated = subject.drift(order, spread + 2e-5, weight, jacobian, 2e-5 / jacobian)
             ratio = weight * (after - before) / stated
-            comparisons.append(
-                at_most(f"drift over stated, α = {order:g}, ρ = {spread:g}", ratio, 1 + 1e-6, samples=starts)
-            )
-            comparisons.append(at_least(f"attained, α = {order:g}, ρ = {spread:g}", ratio, ATTAINED, samples=starts))
-    return Finding(comparisons=tuple(comparisons))
+            yield at_most(f"drift over stated, α = {order:g}, ρ = {spread:g}", ratio, 1 + 1e-6, samples=starts)
+            yield at_least(f"attained, α = {order:g}, ρ = {spread:g}", ratio, ATTAINED, samples=starts)
 
 
 @dataclass(frozen=True)
@@ -159,10 +156,10 @@ def _train(order: float, steps: int) -> _Run:
     return _measured(objective, z, u, np.sqrt(first), second, step)
 
 
-def training(subject: Subject, context: Context) -> Finding:
-    """Two students on irises: every step's drift keeps its bound, and A² of the moving objective keeps its own."""
+@check("training", cost=4.0)
+def training(subject: Subject, context: Context) -> Found:
+    """Do two students on irises keep both bounds, step by step?"""
     steps = context.pick(quick=600, full=4_000)
-    comparisons, panels = [], []
     for order in ORDERS:
         cohort = iris_cohort(order)
         run = context.shared(f"{order}", lambda a=order: _train(a, steps))
@@ -174,25 +171,22 @@ def training(subject: Subject, context: Context) -> Finding:
         # Once training has come to rest, what is left of the difference of two objectives is rounding.
         rounded = 8 * float(np.finfo(float).eps) * max(run.gap, 1.0) / step
         ratio = float(((np.abs(run.drift) - rounded) / allowed).max())
-        comparisons.append(at_most(name, ratio, 1.0, samples=steps))
+        yield at_most(name, ratio, 1.0, samples=steps)
         smoothness = cohort.student_smoothness[1] * (1 + max(1.0, order))
         at = Assumptions(smoothness=smoothness, gap=run.gap, noise=0.0, bias=0.0)
         for drift, words in ((float(run.drift.mean()), "measured"), (float(allowed.mean()), "stated")):
             total = subject.bound(at, step, steps, max(drift, 0.0))
-            comparisons.append(
-                at_most(f"A² against the bound with the {words} drift, α = {order:g}", float(run.square.mean()), total)
+            yield at_most(
+                f"A² against the bound with the {words} drift, α = {order:g}", float(run.square.mean()), total
             )
         if order == 4.0:
             marks = record_times(steps, 40) - 1
-            panels.append(
-                panel(
+            yield panel(
                     f"irises, $\\alpha$ = {order:g}", "steps", "per step, over $\\eta$ (nats²)",
                     curve("|drift|", marks + 1, np.abs(run.drift[marks]), group=0),
                     curve("bound of the drift", marks + 1, allowed[marks], "statement", group=0),
                     curve("$\\|\\nabla F_t\\|^2$", marks + 1, run.square[marks], "second"),
-                )
-            )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+                )  # fmt: skip
 
 
 class _Following(SyntheticProblem):
@@ -232,20 +226,19 @@ def _chase(steps: int, order: float) -> _Run:
     return _measured(objective, z, u, moved, np.array(squares[:-1]), step)
 
 
-def chase(subject: Subject, context: Context) -> Finding:
-    """A peer that never rests: ∇F_t does not vanish, and only the drift accounts for it."""
+@check("training", cost=2.0)
+def chase(subject: Subject, context: Context) -> Found:
+    """Does a student keep the bound that follows a restless peer?"""
     steps = context.pick(quick=1_000, full=8_000)
-    comparisons, curves = [], []
+    curves = []
     for order in ORDERS:
         run = context.shared(f"{order}", lambda a=order: _chase(steps, a))
         allowed = np.array([subject.drift(order, run.spread, 1.0, 1.0, float(g)) for g in run.peer])
-        comparisons.append(
-            at_most(f"greatest drift over stated, α = {order:g}", float((run.drift / allowed).max()), 1.0)
-        )
+        yield at_most(f"greatest drift over stated, α = {order:g}", float((run.drift / allowed).max()), 1.0)
         at = Assumptions(smoothness=max(1.0, order) / 2, gap=0.0, noise=0.0, bias=0.0)
         total = subject.bound(at, 0.5, steps, float(run.drift.mean()))
         average = float(run.square.mean())
-        comparisons.append(at_most(f"A² against the bound with the measured drift, α = {order:g}", average, total))
+        yield at_most(f"A² against the bound with the measured drift, α = {order:g}", average, total)
         if order == 1.5:
             marks = record_times(steps, 40)[3:]
             means, drifts = (np.cumsum(values)[marks - 1] / marks for values in (run.square, run.drift))
@@ -254,8 +247,7 @@ def chase(subject: Subject, context: Context) -> Finding:
                 curve("mean of $\\|\\nabla F_t\\|^2$", marks, means),
                 curve("bound with the measured drift", marks, bounds, "statement"),
             ]
-    figure = panel("a peer that never rests, $\\alpha$ = 1.5", "steps", "squared norm (nats²)", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("a peer that never rests, $\\alpha$ = 1.5", "steps", "squared norm (nats²)", *curves)
 
 
 CLAIM = Claim(
@@ -284,9 +276,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: moving_target.moving_target(subject.right_side, subject.rate)),
         implementation_check(_compared, quick=300, full=2_000, allowed=1e-12),
-        Check("search", "numeric", "Does a peer that moves along its steepest direction attain the drift?", search),
-        Check("training", "training", "Do two students on irises keep both bounds, step by step?", training, cost=4.0),
-        Check("chase", "training", "Does a student keep the bound that follows a restless peer?", chase, cost=2.0),
+        search, training, chase,
     ),
     controls=(
         Control("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT)),

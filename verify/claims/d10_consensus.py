@@ -21,7 +21,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -63,7 +63,11 @@ def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
     return mp.mpf(str(sides.remainder.subs({alpha: float(order), RANGE: mp.nstr(spread, 30)}).evalf(30)))
 
 
-def numeric(sides: Expansion, context: Context) -> Finding:
+@check("numeric", cost=3.0)
+def numeric(sides: Expansion, context: Context) -> Found:
+    """Does the definition approach both terms, is the rest of third order and below its bound, and does the core agree
+    near consensus?
+    """
     rng = context.rng("pairs")
     count = context.pick(quick=30, full=600)
     worst, slopes = Worst(), []
@@ -97,8 +101,9 @@ def numeric(sides: Expansion, context: Context) -> Finding:
             expanded = leading * distance**2 + following * distance**3
             error = float(abs(expanded / computed - 1))
             worst.see("renyi_divergence at ε = 2^-20 against both terms, relative", error, 1e-9)
-    least = at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count)
-    return Finding((*worst.comparisons(), least), panels=_panels(sides))
+    yield at_least("least order in ε of what the variance leaves", min(slopes), 3 - 1e-9, samples=count)
+    yield from worst.comparisons()
+    yield from _panels(sides)
 
 
 def _panels(sides: Expansion) -> tuple[Panel, ...]:
@@ -148,42 +153,25 @@ CLAIM = Claim(
     direction="equality",
     subject=CONSENSUS,
     statement=statement,
-    assumptions=(
-        *ASSUMPTIONS,
-        f"at {ORDER_ONE.text()} the same of KL",
-        "p and q positive, α in (0, ∞)",
-    ),
+    assumptions=(*ASSUMPTIONS, f"at {ORDER_ONE.text()} the same of KL", "p and q positive, α in (0, ∞)"),
     source=Source("derived here", own=True),
-    checks=(
-        kernel_check(symbolic.consensus_expansion, cost=20.0),
-        Check(
-            "numeric",
-            "numeric",
-            "Does the definition approach both terms, is the rest of third order and below its bound, and does the "
-            "core agree near consensus?",
-            numeric,
-            cost=3.0,
-        ),
-    ),
+    checks=(kernel_check(symbolic.consensus_expansion, cost=20.0), numeric),
     controls=(
         Control("weight", "no weight α", CONSENSUS._replace(second=CONSENSUS.second / alpha)),
         Control("half", "the whole variance", CONSENSUS._replace(second=2 * CONSENSUS.second), drawn=True),
         Control(
-            "complement", "1 - α in place of α",
-            CONSENSUS._replace(second=CONSENSUS.second.subs(alpha, 1 - alpha)),
+            "complement", "1 - α in place of α", CONSENSUS._replace(second=CONSENSUS.second.subs(alpha, 1 - alpha))
         ),
         Control(
-            "third", "α - 1 in place of α + 1",
-            CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1)),
+            "third", "α - 1 in place of α + 1", CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1))
         ),
         Control("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * RANGE)),
         Control(
-            "constant", "a tenth of the bound",
-            CONSENSUS._replace(remainder=CONSENSUS.remainder * Rational(1, 10)),
+            "constant", "a tenth of the bound", CONSENSUS._replace(remainder=CONSENSUS.remainder * Rational(1, 10))
         ),
     ),
     caption=(
         "Left: over the squared distance, the divergence tends to α/2 times the variance of the direction. Right: what "
         "is left of it is of third order, the stated term, and below its bound at every distance."
     ),
-)  # fmt: skip
+)

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
 from verify.checks import Worst, curve, kernel_check, panel, reference
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -34,7 +34,9 @@ def _of(right_side: Any, order: Any, pair: tuple[Any, Any, Any]) -> Any:
     return reference.divergence(places[first.base], places[second.base], mp.mpf(stated.subs(alpha, order)))
 
 
-def numeric(right_side: Expr, context: Context) -> Finding:
+@check("numeric", cost=2.0)
+def numeric(right_side: Expr, context: Context) -> Found:
+    """Do the two sides agree at 60 digits, and does `renyi_divergence` of `escort` at the reciprocal order?"""
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     worst = Worst()
     of_escort = "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)"
@@ -51,7 +53,8 @@ def numeric(right_side: Expr, context: Context) -> Finding:
         if np.isfinite(logs).all() and pair.order <= 2:
             product = float(renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits"))
             worst.see(of_escort, float(abs(product - exact) / max(exact, mp.mpf("1e-3"))), reference.ROUNDING)
-    return Finding(worst.comparisons(), panels=(_panel(right_side),))
+    yield from worst.comparisons()
+    yield _panel(right_side)
 
 
 def _panel(right_side: Expr) -> Panel:
@@ -85,16 +88,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=DUALITY_ASSUMPTIONS,
     source=Source("this toolkit", own=True),
-    checks=(
-        kernel_check(escort_duality),
-        Check(
-            "numeric",
-            "numeric",
-            "Do the two sides agree at 60 digits, and does `renyi_divergence` of `escort` at the reciprocal order?",
-            numeric,
-            cost=2.0,
-        ),
-    ),
+    checks=(kernel_check(escort_duality), numeric),
     controls=(
         Control("peer", "divided from the peer", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
         Control("exchanged", "student and escort exchanged", divergence.func(q[i], w[i], 1 / alpha, _limits)),

@@ -6,12 +6,7 @@ import numpy as np
 from sympy import Expr, Max, exp
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import (
-    GRADIENT_NORM,
-    SATURATION,
-    saturating_bound,
-    saturating_target,
-)
+from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound, saturating_target
 from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, student_target
 from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import Worst, curve, function_of, kernel_check, losses, panel, reference
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -51,7 +51,9 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     )
 
 
-def numeric(right_side: Expr, context: Context) -> Finding:
+@check("numeric", cost=3.0)
+def numeric(right_side: Expr, context: Context) -> Found:
+    """Does the formula equal differences of the definition at 60 digits, and does `renyi_gradient` compute it?"""
     formula = function_of(right_side, q[k], w[k], modules="mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
@@ -67,11 +69,17 @@ def numeric(right_side: Expr, context: Context) -> Finding:
             errors = _core(formula, pair)
         for given, error in zip(("logits", "probabilities of any sum"), errors, strict=True):
             worst.see(f"renyi_gradient from {given} against the formula, in roundings", error, 1.0)
-    return Finding(worst.comparisons(), panels=(_panel(right_side),))
+    yield from worst.comparisons()
+    yield _panel(right_side)
 
 
-def torch_losses(right_side: Expr, context: Context) -> Finding:
-    """The losses of one teacher, of two peers, and along a schedule; masked, with temperatures, in two types."""
+@check("numeric", id="losses")
+def torch_losses(right_side: Expr, context: Context) -> Found:
+    """Do the torch losses have this gradient, times the temperature, at rows that count, next to orders 0, 1 and ∞ and
+    along a schedule? (Needs the extra torch, and is left out without it.)
+
+    The losses of one teacher, of two peers, and along a schedule; masked, with temperatures, in two types.
+    """
     from rdml_theory.losses import CosineOrder, LinearOrder, MutualLoss, RenyiDivLoss, mutual_loss
 
     formula = function_of(right_side, q[k], w[k], modules="mpmath")
@@ -113,7 +121,7 @@ def torch_losses(right_side: Expr, context: Context) -> Finding:
                 for order in orders:
                     compare("schedule", case, gradient(criterion([z, u], mask)[0], z), (0,), order)
                     schedule.step()
-    return Finding(worst.comparisons())
+    yield from worst.comparisons()
 
 
 def _panel(right_side: Expr) -> Panel:
@@ -152,18 +160,8 @@ CLAIM = Claim(
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
         kernel_check(symbolic.student_gradient),
-        Check(
-            "numeric",
-            "numeric",
-            "Does the formula equal differences of the definition at 60 digits, and does `renyi_gradient` compute it?",
-            numeric,
-            cost=3.0,
-        ),
-        *losses.loss_checks(
-            "Do the torch losses have this gradient, times the temperature, at rows that count, next to orders 0, 1 "
-            "and ∞ and along a schedule?",
-            torch_losses,
-        ),
+        numeric,
+        *losses.if_torch(torch_losses),
     ),
     controls=(
         Control("sign", "the sign of w flipped", q[k] + w[k], drawn=True),

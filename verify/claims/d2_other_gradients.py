@@ -15,7 +15,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from verify.checks import Worst, curve, kernel_check, losses, panel, reference
 from verify.checks.formulas import differences, entries, value
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -117,7 +117,9 @@ def _core(
         yield [mp.mpf(g) for g in computed[part]], stated[part]
 
 
-def numeric(sides: Derivatives, context: Context) -> Finding:
+@check("numeric", cost=4.0)
+def numeric(sides: Derivatives, context: Context) -> Found:
+    """Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?"""
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
     worst = Worst()
     for number, pair in enumerate(context.each(pairs)):
@@ -140,11 +142,15 @@ def numeric(sides: Derivatives, context: Context) -> Finding:
             for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
                 error = _distance(one, other) / reference.rounding(pair)
                 worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
-    return Finding(worst.comparisons(), panels=_panels(sides, context))
+    yield from worst.comparisons()
+    yield from _panels(sides, context)
 
 
-def torch_losses(sides: Derivatives, context: Context) -> Finding:
-    """The gradients in the teacher's logits and in the order, fixed and trained."""
+@check("numeric", id="losses")
+def torch_losses(sides: Derivatives, context: Context) -> Found:
+    """Do the torch losses have these gradients in the teacher's logits and in the order, fixed or trained, next to
+    orders 0, 1 and ∞ too? (Needs the extra torch, and is left out without it.)
+    """
     import torch
 
     from rdml_theory.losses import MutualLoss, RenyiDivLoss, mutual_loss
@@ -187,7 +193,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Finding:
             assert raw.grad is not None
             # the trained parameter is float32, and so is its gradient
             see("trained α", case, [raw.grad.item()], [total * chain], "float32")
-    return Finding(worst.comparisons())
+    yield from worst.comparisons()
 
 
 def _panels(sides: Derivatives, context: Context) -> tuple[Panel, ...]:
@@ -236,18 +242,8 @@ CLAIM = Claim(
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
     checks=(
         kernel_check(symbolic.derivatives),
-        Check(
-            "numeric",
-            "numeric",
-            "Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?",
-            numeric,
-            cost=4.0,
-        ),
-        *losses.loss_checks(
-            "Do the torch losses have these gradients in the teacher's logits and in the order, fixed or trained, next "
-            "to orders 0, 1 and ∞ too?",
-            torch_losses,
-        ),
+        numeric,
+        *losses.if_torch(torch_losses),
     ),
     controls=(
         Control("student-sign", "the sign of ∂D/∂q reversed", DERIVATIVES._replace(student=w[k] / q[k])),

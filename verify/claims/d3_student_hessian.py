@@ -13,7 +13,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, hessian_target
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
 from verify.checks import Worst, curve, function_of, kernel_check, panel, reference
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -64,7 +64,9 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     return errors[0], errors[1]
 
 
-def numeric(right_side: Expr, context: Context) -> Finding:
+@check("numeric", cost=4.0)
+def numeric(right_side: Expr, context: Context) -> Found:
+    """Does the formula equal differences of the definition at 60 digits, and does `renyi_hessian` compute it?"""
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
     worst = Worst()
@@ -83,7 +85,8 @@ def numeric(right_side: Expr, context: Context) -> Finding:
             found = _core(formula, pair)
         for given, error in zip(("logits", "probabilities of any sum"), found, strict=True):
             worst.see(f"renyi_hessian from {given} against the formula, in roundings", error, 1.0)
-    return Finding(worst.comparisons(), panels=(_panel(right_side),))
+    yield from worst.comparisons()
+    yield _panel(right_side)
 
 
 def _exact(pair: reference.Pair) -> list[list[Any]]:
@@ -137,16 +140,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(*ASSUMPTIONS, f"at {ORDER_ONE.text()}, KL(p‖q)", "p positive, α in (0, ∞)"),
     source=Source("derived here; the loss is that of Huang et al. 2023", "2209.05732"),
-    checks=(
-        kernel_check(symbolic.student_hessian),
-        Check(
-            "numeric",
-            "numeric",
-            "Does the formula equal differences of the definition at 60 digits, and does `renyi_hessian` compute it?",
-            numeric,
-            cost=4.0,
-        ),
-    ),
+    checks=(kernel_check(symbolic.student_hessian), numeric),
     controls=(
         Control("one-plus-alpha", "1+α in place of 1-α", _covariance(q) - (1 + alpha) * _covariance(w), drawn=True),
         Control("exchanged", "q and w exchanged", _covariance(w) - (1 - alpha) * _covariance(q)),

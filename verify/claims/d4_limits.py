@@ -22,7 +22,7 @@ from rdml_theory.symbolic.divergence.limits import (
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -105,7 +105,9 @@ def _beside(first: list[Any], second: list[Any]) -> float:
         )  # fmt: skip
 
 
-def numeric(sides: Sides, context: Context) -> Finding:
+@check("numeric", cost=3.0)
+def numeric(sides: Sides, context: Context) -> Found:
+    """Does the definition, at 60 digits, approach the stated limits, and does `renyi_divergence` return them?"""
     pairs = _distributions(context.rng("pairs"), context.pick(quick=40, full=1_000))
     comparisons = []
     for point, side in zip(POINTS, sides, strict=True):
@@ -136,7 +138,8 @@ def numeric(sides: Sides, context: Context) -> Finding:
     comparisons.append(
         at_most("|symbolic.divergence - definition| at orders 1/2 and 3, nats", worst, 1e-20, samples=2 * len(some))
     )
-    return Finding(comparisons=tuple(comparisons), panels=_panels(sides))
+    yield from comparisons
+    yield from _panels(sides)
 
 
 def _panels(sides: Sides) -> tuple[Panel, ...]:
@@ -157,9 +160,7 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
     against, from_limit = [curve("$D_\\alpha$, definition", orders, values)], []
     for number, (name, limit, gap) in enumerate(zip(("0", "1", "\\infty"), limits, gaps, strict=True)):
         against.append(curve(f"limit at $\\alpha \\to {name}$", orders, limit, "statement", group=number))
-        from_limit.append(
-            curve(f"$\\alpha \\to {name}$", distances, gap, "statement", style="both", group=number)
-        )  # fmt: skip
+        from_limit.append(curve(f"$\\alpha \\to {name}$", distances, gap, "statement", style="both", group=number))
     axes = ("$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$", "$|D_\\alpha$ - limit$|$ (nats)")
     return (
         panel("divergence against order", "order $\\alpha$", "$D_\\alpha$ (nats)", *against, log="x"),
@@ -185,16 +186,7 @@ CLAIM = Claim(
         "the C classes are those where p > 0, and q > 0 there; others add nothing at any order above zero",
     ),
     source=Source("van Erven & Harremoës 2014, derived here", "1206.2459"),
-    checks=(
-        kernel_check(symbolic.limits),
-        Check(
-            "numeric",
-            "numeric",
-            "Does the definition, at 60 digits, approach the stated limits, and does `renyi_divergence` return them?",
-            numeric,
-            cost=3.0,
-        ),
-    ),
+    checks=(kernel_check(symbolic.limits), numeric),
     controls=(
         Control(
             "reversed", "the arguments of the Kullback-Leibler divergence exchanged", (LIMITS[0], REVERSED, LIMITS[2])

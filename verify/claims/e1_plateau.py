@@ -11,17 +11,8 @@ from sympy import Expr
 from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.settling import ASSUMPTIONS, PLATEAU, plateau_of_quadratic, plateau_target, settled_target
-from verify.checks import (
-    at_most,
-    close_to,
-    curve,
-    kernel_check,
-    panel,
-    plateau_function,
-    replicas_curve,
-    window_means,
-)
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function, replicas_curve, window_means
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Comparison
 
@@ -80,31 +71,33 @@ def _middles(run: Trajectory) -> Array:
 AXES = ("steps $t$", "$\\|\\nabla f(x_t)\\|^2$, windowed")
 
 
-def decades(plateau: Expr, context: Context) -> Finding:
-    """The mean of ‖∇f‖² over each decade of time against the plateau."""
+@check("monte-carlo", tests=3, cost=4.0)
+def decades(plateau: Expr, context: Context) -> Found:
+    """Does ‖∇f‖² fall to the plateau and stay there, over five decades of time?"""
     run = context.shared("run", _run, "quadratic", 30.0, NOISE, BIAS, DECADES[-1], context.seed_for("run"))
     stated = plateau_function(plateau)(STEP, NOISE, BIAS)
-    figure = panel(
+    yield panel(
         "five decades of time", *AXES,
         replicas_curve("measured", _middles(run), window_means(run), style="both"),
         curve("plateau", DECADES, stated, "statement"), curve("a fall like $1/t$", (1, 1e5), (1e3, 1e-2), "reference"),
     )  # fmt: skip
     name = f"the quadratic, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-    return Finding(tuple(_judged(name, run, stated, CLOSE, context.error_rate)), panels=(figure,))
+    yield from _judged(name, run, stated, CLOSE, context.error_rate)
 
 
-def wells(plateau: Expr, context: Context) -> Finding:
-    """The mean of ‖∇f‖² over each decade of time on nonconvex problems, against the plateau in a well."""
+@check("monte-carlo", tests=3 * len(WELLS), cost=1.0)
+def wells(plateau: Expr, context: Context) -> Found:
+    """Does it do so on nonconvex problems, from far away?"""
     stated = plateau_function(plateau)(STEP, WELL_NOISE, WELL_BIAS)
     last = context.pick(quick=DECADES[-2], full=DECADES[-1])
-    comparisons, curves = [], []
+    curves = []
     for group, (name, radius) in enumerate(context.each(WELLS.items())):
         run = context.shared(name, _run, name, radius, WELL_NOISE, WELL_BIAS, last, context.seed_for(name))
-        comparisons += _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate)
+        yield from _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate)
         means = window_means(run).mean(axis=1)
         curves.append(curve(name.replace("_", " "), _middles(run), means, style="both", group=group))
     curves.append(curve("plateau", (1, last), stated, "statement"))
-    return Finding(tuple(comparisons), panels=(panel("nonconvex, with noise", *AXES, *curves),))
+    yield panel("nonconvex, with noise", *AXES, *curves)
 
 
 def _ends(name: str, h: float, bias: float) -> float:
@@ -115,9 +108,13 @@ def _ends(name: str, h: float, bias: float) -> float:
     return float(run.squared_gradient[-1, 0])
 
 
-def nonconvex(plateau: Expr, context: Context) -> Finding:
-    """Without noise, ‖∇f‖² on nonconvex problems ends at ζ², whatever the step size: where the update vanishes."""
-    comparisons, curves = [], []
+@check("numeric", cost=3.0)
+def nonconvex(plateau: Expr, context: Context) -> Found:
+    """Does ‖∇f‖² end at ζ² on nonconvex problems, at small steps and at large ones?
+
+    ‖∇f‖² ends at ζ², whatever the step size: where the update vanishes.
+    """
+    curves = []
     grid = (0.1, 0.3, 1.0)
     for group, name in enumerate(context.each(NONCONVEX)):
         bias = 0.01 if name == "robust_regression" else 0.04
@@ -125,16 +122,15 @@ def nonconvex(plateau: Expr, context: Context) -> Finding:
         stated = [plateau_function(plateau)(h, 0.0, bias) for h in grid]
         for h, end, value in zip(grid, ends, stated, strict=True):
             off = abs(end / value - 1) if value else np.inf
-            comparisons.append(at_most(f"|‖∇f(x_T)‖²/stated - 1|, {name}, h = {h:g}, ζ² = {bias:g}", off, 1e-3))
+            yield at_most(f"|‖∇f(x_T)‖²/stated - 1|, {name}, h = {h:g}, ζ² = {bias:g}", off, 1e-3)
         label = name.replace("_", " ")
         curves.append(curve(label, grid, np.divide(ends, bias), style="markers", group=group))
         if group == 0:
             curves.append(curve("stated", grid, np.divide(stated, bias), "statement"))
-    figure = panel(
+    yield panel(
         "nonconvex, without noise", "step size $h = \\Lambda\\eta$", "last $\\|\\nabla f\\|^2 / \\zeta^2$",
         *curves, log="x",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(
@@ -155,15 +151,7 @@ CLAIM = Claim(
         "variance is the stated one to first order in the noise, where the curvature is Λ (measured, not proved)",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
-    checks=(
-        kernel_check(plateau_of_quadratic, cost=0.5),
-        Check("decades", "monte-carlo", "Does ‖∇f‖² fall to the plateau and stay there, over five decades of time?",
-              decades, tests=3, cost=4.0),
-        Check("wells", "monte-carlo", "Does it do so on nonconvex problems, from far away?", wells,
-              tests=3 * len(WELLS), cost=1.0),
-        Check("nonconvex", "numeric", "Does ‖∇f‖² end at ζ² on nonconvex problems, at small steps and at large ones?",
-              nonconvex, cost=3.0),
-    ),
+    checks=(kernel_check(plateau_of_quadratic, cost=0.5), decades, wells, nonconvex),
     controls=(
         Control("vanishes", "only the noise remains", PLATEAU.subs(descent.bias, 0)),
         Control("in-step", "proportional to the step size", descent.h * PLATEAU, drawn=True),
@@ -174,4 +162,4 @@ CLAIM = Claim(
         "for three decades more. Middle: so it does on nonconvex problems. Right: without noise it ends there at the "
         "squared bias, at every step size."
     ),
-)  # fmt: skip
+)

@@ -31,7 +31,7 @@ from verify.checks import (
     window_means,
 )
 from verify.checks.samples import settle
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Comparison
 
@@ -112,9 +112,10 @@ def _levels(line: Line, steps: int, seed: int) -> Array:
     return np.array(levels)
 
 
-def plateaus(subject: ScalingSubject, context: Context) -> Finding:
-    """Exponents measured on each replica by least squares, against those of the statement on the same grid."""
-    comparisons, curves = [], []
+@check("monte-carlo", tests=len(LINES), cost=4.0)
+def plateaus(subject: ScalingSubject, context: Context) -> Found:
+    """Are the exponents in the step size, the noise and the bias the stated ones?"""
+    curves = []
     steps = context.pick(quick=2_000, full=20_000)
     function = plateau_function(subject.plateau)
     for number, line in enumerate(context.each(LINES)):
@@ -123,7 +124,7 @@ def plateaus(subject: ScalingSubject, context: Context) -> Finding:
         slope = float(exponents(line.grid, stated)) if min(stated) > 0 else 0.0
         name = f"exponent in {line.name}: {slope:.3f} stated"
         found = exponents(line.grid, levels)
-        comparisons.append(close_to(name, found, slope, WIDE, context.error_rate, absolute=True))
+        yield close_to(name, found, slope, WIDE, context.error_rate, absolute=True)
         scale = line.grid[0]
         x = tuple(value / scale for value in line.grid)
         curves += [
@@ -136,8 +137,7 @@ def plateaus(subject: ScalingSubject, context: Context) -> Finding:
                 group=number,
             ),
         ]
-    figure = panel("plateau in a nonconvex well", "variable over its least value", "plateau, relative", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("plateau in a nonconvex well", "variable over its least value", "plateau, relative", *curves)
 
 
 @dataclass(frozen=True)
@@ -226,11 +226,12 @@ def _game_line(
     ]
 
 
-def game(subject: ScalingSubject, context: Context) -> Finding:
-    """The plateau of pairs with different features and random data against weight and order, both small."""
+@check("monte-carlo", tests=2, cost=2.0)
+def game(subject: ScalingSubject, context: Context) -> Found:
+    """Are a cohort's exponents in the weight and in the order the stated ones?"""
     function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=256, full=2_048), 2)
-    comparisons, curves = [], []
+    curves = []
     lines = {
         "β": ("weight $\\beta$, order 1", lambda v: (1.0, v)),
         "α": ("order $\\alpha$, weight 0.1", lambda v: (v, 0.1)),
@@ -238,7 +239,7 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
     for number, (name, (label, at)) in enumerate(context.each(lines.items())):
         found = [context.shared(f"{name}/{v}", _features_apart, *at(v), weights) for v in GAME_GRID]
         stated = [float(function(*at(v), 2, 1.0, 1.0)) for v in GAME_GRID]
-        comparisons += _game_line(name, GAME_GRID, stated, found, WIDE, context)
+        yield from _game_line(name, GAME_GRID, stated, found, WIDE, context)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
             curve(label, GAME_GRID, levels, style="markers", group=number),
@@ -250,16 +251,16 @@ def game(subject: ScalingSubject, context: Context) -> Finding:
                 group=number,
             ),
         ]
-    figure = panel("plateau of a cohort", "weight or order", "$\\|\\nabla L\\|^2$ (nats²)", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("plateau of a cohort", "weight or order", "$\\|\\nabla L\\|^2$ (nats²)", *curves)
 
 
-def students(subject: ScalingSubject, context: Context) -> Finding:
-    """The plateau against the number of students, for one with the data of all and for students alike."""
+@check("monte-carlo", tests=2, cost=4.0)
+def students(subject: ScalingSubject, context: Context) -> Found:
+    """Is its exponent in the number of students the stated one?"""
     function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=512, full=4_096), max(SIZES))
     peers = tuple(float(size - 1) for size in SIZES)
-    comparisons, curves = [], []
+    curves = []
     lines = (
         ("K-1, a student with the data of all", "data of all", _all_data, 0, peers),
         ("K/(K-1), students alike", "students alike", _alike, 1, tuple(size / (size - 1) for size in SIZES)),
@@ -267,14 +268,13 @@ def students(subject: ScalingSubject, context: Context) -> Finding:
     for number, (name, label, cohorts, own, x) in enumerate(context.each(lines)):
         found = [context.shared(f"{label}/{size}", cohorts, size, weights) for size in SIZES]
         stated = [float(function(1.0, SMALL, size, own, 1.0)) for size in SIZES]
-        comparisons += _game_line(name, x, stated, found, SIZES_WIDE, context)
+        yield from _game_line(name, x, stated, found, SIZES_WIDE, context)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
             curve(label, peers, [level / levels[0] for level in levels], style="markers", group=number),
             curve(f"stated, {label}", peers, [s / stated[0] for s in stated], "statement", group=number),
         ]
-    figure = panel("plateau, more peers", "peers $K-1$", "mean $\\|\\nabla L\\|^2$, relative", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("plateau, more peers", "peers $K-1$", "mean $\\|\\nabla L\\|^2$, relative", *curves)
 
 
 CLAIM = Claim(
@@ -302,12 +302,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the game is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         kernel_check(_derivation, cost=0.5),
-        Check("plateaus", "monte-carlo", "Are the exponents in the step size, the noise and the bias the stated ones?",
-              plateaus, tests=len(LINES), cost=4.0),
-        Check("game", "monte-carlo", "Are a cohort's exponents in the weight and in the order the stated ones?",
-              game, tests=2, cost=2.0),
-        Check("students", "monte-carlo", "Is its exponent in the number of students the stated one?",
-              students, tests=2, cost=4.0),
+        plateaus, game, students,
     ),
     controls=(
         Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT),

@@ -13,7 +13,7 @@ from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target, precision
 from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 Array = NDArray[np.float64]
@@ -54,8 +54,9 @@ def _run(name: str, schedule: str, bias: float, steps: int, seed: int, progress:
     return simulate(problem, step=etas, steps=steps, replicas=1_024, seed=seed, record=40, progress=progress)
 
 
-def schedules(value: Expr, context: Context) -> Finding:
-    """‖∇f(x_T)‖² at the end of schedules against the stated limit."""
+@check("monte-carlo", tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0)
+def schedules(value: Expr, context: Context) -> Found:
+    """Does ‖∇f‖² end at the squared bias though the steps decrease?"""
     steps = context.pick(quick=4_000, full=40_000)
     stated = plateau_function(value)(0.0, NOISE, BIAS)
 
@@ -64,12 +65,12 @@ def schedules(value: Expr, context: Context) -> Finding:
         seed = context.seed_for(key)
         return context.shared(key, _run, name, schedule, bias, steps, seed, context.progress)
 
-    comparisons, curves = [], []
+    curves = []
     runs = [(name, "1/√t") for name in PROBLEMS] + [("quadratic", schedule) for schedule in list(SCHEDULES)[1:]]
     for number, (name, schedule) in enumerate(runs):
         run = measured(name, schedule, BIAS)
         label = f"‖∇f(x_T)‖², {name}, Λη = {schedule}, T = {steps}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-        comparisons.append(close_to(label, run.squared_gradient[-1], stated, CLOSE, context.error_rate))
+        yield close_to(label, run.squared_gradient[-1], stated, CLOSE, context.error_rate)
         if name == "quadratic":
             label = f"measured, $h_t = {TEX[schedule]}$"
             role, mean = "second" if number else "measured", run.squared_gradient.mean(axis=1)
@@ -78,10 +79,9 @@ def schedules(value: Expr, context: Context) -> Finding:
     free = measured("quadratic", "1/√t", 0.0)
     mean = free.squared_gradient.mean(axis=1)
     left = abs(float(mean[-1]) - plateau_function(value)(0.0, NOISE, 0.0))
-    comparisons.append(at_most(f"|mean ‖∇f(x_T)‖² - stated|, quadratic without bias, T = {steps}", left, GONE))
+    yield at_most(f"|mean ‖∇f(x_T)‖² - stated|, quadratic without bias, T = {steps}", left, GONE)
     curves.append(curve("the same without bias, $h_t = 1/\\sqrt{t}$", free.times, mean, "reference"))
-    figure = panel("decreasing steps", "steps $t$", "mean $\\|\\nabla f(x_t)\\|^2$", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("decreasing steps", "steps $t$", "mean $\\|\\nabla f(x_t)\\|^2$", *curves)
 
 
 CLAIM = Claim(
@@ -93,8 +93,7 @@ CLAIM = Claim(
         "same steps bring the gradient to zero."
     ),
     matters=(
-        "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas one of its weight "
-        "is."
+        "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas one of its weight is."
     ),
     direction="equality",
     subject=descent.bias**2,
@@ -105,11 +104,7 @@ CLAIM = Claim(
         "f is a positive definite quadratic; the experiments add nonconvex problems, inside a well",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
-    checks=(
-        kernel_check(decreasing_steps, cost=0.5),
-        Check("schedules", "monte-carlo", "Does ‖∇f‖² end at the squared bias though the steps decrease?",
-              schedules, tests=len(PROBLEMS) + len(SCHEDULES) - 1, cost=5.0),
-    ),
+    checks=(kernel_check(decreasing_steps, cost=0.5), schedules),
     controls=(
         Control("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
         Control("half", "they halve it", descent.bias**2 / 4, drawn=True),
@@ -119,4 +114,4 @@ CLAIM = Claim(
         "The mean squared gradient norm under step sizes that decrease to zero ends at the squared bias; without bias "
         "the same steps bring it down to nothing."
     ),
-)  # fmt: skip
+)

@@ -12,7 +12,7 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, from_verdict, kernel_check, panel
 from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 TIGHT = 0.99
@@ -76,11 +76,12 @@ def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
     return simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=1)
 
 
-def extremal(subject: BoundSubject, context: Context) -> Finding:
-    """Measured A² over the bound of A² on the extremal instance, over (h, ζ/σ)."""
+@check("numeric", cost=4.0)
+def extremal(subject: BoundSubject, context: Context) -> Found:
+    """Is the bound within one percent of its extremal instance, in every regime?"""
     steps = context.pick(quick=3_000, full=10_000)
     grid = context.pick(quick=STEPS, full=(0.02, *STEPS, 1.98))
-    comparisons, curves = [], []
+    curves = []
     for group, (name, (bias, noise)) in enumerate(context.each(RATIOS.items())):
         ratios = []
         for h in grid:
@@ -88,12 +89,11 @@ def extremal(subject: BoundSubject, context: Context) -> Finding:
             bound = subject.squared(run.assumptions, h, steps)
             ratios.append(float(run.mean_squared_gradient[-1, 0]) / bound if bound else np.inf)
         low, high = min(ratios), max(ratios)
-        comparisons.append(at_least(f"least A²/bound over h in (0, 2), ζ/σ = {name}", low, TIGHT))
-        comparisons.append(at_most(f"greatest A²/bound over h in (0, 2), ζ/σ = {name}", high, 1 + ROUNDING))
+        yield at_least(f"least A²/bound over h in (0, 2), ζ/σ = {name}", low, TIGHT)
+        yield at_most(f"greatest A²/bound over h in (0, 2), ζ/σ = {name}", high, 1 + ROUNDING)
         symbol = {"∞": "\\infty"}.get(name, name)
         curves.append(curve(f"$\\zeta/\\sigma = {symbol}$", grid, ratios, style="both", group=group))
-    figure = panel("extremal instance", "step size $h = \\Lambda\\eta$", "measured $A^2$ / bound", *curves, log="")
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("extremal instance", "step size $h = \\Lambda\\eta$", "measured $A^2$ / bound", *curves, log="")
 
 
 def _problem(name: str) -> SyntheticProblem:
@@ -115,10 +115,11 @@ def _nonconvex(name: str, h: float, steps: int, seed: int) -> Trajectory:
     return simulate(problem, step=h / problem.smoothness, steps=steps, replicas=replicas, seed=seed, record=1)
 
 
-def nonconvex(subject: BoundSubject, context: Context) -> Finding:
-    """Measured A² over the bound on nonconvex problems with all models of noise and bias: below, and how far."""
+@check("monte-carlo", tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0)
+def nonconvex(subject: BoundSubject, context: Context) -> Found:
+    """Do nonconvex problems, real data and the game keep it?"""
     steps = context.pick(quick=400, full=10_000)
-    comparisons, ratios = [], {}
+    ratios = {}
     grid = (0.2, 1.0, 1.7)
     for name in context.each((*NONCONVEX, *REAL)):
         taken = steps if name in NONCONVEX else steps // 8
@@ -129,7 +130,7 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
             values = run.mean_squared_gradient[-1]
             allowed = subject.squared(run.assumptions, run.step, taken)
             verdict = judge_mean(values, allowed, error_rate=context.error_rate, envelope=run.envelope)
-            comparisons.append(from_verdict(f"A² on {key}, T = {taken}", verdict))
+            yield from_verdict(f"A² on {key}, T = {taken}", verdict)
             means.append(float(values.mean()))
             bounds.append(allowed)
         ratios[name] = tuple(m / b for m, b in zip(means, bounds, strict=True))
@@ -144,7 +145,7 @@ def nonconvex(subject: BoundSubject, context: Context) -> Finding:
         )
         for title, names in PANELS.items()
     ]  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+    yield from panels
 
 
 CLAIM = Claim(
@@ -163,10 +164,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(lambda subject: refinements.floor_bound(_limit(subject)), cost=4.0),
-        Check("extremal", "numeric", "Is the bound within one percent of its extremal instance, in every regime?",
-              extremal, cost=4.0),
-        Check("nonconvex", "monte-carlo", "Do nonconvex problems, real data and the game keep it?",
-              nonconvex, tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0),
+        extremal, nonconvex,
     ),
     controls=(
         Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),

@@ -13,7 +13,7 @@ from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, close_to, curve, exponents, function_of, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -57,8 +57,9 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"K": symbolic.students, "r": symbolic.lone, "law": law})
 
 
-def gaussian(subject: Subject, context: Context) -> Finding:
-    """The linear equations of students at rest, solved for random cohorts, against the law."""
+@check("numeric")
+def gaussian(subject: Subject, context: Context) -> Found:
+    """Do students with Gaussian outputs, at rest, have this excess risk?"""
     rng, worst = context.rng("cohorts"), Worst()
     for _ in range(context.pick(quick=200, full=5_000)):
         students, dim = int(rng.integers(2, 9)), int(rng.integers(1, 5))
@@ -71,7 +72,7 @@ def gaussian(subject: Subject, context: Context) -> Finding:
         risk = float((solved**2).sum(axis=1)[0]) * dim / 2
         stated = subject.ratio(alpha, weight, students) * dim / 2
         worst.see("relative difference from the solved equations", abs(stated / risk - 1), 1e-11)
-    return Finding(worst.comparisons())
+    yield from worst.comparisons()
 
 
 def _remainders(alpha: float, weight: float, weights: Array) -> Array:
@@ -91,23 +92,23 @@ def _remainders(alpha: float, weight: float, weights: Array) -> Array:
     return np.stack(out)
 
 
-def logistic(subject: Subject, context: Context) -> Finding:
-    """Logistic students at rest against the law, and how the rest of the excess risk vanishes with n."""
+@check("monte-carlo", tests=len(PAIRS) + len(SLOPES), cost=6.0)
+def logistic(subject: Subject, context: Context) -> Found:
+    """Do logistic students have it at n = 16000, and does what it leaves out vanish as 1/n?"""
     count = context.pick(quick=512, full=4_096)
     weights = TASK.draws(context.rng("samples"), count, STUDENTS, SIZE)
-    comparisons = []
     for alpha, weight in PAIRS:
         values = context.shared(f"{alpha}/{weight}", TASK.risk, weights, alpha, weight, SIZE)
         stated = subject.ratio(alpha, weight, STUDENTS)
         name = f"excess risk over d/2n, K = {STUDENTS}, n = {SIZE}, α = {alpha:g}, β = {weight:g}"
-        comparisons.append(close_to(name, values, stated, TOLERANCE, context.error_rate))
+        yield close_to(name, values, stated, TOLERANCE, context.error_rate)
     few = weights[:256]
     for alpha, weight in SLOPES:
         rest = context.shared(f"remainders {alpha}/{weight}", _remainders, alpha, weight, few)
         slopes = exponents((1.0, 4.0, 16.0), rest)
         name = f"exponent in n of what the law leaves out, relative, α = {alpha:g}, β = {weight:g}"
-        comparisons.append(close_to(name, slopes, -1.0, 0.1, context.error_rate, absolute=True))
-    return Finding(comparisons=tuple(comparisons), panels=(_collapse(subject, context, weights[:256]),))
+        yield close_to(name, slopes, -1.0, 0.1, context.error_rate, absolute=True)
+    yield _collapse(subject, context, weights[:256])
 
 
 def _collapse(subject: Subject, context: Context, weights: Array) -> Panel:
@@ -154,26 +155,18 @@ CLAIM = Claim(
         "the model is true, and inputs are those of the samples in distribution",
     ),
     source=Source("this toolkit", own=True),
-    checks=(
-        kernel_check(lambda subject: symbolic.gain_law(subject.right_side)),
-        Check("gaussian", "numeric", "Do students with Gaussian outputs, at rest, have this excess risk?", gaussian),
-        Check(
-            "logistic",
-            "monte-carlo",
-            "Do logistic students have it at n = 16000, and does what it leaves out vanish as 1/n?",
-            logistic,
-            tests=len(PAIRS) + len(SLOPES),
-            cost=6.0,
-        ),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.gain_law(subject.right_side)), gaussian, logistic),
     controls=(
         Control("weight", "the weight alone counts", Subject(_LAW.subs(order, 1))),
-        Control("all", "the mean of all in place of that of the peers",
-                Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + order * beta) ** 2))),
+        Control(
+            "all",
+            "the mean of all in place of that of the peers",
+            Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + order * beta) ** 2)),
+        ),
         Control("linear", "no square", Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + _PULLED))), drawn=True),
     ),
     caption=(
         "The excess risk of logistic students with a sample each, over that of a student alone, against the product of "
         "order and weight: all orders lie on one curve, which falls to that of the ensemble."
     ),
-)  # fmt: skip
+)

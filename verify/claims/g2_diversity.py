@@ -15,7 +15,7 @@ from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Worst, close_to, curve, function_of, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 Array = NDArray[np.float64]
@@ -71,10 +71,11 @@ def _risk(weights: Array, alpha: float, weight: float, share: float) -> Array:
     return TASK.risk(weights, alpha, weight, SIZE, common=share)
 
 
-def common_data(subject: Subject, context: Context) -> Finding:
-    """Logistic students whose samples have a share in common, against the law."""
+@check("monte-carlo", id="common", tests=len(PAIRS) * len(SHARES), cost=4.0)
+def common_data(subject: Subject, context: Context) -> Found:
+    """Do logistic students with common data have this excess risk?"""
     cohorts = context.pick(quick=512, full=4_096)
-    comparisons, curves = [], []
+    curves = []
     for number, (alpha, weight) in enumerate(context.each(PAIRS)):
         levels = []
         for share in SHARES:
@@ -82,7 +83,7 @@ def common_data(subject: Subject, context: Context) -> Finding:
             values = context.shared(f"{alpha}/{share}", _risk, weights, alpha, weight, share)
             stated = subject.ratio(alpha, weight, share)
             name = f"excess risk over d/2n, common share {share:g}, α = {alpha:g}, β = {weight:g}"
-            comparisons.append(close_to(name, values, stated, TOLERANCE, context.error_rate))
+            yield close_to(name, values, stated, TOLERANCE, context.error_rate)
             levels.append(float(values.mean()))
         grid = np.linspace(0, 1, 21)
         stated_line = [subject.ratio(alpha, weight, float(s)) for s in grid]
@@ -92,7 +93,7 @@ def common_data(subject: Subject, context: Context) -> Finding:
             curve(label, SHARES, levels, ("measured", "second")[number], style="markers", group=number),
         ]
     labels = (f"logistic students, $K$ = {STUDENTS}", "share of the data in common", "excess risk over $d/2n$")
-    return Finding(comparisons=tuple(comparisons), panels=(panel(*labels, *curves, log=""),))
+    yield panel(*labels, *curves, log="")
 
 
 def _odds(game: MutualLearning, x: Array) -> Array:
@@ -125,12 +126,13 @@ def _two_layers(seed: int) -> float:
     ends = [
         simulate(one, step=0.5 / game.smoothness, steps=1500, replicas=1, seed=0, record=1, start=start).final[0]
         for one in (game, game.replaced(beta=0.0))
-    ]  # fmt: skip
+    ]
     return float(np.abs(_odds(game, ends[0]) - _odds(game, ends[1])).max())
 
 
-def same_data(subject: Subject, context: Context) -> Finding:
-    """Students with the same data, from random starts: where they come to rest, against where each would alone."""
+@check("training", id="same", cost=4.0)
+def same_data(subject: Subject, context: Context) -> Found:
+    """From any start, do students with the same data come to rest where each would alone?"""
     worst = Worst()
     for students in (2, 4):
         for alpha in ORDERS:
@@ -144,7 +146,7 @@ def same_data(subject: Subject, context: Context) -> Finding:
     if not subject.convex:
         moved = context.shared("two layers", _two_layers, context.seed_for("two layers") % 2**32)
         worst.see("log-odds after training less those alone, two-layer students", moved, AGREED)
-    return Finding(worst.comparisons())
+    yield from worst.comparisons()
 
 
 def _away(rng: np.random.Generator) -> float:
@@ -182,10 +184,7 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(
         kernel_check(lambda subject: symbolic.shared_law(subject.right_side, convex=subject.convex)),
-        Check("common", "monte-carlo", "Do logistic students with common data have this excess risk?", common_data,
-              tests=len(PAIRS) * len(SHARES), cost=4.0),
-        Check("same", "training", "From any start, do students with the same data come to rest where each would alone?",
-              same_data, cost=4.0),
+        common_data, same_data,
     ),
     controls=(
         Control("diverse", "the law of G1 whatever is common", Subject(symbolic.GAIN + 0 * symbolic.share), drawn=True),

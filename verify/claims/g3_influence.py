@@ -15,9 +15,9 @@ from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import influence as symbolic
 from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 Array = NDArray[np.float64]
 
@@ -53,9 +53,10 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"c": symbolic.product, "bound": symbolic.influence_target(subject.right_side).relation()})
 
 
-def pulls(subject: Subject, context: Context) -> Finding:
-    """β‖q - w‖ of random pairs, and of the worst pair of two classes, against what is stated."""
-    rng, worst, comparisons = context.rng("pairs"), 0.0, []
+@check("numeric")
+def pulls(subject: Subject, context: Context) -> Found:
+    """Is the pull bounded so, and does the worst pair reach it at every order?"""
+    rng, worst = context.rng("pairs"), 0.0
     count = context.pick(quick=4_000, full=200_000)
     for alpha in ORDERS:
         u, z = rng.normal(size=(2, count, 4)) * 10 ** rng.uniform(-2, 1, (count, 1))
@@ -68,14 +69,11 @@ def pulls(subject: Subject, context: Context) -> Finding:
         peer = student + np.column_stack([spread, 0 * spread])
         reached = np.linalg.norm(renyi_gradient(peer, student, alpha, wrt="q", domain="logits"), axis=1) / alpha
         ratio = reached / subject.pull(alpha, spread)
-        comparisons.append(
-            at_most(f"|worst pair over stated - 1|, α = {alpha:g}", float(np.abs(ratio - 1).max()), 1e-9)
-        )
-    comparisons.append(at_most("greatest pull of random pairs over stated", worst, 1 + 1e-12, samples=7 * count))
+        yield at_most(f"|worst pair over stated - 1|, α = {alpha:g}", float(np.abs(ratio - 1).max()), 1e-9)
+    yield at_most("greatest pull of random pairs over stated", worst, 1 + 1e-12, samples=7 * count)
     grid = np.geomspace(0.01, 100, 200)
     fall = max(float((subject.pull(b, grid) / subject.pull(a, grid)).max()) for a, b in pairwise(ORDERS))
-    comparisons.append(at_most("greatest ratio of what is stated at twice the order", fall, 1 - 1e-9))
-    return Finding(comparisons=tuple(comparisons))
+    yield at_most("greatest ratio of what is stated at twice the order", fall, 1 - 1e-9)
 
 
 @dataclass(frozen=True)
@@ -107,43 +105,42 @@ def _clean(weights: Array, order: float, weight: float) -> Array:
     return TASK.excess(found)
 
 
-def wrong_peer(subject: Subject, context: Context) -> Finding:
-    """Three good students and a frozen peer that is confidently wrong, with the same samples at every order."""
+@check("monte-carlo", tests=len(ORDERS) + 1, cost=5.0)
+def wrong_peer(subject: Subject, context: Context) -> Found:
+    """Do good students suffer less from a wrong peer, the greater the order?
+
+    Three good students and a frozen peer that is confidently wrong, with the same samples at every order.
+    """
     weights = TASK.draws(context.rng("samples"), COHORTS, GOOD + 1, SIZE)
     frozen = context.shared("frozen", _beside, weights[:, :GOOD], FIRM)
     moving = context.shared("moving", _beside, weights[:, :GOOD], 1.0)
-    comparisons: list[Comparison] = []
     far = np.array([10.0])
     for low, high in pairwise(ORDERS):
         change = (frozen.excess[high] - frozen.excess[low]) / frozen.excess[low].mean()
         name = f"change of the excess risk beside a frozen wrong peer, relative, from α = {low:g} to {high:g}"
         if float(subject.pull(high, far)[0]) < float(subject.pull(low, far)[0]):
             verdict = judge_mean(change, 0.0, error_rate=context.error_rate)
-            comparisons.append(from_verdict(name, verdict))
+            yield from_verdict(name, verdict)
         else:
             verdict = judge_mean(change, EQUAL, least=-EQUAL, error_rate=context.error_rate)
-            comparisons.append(from_verdict(f"{name}: none", verdict, attained=True))
+            yield from_verdict(f"{name}: none", verdict, attained=True)
     ratio = max(float((frozen.pull[a] / subject.pull(a, frozen.rho[a])).max()) for a in ORDERS)
-    comparisons.append(at_most("greatest pull of the wrong peer over stated", ratio, 1 + 1e-12))
+    yield at_most("greatest pull of the wrong peer over stated", ratio, 1 + 1e-12)
     # The weight that bounds KL's pull as α = 16 does, against students alone.
     alone = context.shared("alone", _clean, weights, 1.0, 0.0)
     kl, high = (context.shared(f"clean {a}", _clean, weights, a, 1 / 16) for a in (1.0, 16.0))
     lost = judge_mean((4 * (alone - kl) - (alone - high)) / alone.mean(), 0.0, error_rate=context.error_rate)
     name = "good peers, β = 1/16: four times the gain of KL less the gain at α = 16, over the risk alone"
-    comparisons.append(from_verdict(name, lost))
+    yield from_verdict(name, lost)
     back = (moving.excess[0.5] - moving.excess[1.0]) / moving.excess[1.0].mean()
     verdict = judge_mean(back, 0.0, error_rate=context.error_rate)
-    comparisons.append(
-        from_verdict("a wrong peer that moves: the excess risk is less at α = 1/2 than at α = 1", verdict)
-    )
-    return Finding(comparisons=tuple(comparisons), panels=_panels(subject, frozen, moving, kl, high))
+    yield from_verdict("a wrong peer that moves: the excess risk is less at α = 1/2 than at α = 1", verdict)
+    yield from _panels(subject, frozen, moving, kl, high)
 
 
 def _panels(subject: Subject, frozen: Beside, moving: Beside, kl: Array, high: Array) -> tuple[Panel, ...]:
     grid = np.geomspace(0.05, 60, 120)
-    curves = [
-        curve("KL with $\\beta$ = 1/16", grid, subject.pull(1.0, grid, 1 / 16), "reference"),
-    ]
+    curves = [curve("KL with $\\beta$ = 1/16", grid, subject.pull(1.0, grid, 1 / 16), "reference")]
     for number, alpha in enumerate((1.0, 4.0, 16.0)):
         label = f"$\\alpha$ = {alpha:g}"
         curves.append(curve(f"bound, {label}", grid, subject.pull(alpha, grid), "statement", group=number))
@@ -184,9 +181,7 @@ CLAIM = Claim(
         "the greater the order is. A weight alone cannot do that: made small enough to tame a bad peer, it no "
         "longer averages good ones."
     ),
-    matters=(
-        "It is what the order is for: it bounds the harm that a wrong peer can do."
-    ),
+    matters=("It is what the order is for: it bounds the harm that a wrong peer can do."),
     direction="tight",
     subject=Subject(symbolic.INFLUENCE),
     statement=statement,
@@ -197,16 +192,14 @@ CLAIM = Claim(
         "a peer that moves is pulled over at small orders and large weights, and there the risk does not fall with α",
     ),
     source=Source("this toolkit; bounded influence as in Huber 1964", own=True),
-    checks=(
-        kernel_check(lambda subject: symbolic.influence(subject.right_side)),
-        Check("pulls", "numeric", "Is the pull bounded so, and does the worst pair reach it at every order?", pulls),
-        Check("wrong-peer", "monte-carlo", "Do good students suffer less from a wrong peer, the greater the order?",
-              wrong_peer, tests=len(ORDERS) + 1, cost=5.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.influence(subject.right_side)), pulls, wrong_peer),
     controls=(
         Control("half", "half of the bound", Subject(symbolic.INFLUENCE / 2), drawn=True),
-        Control("weight", "the order plays no part: the pull of KL at the weight c",
-                Subject(sqrt(2) * symbolic.product * tanh(_X))),
+        Control(
+            "weight",
+            "the order plays no part: the pull of KL at the weight c",
+            Subject(sqrt(2) * symbolic.product * tanh(_X)),
+        ),
         Control("range", "no division by the order", Subject(symbolic.INFLUENCE * symbolic.alpha)),
     ),
     caption=(
@@ -215,4 +208,4 @@ CLAIM = Claim(
         "peer costs good students falls with the order if it is frozen; what they gain from good peers at α = 16 and "
         "with KL."
     ),
-)  # fmt: skip
+)

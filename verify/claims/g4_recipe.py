@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, from_verdict, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -77,8 +77,12 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
     ]
 
 
-def pairs(subject: Subject, context: Context) -> Finding:
-    """⟨t, w - q⟩ over α Var_q(t) of random pairs against the stated part, and a pair that comes near to it."""
+@check("numeric")
+def pairs(subject: Subject, context: Context) -> Found:
+    """Does every pair keep that part of its linear pull, and one no more?
+
+    ⟨t, w - q⟩ over α Var_q(t) against the stated part, and a pair that comes near to it.
+    """
     rng, count, least = context.rng("pairs"), context.pick(quick=20_000, full=500_000), np.inf
     for classes in (2, 3, 10):
         z = rng.normal(size=(count, classes)) * 10 ** rng.uniform(-1, 0.7, (count, 1))
@@ -89,10 +93,8 @@ def pairs(subject: Subject, context: Context) -> Finding:
     x = np.array([0.1, 1.0, 4.0, 10.0])
     z, t = np.column_stack([0 * x + 14, 0 * x]), np.column_stack([x, 0 * x])
     near = float((_kept(z, t, np.ones(4)) / subject.part(x)).max())
-    return Finding((
-        at_least("least part kept over stated, random pairs", least, 1 - 1e-9, samples=3 * count),
-        at_most("part kept over stated, the worst pair", near, 1.001),
-    ))  # fmt: skip
+    yield at_least("least part kept over stated, random pairs", least, 1 - 1e-9, samples=3 * count)
+    yield at_most("part kept over stated, the worst pair", near, 1.001)
 
 
 def _kept(z: Array, t: Array, alpha: Array) -> Array:
@@ -123,9 +125,10 @@ def _rest(weights: Array, alpha: float, size: int) -> Rest:
     return Rest(together, single, alpha * natural_range(apart))
 
 
-def cost(subject: Subject, context: Context) -> Finding:
-    """Logistic students at αβ = 1 and large orders: the gain law, with the part of the product that is kept."""
-    comparisons, points = [], []
+@check("monte-carlo", tests=2 * len(SIZES) * len(ORDERS), cost=4.0)
+def cost(subject: Subject, context: Context) -> Found:
+    """Do students at large orders lose no more of the gain than that?"""
+    points = []
     for size in SIZES:
         weights = TASK.draws(context.rng(size), COHORTS, STUDENTS, size)
         for alpha in ORDERS:
@@ -136,15 +139,15 @@ def cost(subject: Subject, context: Context) -> Finding:
             at = f"n = {size}, α = {alpha:g}"
             excess = judge_mean((rest.together - most * rest.alone) / unit, 0.0, error_rate=context.error_rate)
             name = f"excess risk less that of the gain law at αβ·kept, over that alone, {at}"
-            comparisons.append(from_verdict(name, excess))
+            yield from_verdict(name, excess)
             if rest.reach <= NEAR:
                 cheap = judge_mean(
                     (rest.together - (1 + COST) * least * rest.alone) / unit, 0.0, error_rate=context.error_rate
                 )
                 name = f"excess risk less {1 + COST:g} times that of the gain law, over that alone, {at}"
-                comparisons.append(from_verdict(name, cheap))
+                yield from_verdict(name, cheap)
             points.append((rest.reach, float(rest.together.mean() / unit), size))
-    return Finding(comparisons=tuple(comparisons), panels=(_trade_off(subject, points),))
+    yield _trade_off(subject, points)
 
 
 def _trade_off(subject: Subject, points: list[tuple[float, float, int]]) -> Panel:
@@ -194,9 +197,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: influence.recipe(subject.kept, subject.product)),
         implementation_check(_compared, quick=300, full=10_000, allowed=1e-9),
-        Check("pairs", "numeric", "Does every pair keep that part of its linear pull, and one no more?", pairs),
-        Check("cost", "monte-carlo", "Do students at large orders lose no more of the gain than that?", cost,
-              tests=2 * len(SIZES) * len(ORDERS), cost=4.0),
+        pairs, cost,
     ),
     controls=(
         Control("all", "the whole pull is kept", Subject(influence.KEPT * 0 + Integer(1)), drawn=True),

@@ -19,9 +19,9 @@ from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, f
 from verify.checks.panels import Role, curve, panel
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath
@@ -109,14 +109,13 @@ def _full(alpha: float, steps: int, context: Context) -> TrainingPath:
     return follow(setting, start, step=STEP, steps=steps, precision="float64", progress=context.progress)
 
 
-def full_gradient(subject: Budget, context: Context) -> Finding:
-    """Without noise: the step is what it is said to be, and so the bound holds over every part of the path.
+@check("training", cost=3.0)
+def full_gradient(subject: Budget, context: Context) -> Found:
+    """Are the trainer's steps -η(∇L + b), and does A² keep the bound?
 
     Nothing in the bound is taken from the update: the noise is zero and the bias that of the weights at each step.
     """
     steps = context.pick(quick=200, full=4000)
-    comparisons: list[Comparison] = []
-    panels: list[Panel] = []
     for alpha in (0.5, 2.0):
         path = context.shared(f"{alpha}", _full, alpha, steps, context)
         for first, last in ((0, steps // 40), (0, steps), (steps // 2, steps)):
@@ -125,15 +124,14 @@ def full_gradient(subject: Budget, context: Context) -> Finding:
                 where = f"full gradients, α = {alpha:g}, student {k}, steps {first} to {last}"
                 square, bias = (float(part[first:last, k].mean()) for part in (path.base, path.bias))
                 allowed = _allowed(subject.bound, h[k], float(gap[k]), 0.0, bias)
-                comparisons.append(at_most(f"ηΛ, {where}", float(h[k]), 2.0))
-                comparisons.append(at_most(f"A² against the bound, {where}", square, allowed * (1 + ROUNDING)))
+                yield at_most(f"ηΛ, {where}", float(h[k]), 2.0)
+                yield at_most(f"A² against the bound, {where}", square, allowed * (1 + ROUNDING))
         left = np.sqrt(path.noise.max(0) / path.bias.max(0))
-        comparisons += [
+        yield from (
             at_most(f"‖n‖ over ‖b‖ without noise, greatest, α = {alpha:g}, student {k}", float(share), ROUNDING)
             for k, share in enumerate(left)
-        ]
-        panels.append(_panel(subject.bound, path, np.zeros_like(path.noise), f"full gradients, $\\alpha$ = {alpha:g}"))
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+        )
+        yield _panel(subject.bound, path, np.zeros_like(path.noise), f"full gradients, $\\alpha$ = {alpha:g}")
 
 
 def _stated_noise(here: Snapshot, setting: Setting, k: int, batch: int) -> float:
@@ -160,8 +158,9 @@ def _noisy(steps: int, context: Context) -> tuple[TrainingPath, Array]:
     return path, np.array(variance)
 
 
-def mini_batches(subject: Budget, context: Context) -> Finding:
-    """What noise adds to the budget at a step has the mean that the bound counts for its stated variance.
+@check("monte-carlo", id="mini-batch", tests=2, cost=5.0)
+def mini_batches(subject: Budget, context: Context) -> Found:
+    """Does the noise of mini-batches add what the bound counts for its variance?
 
     Along one path the steps' exact descent sums to (1-h/2)A² + (1-h) mean <∇L, b> - (h/2)Z² ≤ Δ/(ηT) + mean of
     h<b, n> - (1-h)<∇L, n> + (h/2)‖n‖², for any updates whatever. That its last mean is (h/2)σ² is what can fail.
@@ -170,17 +169,15 @@ def mini_batches(subject: Budget, context: Context) -> Finding:
     path, variance = context.shared("path", _noisy, steps, context)
     h = STEP * path.smoothness.max(0)
     added = h * path.pull - (1 - h) * path.drift + h / 2 * path.noise
-    comparisons = []
     for k in range(2):
         left = (added[:, k] - _counted(subject.bound)(h[k], variance[:, k])) / path.base[:, k].mean()
         if np.isfinite(left).all():
             verdict = judge_mean(left, DRIFT, least=-DRIFT, error_rate=context.error_rate)
-            comparisons.append(from_verdict(f"mean of what noise adds, over A², student {k}", verdict, attained=True))
+            yield from_verdict(f"mean of what noise adds, over A², student {k}", verdict, attained=True)
         else:
-            comparisons.append(at_most(f"what noise counts as, student {k}", float("nan"), DRIFT))
-        comparisons.append(at_most(f"ηΛ, mini-batches of {BATCH}, student {k}", float(h[k]), 2.0))
-    layers = _panel(subject.bound, path, variance, f"mini-batches of {BATCH}")
-    return Finding(comparisons=tuple(comparisons), panels=(layers,))
+            yield at_most(f"what noise counts as, student {k}", float("nan"), DRIFT)
+        yield at_most(f"ηΛ, mini-batches of {BATCH}, student {k}", float(h[k]), 2.0)
+    yield _panel(subject.bound, path, variance, f"mini-batches of {BATCH}")
 
 
 @dataclass(frozen=True)
@@ -239,14 +236,14 @@ def _composed(right_side: Expr, m: _Hypotheses) -> Array:
     ])  # fmt: skip
 
 
-def composed(subject: Budget, context: Context) -> Finding:
-    """Every hypothesis of X1 on the path of two networks, and X1 itself at every horizon.
+@check("training", cost=5.0)
+def composed(subject: Budget, context: Context) -> Found:
+    """Do networks meet every hypothesis of X1, and keep its bound at every horizon?
 
     Λ comes from Hessians on the segments, ζ² = β²G²V from Jacobians and logits: of the update nothing enters but where
     it led. Free to fail are the step, the pull under its bound and with them A²; Λ_t and V ≤ 2τ² are not.
     """
     steps = context.pick(quick=24, full=240)
-    comparisons: list[Comparison] = []
     panels: tuple[Panel, ...] = ()
     for alpha in (0.5, 2.0):
         m = context.shared(f"{alpha}", _hypotheses, alpha, steps, context)
@@ -254,13 +251,11 @@ def composed(subject: Budget, context: Context) -> Finding:
         bound, square = _composed(subject.bound, m), m.path.base.cumsum(0) / counts[:, None]
         with np.errstate(divide="ignore"):
             ratio = float((square / bound).max())
-        comparisons += [
-            at_most(f"ηΛ on the segments, greatest, α = {alpha:g}", float(FAST * m.curvature.max()), 2.0),
-            at_most(f"‖b‖² as applied over β²G²V, greatest, α = {alpha:g}", float((m.applied / m.most).max()), 1.0),
-            at_most(f"A² over the bound of X1, greatest over T, α = {alpha:g}", ratio, 1.0, samples=2 * steps),
-        ]
+        yield at_most(f"ηΛ on the segments, greatest, α = {alpha:g}", float(FAST * m.curvature.max()), 2.0)
+        yield at_most(f"‖b‖² as applied over β²G²V, greatest, α = {alpha:g}", float((m.applied / m.most).max()), 1.0)
+        yield at_most(f"A² over the bound of X1, greatest over T, α = {alpha:g}", ratio, 1.0, samples=2 * steps)
         panels = _panels(m, square, bound, alpha)  # Those of the greatest order are kept.
-    return Finding(comparisons=tuple(comparisons), panels=panels)
+    yield from panels
 
 
 def _panels(m: _Hypotheses, square: Array, bound: Array, alpha: float) -> tuple[Panel, Panel]:
@@ -294,9 +289,12 @@ def _rested(alpha: float, steps: int) -> list[Array]:
     return [*free_run([np.zeros(2), peer], labels, alpha=alpha, beta=WEIGHT, step=1.0, steps=steps), peer]
 
 
-def attained(subject: Budget, context: Context) -> Finding:
-    """Students of free logits, trained to their rest: there A² is the bound of X1, which any other update misses."""
-    comparisons = []
+@check("training", cost=1.0)
+def attained(subject: Budget, context: Context) -> Found:
+    """Do students whom the trainer brings to rest reach it?
+
+    Their logits are free: at rest A² is the bound of X1, which any other update misses.
+    """
     steps = context.pick(quick=100, full=2000)
     for alpha in (0.5, 1.0, 2.0, 4.0):
         *path, peer = context.shared(f"{alpha}", _rested, alpha, steps)
@@ -308,16 +306,14 @@ def attained(subject: Budget, context: Context) -> Finding:
         # Over these steps nothing is gained any more; the curvature of a cross-entropy of free logits is at most 1/2.
         stated = _allowed(subject.bound, 0.5, 0.0, 0.0, zeta)
         ratio = square / stated if stated else float("inf")
-        comparisons += [
-            at_most(f"A² over the bound of X1 at rest, α = {alpha:g}", ratio, 1 + ROUNDING),
-            at_least(f"reached, α = {alpha:g}", ratio, 1 - ROUNDING),
-        ]
-    return Finding(comparisons=tuple(comparisons))
+        yield at_most(f"A² over the bound of X1 at rest, α = {alpha:g}", ratio, 1 + ROUNDING)
+        yield at_least(f"reached, α = {alpha:g}", ratio, 1 - ROUNDING)
 
 
-def update(subject: Budget, context: Context) -> Finding:
-    """What the trainer really does to its students."""
-    return applied_update(subject.update, context)
+@check("training", cost=2.0)
+def update(subject: Budget, context: Context) -> Found:
+    """Does the trainer add the stated bias to every student's step?"""
+    yield from applied_update(subject.update, context)
 
 
 def _panel(right_side: Expr, path: TrainingPath, variance: Array, title: str) -> Panel:
@@ -372,30 +368,11 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         kernel_check(lambda subject: sgd.sharp_bound(subject.bound)),
-        Check(
-            "full-gradient",
-            "training",
-            "Are the trainer's steps -η(∇L + b), and does A² keep the bound?",
-            full_gradient,
-            cost=3.0,
-        ),
-        Check(
-            "mini-batch",
-            "monte-carlo",
-            "Does the noise of mini-batches add what the bound counts for its variance?",
-            mini_batches,
-            tests=2,
-            cost=5.0,
-        ),
-        Check(
-            "composed",
-            "training",
-            "Do networks meet every hypothesis of X1, and keep its bound at every horizon?",
-            composed,
-            cost=5.0,
-        ),
-        Check("attained", "training", "Do students whom the trainer brings to rest reach it?", attained, cost=1.0),
-        Check("update", "training", "Does the trainer add the stated bias to every student's step?", update, cost=2.0),
+        full_gradient,
+        mini_batches,
+        composed,
+        attained,
+        update,
     ),
     controls=(
         Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0))), drawn=True),

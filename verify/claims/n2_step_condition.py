@@ -9,19 +9,12 @@ import numpy as np
 from sympy import Expr, Rational
 
 from rdml_theory.symbolic.sgd.descent import eta
-from rdml_theory.symbolic.sgd.step_condition import (
-    ASSUMPTIONS,
-    CHANGE,
-    NORM,
-    change_target,
-    curvature,
-    step_condition,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.step_condition import ASSUMPTIONS, CHANGE, NORM, change_target, curvature, step_condition
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Curve
+from verify.records import Curve
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath
@@ -61,8 +54,9 @@ def _curvatures(path: TrainingPath) -> np.ndarray:
     return np.array([curvature(ALONE, here, 0, -path.step * here.base(0)) for here in path.kept.values()])
 
 
-def edge(right_side: Expr, context: Context) -> Finding:
-    """A network trained with a large step: Λ_t from second derivatives predicts every step's change of the loss."""
+@check("training", cost=3.0)
+def edge(right_side: Expr, context: Context) -> Found:
+    """Does Λ_t from Hessians predict up and down with a large step?"""
     steps = context.pick(quick=250, full=2000)
     chosen = list(range(0, steps, context.pick(quick=3, full=1)))
     path = context.shared("path", lambda: _alone(context, steps, chosen))
@@ -81,25 +75,25 @@ def edge(right_side: Expr, context: Context) -> Finding:
         at_least("steps with ηΛ_t between 1 and 2", float(((product > 1) & (product < 2)).sum()), 5.0),
         at_least("steps with ηΛ_t above 2", float((product > 2).sum()), 5.0),
     )
-    path_panel = panel(
+    yield panel(
         f"one network, $\\eta$ = {LARGE:g}", "step", r"$\eta\Lambda_t$",
         curve(r"$\eta\Lambda_t$ from Hessians", chosen, product), curve("2", chosen, 2.0, "reference"), log="",
     )  # fmt: skip
     grid = np.linspace(min(product), max(product), 50)
-    law_panel = panel(
+    yield panel(
         "change of the loss in a step", r"$\eta\Lambda_t$", r"change over $\eta\|\nabla L\|^2$",
         curve("measured", product, change / (path.step * norm**2), style="markers"),
         curve("stated", grid, _predicted(right_side)(1.0, grid, 1.0) + 0 * grid, "statement"), log="",
     )  # fmt: skip
-    return Finding(comparisons=comparisons, panels=(path_panel, law_panel))
+    yield from comparisons
 
 
-def usual(right_side: Expr, context: Context) -> Finding:
-    """The condition along paths of mutual learning with the step of claim N1, and the changes of an independent one."""
+@check("training", cost=3.0)
+def usual(right_side: Expr, context: Context) -> Found:
+    """Is ηΛ_t below 2 on the paths of the other claims?"""
     from verify.checks.training import follow
 
     steps = context.pick(quick=300, full=3000)
-    comparisons: list[Comparison] = []
     curves: list[Curve] = []
     for number, (alpha, beta) in enumerate(((1.0, 0.0), (0.5, 1.0), (2.0, 1.0))):
 
@@ -111,18 +105,17 @@ def usual(right_side: Expr, context: Context) -> Finding:
         path = context.shared(f"{alpha} {beta}", run)
         name = f"α = {alpha:g}, β = {beta:g}"
         product = USUAL * path.smoothness.max(1)
-        comparisons.append(at_most(f"greatest ηΛ_t on the path, {name}", float(product.max()), 2.0))
+        yield at_most(f"greatest ηΛ_t on the path, {name}", float(product.max()), 2.0)
         if beta == 0:
             # No bias: the law holds for every student and step.
             change = path.after - path.loss
             stated = _predicted(right_side)(USUAL, path.smoothness, np.sqrt(path.base))
             off = float(np.abs(stated - change).max() / np.abs(change).max())
-            comparisons.append(at_most(f"greatest error of the predicted change, {name}", off, 1e-6))
+            yield at_most(f"greatest error of the predicted change, {name}", off, 1e-6)
         label = f"$\\alpha$ = {alpha:g}, $\\beta$ = 1" if beta else r"$\beta$ = 0"
         curves.append(curve(label, range(steps), product, group=number))
     labels = (f"two networks, $\\eta$ = {USUAL:g}", "step", r"greatest $\eta\Lambda_t$")
-    figure = panel(*labels, *curves, curve("2", (0, steps), 2.0, "reference"), log="y")
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel(*labels, *curves, curve("2", (0, steps), 2.0, "reference"), log="y")
 
 
 CLAIM = Claim(
@@ -144,11 +137,7 @@ CLAIM = Claim(
         SETTING,
     ),
     source=Source("Cohen et al. 2021 (edge of stability); the identity is Taylor's", "2103.00065"),
-    checks=(
-        kernel_check(step_condition),
-        Check("edge", "training", "Does Λ_t from Hessians predict up and down with a large step?", edge, cost=3.0),
-        Check("usual", "training", "Is ηΛ_t below 2 on the paths of the other claims?", usual, cost=3.0),
-    ),
+    checks=(kernel_check(step_condition), edge, usual),
     controls=(
         Control("one", "a step above 1 over the curvature goes up", -eta * (1 - eta * curvature) * NORM**2, drawn=True),
         Control(

@@ -15,9 +15,9 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
 from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Comparison
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath
@@ -118,8 +118,9 @@ def _point(context: Context) -> _Point:
     return _Point(each, base, mutual, off)
 
 
-def variance(subject: Noise, context: Context) -> Finding:
-    """The mean of ‖g - (∇L + β∇R)‖² over many mini-batches at one point of training."""
+@check("monte-carlo", tests=2 * len(BATCHES), cost=3.0)
+def variance(subject: Noise, context: Context) -> Found:
+    """Is the mean of ‖n‖² at a point of training the stated one?"""
     point = context.shared("point", lambda: _point(context))
     each, centre = point.each, point.base + _weight(subject) * point.mutual
     total = each.mean(0)
@@ -153,12 +154,12 @@ def variance(subject: Noise, context: Context) -> Finding:
             comparisons.append(from_verdict(f"‖n‖² over batches of {batch}, student {k}", verdict, attained=True))
         context.progress((m + 1) / len(BATCHES))
     grid = np.geomspace(10, 599, 60)
-    figure = panel(
+    yield panel(
         "variance of a mini-batch", "batch $B$", r"$\mathbb{E}\,\|n\|^2$",
         curve("measured", BATCHES, means[:, 0], style="markers"),
         curve("stated", grid, lambda b: float(stated(spread[0], b, SAMPLES)), "statement"),
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield from comparisons
 
 
 def _path(context: Context, steps: int) -> TrainingPath:
@@ -172,25 +173,23 @@ def _path(context: Context, steps: int) -> TrainingPath:
     )  # fmt: skip
 
 
-def martingale(subject: Noise, context: Context) -> Finding:
-    """Σ <∇L, n> along a path of mini-batches that are drawn independently of each other."""
+@check("monte-carlo", tests=2, cost=4.0)
+def martingale(subject: Noise, context: Context) -> Found:
+    """Is the mean of <∇L, n> along a path zero?"""
     steps = context.pick(quick=800, full=10_000)
     path = context.shared("path", lambda: _path(context, steps))
     # What the statement does not put into the mean is left in the noise.
     left = (1 - _weight(subject)) * path.inner + path.drift
-    comparisons: list[Comparison] = []
-    panels: list[Panel] = []
     x = np.unique(np.linspace(1, steps, 100).astype(int))
     for k in range(2):
         values = left[:, k] / path.base[:, k].mean()
         verdict = judge_mean(values, DRIFT, least=-DRIFT, error_rate=context.error_rate)
-        comparisons.append(from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True))
+        yield from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True)
         total, band = np.cumsum(values)[x - 1], 2 * np.sqrt(np.cumsum(values**2))[x - 1]
         if k == 0:
             labels = ("the martingale along a path", "step", r"$\sum_t \langle\nabla L, n_t\rangle / A^2$")
             stated = curve("stated: zero, with two standard deviations", x, 0 * band, "statement", band=(-band, band))
-            panels.append(panel(*labels, stated, curve("measured", x, total), log=""))
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
+            yield panel(*labels, stated, curve("measured", x, total), log="")
 
 
 CLAIM = Claim(
@@ -213,16 +212,7 @@ CLAIM = Claim(
         SETTING,
     ),
     source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
-    checks=(
-        kernel_check(lambda subject: sampling.minibatch(subject.weight, subject.variance)),
-        Check(
-            "variance", "monte-carlo", "Is the mean of ‖n‖² at a point of training the stated one?", variance,
-            tests=2 * len(BATCHES), cost=3.0,
-        ),
-        Check(
-            "martingale", "monte-carlo", "Is the mean of <∇L, n> along a path zero?", martingale, tests=2, cost=4.0
-        ),
-    ),
+    checks=(kernel_check(lambda subject: sampling.minibatch(subject.weight, subject.variance)), variance, martingale),
     controls=(
         Control("bias-is-noise", "the bias counts as noise", Noise(Integer(0), TRUE.variance)),
         Control(
@@ -236,4 +226,4 @@ CLAIM = Claim(
         "Left: the mean squared noise of mini-batches at a point of training against their size. Right: the sum of the "
         "noise along the gradient, for mini-batches of 400 out of 600, within two standard deviations of a martingale."
     ),
-)  # fmt: skip
+)

@@ -17,9 +17,8 @@ from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
 
 STEP = 0.1
 ORDERS = (0.5, 2.0, 4.0)
@@ -106,11 +105,10 @@ def _alone(order: float, samples: int, seed: int) -> dict[str, np.ndarray]:
     return _together(rows)
 
 
-def networks(subject: Bound, context: Context) -> Finding:
-    """Both bounds along the paths of two networks that see different halves."""
+@check("training", cost=3.0)
+def networks(subject: Bound, context: Context) -> Found:
+    """Does the measured bias stay below both bounds?"""
     steps = context.pick(quick=400, full=4000)
-    comparisons: list[Comparison] = []
-    panels: list[Panel] = []
     for done, order in enumerate(ORDERS):
         seed = context.seed_for("start")
         times, m = context.shared(f"{order}", lambda a=order, s=seed: _measured(a, steps, s))
@@ -122,17 +120,14 @@ def networks(subject: Bound, context: Context) -> Finding:
                 bound = np.asarray(_factors(subject)(order, np.sqrt(values["G2"]))[number]) * values[quantity]
                 bounds.setdefault(name, bound)
                 worst = float((values["b"] / bound).max())
-                comparisons.append(at_most(f"‖b‖² over the bound by the {name}, α = {order:g}, {where}", worst, 1.0))
+                yield at_most(f"‖b‖² over the bound by the {name}, α = {order:g}, {where}", worst, 1.0)
         x = np.maximum(times, 0.5)
-        panels.append(
-            panel(
+        yield panel(
                 f"two networks, $\\alpha$ = {order:g}", "step", "squared norm", curve(r"bias $\|b\|^2$", x, m["b"]),
                 curve("bound by the order", x, bounds["order"], "statement", group=0),
                 curve("bound by the divergence", x, bounds["divergence"], "statement", group=1),
-            )
-        )  # fmt: skip
+            )  # fmt: skip
         context.progress((done + 1) / len(ORDERS))
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
 def _two_classes(order: float, spread: float, share: float) -> tuple[float, float, float]:
@@ -147,9 +142,9 @@ def _two_classes(order: float, spread: float, share: float) -> tuple[float, floa
     return float(b @ b), float(np.tanh(order * spread / 4) ** 2), float(divergence)
 
 
-def attained(subject: Bound, context: Context) -> Finding:
-    """Two classes and a student of free logits: there both bounds are reached, so neither constant can be smaller."""
-    comparisons: list[Comparison] = []
+@check("numeric")
+def attained(subject: Bound, context: Context) -> Found:
+    """Are both bounds reached where G = 1 and there are two classes?"""
     grid = context.pick(quick=(0.1, 1.0, 4.0), full=tuple(np.geomspace(0.01, 20, 40)))
     for order in (0.5, 2.0, 8.0):
         by_order, by_divergence = _factors(subject)(order, 1.0)
@@ -157,24 +152,19 @@ def attained(subject: Bound, context: Context) -> Finding:
         for delta in grid:
             b, hyperbolic, divergence = _two_classes(order, delta / order, 1 / (1 + float(np.exp(delta / 2))))
             ratios.append(b / (by_order * hyperbolic))
-            comparisons.append(
-                at_most(
-                    f"over the bound by the divergence, α = {order:g}, αρ = {delta:g}",
-                    b / (by_divergence * divergence),
-                    1 + 1e-9,
-                )
+            yield at_most(
+                f"over the bound by the divergence, α = {order:g}, αρ = {delta:g}",
+                b / (by_divergence * divergence),
+                1 + 1e-9,
             )
-        comparisons.append(at_most(f"greatest ‖b‖² over the bound by the order, α = {order:g}", max(ratios), 1 + 1e-9))
-        comparisons.append(at_least(f"least ‖b‖² over the bound by the order, α = {order:g}", min(ratios), 1 - 1e-9))
+        yield at_most(f"greatest ‖b‖² over the bound by the order, α = {order:g}", max(ratios), 1 + 1e-9)
+        yield at_least(f"least ‖b‖² over the bound by the order, α = {order:g}", min(ratios), 1 - 1e-9)
         if order >= 1:
             # Near consensus and at equal probabilities D ≈ (α/2) Var t, and q - w ≈ -α Cov_q t.
             b, _, divergence = _two_classes(order, 1e-3, 0.5)
             ratio = b / (by_divergence * divergence)
-            comparisons.append(
-                at_most(f"near consensus, over the bound by the divergence, α = {order:g}", ratio, 1 + 1e-6)
-            )
-            comparisons.append(at_least(f"near consensus, its share of the bound, α = {order:g}", ratio, 0.99))
-    return Finding(comparisons=tuple(comparisons))
+            yield at_most(f"near consensus, over the bound by the divergence, α = {order:g}", ratio, 1 + 1e-6)
+            yield at_least(f"near consensus, its share of the bound, α = {order:g}", ratio, 0.99)
 
 
 CLAIM = Claim(
@@ -196,11 +186,7 @@ CLAIM = Claim(
         SETTING,
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
-    checks=(
-        kernel_check(derivation),
-        Check("networks", "training", "Does the measured bias stay below both bounds?", networks, cost=3.0),
-        Check("attained", "numeric", "Are both bounds reached where G = 1 and there are two classes?", attained),
-    ),
+    checks=(kernel_check(derivation), networks, attained),
     controls=(
         Control(
             "half-order", "half the constant of the order's bound", Bound(jacobian**2, Integer(1), TRUE.divergence)

@@ -13,7 +13,7 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Comparison, Curve, Panel
 
@@ -110,24 +110,21 @@ def _close(subject: Plateau, path: TrainingPath, weight: float, name: str) -> li
         ]
 
 
-def orders(subject: Plateau, context: Context) -> Finding:
-    """Plateaus by the order, and what the joint objective does there."""
-    comparisons: list[Comparison] = []
+@check("training", cost=8.0)
+def orders(subject: Plateau, context: Context) -> Found:
+    """Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?"""
     paths: dict[float, TrainingPath] = {}
     for order in ORDERS:
         step = LONGER if order <= 1 else STEP
         paths[order] = context.shared(f"{order}", _follow, context, Setting(order), step)
-        comparisons += _close(subject, paths[order], 1.0, f"α = {order:g}")
+        yield from _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
-    comparisons.append(at_most("plateau over the next, in the stated order of α", ratio, GROWTH))
+    yield at_most("plateau over the next, in the stated order of α", ratio, GROWTH)
     curves = [_falling(f"$\\|\\nabla L\\|^2$, $\\alpha$ = {a:g}", n, paths[a]) for n, a in enumerate(ORDERS)]
-    falling = panel("first network while it trains", TIME, "squared norm", *curves)
-    joint = _joint(subject, context, {order: paths[order] for order in JOINT})
-    return Finding(
-        comparisons=(*comparisons, *joint.comparisons),
-        panels=(falling, _against("order", subject, paths), *joint.panels),
-    )
+    yield panel("first network while it trains", TIME, "squared norm", *curves)
+    yield _against("order", subject, paths)
+    yield from _joint(subject, context, {order: paths[order] for order in JOINT})
 
 
 def _time(path: TrainingPath) -> np.ndarray:
@@ -150,32 +147,32 @@ def _against(what: str, subject: Plateau, paths: dict[float, TrainingPath]) -> P
     )  # fmt: skip
 
 
-def weights(subject: Plateau, context: Context) -> Finding:
-    """Plateaus by the weight, the number of students, and whether they see the same."""
-    comparisons: list[Comparison] = []
+@check("training", cost=9.0)
+def weights(subject: Plateau, context: Context) -> Found:
+    """Do they for other weights and cohorts, and vanish alone?"""
     paths: dict[float, TrainingPath] = {}
     for weight in WEIGHTS:
         paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, Setting(beta=b)))
-        comparisons += _close(subject, paths[weight], weight, f"β = {weight:g}")
+        yield from _close(subject, paths[weight], weight, f"β = {weight:g}")
     ratio = max(_level(a) / _level(b) for a, b in pairwise(paths.values()))
-    comparisons.append(at_most("plateau over the next, by growing β", ratio, GROWTH))
+    yield at_most("plateau over the next, by growing β", ratio, GROWTH)
     alone = context.shared("alone", lambda: _follow(context, Setting(beta=0.0)))
     alike = context.shared("alike", lambda: _follow(context, Setting(alike=True)))
     four = context.shared("four", lambda: _follow(context, Setting(students=4)))
-    comparisons += _close(subject, four, 1.0, "four students")
+    yield from _close(subject, four, 1.0, "four students")
     two = _level(paths[1.0])
-    comparisons.append(at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1))
-    comparisons.append(at_most("‖∇L‖² of students that see the same over that of halves", _level(alike) / two, 0.5))
+    yield at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1)
+    yield at_most("‖∇L‖² of students that see the same over that of halves", _level(alike) / two, 0.5)
     cases = (
         ("two that see halves", paths[1.0]), ("four that see halves", four), ("two that see the same", alike),
         (r"alone ($\beta$ = 0)", alone),
     )  # fmt: skip
     curves = [_falling(name, n, path) for n, (name, path) in enumerate(cases)]
-    peers = panel("who the peers are", TIME, "squared norm", *curves)
-    return Finding(comparisons=tuple(comparisons), panels=(_against("weight", subject, paths), peers))
+    yield _against("weight", subject, paths)
+    yield panel("who the peers are", TIME, "squared norm", *curves)
 
 
-def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath]) -> Finding:
+def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath]) -> Found:
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
 
     def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
@@ -194,11 +191,9 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath])
             curve(rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {order:g}", x, base, group=n),
         ]
     other = next(order for order in shares if order != subject.joint_order)
-    comparisons = (
-        at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW),
-        at_least(f"the same at α = {other:g}", shares[other], _left(other)),
-    )
-    return Finding(comparisons=comparisons, panels=(panel("the joint objective", TIME, "squared norm", *curves),))
+    yield at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW)
+    yield at_least(f"the same at α = {other:g}", shares[other], _left(other))
+    yield panel("the joint objective", TIME, "squared norm", *curves)
 
 
 CLAIM = Claim(
@@ -221,17 +216,7 @@ CLAIM = Claim(
         SETTING,
     ),
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
-    checks=(
-        kernel_check(lambda subject: symbolic.plateau_law(subject.law)),
-        Check(
-            "orders",
-            "training",
-            "Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?",
-            orders,
-            cost=8.0,
-        ),
-        Check("weights", "training", "Do they for other weights and cohorts, and vanish alone?", weights, cost=9.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.plateau_law(subject.law)), orders, weights),
     controls=(
         Control("half", "half the mutual gradient", Plateau(beta / 2 * MUTUAL_NORM), drawn=True),
         Control("reversed", "plateaus fall with the order", Plateau(TRUE.law, grows=False)),

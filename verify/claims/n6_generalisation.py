@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +15,9 @@ from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.relations import equal
 from verify.checks import curve, from_verdict, kernel_check, panel
 from verify.checks.networks import Setting
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.records import Curve, Panel
 
 if TYPE_CHECKING:
     from verify.trainer.comparison import Comparison as Table
@@ -101,35 +102,36 @@ def _missed(subject: Interval, d: NDArray[np.float64], seeds: int, tables: int, 
     return np.concatenate(out)
 
 
-def coverage(subject: Interval, context: Context) -> Finding:
-    """How many tables of a few seeds have an interval that misses the mean over all seeds."""
+QUESTION = f"Do all intervals of a table of {TABLE} seeds hold as often as stated?"
+
+
+@check("monte-carlo", question=QUESTION, tests=len(METRICS), cost=14.0)
+def coverage(subject: Interval, context: Context) -> Found:
     from verify.trainer.comparison import ERROR_RATE
 
     tables = context.shared("population", lambda: _population(context))
     number = context.pick(quick=40_000, full=200_000)
-    comparisons: list[Comparison] = []
     shares: list[float] = []
     for metric, (name, _, _) in METRICS.items():
         d = _differences(tables[metric], metric)
         missed = _missed(subject, d, TABLE, number, context)
         verdict = judge_mean(missed.astype(float), ERROR_RATE, error_rate=context.error_rate)
-        comparisons.append(from_verdict(f"tables of {TABLE} seeds with an interval that misses, {name}", verdict))
+        yield from_verdict(f"tables of {TABLE} seeds with an interval that misses, {name}", verdict)
         if metric == "accuracy":
             few = number // 4
             shares = [float(_missed(subject, d, seeds, few, context).mean()) for seeds in DRAWN]
     most, where = max(zip(shares, DRAWN, strict=True))
     false = (float(where), most, ERROR_RATE) if most > 1.5 * ERROR_RATE else None
-    missing = panel(
+    yield from _report(subject, tables)
+    yield panel(
         "tables with an interval that misses", "seeds $S$", "share of the tables",
         curve("stated at most", DRAWN, ERROR_RATE, "reference"),
         curve("intervals as stated", DRAWN, shares, "statement", style="both", contradicted=false), log="y",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(*_report(subject, tables), missing))
 
 
-def _report(subject: Interval, tables: dict[str, Table]) -> tuple[Panel, ...]:
+def _report(subject: Interval, tables: dict[str, Table]) -> Iterator[Panel]:
     """What one table of the first seeds says of each objective, beside the mean over all seeds."""
-    panels = []
     for metric, (name, scale, unit) in METRICS.items():
         table, d = tables[metric], scale * _differences(tables[metric], metric)
         low, high = _interval(subject, d[:, :TABLE])
@@ -149,8 +151,7 @@ def _report(subject: Interval, tables: dict[str, Table]) -> tuple[Panel, ...]:
         labels = (f"held-out {name}", r"order $\alpha$ or weight $\beta$", f"difference from independent ({unit})")
         measured = rows("RDML", "measured", r"order $\alpha$, $\beta = 1$"), rows("KL", "second", r"KL, weight $\beta$")
         alone = curve("independent training", (0.5, 2.0), 0.0, "reference")
-        panels.append(panel(*labels, alone, *measured, log=""))
-    return tuple(panels)
+        yield panel(*labels, alone, *measured, log="")
 
 
 CLAIM = Claim(
@@ -178,13 +179,7 @@ CLAIM = Claim(
         "mini-batches of 60 and the trainer's update",
     ),
     source=Source("Student 1908 and Bonferroni 1936; the objectives are those of Huang et al. 2023", "2209.05732"),
-    checks=(
-        kernel_check(lambda subject: intervals.shared_rate(subject.level)),
-        Check(
-            "coverage", "monte-carlo", f"Do all intervals of a table of {TABLE} seeds hold as often as stated?",
-            coverage, tests=len(METRICS), cost=14.0,
-        ),
-    ),
+    checks=(kernel_check(lambda subject: intervals.shared_rate(subject.level)), coverage),
     controls=(
         Control(
             "uncorrected", "each interval has the rate of the table", Interval(intervals.rate, TRUE.freedom), drawn=True

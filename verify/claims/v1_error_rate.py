@@ -16,7 +16,7 @@ from convergence import Envelope, judge_mean, sequential_verdict
 from convergence.estimators import mean_interval
 from verify.checks import curve, panel
 from verify.checks.comparisons import counted
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Comparison, Outcome
 
@@ -169,19 +169,23 @@ def _errors(
     )
 
 
-def any_distribution(subject: Subject, context: Context) -> Finding:
-    """Every family has mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong."""
+@check("monte-carlo", id="distributions", tests=2 * len(FAMILIES), cost=8)
+def any_distribution(subject: Subject, context: Context) -> Found:
+    """Does the rule with an envelope err as rarely as it says, whatever the replicas?
+
+    Every family has mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong.
+    """
     trials = context.pick(quick=250, full=10_000)
-    comparisons: list[Comparison] = []
     for name, family in context.each(FAMILIES.items()):
         rule = subject.with_envelope
         key = f"{name}, {rule.__name__}"
         outcomes = context.shared(key, _outcomes, rule, family, trials, context.rng("families", name))
-        comparisons += _errors(outcomes, trials, ENCLOSED, context, f": {name}")
-    return Finding(comparisons=tuple(comparisons))
+        yield from _errors(outcomes, trials, ENCLOSED, context, f": {name}")
 
 
-def skewed(subject: Subject, context: Context) -> Finding:
+@check("monte-carlo", id="skewness", tests=2, cost=3)
+def skewed(subject: Subject, context: Context) -> Found:
+    """Do the bounds of a mean err as rarely as they say?"""
     trials = context.pick(quick=6000, full=60_000)
     low, high = _misses(subject, context, REPLICAS, trials)
     context.progress(0.6)
@@ -197,24 +201,24 @@ def skewed(subject: Subject, context: Context) -> Finding:
         curve(f"stated at most, at {REPLICAS} replicas", (x[0], x[-1]), ALLOWED * RATE, "reference", group=2),
         curve("$\\delta$", (x[0], x[-1]), RATE, "reference", group=0), log="x",
     )  # fmt: skip
-    return Finding(
-        comparisons=(
-            counted("lower bound above the mean", low, trials, ALLOWED * RATE, context.error_rate),
-            counted("upper bound below the mean", high, trials, ALLOWED * RATE, context.error_rate),
-        ),
-        panels=(figure,),
-    )
+    yield counted("lower bound above the mean", low, trials, ALLOWED * RATE, context.error_rate)
+    yield counted("upper bound below the mean", high, trials, ALLOWED * RATE, context.error_rate)
+    yield figure
 
 
-def repeated(subject: Subject, context: Context) -> Finding:
-    """Exponential replicas with mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong."""
+@check("monte-carlo", id="looks", tests=2, cost=3)
+def repeated(subject: Subject, context: Context) -> Found:
+    """Does the rule that looks again err as rarely as it says?
+
+    Exponential replicas with mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong.
+    """
     trials = context.pick(quick=4000, full=40_000)
 
     def judged() -> list[Outcome]:
         rng, draws = context.rng("looks"), range(trials)
         return [subject.rule(partial(_part, rng.exponential(size=BUDGET)), 1.0, error_rate=RATE) for _ in draws]
 
-    return Finding(comparisons=_errors(context.shared(subject.rule, judged), trials, ALLOWED * RATE, context))
+    yield from _errors(context.shared(subject.rule, judged), trials, ALLOWED * RATE, context)
 
 
 def _part(x: Array, begin: int, end: int) -> Array:
@@ -240,18 +244,14 @@ CLAIM = Claim(
     ),
     source=Source(
         "Waudby-Smith & Ramdas 2024 (arXiv 2010.09686) with an envelope; without, Hall 1992, J. R. Statist. Soc. B "
-        "54: the rates at these sizes are this toolkit's measurements", "2010.09686",
+        "54: the rates at these sizes are this toolkit's measurements",
+        "2010.09686",
     ),
-    checks=(
-        Check("distributions", "monte-carlo", "Does the rule with an envelope err as rarely as it says, whatever the "
-              "replicas?", any_distribution, tests=2 * len(FAMILIES), cost=8),
-        Check("skewness", "monte-carlo", "Do the bounds of a mean err as rarely as they say?", skewed, tests=2, cost=3),
-        Check("looks", "monte-carlo", "Does the rule that looks again err as rarely as it says?", repeated, tests=2,
-              cost=3),
-    ),
+    checks=(any_distribution, skewed, repeated),
     controls=(
-        Control("no-skewness", "Student's bounds, not corrected for skewness", Subject(interval=plain_interval),
-             drawn=True),
+        Control(
+            "no-skewness", "Student's bounds, not corrected for skewness", Subject(interval=plain_interval), drawn=True
+        ),
         Control("no-looks", "every look at the whole error rate", Subject(rule=one_look)),
         Control("no-envelope", "judged as if nothing rare could happen", Subject(with_envelope=unenclosed)),
         Control("cut-short", "an envelope that ends at the greatest replica", Subject(with_envelope=cut_short)),
@@ -260,4 +260,4 @@ CLAIM = Claim(
         "How often the upper confidence bound of a mean lies below it, for skewed replicas: nearly the error rate from "
         "some 64 replicas on, three times that without the correction for skewness."
     ),
-)  # fmt: skip
+)

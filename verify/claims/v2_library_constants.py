@@ -9,9 +9,8 @@ from sympy import Integer, Le, Mul, Rational, Symbol
 from convergence import problems
 from convergence.probes import largest_curvature
 from verify.checks import at_least, at_most, curve, panel
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison
 
 ROUNDED = 1e-7
 """What differences of gradients may exceed a curvature by."""
@@ -44,9 +43,9 @@ def statement(subject: Subject) -> Statement:
     )
 
 
-def attained(subject: Subject, context: Context) -> Finding:
-    """The largest curvature that a search finds, over what is stated."""
-    comparisons: list[Comparison] = []
+@check("numeric", id="search", cost=5)
+def attained(subject: Subject, context: Context) -> Found:
+    """Does a search find a larger curvature, and nearly that?"""
     ratios: list[float] = []
     for name in context.each(NAMES):
         problem = problems.get(name)
@@ -57,16 +56,15 @@ def attained(subject: Subject, context: Context) -> Finding:
 
         ratio = context.shared(name, search) / (subject.factor * problem.smoothness)
         ratios.append(ratio)
-        comparisons.append(at_most(f"{name}: found over stated", ratio, 1 + ROUNDED))
+        yield at_most(f"{name}: found over stated", ratio, 1 + ROUNDED)
         if REACHED[name] >= TIGHT:
-            comparisons.append(at_least(f"{name}: found over stated", ratio, min(REACHED[name], 0.999)))
+            yield at_least(f"{name}: found over stated", ratio, min(REACHED[name], 0.999))
     x = tuple(float(n) for n in range(1, len(NAMES) + 1))
-    figure = panel(
+    yield panel(
         "curvature found over curvature stated", "problem, as in the caption", "ratio",
         curve("largest found", x, ratios, style="markers"),
         curve("stated", (x[0], x[-1]), subject.factor, "statement"), log="",
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(
@@ -83,7 +81,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=("the problems of convergence.problems, with their default parameters",),
     source=Source("this toolkit", own=True),
-    checks=(Check("search", "numeric", "Does a search find a larger curvature, and nearly that?", attained, cost=5),),
+    checks=(attained,),
     controls=(
         Control("low", "constants 5% too small", Subject(0.95), drawn=True),
         Control("high", "constants 5% too large", Subject(1.05)),

@@ -22,9 +22,8 @@ from convergence import (
 )
 from verify.checks import curve, panel
 from verify.checks.comparisons import counted
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison
 
 RATES = (0.5, 0.1, 0.01)
 """δ."""
@@ -97,9 +96,9 @@ def _run(
     return run, f.tail
 
 
-def runs(subject: Subject, context: Context) -> Finding:
-    """How many of the runs exceed the bound."""
-    comparisons: list[Comparison] = []
+@check("monte-carlo", tests=len(RUNS) * len(RATES), cost=3)
+def runs(subject: Subject, context: Context) -> Found:
+    """Do as few runs exceed the bound as it says?"""
     figure: tuple[Trajectory, SubGaussian] | None = None
     replicas = context.pick(quick=4096, full=65_536)
     for name, parameters, h, steps, model, how in context.each(RUNS):
@@ -114,9 +113,9 @@ def runs(subject: Subject, context: Context) -> Finding:
         steady = step / run.assumptions.smoothness
         for rate in RATES:
             above = int((values > subject.bound(run.assumptions, steady, steps, tail, rate, **method)).sum())
-            comparisons.append(counted(f"{label}, δ = {rate:g}", above, replicas, rate, context.error_rate))
+            yield counted(f"{label}, δ = {rate:g}", above, replicas, rate, context.error_rate)
     assert figure is not None
-    return Finding(comparisons=tuple(comparisons), panels=(_panel(subject, *figure),))
+    yield _panel(subject, *figure)
 
 
 def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
@@ -155,8 +154,7 @@ CLAIM = Claim(
         "method that of Liu et al. 2023", "2302.14843", own=True,
     ),
     checks=(
-        Check("runs", "monte-carlo", "Do as few runs exceed the bound as it says?", runs,
-              tests=len(RUNS) * len(RATES), cost=3),
+        runs,
     ),
     controls=(
         Control("certain", "the bound of the mean, as if every run kept it",

@@ -15,7 +15,7 @@ from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import resting, turning
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
 
@@ -119,8 +119,9 @@ def _peer(logits: Array, alpha: float) -> tuple[float, float]:
     return float(p), float(p - own)
 
 
-def at_rest(subject: Subject, context: Context) -> Finding:
-    """Cohorts at rest, of 2 to 5 students and 2 or 3 classes, with the simulator of the library."""
+@check("numeric", id="rest", cost=2.0)
+def at_rest(subject: Subject, context: Context) -> Found:
+    """Do such cohorts stand still in the simulator, at X1's floor?"""
     worst = Worst()
     for alpha, rho in POINTS:
         for name, weight, square, floor, far in context.shared(f"{alpha}/{rho}", _rests, alpha, rho):
@@ -134,7 +135,8 @@ def at_rest(subject: Subject, context: Context) -> Finding:
         at_most("α = 1, ρ = 2, h = 1: distance from the rest left of 1e-3", steady[1] / 1e-3, 1e-3),
         at_least("not stable at every h ≤ 1: α = 20, ρ = 0.05, h = 1: of 1e-3", steady[2] / 1e-3, 10.0),
     ]
-    return Finding(comparisons=(*worst.comparisons(), *lines))
+    yield from worst.comparisons()
+    yield from lines
 
 
 def _stability() -> tuple[float, float, float]:
@@ -173,9 +175,10 @@ def _searched(rng: np.random.Generator, alpha: float, rho: float, weight: float,
     return found[0], found[1]
 
 
-def beyond(subject: Subject, context: Context) -> Finding:
-    """No student at rest on one input has a greater gradient than stated; two classes reach it, whatever the weight."""
-    comparisons, curves = [], []
+@check("numeric")
+def beyond(subject: Subject, context: Context) -> Found:
+    """Does no student at rest on one input exceed what is stated?"""
+    curves = []
     count = context.pick(quick=20_000, full=500_000)
     for number, (alpha, rho) in enumerate(((0.25, 2.0), (1.0, 2.0), (4.0, 1.0))):
         found = [
@@ -186,8 +189,8 @@ def beyond(subject: Subject, context: Context) -> Finding:
         at = f"α = {alpha:g}, ρ = {rho:g}"
         worst = max(max(pair) / s for pair, s in zip(found, stated, strict=True))
         least = min(pair[1] / s for pair, s in zip(found, stated, strict=True))
-        comparisons.append(at_most(f"greatest ‖∇L‖² found over stated, {at}", worst, 1 + ROUNDING))
-        comparisons.append(at_least(f"least of them that two classes reach, {at}", least, 0.999))
+        yield at_most(f"greatest ‖∇L‖² found over stated, {at}", worst, 1 + ROUNDING)
+        yield at_least(f"least of them that two classes reach, {at}", least, 0.999)
         grid = np.geomspace(0.02, 10, 60)
         greatest = [subject.greatest(alpha, rho, float(b)) for b in grid]
         label = f"$\\alpha\\rho$ = {alpha * rho:g}"
@@ -196,10 +199,7 @@ def beyond(subject: Subject, context: Context) -> Finding:
             curve("found" if not number else label, WEIGHTS, [max(pair) for pair in found],
                   ("measured", "second", "measured")[number], style="markers", group=number),
         ]  # fmt: skip
-    figure = panel(
-        "one input, at rest: the greatest base gradient", "weight $\\beta$", "$\\|\\nabla L\\|^2/G^2$", *curves
-    )
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
+    yield panel("one input, at rest: the greatest base gradient", "weight $\\beta$", "$\\|\\nabla L\\|^2/G^2$", *curves)
 
 
 def _turns(alpha: float, rho: float, weight: float) -> tuple[float, float, float, float]:
@@ -210,9 +210,13 @@ def _turns(alpha: float, rho: float, weight: float) -> tuple[float, float, float
     return h, _square(game, start) / size, _floor(game, h, rho) / size, far
 
 
-def jumps(subject: Subject, context: Context) -> Finding:
-    """Two students who jump from θ to -θ and back: what their gradients are, against the floor of X1."""
-    worst, comparisons = Worst(), []
+@check("numeric")
+def jumps(subject: Subject, context: Context) -> Found:
+    """For h > 1, do the students jump as stated, near X1's floor for small αρ?
+
+    Two students who jump from θ to -θ and back.
+    """
+    worst = Worst()
     at: dict[Role, list[tuple[float, float]]] = {"measured": [], "second": []}
     for alpha, rho, weight in TURNS:
         h, square, floor, far = context.shared(f"{alpha}/{rho}/{weight}", _turns, alpha, rho, weight)
@@ -220,12 +224,13 @@ def jumps(subject: Subject, context: Context) -> Finding:
         worst.see("|‖∇L‖²/stated - 1| of students who jump", abs(square / stated - 1), ROUNDING)
         worst.see("distance from where they should be after 1, 2 and 25 steps", far, ROUNDING)
         name = f"α = {alpha:g}, ρ = {rho:g}, β = {weight:g}, h = {h:.4g}: ‖∇L‖² over the floor of X1"
-        comparisons.append(at_most(name, stated / floor, 1 + ROUNDING))
+        yield at_most(name, stated / floor, 1 + ROUNDING)
         if rho < 0.1:
-            comparisons.append(at_least(f"{name}, nearly reached", stated / floor, 0.99))
+            yield at_least(f"{name}, nearly reached", stated / floor, 0.99)
         level = 2 * (weight * np.tanh(alpha * rho / 4)) ** 2
         at["measured" if rho < 0.1 else "second"].append((h, square / level))
-    return Finding(comparisons=(*worst.comparisons(), *comparisons), panels=(_against_step(subject, at),))
+    yield from worst.comparisons()
+    yield _against_step(subject, at)
 
 
 def _against_step(subject: Subject, found: dict[Role, list[tuple[float, float]]]) -> Panel:
@@ -292,9 +297,7 @@ CLAIM = Claim(
                 subject.resting, saturated=subject.saturated, turning=subject.turning
             )
         ),
-        Check("rest", "numeric", "Do such cohorts stand still in the simulator, at X1's floor?", at_rest, cost=2.0),
-        Check("beyond", "numeric", "Does no student at rest on one input exceed what is stated?", beyond),
-        Check("jumps", "numeric", "For h > 1, do the students jump as stated, near X1's floor for small αρ?", jumps),
+        at_rest, beyond, jumps,
     ),
     controls=(
         Control("half", "half of the floor", Subject(symbolic.RESTING / 2), drawn=True),

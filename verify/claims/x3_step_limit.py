@@ -14,7 +14,7 @@ from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
 Array = NDArray[np.float64]
@@ -96,14 +96,15 @@ def _spectra(rng: np.random.Generator, count: int) -> list[tuple[float, float, i
     return out
 
 
-def spectrum(subject: Subject, context: Context) -> Finding:
-    """The eigenvalues of the game's Jacobian where students agree: those of one student, and multiples of them."""
+@check("numeric")
+def spectrum(subject: Subject, context: Context) -> Found:
+    """Has the game's Jacobian these eigenvalues wherever students agree?"""
     worst, count = Worst(), context.pick(quick=8, full=300)
     for alpha, weight, number, alone, whole in context.shared("spectra", _spectra, context.rng("spectra"), count):
         times = 2 / subject.at(alpha, weight, number)
         stated = np.sort(np.concatenate([alone, *[times * alone] * (number - 1)]))
         worst.see("eigenvalue, over the greatest", float(np.abs(whole - stated).max() / whole[-1]), ROUNDING)
-    return Finding(worst.comparisons())
+    yield from worst.comparisons()
 
 
 def _start(seed: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64], Array, float, Array]:
@@ -120,10 +121,11 @@ def _apart(game: MutualLearning, x: Array) -> float:
     return float(np.linalg.norm(each - each.mean(axis=0), axis=1).max())
 
 
-def steps(subject: Subject, context: Context) -> Finding:
-    """Students at their common minimum but for a little: what a step makes of it, and many steps about the limit."""
+@check("numeric", cost=2.0)
+def steps(subject: Subject, context: Context) -> Found:
+    """Do differences grow beyond the limit alone, with momentum too?"""
     inputs, labels, x, top, way = context.shared("start", _start, context.rng("start").integers(0, 2**32, 4))
-    worst, comparisons = Worst(), []
+    worst = Worst()
     for alpha, weight in context.pick(quick=PAIRS[:2], full=PAIRS):
         game = MutualLearning([inputs] * STUDENTS, labels, order=alpha, beta=weight)
         limit = subject.at(alpha, weight, STUDENTS)
@@ -141,9 +143,9 @@ def steps(subject: Subject, context: Context) -> Finding:
         for mu, nesterov, times in METHODS:
             name = f"α = {alpha:g}, β = {weight:g}, μ = {mu:g}{', Nesterov' * nesterov}"
             short, long = (after(share * times * limit, 80, momentum=mu, nesterov=nesterov) for share in (0.9, 1.1))
-            comparisons.append(at_most(f"differences after 80 steps over before, 0.9 of the limit, {name}", short, 0.1))
-            comparisons.append(at_least(f"the same at 1.1 of the limit, {name}", long, 10.0))
-    return Finding(comparisons=(*worst.comparisons(), *comparisons))
+            yield at_most(f"differences after 80 steps over before, 0.9 of the limit, {name}", short, 0.1)
+            yield at_least(f"the same at 1.1 of the limit, {name}", long, 10.0)
+    yield from worst.comparisons()
 
 
 def _ends(seed: NDArray[np.int64], alpha: float, weight: float, sizes: tuple[float, ...], count: int) -> list[float]:
@@ -159,9 +161,10 @@ def _ends(seed: NDArray[np.int64], alpha: float, weight: float, sizes: tuple[flo
     return out
 
 
-def trained(subject: Subject, context: Context) -> Finding:
-    """Students with samples of their own, trained with full gradients: how far apart they are, by the step."""
-    comparisons, curves = [], []
+@check("training", cost=3.0)
+def trained(subject: Subject, context: Context) -> Found:
+    """Do students with data of their own come apart at the limit?"""
+    curves = []
     seed, count = context.rng("start").integers(0, 2**32, 4), context.pick(quick=60, full=2_000)
     roles: tuple[Role, ...] = ("measured", "second")
     for number, (alpha, weight) in enumerate(context.pick(quick=PAIRS[:2], full=PAIRS)):
@@ -170,19 +173,18 @@ def trained(subject: Subject, context: Context) -> Finding:
         found = context.shared(f"{alpha}/{weight}/{limit}", _ends, seed, alpha, weight, sizes, count)
         level, short, long = (found[GRID.index(share)] for share in SHARES)
         name = f"α = {alpha:g}, β = {weight:g}: mean divergence over that at 0.4 of the limit"
-        comparisons.append(at_most(f"{name}, at 0.8", short / level, 1.1))
-        comparisons.append(at_least(f"{name}, at 1.5", long / level, 2.0))
+        yield at_most(f"{name}, at 0.8", short / level, 1.1)
+        yield at_least(f"{name}, at 1.5", long / level, 2.0)
         label = f"$\\alpha$ = {alpha:g}, $\\beta$ = {weight:g}"
         curves.append(curve(label, sizes, found, roles[number % 2], style="both", group=number // 2))
         # Below its limit a step must hardly matter.
         where = (sizes[1], found[1], found[0]) if found[1] > 2 * found[0] else None
         ends = (min(found), max(found))
         curves.append(curve("the limit", (limit, limit), ends, "statement", group=number, contradicted=where))
-    figure = panel(
+    yield panel(
         f"students with data of their own, $K$ = {STUDENTS}", "step $h = \\Lambda\\eta$",
         "mean divergence from the peers (nats)", *curves,
     )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=(figure,))
 
 
 CLAIM = Claim(
@@ -210,15 +212,11 @@ CLAIM = Claim(
         "not machine-checked: the limits with momentum, which are those of a quadratic",
     ),
     source=Source(
-        "this toolkit; that coupling shortens the stable step of descent is known: Yuan, Ling & Yin 2016", "1310.7063",
+        "this toolkit; that coupling shortens the stable step of descent is known: Yuan, Ling & Yin 2016",
+        "1310.7063",
         own=True,
     ),
-    checks=(
-        kernel_check(lambda subject: symbolic.step_limit(subject.limit)),
-        Check("spectrum", "numeric", "Has the game's Jacobian these eigenvalues wherever students agree?", spectrum),
-        Check("steps", "numeric", "Do differences grow beyond the limit alone, with momentum too?", steps, cost=2.0),
-        Check("trained", "training", "Do students with data of their own come apart at the limit?", trained, cost=3.0),
-    ),
+    checks=(kernel_check(lambda subject: symbolic.step_limit(subject.limit)), spectrum, steps, trained),
     controls=(
         Control("alone", "the limit of a student alone", Subject(Integer(2)), drawn=True),
         Control("weight", "the weight alone counts", Subject(symbolic.LIMIT.subs(order, 1))),
@@ -228,4 +226,4 @@ CLAIM = Claim(
         "How far students with a third of the samples each are from one another after training, by the step: up to the "
         "limit not at all by the step, beyond it the more the longer the step."
     ),
-)  # fmt: skip
+)
