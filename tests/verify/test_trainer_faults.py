@@ -8,6 +8,7 @@ import pytest
 
 from rdml_theory.losses import mutual_loss
 from verify.checks.updates import TRUE, applied_update
+from verify.claim import Finding
 from verify.claims import n1_bias_budget as n1
 from verify.claims import n3_batch_noise as n3
 from verify.claims import n4_bias_bounds as n4
@@ -211,7 +212,7 @@ def test_fault_is_caught(tmp_path, name):
 
 
 def outcome():
-    return applied_update(TRUE, Context("N1", "update", "quick", 0, 1e-3)).outcome
+    return Finding.of(applied_update(TRUE, Context("N1", "update", "quick", 0, 1e-3))).outcome
 
 
 @pytest.mark.parametrize("stacked", [True, False])
@@ -243,9 +244,9 @@ PATHS = {"N1": (n1, n1.full_gradient), "N3": (n3, n3.martingale), "N4": (n4, n4.
 
 def judged(claim, monkeypatch):
     module, check = PATHS[claim]
-    context = Context(claim, check.__name__, "quick", 0, 1e-3)
+    context = Context(claim, check.id, "quick", 0, 1e-3)
     monkeypatch.setattr(Context, "pick", lambda self, *, quick, full: 60 if isinstance(quick, int) else quick)
-    return check(module.CLAIM.subject, context).outcome
+    return check.run(module.CLAIM.subject, context).outcome
 
 
 def test_the_paths_of_the_trainer_are_confirmed(monkeypatch):
