@@ -289,11 +289,11 @@ def _values() -> tuple[Model, ...]:
 def on_a_line(*, greatest: bool = False, law: bool = False) -> Model:
     """A run at a constant gradient: along the line f' falls and rises again at slope Λ, and at the end falls to 0.
 
-    U is that of the gradient, or of the law at the run's R, which is a little greater.
+    U is that of the gradient, or of the law at the run's R, which is a little greater; V is that of the gradient.
     """
     lam, h, zeta = 1.6, 0.6, 0.5
     most = 2 * zeta * (1 - h) / h
-    surplus = most if greatest else 0.6 * most
+    lower = surplus = most if greatest else 0.6 * most
     eta, level = h / lam, zeta + surplus
     step = eta * surplus
     knots = np.append(np.arange(2 * STEPS + 1) * step / 2, STEPS * step + level / lam)
@@ -314,10 +314,13 @@ def on_a_line(*, greatest: bool = False, law: bool = False) -> Model:
         level = zeta + surplus
     ratio = 4 * level / (h * (2 * zeta + (4 - h) * surplus))
     room = ratio * h * (2 - h) / 2 - 1
+    cost = 0.0 if greatest else ratio * h**2 / 2 * (ratio / 2 - 1) / room
+    held = ratio * h * surplus / (4 * level)
+    precision = 1.1 * (cost * zeta**2 + held * level**2) / (1 - held)  # for m = 1
     told = {
         setting.smoothness: lam, descent.h: h, descent.eta: eta, descent.gap: float(falls[-1]), descent.horizon: STEPS,
         setting.infimum: 0.0, long_run.zeta: zeta, long_run.surplus: surplus, long_run.multiplier: ratio,
-        long_run.cost: 0.0 if greatest else ratio * h**2 / 2 * (ratio / 2 - 1) / room, long_run.phase: 1,
+        long_run.cost: cost, long_run.phase: 1, long_run.lower: lower, long_run.precision: precision,
         long_run.rest: STEPS - 2, long_run.rate: rate, long_run.unit: np.ones(1),
     }  # fmt: skip
     return Model(

@@ -55,16 +55,16 @@ def statement(subject: Subject) -> Statement:
     s = symbolic
     words = (
         "For {h} < 1 and without noise, for every m < T and every {U} < {enough}: {bound}; at a constant gradient "
-        "{level} a run has {attained}. So as T → ∞ with {R} = Δ/(ηT) fixed the worst case tends to {law}, where {U} "
-        "has a drift of {R}: from T = m² on {above}, for every m, and {near}; and for every smaller {U} the run at its "
-        "gradient has {reached}, from some T on. From the greatest {U} on the law grows, as computed, by {slope} times "
-        "{R}"
+        "{level} a run has {attained}. So with {R} = Δ/(ηT) > 0 fixed and {law} for the {U} whose drift is {R}, for "
+        "every {eps} > 0 and every T from some T on {above} in every run, and {near} in one, at the gradient {lower}, "
+        "for which {reached}: the greatest A² tends to {law} as T → ∞. From the greatest {U} on the law grows, as "
+        "computed, by {slope} times {R}"
     )
-    above, near = (told.relation() for told in s.long_target(subject.drift))
-    names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough}
+    above, near = (told.relation() for told in s.supremum_targets())
+    names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough, "eps": s.precision}
     formulas = {
         "bound": s.law_target(subject.drift).relation(), "attained": s.attained_target(subject.drift).relation(),
-        "above": above, "near": near, "reached": s.reached_target().relation(),
+        "above": above, "near": near, "reached": s.reached_target().relation(), "lower": s.zeta + s.lower,
         "level": s.zeta + s.surplus, "law": (s.zeta + s.surplus) ** 2, "slope": subject.slope,
     }  # fmt: skip
     return Statement(words, formulas | names)
@@ -191,9 +191,9 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *symbolic.ASSUMPTIONS,
-        f"for the limit: {'; '.join(symbolic.LIMIT_ASSUMPTIONS)}",
-        "the worst case W is the largest A² over all such f and biases; C depends on neither m nor T",
-        "not machine-checked: that W, a supremum, lies between the bound and the run",
+        f"for the limit from above: {'; '.join(symbolic.LIMIT_ASSUMPTIONS)}",
+        f"for the limit from below: {'; '.join(symbolic.NEAR_ASSUMPTIONS)}",
+        "m and C depend on ε and not on T; a function with the run's values and gradients is built in the experiments",
     ),
     source=Source("this toolkit", own=True),
     checks=(

@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Integer, Sum, Symbol, oo
+from sympy import Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.divergence.lemmas import sized
 from rdml_theory.symbolic.kernel import (
     At,
     AtMost,
@@ -23,7 +22,6 @@ from rdml_theory.symbolic.kernel import (
     Less,
     Mean,
     Proof,
-    Tends,
     Theorem,
     Value,
     Vector,
@@ -39,7 +37,6 @@ from rdml_theory.symbolic.kernel import (
     rewrite,
     specialise,
     square,
-    squeeze,
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
@@ -65,8 +62,9 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "SLOPE", "cost", "law_target", "long_run_law", "long_target",
-    "multiplier", "phase", "rate", "reached_target", "rest", "surplus", "unit", "zeta",
+    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "NEAR_ASSUMPTIONS", "SLOPE", "cost", "law_target",
+    "long_run_law", "lower", "multiplier", "phase", "precision", "rate", "reached_target", "rest", "supremum_targets",
+    "surplus", "unit", "zeta",
 ]  # fmt: skip
 
 Term = Any
@@ -317,58 +315,52 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
     )
 
 
-start: Formula = Symbol("x", positive=True)
-"""x, the length m of the start over which the potential is let in, as a number that grows."""
+precision: Formula = Symbol("epsilon", positive=True)
+lower: Formula = Symbol("V", nonnegative=True)
+"""A surplus below U, at which a run is within what is allowed for R."""
 
+_LAW = Equal(rate, DRIFT)
 _LONG = AtMost(phase**2, horizon)
-_ENOUGH_STEPS = Less(_held, phase)
+_PRECISE = Less(_held * (_level**2 + precision) + cost * zeta**2, phase * precision)
+_LOWER = Less(lower, surplus)
+_NEAR = AtMost(2 * _level * (surplus - lower), precision)
 
-LIMIT_ASSUMPTIONS = tuple(told.text() for told in (Equal(rate, DRIFT), _LONG, _ENOUGH_STEPS))
-"""What the limit from above assumes besides, as text."""
+LIMIT_ASSUMPTIONS = tuple(told.text() for told in (_LAW, _LONG, _PRECISE))
+"""What the bound of all long runs assumes besides, as text: R is the drift at U, and T is at least some m²."""
+
+NEAR_ASSUMPTIONS = tuple(told.text() for told in (_LAW, _LOWER, _NEAR))
+"""What the run assumes that comes near to it, besides that it is at the gradient ζ + V, as text."""
 
 
-def long_target(drift: Formula = DRIFT) -> tuple[AtMost, Tends]:
-    """``A² ≤ ((ζ+U)² m + Cζ²)/(m - q)`` where R is the drift and m² ≤ T, and that this tends to (ζ+U)² as m grows.
+def supremum_targets() -> tuple[AtMost, AtMost]:
+    """``A² ≤ (ζ+U)² + ε`` for all long runs, and ``(ζ+U)² - ε ≤ A²`` for one of them.
 
-    >>> print(long_target()[1].limit)
-    (U + zeta)**2
+    >>> for target in supremum_targets():
+    ...     print(target.text())
+    A² ≤ ε + (U + ζ)²
+    -ε + (U + ζ)² ≤ A²
     """
-    return AtMost(average**2, _of_start(phase)), Tends(_of_start(start), start, oo, _level**2)
+    return AtMost(average**2, _level**2 + precision), AtMost(_level**2 - precision, average**2)
 
 
-def _of_start(length: Term) -> Term:
-    return (_level**2 * length + cost * zeta**2) / (length - _held)
-
-
-def _in_the_limit(bound: Theorem, drift: Formula) -> tuple[Theorem, Theorem]:
-    """For runs of any length from m² on, a bound that comes as near to (ζ+U)² as one likes."""
+def _never_above(bound: Theorem, drift: Formula) -> Theorem:
+    """No run of at least m² steps is above (ζ+U)² + ε, for an m that ε determines."""
     named = assume(Equal(rate, drift), reason="given: R is the drift at U")
     length = assume(_LONG, reason="given: so many steps")
-    room = combine(Less(0, phase - _held), [(1, assume(_ENOUGH_STEPS, reason="given: m is beyond q"))])
-    targets = long_target(drift)
+    precise = assume(_PRECISE, reason="given: an m that is large enough for ε")
+    over = (_held * _level**2 + cost * zeta**2) / precision
+    room = combine(Less(0, phase - _held), [(1 / precision, precise)], slack=over, reason="so m is beyond q")
     weight = phase / (phase - _held)
-    of_a_run = combine(
-        targets[0],
+    return combine(
+        supremum_targets()[0],
         [
             (weight, bound),
             (weight * multiplier * h, named),
             (weight * cost * zeta**2 / (phase * horizon), length),
+            (1 / (phase - _held), precise),
         ],
         known=[room], reason="m/T is at most 1/m",
     )  # fmt: skip
-    distance = (_level**2 * _held + cost * zeta**2) / (start - _held)
-    beyond = assume(Less(_held, start), reason="from q on")
-    apart = combine(Less(0, start - _held), [(1, beyond)], reason="so x is beyond q")
-    same = combine(Equal(_of_start(start) - _level**2, distance), [], known=[apart], reason="what is left")
-    near = sized(
-        combine(AtMost(_of_start(start) - _level**2, distance), [(1, same)], known=[apart], reason="from above"),
-        combine(
-            AtMost(_level**2 - _of_start(start), distance), [(-1, same)], slack=2 * distance, known=[apart],
-            reason="and from below",
-        ),
-        [apart],
-    )  # fmt: skip
-    return of_a_run, squeeze(near, targets[1], _held, reason="so it falls to (ζ+U)²")
 
 
 def reached_target() -> AtMost:
@@ -380,13 +372,31 @@ def reached_target() -> AtMost:
     return AtMost(attained_target().left, rate)
 
 
-def _reached_soon(attained: Theorem, drift: Formula) -> Theorem:
-    """The run at the constant gradient ζ + U is one for every R above the drift at U, from some T on."""
-    told = AtMost(_level**2, 2 * h * horizon * (rate - drift))
-    return combine(
-        reached_target(), [(1, attained), (1 / (2 * h * horizon), assume(told, reason="given: so many steps"))],
+def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[Theorem, ...]:
+    """A run at the constant gradient ζ + V is one for R and as near to (ζ+U)² as ε asks, from some T on."""
+    below = assume(_LOWER, reason="given: a smaller surplus")
+    named = assume(Equal(rate, drift), reason="given: R is the drift at U")
+    there = drift.subs(surplus, lower)
+    room = combine(Less(0, surplus - lower), [(1, below)], reason="so this is positive")
+    small = combine(Less(0, 1 - h), [(1, assume(_SMALL_STEP, reason="given"))], reason="so 1-h is positive")
+    spare = combine(
+        Less(there, rate), [(-1, named), ((surplus - lower) * (surplus + lower) / 4, small)],
+        slack=(surplus - lower) * (zeta + Rational(3, 4) * (surplus + lower)), known=[room],
+        reason="so some T is large enough: the drift grows with the surplus",
+    )  # fmt: skip
+    at_lower = [instantiate(theorem, {surplus: lower}, reason="at the smaller surplus") for theorem in attained]
+    mean = given("average")
+    near = combine(
+        supremum_targets()[1],
+        [(-1, mean), (-1, at_lower[0]), (1, assume(_NEAR, reason="given: as near as ε asks"))],
+        slack=(surplus - lower) ** 2, known=[room], reason="the levels differ by little",
+    )  # fmt: skip
+    long = assume(AtMost((zeta + lower) ** 2, 2 * h * horizon * (rate - there)), reason="given: so many steps")
+    reached = combine(
+        reached_target(), [(1, at_lower[1]), (1 / (2 * h * horizon), long)],
         reason="what the end costs is within the difference",
     )  # fmt: skip
+    return near, reached, spare
 
 
 unit = Vector("e")
@@ -514,5 +524,5 @@ def long_run_law(drift: Formula = DRIFT, enough: Formula = ENOUGH, slope: Formul
     """
     cost_of_a_step, most, line = exact(drift), exact(enough), exact(slope)
     bound, attained = _bound(cost_of_a_step, most), _attained(cost_of_a_step)
-    limits = (*_in_the_limit(bound, cost_of_a_step), _reached_soon(attained[1], cost_of_a_step))
+    limits = (_never_above(bound, cost_of_a_step), *_nearly_reached(attained, cost_of_a_step))
     return Proof((bound, *attained, _slope(most, line), *limits))
