@@ -219,6 +219,7 @@ SHRINKS = combine(AtMost(Abs(c) / (p + 1), Abs(c) / p), [], slack=Abs(c) / (p * 
 LOW = Le(-(a**2), 0, evaluate=False)
 P = Symbol("P", positive=True)
 LOG = log(1 + 1 / p)
+POLYAK, SHARE = axiom("Polyak's lemma"), Entry("w", t, positive=True)
 
 
 def double(step):
@@ -786,6 +787,19 @@ FORGERIES = {
     ),
     "a limit at infinity of a pole": lambda: assume(Tends(1 / (c * p - 1), p, oo, 0)),
     "a limit at infinity of a logarithm": lambda: assume(Tends(log(a), a, oo, 0)),
+    "shares that may be zero, in Polyak's lemma": lambda: instantiate(
+        POLYAK, {SHARE: t * p}
+    ),
+    "a bound that speaks of the step which the limit binds": lambda: instantiate(POLYAK, {Entry("u", s): c * t + s}),
+    "a limit of Polyak's lemma that moves along": lambda: instantiate(POLYAK, {Symbol("L", real=True): t}),
+    "a distance of Polyak's lemma that is a vector": lambda: instantiate(POLYAK, {Entry("u", t): x}),
+    "a hypothesis of Polyak's lemma for one step": lambda: discharge(POLYAK, told(AtMost(SHARE, 1))),
+    "a hypothesis of Polyak's lemma for a step that is assumed": lambda: discharge(
+        POLYAK, generalise(told(AtMost(SHARE, 1)), t)
+    ),
+    "shares of Polyak's lemma that are summable": lambda: discharge(
+        POLYAK, squeeze(SHRINKS, Tends(c / (p + 1), p, oo, 0), Integer(0))
+    ),
     # certificates
     "no certificate": lambda: certified(AtMost(a, c)),
     "a certificate without evidence": lambda: shown(None),

@@ -230,6 +230,20 @@ def test_the_axioms_hold_for_numbers():
         assert total(first, second) ** 2 <= total(first, first) * total(second, second) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize(("shares", "rest"), [(0.5, 0.5), (0.5, 1.0), (1.0, 0.3), (2.0, 1.0), (0.5, 0.0)])
+def test_polyaks_lemma_holds_for_powers_and_not_without_its_hypotheses(shares, rest):
+    """u_{t+1} = (1 - w_t) u_t + w_t a_t tends to zero where Σ w_t is infinite and a_t tends to zero, and only there."""
+    u, found = 3.0, {}
+    for step in range(1, 20_001):
+        w = 0.9 * step**-shares
+        found[step] = u = (1 - w) * u + w * step**-rest
+    assert (found[20_000] < 0.6 * found[2_000]) == (shares <= 1 and rest > 0)
+    told = axiom("Polyak's lemma").hypotheses
+    assert {h.text() for h in told if isinstance(h, Tends)} == {
+        "a_t → 0 as t → ∞", "1/(Σ_{s < t} w_s + 1) → 0 as t → ∞"
+    }  # fmt: skip
+
+
 def test_values_of_objectives_are_looked_up_where_they_are():
     assert Value("f", 2 * (u + v)) == Value("f", 2 * u + 2 * v)
     assert Inner(u, v) == Inner(v, u)

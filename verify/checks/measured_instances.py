@@ -10,7 +10,7 @@ from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import plateau, scaling
 from rdml_theory.symbolic.notation import alpha
-from rdml_theory.symbolic.sgd import descent, minibatch, scope, settling, step_condition
+from rdml_theory.symbolic.sgd import descent, minibatch, scope, step_condition
 
 __all__ = ["measured"]
 
@@ -53,7 +53,6 @@ def _decreasing_steps() -> Model:
     constant = np.broadcast_to(pull, (signs.shape[1], count, 2))
     told = {
         scope.curvature: curvature, scope.pull: pull, descent.noise: noise, descent.bias: float(np.linalg.norm(pull)),
-        settling.precision: curvature * steps[0] * noise**2,
     }  # fmt: skip
     return Model(
         "quadratic with a constant bias and decreasing steps",

@@ -11,7 +11,7 @@ from sympy import Expr, Integer
 
 from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.sgd import descent
-from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target, precision
+from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target
 from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -38,13 +38,8 @@ PROBLEMS = ("quadratic", "double_well", "quadratic_cosine", "pl_sine")
 
 
 def statement(value: Expr) -> Statement:
-    words = (
-        "With a constant bias of size Z and decreasing steps, counted from where {e} bounds λη_tσ², {law}, and "
-        "{below}; not machine-checked: as every {e} does so from some step on if the steps fall to zero, and what is "
-        "left of the start fades if they are not summable, E‖∇f(x_t)‖² then tends to {value}"
-    )
-    law, below = (target.relation() for target in decreasing_target(value))
-    return Statement(words, {"value": value, "e": precision, "law": law, "below": below})
+    words = "With a constant bias of size Z and decreasing steps, not summable, {limit}"
+    return Statement(words, {"limit": decreasing_target(value).relation()})
 
 
 def _run(name: str, schedule: str, bias: float, steps: int, seed: int, progress: Any) -> Trajectory:
@@ -100,7 +95,7 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         *DECREASING,
-        "η_t → 0, so that ε may be as small as wanted, and Σ η_t = ∞, so that the start fades",
+        "that is, η_t → 0 if there is noise, and Σ η_t = ∞; t counts from where λη_t ≤ 1",
         "f is a positive definite quadratic; the experiments add nonconvex problems, inside a well",
     ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),

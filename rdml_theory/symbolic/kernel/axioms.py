@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Rational, Sum, Symbol
+from sympy import Abs, Rational, Sum, Symbol, oo
 
-from rdml_theory.symbolic.kernel.propositions import AtMost, Finite, Proposition, Smooth
-from rdml_theory.symbolic.kernel.terms import At, Gradient, Inner, Mean, Value, Vector, square
+from rdml_theory.symbolic.kernel.propositions import AtMost, Finite, ForAll, Proposition, Smooth, Tends
+from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Value, Vector, square
 
 __all__ = ["AXIOMS", "Axiom"]
 
@@ -64,6 +64,21 @@ def _cauchy_schwarz() -> tuple[Collection[Proposition], Proposition]:
     return {Finite()}, AtMost(total(u, v) ** 2, total(u, u) * total(v, v))
 
 
+def _polyak() -> tuple[Collection[Proposition], Proposition]:
+    t, s = (Symbol(name, integer=True, nonnegative=True) for name in "ts")
+    e, u, a, w = (Entry(name, t, name == "w") for name in "euaw")  # only the shares w_t are positive as declared
+    end: Any = Symbol("L", real=True)
+    hypotheses = {
+        ForAll(t, AtMost(Abs(e - end), u)),
+        ForAll(t, AtMost(u.at(t + 1), (1 - w) * u + w * a)),
+        ForAll(t, AtMost(w, 1)),
+        ForAll(t, AtMost(0, a)),
+        Tends(a, t, oo, 0),
+        Tends(1 / (1 + Sum(w.at(s), (s, 0, t - 1))), t, oo, 0),
+    }
+    return hypotheses, Tends(e, t, oo, end)
+
+
 AXIOMS: dict[str, Axiom] = {
     "descent lemma": Axiom(
         _descent,
@@ -79,5 +94,11 @@ AXIOMS: dict[str, Axiom] = {
         _cauchy_schwarz,
         "Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1",
         "in the Hilbert space of N random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
+    ),
+    "Polyak's lemma": Axiom(
+        _polyak,
+        "Polyak, Introduction to Optimization, 1987, section 2.2, Lemma 3",
+        "what is within u_t of L tends to L, if u_{t+1} ≤ (1 - w_t) u_t + w_t a_t for shares 0 < w_t ≤ 1 whose sum is "
+        "infinite, and a_t ≥ 0 tends to 0",
     ),
 }

@@ -152,10 +152,13 @@ class Model:
     def _approaches(self, told: Tends, values: dict[Term, Any]) -> bool:
         """Whether at a tenth of a small distance from the point less than a third of the error is left.
 
-        Of a sequence, whether the last step that the processes have is nearer than the first.
+        Of a sequence, whether the last step that the processes and families have is nearer than the first.
         """
         limit = self._evaluate(told.limit, values)
         steps = [self.processes[e.process].shape[1] for e in walk(told) if isinstance(e, At)]
+        if symbol_kind(told.variable) == "natural":
+            entries = (e for e in walk(told) if isinstance(e, Entry) and not e.index.is_positive)  # of steps
+            steps += [self._family(e.name, 1 + len(e.of)).shape[-1] for e in entries]
         if steps:
             near, enough = [0, min(steps) - 1], 1.0
         else:

@@ -27,14 +27,15 @@ from rdml_theory.symbolic.kernel import (
     Theorem,
     absolute,
     assume,
+    axiom,
     certified,
     combine,
     discharge,
     expectation,
+    generalise,
     induct,
     inner,
     instantiate,
-    last_term,
     nonnegative,
     orthogonal,
     specialise,
@@ -49,7 +50,7 @@ from rdml_theory.symbolic.sgd.setting import after, assumptions, b, exact, first
 
 __all__ = [
     "ASSUMPTIONS", "DECREASING", "PLATEAU", "STEPS", "decreasing_steps", "decreasing_target", "plateau_of_quadratic",
-    "plateau_target", "precision", "settled_target",
+    "plateau_target", "settled_target",
 ]  # fmt: skip
 
 Term = Any
@@ -243,31 +244,23 @@ def _settled(settles: Theorem, plateau: Term) -> Theorem:
 STEPS = Entry("η", t, positive=True)
 """The step size of step t."""
 
-precision: Term = Symbol("epsilon", positive=True)
-
 _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _SHORT = ForAll(t, AtMost(curvature * STEPS, 1))
-_SMALL = ForAll(t, AtMost(curvature * STEPS * noise**2, precision))
 _s: Term = Symbol("s", integer=True, nonnegative=True)
+_FADES = Tends(curvature * STEPS * noise**2, t, oo, 0)
+_ENDLESS = Tends(1 / (1 + Sum(curvature * STEPS.at(_s), (_s, 0, t - 1))), t, oo, 0)
 
-DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE, _SHORT, _SMALL)))
-"""What the bounds with decreasing steps assume, as text; t counts from where the steps have become small."""
-
-
-def _passed(steps: Term) -> Term:
-    """``1 + λ Σ_{s<t} η_s``."""
-    return 1 + curvature * Sum(STEPS.at(_s), (_s, 0, steps - 1))
+DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE, _SHORT, _FADES, _ENDLESS)))
+"""What the limit with decreasing steps assumes, as text; t counts from where the steps have become short."""
 
 
-def decreasing_target(value: Formula = bias**2) -> tuple[AtMost, AtMost]:
-    """``E‖∇f(x_t)‖²`` between the value less, and plus, what is left of the start, and ε.
+def decreasing_target(value: Formula = bias**2) -> Tends:
+    """``E‖∇f(x_t)‖²`` tends to a value.
 
-    >>> print(decreasing_target()[1].text())
-    Z² - 2·|E[⟨c, c + ∇f(x_0)⟩]|/(λ·Σ_{s < t} η_s + 1) ≤ E[‖∇f(x_t)‖²]
+    >>> print(decreasing_target().text())
+    E[‖∇f(x_t)‖²] → Z² as t → ∞
     """
-    size, asserted = 2 * Abs(_ALONG) / _passed(t), exact(value)
-    mean = Mean(square(g))
-    return AtMost(mean, asserted + precision + _SHIFTED / _passed(t) + size), AtMost(asserted - size, mean)
+    return Tends(Mean(square(g)), t, oo, exact(value))
 
 
 @cache
@@ -289,74 +282,66 @@ def _step_on() -> Theorem:
     )
 
 
-def _fades(value: Term, start: Term, rest: Term, base: Theorem, step: Any) -> Theorem:
-    """``value ≤ rest + start/(1 + λ Σ η)`` at every step, where each step shrinks the excess by ``1 - λη_t``.
-
-    ``base`` says so at the start; ``step`` makes what it is at t + 1 of what it is at t.
-    """
-
-    def at(steps: Term) -> AtMost:
-        return AtMost(value.subs(t, steps), rest + start / _passed(steps))
-
-    short = specialise(assume(_SHORT, reason="given: small steps"), t, reason="at this step")
-    room = combine(AtMost(0, 1 - curvature * STEPS), [(1, short)], reason="so 1 - λη_t is not negative")
-    size, before = curvature * STEPS, _passed(t)
-    longer = before + size
-    told = last_term(Sum(STEPS.at(_s), (_s, 0, t)), reason="the last step apart")
-    supposed = assume(at(t), reason="suppose")
-    shrunk = combine(
-        AtMost(value.subs(t, t + 1), rest + start / longer), step(supposed),
-        slack=start * size * (before - 1 + size) / (before * longer), known=[room, short],
-        reason="as (1 - s)(1 + S + s) is at most 1 + S",
-    )  # fmt: skip
-    again = combine(at(t + 1), [(1, shrunk)], where=[told], reason="one step more")
-    return specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
+_SQUARE, _PRODUCT = Mean(square(g + pull)), Mean(Inner(g + pull, pull))
+_DISTANCE = _SQUARE + 2 * Abs(_PRODUCT)
+"""``E‖∇f(x_t) + c‖² + 2|E⟨∇f(x_t) + c, c⟩|``, which bounds ``|E‖∇f(x_t)‖² - Z²|``."""
 
 
-def _squares() -> Theorem:
-    """``E‖∇f(x_t) + c‖² ≤ ε + U/(1 + λ Σ η)``."""
+def _shrinks_but_for_noise() -> Theorem:
+    """The distance at t + 1 is at most ``1 - λη_t`` times that at t, and ``(λη_tσ)²``."""
+    size = curvature * STEPS
+    short = specialise(assume(_SHORT, reason="given: short steps"), t, reason="at this step")
+    room = combine(AtMost(0, 1 - size), [(1, short)], reason="so 1 - λη_t is not negative")
     centred = given("centred", t)
-    size, value = curvature * STEPS, Mean(square(g + pull))
-    small = specialise(assume(_SMALL, reason="given: small steps"), t, reason="at this step")
     noisy = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+    moved = combine(
+        Equal(_PRODUCT.subs(t, t + 1), (1 - size) * _PRODUCT),
+        [
+            (1, expectation(inner(_step_on(), pull), reason="take expectations")),
+            (-size, orthogonal(centred, pull, reason="the noise has mean zero")),
+        ],
+        reason="along the bias",
+    )  # fmt: skip
 
-    def step(supposed: Theorem) -> list[tuple[Term, Theorem]]:
-        left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
-        return [
+    def sides(sign: int) -> Theorem:
+        target = AtMost(sign * _PRODUCT.subs(t, t + 1), (1 - size) * Abs(_PRODUCT))
+        return combine(target, [(sign, moved), (1 - size, absolute(sign * _PRODUCT))], known=[room])
+
+    left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
+    return combine(
+        AtMost(_DISTANCE.subs(t, t + 1), (1 - size) * _DISTANCE + size * _FADES.term),
+        [
             (1, expectation(squared(_step_on()), reason="take expectations")),
             (-2 * size * (1 - size), orthogonal(centred, g + pull, reason="the noise has mean zero given x_t")),
             (size**2, noisy),
-            (size, small),
             (size * (1 - size), left),
-            (1 - size, supposed),
-        ]
-
-    base = combine(AtMost(_SHIFTED, precision + _SHIFTED / _passed(Integer(0))), [], slack=precision, reason="at first")
-    return _fades(value, _SHIFTED, precision, base, step)
-
-
-def _products(sign: int) -> Theorem:
-    """``±E⟨∇f(x_t) + c, c⟩ ≤ |W|/(1 + λ Σ η)``."""
-    size, value = curvature * STEPS, sign * Mean(Inner(g + pull, pull))
-
-    def step(supposed: Theorem) -> list[tuple[Term, Theorem]]:
-        moved = expectation(inner(_step_on(), pull), reason="take expectations")
-        centred = orthogonal(given("centred", t), pull, reason="the noise has mean zero")
-        return [(sign, moved), (-sign * size, centred), (1 - size, supposed)]
-
-    base = combine(
-        AtMost(sign * _ALONG, Abs(_ALONG) / _passed(Integer(0))), [(1, absolute(sign * _ALONG))], reason="at first"
+            (2, sized(sides(1), sides(-1), [room])),
+        ],
+        known=[room],
+        reason="(1 - s)² is at most 1 - s",
     )
-    return _fades(value, Abs(_ALONG), Integer(0), base, step)
+
+
+def _near(value: Term) -> Theorem:
+    """``|E‖∇f(x_t)‖² - Z²|`` is at most the distance."""
+    named = assume(PULL_SIZE, reason="given: the size of the bias")
+    left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
+    gap = Mean(square(g)) - value
+    return sized(
+        combine(
+            AtMost(gap, _DISTANCE), [(2, absolute(-_PRODUCT)), (1, named)],
+            reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
+        ),
+        combine(AtMost(-gap, _DISTANCE), [(2, left), (2, absolute(_PRODUCT)), (-1, named)], reason="and from below"),
+    )  # fmt: skip
 
 
 @of_formulas()
 def decreasing_steps(value: Formula | None = None) -> Proof:
-    """E3: from where on ``λη_t ≤ 1`` and ``λη_tσ² ≤ ε``, ``E‖∇f(x_t)‖²`` is Z², but for ε and what Σ η_t lets fade.
+    """E3: ``E‖∇f(x_t)‖²`` tends to Z² where λη_tσ² tends to 0 and the steps, with λη_t ≤ 1, are not summable.
 
-    With U and W as in :func:`plateau_of_quadratic`, ``-2|W|/(1 + λΣη) ≤ E‖∇f(x_t)‖² - Z² ≤ ε + (U + 2|W|)/(1 + λΣη)``,
-    the sum over the steps before t. For steps that decrease to zero, not summably, every ε holds from some step on, and
-    what is left of the start fades; that the limit is Z² is said in these words, not in the kernel.
+    ``E‖∇f(x_t) + c‖² + 2|E⟨∇f(x_t) + c, c⟩|``, which bounds its distance from Z², shrinks by 1 - λη_t in a step, but
+    for ``(λη_tσ)²``: Polyak's lemma. The second theorem says so.
 
     Parameters
     ----------
@@ -370,20 +355,21 @@ def decreasing_steps(value: Formula | None = None) -> Proof:
 
     Examples
     --------
-    >>> decreasing_steps().verify()
-    True
+    >>> decreasing_steps().axioms
+    ("Polyak's lemma",)
     >>> decreasing_steps(bias**2 / 4)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    targets = decreasing_target() if value is None else decreasing_target(value)
-    named = assume(PULL_SIZE, reason="given: the size of the bias")
-    left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
-    return Proof((
-        combine(
-            targets[0], [(1, _squares()), (2, _products(-1)), (1, named)],
-            reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
-        ),
-        combine(targets[1], [(1, left), (2, _products(1)), (-1, named)], reason="and from below"),
-    ))  # fmt: skip
+    target = decreasing_target() if value is None else decreasing_target(value)
+    size, step = curvature * STEPS, _shrinks_but_for_noise()
+    values = {
+        Entry("e", t): target.term, Entry("u", t): _DISTANCE, Entry("w", t, positive=True): size,
+        Entry("a", t): _FADES.term, Symbol("L", real=True): target.limit,
+    }  # fmt: skip
+    lemma = instantiate(axiom("Polyak's lemma"), values, reason="for this distance and the shares λη_t")
+    noise_fades = nonnegative(_FADES.term, reason="what noise adds is not negative")
+    for told in (_near(target.limit), step, noise_fades):
+        lemma = discharge(lemma, generalise(told, t, reason="at every step"))
+    return Proof((lemma, step))
