@@ -15,7 +15,7 @@ from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, smooth_potential, stability
 from rdml_theory.symbolic.notation import C, alpha
-from rdml_theory.symbolic.sgd import descent, setting
+from rdml_theory.symbolic.sgd import descent, momentum, setting
 
 __all__ = ["students"]
 
@@ -108,24 +108,47 @@ def _estimates() -> tuple[Model, ...]:
 
 @cache
 def _together() -> tuple[Model, ...]:
-    """Three students near where all agree and after a step, short of the limit and beyond it."""
-    count, product = 3, 0.8
-    before = np.array([[1.0, 0.2], [-0.4, 0.5], [0.3, -2.0]])
-    peers = (before.sum(axis=0) - before) / (count - 1)
+    """Three students near where all agree, and one alone, short of the limit and beyond it, with momentum and not."""
+    count, product, steps = 3, 0.8, 5
+    start = np.array([1.0, -0.4, 0.7])
 
-    def model(h: float) -> Model:
-        after = before - h * (before + product * (before - peers))
+    def family(values: Any) -> Any:
+        """By step: the entry at index 0 is the last of an axis."""
+        return np.roll(np.array(values), -1, axis=0)
+
+    def run(x: Any, stiff: float, mu: float, nesterov: bool, pull: Any) -> tuple[Any, Any]:
+        v = [0 * x]
+        x = [x]
+        for _ in range(steps):
+            slope = stiff * pull(x[-1])
+            v.append(mu * v[-1] + slope)
+            x.append(x[-1] - (slope + mu * v[-1] if nesterov else v[-1]))
+        return np.array(x), np.array(v)
+
+    def peers(x: Any) -> Any:
+        return (x.sum(axis=-1, keepdims=True) - x) / (count - 1)
+
+    def pulled(x: Any) -> Any:
+        return x + product * (x - peers(x))
+
+    def model(stiff: float, mu: float, nesterov: bool = False) -> tuple[Model, Model]:
+        h = stiff / (1 + product * count / (count - 1))
+        method = f"μ = {mu:g}{', Nesterov' * nesterov}, s = {stiff:g}"
+        x, v = run(start, h, mu, nesterov, pulled)
+        told = {"x": x, "v": v, "u": peers(x), "m": x.mean(axis=1), "n": v.mean(axis=1)}
         at = {
-            mutual.order: 0.5, plateau.beta: 2 * product, gain.students: count, gain.k: 1, stability.h: h,
-            Vector("m"): before.mean(axis=0), Vector("n"): after.mean(axis=0),
+            mutual.order: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, momentum.mu: mu,
         }  # fmt: skip
-        return Model(
-            f"three students near agreement, h = {h:g}", at,
-            processes={"x": before[None], "y": after[None], "u": peers[None]},
-            points=np.random.default_rng(0).normal(size=(10, 2)),
-        )  # fmt: skip
+        several = Model(
+            f"three students near agreement, {method}", at, families={name: family(part) for name, part in told.items()}
+        )
+        x, v = run(np.array(1.0), stiff, mu, nesterov, lambda x: x)
+        one = {stability.stiffness: stiff, momentum.mu: mu}
+        return several, Model(f"one student, {method}", one, families={"x": family(x), "v": family(v)})
 
-    return model(0.6), model(1.5)
+    made = (model(1.3, 0.0), model(3.3, 0.0), model(2.8, 0.5), model(3.4, 0.5), model(1.4, 0.5, True),
+            model(1.7, 0.5, True))  # fmt: skip
+    return tuple(part for pair in made for part in pair)
 
 
 @cache

@@ -56,10 +56,15 @@ def statement(subject: Subject) -> Statement:
         "Near where {K} ≥ 2 students agree, along a direction of curvature λ, a step η with {h} = ηλ gives {moved}, "
         "and multiplies the mean of all by 1 - {h}: differences between students grow beyond {limit}, while a student "
         "alone is stable up to 2. With momentum μ both limits are 1 + μ times as high, with Nesterov's "
-        "(1 + μ)/(1 + 2μ) times"
+        "(1 + μ)/(1 + 2μ) times: with a heavy ball, up to {s} = 2(1 + μ), {bounded}, and beyond it {growing} for an "
+        "{r} > 1, where x_t is one student, which starts at rest, and {s} = {h}, or the difference of one from the "
+        "mean of all, and {s} is twice {h} over the limit; so with Nesterov's momentum, as `rdml prove` prints it"
     )
     moved = symbolic.step_target(subject.limit).relation()
-    return Statement(words, {"K": students, "h": symbolic.h, "moved": moved, "limit": subject.limit})
+    bounded, growing = (told.relation() for told in (symbolic.bounded_target(), symbolic.growing_target()))
+    names = {"K": students, "h": symbolic.h, "s": symbolic.stiffness, "r": symbolic.rate}
+    formulas = {"moved": moved, "limit": subject.limit, "bounded": bounded, "growing": growing}
+    return Statement(words, formulas | names)
 
 
 def _samples(rng: np.random.Generator, classes: int) -> tuple[Array, NDArray[np.int64]]:
@@ -209,7 +214,7 @@ CLAIM = Claim(
         "cross-entropy of a model linear in its parameters, all students with the same inputs: the base Hessian is "
         "E Jᵀ Cov_q J too. Elsewhere that of the base loss and E Jᵀ Cov_q J differ, and with them the limit",
         "full gradients, all students at once",
-        "not machine-checked: the limits with momentum, which are those of a quadratic",
+        f"with momentum: {'; '.join(symbolic.MOMENTUM_ASSUMPTIONS)}",
     ),
     source=Source(
         "this toolkit; that coupling shortens the stable step of descent is known: Yuan, Ling & Yin 2016",
