@@ -191,6 +191,9 @@ def cohort_bound(
         forms["D15"] = -2 * np.expm1(-grown)
         if order <= 0.5:
             forms["D17"] = 0.8146 * mean
+    for given, form in (("log_ratio_range", "D7"), ("divergence", "D8")):
+        if not np.size(forms.get(form, 0.0)):
+            raise ValueError(f"{given} is empty: expected one value or more; leave it out if nothing is known of it")
     least = {name: float(np.mean(value) if tail is None else np.max(value)) for name, value in forms.items()}
     name = min(reversed(least), key=lambda form: least[form])
     biased = replace(at, bias=float(product(*2 * (weight, scale), least[name])))

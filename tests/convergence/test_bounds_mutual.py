@@ -173,7 +173,10 @@ def test_the_bound_of_a_cohort_takes_the_least_form(order, known, binds, pull):
 def test_the_bound_of_a_cohort_refuses_what_it_would_ignore():
     with pytest.raises(ValueError, match="cohort_bound finds the bias"):
         cohort_bound(unit(bias=1.0), 0.5, 100, alpha=1.0, beta=1.0, jacobian=1.0)
-    for wrong in ({"alpha": -1.0}, {"beta": np.inf}, {"jacobian": -1.0}, {"log_ratio_range": -1.0}):
+    for wrong in (
+        {"alpha": -1.0}, {"beta": np.inf}, {"jacobian": -1.0}, {"log_ratio_range": -1.0}, {"log_ratio_range": []},
+        {"divergence": ()},
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(wrong))):
             cohort_bound(unit(), 0.5, 100, **({"alpha": 1.0, "beta": 1.0, "jacobian": 1.0} | wrong))
 

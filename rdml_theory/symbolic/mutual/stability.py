@@ -177,7 +177,7 @@ def growing_target(*, nesterov: bool = False) -> Equal:
     """``(x_{t+1} - (1+μ+r-ψs)x_t)² = (r+μ)² r^{2t} x_0²``.
 
     >>> print(growing_target().text())
-    (x_{t + 1} - x_t·(r - s + μ + 1))² = r^(2·t)·(r + μ)²·x_0²
+    (x_{t + 1} - (μ + r + 1 - s)·x_t)² = r^(2·t)·(μ + r)²·x_0²
     """
     return Equal(_combined(_METHODS[nesterov]) ** 2, rate ** (2 * t) * (rate + mu) ** 2 * _x(Integer(0)) ** 2)
 

@@ -338,7 +338,7 @@ def supremum_targets() -> tuple[AtMost, AtMost]:
     >>> for target in supremum_targets():
     ...     print(target.text())
     A² ≤ ε + (U + ζ)²
-    -ε + (U + ζ)² ≤ A²
+    (U + ζ)² - ε ≤ A²
     """
     return AtMost(average**2, _level**2 + precision), AtMost(_level**2 - precision, average**2)
 
