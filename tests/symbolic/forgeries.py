@@ -80,6 +80,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     squeeze,
     sum_over,
+    taylor,
 )  # fmt: skip
 
 a, c, d = (Symbol(name, real=True) for name in "acd")
@@ -213,7 +214,11 @@ def total(summand, index=i):
 SLOPE = differentiate(identity(Equal(3 * a, 3 * a)), a)
 SLOPE_OF_SQUARE = differentiate(identity(Equal(a**2, a**2)), a)
 FALLS = differentiate(identity(Equal(2 * a - a**2, 2 * a - a**2)), a)
+SLOPE_OF_CUBE = differentiate(identity(Equal(a**3, a**3)), a)
+CURVATURE = differentiate(SLOPE_OF_CUBE, a)
 POLE = combine(Equal(-1 / a, -1 / a), [], known=[told(Less(0, a**2))])
+POLES = differentiate(combine(Equal(a**-2, a**-2), [], known=[told(Less(0, a**2))]), a)
+SLOPE_OF_LOG = differentiate(identity(Equal(log(p), log(p))), p)
 RISES = combine(AtMost(0, SLOPE.conclusion.left), [(-1, SLOPE)], slack=Integer(3))
 SHRINKS = combine(AtMost(Abs(c) / (p + 1), Abs(c) / p), [], slack=Abs(c) / (p * (p + 1)))
 LOW = Le(-(a**2), 0, evaluate=False)
@@ -724,6 +729,38 @@ FORGERIES = {
             [(-1, differentiate(identity(Equal(a * Mean(square(b)), a * Mean(square(b)))), a))], slack=Mean(square(b)),
         ),
         a, Integer(0), Inner(x, b),
+    ),
+    # twice the mean value theorem
+    "a bend on a part of the interval": lambda: taylor(
+        combine(AtMost(3, CURVATURE.conclusion.left), [(-1, CURVATURE), (6, told(AtMost(Rational(1, 2), a)))]),
+        SLOPE_OF_CUBE,
+    ),
+    "a bend that is not constant": lambda: taylor(
+        combine(AtMost(6 * a, CURVATURE.conclusion.left), [(-1, CURVATURE)]), SLOPE_OF_CUBE
+    ),
+    "a bend at a point": lambda: taylor(told(AtMost(CURVATURE.conclusion.left, 0)), SLOPE_OF_CUBE),
+    "a bend of another function": lambda: taylor(
+        combine(AtMost(0, Derivative(a**2, (a, 2))), [(-1, differentiate(SLOPE_OF_SQUARE, a))], slack=Integer(2)),
+        SLOPE_OF_CUBE,
+    ),
+    "a bend of a function with another slope": lambda: taylor(
+        combine(AtMost(0, Derivative(a**2, (a, 2))), [(-1, differentiate(SLOPE_OF_SQUARE, a))], slack=Integer(2)),
+        told(Equal(SLOPE_OF_SQUARE.conclusion.left, 7 * a)),
+    ),
+    "a bend without a slope": lambda: taylor(told(AtMost(CURVATURE.conclusion.left, 0)), told(Equal(a, c))),
+    "a bend that is an equation": lambda: taylor(CURVATURE, SLOPE_OF_CUBE),
+    "a bend where there is a pole": lambda: taylor(
+        combine(
+            AtMost(0, Derivative(a**-2, (a, 2))), [(-1, differentiate(POLES, a))], slack=6 * a**-4,
+            known=[told(Less(0, a**4))],
+        ),
+        POLES, known=[told(Less(0, a**2))],
+    ),
+    "a bend of a logarithm from zero on": lambda: taylor(
+        combine(
+            AtMost(Derivative(log(p), (p, 2)), 0), [(1, differentiate(SLOPE_OF_LOG, p))], slack=p**-2
+        ),
+        SLOPE_OF_LOG,
     ),
     # limits
     "another limit": lambda: limit(Tends((exp(a) - 1) / a, a, 0, 2), exp(a) - 1, 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forgeries import FORGERIES, RISES, SHRINKS, a, c, noise, p, t, u, v, x
+from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, noise, p, t, u, v, x
 from sympy import Abs, Basic, Derivative, Integer, Rational, Sum, Symbol, Tuple, exp, oo, sqrt
 
 import rdml_theory.symbolic.kernel as kernel
@@ -46,6 +46,7 @@ from rdml_theory.symbolic.kernel import (
     specialise,
     square,
     squeeze,
+    taylor,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.model import Model
 from rdml_theory.symbolic.mutual import game
@@ -67,6 +68,9 @@ FALSE = {
     "a potential at α = 2": lambda: game.potential(Rational(2)),
     "a potential that is 0.98(1+β)Λ-smooth": lambda: game.potential(
         curvatures=(game.CURVATURES[0], Rational(98, 100) * game.CURVATURES[1])
+    ),
+    "a bound of a potential's gradient, 2% too small": lambda: game.potential(
+        bound=Rational(98, 100) * game.WITHOUT_BIAS
     ),
     "a potential that is convex": lambda: game.potential(curvatures=(Integer(0), game.CURVATURES[1])),
     "a dual pair with its weights exchanged": lambda: game.potential(weights=game.DUAL_WEIGHTS[::-1]),
@@ -179,6 +183,8 @@ def test_rules_give_what_they_say():
     assert str(squeeze(SHRINKS, Tends(c / (p + 1), p, oo, 0), Integer(0))) == "⊢ c/(p + 1) → 0 as p → ∞"
     assert str(limit(Tends((exp(p) - 1 - p) / p**2, p, 0, Rational(1, 2)), exp(p) - 1 - p, 2)).endswith("as p → 0")
     assert str(rising(RISES, a, Integer(0), c)) == "0 ≤ c ⊢ 0 ≤ 3·c"
+    bent = combine(AtMost(Derivative(a**2, (a, 2)), 3), [(1, differentiate(SLOPE_OF_SQUARE, a))], slack=Integer(1))
+    assert str(taylor(bent, SLOPE_OF_SQUARE)) == "⊢ 1 ≤ 3/2"
     away = assume(Less(0, (a - 1) ** 2))
     slope = differentiate(combine(Equal(1 / (a - 1), 1 / (a - 1)), [], known=[away]), a)
     assert str(slope) == "0 < (a - 1)² ⊢ ∂1/(a - 1)/∂a = -1/(a - 1)²"

@@ -4,8 +4,19 @@ import pytest
 from test_proofs import Case, refused
 
 from rdml_theory.symbolic import intervals
-from rdml_theory.symbolic.kernel import AXIOMS, ProofError
-from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, scaling, stability
+from rdml_theory.symbolic.kernel import AXIOMS, Proof, ProofError
+from rdml_theory.symbolic.mutual import (
+    composed,
+    gain,
+    game,
+    influence,
+    one_input,
+    plateau,
+    resting,
+    scaling,
+    smooth_potential,
+    stability,
+)
 from rdml_theory.symbolic.sgd import descent, minibatch, settling, step_condition
 from verify.checks.instances import satisfied_by
 
@@ -16,6 +27,16 @@ CASES = {
         resting.resting_cohort,
         {"right_side": resting.RESTING, "saturated": resting.SATURATED, "turning": resting.TURNING},
         resting.ASSUMPTIONS,
+    ),
+    "X2, at most": Case(
+        lambda saturated=resting.SATURATED: Proof((one_input.at_most_saturated(saturated),)),
+        {"saturated": resting.SATURATED},
+        one_input.ASSUMPTIONS,
+    ),
+    "C7, the bound": Case(
+        lambda bound=game.WITHOUT_BIAS: Proof(smooth_potential.smooth_potential(bound=bound)[-1:]),
+        {"bound": game.WITHOUT_BIAS},
+        (*smooth_potential.BOUND_ASSUMPTIONS, *smooth_potential.POTENTIAL_ASSUMPTIONS),
     ),
     "X3": Case(stability.step_limit, {"limit": stability.LIMIT}, stability.ASSUMPTIONS),
     "G3": Case(influence.influence, {"right_side": influence.INFLUENCE}, influence.INFLUENCE_ASSUMPTIONS),

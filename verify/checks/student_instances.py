@@ -13,8 +13,17 @@ from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual import composed, gain, influence, plateau, resting, smooth_potential, stability
-from rdml_theory.symbolic.notation import C, alpha
+from rdml_theory.symbolic.mutual import (
+    composed,
+    gain,
+    influence,
+    one_input,
+    plateau,
+    resting,
+    smooth_potential,
+    stability,
+)
+from rdml_theory.symbolic.notation import C, alpha, l, n
 from rdml_theory.symbolic.sgd import descent, momentum, setting
 
 __all__ = ["students"]
@@ -24,7 +33,7 @@ STEPS = 4
 
 def students() -> tuple[Model, ...]:
     """All of them."""
-    return (*_resting(), *_estimates(), *_together(), *_training(), _linear())
+    return (*_resting(), _one_input(), *_estimates(), *_together(), *_training(), _linear(), _descending())
 
 
 @cache
@@ -67,6 +76,26 @@ def _resting() -> tuple[Model, ...]:
         model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
         model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
     )
+
+
+@cache
+def _one_input() -> Model:
+    """A student of three classes whose logits are G times its parameters, at rest on one input between two peers."""
+    order, weight, jacobian = 1.0, 2.6, 1.3
+    q, p = np.array([0.5, 0.3, 0.2]), np.array([[0.65, 0.2, 0.15], [0.55, 0.3, 0.15]])
+    w = np.stack([escort(peer, q, order) for peer in p])
+    slope = weight * jacobian * (w - q).mean(axis=0)
+    labels, moved = q - slope / jacobian, jacobian * slope
+    at = {
+        plateau.beta: weight, mutual.G: jacobian, alpha: order, C: 3, one_input.peers: 2, Vector("θ"): np.zeros(3),
+        mutual.spread: float(np.ptp(np.log(p / q), axis=1).max()), l: int(moved.argmin()) + 1,
+        n: int(moved.argmax()) + 1,
+    }  # fmt: skip
+    return Model(
+        "student of three classes at rest on one input", at,
+        {"f": Objective(lambda x: 0 * x[..., 0], lambda x: slope + 0 * x, np.inf)},
+        families={"q": q, "p": p, "w": w, "y": labels, "v": moved},
+    )  # fmt: skip
 
 
 @cache
@@ -207,15 +236,77 @@ def _training() -> tuple[Model, ...]:
     )  # fmt: skip
 
 
+_COHORT = (3, 5, 4)
+"""How many linear softmax students, inputs and classes there are."""
+
+
 @cache
 def _linear() -> Model:
     """Three linear softmax students of four classes on five inputs, with a direction of all their weights."""
     rng = np.random.default_rng(20261127)
     inputs, (weights, way) = rng.normal(size=(5, 2)), rng.normal(size=(2, 3, 4, 2))
-    logits, moves = (np.einsum("kcf,nf->knc", part, inputs) for part in (weights, way))
-    at = {
-        setting.smoothness: float(np.linalg.eigvalsh(inputs.T @ inputs / 5)[-1]) / 2, plateau.beta: 0.7,
-        gain.students: 3, composed.pairs: 5, C: 4, SHIFT: 0.3, smooth_potential.direction: way.ravel(),
-    }  # fmt: skip
+    logits, moves = (np.einsum("kcf,nf->knc", part, inputs)[None] for part in (weights, way))
+    at = {**_cohort(inputs), SHIFT: 0.3, setting.t: 0, smooth_potential.direction: way.ravel()}
     families = {"z": logits, "v": moves, "y": rng.dirichlet(np.ones(4), size=(3, 5))}
     return Model("three linear softmax students of four classes", at, families=families)
+
+
+def _cohort(inputs: Any) -> dict[Any, float]:
+    """The numbers of three linear softmax students on these inputs."""
+    students, count, classes = _COHORT
+    most = float(np.linalg.eigvalsh(inputs.T @ inputs / count)[-1])
+    return {
+        setting.smoothness: most / 2, plateau.beta: 0.7, gain.students: students, composed.pairs: count, C: classes,
+    }  # fmt: skip
+
+
+@cache
+def _descending() -> Model:
+    """Three linear softmax students at order ½, in all outcomes of a noise: descent on their potential."""
+    students, count, classes = _COHORT
+    rng = np.random.default_rng(20261127)
+    inputs = rng.normal(size=(count, 2))
+    labels = rng.dirichlet(np.ones(classes), size=(students, count))
+    told, h, noise = _cohort(inputs), 1.2, 0.2
+    weight = told[plateau.beta] / (students - 1)
+
+    def logits(x: Any) -> Any:
+        return np.einsum("...kcf,nf->...knc", np.reshape(x, (*np.shape(x)[:-1], students, classes, 2)), inputs)
+
+    def pairs(z: Any) -> Any:
+        """The mean logits of every two students, over (..., student, peer, input, class)."""
+        return (z[..., :, None, :, :] + z[..., None, :, :, :]) / 2
+
+    def value(x: Any) -> Any:
+        z = logits(x)
+        own = np.log(np.exp(z).sum(axis=-1))
+        base = own - (labels * z).sum(axis=-1)
+        apart = own[..., :, None, :] + own[..., None, :, :] - 2 * np.log(np.exp(pairs(z)).sum(axis=-1))
+        return (base.sum(axis=-2) + weight / 2 * apart.sum(axis=(-3, -2))).mean(axis=-1)
+
+    def softmax(z: Any) -> Any:
+        return np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+
+    def gradient(x: Any) -> Any:
+        z = logits(x)
+        pull = softmax(z)[..., :, None, :, :] - softmax(pairs(z))
+        slope = softmax(z) - labels + weight * pull.sum(axis=-3)
+        return np.einsum("...knc,nf->...kcf", slope, inputs).reshape(np.shape(x)) / count
+
+    eta = h / ((1 + told[plateau.beta]) * told[setting.smoothness])
+    signs, x, noises = outcomes(STEPS), [np.zeros((2**STEPS, students * classes * 2))], []
+    for sign in signs:
+        noises.append(noise * sign[:, None] * np.eye(x[0].shape[1])[0])
+        x.append(x[-1] - eta * (gradient(x[-1]) + noises[-1]))
+    z = np.stack([logits(at) for at in x], axis=1)
+    # Over (outcome, step, student, input, class); the entry at index 0 is the last of an axis.
+    families = {"z": np.roll(z, -1, axis=1), "v": np.roll(np.diff(z, axis=1), -1, axis=1), "y": labels}
+    told |= {
+        descent.eta: eta, descent.h: h, descent.noise: noise, descent.horizon: STEPS, setting.infimum: 0.0,
+        descent.gap: float(np.mean(value(x[0]))),
+    }  # fmt: skip
+    return Model(
+        "three linear softmax students at α = ½, with noise", told, {"f": Objective(value, gradient, np.inf)},
+        {"x": np.stack(x, axis=1), "b": np.zeros((2**STEPS, STEPS, x[0].shape[1])), "n": np.stack(noises, axis=1)},
+        families=families, chance=np.full(2**STEPS, 0.5**STEPS), points=rng.normal(size=(10, x[0].shape[1])) * 3,
+    )  # fmt: skip

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Rational
 
-from convergence import Assumptions, MutualLearning, Observed, sharp_bound, simulate, train_cohort
+from convergence import MutualLearning, Observed, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
 from rdml_theory.symbolic.mutual import game, smooth_potential
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
 from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Claim, Control, Found, Source, Statement, check
@@ -30,10 +31,11 @@ FALLEN, STAYED = 0.01, 0.5
 
 @dataclass(frozen=True)
 class Subject:
-    """The order at which the game has a potential, and the weights of the dual pair as functions of α."""
+    """The order of the potential, the weights of the dual pair as functions of α, and the bound of ∇Φ."""
 
     order: Any
     weights: tuple[Expr, Expr]
+    bound: Expr = game.WITHOUT_BIAS
 
     def dual(self, order: float) -> tuple[float, float]:
         """The weights of D_α(p‖q) and D_{1-α}(q‖p)."""
@@ -44,16 +46,16 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "At the order {order} the joint update of mutual learning is a gradient, since in the logits u and z of p and "
-        "q D_α(q‖p) is D_α(p‖q): {symmetric}. The potential Φ of linear softmax students with Λ-smooth base losses is "
-        "(1+β)Λ-smooth: along every direction V of all weights its second derivative over ‖V‖² is between {least} and "
-        "{most}; so the sharp bound holds for Φ without bias. At every other order above 0 the Jacobian of the update "
-        "is not symmetric. Two students share a potential with orders α and 1-α too, weighted as (1-α) D_α(p‖q) = α "
-        "D_(1-α)(q‖p): {dual}"
+        "q D_α(q‖p) is D_α(p‖q): {symmetric}. For linear softmax students with Λ-smooth base losses the second "
+        "derivative of the potential Φ along every direction V of all weights is, over ‖V‖², between {least} and "
+        "{most}, so that Φ lies between quadratics of these curvatures, and the sharp bound holds for Φ without bias: "
+        "A ≤ {bound}, with h = (1+β)Λη. At every other order above 0 the Jacobian of the update is not symmetric. Two "
+        "students share a potential with orders α and 1-α too, weighted as (1-α) D_α(p‖q) = α D_(1-α)(q‖p): {dual}"
     )
     least, most = game.CURVATURES
     formulas = {
         "order": subject.order, "symmetric": game.potential_target().relation(),
-        "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most,
+        "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most, "bound": subject.bound,
     }  # fmt: skip
     return Statement(words, formulas)
 
@@ -137,12 +139,12 @@ def _train(order: float, steps: int) -> list[Array]:
     return list(np.array(rows).T)
 
 
-def _joint_bound(cohort: MutualLearning, times: float, noise: float) -> float:
-    """The sharp bound of the mean of ‖∇Φ‖² without bias; Φ is at least zero and (1+β)Λ-smooth."""
-    at = Assumptions(
-        smoothness=(1 + cohort.beta) * cohort.smoothness, gap=cohort.potential(cohort.start), noise=noise, bias=0.0
-    )
-    return float(sharp_bound(at, safe_step(cohort), times))
+def _joint_bound(subject: Subject, cohort: MutualLearning, times: float, noise: float) -> float:
+    """The bound of the mean of ‖∇Φ‖² without bias, for noise of this variance; Φ is at least zero."""
+    step, gap = safe_step(cohort), cohort.potential(cohort.start)
+    h = (1 + cohort.beta) * cohort.smoothness * step
+    bound = function_of(subject.bound, descent.h, descent.eta, descent.horizon, descent.gap, descent.noise)
+    return float(bound(h, step, times, gap, np.sqrt(noise))) ** 2
 
 
 @check("training", cost=4.0)
@@ -156,14 +158,18 @@ def training(subject: Subject, context: Context) -> Found:
     comparisons = [
         at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", joint[-1] / base[-1], FALLEN),
         at_least("Σ‖∇L_k‖² at the end over a tenth of the time", base[-1] / base[early], STAYED),
-        at_most("mean squared update against the sharp bound without bias", mean[-1], _joint_bound(cohort, steps, 0.0)),
+        at_most(
+            "mean squared update against the sharp bound without bias",
+            mean[-1],
+            _joint_bound(subject, cohort, steps, 0.0),
+        ),
     ]
     few = context.pick(quick=500, full=10_000)
     seed = context.seed_for("noisy")
     batches: dict[str, Any] = {"batch": BATCH, "replicas": REPLICAS, "every": 10, "record": 1, "seed": seed}
     noisy = context.shared(f"noisy {order}", lambda: train_cohort(cohort, step=safe_step(cohort), steps=few, **batches))
     ratios = [
-        residual / _joint_bound(cohort, few, noise)
+        residual / _joint_bound(subject, cohort, few, noise)
         for residual, noise in zip(noisy.mean_residual[-1].sum(axis=1), noisy.mean_noise[-1].sum(axis=1), strict=True)
     ]
     name = f"mean squared gradient over the bound with measured σ², greatest of the replicas, batches of {BATCH}"
@@ -173,7 +179,7 @@ def training(subject: Subject, context: Context) -> Found:
         curve("joint gradient $\\|\\nabla\\Phi\\|^2$", times, joint),
         curve("base gradients $\\Sigma\\|\\nabla L_k\\|^2$", times, base, "second"),
         curve("mean of $\\|\\nabla\\Phi\\|^2$", times, mean, "reference"),
-        curve("sharp bound without bias", times, lambda t: _joint_bound(cohort, float(t), 0.0), "statement"),
+        curve("sharp bound without bias", times, lambda t: _joint_bound(subject, cohort, float(t), 0.0), "statement"),
     )  # fmt: skip
     yield from comparisons
     yield _asymmetry_panel(context)
@@ -210,13 +216,15 @@ CLAIM = Claim(
         *game.ASSUMPTIONS,
         "the Jacobian of two classes, with log-odds r of the peer and x > r, x + r > 0 of the student: its cross "
         "derivatives differ for α > ½ and for α < ½; at α = 0 they vanish, and there is a potential too",
-        f"for the smoothness: {'; '.join(smooth_potential.ASSUMPTIONS)}; v_{{k,m}} is how the logits of student k on "
-        "input m of N move with V, and every pair of students is in Φ as two ordered pairs, with half its weight",
-        "not machine-checked: that a second derivative of at most Λ in size makes the gradient Λ-Lipschitz",
+        f"for the curvature: {'; '.join(smooth_potential.ASSUMPTIONS)}; v_{{t,k,m}} is how the logits z_{{t,k,m}} of "
+        "student k on input m of N move with V, and every pair of students is in Φ as two ordered pairs, with half its "
+        "weight",
+        f"for the bound: {'; '.join(smooth_potential.BOUND_ASSUMPTIONS)}; f is Φ, at the logits z_t of x_t and z_t + "
+        "v_t of x_{t+1}, and ∇f(x_t) gives its slope along v_t, both as formulas in the theorem",
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(lambda subject: game.potential(subject.order, subject.weights), cost=20.0),
+        kernel_check(lambda subject: game.potential(subject.order, subject.weights, bound=subject.bound), cost=20.0),
         jacobian,
         gradient,
         training,
@@ -225,6 +233,7 @@ CLAIM = Claim(
         Control("third", "a potential at α = 1/3", _at(Rational(1, 3))),
         Control("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1))),
         Control("two", "a potential at α = 2", _at(Rational(2))),
+        Control("bound", "half of the bound", Subject(Rational(1, 2), DUAL_WEIGHTS, game.WITHOUT_BIAS / 2)),
         Control("weights", "the weights of the dual pair exchanged", Subject(Rational(1, 2), DUAL_WEIGHTS[::-1])),
     ),
     caption=(

@@ -57,8 +57,8 @@ from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
     "ASSUMPTIONS", "EXCESS", "GRADIENT_BOUND", "RANGE_WITH_FLOOR", "TEACHER_ASSUMPTIONS", "TEACHER_BOUND", "X", "Y",
-    "attained_square", "bounded_gradient", "bounded_square", "bounded_teacher_gradient", "gradient_target",
-    "range_with_floor", "teacher_target", "tilted",
+    "attained_square", "bounded_gradient", "bounded_square", "bounded_teacher_gradient", "escort_ratio",
+    "gradient_target", "range_with_floor", "teacher_target", "tilted",
 ]  # fmt: skip
 
 GRADIENT_BOUND: Formula = sqrt(2) * tanh(SPREAD / 4)
@@ -200,22 +200,53 @@ def tilted() -> Theorem:
     return combine(AtMost(total((a(i) - b(i)) ** 2), 2 * _tau**2), [(1, here)], reason="their difference is Σ d²")
 
 
+def _moved_apart(first: Any, width: Term, base: Theorem) -> Theorem:
+    """``w_i first_j ≤ exp(width) first_i w_j``, for a w that is ``first`` tilted by exponents of this range.
+
+    ``base`` says that the exponents of two classes i and j differ by at most the width.
+    """
+    more: Term = Symbol("t", nonnegative=True)
+    growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
+    left, right = base.conclusion.terms()
+    room = combine(AtMost(0, right - left), [(1, base)], reason="so this is not negative")
+    here = instantiate(growth, {more: right - left}, known=[room], reason="for the distance to the range")
+    return combine(
+        AtMost(w(i) * first(j), exp(width) * first(i) * w(j)), [(w(i) * first(j), here)], where=[escort()],
+        reason="no ratio is more than that times another",
+    )  # fmt: skip
+
+
+@cache
+def _scaled_range() -> Theorem:
+    told = at_classes(RANGE, i, j, "given: the range of the log-ratio")
+    return combine(
+        AtMost(alpha * (_log_ratio(i) - _log_ratio(j)), alpha * LOG_RATIO_RANGE),
+        [(alpha, told)],
+        reason="times the order",
+    )
+
+
+@cache
+def escort_ratio() -> Theorem:
+    """``w_i q_j ≤ exp(αρ) q_i w_j``: what a student follows is it, tilted by a factor of at most exp(αρ).
+
+    >>> print(escort_ratio().conclusion.text())
+    q_j·w_i ≤ q_i·w_j·exp(α·ρ)
+    """
+    return _moved_apart(q, alpha * LOG_RATIO_RANGE, _scaled_range())
+
+
 def _tilt(first: Any, width: Term, base: Theorem) -> Theorem:
     """``Σ (first - w)² ≤ 2 tanh²(width/4)``, for a w that is ``first`` tilted by exponents of this range.
 
     ``base`` says that the exponents of two classes i and j differ by at most the width.
     """
     slope = tanh(width / 4)
-    more: Term = Symbol("t", nonnegative=True)
-    growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
-    left, right = base.conclusion.terms()
-    room = combine(AtMost(0, right - left), [(1, base)], reason="so this is not negative")
-    here = instantiate(growth, {more: right - left}, known=[room], reason="for the distance to the range")
-    scale = (1 - slope) ** 2 * w(i) * first(j)
     pair = combine(
-        AtMost(scale, (1 + slope) ** 2 * first(i) * w(j)), [(scale, here)], where=[escort()],
+        AtMost((1 - slope) ** 2 * w(i) * first(j), (1 + slope) ** 2 * first(i) * w(j)),
+        [((1 - slope) ** 2, _moved_apart(first, width, base))],
         reason="so the ratios of any two classes differ by that much",
-    )  # fmt: skip
+    )
     short = combine(Less(slope, 1), [], slack=2 / (exp(width / 2) + 1), reason="tanh is below one")
     general = instantiate(
         tilted(), {a(i): first(i), b(i): w(i), _tau: slope}, reason="of this distribution and the escort"
@@ -230,13 +261,7 @@ def bounded_square() -> Theorem:
     >>> print(bounded_square().conclusion.text())
     Σ_{i ≤ C} (q_i - w_i)² ≤ 2·tanh(α·ρ/4)²
     """
-    told = at_classes(RANGE, i, j, "given: the range of the log-ratio")
-    scaled = combine(
-        AtMost(alpha * (_log_ratio(i) - _log_ratio(j)), alpha * LOG_RATIO_RANGE),
-        [(alpha, told)],
-        reason="times the order",
-    )
-    return _tilt(q, alpha * LOG_RATIO_RANGE, scaled)
+    return _tilt(q, alpha * LOG_RATIO_RANGE, _scaled_range())
 
 
 def gradient_target(right_side: Formula = GRADIENT_BOUND) -> AtMost:

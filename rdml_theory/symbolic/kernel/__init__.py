@@ -16,7 +16,7 @@ a ≤ b; b ≤ c ⊢ a ≤ c
 
 from rdml_theory.symbolic.kernel.analysis import certified, differentiate, limit, rising, squeeze
 from rdml_theory.symbolic.kernel.axioms import AXIOMS, Axiom
-from rdml_theory.symbolic.kernel.derived import absolute, identity, inner, nonnegative, one_term
+from rdml_theory.symbolic.kernel.derived import absolute, identity, inner, nonnegative, one_term, taylor
 from rdml_theory.symbolic.kernel.logic import (
     assume,
     axiom,
@@ -52,5 +52,5 @@ __all__ = [
     "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
     "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
     "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "square",
-    "squeeze", "sum_over",
+    "squeeze", "sum_over", "taylor",
 ]  # fmt: skip

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Sum, Symbol
+from sympy import Abs, Derivative, Integer, Rational, Sum, Symbol
 
+from rdml_theory.symbolic.kernel.analysis import differentiate, rising
 from rdml_theory.symbolic.kernel.logic import (
     assume,
     cases,
@@ -20,11 +21,12 @@ from rdml_theory.symbolic.kernel.logic import (
     specialise,
 )
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, ForAll
+from rdml_theory.symbolic.kernel.substitution import replaced
 from rdml_theory.symbolic.kernel.sums import induct, last_term, sum_over
 from rdml_theory.symbolic.kernel.terms import Entry, Inner, Term, Vector, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import ProofError, Theorem
 
-__all__ = ["absolute", "identity", "inner", "nonnegative", "one_term"]
+__all__ = ["absolute", "identity", "inner", "nonnegative", "one_term", "taylor"]
 
 
 def identity(target: Equal, *, reason: str = "") -> Theorem:
@@ -145,3 +147,51 @@ def one_term(
     last = count if symbol_kind(index) == "counting" else count - 1
     inside = combine(AtMost(which, last), [], slack=last - which, known=known, reason="it is one of them")
     return discharge(discharge(here, generalise(theorem, index)), inside, reason=reason)
+
+
+def taylor(theorem: Theorem, slope: Theorem, known: Sequence[Theorem] = (), *, reason: str = "") -> Theorem:
+    """From ``∂²f/∂s² ≤ c`` for every s, or ``c ≤ ∂²f/∂s²``, that f(1) is at most, or at least, ``f(0) + f'(0) + c/2``.
+
+    ``slope`` says what the derivative of f is. Twice the mean value theorem: c s - f' rises, and with it the remainder.
+
+    >>> from sympy import exp
+    >>> s, p = Symbol("s", real=True), Symbol("p", positive=True)
+    >>> slope = differentiate(identity(Equal(exp(p * s), exp(p * s))), s)
+    >>> twice = differentiate(slope, s)
+    >>> convex = combine(AtMost(0, twice.conclusion.left), [(-1, twice)], slack=twice.conclusion.right)
+    >>> print(taylor(convex, slope))
+    ⊢ p + 1 ≤ exp(p)
+    """
+    told, first = theorem.conclusion, slope.conclusion
+    if not isinstance(told, AtMost) or not isinstance(first, Equal) or type(first.left) is not Derivative:
+        raise ProofError(f"taylor: {told.text()} and {first.text()} bound no second derivative and give no first")
+    s, value, rate = first.left.variables[0], first.left.expr, first.right
+    second = Derivative(value, (s, 2))
+    if second not in told.terms():
+        raise ProofError(f"taylor: {told.text()} does not bound {second}")
+    sign, curvature = (1, told.right) if told.left == second else (-1, told.left)
+    end: Term = Symbol("end", real=True)
+
+    def at(term: Term, point: Term) -> Term:
+        return replaced(term, {s: point}, {})
+
+    def slope_of(term: Term, variable: Term) -> Theorem:
+        itself = combine(Equal(term, term), [], known=known, reason="what is left")
+        return differentiate(itself, variable, reason="its derivative")
+
+    bend = slope_of(sign * (curvature * s - rate), s)
+    bends = combine(
+        AtMost(0, bend.conclusion.terms()[0]),
+        [(1, theorem), (-1, bend), (-sign, differentiate(slope, s, reason="differentiate"))],
+        known=known, reason="as the second derivative is bounded",
+    )  # fmt: skip
+    steeper = rising(bends, s, Integer(0), end, reason="so the slope is")
+    start = at(rate, Integer(0))
+    gap = slope_of(sign * (start * end + curvature * end**2 / 2 - at(value, end)), end)
+    grows = combine(
+        AtMost(0, gap.conclusion.terms()[0]), [(1, steeper), (-1, gap)], known=known, reason="so this grows"
+    )  # fmt: skip
+    whole = rising(grows, end, Integer(0), Integer(1), reason="and the values differ by no more")
+    here = discharge(whole, nonnegative(Integer(1)))
+    sides = [at(value, Integer(1)), at(value, Integer(0)) + start + curvature * Rational(1, 2)]
+    return combine(AtMost(*sides[::sign]), [(1, here)], known=known, reason=reason)

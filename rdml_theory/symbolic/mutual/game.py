@@ -30,8 +30,8 @@ from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.setting import exact
 
 __all__ = [
-    "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "divergence", "dual_target", "moved", "own", "peer",
-    "potential", "potential_target",
+    "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "WITHOUT_BIAS", "divergence", "dual_target", "moved", "own",
+    "peer", "potential", "potential_target",
 ]  # fmt: skip
 
 Term = Any
@@ -51,6 +51,9 @@ ASSUMPTIONS = (Equal(alpha, ORDER).text(), _BELOW_ONE.text())
 
 CURVATURES = smooth.CURVATURES
 """The least and the greatest second derivative of Φ along a direction V, over ‖V‖²."""
+
+WITHOUT_BIAS = smooth.WITHOUT_BIAS
+"""What the root mean square of ‖∇Φ‖ is at most, with h = (1+β)Λη."""
 
 
 def divergence(order: Formula, first: Formula, second: Formula, count: Formula = C) -> Formula:
@@ -158,14 +161,15 @@ def _asymmetric(above: bool) -> Theorem:
 
 def potential(
     order: Formula | None = None, weights: tuple[Formula, Formula] | None = None,
-    curvatures: tuple[Formula, Formula] | None = None,
+    curvatures: tuple[Formula, Formula] | None = None, bound: Formula | None = None,
 ) -> Proof:  # fmt: skip
     """C7: ``D_½(p‖q) = D_½(q‖p)``, so that the joint update is the gradient of ΣL + β/(K-1) Σ D_½ of all pairs.
 
     For any number of classes. For every other order α > 0 the Jacobian of the joint update is not symmetric, shown for
-    two classes; two students with orders α and 1-α and weights in the ratio (1-α) : α share a potential. And Φ is
-    (1+β)Λ-smooth, for linear softmax students of Λ-smooth base losses: its second derivative along a direction V of all
-    weights is between -βΛ‖V‖² and (1+β)Λ‖V‖².
+    two classes; two students with orders α and 1-α and weights in the ratio (1-α) : α share a potential. For linear
+    softmax students of Λ-smooth base losses the second derivative of Φ along a direction V of all weights is between
+    -βΛ‖V‖² and (1+β)Λ‖V‖², so that Φ lies between quadratics of these curvatures, and the sharp bound (C2) holds for Φ
+    with h = (1+β)Λη and without bias.
 
     Parameters
     ----------
@@ -175,6 +179,8 @@ def potential(
         The asserted weights of D_α(p‖q) and D_{1-α}(q‖p), functions of α.
     curvatures : tuple of Expr, optional
         The asserted least and greatest second derivative of Φ, over ‖V‖².
+    bound : Expr, optional
+        The asserted bound of the root mean square of ‖∇Φ‖.
 
     Raises
     ------
@@ -184,7 +190,7 @@ def potential(
     Examples
     --------
     >>> potential().axioms
-    ()
+    ('Cauchy-Schwarz',)
     >>> potential(Rational(1, 3))
     Traceback (most recent call last):
     ...
@@ -194,5 +200,7 @@ def potential(
     pair = DUAL_WEIGHTS if weights is None else weights
     below = assume(_BELOW_ONE, reason="given")
     dual = combine(dual_target(pair), [], known=[below], reason="the same function of the logits")
-    curved = smooth.smooth_potential(CURVATURES if curvatures is None else curvatures)
+    curved = smooth.smooth_potential(
+        CURVATURES if curvatures is None else curvatures, WITHOUT_BIAS if bound is None else exact(bound)
+    )
     return Proof((_symmetric(at), _same_update(at), dual, _asymmetric(above=True), _asymmetric(above=False), *curved))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Rational, Symbol, exp, sqrt
+from sympy import Rational, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -18,12 +18,14 @@ from rdml_theory.symbolic.kernel import (
     Gradient,
     Less,
     Proof,
+    Tends,
     Theorem,
     Vector,
     assume,
     combine,
     expectation,
     induct,
+    limit,
     magnitude,
     rewrite,
     specialise,
@@ -31,6 +33,8 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
+from rdml_theory.symbolic.mutual.one_input import ASSUMPTIONS as ONE_INPUT
+from rdml_theory.symbolic.mutual.one_input import at_most_saturated
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, gap, h, horizon, noise
@@ -51,7 +55,7 @@ from rdml_theory.symbolic.sgd.setting import (
     x,
 )
 
-__all__ = ["ASSUMPTIONS", "RESTING", "SATURATED", "TURNING", "resting_cohort", "resting_target", "tau"]
+__all__ = ["ASSUMPTIONS", "ONE_INPUT", "RESTING", "SATURATED", "TURNING", "resting_cohort", "resting_target", "tau"]
 
 Term = Any
 
@@ -139,8 +143,8 @@ def resting_cohort(
     """X2: students of mutual learning that reach the floor ``2β²G² tanh²(αρ/4)`` of X1, for every α, ρ, G and h ≤ 1.
 
     This toolkit's own. The student's label share is ``y = q + β(q - w)``, not negative while ``β(E - 1) ≤ 1``; its peer
-    rests by its own, ``p + β(p - w')``. Beyond that weight all labels are of one class. For h > 1, with the label share
-    ½, the student jumps between θ and -θ.
+    rests by its own, ``p + β(p - w')``. Beyond that weight all labels are of one class, and no student at rest on one
+    input has a greater gradient. For h > 1, with the label share ½, the student jumps between θ and -θ.
 
     Parameters
     ----------
@@ -196,6 +200,7 @@ def resting_cohort(
         _is_the_floor(asserted),
         _label_is_a_share(),
         _saturated(exact(saturated)),
+        at_most_saturated(exact(saturated)),
         *_turning(exact(turning)),
     ))  # fmt: skip
 
@@ -210,16 +215,22 @@ def _mean(vector: Theorem, target: Equal) -> Theorem:
     return combine(target, [(1 / horizon, total)], reason="divide by T")
 
 
+def _floor(side: int) -> tuple[Theorem, Theorem]:
+    """What the right side of C2 and X1 is for T → ∞, without noise, on one side of h = 1; and what its ζ² is."""
+    one = AtMost(h, 1) if side == 1 else AtMost(1, h)
+    room = combine(AtMost(0, side * (1 - h)), [(1, assume(one, reason="given"))], reason="which gives |1-h| its sign")
+    named = assume(Equal(bias**2, RESTING), reason="given: ζ² = 2β²G² tanh²(αρ/4)")
+    size = magnitude(side * (1 - h), known=[room], reason="|1-h| is this")
+    value = assume(
+        Equal(floor, SHARP.subs({gap: 0, noise: 0})), known=[positive_room()],
+        reason="given: F is X1's right side for T → ∞ and σ = 0",
+    )  # fmt: skip
+    return rewrite(value, size, reason="written out"), named
+
+
 def _is_the_floor(asserted: Term) -> Theorem:
     """The right side of C2 and X1 for T → ∞, without noise and for h ≤ 1, is ζ: with ζ² as asserted, its square."""
-    room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
-    limit = SHARP.subs({gap: 0, noise: 0})
-    named = assume(Equal(bias**2, RESTING), reason="given: ζ² = 2β²G² tanh²(αρ/4)")
-    size = magnitude(1 - h, known=[room], reason="|1-h| is this")
-    value = assume(
-        Equal(floor, limit), known=[positive_room()], reason="given: F is X1's right side for T → ∞ and σ = 0"
-    )
-    plain = rewrite(value, size, reason="written out")
+    plain, named = _floor(1)
     _, right = plain.conclusion.terms()
     return combine(
         Equal(floor**2, asserted),
@@ -267,10 +278,11 @@ def _saturated(asserted: Term) -> Theorem:
     )
 
 
-def _turning(asserted: Term) -> tuple[Theorem, Theorem]:
+def _turning(asserted: Term) -> tuple[Theorem, ...]:
     """For the label share ½ a step of ``h = αρ/(τ(2 + 4β))`` leads from log-odds αρ/2 to -αρ/2 and back.
 
-    By symmetry q and w change places there; at α = 1 the peer is the student's mirror image.
+    By symmetry q and w change places there; at α = 1 the peer is the student's mirror image. What is asserted, times
+    4β², is F² times the square of ``((4 + 8β)τ - αρ)/(αρ)``, which tends to 2β: for small αρ it comes near to F².
     """
     odds = order * spread / 2
     step = assume(Equal(h * tau * (2 + 4 * beta), order * spread), reason="given: the step")
@@ -290,4 +302,29 @@ def _turning(asserted: Term) -> tuple[Theorem, Theorem]:
     length = combine(
         Equal(square(g), asserted), [(1, squared(half)), (TURNING, _given("unit"))], reason="the square of its norm"
     )
-    return moved, length
+    return moved, length, _near_the_floor(asserted, step), _nearly()
+
+
+def _near_the_floor(asserted: Term, step: Theorem) -> Theorem:
+    """``F² ((4 + 8β)τ - αρ)² = (αρ)² 4β²`` times what is asserted, with X1's right side F for T → ∞ and h ≥ 1."""
+    plain, named = _floor(-1)
+    whole, angle = tau * (2 + 4 * beta), order * spread
+    product = combine(
+        Equal(floor * (2 - h), h * bias), [(2 - h, plain)], known=[positive_room()], reason="times 2 - h"
+    )  # fmt: skip
+    moved = combine(
+        Equal(floor * (2 * whole - angle), angle * bias), [(whole, product), (floor + bias, step)],
+        reason="for this step",
+    )  # fmt: skip
+    left, right = moved.conclusion.terms()
+    return combine(
+        Equal(left**2, angle**2 * 4 * beta**2 * asserted), [(left + right, moved), (angle**2, named)],
+        reason="its square",
+    )  # fmt: skip
+
+
+def _nearly() -> Theorem:
+    """``((4 + 8β) tanh(r/4) - r)/r → 2β`` as r = αρ tends to zero."""
+    angle: Term = Symbol("r", real=True)
+    numerator = (4 + 8 * beta) * tanh(angle / 4) - angle
+    return limit(Tends(numerator / angle, angle, 0, 2 * beta), numerator, 1, reason="so F is nearly reached")

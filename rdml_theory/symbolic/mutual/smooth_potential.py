@@ -1,7 +1,7 @@
 """C7: the function that a cohort descends at order ½ is (1+β)Λ-smooth, if its students are linear.
 
-Student k of K has the logits z of class i on input m of N, which move along a direction V of all weights by the entries
-v of V_k x. The labels' part of its loss is linear in the logits, with any weights y.
+At step t student k of K has the logits z of class i on input m of N, which move along a direction V of all weights by
+the entries v of V_k x. The labels' part of its loss is linear in the logits, with any weights y.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Derivative, Sum, exp, log
+from sympy import Derivative, Integer, Sum, exp, log
 
 from rdml_theory.symbolic.divergence.entries import a, discharged, given, total
 from rdml_theory.symbolic.divergence.entries import v as _v
@@ -19,26 +19,52 @@ from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
     Equal,
+    ForAll,
+    Inner,
     Less,
     Theorem,
+    Value,
     Vector,
     assume,
     combine,
     differentiate,
+    discharge,
+    expectation,
+    generalise,
     identity,
+    inner,
     instantiate,
     nonnegative,
     one_term,
+    specialise,
     square,
     sum_over,
+    taylor,
 )  # fmt: skip
 from rdml_theory.symbolic.mutual.composed import pairs as inputs
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m
-from rdml_theory.symbolic.sgd.setting import smoothness
+from rdml_theory.symbolic.sgd.bounds import quadratic_inequality, sharp_target, solved
+from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, h, horizon
+from rdml_theory.symbolic.sgd.setting import (
+    HYPOTHESES,
+    after,
+    assumptions,
+    b,
+    g,
+    mean_over_steps,
+    one_step,
+    positive_room,
+    smoothness,
+    t,
+    x,
+)  # fmt: skip
 
-__all__ = ["ASSUMPTIONS", "CURVATURES", "direction", "smooth_potential", "smooth_targets"]
+__all__ = [
+    "ASSUMPTIONS", "BOUND_ASSUMPTIONS", "CURVATURES", "POTENTIAL_ASSUMPTIONS", "WITHOUT_BIAS", "direction",
+    "smooth_potential", "smooth_targets",
+]  # fmt: skip
 
 Term = Any
 
@@ -52,11 +78,15 @@ _SEVERAL = Less(1, students)
 
 
 def _move(student: Term) -> Term:
-    return Entry("v", i, False, False, student, m)
+    return Entry("v", i, False, True, t, student, m)
 
 
 def _logits(student: Term) -> Term:
-    return Entry("z", i, False, False, student, m) + SHIFT * _move(student)
+    return Entry("z", i, False, True, t, student, m) + SHIFT * _move(student)
+
+
+def _label(student: Term) -> Term:
+    return Entry("y", i, False, False, student, m)
 
 
 def _over(summand: Term, index: Term = k, count: Term = students) -> Term:
@@ -84,10 +114,52 @@ def _half(first: Term, second: Term) -> Term:
 
 def _potential() -> Term:
     """Φ along the direction: the mean over inputs of the losses, and of the divergences of all pairs."""
-    label = total(Entry("y", i, False, False, k, m) * _logits(k))
-    base = log(total(exp(_logits(k)))) - label
+    base = log(total(exp(_logits(k)))) - total(_label(k) * _logits(k))
     mutual = _over(_scale() * _over(_half(_logits(j), _logits(k)), j))
     return _over((_over(base) + mutual) / inputs, m, inputs)
+
+
+def _slope() -> Term:
+    """The derivative of Φ along the direction."""
+
+    def mean(logits: Term, way: Term) -> Term:
+        return total(exp(logits) * way) / total(exp(logits))
+
+    base = mean(_logits(k), _move(k)) - total(_label(k) * _move(k))
+    both = mean((_logits(j) + _logits(k)) / 2, _move(j) + _move(k))
+    pair = mean(_logits(j), _move(j)) + mean(_logits(k), _move(k)) - both
+    return _over((_over(base) + _over(_scale() * _over(pair, j))) / inputs, m, inputs)
+
+
+def _at(term: Term, point: int) -> Term:
+    """A term at a point of the line."""
+    return term.xreplace({SHIFT: Integer(point)})
+
+
+_OF_POTENTIAL = {
+    "here": ForAll(t, Equal(Value("f", x), _at(_potential(), 0))),
+    "there": ForAll(t, Equal(Value("f", after), _at(_potential(), 1))),
+    "slope": ForAll(t, Equal(Inner(g, after - x), _at(_slope(), 0))),
+}
+"""f is Φ at the logits z and z + v of x_t and x_{t+1}, and ∇f is its gradient."""
+
+_STEP = {
+    "still": ForAll(t, Equal(b, 0 * b)),
+    "linear": ForAll(t, AtMost(_LINEAR.left, smoothness * square(after - x))),
+}
+"""There is no bias, and the logits are linear."""
+
+BOUND_ASSUMPTIONS = assumptions(
+    "bounded", "start", "update", "centred", "noise", "average", "h < 2", *(told.text() for told in _STEP.values()),
+    Equal(h, (1 + beta) * smoothness * eta).text(), _SEVERAL.text(),
+)  # fmt: skip
+"""What the bound of ∇Φ assumes, as text, besides the following."""
+
+POTENTIAL_ASSUMPTIONS = tuple(told.text() for told in _OF_POTENTIAL.values())
+"""That f is Φ and ∇f its gradient, in full."""
+
+WITHOUT_BIAS: Formula = SHARP.subs(bias, 0)
+"""The right side of the sharp bound of ∇Φ, with h = (1+β)Λη."""
 
 
 def smooth_targets(curvatures: tuple[Formula, Formula] = CURVATURES) -> tuple[AtMost, AtMost]:
@@ -128,13 +200,27 @@ def _between(logits: Term, way: Term) -> tuple[Theorem, Theorem]:
 
 
 @cache
+def _room() -> Theorem:
+    """``0 < K-1``."""
+    return combine(Less(0, students - 1), [(1, given(_SEVERAL, "given: there are peers"))], reason="so K-1 is positive")
+
+
+@cache
+def _slope_of_potential() -> Theorem:
+    """``∂Φ/∂s`` along the direction."""
+    whole = _potential()
+    itself = combine(Equal(whole, whole), [], known=[_room()], reason="the definition of Φ")
+    slope = differentiate(itself, SHIFT, reason="differentiate")
+    return combine(
+        Equal(Derivative(whole, SHIFT), _slope()), [(1, slope)], known=[_room()], reason="means of the moves"
+    )
+
+
+@cache
 def _curvature() -> tuple[Theorem, Theorem, Theorem]:
     """Φ'' as a mean of variances, and what it is at most and at least on an input."""
-    several = given(_SEVERAL, "given: there are peers")
-    room = combine(Less(0, students - 1), [(1, several)], reason="so K-1 is positive")
-    whole = _potential()
-    itself = combine(Equal(whole, whole), [], known=[room], reason="the definition of Φ")
-    twice = differentiate(differentiate(itself, SHIFT, reason="differentiate"), SHIFT, reason="and once more")
+    room, slope = _room(), _slope_of_potential()
+    twice = differentiate(slope, SHIFT, reason="and once more")
     pair = _alone(j) + _alone(k) - _together() / 2
     on_input = _over(_alone(k)) + _over(_scale() * _over(pair, j))
     written = combine(
@@ -170,26 +256,67 @@ def _curvature() -> tuple[Theorem, Theorem, Theorem]:
     return written, upper, lower
 
 
-def smooth_potential(curvatures: tuple[Formula, Formula] = CURVATURES) -> tuple[Theorem, Theorem]:
-    """``-βΛ‖V‖² ≤ Φ'' ≤ (1+β)Λ‖V‖²`` along every direction V: Φ is (1+β)Λ-smooth.
+def smooth_potential(
+    curvatures: tuple[Formula, Formula] = CURVATURES, bound: Formula = WITHOUT_BIAS
+) -> tuple[Theorem, ...]:
+    """``-βΛ‖V‖² ≤ Φ'' ≤ (1+β)Λ‖V‖²`` along every direction V, so that Φ lies between quadratics of these curvatures.
+
+    The last theorem is the bound of ∇Φ, in which (1+β)Λ stands for Λ and no bias is left.
 
     Raises
     ------
     ProofError
-        If the curvatures asserted do not follow.
+        If the curvatures or the bound asserted do not follow.
 
     Examples
     --------
     >>> len(smooth_potential())
-    2
+    6
     """
+    most, least, above, below = _between_quadratics(curvatures)
+    bounded = combine(
+        sharp_target(bound), [(1, _without_bias(curvatures))], known=[positive_room()], reason="as asserted"
+    )  # fmt: skip
+    return most, least, _slope_of_potential(), above, below, bounded
+
+
+@cache
+def _between_quadratics(curvatures: tuple[Formula, Formula]) -> tuple[Theorem, ...]:
+    """What Φ'' is at most and at least along a direction, and Φ there."""
     written, upper, lower = _curvature()
     linear = assume(_LINEAR, reason="given: the logits are linear, and each base loss Λ-smooth")
 
-    def bound(target: AtMost, theorem: Theorem, sign: int, weight: Term) -> Theorem:
+    def bounded(target: AtMost, theorem: Theorem, sign: int, weight: Term) -> Theorem:
         part = combine(theorem.conclusion.map(lambda side: side / inputs), [(1 / inputs, theorem)], reason="its part")
         mean = sum_over(part, m, inputs, reason="over the inputs")
         return combine(target, [(sign, written), (1, mean), (weight, linear)], reason="as the logits are linear")
 
     targets = smooth_targets(curvatures)
-    return bound(targets[0], upper, 1, 1 + beta), bound(targets[1], lower, -1, beta)
+    second = (bounded(targets[0], upper, 1, 1 + beta), bounded(targets[1], lower, -1, beta))
+    slope, room = _slope_of_potential(), [_room()]
+    side = "so Φ is on this side of a quadratic"
+    return (*second, *(taylor(theorem, slope, known=room, reason=side) for theorem in second))
+
+
+@cache
+def _without_bias(curvatures: tuple[Formula, Formula]) -> Theorem:
+    """The sharp bound of ∇Φ without bias."""
+    curvature, above = curvatures[1], _between_quadratics(curvatures)[2]
+    told = {
+        name: specialise(given(part, known=(_room(),)), t, reason="at this step")
+        for name, part in (_STEP | _OF_POTENTIAL).items()
+    }  # fmt: skip
+    step = discharge(instantiate(above, {direction: after - x}, reason="along a step"), told["linear"])
+    supposed = specialise(given(HYPOTHESES["descent"]), t, reason="at this step")
+    descent = combine(
+        supposed.conclusion.map(lambda side: side.xreplace({smoothness: curvature})),
+        [(1, step), (1, told["there"]), (-1, told["here"]), (-1, told["slope"])],
+        known=[_room()], reason="in terms of Φ",
+    )  # fmt: skip
+    sharp = solved(sharp_target(), quadratic_inequality(step=one_step(supposed)), bias)
+    here = instantiate(sharp, {bias: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
+    none = expectation(inner(told["still"], b), reason="take expectations")
+    no_bias = combine(
+        Equal(0, mean_over_steps(square(b))), [(-1 / horizon, sum_over(none, t, horizon))], reason="there is no bias"
+    )  # fmt: skip
+    return discharged(here, generalise(descent, t, reason="at every step"), no_bias)

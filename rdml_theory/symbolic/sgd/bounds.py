@@ -110,13 +110,13 @@ def sharp_target(right_side: Term = SHARP) -> AtMost:
     return AtMost(average, right_side)
 
 
-def quadratic_inequality(fall: Theorem | None = None) -> Theorem:
-    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``; f falls by at most Δ."""
+def quadratic_inequality(fall: Theorem | None = None, step: Theorem | None = None) -> Theorem:
+    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``; f falls by at most Δ, and in a step as told."""
     away = Abs(1 - h)
     return combine(
         AtMost(quadratic(average, bias, away), gap / (eta * horizon) + h * noise**2 / 2),
         [
-            (1, averaged(fall)),
+            (1, averaged(fall, step)),
             (-h / 2, given("bias")),
             (away, cross_term()),
             (1, absolute((h - 1) * _CROSS, reason="a number is at most its absolute value")),

@@ -76,6 +76,9 @@ def mean_over_steps(term: Term, count: Term = horizon) -> Term:
 
 HYPOTHESES: dict[str, Proposition] = {
     "smooth": Smooth("f", smoothness),
+    "descent": ForAll(
+        t, AtMost(Value("f", after), Value("f", x) + Inner(g, after - x) + smoothness / 2 * square(after - x))
+    ),
     "bounded": ForAll(y, AtMost(infimum, Value("f", y))),
     "start": AtMost(Mean(Value("f", first)) - infimum, gap),
     "fall": AtMost(Mean(Value("f", first)) - Mean(Value("f", At("x", horizon))), gap),
@@ -152,11 +155,14 @@ def _moved(theorem: Theorem) -> Theorem:
 
 
 @cache
-def one_step() -> Theorem:
-    """What one step gains: E f(x_{t+1}) against E f(x_t)."""
-    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    along = instantiate(lemma, {y: x, Vector("v"): -eta * (g + b + n)}, reason="from x_t along the update")
-    descent = expectation(_moved(along), reason="take expectations")
+def one_step(descent: Theorem | None = None) -> Theorem:
+    """What one step gains: E f(x_{t+1}) against E f(x_t), of a smooth f, or by the inequality of a step."""
+    if descent is None:
+        lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+        along = instantiate(lemma, {y: x, Vector("v"): -eta * (g + b + n)}, reason="from x_t along the update")
+    else:
+        along = rewrite(descent, given("update", t), reason="along the update")
+    fall = expectation(_moved(along), reason="take expectations")
     centred = given("centred", t)
     inner, squares = Mean(Inner(g, b)), Mean(square(b))
     whole = Mean(square(g)) + 2 * inner + squares
@@ -164,7 +170,7 @@ def one_step() -> Theorem:
     return combine(
         AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta * gained + eta * h / 2 * noise**2),
         [
-            (1, descent),
+            (1, fall),
             (eta * (smoothness * eta - 1), orthogonal(centred, g, reason="the noise has mean zero given x_t")),
             (smoothness * eta**2, orthogonal(centred, b, reason="and given b_t")),
             (smoothness * eta**2 / 2, given("noise", t)),
@@ -208,8 +214,8 @@ def fallen() -> Theorem:
 
 
 @cache
-def averaged(fall: Theorem | None = None) -> Theorem:
-    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩; f falls by at most Δ."""
+def averaged(fall: Theorem | None = None, step: Theorem | None = None) -> Theorem:
+    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩; f falls by at most Δ, and in a step as told."""
     weight = 1 / (eta * horizon)
     return combine(
         AtMost(
@@ -217,7 +223,7 @@ def averaged(fall: Theorem | None = None) -> Theorem:
             gap / (eta * horizon) + h * noise**2 / 2,
         ),
         [
-            (weight, sum_over(one_step(), t, horizon, reason="sum over the steps")),
+            (weight, sum_over(one_step() if step is None else step, t, horizon, reason="sum over the steps")),
             (weight, fallen() if fall is None else fall),
             (1 - h / 2, given("average")),
         ],
