@@ -231,7 +231,7 @@ def escort_ratio() -> Theorem:
     """``w_i q_j ≤ exp(αρ) q_i w_j``: what a student follows is it, tilted by a factor of at most exp(αρ).
 
     >>> print(escort_ratio().conclusion.text())
-    q_j·w_i ≤ q_i·w_j·exp(α·ρ)
+    q_j·w_i ≤ exp(α·ρ)·q_i·w_j
     """
     return _moved_apart(q, alpha * LOG_RATIO_RANGE, _scaled_range())
 

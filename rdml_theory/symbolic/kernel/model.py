@@ -233,9 +233,12 @@ class Model:
         return _OPERATIONS[type(term)](_aligned(parts))
 
     def _family(self, name: str, indices: int) -> Array:
-        """The family; one with another number of indices is another, of the same letter, and has no value here."""
+        """The family, of each outcome where it has an axis for them.
+
+        One with another number of indices is another, of the same letter, and has no value here.
+        """
         family = self.families[name]
-        if family.ndim not in (indices, indices + 1):
+        if family.ndim != indices and (family.ndim, len(family)) != (indices + 1, len(self.chance)):
             raise KeyError(name)
         return family
 
