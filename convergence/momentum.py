@@ -14,7 +14,7 @@ from convergence.assumptions import Assumptions
 from convergence.terms import Bound, checked_relative_bias, checked_steps, make_bound, product
 from convergence.tight import partial_sums, tight_bound
 
-__all__ = ["Potential", "best_potential", "momentum_bound"]
+__all__ = ["Potential", "best_potential", "lagging", "momentum_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,18 @@ def _weights(mu: float, nesterov: bool) -> tuple[float, float]:
     return (1 + mu, mu * mu) if nesterov else (1.0, mu)
 
 
+def lagging(mu: float, nesterov: bool, steps: float = math.inf) -> tuple[float, float, float]:
+    """The lag c, the ℓ of T steps, and (1+2cℓ)/(1-μ): the step that momentum makes of one, in bounds.
+
+    z = x - cγv moves by γ = η/(1-μ), and ℓ bounds Σ_t Σ_{s<t} μ^{t-1-s} d_s d_t / Σ_t d_t².
+
+    >>> lagging(0.5, nesterov=False)
+    (0.5, 2.0, 6.0)
+    """
+    c, total = _weights(mu, nesterov)[1], (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
+    return c, total, (1 + 2 * c * total) / (1 - mu)
+
+
 def momentum_bound(
     assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, momentum: float, nesterov: bool = False
 ) -> Bound:
@@ -181,7 +193,7 @@ def _searched(
 ) -> tuple[Potential, tuple[float, float, float]]:
     """The best potential, and the bounds with everything, without bias, and without bias and noise."""
     m = checked_relative_bias(a, "momentum_bound")
-    past, h = _weights(mu, nesterov)[1], a.smoothness * eta
+    h = a.smoothness * eta
     # In units of the greatest of ΛΔ, ζ² and σ², which may leave float64 alone.
     parts = {"gap": (a.smoothness, a.gap), "bias": (1.0, a.bias), "noise": (1.0, a.noise)}
     unit = max(parts.values(), key=lambda pair: float(product(*pair)))
@@ -197,7 +209,7 @@ def _searched(
             found[case] = _least(case, horizon, best)
             best = found[case][1]
     if here not in found or math.isinf(found[here][0]):
-        limit = 2 / (1 + math.sqrt(m)) * (1 - mu) / (1 + 2 * past / (1 - mu)) / a.smoothness
+        limit = 2 / (1 + math.sqrt(m)) / lagging(mu, nesterov)[2] / a.smoothness
         raise ValueError(
             f"step = {eta!r}: momentum_bound found no potential that proves a bound; a step above 0 and below "
             f"{limit:.6g} has one, or take stepwise_bound"

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import flag, instance, number
 from convergence.assumptions import Assumptions
+from convergence.momentum import lagging
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
 from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
@@ -156,12 +157,6 @@ class _MomentumRun(_Run):
         return tuple(found.x)
 
 
-def _lag(momentum: float, steps: float, nesterov: bool) -> tuple[float, float]:
-    """The lag c (z - x = -cγv) and ℓ, which bounds Σ_t Σ_{s<t} μ^{t-1-s} d_s d_t / Σ_t d_t²."""
-    c = momentum**2 if nesterov else momentum
-    return c, (1 - momentum ** ((steps - 1) / 2)) / (1 - momentum)
-
-
 _CONSTANT = np.ones(1)
 """The sizes of a constant step."""
 
@@ -177,13 +172,7 @@ def _scaled(
     if np.isinf(unit):
         unit = 1.0
     parts = (at.smoothness * step, steps, at.bias / unit, tau / unit, tail.proxy / unit, tail.rank, sizes)
-    return (_MomentumRun(*parts, momentum, *_lag(momentum, steps, nesterov)) if momentum else _Run(*parts)), unit
-
-
-def _bounded(at: Assumptions, step: float, steps: float, momentum: float, nesterov: bool) -> float:
-    """What must be below 2: Λη, or Λη(1+2cℓ)/(1-μ) with momentum."""
-    behind, total = _lag(momentum, steps, nesterov)
-    return at.smoothness * step / (1 - momentum) * (1 + 2 * behind * total)
+    return (_MomentumRun(*parts, momentum, *lagging(momentum, nesterov, steps)[:2]) if momentum else _Run(*parts)), unit
 
 
 def high_probability_bound(
@@ -271,7 +260,7 @@ def high_probability_bound(
     mu = number("momentum", momentum, least=0)
     if mu >= 1 or (mu and not constant):
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1), and 0 where steps vary")
-    if (above := _bounded(assumptions, eta, horizon, mu, flag("nesterov", nesterov))) >= 2:
+    if (above := assumptions.smoothness * eta * lagging(mu, flag("nesterov", nesterov), horizon)[2]) >= 2:
         raise ValueError(
             f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: high_probability_bound holds below 2; take a step "
             f"below {2 * eta / above:.6g}"
@@ -327,7 +316,7 @@ def run_envelope(
     if momentum and (np.ndim(step) or getattr(problem, "box", None) is not None):
         return None
     eta = float(np.max(step))
-    if not _bounded(assumptions, eta, steps, momentum, nesterov) < 2:
+    if not assumptions.smoothness * eta * lagging(momentum, nesterov, steps)[2] < 2:
         return None
     sizes = np.atleast_1d(step) / eta
     length = float(sizes.sum()) if np.ndim(step) else steps

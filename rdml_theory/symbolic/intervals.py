@@ -112,7 +112,7 @@ def _union() -> Theorem:
 
 
 @of_formulas()
-def shared_rate(value: Formula | None = None) -> Proof:
+def shared_rate(value: Formula = LEVEL) -> Proof:
     """N6: with ``λ = ε/M`` for each of M intervals, the probability that some interval misses is at most ε.
 
     Bonferroni 1936. The second theorem says that the mean of differences within seeds is the difference of the means.
@@ -136,7 +136,7 @@ def shared_rate(value: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    named = assume(_level_is(LEVEL if value is None else value), reason="given: they share the rate")
+    named = assume(_level_is(value), reason="given: they share the rate")
     each = sum_over(_given("rate"), _i, count, reason="summed over the intervals")
     union = expectation(_union(), reason="take expectations")
     bound = combine(

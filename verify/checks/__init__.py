@@ -6,7 +6,7 @@ sixty digits, random pairs), `formulas.value` (a formula of classes at numbers),
 
 from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
 from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
-from verify.checks.formulas import function_of, implementation_check
+from verify.checks.formulas import evaluate, function_of, implementation_check, letters
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
 from verify.checks.proofs import kernel_check
 
@@ -18,12 +18,14 @@ __all__ = [
     "at_most",
     "close_to",
     "curve",
+    "evaluate",
     "exponents",
     "from_verdict",
     "function_of",
     "holds",
     "implementation_check",
     "kernel_check",
+    "letters",
     "order_panels",
     "panel",
     "plateau_function",

@@ -11,9 +11,8 @@ from sympy import Expr
 
 from convergence import Assumptions, Bound, Trajectory, floor, problems
 from convergence.problems import SyntheticProblem
-from rdml_theory.symbolic.sgd import descent
 from verify.checks.experiments import Replicas
-from verify.checks.formulas import function_of, implementation_check
+from verify.checks.formulas import evaluate, implementation_check, letters
 from verify.checks.panels import curve, panel, replicas_curve
 from verify.claim import Check, Found, check
 from verify.context import Context
@@ -67,10 +66,7 @@ class BoundSubject:
 
     def from_formula(self, assumptions: Assumptions, step: float, steps: float) -> float:
         """The bound of A² by the formula of the statement."""
-        a, s = assumptions, descent
-        bound = function_of(self.right_side, s.h, s.eta, s.gap, s.noise, s.bias, s.horizon)
-        value = bound(a.smoothness * step, step, a.gap, np.sqrt(a.noise), np.sqrt(a.bias), float(steps))
-        return float(value ** (2 // self.power))
+        return float(evaluate(self.right_side, letters(assumptions, step, steps)) ** (2 // self.power))
 
     def floor(self, h: float, noise: float, bias: float) -> float:
         """The bound of A² for T → ∞ at Λ = 1."""

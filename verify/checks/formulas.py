@@ -5,20 +5,24 @@ And the check that the functions which users call compute them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from sympy import Basic, Dummy, lambdify
 
+from convergence import Assumptions
 from rdml_theory.symbolic import as_function
 from rdml_theory.symbolic.notation import Formula, k, l
+from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd.refinements import relative_bias
+from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks.comparisons import Worst
 from verify.claim import Check, Found, check
 from verify.context import Context
 
-__all__ = ["differences", "entries", "function_of", "implementation_check", "value"]
+__all__ = ["differences", "entries", "evaluate", "function_of", "implementation_check", "letters", "value"]
 
 S = TypeVar("S")
 Modules = Literal["numpy", "mpmath"]
@@ -46,6 +50,30 @@ def function_of(formula: Basic | tuple[Basic, ...], *quantities: Basic, modules:
     if left := set().union(*(one.free_symbols for one in plain)) - set(stand_ins):
         raise ValueError(f"{formula} holds {', '.join(sorted(map(str, left)))}, for which there is no number")
     return lambdify(stand_ins, plain if isinstance(formula, tuple) else plain[0], modules)
+
+
+def evaluate(formula: Basic | tuple[Basic, ...], numbers: Mapping[Basic, Any]) -> Any:
+    """A formula, or several at once, at numbers, which may be arrays and more than it holds.
+
+    >>> from rdml_theory.symbolic.notation import alpha
+    >>> evaluate(3 * alpha, {alpha: 2.0})
+    6.0
+    """
+    return function_of(formula, *numbers)(*numbers.values())
+
+
+def letters(assumptions: Assumptions, step: float, steps: float) -> dict[Any, float]:
+    """A run's constants by the letters of the theory, where σ and Z are no squares.
+
+    >>> found = letters(Assumptions(smoothness=2.0, gap=1.0, noise=0.25, bias=0.0), 0.5, 10)
+    >>> {str(letter): number for letter, number in found.items()}
+    {'h': 1.0, 'eta': 0.5, 'Lambda': 2.0, 'Delta': 1.0, 'sigma': 0.5, 'Z': 0.0, 'm': 0.0, 'T': 10.0}
+    """
+    s, a = descent, assumptions
+    return {
+        s.h: a.smoothness * step, s.eta: step, smoothness: a.smoothness, s.gap: a.gap, s.noise: float(np.sqrt(a.noise)),
+        s.bias: float(np.sqrt(a.bias)), relative_bias: a.relative_bias, s.horizon: float(steps),
+    }  # fmt: skip
 
 
 @lru_cache(maxsize=4096)

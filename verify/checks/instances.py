@@ -367,7 +367,7 @@ def following(order: float) -> Model:
         setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.noise: noise,
         descent.gap: float(chance @ value(x[0], u[0])), descent.horizon: STEPS, setting.infimum: 0.0,
         moving_target.drift: max(float(np.mean(drifts)) / eta, 0.0), moving_target.peer_step: way / eta,
-        mutual_bias.G: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0, C: 3, composed.pairs: 1,
+        mutual_bias.jacobian: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0, C: 3, composed.pairs: 1,
     }  # fmt: skip
     # Over (outcome, step, pair, class); the entry at index 0 is the last of an axis.
     peers, student = np.broadcast_to(u[:, None], (len(chance), STEPS + 1, 1, 3)), np.stack(x, axis=1)[:, :, None]
@@ -409,7 +409,7 @@ def mutual_gradients() -> tuple[Model, ...]:
                 gram.gram: most,
                 gram.theta: np.zeros(count),
                 gram.pull: (q - w)[0],
-                mutual_bias.G: np.sqrt(most),
+                mutual_bias.jacobian: np.sqrt(most),
                 **_numbers(order, p=p, q=q),
                 tilt.X: odds,
             },

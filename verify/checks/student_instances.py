@@ -223,7 +223,7 @@ def _training() -> tuple[Model, ...]:
     apart = ((families["q"] - families["w"]) ** 2).sum(axis=-1).mean(axis=(0, 2))
     at = {
         setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.noise: noise, descent.horizon: STEPS,
-        descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.G: np.sqrt(most),
+        descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.jacobian: np.sqrt(most),
         plateau.beta: weight, alpha: order, mutual.spread: spread, C: 3, composed.pairs: 2,
         composed.pull: float(apart.max()),
     }  # fmt: skip

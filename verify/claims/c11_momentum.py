@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -10,15 +9,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, lambdify
+from sympy import Expr
 
 from convergence import Assumptions, WorstCase, momentum_bound, problems, simulate, stepwise_bound, worst_case
-from convergence.momentum import best_potential
+from convergence.momentum import best_potential, lagging
 from rdml_theory.symbolic.sgd import momentum as symbolic
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, horizon, noise
-from rdml_theory.symbolic.sgd.refinements import relative_bias
+from rdml_theory.symbolic.sgd.descent import bias, eta, horizon, noise
 from rdml_theory.symbolic.sgd.setting import smoothness
-from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel
+from verify.checks import (
+    Replicas,
+    at_least,
+    at_most,
+    curve,
+    evaluate,
+    implementation_check,
+    kernel_check,
+    letters,
+    panel,
+)
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
 from verify.claim import Claim, Control, Found, Source, Statement, check
@@ -38,7 +46,7 @@ class Subject:
     product: bool = False
 
     @cached_property
-    def _formula(self) -> Callable[..., Any]:
+    def _formulas(self) -> tuple[Any, ...]:
         """κ, and the two bounds of A², from the constants of a potential."""
         s = symbolic
         told = s.definitions(self.price)
@@ -46,11 +54,7 @@ class Subject:
         parts: list[Any] = [s.kappa, sides[0] / horizon, sides[1] / s.kappa]
         for name in ("kappa", "xi", "epsilon", "tau", "phi", "nu"):
             parts = [part.subs(told[name].left, told[name].right) for part in parts]
-        names = (
-            smoothness, eta, s.mu, s.fresh, s.past, s.coupling, s.energy, s.split, s.weight, s.level, gap, noise, bias,
-            relative_bias, horizon,
-        )  # fmt: skip
-        return lambdify(names, parts, "numpy")
+        return tuple(parts)
 
     def squared(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
         """The bound of A² that the subject states."""
@@ -67,11 +71,13 @@ class Subject:
         trade = found.trade if a.bias or a.relative_bias else 1e-9
         # The floor is the bound at a long horizon.
         times = min(steps, 1e15)
+        s = symbolic
+        constants = {
+            s.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega, s.energy: a.smoothness * step**2 * theta,
+            s.split: delta, s.weight: trade, s.level: level,
+        }  # fmt: skip
         with np.errstate(invalid="ignore"):  # the first, where κ > ℓ
-            kappa, short, whole = self._formula(
-                a.smoothness, step, mu, fresh, past, step * omega, a.smoothness * step**2 * theta, delta, trade, level,
-                a.gap, np.sqrt(a.noise), np.sqrt(a.bias), a.relative_bias, times,
-            )  # fmt: skip
+            kappa, short, whole = evaluate(self._formulas, letters(a, step, times) | constants)
         return float(short if kappa <= level else whole)
 
 
@@ -91,8 +97,7 @@ def statement(subject: Subject) -> Statement:
 
 def _step(theta: float, mu: float, nesterov: bool) -> float:
     """η at which Λη(1+2c/(1-μ))/(1-μ) = ϑ, c = μ or μ² after Nesterov, at Λ = 1."""
-    c = mu**2 if nesterov else mu
-    return theta * (1 - mu) / (1 + 2 * c / (1 - mu))
+    return theta / lagging(mu, nesterov)[2]
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from sympy import Abs, Expr
 from convergence import Assumptions, problems, sharp_bound, simulate
 from rdml_theory.symbolic.sgd import bounds, descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
-from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
+from verify.checks import at_least, at_most, curve, evaluate, kernel_check, letters, panel
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
@@ -28,9 +28,8 @@ class Subject:
 
     def squared(self, h: float, fall: float, noise: float, bias: float, steps: float) -> float:
         """The bound of A² at Λ = 1, with σ² and Z²."""
-        s = descent
-        bound = function_of(self.right_side, s.h, s.eta, symbolic.fall, s.noise, s.bias, s.horizon)
-        return float(bound(h, h, fall, np.sqrt(noise), np.sqrt(bias), steps)) ** 2
+        run = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=bias)
+        return float(evaluate(self.right_side, letters(run, h, steps) | {symbolic.fall: fall})) ** 2
 
 
 def statement(subject: Subject) -> Statement:

@@ -14,7 +14,7 @@ from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
-from verify.checks import at_most, curve, function_of, holds, implementation_check, kernel_check, panel
+from verify.checks import at_most, curve, evaluate, holds, implementation_check, kernel_check, letters, panel
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
@@ -38,8 +38,8 @@ class Subject:
         value = np.sqrt(square)
         right = at.gap / (h * steps) + h * at.noise / 2
         size = max(square, right, at.bias)
-        left = function_of(self.left, average, descent.h, descent.bias, relative_bias)
-        return float(left(value, h, np.sqrt(at.bias), at.relative_bias) - right) / size
+        left = evaluate(self.left, letters(at, h, steps) | {average: value})
+        return float(left - right) / size
 
     def ends(self, m: float) -> float:
         """The asserted end of the domain."""

@@ -21,7 +21,7 @@ from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
-from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, evaluate, implementation_check, kernel_check, letters, panel
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -41,14 +41,18 @@ class Subject:
 
     def bound(self, at: Assumptions, step: float, steps: float, drift: float) -> float:
         """The stated bound of A²."""
-        s = descent
-        bound = function_of(self.right_side, s.h, s.eta, s.gap, s.noise, s.horizon, moving_target.drift)
-        return float(bound(at.smoothness * step, step, at.gap, np.sqrt(at.noise), float(steps), drift))
+        return float(evaluate(self.right_side, letters(at, step, steps) | {moving_target.drift: drift}))
 
     def drift(self, order: float, spread: float, weight: float, jacobian: float, peer: float) -> float:
         """The stated bound of the drift per step over η, for α ≠ 1."""
-        names = (alpha, mutual.spread, beta, mutual.G, moving_target.peer_step)
-        return float(function_of(self.rate, *names)(order, spread, weight, jacobian, peer))
+        numbers = {
+            alpha: order,
+            mutual.spread: spread,
+            beta: weight,
+            mutual.jacobian: jacobian,
+            moving_target.peer_step: peer,
+        }
+        return float(evaluate(self.rate, numbers))
 
 
 def statement(subject: Subject) -> Statement:

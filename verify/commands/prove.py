@@ -12,11 +12,12 @@ from verify.commands.common import UsageFault, json_option, print_json
 
 if TYPE_CHECKING:
     from rdml_theory.symbolic.kernel import Proof
+    from verify.claim import Claim
 
 __all__ = ["prove_command"]
 
 
-def _rests_on(name: str, proof: Proof) -> list[str]:
+def _rests_on(claim: Claim[Any], proof: Proof) -> list[str]:
     """The claims whose printed conclusion is that of a line of the proof, other than one that is assumed."""
     from rdml_theory.symbolic.kernel import AtMost, Equal, Less
     from verify.claims import all_claims
@@ -25,29 +26,27 @@ def _rests_on(name: str, proof: Proof) -> list[str]:
     proved = {told.relation() for told in said if isinstance(told, AtMost | Equal | Less)}
     proved.discard(proof.statement)
     found = []
-    for claim in all_claims().values():
-        there = proved & set(claim.statement(claim.subject).formulas.values())
-        if claim.id != name and claim.derivation is not None and there:
-            found.append(claim.id)
+    for other in all_claims().values():
+        there = proved & set(other.statement(other.subject).formulas.values())
+        if other is not claim and other.derivation is not None and there:
+            found.append(other.id)
             proved -= there  # of claims that share a theorem, the first
     return found
 
 
-def _facts(name: str, proof: Proof) -> dict[str, Any]:
-    from verify.claims import all_claims
-
+def _facts(claim: Claim[Any], proof: Proof) -> dict[str, Any]:
     return {
-        "id": name,
+        "id": claim.id,
         "hypotheses": [hypothesis.text() for hypothesis in proof.hypotheses],
         "conclusion": proof.theorems[0].conclusion.text(),
         "with_it": [
             {"conclusion": theorem.conclusion.text(), "hypotheses": [h.text() for h in proof.hypotheses_of(theorem)]}
             for theorem in proof.theorems[1:]
         ],
-        "rests_on": _rests_on(name, proof),
+        "rests_on": _rests_on(claim, proof),
         "axioms": list(proof.axioms),
         "machine_checked": proof.verify(),
-        "not_machine_checked": list(all_claims()[name].unchecked),
+        "not_machine_checked": list(claim.unchecked),
         "size": len(proof.lines),
     }
 
@@ -64,18 +63,17 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
     from verify.claims import all_claims
 
     known = all_claims()
-    (found,) = checked_ids([claim], list(known))
-    subject = known[found]
-    if subject.derivation is None:
-        raise UsageFault(f"{found} is measured, not derived: it has no proof")
-    proof = subject.derivation(subject.subject)
+    found = known[checked_ids([claim], list(known))[0]]
+    if found.derivation is None:
+        raise UsageFault(f"{found.id} is measured, not derived: it has no proof")
+    proof = found.derivation(found.subject)
     if as_json:
         print_json(json.dumps(_facts(found, proof), ensure_ascii=False, indent=2))
     elif latex:
         click.echo(proof.latex())
     else:
         rests = ", ".join(proof.axioms) or "no axiom"
-        click.echo(f"{found}: {proof.theorems[0].conclusion.text()}")
+        click.echo(f"{found.id}: {proof.theorems[0].conclusion.text()}")
         click.echo(f"proved by the kernel in {len(proof.lines)} lines, on {rests}\n")
         click.echo(proof.text())
         click.echo("\nRun again: " + ("the same theorems." if proof.verify() else "NOT the same theorems."))

@@ -16,13 +16,13 @@ from verify.commands.common import errors, output
 from verify.trainer.comparison import Arm, compare, in_words, markdown, objectives
 from verify.trainer.config import Config, read_config
 from verify.trainer.errors import StoppedError, TrainerError
-from verify.trainer.networks import runs_code
+from verify.trainer.networks import NETWORKS, runs_code
 from verify.trainer.run import CONFIG, Report, Result, train
 from verify.trainer.show import progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
 
-_DESCRIPTION = """Train students that learn from each other, and measure their bias budget.
+_DESCRIPTION = f"""Train students that learn from each other, and measure their bias budget.
 
 Besides the options below:
 --config FILE   Read a configuration (TOML or JSON), or a recipe by its name
@@ -37,6 +37,8 @@ Besides the options below:
 --orders A,B    Compare several orders.
 --rising        Compare also a weight that rises from 0 over the first tenth
                 of the training.
+
+The built-in networks are {", ".join(NETWORKS)}.
 """
 
 COMPARED_SEEDS = 8

@@ -30,8 +30,8 @@ class Config:
     """
 
     students: str = "cnn:2"
-    """Networks and their numbers, such as cnn:2,mlp:1. Names: mlp, cnn, resnet, resnet18, vit, timm/NAME,
-    torchvision/NAME, or package.module:factory for your own."""
+    """Networks and their numbers, such as cnn:2,mlp:1: built-in ones, timm/NAME, torchvision/NAME, or
+    package.module:factory for your own."""
     data: str = "mnist1d"
     """mnist1d, digits, idx, cifar10, cifar100, npz, folder, torchvision/NAME, or package.module:factory."""
     data_dir: Path | None = None

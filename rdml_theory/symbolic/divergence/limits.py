@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Abs, Integer, Rational, Sum, Symbol, log, oo
 
@@ -217,7 +216,7 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Proof:
 
 
 @of_formulas(tuple, 3)
-def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Proof:
+def limits(right_sides: tuple[Formula, Formula, Formula] = tuple(_LIMITS.values())) -> Proof:  # type: ignore[assignment]
     """D4: D_0 = -log q(p>0), D_1 = KL(p‖q) and D_∞ = log max p/q, as limits; the classes are those where p > 0.
 
     Others add nothing to the sum at any order above zero, so that q need not sum to one. The fourth theorem says how
@@ -234,6 +233,5 @@ def limits(right_sides: tuple[Formula, Formula, Formula] | None = None) -> Proof
     >>> limits().verify()
     True
     """
-    asserted: Any = tuple(_LIMITS.values()) if right_sides is None else right_sides
-    parts = [limit(order, side) for order, side in zip(_LIMITS, asserted, strict=True)]
-    return Proof((*(theorem for part in parts for theorem in part.theorems), *_rates(asserted, RATES)))
+    parts = [limit(order, side) for order, side in zip(_LIMITS, right_sides, strict=True)]
+    return Proof((*(theorem for part in parts for theorem in part.theorems), *_rates(right_sides, RATES)))

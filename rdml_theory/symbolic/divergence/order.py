@@ -191,7 +191,7 @@ def _through_one() -> tuple[Theorem, Theorem]:
 
 
 @of_formulas(Order, 3)
-def order_theorem(right_sides: Order | None = None) -> Proof:
+def order_theorem(right_sides: Order = ORDER) -> Proof:
     """D5: the slope in the order and its sign, skew symmetry, the variational form with its remainder, and growth.
 
     ``∂D_α/∂α = KL(w‖p)/(1-α)² ≥ 0``; ``(1-α) D_α(p‖q) = α D_{1-α}(q‖p)``; and for every distribution v
@@ -219,10 +219,9 @@ def order_theorem(right_sides: Order | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    sides = ORDER if right_sides is None else right_sides
-    _, rising, skew, mixture, least, attained, *_ = order_targets(sides)
+    _, rising, skew, mixture, least, attained, *_ = order_targets(right_sides)
     known = [given(entries.NOT_ONE, "for an order that is not one")]
-    slope = slope_in_the_order(sides.slope)
+    slope = slope_in_the_order(right_sides.slope)
     sign = _gibbs(entries.w, entries.p, entries.of_escort())
     grows = combine(
         rising, [(-1, slope), ((1 - alpha) ** -2, sign)], known=known, reason="so D does not decrease in the order"

@@ -112,7 +112,7 @@ def _grouped(*, above: bool) -> Theorem:
 
 
 @of_formulas()
-def two_point_reduction(right_side: Formula | None = None) -> Proof:
+def two_point_reduction(right_side: Formula = TWO_POINTS) -> Proof:
     """D13: D_α(p‖q) ≥ D_α of (P, 1-P) from (Q, 1-Q), for a set of classes of masses P and Q and every order.
 
     The data-processing inequality for a grouping into two (van Erven & Harremoës 2014, arXiv 1206.2459, Theorem 9);
@@ -138,16 +138,15 @@ def two_point_reduction(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = TWO_POINTS if right_side is None else right_side
     both = cases(_grouped(above=False), _grouped(above=True), alpha, Integer(1), reason="for every order but one")
-    whole = combine(two_points_target(asserted), [(1, both)], reason="as asserted")
+    whole = combine(two_points_target(right_side), [(1, both)], reason="as asserted")
     where = [entries.given(entries.KULLBACK_LEIBLER)]
     one = two_point_divergence(PEER_MASS, STUDENT_MASS, Integer(1))
     at_one = combine(
         two_points_target(one), [(1, group) for group in _groups(lemmas.grouped_leibler())], where=where,
         reason="and at order one",
     )  # fmt: skip
-    return Proof((whole, at_one, _nothing_merged(asserted), _nothing_merged(one, order_one=True)))
+    return Proof((whole, at_one, _nothing_merged(right_side), _nothing_merged(one, order_one=True)))
 
 
 def _nothing_merged(asserted: Formula, *, order_one: bool = False) -> Theorem:
@@ -214,8 +213,12 @@ def pinsker_target(right_side: Formula = PINSKER) -> AtMost:
     return AtMost(entries.in_entries(right_side.xreplace({DISTANCE: apart})), entries.D)
 
 
+GREATEST_ORDER: Formula = Integer(1)
+"""Up to which Pinsker's inequality holds."""
+
+
 @of_formulas()
-def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None = None) -> Proof:
+def pinsker(right_side: Formula = PINSKER, *, greatest_order: Formula = GREATEST_ORDER) -> Proof:
     """D11: D_α(p‖q) ≥ (α/2) ‖p - q‖₁² for orders in (0, 1].
 
     Pinsker 1964 and Csiszár 1967 at order one, Gilardoni 2010 below (van Erven & Harremoës 2014, arXiv 1206.2459,
@@ -242,10 +245,9 @@ def pinsker(right_side: Formula | None = None, *, greatest_order: Formula | None
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = pinsker_target(PINSKER if right_side is None else right_side)
-    greatest = Integer(1) if greatest_order is None else greatest_order
-    order = entries.given(AtMost(alpha, greatest))
-    low = combine(AtMost(alpha, 1), [(1, order)], slack=1 - greatest, reason="so the order is at most one")
+    target = pinsker_target(right_side)
+    order = entries.given(AtMost(alpha, greatest_order))
+    low = combine(AtMost(alpha, 1), [(1, order)], slack=1 - greatest_order, reason="so the order is at most one")
     below = combine(target, [(1, discharge(_below_one(), low))], reason="as asserted")
     where = [entries.given(entries.KULLBACK_LEIBLER), entries.given(entries.ORDER_ONE)]
     two = of_two(lemmas.pinsker(), entries.p, entries.q)

@@ -224,7 +224,7 @@ def bounded_by_divergence(distance: Theorem) -> Theorem:
 
 
 @of_formulas()
-def self_bounding(right_side: Formula | None = None) -> Proof:
+def self_bounding(right_side: Formula = SELF_BOUND) -> Proof:
     """D8: ``‖q - w‖₂² ≤ 2 TV(q, w)² ≤ max(1, α) D_α(p‖q)``, for every order in (0, ∞).
 
     This toolkit's own. Up to order one the divergence is a mixture of KLs from the escort, beyond it one of KLs from
@@ -250,7 +250,7 @@ def self_bounding(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = self_bounding_target() if right_side is None else self_bounding_target(right_side)
+    target = self_bounding_target(right_side)
     bounds = (
         combine(target, [(1, told)], reason="as asserted") for told in (distance_bound(), distance_bound_at_one())
     )
@@ -350,7 +350,7 @@ def saturating_target(right_side: Formula = SATURATION) -> AtMost:
 
 
 @of_formulas()
-def saturating_bound(right_side: Formula | None = None) -> Proof:
+def saturating_bound(right_side: Formula = SATURATION) -> Proof:
     """D15: ``‖q - w‖₂² ≤ 2 (1 - exp(-max(1, α-1) D_α(p‖q)))``, for every order in (0, ∞).
 
     This toolkit's own; unlike max(1, α) D_α it never exceeds 2. For KL(w‖q) in place of D_α it is the inequality of
@@ -375,7 +375,7 @@ def saturating_bound(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = saturating_target() if right_side is None else saturating_target(right_side)
+    target = saturating_target(right_side)
 
     def bound(coefficient: Theorem) -> Theorem:
         parts = [(1, distance_of_gradient()), (1, _overlap()), (2, in_exponentials(coefficient))]

@@ -274,7 +274,7 @@ def gradient_target(right_side: Formula = GRADIENT_BOUND) -> AtMost:
 
 
 @of_formulas()
-def bounded_gradient(right_side: Formula | None = None) -> Proof:
+def bounded_gradient(right_side: Formula = GRADIENT_BOUND) -> Proof:
     """D7: ``‖q - w‖₂ ≤ √2 tanh(αρ/4)``, where ρ bounds log(p_i/q_i) - log(p_j/q_j): the gradient never exceeds √2.
 
     Attained by two classes. With a floor ω_0 under all probabilities, ρ ≤ 2 log((1-(C-1)ω_0)/ω_0).
@@ -298,7 +298,7 @@ def bounded_gradient(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = gradient_target() if right_side is None else gradient_target(right_side)
+    target = gradient_target(right_side)
     bound = roots(target.left**2, target.right, bounded_square())
     return Proof((bound, attained_square(target.right**2), range_with_floor()))
 
@@ -388,7 +388,7 @@ def teacher_target(right_side: Formula = TEACHER_BOUND) -> AtMost:
 
 
 @of_formulas()
-def bounded_teacher_gradient(right_side: Formula | None = None) -> Proof:
+def bounded_teacher_gradient(right_side: Formula = TEACHER_BOUND) -> Proof:
     """D9: ``‖∂D_α/∂u‖₂ ≤ √2 α tanh(|α-1|ρ/4)/|α-1|`` for α ≠ 1: the gradient in the peer's logits, by D2.
 
     At α = 1, where ∂D/∂u_k = p_k (t_k - KL) and t = log(p/q), the second theorem bounds it by √2 ρ/4.
@@ -412,7 +412,7 @@ def bounded_teacher_gradient(right_side: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = teacher_target() if right_side is None else teacher_target(right_side)
+    target = teacher_target(right_side)
     known = given(NOT_ONE, "for an order that is not one")
     scaled = combine(
         AtMost(target.left**2, target.right**2), [(alpha**2 / (alpha - 1) ** 2, _bounded_teacher_square())],

@@ -66,7 +66,7 @@ def variance_targets(bhatia_davis: Formula = BHATIA_DAVIS, popoviciu: Formula = 
 
 
 @of_formulas()
-def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | None = None) -> Proof:
+def variance_bounds(bhatia_davis: Formula = BHATIA_DAVIS, popoviciu: Formula = POPOVICIU) -> Proof:
     """D12: Var_q(v) ≤ (M - μ)(μ - m) ≤ (M - m)²/4 for m ≤ v ≤ M with mean μ.
 
     Bhatia & Davis 2000, Popoviciu 1935; derived here. The last two theorems say that two classes attain them, the
@@ -92,8 +92,7 @@ def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | No
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     q, v = entries.q, entries.v
-    asserted = (BHATIA_DAVIS if bhatia_davis is None else bhatia_davis, POPOVICIU if popoviciu is None else popoviciu)
-    targets = variance_targets(*asserted)
+    targets = variance_targets(bhatia_davis, popoviciu)
     mean = entries.given(_HYPOTHESES["mean"], "given: the mean")
     low, high = (specialise(entries.given(_HYPOTHESES[name]), i, reason="at a class") for name in ("least", "greatest"))
     part = combine(
@@ -106,7 +105,7 @@ def variance_bounds(bhatia_davis: Formula | None = None, popoviciu: Formula | No
     )  # fmt: skip
     middle = nonnegative((MEAN - (GREATEST + LEAST) / 2) ** 2, reason="a square")
     second = combine(targets[1], [(1, first), (1, middle)], reason="wherever the mean lies")
-    return Proof((first, second, *_attained(*asserted)))
+    return Proof((first, second, *_attained(bhatia_davis, popoviciu)))
 
 
 def _attained(*asserted: Formula) -> tuple[Theorem, ...]:
@@ -181,7 +180,7 @@ def curvature_targets(lower: Formula, upper: Formula, *, order_one: bool = False
 
 
 @of_formulas()
-def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None) -> Proof:
+def curvature_bounds(lower: Formula = CURVATURES[0], upper: Formula = CURVATURES[1]) -> Proof:
     """D6: the curvature of D_α in the student's logits lies between -(1-α)₊/2 and max(1, α)/2, for every order.
 
     Said along a direction v: the second derivative lies between these times Σ v². The last two theorems are those of
@@ -202,8 +201,6 @@ def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None)
     >>> curvature_bounds().axioms
     ()
     """
-    least = CURVATURES[0] if lower is None else lower
-    greatest = CURVATURES[1] if upper is None else upper
     x, y, size = (Symbol(name, nonnegative=True) for name in ("x", "y", "S"))
     order: Term = Symbol("r", positive=True)
     inside = (at_most(x, size / 2), at_most(y, size / 2))
@@ -229,7 +226,7 @@ def curvature_bounds(lower: Formula | None = None, upper: Formula | None = None)
     found = (bounded(at_most(curvature, above * size)), bounded(at_most(below * size, curvature)))
 
     def theorems(hessian: Theorem, where: list[Theorem], *, order_one: bool) -> list[Theorem]:
-        targets = curvature_targets(least, greatest, order_one=order_one)
+        targets = curvature_targets(lower, upper, order_one=order_one)
         return [
             combine(target, [(sign, hessian), (1, bound)], where=where, reason="by the Hessian along v")
             for target, sign, bound in zip(targets, (1, -1), found, strict=True)

@@ -53,27 +53,28 @@ from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
 from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "jacobian", "mutual_bias", "order", "spread",
+    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias", "order", "spread",
 ]  # fmt: skip
 
-order: Formula = Symbol("alpha", nonnegative=True)
 spread: Formula = Symbol("rho", nonnegative=True)
-jacobian: Formula = Symbol("G", nonnegative=True)
+jacobian: Formula = Symbol("G", positive=True)
+"""G: the root of what bounds the mean Gram matrix."""
 
 MEAN_DIVERGENCE = Named("D̄_α", r"\bar D_\alpha")
 """The mean divergence of a student from its peers, over the inputs."""
 
-A_PRIORI: Formula = 2 * tanh(order * spread / 4) ** 2
+A_PRIORI: Formula = 2 * tanh(alpha * spread / 4) ** 2
 """What ‖q - w‖² is at most, known beforehand."""
 
-OBSERVABLE: Formula = Max(1, order) * MEAN_DIVERGENCE
+OBSERVABLE: Formula = Max(1, alpha) * MEAN_DIVERGENCE
 """What E‖q - w‖² is at most, observable while training."""
 
+SCALE: Formula = beta**2 * jacobian**2
+"""What both are multiplied by."""
 
-G: Term = Symbol("G", positive=True)
-"""The root of what bounds the mean Gram matrix."""
 
-_names = {order: alpha, jacobian: G, MEAN_DIVERGENCE: D}
+order = alpha
+"""Its other name."""
 
 
 def _random(family: Any) -> Any:
@@ -108,7 +109,7 @@ _RANGE = ForAll(i, ForAll(j, AtMost(_ratio, _rho)))
 
 def _averaged(formula: Formula) -> Term:
     """The mean over the inputs of a form in ρ."""
-    return Mean(formula.xreplace({**_names, spread: _rho}))
+    return Mean(formula.xreplace({spread: _rho}))
 
 
 @cache
@@ -124,7 +125,7 @@ def _a_priori() -> Theorem:
 def _a_priori_at_most() -> Theorem:
     """``E Σ (q-w)² ≤ 2 tanh²(αρ/4)``, for a ρ that bounds the range at every input."""
     bound = expectation(_of_an_input(bounded_square()), reason="take expectations")
-    return combine(AtMost(Mean(_square), A_PRIORI.xreplace(_names)), [(1, bound)], reason="on average")
+    return combine(AtMost(Mean(_square), A_PRIORI), [(1, bound)], reason="on average")
 
 
 @cache
@@ -137,7 +138,7 @@ def _observable(at_one: bool) -> Theorem:
     same = combine(Equal(value, value), [], known=known, reason="by its definition")
     mean = given(Equal(D, Mean(value)), "given: the mean divergence", tuple(known))
     return combine(
-        AtMost(Mean(_square), OBSERVABLE.xreplace(_names)),
+        AtMost(Mean(_square), OBSERVABLE.xreplace({MEAN_DIVERGENCE: D})),
         [(1, expectation(discharge(here, same), reason="take expectations")), (-Max(1, alpha), mean)],
         reason="on average",
     )
@@ -145,7 +146,7 @@ def _observable(at_one: bool) -> Theorem:
 
 ASSUMPTIONS = (
     gram.ASSUMPTIONS[0],
-    gram.mean_gram(G**2).text(),
+    gram.mean_gram(jacobian**2).text(),
     Finite().text(),
     *(told.text() for told in (_ENTRIES, sums_to_one(p), sums_to_one(q), is_escort(), _RANGE)),
     Equal(D, Mean(_divergence(False))).text(),
@@ -156,19 +157,19 @@ ASSUMPTIONS = (
 
 
 def mutual_bias_target(
-    a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula = beta**2 * jacobian**2
+    a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula = SCALE
 ) -> AtMost:
     """``‖β∇R‖² ≤`` the scale times the smaller of both forms.
 
     >>> print(mutual_bias_target().text())
     β²·‖∇R(θ)‖² ≤ G²·β²·min(D·max(1, α), E[2·tanh(α·ρ(x)/4)²])
     """
-    second, factor = (formula.xreplace(_names) for formula in (observable, scale))
-    return AtMost(beta**2 * square(gram.gradient), factor * Min(_averaged(a_priori), second))
+    observed = observable.xreplace({MEAN_DIVERGENCE: D})
+    return AtMost(beta**2 * square(gram.gradient), scale * Min(_averaged(a_priori), observed))
 
 
 @of_formulas()
-def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula | None = None) -> Proof:
+def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, scale: Formula = SCALE) -> Proof:
     """C4: ``‖β∇R‖² ≤ β²G² min{ 2 E tanh²(αρ/4), max(1,α) D̄_α }``, from C4a, D7 and D8.
 
     G² bounds the mean Gram matrix E JᵀJ of the logits' Jacobian, ρ(x) the range of log(p/q) at an input and peer. The
@@ -194,16 +195,15 @@ def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, 
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    factor = beta**2 * jacobian**2 if scale is None else scale
-    target = mutual_bias_target(a_priori, observable, factor)
-    forms = (_averaged(A_PRIORI), OBSERVABLE.xreplace(_names))
-    scaled = beta**2 * G**2
+    target = mutual_bias_target(a_priori, observable, scale)
+    forms = (_averaged(A_PRIORI), OBSERVABLE.xreplace({MEAN_DIVERGENCE: D}))
+    scaled = SCALE
     x, y, z = (Symbol(name, real=True) for name in "xyz")
     least = certified(
         smt(at_most(x, Min(y, z)), conditions=(at_most(x, y), at_most(x, z))), reason="the smaller of two bounds is one"
     )
     entries = expectation(given(_ENTRIES, "given: the entries of q - w"), reason="take expectations")
-    pulled = instantiate(gram.gram_bound().theorems[0], {gram.gram: G**2}, reason="with γ = G²")
+    pulled = instantiate(gram.gram_bound().theorems[0], {gram.gram: jacobian**2}, reason="with γ = G²")
 
     def by_way_of(asserted: AtMost, mean: Theorem) -> Theorem:
         parts = [(beta**2, pulled), (scaled, entries), (scaled, mean)]
@@ -213,17 +213,17 @@ def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, 
         here = instantiate(least, {x: Mean(_square), y: forms[0], z: forms[1]}, reason="of both forms")
         return by_way_of(target, discharged(here, _a_priori(), _observable(at_one)))
 
-    right = (factor * a_priori).xreplace(_names)
+    right = scale * a_priori
     constant = by_way_of(AtMost(target.left, right), _a_priori_at_most())
     return Proof((bound(False), bound(True), constant, _attained(target.left, right)))
 
 
 def _attained(left: Term, right: Term) -> Theorem:
     """Equality with the first form, for J = G, the same pull on every input, and the two classes that attain D7."""
-    pulled = instantiate(gram.gram_bound().theorems[1], {gram.gram: G**2}, reason="with γ = G²")
+    pulled = instantiate(gram.gram_bound().theorems[1], {gram.gram: jacobian**2}, reason="with γ = G²")
     two = given(Equal(square(gram.q - gram.w), _square.xreplace({C: Integer(2)})), "given: the entries of q - w")
     worst = expectation(_of_an_input(attained_square()), reason="take expectations")
-    scaled = beta**2 * G**2
+    scaled = SCALE
     return combine(
         Equal(left, right),
         [(beta**2, pulled), (scaled, expectation(two, reason="take expectations")), (scaled, worst)],

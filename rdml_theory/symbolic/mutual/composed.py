@@ -37,7 +37,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.mutual import bias as mutual
-from rdml_theory.symbolic.mutual.bias import G, jacobian
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.resting import tau
 from rdml_theory.symbolic.notation import Formula, alpha, i, m
@@ -97,7 +97,7 @@ def _at_each(told: Proposition) -> Proposition:
 
 _apart = (_q(i) - _w(i)) ** 2
 _CHAIN = ForAll(t, Equal(square(b), beta * _over_pairs(_pushed * (_q(i) - _w(i)))))
-_GRAM = ForAll(t, AtMost(_over_pairs(_pushed**2), G**2 * square(b)))
+_GRAM = ForAll(t, AtMost(_over_pairs(_pushed**2), jacobian**2 * square(b)))
 _PULLED = ForAll(t, AtMost(Mean(_over_pairs(_apart)), pull))
 _FAR = tuple(map(_at_each, (entries.sums_to_one(entries.q), entries.is_escort(), RANGE)))
 _TAU = Equal(tau, tanh(alpha * mutual.spread / 4))
@@ -115,7 +115,7 @@ def composed_target(right_side: Formula = COMPOSED) -> AtMost:
     >>> print(composed_target(PULLED).text())
     A ≤ (G·√(V)·β·|h - 1| + √(G²·V·β² + (2 - h)·(2·Δ/(T·η) + h·σ²)))/(2 - h)
     """
-    return sharp_target(right_side.xreplace({jacobian: G}))
+    return sharp_target(right_side)
 
 
 @of_formulas()
@@ -155,8 +155,8 @@ def composed_bound(right_side: Formula = COMPOSED) -> Proof:
 def _bounds() -> tuple[Theorem, Theorem]:
     """The bound with ζ = √2 βGτ, and that with ζ = βG√V."""
     given_mean = specialise(assume(_PULLED, reason="given: V bounds the mean square"), t, reason="at this step")
-    general = _with_bias_at_most(beta * G * sqrt(pull), given_mean)
-    return _with_bias_at_most(sqrt(2) * beta * G * tau, _far()), general
+    general = _with_bias_at_most(beta * jacobian * sqrt(pull), given_mean)
+    return _with_bias_at_most(sqrt(2) * beta * jacobian * tau, _far()), general
 
 
 @cache
@@ -164,10 +164,10 @@ def _biased() -> Theorem:
     """``‖b_t‖² ≤ β²G² (1/N) Σ ‖q - w‖²``, surely: C4a at each step, in each outcome."""
     chain = specialise(assume(_CHAIN, reason="given: b = β∇R, in its own direction"), t, reason="at this step")
     most = specialise(assume(_GRAM, reason="given: E JᵀJ ≼ G², in the direction of b"), t, reason="at this step")
-    both = nonnegative(_over_pairs((_pushed - beta * G**2 * (_q(i) - _w(i))) ** 2), reason="a sum of squares")
+    both = nonnegative(_over_pairs((_pushed - beta * jacobian**2 * (_q(i) - _w(i))) ** 2), reason="a sum of squares")
     return combine(
-        AtMost(square(b), beta**2 * G**2 * _over_pairs(_apart)),
-        [(2, chain), (1 / G**2, both), (1 / G**2, most)],
+        AtMost(square(b), beta**2 * jacobian**2 * _over_pairs(_apart)),
+        [(2, chain), (1 / jacobian**2, both), (1 / jacobian**2, most)],
         reason="2β⟨Jb, q - w⟩ is at most ‖Jb‖²/G² + β²G²‖q - w‖²",
     )
 
@@ -194,7 +194,7 @@ def _with_bias_at_most(size: Term, mean: Theorem) -> Theorem:
     """C2 with ζ = ``size`` in place of Z, where ``(1/N) Σ E‖q - w‖² ≤ ζ²/(β²G²)`` at every step."""
     each = combine(
         AtMost(Mean(square(b)), size**2),
-        [(1, expectation(_biased(), reason="take expectations")), (beta**2 * G**2, mean)],
+        [(1, expectation(_biased(), reason="take expectations")), (beta**2 * jacobian**2, mean)],
         reason="so the bias of a step has this mean square",
     )
     total = sum_over(each, t, horizon, reason="sum over the steps")

@@ -2,7 +2,7 @@
 
 Student k, alone, would estimate the truth with the error ``e_k``; together the students rest at the errors ``x_k``. The
 inner product is that of the Fisher information F, so that half a squared norm is an excess risk in nats. For Gaussian
-outputs of equal covariance ``D_α = (α/2)‖x_j - x_k‖²`` exactly; else to leading order, near consensus (D10).
+outputs of equal covariance ``D_α = (α/2)‖x_j - x_k‖²`` exactly; else to leading alpha, near consensus (D10).
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.setting import assumptions, exact, squared
 
 __all__ = [
@@ -63,14 +62,14 @@ students: Formula = Symbol("K", integer=True, positive=True)
 lone: Formula = Symbol("r", nonnegative=True)
 """r: the excess risk of a student alone, d/2n for d parameters and n samples."""
 
-GAIN: Formula = lone * (1 / students + (1 - 1 / students) / (1 + order * beta * students / (students - 1)) ** 2)
+GAIN: Formula = lone * (1 / students + (1 - 1 / students) / (1 + alpha * beta * students / (students - 1)) ** 2)
 """The excess risk of one of K students at rest."""
 
 share: Formula = Symbol("kappa", nonnegative=True)
 """κ: the correlation of the errors of any two students, for samples that overlap the share that is common."""
 
 _kept = (1 + (students - 1) * share) / students
-SHARED: Formula = lone * (_kept + (1 - _kept) / (1 + order * beta * students / (students - 1)) ** 2)
+SHARED: Formula = lone * (_kept + (1 - _kept) / (1 + alpha * beta * students / (students - 1)) ** 2)
 """The same where errors are correlated: r for κ = 1."""
 
 k, j = (Symbol(name, integer=True, nonnegative=True) for name in "kj")
@@ -84,7 +83,7 @@ def _sum(term: Term) -> Term:
 
 HYPOTHESES = {
     "several": Less(1, students),
-    "rest": ForAll(k, Equal(x, e - order * beta * (x - u))),
+    "rest": ForAll(k, Equal(x, e - alpha * beta * (x - u))),
     "peers": ForAll(k, Equal((students - 1) * u, students * m - x)),
     "mean": ForAll(y, Equal(students * Inner(m, y), _sum(Inner(x, y)))),
     "alone": ForAll(y, Equal(students * Inner(a, y), _sum(Inner(e, y)))),
@@ -135,7 +134,7 @@ def gain_law(right_side: Formula = GAIN) -> Proof:
     --------
     >>> gain_law().axioms
     ()
-    >>> gain_law(GAIN.subs(order, 1))
+    >>> gain_law(GAIN.subs(alpha, 1))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
@@ -150,10 +149,10 @@ def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
         return specialise(assume(given[name], reason="given"), value, reason="given, here")
 
     more = combine(Less(0, students - 1), [(1, assume(given["several"], reason="given"))], reason="so there are peers")
-    own, pulled = students - 1, order * beta * students
+    own, pulled = students - 1, alpha * beta * students
     rest = combine(
         Equal((own + pulled) * x, own * e + pulled * m),
-        [(own, _given("rest", k)), (order * beta, _given("peers", k))],
+        [(own, _given("rest", k)), (alpha * beta, _given("peers", k))],
         reason="the mean of the peers is (K m - x_k)/(K - 1)",
     )
     along = instantiate(inner(rest, y), {k: j}, reason="for student j")
@@ -224,7 +223,7 @@ ALIKE_ASSUMPTIONS = assumptions(
 """What the law for correlated errors assumes, and that of two students with the same data, as text."""
 
 
-def shared_law(right_side: Formula | None = None, *, convex: bool = True) -> Proof:
+def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
     """G2: no gain without diversity: with correlation κ of the errors, ``(d/2n)[m + (1-m)/(1 + αβK/(K-1))²]``.
 
     Here ``m = (1 + (K-1)κ)/K``. With it, for two students of one strongly convex loss and any order: at rest both are
@@ -252,8 +251,7 @@ def shared_law(right_side: Formula | None = None, *, convex: bool = True) -> Pro
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    law = _law(SHARED if right_side is None else exact(formula("right_side", right_side)), CORRELATED)
-    return Proof((law, _alike(convex)))
+    return Proof((_law(exact(formula("right_side", right_side)), CORRELATED), _alike(convex)))
 
 
 def alike_target() -> AtMost:

@@ -69,7 +69,7 @@ def gram_target(factor: Formula = gram) -> AtMost:
 
 
 @of_formulas()
-def gram_bound(factor: Formula | None = None) -> Proof:
+def gram_bound(factor: Formula = gram) -> Proof:
     """C4a: ``‖∇R(θ)‖² ≤ γ E‖q - w‖²`` for ∇R = E[Jᵀ(q - w)] and E[JᵀJ] ≼ γ, attained where all pulls are alike.
 
     E is over inputs and peers.
@@ -93,17 +93,16 @@ def gram_bound(factor: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    asserted = gram if factor is None else factor
     image = Random("J", gradient)
     chain = specialise(assume(_CHAIN, reason="given: ∇R = E[Jᵀ(q - w)]"), gradient, reason="in its own direction")
     most = specialise(assume(mean_gram(gram), reason="given: E[JᵀJ] ≼ γ"), gradient, reason="in its own direction")
     both = expectation(nonnegative(square(image - gram * (q - w)), reason="a squared norm"), reason="take expectations")
     bound = combine(
-        gram_target(asserted),
+        gram_target(factor),
         [(2, chain), (1 / gram, both), (1 / gram, most)],
         reason="2⟨J∇R, q - w⟩ is at most ‖J∇R‖²/γ + γ‖q - w‖²",
     )
-    return Proof((bound, _attained(asserted)))
+    return Proof((bound, _attained(factor)))
 
 
 def _attained(factor: Formula) -> Theorem:

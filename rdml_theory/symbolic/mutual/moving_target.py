@@ -41,7 +41,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import G
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.composed import pairs
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, m
@@ -72,10 +72,10 @@ Term = Any
 peer_step: Formula = Symbol("g", positive=True)
 drift: Formula = Symbol("d", nonnegative=True)
 
-DRIFT: Formula = beta * G * peer_step * peer_bound()
+DRIFT: Formula = beta * jacobian * peer_step * peer_bound()
 """The drift of a student's objective per step, over η: its peers move by ηg."""
 
-DRIFT_AT_ONE: Formula = beta * G * peer_step * peer_bound(order_one=True)
+DRIFT_AT_ONE: Formula = beta * jacobian * peer_step * peer_bound(order_one=True)
 """The same at order one."""
 
 MOVING: Formula = (2 * gap / (eta * horizon) + h * noise**2 + 2 * drift) / (2 - h)
@@ -115,7 +115,7 @@ def _changed(order_one: bool) -> Equal:
     return Equal(change, beta * _over_pairs(after_it - before_it))
 
 
-_PEERS = ForAll(t, AtMost(_over_pairs(total((_later - _before) ** 2)), (G * eta * peer_step) ** 2))
+_PEERS = ForAll(t, AtMost(_over_pairs(total((_later - _before) ** 2)), (jacobian * eta * peer_step) ** 2))
 _RANGES = tuple(ForAll(t, ForAll(m, range_of_logits(end, _student))) for end in (_before, _later))
 
 _COMMON = (Smooth("F", smoothness), _BOUNDED, _START, _UPDATE, _CENTRED, _AVERAGE)
@@ -183,7 +183,7 @@ def _bounded(asserted: Formula) -> Theorem:
 
 def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
     """The mean drift is at most η times the rate."""
-    way, most = G * eta * peer_step, peer_bound(order_one=order_one)
+    way, most = jacobian * eta * peer_step, peer_bound(order_one=order_one)
     families = {entries.u(i): _before, there: _later, entries.z(i): _student}
     here = instantiate(moved_peer(order_one=order_one), {**families, WAY: way}, reason="D9, of each input and peer")
     for told in _RANGES:

@@ -51,7 +51,7 @@ def plateau_target(right_side: Formula = beta * MUTUAL_NORM) -> Equal:
 
 
 @of_formulas()
-def plateau_law(right_side: Formula | None = None) -> Proof:
+def plateau_law(right_side: Formula = beta * MUTUAL_NORM) -> Proof:
     """C5: at a stationary point of the cohort, ‖∇f‖ = β ‖∇R‖ for every student, with base loss f and mutual loss R.
 
     Parameters
@@ -83,5 +83,4 @@ def plateau_law(right_side: Formula | None = None) -> Proof:
     roots = combine(Equal(sqrt(x), beta * sqrt(y)), [], where=[suppose], reason="take roots")
     here = instantiate(roots, {x: square(_base), y: square(_mutual)}, reason="of both squares")
     norms = discharge(here, squares, reason="as found")
-    target = plateau_target() if right_side is None else plateau_target(right_side)
-    return Proof((combine(target, [(1, norms)], reason="as asserted"),))
+    return Proof((combine(plateau_target(right_side), [(1, norms)], reason="as asserted"),))

@@ -63,7 +63,7 @@ def plateau_target(right_side: Formula = COHORT) -> Equal:
 
 
 @of_formulas()
-def plateau_of_cohort(right_side: Formula | None = None) -> Proof:
+def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
     """E2: a student near consensus and at rest has ``(1 + αβ)² E‖∇L‖² = c α²β² (u + 1/(K-1))``.
 
     This toolkit's own.
@@ -92,9 +92,8 @@ def plateau_of_cohort(right_side: Formula | None = None) -> Proof:
     leans: Any = combine(
         Equal((1 + _product) * (_x - _a), _product * (_m - _a)), [(1, rest)], reason="at rest it leans to its peers"
     )
-    target = plateau_target() if right_side is None else plateau_target(right_side)
     law = combine(
-        target,
+        plateau_target(right_side),
         [
             (1, expectation(squared(leans), reason="take expectations")),
             (_product**2, size),

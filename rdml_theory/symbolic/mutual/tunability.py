@@ -1,6 +1,6 @@
 """C6: the order tunes the bias. Its bound lies below a line in the order; schedules of the order or weight remove it.
 
-ζ(α) = √2 βG tanh(αρ/4) is the a-priori bound of the mutual bias (C4). α_t, β_t, ρ_t are the order, the weight and the
+ζ(α) = √2 βG tanh(αρ/4) is the a-priori bound of the mutual bias (C4). α_t, β_t, ρ_t are the alpha, the weight and the
 range of the log-ratio at step t.
 """
 
@@ -32,9 +32,9 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
+from rdml_theory.symbolic.mutual.bias import jacobian, spread
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.bounds import classical_bound
 from rdml_theory.symbolic.sgd.descent import CLASSICAL, bias, horizon
@@ -60,16 +60,16 @@ __all__ = ["ASSUMPTIONS", "BIAS_ROOT", "LINE", "annealed_target", "increase", "l
 
 Term = Any
 
-BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(order * spread / 4)
+BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(alpha * spread / 4)
 """ζ(α), the a-priori bound of the norm of the bias."""
 
-LINE: Formula = sqrt(2) * beta * jacobian * order * spread / 4
+LINE: Formula = sqrt(2) * beta * jacobian * alpha * spread / 4
 """The line that ζ(α) does not exceed, and comes near for small orders."""
 
 increase: Formula = Symbol("delta", nonnegative=True)
 
-_size = order * spread / 4
-_at_step = {name: Entry(text, t, positive=True) for name, text in ((order, "α"), (beta, "β"), (spread, "ρ"))}
+_size = alpha * spread / 4
+_at_step = {name: Entry(text, t, positive=True) for name, text in ((alpha, "α"), (beta, "β"), (spread, "ρ"))}
 _SCHEDULED = ForAll(t, AtMost(Mean(square(b)), BIAS_ROOT.subs(_at_step) ** 2))
 _AT_REST = Equal(Gradient("f", first), -pull)
 _steps = Entry("η", t, positive=True)
@@ -112,9 +112,9 @@ def _increases() -> Theorem:
     size = Symbol("x", nonnegative=True)
     grows = certified(calculus(at_most(1, exp(size))), reason="exp x ≥ 1")
     here = instantiate(grows, {size: increase * spread / 2}, reason="for δρ/2")
-    before, more = exp(order * spread / 2), exp(increase * spread / 2)
+    before, more = exp(alpha * spread / 2), exp(increase * spread / 2)
     weight = 2 * sqrt(2) * beta * jacobian * before / ((before * more + 1) * (before + 1))
-    later = BIAS_ROOT.subs(order, order + increase)
+    later = BIAS_ROOT.subs(alpha, alpha + increase)
     return combine(AtMost(BIAS_ROOT, later), [(weight, here)], reason="tanh is a rational function of exp")
 
 

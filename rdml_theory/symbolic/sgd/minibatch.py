@@ -314,7 +314,7 @@ def _none_left() -> Theorem:
 
 
 @of_formulas()
-def minibatch(weight: Formula | None = None, variance: Formula | None = None) -> Proof:
+def minibatch(weight: Formula = beta, variance: Formula = VARIANCE) -> Proof:
     """N3: the gradient of a mini-batch has the mean ``∇L + β∇R`` and the variance ``(V/B)(N-B)/(N-1)``.
 
     Parameters
@@ -338,5 +338,4 @@ def minibatch(weight: Formula | None = None, variance: Formula | None = None) ->
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    mean = _mean(beta if weight is None else weight)
-    return Proof((mean, _noise(VARIANCE if variance is None else variance)))
+    return Proof((_mean(weight), _noise(variance)))

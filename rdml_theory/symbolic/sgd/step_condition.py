@@ -54,7 +54,7 @@ def change_target(right_side: Formula = CHANGE) -> Equal:
 
 
 @of_formulas()
-def step_condition(right_side: Formula | None = None) -> Proof:
+def step_condition(right_side: Formula = CHANGE) -> Proof:
     """N2: a step changes f by ``-η(1 - ηΛ_t/2)‖∇f‖²``: it lowers f for ηΛ_t < 2, and does not for ηΛ_t ≥ 2.
 
     Parameters
@@ -77,8 +77,7 @@ def step_condition(right_side: Formula | None = None) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     told = assume(_TAYLOR, reason="given: Λ_t makes Taylor's second order exact")
-    target = change_target() if right_side is None else change_target(right_side)
-    changed = combine(target, [(1, told)], reason="for the step -η∇f")
+    changed = combine(change_target(right_side), [(1, told)], reason="for the step -η∇f")
     small = assume(Less(eta * curvature, 2), reason="given: a small step")
     moves = assume(Less(0, square(_slope)), reason="given: the gradient is not zero")
     room = combine(Less(0, 2 - eta * curvature), [(1, small)], reason="so this is positive")

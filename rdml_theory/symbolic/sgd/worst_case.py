@@ -61,7 +61,7 @@ REST: Formula = (bias**2 + noise**2) / horizon
 
 
 @of_formulas()
-def sharp_multipliers(squared_bound: Formula | None = None) -> Proof:
+def sharp_multipliers(squared_bound: Formula = SHARP**2) -> Proof:
     """C12: ``A² ≤ SHARP²`` for every run, so for the worst; at h = 1 a run has all of it but (Z² + σ²)/T.
 
     From C2c's inequality at m = 0: the descent lemma at each step, and E‖b_t‖² ≤ Z², each with its multiplier.
@@ -85,7 +85,7 @@ def sharp_multipliers(squared_bound: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A² ≤ ... is not this combination: ...
     """
-    asserted = SHARP**2 if squared_bound is None else exact(squared_bound)
+    asserted = exact(squared_bound)
     absolute_bias = instantiate(relative_inequality(), {relative_bias: Integer(0)}, reason="C2c, without m")
     bound = solved(sharp_target(), absolute_bias, bias)
     squares = combine(
