@@ -1,0 +1,321 @@
+"""Where everything stands in a figure: its panels, their legends, and the names beside curves.
+
+How curves look is in :mod:`verify.figure_style`; where a name finds room, in :mod:`verify.figure_names`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from verify.figure_names import Name, Sheet
+from verify.figure_panel import BOLD, CHARACTER, LINE, POINT, draw_panel, plain, visible, wrapped
+from verify.figure_style import DPI, LINE_SPACING, Size, properties, readable
+from verify.records import Panel, faults_of_panel
+
+__all__ = ["drawn_figure"]
+
+_MOST_NAMES = 5
+"""Of so few curves, names stand beside them where there is room; more have a legend."""
+
+_MOST_PASSES = 5
+"""So often is it tried what names find room, before all go into legends."""
+
+
+def drawn_figure(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
+    """Panels in a figure, under a heading."""
+    for panel in panels:
+        if faults := faults_of_panel(panel):
+            raise ValueError(f"panel {panel.title!r}: {faults[0]}")
+    variants = _variants(panels)
+    entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
+    # Names stand in the panel where curves are few, and those of controls where they are contradicted.
+    inside = [{e.key for e in own if e.contradicted or len(own) <= _MOST_NAMES} for own in entries]
+    tried, passes = False, 0
+    while True:
+        passes += 1
+        if passes > _MOST_PASSES:
+            inside = [set() for _ in entries]
+        listed = [[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)]
+        figure, axes = _arranged(panels, variants, listed, heading, size, tried=tried)
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        missing = [
+            _write_names(axes[n], panels[n], variants[n], [e for e in own if e.key in inside[n]], size, renderer)
+            for n, own in enumerate(entries)
+        ]
+        if tried and not any(missing):
+            return figure
+        tried = not any(missing)
+        # What finds no room goes into a legend, and what shares its panel too, wherever it is named.
+        for n, own in enumerate(entries):
+            if any(role != "control" for role, _ in missing[n]):
+                missing[n] |= {e.key for e in own if not e.contradicted}
+        known = set().union(*missing, *({e.key for e in own} for own in listed))
+        for n, own in enumerate(entries):
+            together = {e.key for e in own if not e.contradicted}
+            inside[n] -= missing[n] | (together if together <= known else set())
+
+
+def _arranged(
+    panels: tuple[Panel, ...], variants: list[list[int]], entries: list[list[_Entry]], heading: str, size: Size, *,
+    tried: bool,
+) -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """The panels with their legends in their places, once and for all; or roughly so, to try what finds room there.
+
+    To arrange them takes longer than all the rest.
+    """
+    count = len(panels)
+    columns = size.columns(count)
+    rows = -(-count // columns)
+    width = size.single if count == 1 else size.several
+    cell, height = width / columns, size.heights[columns - 1]
+    common = _sharing(entries)
+    if rows == 1 and len(common) < sum(map(bool, entries)):
+        # Legends side by side take less room than one below the other.
+        common = []
+    together = _merged([entries[n] for n in common])
+    # A cell that no panel fills is the nearest place for a legend that all panels share.
+    spare = count < rows * columns
+    lines = 0 if spare else _legend_rows(together, width, size)[1]
+    for row in range(rows):
+        alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
+        lines += max((_legend_rows(entries[n], cell, size)[1] for n in alone), default=0)
+    title = wrapped(heading, int(width / (BOLD * size.heading * POINT)))
+    above = 1.6 * size.heading * POINT * (title.count("\n") + 1) if heading else 0.0
+    between = lines * LINE * size.small * POINT
+    # Arranged at the resolution of the PNG, which then finds every text measured.
+    figure = Figure(figsize=(width, height * rows + between + 0.12 + above), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.07, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
+    if heading:
+        figure.suptitle(
+            title, x=0.01, ha="left", fontsize=size.heading, fontweight="bold", linespacing=LINE_SPACING
+        )  # fmt: skip
+    grid = figure.add_gridspec(rows, columns)
+    drawn = []
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[divmod(number, columns)])
+        drawn.append(axes)
+        draw_panel(axes, panel, variants[number], (cell, height), size)
+        if number % columns and panels[number - 1].y_label == panel.y_label:
+            # Said once, at the left of the row.
+            axes.set_ylabel("")
+        if number not in common:
+            below = 0.048 * size.text + LINE * size.small * POINT * axes.get_xlabel().count("\n")
+            _legend(axes, entries[number], cell, size, below)
+    if spare and together:
+        blank = figure.add_subplot(grid[divmod(count, columns)])
+        blank.set_axis_off()
+        _legend(blank, together, cell, size, inside=True)
+    else:
+        _legend(figure, together, width, size)
+    if tried:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    if not tried:
+        for number, axes in enumerate(drawn):
+            row, column = divmod(number, columns)
+            left, low = (column * cell + 0.55) / width, 1 - (above + (row + 1) * height - 0.45) / figure.get_figheight()
+            axes.set_position((left, low, (cell - 0.65) / width, (height - 0.75) / figure.get_figheight()))
+    return figure, drawn
+
+
+def _write_names(
+    axes: Axes, panel: Panel, variants: Sequence[int], entries: list[_Entry], size: Size, renderer: Any
+) -> set[tuple[str, str]]:
+    """Names beside their curves, and where controls are contradicted a line across the gap; what found no room."""
+    axes.autoscale_view()
+    sheet = Sheet(axes, renderer)
+    pixels: dict[tuple[str, str], list[np.ndarray]] = {}
+    gaps: dict[tuple[str, str], list[np.ndarray]] = {}
+    lines: dict[tuple[str, str], bool] = {}
+    for curve, variant in zip(panel.curves, variants, strict=True):
+        key = (curve.role, curve.label)
+        y = visible(panel, curve, curve.y)
+        points = axes.transData.transform(np.column_stack([np.where(np.isnan(y), np.nan, curve.x), y]))
+        lines[key] = lines.get(key, False) or curve.style != "markers"
+        sheet.draw(points, key, line=curve.style != "markers", radius=2.4 if curve.style == "line" else 5.6)
+        pixels.setdefault(key, []).extend([points, np.full((1, 2), np.nan)])
+        if curve.contradicted is not None:
+            x, *ends = curve.contradicted
+            colour = properties(curve, variant, 2)["color"]
+            axes.plot([x, x], ends, color=colour, linewidth=0.8, zorder=3)
+            axes.plot(x, ends[0], "o", markersize=7, markeredgewidth=1.1, mec=colour, mfc="none", zorder=6)
+            # There stands the name.
+            gaps[key] = [axes.transData.transform([(x, end) for end in ends])]
+            sheet.draw(gaps[key][0], key, line=True, radius=0.0)
+            sheet.draw(gaps[key][0][:1], key, line=False, radius=9.6)
+    pixels |= gaps
+    widest = int(axes.bbox.width / DPI / (CHARACTER * size.small * POINT))
+    missing = set()
+    for entry in sorted(entries, key=lambda e: (e.contradicted is None, not lines[e.key])):
+        name = Name(
+            entry.key,
+            wrapped=tuple(dict.fromkeys(entry.text(min(width, widest)) for width in (52, 28, 18))),
+            colour=readable(str(entry.handle.get_color())),
+            points=np.concatenate(pixels[entry.key]), line=lines[entry.key], size=size.small,
+        )  # fmt: skip
+        if not sheet.place(name):
+            missing.add(entry.key)
+    return missing
+
+
+def _variants(panels: tuple[Panel, ...]) -> list[list[int]]:
+    """A variant for every curve: its group, or the first that is free in its panel; the same for the same label.
+
+    A control's curves bear the groups of the statement's, but what tells controls apart is their label.
+    """
+    known: dict[tuple[str, str], int] = {}
+    out: list[list[int]] = []
+    for panel in panels:
+        taken: dict[tuple[str, int], str] = {}
+        chosen: list[int] = []
+        for curve in panel.curves:
+            name = (curve.role, curve.label)
+            if curve.group is not None and curve.role != "control":
+                variant = curve.group
+            else:
+                variant = known.get(name, 0)
+                while taken.get((curve.role, variant), curve.label) != curve.label:
+                    variant += 1
+            taken[curve.role, variant] = curve.label
+            known[name] = variant
+            chosen.append(variant)
+        out.append(chosen)
+    return out
+
+
+@dataclass
+class _Entry:
+    """A name of curves: a line of a legend, or a name in the panel."""
+
+    label: str
+    role: str
+    handle: Line2D
+    look: tuple[Any, ...]
+    hidden: int = 0
+    contradicted: tuple[float, float, float] | None = None
+    key: tuple[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = (self.role, self.label)
+
+    def text(self, width: int) -> str:
+        # Words that stay together are joined by no-break spaces.
+        note = (
+            f" ({self.hidden}\N{NO-BREAK SPACE}off\N{NO-BREAK SPACE}the\N{NO-BREAK SPACE}scale)" if self.hidden else ""
+        )
+        return wrapped(self.label + note, width)
+
+
+def _entries(panel: Panel, variants: Sequence[int]) -> list[_Entry]:
+    found: dict[tuple[str, str], _Entry] = {}
+    for curve, variant in zip(panel.curves, variants, strict=True):
+        missing = np.isnan(visible(panel, curve, curve.y))
+        handle = Line2D([], [], **properties(curve, variant, int(np.count_nonzero(~missing))))
+        style = (curve.role, variant, curve.style)
+        entry = found.setdefault((curve.role, curve.label), _Entry(curve.label, curve.role, handle, style))
+        # NaN marks what was never measured; only values that exist and are not shown are counted.
+        entry.contradicted = entry.contradicted or curve.contradicted
+        entry.hidden += int(np.count_nonzero(missing & ~np.isnan(np.asarray(curve.y, dtype=float))))
+    return list(found.values())
+
+
+def _merged(entries: list[list[_Entry]]) -> list[_Entry]:
+    found: dict[tuple[str, str], _Entry] = {}
+    for entry in (e for panel in entries for e in panel):
+        if (first := found.get((entry.role, entry.label))) is None:
+            found[entry.role, entry.label] = _Entry(entry.label, entry.role, entry.handle, entry.look, entry.hidden)
+        else:
+            first.hidden += entry.hidden
+    return list(found.values())
+
+
+def _sharing(entries: list[list[_Entry]]) -> list[int]:
+    """The panels that one legend serves, without a label of two looks or a look of two labels; the most there are.
+
+    The others have legends of their own.
+    """
+    best: list[int] = []
+    filled = [number for number, own in enumerate(entries) if own]
+    for first in filled:
+        group: list[int] = []
+        labels: dict[tuple[Any, ...], str] = {}
+        looks: dict[tuple[str, str], tuple[Any, ...]] = {}
+        for number in (first, *(n for n in filled if n != first)):
+            if all(labels.get(e.look, e.label) == e.label for e in entries[number]) and all(
+                looks.get(e.key, e.look) == e.look for e in entries[number]
+            ):
+                group.append(number)
+                labels.update((e.look, e.label) for e in entries[number])
+                looks.update((e.key, e.look) for e in entries[number])
+        if len(group) > len(best):
+            best = sorted(group)
+    return best if len(best) > 1 or len(entries) == 1 else []
+
+
+def _legend_rows(entries: list[_Entry], width: float, size: Size) -> tuple[int, int]:
+    """How many columns a legend of this width (inches) has, and how many lines of text it is high."""
+    if not entries:
+        return 1, 0
+    texts = [e.text(_label_width(width, size)) for e in entries]
+    letter = CHARACTER * size.small * POINT
+    sizes = [0.065 * size.small + letter * max(len(plain(line)) for line in text.split("\n")) for text in texts]
+    lines = [text.count("\n") + 1 for text in texts]
+
+    def filled(values: Sequence[float], columns: int) -> list[Sequence[float]]:
+        # Matplotlib fills a legend column by column, the first ones one entry deeper.
+        deep, more = divmod(len(values), columns)
+        starts = [c * deep + min(c, more) for c in range(columns + 1)]
+        return [values[a:b] for a, b in pairwise(starts)]
+
+    fitting = (n for n in range(len(entries), 1, -1) if sum(max(column) for column in filled(sizes, n)) <= width - 0.1)
+    columns = next(fitting, 1)
+    return columns, int(max(sum(column) for column in filled(lines, columns)))
+
+
+def _label_width(width: float, size: Size) -> int:
+    return min(52, int((width - 0.5) / (CHARACTER * size.small * POINT)))
+
+
+def _legend(
+    place: Figure | Axes, entries: list[_Entry], width: float, size: Size, below: float = 0.0, *, inside: bool = False
+) -> None:
+    if not entries:
+        return
+    options: dict[str, Any] = {
+        "handles": [e.handle for e in entries],
+        "labels": [e.text(_label_width(width, size)) for e in entries],
+        "ncols": _legend_rows(entries, width, size)[0],
+        "frameon": False,
+        "handlelength": 2.0,
+        "handletextpad": 0.6,
+        "columnspacing": 1.4,
+        "labelspacing": 0.35,
+        "borderpad": 0.1,
+    }
+    if isinstance(place, Figure):
+        # Below the panels, where no data can lie under it.
+        legend = place.legend(loc="outside lower center", **options)
+    elif inside:
+        legend = place.legend(loc="upper left", borderaxespad=0.0, **options)
+    else:
+        figure = place.get_figure()
+        assert isinstance(figure, Figure)
+        down = place.transAxes + ScaledTranslation(0, -below, figure.dpi_scale_trans)
+        legend = place.legend(
+            loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=down, borderaxespad=0.0, **options
+        )
+    for text in legend.get_texts():
+        text.set_linespacing(LINE_SPACING)

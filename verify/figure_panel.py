@@ -1,0 +1,122 @@
+"""A panel, drawn: its axes, its curves and bands, and its words in lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from verify.figure_style import LINE_SPACING, Size, properties, zorder
+from verify.records import Curve, Panel
+
+__all__ = ["BOLD", "CHARACTER", "LINE", "POINT", "draw_panel", "plain", "visible", "wrapped"]
+
+_RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
+"""Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
+
+# Parts of the size of type: a character on the average, one of a heading, the distance of lines. And inches a point.
+CHARACTER, BOLD, LINE = 0.43, 0.52, 1.44
+
+POINT = 1 / 72
+
+
+def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[float, float], size: Size) -> None:
+    """Draw a panel into its axes, for a cell of this width and height in inches."""
+    # Scales first: what cannot be shown on them is masked below, so that nothing is clipped to a misleading place.
+    axes.set_xscale(panel.x_scale)
+    axes.set_yscale(panel.y_scale)
+    letter = CHARACTER * size.small * POINT
+    across, along = int((cell[0] - 0.7) / letter), int((cell[1] - 0.55) / letter)
+    axes.set_title(wrapped(panel.title, across + 6), loc="left", pad=5, linespacing=LINE_SPACING)
+    axes.set_xlabel(wrapped(panel.x_label, across), linespacing=LINE_SPACING)
+    axes.set_ylabel(wrapped(panel.y_label, along), linespacing=LINE_SPACING)
+    axes.grid(visible=True, which="major")
+    lowest = _lowest_positive(panel)
+    for curve, variant in zip(panel.curves, variants, strict=True):
+        _curve(axes, panel, curve, variant, lowest)
+    for axis, scale in ((axes.xaxis, panel.x_scale), (axes.yaxis, panel.y_scale)):
+        if scale == "log":
+            _thin_log_ticks(axis)
+    axes.margins(x=0.03, y=0.06)
+
+
+def _thin_log_ticks(axis: Any) -> None:
+    """At most six labelled decades; minor ticks where they have room, labelled only where decades are few."""
+    low, high = sorted(axis.get_view_interval())
+    if low <= 0 or not np.isfinite(high):
+        return
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(base=10, numticks=7))
+    if decades < 1.5:
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=7))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}" if 1e-3 <= value < 1e5 else ""))
+    elif decades > 4:
+        axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def visible(panel: Panel, curve: Curve, values: Sequence[float]) -> np.ndarray:
+    """Values against the curve's x, with NaN where the point cannot be shown."""
+    x, y = np.asarray(curve.x, dtype=float), np.asarray(values, dtype=float)
+    shown = np.isfinite(x) & np.isfinite(y)
+    if panel.x_scale == "log":
+        shown &= x > 0
+    if panel.y_scale == "log":
+        shown &= y > 0
+    return np.where(shown, y, np.nan)
+
+
+def _lowest_positive(panel: Panel) -> float:
+    """Where bands that reach zero end on a logarithmic axis: at the lowest value that is drawn."""
+    values = [v for c in panel.curves for a in (c.y, c.low or (), c.high or ()) for v in a if 0 < v < np.inf]
+    return min(values, default=1.0)
+
+
+def _curve(axes: Axes, panel: Panel, curve: Curve, variant: int, lowest: float) -> None:
+    y = visible(panel, curve, curve.y)
+    points = int(np.count_nonzero(~np.isnan(y)))
+    look = properties(curve, variant, points)
+    x = np.where(np.isnan(y), np.nan, np.asarray(curve.x, dtype=float))
+    heavy = len(x) > _RASTERISED[curve.style]
+    if curve.low is not None and curve.high is not None:
+        low, high = np.asarray(curve.low, dtype=float), visible(panel, curve, curve.high)
+        if panel.y_scale == "log":
+            low = np.where(low <= 0, lowest, low)
+        fine = np.isfinite(low) & np.isfinite(high)
+        axes.fill_between(
+            np.asarray(curve.x, dtype=float), low, high, where=fine.tolist(), color=look["color"], alpha=0.22,
+            linewidth=0, zorder=zorder(curve) - 0.2, rasterized=heavy,
+        )  # fmt: skip
+    line = axes.plot(x, y, label=curve.label, rasterized=heavy, zorder=zorder(curve), **look)[0]
+    if curve.style == "both" and points > 16:
+        line.set_markevery(-(-points // 12))
+    if curve.style == "markers" and points > 150:
+        line.set(markersize=1.8, alpha=0.6)
+
+
+def plain(text: str) -> str:
+    """Roughly what is seen of a string with mathtext, to estimate its width."""
+    return re.sub(r"\\[A-Za-z]+", "x", text).translate(str.maketrans("", "", "${}^_"))
+
+
+def wrapped(text: str, width: int) -> str:
+    r"""Break a string into lines, never inside ``$...$``.
+
+    >>> print(wrapped(r"a long label with $x \leq y$ in it", 14))
+    a long label
+    with $x \leq y$
+    in it
+    """
+    # Spaces inside a formula are replaced by a character at which no line ends.
+    guarded = re.sub(r"\$[^$]*\$", lambda m: m[0].replace(" ", "\x00"), text)
+    lines: list[str] = []
+    for word in guarded.split(" "):
+        if lines and len(plain(f"{lines[-1]} {word}")) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines).replace("\x00", " ")
