@@ -118,7 +118,10 @@ def test_the_page_on_orders_has_the_table_of_bad_peers():
         assert f"<!-- {name} -->\n\n{module.markdown(record)}\n\n<!-- end -->" in text
         assert record["command"] in text
         again = {row["arm"]: row for row in module.summary(record["scores"])}
-        assert all(again[row["arm"]] == row for row in record["summary"])
+        for row in record["summary"]:
+            for key, value in row.items():
+                # quantiles of Student's law differ by 1e-11 between versions of SciPy
+                assert again[row["arm"]][key] == (value if key == "arm" else pytest.approx(value, rel=1e-9, abs=0))
     accuracy, nll = module.panels(record)
     rows = {row["arm"]: row for row in record["summary"]}
     drawn = {curve.label: dict(zip(curve.x, curve.y, strict=True)) for curve in accuracy.curves}

@@ -71,6 +71,8 @@ def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = Fal
             tyro.cli(Config, prog="rdml train", description=_DESCRIPTION, args=["--help"], default=default)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             config = tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
+    except TrainerError as error:  # which early versions of tyro pass on
+        raise TrainerError(f"{error} (see `rdml train --help`)") from None
     except SystemExit as ending:
         if not ending.code:
             raise
