@@ -89,16 +89,23 @@ def extremes(views: Sequence[Tensor], names: Sequence[str] = ()) -> tuple[float,
 
 
 def refuse_probabilities(name: str, x: Tensor) -> None:
-    """Raise if `x`, (..., C), evidently holds probabilities: several rows, none negative, each summing to one."""
+    """Raise if `x`, (..., C), evidently holds probabilities: several rows, none negative, each summing to one.
+
+    One-hot rows are no softmax of finite logits, unless rounded: they are taken as logits, with a warning, since they
+    may be labels.
+    """
     classes = x.shape[-1]
     if not inspectable(x) or classes < 2 or x.numel() <= classes or not bool((x.detach() >= 0.0).all()):
         return
     eps = torch.finfo(x.dtype).eps
     tolerance = SUM_ROUNDINGS * (eps + classes * min(eps, torch.finfo(torch.float32).eps))
     if bool(((x.detach().double().sum(-1) - 1.0).abs() <= tolerance).all()):
+        if bool(((x == 0.0) | (x == 1.0)).all()):
+            warnings.warn(f"{name} has one-hot rows, which are taken as logits, not as labels", stacklevel=_outside())
+            return
         raise ValueError(
-            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; "
-            "pass the logits before softmax, or probs.log()"
+            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; pass the "
+            "logits before softmax, or probs.log(); where these are logits, subtract 1, which changes no softmax"
         )
 
 
@@ -217,9 +224,9 @@ def classes_last(name: str, x: Tensor, dim: int | None, *, students: int = 0) ->
 
 
 def _outside() -> int:
-    """Return how many frames above `classes_last` the caller of this package is."""
+    """Return how many frames above the function that warns the caller of this package is."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("rdml_theory.", "torch.nn.")):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("rdml_theory.", "torch.")):
         frame, level = frame.f_back, level + 1
     return level
 

@@ -165,6 +165,25 @@ def test_what_looks_like_probabilities_but_is_not():
     mutual_loss(sparse, 2.0)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: mutual_loss(list(x), 2.0),
+        lambda x: mutual_loss(x, torch.full((2,), 2.0)),
+        lambda x: RenyiDivLoss(2.0, reduction="none")(x[1], x[0]),
+    ],
+)
+def test_logits_of_zeros_and_a_one_work(call):
+    """They are no softmax of finite logits; they may be labels, so that is said."""
+    x = torch.stack([torch.eye(2), torch.eye(2).flip(0)])
+    with pytest.warns(UserWarning, match="one-hot") as caught:
+        value = call(x)
+    assert {w.filename for w in caught} == {__file__}
+    torch.testing.assert_close(value, call(x - 1.0))
+    with pytest.raises(ValueError, match="subtract"):
+        call(torch.tensor([[[0.25, 0.75], [1.0, 0.0]]]).repeat(2, 1, 1))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("classes", [2, 10, 1000, 50000])
 def test_probabilities_are_told_in_every_type(dtype, classes):
