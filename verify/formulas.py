@@ -111,8 +111,8 @@ def _prepared(latex: str) -> str:
     \left. x \right|_{s=\frac{1}{2}}
     """
     latex = _without_substacks(re.sub(r"\s+", " ", latex))
-    # In display style what a limit or a maximum runs over stands below it.
-    latex = re.sub(r"\\(lim|max|min|sup|inf) ?_", r"\\\1\\limits_", latex)
+    # In display style what a limit, a maximum or a sum runs over stands below it.
+    latex = re.sub(r"\\(lim|max|min|sup|inf|sum|prod) ?_", r"\\\1\\limits_", latex)
     # A pair of fences, not two operators with space on both sides.
     if latex.count(r"\lVert") == latex.count(r"\rVert"):
         latex = latex.replace(r"\lVert", r"\left\lVert").replace(r"\rVert", r"\right\rVert")

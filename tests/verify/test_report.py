@@ -291,6 +291,7 @@ def test_formulas_are_read_as_meant() -> None:
     assert "<munder><mo>lim</mo>" in words(r"\lim_{\alpha \to 0^+} x")
     assert "<munder><mo>max</mo>" in words(r"\max_i \tfrac{p_i}{q_i}")
     assert "<munderover><mo>∑</mo>" in words(r"\sum_{i=1}^{C} x_{i}")
+    assert "<munder><mo>∑</mo>" in words(r"\tfrac{1}{\sum_{i} x}")
     assert '<mspace width="0.167em" /><mi>tanh</mi>' in words(r"\sqrt{2} \tanh{\left(x \right)}")
     assert "<mspace" not in words(r"1 + \tanh{\left(x \right)}")
     at = words(r"\left. x \right|_{\substack{ s=\frac{1}{y + 2} }}")
