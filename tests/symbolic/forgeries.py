@@ -49,6 +49,7 @@ from rdml_theory.symbolic.kernel import (
     Mean,
     Random,
     Smooth,
+    SubGaussian,
     Tends,
     Theorem,
     Value,
@@ -267,6 +268,11 @@ def power_of_two(term):
     """``log(p) = log(p, P) log(P)``, for a logarithm of two arguments that has a value at P = 1."""
     first = identity(Equal(term * log(P), log(p)))
     return combine(Equal(0, log(p)), [(1, first), (term, told(Equal(0, log(P))))])
+
+
+def moments(vector, factor):
+    """Moments of the noise given x and b."""
+    return axiom("sub-Gaussian moments", (n, (x, b), vector, factor))
 
 
 UNEQUAL = Domain.of([a], conditions=(Ne(a, 0, evaluate=False),))
@@ -836,6 +842,34 @@ FORGERIES = {
     ),
     "shares of Polyak's lemma that are summable": lambda: discharge(
         POLYAK, squeeze(SHRINKS, Tends(c / (p + 1), p, oo, 0), Integer(0))
+    ),
+    # exponential moments
+    "sub-Gaussian noise that is no process": lambda: assume(SubGaussian(u, (x,), r, k)),
+    "sub-Gaussian noise given a number": lambda: assume(SubGaussian(n, (x, a), r, k)),
+    "sub-Gaussian noise given a list": lambda: assume(SubGaussian(n, [x], r, k)),
+    "sub-Gaussian noise of a random proxy": lambda: assume(SubGaussian(n, (x,), square(x), k)),
+    "sub-Gaussian noise in a random dimension": lambda: assume(SubGaussian(n, (x,), r, square(x))),
+    "sub-Gaussian noise whose proxy is a vector": lambda: assume(SubGaussian(n, (x,), u, k)),
+    "moments along the noise itself": lambda: moments(n, Integer(1)),
+    "moments along what is not given": lambda: moments(At("v", t), Integer(1)),
+    "moments along another step": lambda: moments(At("x", t + 1), Integer(1)),
+    "moments along the noise by its norm": lambda: moments(square(n) * x, Integer(1)),
+    "moments times a factor of the noise": lambda: moments(x, exp(Inner(n, x))),
+    "moments times what is random and not given": lambda: moments(x, Entry("y", i, True, True)),
+    "moments times a random vector's norm": lambda: moments(x, square(Random("w"))),
+    "moments along a number": lambda: moments(a, Integer(1)),
+    "moments times a vector": lambda: moments(x, x),
+    "moments times a sum that meets the step": lambda: moments(x, exp(Sum(square(At("x", s)), (s, 0, T - 1)))),
+    "moments beyond the proxy": lambda: instantiate(moments(x, Integer(1)), {Symbol("d", positive=True): -p}),
+    "moments with a negative weight": lambda: instantiate(moments(x, Integer(1)), {Symbol("k", nonnegative=True): -p}),
+    "moments with a random weight": lambda: instantiate(
+        moments(x, Integer(1)), {Symbol("k", nonnegative=True): square(x)}
+    ),
+    "moments of what is not the noise": lambda: instantiate(moments(x, Integer(1)), {n: x + b}),
+    "moments given what is constant": lambda: instantiate(moments(x, Integer(1)), {x: u}),
+    "moments times a factor of unknown sign": lambda: discharge(moments(x, Inner(x, b)), nonnegative(square(x))),
+    "moments without the room": lambda: discharge(
+        moments(x, Integer(1)), told(Equal(Symbol("d", positive=True), 1 - Symbol("k", nonnegative=True)))
     ),
     # certificates
     "no certificate": lambda: certified(AtMost(a, c)),

@@ -236,6 +236,23 @@ def test_the_axioms_hold_for_numbers():
         assert total(first, second) ** 2 <= total(first, first) * total(second, second) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("law", ["gaussian", "signs"])
+def test_sub_gaussian_moments_hold(law):
+    """E[exp(⟨v, n⟩ + k‖n‖²/2)], with equality for normal noise; its s² is least for both laws."""
+    rng = np.random.default_rng(20261127)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    points, chance = (nodes, weights / weights.sum()) if law == "gaussian" else (np.array([-1.0, 1.0]), np.full(2, 0.5))
+    for _ in range(30):
+        rank, deviation = int(rng.integers(1, 4)), rng.uniform(0.2, 1.2)
+        k = rng.uniform(0, 0.6) / deviation**2
+        v, room = rng.normal(size=rank), 1 - k * deviation**2
+        each = [chance @ np.exp(c * deviation * points + k * (deviation * points) ** 2 / 2) for c in v]
+        bound = room ** (-rank / 2) * np.exp(deviation**2 * v @ v / (2 * room))
+        assert np.prod(each) <= bound * (1 + 1e-9)
+        assert law == "signs" or np.prod(each) == pytest.approx(bound, rel=1e-6)
+        assert np.prod(each) > np.exp((0.9 * deviation) ** 2 * v @ v / 2) * (law == "gaussian")
+
+
 @pytest.mark.parametrize(("shares", "rest"), [(0.5, 0.5), (0.5, 1.0), (1.0, 0.3), (2.0, 1.0), (0.5, 0.0)])
 def test_polyaks_lemma_holds_for_powers_and_not_without_its_hypotheses(shares, rest):
     """u_{t+1} = (1 - w_t) u_t + w_t a_t tends to zero where Σ w_t is infinite and a_t tends to zero, and only there."""

@@ -38,6 +38,7 @@ from rdml_theory.symbolic.sgd import (
     refinements,
     scope,
     setting,
+    single_runs,
     smooth,
     tight,
     worst_case,
@@ -203,6 +204,7 @@ CASES = {
         {"greatest_order": Rational(1, 2)},
         (*sharp.ASSUMPTIONS, "α ≤ 1/2"),
     ),
+    "V3": Case(single_runs.single_runs, {"proxy": single_runs.PROXY}, single_runs.ASSUMPTIONS),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }
 
@@ -298,6 +300,22 @@ def refused(case, argument, *, every):
     for changed in list(filter(false, made[::every])) or [next(filter(false, made))]:
         with pytest.raises(ProofError):
             case.prove(**{argument: changed})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        single_runs.LEVEL.subs(single_runs.failure, 1),
+        single_runs.LEVEL.subs(descent.gap, 0),
+        single_runs.LEVEL.subs(single_runs.size, 0),
+        single_runs.LEVEL.subs(single_runs.rank, 0),
+        single_runs.LEVEL.subs(single_runs.trade, 2 * single_runs.trade),
+        Rational(49, 50) * single_runs.LEVEL,
+    ],
+)
+def test_a_bound_of_single_runs_without_one_of_its_terms_is_refused(wrong):
+    with pytest.raises(ProofError):
+        single_runs.single_runs(wrong)
 
 
 ARGUMENTS = [(name, argument) for name, case in CASES.items() for argument in case.formulas]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sympy import Le, Rational, Symbol
+from sympy import Expr, Le, Rational, Symbol, log
 
 from convergence import (
     Assumptions,
@@ -20,7 +20,10 @@ from convergence import (
     sharp_bound,
     simulate,
 )
-from verify.checks import curve, panel
+from rdml_theory.symbolic.sgd import setting
+from rdml_theory.symbolic.sgd import single_runs as symbolic
+from rdml_theory.symbolic.sgd.settling import STEPS
+from verify.checks import curve, kernel_check, panel
 from verify.checks.comparisons import counted
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -46,10 +49,12 @@ that decrease are h/√(t+1)."""
 
 @dataclass(frozen=True)
 class Subject:
-    """The bound of a single run."""
+    """The bound of a single run, and what it is asserted to solve, for a proxy of the noise."""
 
     bound: Callable[..., float]
-    words: str = "A²(δ) of high_probability_bound"
+    words: str = "A²(δ) of `high_probability_bound`"
+    level: Expr = symbolic.LEVEL
+    proxy: Expr = symbolic.PROXY
 
 
 def proved(at: Assumptions, step: Any, steps: float, tail: SubGaussian, failure: float, **method: Any) -> float:
@@ -74,15 +79,35 @@ def half_proxy(at: Assumptions, step: Any, steps: float, tail: SubGaussian, fail
     return proved(at, step, steps, SubGaussian(proxy=tail.proxy / 2, rank=tail.rank), failure, **method)
 
 
+_CHANCE = log(1 / symbolic.failure) / symbolic.trade - symbolic.rank * symbolic.over_the_steps(log(symbolic.ROOMS)) / (
+    2 * symbolic.trade
+)
+_OF_THE_MEAN = (
+    symbolic.LEVEL
+    - _CHANCE
+    + symbolic.rank * symbolic.PROXY * symbolic.over_the_steps(setting.smoothness * STEPS**2) / 2
+)
+"""What the mean's bound solves, with the mean square of the noise for what chance may add."""
+
+
 def statement(subject: Subject) -> Statement:
-    rate, wrong = Symbol("delta", positive=True), Symbol("P", positive=True)
-    return Statement(
-        f"A run of SGD with sub-Gaussian noise, with momentum or with steps that vary too, has a mean of ‖∇f(x_t)‖² "
-        f"above {subject.words} with a probability "
-        "{bound}; not machine-checked: the proof, which needs exponential moments given the past, stands in words in "
-        "the docstring of `high_probability_bound`; tried at δ = {half}, {tenth} and {hundredth}",
-        {"bound": Le(wrong, rate), "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100)},
+    words = (
+        "In a run of SGD with sub-Gaussian noise the mean of ‖∇f(x_t)‖² is at least {square} with a probability "
+        "{bound}, for a constant step, every {trade} and every {level} beyond the vertex of a quadratic with "
+        "{constant}; so is the mean weighted by the steps where they vary, with the sums of the steps' terms; the "
+        "least such {square} is " + subject.words + ", tried at δ = {half}, {tenth} and {hundredth}; not "
+        "machine-checked: the same with momentum, whose proof stands in words in the docstring of "
+        "`high_probability_bound`"
     )
+    return Statement(
+        words,
+        {
+            "square": symbolic.level**2, "level": symbolic.level, "trade": symbolic.trade,
+            "bound": Le(Symbol("P", positive=True), symbolic.failure),
+            "constant": symbolic.constant_target().relation(),
+            "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100),
+        },
+    )  # fmt: skip
 
 
 def _run(
@@ -146,21 +171,26 @@ CLAIM = Claim(
     subject=Subject(proved),
     statement=statement,
     assumptions=(
-        "f is Λ-smooth and ‖b_t‖ ≤ ζ at every step; 0 < Λη_t < 2, or with momentum Λη(1+2cℓ)/(1-μ) < 2 and η_t = η",
-        "E[exp⟨v, n_t⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions",
+        *symbolic.ASSUMPTIONS,
+        f"for a constant step: {'; '.join(symbolic.CONSTANT_ASSUMPTIONS)}",
+        "there is such a B where 0 < Λη_t < 2, or with momentum Λη(1+2cℓ)/(1-μ) < 2 and η_t = η",
+        "sub-Gaussian: E[exp⟨v, n_t⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions; P is E[I_T]",
     ),
     source=Source(
         "this toolkit; the exponential moment of ‖n‖² is that of Hsu, Kakade & Zhang 2012 (arXiv 1110.2842), the "
         "method that of Liu et al. 2023", "2302.14843", own=True,
     ),
     checks=(
+        kernel_check(lambda subject: symbolic.single_runs(subject.level, subject.proxy), cost=4.0),
         runs,
     ),
     controls=(
         Control("certain", "the bound of the mean, as if every run kept it",
-                Subject(certain, "the sharp bound of the mean"), drawn=True),
-        Control("no-doubt", "without the term log(1/δ)", Subject(without_doubt, "A²(1)")),
-        Control("half-proxy", "half the variance proxy", Subject(half_proxy, "A²(δ) at s²/2")),
+                Subject(certain, "the sharp bound of the mean", level=_OF_THE_MEAN), drawn=True),
+        Control("no-doubt", "without the term log(1/δ)",
+                Subject(without_doubt, "A²(1)", level=symbolic.LEVEL.subs(symbolic.failure, 1))),
+        Control("half-proxy", "half the variance proxy",
+                Subject(half_proxy, "A²(δ) at s²/2", proxy=symbolic.PROXY / 2)),
     ),
     caption=(
         "How high the runs lie: the part of them above each level, below what is stated; the bound of the mean is "

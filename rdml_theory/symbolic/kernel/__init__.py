@@ -40,6 +40,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Less,
     Proposition,
     Smooth,
+    SubGaussian,
     Tends,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.sums import expectation, induct, last_term, orthogonal, sum_over
@@ -47,10 +48,10 @@ from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, 
 from rdml_theory.symbolic.kernel.theorem import RULES, ProofError, Theorem
 
 __all__ = [
-    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient",
-    "Inner", "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "Tends", "TermError",
-    "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine", "differentiate",
-    "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate", "last_term", "limit",
-    "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root", "specialise", "square",
-    "squeeze", "sum_over", "taylor",
+    "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient", "Inner",
+    "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "SubGaussian", "Tends",
+    "TermError", "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine",
+    "differentiate", "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate",
+    "last_term", "limit", "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root",
+    "specialise", "square", "squeeze", "sum_over", "taylor",
 ]  # fmt: skip

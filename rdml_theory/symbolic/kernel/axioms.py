@@ -6,10 +6,32 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Abs, Rational, Sum, Symbol, oo
+from sympy import Abs, Rational, Sum, Symbol, exp, oo
 
-from rdml_theory.symbolic.kernel.propositions import AtMost, Finite, ForAll, Proposition, Smooth, Tends
-from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Value, Vector, square
+from rdml_theory.symbolic.kernel.propositions import (
+    AtMost,
+    Equal,
+    Finite,
+    ForAll,
+    Proposition,
+    Smooth,
+    SubGaussian,
+    Tends,
+)  # fmt: skip
+from rdml_theory.symbolic.kernel.terms import (
+    At,
+    Entry,
+    Gradient,
+    Inner,
+    Mean,
+    Random,
+    TermError,
+    Value,
+    Vector,
+    is_random,
+    kind,
+    square,
+)  # fmt: skip
 
 __all__ = ["AXIOMS", "Axiom"]
 
@@ -79,6 +101,26 @@ def _polyak() -> tuple[Collection[Proposition], Proposition]:
     return hypotheses, Tends(e, t, oo, end)
 
 
+def _moments(
+    noise: Any, given: tuple[Any, ...], vector: Any, factor: Any
+) -> tuple[Collection[Proposition], Proposition]:
+    if kind(vector) == "scalar" or kind(factor) == "vector":
+        raise TermError(f"expected a vector and a number, not {vector} and {factor}")
+    for part in (vector, factor):
+        if part.atoms(Sum):
+            raise TermError(f"{part} has a bound variable, which a step could meet")
+        strange = {atom for atom in part.atoms(At, Random, Entry) if is_random(atom)} - set(given)
+        if strange:
+            raise TermError(f"{part} depends on {', '.join(map(str, strange))}, which is not given")
+    deviation, rank = Symbol("s", nonnegative=True), Symbol("r", integer=True, positive=True)
+    weight, room = Symbol("k", nonnegative=True), Symbol("d", positive=True)
+    told = SubGaussian(noise, given, deviation, rank)
+    smaller = Mean(factor * exp(Inner(vector, noise) + weight * square(noise) / 2))
+    larger = Mean(factor * exp(deviation**2 * square(vector) / (2 * room)))
+    hypotheses = {told, AtMost(0, factor), Equal(room, 1 - weight * deviation**2), Finite()}
+    return hypotheses, AtMost(smaller, larger * room ** (-rank / 2))
+
+
 AXIOMS: dict[str, Axiom] = {
     "descent lemma": Axiom(
         _descent,
@@ -94,6 +136,12 @@ AXIOMS: dict[str, Axiom] = {
         _cauchy_schwarz,
         "Cauchy 1821, Schwarz 1885; Steele, The Cauchy-Schwarz Master Class, 2004, ch. 1",
         "in the Hilbert space of N random vectors of finite second moment, with inner product Σ_t E⟨u_t, v_t⟩",
+    ),
+    "sub-Gaussian moments": Axiom(
+        _moments,
+        "Hsu, Kakade & Zhang 2012, arXiv 1110.2842, from whose proof it is",
+        "for sub-Gaussian noise n, and a vector v and a number F ≥ 0 that are functions of what is given with it, "
+        "E[F exp(⟨v, n⟩ + k‖n‖²/2)] ≤ d^(-r/2) E[F exp(s²‖v‖²/(2d))], where d = 1 - ks² is positive",
     ),
     "Polyak's lemma": Axiom(
         _polyak,

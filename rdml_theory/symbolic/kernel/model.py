@@ -23,6 +23,7 @@ from rdml_theory.symbolic.kernel.propositions import (
     Less,
     Proposition,
     Smooth,
+    SubGaussian,
     Tends,
     walk,
 )  # fmt: skip
@@ -138,6 +139,8 @@ class Model:
             return all(self._holds(proposition.body, inside) for inside in tried)
         if isinstance(proposition, Centred):
             return self._centred(proposition, values)
+        if isinstance(proposition, SubGaussian):
+            return self._sub_gaussian(proposition, values)
         left, right = (self._evaluate(side, values) for side in proposition.terms())
         size = self.tolerance * (1 + np.max(np.abs(left)) + np.max(np.abs(right)))
         if isinstance(proposition, Equal):
@@ -193,11 +196,29 @@ class Model:
         yield from range(min(most, end))
 
     def _centred(self, told: Centred, values: dict[Term, Any]) -> bool:
+        means = (chance @ noise for chance, noise in self._given(told, values))
+        return all(np.max(np.abs(mean)) <= self.tolerance for mean in means)
+
+    def _given(self, told: Centred | SubGaussian, values: dict[Term, Any]) -> Iterator[tuple[Array, Array]]:
+        """The probabilities and the noise of the outcomes in each case of what is given."""
         noise = self._evaluate(told.noise, values)
-        given = np.round(np.concatenate([self._evaluate(g, values) for g in told.given], axis=1), 9)
+        found = (np.asarray(self._evaluate(g, values)) for g in told.given)
+        parts = [part if part.ndim == 2 else part[:, None] for part in found]
+        given = np.round(np.concatenate(parts, axis=1), 9)
         for case in np.unique(given, axis=0):
             here = np.all(given == case, axis=1)
-            if np.max(np.abs(self.chance[here] @ noise[here])) > self.tolerance:
+            yield self.chance[here], noise[here]
+
+    def _sub_gaussian(self, told: SubGaussian, values: dict[Term, Any]) -> bool:
+        """Whether it is along some vectors, of several lengths, and in as many dimensions as it says."""
+        proxy, rank = (self._evaluate(part, values) for part in (told.deviation**2, told.rank))
+        for chance, noise in self._given(told, values):
+            ways = np.concatenate([noise, np.eye(noise.shape[1])])
+            for size in (0.1, 1.0, 10.0):
+                moments = chance / chance.sum() @ np.exp(noise @ (size * ways).T)
+                if np.any(moments > np.exp(proxy * size**2 * np.sum(ways**2, axis=1) / 2) * (1 + self.tolerance)):
+                    return False
+            if np.linalg.matrix_rank(noise, tol=self.tolerance) > rank:
                 return False
         return True
 

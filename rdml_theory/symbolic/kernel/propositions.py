@@ -9,10 +9,23 @@ from typing import Any
 
 from sympy import Basic, Eq, Le, Limit, Lt, Symbol, oo, preorder_traversal, sympify
 
-from rdml_theory.symbolic.kernel.terms import At, Term, TermError, Vector, bound_symbols, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import (
+    At,
+    Entry,
+    Term,
+    TermError,
+    Vector,
+    bound_symbols,
+    is_random,
+    kind,
+    symbol_kind,
+)  # fmt: skip
 from rdml_theory.symbolic.printing import to_latex, to_text
 
-__all__ = ["PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth", "Tends"]
+__all__ = [
+    "PROPOSITIONS", "AtMost", "Centred", "Equal", "Finite", "ForAll", "Less", "Proposition", "Smooth", "SubGaussian",
+    "Tends",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -301,6 +314,53 @@ class Centred(Proposition):
 
 
 @dataclass(frozen=True)
+class SubGaussian(Proposition):
+    """``E[exp⟨v, n_t⟩ | ...] ≤ exp(s²‖v‖²/2)`` for all v, given processes, and random numbers, of the same step.
+
+    The noise lies in a subspace of r dimensions, which is given with them.
+
+    >>> from sympy import Symbol
+    >>> t = Symbol("t", integer=True, nonnegative=True)
+    >>> r = Symbol("r", integer=True, positive=True)
+    >>> SubGaussian(At("n", t), (At("x", t), At("b", t)), Symbol("s", positive=True), r).text()
+    'n_t given x_t, b_t is sub-Gaussian of proxy s² in r dimensions'
+    """
+
+    noise: Term
+    given: tuple[Term, ...]
+    deviation: Term
+    rank: Term
+
+    def terms(self) -> tuple[Term, ...]:
+        return (self.noise, *self.given, self.deviation, self.rank)
+
+    def map(self, change: Callable[[Term], Term]) -> Proposition:
+        given = tuple(change(g) for g in self.given)
+        return SubGaussian(change(self.noise), given, change(self.deviation), change(self.rank))
+
+    def check(self) -> None:
+        if type(self.given) is not tuple:
+            raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
+        for part in self.terms():
+            kind(part)
+        if type(self.noise) is not At or any(type(part) not in (At, Entry) for part in self.given):
+            raise TermError(f"{self.text()}: expected a process at a step, given such and entries")
+        if "vector" in (kind(self.deviation), kind(self.rank)) or is_random(self.deviation) or is_random(self.rank):
+            raise TermError(f"{self.text()}: expected a proxy and a dimension that are numbers, not random")
+
+    def _form(self, show: Callable[[Term], str], given: str, proxy: str, rank: str) -> str:
+        told = ", ".join(show(g) for g in self.given)
+        return f"{show(self.noise)}{given}{told}{proxy}{show(self.deviation**2)}{rank}{show(self.rank)}"
+
+    def text(self) -> str:
+        return self._form(to_text, " given ", " is sub-Gaussian of proxy ", " in ") + " dimensions"
+
+    def latex(self) -> str:
+        words = (r"\text{ given }", r"\text{ is sub-Gaussian of proxy }", r"\text{ in }")
+        return self._form(to_latex, *words) + r"\text{ dimensions}"
+
+
+@dataclass(frozen=True)
 class Finite(Proposition):
     """Every expectation that occurs is finite.
 
@@ -318,7 +378,7 @@ class Finite(Proposition):
         return r"\text{all expectations are finite}"
 
 
-PROPOSITIONS = (Equal, AtMost, Less, ForAll, Tends, Smooth, Centred, Finite)
+PROPOSITIONS = (Equal, AtMost, Less, ForAll, Tends, Smooth, Centred, SubGaussian, Finite)
 """All there are."""
 
 

@@ -156,7 +156,7 @@ def settled_target(plateau: Formula = PLATEAU) -> Tends:
 
 
 @cache
-def _powers() -> tuple[Theorem, Theorem]:
+def powers_of() -> tuple[Theorem, Theorem]:
     """``a^t ≤ 1`` and ``a^t ≤ 1/(1 + t(1-a))`` for 0 ≤ a < 1 (Bernoulli)."""
     below = assume(Less(_a, 1), reason="suppose")
     room = combine(Less(0, 1 - _a), [(1, below)], reason="so 1-a is positive")
@@ -198,7 +198,7 @@ def _shrinks() -> Theorem:
 def _left() -> Theorem:
     """``|r^{2t} P - 2 r^t W| ≤ (|P| + 2|W|)/(1-|r|)/(t + 1/(1-|r|))`` for |r| < 1."""
     size = Abs(_r)
-    once, falls = (instantiate(theorem, {_a: size}, reason="for |r|") for theorem in _powers())
+    once, falls = (instantiate(theorem, {_a: size}, reason="for |r|") for theorem in powers_of())
     known = [assume(Less(size, 1), reason="suppose")]
     square_, product, most = _r ** (2 * t) * _P, _r**t * _W, Abs(_P) + 2 * Abs(_W)
 

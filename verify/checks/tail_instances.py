@@ -1,0 +1,104 @@
+"""Runs with sub-Gaussian noise, in all outcomes of their coins, on which the theorems of single runs are tried."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
+from rdml_theory.symbolic.sgd import descent, setting
+from rdml_theory.symbolic.sgd import single_runs as tails
+
+__all__ = ["single_runs"]
+
+Array = NDArray[np.float64]
+
+STEPS, SMOOTHNESS, DEVIATION, BIAS, FAILURE = 4, 2.0, 0.3, 0.2, 0.6
+SIGNS = outcomes(STEPS)
+
+
+def by_step(values: Any) -> Array:
+    """Steps on the last axis; the entry at index 0 is the last."""
+    return np.roll(np.array(values, dtype=np.float64), -1, axis=-1)
+
+
+def exceeds(mean: Array, level: float) -> Array:
+    """I_T, at index T."""
+    return np.repeat(np.asarray(mean >= level**2, dtype=np.float64)[:, None], STEPS, axis=1)
+
+
+def noise_of(slope: Array, sign: Array) -> Array:
+    """A coin's, orthogonal to the gradient."""
+    turned = np.stack([-slope[:, 1], slope[:, 0]], axis=1)
+    return DEVIATION * sign[:, None] * turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+def model_of(
+    name: str, values: dict[Any, float], processes: dict[str, list[Array]], families: dict[str, Array]
+) -> Model:  # fmt: skip
+    """The model of a run on ``Λ‖x‖²/2``."""
+    common = {
+        setting.smoothness: SMOOTHNESS, setting.infimum: 0.0, descent.horizon: STEPS, tails.deviation: DEVIATION,
+        tails.rank: 1, tails.failure: FAILURE, descent.gap: float(SMOOTHNESS * (processes["x"][0][0] ** 2).sum() / 2),
+    }  # fmt: skip
+    return Model(
+        name,
+        common | values,
+        {"f": Objective(lambda x: SMOOTHNESS * np.sum(x**2, axis=-1) / 2, lambda x: SMOOTHNESS * x, SMOOTHNESS)},
+        {key: np.stack(part, axis=1) for key, part in processes.items()},
+        families=families,
+        chance=np.full(SIGNS.shape[1], 1 / SIGNS.shape[1]),
+        points=np.random.default_rng(0).normal(size=(10, 2)),
+    )
+
+
+def _run(name: str, steps: Array, *, constant: bool) -> Model:
+    """A run without momentum; its B is the least."""
+    trade = 2.0
+    h = SMOOTHNESS * steps
+    room = 1 - trade * steps * h * DEVIATION**2
+    x, b, n, sums = [np.full((SIGNS.shape[1], 2), 0.3)], [], [], [np.zeros(SIGNS.shape[1])]
+    for t, sign in enumerate(SIGNS):
+        g = SMOOTHNESS * x[-1]
+        b.append(-BIAS * g / np.linalg.norm(g, axis=1, keepdims=True))
+        n.append(noise_of(g, sign))
+        u = (1 - h[t]) * g - h[t] * b[-1]
+        chance = -np.sum(u * n[-1], axis=1) + h[t] / 2 * np.sum(n[-1] ** 2, axis=1)
+        cost = trade * steps[t] * DEVIATION**2 / (2 * room[t]) * np.sum(u**2, axis=1)
+        sums.append(sums[-1] + trade * steps[t] * (chance - cost) + np.log(room[t]) / 2)
+        x.append(x[-1] - steps[t] * (g + b[-1] + n[-1]))
+    slopes = np.sum((SMOOTHNESS * np.stack(x[:STEPS], axis=1)) ** 2, axis=2)
+    mean = slopes @ steps[:STEPS] / steps[:STEPS].sum()
+    each, gap = slice(0, STEPS), float(SMOOTHNESS * (x[0][0] ** 2).sum() / 2)
+    cross = float(np.sqrt((steps[each] * ((1 - h[each]) / room[each]) ** 2).sum() / steps[each].sum()))
+    shares = ((1 - h) / room) ** 2 / cross
+    least = float((1 - h / 2 - trade * steps * DEVIATION**2 / (2 * room) * (1 - h) ** 2).min())
+    total = float(steps[each].sum())
+    rest = gap + BIAS**2 * float((steps * h / (2 * room))[each].sum()) - float(np.log(room[each]).sum()) / (2 * trade)
+    rest -= np.log(FAILURE) / trade
+    linear = BIAS * (cross * total + float((steps * shares)[each].sum())) / 2
+    level = float((linear + np.sqrt(linear**2 + 4 * least * total * rest)) / (2 * least * total)) * (1 + 1e-12)
+    told: dict[Any, float] = {
+        tails.trade: trade * steps[0] if constant else trade, tails.size: BIAS, tails.cross: cross, tails.least: least,
+        tails.level: level,
+    }  # fmt: skip
+    if constant:
+        told |= {descent.eta: steps[0], tails.room_of_all: room[0]}
+    families = {
+        "η": by_step(steps), "d": by_step(room), "w": by_step(shares), "L": by_step(np.stack(sums, axis=1)),
+        "I": exceeds(mean, level),
+    }  # fmt: skip
+    return model_of(name, told, {"x": x, "b": b, "n": n}, families)
+
+
+@cache
+def single_runs() -> tuple[Model, ...]:
+    """All of them."""
+    steps = np.arange(STEPS + 1)
+    return (
+        _run("sub-Gaussian noise, steps that fall", 0.3 / np.sqrt(1 + steps), constant=False),
+        _run("sub-Gaussian noise, a constant step", 0.3 + 0.0 * steps, constant=True),
+    )
