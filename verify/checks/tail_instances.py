@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.sgd import descent, setting
+from rdml_theory.symbolic.sgd import lagged_runs as lagged
 from rdml_theory.symbolic.sgd import single_runs as tails
 
 __all__ = ["single_runs"]
@@ -94,6 +96,56 @@ def _run(name: str, steps: Array, *, constant: bool) -> Model:
     return model_of(name, told, {"x": x, "b": b, "n": n}, families)
 
 
+def _with_momentum(name: str, *, nesterov: bool) -> Model:
+    """A run with momentum; its B is the least for these λ, φ, κ and ν."""
+    mu, gamma, trade, paid, zeta = 0.5, 0.2, 0.5, 0.3, BIAS
+    lag, step, h = mu**2 if nesterov else mu, gamma * (1 - mu), SMOOTHNESS * gamma
+    far, heavy = h * lag, trade * (h + 2 * paid)
+    room = 1 - heavy * DEVIATION**2
+    start = np.full((SIGNS.shape[1], 2), 0.3)
+    runs: dict[str, list[Array]] = {key: [0 * start] for key in "vGEN"} | {"x": [start], "z": [start], "b": [], "n": []}
+    sums, squares = [np.zeros(len(start))], [np.zeros(len(start))]
+    for sign in SIGNS:
+        g, slope = SMOOTHNESS * runs["x"][-1], SMOOTHNESS * runs["z"][-1]
+        b, n = -BIAS * g / np.linalg.norm(g, axis=1, keepdims=True), noise_of(g, sign)
+        u = slope - h * (g + b) - 2 * mu * paid * runs["N"][-1]
+        allowed = trade**2 * DEVIATION**2 * np.sum(u**2, axis=1) / (2 * room) - np.log(room) / 2
+        sums.append(sums[-1] - trade * np.sum(u * n, axis=1) + heavy / 2 * np.sum(n**2, axis=1) - allowed)
+        squares.append(mu * squares[-1] + np.sum((g + b) ** 2, axis=1))
+        for key, new in (("v", g + b + n), ("G", g), ("E", b), ("N", n)):
+            runs[key].append(mu * runs[key][-1] + new)
+        v = runs["v"][-1]
+        runs["x"].append(runs["x"][-1] - step * (g + b + n + mu * v if nesterov else v))
+        runs["z"].append(runs["x"][-1] - lag * gamma * v)
+        runs["b"].append(b)
+        runs["n"].append(n)
+    slow, gap = 1 / (1 - mu), float(SMOOTHNESS * (start[0] ** 2).sum() / 2)
+    theta = h * (1 + 2 * lag * (1 - mu ** ((STEPS - 1) / 2)) * slow + lag)
+    along, against = abs(1 - h) + far * slow, h + far * slow
+    bent = trade * DEVIATION**2 / room
+
+    def width(level: float) -> float:
+        return along * level + against * zeta + (far + 2 * mu * paid)
+
+    def short(level: float) -> float:
+        side, spread = abs(1 - theta) * zeta / 2, bent / 2 * width(level)
+        slope = 1 - theta / 2 - side / level - spread * along / level
+        most = gap / (gamma * STEPS) + theta * zeta**2 / 2 + side * level + spread * against * zeta
+        return slope * level**2 - most + np.log(room) / (2 * trade) + np.log(FAILURE) / (trade * STEPS)
+
+    level = float(brentq(short, 0.3, 30.0, xtol=1e-13)) * (1 + 1e-9)  # type: ignore[arg-type]
+    mean = np.sum((SMOOTHNESS * np.stack(runs["x"][:STEPS], axis=1)) ** 2, axis=2).mean(axis=1)
+    told: dict[Any, float] = {
+        lagged.mu: mu, lagged.gamma: gamma, lagged.size: zeta, lagged.split: 1.0, lagged.paid: paid, lagged.scale: 1.0,
+        lagged.slowness: slow, lagged.theta: theta, lagged.width: width(level), tails.trade: trade, tails.level: level,
+        tails.room_of_all: room,
+    }  # fmt: skip
+    families = {
+        "L": by_step(np.stack(sums, axis=1)), "Q": by_step(np.stack(squares, axis=1)), "I": exceeds(mean, level),
+    }  # fmt: skip
+    return model_of(name, told, runs, families)
+
+
 @cache
 def single_runs() -> tuple[Model, ...]:
     """All of them."""
@@ -101,4 +153,6 @@ def single_runs() -> tuple[Model, ...]:
     return (
         _run("sub-Gaussian noise, steps that fall", 0.3 / np.sqrt(1 + steps), constant=False),
         _run("sub-Gaussian noise, a constant step", 0.3 + 0.0 * steps, constant=True),
+        _with_momentum("sub-Gaussian noise, a heavy ball", nesterov=False),
+        _with_momentum("sub-Gaussian noise, Nesterov's momentum", nesterov=True),
     )

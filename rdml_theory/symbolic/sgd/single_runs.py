@@ -66,9 +66,10 @@ from rdml_theory.symbolic.sgd.setting import (
 from rdml_theory.symbolic.sgd.settling import STEPS
 
 __all__ = [
-    "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "PROXY", "ROOMS", "SHARES",
-    "SUMS", "bound_target", "constant_target", "cross", "deviation", "failure", "given_here", "least", "level",
-    "markov", "over_the_steps", "rank", "room_of_all", "schwarz", "single_runs", "size", "supermartingale", "trade",
+    "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
+    "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation", "failure",
+    "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all", "schwarz", "single_runs",
+    "size", "supermartingale", "trade",
 ]  # fmt: skip
 
 Term = Any
@@ -103,8 +104,12 @@ _h = smoothness * STEPS
 _u = (1 - _h) * g - _h * b
 
 
-def _allowed(vector: Term, room: Term) -> Term:
-    """What ``E[exp⟨v, n⟩ | past]`` allows, and the weight of ‖n‖² with it."""
+def allowed(vector: Term, room: Term) -> Term:
+    """What the exponential moments allow a step: ``s²‖v‖²/(2d) - (r/2) log d``.
+
+    >>> allowed(Vector("v"), room_of_all)
+    -r*log(d)/2 + s**2*‖v‖²/(2*d)
+    """
     return deviation**2 * square(vector) / (2 * room) - rank * log(room) / 2
 
 
@@ -114,7 +119,7 @@ _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _NOISE = SubGaussian(n, (x, b, SUMS), deviation, rank)
 _BIAS = ForAll(t, AtMost(square(b), size**2))
 START = AtMost(Value("f", first) - infimum, gap)
-_SUM = ForAll(t, Equal(SUMS.at(t + 1), SUMS + _ADDED - _allowed(trade * STEPS * _u, ROOMS)))
+_SUM = ForAll(t, Equal(SUMS.at(t + 1), SUMS + _ADDED - allowed(trade * STEPS * _u, ROOMS)))
 EMPTY = Equal(SUMS.at(Integer(0)), 0)
 _WEIGHT = ForAll(t, AtMost((1 - _h) ** 2, cross * SHARES * ROOMS**2))
 _NOT_NEGATIVE = ForAll(t, AtMost(0, SHARES))

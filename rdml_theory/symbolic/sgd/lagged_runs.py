@@ -1,0 +1,547 @@
+"""V3 with momentum: single runs keep a bound, but for a probability, along a sequence that makes plain steps.
+
+``z_t = x_t - cγv_t`` makes steps of size γ = η/(1-μ) along ∇f(x_t) + b_t + n_t, for c = μ, or μ² after Nesterov (Yang,
+Lin & Li 2016, arXiv 1604.03257); v_t is G_t + E_t + N_t, what gradients, biases and noises have left. ∇f(z_t) lags
+behind ∇f(x_t), by at most hc‖v_t‖ with h = Λγ: this costs hcℓ times the sum of ‖∇f(x_t) + b_t‖², and ‖N_t‖², which κ
+pays for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Abs, Integer, Rational, Symbol, log
+
+from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Entry,
+    Equal,
+    ForAll,
+    Gradient,
+    Inner,
+    Less,
+    Proof,
+    SubGaussian,
+    Theorem,
+    Value,
+    Vector,
+    assume,
+    axiom,
+    combine,
+    discharge,
+    generalise,
+    identity,
+    induct,
+    instantiate,
+    nonnegative,
+    rewrite,
+    specialise,
+    square,
+    sum_over,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.descent import gap, horizon
+from rdml_theory.symbolic.sgd.setting import (
+    HYPOTHESES,
+    after,
+    at_most,
+    b,
+    exact,
+    first,
+    g,
+    n,
+    smoothness,
+    squared,
+    t,
+    x,
+    y,
+)  # fmt: skip
+from rdml_theory.symbolic.sgd.settling import powers_of
+from rdml_theory.symbolic.sgd.single_runs import (
+    EMPTY,
+    EXCEEDS,
+    PROXY,
+    START,
+    SUMS,
+    allowed,
+    deviation,
+    failure,
+    given_here,
+    level,
+    markov,
+    over_the_steps,
+    rank,
+    room_of_all,
+    schwarz,
+    supermartingale,
+    trade,
+)  # fmt: skip
+from rdml_theory.symbolic.sgd.smooth import lipschitz
+from rdml_theory.symbolic.sgd.tight import product_bound
+
+__all__ = [
+    "ASSUMPTIONS", "LAG", "LEVEL", "SLOPE", "enough_target", "gamma", "lag_inequality", "lagged_runs", "mu", "paid",
+    "scale", "size", "slowness", "split", "theta", "width",
+]  # fmt: skip
+
+Term = Any
+
+mu: Formula = Symbol("mu", positive=True)
+gamma: Formula = Symbol("gamma", positive=True)
+lag: Formula = Symbol("c", positive=True)
+size: Formula = Symbol("zeta", positive=True)
+split: Formula = Symbol("phi", positive=True)
+"""How the lag of the noise is shared out."""
+
+paid: Formula = Symbol("kappa", nonnegative=True)
+scale: Formula = Symbol("nu", positive=True)
+slowness: Formula = Symbol("u", positive=True)
+"""u = 1/(1-μ)."""
+
+theta: Formula = Symbol("theta", positive=True)
+"""θ = h(1 + 2cℓ + cφ)."""
+
+width: Formula = Symbol("W", positive=True)
+"""W = pB + qζ + (hc + 2μκ)ν, with ``p = |1-h| + hcu`` and ``q = h + hcu``."""
+
+_v, _z, _G, _E, _N = (At(name, t) for name in "vzGEN")
+_Q = Entry("Q", t, False, True)
+_pull, _D = g + b, _G + _E
+_h, _far, _noisy = smoothness * gamma, smoothness * gamma * lag, 2 * mu * paid
+_slope = Gradient("f", _z)
+_late = _slope - g
+_turned = _slope - _h * _pull - _noisy * _N
+_heavy = trade * (_h + 2 * paid)
+_bent = trade * PROXY / room_of_all
+_along, _against = Abs(1 - _h) + _far * slowness, _h + _far * slowness  # p and q
+
+LAG: Formula = (1 - mu ** ((horizon - 1) * Rational(1, 2))) / (1 - mu)
+"""ℓ: what a step weighs later, and has of those before, at most twice this."""
+
+SLOPE: Formula = 1 - theta / 2 - Abs(1 - theta) * size / (2 * level) - _bent / 2 * width * _along / level
+LEVEL: Formula = (
+    gap / (gamma * horizon) + theta * size**2 / 2 + Abs(1 - theta) * size * level / 2
+    + _bent / 2 * width * _against * size - rank * log(room_of_all) / (2 * trade) + log(1 / failure) / (trade * horizon)
+)  # fmt: skip
+"""What ``SLOPE`` B² has to be at least."""
+
+
+def _recursion(part: Term, new: Term) -> tuple[ForAll, Equal]:
+    return ForAll(t, Equal(part.subs(t, t + 1), mu * part + new)), Equal(part.subs(t, 0), 0)
+
+
+_PARTS = tuple(_recursion(part, new) for part, new in ((_v, _pull + n), (_G, g), (_E, b), (_N, n)))
+_SQUARES = (ForAll(t, Equal(_Q.at(t + 1), mu * _Q + square(_pull))), Equal(_Q.at(Integer(0)), 0))
+_SLOW, _SLOWNESS = Less(mu, 1), Equal(slowness * (1 - mu), 1)
+_MIDDLE = ForAll(t, Equal(_z, x - lag * gamma * _v))
+_MOVES = ForAll(t, Equal(_z.subs(t, t + 1), _z - gamma * (_pull + n)))
+_ROOM = Equal(room_of_all, 1 - _heavy * PROXY)
+_NOISE = SubGaussian(n, (x, b, _z, _N, SUMS), deviation, rank)
+_SUM = ForAll(
+    t, Equal(
+        SUMS.at(t + 1),
+        SUMS - trade * Inner(_turned, n) + _heavy / 2 * square(n) - allowed(trade * _turned, room_of_all),
+    )
+)  # fmt: skip
+_BIAS = ForAll(t, AtMost(square(b), size**2))
+_THETA = Equal(theta, _h * (1 + 2 * lag * LAG + lag * split))
+_WIDTH = Equal(width, _along * level + _against * size + (_far + _noisy) * scale)
+_PAID = AtMost(_far / (2 * split) + _bent / 2 * width * (_far + _noisy) / scale, paid * (1 - mu**2))
+_RISING = AtMost(0, SLOPE)
+_REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g)))
+
+_step = gamma * (1 - mu)
+_METHODS = (
+    (mu, ForAll(t, Equal(after, x - _step * _v.subs(t, t + 1)))),
+    (mu**2, ForAll(t, Equal(after, x - _step * (_pull + n + mu * _v.subs(t, t + 1))))),
+)
+"""c and the update, of a heavy ball and of Nesterov's momentum, with η = γ(1-μ)."""
+
+
+def enough_target(right_side: Formula = LEVEL) -> AtMost:
+    """What B has to satisfy.
+
+    >>> print(enough_target(gap).text())
+    Δ ≤ B²·(1 - θ/2 - W·λ·s²·(Λ·c·γ·u + |Λ·γ - 1|)/(2·B·d) - ζ·|θ - 1|/(2·B))
+    """
+    return AtMost(right_side, SLOPE * level**2)
+
+
+ASSUMPTIONS = tuple(
+    told.text() for told in (
+        *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], Equal(lag, mu), _SLOW, _SLOWNESS,
+        _MIDDLE, _ROOM, ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, _REACHED, enough_target(LEVEL),
+    )
+)  # fmt: skip
+"""What the bound with a heavy ball assumes in place of what concerns plain steps, as text; after Nesterov c is μ²."""
+
+
+def _small() -> Theorem:
+    return combine(Less(0, 1 - mu), [(1, assume(_SLOW, reason="given"))], reason="so 1-μ is positive")
+
+
+@cache
+def _apart() -> Theorem:
+    """``x_t - z_t`` in the parts of the velocity."""
+    signs = (1, -1, -1, -1)
+    parts, starts = ([pair[place] for pair in _PARTS] for place in (0, 1))
+
+    def at(step: Term) -> Equal:
+        return Equal(*(term.subs(t, step) for term in (_v, _D + _N)))
+
+    again = [*zip(signs, map(given_here, parts), strict=True), (mu, assume(at(t), reason="suppose"))]
+    step = combine(at(t + 1), again, reason="one step more")
+    base = combine(at(Integer(0)), [(s, assume(told)) for s, told in zip(signs, starts, strict=True)], reason="at rest")
+    always = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
+    whole = lag * gamma * (_D + _N)
+    return combine(Equal(x - _z, whole), [(-1, given_here(_MIDDLE)), (lag * gamma, always)], reason="so this")
+
+
+@cache
+def _twice() -> Theorem:
+    """``⟨u, v⟩ ≤ (Qy + m‖v‖²/y)/2`` where ``‖u‖² ≤ mQ``."""
+    u, v = Vector("u"), Vector("v")
+    m, q = Symbol("m", nonnegative=True), Symbol("Q", nonnegative=True)
+    w = Symbol("y", positive=True)
+    most, gap_ = ((q * w + sign * m * square(v) / w) / 2 for sign in (1, -1))
+    squares = combine(
+        AtMost(Inner(u, v) ** 2, most**2),
+        [(1, schwarz()), (square(v), assume(AtMost(square(u), m * q), reason="suppose"))],
+        slack=gap_**2, reason="the mean of two numbers is at least the root of their product",
+    )  # fmt: skip
+    return at_most(Inner(u, v), most, squares)
+
+
+_memory = (1 - mu**t) / (1 - mu)
+
+
+def _cross(first_: Term, second: Term, weight: Term, known: list[Theorem]) -> Theorem:
+    values = {Vector("u"): first_, Vector("v"): second, Symbol("m", nonnegative=True): _memory,
+              Symbol("Q", nonnegative=True): _Q, Symbol("y", positive=True): weight}  # fmt: skip
+    return instantiate(_twice(), values, known=known, reason="for these")
+
+
+@cache
+def _remembered() -> tuple[Theorem, Theorem, Theorem]:
+    """``0 ≤ m_t``, ``0 ≤ Q_t`` and ``‖G_t + E_t‖² ≤ m_t Q_t``."""
+    small = _small()
+    powers = instantiate(powers_of()[0], {Symbol("a", nonnegative=True): mu}, reason="for μ")
+    long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers)], known=[small], reason="so m_t is not negative")
+    more, none = given_here(_SQUARES[0]), assume(_SQUARES[1], reason="given")
+    again = combine(
+        AtMost(0, _Q.at(t + 1)), [(-1, more), (mu, assume(AtMost(0, _Q), reason="suppose"))], slack=square(_pull),
+        reason="one step more",
+    )  # fmt: skip
+    base = combine(AtMost(0, _Q.at(Integer(0))), [(-1, none)], reason="at first")
+    some = specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
+
+    def at(step: Term) -> AtMost:
+        return AtMost(square(_D.subs(t, step)), _memory.subs(t, step) * _Q.at(step))
+
+    told = assume(at(t), known=[small], reason="suppose")
+    product = discharge(_cross(_D, _pull, Integer(1), [long, some]), told)
+    parts = [(1, given_here(_PARTS[place][0])) for place in (1, 2)]
+    moved = combine(Equal(_D.subs(t, t + 1), mu * _D + _pull), parts, reason="together")
+    step = combine(
+        at(t + 1), [(1, squared(moved)), (mu**2, told), (2 * mu, product), (-_memory.subs(t, t + 1), more)],
+        known=[small], reason="one step more",
+    )  # fmt: skip
+    rest = [(1, assume(_PARTS[place][1], reason="given")) for place in (1, 2)]
+    still = combine(Equal(_D.subs(t, 0), 0 * _G), rest, reason="at rest")
+    first_one = combine(at(Integer(0)), [(1, squared(still))], known=[small], reason="at first")
+    return long, some, specialise(induct(first_one, step, t, reason="by induction"), t, reason="at every step")
+
+
+@cache
+def lag_inequality() -> Theorem:
+    """``Σ (Q_t + m_t ‖d_t‖²) ≤ 2ℓ Σ ‖d_t‖²`` for ``d_t = ∇f(x_t) + b_t``, with ``ℓ = (1-μ^((T-1)/2))/(1-μ)``.
+
+    ``Q_t = Σ_{s<t} μ^(t-1-s) ‖d_s‖²`` and ``m_t = (1-μ^t)/(1-μ)``, so that ``Σ_{s<t} μ^(t-1-s) ‖d_s‖ ‖d_t‖`` summed
+    over t is at most half of the left side.
+    """
+    small, more = _small(), given_here(_SQUARES[0])
+    once = sum_over(more, t, horizon, reason="sum over the steps")
+    scaled = combine(
+        Equal(_Q.at(t + 1) * mu ** (-t - 1), _Q * mu**-t + square(_pull) * mu ** (-t - 1)),
+        [(mu ** (-t - 1), more)], reason="divided by a power of μ",
+    )  # fmt: skip
+    part = Entry("a", t)
+    difference = Equal(over_the_steps(part.at(t + 1) - part), part.at(horizon) - part.at(Integer(0)))
+    ends = instantiate(identity(difference, reason="a sum of differences"), {part: _Q * mu**-t}, reason="of these")
+    half = Rational(1, 2)
+    root = (mu ** (t * half) - mu ** ((horizon - 1 - t) * half)) ** 2
+    mean = combine(
+        AtMost(2 * mu ** ((horizon - 1) * half) * square(_pull), (mu**t + mu ** (horizon - 1 - t)) * square(_pull)), [],
+        slack=root * square(_pull), reason="the mean of two numbers is at least the root of their product",
+    )  # fmt: skip
+    over, last = 1 / (1 - mu), mu**horizon / (1 - mu)
+    return combine(
+        AtMost(over_the_steps(_Q + _memory * square(_pull)), 2 * LAG * over_the_steps(square(_pull))),
+        [
+            (over, once),
+            (-last, sum_over(scaled, t, horizon, reason="sum over the steps")),
+            (last, ends),
+            (over, sum_over(mean, t, horizon, reason="sum over the steps")),
+            (over - last, assume(_SQUARES[1], reason="given")),
+        ],
+        known=[small],
+        reason="what each step weighs later, and has of those before",
+    )
+
+
+@cache
+def _behind() -> Theorem:
+    """``‖∇f(z_t) - ∇f(x_t)‖² ≤ (hc)² ‖G_t + E_t + N_t‖²``."""
+    near = instantiate(lipschitz(), {y: x, Vector("u"): _z}, reason="from x_t to z_t")
+    return combine(
+        AtMost(square(_late), _far**2 * square(_D + _N)), [(1, near), (smoothness**2, squared(_apart()))],
+        reason="which is as far as the velocity says",
+    )  # fmt: skip
+
+
+@cache
+def _lagged() -> Theorem:
+    """``-⟨∇f(z_t) - ∇f(x_t), d_t⟩ ≤ (hc/2)(Q_t + ‖N_t‖²/φ + (m_t + φ)‖d_t‖²)``."""
+    long, some, kept = _remembered()
+    product = discharge(_cross(_D, _N, split, [long, some]), kept)
+    whole = _memory + split
+    wide = combine(Less(0, whole), [(1, long)], slack=split, reason="so this is positive")
+    pushed = nonnegative(square(_late + _far * whole * _pull), known=[_small()], reason="a squared norm")
+    weight = 1 / (2 * _far * whole)
+    return combine(
+        AtMost(-Inner(_late, _pull), _far / 2 * (_Q + square(_N) / split + whole * square(_pull))),
+        [(weight, pushed), (weight, _behind()), (_far / (2 * whole), kept), (_far / whole, product)],
+        known=[wide, _small()], reason="the product of two norms, shared out",
+    )  # fmt: skip
+
+
+def _cauchy(parts: list[tuple[Term, Term, Term]]) -> tuple[Term, Term, Term]:
+    """``W = Σ cβ``, ``Σ c‖y‖²/β`` and what W times it exceeds ``‖Σ cy‖²`` by, for c ≥ 0, β > 0 and vectors y."""
+    whole = sum((c * beta for c, beta, _ in parts), Integer(0))
+    squares = sum((c * square(part) / beta for c, beta, part in parts), Integer(0))
+    rest: Term = Integer(0)
+    for number, (c, beta, one) in enumerate(parts):
+        for e, other_beta, other in parts[:number]:
+            rest += c * e * beta * other_beta * square(one / beta - other / other_beta)
+    return whole, squares, rest
+
+
+_P, _S, _K = Symbol("P", nonnegative=True), Symbol("S", positive=True), Symbol("k", nonnegative=True)
+_part, _hh = Symbol("p", real=True), Symbol("h", positive=True)
+
+
+@cache
+def _mixed() -> Theorem:
+    """``‖(1-h)g + Y‖² ≤ W(|1-h|‖g‖²/B + ...)`` for ``Y = -hb + e - kN``, with fixed vectors."""
+    v, late, noise = Vector("b"), Vector("e"), Vector("N")
+    whole, squares, rest = _cauchy([(_hh, size, -v), (Integer(1), _S, late), (_K, scale, -noise)])
+    others = -_hh * v + late - _K * noise
+    most = combine(AtMost(square(others), whole * squares), [], slack=rest, reason="Cauchy-Schwarz")
+    _, weighed, _ = _cauchy([(_hh, size, -v), (_K, scale, -noise)])
+    small = assume(AtMost(square(late), _S * _P), reason="suppose")
+    bounded = combine(
+        AtMost(square(others), whole * (weighed + _P)), [(1, most), (whole / _S, small)], reason="with what bounds e"
+    )
+    return discharge(instantiate(_added(), {Vector("u"): others, _M: whole, _q: weighed + _P}), bounded)
+
+
+_M, _q = Symbol("M", positive=True), Symbol("q", real=True)
+
+
+@cache
+def _added() -> Theorem:
+    """``‖pg + u‖² ≤ (|p|B + M)(|p|‖g‖²/B + q)`` where ``‖u‖² ≤ Mq``."""
+    along, other = Vector("g"), Vector("u")
+    mean = (_M * square(along) / level + level * square(other) / _M) / 2
+    product = instantiate(
+        product_bound(), {Symbol("a", real=True): _part, Symbol("y", real=True): Inner(along, other),
+                          Symbol("z", real=True): mean}, reason="for the product",
+    )  # fmt: skip
+    for sign in (1, -1):
+        both = nonnegative(square(_M * along - sign * level * other), reason="a squared norm")
+        lemma = combine(AtMost(sign * Inner(along, other), mean), [(1 / (2 * level * _M), both)], reason="so it is")
+        product = discharge(product, lemma)
+    told = assume(AtMost(square(other), _M * _q), reason="suppose")
+    whole = Abs(_part) * level + _M
+    return combine(
+        AtMost(square(_part * along + other), whole * (Abs(_part) * square(along) / level + _q)),
+        [(2, product), (whole / _M, told)], reason="multiplied out",
+    )  # fmt: skip
+
+
+_reach, _lags, _rest = _cauchy(
+    [(Integer(1), level * slowness, _G), (Integer(1), size * slowness, _E), (Integer(1), scale, _N)]
+)
+_spent = Abs(1 - _h) * square(g) / level + _h * square(b) / size + _far * _lags + _noisy * square(_N) / scale
+
+
+@cache
+def _turned_at_most() -> Theorem:
+    """``‖∇f(z_t) - h d_t - 2μκN_t‖² ≤ W (|1-h|‖∇f(x_t)‖²/B + ...)``."""
+    behind = combine(
+        AtMost(square(_late), _far * _reach * _far * _lags), [(1, _behind())], slack=_far**2 * _rest,
+        reason="Cauchy-Schwarz, for the parts of the velocity",
+    )  # fmt: skip
+    values = {
+        Vector("g"): g, Vector("b"): b, Vector("e"): _late, Vector("N"): _N, _part: 1 - _h, _hh: _h, _K: _noisy,
+        _S: _far * _reach, _P: _far * _lags,
+    }  # fmt: skip
+    here = discharge(instantiate(_mixed(), values, reason="at this step"), behind)
+    named = assume(_WIDTH, reason="given: W")
+    return combine(AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], reason="and W is this")
+
+
+@cache
+def _one_step() -> Theorem:
+    """What a step lowers f(z_t) by, surely, but for what is left of biases and noises."""
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    along = instantiate(lemma, {y: _z, Vector("v"): -gamma * (_pull + n)}, reason="from z_t along its move")
+    moves = given_here(_MOVES)
+    left, right = moves.conclusion.terms()
+    back = combine(Equal(right, left), [(-1, moves)], reason="the move, read from right to left")
+    chance = (SUMS.at(t + 1) - SUMS - rank * log(room_of_all) / 2) / trade
+    fall = (Value("f", left) - Value("f", _z)) / gamma
+    left_over = paid * (square(_N.subs(t, t + 1)) - square(_N))
+    costs = (_h + _far * (_memory + split)) / 2 * square(_pull) + _far / 2 * _Q
+    costs += _bent / 2 * width * (_spent - (_far + _noisy) * square(_N) / scale)
+    return combine(
+        AtMost(fall + left_over - chance, costs - Inner(g, _pull)),
+        [
+            (1 / gamma, rewrite(along, back, reason="which leads to z_{t+1}")),
+            (-1 / trade, given_here(_SUM)),
+            (paid, squared(given_here(_PARTS[3][0]))),
+            (1, _lagged()),
+            (_bent / 2, _turned_at_most()),
+            (square(_N), assume(_PAID, reason="given: κ pays for what noises leave")),
+        ],
+        known=[_small()],
+        reason="what chance adds is in L",
+    )
+
+
+@cache
+def _geometric(part: Term, new: Term, place: int) -> Theorem:
+    """``Σ ‖G_t‖² ≤ u² Σ ‖∇f(x_t)‖²``."""
+    told, start = _PARTS[place]
+    slow, small = assume(_SLOWNESS, reason="given: u = 1/(1-μ)"), _small()
+    each = combine(
+        AtMost(square(part.subs(t, t + 1)), mu * square(part) + slowness * square(new)),
+        [
+            (1, squared(given_here(told))),
+            ((mu * slowness - 1) * square(new) - 2 * mu * Inner(part, new), slow),
+        ],
+        slack=mu * (1 - mu) * square(part - slowness * new), known=[small], reason="the square of a mean",
+    )  # fmt: skip
+    return combine(
+        AtMost(over_the_steps(square(part)), slowness**2 * over_the_steps(square(new))),
+        [
+            (slowness, sum_over(each, t, horizon, reason="sum over the steps")),
+            (slowness, squared(assume(start, reason="given"))),
+            (-over_the_steps(square(part)), slow),
+        ],
+        slack=slowness * square(part.subs(t, horizon)), reason="of a geometric series",
+    )  # fmt: skip
+
+
+@cache
+def _along_the_bias() -> Theorem:
+    """``-(1-θ)⟨∇f(x_t), b_t⟩ ≤ |1-θ|ζ(‖∇f(x_t)‖²/B + B)/2``."""
+    mean = size * (square(g) / level + level) / 2
+    product = instantiate(
+        product_bound(), {Symbol("a", real=True): theta - 1, Symbol("y", real=True): Inner(g, b),
+                          Symbol("z", real=True): mean}, reason="for the bias along ∇f(x_t)",
+    )  # fmt: skip
+    for sign in (1, -1):
+        both = nonnegative(square(size * g - sign * level * b), reason="a squared norm")
+        parts = [(1 / (2 * level * size), both), (level / (2 * size), given_here(_BIAS))]
+        product = discharge(product, combine(AtMost(sign * Inner(g, b), mean), parts, reason="multiply out"))
+    return product
+
+
+def _fallen(right_side: Formula) -> Theorem:
+    """``λ SLOPE`` times what the sum of ‖∇f‖² is above B² T, is at most L_T + log δ."""
+    final = specialise(assume(HYPOTHESES["bounded"], reason="given"), _z.subs(t, horizon), reason="the last value")
+    middle = specialise(assume(_MIDDLE, reason="given"), Integer(0), reason="at first")
+    same = combine(
+        Equal(first, _z.subs(t, 0)), [(-1, middle), (lag * gamma, assume(_PARTS[0][1], reason="given"))],
+        reason="where there is no velocity",
+    )  # fmt: skip
+    start = rewrite(assume(START, reason="given"), same, reason="where z starts too")
+    spread, norms = _bent / 2 * width, over_the_steps(square(_pull))
+    biases, along, steps = (
+        sum_over(told, t, horizon, reason="sum over the steps")
+        for told in (given_here(_BIAS), _along_the_bias(), _one_step())
+    )
+    return combine(
+        AtMost(SLOPE * (over_the_steps(square(g)) - level**2 * horizon), (SUMS.at(horizon) + log(failure)) / trade),
+        [
+            (1, steps),
+            (1 / gamma, final),
+            (1 / gamma, start),
+            (_far / 2, lag_inequality()),
+            (-norms / 2, assume(_THETA, known=[_small()], reason="given: θ")),
+            (spread * _far / (level * slowness), _geometric(_G, g, 1)),
+            (spread * _far / (size * slowness), _geometric(_E, b, 2)),
+            (1, along),
+            (theta / 2 + spread * _against / size, biases),
+            (paid, squared(assume(_PARTS[3][1], reason="given"))),
+            (horizon, assume(enough_target(right_side), reason="given: B is large enough")),
+            (-1 / trade, assume(EMPTY, reason="given")),
+        ],
+        slack=paid * square(_N.subs(t, horizon)),
+        known=[_small()],
+        reason="values, noises and L telescope",
+    )
+
+
+def _moves(method: tuple[Term, ForAll]) -> Theorem:
+    """``z_{t+1} = z_t - γ(∇f(x_t) + b_t + n_t)``."""
+    behind, update = method
+    middle = assume(ForAll(t, Equal(_z, x - behind * gamma * _v)), reason="given: z")
+    here, there = (specialise(middle, step, reason="at this step") for step in (t, t + 1))
+    velocity = given_here(_PARTS[0][0])
+    plain = combine(
+        _MOVES.body, [(1, there), (-1, here), (1, given_here(update)), (-gamma * behind / mu, velocity)],
+        reason="a plain step",
+    )  # fmt: skip
+    return generalise(plain, t, reason="at every step")
+
+
+@of_formulas()
+def lagged_runs(right_side: Formula = LEVEL) -> Proof:
+    """V3 with momentum: the mean of ‖∇f(x_t)‖² over a run is at least B² with a probability of at most δ.
+
+    For a heavy ball and for Nesterov's momentum, and every λ, φ, κ and ν for which κ pays for what noises leave, and a
+    B that is large enough, where the slope in B² is not negative. The third theorem is the inequality of the lag.
+
+    Parameters
+    ----------
+    right_side : Expr, optional
+        What B is asserted to have to satisfy.
+
+    Raises
+    ------
+    ProofError
+        If the argument does not give what is asserted.
+
+    Examples
+    --------
+    >>> lagged_runs().axioms
+    ('descent lemma', 'descent lemma, from below', 'sub-Gaussian moments')
+    >>> lagged_runs(LEVEL - log(1 / failure) / (trade * horizon))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
+    """
+    rising = assume(_RISING, reason="given: B is beyond the vertex")
+    fair = supermartingale(
+        -trade * _turned, _heavy, room_of_all, _NOISE, assume(_ROOM, reason="given: d"), _SUM
+    )  # fmt: skip
+    whole = markov(_fallen(exact(right_side)), _REACHED, SLOPE, rising, fair)
+    methods = [
+        discharge(instantiate(whole, {lag: method[0]}, reason="for this method"), _moves(method)) for method in _METHODS
+    ]
+    return Proof((*methods, lag_inequality()))
