@@ -186,6 +186,7 @@ def high_probability_bound(
     c = λs²/(1-λhs²); the best λ is taken. It tends to the floor of :func:`~convergence.sharp_bound` with σ² = r s² as
     T → ∞: on the long run no replica lies above what bounds the mean.
 
+    A theorem of the kernel (claim V3) for each λ, s and k, with momentum too; that the best are found is not needed.
     The descent lemma leaves Σ (-⟨u_t, n_t⟩ + (h/2)‖n_t‖²) with u_t = (1-h)∇f(x_t) - h b_t, of which λ times the sum,
     less what its conditional exponential moments allow, has an exponential of mean at most one. This toolkit's own; the
     exponential moment of ‖n‖² is that of Hsu, Kakade & Zhang 2012, arXiv 1110.2842, and the method that of Liu et al.

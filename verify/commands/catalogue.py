@@ -101,7 +101,8 @@ def list_command(as_json: bool) -> None:
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
             told(console, f"{row['id'] + '*' * bool(row['not_machine_checked']):<4} {row['message']}")
-    console.print("\n* a part of it is not machine-checked: `rdml show` says which")
+    if any(row["not_machine_checked"] for row in rows):
+        console.print("\n* a part of it is not machine-checked: `rdml show` says which")
     console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
 
 
