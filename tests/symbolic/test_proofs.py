@@ -33,6 +33,7 @@ from rdml_theory.symbolic.sgd import (
     constant_bias,
     descent,
     growth,
+    lagged_runs,
     long_run,
     momentum,
     refinements,
@@ -205,6 +206,7 @@ CASES = {
         (*sharp.ASSUMPTIONS, "α ≤ 1/2"),
     ),
     "V3": Case(single_runs.single_runs, {"proxy": single_runs.PROXY}, single_runs.ASSUMPTIONS),
+    "V3 with momentum": Case(lagged_runs.lagged_runs, {"right_side": lagged_runs.LEVEL}, lagged_runs.ASSUMPTIONS),
     "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
 }
 

@@ -81,6 +81,9 @@ def half_proxy(at: Assumptions, step: Any, steps: float, tail: SubGaussian, fail
     return proved(at, step, steps, SubGaussian(proxy=tail.proxy / 2, rank=tail.rank), failure, **method)
 
 
+_LAGGED = set(lagged.ASSUMPTIONS) - set(symbolic.ASSUMPTIONS)
+
+
 def _proved(subject: Subject) -> Proof:
     return Proof((*symbolic.single_runs(subject.level, subject.proxy).theorems, *lagged.lagged_runs().theorems))
 
@@ -178,7 +181,8 @@ CLAIM = Claim(
     assumptions=(
         *symbolic.ASSUMPTIONS,
         f"for a constant step: {'; '.join(symbolic.CONSTANT_ASSUMPTIONS)}",
-        f"with momentum, for any φ, κ and ν: {'; '.join(lagged.ASSUMPTIONS)}",
+        f"with a heavy ball, for any φ, κ and ν: {'; '.join(sorted(_LAGGED))}",
+        f"with Nesterov's momentum: the same with {'; '.join(lagged.NESTEROV)}, where the heavy ball has c = μ",
         "there is such a B where 0 < Λη_t < 2, or with momentum Λη(1+2cℓ)/(1-μ) < 2 and η_t = η",
         "sub-Gaussian: E[exp⟨v, n_t⟩ | past] ≤ exp(s²‖v‖²/2) for every v, in a subspace of r dimensions; P is E[I_T]",
     ),

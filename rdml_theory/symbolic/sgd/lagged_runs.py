@@ -19,6 +19,7 @@ from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
     Equal,
+    Finite,
     ForAll,
     Gradient,
     Inner,
@@ -63,6 +64,7 @@ from rdml_theory.symbolic.sgd.settling import powers_of
 from rdml_theory.symbolic.sgd.single_runs import (
     EMPTY,
     EXCEEDS,
+    ONE_OR_NONE,
     PROXY,
     START,
     SUMS,
@@ -83,8 +85,8 @@ from rdml_theory.symbolic.sgd.smooth import lipschitz
 from rdml_theory.symbolic.sgd.tight import product_bound
 
 __all__ = [
-    "ASSUMPTIONS", "LAG", "LEVEL", "SLOPE", "enough_target", "gamma", "lag_inequality", "lagged_runs", "mu", "paid",
-    "scale", "size", "slowness", "split", "theta", "width",
+    "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "SLOPE", "enough_target", "gamma", "lag_inequality", "lagged_runs", "mu",
+    "paid", "scale", "size", "slowness", "split", "theta", "width",
 ]  # fmt: skip
 
 Term = Any
@@ -170,13 +172,17 @@ def enough_target(right_side: Formula = LEVEL) -> AtMost:
     return AtMost(right_side, SLOPE * level**2)
 
 
-ASSUMPTIONS = tuple(
-    told.text() for told in (
-        *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], Equal(lag, mu), _SLOW, _SLOWNESS,
-        _MIDDLE, _ROOM, ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, _REACHED, enough_target(LEVEL),
-    )
+_HYPOTHESES = (
+    HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, EMPTY, ONE_OR_NONE, Finite(),
+    *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, _ROOM,
+    ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, _REACHED, enough_target(),
 )  # fmt: skip
-"""What the bound with a heavy ball assumes in place of what concerns plain steps, as text; after Nesterov c is μ²."""
+
+ASSUMPTIONS = tuple(told.map(lambda term: term.xreplace({lag: mu})).text() for told in _HYPOTHESES)
+"""What the bound assumes for a heavy ball, as text."""
+
+NESTEROV = (Equal(lag, mu**2).text(), _METHODS[1][1].text())
+"""What Nesterov's momentum has for the heavy ball's c = μ and update."""
 
 
 def _small() -> Theorem:
