@@ -204,11 +204,26 @@ def test_mutual_bias_bound_bounds_the_gradient():
 @pytest.mark.parametrize("h", [1e-6, 0.3, 1 - 1e-9, 1.0, 1 + 1e-9, 1.5, 1.99])
 @pytest.mark.parametrize("noise", [0.0, 0.7, 1e200])
 @pytest.mark.parametrize("bias", [0.0, 0.2, 1e-200])
-def test_under_growth_the_floor_is_that_of_the_gradient(h, noise, bias):
+def test_under_growth_the_floor_is_never_above_that_of_the_gradient(h, noise, bias):
     at, mu = Assumptions(smoothness=2.0, gap=3.0, noise=noise, bias=bias), 0.5
-    long = pl_bound(at, h / 2, np.inf, pl_constant=mu)
-    assert long.total == pytest.approx(float(floor(at, h / 2)) / (2 * mu), rel=1e-6)
+    long = pl_bound(at, h / 2, np.inf, pl_constant=mu).total
+    least = float(floor(at, h / 2)) / (2 * mu)
+    assert long == pytest.approx(least, rel=1e-6) if noise == 0 else long < least * (1 + 1e-9)
     if h <= 1:
+        kept, reach = 1 - h * mu / 2, np.sqrt(bias / (2 * mu))
+        again = (kept * np.sqrt(long) + (1 - kept) * reach) ** 2 + h**2 * noise / 4
+        assert again == pytest.approx(long, rel=1e-9, abs=0)
         for steps in (1, 7, 1000):
             before = (1 - h / 2 * mu) ** steps * at.gap + (h * noise + bias) / (2 * mu)
             assert pl_bound(at, h / 2, steps, pl_constant=mu).total <= before * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("h", [0.1, 0.7, 1.0])
+@pytest.mark.parametrize("mu", [0.05, 0.6, 1.0])
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_under_growth_a_quadratic_of_least_curvature_attains_it_at_every_step(h, mu, bias):
+    x, zeta = 3.0 / mu, np.sqrt(bias)
+    at = Assumptions(smoothness=1.0, gap=mu * x**2 / 2, noise=0.0, bias=bias)
+    for steps in range(1, 30):
+        x = x - h * (mu * x - zeta)
+        assert pl_bound(at, h, steps, pl_constant=mu).total == pytest.approx(mu * x**2 / 2, rel=1e-12, abs=1e-300)

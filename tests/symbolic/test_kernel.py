@@ -226,6 +226,16 @@ def test_the_axioms_hold_for_numbers():
         slope = -(weights * np.sin(waves @ at)) @ waves
         assert value[1] <= value[0] + slope @ move + smoothness / 2 * move @ move + 1e-12
         assert value[1] >= value[0] + slope @ move - smoothness / 2 * move @ move - 1e-12
+        # The ascent, on f = Σ_i y_i² + 3 sin² y_i, with μ = 0.175, below a parabola around w that touches f.
+        w, b, tau = rng.normal(size=2) * 3, float(rng.uniform(4.1, 9)), float(10 ** rng.uniform(-2, 1))
+        line = np.linspace(-40, 40, 4001)
+        heights = line**2 + 3 * np.sin(line) ** 2
+        above = sum(float(np.max(heights - b * (line - centre) ** 2)) for centre in w)
+        here = float(np.sum(w**2 + 3 * np.sin(w) ** 2))
+        assert (1 + tau) ** 2 * here <= above + 2 * b * tau**2 / 0.175 * here + 1e-2
+        # On y²/2 with μ = 1 it is an equation, at the best τ.
+        best, touching = 1 / (2 * b - 1), b * w[0] ** 2 / (2 * b - 1)
+        assert (1 + best) ** 2 * w[0] ** 2 / 2 == pytest.approx(touching + b * best**2 * w[0] ** 2)
         # Cauchy-Schwarz, over T steps and a finite probability space.
         first, second = rng.normal(size=(2, 5, 7, 3))
         chance = rng.dirichlet(np.ones(7))

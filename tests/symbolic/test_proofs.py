@@ -207,7 +207,12 @@ CASES = {
     ),
     "V3": Case(single_runs.single_runs, {"proxy": single_runs.PROXY}, single_runs.ASSUMPTIONS),
     "V3 with momentum": Case(lagged_runs.lagged_runs, {"right_side": lagged_runs.LEVEL}, lagged_runs.ASSUMPTIONS),
-    "C9": Case(growth.pl_bound, {"right_side": growth.PL}, growth.ASSUMPTIONS),
+    "C9": Case(
+        growth.pl_bound,
+        {"right_side": growth.PL, "closer": growth.CLOSER, "floor_square": growth.FLOOR},
+        growth.ASSUMPTIONS,
+        stated=2,
+    ),
 }
 
 

@@ -36,8 +36,14 @@ CLAIMED = {
     ),
     "noise of the value's bound dropped": (
         "bounds.py",
-        "product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu, room))",
-        "0 * product(assumptions.smoothness, eta, assumptions.noise, over=(2, mu, room))",
+        "spread = product(h, h, assumptions.noise, over=(2, mu, q))",
+        "spread = 0 * product(h, h, assumptions.noise, over=(2, mu, q))",
+        "C9",
+    ),
+    "value's bound of a shorter run": (
+        "bounds.py",
+        "horizon * np.log1p(-np.minimum(loss, 1.0))",
+        "(horizon - 1) * np.log1p(-np.minimum(loss, 1.0))",
         "C9",
     ),
     "series of the tight bound cut short": ("tight.py", "range(15, 1, -1)", "range(6, 1, -1)", "C2e"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import Assumptions, floor, problems, scope_bound
+from convergence import Assumptions, floor, pl_bound, problems, scope_bound
 from convergence.momentum import best_potential
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
@@ -55,7 +55,7 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest())
+    lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest(), against_the_bias())
     students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
     models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured(), *single_runs())
     found = {model.name: model.satisfies(theorem) for model in models}
@@ -95,7 +95,7 @@ def _run(
         scope.pull: bias * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
         **_near(problem, eta, noise, bias),
         mutual_bias.order: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
-        tunability.increase: 0.3, growth.trade: 0.5,
+        tunability.increase: 0.3,
     }  # fmt: skip
     if mu:
         told |= {
@@ -184,6 +184,25 @@ def _quadratic(radius: float) -> SyntheticProblem:
     return problems.get("quadratic", dim=2, smoothness=2.0, radius=radius)
 
 
+def against_the_bias() -> Model:
+    """A quadratic and a constant bias, against which the run starts: what C9 says is attained."""
+    mu, eta, reach, gap, axis = 2.0, 0.3, 0.2, 4.0, np.array([1.0, 0.0])
+    levels = reach + (1 - eta * mu) ** np.arange(STEPS + 1) * (np.sqrt(gap) - reach)
+    values = {
+        setting.smoothness: 2.5, growth.growth: mu, descent.eta: eta, descent.h: 2.5 * eta, growth.reach: reach,
+        descent.gap: gap, descent.horizon: STEPS, constant_bias.unit: axis,
+    }  # fmt: skip
+    quadratic = Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)
+    x = (-levels[:, None] * axis)[None] * np.sqrt(2 / mu)
+    return Model("quadratic, against a constant bias", values, {"f": quadratic}, {"x": x}, points=x[0])
+
+
+def _under_growth(h: float, mu: float, noise: float, bias: float) -> dict[Any, float]:
+    """μ, and the F of C9, on a quadratic with Λ = 2."""
+    at = Assumptions(smoothness=2.0, gap=0.0, noise=noise**2, bias=bias**2)
+    return {growth.growth: mu, growth.floor: float(np.sqrt(pl_bound(at, h / 2, np.inf, pl_constant=mu).total))}
+
+
 @cache
 def sgd_runs() -> tuple[Model, ...]:
     """The runs on which theorems of SGD are tried."""
@@ -209,7 +228,18 @@ def sgd_runs() -> tuple[Model, ...]:
     plain = _quadratic(1.5)
     last = 2 / (1 + np.sqrt(share))
     runs += [
-        _run("quadratic, h = 1", plain, 1.0, noise=noise, bias=bias, side=1.0, values={growth.growth: 2.0}),
+        *(
+            _run(
+                f"quadratic, h = {h:g}, μ = {mu:g}",
+                plain,
+                h,
+                noise=noise,
+                bias=bias,
+                side=1.0,
+                values=_under_growth(h, mu, noise, bias),
+            )
+            for h, mu in ((0.5, 1.0), (1.0, 2.0), (1.4, 1.5))
+        ),
         _run("quadratic, constant bias, h = 0.6", plain, 0.6, noise=0.0, bias=bias, side=0.0),
         _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, noise=noise, bias=bias, side=0.0),
         _falling(0.6, 0.5, noise),

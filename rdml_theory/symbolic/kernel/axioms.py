@@ -121,6 +121,21 @@ def _moments(
     return hypotheses, AtMost(smaller, larger * room ** (-rank / 2))
 
 
+def _ascent(objective: str) -> tuple[Collection[Proposition], Proposition]:
+    mu, smoothness = (Symbol(name, positive=True) for name in ("mu", "Lambda"))
+    infimum, a = (Symbol(name, real=True) for name in ("f_inf", "a"))
+    b, tau = (Symbol(name, nonnegative=True) for name in ("b", "tau"))
+    y, w = Vector("y"), Vector("w")
+    above = Value(objective, w) - infimum
+    hypotheses = {
+        Smooth(objective, smoothness),
+        ForAll(y, AtMost(infimum, Value(objective, y))),
+        ForAll(y, AtMost(2 * mu * (Value(objective, y) - infimum), square(Gradient(objective, y)))),
+        ForAll(y, AtMost(Value(objective, y), a + b * square(y - w))),
+    }
+    return hypotheses, AtMost((1 + tau) ** 2 * above, a - infimum + 2 * b * tau**2 / mu * above)
+
+
 AXIOMS: dict[str, Axiom] = {
     "descent lemma": Axiom(
         _descent,
@@ -131,6 +146,12 @@ AXIOMS: dict[str, Axiom] = {
         _descent_from_below,
         "Nesterov, Introductory Lectures on Convex Optimization, 2004, Lemma 1.2.3",
         "and above its quadratic model of curvature -Λ",
+    ),
+    "ascent": Axiom(
+        _ascent,
+        "Karimi, Nutini & Schmidt 2016, arXiv 1608.04636, appendix A: their gradient flow, followed upwards",
+        "where ‖∇f‖² ≥ 2μ(f - inf f), √(f - inf f) rises by √(μ/2) for each unit of length of the ascent; so within "
+        "τ√(2(f(w) - inf f)/μ) of w it is (1+τ) times as high, and what is above f everywhere is as high there",
     ),
     "Cauchy-Schwarz": Axiom(
         _cauchy_schwarz,

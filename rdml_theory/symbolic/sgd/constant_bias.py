@@ -51,7 +51,8 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "PLATEAU", "bias", "bias_plateau", "distance", "plateau_target", "ratio", "settled_target",
+    "ASSUMPTIONS", "PLATEAU", "bias", "bias_plateau", "distance", "gradient_size", "plateau_target", "ratio",
+    "settled_target",
 ]  # fmt: skip
 
 Term = Any
@@ -107,7 +108,7 @@ def _inside() -> tuple[Theorem, Theorem]:
     )
 
 
-def _gradient() -> Theorem:
+def gradient_size() -> Theorem:
     """``E‖∇f(x_t)‖² = (u r^t - b)²`` for every t."""
     slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
     told = assume(_RATIO, reason="given")
@@ -140,7 +141,7 @@ def _gradient() -> Theorem:
 def _closed(plateau: Formula) -> Theorem:
     count = Symbol("k", integer=True, nonnegative=True)
     known = _inside()
-    norm = _gradient()
+    norm = gradient_size()
 
     def total(steps: Term) -> Equal:
         sums = Sum(Mean(square(g)), (t, 0, steps - 1))

@@ -48,10 +48,9 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
 
 __all__ = [
-    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "average", "averaged", "cauchy_schwarz",
-    "cross_term", "exact", "fallen",
-    "given", "infimum", "mean_over_steps", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
-    "surely_above_the_infimum",
+    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "at_update", "average", "averaged",
+    "cauchy_schwarz", "cross_term", "exact", "fallen", "given", "infimum", "mean_over_steps", "moved", "of_a_step",
+    "one_step", "positive_room", "smoothness", "squared", "surely_above_the_infimum",
 ]  # fmt: skip
 
 Term = Any
@@ -146,12 +145,17 @@ def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...
     return discharge(here, same, reason="so the roots are in order")
 
 
-def _moved(theorem: Theorem) -> Theorem:
-    """A theorem in which x_t - η(...) is called x_{t+1}."""
+def moved(theorem: Theorem) -> Theorem:
+    """The theorem in which x_t - η(...) is called x_{t+1}."""
     update = given("update", t)
     left, right = update.conclusion.terms()
     back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
     return rewrite(theorem, back, reason="which leads to x_{t+1}")
+
+
+def at_update() -> Term:
+    """Where the step leads to without noise."""
+    return x - eta * (g + b)
 
 
 @cache
@@ -162,7 +166,7 @@ def one_step(descent: Theorem | None = None) -> Theorem:
         along = instantiate(lemma, {y: x, Vector("v"): -eta * (g + b + n)}, reason="from x_t along the update")
     else:
         along = rewrite(descent, given("update", t), reason="along the update")
-    fall = expectation(_moved(along), reason="take expectations")
+    fall = expectation(moved(along), reason="take expectations")
     centred = given("centred", t)
     inner, squares = Mean(Inner(g, b)), Mean(square(b))
     whole = Mean(square(g)) + 2 * inner + squares
