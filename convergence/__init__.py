@@ -6,6 +6,8 @@ Where to look
     Bounds of A² as functions of :class:`Assumptions`, each a :class:`Bound` (``terms``); the inverse questions.
 ``performance/``
     The exact worst case as a conic program, with certificates checked in rational arithmetic.
+``boxes``
+    Constants of students with two layers on boxes of weights, by interval arithmetic.
 ``advice``
     An order and a weight for a wanted gain and a bounded bad peer.
 ``problems/``
@@ -34,6 +36,7 @@ from convergence.bounds import (
     schedule_bound,
     sharp_bound,
 )
+from convergence.boxes import BoxConstants, box_constants, path_constants
 from convergence.cohort import CohortTrajectory, StationaryPoint, find_stationary, train_cohort
 from convergence.inverse import bias_horizon, largest_bias, largest_order, largest_step, largest_weight
 from convergence.long_run import long_run_law
@@ -52,6 +55,7 @@ from convergence.verdict import Verdict, check_bound, detectable_violation, judg
 __all__ = [
     "Assumptions",
     "Bound",
+    "BoxConstants",
     "ByRows",
     "CohortTrajectory",
     "Envelope",
@@ -68,6 +72,7 @@ __all__ = [
     "WorstCase",
     "best_iterate_bound",
     "bias_horizon",
+    "box_constants",
     "check_bound",
     "classical_bound",
     "cohort_bound",
@@ -87,6 +92,7 @@ __all__ = [
     "moving_target_bound",
     "mutual_bias_bound",
     "occupation_bound",
+    "path_constants",
     "pl_bound",
     "problems",
     "recipe",

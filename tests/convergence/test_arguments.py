@@ -21,6 +21,7 @@ QUADRATIC = problems.get("quadratic", noise=0.1)
 RUN = simulate(QUADRATIC, step=0.5, steps=4, replicas=8, seed=0)
 FEATURES = np.array([[0.0], [1.0], [2.0]])
 COHORT = MutualLearning([FEATURES, -FEATURES], [0, 1, 1], order=2.0)
+NETWORKS = MutualLearning(hidden=[1, 1])
 
 ON = {"assumptions": AT, "step": 0.5, "steps": 10}
 CALLS = {
@@ -31,6 +32,7 @@ CALLS = {
     "SubGaussian": {"proxy": 0.1, "rank": 2},
     "best_iterate_bound": ON | {"assumptions": BIASED},
     "bias_horizon": {"assumptions": AT, "step": 0.5},
+    "box_constants": {"game": NETWORKS, "low": NETWORKS.start, "high": NETWORKS.start},
     "check_bound": {"trajectory": RUN, "bound": sharp_bound(RUN.assumptions, 0.5, 4), "error_rate": 1e-3},
     "classical_bound": ON,
     "cohort_bound": {"assumptions": FREE, "step": 0.5, "steps": 10, "alpha": 2.0, "beta": 1.0, "jacobian": 1.0,
@@ -54,6 +56,7 @@ CALLS = {
     "moving_target_bound": ON | {"assumptions": replace(FREE, noise=0.1), "drift": 0.1},
     "mutual_bias_bound": {"alpha": 2.0, "beta": 1.0, "jacobian": 1.0, "log_ratio_range": 2.0, "divergence": 0.1},
     "occupation_bound": {"bound": sharp_bound(AT, 0.5, 10), "threshold": 1.0},
+    "path_constants": {"game": NETWORKS, "path": [NETWORKS.start, NETWORKS.start], "boxes": 1},
     "pl_bound": ON | {"pl_constant": 0.5},
     "recipe": {"students": 4, "gain": 0.5, "log_ratio_range": 1.0, "reach": 4.0},
     "refined_bound": ON,
@@ -78,8 +81,8 @@ CALLS = {
 }  # fmt: skip
 NOT_CALLED = {
     # What functions return, and the protocol of problems.
-    "Bound", "ByRows", "CohortTrajectory", "Observed", "Problem", "Recipe", "StationaryLaw", "StationaryPoint",
-    "StepwiseBound", "Trajectory", "Verdict", "WorstCase", "problems",
+    "Bound", "BoxConstants", "ByRows", "CohortTrajectory", "Observed", "Problem", "Recipe", "StationaryLaw",
+    "StationaryPoint", "StepwiseBound", "Trajectory", "Verdict", "WorstCase", "problems",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Abs, Expr, Rational, lambdify, sqrt
 
-from convergence import Assumptions, MutualLearning, Observed, cohort_bound, simulate
+from convergence import Assumptions, BoxConstants, MutualLearning, Observed, cohort_bound, path_constants, simulate
 from convergence.sgd import record_times
 from rdml_theory.symbolic.divergence.inequalities import SATURATION, SHARP_CONSTANT
 from rdml_theory.symbolic.expression import divergence
@@ -43,6 +43,10 @@ H = 0.9
 """Λη of the student with the greatest Λ."""
 
 ROUNDING = 1e-9
+
+NETWORK = {"data": "digits", "architecture": "two-layer"}
+BOXED_STEP = 0.3
+"""η of the networks with constants of the boxes that they pass through: 13 times what Λ for all weights allows."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,52 @@ def _over_time(subject: Subject, context: Context) -> Panel:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Boxed:
+    """Networks on digits: of each student A², the mean divergence, and the constants of boxes around the run."""
+
+    base: Array
+    divergence: Array
+    start: Array
+    constants: BoxConstants
+
+
+def _boxed(order: float, steps: int, boxes: int) -> Boxed:
+    game = MutualLearning(order=order, **NETWORK)
+    path, base, mean = [game.start], np.zeros(game.students), np.zeros(game.students)
+    for _ in range(steps):
+        own, pull = game.gradients(path[-1])
+        base, mean = base + game.squares(own) / steps, mean + game.mutual_losses(path[-1]) / steps
+        path.append(path[-1] - BOXED_STEP * (own + pull))
+    return Boxed(base, mean, game.base_losses(game.start), path_constants(game, np.array(path), boxes=boxes))
+
+
+def boxes(subject: Subject, context: Context) -> Finding:
+    """Networks on digits with constants that hold on the boxes they pass through, against those for all weights."""
+    comparisons, steps = [], 12
+    for order in context.pick(quick=(1.0,), full=ORDERS):
+        run = context.shared(f"boxes/{order}", _boxed, order, steps, context.pick(quick=4, full=12))
+        game = context.shared(f"boxes/{order}/game", lambda order: MutualLearning(order=order, **NETWORK), order)
+        known, ratios, before = run.constants, [], []
+        for k in range(game.students):
+            at = Assumptions(smoothness=known.smoothness[k], gap=float(run.start[k]), noise=0.0, bias=0.0)
+            mean, rho = float(run.divergence[k]), known.log_ratio_range[k]
+            square = subject.square(at, BOXED_STEP, steps, game.beta, known.jacobian[k], least_pull(order, rho, mean))
+            everywhere = Assumptions(smoothness=game.student_smoothness[k], gap=at.gap, noise=0.0, bias=0.0)
+            step, size = H / game.smoothness, game.student_jacobian[k]
+            most = subject.square(everywhere, step, steps, game.beta, size, least_pull(order, None, mean))
+            ratios.append(float(run.base[k]) / square)
+            before.append(square / most)
+        name = f"networks on digits, α = {order:g}, η = {BOXED_STEP:g}, T = {steps}"
+        comparisons += [
+            at_most(f"Λη on the boxes of the run, {name}", max(known.smoothness) * BOXED_STEP, 2.0),
+            at_most(f"greatest A² over the bound on them, {name}", max(ratios), 1.0),
+            at_least(f"A² over the bound on them, {name}", min(ratios), 0.005),
+            at_most(f"bound on them over that for all weights, at its step, {name}", max(before), 0.1),
+        ]
+    return Finding(comparisons=tuple(comparisons))
+
+
 def reached(subject: Subject, context: Context) -> Finding:
     """Cohorts at rest, and for h > 1 students who jump, against the bound for T → ∞."""
     comparisons = []
@@ -246,6 +296,8 @@ CLAIM = Claim(
         implementation_check(_compared, quick=100, full=20_000, allowed=1e-12),
         Check("games", "training", "Do the students of every game of the library keep the bound while training?", games,
               cost=8.0),
+        Check("boxes", "training", "What is the bound with constants that hold where networks on digits pass?", boxes,
+              cost=3.0),
         Check("reached", "numeric", "Do cohorts at rest reach it, and for h > 1 students who jump?", reached),
     ),
     controls=(
