@@ -87,7 +87,8 @@ def _one_input() -> Model:
     slope = weight * jacobian * (w - q).mean(axis=0)
     labels, moved = q - slope / jacobian, jacobian * slope
     at = {
-        plateau.beta: weight, mutual.G: jacobian, alpha: order, C: 3, one_input.peers: 2, Vector("θ"): np.zeros(3),
+        plateau.beta: weight, mutual.jacobian: jacobian, alpha: order, C: 3, one_input.peers: 2,
+        Vector("θ"): np.zeros(3),
         mutual.spread: float(np.ptp(np.log(p / q), axis=1).max()), l: int(moved.argmin()) + 1,
         n: int(moved.argmax()) + 1,
     }  # fmt: skip

@@ -33,7 +33,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import G, jacobian, order, spread
+from rdml_theory.symbolic.mutual.bias import jacobian, spread
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, l, m, n
 from rdml_theory.symbolic.sgd.setting import at_most
@@ -81,7 +81,7 @@ HYPOTHESES: dict[str, Proposition] = {
     "one label": Equal(total(_label(i)), 1),
     "base": Equal(_size, total(v(i) * (q(i) - _label(i)))),
     "rest": Equal(_size, beta * Sum(total(v(i) * (_w(i) - q(i))) / peers, (m, 1, peers))),
-    "gram": AtMost(total(v(i) ** 2), G**2 * _size),
+    "gram": AtMost(total(v(i) ** 2), jacobian**2 * _size),
     "escort": _each_peer(entries.is_escort()),
     "range": _each_peer(RANGE),
     "not zero": Less(0, exp(alpha * spread) - 1),
@@ -263,9 +263,9 @@ def at_most_saturated(asserted: Formula) -> Theorem:
         If it does not follow.
     """
     return combine(
-        AtMost(_size, asserted.xreplace({order: alpha, jacobian: G})),
-        [(2, _lessened()), (1 / (2 * G**2), _of_entries()), (1 / G**2, _given("gram"))],
-        slack=2 * (_width / (2 * G) - G * _share) ** 2, known=[_given("not zero")],
+        AtMost(_size, asserted),
+        [(2, _lessened()), (1 / (2 * jacobian**2), _of_entries()), (1 / jacobian**2, _given("gram"))],
+        slack=2 * (_width / (2 * jacobian) - jacobian * _share) ** 2, known=[_given("not zero")],
         reason="(v_n - v_l)² is at most 2‖v‖², and that at most 2G²‖∇L‖²",
     )  # fmt: skip
 
