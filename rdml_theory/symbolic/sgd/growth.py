@@ -101,7 +101,7 @@ def pl_target(right_side: Term = PL) -> AtMost:
     """``E f(x_T) - f_inf ≤`` the right side.
 
     >>> print(pl_target(CLOSER).text())
-    E[f(x_T)] - f_inf ≤ (F + a^T·(√Δ - F))²
+    E[f(x_T)] - f_inf ≤ (F + a^T·(√(Δ) - F))²
     """
     return AtMost(_excess(At("x", horizon)), right_side)
 
@@ -154,7 +154,7 @@ def pl_bound(right_side: Formula = PL, closer: Formula = CLOSER, floor_square: F
     --------
     >>> pl_bound().axioms
     ('ascent', 'descent lemma')
-    >>> pl_bound(PL.subs(floor, 0))
+    >>> pl_bound(PL.subs(reach, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this ...
