@@ -44,7 +44,6 @@ H = 0.9
 
 ROUNDING = 1e-9
 
-NETWORK = {"data": "digits", "architecture": "two-layer"}
 BOXED_STEP = 0.3
 """η of the networks with constants of the boxes that they pass through: 13 times what Λ for all weights allows."""
 
@@ -201,7 +200,7 @@ class Boxed:
 
 
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
-    game = MutualLearning(order=order, **NETWORK)
+    game = MutualLearning(order=order, **GAMES["networks, digits"])
     path, base, mean = [game.start], np.zeros(game.students), np.zeros(game.students)
     for _ in range(steps):
         own, pull = game.gradients(path[-1])
@@ -216,7 +215,9 @@ def _on_boxes(subject: Subject, context: Context) -> list[Comparison]:
     steps = 12
     for order in context.pick(quick=(1.0,), full=ORDERS):
         run = context.shared(f"boxes/{order}", _boxed, order, steps, context.pick(quick=4, full=12))
-        game = context.shared(f"boxes/{order}/game", lambda order: MutualLearning(order=order, **NETWORK), order)
+        game = context.shared(
+            f"boxes/{order}/game", lambda order: MutualLearning(order=order, **GAMES["networks, digits"]), order
+        )
         known, ratios, before = run.constants, [], []
         for k in range(game.students):
             at = Assumptions(smoothness=known.smoothness[k], gap=float(run.start[k]), noise=0.0, bias=0.0)
