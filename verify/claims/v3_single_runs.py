@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Le, Rational, Symbol, log
+from sympy import Expr, Rational, log
 
 from convergence import (
     Assumptions,
@@ -102,7 +102,7 @@ _OF_THE_MEAN = (
 def statement(subject: Subject) -> Statement:
     words = (
         "In a run of SGD with sub-Gaussian noise the mean of ‖∇f(x_t)‖² is at least {square} with a probability "
-        "{bound}, for a constant step, every {trade} and every {level} beyond the vertex of a quadratic with "
+        "{bound}, where I_T is 1 in such a run and 0 in others, for a constant step, every {trade} and every {level} beyond the vertex of a quadratic with "
         "{constant}; so is the mean weighted by the steps where they vary, with the sums of the steps' terms, and "
         "with momentum that for which {momentum}; the least such {square} is " + subject.words + ", tried at δ = "
         "{half}, {tenth} and {hundredth}"
@@ -111,7 +111,7 @@ def statement(subject: Subject) -> Statement:
         words,
         {
             "square": symbolic.level**2, "level": symbolic.level, "trade": symbolic.trade,
-            "bound": Le(Symbol("P", positive=True), symbolic.failure),
+            "bound": symbolic.bound_target().relation(),
             "constant": symbolic.constant_target().relation(), "momentum": lagged.enough_target().relation(),
             "half": Rational(1, 2), "tenth": Rational(1, 10), "hundredth": Rational(1, 100),
         },
