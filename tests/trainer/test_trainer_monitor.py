@@ -406,7 +406,7 @@ def test_a_rate_that_changes_gives_no_bound():
     monitor.records[3] = replace(monitor.records[3], rate=0.1)
     budget = monitor.budget(0)
     assert (budget.bound, budget.floor) == (None, None)
-    assert budget.reason == "the bound is for plain SGD at a constant rate"
+    assert budget.reason == "the rate changed, from 0.2 to 0.1: the bound is for a constant one"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class BiasRecord:
         L_k before the update less L_k after it; to first order where the difference is below the losses' resolution.
     departure : tuple of float or None
         ‖Δ + ηg‖/‖ηg‖, g the gradient that the update was given: 0 for plain SGD, to rounding. None if there is no
-        gradient to be seen, or none that moves the weights by more than their rounding.
+        gradient to be seen, or none that moves the weights by more than their rounding; infinite if it is not finite.
     """
 
     step: int
@@ -164,8 +164,10 @@ def summarise(
     stability = max((c * rate for c, rate in curved), default=0.0)
     if not all(map(math.isfinite, (base, mutual, noise, smoothness))):
         reason = "a measurement is not finite: the training diverged"
-    elif not plain or len({o.rate for o in own}) > 1:
-        reason = "the bound is for plain SGD at a constant rate"
+    elif not plain:
+        reason = "the bound is for plain SGD at a constant rate: plain=True says that the training is that"
+    elif len(rates := {o.rate for o in own}) > 1:
+        reason = f"the rate changed, from {max(rates):.3g} to {min(rates):.3g}: the bound is for a constant one"
     elif not (reason := _not_plain(own) or (_unlike(own, exact, resolution) if whole else "")):
         if smoothness <= 0:
             reason = "no curvature was measured"
@@ -209,10 +211,12 @@ def _not_plain(own: Sequence[SimpleNamespace]) -> str:
                 f"step {o.step} has no gradient, or none above rounding, to be compared with: leave .grad in the "
                 "parameters until the step is over"
             )
+        if not math.isfinite(o.departure):
+            return f"the gradient of step {o.step} is not finite: a scaler skips such a step"
         if o.departure != 0:
             return (
                 f"step {o.step} is not -η times the gradient it was given ({100 * o.departure:.2g}% off): momentum, "
-                "another optimizer, or a rate or weight decay other than stated"
+                "another optimizer, gradients left scaled, or a rate or weight decay other than stated"
             )
     return "only the first step was measured, which momentum leaves as it is" if own[-1].step == 0 else ""
 

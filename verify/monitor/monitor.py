@@ -463,7 +463,7 @@ class BiasMonitor:
     def _departure(
         self, rate: float, start: Tensor, move: Tensor, applied: Tensor, seen: Sequence[bool]
     ) -> tuple[float | None, ...]:
-        """‖Δ + ηg‖/‖ηg‖ with the gradient g that the step was given; 0 within rounding of the weights."""
+        """‖Δ + ηg‖/‖ηg‖ with the gradient g that the step was given; 0 within rounding, ∞ if not finite."""
 
         def norm(v: Tensor) -> Tensor:
             return self._dot(v, v).sqrt().cpu()
@@ -473,7 +473,9 @@ class BiasMonitor:
         for k, part in enumerate(self._parameters):
             # Rounded: the weight, ηg and, within g, the weight decay; an optimizer makes one or two roundings of each.
             allowed = 4 * max(torch.finfo(p.dtype).eps for p in part) * float(size[k] + step[k])
-            if not seen[k] or not allowed < step[k]:
+            if seen[k] and not step[k].isfinite():
+                out.append(math.inf)
+            elif not seen[k] or not allowed < step[k]:
                 out.append(None)
             else:
                 out.append(float(off[k] / step[k]) if not off[k] <= allowed else 0.0)
