@@ -213,7 +213,7 @@ def test_metrics(run, tmp_path, count):
     def read():
         bias_panels([BiasRecord.of(e) for e in read_metrics(folder) if e["kind"] == "bias"] or honest)
         if final_scores(folder) is not None:
-            score_table(folder)
+            score_table(folder, 80)
             if next(turn) % 20 == 0:  # drawing takes most of the time
                 write_report(folder)
 

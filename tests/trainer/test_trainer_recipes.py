@@ -1,6 +1,7 @@
 """The recipes run end to end, on small files of the formats that they name."""
 
 import dataclasses
+import io
 import json
 import math
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 from trainer_files import write_cifar, write_idx, write_npz
 
@@ -18,13 +20,16 @@ from verify.trainer.comparison import (
     Arm,
     Comparison,
     compare,
+    difference_rows,
     in_words,
     markdown,
     objectives,
     paired_interval,
     read_comparison,
+    score_rows,
 )
 from verify.trainer.run import Result
+from verify.trainer.show import fitted
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -202,6 +207,49 @@ def test_equal_seeds_are_not_resolved():
     assert (table.lattice, mean) == (1 / 718, pytest.approx(3 / 718))
     assert mean - low == pytest.approx(stats.t.isf(0.025, 2) / (2 * 718 * 3**0.5))
     assert mean - low == pytest.approx(high - mean)
+
+
+def test_seeds_that_remain_after_others_diverged_resolve_nothing():
+    """The runs that did not diverge were chosen by that, so their differences say nothing of the objective."""
+    first = (0.5, 0.51, 0.5, 0.52)
+    arms = {
+        name: dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), values)
+        for name, values in (("independent", first), ("DML (KL)", (0.9, 0.92, 0.9, None)))
+    }
+    table = Comparison({"students": "mlp:2"}, (0, 1, 2, 3), arms, samples=500)
+    assert "**" not in markdown(table)
+    assert "Not resolved: one seed, equal for all, or runs that diverged." in markdown(table)
+    words = in_words(table)
+    assert "accurate" not in words
+    assert "Diverged, and so compared with nothing: DML (KL) (1 of 4 seeds)." in words
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_comparison_fits_a_terminal(width):
+    arms = {
+        name: dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), (0.1 + n / 10, 0.2 + n / 5, 0.31))
+        for n, name in enumerate(("independent", "DML (KL)", "RDML, α = 0.5, β = 2, β rising", "KL, β = 2, β rising"))
+    }
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    comparison = Comparison({"students": "mlp:2"}, (0, 1, 2), arms)
+    for rows in (score_rows(comparison), difference_rows(comparison)):
+        console.print(fitted(rows, width))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = {word for line in lines for word in line.split()}
+    # Broken between words alone: none is cut short.
+    assert {
+        "independent",
+        "calibration",
+        "difference",
+        "accuracies",
+        "rising",
+        "students",
+        "20.33",
+        "±",
+        "10.50",
+    } <= words
+    assert not any("…" in word for word in words)
 
 
 def test_lost_students_are_counted():

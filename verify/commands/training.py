@@ -13,12 +13,21 @@ from rich.markup import escape
 from convergence.arguments import did_you_mean
 from verify.commands.catalogue import RECIPES
 from verify.commands.common import errors, output
-from verify.trainer.comparison import Arm, compare, in_words, markdown, objectives
+from verify.trainer.comparison import (
+    Arm,
+    compare,
+    difference_rows,
+    in_words,
+    markdown,
+    notes,
+    objectives,
+    score_rows,
+)
 from verify.trainer.config import Config, read_config
 from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.networks import NETWORKS, runs_code
 from verify.trainer.run import CONFIG, Report, Result, train
-from verify.trainer.show import progress_bar, score_table, write_report
+from verify.trainer.show import fitted, progress_bar, score_table, write_report
 
 __all__ = ["parse", "run", "run_comparison"]
 
@@ -112,7 +121,7 @@ def run(config: Config, *, resume: bool) -> Path:
     if result is None:
         return config.out
     report_path = write_report(result.folder)
-    out.print(score_table(result.folder))
+    out.print(score_table(result.folder, out.width))
     out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
     if (advice := _baselines(config, result)) is not None:
         log.print(advice, soft_wrap=True, highlight=False)
@@ -182,7 +191,12 @@ def run_comparison(config: Config, seeds: int, orders: str | None = None, *, ris
             )
     except StoppedError as stopped:
         raise StoppedError(f"interrupted, saved in {stopped}: the same command continues") from None
-    out.print(escape(markdown(result)), soft_wrap=True)
+    if out.is_terminal:
+        for rows in (score_rows(result), difference_rows(result)):
+            out.print(fitted(rows, out.width), "")
+        out.print(escape(notes(result)), "", highlight=False)
+    else:
+        out.print(escape(markdown(result)), soft_wrap=True)
     out.print(escape(in_words(result)), soft_wrap=True)
     out.print(f"files: {config.out / 'comparison.md'}, {config.out / 'comparison.json'}", soft_wrap=True)
     return config.out

@@ -29,7 +29,8 @@ from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
 
 __all__ = [
-    "Arm", "Comparison", "compare", "in_words", "markdown", "objectives", "paired_interval", "read_comparison",
+    "Arm", "Comparison", "compare", "difference_rows", "in_words", "markdown", "notes", "objectives", "paired_interval",
+    "read_comparison", "score_rows",
 ]  # fmt: skip
 
 ERROR_RATE = 0.05
@@ -188,8 +189,17 @@ class Comparison:
         pairs = zip(self.scores[arm][metric], self.scores[against][metric], strict=True)
         return np.array([a - b for a, b in pairs if a is not None and b is not None], dtype=np.float64)
 
+    def diverged(self, arm: str) -> int:
+        """Of how many seeds the run diverged."""
+        return sum(value is None for value in self.scores[arm]["accuracy"])
+
     def resolved(self, arm: str, against: str, metric: str) -> bool:
-        """Whether the seeds differ at all in a difference: equal ones do not show how far others would be."""
+        """Whether the seeds differ at all in a difference, and none is missing because its run diverged.
+
+        Equal ones do not show how far others would be, and those that are left were chosen by how they ended.
+        """
+        if self.diverged(arm) or self.diverged(against):
+            return False
         d = self.differences(arm, against, metric)
         # Half a step of the lattice, or what rounding leaves of equal differences.
         return len(d) > 1 and float(np.ptp(d)) > max(self.lattice / 2, 1e-9)
@@ -361,7 +371,7 @@ def in_words(comparison: Comparison) -> str:
             mean, low, high = comparison.difference(arm, against, "accuracy", len(comparison.pairs))
             shown = f"{arm} ({100 * mean:+.2f} points)"
             if not comparison.resolved(arm, against, "accuracy"):
-                continue  # equal for all seeds, or one seed: nothing shows how far others would be
+                continue  # equal for all seeds, one seed, or diverged: nothing shows how far others would be
             if low > 0 or high < 0:
                 found["more" if low > 0 else "less"].append(shown)
             elif needed := _seeds_to_resolve(comparison, arm, against):
@@ -375,12 +385,13 @@ def in_words(comparison: Comparison) -> str:
                 needed, shown = min(nearest)
                 line += f"; the nearest, {shown}, would take about {needed} seeds if they differ as these do"
             lines.append(line + ".")
+    if gone := [f"{arm} ({n} of {count})" for arm in comparison.scores if (n := comparison.diverged(arm))]:
+        lines.append(f"Diverged, and so compared with nothing: {', '.join(gone)}.")
     return "\n".join(lines)
 
 
-def markdown(comparison: Comparison) -> str:
-    """Two tables: scores with their standard deviation over seeds, and paired differences with their intervals."""
-    arms, pairs = list(comparison.scores), comparison.pairs
+def score_rows(comparison: Comparison) -> list[list[str]]:
+    """Heading and rows of the table of scores, with their standard deviations over seeds."""
     students = len(parse_students(comparison.config["students"]))
 
     def spread(arm: str, metric: str, scale: float, digits: int) -> str:
@@ -388,26 +399,25 @@ def markdown(comparison: Comparison) -> str:
         if not values:
             return "diverged"
         deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-        lost = len(comparison.seeds) - len(values)
+        lost = comparison.diverged(arm)
         return f"{np.mean(values):.{digits}f}{deviation}" + (f" ({lost} diverged)" if lost else "")
 
-    lines = [
-        "| objective | accuracy (%) | ensemble (%) | NLL (nats) | calibration error | lost students |",
-        "|" + " --- |" * 6,
-    ]
-    for arm in arms:
+    rows = [["objective", "accuracy (%)", "ensemble (%)", "NLL (nats)", "calibration error", "lost students"]]
+    for arm in comparison.scores:
         cells = [spread(arm, "accuracy", 100, 2), spread(arm, "ensemble accuracy", 100, 2), spread(arm, "nll", 1, 3)]
         cells.append(spread(arm, "ece", 1, 3))
-        cells.append(f"{sum(v or 0 for v in comparison.scores[arm]['lost']):g} of {students * len(comparison.seeds)}")
-        lines.append(f"| {arm} | {' | '.join(cells)} |")
+        lost = sum(v or 0 for v in comparison.scores[arm]["lost"])
+        rows.append([arm, *cells, f"{lost:g} of {students * len(comparison.seeds)}"])
+    return rows
+
+
+def difference_rows(comparison: Comparison) -> list[list[str]]:
+    """Heading and rows of the table of paired differences; with asterisks where the interval is without 0."""
+    arms, pairs = list(comparison.scores), comparison.pairs
     columns = [name for name in REFERENCES if name in arms]
     own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
-    lines += [
-        "",
-        f"| difference of accuracies (points) | {' | '.join(heads)} |",
-        "|" + " --- |" * (1 + len(heads)),
-    ]
+    rows = [["difference of accuracies (points)", *heads]]
     for arm in arms:
         references = columns + ([_same_weight(arm) or ""] if own else [])
         cells = []
@@ -422,13 +432,28 @@ def markdown(comparison: Comparison) -> str:
             else:
                 cells.append("")
         if any(cells):
-            lines.append(f"| {arm} | {' | '.join(cells)} |")
-    lines += [
-        "",
+            rows.append([arm, *cells])
+    return rows
+
+
+def notes(comparison: Comparison) -> str:
+    """What the numbers of the two tables are."""
+    shown = any("not resolved" in cell for row in difference_rows(comparison) for cell in row)
+    gone = ", equal for all, or runs that diverged" if any(map(comparison.diverged, comparison.scores)) else ""
+    return (
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
-        f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their {len(pairs)} "
-        f"intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, Bonferroni). Bold: without 0."
+        f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their "
+        f"{len(comparison.pairs)} intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, "
+        "Bonferroni). Bold: without 0."
         + (f" DML (KL): β = {beta:g}." if (beta := comparison.config.get("beta", 1.0)) != 1 else "")
-        + (" Not resolved: one seed, or equal for all." if "not resolved" in "".join(lines) else ""),
-    ]
-    return "\n".join(lines) + "\n"
+        + (f" Not resolved: one seed{gone or ', or equal for all'}." if shown else "")
+    )
+
+
+def markdown(comparison: Comparison) -> str:
+    """Two tables: scores with their standard deviation over seeds, and paired differences with their intervals."""
+    lines = []
+    for rows in (score_rows(comparison), difference_rows(comparison)):
+        head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+        lines += [head, "|" + " --- |" * len(rows[0]), *rest, ""]
+    return "\n".join([*lines, notes(comparison)]) + "\n"

@@ -30,7 +30,7 @@ from verify.trainer.networks import parse_students
 from verify.trainer.run import CONFIG, ENVIRONMENT, final_scores
 from verify.trainer.trainer import Trainer
 
-__all__ = ["progress_bar", "score_table", "write_report"]
+__all__ = ["fitted", "progress_bar", "score_table", "write_report"]
 
 FIGURE, REPORT = "bias_budget", "report.html"
 
@@ -105,15 +105,27 @@ def _rows(folder: Path) -> list[list[str]]:
     return rows
 
 
-def score_table(folder: Path) -> Table:
+def score_table(folder: Path, width: int) -> Table:
     """The table of a finished run for a terminal."""
-    heading, *rows = _rows(folder)
-    table = Table(box=None, pad_edge=False)
-    for number, name in enumerate(heading):
-        # The headings may be broken, so that a network's name need not be.
-        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        table.add_row(*row)
+    return fitted(_rows(folder), width)
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int) -> Table:
+    """Heading and rows for a terminal of so many columns, cells broken between words alone; bold what has asterisks."""
+    cells = [[cell.strip("*") for cell in column] for column in zip(*rows, strict=True)]
+    whole = [max(map(len, column)) for column in cells]
+    widths = [max(len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    spare = width - (len(widths) - 1) - sum(widths)
+    # What is left goes first to the columns that then need no breaks.
+    for number in sorted(range(len(widths)), key=lambda n: whole[n] - widths[n]):
+        more = max(min(whole[number] - widths[number], spare), 0)
+        widths[number], spare = widths[number] + more, spare - more
+    gap = 2 if spare > len(widths) else 1
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left", width=widths[number])
+    for row in rows[1:]:
+        table.add_row(*(Text(c.strip("*"), style="bold" if c.startswith("**") else "") for c in row))
     return table
 
 
