@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from drawn import faults_of_figure
@@ -98,7 +99,26 @@ def test_a_claim_is_confirmed_and_each_check_refutes_a_control(identifier, finis
         assert "refuted" in outcomes, f"{claim.id}/{check.id} refutes no control: it cannot fail"
     check_records(claim)
     check_error_rates(run)
+    check_bases(claim)
     check_figure(claim, ("column",) if identifier in QUICK else ("screen", "column", "page"))
+
+
+ASYMPTOTIC = {"C9", "C10", "E1", "E2", "E3", "E4", "G1", "G2", "G3", "G4", "N1", "N3"}
+"""Claims with verdicts for which no envelope is proved."""
+
+
+def test_the_page_names_the_claims_whose_verdicts_are_asymptotic():
+    words = "C9, C10, E1 to E3, G1 to G4, N1, N3 and, on real data, E4"
+    assert words in (Path(__file__).parents[2] / "docs/verdicts.md").read_text()
+
+
+def check_bases(claim):
+    """Random numbers are judged at an error rate, or called a description; what it rests on is said on the page."""
+    comparisons = [c for check in claim.checks for c in check.comparisons]
+    assert any(c.basis == "asymptotic" for c in comparisons) == (claim.id in ASYMPTOTIC)
+    for check in claim.checks:
+        if check.kind == "monte-carlo":
+            assert any(c.error_rate for c in check.comparisons), f"{claim.id}/{check.id} has no error rate"
 
 
 def check_figure(claim, sizes):

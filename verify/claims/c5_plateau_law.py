@@ -171,13 +171,13 @@ def mini_batches(right_side: Expr, context: Context) -> Found:
             constants = cohort.student_smoothness[k], run.first_loss[k]
             bounds = [_bound(*constants, noise, bias, run.step, steps) for noise, bias in measured]
             worst = float((run.mean_base[-1, :, k] / bounds).max())
-            name = f"A² over the sharp bound, greatest of the replicas, α = {order:g}, {half}"
+            name = f"A² over the sharp bound, greatest of {REPLICAS} replicas, described, α = {order:g}, {half}"
             yield at_most(name, worst, 1.0, samples=REPLICAS)
             if order >= 1:
                 off = _off(
                     right_side, run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True)
                 )
-                name = f"|‖mean ∇L‖/stated - 1|, mean of the replicas, α = {order:g}, {half}"
+                name = f"|‖mean ∇L‖/stated - 1|, mean of {REPLICAS} replicas, described, α = {order:g}, {half}"
                 yield at_most(name, float(off[0]), AVERAGED, samples=REPLICAS)
         if order in (0.5, 2.0):
             title = f"mini-batches of {BATCH}, $\\alpha$ = {order:g}"

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, oo
 
-from convergence import judge_mean
 from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.relations import equal
-from verify.checks import curve, from_verdict, kernel_check, panel
+from verify.checks import curve, kernel_check, panel
+from verify.checks.comparisons import counted
 from verify.checks.networks import Setting
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -115,8 +115,8 @@ def coverage(subject: Interval, context: Context) -> Found:
     for metric, (name, _, _) in METRICS.items():
         d = _differences(tables[metric], metric)
         missed = _missed(subject, d, TABLE, number, context)
-        verdict = judge_mean(missed.astype(float), ERROR_RATE, error_rate=context.error_rate)
-        yield from_verdict(f"tables of {TABLE} seeds with an interval that misses, {name}", verdict)
+        words = f"tables of {TABLE} seeds with an interval that misses, {name}"
+        yield counted(words, int(missed.sum()), len(missed), ERROR_RATE, context.error_rate)
         if metric == "accuracy":
             few = number // 4
             shares = [float(_missed(subject, d, seeds, few, context).mean()) for seeds in DRAWN]
