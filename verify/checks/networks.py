@@ -117,53 +117,84 @@ class Snapshot:
 
     @cached_property
     def loss(self) -> Array:
-        """L_k, shape (K,), without label smoothing."""
+        """L_k, shape (K,)."""
         out = []
         for layers, z in zip(self.layers, self.logits, strict=True):
             top = z.max(1)
             normaliser = top + np.log(np.exp(z - top[:, None]).sum(1))
-            nll = (normaliser - z[np.arange(len(z)), self.labels]).mean()
-            out.append(nll + 0.5 * self.decay * float(np.square(flat(layers)).sum()))
+            likely = (1 - self.smoothing) * z[np.arange(len(z)), self.labels] + self.smoothing * z.mean(1)
+            out.append((normaliser - likely).mean() + 0.5 * self.decay * float(np.square(flat(layers)).sum()))
         return np.array(out)
 
     def base(self, k: int) -> Array:
         """∇L_k, shape (P,)."""
         return self.mean_pulled_back(k, self._errors(k)) + self.decay * flat(self.layers[k])
 
+    def _others(self, k: int, temperature: float, peers: list[Array] | None = None) -> list[Array]:
+        return [z / temperature for j, z in enumerate(peers or self.logits) if j != k]
+
     def _pulls(self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
         """Σ_{j≠k} (q_k - w_jk), (N, C), w_jk the escort of an order; q and w of the logits over the temperature."""
         own = self.logits[k] / temperature
-        others = [z / temperature for j, z in enumerate(peers or self.logits) if j != k]
+        others = self._others(k, temperature, peers)
         out = len(others) * _softmax(own)
         for peer in others:
             out = out - escort(peer, own, order, domain="logits")
         return out
 
-    def pull(self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
-        """Σ_{j≠k} E[J_kᵀ(q_k - w_jk)], shape (P,); ``peers`` are logits other than those of this moment."""
-        return self.mean_pulled_back(k, self._pulls(k, order, temperature, peers))
+    def pull(
+        self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None,
+        share: NDArray[np.float64] | None = None,
+    ) -> Array:  # fmt: skip
+        """Σ_{j≠k} E[J_kᵀ(q_k - w_jk)], shape (P,); ``peers`` are logits other than those of this moment.
 
-    def bias(self, k: int, order: float, beta: float) -> Array:
-        """b_k = β∇R_k, R_k the mean divergence from the peers."""
+        ``share`` (N,) is the weight of each sample in E, 1 for all unless it is given.
+        """
+        each = self._pulls(k, order, temperature, peers)
+        return self.mean_pulled_back(k, each if share is None else share[:, None] * each)
+
+    def push(self, k: int, order: float, temperature: float = 1.0) -> Array:
+        """Σ_{j≠k} E[J_kᵀ ∂D(q_k‖q_j)/∂z_k], shape (P,): what student k adds to its peers' losses, unless constant."""
+        own = self.logits[k] / temperature
+        slopes = [renyi_gradient(own, z, order, wrt="p", domain="logits") for z in self._others(k, temperature)]
+        return self.mean_pulled_back(k, np.sum(slopes, axis=0))
+
+    def bias(self, k: int, order: float, beta: float, temperature: float = 1.0) -> Array:
+        """b_k = β∇R_k, R_k the mean divergence from the peers, of logits over a temperature and times its square."""
         peers = len(self.layers) - 1
-        return beta / peers * self.pull(k, order) if peers and beta else np.zeros(len(flat(self.layers[k])))
+        if not (peers and beta):
+            return np.zeros(len(flat(self.layers[k])))
+        return beta * temperature / peers * self.pull(k, order, temperature)
 
     def sample_gradients(self, k: int, order: float, beta: float) -> Array:
         """∇(L_k + βR_k) of every sample, shape (N, P)."""
         v = self._errors(k) + beta / (len(self.layers) - 1) * self._pulls(k, order)
         return self.pulled_back(k, v) + self.decay * flat(self.layers[k])
 
-    def divergence(self, k: int, order: float) -> float:
+    def divergence(self, k: int, order: float, temperature: float = 1.0) -> float:
         """The mean divergence D_α from the peers, in nats."""
-        z = self.logits
-        peers = [j for j in range(len(z)) if j != k]
-        return float(np.mean([renyi_divergence(z[j], z[k], order, domain="logits").mean() for j in peers]))
+        own, others = self.logits[k] / temperature, self._others(k, temperature)
+        return float(np.mean([renyi_divergence(z, own, order, domain="logits").mean() for z in others]))
+
+    def ranges(self, k: int, temperature: float = 1.0) -> Array:
+        """ρ, the range of log(p/q) of every peer and sample, shape (K - 1, N)."""
+        own = self.logits[k] / temperature
+        return np.array([np.ptp(z - own, axis=-1) for z in self._others(k, temperature)])
+
+    def _grams(self, k: int) -> Array:
+        """JJᵀ of every sample, (N, C, C), J = ∂z/∂θ."""
+        unit = np.eye(self.logits[k].shape[1])
+        rows = np.stack([self.pulled_back(k, np.broadcast_to(e, self.logits[k].shape)) for e in unit], axis=1)
+        return rows @ rows.transpose(0, 2, 1)
 
     def jacobian_norms(self, k: int) -> Array:
         """The squared spectral norm of ∂z/∂θ of every sample, shape (N,), from its Gram matrix (C, C)."""
-        unit = np.eye(self.logits[k].shape[1])
-        rows = np.stack([self.pulled_back(k, np.broadcast_to(e, self.logits[k].shape)) for e in unit], axis=1)
-        return np.asarray(np.linalg.eigvalsh(rows @ rows.transpose(0, 2, 1))[:, -1], dtype=np.float64)
+        return np.asarray(np.linalg.eigvalsh(self._grams(k))[:, -1], dtype=np.float64)
+
+    def centred_norms(self, k: int) -> Array:
+        """The squared Frobenius norm of ∂z/∂θ of every sample, without the direction that shifts all logits, (N,)."""
+        grams = self._grams(k)
+        return np.einsum("nii->n", grams) - grams.mean(axis=(1, 2)) * grams.shape[1]
 
     def joint_gradient(self, k: int, beta: float) -> Array:
         """∇_k of Φ = Σ L_k + β/(K-1) Σ_{j<k} E D_½(p_j‖p_k), with no peer held constant."""

@@ -13,7 +13,7 @@ from sympy import Expr, Integer, simplify
 from convergence import judge_mean, mutual_bias_bound
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import at_least, at_most, from_verdict
+from verify.checks.comparisons import Worst, at_least, at_most, from_verdict
 from verify.checks.formulas import function_of
 from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, flat
 from verify.checks.panels import Role, curve, panel
@@ -62,10 +62,10 @@ def statement(subject: Budget) -> Statement:
     return Statement(
         ("All students move at once" if law.at_once else "The students move one after the other")
         + " by -η(∇L_k + b_k + n_k), with b_k = {b}, q_k = softmax(z_k/{warmth}) and w_jk the escort of order {order} "
-        "of q_j and q_k. Along the path of a network, Λ_t ≤ Λ the mean curvature of L_k along a step and {h} = Λη "
-        "below 2: {bound}, {A}² and {Z}² the means of ‖∇L‖² and ‖b‖² at the weights of each step, {sigma}² the "
-        "variance of a mini-batch there, Δ/(ηT) what the steps lowered the loss by, but for a mean-zero part; and with "
-        "ζ from α, β, G and ρ in place of {Z} as X1 has it, which students at rest reach",
+        "of q_j and q_k, " + law.words + ". Along the path of a network, Λ_t ≤ Λ the mean curvature of L_k along a "
+        "step and {h} = Λη below 2: {bound}, {A}² and {Z}² the means of ‖∇L‖² and ‖b‖² at the weights of each step, "
+        "{sigma}² the variance of a mini-batch there, Δ/(ηT) what the steps lowered the loss by, but for a mean-zero "
+        "part; and with ζ from α, β, G and ρ in place of {Z} as X1 has it, which students at rest reach",
         {
             "b": law.bias, "warmth": law.temperature, "order": law.order, "h": descent.h,
             "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.bias,
@@ -316,6 +316,27 @@ def update(subject: Budget, context: Context) -> Found:
     yield from applied_update(subject.update, context)
 
 
+@check("training", cost=2.0)
+def monitor(subject: Budget, context: Context) -> Found:
+    """Does the trainer's own monitor record what is there at every step, and make the bound of it?"""
+    from verify.checks.monitored import COUNT, RATE, watched
+
+    seen, worst = context.shared("watched", lambda: watched(context.seed_for("start"))), Worst()
+    for k in range(COUNT):
+        recorded, own = seen.recorded(k), seen.computed(subject.update, k)
+        for name, values in own.items():
+            off = np.abs(recorded[name] - values).max() / (np.abs(values).max() or 1.0)
+            worst.see(f"the monitor's {name}, greatest relative error", float(off), ROUNDING)
+        h = RATE * own["smoothness"].max()
+        excess = (own["decrease"] / RATE + h * own["pull"] - (1 - h) * own["martingale"]).mean()
+        allowed = _allowed(subject.bound, h, excess, own["step_noise"].mean(), own["mutual"].mean())
+        stated = seen.monitor.budget(k).bound
+        off = abs(stated / allowed - 1) if stated is not None and allowed else float("inf")
+        worst.see("the monitor's bound, greatest relative error", off, ROUNDING)
+        yield at_least(f"what the start and the noise left, over ηT, student {k}", float(excess), 0.0)
+    yield from worst.comparisons()
+
+
 def _panel(right_side: Expr, path: TrainingPath, variance: Array, title: str) -> Panel:
     """The first student's budget from the start to T: what remains of the bound without noise and without bias.
 
@@ -357,8 +378,9 @@ CLAIM = Claim(
     statement=statement,
     assumptions=(
         "plain gradient steps of one size; the loss of a student is L + βτ²/(K-1) Σ_j E D_α, its peers held constant",
-        "free to fail: the update and its schedule, the step ηΛ < 2, the pull under C4, the mean and the variance of "
-        "the noise, and with them A² under the bound; what enters the bound comes from losses, Hessians, Jacobians "
+        "free to fail: the update and its schedules, with momentum taken off, the step ηΛ < 2, the pull under C4, the "
+        "mean and the variance of the noise, and with them A² under the bound; what the monitor records of each step; "
+        "what enters the bound comes from losses, Hessians, Jacobians "
         "and logits at the weights, not from the update",
         "not free, and so no verdict: Λ_t, which makes L(θ_t+1) = L(θ_t) + <∇L, Δθ> + (Λ_t/2)‖Δθ‖² exact; V ≤ 2τ² "
         "(D7); and the budget with the noise that a path really had, an identity for any sequence of updates",
@@ -373,6 +395,7 @@ CLAIM = Claim(
         composed,
         attained,
         update,
+        monitor,
     ),
     controls=(
         Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0))), drawn=True),
