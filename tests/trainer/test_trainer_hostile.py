@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
-from trainer_files import idx, write_idx
+from trainer_files import idx, write_cifar, write_idx
 
 from verify.commands.train import train_command
 from verify.commands.training import parse
@@ -266,6 +266,14 @@ def test_images(tmp_path, count, compressed):
     folder = write_idx(tmp_path / "d", compressed=compressed)
     for path in sorted(folder.iterdir())[::3]:
         assert fuzz(path, mutated_bytes, lambda: load_data("idx", folder, validation=0.25), count // 2) > count // 8
+
+
+@counts
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar(tmp_path, count, classes):
+    write_cifar(tmp_path, classes, records=12)
+    path, name = min(tmp_path.rglob("*.bin")), f"cifar{classes}"
+    assert fuzz(path, mutated_bytes, lambda: load_data(name, tmp_path, validation=0.25), count) > count // 4
 
 
 # shapes in headers that NumPy reads as Python, and refuses by errors of several kinds

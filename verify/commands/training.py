@@ -36,8 +36,8 @@ _DESCRIPTION = f"""Train students that learn from each other, and measure their 
 Besides the options below:
 --config FILE   Read a configuration (TOML or JSON), or a recipe by its name
                 (`rdml recipes` lists them).
---allow-code    Let FILE name networks as package.module:factory, which
-                runs that code.
+--allow-code    Let FILE name networks or data as package.module:factory,
+                which runs that code.
 --resume        Continue the latest unfinished run of the configuration, or
                 complete the report of a finished one.
 --compare       Train the objective and its baselines: independent students,
