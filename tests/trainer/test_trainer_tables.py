@@ -3,25 +3,41 @@
 import importlib.util
 import json
 import sys
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from verify.trainer.comparison import read_comparison
+from verify.trainer.comparison import paired_interval, read_comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table", "trainer_cifar10_small_table")
 
 
-@pytest.fixture(scope="module")
-def tables():
-    spec = importlib.util.spec_from_file_location("trainer_tables", ROOT / "benchmarks" / "trainer_tables.py")
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return benchmark("trainer_tables")
+
+
+@pytest.fixture(scope="module")
+def peers():
+    return benchmark("measure_wrong_peer")
+
+
+@pytest.fixture(scope="module")
+def law():
+    return benchmark("measure_gain_law")
 
 
 def test_the_page_has_the_tables_of_the_records(tables):
@@ -106,23 +122,32 @@ def test_what_the_page_says_of_how_many_are_lost():
         assert f"| {row['name']} | {row['alpha'] * row['beta']:g} | {told}" in text
 
 
-def test_the_page_on_orders_has_the_table_of_bad_peers():
-    spec = importlib.util.spec_from_file_location("bad_peers", ROOT / "benchmarks" / "measure_wrong_peer.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["bad_peers"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    text = (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8")
-    for name in ("wrong_peer_mnist1d_table.json", "wrong_peer_table.json"):
-        record = json.loads((ROOT / "benchmarks" / name).read_text())
-        assert f"<!-- {name} -->\n\n{module.markdown(record)}\n\n<!-- end -->" in text
-        assert record["command"] in text
-        again = {row["arm"]: row for row in module.summary(record["scores"])}
-        for row in record["summary"]:
-            for key, value in row.items():
-                # quantiles of Student's law differ by 1e-11 between versions of SciPy
-                assert again[row["arm"]][key] == (value if key == "arm" else pytest.approx(value, rel=1e-9, abs=0))
-    accuracy, nll = module.panels(record)
+WRONG_PEERS = {
+    "mnist1d": "wrong_peer_mnist1d_table",
+    "digits": "wrong_peer_table",
+}
+
+
+def bad_peers(data):
+    return json.loads((ROOT / "benchmarks" / f"{WRONG_PEERS[data]}.json").read_text())
+
+
+@pytest.mark.parametrize("data", WRONG_PEERS)
+def test_the_page_on_orders_has_the_table_of_bad_peers(peers, data):
+    text, record = (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8"), bad_peers(data)
+    assert f"<!-- {WRONG_PEERS[data]}.json -->\n\n{peers.markdown(record)}\n\n<!-- end -->" in text
+    assert record["command"] in text
+    again = {row["arm"]: row for row in peers.summary(record["scores"])}
+    for row in record["summary"]:
+        for key, value in row.items():
+            # Quantiles of Student's law differ by 1e-11 between versions of SciPy.
+            assert again[row["arm"]][key] == (value if key == "arm" else pytest.approx(value, rel=1e-9, abs=0))
+    assert {len(scores) for scores in record["scores"].values()} == {8}
+
+
+def test_the_figure_of_bad_peers_draws_what_the_record_says(peers):
+    record = bad_peers("digits")
+    accuracy, nll = peers.panels(record)
     rows = {row["arm"]: row for row in record["summary"]}
     drawn = {curve.label: dict(zip(curve.x, curve.y, strict=True)) for curve in accuracy.curves}
     apart = 100 * (rows["α = 2, wrong peer"]["accuracy"] - rows["alone"]["accuracy"])
@@ -131,4 +156,97 @@ def test_the_page_on_orders_has_the_table_of_bad_peers():
         100 * (rows["KL, β = 1/16"]["accuracy"] - rows["alone"]["accuracy"])
     )
     assert [curve.low[0] > 0 for curve in nll.curves if curve.label == "wrong peer"] == [True]
-    assert "(figures/wrong_peer.png)" in text
+    assert "(figures/wrong_peer.png)" in (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "peer", "name"),
+    [("digits", "two", "α = 8"), ("mnist1d", "noisy", "KL, pulls clipped"), ("digits", "shifted", "α = 16")],
+)
+def test_a_cell_of_the_record_of_bad_peers_is_measured_again(peers, data, peer, name):
+    arm = next(arm for arm in peers.ARMS if arm.name == name)
+    found = peers.run(peers._data(data, ROOT), peer, arm, 3, 100)
+    told = bad_peers(data)["scores"][f"{name}{peers._end(peer)}"][3]
+    # Thousands of float32 steps, in the order of summation of another library.
+    assert found[1] == pytest.approx(told[1], rel=1e-3)
+    assert found[0] == pytest.approx(told[0], abs=3e-3)
+
+
+def test_the_networks_of_the_measurement_descend_their_gradients(peers):
+    rng = np.random.default_rng(0)
+    x, targets = rng.standard_normal((7, 3)), rng.standard_normal((2, 4, 7))
+    layers = [rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 4, 5))]
+    slopes = peers._slopes(layers, x, out := peers._forward(layers, x.T), out[-1] - targets)
+    for at, slope in enumerate(slopes):
+        way, losses = rng.standard_normal(slope.shape), []
+        for share in (1e-6, -1e-6):
+            end = peers._forward([*layers[:at], layers[at] + share * way, *layers[at + 1 :]], x.T)[-1]
+            losses.append(((end - targets) ** 2).sum() / (2 * len(x)))
+        assert (losses[0] - losses[1]) / 2e-6 == pytest.approx((slope * way).sum(), rel=1e-5)
+
+
+def test_clipped_pulls_are_bounded_one_by_one(peers):
+    logits = np.random.default_rng(0).standard_normal((3, 10, 50)).astype(np.float32)
+    logits[2] *= 100
+    q, arm = peers._softmax(logits), next(arm for arm in peers.ARMS if arm.instead == "pulls")
+    pull = peers._pulled(logits, q, 0, arm) - q[0]
+    parts = [(p := q[j] - q[0]) * np.minimum(1, np.sqrt(2) / 16 / np.linalg.norm(p, axis=0)) for j in (1, 2)]
+    assert pull == pytest.approx(np.mean(parts, axis=0), abs=1e-6)
+    assert np.linalg.norm(parts[1], axis=0) == pytest.approx(np.sqrt(2) / 16, rel=1e-5)
+
+
+def gain_law():
+    return json.loads((ROOT / "benchmarks" / "gain_law_table.json").read_text())
+
+
+def test_the_page_on_orders_has_the_table_of_the_gain_law(law):
+    text, record = (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8"), gain_law()
+    assert f"<!-- gain_law_table.json -->\n\n{law.markdown(record)}\n\n<!-- end -->" in text
+    assert record["command"] in text
+    assert json.loads(json.dumps(law.summary(record["runs"]))) == record["summary"]
+    assert [run["setting"] for run in record["runs"]] == [asdict(setting) for setting in law.SETTINGS]
+
+
+def test_a_split_of_the_record_of_the_gain_law_is_measured_again(law):
+    setting = law.SETTINGS[1]
+    found = law.split(setting, *law._data(setting, ROOT), 5)
+    assert found == pytest.approx(gain_law()["runs"][1]["splits"][5], rel=1e-5)
+
+
+def test_what_the_page_says_of_the_gain_law(law):
+    rows = [row for row in gain_law()["summary"] if not row["without a minimum"]]
+    assert len(rows) == 7
+
+    def missed(arm, kind, stated):
+        places = [(i, row[arm][kind]) for i, row in enumerate(rows)]
+        return [i for i, (_, low, high) in places if not low <= stated <= high]
+
+    parts = {arm: part / 0.75 for arm, part in law.arms().items()}
+    missing = {arm: missed(arm, "of pooling", parts[arm]) for arm in law.PAIRS}
+    assert missing == {
+        "α = 1, β = 0.25": [1, 2, 3, 4, 5], "α = 0.25, β = 4": [], "α = 1, β = 1": [2, 3, 4, 5],
+        "α = 4, β = 0.25": [3, 5], "α = 16, β = 0.0625": [1, 2], "α = 1, β = 4": [],
+    }  # fmt: skip
+    for arm, most in (("α = 1, β = 0.25", 0.11), ("α = 1, β = 1", 0.06)):
+        over = [row[arm]["of pooling"][0] - parts[arm] for row in rows]
+        assert all(0 < value < most for value in over)
+        assert all(over[i] < 0.021 for i in (0, 1, 5, 6))
+    for arm in law.arms():
+        if arm != "α = 16, β = 0.0625":
+            assert not set(missed(arm, "over law", 1.0)) & {0, 1, 5, 6}
+            assert 3 in missed(arm, "over law", 1.0)
+
+
+def test_what_the_page_says_of_clipped_pulls(peers):
+    differences = []
+    for data in ("digits", "mnist1d"):
+        scores = bad_peers(data)["scores"]
+        for end in map(peers._end, peers.PEERS):
+            if f"α = 16{end}" in scores:
+                clipped, order = (np.array(scores[name + end])[:, 1] for name in ("KL, pulls clipped", "α = 16"))
+                differences.append(clipped - order)
+    assert len(differences) == 13
+    assert (paired_interval(differences, 0.05 / 13)[1] < 0).all()
+    means = np.mean(differences, axis=1)
+    assert (means[:7].min().round(3), means[:7].max().round(3)) == (-0.039, -0.016)
+    assert (means[7:].min().round(3), means[7:].max().round(3)) == (-0.034, -0.021)
