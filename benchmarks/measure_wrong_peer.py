@@ -13,7 +13,8 @@ over 4 × 4 pixels) they are networks with 16 rectified units. With them, but fo
 
 * wrong: gives the class after the true one six units of log-odds more than each other;
 * noisy: has learnt labels by heart, as firmly, of which half were drawn at random;
-* shifted: learnt all true labels, and sees inputs that are shifted, by two pixels or ten points of the signal;
+* shifted: learnt all true labels, and sees inputs that are shifted, by two pixels (one of Fashion-MNIST's means) or ten
+  points of the signal;
 * untrained: random weights, logits of standard deviation one;
 * diverged: random weights, logits of standard deviation one hundred;
 * two: not one wrong peer but two, who agree.

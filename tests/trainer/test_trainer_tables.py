@@ -124,6 +124,7 @@ def test_what_the_page_says_of_how_many_are_lost():
 
 WRONG_PEERS = {
     "mnist1d": "wrong_peer_mnist1d_table",
+    "fashion": "wrong_peer_fashion_table",
     "digits": "wrong_peer_table",
 }
 
@@ -239,14 +240,26 @@ def test_what_the_page_says_of_the_gain_law(law):
 
 def test_what_the_page_says_of_clipped_pulls(peers):
     differences = []
-    for data in ("digits", "mnist1d"):
+    for data in ("digits", "mnist1d", "fashion"):
         scores = bad_peers(data)["scores"]
         for end in map(peers._end, peers.PEERS):
             if f"α = 16{end}" in scores:
                 clipped, order = (np.array(scores[name + end])[:, 1] for name in ("KL, pulls clipped", "α = 16"))
                 differences.append(clipped - order)
-    assert len(differences) == 13
-    assert (paired_interval(differences, 0.05 / 13)[1] < 0).all()
+    assert len(differences) == 15
+    assert (paired_interval(differences, 0.05 / 15)[1] < 0).all()
     means = np.mean(differences, axis=1)
     assert (means[:7].min().round(3), means[:7].max().round(3)) == (-0.039, -0.016)
-    assert (means[7:].min().round(3), means[7:].max().round(3)) == (-0.034, -0.021)
+    assert (means[7:13].min().round(3), means[7:13].max().round(3)) == (-0.034, -0.021)
+    assert tuple(means[13:].round(3)) == (-0.041, -0.031)
+
+
+def test_what_the_page_says_of_networks_on_fashion_mnist(peers):
+    rows = {row["arm"]: row for row in bad_peers("fashion")["summary"]}
+    better = [arm.name for arm in peers.ARMS[:7] if rows[arm.name]["accuracy difference"][0] > 0]
+    assert better == ["α = 0.25", "α = 0.5", "α = 1", "α = 2", "α = 4", "α = 8"]
+    assert [rows[arm.name]["nll difference"][1] < 0 for arm in peers.ARMS[:7]] == [True] * 4 + [False] * 3
+    beside = {arm.name: rows[f"{arm.name}, wrong peer"] for arm in peers.ARMS}
+    gaining = {"KL, pulls clipped", "KL, farthest peer left out"}
+    assert {name for name, row in beside.items() if row["accuracy difference"][0] > 0} == gaining
+    assert {name for name, row in beside.items() if row["nll difference"][1] < 0} == gaining
