@@ -1,7 +1,7 @@
 """How far a single run may lie above what bounds its mean: bounds that hold with high probability, and envelopes.
 
 The mean of a few hundred replicas says nothing of an event that happens once in ten thousand runs, unless something is
-known of the tail. For sub-Gaussian noise it is: each run keeps a bound of its own but with a probability as small as
+known of the tail. For sub-Gaussian noise it is: each run obeys a bound of its own but with a probability as small as
 wanted.
 """
 

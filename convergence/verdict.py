@@ -211,7 +211,7 @@ def _room(room: float, limit: float) -> float:
 
 
 def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-3) -> Verdict:
-    """Judge whether a simulated trajectory keeps a bound.
+    """Judge whether a simulated trajectory obeys a bound.
 
     The mean over replicas of (1/T) Σ_{t<T} ‖∇f(x_t)‖² (f(x_T) - minimum for a bound of the function's value, the least
     for one of the least gradient) is compared with the bound's total.

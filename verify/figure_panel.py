@@ -45,18 +45,40 @@ def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[fl
 
 
 def _thin_log_ticks(axis: Any) -> None:
-    """At most six labelled decades; minor ticks where they have room, labelled only where decades are few."""
+    """At most six labelled decades, and at least two labels that are seen; minor ticks where they have room."""
     low, high = sorted(axis.get_view_interval())
     if low <= 0 or not np.isfinite(high):
         return
     decades = np.log10(high / low)
     axis.set_major_locator(LogLocator(base=10, numticks=7))
-    if decades < 1.5:
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=7))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}" if 1e-3 <= value < 1e5 else ""))
+    finer = [subs for subs in _BETWEEN_DECADES if _seen(LogLocator(base=10, subs=subs, numticks=7), low, high) >= 2]
+    if decades < 1.5 or _seen(axis.get_major_locator(), low, high) < 2:
+        subs = finer[0] if finer else _BETWEEN_DECADES[-1]
+        axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=7))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _plain_number(value)))
     elif decades > 4:
         axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+_BETWEEN_DECADES = ((1.0, 2.0, 5.0), tuple(map(float, range(1, 10))))
+
+
+def _seen(ticks: LogLocator, low: float, high: float) -> int:
+    """How many ticks lie within an axis."""
+    return sum(low <= value <= high for value in ticks.tick_values(low, high))
+
+
+def _plain_number(value: float) -> str:
+    r"""A round number in digits; a very small or large one with a power of ten.
+
+    >>> print(_plain_number(0.002), _plain_number(2e-5))
+    0.002 $2\cdot10^{-5}$
+    """
+    if 1e-3 <= value < 1e5:
+        return f"{value:.4g}"
+    digits, power = f"{value:.0e}".split("e")
+    return f"${digits}\\cdot10^{{{int(power)}}}$"
 
 
 def visible(panel: Panel, curve: Curve, values: Sequence[float]) -> np.ndarray:
@@ -104,15 +126,20 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    r"""Break a string into lines, never inside ``$...$``.
+    r"""Break a string into lines, never inside ``$...$`` or short parentheses; minus signs are no hyphens.
 
     >>> print(wrapped(r"a long label with $x \leq y$ in it", 14))
     a long label
     with $x \leq y$
     in it
+    >>> print(wrapped("a-priori, at most max(1-h, α)", 18))
+    a-priori, at most
+    max(1−h, α)
     """
+    parts = re.split(r"(\$[^$]*\$)", text)
+    text = "".join(p if p.startswith("$") else re.sub(r"(?<![^\W\d_]{2})-(?![^\W\d_]{2})", "−", p) for p in parts)
     # Spaces inside a formula are replaced by a character at which no line ends.
-    guarded = re.sub(r"\$[^$]*\$", lambda m: m[0].replace(" ", "\x00"), text)
+    guarded = re.sub(r"\$[^$]*\$|\([^()$]{1,8}\)", lambda m: m[0].replace(" ", "\x00"), text)
     lines: list[str] = []
     for word in guarded.split(" "):
         if lines and len(plain(f"{lines[-1]} {word}")) <= width:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from program import complains, rdml
+from program import complains, narrow, rdml
 
 
 def test_bound():
@@ -20,6 +20,7 @@ def test_bound():
     assert "not applicable, classical" in table.stdout
     told = rdml("bound", "--smoothness", "1", "--step", "0.5", "--noise", "0.1", "--bias", "0.01", "--gap", "2").stdout
     assert "Λη = 0.5, T = 1000, Δ = 2" in told
+    assert "…" not in narrow("bound", "--smoothness", "1", "--step", "0.7", "--noise", "0.123456", width=60).stdout
     # Of the tight bound, the least: not of the floor, which is lower, but holds for no number of steps.
     assert "averaged over the 1000 steps, is at most 0.0579841" in told
     assert "0.0193619 of it is due to the bias." in told

@@ -1,6 +1,7 @@
 """What the program says of its claims: help, list, show, prove, doctor, recipes, and what a shell completes."""
 
 import dataclasses
+import io
 import json
 import re
 import subprocess
@@ -9,11 +10,13 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 from program import ENVIRONMENT, ROOT, SEED, complains, narrow, process, rdml
+from rich.console import Console
 
 from verify.claim import Claim
 from verify.claims import all_claims
 from verify.commands import doctor
 from verify.commands.catalogue import RECIPES
+from verify.commands.common import sentence
 from verify.records import GROUPS, place_of
 
 
@@ -37,7 +40,8 @@ def test_list(tmp_path, monkeypatch):
     monkeypatch.setattr(Claim, "unchecked", property(unchecked))
     result = rdml("list")
     assert result.returncode == 0
-    assert "less the escort's" in result.stdout
+    assert "minus the escort's" in result.stdout
+    assert len(narrow("list").stdout.splitlines()) == len(all_claims()) + 2 * len(GROUPS) + 3  # each in one line
     marked = {line.split()[0] for line in result.stdout.splitlines() if re.match(r"  [A-Z]\d+[a-z]?\* ", line)}
     assert marked == {"C2*"}
     assert "* a part of it is not machine-checked" in result.stdout
@@ -46,7 +50,7 @@ def test_list(tmp_path, monkeypatch):
         patch.setattr("verify.claims.all_claims", lambda: pytest.fail("the claims were asked again"))
         assert rdml("list").stdout == result.stdout
     (kept,) = (tmp_path / "rdml-theory").iterdir()
-    kept.write_bytes(kept.read_bytes().replace(b"less the escort's", b"plus the escort's"))
+    kept.write_bytes(kept.read_bytes().replace(b"minus the escort's", b"plus the escort's"))
     assert rdml("list").stdout == result.stdout
     with monkeypatch.context() as patch:
         patch.setattr("verify.environment.source_digest", lambda: "other")
@@ -57,6 +61,17 @@ def test_list(tmp_path, monkeypatch):
     assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
     assert "∂D_α(p‖q)" in rows[0]["statement"]
     assert all(row["statement"] and row["kind"] and row["source"] and row["controls"] for row in rows)
+
+
+def test_sentences_are_broken_on_a_terminal_and_whole_in_a_pipe():
+    def written(text, **options):
+        console = Console(file=(stream := io.StringIO()), width=20, highlight=False, **options)
+        sentence(console, text)
+        return stream.getvalue()
+
+    long = "  12. a formula [x] that is longer"
+    assert written(long) == long + "\n"
+    assert written(long, force_terminal=True, no_color=True) == "  12. a formula [x]\n      that is longer\n"
 
 
 @pytest.mark.parametrize("words", [["list"], ["show", "C2"], ["show", "N1"], ["recipes"], ["--help"]])

@@ -357,6 +357,20 @@ def test_what_cannot_be_drawn_is_said() -> None:
         plots.render_all(run(claim(panel(curve("$\\frac{$"))), claim(panel(curve("m")), name="C2")))
 
 
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.5, 1.1), (2.0, 66.0), (1.3e-3, 4.4e-2), (2e-7, 5e-7), (3e6, 9e6), (0.01, 1e9), (0.97, 1.04)]
+)
+def test_a_logarithmic_axis_can_be_read(low: float, high: float) -> None:
+    """At least two of its ticks have a label, if two round numbers lie on it at all."""
+    shown = panel(curve("a", x=(1, 2), y=(low, high)), x_scale="linear", y_scale="log")
+    figure = plots.figure_of(claim(shown), size="column")
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    bottom, top = axes.get_ylim()
+    labels = [t.get_text() for t in axes.get_yticklabels() if bottom <= t.get_position()[1] <= top]
+    assert sum(map(bool, labels)) >= (1 if high / low < 1.2 else 2)
+
+
 def test_a_message_stands_above_and_is_not_clipped() -> None:
     long = claim(panel(curve("m"))).model_copy(update={"message": "What a reader takes away " * 4 + "costs $5"})
     figure = plots.figure_of(long)

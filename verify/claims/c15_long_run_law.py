@@ -180,7 +180,7 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
 CLAIM = Claim(
     id="C15",
     title="Long runs",
-    message="The exact worst case of a long run in closed form",
+    message="The exact worst case of a long run has a closed form",
     meaning=(
         "For long runs the exact worst case has a closed form, below the sharp bound by up to nine percent at the "
         "step size shown. What is attained and what is proved both approach it."

@@ -28,7 +28,7 @@ def _subject(right_side: object = descent.CLASSICAL, greatest_step: float = 1.0,
 CLAIM = Claim(
     id="C1",
     title="Classical bound",
-    message="SGD with a bias comes down to the noise and the squared bias",
+    message="With a bias, SGD falls to a level set by the noise and the squared bias",
     meaning=(
         "Averaged over a run, the squared gradient of SGD with a biased gradient is at most what the start leaves, "
         "plus the noise times the step, plus the squared bias. The first vanishes with time and the second with the "

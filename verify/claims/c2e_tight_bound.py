@@ -127,7 +127,7 @@ def _stated(subject: Subject, setting: Setting) -> float:
 CLAIM = Claim(
     id="C2e",
     title="Tight bound",
-    message="A bound within a percent of the exact worst case, from the first step",
+    message="This bound is within a percent of the exact worst case from step one on",
     meaning=(
         "A bound with one free number, to be chosen best for each run, that stays within a percent of the exact "
         "worst case where both were compared. Unlike the sharp bound it is not loose for short runs."

@@ -125,7 +125,7 @@ def schedules(subject: Subject, context: Context) -> Found:
 CLAIM = Claim(
     id="C3",
     title="The bias is real",
-    message="A constant bias leaves its square in the gradient, at every step size",
+    message="A constant bias leaves its square in the squared gradient at any step",
     meaning=(
         "In the long run a constant bias on a quadratic leaves a squared gradient of exactly its own squared size. "
         "Neither a smaller step nor a longer run changes that."

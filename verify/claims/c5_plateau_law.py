@@ -158,7 +158,7 @@ def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
 
 @check("training", id="mini-batch", cost=12.0)
 def mini_batches(right_side: Expr, context: Context) -> Found:
-    """With mini-batches, do the averaged gradients meet where they have settled, and does A² keep the bound?"""
+    """With mini-batches, do the averaged gradients meet where they have settled, and does A² obey the bound?"""
     runs: dict[float, CohortTrajectory] = {}
     steps = context.pick(quick=1_000, full=10_000)
     for order in context.each(reversed(ORDERS)):

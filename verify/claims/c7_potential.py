@@ -149,7 +149,7 @@ def _joint_bound(subject: Subject, cohort: MutualLearning, times: float, noise: 
 
 @check("training", cost=4.0)
 def training(subject: Subject, context: Context) -> Found:
-    """Does ∇Φ keep the bound without bias and fall, while ∇L stays?"""
+    """Does ∇Φ obey the bound without bias and fall, while ∇L stays?"""
     order = float(subject.order)
     cohort = iris_cohort(order)
     steps = context.pick(quick=2_000, full=10_000)

@@ -198,7 +198,7 @@ CLAIM = Claim(
         Check("quadratic", "numeric", "Do quadratics reach the bound?", quadratic, cost=0.5),
         Check("apart", "numeric", "How far below is the worst quadratic where the exact floor is not known?", apart,
               cost=0.5),
-        Check("nonconvex", "monte-carlo", "Does a function that is not convex keep the bound?", nonconvex,
+        Check("nonconvex", "monte-carlo", "Does a function that is not convex obey the bound?", nonconvex,
               tests=len(NONCONVEX), cost=1.0),
     ),
     controls=(

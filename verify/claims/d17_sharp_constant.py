@@ -66,7 +66,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
 CLAIM = Claim(
     id="D17",
     title="Sharp constant for small orders",
-    message="Up to order ½ the constant of D8 falls to 0.8146",
+    message="For orders up to ½ the constant of D8 falls to 0.8146",
     meaning=(
         "For orders up to one half, the constant 1 of D8 can be replaced by 0.8146. The search comes within a "
         "hundredth of a percent of it, with two classes and the escort at a vertex."

@@ -146,7 +146,7 @@ def _panel(right_side: Expr) -> Panel:
 CLAIM = Claim(
     id="D1",
     title="Student gradient",
-    message="The pull of a peer is the student's prediction less the escort's",
+    message="The pull of a peer is the student's prediction minus the escort's",
     meaning=(
         "The gradient that a student feels from a peer is the difference of two distributions: its own prediction, "
         "and the escort, a blend of both in which the order α decides how much the peer counts. At α = 1 the escort "

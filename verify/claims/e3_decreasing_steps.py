@@ -102,7 +102,7 @@ CLAIM = Claim(
     checks=(kernel_check(decreasing_steps, cost=0.5), schedules),
     controls=(
         Control("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
-        Control("half", "they halve it", descent.bias**2 / 4, drawn=True),
+        Control("half", "they halve the bias", descent.bias**2 / 4, drawn=True),
         Control("noise-stays", "the noise's variance stays", descent.bias**2 + descent.noise**2),
     ),
     caption=(

@@ -151,7 +151,7 @@ def nonconvex(subject: BoundSubject, context: Context) -> Found:
 CLAIM = Claim(
     id="E4",
     title="Tightness",
-    message="On its extremal instance the bound is reached to one percent",
+    message="On its extremal instance the bound is reached to within one percent",
     meaning=(
         "On its extremal instance the bound is reached to one percent at every step size. On ordinary problems the "
         "measured average stays below it, in some cases by less than ten percent."

@@ -111,7 +111,7 @@ def _full(alpha: float, steps: int, context: Context) -> TrainingPath:
 
 @check("training", cost=3.0)
 def full_gradient(subject: Budget, context: Context) -> Found:
-    """Are the trainer's steps -η(∇L + b), and does A² keep the bound?
+    """Are the trainer's steps -η(∇L + b), and does A² obey the bound?
 
     Nothing in the bound is taken from the update: the noise is zero and the bias that of the weights at each step.
     """
@@ -238,7 +238,7 @@ def _composed(right_side: Expr, m: _Hypotheses) -> Array:
 
 @check("training", cost=5.0)
 def composed(subject: Budget, context: Context) -> Found:
-    """Do networks meet every hypothesis of X1, and keep its bound at every horizon?
+    """Do networks meet every hypothesis of X1, and obey its bound at every horizon?
 
     Λ comes from Hessians on the segments, ζ² = β²G²V from Jacobians and logits: of the update nothing enters but where
     it led. Free to fail are the step, the pull under its bound and with them A²; Λ_t and V ≤ 2τ² are not.

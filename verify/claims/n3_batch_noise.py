@@ -213,7 +213,7 @@ def martingale(subject: Noise, context: Context) -> Found:
         yield from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True)
         total, band = np.cumsum(values)[x - 1], 2 * np.sqrt(np.cumsum(values**2))[x - 1]
         if k == 0:
-            labels = ("the martingale along a path", "step", r"$\sum_t \langle\nabla L, n_t\rangle / A^2$")
+            labels = ("the martingale along a path", "step", r"$\Sigma_t \langle\nabla L, n_t\rangle / A^2$")
             stated = curve("stated: zero, with two standard deviations", x, 0 * band, "statement", band=(-band, band))
             yield panel(*labels, stated, curve("measured", x, total), log="")
 

@@ -170,7 +170,7 @@ def attained(subject: Bound, context: Context) -> Found:
 CLAIM = Claim(
     id="N4",
     title="Bounds of the bias on networks",
-    message="On networks the bounds of the bias hold with much room",
+    message="On networks the bounds of the bias hold with room to spare",
     meaning=(
         "Both bounds of the mutual bias hold on networks, with room to spare. The pulls on different inputs largely "
         "cancel in the mean, which no bound on single inputs can know."

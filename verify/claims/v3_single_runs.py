@@ -170,7 +170,7 @@ def _panel(subject: Subject, run: Trajectory, tail: SubGaussian) -> Any:
 CLAIM = Claim(
     id="V3",
     title="Tails of single runs",
-    message="Single runs keep a bound, but for a probability",
+    message="A single run obeys a bound, except with a stated probability",
     meaning=(
         "The other bounds limit the mean over many runs; this one limits each run, but for a probability as small as "
         "wanted. Over a long time it comes down to the same floor."

@@ -168,6 +168,7 @@ def games(subject: Subject, context: Context) -> Finding:
             tops.append(max(_ratio(subject, run, order, k, last) for k in range(len(run.jacobian))))
         role = ("measured", "second")[number % 2]
         curves.append(curve(name, ORDERS, tops, role, style="both", group=number // 2))
+    curves.append(curve("the bound", ORDERS, 1.0, "reference"))
     figure = panel("games of the library: measured over bound", "order $\\alpha$", "$A^2$ over the bound", *curves)
     boxed = _on_boxes(subject, context)
     return Finding(comparisons=(*comparisons, *boxed), panels=(figure, _over_time(subject, context)))
@@ -275,7 +276,7 @@ _ZETA2 = 2 * beta**2 * jacobian**2 * resting.tau**2
 CLAIM = Claim(
     id="X1",
     title="Composed theorem",
-    message="Every student keeps a bound made of α, β and its peers' spread",
+    message="Every student obeys a bound made of α, β and its peers' spread",
     meaning=(
         "A student that learns from its peers with a constant step comes within a distance of the minimum of its "
         "own loss that its order, its weight and the spread of its peers' predictions fix. It holds for every "
@@ -297,7 +298,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: composed.composed_bound(subject.right_side)),
         implementation_check(_compared, quick=100, full=20_000, allowed=1e-12),
-        Check("games", "training", "Do the students of every game of the library keep the bound while training?", games,
+        Check("games", "training", "Do the students of every game of the library obey the bound while training?", games,
               cost=11.0),
         Check("reached", "numeric", "Do cohorts at rest reach it, and for h > 1 students who jump?", reached),
     ),

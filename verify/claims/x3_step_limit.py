@@ -28,8 +28,8 @@ PAIRS = ((1.0, 2.0), (2.0, 1.0), (4.0, 2.0), (0.5, 4.0), (2.0, 0.5))
 SHARES = (0.4, 0.8, 1.5)
 """Steps over the limit that are judged."""
 
-GRID = (0.2, 0.4, 0.8, 1.0, 1.2, 1.5, 2.0)
-"""Those of the figure."""
+GRID = (0.2, 0.4, 0.8, 1.0, 1.2, 1.5, 1.6, 2.0)
+"""Those of the figure; at αβ = 2 the longest but one is what the limit of a student alone takes for its 0.4."""
 
 METHODS = ((0.0, False, 1.0), (0.9, False, 1.9), (0.9, True, 1.9 / 2.8))
 """Momentum μ, whether it is Nesterov's, and what it makes of the limit: 1 + μ, or (1 + μ)/(1 + 2μ)."""
@@ -170,6 +170,7 @@ def _ends(seed: NDArray[np.int64], alpha: float, weight: float, sizes: tuple[flo
 def trained(subject: Subject, context: Context) -> Found:
     """Do students with data of their own come apart at the limit?"""
     curves = []
+    limits: list[tuple[float, tuple[float, float, float] | None]] = []
     seed, count = context.rng("start").integers(0, 2**32, 4), context.pick(quick=60, full=2_000)
     roles: tuple[Role, ...] = ("measured", "second")
     for number, (alpha, weight) in enumerate(context.pick(quick=PAIRS[:2], full=PAIRS)):
@@ -184,8 +185,10 @@ def trained(subject: Subject, context: Context) -> Found:
         curves.append(curve(label, sizes, found, roles[number % 2], style="both", group=number // 2))
         # Below its limit a step must hardly matter.
         where = (sizes[1], found[1], found[0]) if found[1] > 2 * found[0] else None
-        ends = (min(found), max(found))
-        curves.append(curve("the limit", (limit, limit), ends, "statement", group=number, contradicted=where))
+        limits.append((limit, where))
+    ends = (min(min(c.y) for c in curves), max(max(c.y) for c in curves))
+    for limit, where in limits:
+        curves.append(curve("the limit", (limit, limit), ends, "statement", group=0, contradicted=where))
     yield panel(
         f"students with data of their own, $K$ = {STUDENTS}", "step $h = \\Lambda\\eta$",
         "mean divergence from the peers (nats)", *curves,
@@ -195,7 +198,7 @@ def trained(subject: Subject, context: Context) -> Found:
 CLAIM = Claim(
     id="X3",
     title="Step limit of disagreement",
-    message="Together students bear shorter steps than alone, by αβ",
+    message="Together, students bear only shorter steps: the larger αβ, the shorter",
     meaning=(
         "The pull between students adds to the curvature that their differences see, and leaves that of their mean as "
         "it is. A step that each student bears alone can be too long for several: they swing past one another, further "

@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import click
 
-from verify.commands.common import UsageFault, json_option, output, plain, print_json
+from verify.commands.common import UsageFault, json_option, output, plain, print_json, sentence
 
 
-@click.command("advise")
+@click.command("advise", short_help="An order and a weight for a wanted gain.")
 @click.option("--students", type=click.IntRange(min=2, max=10**6), required=True, help="K, each with data of its own.")
 @click.option(
     "--gain",
@@ -52,10 +52,10 @@ def advise_command(
         print_json(json.dumps(document, indent=2))
         return
     console = output()
-    console.print(f"order α = {found.alpha:.4g}, weight β = {found.beta:.4g} (αβ = {found.product:.4g})")
-    console.print(f"excess risk, over that of a student alone, by the gain law: {found.gain:.4g}", soft_wrap=True)
-    console.print(f"least share of its pull that a peer within ρ̂ keeps: {found.kept:.4g}", soft_wrap=True)
-    console.print(f"greatest pull of any peer on the logits: {found.cap:.4g}", soft_wrap=True)
-    console.print(f"longest step near agreement, over that of a student alone: {found.step_share:.4g}", soft_wrap=True)
+    sentence(console, f"order α = {found.alpha:.4g}, weight β = {found.beta:.4g} (αβ = {found.product:.4g})")
+    sentence(console, f"excess risk, over that of a student alone, by the gain law: {found.gain:.4g}")
+    sentence(console, f"least share of its pull that a peer within ρ̂ keeps: {found.kept:.4g}")
+    sentence(console, f"greatest pull of any peer on the logits: {found.cap:.4g}")
+    sentence(console, f"longest step near agreement, over that of a student alone: {found.step_share:.4g}")
     if bias is not None:
-        console.print(f"greatest squared bias of the gradient: {bias:.4g}", soft_wrap=True)
+        sentence(console, f"greatest squared bias of the gradient: {bias:.4g}")

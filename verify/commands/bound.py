@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
-from verify.commands.common import UsageFault, json_option, output, plain, print_json
+from verify.commands.common import UsageFault, json_option, output, plain, print_json, sentence
 
 T = TypeVar("T")
 
@@ -193,21 +192,27 @@ def bound_command(
         }
         print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         return
+    # What all bound is said once, above the table.
+    common = {row["quantity"] for row in rows}
+    said = f"; what is bounded: {common.pop()}" if len(common) == 1 else ""
+    headings = [name for name in rows[0] if name != "quantity" or not said]
     table = Table(box=None, pad_edge=False)
-    for heading in ("bound", "quantity", "transient", "noise", "bias", "total"):
-        table.add_column(heading, justify="left" if heading in ("bound", "quantity") else "right")
+    for heading in headings:
+        number = heading not in ("bound", "quantity")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
     for row in rows:
-        table.add_row(*(f"{x:.6g}" if isinstance(x, float) else x for x in row.values()))
+        table.add_row(*(f"{x:.6g}" if isinstance(x := row[heading], float) else x for heading in headings))
     console = output()
-    console.print(f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}")
+    sentence(console, f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}{said}")
     console.print(table)
     averages = [b for name, b in found.items() if b.quantity == "squared gradient norm" and name != "floor"]
     if averages and np.isfinite((least := min(averages, key=float)).total):
-        console.print(
+        sentence(
+            console,
             f"The squared gradient norm, averaged over the {steps} steps, is at most {float(least):.6g} in the mean; "
-            f"{least.bias:.6g} of it is due to the bias.", soft_wrap=True,
-        )  # fmt: skip
+            f"{least.bias:.6g} of it is due to the bias.",
+        )
     for name, answer in answers.items():
-        console.print(f"{name}: {answer:.6g}")
+        sentence(console, f"{name}: {answer:.6g}")
     for name, reason in refusals.items():
-        console.print(f"not applicable, {name}: {escape(reason)}", soft_wrap=True)
+        sentence(console, f"not applicable, {name}: {reason}")

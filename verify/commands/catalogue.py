@@ -14,10 +14,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.text import Text
 
 from convergence.arguments import did_you_mean
-from verify.commands.common import UsageFault, json_option, output, print_json
+from verify.commands.common import UsageFault, json_option, output, print_json, told
 from verify.records import ClaimRecord, RecordError, RunRecord, group_of, read_run
 
 __all__ = ["checked_ids", "described", "ids_argument", "list_command", "recipes_command", "show_command"]
@@ -100,7 +99,7 @@ def list_command(as_json: bool) -> None:
     for number, (group, members) in enumerate(groupby(sorted(rows, key=_by_group(rows)), key=lambda row: row["group"])):
         console.print(("\n" if number else "") + f"[bold]{group}[/]")
         for row in members:
-            told(console, f"{row['id'] + '*' * bool(row['not_machine_checked']):<4} {row['message']}")
+            told(console, row["message"], mark=f"{row['id'] + '*' * bool(row['not_machine_checked']):<4} ")
     if any(row["not_machine_checked"] for row in rows):
         console.print("\n* a part of it is not machine-checked: `rdml show` says which")
     console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
@@ -154,13 +153,6 @@ _PROOFS = {
     True: "a theorem of the kernel: every step from the assumptions to the statement is checked by its rules",
     False: "none: the statement is measured",
 }
-
-
-def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> None:
-    """A paragraph as wide as the console, behind a mark if one is given."""
-    for line in Text(text).wrap(console, console.width - indent - len(mark)):
-        console.print(Text(" " * indent + mark + line.plain.rstrip()), no_wrap=True)
-        mark = " " * len(mark)
 
 
 def _listed(console: Console, heading: str, lines: Sequence[str]) -> None:

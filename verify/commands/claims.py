@@ -21,9 +21,10 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from verify.commands.catalogue import checked_ids, ids_argument, told
+from verify.commands.catalogue import checked_ids, ids_argument
 from verify.commands.common import (
     EXIT_CODES,
+    Choice,
     Interrupted,
     UsageFault,
     errors,
@@ -34,6 +35,7 @@ from verify.commands.common import (
     print_json,
     profile_option,
     seed_option,
+    told,
 )
 from verify.commands.train import is_training_run, report_of_training
 from verify.records import ClaimRecord, RecordError, RunRecord, read_run
@@ -263,7 +265,7 @@ def _read(path: Path) -> RunRecord:
 @click.option("--panel", type=click.IntRange(min=1), help="One panel alone, by its number, in a file of its own.")
 @click.option(
     "--size",
-    type=click.Choice(["screen", "column", "page"]),
+    type=Choice(["screen", "column", "page"]),
     default="screen",
     show_default=True,
     help="column: 3.3 inches wide, for one column of a paper. page: 6.9 inches, for both.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from convergence.arguments import did_you_mean
 
@@ -80,6 +82,26 @@ def output() -> Console:
 def errors() -> Console:
     """Return a console on standard error."""
     return Console(stderr=True, highlight=False, emoji=False)
+
+
+def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> None:
+    """A paragraph as wide as the console, behind a mark if one is given."""
+    for line in Text(text).wrap(console, console.width - indent - len(mark)):
+        console.print(Text(" " * indent + mark + line.plain.rstrip()), no_wrap=True)
+        mark = " " * len(mark)
+
+
+def sentence(console: Console, text: str) -> None:
+    """A line: broken between words on a terminal, whole in a pipe, where programs look for it.
+
+    What is broken is indented as its beginning is, a number of a list left standing out.
+    """
+    if console.is_terminal:
+        parts = re.fullmatch(r"(\s*)(\d+\. )?(.*)", text)
+        assert parts is not None
+        told(console, parts[3], indent=len(parts[1]), mark=parts[2] or "")
+    else:
+        console.print(Text(text), soft_wrap=True)
 
 
 class Interrupted(click.ClickException):

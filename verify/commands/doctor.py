@@ -15,8 +15,7 @@ from typing import Literal
 
 import click
 
-from verify.commands.catalogue import told
-from verify.commands.common import json_option, output, print_json
+from verify.commands.common import json_option, output, print_json, told
 from verify.reading import in_a_line
 
 __all__ = ["Finding", "doctor_command", "findings"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -27,6 +26,7 @@ from verify.commands.common import (
     plain,
     print_json,
     seed_option,
+    sentence,
 )
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _print_trial(trial: Trial) -> None:
         table.add_row(_LABELS.get(part.name, part.name), verdict, *numbers)
     console.print(table)
     for part in trial.parts:
-        console.print(f"{part.name}: {escape(part.detail)}", soft_wrap=True)
+        sentence(console, f"{part.name}: {part.detail}")
     missing = [part.name for part in trial.parts if part.outcome == "not judged" and not part.name.startswith("bound")]
     for what, names in (("wrong", trial.wrong), ("not declared", missing)):
         if names:
-            console.print(f"{what}: {', '.join(names)}; the bound was not judged", soft_wrap=True)
+            sentence(console, f"{what}: {', '.join(names)}; the bound was not judged")

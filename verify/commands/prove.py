@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from verify.commands.catalogue import checked_ids
-from verify.commands.common import UsageFault, json_option, print_json
+from verify.commands.common import UsageFault, json_option, output, print_json, sentence
 
 if TYPE_CHECKING:
     from rdml_theory.symbolic.kernel import Proof
@@ -73,7 +73,11 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
         click.echo(proof.latex())
     else:
         rests = ", ".join(proof.axioms) or "no axiom"
-        click.echo(f"{found.id}: {proof.theorems[0].conclusion.text()}")
-        click.echo(f"proved by the kernel in {len(proof.lines)} lines, on {rests}\n")
-        click.echo(proof.text())
-        click.echo("\nRun again: " + ("the same theorems." if proof.verify() else "NOT the same theorems."))
+        console = output()
+        sentence(console, f"{found.id}: {proof.theorems[0].conclusion.text()}")
+        sentence(console, f"proved by the kernel in {len(proof.lines)} lines, on {rests}")
+        console.print()
+        for line in proof.text().splitlines():
+            sentence(console, line)
+        console.print()
+        sentence(console, "Run again: " + ("the same theorems." if proof.verify() else "NOT the same theorems."))
