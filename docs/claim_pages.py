@@ -70,6 +70,13 @@ def _theorems(proof: Proof) -> list[str]:
     return [*lines, ""]
 
 
+def _typeset(proof: Proof) -> dict[str, str]:
+    """The hypotheses of a proof as formulas, by their text; those of words alone are left out."""
+    given = (hypothesis for theorem in proof.theorems for hypothesis in proof.hypotheses_of(theorem))
+    formulas = {hypothesis.text(): hypothesis.latex() for hypothesis in given}
+    return {text: f"${latex}$" for text, latex in formulas.items() if not re.fullmatch(r"\\text\{[^{}]*\}", latex)}
+
+
 def _tightness(claim: Claim[Any]) -> list[str]:
     """What the claim's searches find, with the point; the seed is that of a run by default."""
     searches = [check for check in claim.checks if check.id == SEARCH]
@@ -108,18 +115,21 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
     source = claim.source.work[0].upper() + claim.source.work[1:]
     if claim.source.arxiv:
         source += f", [arXiv {claim.source.arxiv}](https://arxiv.org/abs/{claim.source.arxiv})"
-    own = " The result is its own." if claim.source.own else ""
+    # Who is named first has found it.
+    own = " The result is this toolkit's own." if claim.source.own and not source.startswith("This toolkit") else ""
+    proof = None if claim.derivation is None else claim.derivation(claim.subject)
+    typeset = {} if proof is None else _typeset(proof)
     lines = [
         f"# {claim.id}: {claim.title}", "", f"**{claim.message}.** {claim.meaning}", "", claim.matters, "",
         *(_figure(claim) if drawn else ()),
         "## Statement", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
-        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "", *(f"- {a}" for a in claim.assumptions), "",
+        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "", *(f"- {typeset.get(a, a)}" for a in claim.assumptions), "",
     ]  # fmt: skip
     if claim.id in USES:
         module, _, name = USES[claim.id].rpartition(".")
         lines += [f"In code: {{py:obj}}`{name} <{USES[claim.id]}>` of `{module}`.", ""]
-    if claim.derivation is not None:
-        lines += _proof(claim.derivation(claim.subject))
+    if proof is not None:
+        lines += _proof(proof)
     lines += _tightness(claim)
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
@@ -232,8 +242,8 @@ def gallery(drawn: set[str]) -> str:
     if not drawn:
         lines += ["Figures are drawn from the records of a run: `make verify`, and then `make docs` again.", ""]
     lines += [
-        "What a reader should take away from each figure in five seconds stands above it; the colours, rings and files "
-        "are explained in [figures](../../howto/figures.md).", "", "| | in five seconds |", "| --- | --- |",
+        "Above each figure stands what it shows at a glance; the colours, rings and files are explained in "
+        "[figures](../../howto/figures.md).", "", "| | at a glance |", "| --- | --- |",
         *(f"| [{claim.id}]({_name(claim)}.md) | {claim.message} |" for claim in all_claims().values()), "",
     ]  # fmt: skip
     for claim in all_claims().values():

@@ -27,7 +27,7 @@ JOINT = (0.5, 2.0)
 STEP, LONGER = 0.1, 0.2
 """Step sizes; the longer one at orders up to one, whose plateaus are low and slow to come near."""
 
-TIME = "steps times their size"
+TIME = "training time (steps × step size)"
 
 TIMES = 30
 """Moments at which a path is measured, evenly in log t, the last step among them."""
@@ -122,7 +122,7 @@ def orders(subject: Plateau, context: Context) -> Found:
     ratio = max(a / b for a, b in pairwise(levels))
     yield at_most("plateau over the next, in the stated order of α", ratio, GROWTH)
     curves = [_falling(f"$\\|\\nabla L\\|^2$, $\\alpha$ = {a:g}", n, paths[a]) for n, a in enumerate(ORDERS)]
-    yield panel("first network while it trains", TIME, "squared norm", *curves)
+    yield panel("first network while it trains", TIME, "squared gradient norm", *curves)
     yield _against("order", subject, paths)
     yield from _joint(subject, context, {order: paths[order] for order in JOINT})
 
@@ -141,7 +141,7 @@ def _against(what: str, subject: Plateau, paths: dict[float, TrainingPath]) -> P
     symbol = r"order $\alpha$" if what == "order" else r"weight $\beta$"
     reached = [_level(path) for path in paths.values()]
     return panel(
-        f"plateau by {what}", symbol, "squared norm",
+        f"plateau by {what}", symbol, "squared gradient norm",
         curve(r"$\|\nabla L\|^2$ at the end", list(paths), reached, style="markers"),
         curve("stated by the law", list(paths), stated, "statement"),
     )  # fmt: skip
@@ -169,7 +169,7 @@ def weights(subject: Plateau, context: Context) -> Found:
     )  # fmt: skip
     curves = [_falling(name, n, path) for n, (name, path) in enumerate(cases)]
     yield _against("weight", subject, paths)
-    yield panel("who the peers are", TIME, "squared norm", *curves)
+    yield panel("who the peers are", TIME, "squared gradient norm", *curves)
 
 
 def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath]) -> Found:
@@ -193,7 +193,7 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath])
     other = next(order for order in shares if order != subject.joint_order)
     yield at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW)
     yield at_least(f"the same at α = {other:g}", shares[other], _left(other))
-    yield panel("the joint objective", TIME, "squared norm", *curves)
+    yield panel("the joint objective", TIME, "squared gradient norm", *curves)
 
 
 CLAIM = Claim(

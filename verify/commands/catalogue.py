@@ -135,7 +135,7 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     told(console, row["statement"])
     console.print()
     told(console, f"{row['meaning']} {row['matters']}")
-    own = "; the result is its own" if row["own"] else ""
+    own = "; the result is this toolkit's own" if row["own"] and not row["source"].startswith("this toolkit") else ""
     source = row["source"] + (f", arXiv {row['arxiv']}" if row["arxiv"] else "") + own
     _listed(console, "Assumptions", row["assumptions"])
     _listed(console, "Proof", [_PROOFS[row["proof"]]])

@@ -369,7 +369,7 @@ def in_words(comparison: Comparison) -> str:
         nearest: list[tuple[int, str]] = []
         for arm, against in compared:
             mean, low, high = comparison.difference(arm, against, "accuracy", len(comparison.pairs))
-            shown = f"{arm} ({100 * mean:+.2f} points)"
+            shown = f"{arm} ({100 * mean:+z.2f} points)"
             if not comparison.resolved(arm, against, "accuracy"):
                 continue  # equal for all seeds, one seed, or diverged: nothing shows how far others would be
             if low > 0 or high < 0:
@@ -425,10 +425,10 @@ def difference_rows(comparison: Comparison) -> list[list[str]]:
             if (arm, ref) in pairs:
                 mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
                 if not comparison.resolved(arm, ref, "accuracy"):
-                    cells.append(f"{mean:+.2f}, not resolved")
+                    cells.append(f"{mean:+z.2f}, not resolved")
                     continue
                 mark = "**" if low > 0 or high < 0 else ""
-                cells.append(f"{mark}{mean:+.2f} [{low:+.2f}, {high:+.2f}]{mark}")
+                cells.append(f"{mark}{mean:+z.2f} [{low:+z.2f}, {high:+z.2f}]{mark}")
             else:
                 cells.append("")
         if any(cells):
