@@ -123,7 +123,8 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
         f"# {claim.id}: {claim.title}", "", f"**{claim.message}.** {claim.meaning}", "", claim.matters, "",
         *(_figure(claim) if drawn else ()),
         "## Statement", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
-        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "", *(f"- {typeset.get(a, a)}" for a in claim.assumptions), "",
+        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "",
+        *(f"- {typeset.get(a, a)}" for a in claim.assumptions), "",
     ]  # fmt: skip
     if claim.id in USES:
         module, _, name = USES[claim.id].rpartition(".")

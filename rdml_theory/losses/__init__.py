@@ -8,7 +8,7 @@ This is the only part of the package that needs torch.
 # A call of a loss passes through `mutual` or `distillation`, where its arguments are checked (`_checks`, `order`), to
 # `_stored`, which holds the autograd function, makes the arguments one `Task` and chooses the evaluator: as a rule
 # `_cohort`, over blocks of rows, each by the quick formulas (`_quick`) or the exact ones (`_exact`); `_compiled` under
-# `torch.compile`; `_pairs`, differentiable any number of times, for orders per row, `torch.func` and second derivatives.
+# `torch.compile`; `_pairs`, differentiable any number of times, for orders per row, `torch.func`, second derivatives.
 # `divergence` goes straight to `_pairs`. `_triton` serves many classes on a GPU where it is asked for.
 #
 # An order is checked, becomes `Task.order`, and arrives in the formulas. A mask joins the targets in `kept_rows`, sets
