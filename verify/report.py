@@ -94,8 +94,15 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
 # Numbers and words
 
 
+_WIDEST_ON_PAPER = 128
+"""Letters of a formula; a browser cannot break longer ones, and would print every page smaller for the widest."""
+
+
 def _sentence(segments: Sequence[Segment]) -> Markup:
-    """Words and formulas; punctuation stays with the formula it follows."""
+    """Words and formulas; punctuation stays with the formula it follows.
+
+    On paper, where nothing scrolls, long formulas are printed in letters, which can be broken.
+    """
     out, rest = Markup(), ""
     for segment, following in zip_longest(segments, segments[1:]):
         words, rest = segment.text[len(rest) :] if segment.latex is None else "", ""
@@ -104,7 +111,11 @@ def _sentence(segments: Sequence[Segment]) -> Markup:
             continue
         if following is not None and following.latex is None and (mark := re.match(r"[,;.:]+", following.text)):
             rest = mark[0]
-        out += Markup('<span class="keep">{}{}</span>').format(mathml(segment.latex, segment.text), rest)
+        long = len(segment.text) > _WIDEST_ON_PAPER
+        kind = "keep long" if long else "keep"
+        out += Markup('<span class="{}">{}{}</span>').format(kind, mathml(segment.latex, segment.text), rest)
+        if long:
+            out += Markup('<span class="on-paper">{}{}</span>').format(segment.text, rest)
     return out
 
 
