@@ -149,9 +149,9 @@ def _with_momentum(name: str, *, nesterov: bool) -> Model:
 @cache
 def single_runs() -> tuple[Model, ...]:
     """All of them."""
-    steps = np.arange(STEPS + 1)
+    steps = np.arange(STEPS + 1, dtype=np.float64)
     return (
-        _run("sub-Gaussian noise, steps that fall", 0.3 / np.sqrt(1 + steps), constant=False),
+        _run("sub-Gaussian noise, steps that fall", 0.3 * (1 + steps) ** -0.5, constant=False),
         _run("sub-Gaussian noise, a constant step", 0.3 + 0.0 * steps, constant=True),
         _with_momentum("sub-Gaussian noise, a heavy ball", nesterov=False),
         _with_momentum("sub-Gaussian noise, Nesterov's momentum", nesterov=True),

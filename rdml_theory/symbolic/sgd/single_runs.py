@@ -248,7 +248,7 @@ def schwarz() -> Theorem:
     product: Term = Symbol("c", real=True)
     ways = ((q, -product), (product, -p - 1))  # the second for v = 0
     squares = [one**2 * p + 2 * one * other * product + other**2 * q for one, other in ways]
-    conditions = [relations.at_most(0, told) for told in squares]
+    conditions = tuple(relations.at_most(0, told) for told in squares)
     scalar = certified(smt(relations.at_most(product**2, p * q), conditions=conditions), reason="of three numbers")
     values = {p: square(u), q: square(v), product: Inner(u, v)}
     out = instantiate(scalar, values, reason="of two vectors")
