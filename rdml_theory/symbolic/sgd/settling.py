@@ -248,8 +248,14 @@ _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _SHORT = ForAll(t, AtMost(curvature * STEPS, 1))
 _s: Term = Symbol("s", integer=True, nonnegative=True)
 _FADES = Tends(curvature * STEPS * noise**2, t, oo, 0)
-_so_far: Term = Sum(curvature * STEPS.at(_s), (_s, 0, t - 1))
-_ENDLESS = Tends(1 / (1 + _so_far), t, oo, 0)
+
+
+def _taken() -> Term:
+    """``λ Σ_{s<t} η_s``."""
+    return Sum(curvature * STEPS.at(_s), (_s, 0, t - 1))
+
+
+_ENDLESS = Tends(1 / (1 + _taken()), t, oo, 0)
 
 DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE, _SHORT, _FADES, _ENDLESS)))
 """What the limit with decreasing steps assumes, as text; t counts from where the steps have become short."""
