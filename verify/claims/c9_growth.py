@@ -7,15 +7,25 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, lambdify
+from sympy import Expr, Integer
 
 from convergence import Assumptions, Trajectory, pl_bound, problems, simulate
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, PL
-from verify.checks import Replicas, at_least, at_most, curve, implementation_check, kernel_check, panel, replicas_curve
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.checks import (
+    Replicas,
+    at_least,
+    at_most,
+    curve,
+    function_of,
+    implementation_check,
+    kernel_check,
+    panel,
+    replicas_curve,
+)
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.records import Panel
 
 QUADRATIC = (
     (1.0, 1.0, 1.0, 20), (1.0, 1.0, 0.0, 20), (0.3, 0.0, 1.0, 100), (0.5, 1.0, 1.0, 100), (1.5, 1.0, 0.0, 60),
@@ -46,7 +56,7 @@ class Subject:
     def _formulas(self) -> tuple[Any, ...]:
         s, g = descent, growth
         names = (s.h, s.eta, s.gap, s.noise, s.horizon, g.kept, g.reach, g.floor)
-        return tuple(lambdify(names, e, "numpy") for e in (self.floor_square, self.right_side, self.closer))
+        return tuple(function_of(e, *names) for e in (self.floor_square, self.right_side, self.closer))
 
     def bound(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
         """The less of the two."""
@@ -99,39 +109,36 @@ def _on_quadratic(curvature: float, h: float, noise: float, bias: float, steps: 
     return simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=min(steps, 20))
 
 
-def quadratic(subject: Subject, context: Context) -> Finding:
-    """Quadratics with the bias against their gradient: the bound is reached."""
-    comparisons: list[Comparison] = []
+@check("numeric", cost=0.5)
+def quadratic(subject: Subject, context: Context) -> Found:
+    """Do quadratics reach the bound?"""
     for h, noise, bias, steps in QUADRATIC:
         run = _on_quadratic(1.0, h, noise, bias, steps, 3.0)
         stated = subject.bound(run.assumptions, h, steps, 1.0)
         value = float(run.value[-1, 0])
         name = f"f(x_T) - inf f on the quadratic, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
-        comparisons.append(at_most(name, value, stated * (1 + ROUNDING)))
-        comparisons.append(at_least(f"{name}: over stated", value / stated if stated else np.inf, REACHED))
+        yield at_most(name, value, stated * (1 + ROUNDING))
+        yield at_least(f"{name}: over stated", value / stated if stated else np.inf, REACHED)
     for h, mu, bias in GENTLE:
         run = _on_quadratic(mu, h, 0.0, bias, 60, 3 / mu)
         at = Assumptions(smoothness=1.0, gap=run.assumptions.gap, noise=0.0, bias=bias)
         ratios = [v / subject.bound(at, h, t, mu) for v, t in zip(run.value[:, 0], run.times, strict=True) if t]
         name = f"on a quadratic of curvature μ = {mu:g} Λ, over stated, h = {h:g}, ζ² = {bias:g}"
-        comparisons.append(at_most(f"{name}: the most", max(ratios), 1 + ROUNDING))
-        comparisons.append(at_least(f"{name}: the least", min(ratios), 1 - ROUNDING))
-    return Finding(comparisons=tuple(comparisons), panels=(_falling(subject),))
+        yield at_most(f"{name}: the most", max(ratios), 1 + ROUNDING)
+        yield at_least(f"{name}: the least", min(ratios), 1 - ROUNDING)
+    yield _falling(subject)
 
 
-def apart(subject: Subject, context: Context) -> Finding:
-    """For h > 1, and with noise, the worst quadratic is below the bound, by a factor of at most Λ/μ."""
-    comparisons: list[Comparison] = []
+@check("numeric", cost=0.5)
+def apart(subject: Subject, context: Context) -> Found:
+    """How far below is the worst quadratic where the exact floor is not known?"""
     for h, mu, noise in APART:
         at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=1.0)
         stated, steps = subject.bound(at, h, np.inf, mu), round(40 / (mu * min(h, 2 - h)))
         values = [float(_on_quadratic(c, h, noise, 1.0, steps, 1 / c).value[-1, 0]) for c in (mu, 1.0)]
         name = f"the worst quadratic over stated, h = {h:g}, μ = {mu:g} Λ, σ² = {noise:g}"
-        comparisons.append(at_most(name, max(values) / stated if stated else np.inf, 1.0))
-        comparisons.append(
-            at_least(f"{name}: at least", max(values) / stated if stated else np.inf, mu * (1 - ROUNDING))
-        )
-    return Finding(comparisons=tuple(comparisons))
+        yield at_most(name, max(values) / stated if stated else np.inf, 1.0)
+        yield at_least(f"{name}: at least", max(values) / stated if stated else np.inf, mu * (1 - ROUNDING))
 
 
 def _falling(subject: Subject) -> Panel:
@@ -146,9 +153,12 @@ def _falling(subject: Subject) -> Panel:
     )  # fmt: skip
 
 
-def nonconvex(subject: Subject, context: Context) -> Finding:
-    """x² + 3 sin² x in each coordinate: not convex, and yet ‖∇f‖² ≥ 2μf with μ = 1/32."""
-    comparisons, panels = [], []
+@check("monte-carlo", tests=len(NONCONVEX), cost=1.0)
+def nonconvex(subject: Subject, context: Context) -> Found:
+    """Does a function that is not convex obey the bound?
+
+    x² + 3 sin² x in each coordinate, with ‖∇f‖² ≥ 2μf for μ = 1/32.
+    """
     for h, noise, bias, steps in NONCONVEX:
         problem = problems.get("pl_sine", noise=noise, bias=bias)
         mu = float(problem.pl_constant)  # type: ignore[attr-defined]
@@ -159,15 +169,12 @@ def nonconvex(subject: Subject, context: Context) -> Finding:
         )  # fmt: skip
         run = replicas.first
         stated = [subject.bound(run.assumptions, run.step, t, mu) for t in run.times]
-        comparisons.append(replicas.judged(stated[-1], budget=context.pick(quick=1024, full=16_384)))
-        panels.append(
-            panel(
-                f"$x^2 + 3\\sin^2 x$, $h$ = {h:g}", "steps $T$", "value above the minimum",
-                replicas_curve("measured", run.times, run.value - run.minimum),
-                curve("bound", run.times, stated, "statement"),
-            )
+        yield replicas.judged(stated[-1], budget=context.pick(quick=1024, full=16_384))
+        yield panel(
+            f"$x^2 + 3\\sin^2 x$, $h$ = {h:g}", "steps $T$", "value above the minimum",
+            replicas_curve("measured", run.times, run.value - run.minimum),
+            curve("bound", run.times, stated, "statement"),
         )  # fmt: skip
-    return Finding(comparisons=tuple(comparisons), panels=tuple(panels))
 
 
 def _changed(old: Expr, new: Expr) -> Subject:
@@ -195,11 +202,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: growth.pl_bound(subject.right_side, subject.closer, subject.floor_square)),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-9),
-        Check("quadratic", "numeric", "Do quadratics reach the bound?", quadratic, cost=0.5),
-        Check("apart", "numeric", "How far below is the worst quadratic where the exact floor is not known?", apart,
-              cost=0.5),
-        Check("nonconvex", "monte-carlo", "Does a function that is not convex obey the bound?", nonconvex,
-              tests=len(NONCONVEX), cost=1.0),
+        quadratic, apart, nonconvex,
     ),
     controls=(
         Control("no-bias", "the bias dropped", _changed(growth.reach, Integer(0))),

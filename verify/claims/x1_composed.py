@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Abs, Expr, Rational, lambdify, sqrt
+from sympy import Abs, Expr, Rational, sqrt
 
 from convergence import Assumptions, BoxConstants, MutualLearning, Observed, cohort_bound, path_constants, simulate
 from convergence.sgd import record_times
@@ -23,7 +23,7 @@ from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import resting as resting_game
 from verify.checks.mutual import turning
-from verify.claim import Check, Claim, Control, Finding, Source, Statement
+from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Comparison, Panel
 
@@ -59,7 +59,7 @@ class Subject:
     def _formula(self) -> Any:
         s = descent
         names = (s.h, s.eta, s.gap, s.noise, s.horizon, beta, jacobian, resting.tau)
-        return lambdify(names, self.right_side, "numpy")
+        return function_of(self.right_side, *names)
 
     def square(self, at: Assumptions, step: float, steps: float, weight: float, size: float, v: float) -> float:
         """The bound of A² where E‖q - w‖² is at most v = 2τ²."""
@@ -153,9 +153,10 @@ def _ratio(subject: Subject, run: Run, order: float, k: int, row: int, *, observ
     return float(run.base[row, k]) / stated
 
 
-def games(subject: Subject, context: Context) -> Finding:
-    """The library's games, full gradients: A² of each student against the bound, at every time recorded."""
-    comparisons, curves = [], []
+@check("training", cost=11.0)
+def games(subject: Subject, context: Context) -> Found:
+    """Do the students of every game of the library obey the bound while training?"""
+    curves = []
     for number, name in enumerate(context.each(GAMES)):
         tops = []
         for order in ORDERS:
@@ -163,15 +164,16 @@ def games(subject: Subject, context: Context) -> Finding:
             run = context.shared(f"{name}/{order}", _trained, name, order, steps)
             every = [(k, row) for k in range(len(run.jacobian)) for row in range(1, len(run.times))]
             worst = max(_ratio(subject, run, order, k, row) for k, row in every)
-            comparisons.append(at_most(f"greatest A² over the bound, {name}, α = {order:g}", worst, 1.0))
+            yield at_most(f"greatest A² over the bound, {name}, α = {order:g}", worst, 1.0)
             last = len(run.times) - 1
             tops.append(max(_ratio(subject, run, order, k, last) for k in range(len(run.jacobian))))
         role = ("measured", "second")[number % 2]
         curves.append(curve(name, ORDERS, tops, role, style="both", group=number // 2))
     curves.append(curve("the bound", ORDERS, 1.0, "reference"))
     figure = panel("games of the library: measured over bound", "order $\\alpha$", "$A^2$ over the bound", *curves)
-    boxed = _on_boxes(subject, context)
-    return Finding(comparisons=(*comparisons, *boxed), panels=(figure, _over_time(subject, context)))
+    yield from _on_boxes(subject, context)
+    yield figure
+    yield _over_time(subject, context)
 
 
 def _over_time(subject: Subject, context: Context) -> Panel:
@@ -210,9 +212,8 @@ def _boxed(order: float, steps: int, boxes: int) -> Boxed:
     return Boxed(base, mean, game.base_losses(game.start), path_constants(game, np.array(path), boxes=boxes))
 
 
-def _on_boxes(subject: Subject, context: Context) -> list[Comparison]:
+def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
     """Networks on digits with constants that hold on the boxes they pass through, against those for all weights."""
-    comparisons: list[Comparison] = []
     steps = 12
     for order in context.pick(quick=(1.0,), full=ORDERS):
         run = context.shared(f"boxes/{order}", _boxed, order, steps, context.pick(quick=4, full=12))
@@ -230,45 +231,35 @@ def _on_boxes(subject: Subject, context: Context) -> list[Comparison]:
             ratios.append(float(run.base[k]) / square)
             before.append(square / most)
         name = f"networks on digits, α = {order:g}, η = {BOXED_STEP:g}, T = {steps}"
-        comparisons += [
-            at_most(f"Λη on the boxes of the run, {name}", max(known.smoothness) * BOXED_STEP, 2.0),
-            at_most(f"greatest A² over the bound on them, {name}", max(ratios), 1.0),
-            at_least(f"A² over the bound on them, {name}", min(ratios), 0.005),
-            at_most(f"bound on them over that for all weights, at its step, {name}", max(before), 0.1),
-        ]
-    return comparisons
+        yield at_most(f"Λη on the boxes of the run, {name}", max(known.smoothness) * BOXED_STEP, 2.0)
+        yield at_most(f"greatest A² over the bound on them, {name}", max(ratios), 1.0)
+        yield at_least(f"A² over the bound on them, {name}", min(ratios), 0.005)
+        yield at_most(f"bound on them over that for all weights, at its step, {name}", max(before), 0.1)
 
 
-def reached(subject: Subject, context: Context) -> Finding:
-    """Cohorts at rest, and for h > 1 students who jump, against the bound for T → ∞."""
-    comparisons = []
+@check("numeric")
+def reached(subject: Subject, context: Context) -> Found:
+    """Do cohorts at rest reach it, and for h > 1 students who jump?"""
     for order, rho in ((0.5, 2.0), (1.0, 1.0), (3.0, 1.0)):
         s, u = -order * rho / 2, rho * (1 - order / 2)
         game, start = resting_game(np.array([[s, 0.0], [u, 0.0]]), order, 0.1)
-        comparisons += _compare(
-            subject, game, start, rho, (0.2, 1.0), f"at rest, α = {order:g}, ρ = {rho:g}", 1 - ROUNDING
-        )
+        yield from _compare(subject, game, start, rho, (0.2, 1.0), f"at rest, α = {order:g}, ρ = {rho:g}", 1 - ROUNDING)
     for order, weight in ((1.0, 0.1), (1.0, 0.3), (0.5, 0.3)):
         game, start, h = turning(order, 0.05, weight)
-        comparisons += _compare(subject, game, start, 0.05, (h,), f"jumping, α = {order:g}, β = {weight:g}", 0.99)
-    return Finding(comparisons=tuple(comparisons))
+        yield from _compare(subject, game, start, 0.05, (h,), f"jumping, α = {order:g}, β = {weight:g}", 0.99)
 
 
 def _compare(
     subject: Subject, game: MutualLearning, start: Array, rho: float, sizes: tuple[float, ...], name: str, least: float
-) -> list[Any]:
-    out = []
+) -> Iterator[Comparison]:
     base = float(game.squares(game.gradient(start))[0])
     at = Assumptions(smoothness=game.student_smoothness[0], gap=0.0, noise=0.0, bias=0.0)
     for h in sizes:
         v = least_pull(game.order, rho, None)
         stated = subject.square(at, h / at.smoothness, np.inf, game.beta, game.student_jacobian[0], v)
         ratio = base / stated if stated else np.inf
-        out += [
-            at_most(f"A² over the bound, {name}, h = {h:.4g}", ratio, 1 + ROUNDING),
-            at_least(f"reached, {name}, h = {h:.4g}", ratio, least),
-        ]
-    return out
+        yield at_most(f"A² over the bound, {name}, h = {h:.4g}", ratio, 1 + ROUNDING)
+        yield at_least(f"reached, {name}, h = {h:.4g}", ratio, least)
 
 
 _ZETA2 = 2 * beta**2 * jacobian**2 * resting.tau**2
@@ -298,9 +289,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: composed.composed_bound(subject.right_side)),
         implementation_check(_compared, quick=100, full=20_000, allowed=1e-12),
-        Check("games", "training", "Do the students of every game of the library obey the bound while training?", games,
-              cost=11.0),
-        Check("reached", "numeric", "Do cohorts at rest reach it, and for h > 1 students who jump?", reached),
+        games, reached,
     ),
     controls=(
         Control("half", "half of ζ²", Subject(composed.COMPOSED.subs(resting.tau, resting.tau / sqrt(2)))),
