@@ -90,13 +90,14 @@ def _polyak() -> tuple[Collection[Proposition], Proposition]:
     t, s = (Symbol(name, integer=True, nonnegative=True) for name in "ts")
     e, u, a, w = (Entry(name, t, name == "w") for name in "euaw")  # only the shares w_t are positive as declared
     end: Any = Symbol("L", real=True)
+    whole: Any = Sum(w.at(s), (s, 0, t - 1))
     hypotheses = {
         ForAll(t, AtMost(Abs(e - end), u)),
         ForAll(t, AtMost(u.at(t + 1), (1 - w) * u + w * a)),
         ForAll(t, AtMost(w, 1)),
         ForAll(t, AtMost(0, a)),
         Tends(a, t, oo, 0),
-        Tends(1 / (1 + Sum(w.at(s), (s, 0, t - 1))), t, oo, 0),
+        Tends(1 / (1 + whole), t, oo, 0),
     }
     return hypotheses, Tends(e, t, oo, end)
 
