@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WORDS = " ".join(README.split())
 OF_A_RUN = ("0.283", "0.8%", "6%", "8%", "1%")
-OF_RECORDS = ("2.2", "0.6", "3.8", "0.4", "0.7", "0.04")
+OF_RECORDS = ("2.2", "0.6", "3.8", "0.4", "0.7", "0.04", "83.8%", "94.6%")
 OF_THE_INSTALLATION = ("1.8", "0.75")
 SETTINGS = ("0.25", "1.5", "3.11")
 """The bias ζ² of the quadratic, an order, and Python's version: chosen, not measured."""
@@ -43,6 +43,17 @@ def test_the_tables_say_what_the_records_say():
     table = (ROOT / "docs" / "trainer.md").read_text()
     assert "2.2 [0.6, 3.8] points" in README
     assert "**+2.22 [+0.62, +3.83]**" in table
+    peers = json.loads((ROOT / "benchmarks" / "wrong_peer_table.json").read_text())["summary"]
+    kl, high, clipped = (
+        next(row for row in peers if row["arm"] == f"{name}, wrong peer")
+        for name in ("α = 1", "α = 16", "KL, pulls clipped")
+    )
+    assert (
+        f"reach {100 * kl['accuracy']:.1f}% at α = 1 (Kullback–Leibler) and {100 * high['accuracy']:.1f}% at" in WORDS
+    )
+    assert high["accuracy difference"][0] < 0 < high["accuracy difference"][1]  # as alone
+    assert f"{100 * clipped['accuracy']:.1f}" == f"{100 * high['accuracy']:.1f}"
+    assert clipped["nll"] < high["nll"]
     assert "one student of 16 is lost" in WORDS
     assert "1 of 16 |" in table
     assert "16 steps with a biased gradient in 0.4 to 0.7 s" in WORDS
