@@ -322,5 +322,7 @@ def run_envelope(
     sizes = np.atleast_1d(step) / eta
     length = float(sizes.sum()) if np.ndim(step) else steps
     run, unit = _scaled(assumptions, eta, length, problem.tail, sizes, momentum, nesterov)
+    if not np.isfinite(run.tau):
+        return None
     upper, slope = run.squared(doubt, run.best(doubt))
     return Envelope(upper=float(product(upper, unit)), excess=float(product(slope, np.exp(-doubt), unit)))

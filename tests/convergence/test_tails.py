@@ -335,6 +335,13 @@ def test_an_envelope_is_found_when_it_is_asked_for(monkeypatch):
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_where_the_bound_overflows_there_is_no_envelope(momentum):
+    f = problems.get("quadratic", noise=0.1, bias=0.01)
+    run = simulate(f, step=1e-320, steps=3, replicas=2, seed=0, momentum=momentum)
+    assert run_envelope(f, run.assumptions, 1e-320, 3, momentum=momentum) is run.envelope is None
+
+
 def test_who_has_an_envelope():
     f = problems.get("double_well", noise=0.5, bias=0.1)
     how = {"step": 0.1, "steps": 50, "replicas": 8, "seed": 0}
