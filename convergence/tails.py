@@ -94,12 +94,17 @@ class _Run:
             return 0.5
 
         def total(x: float) -> float:
-            return np.log(self.squared(doubt, float(scipy.special.expit(x)))[0])
+            return _logarithm(self.squared(doubt, float(scipy.special.expit(x)))[0])
 
         found: Any = scipy.optimize.minimize_scalar(
             total, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-6}
         )
         return float(scipy.special.expit(found.x))
+
+
+def _logarithm(value: float) -> float:
+    """A search subtracts logarithms: that of what overflows is greater than all others, but finite."""
+    return min(float(np.log(value)), 1e3)
 
 
 def _larger_root(a: float, b: float, c: float, growth: float) -> tuple[float, float]:
@@ -118,24 +123,27 @@ class _MomentumRun(_Run):
     lag_sum: float
 
     def squared(self, doubt: float, choice: Any) -> tuple[float, float]:
-        """A² and its derivative in log 1/δ; the choice is of λ, s and k: logit λ(h+2k)s², log s and log(2sk'/(hc) - 1).
+        """A² and its derivative in log 1/δ; the choice is of λ, s and k, and infinite is what it does not bound.
 
-        Infinite where the choice bounds nothing.
+        It is logit λs²e²/(2(1-λ(h+2k)s²)), where e is ``own``, log s and log(2sk'/(hc) - 1): of no number that a small
+        step makes small.
         """
         mu, h, c = self.mu, self.h, self.lag
+        lagged = h * c / (1 - mu)
+        own, foreign = abs(1 - h) + lagged, h + lagged
         if self.proxy:
-            share, s = float(scipy.special.expit(choice[0])), float(np.exp(choice[1]))
-            weight = h * c / (2 * s)  # of Σ‖N_t‖², and what is added to it
+            curve, s = 2 * float(scipy.special.expit(choice[0])) / own**2, float(np.exp(choice[1]))
+            weight = c / (2 * s)  # of Σ‖N_t‖², and what is added to it; as k, over h
             spare = weight * float(np.exp(choice[2]))
             k = (weight + spare) / ((1 - mu) * (1 + mu))
-            inverse, curve = (h + 2 * k) * self.proxy / share, share / (1 - share) / (h + 2 * k)
-            room = 2 * spare / (curve * (h * c + 2 * mu * k) ** 2)
-            more = room / (room - 1) if room > 1 else np.inf
-            rest = -inverse * self.rank * float(np.log1p(-share)) / 2
+            odds = curve * h * (1 + 2 * k)
+            inverse = (1 + odds) * self.proxy / curve
+            room = 2 * spare / (curve * h * (c + 2 * mu * k) ** 2) if curve * h else np.inf
+            more = 1 / (1 - 1 / room) if room > 1 else np.inf
+            rest = inverse * self.rank * float(np.log1p(odds)) / 2
         else:
             s, inverse, curve, more, rest = 0.0, 0.0, 0.0, 1.0, 0.0
-        theta, lagged = h * (1 + 2 * c * self.lag_sum + c * s), h * c / (1 - mu)
-        own, foreign = abs(1 - h) + lagged, h + lagged
+        theta = h * (1 + 2 * c * self.lag_sum + c * s)
         a = 1 - theta / 2 - curve * more * own**2 / 2
         if not a > 0:
             return np.inf, np.inf
@@ -147,7 +155,7 @@ class _MomentumRun(_Run):
         """The choice at which the bound is least, as far as a descent from the best of a grid finds it."""
 
         def total(choice: Any) -> float:
-            return float(np.log(self.squared(doubt, choice)[0]))
+            return _logarithm(self.squared(doubt, choice)[0])
 
         if not self.proxy:
             return (0.0, 0.0, 0.0)
@@ -272,7 +280,8 @@ def high_probability_bound(
     choice = run.best(doubt)
     total, unbiased = (r.squared(doubt, choice)[0] for r in (run, replace(run, zeta2=0.0)))
     transient = min(2 * run.tau / (2 - run.h), unbiased)
-    parts = (transient, unbiased - transient, total - unbiased)
+    # Only the first term grows as the step falls: where a bound overflows, it is that one's.
+    parts = (transient, unbiased - transient, total - unbiased) if np.isfinite(total) else (np.inf, 0.0, 0.0)
     terms = [float(product(max(part, 0.0), unit)) for part in parts]
     words = "squared gradient norm of a run" + ("" if constant else ", weighted by the steps")
     return make_bound("high probability", (terms[0], terms[1], terms[2]), float(each.mean()), steps, words)

@@ -336,6 +336,17 @@ def test_an_envelope_is_found_when_it_is_asked_for(monkeypatch):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("step", [1e-320, 1e-305, 1e-200, 1e-100, 1e-9])
+def test_the_bound_of_the_shortest_steps(step, momentum):
+    """It is what is left of the gap, (1-μ)Δ/(ηT) with what the lag takes off, up to noise and bias; or overflows."""
+    at, tail = Assumptions(smoothness=1.0, gap=1.0, noise=0.1, bias=0.01), SubGaussian(proxy=0.05, rank=2)
+    found = high_probability_bound(at, step, 3, tail=tail, failure=0.01, momentum=momentum)
+    with np.errstate(over="ignore"):
+        left = np.float64((1 - momentum) * at.gap / 3) / step
+    assert found.total == (np.inf if np.isinf(left) else pytest.approx(left, rel=1e-6))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_where_the_bound_overflows_there_is_no_envelope(momentum):
     f = problems.get("quadratic", noise=0.1, bias=0.01)
     run = simulate(f, step=1e-320, steps=3, replicas=2, seed=0, momentum=momentum)
