@@ -225,6 +225,7 @@ SHRINKS = combine(AtMost(Abs(c) / (p + 1), Abs(c) / p), [], slack=Abs(c) / (p * 
 LOW = Le(-(a**2), 0, evaluate=False)
 P = Symbol("P", positive=True)
 LOG = log(1 + 1 / p)
+ASCENT, FROM = axiom("ascent", ("f",)), Vector("w")
 POLYAK, SHARE = axiom("Polyak's lemma"), Entry("w", t, positive=True)
 
 
@@ -843,6 +844,15 @@ FORGERIES = {
     "shares of Polyak's lemma that are summable": lambda: discharge(
         POLYAK, squeeze(SHRINKS, Tends(c / (p + 1), p, oo, 0), Integer(0))
     ),
+    "shares of Polyak's lemma that speak of the step up to which they are summed": lambda: instantiate(
+        POLYAK, {SHARE.at(s): (t + 1) / (s + 1)}
+    ),
+    "shares of Polyak's lemma that bind the step over which they are summed": lambda: instantiate(
+        POLYAK, {SHARE: 1 / (1 + Sum(s, (s, 0, t)))}
+    ),
+    "a limit of Polyak's lemma for every step": lambda: generalise(POLYAK, s),
+    "the expectation of Polyak's limit": lambda: expectation(POLYAK),
+    "a share of Polyak's lemma that an equation makes zero": lambda: rewrite(POLYAK, told(Equal(SHARE, 0))),
     # exponential moments
     "sub-Gaussian noise that is no process": lambda: assume(SubGaussian(u, (x,), r, k)),
     "sub-Gaussian noise given a number": lambda: assume(SubGaussian(n, (x, a), r, k)),
@@ -871,6 +881,38 @@ FORGERIES = {
     "moments without the room": lambda: discharge(
         moments(x, Integer(1)), told(Equal(Symbol("d", positive=True), 1 - Symbol("k", nonnegative=True)))
     ),
+    "moments along a constant that turns out to be the noise": lambda: instantiate(moments(u, Integer(1)), {u: n}),
+    "moments times a random function of what is given": lambda: moments(Random("J", x), Integer(1)),
+    "moments times a constant that turns out to be random": lambda: instantiate(
+        moments(x, exp(z(t))), {z(t): square(n)}
+    ),
+    "moments times the noise, called a number that is given": lambda: instantiate(
+        axiom("sub-Gaussian moments", (n, (Entry("y", t, True, True),), 0 * x, Entry("y", t, True, True))),
+        {Entry("y", t, True, True): exp(square(n))},
+    ),
+    "moments whose proxy has another's name": lambda: moments(x, exp(Symbol("s", real=True))),
+    # the ascent
+    "an ascent from the point that is bound": lambda: instantiate(ASCENT, {FROM: y}),
+    "an ascent below what moves along": lambda: instantiate(ASCENT, {a: Value("f", y)}),
+    "an ascent above what moves along": lambda: instantiate(ASCENT, {Symbol("f_inf", real=True): Value("f", y)}),
+    "an ascent where the gradient need not grow": lambda: instantiate(ASCENT, {Symbol("mu", positive=True): 0}),
+    "an ascent downwards": lambda: instantiate(ASCENT, {Symbol("tau", nonnegative=True): -p}),
+    "an ascent below a parabola that turns down": lambda: instantiate(ASCENT, {Symbol("b", nonnegative=True): -p}),
+    "an ascent of an objective called like its point": lambda: axiom("ascent", ("w",)),
+    "an ascent of a gradient that grows at one point": lambda: discharge(
+        ASCENT,
+        generalise(
+            told(
+                AtMost(
+                    2 * Symbol("mu", positive=True) * (Value("f", y) - Symbol("f_inf", real=True)),
+                    square(Gradient("f", y)),
+                )
+            ),
+            y,
+        ),
+    ),
+    "an ascent from every point under one parabola": lambda: generalise(ASCENT, FROM),
+    "an ascent from a random point after an expectation": lambda: instantiate(expectation(ASCENT), {FROM: x}),
     # certificates
     "no certificate": lambda: certified(AtMost(a, c)),
     "a certificate without evidence": lambda: shown(None),

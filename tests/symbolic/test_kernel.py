@@ -43,6 +43,7 @@ from rdml_theory.symbolic.kernel import (
     nonnegative,
     orthogonal,
     rising,
+    root,
     specialise,
     square,
     squeeze,
@@ -202,6 +203,15 @@ def test_an_expectation_of_a_sum_is_the_sum_of_expectations():
             identity(Equal(whole, false))
     with pytest.raises(ProofError):
         identity(Equal(Mean(other * Sum(s, (t, 0, count - 1))), Mean(other) * parts))
+
+
+def test_whatever_speaks_of_an_expectation_takes_it_to_be_finite():
+    # Of a square of infinite expectation the first hypothesis holds, and the second conclusion does not.
+    mean = Mean(square(x))
+    grows = combine(AtMost(1, 0), [(1, assume(AtMost(mean + 1, mean)))])
+    less = instantiate(combine(Less(a, a + 1), [], slack=Integer(1)), {a: mean})
+    for theorem in (grows, less, assume(AtMost(mean, 1)), root(assume(AtMost(mean**2, p)), mean)):
+        assert Finite() in theorem.hypotheses
 
 
 def test_nothing_holds_for_every_vector_where_there_is_none():

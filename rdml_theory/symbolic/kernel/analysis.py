@@ -19,7 +19,6 @@ from rdml_theory.symbolic.kernel.theorem import (
     Theorem,
     all_hypotheses,
     all_sure,
-    finiteness,
     rule,
     told_signs,
 )
@@ -93,7 +92,7 @@ def limit(
         if not is_zero(left):
             raise ProofError(f"{target.text()}: the derivative of order {order} is another at the point")
         slope, factorial = slope.diff(variable), factorial * (order + 1)
-    return hypotheses | finiteness(target), target, all_sure(*where, *known)
+    return hypotheses, target, all_sure(*where, *known)
 
 
 @rule
@@ -115,7 +114,7 @@ def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
     distance = variable - start
     if variable in start.free_symbols or variable in cancel(whole.right * distance).free_symbols:
         raise ProofError(f"{whole.right} is no constant over {distance}")
-    return rest | finiteness(target), target, theorem.sure
+    return rest, target, theorem.sure
 
 
 @rule

@@ -24,7 +24,6 @@ from rdml_theory.symbolic.kernel.theorem import (
     Theorem,
     all_hypotheses,
     all_sure,
-    finiteness,
     rule,
     told_signs,
 )
@@ -112,7 +111,7 @@ def combine(
         left = by_equation(left, equation.conclusion)
     if not is_zero(left, vector=vector):
         raise ProofError(f"{target.text()} is not this combination: the normal form of what is left is not zero")
-    return hypotheses | finiteness(target), target, all_sure(*theorems)
+    return hypotheses, target, all_sure(*theorems)
 
 
 @rule

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sympy import Sum, Symbol
 
-from rdml_theory.symbolic.kernel.propositions import AtMost, Centred, Equal, Finite, ForAll, Less
+from rdml_theory.symbolic.kernel.propositions import AtMost, Centred, Equal, ForAll, Less
 from rdml_theory.symbolic.kernel.substitution import first_index, refuse_free, replaced, substituted
 from rdml_theory.symbolic.kernel.terms import At, Entry, Inner, Mean, Random, Term, is_random, kind
-from rdml_theory.symbolic.kernel.theorem import ProofError, Result, Theorem, all_sure, finiteness, rule
+from rdml_theory.symbolic.kernel.theorem import ProofError, Result, Theorem, all_sure, rule
 
 __all__ = ["expectation", "induct", "last_term", "orthogonal", "sum_over"]
 
@@ -18,7 +18,7 @@ def expectation(theorem: Theorem) -> Result:
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
         raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
-    return theorem.hypotheses | {Finite()}, whole.map(Mean), False
+    return theorem.hypotheses, whole.map(Mean), False
 
 
 @rule
@@ -35,7 +35,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
     if strange:
         raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
     product = Mean(Inner(told.noise, vector))
-    return theorem.hypotheses | {Finite()}, Equal(product, product * 0), False
+    return theorem.hypotheses, Equal(product, product * 0), False
 
 
 @rule
@@ -66,7 +66,7 @@ def last_term(total: Term) -> Result:
         raise ProofError(f"the summand of {total} has a sum, which could bind the last step")
     rest = Sum(summand, (index, low, last - 1))
     target = Equal(total, rest + replaced(summand, {index: last}, {}))
-    return finiteness(target), target, True
+    return (), target, True
 
 
 @rule

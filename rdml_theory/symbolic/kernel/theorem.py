@@ -21,8 +21,7 @@ from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Mean, Random,
 from rdml_theory.symbolic.printing import to_text
 
 __all__ = [
-    "RULES", "ProofError", "Result", "Theorem", "all_hypotheses", "all_sure", "finiteness", "replayed", "rule",
-    "told_signs",
+    "RULES", "ProofError", "Result", "Theorem", "all_hypotheses", "all_sure", "replayed", "rule", "told_signs",
 ]  # fmt: skip
 
 
@@ -274,6 +273,9 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             _check_terms(tuple(part for key, part in arguments.items() if key != "certificate"))
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
+            chance = any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p))
+            if chance:  # no rule may take an infinite one for a number
+                known |= {Finite()}
             for part in known:
                 _check(part, known)
             _check(conclusion, known)
@@ -284,7 +286,7 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
         made = object.__new__(Theorem)
         values = dict(
             hypotheses=known, conclusion=conclusion, rule=name, arguments=MappingProxyType(arguments), reason=reason,
-            sure=sure and not any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p)),
+            sure=sure and not chance,
         )  # fmt: skip
         for key, value in values.items():
             object.__setattr__(made, key, value)
@@ -299,11 +301,6 @@ def all_hypotheses(*theorems: Theorem) -> frozenset[Proposition]:
     if any(type(theorem) is not Theorem for theorem in theorems):
         raise ProofError("what is known is no theorem of the kernel")
     return frozenset().union(*(theorem.hypotheses for theorem in theorems))
-
-
-def finiteness(target: Proposition) -> frozenset[Proposition]:
-    """What multiplying expectations out rests on."""
-    return frozenset({Finite()} if any(isinstance(e, Mean) for e in walk(target)) else ())
 
 
 def all_sure(*theorems: Theorem) -> bool:
