@@ -90,6 +90,7 @@ r = Symbol("r", nonnegative=True)
 t, s = (Symbol(name, integer=True, nonnegative=True) for name in "ts")
 T = Symbol("T", integer=True, positive=True)
 x, b, n = At("x", t), At("b", t), At("n", t)
+FIRST = At("x", Integer(0))
 u, v, y = Vector("u"), Vector("v"), Vector("y")
 noise = assume(ForAll(t, Centred(n, (x, b))))
 i, j, k, C = (Symbol(name, integer=True, positive=True) for name in "ijkC")
@@ -274,6 +275,19 @@ def power_of_two(term):
 def moments(vector, factor):
     """Moments of the noise given x and b."""
     return axiom("sub-Gaussian moments", (n, (x, b), vector, factor))
+
+
+def above_every_outcome():
+    """``1 → 0``, of a square with moments above mᵐ, such as a log-normal one: no s is above it in every outcome."""
+    below, m = told(AtMost(square(FIRST), s)), Symbol("m", integer=True, nonnegative=True)
+    one_more = combine(
+        AtMost(square(FIRST) ** (m + 1), s ** (m + 1)),
+        [(square(FIRST), told(AtMost(square(FIRST) ** m, s**m))), (s**m, below)],
+    )
+    powers = specialise(induct(combine(AtMost(square(FIRST) ** 0, s**0), []), one_more, m), s + 1)
+    grows = specialise(told(ForAll(m, AtMost(1 + m ** (m + 1), Mean(square(FIRST) ** (m + 1))))), s)
+    absurd = combine(AtMost(1, 0), [(1, expectation(powers)), (1, grows)])
+    return squeeze(combine(AtMost(1, 1 / (s + 1)), [(1, absurd)], slack=1 / (s + 1)), Tends(1, s, oo, 0), Integer(-1))
 
 
 UNEQUAL = Domain.of([a], conditions=(Ne(a, 0, evaluate=False),))
@@ -826,6 +840,7 @@ FORGERIES = {
         -1 / Abs(c),
     ),
     "a limit at a point by a squeeze": lambda: squeeze(SHRINKS, Tends(c / (p + 1), p, 0, 0), Integer(0)),
+    "a limit beyond every outcome of what has no greatest": above_every_outcome,
     "a squeeze of an equality": lambda: squeeze(
         identity(Equal(Abs(c) / (p + 1), Abs(c) / (p + 1))), Tends(c / (p + 1), p, oo, 0), Integer(-1)
     ),

@@ -12,7 +12,7 @@ from rdml_theory.symbolic.certificates import Certificate, Chain, Pieces, SmtScr
 from rdml_theory.symbolic.kernel.forms import is_open, is_zero, require_near, require_value
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, Less, Proposition, Tends
 from rdml_theory.symbolic.kernel.substitution import admit, by_equation, refuse_chance, refuse_free, replaced
-from rdml_theory.symbolic.kernel.terms import Term, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import Term, is_random, kind, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import (
     ProofError,
     Result,
@@ -108,6 +108,7 @@ def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
         h
         for h in theorem.hypotheses
         if not (isinstance(h, AtMost | Less) and h.right == variable and variable not in h.left.free_symbols)
+        or is_random(h.left)  # no number need be above it in every outcome
     }
     refuse_free(rest, variable)
     require_value(start, told_signs(rest), f"the start {start}")
