@@ -336,7 +336,7 @@ def test_an_envelope_is_found_when_it_is_asked_for(monkeypatch):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
-@pytest.mark.parametrize("step", [1e-320, 1e-305, 1e-200, 1e-100, 1e-9])
+@pytest.mark.parametrize("step", [1e-320, 1e-305, 1e-200, 1e-100, 1e-20])
 def test_the_bound_of_the_shortest_steps(step, momentum):
     """It is what is left of the gap, (1-μ)Δ/(ηT) with what the lag takes off, up to noise and bias; or overflows."""
     at, tail = Assumptions(smoothness=1.0, gap=1.0, noise=0.1, bias=0.01), SubGaussian(proxy=0.05, rank=2)
