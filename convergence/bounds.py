@@ -297,7 +297,7 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
             f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: best_iterate_bound holds "
-            "without either; use sharp_bound, since the best iterate is no worse than the average"
+            "if both are 0; use sharp_bound, since the best iterate is no worse than the average"
         )
     if zeta2 > 2 * lam * gap:
         raise ValueError(

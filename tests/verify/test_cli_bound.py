@@ -24,7 +24,7 @@ def test_bound():
     # Of the tight bound, the least: not of the floor, which is lower, but holds for no number of steps.
     assert "averaged over the 1000 steps, is at most 0.0579841" in told
     assert "0.0193619 of it is due to the bias." in told
-    complains(rdml("bound", "--smoothness", "1", "--step", "3"), "sharp_bound", "Λη", "below 2")
+    complains(rdml("bound", "--smoothness", "1", "--step", "3"), "the sharp bound", "Λη", "below 2")
     complains(rdml("bound", "--smoothness", "-1", "--step", "0.5"), "smoothness = -1.0")
 
 
@@ -65,6 +65,14 @@ def test_bound_with_momentum_and_exactly():
     long = rdml("bound", "--smoothness", "1", "--step", "0.5", "--steps", "100", "--exact")
     assert "not applicable, exact worst case: steps = 100" in long.stdout
     complains(rdml("bound", "--smoothness", "1", "--step", "0.5", "--momentum", "1.5"), "momentum = 1.5")
+
+
+def test_bound_says_what_does_not_apply_without_names_of_functions():
+    told = rdml("bound", "--smoothness", "1", "--step", "0.5", "--relative-bias", "0.25", "--noise", "1", "--json")
+    reasons = json.loads(told.stdout)["not applicable"]
+    assert "relative bias = 0.25: the best iterate bound holds if both are 0; use the sharp" in reasons["best iterate"]
+    assert "the bias horizon holds" in reasons["steps after which bias outweighs transient"]
+    assert "_" not in "".join(reasons.values())
 
 
 def test_bound_ignores_no_option():
