@@ -183,11 +183,12 @@ def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     worst = problem.gradient_back(found)
     axis = np.flatnonzero(worst.direction)
     along = f"coordinate {axis[0]}" if axis.size == 1 else f"the direction {show(worst.direction)}"
+    place = f"at x = {show(worst.point)} along {along}"
     detail = (
-        f"at x = {show(worst.point)} along {along} the values of f have the slope {worst.slope:.9g}, "
-        f"gradient says {worst.declared:.9g}"
+        f"{place} the values of f have the slope {worst.slope:.9g}, gradient says {worst.declared:.9g}"
         if wrong
-        else f"agrees with differences of the values, to {worst.excess:.2g} of their own error"
+        else f"the numbers are slopes of f {place}, by gradient and by differences of the values; they agree "
+        f"least there, to {worst.excess:.2g} of the error of the differences"
     )
     return TrialPart("gradient", "refuted" if wrong else "confirmed", worst.declared, worst.slope, detail)
 

@@ -126,7 +126,7 @@ def verify_problem_command(
     return {"confirmed": 0, "refuted": 1, "undecided": 3}[trial.outcome]
 
 
-_LABELS = {"smoothness": "smoothness Λ", "noise": "noise σ²", "bias": "bias ζ²"}
+_LABELS = {"gradient": "gradient, a slope", "smoothness": "smoothness Λ", "noise": "noise σ²", "bias": "bias ζ²"}
 
 
 def _print_trial(trial: Trial) -> None:
