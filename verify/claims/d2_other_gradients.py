@@ -25,9 +25,9 @@ NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
 
 def statement(sides: Derivatives) -> Statement:
     words = (
-        "For every number of classes and along every direction v: {student} is the entry k of ∂D/∂q, as along "
-        "q = exp(z + s·v), of velocity q·v, {along_q}; {teacher} is that of ∂D/∂p, as along p = exp(u + s·v) "
-        "{along_p}; {logits} is that of ∂D/∂u, p = softmax(u), as {along_u}; in the order {along_order}; and, w "
+        "For every number C of classes and along every direction v: the component of ∂D/∂q at class k is {student}, as "
+        "along q = exp(z + s·v), of velocity q·v, {along_q}; that of ∂D/∂p is {teacher}, as along p = exp(u + s·v) "
+        "{along_p}; that of ∂D/∂u, p = softmax(u), is {logits}, as {along_u}; in the order {along_order}; and, w "
         "written out, {teacher_at_one}; {logits_at_one}; {order_at_one}"
     )
     names = ("along_q", "along_p", "along_u", "along_order", "teacher_at_one", "logits_at_one", "order_at_one")

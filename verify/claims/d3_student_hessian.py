@@ -26,8 +26,8 @@ def _covariance(v: Any) -> Expr:
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and number of classes, {entry} is the entry (k, l) of ∂²D_α(p‖q)/∂z², q = "
-        "softmax(z): along every direction v, {bound}"
+        "For every order in (0, ∞) and number C of classes, the Hessian ∂²D_α(p‖q)/∂z² in the student's logits z, "
+        "q = softmax(z), has in row k and column l the entry {entry}: along every direction v, {bound}"
     )
     return Statement(words, {"entry": right_side, "bound": hessian_target(right_side).relation()})
 
