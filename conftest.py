@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-_NEEDS = {"rdml_theory/losses/_triton.py": "triton", "tests/reference/make_worst_cases.py": "PEPit"}
+_NEEDS = {
+    "rdml_theory/losses/_triton.py": "triton", "tests/reference/make_worst_cases.py": "PEPit",
+    "docs/finished_pages.py": "sphinx", "docs/offline_math.py": "sphinx",
+}  # fmt: skip
 
 # Sphinx's configuration writes the pages of all claims when it is imported.
 collect_ignore = ["docs/conf.py", *(path for path, package in _NEEDS.items() if find_spec(package) is None)]

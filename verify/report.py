@@ -66,7 +66,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
         lstrip_blocks=True,
     )
     templates.filters.update(
-        number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness
+        number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness, sound=sound
     )
     templates.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,

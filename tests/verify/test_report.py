@@ -470,11 +470,13 @@ def test_filters_need_no_script_and_hide_what_they_say(document: str, page: Read
     for box in boxes[1:]:
         kind = box.removeprefix("which-")
         assert f"body:has(#{box}:checked) .claim:not(.{kind})" in style[1]
+        assert f"body:has(#{box}:checked) .group:not(:has(.claim.{kind}))" in style[1]
     classes = [(a["class"] or "").split() for a in page.of("article")]
     assert classes == [["claim", "own", "measured"]] * 2
     lazy = claim().controls[0].model_copy(update={"outcome": "undecided"})
     opened = Reader(report.render_report(run(claim(controls=(lazy,), direction="tight", panels=()))))
     assert (opened.of("article")[0]["class"] or "").split() == ["claim", "open", "own", "tight", "measured"]
+    assert ("what is not confirmed (0)" in page.text, "what is not confirmed (1)" in opened.text) == (True, True)
 
 
 def test_evidence_is_folded_and_paper_has_the_figures() -> None:
