@@ -377,7 +377,7 @@ HOSTILE_LATEX = [
 def test_latex_beyond_the_list_is_shown_as_text(latex: str) -> None:
     begin = time.process_time()
     assert str(formulas.mathml(latex, "x < y")) == "<code>x &lt; y</code>"
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 5  # it took minutes; a collection of a worker's garbage alone takes a second
 
 
 @pytest.mark.parametrize("seed", [0, 1, pytest.param(None, marks=pytest.mark.slow)])
