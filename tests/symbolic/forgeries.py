@@ -681,6 +681,9 @@ FORGERIES = {
     # derivatives
     "the derivative of an absolute value": lambda: differentiate(identity(Equal(Abs(a), Abs(a))), a),
     "the derivative in a number that may be zero": lambda: differentiate(identity(Equal(r**2, r**2)), r),
+    "the derivative of what holds where every outcome is smaller": lambda: differentiate(
+        combine(Equal(a, a), [], known=[told(Less(square(b), a))]), a
+    ),
     "the derivative of what holds from a point on": lambda: differentiate(
         combine(Equal(a**2, a**2), [], known=[told(AtMost(0, a))]), a
     ),

@@ -27,8 +27,9 @@ __all__ = ["certified", "differentiate", "limit", "rising", "squeeze"]
 
 
 def _is_open(part: Proposition, variable: Term) -> bool:
-    """Whether a hypothesis that holds at a value of the variable holds near it."""
-    return isinstance(part, Less) and is_open(told_signs([part])[0], variable)
+    """Whether a hypothesis that holds at a value of the variable holds near it: none that has to in every outcome."""
+    chance = isinstance(part, Less) and (is_random(part.left) or is_random(part.right))
+    return isinstance(part, Less) and not chance and is_open(told_signs([part])[0], variable)
 
 
 @rule
