@@ -384,7 +384,8 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
             """(1 - loss)^T: its logarithm."""
             return np.where(np.isinf(horizon), -np.inf, horizon * np.log1p(-np.minimum(loss, 1.0)))
 
-        once, twice = power(lost), 2 * power(lost)
+        once = power(lost)
+        twice = 2 * once
         slow = power(lost * (1 + kept * (1 - np.where(root > 0, reach / root, 0.0))))
         above = np.maximum(np.sqrt(gap) - root, 0.0)
         closer = (root + np.exp(once) * above) ** 2

@@ -48,7 +48,6 @@ from rdml_theory.symbolic.sgd.descent import gap, horizon
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
-    at_most,
     b,
     exact,
     first,
@@ -63,9 +62,9 @@ from rdml_theory.symbolic.sgd.setting import (
 from rdml_theory.symbolic.sgd.settling import powers_of
 from rdml_theory.symbolic.sgd.single_runs import (
     EMPTY,
-    EXCEEDS,
     ONE_OR_NONE,
     PROXY,
+    REACHED,
     START,
     SUMS,
     allowed,
@@ -77,7 +76,7 @@ from rdml_theory.symbolic.sgd.single_runs import (
     over_the_steps,
     rank,
     room_of_all,
-    schwarz,
+    shared_out,
     supermartingale,
     trade,
 )  # fmt: skip
@@ -153,7 +152,6 @@ _THETA = Equal(theta, _h * (1 + 2 * lag * LAG + lag * split))
 _WIDTH = Equal(width, _along * level + _against * size + (_far + _noisy) * scale)
 _PAID = AtMost(_far / (2 * split) + _bent / 2 * width * (_far + _noisy) / scale, paid * (1 - mu**2))
 _RISING = AtMost(0, SLOPE)
-_REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g)))
 
 _step = gamma * (1 - mu)
 _METHODS = (
@@ -175,7 +173,7 @@ def enough_target(right_side: Formula = LEVEL) -> AtMost:
 _HYPOTHESES = (
     HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, EMPTY, ONE_OR_NONE, Finite(),
     *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, _ROOM,
-    ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, _REACHED, enough_target(),
+    ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, REACHED, enough_target(),
 )  # fmt: skip
 
 ASSUMPTIONS = tuple(told.map(lambda term: term.xreplace({lag: mu})).text() for told in _HYPOTHESES)
@@ -206,28 +204,11 @@ def _apart() -> Theorem:
     return combine(Equal(x - _z, whole), [(-1, given_here(_MIDDLE)), (lag * gamma, always)], reason="so this")
 
 
-@cache
-def _twice() -> Theorem:
-    """``⟨u, v⟩ ≤ (Qy + m‖v‖²/y)/2`` where ``‖u‖² ≤ mQ``."""
-    u, v = Vector("u"), Vector("v")
-    m, q = Symbol("m", nonnegative=True), Symbol("Q", nonnegative=True)
-    w = Symbol("y", positive=True)
-    most, gap_ = ((q * w + sign * m * square(v) / w) / 2 for sign in (1, -1))
-    squares = combine(
-        AtMost(Inner(u, v) ** 2, most**2),
-        [(1, schwarz()), (square(v), assume(AtMost(square(u), m * q), reason="suppose"))],
-        slack=gap_**2, reason="the mean of two numbers is at least the root of their product",
-    )  # fmt: skip
-    return at_most(Inner(u, v), most, squares)
-
-
 _memory = (1 - mu**t) / (1 - mu)
 
 
 def _cross(first_: Term, second: Term, weight: Term, known: list[Theorem]) -> Theorem:
-    values = {Vector("u"): first_, Vector("v"): second, Symbol("m", nonnegative=True): _memory,
-              Symbol("Q", nonnegative=True): _Q, Symbol("y", positive=True): weight}  # fmt: skip
-    return instantiate(_twice(), values, known=known, reason="for these")
+    return shared_out(first_, second, (_memory, _Q, weight), tuple(known))
 
 
 @cache
@@ -546,7 +527,7 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
     fair = supermartingale(
         -trade * _turned, _heavy, room_of_all, _NOISE, assume(_ROOM, reason="given: d"), _SUM
     )  # fmt: skip
-    whole = markov(_fallen(exact(right_side)), _REACHED, SLOPE, rising, fair)
+    whole = markov(_fallen(exact(right_side)), REACHED, SLOPE, rising, fair)
     methods = [
         discharge(instantiate(whole, {lag: method[0]}, reason="for this method"), _moves(method)) for method in _METHODS
     ]

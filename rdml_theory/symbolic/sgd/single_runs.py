@@ -67,9 +67,9 @@ from rdml_theory.symbolic.sgd.settling import STEPS
 
 __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
-    "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation", "failure",
-    "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all", "schwarz", "single_runs",
-    "size", "supermartingale", "trade",
+    "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
+    "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all", "schwarz",
+    "shared_out", "single_runs", "size", "supermartingale", "trade",
 ]  # fmt: skip
 
 Term = Any
@@ -186,7 +186,8 @@ _constant_share = Abs(1 - _constant_h) / room_of_all
 _constant_least = 1 - _constant_h / 2 - _curve / 2 * (1 - _constant_h) ** 2
 _CONSTANT_RISING = AtMost(size * _constant_share, 2 * level * _constant_least)
 _CONSTANT_ROOM = Equal(room_of_all, 1 - trade * _constant_h * PROXY)
-_CONSTANT_REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g)))
+REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g)))
+"""What I says, of a constant step."""
 
 
 def _texts(*told: Proposition) -> tuple[str, ...]:
@@ -201,7 +202,7 @@ ASSUMPTIONS = _texts(
 )  # fmt: skip
 """What the bound assumes, as text; L and d are defined there, and I is 1 where the mean is at least B²."""
 
-CONSTANT_ASSUMPTIONS = _texts(_CONSTANT_ROOM, _CONSTANT_REACHED, constant_target(), _CONSTANT_RISING)
+CONSTANT_ASSUMPTIONS = _texts(_CONSTANT_ROOM, REACHED, constant_target(), _CONSTANT_RISING)
 """What it assumes of B with a constant step, as text."""
 
 
@@ -260,22 +261,40 @@ def schwarz() -> Theorem:
 
 
 @cache
+def _shared_out() -> Theorem:
+    """``⟨u, v⟩ ≤ (Qy + m‖v‖²/y)/2`` where ``‖u‖² ≤ mQ``."""
+    u, v = Vector("u"), Vector("v")
+    m, q = Symbol("m", nonnegative=True), Symbol("Q", nonnegative=True)
+    w = Symbol("y", positive=True)
+    most, apart = ((q * w + sign * m * square(v) / w) / 2 for sign in (1, -1))
+    squares = combine(
+        AtMost(Inner(u, v) ** 2, most**2),
+        [(1, schwarz()), (square(v), assume(AtMost(square(u), m * q), reason="suppose"))],
+        slack=apart**2, reason="the mean of two numbers is at least the root of their product",
+    )  # fmt: skip
+    return at_most(Inner(u, v), most, squares)
+
+
+def shared_out(u: Term, v: Term, parts: tuple[Term, Term, Term], known: tuple[Theorem, ...]) -> Theorem:
+    """``⟨u, v⟩ ≤ (Qy + m‖v‖²/y)/2`` where ``‖u‖² ≤ mQ``, for the parts m, Q ≥ 0 and y > 0.
+
+    >>> print(shared_out(g, b, (Integer(1), square(b), Integer(1)), (nonnegative(square(b)),)).conclusion.text())
+    ⟨b_t, ∇f(x_t)⟩ ≤ ‖b_t‖²
+    """
+    letters = (Symbol("m", nonnegative=True), Symbol("Q", nonnegative=True), Symbol("y", positive=True))
+    values = {Vector("u"): u, Vector("v"): v, **dict(zip(letters, parts, strict=True))}
+    return instantiate(_shared_out(), values, known=known, reason="for these")
+
+
+@cache
 def _along_the_bias() -> Theorem:
     """``-(1-h)/d ⟨∇f(x_t), b_t⟩ ≤ ζ(θ‖∇f(x_t)‖²/B + B w_t)/2``."""
-    share = (1 - _h) / ROOMS
-    most, apart = (size * (cross * square(g) / level + sign * level * SHARES) / 2 for sign in (1, -1))
-    here = instantiate(schwarz(), {Vector("u"): g, Vector("v"): b}, reason="of ∇f(x_t) and b_t")
-    squares = combine(
-        AtMost((share * Inner(g, b)) ** 2, most**2),
-        [
-            (share**2, here),
-            (share**2 * square(g), given_here(_BIAS)),
-            (size**2 * square(g) / ROOMS**2, given_here(_WEIGHT)),
-        ],
-        slack=apart**2,
-        reason="the mean of two numbers is at least the root of their product",
-    )
-    return at_most(-share * Inner(g, b), most, squares, known=(given_here(_NOT_NEGATIVE),))
+    share, some = -(1 - _h) / ROOMS, given_here(_NOT_NEGATIVE)
+    small = combine(
+        AtMost(square(share * b), size**2 * cross * SHARES),
+        [(share**2, given_here(_BIAS)), (size**2 / ROOMS**2, given_here(_WEIGHT))], reason="as the bias is shared out",
+    )  # fmt: skip
+    return discharge(shared_out(share * b, g, (size * cross, size * SHARES, level), (some,)), small)
 
 
 @cache
@@ -384,7 +403,7 @@ def _constant(varying: Theorem) -> Theorem:
         sums[0], [(eta * horizon, assume(constant_target(), reason="given: B is large enough")), (-weight, room)],
         reason="times ηT",
     )  # fmt: skip
-    reached = combine(sums[1], [(eta, assume(_CONSTANT_REACHED, reason="given: what I says"))], reason="times η")
+    reached = combine(sums[1], [(eta, assume(REACHED, reason="given: what I says"))], reason="times η")
     rising = combine(sums[2], [(1, assume(_CONSTANT_RISING, reason="given: B is beyond the vertex"))])
     for told in (enough, reached, rising):
         out = discharge(out, told)
