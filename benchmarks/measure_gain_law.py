@@ -31,8 +31,8 @@ from sklearn.datasets import load_digits
 from convergence import find_stationary
 from convergence.problems.mutual_learning import MutualLearning
 from convergence.store import write
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import function_of
 from verify.checks.samples import settle
@@ -53,7 +53,7 @@ RATE = 0.05
 TOLERANCE = 1e-4
 """Of a student's whole gradient at rest over its mutual part."""
 
-_LAW = function_of(gain.GAIN, order, beta, gain.students, gain.lone)
+_LAW = function_of(gain.GAIN, notation.alpha, beta, gain.students, gain.lone)
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,11 @@ from rdml_theory.symbolic.sgd.setting import average
 FALSE = {
     "the sharp bound, 1% too small": lambda: sgd.sharp_bound(Rational(99, 100) * descent.SHARP),
     "the sharp bound, 1% too large, which is not tight": lambda: sgd.sharp_bound(Rational(101, 100) * descent.SHARP),
-    "the sharp bound without bias": lambda: sgd.sharp_bound(descent.SHARP.subs(descent.bias, 0)),
+    "the sharp bound without bias": lambda: sgd.sharp_bound(descent.SHARP.subs(descent.Z, 0)),
     "the sharp bound with half the gap": lambda: sgd.sharp_bound(descent.SHARP.subs(descent.gap, descent.gap / 2)),
     "the sharp bound with 1-h": lambda: sgd.sharp_bound(descent.SHARP.subs(Abs(1 - descent.h), 1 - descent.h)),
     "A² ≤ 0.98 times the classical bound": lambda: sgd.classical_bound(Rational(98, 100) * descent.CLASSICAL),
-    "the classical bound without noise": lambda: sgd.classical_bound(descent.CLASSICAL.subs(descent.noise, 0)),
+    "the classical bound without noise": lambda: sgd.classical_bound(descent.CLASSICAL.subs(descent.sigma, 0)),
     "the classical bound beyond one": lambda: sgd.classical_bound(greatest_step=Rational(11, 10)),
     "a potential at α = 1/3": lambda: game.potential(Rational(1, 3)),
     "a potential of the KL divergence": lambda: game.potential(Rational(1)),

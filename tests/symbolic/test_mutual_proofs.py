@@ -50,7 +50,7 @@ CASES = {
     "N6": Case(intervals.shared_rate, {"value": intervals.LEVEL}, intervals.ASSUMPTIONS),
     "E1": Case(settling.plateau_of_quadratic, {"plateau": settling.PLATEAU}, settling.ASSUMPTIONS),
     "E2": Case(scaling.plateau_of_cohort, {"right_side": scaling.COHORT}, scaling.ASSUMPTIONS),
-    "E3": Case(settling.decreasing_steps, {"value": descent.bias**2}, settling.DECREASING),
+    "E3": Case(settling.decreasing_steps, {"value": descent.Z**2}, settling.DECREASING),
     "G1": Case(gain.gain_law, {"right_side": gain.GAIN}, gain.ASSUMPTIONS),
     "G2": Case(gain.shared_law, {"right_side": gain.SHARED}, gain.ALIKE_ASSUMPTIONS),
 }

@@ -77,7 +77,7 @@ class Replicas:
 
 def plateau_function(formula: Expr) -> Callable[[float, float, float], float]:
     """A plateau's formula in h, σ and Z as a function of h, σ² and ζ²."""
-    evaluated = function_of(formula, descent.h, descent.noise, descent.bias)
+    evaluated = function_of(formula, descent.h, descent.sigma, descent.Z)
     return lambda h, noise, bias: float(evaluated(h, np.sqrt(noise), np.sqrt(bias)))
 
 

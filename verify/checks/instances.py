@@ -63,12 +63,12 @@ def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
 
 
 def _run(
-    name: str, problem: SyntheticProblem, h: float, *, noise: float, bias: float, side: float,
+    name: str, problem: SyntheticProblem, h: float, *, sigma: float, Z: float, side: float,
     share: float = 0.0, mu: float = 0.0, nesterov: bool = False, values: Mapping[Any, float] | None = None,
 ) -> Model:  # fmt: skip
     """All outcomes of a run whose noise is a fair coin's, ±σ orthogonal to ∇f, and whose bias is along ∇f or constant.
 
-    ‖b‖² is ``bias²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1, and along the
+    ‖b‖² is ``Z²`` plus ``share`` times ‖∇f‖²; the bias points against the gradient for ``side`` 1, and along the
     first axis at every step for ``side`` 0.
     """
     eta, axis = h / problem.smoothness, np.eye(problem.dim)[0]
@@ -80,8 +80,8 @@ def _run(
     for sign in signs:
         g = problem.gradient(x[-1])
         size = np.linalg.norm(g, axis=1, keepdims=True)
-        b.append(-side * np.sqrt(bias**2 + share * size**2) * g / size if side else bias * (axis + 0 * g))
-        n.append(noise * sign[:, None] * _orthogonal(g) / size)
+        b.append(-side * np.sqrt(Z**2 + share * size**2) * g / size if side else Z * (axis + 0 * g))
+        n.append(sigma * sign[:, None] * _orthogonal(g) / size)
         v.append(mu * v[-1] + g + b[-1] + n[-1])
         x.append(x[-1] - eta * (g + b[-1] + n[-1] + mu * v[-1] if nesterov else v[-1]))
     start, end = (float(np.mean(problem.value(at))) for at in (x[0], x[-1]))
@@ -89,12 +89,12 @@ def _run(
     least = min(float(np.min(np.sum(problem.gradient(at) ** 2, axis=1))) for at in x[:STEPS])
     told = {
         setting.smoothness: lam, descent.h: lam * eta, descent.eta: eta, descent.gap: start - problem.minimum,
-        descent.noise: noise, descent.bias: bias, descent.horizon: STEPS, setting.infimum: problem.minimum,
-        refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: bias,
-        constant_bias.distance: float(problem.gradient(problem.start)[0]) + bias, constant_bias.unit: axis,
-        scope.pull: bias * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
-        **_near(problem, eta, noise, bias),
-        mutual_bias.order: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
+        descent.sigma: sigma, descent.Z: Z, descent.horizon: STEPS, setting.infimum: problem.minimum,
+        refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: Z,
+        constant_bias.distance: float(problem.gradient(problem.start)[0]) + Z, constant_bias.unit: axis,
+        scope.pull: Z * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
+        **_near(problem, eta, sigma, Z),
+        alpha: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
         tunability.increase: 0.3,
     }  # fmt: skip
     if mu:
@@ -142,7 +142,7 @@ def at_rest() -> Model:
             descent.horizon: STEPS,
             scope.pull: pull,
             growth.growth: 2.0,
-            descent.bias: 0.4,
+            descent.Z: 0.4,
             descent.h: 0.5,
         },
         {"f": Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)},
@@ -152,12 +152,12 @@ def at_rest() -> Model:
     )
 
 
-def _near(problem: SyntheticProblem, eta: float, noise: float, bias: float) -> dict[Any, float]:
+def _near(problem: SyntheticProblem, eta: float, sigma: float, Z: float) -> dict[Any, float]:
     """Near which quadratic the problem is, and what bounds the scope of its iterates."""
     if not isinstance(problem, QuadraticCosine):
         return {scope.curvature: problem.smoothness, scope.perturbation: 0.0}
     bent = problem.amplitude * problem.frequency * float(np.sqrt(problem.dim))
-    square = scope_bound(problem.curvature, eta, noise=noise**2, bias=bias**2, perturbation=bent)
+    square = scope_bound(problem.curvature, eta, noise=sigma**2, bias=Z**2, perturbation=bent)
     most = max(float(np.sqrt(square)), float(np.linalg.norm(problem.start)))
     return {scope.curvature: problem.curvature, scope.perturbation: bent, scope.radius: most * (1 + 1e-12)}
 
@@ -170,14 +170,14 @@ def _orthogonal(g: NDArray[np.float64]) -> NDArray[np.float64]:
     return turned / plane * np.linalg.norm(g, axis=1, keepdims=True)
 
 
-def _falling(h: float, share: float, noise: float) -> Model:
+def _falling(h: float, share: float, sigma: float) -> Model:
     """A run on a quadratic whose bias is in proportion to the gradient; F and Z are what it has."""
     side = 1.0 if h <= 1 else -1.0
     name = f"quadratic, h = {h:g}, ‖b‖ = {share:g}‖∇f‖"
-    run = _run(name, _quadratic(1.5), h, noise=noise, bias=0.0, side=side, share=share**2)
+    run = _run(name, _quadratic(1.5), h, sigma=sigma, Z=0.0, side=side, share=share**2)
     squares = (2.0 * run.processes["x"][:, :STEPS]) ** 2  # Λ = 2
     average = float(np.sqrt(run.chance @ squares.sum(axis=2).mean(axis=1)))
-    return replace(run, values={**run.values, extremal.floor: average, descent.bias: share * average})
+    return replace(run, values={**run.values, extremal.floor: average, descent.Z: share * average})
 
 
 def _quadratic(radius: float) -> SyntheticProblem:
@@ -197,32 +197,32 @@ def against_the_bias() -> Model:
     return Model("quadratic, against a constant bias", values, {"f": quadratic}, {"x": x}, points=x[0])
 
 
-def _under_growth(h: float, mu: float, noise: float, bias: float) -> dict[Any, float]:
+def _under_growth(h: float, mu: float, sigma: float, Z: float) -> dict[Any, float]:
     """μ, and the F of C9, on a quadratic with Λ = 2."""
-    at = Assumptions(smoothness=2.0, gap=0.0, noise=noise**2, bias=bias**2)
+    at = Assumptions(smoothness=2.0, gap=0.0, noise=sigma**2, bias=Z**2)
     return {growth.growth: mu, growth.floor: float(np.sqrt(pl_bound(at, h / 2, np.inf, pl_constant=mu).total))}
 
 
 @cache
 def sgd_runs() -> tuple[Model, ...]:
     """The runs on which theorems of SGD are tried."""
-    noise, bias, share = 0.3, 0.4, 0.2
+    sigma, Z, share = 0.3, 0.4, 0.2
     cosine = problems.get("quadratic_cosine", dim=3, amplitude=0.4, frequency=1.5)
     runs = [
-        _run(f"quadratic plus cosine, h = {h:g}", cosine, h, noise=noise, bias=bias, side=np.sign(1.1 - h))
+        _run(f"quadratic plus cosine, h = {h:g}", cosine, h, sigma=sigma, Z=Z, side=np.sign(1.1 - h))
         for h in (0.5, 1.0, 1.5)
     ]
     runs += [
-        _run(f"{method}, μ = 0.6", cosine, 0.1, noise=noise, bias=bias, side=1.0, mu=0.6, nesterov=method == "Nesterov")
+        _run(f"{method}, μ = 0.6", cosine, 0.1, sigma=sigma, Z=Z, side=1.0, mu=0.6, nesterov=method == "Nesterov")
         for method in ("heavy ball", "Nesterov")
     ]
     for h in (0.5, 1.0, 1.3):
         for part in (0.0, share):
-            at = Assumptions(smoothness=2.0, gap=0.0, noise=noise**2, bias=bias**2, relative_bias=part)
+            at = Assumptions(smoothness=2.0, gap=0.0, noise=sigma**2, bias=Z**2, relative_bias=part)
             settled = float(np.sqrt(float(floor(at, h / 2.0))))
             name = f"extremal quadratic, h = {h:g}, m = {part:g}"
             runs.append(
-                _run(name, _quadratic(settled / 2), h, noise=noise, bias=bias, side=1.0 if h <= 1 else -1.0,
+                _run(name, _quadratic(settled / 2), h, sigma=sigma, Z=Z, side=1.0 if h <= 1 else -1.0,
                      share=part, values={extremal.floor: settled, growth.growth: 2.0})
             )  # fmt: skip
     plain = _quadratic(1.5)
@@ -233,19 +233,19 @@ def sgd_runs() -> tuple[Model, ...]:
                 f"quadratic, h = {h:g}, μ = {mu:g}",
                 plain,
                 h,
-                noise=noise,
-                bias=bias,
+                sigma=sigma,
+                Z=Z,
                 side=1.0,
-                values=_under_growth(h, mu, noise, bias),
+                values=_under_growth(h, mu, sigma, Z),
             )
             for h, mu in ((0.5, 1.0), (1.0, 2.0), (1.4, 1.5))
         ),
-        _run("quadratic, constant bias, h = 0.6", plain, 0.6, noise=0.0, bias=bias, side=0.0),
-        _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, noise=noise, bias=bias, side=0.0),
-        _falling(0.6, 0.5, noise),
-        _falling(1.4, 0.3, noise),
-        _run("quadratic without bias, h = 0.7", plain, 0.7, noise=noise, bias=0.0, side=1.0),
-        _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, noise=0.0, bias=0.0, side=-1.0, share=share),
+        _run("quadratic, constant bias, h = 0.6", plain, 0.6, sigma=0.0, Z=Z, side=0.0),
+        _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, sigma=sigma, Z=Z, side=0.0),
+        _falling(0.6, 0.5, sigma),
+        _falling(1.4, 0.3, sigma),
+        _run("quadratic without bias, h = 0.7", plain, 0.7, sigma=sigma, Z=0.0, side=1.0),
+        _run(f"quadratic, h = {last:.4g}, m = {share:g}", plain, last, sigma=0.0, Z=0.0, side=-1.0, share=share),
     ]
     return tuple(runs)
 
@@ -374,7 +374,7 @@ def games() -> tuple[Model, ...]:
 @cache
 def following(order: float) -> Model:
     """Three logits that follow a peer whose logits go round in a circle, on the divergence, with noise."""
-    weight, eta, noise, way = 0.7, 0.8, 0.1, 0.5
+    weight, eta, sigma, way = 0.7, 0.8, 0.1, 0.5
 
     def value(z: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.float64]:
         peer, student = np.broadcast_arrays(u, z)
@@ -389,13 +389,13 @@ def following(order: float) -> Model:
     u = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float64)
     x, n = [np.zeros((signs.shape[1], 3))], []
     for t, sign in enumerate(signs):
-        n.append(noise * sign[:, None] * np.array([1.0, -1.0, 0.0]) / np.sqrt(2))
+        n.append(sigma * sign[:, None] * np.array([1.0, -1.0, 0.0]) / np.sqrt(2))
         x.append(x[-1] - eta * (gradient(x[-1], u[t]) + n[-1]))
     chance = np.full(signs.shape[1], 1 / signs.shape[1])
     drifts = [float(chance @ (value(x[t + 1], u[t + 1]) - value(x[t + 1], u[t]))) for t in range(STEPS)]
     smooth = weight * max(order, 1.0) / 2
     told = {
-        setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.noise: noise,
+        setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.sigma: sigma,
         descent.gap: float(chance @ value(x[0], u[0])), descent.horizon: STEPS, setting.infimum: 0.0,
         moving_target.drift: max(float(np.mean(drifts)) / eta, 0.0), moving_target.peer_step: way / eta,
         mutual_bias.jacobian: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0, C: 3, composed.pairs: 1,

@@ -42,17 +42,17 @@ def _gradient_steps() -> tuple[Model, ...]:
 
 def _decreasing_steps() -> Model:
     """All outcomes of a run on a quadratic with a constant bias, noise of ±σ and steps that fall."""
-    curvature, noise, count = 2.0, 0.3, 4
+    curvature, sigma, count = 2.0, 0.3, 4
     pull = np.array([0.4, 0.0])
     signs = outcomes(count)
     steps = 0.3 / (1 + np.arange(count + 1))
     x, n = [np.broadcast_to([1.5, -0.5], (signs.shape[1], 2))], []
     for t, sign in enumerate(signs):
-        n.append(noise * sign[:, None] * np.array([0.6, 0.8]))
+        n.append(sigma * sign[:, None] * np.array([0.6, 0.8]))
         x.append(x[-1] - steps[t] * (curvature * x[-1] + pull + n[-1]))
     constant = np.broadcast_to(pull, (signs.shape[1], count, 2))
     told = {
-        scope.curvature: curvature, scope.pull: pull, descent.noise: noise, descent.bias: float(np.linalg.norm(pull)),
+        scope.curvature: curvature, scope.pull: pull, descent.sigma: sigma, descent.Z: float(np.linalg.norm(pull)),
     }  # fmt: skip
     return Model(
         "quadratic with a constant bias and decreasing steps",

@@ -51,9 +51,9 @@ def _resting() -> tuple[Model, ...]:
         lam, count = jacobian**2 / 2, STEPS + 1
         size = np.sqrt(2) * beta * jacobian * tau
         at = {
-            mutual.order: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
+            alpha: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
             resting.tau: tau, resting.q: q, resting.w: w, resting.y: y, resting.theta: theta,
-            resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.bias: size,
+            resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.Z: size,
             setting.t: 0, **{Symbol(key, positive=True): value for key, value in more.items()},
         }  # fmt: skip
         slopes = {"f": base, "R": mutual_slope}
@@ -114,7 +114,7 @@ def _estimates() -> tuple[Model, ...]:
         rest = (alone + pulled * mean[:, None]) / (1 + pulled)
         peers = (count * mean[:, None] - rest) / (count - 1)
         at = {
-            mutual.order: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
+            alpha: 2.0, plateau.beta: product / 2, gain.students: count, gain.lone: 0.5, gain.k: 1,
             gain.share: share, influence.wanted: 1 / count + (1 - 1 / count) / (1 + pulled) ** 2,
         }  # fmt: skip
         return Model(
@@ -167,7 +167,7 @@ def _together() -> tuple[Model, ...]:
         x, v = run(start, h, mu, nesterov, pulled)
         told = {"x": x, "v": v, "u": peers(x), "m": x.mean(axis=1), "n": v.mean(axis=1)}
         at = {
-            mutual.order: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, momentum.mu: mu,
+            alpha: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, momentum.mu: mu,
         }  # fmt: skip
         several = Model(
             f"three students near agreement, {method}", at, families={name: family(part) for name, part in told.items()}
@@ -184,7 +184,7 @@ def _together() -> tuple[Model, ...]:
 @cache
 def _training() -> tuple[Model, ...]:
     """A linear softmax student of three classes on two inputs, with one peer at rest, in all outcomes of its noise."""
-    order, weight, h, noise = 1.5, 0.7, 0.8, 0.2
+    order, weight, h, sigma = 1.5, 0.7, 0.8, 0.2
     rng = np.random.default_rng(20261127)
     inputs, peer = rng.normal(size=(2, 2)), rng.normal(size=(3, 2))
     labels = np.eye(3)[:2]
@@ -213,7 +213,7 @@ def _training() -> tuple[Model, ...]:
         q = predicted(x[-1])
         w = escort(np.broadcast_to(p, q.shape), q, order)
         b.append(weight * slope(q - w))
-        n.append(noise * sign[:, None] * np.eye(6)[0])
+        n.append(sigma * sign[:, None] * np.eye(6)[0])
         told.append((np.broadcast_to(p, q.shape), q, w, np.einsum("ocf,nf->onc", b[-1].reshape(-1, 3, 2), inputs)))
         x.append(x[-1] - eta * (objective.gradient(x[-1]) + b[-1] + n[-1]))
     # Over (outcome, step, input, class); the entry at index 0 is the last of an axis.
@@ -223,7 +223,7 @@ def _training() -> tuple[Model, ...]:
     spread = float(np.max(np.ptp(np.log(families["p"] / families["q"]), axis=-1)))
     apart = ((families["q"] - families["w"]) ** 2).sum(axis=-1).mean(axis=(0, 2))
     at = {
-        setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.noise: noise, descent.horizon: STEPS,
+        setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.sigma: sigma, descent.horizon: STEPS,
         descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.jacobian: np.sqrt(most),
         plateau.beta: weight, alpha: order, mutual.spread: spread, C: 3, composed.pairs: 2,
         composed.pull: float(apart.max()),
@@ -268,7 +268,7 @@ def _descending() -> Model:
     rng = np.random.default_rng(20261127)
     inputs = rng.normal(size=(count, 2))
     labels = rng.dirichlet(np.ones(classes), size=(students, count))
-    told, h, noise = _cohort(inputs), 1.2, 0.2
+    told, h, sigma = _cohort(inputs), 1.2, 0.2
     weight = told[plateau.beta] / (students - 1)
 
     def logits(x: Any) -> Any:
@@ -297,13 +297,13 @@ def _descending() -> Model:
     eta = h / ((1 + told[plateau.beta]) * told[setting.smoothness])
     signs, x, noises = outcomes(STEPS), [np.zeros((2**STEPS, students * classes * 2))], []
     for sign in signs:
-        noises.append(noise * sign[:, None] * np.eye(x[0].shape[1])[0])
+        noises.append(sigma * sign[:, None] * np.eye(x[0].shape[1])[0])
         x.append(x[-1] - eta * (gradient(x[-1]) + noises[-1]))
     z = np.stack([logits(at) for at in x], axis=1)
     # Over (outcome, step, student, input, class); the entry at index 0 is the last of an axis.
     families = {"z": np.roll(z, -1, axis=1), "v": np.roll(np.diff(z, axis=1), -1, axis=1), "y": labels}
     told |= {
-        descent.eta: eta, descent.h: h, descent.noise: noise, descent.horizon: STEPS, setting.infimum: 0.0,
+        descent.eta: eta, descent.h: h, descent.sigma: sigma, descent.horizon: STEPS, setting.infimum: 0.0,
         descent.gap: float(np.mean(value(x[0]))),
     }  # fmt: skip
     return Model(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Integer, Mul, Symbol
 
-from rdml_theory.symbolic.mutual.bias import order
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named
 from verify.checks.comparisons import at_most
@@ -41,7 +41,7 @@ class Update:
     """
 
     factor: Expr
-    order: Expr
+    alpha: Expr
     temperature: Expr
     at_once: bool = True
     constant: bool = True
@@ -62,22 +62,22 @@ class Update:
         )
 
 
-TRUE = Update(beta * temperature / (students - 1), order, temperature)
+TRUE = Update(beta * temperature / (students - 1), notation.alpha, temperature)
 
 FALSE: tuple[Control[Update], ...] = (
-    Control("sign", "the pull of the peers reversed", Update(-TRUE.factor, order, temperature)),
-    Control("weight", "the weight doubled", Update(2 * TRUE.factor, order, temperature)),
-    Control("order", "the order doubled", Update(TRUE.factor, 2 * order, temperature)),
-    Control("sum", "the sum over the peers for their mean", Update(beta * temperature, order, temperature)),
+    Control("sign", "the pull of the peers reversed", Update(-TRUE.factor, TRUE.alpha, temperature)),
+    Control("weight", "the weight doubled", Update(2 * TRUE.factor, TRUE.alpha, temperature)),
+    Control("order", "the order doubled", Update(TRUE.factor, 2 * TRUE.alpha, temperature)),
+    Control("sum", "the sum over the peers for their mean", Update(beta * temperature, TRUE.alpha, temperature)),
     Control(
         "scale", "the loss without the square of the temperature",
-        Update(beta / temperature / (students - 1), order, temperature),
+        Update(beta / temperature / (students - 1), TRUE.alpha, temperature),
     ),
-    Control("cold", "logits that are not divided by the temperature", Update(TRUE.factor, order, Integer(1))),
-    Control("in-turn", "one student after the other", Update(TRUE.factor, order, temperature, at_once=False)),
-    Control("moving", "peers that are not held constant", Update(TRUE.factor, order, temperature, constant=False)),
-    Control("late", "order and weight of the step before", Update(TRUE.factor, order, temperature, late=1)),
-    Control("masked", "every second sample left out", Update(TRUE.factor, order, temperature, one_in=2)),
+    Control("cold", "logits that are not divided by the temperature", Update(TRUE.factor, TRUE.alpha, Integer(1))),
+    Control("in-turn", "one student after the other", Update(TRUE.factor, TRUE.alpha, temperature, at_once=False)),
+    Control("moving", "peers that are not held constant", Update(TRUE.factor, TRUE.alpha, temperature, constant=False)),
+    Control("late", "order and weight of the step before", Update(TRUE.factor, TRUE.alpha, temperature, late=1)),
+    Control("masked", "every second sample left out", Update(TRUE.factor, TRUE.alpha, temperature, one_in=2)),
 )  # fmt: skip
 """Laws that the trainer must not be found to follow."""
 
@@ -119,7 +119,7 @@ def stated_bias(
     law: Update, before: Snapshot, after: Snapshot, k: int, alpha: float, weight: float, warmth: float
 ) -> Array:
     """b_k by a law, at a step of this order, weight and temperature from ``before`` to ``after``."""
-    stated = function_of((law.factor, law.order, law.temperature), beta, order, temperature, students)
+    stated = function_of((law.factor, law.alpha, law.temperature), beta, notation.alpha, temperature, students)
     factor, own, divided = map(float, stated(weight, alpha, warmth, len(before.layers)))
     both = zip(before.logits, after.logits, strict=True)
     peers = [now if law.at_once or j >= k else moved for j, (now, moved) in enumerate(both)]

@@ -70,7 +70,7 @@ class Subject:
     radius: Expr
 
     def _at(self, curvature: float, step: float, noise: float, bias: float, perturbation: float) -> Any:
-        names = (scope.curvature, descent.eta, descent.noise, descent.bias, scope.perturbation)
+        names = (scope.curvature, descent.eta, descent.sigma, descent.Z, scope.perturbation)
         law = function_of((self.offset, self.variance, self.radius), *names)
         return law(curvature, step, np.sqrt(noise), np.sqrt(bias), perturbation)
 

@@ -14,7 +14,7 @@ from sympy import Expr
 from convergence import Assumptions, WorstCase, momentum_bound, problems, simulate, stepwise_bound, worst_case
 from convergence.momentum import best_potential, lagging
 from rdml_theory.symbolic.sgd import momentum as symbolic
-from rdml_theory.symbolic.sgd.descent import bias, eta, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, horizon, sigma
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
     Replicas,
@@ -250,7 +250,7 @@ def _proved(a: Assumptions, step: float, steps: int, mu: float, nesterov: bool) 
     return float(stepwise_bound(a, step, steps, momentum=mu, nesterov=nesterov))
 
 
-_PLAIN_NOISE = symbolic.DRIVE + (smoothness * eta**2 / 2 - symbolic.PRICE) * noise**2
+_PLAIN_NOISE = symbolic.DRIVE + (smoothness * eta**2 / 2 - symbolic.PRICE) * sigma**2
 
 CLAIM = Claim(
     id="C11",
@@ -279,7 +279,7 @@ CLAIM = Claim(
         exact, tightness, simulation,
     ),
     controls=(
-        Control("half-bias", "half the bias", Subject(drive=symbolic.DRIVE.subs(bias, bias / 2))),
+        Control("half-bias", "half the bias", Subject(drive=symbolic.DRIVE.subs(Z, Z / 2))),
         Control("half-transient", "half the weight of the gap", Subject(symbolic.COEFFICIENT / 2), drawn=True),
         Control(
             "next-gradient", "what the next gradient may do forgotten in ν",

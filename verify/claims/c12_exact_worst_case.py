@@ -147,10 +147,10 @@ CLAIM = Claim(
     ),
     controls=(
         Control("classical", "the classical bound, used beyond h = 1", _subject(descent.CLASSICAL, 2), drawn=True),
-        Control("half-bias", "half the bias", _subject(descent.SHARP.subs(descent.bias, descent.bias / 2))),
+        Control("half-bias", "half the bias", _subject(descent.SHARP.subs(descent.Z, descent.Z / 2))),
         Control("half-transient", "half the gap", _subject(descent.SHARP.subs(descent.gap, descent.gap / 2))),
         Control(
-            "half-noise", "half the variance", _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2)))
+            "half-noise", "half the variance", _subject(descent.SHARP.subs(descent.sigma, descent.sigma / sqrt(2)))
         ),
     ),
     caption=(

@@ -38,7 +38,7 @@ def statement(subject: Subject) -> Statement:
         "every T, {h}, {sigma}, {Z} and {D}, but where neither f falls nor there is noise"
     )
     bound = bounds.sharp_target(subject.right_side).relation()
-    names = {"h": descent.h, "sigma": descent.noise, "Z": descent.bias, "D": symbolic.fall}
+    names = {"h": descent.h, "sigma": descent.sigma, "Z": descent.Z, "D": symbolic.fall}
     return Statement(words, {"bound": bound, **names})
 
 
@@ -152,9 +152,9 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(kernel_check(lambda subject: symbolic.every_horizon(subject.right_side)), attained, nonconvex),
     controls=(
-        Control("half-bias", "half the bias", Subject(symbolic.DESCENT.subs(descent.bias, descent.bias / 2))),
+        Control("half-bias", "half the bias", Subject(symbolic.DESCENT.subs(descent.Z, descent.Z / 2))),
         Control("half-fall", "half the fall", _HALF_FALL, drawn=True),
-        Control("no-noise", "the noise term dropped", Subject(symbolic.DESCENT.subs(descent.noise, 0))),
+        Control("no-noise", "the noise term dropped", Subject(symbolic.DESCENT.subs(descent.sigma, 0))),
         Control("sign", "1-h in place of |1-h|", Subject(symbolic.DESCENT.subs(Abs(1 - descent.h), 1 - descent.h))),
     ),
     caption=(

@@ -61,8 +61,8 @@ CLAIM = Claim(
     ),
     controls=(
         Control("step-1.5", "used up to h = 3/2", _subject(greatest_step=1.5), drawn=True),
-        Control("no-bias", "the bias term dropped", _subject(descent.CLASSICAL.subs(descent.bias, Integer(0)))),
-        Control("half-noise", "half the noise term", _subject(descent.CLASSICAL - descent.h * descent.noise**2 / 2)),
+        Control("no-bias", "the bias term dropped", _subject(descent.CLASSICAL.subs(descent.Z, Integer(0)))),
+        Control("half-noise", "half the noise term", _subject(descent.CLASSICAL - descent.h * descent.sigma**2 / 2)),
     ),
     caption=(
         "Left: the bound's floor against the step size, with what the extremal quadratic attains; beyond h = 1 the "

@@ -23,8 +23,7 @@ def _subject(right_side: object = descent.SHARP, **product: object) -> BoundSubj
 
 _WRONG_SIGN = descent.SHARP.subs(Abs(1 - descent.h), 1 - descent.h)
 _BIAS_UNDER_ROOT_ONLY = sqrt(
-    descent.bias**2
-    + (2 - descent.h) * (2 * descent.gap / (descent.eta * descent.horizon) + descent.h * descent.noise**2)
+    descent.Z**2 + (2 - descent.h) * (2 * descent.gap / (descent.eta * descent.horizon) + descent.h * descent.sigma**2)
 ) / (2 - descent.h)
 
 CLAIM = Claim(
@@ -64,8 +63,8 @@ CLAIM = Claim(
         nonconvex_check([0.1, 0.5, 1.0, 1.5], noise=0.02, bias=0.04, cost=8.0),
     ),
     controls=(
-        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
-        Control("no-noise", "the noise term dropped", _subject(descent.SHARP.subs(descent.noise, Integer(0)))),
+        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.Z, Integer(0)))),
+        Control("no-noise", "the noise term dropped", _subject(descent.SHARP.subs(descent.sigma, Integer(0)))),
         Control("sign", "1-h in place of |1-h|", _subject(_WRONG_SIGN)),
         Control("no-cross-term", "the cross term |1-h|Z dropped", _subject(_BIAS_UNDER_ROOT_ONLY), drawn=True),
     ),

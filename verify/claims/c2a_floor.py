@@ -81,7 +81,7 @@ def _against_step(subject: BoundSubject) -> Panel:
     return panel(*labels, *curves, log="y")
 
 
-_CLASSICAL = sqrt(descent.bias**2 + descent.h * descent.noise**2)
+_CLASSICAL = sqrt(descent.Z**2 + descent.h * descent.sigma**2)
 
 CLAIM = Claim(
     id="C2a",
@@ -104,7 +104,7 @@ CLAIM = Claim(
         Control(
             "half-noise",
             "half the noise's variance",
-            _subject(refinements.FLOOR.subs(descent.noise, descent.noise / sqrt(2))),
+            _subject(refinements.FLOOR.subs(descent.sigma, descent.sigma / sqrt(2))),
         ),
     ),
     caption=(

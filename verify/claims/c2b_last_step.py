@@ -36,7 +36,7 @@ def _subject(right_side: Any, **product: Any) -> BoundSubject:
 def _with(factor: Any, transient: Any = 1) -> Any:
     """The sharp bound with ζ² and σ² times a factor, and another of the transient term."""
     s = descent
-    return s.SHARP.subs({s.bias: s.bias * sqrt(factor), s.noise: s.noise * sqrt(factor), s.gap: s.gap * transient})
+    return s.SHARP.subs({s.Z: s.Z * sqrt(factor), s.sigma: s.sigma * sqrt(factor), s.gap: s.gap * transient})
 
 
 @check("numeric", cost=0.5)

@@ -31,7 +31,7 @@ class Subject:
 
     def best(self, h: float, steps: float, zeta: float, gap: float = 1.0) -> float:
         """W at Λ = 1: the root of the equation beyond ζ²."""
-        decrease = function_of(self.decrease, BEST, descent.h, descent.bias)
+        decrease = function_of(self.decrease, BEST, descent.h, descent.Z)
 
         def excess(root: float) -> float:
             return float((steps - 1) * h * decrease(root**2, h, zeta) + root**2 / 2 - gap)
@@ -136,19 +136,19 @@ CLAIM = Claim(
         ),
     ),
     controls=(
-        Control("no-bias", "the terms with the bias dropped", Subject(DECREASE.subs(descent.bias, 0))),
+        Control("no-bias", "the terms with the bias dropped", Subject(DECREASE.subs(descent.Z, 0))),
         Control(
             "from-average",
             "the decrease that the bound of the average uses",
             Subject(
                 (1 - descent.h / 2) * BEST
-                - (1 - descent.h) * descent.bias * sqrt(BEST)
-                - descent.h / 2 * descent.bias**2
+                - (1 - descent.h) * descent.Z * sqrt(BEST)
+                - descent.h / 2 * descent.Z**2
             ),
         ),
         Control("eighth", "h/8 in place of h/4 in the factor of W", Subject(DECREASE + descent.h / 8 * BEST)),
         Control("half-bias", "half the term linear in the bias",
-             Subject(DECREASE + Rational(1, 2) * (1 - descent.h / 2) * descent.bias * sqrt(BEST)), drawn=True),
+             Subject(DECREASE + Rational(1, 2) * (1 - descent.h / 2) * descent.Z * sqrt(BEST)), drawn=True),
     ),
     caption=(
         "The exact worst case of the least gradient norm, a semidefinite program over all smooth functions, lies "

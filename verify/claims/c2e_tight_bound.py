@@ -44,7 +44,7 @@ class Subject:
         c, d = self.coefficient, self.drive
         s = descent
         whole = (c * setting.smoothness * s.gap + d * (s.horizon - c / 2) / kappa) / s.horizon
-        symbols = (s.h, setting.smoothness, s.gap, s.noise, s.bias, s.horizon, kappa, weight)
+        symbols = (s.h, setting.smoothness, s.gap, s.sigma, s.Z, s.horizon, kappa, weight)
         return function_of(whole, *symbols, modules=modules)
 
     def member(self, setting: Setting, multipliers: np.ndarray) -> np.ndarray:
@@ -147,7 +147,7 @@ CLAIM = Claim(
         ),
     ),
     controls=(
-        Control("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.noise, Integer(0)))),
+        Control("no-noise", "the noise dropped", Subject(COEFFICIENT, DRIVE.subs(descent.sigma, Integer(0)))),
         Control("no-multiplier", "the term ζ²/λ dropped",
              Subject(COEFFICIENT, DRIVE.subs(Abs(1 - descent.h), Integer(0))), drawn=True),
         Control("rate", "(1-κ)^T in place of (1-2κ)^T", Subject((1 - (1 - kappa) ** descent.horizon) / kappa, DRIVE)),

@@ -10,6 +10,7 @@ from sympy import Expr, Integer, Max
 
 from convergence import mutual_bias_bound
 from rdml_theory import renyi_divergence, renyi_gradient
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
@@ -36,7 +37,7 @@ class Subject:
     ) -> tuple[float, float]:
         """Both bounds of ‖β∇R‖², the second linear in the mean divergence; the first at one range ρ."""
         both = (self.scale * self.a_priori, self.scale * self.observable)
-        forms = function_of(both, beta, mutual.jacobian, mutual.order, mutual.spread, MEAN_DIVERGENCE)
+        forms = function_of(both, beta, mutual.jacobian, notation.alpha, mutual.spread, MEAN_DIVERGENCE)
         first, second = forms(weight, jacobian, order, spread, divergence)
         return float(first), float(second)
 
@@ -188,7 +189,7 @@ CLAIM = Claim(
         Control("no-order", "max(1, α) dropped", Subject(A_PRIORI, MEAN_DIVERGENCE, _SCALE)),
         Control(
             "half-order", "max(1, α/2) in place of max(1, α)",
-            Subject(A_PRIORI, Max(1, mutual.order / 2) * MEAN_DIVERGENCE, _SCALE),
+            Subject(A_PRIORI, Max(1, notation.alpha / 2) * MEAN_DIVERGENCE, _SCALE),
         ),
         Control(
             "hundredth", "a hundredth of both forms",

@@ -11,6 +11,7 @@ from sympy import Expr
 
 from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
 from convergence.problems import SyntheticProblem
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import tunability
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -41,7 +42,7 @@ class Subject:
     @property
     def line(self) -> Any:
         """The slope as a function of α, ρ, β and G."""
-        return function_of(self.slope, mutual.order, mutual.spread, beta, mutual.jacobian)
+        return function_of(self.slope, notation.alpha, mutual.spread, beta, mutual.jacobian)
 
 
 def statement(subject: Subject) -> Statement:
@@ -181,7 +182,7 @@ CLAIM = Claim(
         Control("half-slope", "half the slope", Subject(LINE / 2), drawn=True),
         Control("step-removes", "decreasing steps remove the bias", Subject(LINE, ("step", "order", "weight"))),
         Control("only-weight", "an annealed order keeps the bias", Subject(LINE, ("weight",))),
-        Control("squared", "a slope that vanishes with α²", Subject(LINE * mutual.order)),
+        Control("squared", "a slope that vanishes with α²", Subject(LINE * notation.alpha)),
     ),
     caption=(
         "Left: the base gradient of two students on irises. With constant parameters it stops at a plateau; a "

@@ -143,7 +143,7 @@ def _joint_bound(subject: Subject, cohort: MutualLearning, times: float, noise: 
     """The bound of the mean of ‖∇Φ‖² without bias, for noise of this variance; Φ is at least zero."""
     step, gap = safe_step(cohort), cohort.potential(cohort.start)
     h = (1 + cohort.beta) * cohort.smoothness * step
-    bound = function_of(subject.bound, descent.h, descent.eta, descent.horizon, descent.gap, descent.noise)
+    bound = function_of(subject.bound, descent.h, descent.eta, descent.horizon, descent.gap, descent.sigma)
     return float(bound(h, step, times, gap, np.sqrt(noise))) ** 2
 
 

@@ -206,7 +206,7 @@ CLAIM = Claim(
     ),
     controls=(
         Control("no-bias", "the bias dropped", _changed(growth.reach, Integer(0))),
-        Control("half-noise", "half the noise", _changed(descent.noise**2, descent.noise**2 / 2)),
+        Control("half-noise", "half the noise", _changed(descent.sigma**2, descent.sigma**2 / 2)),
         Control("no-cross", "the cross term dropped from the floor",
                 Subject(PL, CLOSER, FLOOR - 2 * growth.kept * (1 - growth.kept) * growth.floor * growth.reach)),
         Control("rate", "the square of the rate",

@@ -153,9 +153,9 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(kernel_check(plateau_of_quadratic, cost=0.5), decades, wells, nonconvex),
     controls=(
-        Control("vanishes", "only the noise remains", PLATEAU.subs(descent.bias, 0)),
+        Control("vanishes", "only the noise remains", PLATEAU.subs(descent.Z, 0)),
         Control("in-step", "proportional to the step size", descent.h * PLATEAU, drawn=True),
-        Control("doubled", "twice the bias's part", PLATEAU + descent.bias**2),
+        Control("doubled", "twice the bias's part", PLATEAU + descent.Z**2),
     ),
     caption=(
         "Left: on a quadratic with biased gradients the squared gradient norm falls for a decade or two and then stays "

@@ -308,7 +308,7 @@ CLAIM = Claim(
         Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT),
              drawn=True),
         Control("root", "the noise's part grows like its deviation",
-             ScalingSubject(descent.bias**2 + descent.h * descent.noise / (2 - descent.h), COHORT)),
+             ScalingSubject(descent.Z**2 + descent.h * descent.sigma / (2 - descent.h), COHORT)),
         Control("linear-game", "the cohort's plateau grows like α and β",
              ScalingSubject(PLATEAU, COHORT / (alpha * beta)), drawn=True),
         Control("no-averaging", "the number of peers does not matter",

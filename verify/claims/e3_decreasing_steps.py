@@ -91,7 +91,7 @@ CLAIM = Claim(
         "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas one of its weight is."
     ),
     direction="equality",
-    subject=descent.bias**2,
+    subject=descent.Z**2,
     statement=statement,
     assumptions=(
         *DECREASING,
@@ -101,9 +101,9 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(kernel_check(decreasing_steps, cost=0.5), schedules),
     controls=(
-        Control("removed", "decreasing steps remove the bias", Integer(0) * descent.bias),
-        Control("half", "they halve the bias", descent.bias**2 / 4, drawn=True),
-        Control("noise-stays", "the noise's variance stays", descent.bias**2 + descent.noise**2),
+        Control("removed", "decreasing steps remove the bias", Integer(0) * descent.Z),
+        Control("half", "they halve the bias", descent.Z**2 / 4, drawn=True),
+        Control("noise-stays", "the noise's variance stays", descent.Z**2 + descent.sigma**2),
     ),
     caption=(
         "The mean squared gradient norm under step sizes that decrease to zero ends at the squared bias; without bias "

@@ -167,14 +167,14 @@ CLAIM = Claim(
         extremal, nonconvex,
     ),
     controls=(
-        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.bias, Integer(0)))),
+        Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.Z, Integer(0)))),
         Control("half-noise", "half the noise's variance",
-             _subject(descent.SHARP.subs(descent.noise, descent.noise / sqrt(2)))),
+             _subject(descent.SHARP.subs(descent.sigma, descent.sigma / sqrt(2)))),
         Control("sign", "1-h in place of |1-h|", _subject(descent.SHARP.subs(Abs(1 - descent.h), 1 - descent.h))),
         Control("triangle", "the root of a sum taken apart",
-             _subject((Abs(1 - descent.h) + 1) * descent.bias / (2 - descent.h)
+             _subject((Abs(1 - descent.h) + 1) * descent.Z / (2 - descent.h)
                       + sqrt((2 - descent.h) * (2 * descent.gap / (descent.eta * descent.horizon)
-                                                + descent.h * descent.noise**2)) / (2 - descent.h))),
+                                                + descent.h * descent.sigma**2)) / (2 - descent.h))),
     ),
     caption=(
         "On its extremal instance the bound is reached to one percent for every step size and every ratio of bias to "

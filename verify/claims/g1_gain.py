@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain as symbolic
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, close_to, curve, exponents, function_of, kernel_check, panel
 from verify.checks.samples import Task
@@ -42,7 +42,7 @@ class Subject:
 
     def ratio(self, alpha: float, weight: float, students: int) -> float:
         """It over that of a student alone."""
-        law = function_of(self.right_side, order, beta, symbolic.students, symbolic.lone)
+        law = function_of(self.right_side, notation.alpha, beta, symbolic.students, symbolic.lone)
         return float(law(alpha, weight, float(students), 1.0))
 
 
@@ -131,7 +131,8 @@ def _collapse(subject: Subject, context: Context, weights: Array) -> Panel:
     return panel(*labels, *curves, log="x")
 
 
-_LAW, _K, _PULLED = symbolic.GAIN, symbolic.students, order * beta * symbolic.students / (symbolic.students - 1)
+_LAW, _K = symbolic.GAIN, symbolic.students
+_PULLED = notation.alpha * beta * _K / (_K - 1)
 
 CLAIM = Claim(
     id="G1",
@@ -157,11 +158,11 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(kernel_check(lambda subject: symbolic.gain_law(subject.right_side)), gaussian, logistic),
     controls=(
-        Control("weight", "the weight alone counts", Subject(_LAW.subs(order, 1))),
+        Control("weight", "the weight alone counts", Subject(_LAW.subs(notation.alpha, 1))),
         Control(
             "all",
             "the mean of all in place of that of the peers",
-            Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + order * beta) ** 2)),
+            Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + notation.alpha * beta) ** 2)),
         ),
         Control("linear", "no square", Subject(symbolic.lone * (1 / _K + (1 - 1 / _K) / (1 + _PULLED))), drawn=True),
     ),

@@ -10,8 +10,8 @@ from sympy import Expr
 
 from convergence import MutualLearning, find_stationary, simulate
 from rdml_theory import renyi_gradient
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain as symbolic
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Worst, close_to, curve, function_of, kernel_check, panel
 from verify.checks.samples import Task
@@ -40,7 +40,7 @@ class Subject:
 
     def ratio(self, alpha: float, weight: float, share: float) -> float:
         """The excess risk over that of a student alone."""
-        law = function_of(self.right_side, order, beta, symbolic.students, symbolic.lone, symbolic.share)
+        law = function_of(self.right_side, notation.alpha, beta, symbolic.students, symbolic.lone, symbolic.share)
         return float(law(alpha, weight, float(STUDENTS), 1.0, share))
 
 

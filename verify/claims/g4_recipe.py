@@ -12,8 +12,8 @@ from sympy import Expr, Integer, tanh
 from convergence import judge_mean, recipe
 from convergence.advice import natural_range
 from rdml_theory import renyi_gradient
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain, influence
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, from_verdict, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
@@ -30,7 +30,7 @@ ORDERS = (4.0, 16.0, 32.0)
 NEAR, COST = 4.0, 0.3
 """Up to this αρ̂ the excess risk is at most this part above that of the gain law."""
 
-_LAW = function_of(gain.GAIN, order, beta, gain.students, gain.lone)
+_LAW = function_of(gain.GAIN, notation.alpha, beta, gain.students, gain.lone)
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ def statement(subject: Budget) -> Statement:
         "{sigma}² the variance of a mini-batch there, Δ/(ηT) what the steps lowered the loss by, but for a mean-zero "
         "part; and with ζ from α, β, G and ρ in place of {Z} as X1 has it, which students at rest reach",
         {
-            "b": law.bias, "warmth": law.temperature, "order": law.order, "h": descent.h,
-            "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.bias,
-            "sigma": descent.noise,
+            "b": law.bias, "warmth": law.temperature, "order": law.alpha, "h": descent.h,
+            "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.Z,
+            "sigma": descent.sigma,
         },
     )  # fmt: skip
 
@@ -77,18 +77,18 @@ def statement(subject: Budget) -> Statement:
 @cache
 def _counted(right_side: Expr) -> Callable[..., Any]:
     """(h, σ²) → what noise of this variance counts as in Δ/(ηT), by a bound: (h/2)σ²."""
-    slopes: list[Any] = [right_side.diff(symbol) for symbol in (descent.noise, descent.gap)]
+    slopes: list[Any] = [right_side.diff(symbol) for symbol in (descent.sigma, descent.gap)]
     if slopes[1] == 0:
         return lambda h, square: np.full_like(square, np.nan)
-    part = simplify(slopes[0] * descent.noise / (2 * descent.eta * descent.horizon * slopes[1]))
-    counted = function_of(part, descent.h, descent.noise)
+    part = simplify(slopes[0] * descent.sigma / (2 * descent.eta * descent.horizon * slopes[1]))
+    counted = function_of(part, descent.h, descent.sigma)
     return lambda h, square: np.broadcast_to(counted(h, np.sqrt(square)), np.shape(square))
 
 
 def _allowed(right_side: Expr, h: float, excess: float, noise: float, bias: float) -> float:
     """The bound of A², from ``excess`` = Δ/(ηT) and the mean squares of noise and bias."""
     s = descent
-    bound = function_of(right_side, s.h, s.eta, s.gap, s.noise, s.bias, s.horizon)
+    bound = function_of(right_side, s.h, s.eta, s.gap, s.sigma, s.Z, s.horizon)
     with np.errstate(invalid="ignore"):
         value = float(bound(float(h), 1.0, excess, noise**0.5, bias**0.5, 1.0))
     # A negative radicand states that no such path exists: nothing is allowed.
@@ -344,8 +344,8 @@ def _panel(right_side: Expr, path: TrainingPath, variance: Array, title: str) ->
     """
     steps = len(path.base)
     times = np.unique(np.geomspace(10, steps, 40).astype(int))
-    unbiased: Any = right_side.xreplace({descent.bias: Integer(0)})
-    bare: Any = unbiased.xreplace({descent.noise: Integer(0)})
+    unbiased: Any = right_side.xreplace({descent.Z: Integer(0)})
+    bare: Any = unbiased.xreplace({descent.sigma: Integer(0)})
     stack: dict[str, list[float]] = {"transient": [], "with noise": [], "all": []}
     means: list[float] = []
     for t in map(int, times):
@@ -398,8 +398,8 @@ CLAIM = Claim(
         monitor,
     ),
     controls=(
-        Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.bias, Integer(0))), drawn=True),
-        Control("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.noise, Integer(0)))),
+        Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.Z, Integer(0))), drawn=True),
+        Control("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.sigma, Integer(0)))),
         Control("no-start", "the start dropped", Budget(descent.SHARP.subs(descent.gap, Integer(0)))),
         *(Control(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
     ),

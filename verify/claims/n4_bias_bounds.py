@@ -10,6 +10,7 @@ import numpy as np
 from sympy import Expr, Integer, Max
 
 from rdml_theory import renyi_divergence
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.kernel import Proof
 from rdml_theory.symbolic.mutual import bias as mutual
@@ -33,7 +34,7 @@ class Bound:
     divergence: Expr
 
 
-TRUE = Bound(jacobian**2, Integer(2), Max(1, mutual.order))
+TRUE = Bound(jacobian**2, Integer(2), Max(1, notation.alpha))
 
 
 def derivation(subject: Bound) -> Proof:
@@ -57,7 +58,7 @@ def statement(subject: Bound) -> Statement:
 def _factors(subject: Bound) -> Callable[..., Any]:
     """(α, G) → the factors of the two bounds, for β = 1."""
     terms = (subject.jacobian * subject.order, subject.jacobian * subject.divergence)
-    return function_of(terms, mutual.order, jacobian)
+    return function_of(terms, notation.alpha, jacobian)
 
 
 def _quantities(here: Snapshot, order: float, bias: float) -> dict[str, float]:

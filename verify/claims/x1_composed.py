@@ -58,7 +58,7 @@ class Subject:
     @cached_property
     def _formula(self) -> Any:
         s = descent
-        names = (s.h, s.eta, s.gap, s.noise, s.horizon, beta, jacobian, resting.tau)
+        names = (s.h, s.eta, s.gap, s.sigma, s.horizon, beta, jacobian, resting.tau)
         return function_of(self.right_side, *names)
 
     def square(self, at: Assumptions, step: float, steps: float, weight: float, size: float, v: float) -> float:

@@ -10,8 +10,9 @@ from sympy import Eq, Expr, exp
 
 from convergence import Assumptions, MutualLearning, cohort_bound, simulate
 from rdml_theory import escort
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import resting as symbolic
-from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
+from rdml_theory.symbolic.mutual.bias import jacobian, spread
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import resting, turning
@@ -40,7 +41,7 @@ class Subject:
     def at(self, name: str, alpha: float, rho: float, weight: float) -> float:
         """One of them, at G = 1."""
         values = (weight, 1.0, float(np.tanh(alpha * rho / 4)), alpha, rho)
-        return float(function_of(getattr(self, name), beta, jacobian, symbolic.tau, order, spread)(*values))
+        return float(function_of(getattr(self, name), beta, jacobian, symbolic.tau, notation.alpha, spread)(*values))
 
     def greatest(self, alpha: float, rho: float, weight: float) -> float:
         """The greatest that students on one input reach: at rest, up to the greatest weight of it."""
@@ -60,7 +61,7 @@ def statement(subject: Subject) -> Statement:
         "step, come as near to the floor of X1 as one likes for small αρ, at orders below 2"
     )
     resting = symbolic.resting_target(subject.resting).relation()
-    step = Eq(symbolic.h * symbolic.tau * (2 + 4 * beta), order * spread)
+    step = Eq(symbolic.h * symbolic.tau * (2 + 4 * beta), notation.alpha * spread)
     return Statement(words, {
         "tau": symbolic.tau, "h": symbolic.h, "resting": resting, "saturated": subject.saturated, "step": step,
         "turning": subject.turning,
@@ -269,7 +270,7 @@ def zeta2(weight: float, rho: float = 1.0) -> float:
     return float(2 * (weight * np.tanh(rho / 4)) ** 2)
 
 
-_E4 = exp(order * spread / 4)
+_E4 = exp(notation.alpha * spread / 4)
 
 CLAIM = Claim(
     id="X2",

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer
 
 from convergence import MutualLearning, simulate
+from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import stability as symbolic
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
@@ -48,7 +48,7 @@ class Subject:
 
     def at(self, alpha: float, weight: float, count: int) -> float:
         """It for K students."""
-        return float(function_of(self.limit, order, beta, students)(alpha, weight, float(count)))
+        return float(function_of(self.limit, notation.alpha, beta, students)(alpha, weight, float(count)))
 
 
 def statement(subject: Subject) -> Statement:
@@ -227,8 +227,8 @@ CLAIM = Claim(
     checks=(kernel_check(lambda subject: symbolic.step_limit(subject.limit)), spectrum, steps, trained),
     controls=(
         Control("alone", "the limit of a student alone", Subject(Integer(2)), drawn=True),
-        Control("weight", "the weight alone counts", Subject(symbolic.LIMIT.subs(order, 1))),
-        Control("all", "the mean of all in place of that of the peers", Subject(2 / (1 + order * beta))),
+        Control("weight", "the weight alone counts", Subject(symbolic.LIMIT.subs(notation.alpha, 1))),
+        Control("all", "the mean of all in place of that of the peers", Subject(2 / (1 + notation.alpha * beta))),
     ),
     caption=(
         "How far students with a third of the samples each are from one another after training, by the step: up to the "

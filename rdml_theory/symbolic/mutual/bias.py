@@ -53,7 +53,7 @@ from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
 from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias", "order", "spread",
+    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias", "spread",
 ]  # fmt: skip
 
 spread: Formula = Symbol("rho", nonnegative=True)
@@ -71,10 +71,6 @@ OBSERVABLE: Formula = Max(1, alpha) * MEAN_DIVERGENCE
 
 SCALE: Formula = beta**2 * jacobian**2
 """What both are multiplied by."""
-
-
-order = alpha
-"""Its other name."""
 
 
 def _random(family: Any) -> Any:

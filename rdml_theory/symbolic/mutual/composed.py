@@ -42,7 +42,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.resting import tau
 from rdml_theory.symbolic.notation import Formula, alpha, i, m
 from rdml_theory.symbolic.sgd.bounds import sharp_bound, sharp_target
-from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.setting import (
     AVERAGED,
     assumptions,
@@ -61,10 +61,10 @@ Term = Any
 pull: Formula = Symbol("V", nonnegative=True)
 """V: a bound of E‖q - w‖² over inputs, peers and chance, at every step."""
 
-PULLED: Formula = SHARP.subs(bias, beta * jacobian * sqrt(pull))
+PULLED: Formula = SHARP.subs(Z, beta * jacobian * sqrt(pull))
 """The right side of A ≤ … with ζ² = β²G²V."""
 
-COMPOSED: Formula = SHARP.subs(bias, sqrt(2) * beta * jacobian * tau)
+COMPOSED: Formula = SHARP.subs(Z, sqrt(2) * beta * jacobian * tau)
 """The right side of A ≤ … with ζ = √2 βG tanh(αρ/4)."""
 
 pairs: Formula = Symbol("N", integer=True, positive=True)
@@ -199,9 +199,9 @@ def _with_bias_at_most(size: Term, mean: Theorem) -> Theorem:
     )
     total = sum_over(each, t, horizon, reason="sum over the steps")
     squares = combine(
-        AtMost(bias**2, size**2), [(1 / horizon, total), (1, given("bias"))], reason="so Z² is at most this"
+        AtMost(Z**2, size**2), [(1 / horizon, total), (1, given("bias"))], reason="so Z² is at most this"
     )  # fmt: skip
-    return _increasing(sharp_bound().theorems[0], squares, bias, size)
+    return _increasing(sharp_bound().theorems[0], squares, Z, size)
 
 
 def _increasing(theorem: Theorem, squares: Theorem, small: Term, large: Term) -> Theorem:
@@ -216,12 +216,12 @@ def _increasing(theorem: Theorem, squares: Theorem, small: Term, large: Term) ->
         [(1, root(under, base, reason="take roots")), (1, absolute(base))],
         reason="a number is at most its absolute value",
     )
-    rest = (2 - h) * (2 * gap / (eta * horizon) + h * noise**2)
+    rest = (2 - h) * (2 * gap / (eta * horizon) + h * sigma**2)
     here = instantiate(roots, {x: small, y: large, c: rest}, known=[room], reason="for this")
     later = discharge(here, squares, reason="which is given")
     less = at_most(small, large, squares)
     return combine(
-        sharp_target(SHARP.subs(bias, large)),
+        sharp_target(SHARP.subs(Z, large)),
         [(1, theorem), (Abs(1 - h) / (2 - h), less), (1 / (2 - h), later)],
         known=[room],
         reason="the bound grows with the bias",

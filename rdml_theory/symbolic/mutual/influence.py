@@ -44,7 +44,6 @@ from rdml_theory.symbolic.kernel import (
     nonnegative,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import HYPOTHESES as GAIN_HYPOTHESES
 from rdml_theory.symbolic.mutual.gain import gain_law, lone, students
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -235,9 +234,9 @@ def _covariance() -> Theorem:
     here = instantiate(scalar, {x: v(i), y: v(j), z: v(k), f: b(i), g: b(j), h: b(k)}, reason="at three classes")
     pair = at_classes(_RISING, i, j, "given: how b rises with v")
     left, right = pair.conclusion.terms()
-    order = combine(AtMost(0, right), [(1, pair)], slack=left, reason="so they rise together")
-    orders = (order, *(instantiate(order, places, reason="at these") for places in ({j: k}, {i: j, j: k})))
-    triples, pairs = _mean(discharged(here, *orders), k, j, i), _mean(pair, j, i)
+    rise = combine(AtMost(0, right), [(1, pair)], slack=left, reason="so they rise together")
+    rises = (rise, *(instantiate(rise, places, reason="at these") for places in ({j: k}, {i: j, j: k})))
+    triples, pairs = _mean(discharged(here, *rises), k, j, i), _mean(pair, j, i)
     mean, level = total(a(i) * v(i)), total(a(i) * b(i))
     variance = total(a(i) * v(i) ** 2) - mean**2
     return combine(
@@ -263,8 +262,8 @@ def _rising(far: Theorem, rate: Theorem) -> Theorem:
     """How (p/q)^α rises with log(p/q): ``1 - exp(-αd)`` is concave in a distance d, which is at most ρ."""
     x, size = Symbol("x", positive=True), Symbol("r", nonnegative=True)
     f, g = Symbol("f", positive=True), Symbol("g", positive=True)
-    order = given(AtMost(_t(j), _t(i)), "suppose")
-    room = combine(AtMost(0, _t(i) - _t(j)), [(1, order)], reason="so their distance is not negative")
+    above = given(AtMost(_t(j), _t(i)), "suppose")
+    room = combine(AtMost(0, _t(i) - _t(j)), [(1, above)], reason="so their distance is not negative")
     distance = _t(i) - _t(j)
     within = combine(
         AtMost(distance / rho, 1), [(1 / rho, at_classes(RANGE, i, j, "given: the range of the log-ratio"))],
@@ -356,8 +355,8 @@ def _gained(chosen: Formula) -> Theorem:
     told = given(Less(1 / students, wanted), "given: no more than the ensemble gains")
     room = combine(Less(0, wanted - 1 / students), [(1, told)], reason="so a part of the variance is left")
     known = [several, room]
-    shrunk, root = 1 + order * beta * students / own, sqrt((1 - 1 / students) / (wanted - 1 / students))
-    at = given(Equal(order * beta, chosen), "given: the product", tuple(known))
+    shrunk, root = 1 + alpha * beta * students / own, sqrt((1 - 1 / students) / (wanted - 1 / students))
+    at = given(Equal(alpha * beta, chosen), "given: the product", tuple(known))
     same = combine(Equal(shrunk, root), [(students / own, at)], known=known, reason="so deviations shrink by this")
     return combine(
         Equal(excess, wanted * lone),

@@ -45,7 +45,7 @@ from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.composed import pairs
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, m
-from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
@@ -78,7 +78,7 @@ DRIFT: Formula = beta * jacobian * peer_step * peer_bound()
 DRIFT_AT_ONE: Formula = beta * jacobian * peer_step * peer_bound(order_one=True)
 """The same at order one."""
 
-MOVING: Formula = (2 * gap / (eta * horizon) + h * noise**2 + 2 * drift) / (2 - h)
+MOVING: Formula = (2 * gap / (eta * horizon) + h * sigma**2 + 2 * drift) / (2 - h)
 """The bound of A² for a moving objective."""
 
 u, u_after = At("u", t), At("u", t + 1)
@@ -148,12 +148,12 @@ def _step() -> Theorem:
     centred = specialise(assume(_CENTRED, reason="given"), t, reason="at this step")
     size = Mean(square(slope))
     return combine(
-        AtMost(Mean(Value("F", after, u)), Mean(Value("F", x, u)) - eta * (1 - h / 2) * size + eta * h / 2 * noise**2),
+        AtMost(Mean(Value("F", after, u)), Mean(Value("F", x, u)) - eta * (1 - h / 2) * size + eta * h / 2 * sigma**2),
         [
             (1, descent),
             (eta * (smoothness * eta - 1), orthogonal(centred, slope, reason="the noise has mean zero given x_t, u_t")),
             (smoothness * eta**2 / 2, given("noise", t)),
-            (-eta / 2 * (size + noise**2), given("h")),
+            (-eta / 2 * (size + sigma**2), given("h")),
         ],
         reason="multiply out: the whole gradient of F(·; u_t) is followed, without bias",
     )
@@ -164,7 +164,7 @@ def _bounded(asserted: Formula) -> Theorem:
     last = specialise(specialise(bounded, At("x", horizon)), At("u", horizon), reason="at the end")
     mean, weight = mean_over_steps(square(slope)), 1 / (eta * horizon)
     gained = combine(
-        AtMost((1 - h / 2) * mean, gap / (eta * horizon) + h * noise**2 / 2 + drift),
+        AtMost((1 - h / 2) * mean, gap / (eta * horizon) + h * sigma**2 / 2 + drift),
         [
             (weight, sum_over(_step(), t, horizon, reason="sum over the steps")),
             (weight, expectation(last, reason="take expectations")),

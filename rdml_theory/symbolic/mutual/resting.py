@@ -32,12 +32,12 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, order, spread
+from rdml_theory.symbolic.mutual.bias import jacobian, spread
 from rdml_theory.symbolic.mutual.one_input import ASSUMPTIONS as ONE_INPUT
 from rdml_theory.symbolic.mutual.one_input import at_most_saturated
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.notation import Formula, alpha
+from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import floor
 from rdml_theory.symbolic.sgd.setting import (
     after,
@@ -68,25 +68,25 @@ RESTING: Formula = 2 * beta**2 * jacobian**2 * tau**2
 TURNING: Formula = jacobian**2 * tau**2 / 2
 """‖∇L‖² of the student that jumps between two points, at both."""
 
-_F: Term = exp(order * spread)
+_F: Term = exp(alpha * spread)
 
 SATURATED: Formula = 2 * jacobian**2 * ((beta * (_F - 1) - 1) / ((1 + beta) * (_F - 1))) ** 2
 """‖∇L‖² of the student at rest all of whose labels are of one class, where β(E - 1) ≥ 1."""
 
-_E: Term = exp(order * spread / 2)
+_E: Term = exp(alpha * spread / 2)
 q, w, y = (Symbol(name, real=True) for name in ("q", "w", "y"))
 theta, e = Vector("θ"), Vector("e")
 _scale = sqrt(2) * jacobian
 _r = Gradient("R", x)
 # The student has the log-odds s, its peer u = s + ρ; those of the escort are αu + (1-α)s.
-_s = -order * spread / 2
-_u = spread * (1 - order / 2)
+_s = -alpha * spread / 2
+_u = spread * (1 - alpha / 2)
 
 HYPOTHESES = {
     "tau": Equal(tau * (_E + 1), _E - 1),
     "unit": Equal(square(e), 1),
     "student": Equal(q * (1 + exp(-_s)), 1),
-    "escort": Equal(w * (1 + exp(-(order * _u + (1 - order) * _s))), 1),
+    "escort": Equal(w * (1 + exp(-(alpha * _u + (1 - alpha) * _s))), 1),
     "label": Equal(y, q + beta * (q - w)),
     "base": Equal(Gradient("f", theta), _scale * (q - y) * e),
     "mutual": Equal(Gradient("R", theta), _scale * (q - w) * e),
@@ -219,10 +219,10 @@ def _floor(side: int) -> tuple[Theorem, Theorem]:
     """What the right side of C2 and X1 is for T → ∞, without noise, on one side of h = 1; and what its ζ² is."""
     one = AtMost(h, 1) if side == 1 else AtMost(1, h)
     room = combine(AtMost(0, side * (1 - h)), [(1, assume(one, reason="given"))], reason="which gives |1-h| its sign")
-    named = assume(Equal(bias**2, RESTING), reason="given: ζ² = 2β²G² tanh²(αρ/4)")
+    named = assume(Equal(Z**2, RESTING), reason="given: ζ² = 2β²G² tanh²(αρ/4)")
     size = magnitude(side * (1 - h), known=[room], reason="|1-h| is this")
     value = assume(
-        Equal(floor, SHARP.subs({gap: 0, noise: 0})), known=[positive_room()],
+        Equal(floor, SHARP.subs({gap: 0, sigma: 0})), known=[positive_room()],
         reason="given: F is X1's right side for T → ∞ and σ = 0",
     )  # fmt: skip
     return rewrite(value, size, reason="written out"), named
@@ -284,8 +284,8 @@ def _turning(asserted: Term) -> tuple[Theorem, ...]:
     By symmetry q and w change places there; at α = 1 the peer is the student's mirror image. What is asserted, times
     4β², is F² times the square of ``((4 + 8β)τ - αρ)/(αρ)``, which tends to 2β: for small αρ it comes near to F².
     """
-    odds = order * spread / 2
-    step = assume(Equal(h * tau * (2 + 4 * beta), order * spread), reason="given: the step")
+    odds = alpha * spread / 2
+    step = assume(Equal(h * tau * (2 + 4 * beta), alpha * spread), reason="given: the step")
     rest, apart = _escort_is_the_rest(), _apart()
     # The student stands at -αρ/2; the log-odds move by η(√2G)² = 4h times the gradient's coefficient, as Λ = G²/2.
     moved = combine(
@@ -308,12 +308,12 @@ def _turning(asserted: Term) -> tuple[Theorem, ...]:
 def _near_the_floor(asserted: Term, step: Theorem) -> Theorem:
     """``F² ((4 + 8β)τ - αρ)² = (αρ)² 4β²`` times what is asserted, with X1's right side F for T → ∞ and h ≥ 1."""
     plain, named = _floor(-1)
-    whole, angle = tau * (2 + 4 * beta), order * spread
+    whole, angle = tau * (2 + 4 * beta), alpha * spread
     product = combine(
-        Equal(floor * (2 - h), h * bias), [(2 - h, plain)], known=[positive_room()], reason="times 2 - h"
+        Equal(floor * (2 - h), h * Z), [(2 - h, plain)], known=[positive_room()], reason="times 2 - h"
     )  # fmt: skip
     moved = combine(
-        Equal(floor * (2 * whole - angle), angle * bias), [(whole, product), (floor + bias, step)],
+        Equal(floor * (2 * whole - angle), angle * Z), [(whole, product), (floor + Z, step)],
         reason="for this step",
     )  # fmt: skip
     left, right = moved.conclusion.terms()

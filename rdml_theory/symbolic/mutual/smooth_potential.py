@@ -46,7 +46,7 @@ from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m
 from rdml_theory.symbolic.sgd.bounds import quadratic_inequality, sharp_target, solved
-from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, h, horizon
+from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, h, horizon
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -158,7 +158,7 @@ BOUND_ASSUMPTIONS = assumptions(
 POTENTIAL_ASSUMPTIONS = tuple(told.text() for told in _OF_POTENTIAL.values())
 """That f is Φ and ∇f its gradient, in full."""
 
-WITHOUT_BIAS: Formula = SHARP.subs(bias, 0)
+WITHOUT_BIAS: Formula = SHARP.subs(Z, 0)
 """The right side of the sharp bound of ∇Φ, with h = (1+β)Λη."""
 
 
@@ -313,8 +313,8 @@ def _without_bias(curvatures: tuple[Formula, Formula]) -> Theorem:
         [(1, step), (1, told["there"]), (-1, told["here"]), (-1, told["slope"])],
         known=[_room()], reason="in terms of Φ",
     )  # fmt: skip
-    sharp = solved(sharp_target(), quadratic_inequality(step=one_step(supposed)), bias)
-    here = instantiate(sharp, {bias: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
+    sharp = solved(sharp_target(), quadratic_inequality(step=one_step(supposed)), Z)
+    here = instantiate(sharp, {Z: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
     none = expectation(inner(told["still"], b), reason="take expectations")
     no_bias = combine(
         Equal(0, mean_over_steps(square(b))), [(-1 / horizon, sum_over(none, t, horizon))], reason="there is no bias"

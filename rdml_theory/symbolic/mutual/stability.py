@@ -34,10 +34,9 @@ from rdml_theory.symbolic.kernel import (
     specialise,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import order
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.momentum import mu
 from rdml_theory.symbolic.sgd.setting import exact, t
 
@@ -51,7 +50,7 @@ Term = Any
 h: Formula = Symbol("h", positive=True)
 """h = ηλ."""
 
-LIMIT: Formula = 2 / (1 + order * beta * students / (students - 1))
+LIMIT: Formula = 2 / (1 + alpha * beta * students / (students - 1))
 """The greatest h at which differences between students do not grow; that of a student alone is 2."""
 
 stiffness: Formula = Symbol("s", positive=True)
@@ -65,7 +64,7 @@ _METHODS: tuple[tuple[Term, Term], ...] = ((Integer(1), mu), (1 + mu, mu**2))
 """ψ and χ, of a heavy ball and of Nesterov's momentum."""
 
 _k, _j = (Symbol(name, integer=True, positive=True) for name in "kj")
-_own, _pulled = students - 1, order * beta * students
+_own, _pulled = students - 1, alpha * beta * students
 
 
 def _of(name: str, student: Term, step: Term = t) -> Term:
@@ -81,7 +80,7 @@ def _v(step: Term = t) -> Term:
 
 
 _here, _mean, _speed = _of("x", _k), Entry("m", t), Entry("n", t)
-_pull = h * (_here + order * beta * (_here - _of("u", _k)))
+_pull = h * (_here + alpha * beta * (_here - _of("u", _k)))
 
 _SEVERAL = Less(1, students)
 _PEERS = ForAll(t, ForAll(_k, Equal(_own * _of("u", _k), students * _mean - _here)))
@@ -233,7 +232,7 @@ def _several() -> Theorem:
 
 def _pull_of() -> tuple[Term, Theorem]:
     """``(K-1)`` times the pull is ``h((K-1)x + αβK(x - m))``; its weight where the pull occurs."""
-    return h * order * beta, _given(_PEERS, t, _k)
+    return h * alpha * beta, _given(_PEERS, t, _k)
 
 
 @cache
@@ -316,7 +315,7 @@ def _speed_apart(stiff: Term) -> Theorem:
 
 def _grows(at: Term) -> Theorem:
     """``1 < (1 - 2h/limit)²`` beyond the limit."""
-    size = h * (1 + order * beta * students / (students - 1))
+    size = h * (1 + alpha * beta * students / (students - 1))
     beyond = assume(BEYOND, reason="given: a longer step")
     over = combine(Less(0, size - 2), [(1 / _own, beyond)], known=[_several()], reason="so this is positive")
     return combine(

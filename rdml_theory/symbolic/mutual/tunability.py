@@ -37,7 +37,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.bounds import classical_bound
-from rdml_theory.symbolic.sgd.descent import CLASSICAL, bias, horizon
+from rdml_theory.symbolic.sgd.descent import CLASSICAL, Z, horizon
 from rdml_theory.symbolic.sgd.extremal import SLOPE
 from rdml_theory.symbolic.sgd.scope import pull
 from rdml_theory.symbolic.sgd.setting import (
@@ -96,7 +96,7 @@ def annealed_target(slope: Formula = LINE) -> AtMost:
     A² ≤ 2·Δ/(T·η) + h·σ² + Σ_{t < T} (G²·α_t²·β_t²·ρ_t²/8)/T
     """
     total = Sum(slope.subs(_at_step) ** 2, (t, 0, horizon - 1)) / horizon
-    return AtMost(average**2, CLASSICAL.subs(bias, 0) + total)
+    return AtMost(average**2, CLASSICAL.subs(Z, 0) + total)
 
 
 @cache

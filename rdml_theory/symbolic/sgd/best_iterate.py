@@ -30,7 +30,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -57,14 +57,14 @@ Term = Any
 BEST: Formula = Symbol("W", positive=True)
 """What ‖∇f(x_t)‖² is at least, for every t < T."""
 
-DECREASE: Formula = (1 - h / 4) * BEST - (1 - h / 2) * bias * sqrt(BEST) - h / 4 * bias**2
+DECREASE: Formula = (1 - h / 4) * BEST - (1 - h / 2) * Z * sqrt(BEST) - h / 4 * Z**2
 """What a step lowers the value by, over η, at least, while both gradients are at least √W ≥ Z."""
 
 UPDATE = ForAll(t, Equal(after, x - eta * (g + b)))
 _START = AtMost(Value("f", first) - infimum, gap)
-_BIAS = ForAll(t, AtMost(square(b), bias**2))
+_BIAS = ForAll(t, AtMost(square(b), Z**2))
 _LEAST = ForAll(t, AtMost(BEST, square(g)), horizon)
-_ROOM = AtMost(bias**2, 2 * smoothness * gap)
+_ROOM = AtMost(Z**2, 2 * smoothness * gap)
 
 ASSUMPTIONS = tuple(
     hypothesis.text()
@@ -134,17 +134,17 @@ def _step(decrease: Formula) -> Theorem:
     pulls = []
     for slope, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
         product = combine(
-            AtMost(Inner(slope, b) ** 2, square(slope) * bias**2),
+            AtMost(Inner(slope, b) ** 2, square(slope) * Z**2),
             [(1, _cauchy_schwarz(slope, b, positive)), (square(slope), small)],
             reason="with the bound of the bias",
         )
-        pulls.append(at_most(-Inner(slope, b), size * bias, product))
+        pulls.append(at_most(-Inner(slope, b), size * Z, product))
     low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
-    above = assume(AtMost(bias, level), reason="suppose Z ≤ √W")
+    above = assume(AtMost(Z, level), reason="suppose Z ≤ √W")
     room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
     wide = combine(Less(0, 3 - h), [(1, room)], slack=2, reason="3-h is positive")
     half = combine(Less(0, 1 - h / 2), [(HALF, room)], slack=HALF, reason="1-h/2 too")
-    more, even_more, excess = norm - level, next_norm - level, level - bias
+    more, even_more, excess = norm - level, next_norm - level, level - Z
     return combine(
         AtMost(eta * decrease, Value("f", x) - Value("f", after)),
         [
@@ -153,7 +153,7 @@ def _step(decrease: Formula) -> Theorem:
             (eta * (1 - h) / 2, pulls[0]),
             (eta / 2, pulls[1]),
             (eta * h / 4, small),
-            (eta * (bias + (3 - h) / 2 * excess), low),
+            (eta * (Z + (3 - h) / 2 * excess), low),
             (eta * excess / 2, next_low),
         ],
         slack=eta * ((even_more - (1 - h) * more) ** 2 / (4 * h) + (1 - h / 2) * more**2),
@@ -182,7 +182,7 @@ def best_iterate(decrease: Formula = DECREASE) -> Proof:
     --------
     >>> best_iterate().axioms
     ('descent lemma', 'descent lemma, from below')
-    >>> best_iterate(DECREASE + h / 4 * bias**2)
+    >>> best_iterate(DECREASE + h / 4 * Z**2)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
@@ -202,16 +202,16 @@ def best_iterate(decrease: Formula = DECREASE) -> Proof:
         ],
         reason="the values telescope; the last gradient pays for itself",
     )
-    below = assume(AtMost(level, bias), reason="suppose √W ≤ Z")
+    below = assume(AtMost(level, Z), reason="suppose √W ≤ Z")
     room = combine(Less(0, 1 - h / 4), [(HALF / 2, given("h ≤ 1"))], slack=3 * HALF / 2, reason="1-h/4 > 0")
-    slope = (1 - h / 4) * level + h / 4 * bias
+    slope = (1 - h / 4) * level + h / 4 * Z
     small = combine(
         target,
         [
-            (steps * eta * slope + (level + bias) / (2 * smoothness), below),
+            (steps * eta * slope + (level + Z) / (2 * smoothness), below),
             (1 / (2 * smoothness), assume(_ROOM, reason="given")),
         ],
         known=[room],
         reason="then the decrease is not positive, and W ≤ Z² ≤ 2ΛΔ",
     )
-    return Proof((cases(small, large, level, bias, reason="either way"),))
+    return Proof((cases(small, large, level, Z, reason="either way"),))

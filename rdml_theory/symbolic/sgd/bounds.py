@@ -25,7 +25,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import CLASSICAL, SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import CLASSICAL, SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import floor, quadratic, stationary
 from rdml_theory.symbolic.sgd.setting import (
     average,
@@ -114,7 +114,7 @@ def quadratic_inequality(fall: Theorem | None = None, step: Theorem | None = Non
     """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``; f falls by at most Δ, and in a step as told."""
     away = Abs(1 - h)
     return combine(
-        AtMost(quadratic(average, bias, away), gap / (eta * horizon) + h * noise**2 / 2),
+        AtMost(quadratic(average, Z, away), gap / (eta * horizon) + h * sigma**2 / 2),
         [
             (1, averaged(fall, step)),
             (-h / 2, given("bias")),
@@ -173,13 +173,13 @@ def sharp_bound(right_side: Formula = SHARP) -> Proof:
     >>> proof = sharp_bound()
     >>> proof.verify(), proof.axioms
     (True, ('Cauchy-Schwarz', 'descent lemma'))
-    >>> sharp_bound(SHARP.subs(bias, 0))
+    >>> sharp_bound(SHARP.subs(Z, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ √(2·Δ/(T·η) + h·σ²)/√(2 - h) is not this ...
     """
     asserted = exact(right_side)
-    bound = solved(sharp_target(asserted), quadratic_inequality(), bias)
+    bound = solved(sharp_target(asserted), quadratic_inequality(), Z)
     limit = asserted.subs(gap, 0)
     return Proof((bound, *attained(1, limit), *attained(-1, limit)))
 
@@ -190,7 +190,7 @@ def attained(side: int, limit: Term) -> tuple[Theorem, Theorem]:
     The bias points against the gradient for h ≤ 1 (``side`` 1) and along it for h ≥ 1 (``side`` -1); the noise is
     orthogonal to it. So no smaller limit bounds A.
     """
-    return stationary(side, bias, settles(side, limit, h * noise**2 / 2, "the limit of the bound for T → ∞"))
+    return stationary(side, Z, settles(side, limit, h * sigma**2 / 2, "the limit of the bound for T → ∞"))
 
 
 def settles(side: int, asserted: Term, excess: Term, what: str) -> Theorem:
@@ -202,8 +202,8 @@ def settles(side: int, asserted: Term, excess: Term, what: str) -> Theorem:
     is_floor = rewrite(named, magnitude(away, known=[sign], reason="|1-h| is this"), reason="written out")
     value = is_floor.conclusion.terms()[1]
     return combine(
-        Equal(quadratic(floor, bias, away), excess),
-        [((1 - h / 2) * (floor + value) - away * bias, is_floor)],
+        Equal(quadratic(floor, Z, away), excess),
+        [((1 - h / 2) * (floor + value) - away * Z, is_floor)],
         known=[room],
         reason="F solves the quadratic equation",
     )

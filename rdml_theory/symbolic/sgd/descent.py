@@ -11,21 +11,21 @@ from sympy import Abs, Symbol, sqrt, symbols
 
 from rdml_theory.symbolic.notation import Formula, Named
 
-__all__ = ["AVERAGE", "CLASSICAL", "SHARP", "bias", "eta", "gap", "h", "horizon", "noise"]
+__all__ = ["AVERAGE", "CLASSICAL", "SHARP", "Z", "eta", "gap", "h", "horizon", "sigma"]
 
 AVERAGE = Named("A", "A")
 """A = √( (1/T) Σ_t E‖∇f(x_t)‖² )."""
 
 h, eta = symbols("h eta", positive=True)
 gap: Formula = Symbol("Delta", nonnegative=True)
-noise: Formula = Symbol("sigma", nonnegative=True)
-bias: Formula = Symbol("Z", nonnegative=True)
+sigma: Formula = Symbol("sigma", nonnegative=True)
+Z: Formula = Symbol("Z", nonnegative=True)
 horizon: Formula = Symbol("T", integer=True, positive=True)
 
-CLASSICAL: Formula = 2 * gap / (eta * horizon) + h * noise**2 + bias**2
+CLASSICAL: Formula = 2 * gap / (eta * horizon) + h * sigma**2 + Z**2
 """The right side of A² ≤ 2Δ/(ηT) + hσ² + Z², for 0 < h ≤ 1."""
 
 SHARP: Formula = (
-    Abs(1 - h) * bias + sqrt(bias**2 + (2 - h) * (2 * gap / (eta * horizon) + h * noise**2))
+    Abs(1 - h) * Z + sqrt(Z**2 + (2 - h) * (2 * gap / (eta * horizon) + h * sigma**2))
 ) / (2 - h)  # fmt: skip
 """The right side of A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h), for 0 < h < 2."""

@@ -32,7 +32,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -58,9 +58,9 @@ floor: Term = Symbol("F", positive=True)
 SLOPE = ForAll(y, Equal(Gradient("f", y), smoothness * y))
 HEIGHT = ForAll(y, Equal(Value("f", y), smoothness * square(y) / 2))
 APART = ForAll(t, Equal(Inner(n, x), 0))
-SIZE = ForAll(t, Equal(square(n), noise**2))
-BIAS_SIZE = ForAll(t, Equal(Mean(square(b)), bias**2))
-NOISE_SIZE = ForAll(t, Equal(Mean(square(n)), noise**2))
+SIZE = ForAll(t, Equal(square(n), sigma**2))
+BIAS_SIZE = ForAll(t, Equal(Mean(square(b)), Z**2))
+NOISE_SIZE = ForAll(t, Equal(Mean(square(n)), sigma**2))
 
 
 def quadratic(value: Term, size: Term, away: Term) -> Term:
@@ -105,7 +105,7 @@ def _shrinks(side: int, share: Term) -> tuple[Theorem, Theorem]:
     )
     shrink = _shrink(side, share)
     shrunk = combine(
-        Equal(square(Gradient("f", after)), shrink**2 * square(g) + h**2 * noise**2),
+        Equal(square(Gradient("f", after)), shrink**2 * square(g) + h**2 * sigma**2),
         [
             (1, squared(moved)),
             (-2 * shrink * h, product),
@@ -151,7 +151,7 @@ def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theor
 
 
 FALL = Equal(Mean(Value("f", first)) - Mean(Value("f", At("x", horizon))), gap)
-NOT_STILL = Less(0, gap / (eta * horizon) + h * noise**2 / 2)
+NOT_STILL = Less(0, gap / (eta * horizon) + h * sigma**2 / 2)
 
 
 def falling(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]:
@@ -178,7 +178,7 @@ def falling(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]
         )
         ends.append(expectation(pays, reason="take expectations"))
     total = sum_over(expectation(shrunk, reason="take expectations"), t, horizon, reason="sum over the steps")
-    mean, most = mean_over_steps(square(g)), 2 * h * (gap / (eta * horizon) + h * noise**2 / 2)
+    mean, most = mean_over_steps(square(g)), 2 * h * (gap / (eta * horizon) + h * sigma**2 / 2)
     left = 1 - _shrink(side, share) ** 2
     lost = combine(
         Equal(left * mean, most),
@@ -257,7 +257,7 @@ def newton_value() -> Theorem:
     mean = expectation(squared(newton_step()), reason="take expectations")
     centred = specialise(assume(HYPOTHESES["centred"], reason="given"), t, reason="at this step")
     return combine(
-        Equal(smoothness**2 * Mean(square(after)), bias**2 + noise**2),
+        Equal(smoothness**2 * Mean(square(after)), Z**2 + sigma**2),
         [
             (smoothness**2, mean),
             (2, orthogonal(centred, b, reason="the noise has mean zero given b_t")),

@@ -40,7 +40,7 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import constant_bias
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, floor, newton_value
 from rdml_theory.symbolic.sgd.setting import (
     after,
@@ -78,7 +78,7 @@ kept: Formula = Symbol("a", nonnegative=True)
 
 _AWAY = Abs(1 - h)
 RATE: Formula = kept * (kept + (1 - kept) * reach / floor)
-FLOOR: Formula = (kept * floor + (1 - kept) * reach) ** 2 + eta * h * noise**2 / 2
+FLOOR: Formula = (kept * floor + (1 - kept) * reach) ** 2 + eta * h * sigma**2 / 2
 """What F² is equal to."""
 
 PL: Formula = floor**2 + RATE**horizon * (gap - floor**2)
@@ -91,8 +91,8 @@ STRICTLY = Less(growth, smoothness)
 ROOM = Less(_AWAY, 1)
 ABOVE = Less(floor, sqrt(gap))
 KEPT = Equal(kept, 1 - growth * (1 - _AWAY) / smoothness)
-REACH = Equal(reach**2, h**2 * bias**2 / (2 * growth * (1 - _AWAY) ** 2))
-NOISY = Less(0, noise)
+REACH = Equal(reach**2, h**2 * Z**2 / (2 * growth * (1 - _AWAY) ** 2))
+NOISY = Less(0, sigma)
 GENTLE = ForAll(y, Equal(Value("f", y), growth * square(y) / 2))
 GENTLE_SLOPE = ForAll(y, Equal(Gradient("f", y), growth * y))
 
@@ -266,7 +266,7 @@ def _kicked() -> Theorem:
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
     along = instantiate(lemma, {y: update, _v: -eta * n}, reason="from there along the noise")
     return combine(
-        AtMost(Mean(Value("f", after)), Mean(Value("f", update)) + eta * h / 2 * noise**2),
+        AtMost(Mean(Value("f", after)), Mean(Value("f", update)) + eta * h / 2 * sigma**2),
         [
             (1, expectation(moved(along), reason="take expectations")),
             (-eta, orthogonal(given("centred", t), Gradient("f", update), reason="the noise has mean zero given it")),
@@ -294,7 +294,7 @@ def _step() -> Theorem:
     grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
     room = _room()
     gained = combine(
-        AtMost(_excess(after), fall * (keeps * _excess(x) + eta / (2 * _trade) * bias**2) + eta * h / 2 * noise**2),
+        AtMost(_excess(after), fall * (keeps * _excess(x) + eta / (2 * _trade) * Z**2) + eta * h / 2 * sigma**2),
         [
             (1, _kicked()),
             (1, expectation(climbed, reason="take expectations")),
@@ -314,7 +314,7 @@ def _step() -> Theorem:
     )  # fmt: skip
     scale = growth * (1 - _AWAY) / smoothness
     return combine(
-        AtMost(_excess(after), _GRIP * (kept * _excess(x) + (1 - kept) * reach * _r) + eta * h / 2 * noise**2),
+        AtMost(_excess(after), _GRIP * (kept * _excess(x) + (1 - kept) * reach * _r) + eta * h / 2 * sigma**2),
         [
             (1, discharge(here, near_too, reason="as it is")),
             (-_GRIP * scale * _r / reach, assume(REACH, known=[room], reason="given: R is the floor without noise")),
@@ -355,7 +355,7 @@ def _above_reach(named: Theorem, relation: type[AtMost | Less], known: list[Theo
     """R < F, or R ≤ F: noise only adds."""
     spread = (1 - kept) * (floor + kept * floor + (1 - kept) * reach)
     return combine(
-        relation(reach, floor), [(-1 / spread, named)], slack=eta * h * noise**2 / (2 * spread), known=known,
+        relation(reach, floor), [(-1 / spread, named)], slack=eta * h * sigma**2 / (2 * spread), known=known,
         reason="(F - R) times this is what noise adds to F²",
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, horizon, sigma
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
     above_the_infimum,
@@ -106,7 +106,7 @@ _CROSS: Formula = _SPEED - price + _APART * drag / friction
 COEFFICIENT: Formula = (1 - (1 - kappa / level) ** horizon) / kappa
 """c, the weight of Δ in the bound of T A²."""
 
-DRIVE: Formula = _COST * bias**2 + price * noise**2
+DRIVE: Formula = _COST * Z**2 + price * sigma**2
 """d: what bias and noise add in a step."""
 
 v, v_after = At("v", t), At("v", t + 1)
@@ -153,7 +153,7 @@ NESTEROV = tuple(told.text() for told in _NESTEROV)
 def momentum_targets(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> tuple[AtMost, AtMost]:
     """``T A² ≤ cΔ + d(T - ℓc)/κ`` for κ ≤ ℓ, and ``κA² ≤ Δ/T + d`` for κ > 0.
 
-    >>> print(momentum_targets(drive=noise)[1].text())
+    >>> print(momentum_targets(drive=sigma)[1].text())
     A²·κ ≤ Δ/T + σ
     """
     whole = coefficient * gap + drive * (horizon - level * coefficient) / kappa
@@ -205,7 +205,7 @@ def _dissipates() -> Theorem:
     noises = "the noise has mean zero given x_t, b_t and v_t"
     taken = (
         (eta * fresh + coupling) * Mean(Inner(g, d)) + _EXCESS * Mean(Inner(g, v)) + _FRICTION * Mean(square(v))
-        - 2 * DRAG * Mean(Inner(d, v)) - PRICE * (Mean(square(d)) + noise**2)
+        - 2 * DRAG * Mean(Inner(d, v)) - PRICE * (Mean(square(d)) + sigma**2)
     )  # fmt: skip
     return combine(
         AtMost(_potential(t + 1), _potential(t) - taken),
@@ -245,7 +245,7 @@ def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
             (Mean(square(v)), told["phi"]),
             (-2 * Mean(Inner(d, v)), told["tau"]),
             (Mean(Inner(g, v)), told["epsilon"]),
-            (-Mean(square(d)) - noise**2, told["nu"]),
+            (-Mean(square(d)) - sigma**2, told["nu"]),
             (1, product),
             (pull, told["xi"]),
             (_COST, _at(BIAS_OF_A_STEP)),
@@ -312,7 +312,7 @@ def momentum_bound(
     --------
     >>> momentum_bound().axioms
     ('descent lemma', 'descent lemma, from below')
-    >>> momentum_bound(drive=DRIVE.subs(bias, 0))
+    >>> momentum_bound(drive=DRIVE.subs(Z, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...

@@ -38,7 +38,7 @@ from rdml_theory.symbolic.sgd.bounds import (
     sharp_target,
     solved,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE, floor, newton_value, quadratic, stationary, unmoved
 from rdml_theory.symbolic.sgd.setting import (
     above_the_infimum,
@@ -69,7 +69,7 @@ __all__ = [
 
 Term = Any
 
-FLOOR: Formula = (Abs(1 - h) * bias + sqrt(bias**2 + h * (2 - h) * noise**2)) / (2 - h)
+FLOOR: Formula = (Abs(1 - h) * Z + sqrt(Z**2 + h * (2 - h) * sigma**2)) / (2 - h)
 """The limit of the sharp bound of A for T → ∞."""
 
 
@@ -100,14 +100,14 @@ def floor_bound(right_side: Formula = FLOOR) -> Proof:
     --------
     >>> floor_bound().axioms
     ('Cauchy-Schwarz', 'descent lemma')
-    >>> floor_bound(sqrt(bias**2 + h * noise**2))
+    >>> floor_bound(sqrt(Z**2 + h * sigma**2))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     asserted = exact(right_side)
-    base, completed = completed_square(quadratic_inequality(), bias)
-    settled, transient = sqrt(bias**2 + h * (2 - h) * noise**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
+    base, completed = completed_square(quadratic_inequality(), Z)
+    settled, transient = sqrt(Z**2 + h * (2 - h) * sigma**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
     room = positive_room()
     apart = combine(
         AtMost(base**2, (settled + transient) ** 2), [(1, completed)], slack=2 * settled * transient, known=[room],
@@ -127,8 +127,8 @@ REFINED_FACTOR: Formula = 1 - 1 / horizon
 
 
 def _refined(factor: Formula) -> Formula:
-    inside = bias**2 * factor + (2 - h) * (2 * gap / (eta * horizon) + h * noise**2 * factor)
-    return (Abs(1 - h) * bias * sqrt(factor) + sqrt(inside)) / (2 - h)
+    inside = Z**2 * factor + (2 - h) * (2 * gap / (eta * horizon) + h * sigma**2 * factor)
+    return (Abs(1 - h) * Z * sqrt(factor) + sqrt(inside)) / (2 - h)
 
 
 REFINED: Formula = _refined(REFINED_FACTOR)
@@ -142,7 +142,7 @@ LAST_STEP = assumptions(
 
 def _before_the_last() -> Theorem:
     """The quadratic inequality of C2 with the biases and noises of T-1 steps: (1-1/T)Z² and (1-1/T)σ²."""
-    steps, fewer = horizon - 1, sqrt(1 - 1 / horizon) * bias
+    steps, fewer = horizon - 1, sqrt(1 - 1 / horizon) * Z
     cross, biases = mean_over_steps(Inner(g, b), steps), mean_over_steps(square(b), steps)
     gradients, last = mean_over_steps(square(g), steps), Mean(square(Gradient("f", At("x", steps)))) / horizon
     share = nonnegative(1 - 1 / horizon, reason="T is at least 1")
@@ -167,7 +167,7 @@ def _before_the_last() -> Theorem:
     return combine(
         AtMost(
             quadratic(average, fewer, away),
-            gap / (eta * horizon) + h * noise**2 / 2 * (1 - 1 / horizon),
+            gap / (eta * horizon) + h * sigma**2 / 2 * (1 - 1 / horizon),
         ),
         [
             (1 / (eta * horizon), sum_over(one_step(), t, steps, reason="sum over the steps but the last")),
@@ -205,13 +205,13 @@ def refined_bound(right_side: Formula = REFINED) -> Proof:
     --------
     >>> refined_bound().axioms
     ('Cauchy-Schwarz', 'descent lemma')
-    >>> refined_bound(REFINED.subs(noise, 0))
+    >>> refined_bound(REFINED.subs(sigma, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     asserted = exact(right_side)
-    bound = solved(sharp_target(asserted), _before_the_last(), sqrt(1 - 1 / horizon) * bias)
+    bound = solved(sharp_target(asserted), _before_the_last(), sqrt(1 - 1 / horizon) * Z)
     return Proof((bound, last_step_attained(asserted**2)))
 
 
@@ -242,7 +242,7 @@ def last_step_attained(square_of_a: Formula) -> Theorem:
 
 relative_bias: Formula = Symbol("m", nonnegative=True)
 
-RELATIVE_BIAS: Formula = relative_bias * average**2 + bias**2
+RELATIVE_BIAS: Formula = relative_bias * average**2 + Z**2
 """B² = mA² + Z²."""
 
 RELATIVE: Formula = quadratic(average, sqrt(RELATIVE_BIAS), Abs(1 - h))
@@ -251,7 +251,7 @@ RELATIVE: Formula = quadratic(average, sqrt(RELATIVE_BIAS), Abs(1 - h))
 RELATIVE_LIMIT: Formula = 2 / (1 + sqrt(relative_bias))
 """The h from which on it bounds nothing."""
 
-BIAS_OF_A_STEP = ForAll(t, AtMost(Mean(square(b)), relative_bias * Mean(square(g)) + bias**2))
+BIAS_OF_A_STEP = ForAll(t, AtMost(Mean(square(b)), relative_bias * Mean(square(g)) + Z**2))
 
 RELATIVE_ASSUMPTIONS = assumptions(
     "smooth", "bounded", "start", "update", "centred", "noise", "average", "h", BIAS_OF_A_STEP.text()
@@ -265,7 +265,7 @@ def relative_target(left_side: Formula = RELATIVE) -> AtMost:
     >>> print(relative_target().text())
     A²·(1 - h/2) - A·√(A²·m + Z²)·|h - 1| - h·(A²·m + Z²)/2 ≤ Δ/(T·η) + h·σ²/2
     """
-    return AtMost(left_side, gap / (eta * horizon) + h * noise**2 / 2)
+    return AtMost(left_side, gap / (eta * horizon) + h * sigma**2 / 2)
 
 
 def relative_inequality(left_side: Formula = RELATIVE) -> Theorem:
@@ -335,7 +335,7 @@ def relative_bound(left_side: Formula = RELATIVE, limit: Formula = RELATIVE_LIMI
     theorems = [bound]
     for side in (1, -1):
         equation = assume(
-            Equal(asserted.subs(Abs(1 - h), side * (1 - h)).subs(average, floor), h * noise**2 / 2),
+            Equal(asserted.subs(Abs(1 - h), side * (1 - h)).subs(average, floor), h * sigma**2 / 2),
             reason="given: F solves the inequality with equality, for T → ∞",
         )
         theorems += stationary(side, mean_square, equation)

@@ -38,7 +38,7 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import attained
-from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, h, sigma
 from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
 from rdml_theory.symbolic.sgd.setting import (
     after,
@@ -69,16 +69,16 @@ curvature: Formula = Symbol("lambda", positive=True)
 perturbation: Formula = Symbol("M", nonnegative=True)
 radius: Formula = Symbol("P", positive=True)
 
-OFFSET: Formula = bias / curvature
+OFFSET: Formula = Z / curvature
 """The distance from the minimum of f = λ‖x‖²/2 to the point where a constant bias holds the iterates."""
 
-VARIANCE: Formula = eta * noise**2 / (curvature * (2 - eta * curvature))
+VARIANCE: Formula = eta * sigma**2 / (curvature * (2 - eta * curvature))
 """Their mean squared distance from it, for t → ∞."""
 
 _h = eta * curvature
-_pushed = perturbation + bias
+_pushed = perturbation + Z
 
-RADIUS: Formula = (Abs(1 - _h) * _pushed + sqrt(_pushed**2 + _h * (2 - _h) * noise**2)) / (curvature * (2 - _h))
+RADIUS: Formula = (Abs(1 - _h) * _pushed + sqrt(_pushed**2 + _h * (2 - _h) * sigma**2)) / (curvature * (2 - _h))
 """R, with sup_t E‖x_t‖² ≤ max(E‖x_0‖², R²) where ‖∇f(x) - λx‖ ≤ M."""
 
 NEARLY = ForAll(y, AtMost(square(Gradient("f", y) - curvature * y), perturbation**2))
@@ -88,7 +88,7 @@ SLOPE = ForAll(y, Equal(Gradient("f", y), curvature * y))
 
 pull = Vector("c")
 CONSTANT = ForAll(t, Equal(b, pull))
-PULL_SIZE = Equal(square(pull), bias**2)
+PULL_SIZE = Equal(square(pull), Z**2)
 
 
 def stays_target() -> AtMost:
@@ -128,7 +128,7 @@ def _pushed_at_most() -> Theorem:
     near = expectation(specialise(assume(NEARLY, reason="given"), x, reason="at x_t"), reason="take expectations")
     small = given("bias of a step", t)
     product = combine(
-        AtMost(Mean(Inner(rest, b)) ** 2, perturbation**2 * bias**2),
+        AtMost(Mean(Inner(rest, b)) ** 2, perturbation**2 * Z**2),
         [(1, of_a_step(rest, b)), (Mean(square(b)), near), (perturbation**2, small)],
         reason="with the bounds of both",
     )
@@ -157,7 +157,7 @@ def _stays(asserted: Formula) -> Theorem:
     )
     centred, away = given("centred", t), Abs(1 - _h)
     next_one = combine(
-        AtMost(Mean(square(after)), (away * radius + eta * _pushed) ** 2 + eta**2 * noise**2),
+        AtMost(Mean(square(after)), (away * radius + eta * _pushed) ** 2 + eta**2 * sigma**2),
         [
             (1, expectation(squared(given("update", t)), reason="take expectations")),
             (-2 * eta, orthogonal(centred, x, reason="the noise has mean zero given x_t")),
@@ -172,7 +172,7 @@ def _stays(asserted: Formula) -> Theorem:
         reason="x_t - η(∇f + b) is (1-ηλ)x_t but for a push of at most η(M+Z)",
     )
     room = _room()
-    settled = sqrt(_pushed**2 + _h * (2 - _h) * noise**2)
+    settled = sqrt(_pushed**2 + _h * (2 - _h) * sigma**2)
     base = (2 - _h) * curvature * radius - away * _pushed
     enough = combine(
         AtMost(settled, base),
@@ -182,7 +182,7 @@ def _stays(asserted: Formula) -> Theorem:
     )
     positive = combine(AtMost(0, base + settled), [(1, enough)], slack=2 * settled, known=[room], reason="so this is")
     solved = combine(
-        AtMost((away * radius + eta * _pushed) ** 2 + eta**2 * noise**2, radius**2),
+        AtMost((away * radius + eta * _pushed) ** 2 + eta**2 * sigma**2, radius**2),
         [(eta * (base + settled) / (curvature * (2 - _h)), enough)],
         known=[room, positive],
         reason="beyond R the step does not lead further out: (1-ηλ)² + ηλ(2-ηλ) = 1",

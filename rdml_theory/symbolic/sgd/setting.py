@@ -45,7 +45,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 
 __all__ = [
     "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "at_update", "average", "averaged",
@@ -83,10 +83,10 @@ HYPOTHESES: dict[str, Proposition] = {
     "fall": AtMost(Mean(Value("f", first)) - Mean(Value("f", At("x", horizon))), gap),
     "update": ForAll(t, Equal(after, x - eta * (g + b + n))),
     "centred": ForAll(t, Centred(n, (x, b))),
-    "noise": ForAll(t, AtMost(Mean(square(n)), noise**2)),
+    "noise": ForAll(t, AtMost(Mean(square(n)), sigma**2)),
     "average": Equal(average**2, mean_over_steps(square(g))),
-    "bias": Equal(bias**2, mean_over_steps(square(b))),
-    "bias of a step": ForAll(t, AtMost(Mean(square(b)), bias**2)),
+    "bias": Equal(Z**2, mean_over_steps(square(b))),
+    "bias of a step": ForAll(t, AtMost(Mean(square(b)), Z**2)),
     "h": Equal(h, smoothness * eta),
     "h < 2": Less(h, 2),
     "h ≤ 1": AtMost(h, 1),
@@ -172,13 +172,13 @@ def one_step(descent: Theorem | None = None) -> Theorem:
     whole = Mean(square(g)) + 2 * inner + squares
     gained = (1 - h / 2) * Mean(square(g)) + (1 - h) * inner - h / 2 * squares
     return combine(
-        AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta * gained + eta * h / 2 * noise**2),
+        AtMost(Mean(Value("f", after)), Mean(Value("f", x)) - eta * gained + eta * h / 2 * sigma**2),
         [
             (1, fall),
             (eta * (smoothness * eta - 1), orthogonal(centred, g, reason="the noise has mean zero given x_t")),
             (smoothness * eta**2, orthogonal(centred, b, reason="and given b_t")),
             (smoothness * eta**2 / 2, given("noise", t)),
-            (-eta / 2 * (whole + noise**2), given("h")),
+            (-eta / 2 * (whole + sigma**2), given("h")),
         ],
         reason="multiply out: the noise is orthogonal to ∇f(x_t) and to b_t",
     )
@@ -224,7 +224,7 @@ def averaged(fall: Theorem | None = None, step: Theorem | None = None) -> Theore
     return combine(
         AtMost(
             (1 - h / 2) * average**2 + (1 - h) * mean_over_steps(Inner(g, b)) - h / 2 * mean_over_steps(square(b)),
-            gap / (eta * horizon) + h * noise**2 / 2,
+            gap / (eta * horizon) + h * sigma**2 / 2,
         ),
         [
             (weight, sum_over(one_step() if step is None else step, t, horizon, reason="sum over the steps")),
@@ -275,7 +275,7 @@ def cross_term() -> Theorem:
     """The cross term is at most A Z in size."""
     cross = mean_over_steps(Inner(g, b))
     product = combine(
-        AtMost(cross**2, average**2 * bias**2),
+        AtMost(cross**2, average**2 * Z**2),
         [
             (1, cauchy_schwarz()),
             (-mean_over_steps(square(b)), given("average")),

@@ -43,7 +43,7 @@ from rdml_theory.symbolic.kernel import (
     squeeze,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, h, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, h, sigma
 from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
 from rdml_theory.symbolic.sgd.scope import CONSTANT, PULL_SIZE, SLOPE, STABLE, bounded_scope, curvature, pull
 from rdml_theory.symbolic.sgd.setting import after, assumptions, b, exact, first, g, given, n, squared, t, x, y
@@ -55,7 +55,7 @@ __all__ = [
 
 Term = Any
 
-PLATEAU: Formula = bias**2 + h * noise**2 / (2 - h)
+PLATEAU: Formula = Z**2 + h * sigma**2 / (2 - h)
 """Z² + hσ²/(2-h): the mean of ‖∇f(x_t)‖² when nothing is left of the start."""
 
 _slope_at_start = Gradient("f", first)
@@ -74,7 +74,7 @@ def plateau_target(plateau: Formula = PLATEAU) -> Equal:
     >>> print(plateau_target().text()[:45])
     E[‖∇f(x_t)‖²] = Z² + η·λ·σ²/(2 - η·λ) + (1 -
     """
-    rate, spread = 1 - eta * curvature, (PLATEAU - bias**2).xreplace({h: eta * curvature})
+    rate, spread = 1 - eta * curvature, (PLATEAU - Z**2).xreplace({h: eta * curvature})
     left = rate ** (2 * t) * (_SHIFTED - spread) - 2 * rate**t * _ALONG
     return Equal(Mean(square(g)), exact(plateau).xreplace({h: eta * curvature}) + left)
 
@@ -107,7 +107,7 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
     Parameters
     ----------
     plateau : Expr, optional
-        The asserted plateau, a function of ``h``, ``noise`` and ``bias``.
+        The asserted plateau, a function of ``h``, ``sigma`` and ``Z``.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
     --------
     >>> plateau_of_quadratic().verify()
     True
-    >>> plateau_of_quadratic(bias**2)
+    >>> plateau_of_quadratic(Z**2)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
@@ -219,7 +219,7 @@ _r, _P, _W = (Symbol(name, real=True) for name in "rPW")
 
 def _settled(settles: Theorem, plateau: Term) -> Theorem:
     """What is left of the start falls to zero."""
-    rate, spread = 1 - eta * curvature, (PLATEAU - bias**2).xreplace({h: eta * curvature})
+    rate, spread = 1 - eta * curvature, (PLATEAU - Z**2).xreplace({h: eta * curvature})
     known = [assume(STABLE, reason="given"), assume(Less(Abs(rate), 1), reason="suppose")]
     values = {_r: rate, _P: _SHIFTED - spread, _W: _ALONG}
     left = instantiate(_left(), values, known=known, reason="what is left of the start")
@@ -247,7 +247,7 @@ STEPS = Entry("η", t, positive=True)
 _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _SHORT = ForAll(t, AtMost(curvature * STEPS, 1))
 _s: Term = Symbol("s", integer=True, nonnegative=True)
-_FADES = Tends(curvature * STEPS * noise**2, t, oo, 0)
+_FADES = Tends(curvature * STEPS * sigma**2, t, oo, 0)
 
 
 def _taken() -> Term:
@@ -261,7 +261,7 @@ DECREASING = assumptions("centred", *(told.text() for told in (*_GIVEN, _UPDATE,
 """What the limit with decreasing steps assumes, as text; t counts from where the steps have become short."""
 
 
-def decreasing_target(value: Formula = bias**2) -> Tends:
+def decreasing_target(value: Formula = Z**2) -> Tends:
     """``E‖∇f(x_t)‖²`` tends to a value.
 
     >>> print(decreasing_target().text())
@@ -364,7 +364,7 @@ def decreasing_steps(value: Formula | None = None) -> Proof:
     --------
     >>> decreasing_steps().axioms
     ("Polyak's lemma",)
-    >>> decreasing_steps(bias**2 / 4)
+    >>> decreasing_steps(Z**2 / 4)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...

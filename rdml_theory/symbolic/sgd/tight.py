@@ -36,7 +36,7 @@ from rdml_theory.symbolic.kernel import (
     square,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
@@ -73,7 +73,7 @@ KAPPA: Formula = h * (1 - h / 2 - Abs(1 - h) * weight / 2)
 COEFFICIENT: Formula = (1 - (1 - 2 * kappa) ** horizon) / kappa
 """c, the weight of ΛΔ in the bound of T A²."""
 
-DRIVE: Formula = h / 2 * (Abs(1 - h) * bias**2 / weight + h * bias**2 + h * noise**2)
+DRIVE: Formula = h / 2 * (Abs(1 - h) * Z**2 / weight + h * Z**2 + h * sigma**2)
 """d: what bias and noise add in a step."""
 
 IS_KAPPA = Equal(kappa, KAPPA)
@@ -139,7 +139,7 @@ def _falls(drive: Term) -> Theorem:
 
 def _gained() -> Term:
     cross, squares = Mean(Inner(g, b)), Mean(square(b))
-    return (1 - h / 2) * Mean(square(g)) + (1 - h) * cross - h / 2 * squares - h / 2 * noise**2
+    return (1 - h / 2) * Mean(square(g)) + (1 - h) * cross - h / 2 * squares - h / 2 * sigma**2
 
 
 def _height(step: Term) -> Term:
@@ -222,7 +222,7 @@ def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> P
     --------
     >>> tight_bound().axioms
     ('descent lemma',)
-    >>> tight_bound(drive=DRIVE.subs(noise, 0))
+    >>> tight_bound(drive=DRIVE.subs(sigma, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
@@ -255,10 +255,10 @@ def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> P
 def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
     """Without bias, on ``f = Λ‖x‖²/2``: equality at κ = h(1-h/2), the limit for λ → 0."""
     limit = h * (1 - h / 2)
-    c, d = coefficient.subs(kappa, limit), drive.subs(bias, 0)
+    c, d = coefficient.subs(kappa, limit), drive.subs(Z, 0)
     k = Symbol("k", integer=True, nonnegative=True)
     room = positive_room()
-    shrink, settled = 1 - 2 * limit, h**2 * noise**2 / (2 * limit)
+    shrink, settled = 1 - 2 * limit, h**2 * sigma**2 / (2 * limit)
 
     def at(step: Term) -> Equal:
         norm = Mean(square(Gradient("f", At("x", step))))

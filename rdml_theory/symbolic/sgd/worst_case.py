@@ -10,7 +10,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import AtMost, Proof, combine, instantiate
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import quadratic_inequality, settles, sharp_target, solved
-from rdml_theory.symbolic.sgd.descent import SHARP, bias, eta, gap, h, horizon, noise
+from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import falling
 from rdml_theory.symbolic.sgd.refinements import last_step_attained, relative_bias, relative_inequality
 from rdml_theory.symbolic.sgd.setting import assumptions, average, exact, given, positive_room
@@ -50,13 +50,13 @@ WORST_CASE = assumptions(
 def worst_target(squared_bound: Formula = SHARP**2) -> AtMost:
     """``A² ≤`` the bound: what holds for every run holds for the worst one.
 
-    >>> print(worst_target(bias**2).text())
+    >>> print(worst_target(Z**2).text())
     A² ≤ Z²
     """
     return AtMost(average**2, squared_bound)
 
 
-REST: Formula = (bias**2 + noise**2) / horizon
+REST: Formula = (Z**2 + sigma**2) / horizon
 """What a run misses of the bound of A², at h = 1."""
 
 
@@ -87,7 +87,7 @@ def sharp_multipliers(squared_bound: Formula = SHARP**2) -> Proof:
     """
     asserted = exact(squared_bound)
     absolute_bias = instantiate(relative_inequality(), {relative_bias: Integer(0)}, reason="C2c, without m")
-    bound = solved(sharp_target(), absolute_bias, bias)
+    bound = solved(sharp_target(), absolute_bias, Z)
     squares = combine(
         worst_target(asserted), [(average + SHARP, bound)], known=[positive_room()], reason="and so are the squares"
     )
@@ -115,15 +115,13 @@ def every_horizon(right_side: Formula = DESCENT) -> Proof:
     --------
     >>> every_horizon().axioms
     ('Cauchy-Schwarz', 'descent lemma')
-    >>> every_horizon(DESCENT.subs(noise, 0))
+    >>> every_horizon(DESCENT.subs(sigma, 0))
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: A ≤ ... is not this combination: ...
     """
     asserted = (exact(right_side)).subs(fall, gap)
-    bound = solved(sharp_target(asserted), quadratic_inequality(given("fall")), bias)
-    excess = gap / (eta * horizon) + h * noise**2 / 2
-    runs = [
-        theorem for side in (1, -1) for theorem in falling(side, bias, settles(side, asserted, excess, "the bound"))
-    ]
+    bound = solved(sharp_target(asserted), quadratic_inequality(given("fall")), Z)
+    excess = gap / (eta * horizon) + h * sigma**2 / 2
+    runs = [theorem for side in (1, -1) for theorem in falling(side, Z, settles(side, asserted, excess, "the bound"))]
     return Proof(tuple(instantiate(theorem, {gap: fall}, reason="D for Δ") for theorem in (bound, *runs)))
