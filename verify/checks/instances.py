@@ -94,7 +94,7 @@ def _run(
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + Z, constant_bias.unit: axis,
         scope.pull: Z * axis, best_iterate.BEST: least, worst_case.fall: max(start - end, 0.0),
         **_near(problem, eta, sigma, Z),
-        alpha: 0.7, mutual_bias.spread: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
+        alpha: 0.7, names.rho: 2.0, mutual_bias.jacobian: 4.0, beta: 0.6,
         tunability.increase: 0.3,
     }  # fmt: skip
     if mu:
@@ -258,7 +258,7 @@ def _numbers(order: float, **families: NDArray[np.float64]) -> dict[Any, float]:
     ratio = np.log(families["p"] / families["q"])
     classes, least = ratio.shape[-1], float(min(np.min(family) for family in families.values()))
     return {
-        alpha: order, C: classes, i: 1, j: 2, k: 1, names.LOG_RATIO_RANGE: float(np.max(np.ptp(ratio, axis=-1))),
+        alpha: order, C: classes, i: 1, j: 2, k: 1, names.rho: float(np.max(np.ptp(ratio, axis=-1))),
         names.LEAST_PROBABILITY: least, SHIFT: 0.3, beta: 0.7,
     }  # fmt: skip
 
@@ -398,7 +398,7 @@ def following(order: float) -> Model:
         setting.smoothness: smooth, descent.h: smooth * eta, descent.eta: eta, descent.sigma: sigma,
         descent.gap: float(chance @ value(x[0], u[0])), descent.horizon: STEPS, setting.infimum: 0.0,
         moving_target.drift: max(float(np.mean(drifts)) / eta, 0.0), moving_target.peer_step: way / eta,
-        mutual_bias.jacobian: 1.0, beta: weight, alpha: order, mutual_bias.spread: 60.0, C: 3, composed.pairs: 1,
+        mutual_bias.jacobian: 1.0, beta: weight, alpha: order, names.rho: 60.0, C: 3, composed.pairs: 1,
     }  # fmt: skip
     # Over (outcome, step, pair, class); the entry at index 0 is the last of an axis.
     peers, student = np.broadcast_to(u[:, None], (len(chance), STEPS + 1, 1, 3)), np.stack(x, axis=1)[:, :, None]

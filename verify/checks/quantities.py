@@ -181,7 +181,7 @@ QUANTITIES: dict[Basic, Quantity] = {
         lambda x: renyi_divergence(x.teacher, x.student, x.order, domain="logits"),
         lambda x: reference.divergence(x.p, x.q, x.order),
     ),
-    names.LOG_RATIO_RANGE: Quantity(lambda x: np.ptp(x.ratio, axis=-1), lambda x: _range(_log_ratio(x))),
+    names.rho: Quantity(lambda x: np.ptp(x.ratio, axis=-1), lambda x: _range(_log_ratio(x))),
     names.SPREAD: Quantity(lambda x: x.order * np.ptp(x.ratio, axis=-1), lambda x: x.order * _range(_log_ratio(x))),
     names.GRADIENT_NORM: Quantity(
         lambda x: np.linalg.norm(x.student_gradient, axis=-1), lambda x: _distance(x.q, x.w, 2)

@@ -9,6 +9,7 @@ import numpy as np
 from sympy import Symbol
 
 from rdml_theory import escort
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Vector
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
@@ -23,7 +24,7 @@ from rdml_theory.symbolic.mutual import (
     smooth_potential,
     stability,
 )
-from rdml_theory.symbolic.notation import C, alpha, l, n
+from rdml_theory.symbolic.notation import C, alpha, k, l
 from rdml_theory.symbolic.sgd import descent, momentum, setting
 
 __all__ = ["students"]
@@ -43,18 +44,18 @@ def _resting() -> tuple[Model, ...]:
     tau, odds = np.tanh(order * spread / 4), -order * spread / 2
     q, w = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
 
-    def model(name: str, beta: float, h: float, y: float, **more: float) -> Model:
-        """With the label share y; log-odds are √2 Gθ, and Λ = G²/2."""
+    def model(name: str, beta: float, h: float, q: float, w: float, y: float) -> Model:
+        """With the shares q, w and y of the student, its escort and its labels; log-odds are √2 Gθ, and Λ = G²/2."""
         scale = np.sqrt(2) * jacobian
         theta = np.array([odds / scale])
         base, mutual_slope = scale * (q - y), scale * (q - w)
         lam, count = jacobian**2 / 2, STEPS + 1
         size = np.sqrt(2) * beta * jacobian * tau
         at = {
-            alpha: order, mutual.spread: spread, mutual.jacobian: jacobian, plateau.beta: beta,
+            alpha: order, names.rho: spread, mutual.jacobian: jacobian, plateau.beta: beta,
             resting.tau: tau, resting.q: q, resting.w: w, resting.y: y, resting.theta: theta,
             resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.Z: size,
-            setting.t: 0, **{Symbol(key, positive=True): value for key, value in more.items()},
+            setting.t: 0,
         }  # fmt: skip
         slopes = {"f": base, "R": mutual_slope}
         still = np.broadcast_to(theta, (1, count, 1))
@@ -72,9 +73,9 @@ def _resting() -> tuple[Model, ...]:
     odds_ratio = np.exp(order * spread) - 1
     own = (strong * odds_ratio - 1) / ((1 + strong) * odds_ratio)
     return (
-        model("student whose labels are all of one class", strong, 0.7, q - own, s=own, w=(1 + 1 / strong) * own),
-        model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q + beta * (q - w)),
-        model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), 0.5),
+        model("student whose labels are all of one class", strong, 0.7, own, (1 + 1 / strong) * own, 0.0),
+        model("student at rest, α = 1, ρ = 1.5", beta, 0.7, q, w, q + beta * (q - w)),
+        model("student that jumps, α = 1, ρ = 1.5", beta, order * spread / (tau * (2 + 4 * beta)), q, w, 0.5),
     )
 
 
@@ -89,8 +90,8 @@ def _one_input() -> Model:
     at = {
         plateau.beta: weight, mutual.jacobian: jacobian, alpha: order, C: 3, one_input.peers: 2,
         Vector("θ"): np.zeros(3),
-        mutual.spread: float(np.ptp(np.log(p / q), axis=1).max()), l: int(moved.argmin()) + 1,
-        n: int(moved.argmax()) + 1,
+        names.rho: float(np.ptp(np.log(p / q), axis=1).max()), l: int(moved.argmin()) + 1,
+        k: int(moved.argmax()) + 1,
     }  # fmt: skip
     return Model(
         "student of three classes at rest on one input", at,
@@ -225,7 +226,7 @@ def _training() -> tuple[Model, ...]:
     at = {
         setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.sigma: sigma, descent.horizon: STEPS,
         descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.jacobian: np.sqrt(most),
-        plateau.beta: weight, alpha: order, mutual.spread: spread, C: 3, composed.pairs: 2,
+        plateau.beta: weight, alpha: order, names.rho: spread, C: 3, composed.pairs: 2,
         composed.pull: float(apart.max()),
     }  # fmt: skip
     return (

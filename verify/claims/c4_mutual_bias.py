@@ -11,6 +11,7 @@ from sympy import Expr, Integer, Max
 from convergence import mutual_bias_bound
 from rdml_theory import renyi_divergence, renyi_gradient
 from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.divergence.entries import D
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
@@ -37,7 +38,7 @@ class Subject:
     ) -> tuple[float, float]:
         """Both bounds of ‖β∇R‖², the second linear in the mean divergence; the first at one range ρ."""
         both = (self.scale * self.a_priori, self.scale * self.observable)
-        forms = function_of(both, beta, mutual.jacobian, notation.alpha, mutual.spread, MEAN_DIVERGENCE)
+        forms = function_of(both, beta, mutual.jacobian, notation.alpha, names.rho, MEAN_DIVERGENCE)
         first, second = forms(weight, jacobian, order, spread, divergence)
         return float(first), float(second)
 

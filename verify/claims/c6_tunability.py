@@ -12,6 +12,7 @@ from sympy import Expr
 from convergence import CohortTrajectory, mutual_bias_bound, problems, schedule_bound, simulate, train_cohort
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import tunability
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -42,7 +43,7 @@ class Subject:
     @property
     def line(self) -> Any:
         """The slope as a function of α, ρ, β and G."""
-        return function_of(self.slope, notation.alpha, mutual.spread, beta, mutual.jacobian)
+        return function_of(self.slope, notation.alpha, names.rho, beta, mutual.jacobian)
 
 
 def statement(subject: Subject) -> Statement:

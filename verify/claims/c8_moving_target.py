@@ -15,6 +15,7 @@ from convergence import Assumptions, Observed, drift_bound, moving_target_bound,
 from convergence.problems import SyntheticProblem
 from convergence.sgd import record_times
 from rdml_theory import renyi_divergence, renyi_gradient
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import moving_target
 from rdml_theory.symbolic.mutual.moving_target import DRIFT, MOVING
@@ -47,7 +48,7 @@ class Subject:
         """The stated bound of the drift per step over η, for α ≠ 1."""
         numbers = {
             alpha: order,
-            mutual.spread: spread,
+            names.rho: spread,
             beta: weight,
             mutual.jacobian: jacobian,
             moving_target.peer_step: peer,
@@ -286,7 +287,7 @@ CLAIM = Claim(
         Control("no-drift", "the drift dropped", Subject(MOVING.subs(moving_target.drift, 0), DRIFT)),
         Control("half-drift", "half the bound of the drift", Subject(MOVING, DRIFT / 2)),
         Control("own-gradient", "tanh(αρ/4) as in the student's gradient",
-             Subject(MOVING, DRIFT.replace(tanh, lambda e: tanh(alpha * mutual.spread / 4)) * Abs(alpha - 1) / alpha)),
+             Subject(MOVING, DRIFT.replace(tanh, lambda e: tanh(alpha * names.rho / 4)) * Abs(alpha - 1) / alpha)),
         Control("thousandth", "a thousandth of the bound of the drift", Subject(MOVING, DRIFT / 1000), drawn=True),
     ),
     caption=(

@@ -12,12 +12,12 @@ from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.consensus import (
     ASSUMPTIONS,
     CONSENSUS,
-    RANGE,
     Expansion,
     expansion_targets,
     remainder_target,
 )
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
@@ -37,7 +37,7 @@ def statement(sides: Expansion) -> Statement:
     )
     second, third = (told.relation() for told in expansion_targets(sides))
     remainder = remainder_target(sides.remainder).relation()
-    return Statement(words, {"second": second, "third": third, "rho": RANGE, "remainder": remainder})
+    return Statement(words, {"second": second, "third": third, "rho": rho, "remainder": remainder})
 
 
 def _tilted(q: Vector, s: Vector, distance: Any) -> Vector:
@@ -60,7 +60,7 @@ def _half_variance(p: Vector, q: Vector, order: Any) -> tuple[Any, Any]:
 
 
 def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
-    return mp.mpf(str(sides.remainder.subs({alpha: float(order), RANGE: mp.nstr(spread, 30)}).evalf(30)))
+    return mp.mpf(str(sides.remainder.subs({alpha: float(order), rho: mp.nstr(spread, 30)}).evalf(30)))
 
 
 @check("numeric", cost=3.0)
@@ -165,7 +165,7 @@ CLAIM = Claim(
         Control(
             "third", "α - 1 in place of α + 1", CONSENSUS._replace(third=CONSENSUS.third * (alpha - 1) / (alpha + 1))
         ),
-        Control("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * RANGE)),
+        Control("exponent", "ρ to the fourth power", CONSENSUS._replace(remainder=CONSENSUS.remainder * rho)),
         Control(
             "constant", "a tenth of the bound", CONSENSUS._replace(remainder=CONSENSUS.remainder * Rational(1, 10))
         ),

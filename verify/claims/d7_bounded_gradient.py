@@ -7,11 +7,11 @@ from sympy import Expr, sqrt, tanh
 
 from rdml_theory.symbolic.divergence.inequalities import (
     GRADIENT_NORM,
-    LOG_RATIO_RANGE,
     RANGE_WITH_FLOOR,
     SPREAD,
     bounded_gradient,
     gradient_target,
+    rho,
 )
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS
 from verify.checks import function_of, kernel_check, scatter_panel
@@ -24,7 +24,7 @@ from verify.records import Panel
 
 def statement(right_side: Expr) -> Statement:
     words = "For every order in (0, ∞) and number of classes, {bound}, where {rho} bounds the range of log(p/q)"
-    return Statement(words, {"bound": gradient_target(right_side).relation(), "rho": LOG_RATIO_RANGE})
+    return Statement(words, {"bound": gradient_target(right_side).relation(), "rho": rho})
 
 
 def _worst(spreads: np.ndarray) -> Points:
@@ -38,7 +38,7 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
     path = _worst(np.array([0.1, 1.0, 4.0, 16.0]))
     return (
         Side("norm", GRADIENT_NORM, right_side, attained=True, path=path),
-        Side("range with a floor", LOG_RATIO_RANGE, RANGE_WITH_FLOOR, attained=True),
+        Side("range with a floor", rho, RANGE_WITH_FLOOR, attained=True),
     )
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from sympy import Abs, Expr, sqrt, tanh
 
 from rdml_theory.symbolic.divergence.inequalities import (
-    LOG_RATIO_RANGE,
     TEACHER_BOUND,
     TEACHER_NORM,
     bounded_teacher_gradient,
+    rho,
     teacher_target,
 )
 from rdml_theory.symbolic.divergence.tilt import TEACHER_ASSUMPTIONS
@@ -29,7 +29,7 @@ def statement(right_side: Expr) -> Statement:
         "For every order in (0, ∞) and number of classes, with α/(α-1) · (w - p) for ∂D_α/∂u, {bound} (its limit at "
         "α = 1), where {rho} bounds the range of log(p/q)"
     )
-    return Statement(words, {"bound": teacher_target(right_side).relation(), "rho": LOG_RATIO_RANGE})
+    return Statement(words, {"bound": teacher_target(right_side).relation(), "rho": rho})
 
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
@@ -41,18 +41,18 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 def _worst(order: float) -> Points:
     """Two classes with the peer's mass 1/(1+exp(|α-1|ρ/2)) on the class whose escort mass is the greater."""
-    rho = np.geomspace(0.2, 20, 9)
+    ranges = np.geomspace(0.2, 20, 9)
     sign = np.sign(order - 1)
-    teacher = np.column_stack([-abs(order - 1) * rho / 2, np.zeros(9)])
-    ratio = np.column_stack([sign * rho, np.zeros(9)])
+    teacher = np.column_stack([-abs(order - 1) * ranges / 2, np.zeros(9)])
+    ratio = np.column_stack([sign * ranges, np.zeros(9)])
     return Points(teacher, teacher - ratio, np.full(9, order), 0 * teacher)
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
-    bound = function_of(right_side, alpha, LOG_RATIO_RANGE)
+    bound = function_of(right_side, alpha, rho)
     return order_panels(
         context, ORDERS, bound,
-        across=("range of the log-ratio $\\rho$", LOG_RATIO_RANGE),
+        across=("range of the log-ratio $\\rho$", rho),
         upwards=("$\\|\\partial D_\\alpha/\\partial u\\|_2$", TEACHER_NORM),
         window=(0.1, 25.0), worst=_worst, scale="linear",
     )  # fmt: skip
@@ -76,10 +76,10 @@ CLAIM = Claim(
     controls=(
         Control(
             "half-range", "|α-1|ρ/8 in place of |α-1|ρ/4",
-            sqrt(2) * alpha * tanh(Abs(alpha - 1) * LOG_RATIO_RANGE / 8) / Abs(alpha - 1), drawn=True,
+            sqrt(2) * alpha * tanh(Abs(alpha - 1) * rho / 8) / Abs(alpha - 1), drawn=True,
         ),
         Control("no-order", "without the factor α", TEACHER_BOUND / alpha),
-        Control("student", "the student's bound, √2 tanh(αρ/4)", sqrt(2) * tanh(alpha * LOG_RATIO_RANGE / 4)),
+        Control("student", "the student's bound, √2 tanh(αρ/4)", sqrt(2) * tanh(alpha * rho / 4)),
     ),
     caption=(
         "The norm of the gradient in the peer's logits, which a moving peer feels, stays below the bound; the worst "

@@ -12,6 +12,8 @@ from sympy import Expr, sqrt, tanh
 
 from convergence import judge_mean
 from rdml_theory import renyi_gradient
+from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import influence as symbolic
 from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
 from verify.checks.samples import Task
@@ -39,7 +41,7 @@ class Subject:
 
     def pull(self, alpha: float, rho: Any, product: float = 1.0) -> Any:
         """Its value."""
-        bound = function_of(self.right_side, symbolic.product, symbolic.alpha, symbolic.rho)
+        bound = function_of(self.right_side, symbolic.product, notation.alpha, names.rho)
         return bound(product, alpha, rho) * np.ones_like(rho)
 
 
@@ -170,7 +172,7 @@ def _panels(subject: Subject, frozen: Beside, moving: Beside, kl: Array, high: A
     return first, second
 
 
-_X = symbolic.rho / 4
+_X = names.rho / 4
 
 CLAIM = Claim(
     id="G3",
@@ -200,7 +202,7 @@ CLAIM = Claim(
             "the order plays no part: the pull of KL at the weight c",
             Subject(sqrt(2) * symbolic.product * tanh(_X)),
         ),
-        Control("range", "no division by the order", Subject(symbolic.INFLUENCE * symbolic.alpha)),
+        Control("range", "no division by the order", Subject(symbolic.INFLUENCE * notation.alpha)),
     ),
     caption=(
         "Left: at a fixed product, the greatest pull of a peer against its distance, for several orders, with the "

@@ -11,8 +11,9 @@ from sympy import Eq, Expr, exp
 from convergence import Assumptions, MutualLearning, cohort_bound, simulate
 from rdml_theory import escort
 from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import resting as symbolic
-from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import resting, turning
@@ -41,7 +42,7 @@ class Subject:
     def at(self, name: str, alpha: float, rho: float, weight: float) -> float:
         """One of them, at G = 1."""
         values = (weight, 1.0, float(np.tanh(alpha * rho / 4)), alpha, rho)
-        return float(function_of(getattr(self, name), beta, jacobian, symbolic.tau, notation.alpha, spread)(*values))
+        return float(function_of(getattr(self, name), beta, jacobian, symbolic.tau, notation.alpha, names.rho)(*values))
 
     def greatest(self, alpha: float, rho: float, weight: float) -> float:
         """The greatest that students on one input reach: at rest, up to the greatest weight of it."""
@@ -61,7 +62,7 @@ def statement(subject: Subject) -> Statement:
         "step, come as near to the floor of X1 as one likes for small αρ, at orders below 2"
     )
     resting = symbolic.resting_target(subject.resting).relation()
-    step = Eq(symbolic.h * symbolic.tau * (2 + 4 * beta), notation.alpha * spread)
+    step = Eq(symbolic.h * symbolic.tau * (2 + 4 * beta), notation.alpha * names.rho)
     return Statement(words, {
         "tau": symbolic.tau, "h": symbolic.h, "resting": resting, "saturated": subject.saturated, "step": step,
         "turning": subject.turning,
@@ -270,7 +271,7 @@ def zeta2(weight: float, rho: float = 1.0) -> float:
     return float(2 * (weight * np.tanh(rho / 4)) ** 2)
 
 
-_E4 = exp(notation.alpha * spread / 4)
+_E4 = exp(notation.alpha * names.rho / 4)
 
 CLAIM = Claim(
     id="X2",
@@ -294,7 +295,7 @@ CLAIM = Claim(
         "peers rest at log-odds ρ(1 - α/2) by label shares of their own",
         f"for a student at rest on one input, with any C and Jacobian: {'; '.join(symbolic.ONE_INPUT)}; f is its own "
         "loss, w_m the escort of peer m of N, y its labels, and v the change of its logits along ∇f(θ), greatest in "
-        "class n and least in class l",
+        "class k and least in class l",
         "measured: linearly stable for small steps, at all α, ρ and β tried; at h = 1 only where the mutual loss is "
         "not much more curved than the base loss",
         "students who jump: α < 2, the peer's Jacobian is not the student's but at α = 1; the gap to X1 at h > 1 and "

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import Term, a, discharged, given, in_entries, mass, power_mean, total
 from rdml_theory.symbolic.divergence.lemmas import sized
-from rdml_theory.symbolic.divergence.names import LEAST, LOG_RATIO_RANGE
+from rdml_theory.symbolic.divergence.names import LEAST, rho
 from rdml_theory.symbolic.divergence.self_bound import strictly
 from rdml_theory.symbolic.kernel import (
     AtMost,
@@ -42,7 +42,7 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, q
 
 __all__ = [
-    "ASSUMPTIONS", "CONSENSUS", "LEAST_RATIO", "RANGE", "Expansion", "consensus_expansion", "direction", "epsilon",
+    "ASSUMPTIONS", "CONSENSUS", "LEAST_RATIO", "Expansion", "consensus_expansion", "direction", "epsilon",
     "expansion_targets", "remainder_target",
 ]  # fmt: skip
 
@@ -51,9 +51,6 @@ epsilon: Formula = Symbol("epsilon", real=True)
 
 direction: Formula = IndexedBase("s", real=True)
 """The direction s in which the log-ratio moves."""
-
-RANGE: Formula = LOG_RATIO_RANGE
-"""ρ = max t - min t."""
 
 LEAST_RATIO: Formula = LEAST
 """m = min t."""
@@ -83,12 +80,12 @@ class Expansion(NamedTuple):
 CONSENSUS = Expansion(
     second=alpha / 2 * _variance,
     third=alpha * (alpha + 1) / 6 * _third,
-    remainder=2 * alpha * (alpha + 1) * RANGE**3 / 81,
+    remainder=2 * alpha * (alpha + 1) * rho**3 / 81,
 )
 """The right sides that hold."""
 
 _FLOOR = ForAll(i, AtMost(LEAST_RATIO, log(entries.p(i) / entries.q(i))))
-_ROOF = ForAll(i, AtMost(log(entries.p(i) / entries.q(i)), LEAST_RATIO + RANGE))
+_ROOF = ForAll(i, AtMost(log(entries.p(i) / entries.q(i)), LEAST_RATIO + rho))
 
 ASSUMPTIONS = tuple(
     told.text()
@@ -186,7 +183,7 @@ def _third_moment() -> Theorem:
     v = entries.v
     first, second, third = (total(a(j) * v(j) ** n, j) for n in (1, 2, 3))
     low = specialise(given(ForAll(i, AtMost(LEAST_RATIO, v(i))), "given: the least value"), i, reason="at a class")
-    top = LEAST_RATIO + RANGE
+    top = LEAST_RATIO + rho
     high = specialise(given(ForAll(i, AtMost(v(i), top)), "given: the greatest value"), i, reason="at a class")
     one = mass(a)
 
@@ -215,14 +212,14 @@ def _third_moment() -> Theorem:
     below = combine(AtMost(0, down), [(1, floor)], reason="and the other")
     square = (up - 2 * down) ** 2 / 27
     return combine(
-        AtMost(third - 3 * first * second + 2 * first**3, 4 * RANGE**3 / 27),
+        AtMost(third - 3 * first * second + 2 * first**3, 4 * rho**3 / 27),
         [(1, cubes), (up, spread), (4 * square, above), (square, below)], known=[above],
         reason="and x²y is at most 4/27 of (x+y)³",
     )  # fmt: skip
 
 
 _x, _y, _z = (Symbol(name, real=True) for name in "xyz")
-_CUBE = 4 * RANGE**3 / 27
+_CUBE = 4 * rho**3 / 27
 """What bounds the third central moment."""
 
 
@@ -254,12 +251,12 @@ def _bounded_skew(sign: int) -> Theorem:
     """``±κ ≤ (4/27) ρ³`` for the third central moment of the log-ratio under the escort of any order x."""
     weight = entries.p(i) ** _x * entries.q(i) ** (1 - _x) / power_mean(_x)
     floor, roof = (specialise(given(told, "given: the range of the log-ratio"), i) for told in (_FLOOR, _ROOF))
-    least = LEAST_RATIO if sign == 1 else -LEAST_RATIO - RANGE
+    least = LEAST_RATIO if sign == 1 else -LEAST_RATIO - rho
     values = {a(i): weight, entries.v(i): sign * _t(i), LEAST_RATIO: least}
     here = instantiate(_third_moment(), values, reason="of the log-ratio under an escort")
     lemmas = [combine(Equal(total(weight), 1), [], reason="the escort sums to one")]
     if sign == -1:
-        turned = AtMost(least, -_t(i)), AtMost(-_t(i), least + RANGE)
+        turned = AtMost(least, -_t(i)), AtMost(-_t(i), least + rho)
         lemmas += [
             entries.everywhere(combine(told, [(1, given_one)], reason="the range, turned round"), i)
             for told, given_one in zip(turned, (roof, floor), strict=True)

@@ -19,13 +19,13 @@ from rdml_theory.symbolic.divergence.names import (
     LEAST,
     LEAST_CURVATURE,
     LEAST_PROBABILITY,
-    LOG_RATIO_RANGE,
     MEAN,
     PEER_MASS,
     SPREAD,
     STUDENT_MASS,
     TEACHER_NORM,
     VARIANCE,
+    rho,
     two_point_divergence,
 )
 from rdml_theory.symbolic.divergence.pinsker import PINSKER, TWO_POINTS, pinsker, two_point_reduction
@@ -57,11 +57,10 @@ from rdml_theory.symbolic.divergence.variance import (
 
 __all__ = [
     "BHATIA_DAVIS", "CURVATURES", "DISTANCE", "DOMINATED", "DUAL", "ESCORT_DISTANCE", "FLOOR", "GRADIENT_NORM",
-    "GREATEST", "GREATEST_CURVATURE", "LEAST", "LEAST_CURVATURE", "LEAST_PROBABILITY", "LOG_RATIO_RANGE", "MEAN",
-    "PEER_MASS", "PINSKER", "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SHARP_CONSTANT", "SPREAD",
-    "STUDENT_MASS", "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient",
-    "bounded_teacher_gradient", "curvature_bounds", "escort_duality", "gradient_domination",
-    "gradient_target", "pinsker", "saturating_bound", "saturating_target", "self_bounding", "self_bounding_target",
-    "sharp_self_bounding", "square_target", "teacher_target", "two_point_divergence", "two_point_reduction",
-    "variance_bounds",
+    "GREATEST", "GREATEST_CURVATURE", "LEAST", "LEAST_CURVATURE", "LEAST_PROBABILITY", "MEAN", "PEER_MASS", "PINSKER",
+    "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SHARP_CONSTANT", "SPREAD", "STUDENT_MASS",
+    "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient", "bounded_teacher_gradient",
+    "curvature_bounds", "escort_duality", "gradient_domination", "gradient_target", "pinsker", "rho",
+    "saturating_bound", "saturating_target", "self_bounding", "self_bounding_target", "sharp_self_bounding",
+    "square_target", "teacher_target", "two_point_divergence", "two_point_reduction", "variance_bounds",
 ]  # fmt: skip

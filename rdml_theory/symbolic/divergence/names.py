@@ -8,8 +8,8 @@ from rdml_theory.symbolic.notation import Formula, Named, alpha
 
 __all__ = [
     "DISTANCE", "ESCORT_DISTANCE", "FLOOR", "GRADIENT_NORM", "GREATEST", "GREATEST_CURVATURE", "LEAST",
-    "LEAST_CURVATURE", "LEAST_PROBABILITY", "LOG_RATIO_RANGE", "MEAN", "PEER_MASS", "SPREAD", "STUDENT_MASS",
-    "TEACHER_NORM", "VARIANCE", "SignedName", "two_point_divergence",
+    "LEAST_CURVATURE", "LEAST_PROBABILITY", "MEAN", "PEER_MASS", "SPREAD", "STUDENT_MASS",
+    "TEACHER_NORM", "VARIANCE", "SignedName", "rho", "two_point_divergence",
 ]  # fmt: skip
 
 
@@ -44,7 +44,7 @@ LEAST_CURVATURE = SignedName("λ_min(∂²D_α/∂z²)", r"\lambda_{\min}(\parti
 SPREAD = Symbol("delta", nonnegative=True)
 """δ = αρ: the order times the range of the log-ratio log(p/q)."""
 
-LOG_RATIO_RANGE: Formula = Symbol("rho", nonnegative=True)
+rho: Formula = Symbol("rho", nonnegative=True)
 """ρ = max log(p/q) - min log(p/q)."""
 
 VARIANCE = Named("Var_q(v)", r"\operatorname{Var}_q(v)")

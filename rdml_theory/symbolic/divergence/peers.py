@@ -10,7 +10,7 @@ from sympy import Derivative, Integer, Symbol, exp, log, sqrt
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import NOT_ONE, Term, at_classes, everywhere, given, total
 from rdml_theory.symbolic.divergence.gradients import SHIFT
-from rdml_theory.symbolic.divergence.names import LOG_RATIO_RANGE
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import TEACHER_BOUND, bounded_teacher_gradient
 from rdml_theory.symbolic.kernel import (
     AtMost,
@@ -35,7 +35,7 @@ __all__ = ["APART", "WAY", "moved_peer", "of_logits", "peer_bound", "range_of_lo
 WAY: Formula = Symbol("r", positive=True)
 """r, any length; the best is that of the way."""
 
-APART = Less(0, LOG_RATIO_RANGE)
+APART = Less(0, rho)
 """ρ > 0."""
 
 there: Any = Entry("y", i)
@@ -73,7 +73,7 @@ def range_of_logits(first: Term, second: Term) -> ForAll:
     u_i + z_j - u_j - z_i ≤ ρ for every j for every i
     """
     ratio = first - second
-    return ForAll(i, ForAll(j, AtMost(ratio - ratio.xreplace({i: j}), LOG_RATIO_RANGE)))
+    return ForAll(i, ForAll(j, AtMost(ratio - ratio.xreplace({i: j}), rho)))
 
 
 def peer_bound(*, order_one: bool = False) -> Formula:
@@ -82,7 +82,7 @@ def peer_bound(*, order_one: bool = False) -> Formula:
     >>> peer_bound(order_one=True)
     sqrt(2)*rho/4
     """
-    return sqrt(2) * LOG_RATIO_RANGE / 4 if order_one else TEACHER_BOUND
+    return sqrt(2) * rho / 4 if order_one else TEACHER_BOUND
 
 
 @cache

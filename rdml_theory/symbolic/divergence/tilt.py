@@ -35,7 +35,7 @@ from rdml_theory.symbolic.divergence.entries import (
     w,
 )  # fmt: skip
 from rdml_theory.symbolic.divergence.lemmas import in_logarithms, roots
-from rdml_theory.symbolic.divergence.names import FLOOR, LOG_RATIO_RANGE, SPREAD
+from rdml_theory.symbolic.divergence.names import FLOOR, SPREAD, rho
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
@@ -64,9 +64,9 @@ __all__ = [
 GRADIENT_BOUND: Formula = sqrt(2) * tanh(SPREAD / 4)
 """√2 tanh(δ/4), δ = αρ."""
 
-_SQUARE: Formula = 2 * tanh(alpha * LOG_RATIO_RANGE / 4) ** 2
+_SQUARE: Formula = 2 * tanh(alpha * rho / 4) ** 2
 
-TEACHER_BOUND: Formula = sqrt(2) * alpha * tanh(Abs(alpha - 1) * LOG_RATIO_RANGE / 4) / Abs(alpha - 1)
+TEACHER_BOUND: Formula = sqrt(2) * alpha * tanh(Abs(alpha - 1) * rho / 4) / Abs(alpha - 1)
 """√2 α tanh(|α-1|ρ/4)/|α-1|; at α = 1 its limit, √2 ρ/4."""
 
 RANGE_WITH_FLOOR: Formula = 2 * log((1 - (C - 1) * FLOOR) / FLOOR)
@@ -90,7 +90,7 @@ def _log_ratio(index: Term) -> Term:
     return log(p(index) / q(index))
 
 
-RANGE = ForAll(i, ForAll(j, AtMost(_log_ratio(i) - _log_ratio(j), LOG_RATIO_RANGE)))
+RANGE = ForAll(i, ForAll(j, AtMost(_log_ratio(i) - _log_ratio(j), rho)))
 """ρ bounds the range of log(p/q)."""
 
 ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(q), is_escort(), RANGE))
@@ -220,7 +220,7 @@ def _moved_apart(first: Any, width: Term, base: Theorem) -> Theorem:
 def _scaled_range() -> Theorem:
     told = at_classes(RANGE, i, j, "given: the range of the log-ratio")
     return combine(
-        AtMost(alpha * (_log_ratio(i) - _log_ratio(j)), alpha * LOG_RATIO_RANGE),
+        AtMost(alpha * (_log_ratio(i) - _log_ratio(j)), alpha * rho),
         [(alpha, told)],
         reason="times the order",
     )
@@ -233,7 +233,7 @@ def escort_ratio() -> Theorem:
     >>> print(escort_ratio().conclusion.text())
     q_j·w_i ≤ exp(α·ρ)·q_i·w_j
     """
-    return _moved_apart(q, alpha * LOG_RATIO_RANGE, _scaled_range())
+    return _moved_apart(q, alpha * rho, _scaled_range())
 
 
 def _tilt(first: Any, width: Term, base: Theorem) -> Theorem:
@@ -261,7 +261,7 @@ def bounded_square() -> Theorem:
     >>> print(bounded_square().conclusion.text())
     Σ_{i ≤ C} (q_i - w_i)² ≤ 2·tanh(α·ρ/4)²
     """
-    return _tilt(q, alpha * LOG_RATIO_RANGE, _scaled_range())
+    return _tilt(q, alpha * rho, _scaled_range())
 
 
 def gradient_target(right_side: Formula = GRADIENT_BOUND) -> AtMost:
@@ -270,7 +270,7 @@ def gradient_target(right_side: Formula = GRADIENT_BOUND) -> AtMost:
     >>> print(gradient_target().text())
     √(Σ_{i ≤ C} (q_i - w_i)²) ≤ √(2)·tanh(α·ρ/4)
     """
-    return AtMost(sqrt(total((q(i) - w(i)) ** 2)), right_side.xreplace({SPREAD: alpha * LOG_RATIO_RANGE}))
+    return AtMost(sqrt(total((q(i) - w(i)) ** 2)), right_side.xreplace({SPREAD: alpha * rho}))
 
 
 @of_formulas()
@@ -311,7 +311,7 @@ def attained_square(right_side: Formula = _SQUARE) -> Theorem:
     """
     top = X ** (2 / alpha)
     told = [
-        Equal(LOG_RATIO_RANGE, 2 * log(X) / alpha),
+        Equal(rho, 2 * log(X) / alpha),
         Equal(q(1), 1 / (1 + X)),
         Equal(q(2), X / (1 + X)),
         Equal(p(1), top / (top + X)),
@@ -372,10 +372,10 @@ def _bounded_teacher_square() -> Theorem:
         reason="a product is at most that of the sizes",
     )
     ratio = _log_ratio(i) - _log_ratio(j)
-    here = instantiate(scaled, {x: alpha - 1, y: ratio, most: LOG_RATIO_RANGE}, reason="for α-1 and the log-ratios")
+    here = instantiate(scaled, {x: alpha - 1, y: ratio, most: rho}, reason="for α-1 and the log-ratios")
     there, back = (at_classes(RANGE, *pair, "given: the range of the log-ratio") for pair in ((i, j), (j, i)))
-    turned = combine(AtMost(-ratio, LOG_RATIO_RANGE), [(1, back)], reason="the classes exchanged")
-    return _tilt(p, Abs(alpha - 1) * LOG_RATIO_RANGE, discharged(here, there, turned))
+    turned = combine(AtMost(-ratio, rho), [(1, back)], reason="the classes exchanged")
+    return _tilt(p, Abs(alpha - 1) * rho, discharged(here, there, turned))
 
 
 def teacher_target(right_side: Formula = TEACHER_BOUND) -> AtMost:
@@ -396,7 +396,7 @@ def bounded_teacher_gradient(right_side: Formula = TEACHER_BOUND) -> Proof:
     Parameters
     ----------
     right_side : Expr, optional
-        The asserted bound, a function of ``alpha`` and ``LOG_RATIO_RANGE``.
+        The asserted bound, a function of ``alpha`` and ``rho``.
 
     Raises
     ------
@@ -426,7 +426,7 @@ def _teacher_attained(target: AtMost) -> Theorem:
     """Equality for p = (1, X)/(1+X) and the log-ratio (ρ, 0), with X = exp(eρ/2) and α = 1 + e."""
     beyond = given(Equal(alpha, 1 + EXCESS), "given: an order beyond one")
     told = [
-        Equal(LOG_RATIO_RANGE, 2 * log(X) / EXCESS),
+        Equal(rho, 2 * log(X) / EXCESS),
         Equal(p(1), 1 / (1 + X)),
         Equal(p(2), X / (1 + X)),
         Equal(q(1), 1 / (1 + Y)),
@@ -461,19 +461,19 @@ def _teacher_at_one() -> Theorem:
     """``Σ (p (t - KL))² ≤ ρ²/8``, t = log(p/q), for a ρ > 0."""
     mean: Term = Symbol("mu", real=True)
     told = given(Equal(mean, total(p(i) * _log_ratio(i))), "the mean of the log-ratio")
-    apart = given(Less(0, LOG_RATIO_RANGE), "given: not all log-ratios are equal")
-    most = LOG_RATIO_RANGE / 4
+    apart = given(Less(0, rho), "given: not all log-ratios are equal")
+    most = rho / 4
 
     def d(index: Term) -> Term:
         return p(index) * (_log_ratio(index) - mean)
 
     def one_class(sign: int) -> Theorem:
         pair = at_classes(RANGE, *((k, j) if sign == 1 else (j, k)), "given: the range of the log-ratio")
-        room = LOG_RATIO_RANGE - sign * (_log_ratio(k) - _log_ratio(j))
+        room = rho - sign * (_log_ratio(k) - _log_ratio(j))
         part = combine(AtMost(0, p(k) * p(j) * room), [(p(k) * p(j), pair)], reason="times both shares")
         others = one_term(part, j, C, k, known=[is_class(k)], reason="one term of a sum of these")
         return combine(
-            AtMost(sign * d(k), most), [(1, others), (1, nonnegative(LOG_RATIO_RANGE * (p(k) - Rational(1, 2)) ** 2))],
+            AtMost(sign * d(k), most), [(1, others), (1, nonnegative(rho * (p(k) - Rational(1, 2)) ** 2))],
             where=[mass(p), told], reason="and a share times its complement is at most 1/4",
         )  # fmt: skip
 
@@ -483,7 +483,7 @@ def _teacher_at_one() -> Theorem:
     weight = (most + d(i)) * (most - d(j)) * p(i) * p(j)
     ratio = _log_ratio(i) - _log_ratio(j)
     pair = combine(
-        AtMost(weight * ratio, weight * LOG_RATIO_RANGE), [(weight, at_classes(RANGE, i, j))],
+        AtMost(weight * ratio, weight * rho), [(weight, at_classes(RANGE, i, j))],
         known=[*bounds(i), *bounds(j)], reason="times what is not negative",
     )  # fmt: skip
     first, below = total(p(i) * d(i)), p(j) * (most - d(j))
@@ -491,13 +491,13 @@ def _teacher_at_one() -> Theorem:
     half = combine(
         AtMost(
             share_of_i * (_log_ratio(i) * rest - total(below * _log_ratio(j), j)),
-            share_of_i * LOG_RATIO_RANGE * rest,
+            share_of_i * rho * rest,
         ),
         [(1, sum_over(pair, j, C))], reason="summed over j",
     )  # fmt: skip
     square = total(d(i) ** 2)
     return combine(
-        AtMost(square, LOG_RATIO_RANGE**2 / 8),
-        [(2 / LOG_RATIO_RANGE, sum_over(half, i, C))],
+        AtMost(square, rho**2 / 8),
+        [(2 / rho, sum_over(half, i, C))],
         slack=2 * first**2, known=[apart], where=[mass(p), told], reason="and over i",
     )  # fmt: skip

@@ -27,6 +27,7 @@ from rdml_theory.symbolic.divergence.entries import (
     total,
     w,
 )  # fmt: skip
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.self_bound import bounded_by_divergence, distance_bound, distance_bound_at_one
 from rdml_theory.symbolic.divergence.tilt import attained_square, bounded_square
 from rdml_theory.symbolic.kernel import (
@@ -53,17 +54,16 @@ from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
 from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
-    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias", "spread",
+    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias",
 ]  # fmt: skip
 
-spread: Formula = Symbol("rho", nonnegative=True)
 jacobian: Formula = Symbol("G", positive=True)
 """G: the root of what bounds the mean Gram matrix."""
 
 MEAN_DIVERGENCE = Named("D̄_α", r"\bar D_\alpha")
 """The mean divergence of a student from its peers, over the inputs."""
 
-A_PRIORI: Formula = 2 * tanh(alpha * spread / 4) ** 2
+A_PRIORI: Formula = 2 * tanh(alpha * rho / 4) ** 2
 """What ‖q - w‖² is at most, known beforehand."""
 
 OBSERVABLE: Formula = Max(1, alpha) * MEAN_DIVERGENCE
@@ -105,7 +105,7 @@ _RANGE = ForAll(i, ForAll(j, AtMost(_ratio, _rho)))
 
 def _averaged(formula: Formula) -> Term:
     """The mean over the inputs of a form in ρ."""
-    return Mean(formula.xreplace({spread: _rho}))
+    return Mean(formula.xreplace({rho: _rho}))
 
 
 @cache
@@ -113,7 +113,7 @@ def _a_priori() -> Theorem:
     """``E Σ (q-w)² ≤ 2 E tanh²(αρ(x)/4)``."""
     same = at_classes(_RANGE, l, l, "given: the range of the log-ratio at an input")
     sign = combine(AtMost(0, _rho), [(1, same)], reason="so it is not negative")
-    bound = expectation(_of_an_input(bounded_square(), {spread: _rho}, [sign]), reason="take expectations")
+    bound = expectation(_of_an_input(bounded_square(), {rho: _rho}, [sign]), reason="take expectations")
     return combine(AtMost(Mean(_square), _averaged(A_PRIORI)), [(1, bound)], reason="on average")
 
 

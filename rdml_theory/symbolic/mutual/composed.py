@@ -14,6 +14,7 @@ from sympy import Abs, Sum, Symbol, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, bounded_square
 from rdml_theory.symbolic.kernel import (
     AtMost,
@@ -36,7 +37,6 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.resting import tau
@@ -100,7 +100,7 @@ _CHAIN = ForAll(t, Equal(square(b), beta * _over_pairs(_pushed * (_q(i) - _w(i))
 _GRAM = ForAll(t, AtMost(_over_pairs(_pushed**2), jacobian**2 * square(b)))
 _PULLED = ForAll(t, AtMost(Mean(_over_pairs(_apart)), pull))
 _FAR = tuple(map(_at_each, (entries.sums_to_one(entries.q), entries.is_escort(), RANGE)))
-_TAU = Equal(tau, tanh(alpha * mutual.spread / 4))
+_TAU = Equal(tau, tanh(alpha * rho / 4))
 
 ASSUMPTIONS = (
     *assumptions(*AVERAGED, "h < 2"), *(told.text() for told in (_CHAIN, _GRAM, *_FAR, _TAU)),

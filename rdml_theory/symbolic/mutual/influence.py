@@ -28,7 +28,7 @@ from rdml_theory.symbolic.divergence.entries import (
     w,
 )  # fmt: skip
 from rdml_theory.symbolic.divergence.lemmas import in_exponentials, tangent, theta
-from rdml_theory.symbolic.divergence.names import LOG_RATIO_RANGE
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE, attained_square, bounded_gradient
 from rdml_theory.symbolic.kernel import (
     AtMost,
@@ -51,8 +51,8 @@ from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
-    "INFLUENCE", "INFLUENCE_ASSUMPTIONS", "KEPT", "PRODUCT", "RECIPE_ASSUMPTIONS", "alpha", "increase", "influence",
-    "influence_target", "product", "reach", "recipe", "recipe_target", "rho", "wanted",
+    "INFLUENCE", "INFLUENCE_ASSUMPTIONS", "KEPT", "PRODUCT", "RECIPE_ASSUMPTIONS", "increase", "influence",
+    "influence_target", "product", "reach", "recipe", "recipe_target", "wanted",
 ]  # fmt: skip
 
 product: Formula = Symbol("c", positive=True)
@@ -61,7 +61,6 @@ product: Formula = Symbol("c", positive=True)
 increase: Formula = Symbol("delta", positive=True)
 """By how much an order is larger than another."""
 
-rho: Formula = LOG_RATIO_RANGE
 
 INFLUENCE: Formula = sqrt(2) * product * tanh(alpha * rho / 4) / alpha
 """What the pull of a peer is at most at αβ = c."""

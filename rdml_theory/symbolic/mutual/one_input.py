@@ -1,8 +1,8 @@
 """X2: how great the gradient of a student at rest on one input can be, where its labels limit it.
 
 L is the student's own loss, θ where it rests, q its distribution on the input, y its labels' and w_m the escort of peer
-m of N. Whatever its Jacobian J is, v = J ∇L(θ) says how the logits move along the gradient: most in class n, least in
-class l. Less v_l, the means of v under q, y and the escorts lie between 0 and v_n - v_l, as if there were two classes.
+m of N. Whatever its Jacobian J is, v = J ∇L(θ) says how the logits move along the gradient: most in class k, least in
+class l. Less v_l, the means of v under q, y and the escorts lie between 0 and v_k - v_l, as if there were two classes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sympy import Integer, Sum, Symbol, exp
 
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import discharged, given, is_class, mass, q, total, v
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, escort_ratio
 from rdml_theory.symbolic.kernel import (
     AtMost,
@@ -33,9 +34,9 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
-from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, l, m, n
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 from rdml_theory.symbolic.sgd.setting import at_most
 
 __all__ = ["ASSUMPTIONS", "at_most_saturated", "peers"]
@@ -49,7 +50,7 @@ _s, _a, _d, _kappa = (Symbol(name, nonnegative=True) for name in ("s", "a", "d",
 _e: Term = Symbol("e", positive=True)
 
 _size = square(Gradient("f", Vector("θ")))
-_width = v(n) - v(l)
+_width = v(k) - v(l)
 _shifted = total(q(i) * (v(i) - v(l)))
 
 
@@ -76,7 +77,7 @@ def _each_peer(told: Proposition) -> Proposition:
 
 HYPOTHESES: dict[str, Proposition] = {
     "least": ForAll(i, AtMost(v(l), v(i))),
-    "greatest": ForAll(i, AtMost(v(i), v(n))),
+    "greatest": ForAll(i, AtMost(v(i), v(k))),
     "labels": ForAll(i, AtMost(0, _label(i))),
     "one label": Equal(total(_label(i)), 1),
     "base": Equal(_size, total(v(i) * (q(i) - _label(i)))),
@@ -84,12 +85,12 @@ HYPOTHESES: dict[str, Proposition] = {
     "gram": AtMost(total(v(i) ** 2), jacobian**2 * _size),
     "escort": _each_peer(entries.is_escort()),
     "range": _each_peer(RANGE),
-    "not zero": Less(0, exp(alpha * spread) - 1),
-    "weight": AtMost(1, beta * (exp(alpha * spread / 2) - 1)),
+    "not zero": Less(0, exp(alpha * rho) - 1),
+    "weight": AtMost(1, beta * (exp(alpha * rho / 2) - 1)),
 }
 """A student at rest on one input: ∇L = Jᵀ(q - y) = -βJᵀ(q - w), along ∇L itself, and JᵀJ ≼ G² there."""
 
-_CLASSES = (entries.sums_to_one(q), AtMost(l, C), AtMost(n, C))
+_CLASSES = (entries.sums_to_one(q), AtMost(l, C), AtMost(k, C))
 
 ASSUMPTIONS = tuple(told.text() for told in (*HYPOTHESES.values(), *_CLASSES))
 """What the bound assumes, as text."""
@@ -103,22 +104,22 @@ def _given(name: str, *values: Term) -> Theorem:
 
 
 def _bounds(index: Term) -> tuple[Theorem, Theorem]:
-    """``0 ≤ v_i - v_l`` and ``0 ≤ v_n - v_i``."""
+    """``0 ≤ v_i - v_l`` and ``0 ≤ v_k - v_i``."""
     return _given("least", index), _given("greatest", index)
 
 
 @cache
 def _of_one_peer() -> Theorem:
-    """``B (D - A) ≤ exp(αρ) A (D - B)``, of the shifted means A under q and B under w, where D = v_n - v_l."""
-    weight = (v(i) - v(l)) * (v(n) - v(j))
+    """``B (D - A) ≤ exp(αρ) A (D - B)``, of the shifted means A under q and B under w, where D = v_k - v_l."""
+    weight = (v(i) - v(l)) * (v(k) - v(j))
     pair = combine(
         escort_ratio().conclusion.map(lambda side: weight * side), [(weight, escort_ratio())],
         known=[*_bounds(i), *_bounds(j)], reason="times what is not negative",
     )  # fmt: skip
-    w, factor = entries.w, exp(alpha * spread)
+    w, factor = entries.w, exp(alpha * rho)
 
     def rest(family: Any) -> Term:
-        return total(family(j) * (v(n) - v(j)), j)
+        return total(family(j) * (v(k) - v(j)), j)
 
     half = combine(
         AtMost((v(i) - v(l)) * w(i) * rest(q), factor * (v(i) - v(l)) * q(i) * rest(w)),
@@ -145,7 +146,7 @@ def _pulled() -> Theorem:
         return sum_over(part, m, peers, reason="over the peers")
 
     every, ones = of_a_peer(_of_one_peer(), *lemmas), of_a_peer(entries.of_escort(), lemmas[0])
-    excess = exp(alpha * spread) - 1
+    excess = exp(alpha * rho) - 1
     drag = _width + excess * _shifted
     return combine(
         AtMost(_size * drag, beta * excess * _shifted * (_width - _shifted)),
@@ -204,18 +205,18 @@ def _of_numbers() -> Theorem:
 
 @cache
 def _of_entries() -> Theorem:
-    """``(v_n - v_l)² ≤ 2 Σ v²``, also where n is l."""
+    """``(v_k - v_l)² ≤ 2 Σ v²``, also where k is l."""
     squares = total(v(i) ** 2)
     room = _width_not_negative()
     parts = []
-    for name, index, weight in (("least", n, v(j) - v(l)), ("greatest", l, v(n) - v(j))):
+    for name, index, weight in (("least", k, v(j) - v(l)), ("greatest", l, v(k) - v(j))):
         part = combine(
             AtMost(0, v(j) ** 2 * weight), [(v(j) ** 2, _given(name, j))], reason="times what is not negative"
         )  # fmt: skip
         parts.append(one_term(part, j, C, index, known=[is_class(index)], reason="one term of a sum of these"))
     lost = combine(
         AtMost(_width * (_width**2 - 2 * squares), 0), [(2, part) for part in parts],
-        slack=_width * (v(n) + v(l)) ** 2, known=[room], reason="together, times v_n - v_l",
+        slack=_width * (v(k) + v(l)) ** 2, known=[room], reason="together, times v_k - v_l",
     )  # fmt: skip
     scaled = given(AtMost(_d * (_d**2 - 2 * _s), 0), "suppose")
     over = given(AtMost(2 * _s, _d**2), "suppose it exceeds this")
@@ -227,7 +228,7 @@ def _of_entries() -> Theorem:
     return discharged(instantiate(lemma, {_d: _width, _s: squares}, known=[room], reason="for these"), lost)
 
 
-_root = exp(alpha * spread / 2)
+_root = exp(alpha * rho / 2)
 _share = (beta * (_root**2 - 1) - 1) / ((1 + beta) * (_root**2 - 1))
 """κ: the share that a student of two classes gives one of them at rest, where all its labels are of the other."""
 
@@ -266,13 +267,13 @@ def at_most_saturated(asserted: Formula) -> Theorem:
         AtMost(_size, asserted),
         [(2, _lessened()), (1 / (2 * jacobian**2), _of_entries()), (1 / jacobian**2, _given("gram"))],
         slack=2 * (_width / (2 * jacobian) - jacobian * _share) ** 2, known=[_given("not zero")],
-        reason="(v_n - v_l)² is at most 2‖v‖², and that at most 2G²‖∇L‖²",
+        reason="(v_k - v_l)² is at most 2‖v‖², and that at most 2G²‖∇L‖²",
     )  # fmt: skip
 
 
 def _width_not_negative() -> Theorem:
-    """``0 ≤ v_n - v_l``."""
-    return combine(AtMost(0, _width), [(1, _given("least", n))], reason="the greatest is not below the least")
+    """``0 ≤ v_k - v_l``."""
+    return combine(AtMost(0, _width), [(1, _given("least", k))], reason="the greatest is not below the least")
 
 
 def _mean_not_negative() -> Theorem:

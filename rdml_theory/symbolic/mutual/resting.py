@@ -11,6 +11,7 @@ from typing import Any
 from sympy import Rational, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,
@@ -32,7 +33,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.one_input import ASSUMPTIONS as ONE_INPUT
 from rdml_theory.symbolic.mutual.one_input import at_most_saturated
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -68,19 +69,20 @@ RESTING: Formula = 2 * beta**2 * jacobian**2 * tau**2
 TURNING: Formula = jacobian**2 * tau**2 / 2
 """‖∇L‖² of the student that jumps between two points, at both."""
 
-_F: Term = exp(alpha * spread)
+_F: Term = exp(alpha * rho)
 
 SATURATED: Formula = 2 * jacobian**2 * ((beta * (_F - 1) - 1) / ((1 + beta) * (_F - 1))) ** 2
 """‖∇L‖² of the student at rest all of whose labels are of one class, where β(E - 1) ≥ 1."""
 
-_E: Term = exp(alpha * spread / 2)
-q, w, y = (Symbol(name, real=True) for name in ("q", "w", "y"))
+_E: Term = exp(alpha * rho / 2)
+q, w = (Symbol(name, positive=True) for name in ("q", "w"))
+y: Term = Symbol("y", real=True)
 theta, e = Vector("θ"), Vector("e")
 _scale = sqrt(2) * jacobian
 _r = Gradient("R", x)
 # The student has the log-odds s, its peer u = s + ρ; those of the escort are αu + (1-α)s.
-_s = -alpha * spread / 2
-_u = spread * (1 - alpha / 2)
+_s = -alpha * rho / 2
+_u = rho * (1 - alpha / 2)
 
 HYPOTHESES = {
     "tau": Equal(tau * (_E + 1), _E - 1),
@@ -257,22 +259,21 @@ def _label_is_a_share() -> Theorem:
 
 def _saturated(asserted: Term) -> Theorem:
     """With no label of the class to which its escort leans, and at rest: ``(1+β)q = βw``."""
-    own, escort = Symbol("s", positive=True), Symbol("w", positive=True)
-    pulled = 1 + (_F - 1) * own
+    pulled = 1 + (_F - 1) * q
     apart = assume(Less(0, _F - 1), reason="given: αρ is not zero")
-    rest = assume(Equal((1 + beta) * own, beta * escort), reason="given: q + β(q - w) = 0")
-    tilt = assume(Equal(escort * pulled, _F * own), reason="given: the log-odds of w are those of q and αρ")
+    rest = assume(Equal((1 + beta) * q, beta * w), reason="given: q + β(q - w) = 0")
+    tilt = assume(Equal(w * pulled, _F * q), reason="given: the log-odds of w are those of q and αρ")
     share = combine(
-        Equal(own, (beta * (_F - 1) - 1) / ((1 + beta) * (_F - 1))),
-        [(beta / (own * (1 + beta) * (_F - 1)), tilt), (pulled / (own * (1 + beta) * (_F - 1)), rest)],
+        Equal(q, (beta * (_F - 1) - 1) / ((1 + beta) * (_F - 1))),
+        [(beta / (q * (1 + beta) * (_F - 1)), tilt), (pulled / (q * (1 + beta) * (_F - 1)), rest)],
         known=[apart],
         reason="solve for q",
     )
     _, value = share.conclusion.terms()
-    gradient = assume(Equal(g, _scale * own * e), reason="given: ∇f = √2G q e")
+    gradient = assume(Equal(g, _scale * q * e), reason="given: ∇f = √2G q e")
     return combine(
         Equal(square(g), asserted),
-        [(1, squared(gradient)), (2 * jacobian**2 * own**2, _given("unit")), (2 * jacobian**2 * (own + value), share)],
+        [(1, squared(gradient)), (2 * jacobian**2 * q**2, _given("unit")), (2 * jacobian**2 * (q + value), share)],
         known=[apart],
         reason="the square of its norm",
     )
@@ -284,8 +285,8 @@ def _turning(asserted: Term) -> tuple[Theorem, ...]:
     By symmetry q and w change places there; at α = 1 the peer is the student's mirror image. What is asserted, times
     4β², is F² times the square of ``((4 + 8β)τ - αρ)/(αρ)``, which tends to 2β: for small αρ it comes near to F².
     """
-    odds = alpha * spread / 2
-    step = assume(Equal(h * tau * (2 + 4 * beta), alpha * spread), reason="given: the step")
+    odds = alpha * rho / 2
+    step = assume(Equal(h * tau * (2 + 4 * beta), alpha * rho), reason="given: the step")
     rest, apart = _escort_is_the_rest(), _apart()
     # The student stands at -αρ/2; the log-odds move by η(√2G)² = 4h times the gradient's coefficient, as Λ = G²/2.
     moved = combine(
@@ -308,7 +309,7 @@ def _turning(asserted: Term) -> tuple[Theorem, ...]:
 def _near_the_floor(asserted: Term, step: Theorem) -> Theorem:
     """``F² ((4 + 8β)τ - αρ)² = (αρ)² 4β²`` times what is asserted, with X1's right side F for T → ∞ and h ≥ 1."""
     plain, named = _floor(-1)
-    whole, angle = tau * (2 + 4 * beta), alpha * spread
+    whole, angle = tau * (2 + 4 * beta), alpha * rho
     product = combine(
         Equal(floor * (2 - h), h * Z), [(2 - h, plain)], known=[positive_room()], reason="times 2 - h"
     )  # fmt: skip

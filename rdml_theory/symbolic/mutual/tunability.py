@@ -13,6 +13,7 @@ from sympy import Sum, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus
+from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Entry,
@@ -32,7 +33,7 @@ from rdml_theory.symbolic.kernel import (
     square,
     sum_over,
 )  # fmt: skip
-from rdml_theory.symbolic.mutual.bias import jacobian, spread
+from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.relations import at_most
@@ -60,16 +61,16 @@ __all__ = ["ASSUMPTIONS", "BIAS_ROOT", "LINE", "annealed_target", "increase", "l
 
 Term = Any
 
-BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(alpha * spread / 4)
+BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(alpha * rho / 4)
 """ζ(α), the a-priori bound of the norm of the bias."""
 
-LINE: Formula = sqrt(2) * beta * jacobian * alpha * spread / 4
+LINE: Formula = sqrt(2) * beta * jacobian * alpha * rho / 4
 """The line that ζ(α) does not exceed, and comes near for small orders."""
 
 increase: Formula = Symbol("delta", nonnegative=True)
 
-_size = alpha * spread / 4
-_at_step = {name: Entry(text, t, positive=True) for name, text in ((alpha, "α"), (beta, "β"), (spread, "ρ"))}
+_size = alpha * rho / 4
+_at_step = {name: Entry(text, t, positive=True) for name, text in ((alpha, "α"), (beta, "β"), (rho, "ρ"))}
 _SCHEDULED = ForAll(t, AtMost(Mean(square(b)), BIAS_ROOT.subs(_at_step) ** 2))
 _AT_REST = Equal(Gradient("f", first), -pull)
 _steps = Entry("η", t, positive=True)
@@ -111,8 +112,8 @@ def _increases() -> Theorem:
     """``ζ(α) ≤ ζ(α + δ)``."""
     size = Symbol("x", nonnegative=True)
     grows = certified(calculus(at_most(1, exp(size))), reason="exp x ≥ 1")
-    here = instantiate(grows, {size: increase * spread / 2}, reason="for δρ/2")
-    before, more = exp(alpha * spread / 2), exp(increase * spread / 2)
+    here = instantiate(grows, {size: increase * rho / 2}, reason="for δρ/2")
+    before, more = exp(alpha * rho / 2), exp(increase * rho / 2)
     weight = 2 * sqrt(2) * beta * jacobian * before / ((before * more + 1) * (before + 1))
     later = BIAS_ROOT.subs(alpha, alpha + increase)
     return combine(AtMost(BIAS_ROOT, later), [(weight, here)], reason="tanh is a rational function of exp")
