@@ -76,8 +76,6 @@ def of_formulas(
 
     def one(signature: inspect.Signature, name: str, value: Any) -> Any:
         value = signature.parameters[name].default if value is None else value
-        if value is None:
-            return None
         if family is None:
             return formula(name, value)
         if not isinstance(value, tuple) or len(value) != count:

@@ -314,7 +314,7 @@ def refused(case, argument, *, every):
     [
         single_runs.LEVEL.subs(single_runs.failure, 1),
         single_runs.LEVEL.subs(descent.gap, 0),
-        single_runs.LEVEL.subs(single_runs.size, 0),
+        single_runs.LEVEL.subs(single_runs.zeta, 0),
         single_runs.LEVEL.subs(single_runs.rank, 0),
         single_runs.LEVEL.subs(single_runs.trade, 2 * single_runs.trade),
         Rational(49, 50) * single_runs.LEVEL,

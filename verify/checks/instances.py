@@ -367,7 +367,7 @@ def games() -> tuple[Model, ...]:
     """Logits of two students of three classes, at several orders."""
     rng = np.random.default_rng(20261127)
     logits = {name: rng.normal(size=3) for name in "uzv"}
-    told = {C: 3, game.moved: 0.4, game.peer: 0.2, game.own: 1.1}
+    told = {C: 3, SHIFT: 0.4, game.peer: 0.2, game.own: 1.1}
     return tuple(Model(f"logits, α = {a:g}", {alpha: a, **told}, families=logits) for a in (0.5, 0.3, 2.0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
-from rdml_theory.symbolic.mutual import plateau, scaling
+from rdml_theory.symbolic.mutual import gain, plateau, scaling
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent, minibatch, scope, step_condition
 
@@ -100,9 +100,9 @@ def _student_near_consensus() -> Model:
     optimum = np.sqrt(own * size) * signs[:, :1] * np.array([1.0, 0.0])
     peers = np.sqrt(size / (count - 1)) * signs[:, 1:] * np.array([0.6, 0.8])
     rest = (optimum + order * weight * peers) / (1 + order * weight)
-    told = {scaling.constant: size, scaling.own: own, scaling.students: count, alpha: order, plateau.beta: weight}
+    told = {scaling.constant: size, scaling.own: own, gain.students: count, alpha: order, plateau.beta: weight}
     chance = np.full(len(signs), 1 / len(signs))
-    return Model("a student at rest near consensus", told, random={"x": rest, "a": optimum, "m": peers}, chance=chance)
+    return Model("a student at rest near consensus", told, random={"s": rest, "a": optimum, "m": peers}, chance=chance)
 
 
 def _intervals() -> Model:

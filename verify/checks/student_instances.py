@@ -124,7 +124,7 @@ def _estimates() -> tuple[Model, ...]:
         )  # fmt: skip
 
     minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
-    same = {Vector(name): minimiser for name in "xyz"} | {Vector(name): nothing for name in "rs"}
+    same = {Vector(name): minimiser for name in "θφψ"} | {Vector(name): nothing for name in "gh"}
     quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
     return (
         model("three estimates of a mean", 0.0),

@@ -13,6 +13,7 @@ import numpy as np
 from sympy import Expr, Integer, Mul, Symbol
 
 from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, Named
 from verify.checks.comparisons import at_most
@@ -23,7 +24,6 @@ from verify.context import Context
 
 __all__ = ["FALSE", "TRUE", "Update", "applied_update", "stated_bias"]
 
-students: Formula = Symbol("K", integer=True, positive=True)
 temperature: Formula = Symbol("tau", positive=True)
 PULL = Named("Σ_{j≠k} E[J_kᵀ(q_k - w_jk)]", r"\sum_{j \ne k} \mathbb{E}\bigl[J_k^\top (q_k - w_{jk})\bigr]")
 BOTH = Named(

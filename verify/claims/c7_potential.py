@@ -214,7 +214,7 @@ CLAIM = Claim(
     assumptions=(
         "Φ = Σ L_k + β/(K-1) Σ_{j<k} E D(p_j‖p_k), and every student moves by -η(∇L_k + β∇R_k), all at once",
         *game.ASSUMPTIONS,
-        "the Jacobian of two classes, with log-odds r of the peer and x > r, x + r > 0 of the student: its cross "
+        "the Jacobian of two classes, with log-odds r of the peer and d > r, d + r > 0 of the student: its cross "
         "derivatives differ for α > ½ and for α < ½; at α = 0 they vanish, and there is a potential too",
         f"for the curvature: {'; '.join(smooth_potential.ASSUMPTIONS)}; v_{{t,k,m}} is how the logits z_{{t,k,m}} of "
         "student k on input m of N move with V, and every pair of students is in Φ as two ordered pairs, with half its "

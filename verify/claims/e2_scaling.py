@@ -12,7 +12,7 @@ from sympy import Expr
 
 from convergence import MutualLearning, find_stationary, problems, simulate
 from rdml_theory.symbolic.kernel import Proof
-from rdml_theory.symbolic.mutual import scaling
+from rdml_theory.symbolic.mutual import gain, scaling
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.scaling import COHORT, plateau_of_cohort, plateau_target
 from rdml_theory.symbolic.notation import alpha
@@ -88,7 +88,7 @@ def _derivation(subject: ScalingSubject) -> Proof:
 def statement(subject: ScalingSubject) -> Statement:
     words = (
         "In a well of curvature λ, {law}, whose plateau is {plateau}, {h} = ηλ. Each of K students at rest near "
-        "consensus has {game}, ∇L being x - a, so that for small β and α it is {cohort}; {own} is the variance of its "
+        "consensus has {game}, ∇L being s - a, so that for small β and α it is {cohort}; {own} is the variance of its "
         "own optimum over that of a peer's"
     )
     formulas = {
@@ -229,7 +229,7 @@ def _game_line(
 @check("monte-carlo", tests=2, cost=2.0)
 def game(subject: ScalingSubject, context: Context) -> Found:
     """Are a cohort's exponents in the weight and in the order the stated ones?"""
-    function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
+    function = function_of(subject.game, alpha, beta, gain.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=256, full=2_048), 2)
     curves = []
     lines = {
@@ -257,7 +257,7 @@ def game(subject: ScalingSubject, context: Context) -> Found:
 @check("monte-carlo", tests=2, cost=4.0)
 def students(subject: ScalingSubject, context: Context) -> Found:
     """Is its exponent in the number of students the stated one?"""
-    function = function_of(subject.game, alpha, beta, scaling.students, scaling.own, scaling.constant)
+    function = function_of(subject.game, alpha, beta, gain.students, scaling.own, scaling.constant)
     weights = _own_data(context.rng("data"), context.pick(quick=512, full=4_096), max(SIZES))
     peers = tuple(float(size - 1) for size in SIZES)
     curves = []
@@ -312,9 +312,9 @@ CLAIM = Claim(
         Control("linear-game", "the cohort's plateau grows like α and β",
              ScalingSubject(PLATEAU, COHORT / (alpha * beta)), drawn=True),
         Control("no-averaging", "the number of peers does not matter",
-             ScalingSubject(PLATEAU, COHORT.subs(scaling.students, 2)), drawn=True),
+             ScalingSubject(PLATEAU, COHORT.subs(gain.students, 2)), drawn=True),
         Control("averaged-away", "more peers remove the plateau of students alike",
-             ScalingSubject(PLATEAU, COHORT.subs(scaling.students, 2) / (scaling.students - 1))),
+             ScalingSubject(PLATEAU, COHORT.subs(gain.students, 2) / (gain.students - 1))),
     ),
     caption=(
         "Left: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; "

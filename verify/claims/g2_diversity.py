@@ -175,8 +175,8 @@ CLAIM = Claim(
     assumptions=(
         *symbolic.ALIKE_ASSUMPTIONS,
         "the law: as G1",
-        "the same loss: r and s are the gradients of the mutual losses of two students, whose logits are linear in the "
-        "parameters: <z - u, q - w> = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
+        "the same loss: g and h are the gradients of the mutual losses of two students, whose logits are linear in the "
+        "parameters θ and φ: <z - u, q - w> = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
         "more than two students: all at the minimiser is a point of rest, without pulls; that there is no other is "
         "searched here and not proved",
         "networks: not covered; what they gain on the same data they owe to losses that are not convex, and to noise",

@@ -196,25 +196,25 @@ def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
 # ---------------------------------------------------------------------------------------------------------------------
 # The same data
 
-_x, _y, _z, _r, _s, _u, _v = (Vector(name) for name in "xyzrsuv")
+_theta, _phi, _psi, _g, _h, _s, _t = (Vector(name) for name in "θφψghst")
 _strong: Term = Symbol("mu", positive=True)
 _steep: Term = Symbol("c", nonnegative=True)
 
 ALIKE = {
-    "convex": ForAll(_u, ForAll(_v, AtMost(
-        _strong * square(_u - _v), Inner(Gradient("f", _u) - Gradient("f", _v), _u - _v)
+    "convex": ForAll(_s, ForAll(_t, AtMost(
+        _strong * square(_s - _t), Inner(Gradient("f", _s) - Gradient("f", _t), _s - _t)
     ))),
-    "first": Equal(Gradient("f", _x), -beta * _r),
-    "second": Equal(Gradient("f", _y), -beta * _s),
-    "toward": AtMost(0, Inner(_r, _x - _y)),
-    "back": AtMost(0, Inner(_s, _y - _x)),
-    "vanishes": AtMost(square(_r), _steep * square(_x - _y)),
-    "alone": Equal(Gradient("f", _z), 0 * _z),
+    "first": Equal(Gradient("f", _theta), -beta * _g),
+    "second": Equal(Gradient("f", _phi), -beta * _h),
+    "toward": AtMost(0, Inner(_g, _theta - _phi)),
+    "back": AtMost(0, Inner(_h, _phi - _theta)),
+    "vanishes": AtMost(square(_g), _steep * square(_theta - _phi)),
+    "alone": Equal(Gradient("f", _psi), 0 * _psi),
 }  # fmt: skip
-"""Two students x and y at rest with one convex loss, whose pulls r and s lead to each other; z is the minimiser."""
+"""Two students θ and φ at rest with one convex loss, whose pulls g and h lead to each other; ψ is the minimiser."""
 
 _SMOOTH = ForAll(
-    _u, ForAll(_v, AtMost(-_strong * square(_u - _v), Inner(Gradient("f", _u) - Gradient("f", _v), _u - _v)))
+    _s, ForAll(_t, AtMost(-_strong * square(_s - _t), Inner(Gradient("f", _s) - Gradient("f", _t), _s - _t)))
 )
 
 ALIKE_ASSUMPTIONS = assumptions(
@@ -245,7 +245,7 @@ def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
     --------
     >>> proof = shared_law()
     >>> proof.verify(), proof.theorems[1].conclusion.text()
-    (True, '‖x - z‖² ≤ 0')
+    (True, '‖θ - ψ‖² ≤ 0')
     >>> shared_law(GAIN)
     Traceback (most recent call last):
     ...
@@ -255,12 +255,12 @@ def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
 
 
 def alike_target() -> AtMost:
-    """``‖x - z‖² ≤ 0`` for a student x and the minimiser z.
+    """``‖θ - ψ‖² ≤ 0`` for a student θ and the minimiser ψ.
 
     >>> print(alike_target().text())
-    ‖x - z‖² ≤ 0
+    ‖θ - ψ‖² ≤ 0
     """
-    return AtMost(square(_x - _z), 0)
+    return AtMost(square(_theta - _psi), 0)
 
 
 def _alike(convex: bool) -> Theorem:
@@ -273,23 +273,23 @@ def _alike(convex: bool) -> Theorem:
         return specialise(specialise(given("convex"), u, reason="here"), v, reason="and there")
 
     agree = combine(
-        AtMost(square(_x - _y), 0),
+        AtMost(square(_theta - _phi), 0),
         [
-            (1 / _strong, apart(_x, _y)),
-            (1 / _strong, inner(given("first"), _x - _y)),
-            (1 / _strong, inner(given("second"), _y - _x)),
+            (1 / _strong, apart(_theta, _phi)),
+            (1 / _strong, inner(given("first"), _theta - _phi)),
+            (1 / _strong, inner(given("second"), _phi - _theta)),
             (beta / _strong, given("toward")),
             (beta / _strong, given("back")),
         ],
         reason="convexity holds them together, and so do the pulls: they agree",
     )
-    both = nonnegative(square(_strong * (_x - _z) + beta * _r), reason="a squared norm")
+    both = nonnegative(square(_strong * (_theta - _psi) + beta * _g), reason="a squared norm")
     return combine(
         alike_target(),
         [
-            (2 / _strong, apart(_x, _z)),
-            (2 / _strong, inner(given("first"), _x - _z)),
-            (2 / _strong, inner(given("alone"), _z - _x)),
+            (2 / _strong, apart(_theta, _psi)),
+            (2 / _strong, inner(given("first"), _theta - _psi)),
+            (2 / _strong, inner(given("alone"), _psi - _theta)),
             (1 / _strong**2, both),
             (beta**2 / _strong**2, given("vanishes")),
             (beta**2 * _steep / _strong**2, agree),

@@ -11,6 +11,7 @@ from typing import Any
 from sympy import Rational, Sum, Symbol, exp, log
 
 from rdml_theory.symbolic.certificates import calculus
+from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import (
     Entry,
     Equal,
@@ -30,7 +31,7 @@ from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.setting import exact
 
 __all__ = [
-    "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "WITHOUT_BIAS", "divergence", "dual_target", "moved", "own",
+    "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "WITHOUT_BIAS", "divergence", "dual_target", "own",
     "peer", "potential", "potential_target",
 ]  # fmt: skip
 
@@ -43,7 +44,6 @@ DUAL_WEIGHTS: tuple[Formula, Formula] = (1 - alpha, alpha)
 """The weights of D_α(p‖q) and D_{1-α}(q‖p) in the losses of two students that descend one function."""
 
 _u, _z, _v = (Entry(name, i) for name in "uzv")
-moved: Term = Symbol("s", real=True)
 _BELOW_ONE = Less(alpha, 1)
 
 ASSUMPTIONS = (Equal(alpha, ORDER).text(), _BELOW_ONE.text())
@@ -102,14 +102,14 @@ def _symmetric(order: Formula) -> Theorem:
 
 def _same_update(order: Formula) -> Theorem:
     """Along every direction v, what the second student descends changes as the one function does."""
-    there = _z + moved * _v
+    there = _z + SHIFT * _v
     both = identity(
         Equal(divergence(order, there, _u), divergence(order, _u, there)), reason="the same, for moved logits too"
     )
-    return differentiate(both, moved, reason="so the update is the gradient of the one function")
+    return differentiate(both, SHIFT, reason="so the update is the gradient of the one function")
 
 
-peer, own = Symbol("r", real=True), Symbol("x", real=True)
+peer, own = Symbol("r", real=True), Symbol("d", real=True)
 """The log-odds of two students of two classes."""
 
 
@@ -134,7 +134,7 @@ def _more_than_one(log_ratio: Formula, known: tuple[Theorem, ...]) -> Theorem:
 
 
 def _asymmetric(above: bool) -> Theorem:
-    """For α > ½, or below it: the cross derivatives of two students' pulls differ, for two classes and x > r > -x."""
+    """For α > ½, or below it: the cross derivatives of two students' pulls differ, for two classes and d > r > -d."""
     order = Less(ORDER, alpha) if above else Less(alpha, ORDER)
     apart, plus = (assume(told, reason="given: log-odds") for told in (_APART, _ABOVE))
     side = assume(order, reason="given: the order")
@@ -160,8 +160,8 @@ def _asymmetric(above: bool) -> Theorem:
 
 
 def potential(
-    order: Formula | None = None, weights: tuple[Formula, Formula] | None = None,
-    curvatures: tuple[Formula, Formula] | None = None, bound: Formula | None = None,
+    order: Formula = ORDER, weights: tuple[Formula, Formula] = DUAL_WEIGHTS,
+    curvatures: tuple[Formula, Formula] = CURVATURES, bound: Formula = WITHOUT_BIAS,
 ) -> Proof:  # fmt: skip
     """C7: ``D_½(p‖q) = D_½(q‖p)``, so that the joint update is the gradient of ΣL + β/(K-1) Σ D_½ of all pairs.
 
@@ -196,11 +196,8 @@ def potential(
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    at = ORDER if order is None else exact(order)
-    pair = DUAL_WEIGHTS if weights is None else weights
+    at = exact(order)
     below = assume(_BELOW_ONE, reason="given")
-    dual = combine(dual_target(pair), [], known=[below], reason="the same function of the logits")
-    curved = smooth.smooth_potential(
-        CURVATURES if curvatures is None else curvatures, WITHOUT_BIAS if bound is None else exact(bound)
-    )
+    dual = combine(dual_target(weights), [], known=[below], reason="the same function of the logits")
+    curved = smooth.smooth_potential(curvatures, exact(bound))
     return Proof((_symmetric(at), _same_update(at), dual, _asymmetric(above=True), _asymmetric(above=False), *curved))

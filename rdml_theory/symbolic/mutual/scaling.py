@@ -23,15 +23,15 @@ from rdml_theory.symbolic.kernel import (
     expectation,
     square,
 )  # fmt: skip
+from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.setting import assumptions, exact, squared
 
-__all__ = ["ASSUMPTIONS", "COHORT", "constant", "own", "plateau_of_cohort", "plateau_target", "students"]
+__all__ = ["ASSUMPTIONS", "COHORT", "constant", "own", "plateau_of_cohort", "plateau_target"]
 
-students: Formula = Symbol("K", integer=True, positive=True)
-constant: Formula = Symbol("c", positive=True)
-"""c: the variance of a peer's optimum, in the norm of F²."""
+constant: Formula = Symbol("V", positive=True)
+"""V: the variance of a peer's optimum, in the norm of F²."""
 
 own: Formula = Symbol("u", nonnegative=True)
 """The variance of the student's own optimum over that of a peer's: 1 for students alike, 0 with the data of all."""
@@ -39,11 +39,11 @@ own: Formula = Symbol("u", nonnegative=True)
 COHORT: Formula = constant * alpha**2 * beta**2 * (own + 1 / (students - 1))
 """‖∇L‖² of a student at rest, for small α and β."""
 
-_x, _a, _m = (Random(name) for name in "xam")
+_s, _a, _m = (Random(name) for name in "sam")
 _product = alpha * beta
 _MORE = Less(1, students)
 _GIVEN = (
-    Equal(_x - _a + _product * (_x - _m), 0 * _x),
+    Equal(_s - _a + _product * (_s - _m), 0 * _s),
     Equal(Mean(square(_a)), own * constant),
     Equal((students - 1) * Mean(square(_m)), constant),
     Equal(Mean(Inner(_a, _m)), 0),
@@ -54,17 +54,17 @@ ASSUMPTIONS = assumptions(*(told.text() for told in (_MORE, *_GIVEN)))
 
 
 def plateau_target(right_side: Formula = COHORT) -> Equal:
-    """``(1 + αβ)² E‖∇L‖² =`` the right side, for the base gradient x - a.
+    """``(1 + αβ)² E‖∇L‖² =`` the right side, for the base gradient s - a.
 
     >>> print(plateau_target().text())
-    (α·β + 1)²·E[‖x - a‖²] = α²·β²·c·(u + 1/(K - 1))
+    (α·β + 1)²·E[‖s - a‖²] = V·α²·β²·(u + 1/(K - 1))
     """
-    return Equal((1 + _product) ** 2 * Mean(square(_x - _a)), exact(right_side))
+    return Equal((1 + _product) ** 2 * Mean(square(_s - _a)), exact(right_side))
 
 
 @of_formulas()
 def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
-    """E2: a student near consensus and at rest has ``(1 + αβ)² E‖∇L‖² = c α²β² (u + 1/(K-1))``.
+    """E2: a student near consensus and at rest has ``(1 + αβ)² E‖∇L‖² = V α²β² (u + 1/(K-1))``.
 
     This toolkit's own.
 
@@ -90,7 +90,7 @@ def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
     rest, size, mean, apart = (assume(told, reason="given") for told in _GIVEN)
     more = combine(Less(0, students - 1), [(1, assume(_MORE, reason="given"))], reason="so there are peers")
     leans: Any = combine(
-        Equal((1 + _product) * (_x - _a), _product * (_m - _a)), [(1, rest)], reason="at rest it leans to its peers"
+        Equal((1 + _product) * (_s - _a), _product * (_m - _a)), [(1, rest)], reason="at rest it leans to its peers"
     )
     law = combine(
         plateau_target(right_side),

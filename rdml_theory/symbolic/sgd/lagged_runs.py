@@ -79,13 +79,14 @@ from rdml_theory.symbolic.sgd.single_runs import (
     shared_out,
     supermartingale,
     trade,
+    zeta,
 )  # fmt: skip
 from rdml_theory.symbolic.sgd.smooth import lipschitz
 from rdml_theory.symbolic.sgd.tight import product_bound
 
 __all__ = [
     "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "SLOPE", "enough_target", "gamma", "lag_inequality", "lagged_runs", "mu",
-    "paid", "scale", "size", "slowness", "split", "theta", "width",
+    "paid", "scale", "slowness", "split", "theta", "width",
 ]  # fmt: skip
 
 Term = Any
@@ -93,7 +94,6 @@ Term = Any
 mu: Formula = Symbol("mu", positive=True)
 gamma: Formula = Symbol("gamma", positive=True)
 lag: Formula = Symbol("c", positive=True)
-size: Formula = Symbol("zeta", positive=True)
 split: Formula = Symbol("phi", positive=True)
 """How the lag of the noise is shared out."""
 
@@ -122,10 +122,10 @@ _along, _against = Abs(1 - _h) + _far * slowness, _h + _far * slowness  # p and 
 LAG: Formula = (1 - mu ** ((horizon - 1) * Rational(1, 2))) / (1 - mu)
 """ℓ: what a step weighs later, and has of those before, at most twice this."""
 
-SLOPE: Formula = 1 - theta / 2 - Abs(1 - theta) * size / (2 * level) - _bent / 2 * width * _along / level
+SLOPE: Formula = 1 - theta / 2 - Abs(1 - theta) * zeta / (2 * level) - _bent / 2 * width * _along / level
 LEVEL: Formula = (
-    gap / (gamma * horizon) + theta * size**2 / 2 + Abs(1 - theta) * size * level / 2
-    + _bent / 2 * width * _against * size - rank * log(room_of_all) / (2 * trade) + log(1 / failure) / (trade * horizon)
+    gap / (gamma * horizon) + theta * zeta**2 / 2 + Abs(1 - theta) * zeta * level / 2
+    + _bent / 2 * width * _against * zeta - rank * log(room_of_all) / (2 * trade) + log(1 / failure) / (trade * horizon)
 )  # fmt: skip
 """What ``SLOPE`` B² has to be at least."""
 
@@ -147,9 +147,9 @@ _SUM = ForAll(
         SUMS - trade * Inner(_turned, n) + _heavy / 2 * square(n) - allowed(trade * _turned, room_of_all),
     )
 )  # fmt: skip
-_BIAS = ForAll(t, AtMost(square(b), size**2))
+_BIAS, _SOME = ForAll(t, AtMost(square(b), zeta**2)), Less(0, zeta)
 _THETA = Equal(theta, _h * (1 + 2 * lag * LAG + lag * split))
-_WIDTH = Equal(width, _along * level + _against * size + (_far + _noisy) * scale)
+_WIDTH = Equal(width, _along * level + _against * zeta + (_far + _noisy) * scale)
 _PAID = AtMost(_far / (2 * split) + _bent / 2 * width * (_far + _noisy) / scale, paid * (1 - mu**2))
 _RISING = AtMost(0, SLOPE)
 
@@ -171,7 +171,7 @@ def enough_target(right_side: Formula = LEVEL) -> AtMost:
 
 
 _HYPOTHESES = (
-    HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, EMPTY, ONE_OR_NONE, Finite(),
+    HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, _SOME, EMPTY, ONE_OR_NONE, Finite(),
     *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, _ROOM,
     ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, REACHED, enough_target(),
 )  # fmt: skip
@@ -185,6 +185,10 @@ NESTEROV = (Equal(lag, mu**2).text(), _METHODS[1][1].text())
 
 def _small() -> Theorem:
     return combine(Less(0, 1 - mu), [(1, assume(_SLOW, reason="given"))], reason="so 1-μ is positive")
+
+
+def _some() -> Theorem:
+    return assume(_SOME, reason="given: ζ, by which the bias is shared out, is not zero")
 
 
 @cache
@@ -324,15 +328,17 @@ _part, _hh = Symbol("p", real=True), Symbol("h", positive=True)
 def _mixed() -> Theorem:
     """``‖(1-h)g + Y‖² ≤ W(|1-h|‖g‖²/B + ...)`` for ``Y = -hb + e - kN``, with fixed vectors."""
     v, late, noise = Vector("b"), Vector("e"), Vector("N")
-    whole, squares, rest = _cauchy([(_hh, size, -v), (Integer(1), _S, late), (_K, scale, -noise)])
+    whole, squares, rest = _cauchy([(_hh, zeta, -v), (Integer(1), _S, late), (_K, scale, -noise)])
     others = -_hh * v + late - _K * noise
-    most = combine(AtMost(square(others), whole * squares), [], slack=rest, reason="Cauchy-Schwarz")
-    _, weighed, _ = _cauchy([(_hh, size, -v), (_K, scale, -noise)])
+    most = combine(AtMost(square(others), whole * squares), [], slack=rest, known=[_some()], reason="Cauchy-Schwarz")
+    _, weighed, _ = _cauchy([(_hh, zeta, -v), (_K, scale, -noise)])
     small = assume(AtMost(square(late), _S * _P), reason="suppose")
     bounded = combine(
-        AtMost(square(others), whole * (weighed + _P)), [(1, most), (whole / _S, small)], reason="with what bounds e"
-    )
-    return discharge(instantiate(_added(), {Vector("u"): others, _M: whole, _q: weighed + _P}), bounded)
+        AtMost(square(others), whole * (weighed + _P)), [(1, most), (whole / _S, small)], known=[_some()],
+        reason="with what bounds e",
+    )  # fmt: skip
+    added = instantiate(_added(), {Vector("u"): others, _M: whole, _q: weighed + _P}, known=[_some()])
+    return discharge(added, bounded)
 
 
 _M, _q = Symbol("M", positive=True), Symbol("q", real=True)
@@ -360,9 +366,9 @@ def _added() -> Theorem:
 
 
 _reach, _lags, _rest = _cauchy(
-    [(Integer(1), level * slowness, _G), (Integer(1), size * slowness, _E), (Integer(1), scale, _N)]
+    [(Integer(1), level * slowness, _G), (Integer(1), zeta * slowness, _E), (Integer(1), scale, _N)]
 )
-_spent = Abs(1 - _h) * square(g) / level + _h * square(b) / size + _far * _lags + _noisy * square(_N) / scale
+_spent = Abs(1 - _h) * square(g) / level + _h * square(b) / zeta + _far * _lags + _noisy * square(_N) / scale
 
 
 @cache
@@ -370,15 +376,17 @@ def _turned_at_most() -> Theorem:
     """``‖∇f(z_t) - h d_t - 2μκN_t‖² ≤ W (|1-h|‖∇f(x_t)‖²/B + ...)``."""
     behind = combine(
         AtMost(square(_late), _far * _reach * _far * _lags), [(1, _behind())], slack=_far**2 * _rest,
-        reason="Cauchy-Schwarz, for the parts of the velocity",
+        known=[_some()], reason="Cauchy-Schwarz, for the parts of the velocity",
     )  # fmt: skip
     values = {
         Vector("g"): g, Vector("b"): b, Vector("e"): _late, Vector("N"): _N, _part: 1 - _h, _hh: _h, _K: _noisy,
         _S: _far * _reach, _P: _far * _lags,
     }  # fmt: skip
-    here = discharge(instantiate(_mixed(), values, reason="at this step"), behind)
+    here = discharge(instantiate(_mixed(), values, known=[_some()], reason="at this step"), behind)
     named = assume(_WIDTH, reason="given: W")
-    return combine(AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], reason="and W is this")
+    return combine(
+        AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], known=[_some()], reason="and W is this"
+    )
 
 
 @cache
@@ -404,7 +412,7 @@ def _one_step() -> Theorem:
             (_bent / 2, _turned_at_most()),
             (square(_N), assume(_PAID, reason="given: κ pays for what noises leave")),
         ],
-        known=[_small()],
+        known=[_small(), _some()],
         reason="what chance adds is in L",
     )
 
@@ -436,15 +444,17 @@ def _geometric(part: Term, new: Term, place: int) -> Theorem:
 @cache
 def _along_the_bias() -> Theorem:
     """``-(1-θ)⟨∇f(x_t), b_t⟩ ≤ |1-θ|ζ(‖∇f(x_t)‖²/B + B)/2``."""
-    mean = size * (square(g) / level + level) / 2
+    mean = zeta * (square(g) / level + level) / 2
     product = instantiate(
         product_bound(), {Symbol("a", real=True): theta - 1, Symbol("y", real=True): Inner(g, b),
                           Symbol("z", real=True): mean}, reason="for the bias along ∇f(x_t)",
     )  # fmt: skip
     for sign in (1, -1):
-        both = nonnegative(square(size * g - sign * level * b), reason="a squared norm")
-        parts = [(1 / (2 * level * size), both), (level / (2 * size), given_here(_BIAS))]
-        product = discharge(product, combine(AtMost(sign * Inner(g, b), mean), parts, reason="multiply out"))
+        both = nonnegative(square(zeta * g - sign * level * b), reason="a squared norm")
+        parts = [(1 / (2 * level * zeta), both), (level / (2 * zeta), given_here(_BIAS))]
+        product = discharge(
+            product, combine(AtMost(sign * Inner(g, b), mean), parts, known=[_some()], reason="multiply out")
+        )
     return product
 
 
@@ -471,15 +481,15 @@ def _fallen(right_side: Formula) -> Theorem:
             (_far / 2, lag_inequality()),
             (-norms / 2, assume(_THETA, known=[_small()], reason="given: θ")),
             (spread * _far / (level * slowness), _geometric(_G, g, 1)),
-            (spread * _far / (size * slowness), _geometric(_E, b, 2)),
+            (spread * _far / (zeta * slowness), _geometric(_E, b, 2)),
             (1, along),
-            (theta / 2 + spread * _against / size, biases),
+            (theta / 2 + spread * _against / zeta, biases),
             (paid, squared(assume(_PARTS[3][1], reason="given"))),
             (horizon, assume(enough_target(right_side), reason="given: B is large enough")),
             (-1 / trade, assume(EMPTY, reason="given")),
         ],
         slack=paid * square(_N.subs(t, horizon)),
-        known=[_small()],
+        known=[_small(), _some()],
         reason="values, noises and L telescope",
     )
 

@@ -98,7 +98,7 @@ def _in_gradients(point: Term) -> tuple[Theorem, Theorem]:
 
 
 @of_formulas()
-def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
+def plateau_of_quadratic(plateau: Formula = PLATEAU) -> Proof:
     """E1: ``E‖∇f(x_t)‖² = Z² + hσ²/(2-h) + (1-h)^{2t}(U - hσ²/(2-h)) - 2(1-h)^t W`` on ``λ‖x‖²/2``, h = ηλ.
 
     U and W are E‖∇f(x_0) + c‖² and E⟨∇f(x_0) + c, c⟩ for the bias c: what is left of the start shrinks by 1-h in every
@@ -128,9 +128,8 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
     along = instantiate(specialise(scope[1], t, reason="at step t"), {y: pull}, reason="along the bias")
     rate = 1 - eta * curvature
     here, start = _in_gradients(x), _in_gradients(first)
-    target = plateau_target() if plateau is None else plateau_target(plateau)
     settles = combine(
-        target,
+        plateau_target(plateau),
         [
             (1, here[0]),
             (curvature**2, law),
@@ -143,7 +142,7 @@ def plateau_of_quadratic(plateau: Formula | None = None) -> Proof:
         known=[assume(STABLE, reason="given")],
         reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
     )
-    return Proof((settles, _settled(settles, exact(PLATEAU if plateau is None else plateau))))
+    return Proof((settles, _settled(settles, exact(plateau))))
 
 
 def settled_target(plateau: Formula = PLATEAU) -> Tends:
@@ -344,7 +343,7 @@ def _near(value: Term) -> Theorem:
 
 
 @of_formulas()
-def decreasing_steps(value: Formula | None = None) -> Proof:
+def decreasing_steps(value: Formula = Z**2) -> Proof:
     """E3: ``E‖∇f(x_t)‖²`` tends to Z² where λη_tσ² tends to 0 and the steps, with λη_t ≤ 1, are not summable.
 
     ``E‖∇f(x_t) + c‖² + 2|E⟨∇f(x_t) + c, c⟩|``, which bounds its distance from Z², shrinks by 1 - λη_t in a step, but
@@ -369,7 +368,7 @@ def decreasing_steps(value: Formula | None = None) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = decreasing_target() if value is None else decreasing_target(value)
+    target = decreasing_target(value)
     size, step = curvature * STEPS, _shrinks_but_for_noise()
     values = {
         Entry("e", t): target.term, Entry("u", t): _DISTANCE, Entry("w", t, positive=True): size,

@@ -69,7 +69,7 @@ __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
     "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
     "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all", "schwarz",
-    "shared_out", "single_runs", "size", "supermartingale", "trade",
+    "shared_out", "single_runs", "supermartingale", "trade", "zeta",
 ]  # fmt: skip
 
 Term = Any
@@ -80,10 +80,10 @@ level: Formula = Symbol("B", positive=True)
 trade: Formula = Symbol("lambda", positive=True)
 deviation: Formula = Symbol("s", nonnegative=True)
 rank: Formula = Symbol("r", integer=True, positive=True)
-size: Formula = Symbol("zeta", nonnegative=True)
+zeta: Formula = Symbol("zeta", nonnegative=True)
 failure: Formula = Symbol("delta", positive=True)
 least: Formula = Symbol("a", real=True)
-cross: Formula = Symbol("theta", nonnegative=True)
+cross: Formula = Symbol("chi", nonnegative=True)
 
 PROXY: Formula = deviation**2
 """s², the variance proxy of the noise."""
@@ -95,7 +95,7 @@ ROOMS = Entry("d", t, positive=True)
 """1 - λη_t h_t s²."""
 
 SHARES = Entry("w", t)
-"""How the bias is shared out: ``(1-h_t)² ≤ θ w_t d_t²``."""
+"""How the bias is shared out: ``(1-h_t)² ≤ χ w_t d_t²``."""
 
 EXCEEDS = Entry("I", horizon, False, True)
 """1 in the outcomes in which the mean is at least B², and 0 in the others."""
@@ -117,14 +117,14 @@ _ADDED = -trade * STEPS * (Inner(_u, n) - _h / 2 * square(n))
 
 _UPDATE = ForAll(t, Equal(after, x - STEPS * (g + b + n)))
 _NOISE = SubGaussian(n, (x, b, SUMS), deviation, rank)
-_BIAS = ForAll(t, AtMost(square(b), size**2))
+_BIAS = ForAll(t, AtMost(square(b), zeta**2))
 START = AtMost(Value("f", first) - infimum, gap)
 _SUM = ForAll(t, Equal(SUMS.at(t + 1), SUMS + _ADDED - allowed(trade * STEPS * _u, ROOMS)))
 EMPTY = Equal(SUMS.at(Integer(0)), 0)
 _WEIGHT = ForAll(t, AtMost((1 - _h) ** 2, cross * SHARES * ROOMS**2))
 _NOT_NEGATIVE = ForAll(t, AtMost(0, SHARES))
 ONE_OR_NONE = Equal(EXCEEDS**2, EXCEEDS)
-_RISING = AtMost(size * cross, 2 * least * level)
+_RISING = AtMost(zeta * cross, 2 * least * level)
 
 
 def over_the_steps(term: Term) -> Term:
@@ -137,7 +137,7 @@ def over_the_steps(term: Term) -> Term:
 
 
 _REACHED = AtMost(EXCEEDS * level**2 * over_the_steps(STEPS), EXCEEDS * over_the_steps(STEPS * square(g)))
-_SLOPE = least - size * cross / (2 * level)
+_SLOPE = least - zeta * cross / (2 * level)
 
 
 def _room(proxy: Formula) -> ForAll:
@@ -149,10 +149,10 @@ def _least(proxy: Formula) -> ForAll:
 
 
 LEVEL: Formula = (
-    gap + size**2 * over_the_steps(STEPS * _h / (2 * ROOMS)) + size * level * over_the_steps(STEPS * SHARES) / 2
+    gap + zeta**2 * over_the_steps(STEPS * _h / (2 * ROOMS)) + zeta * level * over_the_steps(STEPS * SHARES) / 2
     - rank * over_the_steps(log(ROOMS)) / (2 * trade) + log(1 / failure) / trade
 )  # fmt: skip
-"""What ``(a - θζ/(2B)) B² Σ η_t`` has to be at least."""
+"""What ``(a - χζ/(2B)) B² Σ η_t`` has to be at least."""
 
 
 def _enough(right_side: Formula) -> AtMost:
@@ -176,15 +176,15 @@ def constant_target() -> AtMost:
     B**2*(-Lambda*eta/2 + 1) - B*zeta*Abs(Lambda*eta - 1) - Lambda*eta*zeta**2/2
     """
     left = (
-        (1 - _constant_h / 2) * level**2 - Abs(1 - _constant_h) * level * size - _constant_h / 2 * size**2
-        - _curve / 2 * (Abs(1 - _constant_h) * level + _constant_h * size) ** 2
+        (1 - _constant_h / 2) * level**2 - Abs(1 - _constant_h) * level * zeta - _constant_h / 2 * zeta**2
+        - _curve / 2 * (Abs(1 - _constant_h) * level + _constant_h * zeta) ** 2
     )  # fmt: skip
     return AtMost(CONSTANT_LEVEL, left)
 
 
 _constant_share = Abs(1 - _constant_h) / room_of_all
 _constant_least = 1 - _constant_h / 2 - _curve / 2 * (1 - _constant_h) ** 2
-_CONSTANT_RISING = AtMost(size * _constant_share, 2 * level * _constant_least)
+_CONSTANT_RISING = AtMost(zeta * _constant_share, 2 * level * _constant_least)
 _CONSTANT_ROOM = Equal(room_of_all, 1 - trade * _constant_h * PROXY)
 REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g)))
 """What I says, of a constant step."""
@@ -288,13 +288,13 @@ def shared_out(u: Term, v: Term, parts: tuple[Term, Term, Term], known: tuple[Th
 
 @cache
 def _along_the_bias() -> Theorem:
-    """``-(1-h)/d ⟨∇f(x_t), b_t⟩ ≤ ζ(θ‖∇f(x_t)‖²/B + B w_t)/2``."""
+    """``-(1-h)/d ⟨∇f(x_t), b_t⟩ ≤ ζ(χ‖∇f(x_t)‖²/B + B w_t)/2``."""
     share, some = -(1 - _h) / ROOMS, given_here(_NOT_NEGATIVE)
     small = combine(
-        AtMost(square(share * b), size**2 * cross * SHARES),
-        [(share**2, given_here(_BIAS)), (size**2 / ROOMS**2, given_here(_WEIGHT))], reason="as the bias is shared out",
+        AtMost(square(share * b), zeta**2 * cross * SHARES),
+        [(share**2, given_here(_BIAS)), (zeta**2 / ROOMS**2, given_here(_WEIGHT))], reason="as the bias is shared out",
     )  # fmt: skip
-    return discharge(shared_out(share * b, g, (size * cross, size * SHARES, level), (some,)), small)
+    return discharge(shared_out(share * b, g, (zeta * cross, zeta * SHARES, level), (some,)), small)
 
 
 @cache
@@ -304,7 +304,7 @@ def _one_step(proxy: Formula) -> Theorem:
     along = instantiate(lemma, {y: x, Vector("v"): -STEPS * (g + b + n)}, reason="from x_t along the update")
     left, right = given_here(_UPDATE).conclusion.terms()
     back = combine(Equal(right, left), [(-1, given_here(_UPDATE))], reason="the update, read from right to left")
-    added = size**2 * _h / (2 * ROOMS) + size * level * SHARES / 2
+    added = zeta**2 * _h / (2 * ROOMS) + zeta * level * SHARES / 2
     chance = (SUMS.at(t + 1) - SUMS - rank * log(ROOMS) / 2) / trade
     pull = STEPS * (_h / 2 * square(b) - (1 - _h) * Inner(g, b)) / ROOMS
     return combine(
@@ -323,7 +323,7 @@ def _one_step(proxy: Formula) -> Theorem:
 
 @cache
 def _fallen(right_side: Formula, proxy: Formula) -> Theorem:
-    """``λ(a - θζ/(2B))`` times what the sum of η‖∇f‖² is above B² Σ η, is at most L_T + log δ."""
+    """``λ(a - χζ/(2B))`` times what the sum of η‖∇f‖² is above B² Σ η, is at most L_T + log δ."""
     final = specialise(assume(HYPOTHESES["bounded"], reason="given"), At("x", horizon), reason="the last value")
     above = over_the_steps(STEPS * square(g)) - level**2 * over_the_steps(STEPS)
     return combine(
@@ -398,7 +398,7 @@ def _constant(varying: Theorem) -> Theorem:
     for told in (*trivial, room):
         out = discharge(out, generalise(told, t, reason="at every step"))
     sums = [instantiate(assume(told), values).conclusion for told in (_enough(LEVEL), _REACHED, _RISING)]
-    weight = eta * horizon * (Abs(1 - _constant_h) * size * level + _constant_h * size**2 / 2) / room_of_all
+    weight = eta * horizon * (Abs(1 - _constant_h) * zeta * level + _constant_h * zeta**2 / 2) / room_of_all
     enough = combine(
         sums[0], [(eta * horizon, assume(constant_target(), reason="given: B is large enough")), (-weight, room)],
         reason="times ηT",
