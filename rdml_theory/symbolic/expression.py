@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, Indexed, Limit, Mul, Piecewise, S, Sum, Symbol, Tuple, expand, log, oo, simplify
+from sympy import Dummy, Expr, Indexed, Limit, Mul, Piecewise, S, Sum, Symbol, Tuple, expand, log, oo, simplify
 
 from rdml_theory.symbolic.arguments import formula
 from rdml_theory.symbolic.maximum import Maximum
@@ -145,7 +145,7 @@ class RenyiDivergence(Expr):
         """
         first, second, _, limits = self.args
         value = formula("value", value)
-        order: Formula = Symbol("order", positive=True)
+        order: Formula = Dummy("alpha", positive=True)
         summand = first**order * second ** (1 - order)  # type: ignore[operator]
         if value.is_zero:
             return -log(Sum(_at_zero(first, summand, order), limits))

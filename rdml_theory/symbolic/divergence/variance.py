@@ -202,10 +202,9 @@ def curvature_bounds(lower: Formula = CURVATURES[0], upper: Formula = CURVATURES
     ()
     """
     x, y, size = (Symbol(name, nonnegative=True) for name in ("x", "y", "S"))
-    order: Term = Symbol("r", positive=True)
     inside = (at_most(x, size / 2), at_most(y, size / 2))
-    curvature = x - (1 - order) * y
-    places = {order: alpha, x: _variance(entries.q), y: _variance(entries.w), size: entries.total(entries.v(i) ** 2)}
+    curvature = x - (1 - alpha) * y
+    places = {x: _variance(entries.q), y: _variance(entries.w), size: entries.total(entries.v(i) ** 2)}
     moved = entries.given(MOVED, "given: q = softmax(z + s·v)")
     sums = {
         entries.q: combine(Equal(entries.total(entries.q(i)), 1), [], where=[moved], reason="the softmax sums to one"),
@@ -222,7 +221,7 @@ def curvature_bounds(lower: Formula = CURVATURES[0], upper: Formula = CURVATURES
         scalar = certified(smt(relation, conditions=inside), reason="of two variances")
         return entries.discharged(instantiate(scalar, places, known=signs, reason="of q and of w"), *halves)
 
-    above, below = (bound.xreplace({alpha: order}) for bound in CURVATURES[::-1])
+    below, above = CURVATURES
     found = (bounded(at_most(curvature, above * size)), bounded(at_most(below * size, curvature)))
 
     def theorems(hessian: Theorem, where: list[Theorem], *, order_one: bool) -> list[Theorem]:
