@@ -28,6 +28,7 @@ from rdml_theory.symbolic.kernel import AXIOMS, ProofError
 from rdml_theory.symbolic.mutual import bias, game, gram, moving_target, tunability
 from rdml_theory.symbolic.notation import C, alpha, k, l
 from rdml_theory.symbolic.sgd import (
+    adam,
     best_iterate,
     bounds,
     constant_bias,
@@ -39,6 +40,7 @@ from rdml_theory.symbolic.sgd import (
     refinements,
     scope,
     setting,
+    sign_descent,
     single_runs,
     smooth,
     tight,
@@ -125,6 +127,8 @@ CASES = {
         {"drift": long_run.DRIFT, "enough": long_run.ENOUGH, "slope": long_run.SLOPE},
         long_run.ASSUMPTIONS,
     ),
+    "C16": Case(sign_descent.sign_bound, {"right_side": sign_descent.SIGNED}, sign_descent.ASSUMPTIONS),
+    "C17": Case(adam.adam_drift, {"drift": adam.DRIFT}, adam.ASSUMPTIONS),
     "D1": Case(gradients.student_gradient, {"right_side": gradients.STUDENT_GRADIENT}, gradients.ASSUMPTIONS),
     "D2": Case(
         lambda **sides: derivatives.derivatives(derivatives.DERIVATIVES._replace(**sides)),

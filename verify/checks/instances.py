@@ -45,6 +45,7 @@ from rdml_theory.symbolic.sgd import (
 from verify.checks.measured_instances import measured
 from verify.checks.student_instances import students
 from verify.checks.tail_instances import single_runs
+from verify.checks.update_instances import updates
 
 __all__ = [
     "at_rest", "distributions", "following", "games", "mutual_gradients", "on_a_line", "satisfied_by", "sgd_runs",
@@ -57,7 +58,7 @@ def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest(), against_the_bias())
     students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
-    models = (*sgd_runs(), *lines, *students_of, *distributions(), *_values(), *measured(), *single_runs())
+    models = (*sgd_runs(), *updates(), *lines, *students_of, *distributions(), *_values(), *measured(), *single_runs())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
 
