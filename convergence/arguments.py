@@ -11,7 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rdml_theory._validation import real_number
+
 __all__ = ["broadcast", "called", "did_you_mean", "flag", "folder", "instance", "number", "real", "shown", "whole"]
+
+BEYOND = "expected a real number of at most 1.8e308, the largest float"
 
 T = TypeVar("T")
 
@@ -53,17 +57,21 @@ def real(name: str, value: ArrayLike) -> NDArray[np.float64]:
     TypeError: step = 1j: expected a real number or an array of them
     """
     try:
-        array = np.asarray(None if value is np.ma.masked else value)
+        found = real_number(value)
+        array = np.asarray(None if value is np.ma.masked else value if found is None else found)
+    except OverflowError:
+        raise ValueError(f"{name} = {shown(value)}: {BEYOND}") from None
     except Exception:  # what a foreign __array__ raises, or lists of unequal lengths
         array = np.asarray(None)
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise ValueError(f"{name} = {shown(value)}: expected no masked entries; fill or drop them")
     if array.dtype.kind not in "iuf":
-        huge = isinstance(value, int) and not isinstance(value, bool)
-        what = "at most 1.8e308, the largest float" if huge else "or an array of them"
-        raise TypeError(f"{name} = {shown(value)}: expected a real number {what}")
+        raise TypeError(f"{name} = {shown(value)}: expected a real number or an array of them")
     with np.errstate(over="ignore"):
-        return array.astype(np.float64)
+        out = array.astype(np.float64)
+    if np.any(np.isinf(out) & np.isfinite(array)):
+        raise ValueError(f"{name} = {shown(value)}: {BEYOND}")
+    return out
 
 
 def broadcast(**arrays: NDArray[np.float64]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,25 @@ def _masked(value: object) -> bool:
     return isinstance(value, np.ma.MaskedArray)
 
 
+def real_number(value: object) -> float | None:
+    """Return one real number of Python or NumPy, also of an array without axes, as a float; None for anything else.
+
+    Raises
+    ------
+    OverflowError
+        If it is finite and beyond float64.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0 and not isinstance(value, np.ma.MaskedArray):
+        value = value[()]
+    # NumPy counts time differences among its integers
+    if not isinstance(value, Real) or isinstance(value, bool | np.timedelta64):
+        return None
+    number = float(value)
+    if math.isinf(number) and value != number:
+        raise OverflowError
+    return number
+
+
 def real_array(name: str, value: object) -> npt.NDArray[Any]:
     """Return `value` as NumPy has it; whatever an object's own conversion raises becomes a TypeError that names it."""
     try:
@@ -96,11 +116,13 @@ def float_array(name: str, value: object) -> npt.NDArray[Any]:
 
 def order_array(alpha: object) -> FloatArray:
     """Return the order as a float64 array with entries in [0, inf]."""
-    if isinstance(alpha, int) and abs(alpha) > sys.float_info.max:
+    try:
+        number = real_number(alpha)
+    except OverflowError:
         raise ValueError(
-            "alpha is an integer beyond float64's range: in [0, inf], use numpy.inf for the max-divergence"
-        )
-    array = real_array("alpha", alpha)
+            "alpha is finite but beyond float64's range: in [0, inf], use numpy.inf for the max-divergence"
+        ) from None
+    array = real_array("alpha", alpha if number is None else number)
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"alpha must be a real number or an array of them in [0, inf]; got "

@@ -10,7 +10,7 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack  # pyright: ignore[reportMissingImports]
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
+
+from rdml_theory._validation import real_number
 
 # types that every kernel takes: 8-bit floats lack most operations
 TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -127,14 +129,15 @@ def _real(name: str, value: Any, kind: str = "a real number") -> float:
     # exact types first: the tracer of torch.compile knows them, and they are the usual case
     if type(value) is float:
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
-        raise TypeError(f"{name} must be {kind}, but got {_shown(value)} ({type(value).__name__})")
     try:
-        return float(value)
+        number = real_number(value)
     except OverflowError:
         raise ValueError(
             f"{name} is finite but beyond the range of float64, whose largest number is 1.8e308; use float('inf')"
         ) from None
+    if number is None:
+        raise TypeError(f"{name} must be {kind}, but got {_shown(value)} ({type(value).__name__})")
+    return number
 
 
 def _shown(value: Any) -> str:
