@@ -371,26 +371,32 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
             f"pl_constant = {pl_constant!r}: expected 0 < μ <= Λ = {assumptions.smoothness!r}; "
             "a Λ-smooth function cannot have a larger one"
         )
-    h = assumptions.smoothness * eta
-    q, gap = np.minimum(h, 2 - h), assumptions.gap
-    lost = np.minimum(product(mu, q, over=(assumptions.smoothness,)), 1.0)
-    kept = 1 - lost
-    reach = np.sqrt(product(h, h, assumptions.bias, over=(2, mu, q, q)))
-    spread = product(h, h, assumptions.noise, over=(2, mu, q))
+    lam, h, gap = assumptions.smoothness, assumptions.smoothness * eta, assumptions.gap
+    q = np.minimum(h, 2 - h)
+    kept = 1 - (lost := np.minimum(product(mu, q, over=(lam,)), 1.0))
+    double = np.sqrt(2) * np.sqrt(mu)
+    reach = product(h, np.sqrt(assumptions.bias), over=(double, q))
+    spread = product(h, np.sqrt(assumptions.noise), over=(double, np.sqrt(q)))
     with np.errstate(under="ignore", over="ignore", invalid="ignore", divide="ignore"):
-        root = (kept * reach + np.hypot(reach, np.sqrt(1 + kept) * np.sqrt(spread))) / (1 + kept)
+        root = (kept * reach + np.hypot(reach, np.sqrt(1 + kept) * spread)) / (1 + kept)
+        shrink = 1 + kept * (1 - np.where(root > 0, reach / root, 0.0))
 
-        def power(loss: Any) -> Any:
-            """(1 - loss)^T: its logarithm."""
-            return np.where(np.isinf(horizon), -np.inf, horizon * np.log1p(-np.minimum(loss, 1.0)))
+        def power(share: Any) -> Any:
+            """The logarithm of (1 - share · lost)^T; of what float64 cannot hold, its first term."""
+            first = product(horizon, mu, q, share, over=(lam,))
+            log = np.where(np.isinf(horizon), -np.inf, horizon * np.log1p(-np.minimum(share * lost, 1.0)))
+            return np.where(lost < 1e-150, -first, log)
 
-        once = power(lost)
-        twice = 2 * once
-        slow = power(lost * (1 + kept * (1 - np.where(root > 0, reach / root, 0.0))))
+        def gone(log: Any, share: Any, size: Any, over: Any) -> Any:
+            """What such a power leaves off 1, times size²/over."""
+            first = product(horizon, mu, q, share, size, size, over=(lam, over))
+            return np.where(log > -1e-150, first, product(-np.expm1(log), size, size, over=(over,)))
+
+        once, slow = power(1.0), power(shrink)
         above = np.maximum(np.sqrt(gap) - root, 0.0)
         closer = (root + np.exp(once) * above) ** 2
-        settling = product(np.exp(slow), gap) + product(-np.expm1(slow), root, root)
-        transient, noise = product(np.exp(twice), gap), product(-np.expm1(twice), spread, over=(1 + kept,))
+        settling = product(np.exp(slow), gap) + gone(slow, shrink, root, 1.0)
+        transient, noise = product(np.exp(2 * once), gap), gone(2 * once, 2.0, spread, 1 + kept)
         rest = np.minimum(closer, settling) - transient - noise
     bias = np.where(np.isnan(rest), np.inf, np.maximum(rest, 0.0)) if assumptions.bias else 0.0
     terms = np.broadcast_arrays(transient, noise, bias)

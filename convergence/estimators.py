@@ -68,12 +68,17 @@ def bounded_interval(values: ArrayLike, error_rate: float, *, upper: float, exce
         raise ValueError(f"error_rate = {error_rate!r}: expected a probability between 0 and 1/2")
     if not np.isfinite(x).all():
         return np.inf, np.inf
+    # Both in units of their largest number, as powers of two: sums of what float64 holds may not be held.
+    own = int(np.frexp(x.max())[1])
+    alone = np.ldexp(x, -own)
+    low = float(np.ldexp(_crossing(lambda m: (alone - m) / m, 0.0, float(alone.mean()), rate), own))
+    exponent = int(np.frexp(max(x.max(), end, beyond))[1])
+    x, end, beyond = np.ldexp(x, -exponent), float(np.ldexp(end, -exponent)), float(np.ldexp(beyond, -exponent))
     cut = np.minimum(x, end)
-    low = _crossing(lambda m: (x - m) / m, 0.0, float(x.mean()), rate)
     if float((x - cut).mean()) * rate > beyond:
         return low - ROUNDING * low, np.inf
     high = _crossing(lambda m: (m - cut) / (end - m), end, float(cut.mean()), rate)
-    return low - ROUNDING * low, high + ROUNDING * high + beyond
+    return low - ROUNDING * low, float(np.ldexp(high + ROUNDING * high + beyond, exponent))
 
 
 def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: float, rate: float) -> float:

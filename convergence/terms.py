@@ -69,7 +69,7 @@ def checked_step(
     assumptions: Assumptions, step: ArrayLike, limit: float, *, closed: bool, name: str
 ) -> NDArray[np.float64]:
     """η as an array, after checking 0 < Λη ≤ limit (or < limit)."""
-    eta = real("step", step)
+    eta, limit = real("step", step), float(limit)
     with np.errstate(over="ignore", under="ignore"):
         h = instance("assumptions", assumptions, Assumptions).smoothness * eta
     bad = ~((eta > 0) & ((h <= limit * (1 + _ROUNDING)) if closed else (h < limit)))

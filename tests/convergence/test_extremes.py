@@ -34,6 +34,7 @@ from convergence import (
     stationary_law,
     tight_bound,
 )
+from convergence.estimators import bounded_interval, mean_interval
 from convergence.sweep import Cell, run_cell
 
 LARGEST = sys.float_info.max
@@ -101,6 +102,56 @@ def test_sharp_and_refined_are_those_of_exact_arithmetic():
 @pytest.mark.slow
 def test_sharp_and_refined_at_thousands_of_points(seed):
     check_sharp(4000, seed)
+
+
+def exact_pl(a, h, eta, steps, mu):
+    """The less of the two forms that pl_bound states."""
+    lam, gap, noise, bias, h, mu = map(mp.mpf, (a.smoothness, a.gap, a.noise, a.bias, h, mu))
+    q = min(h, 2 - h)
+    kept, reach = 1 - mu / lam * q, h * mp.sqrt(bias) / (q * mp.sqrt(2 * mu))
+    root = (kept * reach + mp.sqrt(reach**2 + (1 + kept) * h**2 * noise / (2 * mu * q))) / (1 + kept)
+    slower = kept * (kept + (1 - kept) * reach / root) if root else kept**2
+    once, slow = (mp.mpf(0) if np.isinf(steps) else base ** mp.mpf(steps) for base in (kept, slower))
+    return min((root + once * max(mp.sqrt(gap) - root, 0)) ** 2, root**2 + slow * (gap - root**2))
+
+
+def check_pl(count, seed):
+    rng = np.random.default_rng(seed)
+    with mp.workdps(700):
+        for a, eta, steps in settings(count, seed):
+            a, mu = replace(a, relative_bias=0.0), a.smoothness * rng.choice([0.9, 0.1, 10 ** rng.uniform(-290, 0)])
+            exact = exact_pl(a, a.smoothness * eta, eta, steps, mu) if mu else 0
+            if mu and exact < 1e290:
+                found = pl_bound(a, eta, steps, pl_constant=mu)
+                assert min(found.transient, found.noise, found.bias) >= 0
+                assert agrees(found.total, exact, 1e-9), (a, eta, steps, mu, found, exact)
+
+
+def test_under_a_growth_condition_the_bound_is_that_of_exact_arithmetic():
+    check_pl(150, seed=0)
+    # Its rate, 10⁻⁴⁰⁰, is no number of float64; its floor is 10²⁰⁰/2.
+    at = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=1.0)
+    assert pl_bound(at, 1e-200, 1e300, pl_constant=1e-200).total == pytest.approx(0.5e100, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_under_a_growth_condition_at_thousands_of_points(seed):
+    check_pl(2000, seed)
+
+
+def test_a_step_beyond_float64_is_an_error_alone():
+    with pytest.raises(ValueError, match="step = inf gives"):
+        sharp_bound(Assumptions(smoothness=5e-324, gap=1, noise=0, bias=0), np.inf, 10)
+
+
+@pytest.mark.parametrize("exponent", [-1040, -500, 500, 1019])
+def test_intervals_do_not_depend_on_units(exponent):
+    x = np.random.default_rng(0).exponential(size=40)
+    for interval in (mean_interval, lambda x, rate, unit=1.0: bounded_interval(x, rate, upper=20 * unit, excess=unit)):
+        unit = {} if interval is mean_interval else {"unit": float(np.ldexp(1.0, exponent))}
+        found = interval(np.ldexp(x, exponent), 1e-3, **unit)
+        tolerance = 1e-9 if exponent > -1000 else 1e-3  # subnormal numbers have few digits
+        assert found == pytest.approx(np.ldexp(interval(x, 1e-3), exponent), rel=tolerance, abs=0)
 
 
 def test_relative_bias_at_a_tiny_step():
