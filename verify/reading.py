@@ -30,8 +30,13 @@ def in_a_line(error: Exception, most: int | None = 200) -> str:
 
     >>> in_a_line(ValueError("a\n  b")), in_a_line(RecursionError())
     ('a b', 'RecursionError')
+    >>> in_a_line(FileNotFoundError(2, "No such file or directory", "nosuch"))
+    'nosuch: No such file or directory'
     """
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())[:most] or type(error).__name__
 
 
 def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:

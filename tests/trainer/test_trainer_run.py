@@ -96,6 +96,27 @@ def test_every_kind_of_state_resumes(tmp_path, changes):
     assert content(result.folder) == content(whole.folder)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("most", [200, 1_500, 12_000])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path, most):
+    """The first file, the metrics and the checkpoints in turn are larger than files may be."""
+    import resource
+
+    small = {"students": "mlp:2", "width": 8, "epochs": 1, "augment": "none", "monitor_samples": 256}
+    whole = train(config(tmp_path / "whole", **small))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        with pytest.raises(TrainerError, match=r"cannot be written \(File too large\); (make room, .*--resume|name)"):
+            train(config(tmp_path / "full", **small))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "full").glob("*/.*"))
+    result = train(config(tmp_path / "full", **small), resume=most > 200)
+    assert same(weights(result.folder), weights(whole.folder))
+    assert content(result.folder) == content(whole.folder)
+
+
 def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path):
     with pytest.raises(StoppedError):
         train(config(tmp_path, epochs=1), stop_after=5)

@@ -94,7 +94,7 @@ def test_closed_streams(closed, code):
 @pytest.mark.parametrize(
     ("fault", "code", "lines"),
     [
-        (OSError(28, "No space left on device"), 2, ["error: [Errno 28] No space left on device"]),
+        (OSError(28, "No space left on device"), 2, ["error: No space left on device"]),
         (BrokenPipeError(), 141, []),
         (KeyboardInterrupt(), 130, ["interrupted"]),
     ],

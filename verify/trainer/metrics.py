@@ -190,6 +190,6 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, on the disk."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        with self._stream as stream:
+            stream.flush()
+            os.fsync(stream.fileno())

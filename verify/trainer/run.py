@@ -162,12 +162,18 @@ def train(
             group.wait()
             if resume and (done := final_scores(folder)) is not None:
                 return done
-            write(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
-            with _stop_requested() as stop, closing(_Files(trainer, folder)) as files:
-                started(folder, trainer.number)
-                begin = time.perf_counter()
-                _advance(trainer, files, stop, report, stop_after)
-                return files.finish(begin)
+            try:
+                write(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
+                with _stop_requested() as stop, closing(_Files(trainer, folder)) as files:
+                    started(folder, trainer.number)
+                    begin = time.perf_counter()
+                    _advance(trainer, files, stop, report, stop_after)
+                    return files.finish(begin)
+            except OSError as error:
+                # A full disk, mostly; what is whole of the run is kept.
+                raise TrainerError(
+                    f"{folder}: cannot be written ({error.strerror or error}); make room, and go on with --resume"
+                ) from None
 
 
 def _environment(trainer: Trainer) -> dict[str, Any]:
