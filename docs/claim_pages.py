@@ -191,7 +191,9 @@ def _kernel() -> list[str]:
     ]  # fmt: skip
 
 
-_TRUSTED = ("terms", "forms", "propositions", "axioms", "theorem", "substitution", "logic", "sums", "analysis")
+_TRUSTED = (
+    "expansion", "terms", "forms", "propositions", "axioms", "theorem", "substitution", "logic", "sums", "analysis",
+)  # fmt: skip
 
 
 def _rests_on(claim: Claim[Any]) -> list[str]:

@@ -25,7 +25,6 @@ from sympy import (
     cancel,
     default_sort_key,
     exp,
-    expand,
     factor,
     fraction,
     log,
@@ -35,6 +34,7 @@ from sympy import (
     together,
 )
 
+from rdml_theory.symbolic.kernel.expansion import expand
 from rdml_theory.symbolic.kernel.terms import (
     At,
     Entry,
@@ -47,6 +47,7 @@ from rdml_theory.symbolic.kernel.terms import (
     Value,
     Vector,
     bound_symbols,
+    free_symbols,
     is_random,
     kind,
     symbol_kind,
@@ -117,7 +118,7 @@ def normal(term: Term) -> Term:
             _linear(
                 lambda e: Sum(e, (index, low, high)),
                 normal(term.function),
-                lambda f: index not in f.free_symbols,
+                lambda f: index not in free_symbols(f),
                 count,
             )
         )
@@ -301,7 +302,7 @@ def require_near(term: Term, variable: Any, point: Any, known: Known, what: obje
     ...
     rdml_theory.symbolic.kernel.terms.TermError: the slope has 1/x, which may have no value near x = 0
     """
-    facts = [fact for fact in known if not fact[0].free_symbols & (bound_symbols(term) | {variable})]
+    facts = [fact for fact in known if not free_symbols(fact[0]) & (bound_symbols(term) | {variable})]
     if symbol_kind(variable) in ("natural", "counting"):  # a sequence: each of its terms has a value
         require_value(term, facts, what)
         return
@@ -309,7 +310,7 @@ def require_near(term: Term, variable: Any, point: Any, known: Known, what: obje
     for part in preorder_traversal(term):
         if isinstance(part, Derivative | Mean):
             raise TermError(f"{what} has {part}, which has no place in a limit")
-        if variable not in part.free_symbols or isinstance(part, Symbol | Add | Mul | Sum | Tuple | exp | tanh):
+        if variable not in free_symbols(part) or isinstance(part, Symbol | Add | Mul | Sum | Tuple | exp | tanh):
             if isinstance(part, Pow | log):
                 _require_here(part, facts, what)
         elif not isinstance(part, Pow | log) or not _has_value_near(part, variable, point, facts, hole=hole):
@@ -336,13 +337,13 @@ def usable(known: Known, inside: Collection[Any]) -> list[tuple[Any, Sign]]:
 
     Such a polynomial is positive near every point where it is, and the derivative at the point is taken there.
     """
-    return [fact for fact in known if all(is_open(fact, s) for s in fact[0].free_symbols & set(inside))]
+    return [fact for fact in known if all(is_open(fact, s) for s in free_symbols(fact[0]).intersection(inside))]
 
 
 def is_open(fact: tuple[Any, Sign], variable: Any) -> bool:
     """Whether a fact says that a polynomial in a real or positive variable is positive."""
     term, proved = fact
-    inside = (part for part in preorder_traversal(term) if variable in part.free_symbols)
+    inside = (part for part in preorder_traversal(term) if variable in free_symbols(part))
     return (
         proved == "positive"
         and isinstance(variable, Symbol)
@@ -398,7 +399,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     ('positive', 'nonnegative', None, 'positive')
     """
     for other, proved in sorted(known, key=lambda fact: fact[1] != "positive"):
-        if other.free_symbols == term.free_symbols and other != 0:
+        if free_symbols(other) == free_symbols(term) and other != 0:
             ratio = _quotient(term, other)
             if isinstance(ratio, Rational) and ratio > 0:
                 return proved
@@ -421,7 +422,7 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
         return None if sign(term.args[0], known) is None else "nonnegative"
     if isinstance(term, Sum):
         indices = {index for index, *_ in term.limits}
-        summand = sign(term.function, [fact for fact in known if not indices & fact[0].free_symbols])
+        summand = sign(term.function, [fact for fact in known if not indices & free_symbols(fact[0])])
         some = all(sign(high - low + 1) == "positive" for _, low, high in term.limits)
         return summand if summand is None or some else "nonnegative"
     if isinstance(term, Add):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Abs, Sum, Symbol, expand, sqrt
+from sympy import Abs, Sum, Symbol, sqrt
 
 from rdml_theory.symbolic.kernel import axioms
+from rdml_theory.symbolic.kernel.expansion import expand
 from rdml_theory.symbolic.kernel.forms import is_zero, require_value, sign
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, ForAll, Less, Proposition
 from rdml_theory.symbolic.kernel.substitution import (

@@ -16,6 +16,7 @@ from rdml_theory.symbolic.kernel.terms import (
     TermError,
     Vector,
     bound_symbols,
+    free_symbols,
     is_random,
     kind,
     symbol_kind,
@@ -49,7 +50,7 @@ class Proposition(ABC):
 
     def free(self) -> set[Term]:
         """Its free symbols and vectors."""
-        return set().union(*(term.free_symbols for term in self.terms()))
+        return set().union(*(free_symbols(term) for term in self.terms()))
 
     @abstractmethod
     def check(self) -> None:

@@ -29,6 +29,7 @@ Trusted: :func:`kind` says what is a term. Where it has a value, its sign, and w
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 from typing import Any, Literal, cast
 
@@ -49,7 +50,6 @@ from sympy import (
     Tuple,
     default_sort_key,
     exp,
-    expand,
     false,
     log,
     preorder_traversal,
@@ -59,9 +59,11 @@ from sympy import (
 )
 from sympy.core.symbol import Str
 
+from rdml_theory.symbolic.kernel.expansion import expand
+
 __all__ = [
     "At", "Entry", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "bound_symbols",
-    "is_random", "kind", "square", "symbol_kind",
+    "free_symbols", "is_random", "kind", "square", "symbol_kind",
 ]  # fmt: skip
 
 Term = Any
@@ -363,10 +365,17 @@ def symbol_kind(symbol: Symbol) -> str:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: the symbol x is none of: real, nonnegative, positive, natural, counting
     """
-    for name, declared in _KINDS.items():
-        if type(symbol) is Symbol and symbol == Symbol(symbol.name, **declared):
-            return name
-    raise TermError(f"the symbol {symbol} is none of: {', '.join(_KINDS)}")
+    found = _declared(symbol) if type(symbol) is Symbol else None
+    if found is None:
+        raise TermError(f"the symbol {symbol} is none of: {', '.join(_KINDS)}")
+    return found
+
+
+@lru_cache(maxsize=1_000)
+def _declared(symbol: Symbol) -> str | None:
+    """The kind that a symbol of SymPy's own class declares; of two that are equal the declarations are."""
+    kinds = (name for name, declared in _KINDS.items() if symbol == Symbol(symbol.name, **declared))
+    return next(kinds, None)
 
 
 def _index(limits: Any) -> Symbol:
@@ -390,6 +399,17 @@ _FIRST = {"natural": Integer(0), "counting": Integer(1)}
 """Where an index starts."""
 
 
+@lru_cache(maxsize=50_000, typed=True)
+def free_symbols(term: Term) -> frozenset[Any]:
+    """The free symbols and vectors of a term, as SymPy finds them; kept, for it looks for them anew each time.
+
+    >>> i = Symbol("i", integer=True, positive=True)
+    >>> free_symbols(Sum(Entry("v", i) * Symbol("x", real=True), (i, 1, 3)))
+    frozenset({x})
+    """
+    return frozenset(term.free_symbols)
+
+
 def bound_symbols(term: Term) -> set[Any]:
     """The indices of its sums, and the variables of its derivatives.
 
@@ -397,8 +417,13 @@ def bound_symbols(term: Term) -> set[Any]:
     >>> bound_symbols(Derivative(Sum(Entry("v", i) * x**2, (i, 1, 3)), x)) == {i, x}
     True
     """
-    found = {index for total in term.atoms(Sum) for index in total.bound_symbols}
-    return found | {variable for part in term.atoms(Derivative) for variable in part.variables}
+    return set(_bound(term))
+
+
+@lru_cache(maxsize=20_000, typed=True)
+def _bound(term: Term) -> frozenset[Any]:
+    parts = term.atoms(Sum, Derivative)
+    return frozenset().union(*(part.bound_symbols if isinstance(part, Sum) else part.variables for part in parts))
 
 
 def _name(term: Any) -> Any:
@@ -483,7 +508,7 @@ def _kind_of_derivative(term: Any) -> Any:
     if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) not in ("real", "positive"):
         raise TermError(f"{term} is no derivative in one real or positive variable")
     for part in preorder_traversal(term.expr):
-        if term.variables[0] in part.free_symbols and not isinstance(part, (*_SMOOTH, Symbol)):
+        if term.variables[0] in free_symbols(part) and not isinstance(part, (*_SMOOTH, Symbol)):
             raise TermError(f"{part} has no known derivative in {term.variables[0]}")
     return "scalar"
 

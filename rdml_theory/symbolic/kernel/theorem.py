@@ -8,7 +8,7 @@ proof can be printed, and replayed: :meth:`Theorem.replay` runs every rule again
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
@@ -199,9 +199,9 @@ def _well_formed(proposition: Proposition) -> None:
     proposition.check()
 
 
-def _check(proposition: Proposition, hypotheses: Collection[Proposition]) -> None:
-    """Refuse a proposition that is ill formed, or divides by what may be zero under the hypotheses."""
-    _well_formed(proposition)
+@lru_cache(maxsize=20_000)
+def _check_values(proposition: Proposition, hypotheses: frozenset[Proposition]) -> None:
+    """Refuse a proposition that divides by what may be zero under the hypotheses; all of them are well formed."""
     known = usable(told_signs(hypotheses), proposition.bound())
     if isinstance(proposition, Tends):
         require_near(proposition.term, proposition.variable, proposition.point, known, proposition, hole=True)
@@ -276,9 +276,10 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             chance = any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p))
             if chance:  # no rule may take an infinite one for a number
                 known |= {Finite()}
-            for part in known:
-                _check(part, known)
-            _check(conclusion, known)
+            for part in (*known, conclusion):
+                _well_formed(part)
+            for part in (*known, conclusion):
+                _check_values(part, known)
             _check_names((*known, conclusion))
         except (TermError, ValueError) as error:
             message = str(error)

@@ -40,6 +40,7 @@ from rdml_theory.symbolic.kernel import (
     cases,
     certified,
     combine,
+    discharge,
     instantiate,
     nonnegative,
     sum_over,
@@ -357,8 +358,10 @@ def _gained(chosen: Formula) -> Theorem:
     shrunk, root = 1 + alpha * beta * students / own, sqrt((1 - 1 / students) / (wanted - 1 / students))
     at = given(Equal(alpha * beta, chosen), "given: the product", tuple(known))
     same = combine(Equal(shrunk, root), [(students / own, at)], known=known, reason="so deviations shrink by this")
+    x, y = Symbol("x", positive=True), Symbol("y", positive=True)
+    squares = combine(Equal(x**-2, y**-2), [(-(x + y) / (x**2 * y**2), given(Equal(x, y), "suppose"))])
+    alike = discharge(instantiate(squares, {x: shrunk, y: root}, known=known, reason="of the two"), same)
     return combine(
         Equal(excess, wanted * lone),
-        [(1, law), (-lone * (1 - 1 / students) * (shrunk + root) / (shrunk**2 * root**2), same)],
-        known=known, reason="by the gain law",
+        [(1, law), (lone * (1 - 1 / students), alike)], known=known, reason="by the gain law",
     )  # fmt: skip
