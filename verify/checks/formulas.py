@@ -71,8 +71,8 @@ def letters(assumptions: Assumptions, step: float, steps: float) -> dict[Any, fl
     """
     s, a = descent, assumptions
     return {
-        s.h: a.smoothness * step, s.eta: step, smoothness: a.smoothness, s.gap: a.gap, s.noise: float(np.sqrt(a.noise)),
-        s.bias: float(np.sqrt(a.bias)), relative_bias: a.relative_bias, s.horizon: float(steps),
+        s.h: a.smoothness * step, s.eta: step, smoothness: a.smoothness, s.gap: a.gap, s.sigma: float(np.sqrt(a.noise)),
+        s.Z: float(np.sqrt(a.bias)), relative_bias: a.relative_bias, s.horizon: float(steps),
     }  # fmt: skip
 
 

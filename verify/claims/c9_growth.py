@@ -55,7 +55,7 @@ class Subject:
     @cached_property
     def _formulas(self) -> tuple[Any, ...]:
         s, g = descent, growth
-        names = (s.h, s.eta, s.gap, s.noise, s.horizon, g.kept, g.reach, g.floor)
+        names = (s.h, s.eta, s.gap, s.sigma, s.horizon, g.kept, g.reach, g.floor)
         return tuple(function_of(e, *names) for e in (self.floor_square, self.right_side, self.closer))
 
     def bound(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
