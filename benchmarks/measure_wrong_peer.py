@@ -4,7 +4,8 @@
         [--json FILE] [--data-dir FOLDER]
     python benchmarks/measure_wrong_peer.py --figure FILE --json RECORD
 
-The first form goes on where a record of the same command was left. The second draws what a record holds.
+The first form goes on where a record of the same command was left, and ends with the pulls of each bad peer in one
+seed. The second draws what a record holds.
 
 Three softmax students, each with a third of the training samples as its own, who compare their predictions on all of
 them. On scikit-learn's digits (1197 samples, 600 held out) they are linear in the pixels; on MNIST-1D (1200, 1800 held
@@ -33,7 +34,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -218,8 +219,17 @@ def _train(
     return layers
 
 
-def run(data: Data, peer: str, arm: Arm, seed: int, steps: int) -> tuple[float, float]:
-    """Held-out accuracy and NLL in nats, means over the good students."""
+@dataclass(frozen=True)
+class Rest:
+    """The good students' layers after training, the frozen peers' logits, and the rows trained on and held out."""
+
+    layers: list[Array]
+    frozen: Array | None
+    trained: NDArray[np.int64]
+    held: NDArray[np.int64]
+
+
+def _rest(data: Data, peer: str, arm: Arm, seed: int, steps: int) -> Rest:
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(data.labels))
     trained, held = rows[: data.trained], rows[data.trained :][: data.held]
@@ -228,6 +238,25 @@ def run(data: Data, peer: str, arm: Arm, seed: int, steps: int) -> tuple[float, 
         own[k, k::GOOD] = GOOD
     frozen = None if peer == "none" else _peers(peer, data, trained, rng)
     layers = _train(data, trained, own, arm, frozen, steps, np.random.default_rng([seed, 1]))
+    return Rest(layers, frozen, trained, held)
+
+
+def pulls(data: Data, peer: str, order: float, seed: int, steps: int) -> list[tuple[float, float]]:
+    """ρ and β‖q - w‖ of a good student and the bad peer at αβ = 1, for the samples at nine levels of ρ."""
+    rest = _rest(data, peer, Arm("", order, 1 / order), seed, steps)
+    assert rest.frozen is not None
+    z = _forward(rest.layers, data.seen[rest.trained].T)[-1][0].astype(np.float64)
+    u = rest.frozen[0].astype(np.float64)
+    pull = np.linalg.norm(_softmax(z) - _softmax(order * u + (1 - order) * z), axis=0) / order
+    rho = np.ptp(u - z, axis=0)
+    chosen = np.argsort(rho)[np.linspace(0, len(rho) - 1, 9).astype(int)]
+    return [(float(rho[n]), float(pull[n])) for n in chosen]
+
+
+def run(data: Data, peer: str, arm: Arm, seed: int, steps: int) -> tuple[float, float]:
+    """Held-out accuracy and NLL in nats, means over the good students."""
+    rest = _rest(data, peer, arm, seed, steps)
+    layers, held = rest.layers, rest.held
     logits = _forward(layers, data.seen[held].T)[-1].astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -303,7 +332,31 @@ def panels(document: dict[str, Any], peer: str = "wrong") -> tuple[Panel, ...]:
             curves.append(line(f"{case}, KL, $\\beta$ = 1/16", metric, unit, small, role, group + 2))
         title = f"held-out {label}, $\\alpha\\beta$ = 1"
         out.append(panel(title, "order $\\alpha$", "difference from students alone", *curves, log="x"))
-    return tuple(out)
+    return (*out, *_influence(document))
+
+
+SHOWN = (1.0, 4.0, 16.0)
+"""The orders whose pulls are measured."""
+
+
+def bound(order: float, rho: Any) -> Any:
+    """The greatest pull at αβ = 1 (claim G3)."""
+    return np.sqrt(2) * np.tanh(order * np.asarray(rho) / 4) / order
+
+
+def _influence(document: dict[str, Any]) -> Iterator[Panel]:
+    """The pulls of bad peers against ρ, and what bounds them."""
+    if not (found := document.get("pulls")):
+        return
+    roles: tuple[Role, ...] = ("measured", "second", "measured")
+    points = {a: np.concatenate([one[f"{a:g}"] for one in found.values()]).T for a in SHOWN}
+    grid = np.geomspace(points[1.0][0].min(), points[1.0][0].max(), 80)
+    curves = [curve("KL, $\\beta$ = 1/16", grid, bound(1.0, grid) / 16, "reference")]
+    for group, (a, role) in enumerate(zip(SHOWN, roles, strict=True)):
+        curves.append(curve(f"bound, $\\alpha$ = {a:g}", grid, bound(a, grid), "statement", group=group))
+        curves.append(curve(f"pulls, $\\alpha$ = {a:g}", *points[a], role, style="markers", group=group))
+    title = f"pulls of {len(found)} bad peers, $\\alpha\\beta$ = 1"
+    yield panel(title, "range $\\rho$ of the log-ratio", "$\\beta\\|q-w\\|_2$", *curves)
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -324,12 +377,14 @@ def _left(options: argparse.Namespace) -> tuple[dict[str, list[tuple[float, floa
     return record["scores"], record["seconds"]
 
 
-def _write(options: argparse.Namespace, scores: dict[str, list[tuple[float, float]]], seconds: float) -> None:
+def _write(
+    options: argparse.Namespace, scores: dict[str, list[tuple[float, float]]], seconds: float, **more: Any
+) -> None:  # fmt: skip
     """What is done so far; the intervals are those of as many arms as that."""
     document = {
         "command": _command(options), "seconds": round(seconds, 1), "rate": RATE, "seeds": list(range(options.seeds)),
         "versions": versions(), "commit": commit(), "processor": processor(), "scores": scores,
-        "summary": summary(scores),
+        "summary": summary(scores), **more,
     }  # fmt: skip
     write(options.json, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
 
@@ -361,6 +416,10 @@ def main() -> None:
                 _write(options, scores, before + time.process_time() - began)
         accuracy, nll = np.mean(scores[name], axis=0)
         print(f"{name:42} accuracy {100 * accuracy:5.1f}%  NLL {nll:.3f}", flush=True)
+    if options.json is not None:
+        single = [peer for peer in options.peers if peer not in ("none", "two")]
+        found = {peer: {f"{a:g}": pulls(data, peer, a, 0, options.steps) for a in SHOWN} for peer in single}
+        _write(options, scores, before + time.process_time() - began, pulls=found)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def test_the_page_on_orders_has_the_table_of_bad_peers(peers, data):
 
 def test_the_figure_of_bad_peers_draws_what_the_record_says(peers):
     record = bad_peers("digits")
-    accuracy, nll = peers.panels(record)
+    accuracy, nll, influence = peers.panels(record)
     rows = {row["arm"]: row for row in record["summary"]}
     drawn = {curve.label: dict(zip(curve.x, curve.y, strict=True)) for curve in accuracy.curves}
     apart = 100 * (rows["α = 2, wrong peer"]["accuracy"] - rows["alone"]["accuracy"])
@@ -163,6 +163,11 @@ def test_the_figure_of_bad_peers_draws_what_the_record_says(peers):
         100 * (rows["KL, β = 1/16"]["accuracy"] - rows["alone"]["accuracy"])
     )
     assert [curve.low[0] > 0 for curve in nll.curves if curve.label == "wrong peer"] == [True]
+    pulls = next(curve for curve in influence.curves if curve.label == "pulls, $\\alpha$ = 4")
+    assert (min(pulls.x), max(pulls.y)) == tuple(
+        end(pair[place] for found in record["pulls"].values() for pair in found["4"])
+        for place, end in enumerate((min, max))
+    )
     assert "(figures/wrong_peer.png)" in (ROOT / "docs" / "which_order.md").read_text(encoding="utf-8")
 
 
@@ -177,6 +182,18 @@ def test_a_cell_of_the_record_of_bad_peers_is_measured_again(peers, data, peer, 
     # Thousands of float32 steps, in the order of summation of another library.
     assert found[1] == pytest.approx(told[1], rel=1e-3)
     assert found[0] == pytest.approx(told[0], abs=3e-3)
+
+
+def test_the_pulls_of_the_record_are_bounded_and_measured_again(peers):
+    pulls = bad_peers("digits")["pulls"]
+    assert set(pulls) == set(peers.PEERS) - {"none", "two"}
+    for peer, found in pulls.items():
+        for order in peers.SHOWN:
+            rho, pull = np.array(found[f"{order:g}"]).T
+            assert (pull <= (1 + 1e-5) * peers.bound(order, rho)).all(), peer
+        assert (pull > 0.9 * peers.bound(order, rho)).any(), f"{peer} comes nowhere near at α = 16"
+    again = np.array(peers.pulls(peers._data("digits", ROOT), "untrained", 16.0, 0, 100))
+    assert again == pytest.approx(np.array(pulls["untrained"]["16"]), rel=1e-3)
 
 
 def test_the_networks_of_the_measurement_descend_their_gradients(peers):

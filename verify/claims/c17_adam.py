@@ -68,9 +68,9 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "Where gradients lie between -b and -a, but with probability {p}, when they are at most c, with s² = (1-p)b² + "
-        "pc², β₁ = rθ, β₂ = θ² and φ² = 1 - θ², for r, θ < 1, Adam with any step η moves by {drift}, and AdamW with "
-        "decay λ by {decayed}. On f = δ√(1+x²), with noise -1, or (1-p)/p with probability p, and δ < 1, gradients are "
-        "unbiased, and for small p Adam leaves the minimum for ever"
+        "pc², β₁ = rθ, β₂ = θ² and φ² = 1 - θ², for 0 < r, θ < 1, Adam with any step η moves by {drift}, and AdamW "
+        "with decay λ by {decayed}. On f = δ√(1+x²), with noise -1, or (1-p)/p with probability p, and δ < 1, "
+        "gradients are unbiased, and for small p Adam leaves the minimum for ever"
     )
     target, decayed = symbolic.drift_target(subject.drift), symbolic.decayed_target(subject.drift)
     formulas = {"p": symbolic.probability, "drift": target.relation(), "decayed": decayed.relation()}
