@@ -269,20 +269,51 @@ def test_what_the_page_says_of_clipped_pulls(peers):
             if f"α = 16{end}" in scores:
                 clipped, order = (np.array(scores[name + end])[:, 1] for name in ("KL, pulls clipped", "α = 16"))
                 differences.append(clipped - order)
-    assert len(differences) == 15
-    assert (paired_interval(differences, 0.05 / 15)[1] < 0).all()
+    assert len(differences) == 20
+    assert (paired_interval(differences, 0.05 / 20)[1] < 0).all()
     means = np.mean(differences, axis=1)
-    assert (means[:7].min().round(3), means[:7].max().round(3)) == (-0.039, -0.016)
-    assert (means[7:13].min().round(3), means[7:13].max().round(3)) == (-0.034, -0.021)
-    assert tuple(means[13:].round(3)) == (-0.041, -0.031)
+    for own, least, most in ((means[:7], -0.039, -0.016), (means[7:13], -0.034, -0.021), (means[13:], -0.041, -0.017)):
+        assert (own.min().round(3), own.max().round(3)) == (least, most)
 
 
 def test_what_the_page_says_of_networks_on_fashion_mnist(peers):
     rows = {row["arm"]: row for row in bad_peers("fashion")["summary"]}
-    better = [arm.name for arm in peers.ARMS[:7] if rows[arm.name]["accuracy difference"][0] > 0]
-    assert better == ["α = 0.25", "α = 0.5", "α = 1", "α = 2", "α = 4", "α = 8"]
-    assert [rows[arm.name]["nll difference"][1] < 0 for arm in peers.ARMS[:7]] == [True] * 4 + [False] * 3
-    beside = {arm.name: rows[f"{arm.name}, wrong peer"] for arm in peers.ARMS}
-    gaining = {"KL, pulls clipped", "KL, farthest peer left out"}
-    assert {name for name, row in beside.items() if row["accuracy difference"][0] > 0} == gaining
-    assert {name for name, row in beside.items() if row["nll difference"][1] < 0} == gaining
+
+    def orders(peer, metric, end, sign):
+        """The orders at which an end of the interval of the difference from students alone has a sign."""
+        every = {a: rows[f"α = {a:g}{peers._end(peer)}"][f"{metric} difference"][end] for a in peers.ORDERS}
+        return [a for a, value in every.items() if sign * value > 0]
+
+    def lowest(peer):
+        return sorted(peers.ARMS, key=lambda arm: rows[arm.name + peers._end(peer)]["nll"])
+
+    assert orders("none", "accuracy", 0, 1) == [0.25, 0.5, 1.0, 2.0, 8.0]
+    assert orders("none", "nll", 1, -1) == [0.25, 0.5, 1.0, 2.0]
+    kl = rows["KL, β = 1/16"]
+    assert kl["accuracy difference"][0] > 0 > kl["nll difference"][1]
+    for peer in ("wrong", "shifted", "diverged", "two"):
+        assert orders(peer, "accuracy", 1, -1) == [0.25, 0.5, 1.0]
+        means = [rows[f"α = {a:g}{peers._end(peer)}"]["accuracy"] for a in peers.ORDERS]
+        assert means[:5] == sorted(means[:5])
+        assert np.abs(np.array(means[4:]) - rows["alone"]["accuracy"]).max() < 0.006
+        assert set(orders(peer, "nll", 0, 1)) >= {0.25, 0.5, 1.0, 2.0, 4.0}
+        assert not orders(peer, "nll", 1, -1)
+        assert orders(peer, "accuracy", 0, 1) == ([4.0] if peer == "shifted" else [])
+    assert orders("noisy", "accuracy", 0, 1) == [0.25, 0.5, 1.0, 2.0]
+    assert max((row["accuracy"], arm) for arm, row in rows.items())[1] == "α = 0.25, noisy peer"
+    assert orders("noisy", "nll", 1, -1) == [0.25]
+    assert orders("noisy", "nll", 0, 1) == [0.5, 1.0]
+    assert not orders("untrained", "accuracy", 1, -1)
+    assert orders("untrained", "accuracy", 0, 1) == [16.0]
+    assert orders("untrained", "nll", 0, 1) == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+    clipped, out = "KL, pulls clipped", "KL, farthest peer left out"
+    for peer in ("wrong", "shifted", "untrained", "diverged"):
+        assert [arm.name for arm in lowest(peer)[:2]] == [out, clipped]
+    assert [arm.name for arm in lowest("noisy")[:3]] == [out, "α = 0.25", clipped]
+    assert lowest("two")[0].name == clipped
+    assert 100 * (rows["alone"]["accuracy"] - rows[f"{out}, two wrong peers"]["accuracy"]) == pytest.approx(2, abs=0.3)
+    for peer in ("wrong", "diverged"):
+        row = rows[clipped + peers._end(peer)]
+        assert row["accuracy difference"][0] > 0 > row["nll difference"][1]
+    low, high = rows[f"{clipped}, two wrong peers"]["nll difference"]
+    assert low < 0 < high
