@@ -12,7 +12,10 @@ __all__ = ["DATA", "SPLITS", "game_data", "real_data"]
 Array = NDArray[np.float64]
 
 DATA = ("breast_cancer", "digits", "iris")
+"""The data sets that `real_data` knows."""
+
 SPLITS = ("features", "samples", "none")
+"""What the students of `game_data` differ in: their features, their samples, or nothing."""
 
 
 @cache

@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "offline_math",
+    "formulas_of_names",
     "finished_pages",
 ]
 myst_enable_extensions = ["dollarmath", "deflist"]

@@ -77,6 +77,8 @@ class Source:
 
 
 Part: TypeAlias = Comparison | StepRecord | CertificateRecord | Panel
+"""One thing that a check yields."""
+
 Found: TypeAlias = Iterator[Part]
 """What a check yields, part by part."""
 

@@ -20,6 +20,7 @@ from verify.records import Curve
 __all__ = ["DPI", "LINE_SPACING", "SIZES", "Size", "SizeName", "properties", "readable", "style", "zorder"]
 
 SizeName = Literal["screen", "column", "page"]
+"""What a figure is drawn for: a screen, or one or both columns of a paper."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ SIZES: dict[SizeName, Size] = {
     "column": Size(3.3, 3.3, (2.0,), text=8.0, small=7.0, heading=8.5),
     "page": Size(6.9, 6.9, (2.6, 2.3, 2.05), text=8.0, small=7.0, heading=9.0),
 }  # fmt: skip
+"""The sizes by name."""
 assert tuple(SIZES) == get_args(SizeName)
 
 DPI = 160

@@ -35,6 +35,7 @@ class DrawingError(ValueError):
 
 
 Format = Literal["png", "svg", "pdf", "csv"]
+"""A format in which a figure is written, or its numbers."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 """The formats that figures are written in by default; CSV holds the numbers that they show."""

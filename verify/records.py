@@ -25,6 +25,7 @@ SCHEMA_VERSION = 5
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
+"""How a claim, a check or a comparison ends."""
 
 
 class RecordError(ValueError):

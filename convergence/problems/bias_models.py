@@ -15,6 +15,7 @@ __all__ = ["BIAS_MODELS", "BiasModel", "adversarial", "against_gradient", "along
 
 Array = NDArray[np.float64]
 BiasModel = Callable[[Array, float], Array]
+"""From gradients (..., d) and a size ζ to biases (..., d) of at most that norm."""
 
 
 def constant(gradient: Array, size: float) -> Array:
@@ -77,3 +78,4 @@ BIAS_MODELS: dict[str, BiasModel] = {
     "adversarial": adversarial, "against_gradient": against_gradient, "along_gradient": along_gradient,
     "constant": constant,
 }  # fmt: skip
+"""The models by name, as `problems.get(..., bias_model=...)` takes them."""

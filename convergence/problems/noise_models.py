@@ -22,7 +22,10 @@ __all__ = [
 
 Array = NDArray[np.float64]
 NoiseModel = Callable[..., Array]
+"""From gradients (..., d), a variance σ² and `Streams` to noise (..., d) of mean zero."""
+
 Streams = np.random.Generator | Sequence[np.random.Generator]
+"""A generator of random numbers, or one for each replica, a row each."""
 
 _CUT = 1e-4
 """The least U of heavy-tailed noise."""
@@ -155,6 +158,7 @@ def orthogonal(gradient: Array, deviation: float, rng: Streams, out: Array | Non
 NOISE_MODELS: dict[str, NoiseModel] = {
     "gaussian": gaussian, "heavy_tailed": heavy_tailed, "orthogonal": orthogonal, "rademacher": rademacher,
 }  # fmt: skip
+"""The models by name, as `problems.get(..., noise_model=...)` takes them."""
 
 
 def tail_of(model: str, variance: float, dim: int) -> SubGaussian:

@@ -16,6 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 DIGITS = 60
+"""The decimal digits of the reference."""
 
 ROUNDING = 2.0**-53 * 8192
 """What float64 may lose on these pairs: 4 max(α, 1) max|log p/q| roundings, with α ≤ 20 and log-ratios below 100."""

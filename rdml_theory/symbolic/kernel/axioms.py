@@ -172,3 +172,4 @@ AXIOMS: dict[str, Axiom] = {
         "infinite, and a_t ≥ 0 tends to 0",
     ),
 }
+"""The axioms by name."""

@@ -59,6 +59,8 @@ __all__ = [
 ]  # fmt: skip
 
 Sign = Literal["positive", "nonnegative"]
+"""What can be known of the sign of a scalar."""
+
 Known = Collection[tuple[Any, "Sign"]]
 """Scalars whose sign was proved."""
 

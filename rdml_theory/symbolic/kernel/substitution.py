@@ -67,6 +67,7 @@ def _indices(term: At | Entry) -> tuple[Term, ...]:
 
 
 Families = Mapping[tuple[Any, ...], tuple[Term, Term]]
+"""Of families and processes, each by `family`: an index, and the term in it that replaces the members."""
 
 
 def substituted(proposition: Proposition, changes: Mapping[Term, Term], families: Families) -> Proposition:

@@ -239,6 +239,8 @@ def _check_names(propositions: Collection[Proposition]) -> None:
 
 
 Result = tuple[Collection[Proposition], Proposition, bool]
+"""What a rule returns: hypotheses, the conclusion, and whether the theorem is sure."""
+
 _RULES: dict[str, Callable[..., Theorem]] = {}
 RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
 """The rules by name."""

@@ -116,6 +116,7 @@ def assumed(asserted: Formula = RADIUS) -> tuple[str, ...]:
 
 
 ASSUMPTIONS = assumed()
+"""Those of the bounded scope, as text."""
 
 
 def _room() -> Theorem:
