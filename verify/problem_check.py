@@ -163,15 +163,19 @@ _REGION = "declare box = (low, high), two numbers or two arrays, if the constant
 
 def _constant(
     problem: Any, name: str, found: float, point: NDArray[np.float64], said: str, declare: str, *, wrong: bool,
-    beside: str, rate: float = 0.0,
+    beside: str, rate: float = 0.0, at_start: Callable[[], float] = lambda: -math.inf,
 ) -> TrialPart:  # fmt: skip
-    """The verdict on a constant: what was found, beside what is declared, and what to declare if that is false."""
+    """The verdict on a constant: what was found, beside what is declared, and what to declare if that is false.
+
+    A region helps only if less is found at the start.
+    """
     user = problem.problem
     missing = name in user.undeclared
     detail = f"not declared; {said}" if missing else said + beside
     if wrong or missing:
         detail += f": declare {declare}"
-        if user.box is None and np.abs(point).max() > 3 * start_size(user.start):
+        far = user.box is None and np.abs(point).max() > 3 * start_size(user.start)
+        if far and not found <= 1.1 * at_start():
             detail += f"; this is far from the start: {_REGION}"
     outcome = "not judged" if missing else "refuted" if wrong else "confirmed" if np.isfinite(found) else "undecided"
     return TrialPart(name, outcome, None if missing else getattr(user, name), found, detail, rate)
@@ -228,6 +232,19 @@ def _minimum(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     )  # fmt: skip
 
 
+def _errors_at_start(user: Any, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Oracle errors at the start, some thousand draws: enough for a hint, not for a verdict."""
+    rows = np.repeat(user.start[None], max(64, min(4096, 2**20 // user.dim)), axis=0)
+    with np.errstate(all="ignore"):
+        return user.sample_gradient(rows, rng) - user.gradient(rows)
+
+
+def _squared_bias_at_start(user: Any, m: float, rng: np.random.Generator) -> float:
+    """Beside its relative part, as ζ² is declared."""
+    mean, slope = _errors_at_start(user, rng).mean(axis=0), user.gradient(user.start[None])[0]
+    return float((mean**2).sum() - m * (slope**2).sum())
+
+
 def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = problem.moment_back(noise_variance(problem, rng, error_rate=rate), 2)
     said = (
@@ -238,6 +255,7 @@ def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     return _constant(
         problem, "noise", found.low, found.point, said, declare,
         wrong=found.exceeds, beside=f", declared σ² = {problem.problem.noise:.6g}", rate=rate,
+        at_start=lambda: float(_errors_at_start(problem.problem, rng).var(axis=0).sum()),
     )  # fmt: skip
 
 
@@ -260,8 +278,9 @@ def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     least = absolute(found.high if found.exceeds else found.low)
     declare = f"ζ² at least {_rounded(least)}, or a relative_bias if ‖b‖ grows with ‖∇f‖"
     return _constant(
-        problem, "bias", absolute(found.low), found.point, said, declare, wrong=found.exceeds, beside=beside, rate=rate
-    )
+        problem, "bias", absolute(found.low), found.point, said, declare, wrong=found.exceeds, beside=beside, rate=rate,
+        at_start=lambda: _squared_bias_at_start(problem.problem, m, rng),
+    )  # fmt: skip
 
 
 class _OneReplica(Same):

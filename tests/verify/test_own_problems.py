@@ -218,6 +218,32 @@ def test_a_box_of_two_numbers():
     assert "far from the start: declare box = (low, high), two numbers or two arrays" in part.detail
 
 
+class Scattered(Half):
+    """Noise and bias that rise away from the start, by a share of themselves at most, or without end."""
+
+    noise, bias, relative_bias = 0.5, 0.5, 0.0
+
+    def __init__(self, most=None):
+        self.most = most
+
+    def size(self, x):
+        return 1 + (x**2 if self.most is None else self.most * (1 - np.exp(-(x**2) / 100)))
+
+    def sample_gradient(self, x, rng):
+        return x + np.sqrt(self.size(x)) * (1 + rng.choice([-1.0, 1.0], size=x.shape))
+
+
+@pytest.mark.parametrize("constant", ["noise", "bias"])
+def test_a_region_is_proposed_only_where_less_is_found_at_the_start(constant):
+    part = judge_constant(Scattered(0.05), constant)
+    assert part.outcome == "refuted"
+    assert abs(float(re.search(r"at x = \[([^]]+)\]", part.detail)[1])) > 3
+    assert "declare box" not in part.detail
+    part = judge_constant(Scattered(), constant)
+    assert part.outcome == "refuted"
+    assert "far from the start: declare box" in part.detail
+
+
 def test_iterates_that_run_away_come_with_a_hint():
     class Slope(Half):
         """Flat far out, where the bias pushes on."""
