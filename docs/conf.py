@@ -33,6 +33,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
+# A session ends with an empty line, which doctest needs and readers do not.
+highlight_options = {"python": {"stripnl": True}}
 html_theme = "furo"
 html_title = f"rdml-theory {release}"
 html_static_path = ["static"]
