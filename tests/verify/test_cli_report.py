@@ -47,9 +47,9 @@ def test_two_runs_are_compared(results, tmp_path):
     )
     result = rdml("report", folder, tmp_path)
     assert result.returncode == 1
-    assert f"seed: {SEED}, and 6" in result.stdout
+    assert f"seed: {SEED}, now 6" in result.stdout
     assert "✗ C14: confirmed, now undecided" in result.stdout
-    assert "• C2a: only in the first run" in result.stdout
+    assert "• only in the first run: C2a\n" in result.stdout
     assert rdml("report", tmp_path, folder).returncode == 0
     complains(rdml("report", folder, tmp_path / "none"), "no such file")
 

@@ -317,7 +317,8 @@ def _with_one_panel(run: RunRecord, chosen: Sequence[str], number: int) -> RunRe
         if chosen and claim.id not in chosen:
             continue
         if number > len(claim.panels):
-            raise UsageFault(f"--panel {number}: the figure of {claim.id} has {len(claim.panels)} panels")
+            count = len(claim.panels)
+            raise UsageFault(f"--panel {number}: the figure of {claim.id} has {count} panel{'s' if count != 1 else ''}")
         update = {"panels": (claim.panels[number - 1],), "title": f"{claim.title} panel {number}"}
         claims.append(claim.model_copy(update=update))
     return run.model_copy(update={"claims": tuple(claims)})
@@ -359,14 +360,21 @@ def _compare(first: RunRecord, second: RunRecord) -> int:
     console = output()
     for name in ("profile", "seed"):
         if (one := getattr(first, name)) != (two := getattr(second, name)):
-            console.print(f"{name}: {one}, and {two}")
+            console.print(f"{name}: {one}, now {two}")
     one, two = (run.environment.versions | {"sources": run.environment.source_digest} for run in (first, second))
     for name in sorted(one.keys() | two.keys()):
         if one.get(name) != two.get(name):
-            console.print(f"{name}: {one.get(name, 'none')}, and {two.get(name, 'none')}")
+            console.print(f"{name}: {one.get(name, 'none')}, now {two.get(name, 'none')}")
     found = differences(first, second)
-    for difference in found:
+    shared = {c.id for c in first.claims} & {c.id for c in second.claims}
+    for said in ("only in the first run", "only in the second run"):
+        if names := [d.claim for d in found if d.claim not in shared and d.says == said]:
+            told(console, f"{said}: {', '.join(names)}", indent=0, mark="• ")
+    for difference in (d for d in found if d.claim in shared):
         told(console, f"{difference.claim}: {difference.says}", indent=0, mark="✗ " if difference.worse else "• ")
-    same = len({c.id for c in first.claims} & {c.id for c in second.claims} - {d.claim for d in found})
-    console.print(f"{same} claims say the same in both, {len(found)} differences")
+    same, different = len(shared - {d.claim for d in found}), len(found)
+    console.print(
+        f"{same} claim{'s say' if same != 1 else ' says'} the same in both, "
+        f"{different} difference{'s' if different != 1 else ''}"
+    )
     return 1 if any(difference.worse for difference in found) else 0

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from convergence.arguments import did_you_mean
 from verify.commands.catalogue import RECIPES
-from verify.commands.common import errors, output
+from verify.commands.common import errors, output, sentence
 from verify.trainer.comparison import (
     Arm,
     compare,
@@ -124,7 +124,7 @@ def run(config: Config, *, resume: bool) -> Path:
     out.print(score_table(result.folder, out.width))
     out.print(f"{result.steps} steps, {result.seconds:.0f} s; report: {report_path}", soft_wrap=True)
     if (advice := _baselines(config, result)) is not None:
-        log.print(advice, soft_wrap=True, highlight=False)
+        sentence(log, advice)
     return result.folder
 
 
@@ -197,6 +197,7 @@ def run_comparison(config: Config, seeds: int, orders: str | None = None, *, ris
         out.print(escape(notes(result)), "", highlight=False)
     else:
         out.print(escape(markdown(result)), soft_wrap=True)
-    out.print(escape(in_words(result)), soft_wrap=True)
+    for line in in_words(result).splitlines():
+        sentence(out, line)
     out.print(f"files: {config.out / 'comparison.md'}, {config.out / 'comparison.json'}", soft_wrap=True)
     return config.out
