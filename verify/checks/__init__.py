@@ -4,8 +4,8 @@ The names below are those that most claims use; what is special to some is in th
 sixty digits, random pairs), `formulas.value` (a formula of classes at numbers), `search` (inequalities), `quantities`.
 """
 
-from verify.checks.comparisons import Worst, at_least, at_most, from_verdict, holds
-from verify.checks.experiments import Replicas, close_to, exponents, plateau_function, window_means
+from verify.checks.comparisons import Worst, at_least, at_most, close_to, counted, holds, judged
+from verify.checks.experiments import Replicas, exponents, plateau_function, window_means
 from verify.checks.formulas import evaluate, function_of, implementation_check, letters
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
 from verify.checks.proofs import kernel_check
@@ -17,13 +17,14 @@ __all__ = [
     "at_least",
     "at_most",
     "close_to",
+    "counted",
     "curve",
     "evaluate",
     "exponents",
-    "from_verdict",
     "function_of",
     "holds",
     "implementation_check",
+    "judged",
     "kernel_check",
     "letters",
     "order_panels",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from convergence import Verdict
+from convergence import Envelope, Verdict, judge_mean
 from verify.records import Comparison, Outcome
 
-__all__ = ["Worst", "at_least", "at_most", "counted", "from_verdict", "holds"]
+__all__ = ["Worst", "at_least", "at_most", "close_to", "counted", "from_verdict", "holds", "judged"]
 
 
 def _margin(room: float, allowed: float) -> float:
@@ -96,3 +98,21 @@ def from_verdict(name: str, verdict: Verdict, *, attained: bool = False) -> Comp
         allowed=verdict.allowed, margin=verdict.margin, interval=verdict.interval, error_rate=verdict.error_rate,
         basis=verdict.basis, samples=verdict.replicas,
     )  # fmt: skip
+
+
+def judged(
+    name: str, values: NDArray[np.float64], allowed: float, error_rate: float, *, least: float | None = None,
+    envelope: Envelope | None = None,
+) -> Comparison:  # fmt: skip
+    """The mean of replicas against what is allowed at most, and at least."""
+    verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, envelope=envelope)
+    return from_verdict(name, verdict, attained=least is not None)
+
+
+def close_to(
+    name: str, values: NDArray[np.float64], stated: float, tolerance: float, error_rate: float, *,
+    absolute: bool = False,
+) -> Comparison:  # fmt: skip
+    """The mean of replicas within a tolerance, relative or absolute, of what is stated."""
+    room = tolerance if absolute else tolerance * stated
+    return judged(name, values, stated + room, error_rate, least=stated - room)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
-from convergence import Trajectory, judge_mean, sequential_verdict, simulate
+from convergence import Trajectory, sequential_verdict, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import from_verdict
@@ -17,7 +17,7 @@ from verify.checks.formulas import function_of
 from verify.context import Context
 from verify.records import Comparison
 
-__all__ = ["Replicas", "close_to", "exponents", "plateau_function", "window_means"]
+__all__ = ["Replicas", "exponents", "plateau_function", "window_means"]
 
 Array = NDArray[np.float64]
 
@@ -49,21 +49,21 @@ class Replicas:
         value: Callable[[Trajectory], Array] = average_square, **run: Any,
     ) -> None:  # fmt: skip
         self._context, self._name, self._problem, self._value, self._run = context, name, problem, value, run
-        self._kept = context.shared(name, dict[int, Trajectory])
 
     def __call__(self, begin: int, end: int) -> Array:
         """The judged numbers of the replicas with these indices."""
-        if begin not in self._kept:
-            self._kept[begin] = simulate(
-                self._problem, replicas=end - begin, first=begin, seed=self._context.seed_for(self._name), **self._run
-            )
-        return self._value(self._kept[begin])
+        return self._value(self._trajectory(begin, end))
+
+    def _trajectory(self, begin: int, end: int) -> Trajectory:
+        seed = self._context.seed_for(self._name)
+        return self._context.shared(
+            simulate, self._problem, replicas=end - begin, first=begin, seed=seed, **self._run
+        )  # fmt: skip
 
     @property
     def first(self) -> Trajectory:
         """The first 256 of them."""
-        self(0, 256)
-        return self._kept[0]
+        return self._trajectory(0, 256)
 
     def judged(self, allowed: float, *, budget: int, least: float | None = None) -> Comparison:
         """Their mean against what is allowed; as many as it takes, up to the budget."""
@@ -85,15 +85,6 @@ def window_means(run: Trajectory) -> Array:
     """The mean of ‖∇f‖² between each record and the next, shape (record - 1, replica)."""
     times = run.times[:, None].astype(np.float64)
     return np.diff(times * run.mean_squared_gradient, axis=0) / np.diff(times, axis=0)
-
-
-def close_to(
-    name: str, values: Array, stated: float, tolerance: float, error_rate: float, *, absolute: bool = False
-) -> Comparison:
-    """The mean of the replicas within a tolerance, relative or absolute, of what is stated."""
-    room = tolerance if absolute else tolerance * stated
-    verdict = judge_mean(values, stated + room, least=stated - room, error_rate=error_rate)
-    return from_verdict(name, verdict, attained=True)
 
 
 def exponents(grid: Sequence[float], levels: Any) -> Array:

@@ -14,7 +14,7 @@ from convergence.sgd import record_times
 from rdml_theory import escort, renyi_divergence, renyi_gradient
 
 __all__ = [
-    "Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_network", "one_input", "resting",
+    "Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_networks", "one_input", "resting",
     "safe_step", "turning",
 ]  # fmt: skip
 
@@ -99,7 +99,12 @@ def measure_cohort(cohort: MutualLearning, x: Array) -> list[Measured]:
     return out
 
 
-def measure_network(rng: np.random.Generator, order: float, *, inputs: int = 12, classes: int = 3) -> Measured:
+def measure_networks(rng: np.random.Generator, order: float, count: int) -> list[Measured]:
+    """So many random students of two layers."""
+    return [_measure_network(rng, order) for _ in range(count)]
+
+
+def _measure_network(rng: np.random.Generator, order: float, *, inputs: int = 12, classes: int = 3) -> Measured:
     """A random student z = V tanh(Wx + a) + c with two random peers; its Jacobian in (W, a, V, c) is exact."""
     width, dim = int(rng.integers(2, 6)), int(rng.integers(1, 4))
     scale = np.exp(rng.uniform(-1, 1))

@@ -103,6 +103,6 @@ def kernel_check(prove: Callable[[S], Proof], *, cost: float = 2.0) -> Check[S]:
             yield holds(f"the kernel proves it; it refuses at {refused}", False)
             return
         context.progress(0.5)
-        yield from context.shared(proof, _judged, proof)
+        yield from context.shared(_judged, proof)
 
     return symbolic

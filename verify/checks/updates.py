@@ -186,7 +186,7 @@ def _steps(name: str, seed: int) -> list[_Step]:
 def applied_update(law: Update, context: Context) -> Found:
     """Every update of a short run, student by student, against the law."""
     for run, (allowed, *_) in RUNS.items():
-        steps = context.shared(run, lambda run=run: _steps(run, context.seed_for("start")))
+        steps = context.shared(_steps, run, context.seed_for("start"))
         for k in range(COUNT):
             applied = [step.applied(k) for step in steps]
             size = max(np.linalg.norm(a) for a in applied)

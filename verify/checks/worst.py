@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from convergence import Assumptions, extremal_average
+from convergence import Assumptions, WorstCase, extremal_average, worst_case
 from verify.checks.comparisons import at_least, at_most, holds
 from verify.checks.panels import curve, panel
 from verify.claim import Check, Found, check
 from verify.context import Context
 from verify.records import Panel
 
-__all__ = ["Setting", "horizon_panel", "worst_case_check"]
+__all__ = ["Setting", "horizon_panel", "solved", "worst_case_check"]
 
 S = TypeVar("S")
 
@@ -23,9 +23,9 @@ SOLVED = 1e-6
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a bound meets the worst case: h, T, ζ², σ² and m at Λ = Δ = 1, and how far below the bound it may lie.
+    """Where a bound meets the worst case: h, T, ζ², σ², m and momentum at Λ = Δ = 1.
 
-    What is bounded is the average of ‖∇f‖², or the least.
+    What is bounded is the average of ‖∇f‖², or the least; and ``slack`` how far below the bound the worst case may lie.
     """
 
     h: float
@@ -33,6 +33,8 @@ class Setting:
     bias: float = 0.0
     noise: float = 0.0
     relative_bias: float = 0.0
+    momentum: float = 0.0
+    nesterov: bool = False
     average: bool = True
     slack: float | None = None
 
@@ -41,11 +43,23 @@ class Setting:
         """The constants."""
         return Assumptions(smoothness=1.0, gap=1.0, noise=self.noise, bias=self.bias, relative_bias=self.relative_bias)
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """What :func:`convergence.worst_case` and :func:`convergence.stepwise_bound` are told besides."""
+        criterion = "average" if self.average else "best"
+        return {"criterion": criterion, "momentum": self.momentum, "nesterov": self.nesterov}
+
     def words(self) -> str:
         """For the record."""
         parts = [f"h = {self.h:g}", f"T = {self.steps}"]
-        parts += [f"{n} = {v:g}" for n, v in (("ζ²", self.bias), ("σ²", self.noise), ("m", self.relative_bias)) if v]
-        return ", ".join([*parts, *["best iterate"] * (not self.average)])
+        shown = (("ζ²", self.bias), ("σ²", self.noise), ("m", self.relative_bias), ("μ", self.momentum))
+        parts += [f"{name} = {value:g}" for name, value in shown if value]
+        return ", ".join([*parts, *["Nesterov"] * self.nesterov, *["best iterate"] * (not self.average)])
+
+
+def solved(setting: Setting) -> WorstCase:
+    """The exact worst case there."""
+    return worst_case(setting.assumptions, setting.h, setting.steps, **setting.how)
 
 
 def worst_case_check(
@@ -68,14 +82,6 @@ def worst_case_check(
     cost : float
         Seconds.
     """
-
-    def solve(setting: Setting) -> tuple[float, bool]:
-        from convergence import worst_case
-
-        criterion = "average" if setting.average else "best"
-        worst = worst_case(setting.assumptions, setting.h, setting.steps, criterion=criterion)
-        return worst.value, worst.certificate.check()
-
     question = "Is the exact worst case over all smooth functions, a semidefinite program, below the bound" + (
         ", and as near as stated?" if any(s.slack is not None for s in settings) else "?"
     )
@@ -84,14 +90,14 @@ def worst_case_check(
     def worst_case(subject: S, context: Context) -> Found:
         exact: dict[Setting, float] = {}
         for setting in context.each(settings):
-            value, sound = context.shared(setting.words(), solve, setting)
-            exact[setting] = value
+            worst = context.shared(solved, setting)
+            value = exact[setting] = worst.value
             stated = bound(subject, setting)
             name = f"exact worst case, {setting.words()}"
             yield at_most(name, value, stated * (1 + SOLVED))
             if setting.slack is not None:
                 yield at_least(f"{name}: near the bound", value, stated * (1 - setting.slack - SOLVED))
-            yield holds(f"its dual certificate, {setting.words()}", sound)
+            yield holds(f"its dual certificate, {setting.words()}", context.shared(worst.certificate.check))
         if panel is not None:
             yield panel(subject, exact)
 

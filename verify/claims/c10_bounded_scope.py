@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from sympy import Expr
 
-from convergence import Observed, judge_mean, problems, scope_bound, simulate, stationary_law
+from convergence import Observed, problems, scope_bound, simulate, stationary_law
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent, scope
 from rdml_theory.symbolic.sgd.scope import OFFSET, RADIUS, VARIANCE
@@ -19,9 +19,9 @@ from verify.checks import (
     close_to,
     curve,
     exponents,
-    from_verdict,
     function_of,
     implementation_check,
+    judged,
     kernel_check,
     panel,
 )
@@ -146,7 +146,7 @@ def quadratic(subject: Subject, context: Context) -> Found:
     levels, stated, law = [], [], []
     for step in STEPS:
         seed = context.seed_for("quadratic", step)
-        run = context.shared(f"{step}", _run, problem, step, _settled(step), replicas, seed, np.zeros(dim))
+        run = context.shared(_run, problem, step, _settled(step), replicas, seed, np.zeros(dim))
         offset, variance = subject.law(1.0, step, noise, bias)
         mean = np.r_[-offset, np.zeros(dim - 1)]
         squares = ((run.last - mean) ** 2).sum(axis=1)
@@ -154,8 +154,8 @@ def quadratic(subject: Subject, context: Context) -> Found:
         yield close_to(f"-E x along the bias {name}", -run.last[:, 0], offset, WIDE, rate)
         # After 8/η steps, e^-8 of the start's offset is left, which is 0.2 here.
         yield close_to(f"E‖x - E x‖² {name}", squares, variance, 2 * WIDE, rate)
-        verdict = judge_mean(-run.moved, -(step**2) * noise * (1 - WIDE), error_rate=rate)
-        yield from_verdict(f"-E‖x_(t+1) - x_t‖² against -η²σ² (within 5%), η = {step:g}", verdict)
+        name = f"-E‖x_(t+1) - x_t‖² against -η²σ² (within 5%), η = {step:g}"
+        yield judged(name, -run.moved, -(step**2) * noise * (1 - WIDE), rate)
         levels.append(squares.reshape(-1, GROUP).mean(axis=1))
         stated.append(variance)
         law = [np.sort(run.last[:, 0]), -offset, np.sqrt(variance / dim)]
@@ -199,7 +199,7 @@ def basin(subject: Subject, context: Context) -> Found:
     spreads, laws, farthest = [], [], []
     for step in BASIN:
         seed = context.seed_for("basin", step)
-        run = context.shared(f"{step}", _run, problem, step, _settled(step), replicas, seed, np.zeros(2))
+        run = context.shared(_run, problem, step, _settled(step), replicas, seed, np.zeros(2))
         _, variance = subject.law(problem.smoothness, step, problem.noise, problem.bias)
         squares = ((run.last - run.last.mean(axis=0)) ** 2).sum(axis=1) * replicas / (replicas - 1)
         name = f"E‖x - E x‖² in the basin, η = {step:g}"
@@ -235,13 +235,13 @@ def region(subject: Subject, context: Context) -> Found:
         problem = problems.get("quadratic_cosine", noise=noise, bias=bias, **hills)
         start, replicas = np.full(3, origin), 256 if noise else 1
         seed = context.seed_for("region", step)
-        run = context.shared(f"{step}", _run, problem, step, 600, replicas, seed, start)
+        run = context.shared(_run, problem, step, 600, replicas, seed, start)
         square = subject.squared_radius(hills["curvature"], step, noise, bias, perturbation)
         allowed = max(float((start**2).sum()), square)
         for t, squares in run.squares.items():
             name = f"E‖x_t‖² at t = {t}, η = {step:g}, σ² = {noise:g}, ζ² = {bias:g}"
             if noise:
-                yield from_verdict(name, judge_mean(squares, allowed, error_rate=context.error_rate))
+                yield judged(name, squares, allowed, context.error_rate)
             else:
                 yield at_most(name, float(squares[0]), allowed)
 

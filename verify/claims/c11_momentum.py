@@ -129,12 +129,11 @@ def exact(subject: Subject, context: Context) -> Found:
     for mu, nesterov in context.each(product((0.3, 0.9), (False, True))):
         ratios = []
         for theta, (steps, variance), zeta in product(THETAS, runs, (0.0, 0.5)):
-            key = f"{mu}/{nesterov}/{theta}/{steps}/{variance}/{zeta}"
-            found = context.shared(key, lambda a=(theta, mu, nesterov, steps, zeta, variance): _worst(*a))
+            found = context.shared(_worst, theta, mu, nesterov, steps, zeta, variance)
             allowed = subject.squared(found.assumptions, found.step, steps, mu, nesterov)
             ratios.append(found.value / allowed)
             if (theta, steps, zeta) == (0.6, 6, 0.5):
-                yield context.shared(f"record {key}", lambda w=found: worst_case_record(w))
+                yield context.shared(worst_case_record, found)
                 yield at_most(f"proved worst case, {METHODS[nesterov]}, μ = {mu:g}", found.certificate.bound, allowed)
         setting = f"{METHODS[nesterov]}, μ = {mu:g}"
         # The solver's accuracy.
@@ -150,11 +149,7 @@ def _panel(subject: Subject, context: Context) -> Panel:
     curves: list[Curve] = []
     steps, zeta = 8, 0.3
     for group, (mu, nesterov) in enumerate(((0.5, False), (0.9, False), (0.9, True))):
-
-        def compute(mu: float = mu, nesterov: bool = nesterov) -> list[float]:
-            return [_worst(float(t), mu, nesterov, steps, zeta, 0.0).value for t in thetas]
-
-        values = context.shared(f"panel {mu}/{nesterov}", compute)
+        values = [context.shared(_worst, float(t), mu, nesterov, steps, zeta, 0.0).value for t in thetas]
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=zeta**2)
         stated = [subject.squared(a, _step(float(t), mu, nesterov), steps, mu, nesterov) for t in thetas]
         ratio = tuple(s / v for s, v in zip(stated, values, strict=True))
@@ -232,14 +227,14 @@ def tightness(subject: Subject, context: Context) -> Found:
         steps = 100
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.3, bias=0.09)
         step = _step(0.6, mu, nesterov)
-        proved = context.shared(f"{mu}/{nesterov}", _proved, a, step, steps, mu, nesterov)
+        proved = context.shared(_proved, a, step, steps, mu, nesterov)
         stated = subject.squared(a, step, steps, mu, nesterov)
         setting = f"{METHODS[nesterov]}, μ = {mu:g}, ϑ = 0.6, T = {steps}"
         yield at_least(f"bound over what potentials prove, {setting}", stated / proved, 1.0)
         yield at_most(f"and it is within a tenth, {setting}", stated / proved, 1.1)
     steps = context.pick(quick=20_000, full=200_000)
     for mu, theta in ((0.5, 1.6), (0.9, 1.6), (0.9, 3.0)):
-        a, step, attained = context.shared(f"turning {mu}/{theta}", _turning, theta, mu, steps)
+        a, step, attained = context.shared(_turning, theta, mu, steps)
         reached = attained / subject.squared(a, step, steps, mu, False)
         setting = f"heavy ball, μ = {mu:g}, ϑ = {theta:g}, T = {steps}"
         yield at_most(f"a bias that turns, over the bound, {setting}", reached, 1.0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, Rational, sqrt
 
-from convergence import WorstCase, refined_bound, sharp_bound, worst_case
+from convergence import WorstCase, refined_bound, sharp_bound
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.bounds import BoundSubject
 from verify.checks.performance import worst_case_record
-from verify.checks.worst import Setting, worst_case_check
+from verify.checks.worst import Setting, solved, worst_case_check
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Panel
@@ -72,10 +72,12 @@ SETTINGS = (
 
 
 def _near(setting: Setting, subject: BoundSubject, context: Context) -> tuple[WorstCase, float]:
-    def solve() -> WorstCase:
-        return worst_case(setting.assumptions, setting.h, setting.steps)
+    return context.shared(solved, setting), _stated(subject, setting)
 
-    return context.shared(setting.words(), solve), _stated(subject, setting)
+
+def _replay(worst: WorstCase) -> tuple[float, float]:
+    """By how much the rebuilt function is not smooth, and what a run on it reaches."""
+    return worst.instance.violation(), float(worst.instance.replay().mean())
 
 
 @check("numeric", cost=2.0)
@@ -114,14 +116,12 @@ def replayed(subject: BoundSubject, context: Context) -> Found:
     )  # fmt: skip
     for setting in context.each(settings):
         worst, stated = _near(setting, subject, context)
-        violation, reached = context.shared(
-            f"replay {setting.words()}", lambda w=worst: (w.instance.violation(), float(w.instance.replay().mean()))
-        )
+        violation, reached = context.shared(_replay, worst)
         name, share = setting.words(), reached / worst.value
         yield at_most(f"conditions on smooth functions violated by, {name}", violation, 1e-7)
         yield at_least(f"what the rebuilt function reaches over W, {name}", share, 1 - 1e-3)
         yield at_most(f"what the rebuilt function reaches, {name}", reached, stated)
-        yield context.shared(f"record {name}", lambda w=worst: worst_case_record(w))
+        yield context.shared(worst_case_record, worst)
         yield at_most(f"proved worst case, {name}", worst.certificate.bound, stated * (1 + 1e-7))
 
 

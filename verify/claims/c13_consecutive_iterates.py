@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
 from sympy import Rational
 
-from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound, worst_case
+from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound
 from convergence.performance import ConsecutivePairs, DualCertificate, Method, prove
 from rdml_theory.symbolic.sgd import smooth
 from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
+from verify.checks.worst import Setting, solved
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 from verify.records import Curve, Panel
@@ -26,32 +26,6 @@ class Subject:
 
     coupling: Fraction = Fraction(1, 4)
     infimum: Fraction = Fraction(1, 2)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """h, T, ζ², σ² and m at Λ = Δ = 1, momentum, and whether the average or the best iterate is bounded."""
-
-    h: float
-    steps: int
-    bias: float = 0.0
-    noise: float = 0.0
-    relative: float = 0.0
-    momentum: float = 0.0
-    nesterov: bool = False
-    average: bool = True
-
-    @property
-    def assumptions(self) -> Assumptions:
-        """The constants."""
-        return Assumptions(smoothness=1.0, gap=1.0, noise=self.noise, bias=self.bias, relative_bias=self.relative)
-
-    def words(self) -> str:
-        """For the record."""
-        parts = [f"h = {self.h:g}", f"T = {self.steps}"]
-        shown = (("ζ²", self.bias), ("σ²", self.noise), ("m", self.relative), ("μ", self.momentum))
-        parts += [f"{name} = {value:g}" for name, value in shown if value]
-        return ", ".join([*parts, *["Nesterov"] * self.nesterov, *["best iterate"] * (not self.average)])
 
 
 def _coefficients(subject: Subject) -> tuple[Rational, Rational]:
@@ -72,23 +46,16 @@ def statement(subject: Subject) -> Statement:
 def _solve(subject: Subject, setting: Setting) -> DualCertificate:
     method = Method(
         setting.steps, Fraction(setting.h), Fraction(setting.momentum), setting.nesterov,
-        biased=setting.bias > 0 or setting.relative > 0, noisy=setting.noise > 0,
-        relative_bias=Fraction(setting.relative),
+        biased=setting.bias > 0 or setting.relative_bias > 0, noisy=setting.noise > 0,
+        relative_bias=Fraction(setting.relative_bias),
     )  # fmt: skip
     right = (Fraction(1), Fraction(setting.bias), Fraction(setting.noise))
     return prove(ConsecutivePairs(method, subject.coupling, subject.infimum), right, average=setting.average)[0]
 
 
-def _exact(setting: Setting) -> float:
-    return worst_case(
-        setting.assumptions, setting.h, setting.steps, criterion="average" if setting.average else "best",
-        momentum=setting.momentum, nesterov=setting.nesterov,
-    ).value  # fmt: skip
-
-
 PLAIN = (
     *(Setting(h, t, bias=b) for h in (0.1, 0.5, 1.0, 1.5, 1.9) for t, b in ((2, 0.5), (6, 0.05), (8, 1.0))),
-    *(Setting(h, 5, bias=0.1, relative=0.2) for h in (0.4, 1.2)), *(Setting(h, 6) for h in (0.4, 1.6)),
+    *(Setting(h, 5, bias=0.1, relative_bias=0.2) for h in (0.4, 1.2)), *(Setting(h, 6) for h in (0.4, 1.6)),
     *(Setting(h, 5, bias=b, average=False) for h in (0.5, 1.4) for b in (0.0, 0.2, 4.0)),
 )  # fmt: skip
 OTHERS = (
@@ -105,7 +72,7 @@ def exact(subject: Subject, context: Context) -> Found:
     """Is what a potential proves the exact worst case?"""
     apart, below = {True: 0.0, False: 0.0}, 0.0
     for number, setting in enumerate(context.each((*PLAIN, *OTHERS))):
-        found = context.shared(setting.words(), _exact, setting)
+        found = context.shared(solved, setting).value
         certificate = _solve(subject, setting)
         ratio = certificate.bound / found
         plain = setting in PLAIN
@@ -127,7 +94,7 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
     sharp = [float(sharp_bound(a, h, t)) for t in times]
     proved = [_solve(subject, Setting(h, t, bias=square)).bound for t in times]
     closed = [float(tight_bound(a, h, t)) for t in times]
-    exact = context.shared(f"exact {h}", lambda: [worst_case(a, h, t).value for t in times[:7]])
+    exact = [context.shared(solved, Setting(h, t, bias=square)).value for t in times[:7]]
 
     def over(label: str, values: list[float], role: Role, **how: Any) -> Curve:
         few = len(values)
@@ -158,8 +125,7 @@ def long_runs(subject: Subject, context: Context) -> Found:
         yield at_least(name, bound / low, 1.0)
         model = "against_gradient" if h <= 1 else "along_gradient"
         problem = problems.get("quadratic", radius=2**0.5, noise=noise, bias=bias, bias_model=model)
-        run = partial(_mean_squares, problem, h, steps, context.seed_for(setting.words()))
-        values = context.shared(setting.words(), run)
+        values = context.shared(_mean_squares, problem, h, steps, context.seed_for(setting.words()))
         yield at_most(f"the extremal quadratic, {setting.words()}", values, bound * (1 + 1e-7))
 
 
@@ -177,15 +143,8 @@ def public(subject: Subject, context: Context) -> Found:
         Setting(0.7, 9, bias=0.1, average=False),
     )  # fmt: skip
     for setting in settings:
-
-        def call(s: Setting = setting) -> tuple[float, float, bool]:
-            bound = stepwise_bound(
-                s.assumptions, s.h, s.steps, criterion="average" if s.average else "best", momentum=s.momentum,
-                nesterov=s.nesterov,
-            )  # fmt: skip
-            return bound.total, bound.transient + bound.noise + bound.bias, bound.certificate.check()
-
-        total, parts, _ = context.shared(setting.words(), call)
+        found = context.shared(stepwise_bound, setting.assumptions, setting.h, setting.steps, **setting.how)
+        total, parts = found.total, found.transient + found.noise + found.bias
         stated = _solve(subject, setting).bound
         yield at_most(f"difference from the statement, {setting.words()}", abs(total / stated - 1), 1e-6)
         yield at_most(f"and of its terms' sum, {setting.words()}", abs(parts / total - 1), 1e-9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -69,8 +68,7 @@ def attained(subject: Subject, context: Context) -> Found:
         name = f"h = {h:g}, ‖b‖/‖∇f‖ = {share:g}, σ² = {noise:g}"
         worst, count = 0.0, 0
         for steps in HORIZONS:
-            run = partial(_quadratic, h, share, noise, steps, context.seed_for(name, steps))
-            average, bias, fall = context.shared(f"{name}/{steps}", run)
+            average, bias, fall = context.shared(_quadratic, h, share, noise, steps, context.seed_for(name, steps))
             if fall < 0:
                 # The run started below the floor of its noise.
                 continue
@@ -86,12 +84,7 @@ def _panel(subject: Subject, context: Context) -> Panel:
     """A² of a quadratic against T, with the bound in the fall of f and the one in Δ."""
     h, share, noise = 0.1, 0.5, 0.02
     times = tuple(sorted({round(t) for t in np.geomspace(1, 300, 30)}))
-
-    def compute() -> list[tuple[float, float, float]]:
-        return [_quadratic(h, share, noise, t, context.seed_for("panel")) for t in times]
-
-    runs = context.shared("panel", compute)
-
+    runs = [context.shared(_quadratic, h, share, noise, t, context.seed_for("panel")) for t in times]
     squares, biases, falls = np.array(runs).T
     at = [Assumptions(smoothness=1.0, gap=2.0, noise=noise, bias=bias) for bias in biases]
     stated = [subject.squared(h, max(f, 0.0), noise, b, t) for f, b, t in zip(falls, biases, times, strict=True)]
@@ -123,7 +116,7 @@ def nonconvex(subject: Subject, context: Context) -> Found:
     for number in range(count):
         h, steps = float(rng.uniform(0.05, 1.95)), int(10 ** rng.uniform(0, 2.3))
         start = 3 * rng.standard_normal(10)
-        average, fall = context.shared(f"{number}", _descent, h, start, steps)
+        average, fall = context.shared(_descent, h, start, steps)
         if fall >= 0:
             worst, kept = max(worst, average / subject.squared(h, fall, 0.0, 0.04, steps)), kept + 1
         context.progress((number + 1) / count)

@@ -114,8 +114,8 @@ def bracket(subject: Subject, context: Context) -> Found:
     for h, rate in context.each(SETTINGS):
         name = f"h = {h:g}, R = {rate:g} ζ²"
         law = subject.law(h, rate)
-        wide = context.shared(f"{name}/{short}", _bracket, h, rate, short)
-        low, broken, high, record = context.shared(f"{name}/{long}", _bracket, h, rate, long)
+        wide = context.shared(_bracket, h, rate, short)
+        low, broken, high, record = context.shared(_bracket, h, rate, long)
         yield at_most(f"conditions on smooth functions that the instance violates, {name}", broken, 1e-12)
         yield at_least(f"attained over the law, T = {long}, {name}", low / law, 1 - CLOSE)
         yield at_most(f"proved over the law, T = {long}, {name}", high / law, 1 + CLOSE)
@@ -131,7 +131,7 @@ def _law_panel(subject: Subject, steps: int, context: Context) -> Panel:
     h = 0.5
     rates = np.geomspace(0.02, 200, 60)
     few = [rate for at, rate in SETTINGS if at == h]
-    found = [context.shared(f"h = {h:g}, R = {r:g} ζ²/{steps}", _bracket, h, r, steps) for r in few]
+    found = [context.shared(_bracket, h, r, steps) for r in few]
 
     def sharp(rate: float) -> float:
         return float(sharp_bound(Assumptions(smoothness=1.0, gap=rate * h, noise=0.0, bias=1.0), h, 1))
@@ -158,8 +158,7 @@ def _time_panel(subject: Subject, context: Context) -> Panel:
     """What is attained and what is proved close in on the law."""
     h, rate = 0.5, 3.0
     times = (5, 10, 20, 40, 75, 150, 300)
-    name = f"h = {h:g}, R = {rate:g} ζ²"
-    found = [context.shared(f"{name}/{t}", _bracket, h, rate, t) for t in times]
+    found = [context.shared(_bracket, h, rate, t) for t in times]
     x = tuple(float(t) for t in times)
     return panel(
         f"$h$ = {h:g}, $R$ = {rate:g} $\\zeta^2$", "steps $T$", "mean squared gradient norm / $\\zeta^2$",

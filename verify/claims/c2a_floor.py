@@ -59,7 +59,7 @@ def approach(subject: BoundSubject, context: Context) -> Found:
     for number, (h, noise, bias) in enumerate(context.each(POINTS)):
         stated = subject.floor(h, noise, bias)
         for start in STARTS:
-            times, squares = context.shared(f"{h}/{start}", _from, h, noise, bias, start)
+            times, squares = context.shared(_from, h, noise, bias, start)
             name = f"|‖∇f(x_T)‖²/stated - 1|, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, from {start:g} times the floor"
             yield at_most(name, abs(float(squares[-1]) / stated - 1), REACHED)
             if h in (0.6, 1.4) and start != 1.0:

@@ -66,7 +66,7 @@ def runs(subject: Subject, context: Context) -> Found:
     curves: list[Curve] = []
     ends: list[float] = []
     for number, h in enumerate(context.each(STEPS)):
-        run = context.shared(f"{h}", _run, h, last, 40)
+        run = context.shared(_run, h, last, 40)
         times, measured = run.times, run.mean_squared_gradient[:, 0]
         stated = subject.average(h, times.astype(float))
         apart = float(np.abs(measured / stated - 1).max())
@@ -114,7 +114,7 @@ def schedules(subject: Subject, context: Context) -> Found:
     """Do falling step sizes end at the same plateau?"""
     steps = context.pick(quick=20_000, full=200_000)
     for name in SCHEDULES:
-        end = context.shared(name, _scheduled, name, steps)
+        end = context.shared(_scheduled, name, steps)
         # The smallest step a schedule makes; a limit that depended on the step would be another one.
         h = float(SCHEDULES[name](steps - 1.0))
         stated = subject.limit(h, steps)

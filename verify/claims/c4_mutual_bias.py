@@ -17,7 +17,7 @@ from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVABLE
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
-from verify.checks.mutual import Measured, history, iris_cohort, measure_network
+from verify.checks.mutual import Measured, history, iris_cohort, measure_networks
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
@@ -94,11 +94,8 @@ def search(subject: Subject, context: Context) -> Found:
     starts = context.pick(quick=2, full=40)
     for order in context.each(ORDERS):
         for form, name in enumerate(("a-priori form", "observable form")):
-            rng = context.rng("search", order, form)
             # The bound does not enter the search, so the claim and its controls face the same pairs.
-            peer, student = context.shared(
-                f"{order}/{form}", lambda f=form, a=order, r=rng: _strongest(f, a, starts, r)
-            )
+            peer, student = context.shared(_strongest, form, order, starts, context.rng("search", order, form))
             feature, weight = np.array([1.5, 1.0]), 0.7
             pull = renyi_gradient(peer, student, order, wrt="q", domain="logits")
             square = float(weight**2 * (np.outer(feature, pull) ** 2).sum())
@@ -117,7 +114,7 @@ def training(subject: Subject, context: Context) -> Found:
     steps, weight = context.pick(quick=400, full=10_000), 0.7
     for order in ORDERS:
         cohort = iris_cohort(order, weight)
-        rows = context.shared(f"{order}", history, cohort, steps)
+        rows = context.shared(history, cohort, steps)
         # Over (time, student): the square, and both forms.
         found = np.array([
             [(weight**2 * one.square, *subject.measured(order, weight, one)) for one in students]
@@ -141,8 +138,7 @@ def networks(subject: Subject, context: Context) -> Found:
     """Does that of random two-layer students?"""
     count = context.pick(quick=80, full=5_000)
     for order in ORDERS:
-        rng = context.rng("networks", order)
-        found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
+        found = context.shared(measure_networks, context.rng("networks", order), order, count)
         pairs = np.array([[one.square, *subject.measured(order, 1.0, one)] for one in found])
         for form, name in enumerate(("a-priori form", "observable form"), 1):
             worst = float((pairs[:, 0] / np.maximum(pairs[:, form], 1e-300)).max())

@@ -11,7 +11,7 @@ from rdml_theory import renyi_gradient
 from rdml_theory.symbolic.mutual import gram as symbolic
 from verify.checks import at_least, curve, function_of, kernel_check, panel
 from verify.checks.comparisons import at_most as below
-from verify.checks.mutual import Measured, history, iris_cohort, measure_network
+from verify.checks.mutual import Measured, history, iris_cohort, measure_networks
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
@@ -75,14 +75,13 @@ def measured(subject: Subject, context: Context) -> Found:
     steps = context.pick(quick=300, full=10_000)
     count = context.pick(quick=80, full=5_000)
     for order in ORDERS:
-        rows = context.shared(f"training {order}", history, iris_cohort(order), steps)
+        rows = context.shared(history, iris_cohort(order), steps)
         every = [one for _, students in rows for one in students]
         worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in every)
         gain = max(one.gram / one.jacobian for one in every)
         yield below(f"greatest ratio while training, α = {order:g}", worst, 1.0)
         yield below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0)
-        rng = context.rng("networks", order)
-        found = context.shared(f"{order}", lambda a=order, r=rng: [measure_network(r, a) for _ in range(count)])
+        found = context.shared(measure_networks, context.rng("networks", order), order, count)
         ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in found)
         yield below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count)
         if order == 2.0:

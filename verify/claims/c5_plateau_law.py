@@ -85,6 +85,11 @@ def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
     return np.abs(np.divide(base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
 
 
+def _trained(order: float, context: Context) -> CohortTrajectory:
+    cohort, step = _cohort(order)
+    return train_cohort(cohort, step=step, steps=STEPS, progress=context.progress)
+
+
 def _full_gradient(order: float) -> Check[Expr]:
     question = (
         f"Do base and mutual gradient meet after {STEPS} full-gradient steps at α = {order:g}, below the sharp bound?"
@@ -92,8 +97,8 @@ def _full_gradient(order: float) -> Check[Expr]:
 
     @check("training", id=f"full-gradient-{order:g}", question=question, cost=8.0)
     def full_gradient(right_side: Expr, context: Context) -> Found:
-        cohort, step = _cohort(order)
-        run = context.shared("run", lambda: train_cohort(cohort, step=step, steps=STEPS, progress=context.progress))
+        cohort, _ = _cohort(order)
+        run = context.shared(_trained, order, context)
         off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
         for k, half in enumerate(HALVES):
             yield at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR)
@@ -130,11 +135,11 @@ def stationary(right_side: Expr, context: Context) -> Found:
     """Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?"""
     points: dict[float, StationaryPoint] = {}
     for order in context.each(ORDERS):
-        point = points[order] = context.shared(f"{order}", _stationary, order)
+        point = points[order] = context.shared(_stationary, order)
         left = float((point.residual / point.mutual).max())
         yield at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
         off = _off(right_side, point.base, point.mutual)
-        slope = context.shared(f"slope {order}", _slope_error, order, point, context.rng("slope", order))
+        slope = context.shared(_slope_error, order, point, context.rng("slope", order))
         yield at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6)
         for k, half in enumerate(HALVES):
             yield at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE)
@@ -164,7 +169,7 @@ def mini_batches(right_side: Expr, context: Context) -> Found:
     for order in context.each(reversed(ORDERS)):
         cohort, _ = _cohort(order)
         seed = context.seed_for(order)
-        run = runs[order] = context.shared(f"{order}", _mini_batch_runs, order, steps, seed)
+        run = runs[order] = context.shared(_mini_batch_runs, order, steps, seed)
         for k, half in enumerate(HALVES):
             # So few replicas do not support a confidence bound at the error rate of a run: this describes them.
             measured = zip(run.mean_noise[-1, :, k], run.mean_mutual[-1, :, k], strict=True)

@@ -109,7 +109,7 @@ def synthetic(subject: Subject, context: Context) -> Found:
     falling, constant = 1 / (1 + np.arange(steps) / TURN), np.ones(steps)
     schedules = {"step": (0.5 * np.sqrt(falling), square * constant), "order": (0.5 * constant, square * falling**2)}
     for name, (eta, squares) in schedules.items():
-        average, bound, end = context.shared(name, _annealed, eta, squares)
+        average, bound, end = context.shared(_annealed, eta, squares)
         yield at_most(f"weighted A² against the schedule's bound, decreasing {name}", average, bound)
         compare, limit = (at_most, REMOVED) if name in subject.removing else (at_least, KEPT)
         yield compare(f"‖∇f‖² at the end over ζ², decreasing {name}", end / square, limit)
@@ -124,7 +124,7 @@ def _run(kind: str, steps: int) -> CohortTrajectory:
 def training(subject: Subject, context: Context) -> Found:
     """Which schedules remove the plateau of students on irises?"""
     steps = context.pick(quick=3_000, full=10_000)
-    runs = {kind: context.shared(kind, _run, kind, steps) for kind in ("none", *SCHEDULES)}
+    runs = {kind: context.shared(_run, kind, steps) for kind in ("none", *SCHEDULES)}
     ends = {kind: float(run.base[-1, 0].sum()) for kind, run in runs.items()}
     for kind in SCHEDULES:
         words = f"‖∇L‖² after {steps} steps with decreasing {kind}, over that with constant parameters"

@@ -153,7 +153,7 @@ def training(subject: Subject, context: Context) -> Found:
     order = float(subject.order)
     cohort = iris_cohort(order)
     steps = context.pick(quick=2_000, full=10_000)
-    times, joint, base, mean = context.shared(f"full {order}", _train, order, steps)
+    times, joint, base, mean = context.shared(_train, order, steps)
     early = int(np.searchsorted(times, steps // 10))
     comparisons = [
         at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", joint[-1] / base[-1], FALLEN),
@@ -167,7 +167,7 @@ def training(subject: Subject, context: Context) -> Found:
     few = context.pick(quick=500, full=10_000)
     seed = context.seed_for("noisy")
     batches: dict[str, Any] = {"batch": BATCH, "replicas": REPLICAS, "every": 10, "record": 1, "seed": seed}
-    noisy = context.shared(f"noisy {order}", lambda: train_cohort(cohort, step=safe_step(cohort), steps=few, **batches))
+    noisy = context.shared(train_cohort, cohort, step=safe_step(cohort), steps=few, **batches)
     ratios = [
         residual / _joint_bound(subject, cohort, few, noise)
         for residual, noise in zip(noisy.mean_residual[-1].sum(axis=1), noisy.mean_noise[-1].sum(axis=1), strict=True)
@@ -187,7 +187,7 @@ def training(subject: Subject, context: Context) -> Found:
 
 def _asymmetry_panel(context: Context) -> Panel:
     orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
-    values = context.shared("asymmetry", lambda: [_asymmetry(float(a), context.rng("asymmetry")) for a in orders])
+    values = [context.shared(_asymmetry, float(a), context.rng("asymmetry")) for a in orders]
     return panel(
         "asymmetry of the game's Jacobian", "order $\\alpha$", "greatest difference of mixed derivatives",
         curve("random pairs of four classes", orders, values, style="both"), log="",

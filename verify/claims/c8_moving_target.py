@@ -104,9 +104,7 @@ def search(subject: Subject, context: Context) -> Found:
     for order in ORDERS:
         for spread in (0.5, 3.0):
             rng = context.rng("search", order, spread)
-            peer, student = context.shared(
-                f"{order}/{spread}", lambda a=order, s=spread, r=rng: _strongest(a, s, r, starts)
-            )
+            peer, student = context.shared(_strongest, order, spread, rng, starts)
             slope = renyi_gradient(peer, student, order, wrt="p", domain="logits")
             way = 1e-5 * slope / np.linalg.norm(slope)
             before, after = (
@@ -167,7 +165,7 @@ def training(subject: Subject, context: Context) -> Found:
     steps = context.pick(quick=600, full=4_000)
     for order in ORDERS:
         cohort = iris_cohort(order)
-        run = context.shared(f"{order}", lambda a=order: _train(a, steps))
+        run = context.shared(_train, order, steps)
         jacobian = float(np.sqrt(2 * cohort.student_smoothness[0]))
         allowed = np.array([subject.drift(order, run.spread, 1.0, jacobian, float(g)) for g in run.peer])
         # On irises the peers' steps lower the student's objective: the drift is negative, and bounded all the same.
@@ -237,7 +235,7 @@ def chase(subject: Subject, context: Context) -> Found:
     steps = context.pick(quick=1_000, full=8_000)
     curves = []
     for order in ORDERS:
-        run = context.shared(f"{order}", lambda a=order: _chase(steps, a))
+        run = context.shared(_chase, steps, order)
         allowed = np.array([subject.drift(order, run.spread, 1.0, 1.0, float(g)) for g in run.peer])
         yield at_most(f"greatest drift over stated, α = {order:g}", float((run.drift / allowed).max()), 1.0)
         at = Assumptions(smoothness=max(1.0, order) / 2, gap=0.0, noise=0.0, bias=0.0)

@@ -122,23 +122,19 @@ def numeric(sides: Derivatives, context: Context) -> Found:
     """Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?"""
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
     worst = Worst()
-    for number, pair in enumerate(context.each(pairs)):
+    for pair in context.each(pairs):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
-
-            def measure(pair: reference.Pair = pair, p: list[Any] = p, s: list[Any] = s) -> Any:
-                return _measured(pair, p, s)
-
-            stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(f"{number}", measure))
+            stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
             if pair.order == 1:
                 stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
             for name, one, other in zip(NAMES, stated, measured, strict=True):
                 words = f"{name}, formula against differences of the definition (60 digits)"
                 worst.see(words, _distance(one, other), 1e-20)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for number, pair in enumerate((*pairs, *beside)):
+    for pair in (*pairs, *beside):
         with mp.workdps(reference.DIGITS):
-            computed = context.shared(f"core {number}", _computed, pair)
+            computed = context.shared(_computed, pair)
             for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
                 error = _distance(one, other) / reference.rounding(pair)
                 worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
@@ -204,7 +200,7 @@ def _panels(sides: Derivatives, context: Context) -> tuple[Panel, ...]:
         coarse = np.unique([*np.geomspace(0.05, 20, 12), 1.0])
         stated = [_stated(sides, p, s, float(a)) for a in fine]
         pairs = [reference.Pair(teacher, student, float(a)) for a in coarse]
-        measured = context.shared("panels", lambda: [_measured(pair, p, s) for pair in pairs])
+        measured = [context.shared(_measured, pair, p, s) for pair in pairs]
 
     def of(part: int, title: str, label: str) -> Panel:
         return panel(

@@ -129,12 +129,12 @@ def numeric(sides: Sides, context: Context) -> Found:
     comparisons.append(
         at_most(
             "rdml_theory.renyi_divergence at orders beside 0, 1 and ∞ against the definition, units in the last place",
-            context.shared("beside", lambda: max(_beside(*pair) for pair in pairs)), ULPS,
+            max(context.shared(_beside, *pair) for pair in pairs), ULPS,
             samples=len(pairs) * len(reference.BESIDE_LIMITS),
         )
     )  # fmt: skip
     some = pairs[:8]
-    worst = context.shared("expression", lambda: max(_as_expression(*pair) for pair in some))
+    worst = max(context.shared(_as_expression, *pair) for pair in some)
     comparisons.append(
         at_most("|symbolic.divergence - definition| at orders 1/2 and 3, nats", worst, 1e-20, samples=2 * len(some))
     )

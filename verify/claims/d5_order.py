@@ -56,12 +56,12 @@ def numeric(sides: Order, context: Context) -> Found:
     others = context.rng("others")
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     worst, least = Worst(), mp.inf
-    for number, pair in enumerate(context.each(pairs)):
+    for pair in context.each(pairs):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             any_one = reference.softmax(list(2 * others.standard_normal(len(p))))
             a = mp.mpf(pair.order)
-            exact = context.shared(f"slope {number}", _slope, p, s, a)
+            exact = context.shared(_slope, p, s, a)
             scaled, mixed = (1 - a) * reference.divergence(p, s, a), _mixture(any_one, p, s, a)
             for name, side, truth, allowed in (
                 ("∂D/∂α against differences of the definition (60 digits), relative", sides.slope, exact, 1e-20),

@@ -74,7 +74,7 @@ AXES = ("steps $t$", "$\\|\\nabla f(x_t)\\|^2$, windowed")
 @check("monte-carlo", tests=3, cost=4.0)
 def decades(plateau: Expr, context: Context) -> Found:
     """Does ‖∇f‖² fall to the plateau and stay there, over five decades of time?"""
-    run = context.shared("run", _run, "quadratic", 30.0, NOISE, BIAS, DECADES[-1], context.seed_for("run"))
+    run = context.shared(_run, "quadratic", 30.0, NOISE, BIAS, DECADES[-1], context.seed_for("run"))
     stated = plateau_function(plateau)(STEP, NOISE, BIAS)
     yield panel(
         "five decades of time", *AXES,
@@ -92,7 +92,7 @@ def wells(plateau: Expr, context: Context) -> Found:
     last = context.pick(quick=DECADES[-2], full=DECADES[-1])
     curves = []
     for group, (name, radius) in enumerate(context.each(WELLS.items())):
-        run = context.shared(name, _run, name, radius, WELL_NOISE, WELL_BIAS, last, context.seed_for(name))
+        run = context.shared(_run, name, radius, WELL_NOISE, WELL_BIAS, last, context.seed_for(name))
         yield from _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate)
         means = window_means(run).mean(axis=1)
         curves.append(curve(name.replace("_", " "), _middles(run), means, style="both", group=group))
@@ -118,7 +118,7 @@ def nonconvex(plateau: Expr, context: Context) -> Found:
     grid = (0.1, 0.3, 1.0)
     for group, name in enumerate(context.each(NONCONVEX)):
         bias = 0.01 if name == "robust_regression" else 0.04
-        ends = [context.shared(f"{name}/{h}", _ends, name, h, bias) for h in grid]
+        ends = [context.shared(_ends, name, h, bias) for h in grid]
         stated = [plateau_function(plateau)(h, 0.0, bias) for h in grid]
         for h, end, value in zip(grid, ends, stated, strict=True):
             off = abs(end / value - 1) if value else np.inf

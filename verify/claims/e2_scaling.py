@@ -119,7 +119,7 @@ def plateaus(subject: ScalingSubject, context: Context) -> Found:
     steps = context.pick(quick=2_000, full=20_000)
     function = plateau_function(subject.plateau)
     for number, line in enumerate(context.each(LINES)):
-        levels = context.shared(line.name, _levels, line, steps, context.seed_for(line.name))
+        levels = context.shared(_levels, line, steps, context.seed_for(line.name))
         stated = [function(*line.at(value)) for value in line.grid]
         slope = float(exponents(line.grid, stated)) if min(stated) > 0 else 0.0
         name = f"exponent in {line.name}: {slope:.3f} stated"
@@ -237,7 +237,7 @@ def game(subject: ScalingSubject, context: Context) -> Found:
         "α": ("order $\\alpha$, weight 0.1", lambda v: (v, 0.1)),
     }
     for number, (name, (label, at)) in enumerate(context.each(lines.items())):
-        found = [context.shared(f"{name}/{v}", _features_apart, *at(v), weights) for v in GAME_GRID]
+        found = [context.shared(_features_apart, *at(v), weights) for v in GAME_GRID]
         stated = [float(function(*at(v), 2, 1.0, 1.0)) for v in GAME_GRID]
         yield from _game_line(name, GAME_GRID, stated, found, WIDE, context)
         levels = [float(one.levels.mean()) for one in found]
@@ -266,7 +266,7 @@ def students(subject: ScalingSubject, context: Context) -> Found:
         ("K/(K-1), students alike", "students alike", _alike, 1, tuple(size / (size - 1) for size in SIZES)),
     )
     for number, (name, label, cohorts, own, x) in enumerate(context.each(lines)):
-        found = [context.shared(f"{label}/{size}", cohorts, size, weights) for size in SIZES]
+        found = [context.shared(cohorts, size, weights) for size in SIZES]
         stated = [float(function(1.0, SMALL, size, own, 1.0)) for size in SIZES]
         yield from _game_line(name, x, stated, found, SIZES_WIDE, context)
         levels = [float(one.levels.mean()) for one in found]

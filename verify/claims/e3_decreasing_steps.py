@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +41,11 @@ def statement(value: Expr) -> Statement:
     return Statement(words, {"limit": decreasing_target(value).relation()})
 
 
-def _run(name: str, schedule: str, bias: float, steps: int, seed: int, progress: Any) -> Trajectory:
+def _run(name: str, schedule: str, bias: float, steps: int, seed: int, context: Context) -> Trajectory:
     oracle = {"noise": NOISE, "bias": bias, "noise_model": "gaussian", "bias_model": "constant"}
     problem = problems.get(name, dim=2, **oracle)
     etas = SCHEDULES[schedule](np.arange(1.0, steps + 1)) / problem.smoothness
-    return simulate(problem, step=etas, steps=steps, replicas=1_024, seed=seed, record=40, progress=progress)
+    return simulate(problem, step=etas, steps=steps, replicas=1_024, seed=seed, record=40, progress=context.progress)
 
 
 @check("monte-carlo", tests=len(PROBLEMS) + len(SCHEDULES), cost=5.0)
@@ -58,7 +57,7 @@ def schedules(value: Expr, context: Context) -> Found:
     def measured(name: str, schedule: str, bias: float) -> Trajectory:
         key = f"{name}, Λη = {schedule}, ζ² = {bias:g}"
         seed = context.seed_for(key)
-        return context.shared(key, _run, name, schedule, bias, steps, seed, context.progress)
+        return context.shared(_run, name, schedule, bias, steps, seed, context)
 
     curves = []
     runs = [(name, "1/√t") for name in PROBLEMS] + [("quadratic", schedule) for schedule in list(SCHEDULES)[1:]]

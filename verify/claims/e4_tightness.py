@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from sympy import Abs, Integer, sqrt
 
-from convergence import Trajectory, judge_mean, problems, sharp_bound, simulate
+from convergence import Trajectory, problems, sharp_bound, simulate
 from convergence.data import real_data
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
-from verify.checks import at_least, at_most, curve, from_verdict, kernel_check, panel
+from verify.checks import at_least, at_most, curve, judged, kernel_check, panel
 from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -85,7 +85,7 @@ def extremal(subject: BoundSubject, context: Context) -> Found:
     for group, (name, (bias, noise)) in enumerate(context.each(RATIOS.items())):
         ratios = []
         for h in grid:
-            run = context.shared(f"{name}/{h}", _extremal, h, bias, noise, steps)
+            run = context.shared(_extremal, h, bias, noise, steps)
             bound = subject.squared(run.assumptions, h, steps)
             ratios.append(float(run.mean_squared_gradient[-1, 0]) / bound if bound else np.inf)
         low, high = min(ratios), max(ratios)
@@ -126,11 +126,10 @@ def nonconvex(subject: BoundSubject, context: Context) -> Found:
         means, bounds = [], []
         for h in grid:
             key = f"{name}, h = {h:g}"
-            run = context.shared(key, _nonconvex, name, h, taken, context.seed_for(key))
+            run = context.shared(_nonconvex, name, h, taken, context.seed_for(key))
             values = run.mean_squared_gradient[-1]
             allowed = subject.squared(run.assumptions, run.step, taken)
-            verdict = judge_mean(values, allowed, error_rate=context.error_rate, envelope=run.envelope)
-            yield from_verdict(f"A² on {key}, T = {taken}", verdict)
+            yield judged(f"A² on {key}, T = {taken}", values, allowed, context.error_rate, envelope=run.envelope)
             means.append(float(values.mean()))
             bounds.append(allowed)
         ratios[name] = tuple(m / b for m, b in zip(means, bounds, strict=True))

@@ -98,13 +98,13 @@ def logistic(subject: Subject, context: Context) -> Found:
     count = context.pick(quick=512, full=4_096)
     weights = TASK.draws(context.rng("samples"), count, STUDENTS, SIZE)
     for alpha, weight in PAIRS:
-        values = context.shared(f"{alpha}/{weight}", TASK.risk, weights, alpha, weight, SIZE)
+        values = context.shared(TASK.risk, weights, alpha, weight, SIZE)
         stated = subject.ratio(alpha, weight, STUDENTS)
         name = f"excess risk over d/2n, K = {STUDENTS}, n = {SIZE}, α = {alpha:g}, β = {weight:g}"
         yield close_to(name, values, stated, TOLERANCE, context.error_rate)
     few = weights[:256]
     for alpha, weight in SLOPES:
-        rest = context.shared(f"remainders {alpha}/{weight}", _remainders, alpha, weight, few)
+        rest = context.shared(_remainders, alpha, weight, few)
         slopes = exponents((1.0, 4.0, 16.0), rest)
         name = f"exponent in n of what the law leaves out, relative, α = {alpha:g}, β = {weight:g}"
         yield close_to(name, slopes, -1.0, 0.1, context.error_rate, absolute=True)
@@ -117,10 +117,7 @@ def _collapse(subject: Subject, context: Context, weights: Array) -> Panel:
     curves = [curve("law", grid, [subject.ratio(1.0, float(c), STUDENTS) for c in grid], "statement")]
     roles: tuple[Role, ...] = ("measured", "second", "measured", "second")
     for number, alpha in enumerate(ORDERS):
-        levels = [
-            float(context.shared(f"panel {alpha}/{c}", TASK.risk, weights, alpha, c / alpha, SIZE).mean())
-            for c in PRODUCTS
-        ]
+        levels = [float(context.shared(TASK.risk, weights, alpha, c / alpha, SIZE).mean()) for c in PRODUCTS]
         curves.append(curve(f"$\\alpha$ = {alpha:g}", PRODUCTS, levels, roles[number], style="markers", group=number))
     curves.append(curve("the ensemble, $1/K$", grid, 1 / STUDENTS, "reference"))
     labels = (

@@ -80,7 +80,7 @@ def common_data(subject: Subject, context: Context) -> Found:
         levels = []
         for share in SHARES:
             weights = _weights(context.rng(share), share, cohorts)
-            values = context.shared(f"{alpha}/{share}", _risk, weights, alpha, weight, share)
+            values = context.shared(_risk, weights, alpha, weight, share)
             stated = subject.ratio(alpha, weight, share)
             name = f"excess risk over d/2n, common share {share:g}, α = {alpha:g}, β = {weight:g}"
             yield close_to(name, values, stated, TOLERANCE, context.error_rate)
@@ -138,13 +138,11 @@ def same_data(subject: Subject, context: Context) -> Found:
         for alpha in ORDERS:
             for weight in WEIGHTS:
                 seed = context.seed_for(students, alpha, weight) % 2**32
-                off = context.shared(f"{students}/{alpha}/{weight}", _convex, seed, students, alpha, weight)
+                off = context.shared(_convex, seed, students, alpha, weight)
                 worst.see(f"log-odds at rest less those alone, K = {students}", off, AGREED)
-    worst.see(
-        "pull that leads away from a peer, <z - u, w - q>", context.shared("away", _away, context.rng("pairs")), 0.0
-    )
+    worst.see("pull that leads away from a peer, <z - u, w - q>", context.shared(_away, context.rng("pairs")), 0.0)
     if not subject.convex:
-        moved = context.shared("two layers", _two_layers, context.seed_for("two layers") % 2**32)
+        moved = context.shared(_two_layers, context.seed_for("two layers") % 2**32)
         worst.see("log-odds after training less those alone, two-layer students", moved, AGREED)
     yield from worst.comparisons()
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, sqrt, tanh
 
-from convergence import judge_mean
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import influence as symbolic
-from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
+from verify.checks import at_most, close_to, curve, function_of, judged, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -114,29 +113,27 @@ def wrong_peer(subject: Subject, context: Context) -> Found:
     Three good students and a frozen peer that is confidently wrong, with the same samples at every order.
     """
     weights = TASK.draws(context.rng("samples"), COHORTS, GOOD + 1, SIZE)
-    frozen = context.shared("frozen", _beside, weights[:, :GOOD], FIRM)
-    moving = context.shared("moving", _beside, weights[:, :GOOD], 1.0)
+    frozen = context.shared(_beside, weights[:, :GOOD], FIRM)
+    moving = context.shared(_beside, weights[:, :GOOD], 1.0)
     far = np.array([10.0])
     for low, high in pairwise(ORDERS):
         change = (frozen.excess[high] - frozen.excess[low]) / frozen.excess[low].mean()
         name = f"change of the excess risk beside a frozen wrong peer, relative, from α = {low:g} to {high:g}"
         if float(subject.pull(high, far)[0]) < float(subject.pull(low, far)[0]):
-            verdict = judge_mean(change, 0.0, error_rate=context.error_rate)
-            yield from_verdict(name, verdict)
+            yield judged(name, change, 0.0, context.error_rate)
         else:
-            verdict = judge_mean(change, EQUAL, least=-EQUAL, error_rate=context.error_rate)
-            yield from_verdict(f"{name}: none", verdict, attained=True)
+            yield close_to(f"{name}: none", change, 0.0, EQUAL, context.error_rate, absolute=True)
     ratio = max(float((frozen.pull[a] / subject.pull(a, frozen.rho[a])).max()) for a in ORDERS)
     yield at_most("greatest pull of the wrong peer over stated", ratio, 1 + 1e-12)
     # The weight that bounds KL's pull as α = 16 does, against students alone.
-    alone = context.shared("alone", _clean, weights, 1.0, 0.0)
-    kl, high = (context.shared(f"clean {a}", _clean, weights, a, 1 / 16) for a in (1.0, 16.0))
-    lost = judge_mean((4 * (alone - kl) - (alone - high)) / alone.mean(), 0.0, error_rate=context.error_rate)
+    alone = context.shared(_clean, weights, 1.0, 0.0)
+    kl, high = (context.shared(_clean, weights, a, 1 / 16) for a in (1.0, 16.0))
+    lost = (4 * (alone - kl) - (alone - high)) / alone.mean()
     name = "good peers, β = 1/16: four times the gain of KL less the gain at α = 16, over the risk alone"
-    yield from_verdict(name, lost)
+    yield judged(name, lost, 0.0, context.error_rate)
     back = (moving.excess[0.5] - moving.excess[1.0]) / moving.excess[1.0].mean()
-    verdict = judge_mean(back, 0.0, error_rate=context.error_rate)
-    yield from_verdict("a wrong peer that moves: the excess risk is less at α = 1/2 than at α = 1", verdict)
+    name = "a wrong peer that moves: the excess risk is less at α = 1/2 than at α = 1"
+    yield judged(name, back, 0.0, context.error_rate)
     yield from _panels(subject, frozen, moving, kl, high)
 
 

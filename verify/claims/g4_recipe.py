@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Integer, tanh
 
-from convergence import judge_mean, recipe
+from convergence import recipe
 from convergence.advice import natural_range
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, from_verdict, function_of, implementation_check, kernel_check, panel
+from verify.checks import at_least, at_most, curve, function_of, implementation_check, judged, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -132,20 +132,16 @@ def cost(subject: Subject, context: Context) -> Found:
     for size in SIZES:
         weights = TASK.draws(context.rng(size), COHORTS, STUDENTS, size)
         for alpha in ORDERS:
-            rest = context.shared(f"{size}/{alpha}", _rest, weights, alpha, size)
+            rest = context.shared(_rest, weights, alpha, size)
             part = float(subject.part(np.array(rest.reach)))
             least, most = (float(_LAW(1.0, c, float(STUDENTS), 1.0)) for c in (1.0, part))
             unit = rest.alone.mean()
             at = f"n = {size}, α = {alpha:g}"
-            excess = judge_mean((rest.together - most * rest.alone) / unit, 0.0, error_rate=context.error_rate)
             name = f"excess risk less that of the gain law at αβ·kept, over that alone, {at}"
-            yield from_verdict(name, excess)
+            yield judged(name, (rest.together - most * rest.alone) / unit, 0.0, context.error_rate)
             if rest.reach <= NEAR:
-                cheap = judge_mean(
-                    (rest.together - (1 + COST) * least * rest.alone) / unit, 0.0, error_rate=context.error_rate
-                )
                 name = f"excess risk less {1 + COST:g} times that of the gain law, over that alone, {at}"
-                yield from_verdict(name, cheap)
+                yield judged(name, (rest.together - (1 + COST) * least * rest.alone) / unit, 0.0, context.error_rate)
             points.append((rest.reach, float(rest.together.mean() / unit), size))
     yield _trade_off(subject, points)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Integer, simplify
 
-from convergence import judge_mean, mutual_bias_bound
+from convergence import mutual_bias_bound
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
-from verify.checks.comparisons import Worst, at_least, at_most, from_verdict
+from verify.checks.comparisons import Worst, at_least, at_most, close_to
 from verify.checks.formulas import function_of
 from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, flat
 from verify.checks.panels import Role, curve, panel
@@ -117,7 +117,7 @@ def full_gradient(subject: Budget, context: Context) -> Found:
     """
     steps = context.pick(quick=200, full=4000)
     for alpha in (0.5, 2.0):
-        path = context.shared(f"{alpha}", _full, alpha, steps, context)
+        path = context.shared(_full, alpha, steps, context)
         for first, last in ((0, steps // 40), (0, steps), (steps // 2, steps)):
             h, gap = STEP * path.smoothness[first:last].max(0), _gap(path, first, last)
             for k in range(2):
@@ -166,14 +166,14 @@ def mini_batches(subject: Budget, context: Context) -> Found:
     h<b, n> - (1-h)<∇L, n> + (h/2)‖n‖², for any updates whatever. That its last mean is (h/2)σ² is what can fail.
     """
     steps = context.pick(quick=400, full=4000)
-    path, variance = context.shared("path", _noisy, steps, context)
+    path, variance = context.shared(_noisy, steps, context)
     h = STEP * path.smoothness.max(0)
     added = h * path.pull - (1 - h) * path.drift + h / 2 * path.noise
     for k in range(2):
         left = (added[:, k] - _counted(subject.bound)(h[k], variance[:, k])) / path.base[:, k].mean()
         if np.isfinite(left).all():
-            verdict = judge_mean(left, DRIFT, least=-DRIFT, error_rate=context.error_rate)
-            yield from_verdict(f"mean of what noise adds, over A², student {k}", verdict, attained=True)
+            name = f"mean of what noise adds, over A², student {k}"
+            yield close_to(name, left, 0.0, DRIFT, context.error_rate, absolute=True)
         else:
             yield at_most(f"what noise counts as, student {k}", float("nan"), DRIFT)
         yield at_most(f"ηΛ, mini-batches of {BATCH}, student {k}", float(h[k]), 2.0)
@@ -246,7 +246,7 @@ def composed(subject: Budget, context: Context) -> Found:
     steps = context.pick(quick=24, full=240)
     panels: tuple[Panel, ...] = ()
     for alpha in (0.5, 2.0):
-        m = context.shared(f"{alpha}", _hypotheses, alpha, steps, context)
+        m = context.shared(_hypotheses, alpha, steps, context)
         counts = np.arange(1, steps + 1)
         bound, square = _composed(subject.bound, m), m.path.base.cumsum(0) / counts[:, None]
         with np.errstate(divide="ignore"):
@@ -297,7 +297,7 @@ def attained(subject: Budget, context: Context) -> Found:
     """
     steps = context.pick(quick=100, full=2000)
     for alpha in (0.5, 1.0, 2.0, 4.0):
-        *path, peer = context.shared(f"{alpha}", _rested, alpha, steps)
+        *path, peer = context.shared(_rested, alpha, steps)
         last = np.array(path[steps // 2 : -1])
         first_class = 1 / (1 + np.exp(last[:, 1] - last[:, 0]))
         square = 2 * float(np.square(first_class - SHARE).mean())
@@ -321,7 +321,7 @@ def monitor(subject: Budget, context: Context) -> Found:
     """Does the trainer's own monitor record what is there at every step, and make the bound of it?"""
     from verify.checks.monitored import COUNT, RATE, watched
 
-    seen, worst = context.shared("watched", lambda: watched(context.seed_for("start"))), Worst()
+    seen, worst = context.shared(watched, context.seed_for("start")), Worst()
     for k in range(COUNT):
         recorded, own = seen.recorded(k), seen.computed(subject.update, k)
         for name, values in own.items():

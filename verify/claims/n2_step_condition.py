@@ -59,8 +59,8 @@ def edge(right_side: Expr, context: Context) -> Found:
     """Does Λ_t from Hessians predict up and down with a large step?"""
     steps = context.pick(quick=250, full=2000)
     chosen = list(range(0, steps, context.pick(quick=3, full=1)))
-    path = context.shared("path", lambda: _alone(context, steps, chosen))
-    hessian = context.shared("hessian", lambda: _curvatures(path))
+    path = context.shared(_alone, context, steps, chosen)
+    hessian = context.shared(_curvatures, path)
     norm = np.sqrt(path.base[:, 0])
     change = (path.after - path.loss)[:, 0]
     predicted = _predicted(right_side)(path.step, hessian, norm)
@@ -88,21 +88,20 @@ def edge(right_side: Expr, context: Context) -> Found:
     yield from comparisons
 
 
+def _usual(setting: Setting, steps: int, context: Context) -> TrainingPath:
+    from verify.checks.training import follow
+
+    start = setting.start(context.seed_for("start"))
+    return follow(setting, start, step=USUAL, steps=steps, progress=context.progress)
+
+
 @check("training", cost=3.0)
 def usual(right_side: Expr, context: Context) -> Found:
     """Is ηΛ_t below 2 on the paths of the other claims?"""
-    from verify.checks.training import follow
-
     steps = context.pick(quick=300, full=3000)
     curves: list[Curve] = []
     for number, (alpha, beta) in enumerate(((1.0, 0.0), (0.5, 1.0), (2.0, 1.0))):
-
-        def run(alpha: float = alpha, beta: float = beta) -> TrainingPath:
-            setting = Setting(alpha, beta=beta)
-            start = setting.start(context.seed_for("start"))
-            return follow(setting, start, step=USUAL, steps=steps, progress=context.progress)
-
-        path = context.shared(f"{alpha} {beta}", run)
+        path = context.shared(_usual, Setting(alpha, beta=beta), steps, context)
         name = f"α = {alpha:g}, β = {beta:g}"
         product = USUAL * path.smoothness.max(1)
         yield at_most(f"greatest ηΛ_t on the path, {name}", float(product.max()), 2.0)

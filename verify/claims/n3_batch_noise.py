@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Integer
 
-from convergence import judge_mean, sequential_verdict
+from convergence import sequential_verdict
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
-from verify.checks import at_most, curve, from_verdict, function_of, kernel_check, panel
+from verify.checks import at_most, close_to, curve, function_of, kernel_check, panel
+from verify.checks.comparisons import from_verdict
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -122,10 +123,18 @@ def _point(context: Context) -> _Point:
     return _Point(each, base, mutual, off)
 
 
+def _means(each: NDArray[np.float64], batch: int, first: int, last: int, context: Context) -> NDArray[np.float64]:
+    """The mean gradients of the batches with these numbers, (last - first, K, P)."""
+    rows = np.stack([context.rng(batch, n).permutation(SAMPLES)[:batch] for n in range(first, last)])
+    counts = np.zeros((last - first, SAMPLES))
+    np.put_along_axis(counts, rows, 1.0 / batch, axis=1)
+    return np.tensordot(counts, each, axes=(1, 0))
+
+
 @check("monte-carlo", tests=2 * len(BATCHES), cost=3.0)
 def variance(subject: Noise, context: Context) -> Found:
     """Is the mean of ‖n‖² at a point of training the stated one?"""
-    point = context.shared("point", lambda: _point(context))
+    point = context.shared(_point, context)
     each, centre = point.each, point.base + _weight(subject) * point.mutual
     total = each.mean(0)
     spread = ((each - total) ** 2).sum(2).mean(0)
@@ -136,22 +145,16 @@ def variance(subject: Noise, context: Context) -> Found:
     ]
     means = np.zeros((len(BATCHES), 2))
     for m, batch in enumerate(BATCHES):
-        kept = context.shared(f"batches {batch}", dict[int, NDArray[np.float64]])
-
-        def values(first: int, last: int, batch: int = batch, kept: dict = kept) -> NDArray[np.float64]:  # type: ignore[type-arg]
-            """‖g - centre‖² of the batches with these numbers, (K, last - first)."""
-            if (first, last) not in kept:
-                rows = np.stack([context.rng(batch, n).permutation(SAMPLES)[:batch] for n in range(first, last)])
-                counts = np.zeros((last - first, SAMPLES))
-                np.put_along_axis(counts, rows, 1.0 / batch, axis=1)
-                kept[first, last] = np.tensordot(counts, each, axes=(1, 0))
-            return ((kept[first, last] - centre) ** 2).sum(2).T
-
         for k in range(2):
+
+            def squares(first: int, last: int, batch: int = batch, k: int = k) -> NDArray[np.float64]:
+                """‖g - centre‖² of the batches with these numbers."""
+                means = context.shared(_means, each, batch, first, last, context)
+                return np.square(means[:, k] - centre[k]).sum(1)
+
             allowed = float(stated(spread[k], batch, SAMPLES))
             verdict = sequential_verdict(
-                lambda a, b, k=k, values=values: values(a, b)[k],
-                allowed * (1 + CLOSE), least=allowed * (1 - CLOSE), error_rate=context.error_rate,
+                squares, allowed * (1 + CLOSE), least=allowed * (1 - CLOSE), error_rate=context.error_rate,
                 budget=context.pick(quick=16_384, full=65_536),
             )  # fmt: skip
             means[m, k] = verdict.observed
@@ -176,7 +179,7 @@ def monitor(subject: Noise, context: Context) -> Found:
 
     setting, times = Setting(2.0), context.pick(quick=384, full=4096)
     start = setting.start(context.seed_for("start"))
-    found = context.shared("found", repeated, setting, start, WATCHED, times, context.seed_for("pairs") % 2**31)
+    found = context.shared(repeated, setting, start, WATCHED, times, context.seed_for("pairs") % 2**31)
     stated = function_of(subject.variance, sampling.spread, sampling.batch, sampling.samples)
     here = setting.snapshot(start)
     for k in range(2):
@@ -184,8 +187,8 @@ def monitor(subject: Noise, context: Context) -> Found:
         spread = float(np.square(each - each.mean(0)).sum(1).mean())
         exact = {"σ²": float(stated(spread, WATCHED, SAMPLES)), "G²": float(here.centred_norms(k).mean())}
         for (name, value), measured in zip(exact.items(), found, strict=True):
-            verdict = judge_mean(measured[:, k] / value, 1 + NEAR, least=1 - NEAR, error_rate=context.error_rate)
-            yield from_verdict(f"the monitor's {name} over that, student {k}", verdict, attained=True)
+            words = f"the monitor's {name} over that, student {k}"
+            yield close_to(words, measured[:, k] / value, 1.0, NEAR, context.error_rate)
 
 
 def _path(context: Context, steps: int) -> TrainingPath:
@@ -203,14 +206,13 @@ def _path(context: Context, steps: int) -> TrainingPath:
 def martingale(subject: Noise, context: Context) -> Found:
     """Is the mean of <∇L, n> along a path zero?"""
     steps = context.pick(quick=800, full=10_000)
-    path = context.shared("path", lambda: _path(context, steps))
+    path = context.shared(_path, context, steps)
     # What the statement does not put into the mean is left in the noise.
     left = (1 - _weight(subject)) * path.inner + path.drift
     x = np.unique(np.linspace(1, steps, 100).astype(int))
     for k in range(2):
         values = left[:, k] / path.base[:, k].mean()
-        verdict = judge_mean(values, DRIFT, least=-DRIFT, error_rate=context.error_rate)
-        yield from_verdict(f"mean <∇L, n> over A², student {k}", verdict, attained=True)
+        yield close_to(f"mean <∇L, n> over A², student {k}", values, 0.0, DRIFT, context.error_rate, absolute=True)
         total, band = np.cumsum(values)[x - 1], 2 * np.sqrt(np.cumsum(values**2))[x - 1]
         if k == 0:
             labels = ("the martingale along a path", "step", r"$\Sigma_t \langle\nabla L, n_t\rangle / A^2$")

@@ -112,8 +112,8 @@ def networks(subject: Bound, context: Context) -> Found:
     steps = context.pick(quick=400, full=4000)
     for done, order in enumerate(ORDERS):
         seed = context.seed_for("start")
-        times, m = context.shared(f"{order}", lambda a=order, s=seed: _measured(a, steps, s))
-        one = context.shared(f"{order} alone", lambda a=order, s=seed: _alone(a, 24, s))
+        times, m = context.shared(_measured, order, steps, seed)
+        one = context.shared(_alone, order, 24, seed)
         bounds: dict[str, np.ndarray] = {}
         for number, name in enumerate(("order", "divergence")):
             quantity = ("tanh", "D")[number]

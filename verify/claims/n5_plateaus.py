@@ -116,7 +116,7 @@ def orders(subject: Plateau, context: Context) -> Found:
     paths: dict[float, TrainingPath] = {}
     for order in ORDERS:
         step = LONGER if order <= 1 else STEP
-        paths[order] = context.shared(f"{order}", _follow, context, Setting(order), step)
+        paths[order] = context.shared(_follow, context, Setting(order), step)
         yield from _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
@@ -152,13 +152,13 @@ def weights(subject: Plateau, context: Context) -> Found:
     """Do they for other weights and cohorts, and vanish alone?"""
     paths: dict[float, TrainingPath] = {}
     for weight in WEIGHTS:
-        paths[weight] = context.shared(f"{weight}", lambda b=weight: _follow(context, Setting(beta=b)))
+        paths[weight] = context.shared(_follow, context, Setting(beta=weight))
         yield from _close(subject, paths[weight], weight, f"β = {weight:g}")
     ratio = max(_level(a) / _level(b) for a, b in pairwise(paths.values()))
     yield at_most("plateau over the next, by growing β", ratio, GROWTH)
-    alone = context.shared("alone", lambda: _follow(context, Setting(beta=0.0)))
-    alike = context.shared("alike", lambda: _follow(context, Setting(alike=True)))
-    four = context.shared("four", lambda: _follow(context, Setting(students=4)))
+    alone = context.shared(_follow, context, Setting(beta=0.0))
+    alike = context.shared(_follow, context, Setting(alike=True))
+    four = context.shared(_follow, context, Setting(students=4))
     yield from _close(subject, four, 1.0, "four students")
     two = _level(paths[1.0])
     yield at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1)
@@ -172,19 +172,18 @@ def weights(subject: Plateau, context: Context) -> Found:
     yield panel("who the peers are", TIME, "squared gradient norm", *curves)
 
 
+def _joint_squares(path: TrainingPath) -> np.ndarray:
+    """‖∇Φ‖² at the moments that were kept."""
+    return np.array([sum(np.square(p.joint_gradient(k, 1.0)).sum() for k in range(2)) for p in path.kept.values()])
+
+
 def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath]) -> Found:
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
-
-    def measure(order: float) -> tuple[np.ndarray, np.ndarray]:
-        path = paths[order]
-        squares = [sum(np.square(p.joint_gradient(k, 1.0)).sum() for k in range(2)) for p in path.kept.values()]
-        return np.array(squares), path.base.sum(1)
-
     shares: dict[float, float] = {}
     curves: list[Curve] = []
     for n, order in enumerate(JOINT):
         x = _time(paths[order])
-        squares, base = context.shared(f"joint {order}", lambda a=order: measure(a))
+        squares, base = context.shared(_joint_squares, paths[order]), paths[order].base.sum(1)
         shares[order] = float(squares[-1] / base[-1])
         curves += [
             curve(rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", x, squares, "second", group=n),

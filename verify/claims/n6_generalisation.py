@@ -109,7 +109,7 @@ QUESTION = f"Do all intervals of a table of {TABLE} seeds hold as often as state
 def coverage(subject: Interval, context: Context) -> Found:
     from verify.trainer.comparison import ERROR_RATE
 
-    tables = context.shared("population", lambda: _population(context))
+    tables = context.shared(_population, context)
     number = context.pick(quick=40_000, full=200_000)
     shares: list[float] = []
     for metric, (name, _, _) in METRICS.items():

@@ -143,19 +143,18 @@ def statement(subject: Subject) -> Statement:
     )  # fmt: skip
 
 
-def _misses(subject: Subject, context: Context, replicas: int, trials: int) -> tuple[int, int]:
+def _misses(
+    interval: Callable[..., tuple[float, float]], replicas: int, trials: int, context: Context
+) -> tuple[int, int]:
     """How often the lower bound is above the mean and the upper one below it, for χ²₁, whose mean is 1."""
-
-    def counted_misses() -> tuple[int, int]:
-        x = context.rng("chi-square", replicas).chisquare(1, size=(trials, replicas))
-        ends = np.array([subject.interval(row, RATE) for row in x])
-        return int((ends[:, 0] > 1).sum()), int((ends[:, 1] < 1).sum())
-
-    return context.shared((subject.interval, replicas), counted_misses)
+    x = context.rng("chi-square", replicas).chisquare(1, size=(trials, replicas))
+    ends = np.array([interval(row, RATE) for row in x])
+    return int((ends[:, 0] > 1).sum()), int((ends[:, 1] < 1).sum())
 
 
-def _outcomes(rule: Callable[..., Outcome], family: Family, trials: int, rng: np.random.Generator) -> list[Outcome]:
-    """What a rule says of "mean ≤ 1", again and again."""
+def _outcomes(rule: Callable[..., Outcome], name: str, trials: int, rng: np.random.Generator) -> list[Outcome]:
+    """What a rule says of "mean ≤ 1" of a family, again and again."""
+    family = FAMILIES[name]
     return [rule(partial(_part, family.draw(rng, BUDGET // 2)), 1.0, family.envelope) for _ in range(trials)]
 
 
@@ -177,10 +176,8 @@ def any_distribution(subject: Subject, context: Context) -> Found:
     """
     trials = context.pick(quick=250, full=10_000)
     wrong: list[float] = []
-    for name, family in context.each(FAMILIES.items()):
-        rule = subject.with_envelope
-        key = f"{name}, {rule.__name__}"
-        outcomes = context.shared(key, _outcomes, rule, family, trials, context.rng("families", name))
+    for name in context.each(FAMILIES):
+        outcomes = context.shared(_outcomes, subject.with_envelope, name, trials, context.rng("families", name))
         yield from _errors(outcomes, trials, ENCLOSED, context, f": {name}")
         wrong.append(max(outcomes.count("refuted"), outcomes.count("confirmed")) / trials)
     x = tuple(float(n) for n in range(1, len(wrong) + 1))
@@ -199,10 +196,12 @@ def any_distribution(subject: Subject, context: Context) -> Found:
 def skewed(subject: Subject, context: Context) -> Found:
     """Do the bounds of a mean err as rarely as they say?"""
     trials = context.pick(quick=6000, full=60_000)
-    low, high = _misses(subject, context, REPLICAS, trials)
+    low, high = context.shared(_misses, subject.interval, REPLICAS, trials, context)
     context.progress(0.6)
     sizes = (16, 32, 128)
-    shown = {n: _misses(subject, context, n, trials // 6)[1] / (trials // 6) for n in sizes} | {REPLICAS: high / trials}
+    few = trials // 6
+    shown = {n: context.shared(_misses, subject.interval, n, few, context)[1] / few for n in sizes}
+    shown[REPLICAS] = high / trials
     x = tuple(float(n) for n in sorted(shown))
     figure = panel(
         "without one, skewed replicas ($\\chi^2_1$)", "replicas", "probability of error",
@@ -218,6 +217,11 @@ def skewed(subject: Subject, context: Context) -> Found:
     yield figure
 
 
+def _repeated(rule: Callable[..., Outcome], trials: int, rng: np.random.Generator) -> list[Outcome]:
+    draws = (rng.exponential(size=BUDGET) for _ in range(trials))
+    return [rule(partial(_part, x), 1.0, error_rate=RATE) for x in draws]
+
+
 @check("monte-carlo", id="looks", tests=2, cost=3)
 def repeated(subject: Subject, context: Context) -> Found:
     """Does the rule that looks again err as rarely as it says?
@@ -225,12 +229,8 @@ def repeated(subject: Subject, context: Context) -> Found:
     Exponential replicas with mean 1, which is the limit: to refute "mean ≤ 1" or to confirm "mean < 1" is wrong.
     """
     trials = context.pick(quick=4000, full=40_000)
-
-    def judged() -> list[Outcome]:
-        rng, draws = context.rng("looks"), range(trials)
-        return [subject.rule(partial(_part, rng.exponential(size=BUDGET)), 1.0, error_rate=RATE) for _ in draws]
-
-    yield from _errors(context.shared(subject.rule, judged), trials, ALLOWED * RATE, context)
+    outcomes = context.shared(_repeated, subject.rule, trials, context.rng("looks"))
+    yield from _errors(outcomes, trials, ALLOWED * RATE, context)
 
 
 def _part(x: Array, begin: int, end: int) -> Array:

@@ -43,18 +43,17 @@ def statement(subject: Subject) -> Statement:
     )
 
 
+def _found(name: str, context: Context) -> float:
+    budget = 6_000 if name == "mutual_learning" else context.pick(quick=60_000, full=1_000_000)
+    return largest_curvature(problems.get(name), context.rng(name), budget=budget).value
+
+
 @check("numeric", id="search", cost=5)
 def attained(subject: Subject, context: Context) -> Found:
     """Does a search find a larger curvature, and nearly that?"""
     ratios: list[float] = []
     for name in context.each(NAMES):
-        problem = problems.get(name)
-
-        def search(problem: problems.SyntheticProblem = problem, name: str = name) -> float:
-            budget = 6_000 if name == "mutual_learning" else context.pick(quick=60_000, full=1_000_000)
-            return largest_curvature(problem, context.rng(name), budget=budget).value
-
-        ratio = context.shared(name, search) / (subject.factor * problem.smoothness)
+        ratio = context.shared(_found, name, context) / (subject.factor * problems.get(name).smoothness)
         ratios.append(ratio)
         yield at_most(f"{name}: found over stated", ratio, 1 + ROUNDED)
         if REACHED[name] >= TIGHT:

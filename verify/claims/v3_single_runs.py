@@ -141,7 +141,7 @@ def runs(subject: Subject, context: Context) -> Found:
         step = h / np.sqrt(np.arange(1.0, steps + 1)) if "decreasing" in how else h
         method = {key: value for key, value in how.items() if key != "decreasing"}
         seed = context.seed_for(label)
-        run, tail = context.shared(label, _run, name, parameters, step, steps, model, replicas, seed, method)
+        run, tail = context.shared(_run, name, parameters, step, steps, model, replicas, seed, method)
         figure = figure or (run, tail)
         values = run.mean_squared_gradient[-1]
         steady = step / run.assumptions.smoothness

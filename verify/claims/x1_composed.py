@@ -161,7 +161,7 @@ def games(subject: Subject, context: Context) -> Found:
         tops = []
         for order in ORDERS:
             steps = context.pick(quick=STEPS.get(name, 60), full=10 * STEPS.get(name, 60))
-            run = context.shared(f"{name}/{order}", _trained, name, order, steps)
+            run = context.shared(_trained, name, order, steps)
             every = [(k, row) for k in range(len(run.jacobian)) for row in range(1, len(run.times))]
             worst = max(_ratio(subject, run, order, k, row) for k, row in every)
             yield at_most(f"greatest A² over the bound, {name}, α = {order:g}", worst, 1.0)
@@ -179,7 +179,7 @@ def games(subject: Subject, context: Context) -> Found:
 def _over_time(subject: Subject, context: Context) -> Panel:
     """A² of one student while training, against the bound with each form of V."""
     order, name = 4.0, "irises"
-    run = context.shared(f"{name}/{order}", _trained, name, order, context.pick(quick=60, full=600))
+    run = context.shared(_trained, name, order, context.pick(quick=60, full=600))
     rows = list(range(1, len(run.times)))
     times, measured = run.times[rows], run.base[rows, 1]
     stated = [run.base[r, 1] / _ratio(subject, run, order, 1, r) for r in rows]
@@ -202,8 +202,12 @@ class Boxed:
     constants: BoxConstants
 
 
+def _networks(order: float) -> MutualLearning:
+    return MutualLearning(order=order, **GAMES["networks, digits"])
+
+
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
-    game = MutualLearning(order=order, **GAMES["networks, digits"])
+    game = _networks(order)
     path, base, mean = [game.start], np.zeros(game.students), np.zeros(game.students)
     for _ in range(steps):
         own, pull = game.gradients(path[-1])
@@ -216,10 +220,8 @@ def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
     """Networks on digits with constants that hold on the boxes they pass through, against those for all weights."""
     steps = 12
     for order in context.pick(quick=(1.0,), full=ORDERS):
-        run = context.shared(f"boxes/{order}", _boxed, order, steps, context.pick(quick=4, full=12))
-        game = context.shared(
-            f"boxes/{order}/game", lambda order: MutualLearning(order=order, **GAMES["networks, digits"]), order
-        )
+        run = context.shared(_boxed, order, steps, context.pick(quick=4, full=12))
+        game = context.shared(_networks, order)
         known, ratios, before = run.constants, [], []
         for k in range(game.students):
             at = Assumptions(smoothness=known.smoothness[k], gap=float(run.start[k]), noise=0.0, bias=0.0)

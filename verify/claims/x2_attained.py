@@ -126,12 +126,12 @@ def at_rest(subject: Subject, context: Context) -> Found:
     """Do such cohorts stand still in the simulator, at X1's floor?"""
     worst = Worst()
     for alpha, rho in POINTS:
-        for name, weight, square, floor, far in context.shared(f"{alpha}/{rho}", _rests, alpha, rho):
+        for name, weight, square, floor, far in context.shared(_rests, alpha, rho):
             stated = subject.at("resting", alpha, rho, weight)
             worst.see(f"|‖∇L‖²/stated - 1|, {name}", abs(square / stated - 1), ROUNDING)
             worst.see(f"|stated/floor of X1 - 1|, {name}", abs(stated / floor - 1), ROUNDING)
             worst.see(f"distance after {STEPS} steps, {name}", far, ROUNDING)
-    steady = context.shared("stability", _stability)
+    steady = context.shared(_stability)
     lines = [
         at_least("stable for small steps: least eigenvalue of the game's Jacobian", steady[0], -1e-12),
         at_most("α = 1, ρ = 2, h = 1: distance from the rest left of 1e-3", steady[1] / 1e-3, 1e-3),
@@ -192,10 +192,7 @@ def beyond(subject: Subject, context: Context) -> Found:
     curves = []
     count = context.pick(quick=20_000, full=500_000)
     for number, (alpha, rho) in enumerate(((0.25, 2.0), (1.0, 2.0), (4.0, 1.0))):
-        found = [
-            context.shared(f"{alpha}/{rho}/{b}", _searched, context.rng(alpha, b), alpha, rho, b, count)
-            for b in WEIGHTS
-        ]
+        found = [context.shared(_searched, context.rng(alpha, b), alpha, rho, b, count) for b in WEIGHTS]
         stated = [subject.greatest(alpha, rho, b) for b in WEIGHTS]
         at = f"α = {alpha:g}, ρ = {rho:g}"
         worst = max(max(pair) / s for pair, s in zip(found, stated, strict=True))
@@ -230,7 +227,7 @@ def jumps(subject: Subject, context: Context) -> Found:
     worst = Worst()
     at: dict[Role, list[tuple[float, float]]] = {"measured": [], "second": []}
     for alpha, rho, weight in TURNS:
-        h, square, floor, far = context.shared(f"{alpha}/{rho}/{weight}", _turns, alpha, rho, weight)
+        h, square, floor, far = context.shared(_turns, alpha, rho, weight)
         stated = subject.at("turning", alpha, rho, weight)
         worst.see("|‖∇L‖²/stated - 1| of students who jump", abs(square / stated - 1), ROUNDING)
         worst.see("distance from where they should be after 1, 2 and 25 steps", far, ROUNDING)

@@ -105,7 +105,7 @@ def _spectra(rng: np.random.Generator, count: int) -> list[tuple[float, float, i
 def spectrum(subject: Subject, context: Context) -> Found:
     """Has the game's Jacobian these eigenvalues wherever students agree?"""
     worst, count = Worst(), context.pick(quick=8, full=300)
-    for alpha, weight, number, alone, whole in context.shared("spectra", _spectra, context.rng("spectra"), count):
+    for alpha, weight, number, alone, whole in context.shared(_spectra, context.rng("spectra"), count):
         times = 2 / subject.at(alpha, weight, number)
         stated = np.sort(np.concatenate([alone, *[times * alone] * (number - 1)]))
         worst.see("eigenvalue, over the greatest", float(np.abs(whole - stated).max() / whole[-1]), ROUNDING)
@@ -129,7 +129,7 @@ def _apart(game: MutualLearning, x: Array) -> float:
 @check("numeric", cost=2.0)
 def steps(subject: Subject, context: Context) -> Found:
     """Do differences grow beyond the limit alone, with momentum too?"""
-    inputs, labels, x, top, way = context.shared("start", _start, context.rng("start").integers(0, 2**32, 4))
+    inputs, labels, x, top, way = context.shared(_start, context.rng("start").integers(0, 2**32, 4))
     worst = Worst()
     for alpha, weight in context.pick(quick=PAIRS[:2], full=PAIRS):
         game = MutualLearning([inputs] * STUDENTS, labels, order=alpha, beta=weight)
@@ -176,7 +176,7 @@ def trained(subject: Subject, context: Context) -> Found:
     for number, (alpha, weight) in enumerate(context.pick(quick=PAIRS[:2], full=PAIRS)):
         limit = subject.at(alpha, weight, STUDENTS)
         sizes = tuple(limit * share for share in GRID)
-        found = context.shared(f"{alpha}/{weight}/{limit}", _ends, seed, alpha, weight, sizes, count)
+        found = context.shared(_ends, seed, alpha, weight, sizes, count)
         level, short, long = (found[GRID.index(share)] for share in SHARES)
         name = f"α = {alpha:g}, β = {weight:g}: mean divergence over that at 0.4 of the limit"
         yield at_most(f"{name}, at 0.8", short / level, 1.1)
