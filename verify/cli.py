@@ -117,7 +117,7 @@ def _complain(message: str) -> None:
 
 
 _EXTRAS = {
-    "torch": "torch", "safetensors": "train", "tyro": "train", "z3": "proofs", "flint": "proofs", "clarabel": "sdp",
+    "torch": "torch", "safetensors": "train", "z3": "proofs", "flint": "proofs", "clarabel": "sdp",
     "distributed": "distributed", "sympy": "verify", "mpmath": "verify", "matplotlib": "verify", "sklearn": "verify",
     "pydantic": "verify", "jinja2": "verify", "latex2mathml": "verify", "threadpoolctl": "verify",
 }  # fmt: skip

@@ -88,8 +88,10 @@ def _by_value(x: Any) -> Hashable:
     """The same for equal values: arrays, generators in the same state, objects with the same parts."""
     if isinstance(x, Context):
         return Context
-    if isinstance(x, FunctionType) and "<" in x.__qualname__:
-        raise TypeError(f"{x.__qualname__}: expected a function of a module")
+    if isinstance(x, FunctionType):
+        if "<" in x.__qualname__:
+            raise TypeError(f"{x.__qualname__}: expected a function of a module")
+        return x
     if isinstance(x, MethodType):
         return x.__func__, _by_value(x.__self__)
     if isinstance(x, np.ndarray):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OF_THE_CLAIMS = (
     "sympy", "mpmath", "matplotlib", "sklearn", "click", "rich", "pydantic", "jinja2", "latex2mathml", "threadpoolctl",
-    "safetensors", "tyro", "z3", "flint", "clarabel", "distributed",
+    "safetensors", "z3", "flint", "clarabel", "distributed",
 )  # fmt: skip
 # What torch itself requires comes with it.
 NOT_OF_TORCH = tuple(name for name in OF_THE_CLAIMS if name not in ("sympy", "mpmath", "jinja2"))

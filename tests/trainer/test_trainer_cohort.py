@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from verify.commands.training import parse
+from verify.commands.training import flags
 from verify.trainer import Config, Trainer, TrainerError
 from verify.trainer import trainer as trainer_module
 from verify.trainer.data import Data, Split
@@ -244,10 +244,13 @@ def test_networks_take_signals_and_images(students, shape, norm):
     assert has_batch_norm == ("norm" in inspect.signature(NETWORKS[students]).parameters and norm == "batch")
 
 
-def test_the_help_names_every_built_in_network(capsys):
-    with pytest.raises(SystemExit):
-        parse(["--help"], None)
-    assert set(NETWORKS) <= set(re.findall(r"\w+", capsys.readouterr().out))
+def test_every_field_has_a_flag_with_help_and_default_and_the_networks_are_named():
+    told = {flag.name: flag.help for flag in flags()}
+    assert list(told) == [field.name for field in dataclasses.fields(Config)]
+    for field in dataclasses.fields(Config):
+        words, default = told[field.name].rsplit(" (default: ", 1)
+        assert (words[-1], default) == (".", f"{field.default})")
+    assert set(NETWORKS) <= set(re.findall(r"\w+", told["students"]))
 
 
 def test_narrow_strided_convolutions_are_refused_channels_last(tmp_path):

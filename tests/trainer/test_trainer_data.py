@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from trainer_files import idx, write_cifar, write_idx
 
-from verify.commands.training import parse
+from verify.commands.training import configured
 from verify.streams import generator
 from verify.trainer import Config, TrainerError
 from verify.trainer.data import augment, epoch_order, load_data
@@ -263,5 +263,5 @@ def test_data_of_a_function(tmp_path, monkeypatch):
             load_data(source)
     (tmp_path / "named.toml").write_text('data = "data_of_this_folder:load"\nstudents = "mlp:2"\n')
     with pytest.raises(TrainerError, match=r"data = .* runs Python code .* --allow-code"):
-        parse([], tmp_path / "named.toml")
-    assert parse([], tmp_path / "named.toml", allow_code=True).data == "data_of_this_folder:load"
+        configured({}, tmp_path / "named.toml")
+    assert configured({}, tmp_path / "named.toml", allow_code=True).data == "data_of_this_folder:load"

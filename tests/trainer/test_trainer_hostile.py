@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save, save_file
 from trainer_files import idx, write_cifar, write_idx
 
 from verify.commands.train import train_command
-from verify.commands.training import parse
+from verify.commands.training import configured
 from verify.trainer import BiasRecord, Config, StoppedError, TrainerError, read_config, train
 from verify.trainer.checkpoint import _digest, load_checkpoint
 from verify.trainer.comparison import Arm, compare, markdown, read_comparison
@@ -444,17 +444,17 @@ def test_code_that_a_file_names_runs_only_if_allowed(tmp_path, monkeypatch):
     file = tmp_path / "c.toml"
     file.write_text('students = "mlp,intruder:make"\n')
     with pytest.raises(TrainerError, match=r"c\.toml: students = 'mlp,intruder:make' runs Python code .* --allow-code"):
-        parse(["--epochs", "1"], file)
+        configured({"epochs": 1}, file)
     flags = ["--data", "digits", "--out", str(tmp_path / "runs"), "--config", str(file)]
     for allowed, said in (([], "runs Python code"), (["--allow-code"], "intruder has no function make")):
         refused = CliRunner().invoke(train_command, flags + allowed)
         assert (refused.exit_code, said in refused.output) == (2, True), refused.output
         assert (tmp_path / "ran").exists() == bool(allowed)
-    assert parse([], file, allow_code=True).students == "mlp,intruder:make"
-    assert parse(["--students", "mlp:2"], file).students == "mlp:2"
-    assert parse(["--students", "intruder:make"], None).students == "intruder:make"
+    assert configured({}, file, allow_code=True).students == "mlp,intruder:make"
+    assert configured({"students": "mlp:2"}, file).students == "mlp:2"
+    assert configured({"students": "intruder:make"}, None).students == "intruder:make"
 
 
 def test_a_configuration_that_does_not_exist_is_one_line():
     with pytest.raises(TrainerError, match=r"--config nosuch: no such file and no recipe; .* cifar10_resnet18"):
-        parse([], Path("nosuch"))
+        configured({}, Path("nosuch"))

@@ -14,7 +14,7 @@ from scipy import stats
 from trainer_files import write_cifar, write_idx, write_npz
 
 from verify.commands.train import train_command
-from verify.commands.training import RECIPES, _baselines, parse, run, run_comparison
+from verify.commands.training import RECIPES, _baselines, configured, run, run_comparison
 from verify.trainer import TrainerError, read_config
 from verify.trainer.comparison import (
     Arm,
@@ -40,7 +40,7 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_recipes_run_end_to_end(tmp_path, name, capsys):
-    config = parse([], Path(name))
+    config = configured({}, Path(name))
     assert config == read_config(RECIPES / f"{name}.toml")
     small = {"epochs": 1, "out": tmp_path / "runs", "width": 16, "precision": "float32", "monitor": 0.0}
     if config.data == "idx":

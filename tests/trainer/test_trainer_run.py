@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from verify.commands.claims import report_command
 from verify.commands.train import train_command
-from verify.commands.training import run
+from verify.commands.training import configured, run
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
 from verify.trainer.metrics import read_metrics
@@ -191,7 +192,7 @@ def test_thirty_kills_at_random_times_end_with_the_same_weights_and_a_report(tmp
 
 def test_interrupted_while_it_imports(tmp_path):
     """A module of NumPy's or torch's may swallow a KeyboardInterrupt; here one that surely does."""
-    (tmp_path / "tyro.py").write_text(
+    (tmp_path / "torch.py").write_text(
         "import os, signal\n"
         "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(10**6))\n"
         "except BaseException:\n    pass\n"
@@ -383,6 +384,44 @@ def test_the_command_line_fails_with_one_line():
     refused = CliRunner().invoke(train_command, ["--alpha", "-1"])
     assert refused.exit_code == 2
     assert refused.output == "Error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)\n"
+    for flags, said in (
+        (["--alpha", "x"], "alpha = 'x': expected float"),
+        (["--optimizer", "sgdd"], "optimizer = 'sgdd': expected one of sgd, adamw; did you mean 'sgd'?"),
+        (["--epochs", "2.5"], "epochs = 2.5: expected int"),
+        (["--lr-milestones", "10,x"], "lr_milestones = '10,x': expected"),
+        (["--device", "[1]"], "device = '[1]': expected auto, cpu, cuda"),
+        (["--alpah", "2"], "--alpha"),
+    ):
+        refused = CliRunner().invoke(train_command, flags)
+        assert refused.exit_code == 2
+        assert said in refused.output, refused.output
+
+
+def test_flags_of_each_kind_change_the_configuration(monkeypatch):
+    """Also one of a file; what is not given stays."""
+    seen = []
+    monkeypatch.setattr("verify.commands.training.run", lambda config, resume: seen.append(config))
+    flags = ["--config", "mnist1d_table", "--alpha", "inf", "--lr-schedule", "step", "--out", "here", "--no-nesterov"]
+    flags += [
+        "--lr-milestones",
+        "10,20",
+        "--compile",
+        "--lr",
+        ".5",
+        "--epochs",
+        "3",
+        "--data-dir",
+        "there",
+        "--students",
+        "mlp",
+    ]
+    done = CliRunner().invoke(train_command, flags)
+    assert done.exit_code == 0, done.output
+    changes = {
+        "alpha": math.inf, "lr_schedule": "step", "out": Path("here"), "nesterov": False, "lr_milestones": (10, 20),
+        "compile": True, "lr": 0.5, "epochs": 3, "data_dir": Path("there"), "students": "mlp",
+    }  # fmt: skip
+    assert seen == [dataclasses.replace(configured({}, Path("mnist1d_table")), **changes)]
 
 
 def test_tensorboard_has_the_losses_and_the_accuracies(tmp_path):

@@ -13,12 +13,16 @@ def context():
     return Context("C1", "shared", "quick", 0, 1e-3)
 
 
-calls = []
+calls = [None] * 10
 
 
 def counted(*arguments, **named):
     calls.append((arguments, named))
     return len(calls)
+
+
+def other(*arguments, **named):
+    return counted()
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ DIFFERENT = [
     (np.arange(4.0), np.arange(4.0).reshape(2, 2)), (np.zeros(2), np.zeros(2, dtype=np.float32)), (0.5, 0.25),
     (np.arange(4.0), np.nextafter(np.arange(4.0), 9)), (np.random.default_rng(3), advanced()), ([1], (1,)),
     (Part(np.ones(3)), Part(np.zeros(3))), (Part(np.ones(3)), Part(np.ones(3), "a")), (Plain(1), Plain(2)),
-    ({"a": 1}, {"b": 1}), (slice(0, 3), slice(0, 4)), (np.sum, np.mean), ("1", 1),
+    ({"a": 1}, {"b": 1}), (slice(0, 3), slice(0, 4)), (np.sum, np.mean), ("1", 1), (counted, other), (Plain, Part),
+    (Plain(1).doubled, Plain(2).doubled),
     (problems.get("quadratic"), problems.get("quadratic", smoothness=2.0)),
     (problems.get("mutual_learning"), problems.get("mutual_learning", beta=0.9)),
 ]  # fmt: skip
@@ -73,6 +78,11 @@ def test_other_arguments_are_computed_anew(one, other):
     c = context()
     assert c.shared(counted, one) != c.shared(counted, other)
     assert c.shared(counted, one, 0) != c.shared(counted, other, 0)
+
+
+def test_other_functions_of_the_same_arguments_are_others():
+    c = context()
+    assert len({c.shared(function, 1.0) for function in (counted, other, float, Plain)}) == 4
 
 
 def test_a_method_belongs_to_its_object():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,47 +15,64 @@ import click
 from verify.commands.common import Interrupted, UsageFault
 
 
-@click.command(
-    "train",
-    short_help="Train students that learn from each other.",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+class _TrainCommand(click.Command):
+    """With a flag for each field of the configuration; the trainer is imported once they are to be read."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All flags."""
+        try:
+            with _interrupts_end_at_once():
+                from verify.commands.training import flags
+        except ImportError as error:
+            raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
+        *own, about = super().get_params(ctx)
+        return [*own, *flags(), about]
+
+
+@click.command("train", cls=_TrainCommand, short_help="Train students that learn from each other.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A configuration (TOML or JSON), or a recipe by its name (see `rdml recipes`); flags change it.",
 )
-@click.option("--config", type=click.Path(path_type=Path))
-@click.option("--resume", is_flag=True)
-@click.option("--allow-code", is_flag=True)
-@click.option("--compare", is_flag=True)
-@click.option("--seeds", type=click.IntRange(min=1))
-@click.option("--orders")
-@click.option("--rising", is_flag=True)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--allow-code", is_flag=True, help="Let FILE name networks or data as package.module:factory, which runs that code."
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the latest unfinished run of the configuration, or complete the report of a finished one.",
+)
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Train the objective and its baselines, and say what they differ in: independent students, KL, and "
+    "KL of the weight that the order acts as.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="With --compare: from so many starts each. (default: 8)")
+@click.option("--orders", metavar="A,B", help="With --compare: several orders.")
+@click.option(
+    "--rising",
+    is_flag=True,
+    help="With --compare: also a weight that rises from 0 over the first tenth of the training.",
+)
 def train_command(
-    config: Path | None,
-    resume: bool,
-    allow_code: bool,
-    compare: bool,
-    seeds: int | None,
-    orders: str | None,
-    rising: bool,
-    arguments: Sequence[str],
-) -> None:
+    config: Path | None, allow_code: bool, resume: bool, compare: bool, seeds: int | None, orders: str | None,
+    rising: bool, **fields: Any,
+) -> None:  # fmt: skip
     """Train students that learn from each other, and measure their bias budget.
 
-    --config FILE reads a configuration (TOML or JSON) or a recipe by its name, which `rdml recipes` lists
-    (--allow-code: one that names code to be run), --resume continues an interrupted run, --compare --seeds N trains the
-    objective and its baselines and says what they differ in (--orders A,B: of several orders, --rising: with further
-    rows), and every field of the configuration is a flag: see `rdml train --help`.
+    Besides the first seven, the options are the fields of a configuration.
     """
     if not compare and (seeds is not None or orders is not None or rising):
         given = "--rising" if rising else "--orders" if orders is not None else "--seeds"
         raise UsageFault(f"{given} belongs to --compare; for one run use --seed and --alpha")
+    from verify.commands import training
+    from verify.trainer import StoppedError, TrainerError
+
     try:
-        with _interrupts_end_at_once():
-            from verify.commands import training
-            from verify.trainer import StoppedError, TrainerError
-    except ImportError as error:
-        raise UsageFault(f"training needs {error.name}: pip install 'rdml-theory[train]'") from None
-    try:
-        settings = training.parse(arguments, config, allow_code=allow_code)
+        settings = training.configured(fields, config, allow_code=allow_code)
         if compare:
             training.run_comparison(settings, seeds or training.COMPARED_SEEDS, orders, rising=rising)
         else:
@@ -64,9 +81,6 @@ def train_command(
         raise UsageFault(str(error)) from None
     except StoppedError as stopped:
         raise Interrupted(str(stopped)) from None
-    except SystemExit:
-        # The help of the flags has been printed.
-        return
 
 
 @contextmanager

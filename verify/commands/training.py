@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-from collections.abc import Sequence
+from ast import literal_eval
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
-import tyro
+import click
 from rich.markup import escape
 
 from convergence.arguments import did_you_mean
@@ -23,49 +25,59 @@ from verify.trainer.comparison import (
     objectives,
     score_rows,
 )
-from verify.trainer.config import Config, read_config
+from verify.trainer.config import Config, changed, described, read_config
 from verify.trainer.errors import StoppedError, TrainerError
 from verify.trainer.networks import NETWORKS, runs_code
 from verify.trainer.run import CONFIG, Report, Result, train
 from verify.trainer.show import fitted, progress_bar, score_table, write_report
 
-__all__ = ["parse", "run", "run_comparison"]
-
-_DESCRIPTION = f"""Train students that learn from each other, and measure their bias budget.
-
-Besides the options below:
---config FILE   Read a configuration (TOML or JSON), or a recipe by its name
-                (`rdml recipes` lists them).
---allow-code    Let FILE name networks or data as package.module:factory,
-                which runs that code.
---resume        Continue the latest unfinished run of the configuration, or
-                complete the report of a finished one.
---compare       Train the objective and its baselines: independent students,
-                KL, and KL of the weight that the order acts as.
---seeds N       From N starts each. (default: 8)
---orders A,B    Compare several orders.
---rising        Compare also a weight that rises from 0 over the first tenth
-                of the training.
-
-The built-in networks are {", ".join(NETWORKS)}.
-"""
+__all__ = ["configured", "flags", "run", "run_comparison"]
 
 COMPARED_SEEDS = 8
 
 
-def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = False) -> Config:
-    """The configuration of flags, on top of that of a file or of a recipe that comes along; ``--help`` exits.
+@cache
+def flags() -> tuple[click.Option, ...]:
+    """A flag for every field of the configuration, whose text is read as the value of a file is.
+
+    >>> [flag.opts for flag in flags()][:3], [flag.secondary_opts for flag in flags() if flag.name == "nesterov"]
+    ([['--students'], ['--data'], ['--data-dir']], [['--no-nesterov']])
+    """
+    said, made = described(), []
+    said["students"] += f" Built-in are {', '.join(NETWORKS)}."
+    for field, hint in get_type_hints(Config).items():
+        name, yes_or_no = field.replace("_", "-"), hint is bool
+        words = "|".join(word for word in get_args(hint) if isinstance(word, str))
+        option = click.Option(
+            [f"--{name}/--no-{name}" if yes_or_no else f"--{name}"], default=None, is_flag=yes_or_no,
+            metavar=f"[{words}]" if words else None if yes_or_no else Config.__annotations__[field].upper(),
+            help=f"{said[field]} (default: {getattr(Config, field)})",
+        )  # fmt: skip
+        made.append(option)
+    return tuple(made)
+
+
+def _value(field: str, given: Any) -> Any:
+    """What a flag's text stands for, where the field holds no text itself."""
+    if isinstance(given, str) and get_type_hints(Config)[field] not in (str, Path, Path | None):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return literal_eval(given)
+    return given
+
+
+def configured(given: Mapping[str, Any], file: Path | None, *, allow_code: bool = False) -> Config:
+    """The configuration of a file, of a recipe or of neither, with the flags that are given, others being None.
 
     Raises
     ------
     TrainerError
-        If a flag is unknown or has a wrong value, or if a file names code to be run and ``allow_code`` is not given:
+        If a flag has a wrong value, there is no such file, or it names code to be run and ``allow_code`` is not given:
         what a file names is not what the user typed.
 
     Examples
     --------
-    >>> parse(["--alpha", "0.5", "--lr-milestones", "10", "20"], None).lr_milestones
-    (10, 20)
+    >>> configured({"alpha": "0.5", "beta": None, "lr_milestones": "60,120"}, None).lr_milestones
+    (60, 120)
     """
     if file is not None and not file.exists():
         if not (known := RECIPES / f"{file}.toml").is_file():
@@ -74,21 +86,10 @@ def parse(arguments: Sequence[str], file: Path | None, *, allow_code: bool = Fal
             raise TrainerError(f"--config {file}: no such file and no recipe; recipes are {', '.join(names)}{meant}")
         file = known
     default = Config() if file is None else read_config(file)
-    output = io.StringIO()
     try:
-        if "--help" in arguments or "-h" in arguments:
-            tyro.cli(Config, prog="rdml train", description=_DESCRIPTION, args=["--help"], default=default)
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            config = tyro.cli(Config, prog="rdml train", args=list(arguments), default=default)
-    except TrainerError as error:  # which early versions of tyro pass on
+        config = changed(default, {name: _value(name, text) for name, text in given.items() if text is not None})
+    except TrainerError as error:
         raise TrainerError(f"{error} (see `rdml train --help`)") from None
-    except SystemExit as ending:
-        if not ending.code:
-            raise
-        lines = [line.strip("│─╭╮╰╯- ") for line in output.getvalue().splitlines()]
-        said = " ".join(line for line in lines[1:] if line).split("Argument helptext:")[0].split("For full helptext")[0]
-        said = said.removeprefix("Error parsing Config: ").rstrip(" ─-")
-        raise TrainerError(f"{said} (see `rdml train --help`)") from None
     for name, value in _code(config).items():
         if file is not None and not allow_code and getattr(default, name) == value:
             raise TrainerError(

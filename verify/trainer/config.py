@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -14,7 +17,7 @@ from convergence.arguments import did_you_mean
 from verify.reading import read_json, read_toml
 from verify.trainer.errors import TrainerError
 
-__all__ = ["Config", "differences", "read_config"]
+__all__ = ["Config", "changed", "described", "differences", "read_config"]
 
 Curve = Literal["constant", "linear", "cosine"]
 
@@ -150,6 +153,17 @@ class Config:
         return {k: str(v) if isinstance(v, Path) or v == math.inf else v for k, v in fields.items()}
 
 
+def described() -> dict[str, str]:
+    """What each field is, from the line below it.
+
+    >>> described()["optimizer"]
+    'One optimizer for all students.'
+    """
+    lines: Any = ast.parse(inspect.getsource(Config)).body[0]
+    fields = [(line, below) for line, below in pairwise(lines.body) if isinstance(line, ast.AnnAssign)]
+    return {line.target.id: " ".join(below.value.value.split()) for line, below in fields}
+
+
 _INF = math.inf
 _MANY = 10**9
 _RULES: dict[str, tuple[float, float, str]] = {
@@ -200,14 +214,19 @@ def read_config(source: Path | dict[str, Any]) -> Config:
             raise TrainerError(str(error)) from None
     if not isinstance(content, dict):
         raise TrainerError(f"{where}expected a table of fields")
+    return changed(Config(), content, where)
+
+
+def changed(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
+    """A configuration with other values of some fields, as files have them; ``where`` begins what errors say."""
     hints = get_type_hints(Config)
-    if unknown := sorted(content.keys() - hints.keys()):
+    if unknown := sorted(values.keys() - hints.keys()):
         raise TrainerError(
             f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}{did_you_mean(unknown[0], hints)}"
         )
-    values = {name: _converted(where + name, value, hints[name]) for name, value in content.items()}
+    converted = {name: _converted(where + name, value, hints[name]) for name, value in values.items()}
     try:
-        return Config(**values)
+        return dataclasses.replace(config, **converted)
     except TrainerError as error:
         raise TrainerError(where + str(error)) from None
 
@@ -241,6 +260,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if isinstance(value, str) and "\0" not in value:
             return Path(value)
     elif getattr(hint, "__origin__", None) is tuple:
+        if type(value) is int:
+            return (value,)
         if isinstance(value, list | tuple) and all(type(v) is int for v in value):
             return tuple(value)
     elif getattr(hint, "__origin__", None) is Literal:
