@@ -45,7 +45,7 @@ def drawn_figure(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
         passes += 1
         if passes > _MOST_PASSES:
             inside = [set() for _ in entries]
-        listed = [[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)]
+        listed = _told_once([[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)])
         figure, axes = _arranged(panels, variants, listed, heading, size, tried=tried)
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         missing = [
@@ -55,14 +55,11 @@ def drawn_figure(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
         if tried and not any(missing):
             return figure
         tried = not any(missing)
-        # What finds no room goes into a legend, and what shares its panel too, wherever it is named.
+        # What finds no room goes into the panel's legend, and what shares the panel too.
         for n, own in enumerate(entries):
             if any(role != "control" for role, _ in missing[n]):
                 missing[n] |= {e.key for e in own if not e.contradicted}
-        known = set().union(*missing, *({e.key for e in own} for own in listed))
-        for n, own in enumerate(entries):
-            together = {e.key for e in own if not e.contradicted}
-            inside[n] -= missing[n] | (together if together <= known else set())
+            inside[n] -= missing[n]
 
 
 def _arranged(
@@ -78,17 +75,8 @@ def _arranged(
     rows = -(-count // columns)
     width = size.single if count == 1 else size.several
     cell, height = width / columns, size.heights[columns - 1]
-    common = _sharing(entries)
-    if rows == 1 and len(common) < sum(map(bool, entries)):
-        # Legends side by side take less room than one below the other.
-        common = []
-    together = _merged([entries[n] for n in common])
-    # A cell that no panel fills is the nearest place for a legend that all panels share.
-    spare = count < rows * columns
-    lines = 0 if spare else _legend_rows(together, width, size)[1]
-    for row in range(rows):
-        alone = [n for n in range(row * columns, min(count, (row + 1) * columns)) if n not in common]
-        lines += max((_legend_rows(entries[n], cell, size)[1] for n in alone), default=0)
+    deep = [_legend_rows(own, cell, size)[1] for own in entries]
+    lines = sum(max(deep[first : first + columns]) for first in range(0, count, columns))
     title = wrapped(heading, int(width / (BOLD * size.heading * POINT)))
     above = 1.6 * size.heading * POINT * (title.count("\n") + 1) if heading else 0.0
     between = lines * LINE * size.small * POINT
@@ -111,15 +99,7 @@ def _arranged(
         if number % columns and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
-        if number not in common:
-            below = 0.048 * size.text + LINE * size.small * POINT * axes.get_xlabel().count("\n")
-            _legend(axes, entries[number], cell, size, below)
-    if spare and together:
-        blank = figure.add_subplot(grid[divmod(count, columns)])
-        blank.set_axis_off()
-        _legend(blank, together, cell, size, inside=True)
-    else:
-        _legend(figure, together, width, size)
+        _legend(axes, entries[number], cell, size)
     if tried:
         engine.execute(figure)
     figure.set_layout_engine("none")
@@ -203,7 +183,7 @@ class _Entry:
     label: str
     role: str
     handle: Line2D
-    look: tuple[Any, ...]
+    look: tuple[int, str]
     hidden: int = 0
     contradicted: tuple[float, float, float] | None = None
     key: tuple[str, str] = field(init=False)
@@ -224,45 +204,23 @@ def _entries(panel: Panel, variants: Sequence[int]) -> list[_Entry]:
     for curve, variant in zip(panel.curves, variants, strict=True):
         missing = np.isnan(visible(panel, curve, curve.y))
         handle = Line2D([], [], **properties(curve, variant, int(np.count_nonzero(~missing))))
-        style = (curve.role, variant, curve.style)
-        entry = found.setdefault((curve.role, curve.label), _Entry(curve.label, curve.role, handle, style))
+        look = (variant, curve.style)
+        entry = found.setdefault((curve.role, curve.label), _Entry(curve.label, curve.role, handle, look))
         # NaN marks what was never measured; only values that exist and are not shown are counted.
         entry.contradicted = entry.contradicted or curve.contradicted
         entry.hidden += int(np.count_nonzero(missing & ~np.isnan(np.asarray(curve.y, dtype=float))))
     return list(found.values())
 
 
-def _merged(entries: list[list[_Entry]]) -> list[_Entry]:
-    found: dict[tuple[str, str], _Entry] = {}
-    for entry in (e for panel in entries for e in panel):
-        if (first := found.get((entry.role, entry.label))) is None:
-            found[entry.role, entry.label] = _Entry(entry.label, entry.role, entry.handle, entry.look, entry.hidden)
-        else:
-            first.hidden += entry.hidden
-    return list(found.values())
-
-
-def _sharing(entries: list[list[_Entry]]) -> list[int]:
-    """The panels that one legend serves, without a label of two looks or a look of two labels; the most there are.
-
-    The others have legends of their own.
-    """
-    best: list[int] = []
-    filled = [number for number, own in enumerate(entries) if own]
-    for first in filled:
-        group: list[int] = []
-        labels: dict[tuple[Any, ...], str] = {}
-        looks: dict[tuple[str, str], tuple[Any, ...]] = {}
-        for number in (first, *(n for n in filled if n != first)):
-            if all(labels.get(e.look, e.label) == e.label for e in entries[number]) and all(
-                looks.get(e.key, e.look) == e.look for e in entries[number]
-            ):
-                group.append(number)
-                labels.update((e.look, e.label) for e in entries[number])
-                looks.update((e.key, e.look) for e in entries[number])
-        if len(group) > len(best):
-            best = sorted(group)
-    return best if len(best) > 1 or len(entries) == 1 else []
+def _told_once(entries: list[list[_Entry]]) -> list[list[_Entry]]:
+    """The legends of panels; of one all of whose names are in those before it, in the same looks, there is none."""
+    told: set[tuple[Any, ...]] = set()
+    out = []
+    for own in entries:
+        looks = {(*e.key, *e.look) for e in own}
+        out.append(own if looks - told or any(e.hidden for e in own) else [])
+        told |= looks
+    return out
 
 
 def _legend_rows(entries: list[_Entry], width: float, size: Size) -> tuple[int, int]:
@@ -289,33 +247,18 @@ def _label_width(width: float, size: Size) -> int:
     return min(52, int((width - 0.5) / (CHARACTER * size.small * POINT)))
 
 
-def _legend(
-    place: Figure | Axes, entries: list[_Entry], width: float, size: Size, below: float = 0.0, *, inside: bool = False
-) -> None:
+def _legend(axes: Axes, entries: list[_Entry], width: float, size: Size) -> None:
+    """A legend below a panel and its label, where no data can lie under it."""
     if not entries:
         return
-    options: dict[str, Any] = {
-        "handles": [e.handle for e in entries],
-        "labels": [e.text(_label_width(width, size)) for e in entries],
-        "ncols": _legend_rows(entries, width, size)[0],
-        "frameon": False,
-        "handlelength": 2.0,
-        "handletextpad": 0.6,
-        "columnspacing": 1.4,
-        "labelspacing": 0.35,
-        "borderpad": 0.1,
-    }
-    if isinstance(place, Figure):
-        # Below the panels, where no data can lie under it.
-        legend = place.legend(loc="outside lower center", **options)
-    elif inside:
-        legend = place.legend(loc="upper left", borderaxespad=0.0, **options)
-    else:
-        figure = place.get_figure()
-        assert isinstance(figure, Figure)
-        down = place.transAxes + ScaledTranslation(0, -below, figure.dpi_scale_trans)
-        legend = place.legend(
-            loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=down, borderaxespad=0.0, **options
-        )
+    below = 0.048 * size.text + LINE * size.small * POINT * axes.get_xlabel().count("\n")
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    legend = axes.legend(
+        handles=[e.handle for e in entries], labels=[e.text(_label_width(width, size)) for e in entries],
+        ncols=_legend_rows(entries, width, size)[0], loc="upper center", bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=axes.transAxes + ScaledTranslation(0, -below, figure.dpi_scale_trans), frameon=False,
+        handlelength=2.0, handletextpad=0.6, columnspacing=1.4, labelspacing=0.35, borderpad=0.1, borderaxespad=0.0,
+    )  # fmt: skip
     for text in legend.get_texts():
         text.set_linespacing(LINE_SPACING)

@@ -15,7 +15,6 @@ import pytest
 from drawn import faults_of_figure
 from matplotlib.axes import Axes
 from matplotlib.colors import same_color, to_hex, to_rgb
-from matplotlib.figure import Figure
 
 from verify import plots
 from verify.figure_style import properties
@@ -54,9 +53,9 @@ def line(axes: Axes, label: str) -> Any:
     return next(x for x in axes.get_lines() if x.get_label() == label)
 
 
-def legend_texts(place: Any) -> list[str]:
-    legends = place.legends if isinstance(place, Figure) else [g for g in [place.get_legend()] if g]
-    return [t.get_text().replace("\n", " ").replace("\xa0", " ") for g in legends for t in g.get_texts()]
+def legend_texts(axes: Axes) -> list[str]:
+    legend = axes.get_legend()
+    return [t.get_text().replace("\n", " ").replace("\xa0", " ") for t in (legend.get_texts() if legend else ())]
 
 
 def names(axes: Axes) -> list[str]:
@@ -84,7 +83,7 @@ def test_a_figure_carries_the_data_the_labels_and_the_scales() -> None:
     band = axes.collections[0].get_paths()[0].vertices
     assert {tuple(v) for v in np.asarray(band)} >= {(1, 0.5), (2, 3), (4, 12), (1, 2), (2, 5), (4, 20)}
     # Few curves with one end bear their names there, and each figure says which claim it is.
-    assert legend_texts(axes.figure) == []
+    assert legend_texts(axes) == []
     assert {text.get_text() for text in axes.texts} == {"measured", "$x^2$"}
     assert axes.figure.get_suptitle().startswith("D1: ")
 
@@ -110,9 +109,9 @@ def test_curves_of_a_role_differ_and_equal_labels_agree_across_panels() -> None:
     assert len(looks) == 6
     assert same_color(line(one, "order 3").get_color(), line(two, "order 3").get_color())
     assert line(one, "order 1").get_marker() == line(two, "order 1").get_marker()
-    # Six curves have a legend, and the other panel needs no names beside it.
-    assert legend_texts(figure) == [f"order {k}" for k in range(6)]
-    assert names(two) == []
+    # Six curves have a legend; two have names beside them.
+    assert legend_texts(one) == [f"order {k}" for k in range(6)]
+    assert names(two) == ["order 1", "order 3"]
 
 
 def test_the_twins_of_grouped_curves_share_a_look_and_one_legend_entry() -> None:
@@ -121,25 +120,20 @@ def test_the_twins_of_grouped_curves_share_a_look_and_one_legend_entry() -> None
     lines = figure.axes[0].get_lines()
     assert len({to_hex(x.get_color()) for x in lines[:3]}) == 1
     assert not same_color(lines[0].get_color(), lines[3].get_color())
-    assert legend_texts(figure)[:2] == ["false: a", "false: b"]
+    assert legend_texts(figure.axes[0])[:2] == ["false: a", "false: b"]
 
 
-def test_panels_whose_looks_would_be_ambiguous_have_legends_of_their_own() -> None:
-    figure = plots.figure_of(claim(panel(*many("base"), title="a"), panel(*many("mutual"), title="b")))
+def test_a_panel_all_of_whose_names_are_in_a_legend_before_it_has_none() -> None:
+    alike = [panel(*many("base"), title=f"panel {k}") for k in range(2)]
+    hidden = panel(*many("base")[:5], curve("base 5", y=(-1, 2, 3), group=5), y_scale="log", title="hidden")
+    odd = panel(*many("mutual"), *many("base")[:1], title="odd")
+    figure = plots.figure_of(claim(*alike, hidden, odd, panel(curve("one"), title="few")))
     assert not figure.legends
-    assert [legend_texts(a)[0] for a in figure.axes] == ["base 0", "mutual 0"]
-
-
-def test_most_panels_of_a_grid_share_a_legend_and_the_odd_one_has_its_own() -> None:
-    alike = [panel(*many("base"), title=f"panel {k}") for k in range(4)]
-    odd = panel(*many("mutual"), title="odd")
-    figure = plots.figure_of(claim(*alike, odd))
-    # Five panels in a grid of six cells: the shared legend takes the sixth.
-    assert legend_texts(figure) == []
-    assert [legend_texts(a)[:1] for a in figure.axes] == [[], [], [], [], ["mutual 0"], ["base 0"]]
-    six = plots.figure_of(claim(*alike, odd, panel(*many("base"), title="last")))
-    assert legend_texts(six)[0] == "base 0"
-    assert [legend_texts(a)[:1] for a in six.axes] == [[], [], [], [], ["mutual 0"], []]
+    base, mutual = ([f"{name} {k}" for k in range(6)] for name in ("base", "mutual"))
+    # What is not shown is said wherever it is; and of two curves in one look both are named.
+    off = [*base[:5], "base 5 (1 off the scale)"]
+    assert [legend_texts(a) for a in figure.axes] == [base, [], off, [*mutual, "base 0"], []]
+    assert names(figure.axes[-1]) == ["one"]
 
 
 def test_what_a_logarithmic_axis_cannot_show_leaves_a_gap_and_is_counted() -> None:
