@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
-from convergence import Assumptions, classical_bound, judge_mean
+from convergence import Assumptions, classical_bound
 from rdml_theory.symbolic.sgd import adam as symbolic
-from verify.checks import curve, evaluate, from_verdict, kernel_check, panel
+from verify.checks import curve, evaluate, judged, kernel_check, panel
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
 
@@ -111,7 +111,7 @@ def walks(subject: Subject, context: Context) -> Found:
     """Does Adam move at least so far, and does plain SGD stay where its own bound says?"""
     steps, found = context.pick(quick=STEPS, full=10 * STEPS), {}
     for setting in context.each((USUAL, SHORT, OFTEN, SHORT._replace(decay=1.0))):
-        run = context.shared(setting.words, walk, setting, STEP, steps, context.rng(setting.words))
+        run = context.shared(walk, setting, STEP, steps, context.rng(setting.words))
         found[setting] = run
         drift = subject.at(setting)
         if setting.decay:
@@ -120,16 +120,16 @@ def walks(subject: Subject, context: Context) -> Found:
         else:
             least, reached = drift, run.x[-1] / (STEP * steps)
             name = f"D, less what Adam moves by over η, {setting.words}"
-        yield from_verdict(name, judge_mean(least - reached, 0.0, error_rate=context.error_rate))
+        yield judged(name, least - reached, 0.0, context.error_rate)
     # A step of which the noise leaves less than a tenth of the greatest slope, squared.
     small = 0.1 * SHORT.delta / SHORT.variance
-    plain = context.shared("plain", walk, SHORT, small, steps, context.rng("plain"), True)
+    plain = context.shared(walk, SHORT, small, steps, context.rng("plain"), True)
     at = Assumptions(smoothness=SHORT.delta, gap=0.0, noise=SHORT.variance, bias=0.0)
     bound = float(classical_bound(at, small, steps))
-    low = judge_mean(plain.squares, bound, error_rate=context.error_rate)
-    yield from_verdict(f"mean f'² of plain SGD against its bound (C1), p = {SHORT.p:g}", low)
-    high = judge_mean(3 * bound - found[SHORT].squares, 0.0, error_rate=context.error_rate)
-    yield from_verdict(f"three times that bound, less mean f'² of Adam, p = {SHORT.p:g}", high)
+    name = f"mean f'² of plain SGD against its bound (C1), p = {SHORT.p:g}"
+    yield judged(name, plain.squares, bound, context.error_rate)
+    name = f"three times that bound, less mean f'² of Adam, p = {SHORT.p:g}"
+    yield judged(name, 3 * bound - found[SHORT].squares, 0.0, context.error_rate)
     run = found[USUAL]
     yield panel(
         f"Adam, $\\beta_1$ = 0.9, $\\beta_2$ = 0.999, $p$ = {USUAL.p:g}", "steps $t$",
