@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 import click
 import pytest
@@ -28,7 +29,7 @@ from markdown_it.token import Token
 from verify.claims import all_claims
 from verify.cli import app
 from verify.commands import training
-from verify.trainer import TrainerError
+from verify.trainer import Config, TrainerError
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = ("_build", "generated")
@@ -102,8 +103,8 @@ def fault_of_rdml(words: list[str]) -> str | None:
     try:
         parameters = command.make_context(words[0], words[1:]).params
         if words[0] == "train":
-            recipe = parameters["config"]
-            training.parse(parameters["arguments"], recipe if recipe and recipe.stem == str(recipe) != "NAME" else None)
+            recipe, fields = parameters["config"], {n: parameters[n] for n in get_type_hints(Config)}
+            training.configured(fields, recipe if recipe and recipe.stem == str(recipe) != "NAME" else None)
     except (click.ClickException, TrainerError) as error:
         return str(error)
     named = [*parameters.get("ids", ()), parameters.get("identifier"), parameters.get("claim")]

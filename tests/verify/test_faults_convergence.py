@@ -36,14 +36,14 @@ CLAIMED = {
     ),
     "noise of the value's bound dropped": (
         "bounds.py",
-        "spread = product(h, h, assumptions.noise, over=(2, mu, q))",
-        "spread = 0 * product(h, h, assumptions.noise, over=(2, mu, q))",
+        "spread = product(h, np.sqrt(assumptions.noise), over=(double, np.sqrt(q)))",
+        "spread = 0 * product(h, np.sqrt(assumptions.noise), over=(double, np.sqrt(q)))",
         "C9",
     ),
     "value's bound of a shorter run": (
         "bounds.py",
-        "horizon * np.log1p(-np.minimum(loss, 1.0))",
-        "(horizon - 1) * np.log1p(-np.minimum(loss, 1.0))",
+        "horizon * np.log1p(-np.minimum(share * lost, 1.0))",
+        "(horizon - 1) * np.log1p(-np.minimum(share * lost, 1.0))",
         "C9",
     ),
     "series of the tight bound cut short": ("tight.py", "range(15, 1, -1)", "range(6, 1, -1)", "C2e"),
