@@ -95,7 +95,7 @@ def _by_value(x: Any) -> Hashable:
     if isinstance(x, MethodType):
         return x.__func__, _by_value(x.__self__)
     if isinstance(x, np.ndarray):
-        return x.shape, x.dtype.str, hashlib.sha256(np.ascontiguousarray(x)).digest()
+        return x.shape, x.dtype.str, hashlib.sha256(x.tobytes()).digest()
     if isinstance(x, np.random.Generator):
         return str(x.bit_generator.state)
     if isinstance(x, slice):  # which has a hash from Python 3.12 on

@@ -161,7 +161,7 @@ def described() -> dict[str, str]:
     """
     lines: Any = ast.parse(inspect.getsource(Config)).body[0]
     fields = [(line, below) for line, below in pairwise(lines.body) if isinstance(line, ast.AnnAssign)]
-    return {line.target.id: " ".join(below.value.value.split()) for line, below in fields}
+    return {ast.unparse(line.target): " ".join(below.value.value.split()) for line, below in fields}
 
 
 _INF = math.inf
