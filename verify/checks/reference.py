@@ -19,7 +19,7 @@ DIGITS = 60
 """The decimal digits of the reference."""
 
 ROUNDING = 2.0**-53 * 8192
-"""What float64 may lose on these pairs: 4 max(α, 1) max|log p/q| roundings, with α ≤ 20 and log-ratios below 100."""
+"""What float64 may lose here: ``4 max(α, 1) max|log p/q|`` roundings, with α ≤ 20 and log-ratios below 100."""
 
 BESIDE_LIMITS = (
     1e-9, 1e-6, 1e-4, 9e-4, 1.1e-3, 1e-2,
@@ -65,7 +65,7 @@ def beside_limits(rng: np.random.Generator, count: int, most_classes: int = 4) -
 
 
 def rounding(pair: Pair) -> float:
-    """What float64 may lose in a derivative, relative: 64 units and, away from consensus, max(α, 1) |log p/q|, each 4.
+    """What float64 may lose in a derivative, relative: 64 units and, off consensus, ``max(α, 1) |log p/q|``, each 4.
 
     The promise of the core (docs/accuracy.md): the second is the rounding of log p/q, in the exponent.
     """

@@ -56,15 +56,15 @@ class Model:
         The numbers and fixed vectors; numbers that a hypothesis defines (``A² = ...``) are computed.
     objectives : mapping of str to Objective
         The functions.
-    processes : mapping of str to array, shape (outcome, t, coordinate)
+    processes : mapping of str to array, shape (outcomes, T, d)
         The random vectors.
-    random : mapping of str to array, shape (outcomes, dimension), or to a function from vectors to such
+    random : mapping of str to array, shape (outcomes, d), or to a function from vectors to such
         The random vectors, and the random functions of a vector.
     families : mapping of str to array, shape (classes,) or (outcomes, classes)
         The entries of families, by class; further indices have axes before that of the classes.
     chance : array, shape (outcomes,)
         The probabilities.
-    points : array, shape (points, dimension)
+    points : array, shape (points, d)
         Where "for every vector" is tried, with the points of the runs.
     tolerance : float
         Relative error allowed in a comparison.
