@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,7 @@ def best_potential(
     return _searched(assumptions, step, steps, momentum, nesterov)[0]
 
 
+@lru_cache(maxsize=4096)  # who has a bound asks for its potential, and for what else is said of the same run
 def _searched(
     a: Assumptions, eta: float, horizon: float, mu: float, nesterov: bool
 ) -> tuple[Potential, tuple[float, float, float]]:

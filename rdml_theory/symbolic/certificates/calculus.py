@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,6 @@ from sympy import (
     factor,
     limit,
     powsimp,
-    simplify,
     srepr,
     sympify,
     together,
@@ -32,7 +32,7 @@ from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.certificates.certificate import Certificate, difference, search_counterexample
 from rdml_theory.symbolic.certificates.domain import Domain
-from rdml_theory.symbolic.certificates.signs import is_smooth_on, sign_on
+from rdml_theory.symbolic.certificates.signs import is_smooth_on, sign_on, simplified
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.printing import to_text
 
@@ -138,9 +138,10 @@ class Chain:
 
 
 def _is_zero(expression: Formula) -> bool:
-    return expression == 0 or simplify(expression) == 0
+    return expression == 0 or simplified(expression) == 0
 
 
+@lru_cache(maxsize=500, typed=True)
 def _start(function: Formula, along: Symbol, at: Formula, side: int) -> Formula:
     """The limit at the point, from its side."""
     # SymPy gives 0**0, and 1 to any power, a value; where the exponent moves too the limit may be another.
@@ -148,13 +149,13 @@ def _start(function: Formula, along: Symbol, at: Formula, side: int) -> Formula:
     if at.is_finite and all(p.base.subs(along, at).is_positive for p in powers):
         value = function.subs(along, at)
         if value.is_finite:
-            return simplify(value)
+            return simplified(value)
     return limit(function, along, at, "+" if side > 0 else "-")
 
 
 def _reduced(slope: Formula, domain: Domain, known: Mapping[Formula, int]) -> tuple[Formula, Formula]:
     """A positive factor of the slope, as large as can be seen, and the rest."""
-    form: Any = factor(together(powsimp(simplify(slope))))
+    form: Any = factor(together(powsimp(simplified(slope))))
     positive: list[Formula] = [p for p in Mul.make_args(form) if not p.is_number and sign_on(p, domain, known) == 1]
     rest = Mul(*(p for p in Mul.make_args(form) if p not in positive))
     return Mul(*positive), rest
@@ -162,7 +163,7 @@ def _reduced(slope: Formula, domain: Domain, known: Mapping[Formula, int]) -> tu
 
 def _plain(slope: Formula, domain: Domain, known: Mapping[Formula, int]) -> tuple[Formula, Formula]:
     """The slope as it is: its derivative is simpler than that of a quotient."""
-    return Integer(1), simplify(slope)
+    return Integer(1), simplified(slope)
 
 
 def _links(function: Formula, domain: Domain, along: Symbol, at: Formula, side: int, reduce: Any) -> Iterator[Link]:

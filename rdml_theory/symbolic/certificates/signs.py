@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sympy import (
@@ -28,7 +29,7 @@ from sympy import (
 from rdml_theory.symbolic.certificates.domain import Domain
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["is_smooth_on", "sign_on"]
+__all__ = ["is_smooth_on", "sign_on", "simplified"]
 
 
 def _from_zero(symbol: Symbol, interval: Any) -> Formula | None:
@@ -146,7 +147,18 @@ def sign_on(expression: Formula, domain: Domain, known: Mapping[Formula, int] | 
             result *= sign
         else:
             return result
-    return 1 if simplify(expression) == 0 else None
+    return 1 if simplified(expression) == 0 else None
+
+
+@lru_cache(maxsize=2_000, typed=True)
+def simplified(expression: Formula) -> Formula:
+    """What SymPy makes of it; kept, for whoever checks a chain asks again what was asked to find it.
+
+    >>> x = Symbol("x", real=True)
+    >>> simplified((x**2 - 1) / (x - 1))
+    x + 1
+    """
+    return simplify(expression)
 
 
 def _part_sign(part: Formula, domain: Domain, known: Mapping[Formula, int]) -> int | None:

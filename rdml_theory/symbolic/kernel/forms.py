@@ -374,11 +374,14 @@ def is_zero(term: Term, *, vector: bool = False) -> bool:
     if flat == 0:
         return True
     same = canonical(flat)
-    if same == 0 or expand(fraction(together(same))[0]) == 0:
-        return True
-    numerator, _ = fraction(together(_telescoped(flat)))
+    numerator = fraction(together(same))[0]
     if expand(numerator) == 0:
         return True
+    shorter = _telescoped(flat)
+    if shorter != same:
+        numerator = fraction(together(shorter))[0]
+        if expand(numerator) == 0:
+            return True
     same = canonical(numerator)
     return same == 0 or cancel(same) == 0
 
