@@ -64,7 +64,7 @@ def _population(context: Context) -> dict[str, Table]:
     from verify.trainer.comparison import objectives
 
     arms = objectives(ORDERS)
-    seeds = context.pick(quick=256, full=1024)
+    seeds = context.pick(quick=128, full=1024)
     scores: dict[str, dict[str, tuple[float | None, ...]]] = {}
     for n, arm in enumerate(arms):
         context.progress(n / len(arms))
@@ -105,7 +105,7 @@ def _missed(subject: Interval, d: NDArray[np.float64], seeds: int, tables: int, 
 QUESTION = f"Do all intervals of a table of {TABLE} seeds hold as often as stated?"
 
 
-@check("monte-carlo", question=QUESTION, tests=len(METRICS), cost=14.0)
+@check("monte-carlo", question=QUESTION, tests=len(METRICS), cost=7.0)
 def coverage(subject: Interval, context: Context) -> Found:
     from verify.trainer.comparison import ERROR_RATE
 
