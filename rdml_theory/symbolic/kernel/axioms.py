@@ -24,12 +24,11 @@ from rdml_theory.symbolic.kernel.terms import (
     Gradient,
     Inner,
     Mean,
-    Random,
     TermError,
     Value,
     Vector,
-    is_random,
     kind,
+    require_given,
     square,
 )  # fmt: skip
 
@@ -108,11 +107,7 @@ def _moments(
     if kind(vector) == "scalar" or kind(factor) == "vector":
         raise TermError(f"expected a vector and a number, not {vector} and {factor}")
     for part in (vector, factor):
-        if part.atoms(Sum):
-            raise TermError(f"{part} has a bound variable, which a step could meet")
-        strange = {atom for atom in part.atoms(At, Random, Entry) if is_random(atom)} - set(given)
-        if strange:
-            raise TermError(f"{part} depends on {', '.join(map(str, strange))}, which is not given")
+        require_given(part, given)
     deviation, rank = Symbol("s", nonnegative=True), Symbol("r", integer=True, positive=True)
     weight, room = Symbol("k", nonnegative=True), Symbol("d", positive=True)
     told = SubGaussian(noise, given, deviation, rank)

@@ -277,6 +277,18 @@ class Smooth(Proposition):
         return rf"{self.objective}\text{{ is }}{to_latex(self.constant)}\text{{-smooth}}"
 
 
+def _check_given(told: Centred | SubGaussian, allowed: tuple[type, ...]) -> None:
+    """The noise is a process at a step, and what is given is of the classes that are allowed."""
+    if type(told.given) is not tuple:
+        raise TermError(f"what is given is a {type(told.given).__name__}, no tuple")
+    for part in told.terms():
+        kind(part)
+    for part, classes in ((told.noise, (At,)), *((part, allowed) for part in told.given)):
+        if type(part) not in classes:
+            expected = " or ".join(one.__name__ for one in classes)
+            raise TermError(f"in {told.text()}, {part} is a {type(part).__name__}; expected {expected}")
+
+
 @dataclass(frozen=True)
 class Centred(Proposition):
     """The noise has mean zero given the processes named: ``E[n_t | x_t, b_t] = 0``.
@@ -297,12 +309,7 @@ class Centred(Proposition):
         return Centred(change(self.noise), tuple(change(g) for g in self.given))
 
     def check(self) -> None:
-        if type(self.given) is not tuple:
-            raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
-        for part in self.terms():
-            if type(part) is not At:
-                raise TermError(f"in {self.text()}, {part} is no process at a step")
-            kind(part)
+        _check_given(self, (At,))
 
     def _form(self, show: Callable[[Term], str], marks: tuple[str, str]) -> str:
         return f"{marks[0]}{show(self.noise)} {marks[1]} {', '.join(show(g) for g in self.given)}] = 0"
@@ -340,12 +347,7 @@ class SubGaussian(Proposition):
         return SubGaussian(change(self.noise), given, change(self.deviation), change(self.rank))
 
     def check(self) -> None:
-        if type(self.given) is not tuple:
-            raise TermError(f"what is given is a {type(self.given).__name__}, no tuple")
-        for part in self.terms():
-            kind(part)
-        if type(self.noise) is not At or any(type(part) not in (At, Entry) for part in self.given):
-            raise TermError(f"{self.text()}: expected a process at a step, given such and entries")
+        _check_given(self, (At, Entry))
         if "vector" in (kind(self.deviation), kind(self.rank)) or is_random(self.deviation) or is_random(self.rank):
             raise TermError(f"{self.text()}: expected a proxy and a dimension that are numbers, not random")
 

@@ -6,7 +6,7 @@ from sympy import Sum, Symbol
 
 from rdml_theory.symbolic.kernel.propositions import AtMost, Centred, Equal, ForAll, Less
 from rdml_theory.symbolic.kernel.substitution import first_index, refuse_free, replaced, substituted
-from rdml_theory.symbolic.kernel.terms import At, Entry, Inner, Mean, Random, Term, is_random, kind
+from rdml_theory.symbolic.kernel.terms import Inner, Mean, Term, kind, require_given
 from rdml_theory.symbolic.kernel.theorem import ProofError, Result, Theorem, all_sure, rule
 
 __all__ = ["expectation", "induct", "last_term", "orthogonal", "sum_over"]
@@ -29,11 +29,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
         raise ProofError(f"{told.text()} does not say that a noise has mean zero given something")
     if kind(vector) == "scalar":
         raise ProofError(f"{vector} is no vector")
-    if vector.atoms(Sum):
-        raise ProofError(f"{vector} has a bound variable, which a step could meet")
-    strange = {part for part in vector.atoms(At, Random, Entry) if is_random(part)} - set(told.given)
-    if strange:
-        raise ProofError(f"{vector} depends on {', '.join(map(str, strange))}, which is not given in {told.text()}")
+    require_given(vector, told.given)
     product = Mean(Inner(told.noise, vector))
     return theorem.hypotheses, Equal(product, product * 0), False
 

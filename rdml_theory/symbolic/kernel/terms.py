@@ -63,7 +63,7 @@ from rdml_theory.symbolic.kernel.expansion import expand
 
 __all__ = [
     "At", "Entry", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "bound_symbols",
-    "free_symbols", "is_random", "kind", "square", "symbol_kind",
+    "free_symbols", "is_random", "kind", "require_given", "square", "symbol_kind",
 ]  # fmt: skip
 
 Term = Any
@@ -604,3 +604,20 @@ def is_random(term: Term) -> bool:
     if isinstance(term, Entry):
         return term.traits[1]
     return not isinstance(term, Mean) and any(is_random(part) for part in getattr(term, "args", ()))
+
+
+def require_given(term: Term, given: tuple[Term, ...]) -> None:
+    """Refuse a term that depends on chance otherwise than by what is given.
+
+    >>> x, n = At("x", Integer(0)), At("n", Integer(0))
+    >>> require_given(square(x), (x,))
+    >>> require_given(Inner(x, n), (x,))
+    Traceback (most recent call last):
+    ...
+    rdml_theory.symbolic.kernel.terms.TermError: <x_0, n_0> depends on n_0, which is not given
+    """
+    if term.atoms(Sum):
+        raise TermError(f"{term} has a bound variable, which a step could meet")
+    strange = {part for part in term.atoms(At, Random, Entry) if is_random(part)} - set(given)
+    if strange:
+        raise TermError(f"{term} depends on {', '.join(map(str, strange))}, which is not given")
