@@ -56,9 +56,9 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     >>> classical_bound(Assumptions(smoothness=1, gap=1, noise=0.5, bias=0.01), 0.5, 100).total
     0.3
     """
-    eta = checked_step(assumptions, step, 1.0, closed=True, name="classical_bound")
+    eta = checked_step(assumptions, step, 1.0, closed=True, name="the classical bound")
     horizon = checked_steps(steps, eta)
-    m = checked_relative_bias(assumptions, "classical_bound")
+    m = checked_relative_bias(assumptions, "the classical bound")
     transient, noise, bias = np.broadcast_arrays(
         product(2, assumptions.gap, over=(eta, horizon, 1 - m)),
         product(assumptions.smoothness, eta, assumptions.noise, over=(1 - m,)),
@@ -124,9 +124,9 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     >>> sharp_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 2.5, 8)
     Traceback (most recent call last):
     ...
-    ValueError: step = 2.5 gives Λη = 2.5: sharp_bound holds for 0 < Λη < 2; take a step above 0 and below 2
+    ValueError: step = 2.5 gives Λη = 2.5: the sharp bound holds for 0 < Λη < 2; take a step above 0 and below 2
     """
-    eta, horizon = sharp_domain(assumptions, step, steps, "sharp_bound")
+    eta, horizon = sharp_domain(assumptions, step, steps, "the sharp bound")
     return _sharp(assumptions, eta, horizon)
 
 
@@ -175,7 +175,7 @@ def refined_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -
     >>> round(refined_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 1.0, 8).total, 12)
     1.125
     """
-    eta, horizon = sharp_domain(assumptions, step, steps, "refined_bound")
+    eta, horizon = sharp_domain(assumptions, step, steps, "the refined bound")
     return _sharp(assumptions, eta, horizon, 1 - 1 / horizon, "refined")
 
 
@@ -213,13 +213,13 @@ def schedule_bound(assumptions: Assumptions, step: ArrayLike, *, bias: ArrayLike
     >>> round(schedule_bound(at, decreasing, bias=0.25 * decreasing).bias, 3)
     0.012
     """
-    eta = np.atleast_1d(checked_step(assumptions, step, 1.0, closed=True, name="schedule_bound"))
+    eta = np.atleast_1d(checked_step(assumptions, step, 1.0, closed=True, name="the bound of a schedule"))
     squares = np.full(eta.shape, assumptions.bias) if bias is None else real("bias", bias)
     if eta.ndim != 1 or squares.shape != eta.shape:
         raise ValueError(f"step has shape {eta.shape} and bias {squares.shape}: expected one number per step, (T,)")
     if not (np.isfinite(squares) & (squares >= 0)).all():
         raise ValueError("bias: expected finite squared norms >= 0, one per step")
-    checked_relative_bias(assumptions, "schedule_bound", absolute=True)
+    checked_relative_bias(assumptions, "the bound of a schedule", absolute=True)
     if eta.size == 0:
         raise ValueError("step is empty: expected at least one")
     longest = eta.max()
@@ -291,18 +291,18 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
     >>> round(best_iterate_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 1.0, 3).total, 9)
     0.5
     """
-    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="best_iterate_bound"))
+    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="the best iterate bound"))
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
     lam, gap, zeta2 = assumptions.smoothness, assumptions.gap, assumptions.bias
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
-            f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: best_iterate_bound holds "
-            "if both are 0; use sharp_bound, since the best iterate is no worse than the average"
+            f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: the best iterate bound "
+            "holds if both are 0; use the sharp bound, since the best iterate is no worse than the average"
         )
     if zeta2 > 2 * lam * gap:
         raise ValueError(
-            f"bias = {zeta2!r}: best_iterate_bound holds for ζ² <= 2ΛΔ = {2 * lam * gap:.6g}; use sharp_bound, since "
-            "the best iterate is no worse than the average"
+            f"bias = {zeta2!r}: the best iterate bound holds for ζ² <= 2ΛΔ = {2 * lam * gap:.6g}; use the sharp "
+            "bound, since the best iterate is no worse than the average"
         )
     h = lam * eta
 
@@ -362,9 +362,9 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 1.5, 1000, pl_constant=0.5).total, 12)
     4.5
     """
-    eta = checked_step(assumptions, step, 2.0, closed=False, name="pl_bound")
+    eta = checked_step(assumptions, step, 2.0, closed=False, name="the Polyak-Łojasiewicz bound")
     horizon = checked_steps(steps, eta)
-    checked_relative_bias(assumptions, "pl_bound", absolute=True)
+    checked_relative_bias(assumptions, "the Polyak-Łojasiewicz bound", absolute=True)
     mu = number("pl_constant", pl_constant)
     if not 0 < mu <= assumptions.smoothness:
         raise ValueError(

@@ -59,7 +59,7 @@ def largest_bias(assumptions: Assumptions, step: float, target: float, *, steps:
     """
     a = number("target", target, least=0, strict=True)
     eta, horizon = sharp_domain(
-        assumptions, number("step", step), number("steps", steps, infinite=True), "largest_bias"
+        assumptions, number("step", step), number("steps", steps, infinite=True), "the largest bias"
     )
     h = float(assumptions.smoothness * eta)
     # d/a and all else in units of the target.
@@ -113,7 +113,7 @@ def largest_step(assumptions: Assumptions, target: float, *, steps: float = math
     (0.323802, 0.1)
     """
     a, at = number("target", target, least=0, strict=True), instance("assumptions", assumptions, Assumptions)
-    checked_relative_bias(at, "largest_step")
+    checked_relative_bias(at, "the largest step")
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
     # Z, σ² and ΛΔ/T in units of the target, or its root.
     pushed = math.hypot(math.sqrt(at.relative_bias), math.sqrt(at.bias) / math.sqrt(a))
@@ -275,8 +275,8 @@ def bias_horizon(assumptions: Assumptions, step: float) -> float:
     >>> steps, before.transient > before.bias, after.transient > after.bias
     (123.0, True, False)
     """
-    checked_relative_bias(assumptions, "bias_horizon", absolute=True)
-    eta, _ = sharp_domain(assumptions, number("step", step), 1, "bias_horizon")
+    checked_relative_bias(assumptions, "the bias horizon", absolute=True)
+    eta, _ = sharp_domain(assumptions, number("step", step), 1, "the bias horizon")
     at, h = assumptions, float(assumptions.smoothness * eta)
     if at.bias == 0:
         return math.inf

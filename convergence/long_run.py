@@ -42,12 +42,12 @@ def long_run_law(assumptions: Assumptions, step: float, steps: float) -> float:
     >>> [round(float(f(at, 0.5, 200)), 2) for f in (long_run_law, stepwise_bound, sharp_bound)]
     [5.6, 5.61, 5.96]
     """
-    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="long_run_law"))
+    eta = float(checked_step(assumptions, number("step", step), 1.0, closed=True, name="the long-run law"))
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
     if assumptions.noise or assumptions.relative_bias:
         raise ValueError(
-            f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: long_run_law holds without "
-            "either; use stepwise_bound"
+            f"noise = {assumptions.noise!r}, relative_bias = {assumptions.relative_bias!r}: the long-run law holds "
+            "without either; use the stepwise bound"
         )
     h, zeta = min(assumptions.smoothness * eta, 1.0), math.sqrt(assumptions.bias)
     rate, curve = float(product(assumptions.gap, over=(eta, horizon))), 1 - h / 4

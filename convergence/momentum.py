@@ -194,7 +194,7 @@ def _searched(
     a: Assumptions, eta: float, horizon: float, mu: float, nesterov: bool
 ) -> tuple[Potential, tuple[float, float, float]]:
     """The best potential, and the bounds with everything, without bias, and without bias and noise."""
-    m = checked_relative_bias(a, "momentum_bound")
+    m = checked_relative_bias(a, "the momentum bound")
     h = a.smoothness * eta
     # In units of the greatest of ΛΔ, ζ² and σ², which may leave float64 alone.
     parts = {"gap": (a.smoothness, a.gap), "bias": (1.0, a.bias), "noise": (1.0, a.noise)}
@@ -213,8 +213,8 @@ def _searched(
     if here not in found or math.isinf(found[here][0]):
         limit = 2 / (1 + math.sqrt(m)) / lagging(mu, nesterov)[2] / a.smoothness
         raise ValueError(
-            f"step = {eta!r}: momentum_bound found no potential that proves a bound; a step above 0 and below "
-            f"{limit:.6g} has one, or take stepwise_bound"
+            f"step = {eta!r}: the momentum bound found no potential that proves a bound; a step above 0 and below "
+            f"{limit:.6g} has one, or take the stepwise bound"
         )
     total, unbiased, transient = (float(product(found[case][0], *unit)) for case in cases)
     return found[here][1], (total, unbiased, transient)

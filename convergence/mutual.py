@@ -176,7 +176,8 @@ def cohort_bound(
     """
     if (at := instance("assumptions", assumptions, Assumptions)).bias or at.relative_bias:
         raise ValueError(
-            f"bias = {at.bias!r}, relative_bias = {at.relative_bias!r}: cohort_bound finds the bias, so both must be 0"
+            f"bias = {at.bias!r}, relative_bias = {at.relative_bias!r}: the cohort bound finds the bias, so both must "
+            "be 0"
         )
     order = number("alpha", alpha, least=0, infinite=True)
     weight, scale = number("beta", beta, least=0), number("jacobian", jacobian, least=0)
@@ -304,13 +305,13 @@ def moving_target_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayL
     >>> moving_target_bound(at, 1.0, 100, drift=0.25).total
     0.52
     """
-    eta = checked_step(assumptions, step, 2.0, closed=False, name="moving_target_bound")
+    eta = checked_step(assumptions, step, 2.0, closed=False, name="the moving target bound")
     horizon, rate = checked_steps(steps, eta), real("drift", drift)
     broadcast(drift=rate, step=eta, steps=horizon)
     if assumptions.bias or assumptions.relative_bias:
         raise ValueError(
-            f"bias = {assumptions.bias!r}, relative_bias = {assumptions.relative_bias!r}: moving_target_bound takes "
-            "the whole gradient of the moving objective, so both must be 0"
+            f"bias = {assumptions.bias!r}, relative_bias = {assumptions.relative_bias!r}: the moving target "
+            "bound takes the whole gradient of the moving objective, so both must be 0"
         )
     if not (rate >= 0).all():
         raise ValueError(f"drift = {shown(drift)}: expected numbers >= 0, a bound of the mean drift over η")

@@ -255,8 +255,8 @@ def high_probability_bound(
     >>> round(sharp_bound(at, 0.1, 10_000).total, 4)
     0.0812
     """
-    checked_relative_bias(assumptions, "high_probability_bound", absolute=True)
-    each = np.atleast_1d(checked_step(assumptions, step, 2.0, closed=False, name="high_probability_bound"))
+    checked_relative_bias(assumptions, "the high-probability bound", absolute=True)
+    each = np.atleast_1d(checked_step(assumptions, step, 2.0, closed=False, name="the high-probability bound"))
     horizon = float(checked_steps(number("steps", steps, infinite=True)))
     constant = np.ndim(step) == 0
     if not constant and each.shape != (horizon,):
@@ -271,8 +271,8 @@ def high_probability_bound(
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1), and 0 where steps vary")
     if (above := assumptions.smoothness * eta * lagging(mu, flag("nesterov", nesterov), horizon)[2]) >= 2:
         raise ValueError(
-            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: high_probability_bound holds below 2; take a step "
-            f"below {2 * eta / above:.6g}"
+            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: the high-probability bound holds below 2; take a "
+            f"step below {2 * eta / above:.6g}"
         )
     doubt = -float(np.log(delta))
     length = horizon if constant else float(sizes.sum())

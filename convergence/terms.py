@@ -77,7 +77,7 @@ def checked_step(
         first = float(np.atleast_1d(eta)[np.atleast_1d(bad)][0])
         remedy = f"take a step above 0 and below {limit / assumptions.smoothness:.6g}"
         if limit == 1.0 and 1.0 < assumptions.smoothness * first < 2.0:
-            remedy = "use sharp_bound, valid for Λη < 2"
+            remedy = "use the sharp bound, valid for Λη < 2"
         sign = "<=" if closed else "<"
         raise ValueError(
             f"step = {first!r} gives Λη = {assumptions.smoothness * first:.6g}: "

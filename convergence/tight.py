@@ -51,7 +51,7 @@ def tight_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     >>> [round(bound(at, 0.1, 8).total, 3) for bound in (sharp_bound, refined_bound, tight_bound)]
     [1.43, 1.422, 1.124]
     """
-    eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "tight_bound"))
+    eta, horizon = np.broadcast_arrays(*sharp_domain(assumptions, step, steps, "the tight bound"))
     terms = np.array([_tight(assumptions, float(e), float(t)) for e, t in zip(eta.flat, horizon.flat, strict=True)]).T
     transient, noise, bias = terms.reshape(3, *eta.shape)
     return make_bound("tight", (transient, noise, bias), eta, horizon)

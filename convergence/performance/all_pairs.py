@@ -113,7 +113,9 @@ def worst_case(
     (1.237, True, True)
     """
     most = MOST[isinstance(assumptions, Assumptions) and assumptions.noise > 0]
-    method, right_sides = pose("worst_case", assumptions, step, steps, criterion, momentum, nesterov, most=most)
+    method, right_sides = pose(
+        "the exact worst case", assumptions, step, steps, criterion, momentum, nesterov, most=most
+    )
     certificate, solution = prove(AllPairs(method), right_sides, average=criterion == "average")
     lam = assumptions.smoothness
     instance = Instance.of(method, solution.matrices[0], -solution.values[:-1], smoothness=lam)

@@ -18,7 +18,7 @@ Criterion = Literal["average", "best"]
 
 
 def pose(
-    function: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, nesterov: bool,
+    name: str, assumptions: Assumptions, step: float, steps: int, criterion: str, momentum: float, nesterov: bool,
     *, most: int,
 ) -> tuple[Method, RightSides]:  # fmt: skip
     """The method, and ΛΔ, ζ² and σ²: exactly those of the floating-point numbers given.
@@ -38,13 +38,12 @@ def pose(
     if not isinstance(criterion, str) or criterion not in get_args(Criterion):
         raise ValueError(f"criterion = {shown(criterion)}: expected 'average' or 'best'")
     if a.gap == 0:
-        raise ValueError(f"gap = 0.0: {function} needs Δ > 0; give a positive upper bound of f(x_0) - inf f")
+        raise ValueError(f"gap = 0.0: {name} needs Δ > 0; give a positive upper bound of f(x₀) - inf f")
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= most:
         noise = " with noise" if a.noise else ""
-        other = "stepwise_bound" if function == "worst_case" else "sharp_bound or momentum_bound"
+        other = "the sharp or the momentum bound" if name == "the stepwise bound" else "the stepwise bound"
         raise ValueError(
-            f"steps = {shown(steps)}: {function} expects an integer from 1 to {most}{noise}; for longer runs use "
-            f"{other}"
+            f"steps = {shown(steps)}: {name} expects an integer from 1 to {most}{noise}; for longer runs use {other}"
         )
     method = Method(
         int(steps), Fraction(a.smoothness) * Fraction(float(step)), Fraction(float(momentum)), bool(nesterov),

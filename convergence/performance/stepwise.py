@@ -180,7 +180,7 @@ def stepwise_bound(
     """
 
     def solve(a: Assumptions) -> DualCertificate:
-        method, right_sides = pose("stepwise_bound", a, step, steps, criterion, momentum, nesterov, most=MOST)
+        method, right_sides = pose("the stepwise bound", a, step, steps, criterion, momentum, nesterov, most=MOST)
         return prove(ConsecutivePairs(method), right_sides, average=criterion == "average")[0]
 
     certificate = solve(assumptions)

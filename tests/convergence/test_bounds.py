@@ -40,7 +40,7 @@ def test_known_values(zeta, h, sharp, classical):
     assumptions = unit(bias=zeta**2)
     assert sharp_bound(assumptions, h, 8).total == pytest.approx(sharp, rel=5e-4)
     if classical is None:
-        with pytest.raises(ValueError, match="use sharp_bound"):
+        with pytest.raises(ValueError, match="use the sharp bound"):
             classical_bound(assumptions, h, 8)
     else:
         assert classical_bound(assumptions, h, 8).total == pytest.approx(classical, rel=5e-4)
@@ -160,7 +160,7 @@ def test_one_over_smoothness_is_accepted_in_spite_of_rounding():
         (lambda: sharp_bound(unit(relative_bias=0.25), 1.4, 10), r"0 < Λη < 1.33333"),
         (lambda: sharp_bound(unit(relative_bias=1.0), 0.1, 10), "holds for m < 1"),
         (lambda: classical_bound(unit(relative_bias=1.5), 0.1, 10), "holds for m < 1"),
-        (lambda: best_iterate_bound(unit(noise=1.0), 0.5, 10), "use sharp_bound"),
+        (lambda: best_iterate_bound(unit(noise=1.0), 0.5, 10), "use the sharp bound"),
         (lambda: best_iterate_bound(unit(bias=2.5), 0.5, 10), "ζ² <= 2ΛΔ = 2"),
         (lambda: pl_bound(unit(), 0.5, 10, pl_constant=2.0), "0 < μ <= Λ"),
         (lambda: pl_bound(unit(relative_bias=0.1), 0.5, 10, pl_constant=0.5), "absolute bias only"),

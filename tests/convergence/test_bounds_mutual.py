@@ -134,7 +134,7 @@ def test_the_mean_gram_matrix_will_do_as_jacobian():
         (lambda: drift_bound(1.0, beta=np.inf, jacobian=1, peer_gradient=1), "beta"),
         (lambda: moving_target_bound(unit(bias=0.1), 0.5, 10, drift=0.0), "both must be 0"),
         (lambda: moving_target_bound(unit(), 0.5, 10, drift=-1.0), "drift = -1.0"),
-        (lambda: moving_target_bound(unit(), 2.0, 10, drift=0.0), "moving_target_bound holds for 0 < Λη < 2"),
+        (lambda: moving_target_bound(unit(), 2.0, 10, drift=0.0), "the moving target bound holds for 0 < Λη < 2"),
         (lambda: stationary_law(-1.0, 0.5, noise=0, bias=0), "curvature = -1.0"),
         (lambda: stationary_law(2.0, 1.0, noise=0, bias=0), "λη = 2: the iterates stay bounded for 0 < λη < 2"),
         (lambda: scope_bound(1.0, 0.5, noise=0, bias=0, perturbation=-1), "perturbation = -1"),
@@ -171,7 +171,7 @@ def test_the_bound_of_a_cohort_takes_the_least_form(order, known, binds, pull):
 
 
 def test_the_bound_of_a_cohort_refuses_what_it_would_ignore():
-    with pytest.raises(ValueError, match="cohort_bound finds the bias"):
+    with pytest.raises(ValueError, match="the cohort bound finds the bias"):
         cohort_bound(unit(bias=1.0), 0.5, 100, alpha=1.0, beta=1.0, jacobian=1.0)
     for wrong in (
         {"alpha": -1.0}, {"beta": np.inf}, {"jacobian": -1.0}, {"log_ratio_range": -1.0}, {"log_ratio_range": []},

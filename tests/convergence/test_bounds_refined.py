@@ -128,8 +128,8 @@ def test_decreasing_steps_keep_the_bias_and_annealing_removes_it():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: refined_bound(unit(), 2.0, 10), "refined_bound holds for 0 < Λη < 2"),
-        (lambda: tight_bound(unit(relative_bias=0.25), 1.4, 10), "tight_bound holds for 0 < Λη < 1.33333"),
+        (lambda: refined_bound(unit(), 2.0, 10), "the refined bound holds for 0 < Λη < 2"),
+        (lambda: tight_bound(unit(relative_bias=0.25), 1.4, 10), "the tight bound holds for 0 < Λη < 1.33333"),
         (lambda: tight_bound(unit(), 0.5, 0), "at least 1 step"),
         (lambda: extremal_average(unit(), 0.5, 10_000_000), "at most 10⁶ steps"),
         (lambda: schedule_bound(unit(), [0.5, 1.5]), "step = 1.5"),

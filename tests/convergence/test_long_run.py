@@ -48,8 +48,8 @@ def test_units():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step": 1.5}, "long_run_law holds for 0 < Λη <= 1"),
-        ({"assumptions": Assumptions(smoothness=1, gap=1, noise=1, bias=0)}, "use stepwise_bound"),
+        ({"step": 1.5}, "the long-run law holds for 0 < Λη <= 1"),
+        ({"assumptions": Assumptions(smoothness=1, gap=1, noise=1, bias=0)}, "use the stepwise bound"),
         ({"steps": 0}, "expected at least 1 step"),
     ],
 )

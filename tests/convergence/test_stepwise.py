@@ -166,7 +166,7 @@ def test_the_slack_is_what_the_inequalities_say(certificate):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="from 1 to 10000; for longer runs use sharp_bound"):
+    with pytest.raises(ValueError, match="from 1 to 10000; for longer runs use the sharp"):
         stepwise_bound(unit(), 0.5, 10_001)
     with pytest.raises(TypeError, match=r"expected convergence\.Assumptions"):
         stepwise_bound(1.0, 0.5, 10)  # type: ignore[arg-type]

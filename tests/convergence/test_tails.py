@@ -120,8 +120,8 @@ def test_steps_for_which_there_is_no_bound():
     tail = SubGaussian(proxy=0.1, rank=8)
     for step, words in (
         (np.full(4, 0.1), r"step has shape \(4,\) and steps = 5: expected a number, or one per step"),
-        (np.array([0.1, 0.1, 1.0, 0.1, 0.1]), "high_probability_bound holds for 0 < Λη < 2"),
-        (np.array([0.1, 0.1, 0.0, 0.1, 0.1]), "high_probability_bound holds for 0 < Λη < 2"),
+        (np.array([0.1, 0.1, 1.0, 0.1, 0.1]), "the high-probability bound holds for 0 < Λη < 2"),
+        (np.array([0.1, 0.1, 0.0, 0.1, 0.1]), "the high-probability bound holds for 0 < Λη < 2"),
     ):
         with pytest.raises(ValueError, match=words):
             high_probability_bound(AT, step, 5, tail=tail, failure=0.1)
@@ -456,7 +456,7 @@ def test_a_verdict_on_a_run_rests_on_its_envelope():
         ),
         (
             lambda: high_probability_bound(AT, 0.4, 100, tail=SubGaussian(proxy=1, rank=1), failure=0.1, momentum=0.5),
-            r"gives Λη\(1\+2cℓ\)/\(1-μ\) = 4.8.*: high_probability_bound holds below 2",
+            r"gives Λη\(1\+2cℓ\)/\(1-μ\) = 4.8.*: the high-probability bound holds below 2",
         ),
         (lambda: SubGaussian(proxy=-1.0, rank=1), "proxy = -1.0"),
         (lambda: Envelope(upper=float("nan")), "upper = nan"),

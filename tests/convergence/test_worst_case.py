@@ -260,7 +260,7 @@ def test_the_noise_tree():
     ("change", "message"),
     [
         ({"step": 0.0}, "step = 0.0: expected a finite number > 0"),
-        ({"steps": 0}, "steps = 0: worst_case expects an integer from 1 to 64; for longer runs use stepwise_bound"),
+        ({"steps": 0}, "steps = 0: the exact worst case expects an integer from 1 to 64; for longer runs use the"),
         ({"steps": 2.0}, "expects an integer"),
         ({"criterion": "last"}, "expected 'average' or 'best'"),
         ({"momentum": 1.0}, r"expected a number in \[0, 1\)"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -13,16 +12,6 @@ from rich.table import Table
 from verify.commands.common import UsageFault, json_option, output, plain, print_json, sentence
 
 T = TypeVar("T")
-
-
-def _in_words(reason: str) -> str:
-    """What a function says against its arguments, for a reader who has called none: its name and theirs in words."""
-    options = {option.name for option in click.get_current_context().command.params}
-
-    def said(name: re.Match[str]) -> str:
-        return ("" if name[0] in options else "the ") + name[0].replace("_", " ")
-
-    return re.sub(r"\b[a-z]+(_[a-z]+)+\b", said, reason)
 
 
 @click.command("bound", short_help="Every bound for your own numbers, term by term.")
@@ -163,7 +152,8 @@ def bound_command(
                 with np.errstate(all="ignore"):
                     found[name] = call()
             except (ValueError, ImportError, RuntimeError) as error:
-                refusals[name] = _in_words(str(error))
+                # Options are the arguments, with hyphens.
+                refusals[name] = str(error).replace("_", " ")
             except ArithmeticError:
                 refusals[name] = "the numbers exceed the range of floats; take other units"
         return found
