@@ -142,7 +142,7 @@ def test_bias_horizon_is_the_first():
     ("call", "message"),
     [
         (lambda: largest_bias(unit(), 0.5, 0.0), "target = 0.0: expected a finite number > 0"),
-        (lambda: largest_bias(unit(), 2.0, 0.1), "largest_bias holds for 0 < Λη < 2"),
+        (lambda: largest_bias(unit(), 2.0, 0.1), "the largest bias holds for 0 < Λη < 2"),
         (lambda: largest_bias(unit(noise=1.0), 1.0, 0.5), "target = 0.5: the bound exceeds it at step = 1.0"),
         (lambda: largest_step(unit(bias=1.0), 0.5), "no step reaches it"),
         (lambda: largest_step(unit(), 0.5, steps=0), "at least 1 step"),
@@ -150,7 +150,7 @@ def test_bias_horizon_is_the_first():
         (lambda: largest_order(unit(), 0.5, 0.1, beta=1, jacobian=1, log_ratio_range=-1), "log_ratio_range = -1"),
         (lambda: largest_weight(unit(), 0.5, 0.1, alpha=-1, jacobian=1, log_ratio_range=1), "alpha = -1"),
         (lambda: bias_horizon(unit(relative_bias=0.1), 0.5), "absolute bias"),
-        (lambda: bias_horizon(unit(bias=0.1), 2.5), "bias_horizon holds for"),
+        (lambda: bias_horizon(unit(bias=0.1), 2.5), "the bias horizon holds for"),
     ],
 )
 def test_bad_values_name_the_value_and_the_range(call, message):

@@ -614,7 +614,7 @@ def require_given(term: Term, given: tuple[Term, ...]) -> None:
     >>> require_given(Inner(x, n), (x,))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.terms.TermError: <x_0, n_0> depends on n_0, which is not given
+    rdml_theory.symbolic.kernel.terms.TermError: ⟨n_0, x_0⟩ depends on n_0, which is not given
     """
     if term.atoms(Sum):
         raise TermError(f"{term} has a bound variable, which a step could meet")
