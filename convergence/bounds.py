@@ -323,15 +323,16 @@ def best_iterate_bound(assumptions: Assumptions, step: float, steps: int) -> Bou
 
 
 def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_constant: float) -> Bound:
-    """E f(x_T) - inf f ≤ (F + a^T (√Δ - F))² for Δ ≥ F² if ‖∇f‖² ≥ 2μ(f - inf f), for 0 < h < 2; with noise often less.
+    """E f(x_T) - inf f ≤ (F + (a + ημ√m)^T (√Δ - F))² for Δ ≥ F² if ‖∇f‖² ≥ 2μ(f - inf f); with noise often less.
 
-    ``a = 1 - (μ/Λ)q`` with ``q = min(h, 2-h)``, and ``F = (aR + √(R² + (1+a)h²σ²/(2μq)))/(1+a)``, where
-    ``R = hζ/(q√(2μ))``; F² is the floor. Also ``≤ F² + ρ^T (Δ - F²)`` for every Δ, with ``ρ = a(a + (1-a)R/F)``.
+    ``a = 1 - (μ/Λ)q`` with ``q = min(h, 2-h)``, and F² is the floor: ``F² = (aF + ημP)² + ηhσ²/2``, where
+    ``P² = mF² + ζ²/(2μ)``. Also ``≤ F² + ρ^T (Δ - F²)`` for every Δ, with ``ρ = (a + ημP/F)(a + ημmF/P)``; and, for
+    h ≥ 1, ``≤ H + ρ^T (Δ - H)`` with another ρ and the H of claim C9, for the best s and q that are tried there.
 
     Parameters
     ----------
     assumptions : Assumptions
-        Λ, Δ, σ² and ζ²; m must be zero.
+        Λ, Δ, σ², ζ² and m.
     step, steps : float or array
         η and T.
     pl_constant : float
@@ -340,18 +341,22 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     Returns
     -------
     Bound
-        In units of f: the less of the two. ``transient`` is the bound without noise and bias, ``bias`` what bias adds.
+        In units of f: the least of them. ``transient`` and ``noise`` are what remains without bias, ``bias`` what it
+        adds.
 
     Raises
     ------
     ValueError
-        If Λη is outside (0, 2), μ outside (0, Λ], or m > 0.
+        If Λη is outside (0, 2/(1+√m)), m ≥ 1, or μ outside (0, Λ].
 
     Notes
     -----
-    This toolkit's own (claim C9), never above ``(1-ημ)^T Δ + (hσ² + ζ²)/(2μ)``, after Ajalloeian & Stich 2020,
-    arXiv 2008.00051, for h ≤ 1. Exact for h ≤ 1 without noise where Δ ≥ ζ²/(2μ): on a quadratic of curvature μ, at
-    every T. For h > 1 or with noise it is an upper bound; the worst known are quadratics of curvature μ or Λ.
+    This toolkit's own (claim C9), for m = 0 never above ``(1-ημ)^T Δ + (hσ² + ζ²)/(2μ)``, after Ajalloeian & Stich
+    2020, arXiv 2008.00051, for h ≤ 1. For h ≤ 1 without noise a quadratic of curvature μ attains its floor
+    ``ζ²/(2μ(1-m))``, its rate ``(1 - ημ(1-√m))²`` for ζ = 0, and, where m = 0 and Δ ≥ ζ²/(2μ), the bound at every T.
+    Where both parts of the bias count, the recursion ``r ← ar + ημ√(mr² + ζ²/(2μ))`` is exact, and r_T² is below this
+    bound. For h > 1 or with noise it is an upper bound; the worst known are quadratics of curvature μ or Λ. Its floor
+    is at most Λ/μ times theirs, and for h → 2 it comes down to theirs.
 
     Examples
     --------
@@ -359,13 +364,14 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     0.5
     >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 0.5, 3, pl_constant=0.5).total, 12)
     0.177978515625
-    >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 1.5, 1000, pl_constant=0.5).total, 12)
-    4.5
+    >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 1.5, 1000, pl_constant=0.5).total, 2)
+    3.25
+    >>> partly = Assumptions(smoothness=1, gap=1, noise=0, bias=0.25, relative_bias=0.5)
+    >>> round(pl_bound(partly, 0.5, 1000, pl_constant=0.5).total, 12)
+    0.5
     """
-    eta = checked_step(assumptions, step, 2.0, closed=False, name="the Polyak-Łojasiewicz bound")
-    horizon = checked_steps(steps, eta)
-    checked_relative_bias(assumptions, "the Polyak-Łojasiewicz bound", absolute=True)
-    mu = number("pl_constant", pl_constant)
+    eta, horizon = sharp_domain(assumptions, step, steps, "the Polyak-Łojasiewicz bound")
+    mu, m = number("pl_constant", pl_constant), assumptions.relative_bias
     if not 0 < mu <= assumptions.smoothness:
         raise ValueError(
             f"pl_constant = {pl_constant!r}: expected 0 < μ <= Λ = {assumptions.smoothness!r}; "
@@ -374,18 +380,19 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     lam, h, gap = assumptions.smoothness, assumptions.smoothness * eta, assumptions.gap
     q = np.minimum(h, 2 - h)
     kept = 1 - (lost := np.minimum(product(mu, q, over=(lam,)), 1.0))
-    double = np.sqrt(2) * np.sqrt(mu)
+    strength, double = (h / q) ** 2 * m, np.sqrt(2) * np.sqrt(mu)
     reach = product(h, np.sqrt(assumptions.bias), over=(double, q))
     spread = product(h, np.sqrt(assumptions.noise), over=(double, np.sqrt(q)))
     with np.errstate(under="ignore", over="ignore", invalid="ignore", divide="ignore"):
-        root = (kept * reach + np.hypot(reach, np.sqrt(1 + kept) * spread)) / (1 + kept)
-        shrink = 1 + kept * (1 - np.where(root > 0, reach / root, 0.0))
+        root = _settled(kept, lost, strength, reach, spread)
+        # How much of what a step takes from √f the bias gives back: at F, and at a far height.
+        near, far = np.sqrt(strength + np.where(root > 0, reach / root, 0.0) ** 2), np.sqrt(strength)
+        apart = np.where(near > 0, strength / near, 0.0)
+        shrink = 2 - near - apart - lost * (1 - near) * (1 - apart)
 
         def power(share: Any) -> Any:
             """The logarithm of (1 - share · lost)^T; of what float64 cannot hold, its first term."""
-            first = product(horizon, mu, q, share, over=(lam,))
-            log = np.where(np.isinf(horizon), -np.inf, horizon * np.log1p(-np.minimum(share * lost, 1.0)))
-            return np.where(lost < 1e-150, -first, log)
+            return _power(horizon, share * lost, product(horizon, mu, q, share, over=(lam,)), lost)
 
         def gone(log: Any, share: Any, size: Any, over: Any) -> Any:
             """What such a power leaves off 1, times size²/over."""
@@ -394,10 +401,79 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
 
         once, slow = power(1.0), power(shrink)
         above = np.maximum(np.sqrt(gap) - root, 0.0)
-        closer = (root + np.exp(once) * above) ** 2
+        closer = (root + np.exp(power(1 - far)) * above) ** 2
         settling = product(np.exp(slow), gap) + gone(slow, shrink, root, 1.0)
         transient, noise = product(np.exp(2 * once), gap), gone(2 * once, 2.0, spread, 1 + kept)
-        rest = np.minimum(closer, settling) - transient - noise
-    bias = np.where(np.isnan(rest), np.inf, np.maximum(rest, 0.0)) if assumptions.bias else 0.0
+        least = np.minimum(closer, settling)
+        if (h > 1).any():
+            bare = replace(assumptions, bias=0.0, relative_bias=0.0)
+            known = (replace(bare, noise=0.0), bare, assumptions)
+            parts = zip((transient, transient + noise, least), known, strict=True)
+            transient, plain, least = (
+                np.where(h > 1, np.fmin(part, _long_bound(a, h, horizon, mu)), part) for part, a in parts
+            )
+            noise = np.where(h > 1, np.maximum(plain - transient, 0.0), noise)
+        rest = least - transient - noise
+    bias = np.where(np.isnan(rest), np.inf, np.maximum(rest, 0.0)) if assumptions.bias or m else 0.0
     terms = np.broadcast_arrays(transient, noise, bias)
     return make_bound("Polyak-Łojasiewicz", (terms[0], terms[1], terms[2]), eta, horizon, "value above the infimum")
+
+
+def _power(horizon: Any, loss: Any, first: Any, size: Any) -> Any:
+    """The logarithm of (1 - loss)^T; of what float64 cannot hold, its first term."""
+    log = np.where(np.isinf(horizon), -np.inf, horizon * np.log1p(-np.minimum(loss, 1.0)))
+    return np.where(size < 1e-150, -first, log)
+
+
+def _settled(kept: Any, lost: Any, strength: Any, reach: Any, spread: Any) -> Any:
+    """F: the root of F² = (aF + (1-a)√(sF² + R²))² + (1-a)N², where s < 1 and a = 1 - ``lost``.
+
+    Squaring gives a quadratic in F², of which this is the larger root, in units of R and N. Nothing cancels.
+    """
+    unit = np.maximum(np.maximum(reach, spread), 1e-300)
+    w, n = (reach / unit) ** 2, (spread / unit) ** 2
+    slope, given = 1 + kept - lost * strength, lost * w + n
+    inside = 2 * kept * np.sqrt(slope * given * w + kept**2 * w**2 + strength * given**2)
+    rooted = np.sqrt(strength)
+    second = (1 - strength) * (1 + kept + lost * rooted) * (1 + kept - lost * rooted)
+    return unit * np.sqrt((slope * given + 2 * kept**2 * w + inside) / second)
+
+
+_SHARES = np.concatenate([np.logspace(-12, -1, 12), np.linspace(0.12, 0.98, 44)])
+"""The s that :func:`pl_bound` tries beyond 1/Λ; whichever is best, its bound holds."""
+
+
+def long_shares(a: Assumptions, h: ArrayLike, mu: float) -> tuple[Any, Any]:
+    """The s and q of claim C9 that :func:`pl_bound` tries for h ≥ 1, on a further axis; q is NaN where there is none.
+
+    >>> s, q = long_shares(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 1.5, 0.1)
+    >>> bool((q <= s).all())
+    True
+    """
+    s, m, h = _SHARES, a.relative_bias, np.asarray(h)[..., None]
+    back, over = 1 - mu / a.smoothness * (1 - s), h - 1
+    # q as near to s as may be, such that (h-1)h(q + m/q) is at most what is left of (1 - (μ/Λ)(1-s))‖∇f‖².
+    with np.errstate(invalid="ignore", divide="ignore"):
+        most = (back - over**2 - m * (back / s + over * (h + 1))) / (over * h)
+        q = np.minimum(s, (1 - 1e-9) * (most + np.sqrt(most**2 - 4 * m)) / 2)
+    return s, np.where(q > 0, q, np.nan)
+
+
+def _long_bound(a: Assumptions, h: Any, horizon: Any, mu: float) -> Any:
+    """``H + ρ^T (Δ - H)`` of claim C9 for h ≥ 1, the least of those for some s and q."""
+    s, q = long_shares(a, h, mu)
+    h, horizon, m, p = h[..., None], horizon[..., None], a.relative_bias, mu / a.smoothness
+    back, over = 1 - p * (1 - s), h - 1
+    paid = back / s + over * (h / q + h + 1)
+    ahead = over**2 + over * h * q + m * paid
+    gained = 1 + (1 - p) * (1 - s) - ahead
+    first = product(horizon, mu, gained, over=(a.smoothness,))
+    log = _power(horizon, p * gained, first, p)
+
+    def added(share: Any, square: float) -> Any:
+        """What one cause adds up to: (1 - ρ^T) share · square / (2μ · gained)."""
+        few = product(horizon, share, square, over=(2, a.smoothness))
+        return np.where(log > -1e-150, few, product(-np.expm1(log), share, square, over=(2, mu, gained)))
+
+    bound = product(np.exp(log), a.gap) + added(paid, a.bias) + added(h * h, a.noise)
+    return np.where(ahead <= back, bound, np.inf).min(axis=-1)

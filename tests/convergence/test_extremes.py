@@ -34,6 +34,7 @@ from convergence import (
     stationary_law,
     tight_bound,
 )
+from convergence.bounds import long_shares
 from convergence.estimators import bounded_interval, mean_interval
 from convergence.sweep import Cell, run_cell
 
@@ -105,14 +106,24 @@ def test_sharp_and_refined_at_thousands_of_points(seed):
 
 
 def exact_pl(a, h, eta, steps, mu):
-    """The less of the two forms that pl_bound states."""
+    """The least of the forms that pl_bound states."""
+    pairs = zip(*long_shares(a, h, mu), strict=True) if h > 1 else ()
     lam, gap, noise, bias, h, mu = map(mp.mpf, (a.smoothness, a.gap, a.noise, a.bias, h, mu))
     q = min(h, 2 - h)
     kept, reach = 1 - mu / lam * q, h * mp.sqrt(bias) / (q * mp.sqrt(2 * mu))
     root = (kept * reach + mp.sqrt(reach**2 + (1 + kept) * h**2 * noise / (2 * mu * q))) / (1 + kept)
     slower = kept * (kept + (1 - kept) * reach / root) if root else kept**2
     once, slow = (mp.mpf(0) if np.isinf(steps) else base ** mp.mpf(steps) for base in (kept, slower))
-    return min((root + once * max(mp.sqrt(gap) - root, 0)) ** 2, root**2 + slow * (gap - root**2))
+    found = [(root + once * max(mp.sqrt(gap) - root, 0)) ** 2, root**2 + slow * (gap - root**2)]
+    for s, q in ((mp.mpf(s), mp.mpf(q)) for s, q in pairs if q > 0):
+        back = 1 - mu / lam * (1 - s)
+        ahead = (h - 1) ** 2 + (h - 1) * h * q
+        if ahead <= back:
+            rate = (1 - mu / lam) * back + mu / lam * ahead
+            paid = back / s + (h - 1) * h / q + (h - 1) * (h + 1)
+            high = (paid * bias + h**2 * noise) / (2 * lam) / (1 - rate)
+            found.append(high + (0 if np.isinf(steps) else rate ** mp.mpf(steps)) * (gap - high))
+    return min(found)
 
 
 def check_pl(count, seed):
@@ -178,7 +189,7 @@ def values(a, eta, steps):
     yield scope_bound(a.smoothness, eta, noise=a.noise, bias=a.bias, perturbation=a.gap, start=a.noise)
     if a.smoothness * eta <= 1:
         yield from (classical_bound(a, eta, steps), schedule_bound(absolute, [eta, eta / 3]))
-        yield pl_bound(absolute, eta, steps, pl_constant=a.smoothness * 1e-3 or a.smoothness)
+        yield pl_bound(a, eta, steps, pl_constant=a.smoothness * 1e-3 or a.smoothness)
         yield long_run_law(quiet, eta, steps)
         if a.bias <= 2 * a.smoothness * a.gap:
             yield best_iterate_bound(quiet, eta, steps)

@@ -37,6 +37,7 @@ from rdml_theory.symbolic.sgd import (
     lagged_runs,
     long_run,
     momentum,
+    momentum_floor,
     refinements,
     scope,
     setting,
@@ -97,6 +98,9 @@ CASES = {
         (*bias.ASSUMPTIONS[:-1], entries.NOT_ONE.text()),
     ),
     "C4a": Case(gram.gram_bound, {"factor": gram.gram}, gram.ASSUMPTIONS),
+    "C11, the floor": Case(
+        momentum_floor.momentum_floor, {"floor_square": momentum_floor.FLOOR}, momentum_floor.ASSUMPTIONS, stated=2
+    ),
     "C11": Case(
         momentum.momentum_bound,
         {
@@ -213,9 +217,16 @@ CASES = {
     "V3 with momentum": Case(lagged_runs.lagged_runs, {"right_side": lagged_runs.LEVEL}, lagged_runs.ASSUMPTIONS),
     "C9": Case(
         growth.pl_bound,
-        {"right_side": growth.PL, "closer": growth.CLOSER, "floor_square": growth.FLOOR},
+        {
+            "right_side": growth.PL,
+            "closer": growth.CLOSER,
+            "floor_square": growth.FLOOR,
+            "push_square": growth.PUSH,
+            "longer": growth.LONG,
+            "long_floor": growth.LONG_FLOOR,
+        },
         growth.ASSUMPTIONS,
-        stated=2,
+        stated=4,
     ),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence import Assumptions, floor, pl_bound, problems, scope_bound
+from convergence import Assumptions, floor, problems, scope_bound
 from convergence.momentum import best_potential
 from convergence.problems import SyntheticProblem
 from convergence.problems.quadratic_cosine import QuadraticCosine
@@ -56,7 +56,7 @@ STEPS = 4
 
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
-    lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest(), against_the_bias())
+    lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest(), against_the_bias(), turning())
     students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
     models = (*sgd_runs(), *updates(), *lines, *students_of, *distributions(), *_values(), *measured(), *single_runs())
     found = {model.name: model.satisfies(theorem) for model in models}
@@ -145,9 +145,11 @@ def at_rest() -> Model:
             growth.growth: 2.0,
             descent.Z: 0.4,
             descent.h: 0.5,
+            descent.eta: 0.25,
+            momentum.mu: 0.6,
         },
         {"f": Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)},
-        {"x": x, "b": b},
+        {"x": x, "b": b, "v": 0 * b},
         families=_schedules(),
         points=np.random.default_rng(0).normal(size=(15, 2)) * 3,
     )
@@ -190,7 +192,7 @@ def against_the_bias() -> Model:
     mu, eta, reach, gap, axis = 2.0, 0.3, 0.2, 4.0, np.array([1.0, 0.0])
     levels = reach + (1 - eta * mu) ** np.arange(STEPS + 1) * (np.sqrt(gap) - reach)
     values = {
-        setting.smoothness: 2.5, growth.growth: mu, descent.eta: eta, descent.h: 2.5 * eta, growth.reach: reach,
+        setting.smoothness: 2.5, growth.growth: mu, descent.eta: eta, descent.h: 2.5 * eta, extremal.floor: reach,
         descent.gap: gap, descent.horizon: STEPS, constant_bias.unit: axis,
     }  # fmt: skip
     quadratic = Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)
@@ -198,10 +200,46 @@ def against_the_bias() -> Model:
     return Model("quadratic, against a constant bias", values, {"f": quadratic}, {"x": x}, points=x[0])
 
 
-def _under_growth(h: float, mu: float, sigma: float, Z: float) -> dict[Any, float]:
-    """μ, and the F of C9, on a quadratic with Λ = 2."""
-    at = Assumptions(smoothness=2.0, gap=0.0, noise=sigma**2, bias=Z**2)
-    return {growth.growth: mu, growth.floor: float(np.sqrt(pl_bound(at, h / 2, np.inf, pl_constant=mu).total))}
+def turning() -> Model:
+    """A heavy ball on a quadratic, whose iterates turn by one angle: what C11 says is attained."""
+    lam, mu, h, zeta = 2.0, 0.6, 0.3, 0.4
+    eta, way = h / lam, np.arccos((1 + mu) * (1 + mu - h) / (4 * mu))
+    radius = 2 * np.sqrt(mu) * h * zeta / ((1 - mu) * np.sqrt(4 * mu - (1 + mu - h) ** 2)) / lam
+    angles = way * np.arange(-1, STEPS + 2)
+    path = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    v = (path[:-1] - path[1:]) / eta
+    x, b = path[1:], v[1:] - mu * v[:-1] - lam * path[1:-1]
+    values = {
+        setting.smoothness: lam, momentum.mu: mu, descent.h: h, descent.eta: eta, descent.Z: zeta,
+        descent.horizon: STEPS,
+    }  # fmt: skip
+    quadratic = Objective(lambda x: lam / 2 * np.sum(x**2, axis=-1), lambda x: lam * x, lam)
+    processes = {"x": x[None], "v": v[None], "b": b[None]}
+    return Model("heavy ball that turns on a quadratic", values, {"f": quadratic}, processes, points=x)
+
+
+def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> Model:
+    """A run on a quadratic with Λ = 2, with μ, and the F, r, p, s, q and H of C9."""
+    name = f"quadratic, h = {h:g}, μ = {mu:g}, m = {share:g}, σ = {sigma:g}"
+    run = _run(name, _quadratic(1.5), h, sigma=sigma, Z=Z, side=1.0, share=share)
+    kept = 1 - mu / 2 * min(h, 2 - h)
+
+    def pushed(r: float) -> float:
+        return float(np.sqrt(share * r**2 + Z**2 / (2 * mu)))
+
+    def after(r: float) -> float:
+        return float(np.sqrt((kept * r + h / 2 * mu * pushed(r)) ** 2 + h**2 / 4 * sigma**2))
+
+    r = [float(np.sqrt(run.values[descent.gap]))]
+    for _ in range(500):
+        r.append(after(r[-1]))
+    values = {**run.values, growth.growth: mu, growth.floor: r[-1], growth.trade: 0.5, growth.share: 0.5}
+    numbers = {letter: value for letter, value in values.items() if np.ndim(value) == 0}
+    once, twice = (float(growth.LONG_FLOOR.subs({**numbers, growth.high: high})) for high in (0, 1))
+    values[growth.high] = once / (1 - (twice - once))
+    steps = np.array(r[: STEPS + 2])
+    families = {"r": np.roll(steps, -1), "p": np.roll([pushed(at) for at in steps], -1)}
+    return replace(run, values=values, families={**run.families, **families})
 
 
 @cache
@@ -217,6 +255,10 @@ def sgd_runs() -> tuple[Model, ...]:
         _run(f"{method}, μ = 0.6", cosine, 0.1, sigma=sigma, Z=Z, side=1.0, mu=0.6, nesterov=method == "Nesterov")
         for method in ("heavy ball", "Nesterov")
     ]
+    runs += [
+        _run(f"heavy ball without noise, μ = 0.6, h = {h:g}", cosine, h, sigma=0.0, Z=Z, side=1.0, mu=0.6)
+        for h in (0.08, 0.3)
+    ]
     for h in (0.5, 1.0, 1.3):
         for part in (0.0, share):
             at = Assumptions(smoothness=2.0, gap=0.0, noise=sigma**2, bias=Z**2, relative_bias=part)
@@ -230,16 +272,8 @@ def sgd_runs() -> tuple[Model, ...]:
     last = 2 / (1 + np.sqrt(share))
     runs += [
         *(
-            _run(
-                f"quadratic, h = {h:g}, μ = {mu:g}",
-                plain,
-                h,
-                sigma=sigma,
-                Z=Z,
-                side=1.0,
-                values=_under_growth(h, mu, sigma, Z),
-            )
-            for h, mu in ((0.5, 1.0), (1.0, 2.0), (1.4, 1.5))
+            _under_growth(h, mu, coin, Z, share)
+            for h, mu, coin in ((0.5, 1.0, sigma), (1.0, 2.0, sigma), (1.1, 0.5, sigma), (0.5, 2.0, 0.0))
         ),
         _run("quadratic, constant bias, h = 0.6", plain, 0.6, sigma=0.0, Z=Z, side=0.0),
         _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, sigma=sigma, Z=Z, side=0.0),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer
+from sympy import Expr, Integer, sqrt
 
 from convergence import Assumptions, Trajectory, pl_bound, problems, simulate
+from convergence.bounds import long_shares
 from rdml_theory.symbolic.sgd import descent, growth
-from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, PL
+from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, LONG, LONG_FLOOR, PL, PUSH
+from rdml_theory.symbolic.sgd.refinements import relative_bias
+from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
     Replicas,
     at_least,
@@ -24,6 +28,7 @@ from verify.checks import (
     replicas_curve,
 )
 from verify.claim import Claim, Control, Found, Source, Statement, check
+from verify.claims.c2c_relative_bias import worst_oracle
 from verify.context import Context
 from verify.records import Panel
 
@@ -36,8 +41,11 @@ QUADRATIC = (
 GENTLE = ((1.0, 0.1, 1.0), (0.4, 0.02, 1.0), (0.2, 0.7, 0.0))
 """h, μ/Λ and ζ² of quadratics of curvature μ, which attain the bound at every step."""
 
-APART = ((1.5, 0.5, 0.0), (1.2, 0.1, 0.0), (0.5, 0.5, 1.0), (0.2, 0.1, 0.3), (1.7, 0.3, 0.5))
-"""h, μ/Λ and σ² for which the floor is not known, with ζ² = 1: it is between quadratics and the bound."""
+APART = {
+    (1.5, 0.5, 0.0): 0.69, (1.2, 0.1, 0.0): 0.48, (1.95, 0.1, 0.0): 0.98, (0.5, 0.5, 1.0): 0.5, (0.2, 0.1, 0.3): 0.1,
+    (1.7, 0.3, 0.5): 0.3,
+}  # fmt: skip
+"""h, μ/Λ and σ² for which the floor is not known, with ζ² = 1: and what part of the bound the worst quadratic has."""
 
 NONCONVEX = ((1.0, 4.0, 0.25, 3_000), (0.4, 4.0, 0.25, 6_000), (0.6, 0.0, 0.0, 200))
 REACHED = 0.97
@@ -46,57 +54,123 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Subject:
-    """Two bounds of E f(x_T) - inf f, and what F² is equal to."""
+    """Two bounds of E f(x_T) - inf f, what F² and P² are equal to, the bound for h ≥ 1, and what H is equal to."""
 
     right_side: Expr
     closer: Expr
     floor_square: Expr
+    push_square: Expr
+    longer: Expr = LONG
+    long_floor: Expr = LONG_FLOOR
 
     @cached_property
     def _formulas(self) -> tuple[Any, ...]:
         s, g = descent, growth
-        names = (s.h, s.eta, s.gap, s.sigma, s.horizon, g.kept, g.reach, g.floor)
-        return tuple(function_of(e, *names) for e in (self.floor_square, self.right_side, self.closer))
+        names = (
+            s.h, s.eta, s.gap, s.sigma, s.horizon, g.kept, s.Z, relative_bias, g.growth, g.floor, g.push,
+        )  # fmt: skip
+        return tuple(
+            function_of(e, *names) for e in (self.push_square, self.floor_square, self.right_side, self.closer)
+        )
+
+    def _at(
+        self, at: Assumptions, step: float, steps: float, pl_constant: float
+    ) -> Callable[[float], tuple[float, ...]]:
+        """The numbers of the formulas, at an F."""
+        h = at.smoothness * step
+        kept = 1 - pl_constant * min(h, 2 - h) / at.smoothness
+        fixed = (h, step, at.gap, np.sqrt(at.noise), steps, kept, np.sqrt(at.bias), at.relative_bias, pl_constant)
+        push = self._formulas[0]
+        return lambda floor: (*fixed, floor, max(np.sqrt(max(push(*fixed, floor, 0.0), 0.0)), 1e-150))
 
     def bound(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
-        """The less of the two."""
-        h, (square, right_side, closer) = at.smoothness * step, self._formulas
-        q = min(h, 2 - h)
-        kept, reach = 1 - pl_constant * q / at.smoothness, h * np.sqrt(at.bias / (2 * pl_constant)) / q
+        """The least of those that hold."""
+        known, (_, square, right_side, closer) = self._at(at, step, steps, pl_constant), self._formulas
 
-        def known(floor: float) -> tuple[float, ...]:
-            return h, step, at.gap, np.sqrt(at.noise), steps, kept, reach, floor
+        def added(floor: float) -> float:
+            """What a step adds to F²."""
+            return float(square(*known(floor))) - floor**2
 
-        # F² - (...) is a quadratic in F: its value at 0, and at ±1.
-        zero, plus, minus = (-float(square(*known(x))) for x in (0.0, 1.0, -1.0))
-        second, first = 1 + (plus + minus) / 2 - zero, (plus - minus) / 2
-        floor = (-first + np.sqrt(max(first**2 - 4 * second * zero, 0.0))) / (2 * second)
-        if floor == 0:
-            return float(closer(*known(floor)))
-        values = [float(right_side(*known(floor)))]
-        if at.gap >= floor**2:
-            values.append(float(closer(*known(floor))))
+        beyond = self._longer(at, step, steps, pl_constant)
+        if added(0.0) <= 1e-250:
+            return min(beyond, float(closer(*known(0.0))))
+        least, most = 0.0, 1.0
+        while added(most) > 0 and most < 1e9:
+            most *= 2
+        for _ in range(60):
+            middle = (least + most) / 2
+            least, most = (middle, most) if added(middle) > 0 else (least, middle)
+        values = [beyond, float(right_side(*known(most)))]
+        if at.gap >= most**2:
+            values.append(float(closer(*known(most))))
         return min(values)
+
+    @cached_property
+    def _long(self) -> tuple[Any, ...]:
+        s, g = descent, growth
+        names = (
+            s.h, s.eta, s.gap, s.sigma, s.horizon, s.Z, relative_bias, g.growth, smoothness, g.trade, g.share, g.high,
+        )  # fmt: skip
+        enough = growth.ENOUGH.right - growth.ENOUGH.left
+        return tuple(function_of(e, *names) for e in (self.longer, self.long_floor, enough))
+
+    def _longer(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
+        """The bound for h ≥ 1, with the s and q that the product tries."""
+        h = at.smoothness * step
+        if h <= 1:
+            return np.inf
+        longer, floor, enough = self._long
+        s, q = long_shares(at, h, pl_constant)
+        known = (
+            h, step, at.gap, np.sqrt(at.noise), steps, np.sqrt(at.bias), at.relative_bias, pl_constant, at.smoothness,
+            s, q,
+        )  # fmt: skip
+        # H = f(H), a straight line.
+        once = floor(*known, 0.0)
+        high = once / (1 - (floor(*known, 1.0) - once))
+        return float(np.min(longer(*known, high), initial=np.inf, where=enough(*known, high) >= -1e-12))
+
+    def recursion(self, at: Assumptions, step: float, steps: int, pl_constant: float) -> list[float]:
+        """r_t² for t = 0, ..., T."""
+        known, square = self._at(at, step, steps, pl_constant), self._formulas[1]
+        found = [at.gap]
+        for _ in range(steps):
+            found.append(float(square(*known(np.sqrt(found[-1])))))
+        return found
 
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere, then for {h} in (0, 2), with {kept} and {reach}: {bound} where there "
-        "is noise, with the F > 0 of {floor}; and {closer} where Δ > F². Without noise, F is R; for {h} ≤ 1 and every "
-        "{mu} < Λ the second is then attained at every T, and the first at {h} = 1, {mu} = Λ"
+        "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere and E‖b_t‖² ≤ {m}E‖∇f(x_t)‖² + Z² with {room}, then with {kept}: "
+        "{bound} where there is noise, with the F and P > 0 of {floor} and {push}; {closer} where Δ > F²; and "
+        "{step} for {next} and {pushed} from r_0² = Δ, as long as a r_t + ημp_t < r_t; and, for {h} ≥ 1 and all s "
+        "in (0, 1) and q > 0 with {enough}, {longer} with {high}. Without noise, for {h} ≤ 1 and "
+        "every {mu} < Λ, the third is attained at every T, and so is the second where {m} = 0; the first is attained "
+        "at {h} = 1, {mu} = Λ"
     )
-    bound, closer = (growth.pl_target(side).relation() for side in (subject.right_side, subject.closer))
+    bound, closer, step = (
+        growth.pl_target(side).relation()
+        for side in (subject.right_side, subject.closer, growth.falls(descent.horizon) ** 2)
+    )
+    _, onward, pushes = growth.recursion(subject.floor_square, subject.push_square)
     formulas = {
-        "mu": growth.growth, "h": descent.h, "kept": growth.KEPT.relation(), "reach": growth.REACH.relation(),
-        "bound": bound, "closer": closer, "floor": growth.floor_equation(subject.floor_square).relation(),
+        "mu": growth.growth, "h": descent.h, "m": relative_bias, "room": growth.ROOM.relation(),
+        "kept": growth.KEPT.relation(), "bound": bound, "closer": closer, "step": step,
+        "floor": growth.floor_equation(subject.floor_square).relation(),
+        "push": growth.push_equation(subject.push_square).relation(),
+        "enough": growth.ENOUGH.relation(), "longer": growth.pl_target(subject.longer).relation(),
+        "high": growth.high_equation(subject.long_floor).relation(), "next": onward.relation(),
+        "pushed": pushes.relation(),
     }  # fmt: skip
     return Statement(words, formulas)
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
     lam, gap, noise, bias = np.exp(rng.uniform(-3, 3, 4))
-    at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias)
-    step, steps, mu = rng.uniform(0.01, 1.99) / lam, round(10 ** rng.uniform(0, 3)), lam * rng.uniform(0.01, 1)
+    m = float(rng.choice([0.0, rng.uniform(0, 0.9)]))
+    at = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias, relative_bias=m)
+    step, mu = rng.uniform(0.01, 0.99) * 2 / (1 + np.sqrt(m)) / lam, lam * rng.uniform(0.01, 1)
+    steps = round(10 ** rng.uniform(0, 3))
     return [(float(pl_bound(at, step, steps, pl_constant=mu)), subject.bound(at, step, steps, mu))]
 
 
@@ -129,16 +203,43 @@ def quadratic(subject: Subject, context: Context) -> Found:
     yield _falling(subject)
 
 
+RELATIVE = ((0.4, 0.1, 0.3, 1.0), (1.0, 0.5, 0.6, 0.2), (0.7, 0.2, 0.8, 0.0), (0.5, 0.9, 0.25, 0.0))
+"""h, μ/Λ, m and ζ² of quadratics of curvature μ whose bias is against the gradient."""
+
+
+@check("numeric", cost=0.5)
+def relative(subject: Subject, context: Context) -> Found:
+    """Does a quadratic whose bias grows with its gradient reach r_t² at every step, and the bound in the end?"""
+    for h, mu, m, bias in RELATIVE:
+        at = Assumptions(smoothness=1.0, gap=25 / mu, noise=0.0, bias=bias, relative_bias=m)
+        steps = round(40 / (h * mu * (1 - np.sqrt(m))))
+        problem = worst_oracle("quadratic", at, h, dim=2, smoothness=mu, radius=np.sqrt(50) / mu)
+        run = simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=min(steps, 20))
+        each = list(zip(run.value[1:, 0], run.times[1:], strict=True))
+        closed, exact = (
+            [v / r for (v, _), r in zip(each, stated, strict=True)]
+            for stated in (
+                [subject.bound(at, h, t, mu) for _, t in each],
+                [subject.recursion(at, h, steps, mu)[t] for _, t in each],
+            )
+        )
+        name = f"over stated, on a quadratic of curvature μ = {mu:g} Λ, m = {m:g}, h = {h:g}, ζ² = {bias:g}"
+        yield at_most(f"{name}: the most", max(closed), 1 + ROUNDING)
+        yield at_least(f"{name}: at T = {steps}", closed[-1], 1 - ROUNDING)
+        yield at_most(f"{name}: over r_t², the most", max(exact), 1 + ROUNDING)
+        yield at_least(f"{name}: over r_t², the least", min(exact), 1 - ROUNDING)
+
+
 @check("numeric", cost=0.5)
 def apart(subject: Subject, context: Context) -> Found:
     """How far below is the worst quadratic where the exact floor is not known?"""
-    for h, mu, noise in APART:
+    for (h, mu, noise), least in APART.items():
         at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=1.0)
         stated, steps = subject.bound(at, h, np.inf, mu), round(40 / (mu * min(h, 2 - h)))
         values = [float(_on_quadratic(c, h, noise, 1.0, steps, 1 / c).value[-1, 0]) for c in (mu, 1.0)]
         name = f"the worst quadratic over stated, h = {h:g}, μ = {mu:g} Λ, σ² = {noise:g}"
         yield at_most(name, max(values) / stated if stated else np.inf, 1.0)
-        yield at_least(f"{name}: at least", max(values) / stated if stated else np.inf, mu * (1 - ROUNDING))
+        yield at_least(f"{name}: at least", max(values) / stated if stated else np.inf, least)
 
 
 def _falling(subject: Subject) -> Panel:
@@ -182,7 +283,10 @@ def nonconvex(subject: Subject, context: Context) -> Found:
 
 def _changed(old: Expr, new: Expr) -> Subject:
     """The statement with one formula in the place of another, wherever it occurs."""
-    return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR)))
+    return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR)))
+
+
+_FAR = growth.kept + descent.eta * growth.growth * sqrt(relative_bias)
 
 
 CLAIM = Claim(
@@ -191,33 +295,53 @@ CLAIM = Claim(
     message="Where the gradient grows with the loss, the loss falls to a floor",
     meaning=(
         "If the gradient grows with the excess of the loss, the loss at the last iterate falls geometrically to a "
-        "floor set by bias and noise, and for steps up to 1/Λ without noise the bound is exact at every horizon: such "
-        "a function, convex or not, is no slower than a quadratic of its least curvature. For longer steps, up to "
-        "twice that, or with noise the exact floor is not known: it is between that of the worst quadratic and the "
-        "bound, which are at most a factor of Λ/μ apart."
+        "floor set by bias and noise, also where a part of the bias grows with the gradient. For steps up to 1/Λ "
+        "without noise a recursion gives the worst case at every horizon, and the formulas have its floor and its "
+        "rate: such a function, convex or not, is no slower than a quadratic of its least curvature. For longer steps "
+        "or with noise the exact floor is not known: it is between that of the worst quadratic and the bound, which "
+        "are at most a factor of Λ/μ apart, and near each other again for steps near 2/Λ."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
-    subject=Subject(PL, CLOSER, FLOOR),
+    subject=Subject(PL, CLOSER, FLOOR, PUSH),
     statement=statement,
     assumptions=growth.ASSUMPTIONS,
     source=Source("this toolkit; inequality and example are those of Karimi et al. 2016", "1608.04636", own=True),
     checks=(
-        kernel_check(lambda subject: growth.pl_bound(subject.right_side, subject.closer, subject.floor_square)),
+        kernel_check(lambda subject: growth.pl_bound(
+            subject.right_side, subject.closer, subject.floor_square, subject.push_square, subject.longer,
+            subject.long_floor,
+        )),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-9),
-        quadratic, apart, nonconvex,
+        quadratic, relative, apart, nonconvex,
     ),
     controls=(
-        Control("no-bias", "the bias dropped", _changed(growth.reach, Integer(0))),
+        Control("no-bias", "the absolute part of the bias dropped", _changed(descent.Z, Integer(0))),
+        Control("no-relative", "the relative part dropped", _changed(relative_bias, Integer(0))),
+        Control(
+            "no-beyond", "what lies beyond 1/Λ forgotten in the floor",
+            Subject(
+                PL, CLOSER, FLOOR, PUSH, LONG,
+                LONG_FLOOR - (descent.h - 1) * (descent.h + 1) * descent.Z**2 / (2 * smoothness),
+            ),
+        ),
         Control("half-noise", "half the noise", _changed(descent.sigma**2, descent.sigma**2 / 2)),
-        Control("no-cross", "the cross term dropped from the floor",
-                Subject(PL, CLOSER, FLOOR - 2 * growth.kept * (1 - growth.kept) * growth.floor * growth.reach)),
-        Control("rate", "the square of the rate",
-                Subject(PL.subs(growth.RATE, growth.RATE**2), CLOSER.subs(growth.kept, growth.kept**2), FLOOR),
-                drawn=True),
-        Control("no-floor", "no floor at all",
-                Subject(growth.RATE**descent.horizon * descent.gap, growth.kept ** (2 * descent.horizon) * descent.gap,
-                        FLOOR)),
+        Control(
+            "no-cross", "the cross term dropped from the floor",
+            Subject(
+                PL, CLOSER, FLOOR - 2 * growth.kept * growth.floor * descent.eta * growth.growth * growth.push, PUSH
+            ),
+        ),
+        Control(
+            "rate", "the square of the rate",
+            Subject(PL.subs(growth.RATE, growth.RATE**2), CLOSER.subs(_FAR, _FAR**2), FLOOR, PUSH), drawn=True,
+        ),
+        Control(
+            "no-floor", "no floor at all",
+            Subject(
+                growth.RATE**descent.horizon * descent.gap, _FAR ** (2 * descent.horizon) * descent.gap, FLOOR, PUSH
+            ),
+        ),
     ),
     caption=(
         "First: a quadratic of curvature μ falls to its floor on the bound. The others: a function that is not convex, "

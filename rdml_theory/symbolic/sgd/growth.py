@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
     At,
     AtMost,
+    Entry,
     Equal,
     ForAll,
     Gradient,
@@ -18,6 +20,7 @@ from rdml_theory.symbolic.kernel import (
     Less,
     Mean,
     Proof,
+    Proposition,
     Theorem,
     Value,
     Vector,
@@ -41,13 +44,16 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import constant_bias
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
-from rdml_theory.symbolic.sgd.extremal import HEIGHT, floor, newton_value
+from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE, floor, newton_step
+from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
+    at_most,
     at_update,
     b,
     exact,
+    first,
     g,
     given,
     infimum,
@@ -59,10 +65,12 @@ from rdml_theory.symbolic.sgd.setting import (
     x,
     y,
 )  # fmt: skip
+from rdml_theory.symbolic.sgd.smooth import lipschitz, u
 
 __all__ = [
-    "ASSUMPTIONS", "CLOSER", "FLOOR", "KEPT", "PL", "RATE", "REACH", "floor", "floor_equation", "growth", "kept",
-    "pl_bound", "pl_target", "reach",
+    "ASSUMPTIONS", "CLOSER", "ENOUGH", "FLOOR", "KEPT", "LONG", "LONG_FLOOR", "PL", "PUSH", "RATE", "falls", "floor",
+    "floor_equation", "growth", "high", "high_equation", "kept", "pl_bound", "pl_target", "push", "push_equation",
+    "pushed", "recursion", "share", "trade",
 ]  # fmt: skip
 
 Term = Any
@@ -70,38 +78,95 @@ Term = Any
 growth: Formula = Symbol("mu", positive=True)
 """μ, with ‖∇f‖² ≥ 2μ(f - inf f)."""
 
-reach: Formula = Symbol("R", positive=True)
-"""R, the floor of √(f - inf f) without noise: ``R² = h²Z²/(2μ(1-|1-h|)²)``."""
+push: Formula = Symbol("P", positive=True)
+"""P, the bias at the floor, as F is the floor of √(f - inf f): 2μP² is its mean square."""
 
 kept: Formula = Symbol("a", nonnegative=True)
 """a, what a step keeps of √(f - inf f): ``1 - (μ/Λ)(1-|1-h|)``, for h ≤ 1 that is 1 - ημ."""
 
 _AWAY = Abs(1 - h)
-RATE: Formula = kept * (kept + (1 - kept) * reach / floor)
-FLOOR: Formula = (kept * floor + (1 - kept) * reach) ** 2 + eta * h * sigma**2 / 2
+RATE: Formula = (kept + eta * growth * push / floor) * (kept + eta * growth * relative_bias * floor / push)
+FLOOR: Formula = (kept * floor + eta * growth * push) ** 2 + eta * h * sigma**2 / 2
 """What F² is equal to."""
 
+PUSH: Formula = relative_bias * floor**2 + Z**2 / (2 * growth)
+"""What P² is equal to."""
+
 PL: Formula = floor**2 + RATE**horizon * (gap - floor**2)
-CLOSER: Formula = (floor + kept**horizon * (sqrt(gap) - floor)) ** 2
+CLOSER: Formula = (floor + (kept + eta * growth * sqrt(relative_bias)) ** horizon * (sqrt(gap) - floor)) ** 2
 """The bounds of E f(x_T) - inf f: with noise, and from above the floor."""
+
+trade: Formula = Symbol("s", positive=True)
+share: Formula = Symbol("q", positive=True)
+"""s < 1 and q: how the square of the bias and its product with ∇f are shared out beyond 1/Λ."""
+
+high: Formula = Symbol("H", positive=True)
+"""H, the floor of f - inf f by the bound for h ≥ 1."""
+
+_BACK: Formula = 1 - growth * (1 - trade) / smoothness
+_PAID: Formula = _BACK / trade + (h - 1) * h / share + (h - 1) * (h + 1)
+_AHEAD: Formula = (h - 1) ** 2 + (h - 1) * h * share + relative_bias * _PAID
+LONG_RATE: Formula = (1 - growth / smoothness) * _BACK + growth / smoothness * _AHEAD
+LONG_FLOOR: Formula = LONG_RATE * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
+"""What H is equal to."""
+
+LONG: Formula = high + LONG_RATE**horizon * (gap - high)
+"""The bound of E f(x_T) - inf f for h ≥ 1."""
+
+_BEYOND, _PART, ENOUGH = AtMost(1, h), Less(trade, 1), AtMost(_AHEAD, _BACK)
 
 GROWS = ForAll(y, AtMost(2 * growth * (Value("f", y) - infimum), square(Gradient("f", y))))
 SLOWER = AtMost(growth, smoothness)
 STRICTLY = Less(growth, smoothness)
-ROOM = Less(_AWAY, 1)
+ROOM = Less(_AWAY + h * sqrt(relative_bias), 1)
 ABOVE = Less(floor, sqrt(gap))
 KEPT = Equal(kept, 1 - growth * (1 - _AWAY) / smoothness)
-REACH = Equal(reach**2, h**2 * Z**2 / (2 * growth * (1 - _AWAY) ** 2))
 NOISY = Less(0, sigma)
 GENTLE = ForAll(y, Equal(Value("f", y), growth * square(y) / 2))
 GENTLE_SLOPE = ForAll(y, Equal(Gradient("f", y), growth * y))
+
+
+def falls(step: Term) -> Term:
+    """r_t: the exact bound of √(E f(x_t) - inf f)."""
+    return Entry("r", step, True)
+
+
+def pushed(step: Term) -> Term:
+    """p_t, the bias there: 2μp_t² is its mean square."""
+    return Entry("p", step, True)
+
+
+def recursion(floor_square: Term = FLOOR, push_square: Term = PUSH) -> tuple[Equal, Equal, Equal]:
+    """What r_t and p_t are, step by step: a step leads from r to what F stays at, and p goes with r as P with F.
+
+    >>> print(recursion()[1].text())
+    r_{t + 1}² = η·h·σ²/2 + (a·r_t + η·μ·p_t)²
+    """
+
+    def there(formula: Term) -> Term:
+        return formula.subs({floor: falls(t), push: pushed(t)}, simultaneous=True)
+
+    return (
+        Equal(falls(Integer(0)) ** 2, gap),
+        Equal(falls(t + 1) ** 2, there(floor_square)),
+        Equal(pushed(t) ** 2, there(push_square)),
+    )
+
+
+def _recursion(floor_square: Term = FLOOR, push_square: Term = PUSH) -> tuple[Proposition, ForAll, ForAll]:
+    """The same, of every step."""
+    begun, onward, pushes = recursion(floor_square, push_square)
+    return begun, ForAll(t, onward), ForAll(t, pushes)
+
+
+_FALLING = ForAll(t, Less(kept + eta * growth * pushed(t) / falls(t), 1))
 
 
 def pl_target(right_side: Term = PL) -> AtMost:
     """``E f(x_T) - f_inf ≤`` the right side.
 
     >>> print(pl_target(CLOSER).text())
-    E[f(x_T)] - f_inf ≤ (F + a^T·(√(Δ) - F))²
+    E[f(x_T)] - f_inf ≤ (F + (√(Δ) - F)·(a + η·√(m)·μ)^T)²
     """
     return AtMost(_excess(At("x", horizon)), right_side)
 
@@ -110,17 +175,37 @@ def floor_equation(floor_square: Term = FLOOR) -> Equal:
     """What F solves.
 
     >>> print(floor_equation().text())
-    F² = η·h·σ²/2 + (F·a + R·(1 - a))²
+    F² = η·h·σ²/2 + (F·a + P·η·μ)²
     """
     return Equal(floor**2, floor_square)
 
 
-ASSUMPTIONS = assumptions(
-    "smooth", "bounded", "start", "update", "centred", "noise", "bias of a step", "h", GROWS.text(), ROOM.text(),
-    KEPT.text(), REACH.text(), floor_equation().text(), f"for the first: {NOISY.text()}; {SLOWER.text()}",
-    f"for the second: {ABOVE.text()}; {STRICTLY.text()}",
+def push_equation(push_square: Term = PUSH) -> Equal:
+    """What P is.
+
+    >>> print(push_equation().text())
+    P² = F²·m + Z²/(2·μ)
+    """
+    return Equal(push**2, push_square)
+
+
+def high_equation(long_floor: Term = LONG_FLOOR) -> Equal:
+    """What H solves."""
+    return Equal(high, long_floor)
+
+
+_ALWAYS = (
+    "smooth", "bounded", "start", "update", "centred", "noise", "h", BIAS_OF_A_STEP.text(), GROWS.text(), KEPT.text(),
 )  # fmt: skip
-"""What the two bounds assume, as text."""
+_SETTLED = f"{floor_equation().text()}; {push_equation().text()}"
+ASSUMPTIONS = assumptions(
+    *_ALWAYS,
+    f"for the first: {_SETTLED}; {NOISY.text()}; {SLOWER.text()}",
+    f"for the second: {_SETTLED}; {ROOM.text()}; {ABOVE.text()}; {STRICTLY.text()}",
+    f"for the third: {'; '.join(told.text() for told in (*_recursion(), _FALLING, SLOWER))}",
+    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, _BEYOND, _PART, ENOUGH, high_equation()))}",
+)
+"""What the four bounds assume, as text."""
 
 
 def _excess(point: Term) -> Term:
@@ -128,22 +213,30 @@ def _excess(point: Term) -> Term:
 
 
 @of_formulas()
-def pl_bound(right_side: Formula = PL, closer: Formula = CLOSER, floor_square: Formula = FLOOR) -> Proof:
-    """``E f(x_T) - inf f ≤ F² + ρ^T (Δ - F²)``, and ``≤ (F + a^T (√Δ - F))²`` for Δ > F², if ‖∇f‖² ≥ 2μ(f - inf f).
+def pl_bound(
+    right_side: Formula = PL, closer: Formula = CLOSER, floor_square: Formula = FLOOR, push_square: Formula = PUSH,
+    longer: Formula = LONG, long_floor: Formula = LONG_FLOOR,
+) -> Proof:  # fmt: skip
+    """``E f(x_T) - inf f ≤ F² + ρ^T (Δ - F²)``, ``≤ (F + (a+ημ√m)^T (√Δ - F))²``, and r_T², if ‖∇f‖² ≥ 2μ(f - inf f).
 
-    The first with noise, where F > R. For 0 < h < 2, with ``a = 1 - (μ/Λ)(1 - |1-h|)``,
-    ``R = hZ/(√(2μ)(1-|1-h|))``, ``ρ = a(a + (1-a)R/F)``, and F the positive root of
-    ``F² = (aF + (1-a)R)² + ηhσ²/2``; the bias has a mean square of at most Z² at every step. Without noise (F = R) and
-    for h ≤ 1 the second is attained at every horizon, for every μ < Λ: there a function that is not convex is no slower
-    than a quadratic of curvature μ. The first is attained at h = 1 and μ = Λ. This toolkit's own; for other rates see
+    The bias has a mean square of at most mE‖∇f‖² + Z² at every step, with |1-h| + h√m < 1. With
+    ``a = 1 - (μ/Λ)(1 - |1-h|)``, F and P are the positive roots of ``F² = (aF + ημP)² + ηhσ²/2`` and
+    ``P² = mF² + Z²/(2μ)``, and ``ρ = (a + ημP/F)(a + ημmF/P)``. The first needs noise, the second Δ > F². The third is
+    the recursion that both solve with less: ``r_{t+1}² = (ar_t + ημp_t)² + ηhσ²/2``, ``p_t² = mr_t² + Z²/(2μ)`` from
+    r_0² = Δ, as long as it falls without noise. Without noise and for h ≤ 1 it is attained at every horizon, for every
+    μ < Λ, and so is the second where m = 0: there a function that is not convex is no slower than a quadratic of
+    curvature μ. The first is attained at h = 1 and μ = Λ. The fourth, for h ≥ 1, is lower: ``H + ρ^T (Δ - H)`` for
+    every s < 1 and q > 0 that leave room for what lies beyond a step of 1/Λ. This toolkit's own; for other rates see
     Karimi, Nutini & Schmidt 2016, arXiv 1608.04636, and Abbaszadehpeivasti, de Klerk & Zamani 2023, arXiv 2204.00647.
 
     Parameters
     ----------
     right_side, closer : Expr, optional
         The asserted bounds, with noise and from above the floor.
-    floor_square : Expr, optional
-        What F² is equal to.
+    floor_square, push_square : Expr, optional
+        What F² and P² are equal to.
+    longer, long_floor : Expr, optional
+        The asserted bound for h ≥ 1, and what H is equal to.
 
     Raises
     ------
@@ -154,33 +247,32 @@ def pl_bound(right_side: Formula = PL, closer: Formula = CLOSER, floor_square: F
     --------
     >>> pl_bound().axioms
     ('ascent', 'descent lemma')
-    >>> pl_bound(PL.subs(reach, 0))
+    >>> pl_bound(push_square=PUSH.subs(Z, 0))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    first_one, second, square_ = exact(right_side), exact(closer), exact(floor_square)
-    return Proof((_settling(first_one, square_), _closing(second, square_), _attained(first_one), _keeps(second)))
+    first_one, second, square_, pressed = exact(right_side), exact(closer), exact(floor_square), exact(push_square)
+    bounds = _settling(first_one, square_, pressed), _closing(second, square_, pressed), _stepwise(square_, pressed)
+    long = _long(exact(longer), exact(long_floor))
+    return Proof((*bounds, long, _attained(first_one), _keeps(second), *_kept_up()))
 
 
 def _named(floor_square: Term) -> Theorem:
     return assume(floor_equation(floor_square), reason="given: F, the floor of √(f - inf f)")
 
 
-def _room() -> Theorem:
-    return combine(Less(0, 1 - _AWAY), [(1, assume(ROOM, reason="given: 0 < h < 2"))], reason="so 1-|1-h| is positive")
+def _pressed(push_square: Term) -> Theorem:
+    """``mF² + Z²/(2μ) ≤ P²``."""
+    told = assume(push_equation(push_square), reason="given: P, the bias there")
+    return combine(AtMost(PUSH, push**2), [(-1, told)], reason="so the bias is at most P")
 
 
-@cache
-def _losses() -> Theorem:
-    """``0 < 1 - a``."""
-    lost = (1 - _AWAY) * growth / smoothness
-    told = assume(KEPT, reason="given: a is what a step keeps")
-    return combine(Less(0, 1 - kept), [(1, told)], slack=lost, known=[_room()], reason="so a step does not keep all")
+def _slower() -> Theorem:
+    return combine(SLOWER, [(1, assume(STRICTLY, reason="given"))], reason="μ is less than Λ")
 
 
 _k: Term = Symbol("k", positive=True)
-_trade: Term = Symbol("s", positive=True)
 _w, _v = Vector("w"), Vector("v")
 _FALL = 1 - growth * (1 - _k) / smoothness
 
@@ -223,7 +315,7 @@ def _climbed() -> Theorem:
     return discharge(gained, slower, reason="as it is")
 
 
-def _pressed() -> Theorem:
+def _moves() -> Theorem:
     """``Λ²‖x_t - η(∇f + b) - x_t + ∇f/Λ‖² ≤ (|1-h| + hs)(|1-h|‖∇f‖² + h‖b‖²/s)``."""
     update = at_update()
     away = [
@@ -236,8 +328,8 @@ def _pressed() -> Theorem:
         (
             h * weight / smoothness,
             combine(
-                AtMost(0, _trade * square(g) + 2 * side * Inner(g, b) + square(b) / _trade),
-                [(1 / _trade, nonnegative(square(_trade * g + side * b), reason="a squared norm"))],
+                AtMost(0, trade * square(g) + 2 * side * Inner(g, b) + square(b) / trade),
+                [(1 / trade, nonnegative(square(trade * g + side * b), reason="a squared norm"))],
                 reason="divide by s",
             ),
         )
@@ -246,7 +338,7 @@ def _pressed() -> Theorem:
     return combine(
         AtMost(
             smoothness * square(update - x + g / smoothness),
-            (_AWAY + h * _trade) * (_AWAY * square(g) + h * square(b) / _trade) / smoothness,
+            (_AWAY + h * trade) * (_AWAY * square(g) + h * square(b) / trade) / smoothness,
         ),
         shared,
         known=away,
@@ -255,8 +347,9 @@ def _pressed() -> Theorem:
     )
 
 
-_r: Term = Symbol("r", positive=True)
-_GRIP = kept + (1 - kept) * reach / _r
+_r, _p = Symbol("r", positive=True), Symbol("p", positive=True)
+_GRIP = kept + eta * growth * _p / _r
+_PRESS = AtMost(PUSH.subs(floor, _r), _p**2)
 
 
 @cache
@@ -279,12 +372,19 @@ def _kicked() -> Theorem:
 
 @cache
 def _step() -> Theorem:
-    """``E f(x_{t+1}) - inf f ≤ (a + (1-a)R/r)(a(E f(x_t) - inf f) + (1-a)Rr) + ηhσ²/2`` for every r > R."""
-    width = _AWAY + h * _trade
+    """``E f(x_{t+1}) - inf f ≤ (a + ημp/r)(a(E f(x_t) - inf f) + ημ(m(E f(x_t) - inf f) + Z²/(2μ))r/p) + ηhσ²/2``.
+
+    For all p and r with ``mr² + Z²/(2μ) ≤ p²`` and ``a + ημp/r < 1``.
+    """
+    width = _AWAY + h * trade
     near = assume(Less(width, 1), reason="suppose")
     fall = _FALL.subs(_k, width)
-    keeps = 1 - growth * (1 - _AWAY) / smoothness
-    falls = combine(
+    strong = assume(AtMost(relative_bias, trade**2), reason="suppose")
+    room = combine(
+        AtMost(0, 1 - _AWAY - h * relative_bias / trade), [(h / trade, strong), (1, near)],
+        reason="the relative part of the bias takes less than a step gains",
+    )  # fmt: skip
+    falls_ = combine(
         AtMost(0, fall),
         [(1 / smoothness, assume(SLOWER, reason="given"))],
         slack=growth * width / smoothness,
@@ -292,150 +392,367 @@ def _step() -> Theorem:
     )
     climbed = instantiate(_climbed(), {_w: at_update(), _k: width}, known=[near], reason="at x_t - η(∇f + b), with s")
     grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
-    room = _room()
+    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    keeps = 1 - growth * (1 - _AWAY) / smoothness
+    left = keeps * _excess(x) + eta / trade * (growth * relative_bias * _excess(x) + Z**2 / 2)
     gained = combine(
-        AtMost(_excess(after), fall * (keeps * _excess(x) + eta / (2 * _trade) * Z**2) + eta * h / 2 * sigma**2),
+        AtMost(_excess(after), fall * left + eta * h / 2 * sigma**2),
         [
             (1, _kicked()),
             (1, expectation(climbed, reason="take expectations")),
-            (fall / (2 * width), expectation(_pressed(), reason="take expectations")),
-            (fall * (1 - _AWAY) / (2 * smoothness), expectation(grows, reason="take expectations")),
-            (fall * eta / (2 * _trade), given("bias of a step", t)),
+            (fall / (2 * width), expectation(_moves(), reason="take expectations")),
+            (
+                fall * (1 - _AWAY - h * relative_bias / trade) / (2 * smoothness),
+                expectation(grows, reason="take expectations"),
+            ),
+            (fall * eta / (2 * trade), of_a_step),
         ],
-        known=[falls, room],
+        known=[falls_, room],
         where=[given("h")],
         reason="‖∇f(x_t)‖² is at least 2μ times the value above the infimum",
     )
-    share = (1 - _AWAY) * reach / (h * _r)
-    inside = assume(Less(reach, _r), reason="suppose")
-    here = instantiate(gained, {_trade: share}, known=[room], reason="for the s of r")
+    here = instantiate(gained, {trade: _p / _r}, reason="for s = p/r")
+    told = assume(KEPT, reason="given: a is what a step keeps")
     near_too = combine(
-        Less(_AWAY + (1 - _AWAY) * reach / _r, 1), [((1 - _AWAY) / _r, inside)], known=[room], reason="r is above R"
+        Less(width.subs(trade, _p / _r), 1),
+        [(smoothness / growth, assume(Less(_GRIP, 1), reason="suppose")), (-smoothness / growth, told)],
+        where=[given("h")],
+        reason="so this is below one",
+    )
+    strong_too = combine(
+        AtMost(relative_bias, (_p / _r) ** 2), [(1 / _r**2, assume(_PRESS, reason="suppose"))],
+        slack=Z**2 / (2 * growth * _r**2), reason="and p² is at least mr²",
     )  # fmt: skip
-    scale = growth * (1 - _AWAY) / smoothness
+    here = discharge(discharge(here, near_too, reason="as it is"), strong_too, reason="as it is")
+    push_here = relative_bias * _excess(x) + Z**2 / (2 * growth)
     return combine(
-        AtMost(_excess(after), _GRIP * (kept * _excess(x) + (1 - kept) * reach * _r) + eta * h / 2 * sigma**2),
+        AtMost(
+            _excess(after), _GRIP * (kept * _excess(x) + eta * growth * push_here * _r / _p) + eta * h / 2 * sigma**2
+        ),
+        [(1, here)],
+        where=[told, given("h")],
+        reason="with the definition of a",
+    )
+
+
+@cache
+def _grown() -> Theorem:
+    """``E f(x_{t+1}) - inf f ≤ (ar + ημp)² + ηhσ²/2`` from ``E f(x_t) - inf f ≤ r²``, for p and r as above."""
+    left = kept * _r + eta * growth * _p
+    supposed = assume(AtMost(_excess(x), _r**2), reason="suppose it is at most this before")
+    return combine(
+        AtMost(_excess(after), left**2 + eta * h * sigma**2 / 2),
         [
-            (1, discharge(here, near_too, reason="as it is")),
-            (-_GRIP * scale * _r / reach, assume(REACH, known=[room], reason="given: R is the floor without noise")),
+            (1, _step()),
+            (_GRIP * (kept + eta * growth * relative_bias * _r / _p), supposed),
+            (left * eta * growth / _p, assume(_PRESS, reason="suppose")),
         ],
-        known=[room],
-        where=[assume(KEPT, reason="given"), given("h")],
-        reason="with the definitions of a and R",
+        reason="at this height",
     )
 
 
-def _by_induction(
-    asserted: Term, at: Term, above: Theorem, named: Theorem, slack: Term, known: list[Theorem]
-) -> Theorem:
-    """``E f(x_T) - inf f`` is at most what is asserted: by the step at a value of r for each time, above R."""
-
-    def bound(steps: Term) -> AtMost:
-        return AtMost(_excess(At("x", steps)), asserted.subs(horizon, steps))
-
-    size = Less(0, at)
-    positive = assume(size, reason="suppose")
-    grip = _GRIP.subs(_r, at)
-    here = discharge(instantiate(_step(), {_r: at}, known=[positive], reason="at this r"), above, reason="r is above R")
-    step = combine(
-        bound(t + 1),
-        [(1, here), (grip * kept, assume(bound(t), reason="suppose it holds at t")), (-1, named)],
-        slack=slack,
-        known=[*known, positive],
-        reason="then it holds at t + 1",
-    )
-    step = discharge(step, combine(size, [(1, above)], slack=reach, reason="r is positive"), reason="as it is")
-    always = induct(combine(bound(Integer(0)), [(1, given("start"))], reason="it holds at 0"), step, t,
-                    reason="by induction")  # fmt: skip
-    return combine(pl_target(asserted), [(1, specialise(always, horizon, reason="at the last step"))],
-                   reason="as asserted")  # fmt: skip
+def _at(lemma: Theorem, r: Term, p: Term, grip: Theorem, press: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
+    """The lemma at an r and a p, by ``a + ημp/r < 1`` and ``mr² + Z²/(2μ) ≤ p²``."""
+    here = instantiate(lemma, {_r: r, _p: p}, known=known, reason="at this r and p")
+    return discharge(discharge(here, grip, reason="as it is"), press, reason="as it is")
 
 
-def _above_reach(named: Theorem, relation: type[AtMost | Less], known: list[Theorem]) -> Theorem:
-    """R < F, or R ≤ F: noise only adds."""
-    spread = (1 - kept) * (floor + kept * floor + (1 - kept) * reach)
+Parts = Sequence[tuple[Term, Theorem]]
+
+
+@cache
+def _overshot() -> Theorem:
+    """``f(x_t - η(∇f + b)) ≤ f(w) + (‖(h-1)∇f + hb‖² - ‖b‖²)/(2Λ)`` for h ≥ 1, w where η = 1/Λ would lead to."""
+    ahead = x - (g + b) / smoothness
+    slope, way = Gradient("f", ahead), (h - 1) / smoothness
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    onward = instantiate(lemma, {y: ahead, _v: -way * (g + b)}, reason="from w on")
+    near = instantiate(lipschitz(), {y: x, u: ahead}, reason="between x_t and w")
+    apart = nonnegative(square(slope - g + g + b), reason="a squared norm")
+    ends = ahead - way * (g + b)
     return combine(
-        relation(reach, floor), [(-1 / spread, named)], slack=eta * h * sigma**2 / (2 * spread), known=known,
-        reason="(F - R) times this is what noise adds to F²",
+        AtMost(
+            Value("f", ends),
+            Value("f", ahead) + (square((h - 1) * g + h * b) - square(b)) / (2 * smoothness),
+        ),
+        [(1, onward), (way / 2, near), (way / 2, apart)],
+        known=_far()[:1],
+        reason="the gradient at w does not point far along the step",
+    )
+
+
+def _far() -> list[Theorem]:
+    """``0 ≤ h - 1``, and that what is left of a step to w is not negative."""
+    slower = assume(SLOWER, reason="given")
+    return [
+        combine(AtMost(0, h - 1), [(1, assume(_BEYOND, reason="given"))], reason="h is at least 1"),
+        combine(
+            AtMost(0, _BACK), [(1 / smoothness, slower)], slack=growth * trade / smoothness, reason="μ is at most Λ"
+        ),
+    ]
+
+
+@cache
+def _long_step() -> Theorem:
+    """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + d`` for h ≥ 1."""
+    near = assume(_PART, reason="given: s is less than 1")
+    enough = combine(AtMost(0, _BACK - _AHEAD), [(1, assume(ENOUGH, reason="given"))], reason="this is not negative")
+    ahead = x - (g + b) / smoothness
+    climbed = instantiate(_climbed(), {_w: ahead, _k: trade}, known=[near], reason="at w, with s")
+    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
+    apart = expectation(nonnegative(square(share * g - b), reason="a squared norm"), reason="take expectations")
+    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
+    return combine(
+        AtMost(_excess(after), LONG_RATE * _excess(x) + added),
+        [
+            (1, _kicked()),
+            (1, expectation(_overshot(), reason="take expectations")),
+            (1, expectation(climbed, reason="take expectations")),
+            ((h - 1) * h / (2 * share * smoothness), apart),
+            (_PAID / (2 * smoothness), of_a_step),
+            ((_BACK - _AHEAD) / (2 * smoothness), expectation(grows, reason="take expectations")),
+        ],
+        known=[*_far(), enough],
+        where=[given("h")],
+        reason="what lies beyond w costs less than the step to w gains",
+    )
+
+
+@cache
+def _long(asserted: Term, floor_square: Term) -> Theorem:
+    """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
+    named = assume(high_equation(floor_square), reason="given: H, the floor")
+    falls_by = combine(
+        AtMost(0, LONG_RATE), [(_BACK / smoothness, assume(SLOWER, reason="given"))],
+        slack=growth / smoothness * _AHEAD, known=_far(), reason="ρ is not negative",
     )  # fmt: skip
+    supposed = assume(_bound(asserted, t), reason="suppose it holds at t")
+    return _by_induction(asserted, [(1, _long_step()), (LONG_RATE, supposed), (-1, named)], known=[falls_by])
+
+
+def _bound(asserted: Term, steps: Term) -> AtMost:
+    return AtMost(_excess(At("x", steps)), asserted.subs(horizon, steps))
+
+
+def _by_induction(asserted: Term, parts: Parts, begun: Parts = (), known: Sequence[Theorem] = ()) -> Theorem:
+    """``E f(x_T) - inf f`` is at most what is asserted: from what leads to it at t + 1, and to it at the start."""
+    step = combine(_bound(asserted, t + 1), parts, known=known, reason="then it holds at t + 1")
+    base = combine(_bound(asserted, Integer(0)), [(1, given("start")), *begun], known=known, reason="it holds at 0")
+    always = induct(base, step, t, reason="by induction")
+    last = specialise(always, horizon, reason="at the last step")
+    return combine(pl_target(asserted), [(1, last)], known=known, reason="as asserted")
 
 
 @cache
-def _settling(asserted: Term, floor_square: Term) -> Theorem:
+def _settling(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
     """The first bound: at r = F what noise and bias add is in balance with what a step takes away."""
-    losses, named = _losses(), _named(floor_square)
-    above = _above_reach(named, Less, [losses, assume(NOISY, reason="given: there is noise")])
-    return _by_induction(asserted, floor, above, named, Integer(0), [losses])
+    named, press = _named(floor_square), _pressed(push_square)
+    left = kept * floor + eta * growth * push
+    noisy, whole = assume(NOISY, reason="given: there is noise"), floor * (floor + left)
+    grip = combine(
+        Less(kept + eta * growth * push / floor, 1), [(-1 / whole, named)], slack=eta * h * sigma**2 / (2 * whole),
+        known=[noisy], reason="what is lost of F² without noise is what the noise adds",
+    )  # fmt: skip
+    supposed = assume(_bound(asserted, t), reason="suppose it holds at t")
+    parts = [
+        (1, _at(_step(), floor, push, grip, press)), (RATE, supposed), (left * eta * growth / push, press), (-1, named),
+    ]  # fmt: skip
+    return _by_induction(asserted, parts)
 
 
 @cache
-def _closing(asserted: Term, floor_square: Term) -> Theorem:
-    """The second bound: at r = F + a^t (√Δ - F), above F."""
-    losses, named = _losses(), _named(floor_square)
-    strictly = assume(STRICTLY, reason="given")
+def _closing(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
+    """The second bound: at r = F + d, d = (a + ημ√m)^t (√Δ - F), and p = P + √m d."""
+    named, press, strictly = _named(floor_square), _pressed(push_square), assume(STRICTLY, reason="given")
+    told, rooted = assume(KEPT, reason="given: a is what a step keeps"), sqrt(relative_bias)
     some = combine(
-        Less(0, kept), [(-1, assume(KEPT, reason="given")), (1 / smoothness, strictly)],
-        slack=growth * _AWAY / smoothness, reason="so a is positive",
+        Less(0, kept), [(-1, told), (1 / smoothness, strictly)], slack=growth * _AWAY / smoothness,
+        reason="so a is positive",
+    )  # fmt: skip
+    slope = kept + eta * growth * rooted
+    loses = combine(
+        Less(slope, 1), [(1, told), (growth / smoothness, assume(ROOM, reason="given"))], where=[given("h")],
+        reason="a step does not keep all",
     )  # fmt: skip
     higher = combine(Less(0, sqrt(gap) - floor), [(1, assume(ABOVE, reason="given"))], reason="Δ is above the floor")
-    below = _above_reach(named, AtMost, [losses])
-    left = kept**t * (sqrt(gap) - floor)
-    known = [losses, some, higher, combine(AtMost(0, floor - reach), [(1, below)], reason="so this is not negative")]
-    inside = combine(Less(reach, floor + left), [(1, below)], slack=left, known=known, reason="r is above R")
-    slack = 2 * kept * (1 - kept) * (floor - reach) * left
-    bounded = _by_induction(asserted, floor + left, inside, named, slack, known)
-    return discharge(bounded, combine(SLOWER, [(1, strictly)], reason="μ is less than Λ"), reason="as it is")
+    left, distance = kept * floor + eta * growth * push, slope**t * (sqrt(gap) - floor)
+    below = combine(
+        AtMost(left, floor), [(-1 / (floor + left), named)], slack=eta * h * sigma**2 / (2 * (floor + left)),
+        reason="noise only adds",
+    )  # fmt: skip
+    known = [some, higher]
+    r, p = floor + distance, push + rooted * distance
+    grip = combine(
+        Less(kept + eta * growth * p / r, 1), [(1 / r, below), (distance / r, loses)], known=known,
+        reason="so at r it keeps less than all",
+    )  # fmt: skip
+    relative = combine(
+        AtMost((rooted * floor) ** 2, push**2), [(1, press)], slack=Z**2 / (2 * growth), reason="the relative part"
+    )
+    harder = combine(
+        AtMost(PUSH.subs(floor, r), p**2),
+        [(1, press), (2 * rooted * distance, at_most(rooted * floor, push, relative))],
+        known=known, reason="the bias grows by √m for each unit of r, or less",
+    )  # fmt: skip
+    supposed = assume(_bound(asserted, t), known=known, reason="suppose it holds at t")
+    here = discharge(_at(_grown(), r, p, grip, harder, known), supposed, reason="as it is")
+    parts = [(1, here), (-1, named), (2 * slope * distance, below)]
+    return discharge(_by_induction(asserted, parts, known=known), _slower(), reason="as it is")
+
+
+@cache
+def _stepwise(floor_square: Term, push_square: Term) -> Theorem:
+    """The third bound: r_T², by the step at r_t and p_t."""
+    start, onward, pushes = (
+        assume(told, reason="given: r, step by step") for told in _recursion(floor_square, push_square)
+    )
+    press = combine(
+        AtMost(PUSH.subs(floor, falls(t)), pushed(t) ** 2), [(-1, specialise(pushes, t, reason="at this step"))],
+        reason="the bias is at most p_t",
+    )  # fmt: skip
+    grip = specialise(assume(_FALLING, reason="given: it falls, but for the noise"), t, reason="at this step")
+    here = _at(_grown(), falls(t), pushed(t), grip, press)
+    parts = [(1, here), (-1, specialise(onward, t, reason="at this step"))]
+    return _by_induction(falls(horizon) ** 2, parts, [(-1, start)])
 
 
 @cache
 def _attained(asserted: Term) -> Theorem:
-    """On ``f = Λ‖x‖²/2``, where μ = Λ, with η = 1/Λ: equality after any number of steps but none."""
-    height = specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), after, reason="at x_{t+1}")
+    """On ``f = Λ‖x‖²/2``, where μ = Λ, with η = 1/Λ: equality after any number of steps."""
+    height, slope = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (HEIGHT, SLOPE))
     values = {growth: smoothness, h: Integer(1), eta: 1 / smoothness, kept: Integer(0)}
-    reached, named = (
+    named, pressed = (
         assume(
-            Equal(*(side.subs(h, 1).subs(values) for side in told)),
-            reason="given: R, and F, at h = 1 and μ = Λ, where a = 0",
+            Equal(*(side.subs(h, 1).subs(values) for side in told.terms())),
+            reason="given: F, and P, at h = 1 and μ = Λ, where a = 0",
         )
-        for told in (REACH.terms(), (floor**2, FLOOR))
+        for told in (floor_equation(), push_equation())
     )
-    equality = combine(
-        Equal(Mean(Value("f", after)), asserted.subs({h: Integer(1), horizon: t + 1}).subs(values)),
+    size = assume(
+        ForAll(t, Equal(Mean(square(b)), relative_bias * Mean(square(g)) + Z**2)), reason="given: with all its bias"
+    )
+    centred, noises = given("centred", t), specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t)
+
+    def holds(steps: Term) -> Equal:
+        there = asserted.subs({h: Integer(1), horizon: steps}).subs(values)
+        return Equal(Mean(Value("f", At("x", steps))), there)
+
+    here = specialise(slope, x, reason="at x_t")
+    before, after_it = (
+        expectation(specialise(height, point, reason="at this point"), reason="take expectations")
+        for point in (x, after)
+    )
+    share = relative_bias / (2 * smoothness)
+    step = combine(
+        holds(t + 1),
         [
-            (1, expectation(height, reason="take expectations")),
-            (1 / (2 * smoothness), newton_value()),
+            (1, after_it),
+            (smoothness / 2, expectation(squared(newton_step()), reason="take expectations")),
+            (1 / smoothness, orthogonal(centred, b, reason="the noise has mean zero given b_t")),
+            (1 / (2 * smoothness), specialise(size, t, reason="at this step")),
+            (1 / (2 * smoothness), noises),
+            (share, expectation(squared(here), reason="take expectations")),
+            (-relative_bias, before),
+            (relative_bias, assume(holds(t), reason="suppose it holds at t")),
             (-1, named),
-            (-1, reached),
+            (-1, pressed),
         ],
         reason="with μ = Λ and h = 1 the bound is attained: f has the infimum 0",
     )
-    return generalise(equality, t, reason="at every horizon")
+    start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ")
+    base = combine(holds(Integer(0)), [(1, start)], reason="it holds at 0")
+    return specialise(induct(base, step, t, reason="by induction"), horizon, reason="at every horizon")
+
+
+def _gentle(point: Term) -> tuple[Theorem, Theorem]:
+    """``∇f = μx`` and ``f = μ‖x‖²/2`` at a point."""
+    return tuple(
+        specialise(assume(form, reason="given: f = μ‖x‖²/2"), point, reason="at this point")
+        for form in (GENTLE_SLOPE, GENTLE)
+    )  # type: ignore[return-value]
+
+
+def _slow() -> Theorem:
+    """``a = 1 - ημ`` for h ≤ 1."""
+    sign = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="which gives |1-h| its sign")
+    told = assume(KEPT, reason="given: a is what a step keeps")
+    plain = rewrite(told, magnitude(1 - h, known=[sign], reason="|1-h| is this"), reason="without absolute values")
+    return combine(Equal(kept, 1 - eta * growth), [(1, plain)], where=[given("h")], reason="so a is 1 - ημ")
 
 
 @cache
 def _keeps(asserted: Term) -> Theorem:
     """On ``f = μ‖x‖²/2`` with h ≤ 1 and a constant bias, against which the run starts: equality at every horizon."""
-    sign = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="which gives |1-h| its sign")
-    told = assume(KEPT, reason="given")
-    slow = rewrite(told, magnitude(1 - h, known=[sign], reason="|1-h| is this"), reason="so a is 1 - ημ")
-    size = sqrt(2 * growth) * reach
+    size = sqrt(2 * growth) * floor
     values = {
         smoothness: growth, constant_bias.ratio: 1 - eta * growth, constant_bias.bias: size,
         constant_bias.distance: size - sqrt(2 * growth * gap), t: horizon,
     }  # fmt: skip
     run = instantiate(constant_bias.gradient_size(), values, reason="with μ for Λ, from the height Δ")
     run = discharge(run, identity(Equal(1 - eta * growth, 1 - eta * growth)), reason="as it is")
-    slope, height = (
-        specialise(assume(form, reason="given: f = μ‖x‖²/2"), At("x", horizon), reason="at x_T")
-        for form in (GENTLE_SLOPE, GENTLE)
-    )
+    slope, height = _gentle(At("x", horizon))
     return combine(
-        Equal(Mean(Value("f", At("x", horizon))), asserted.subs(floor, reach)),
+        Equal(Mean(Value("f", At("x", horizon))), asserted.subs(relative_bias, 0)),
         [
             (1, expectation(height, reason="take expectations")),
             (-1 / (2 * growth), expectation(squared(slope), reason="take expectations")),
             (1 / (2 * growth), run),
         ],
-        where=[slow, given("h")],
-        reason="f has the infimum 0, and F is R",
+        where=[_slow()],
+        reason="f has the infimum 0, and without noise and a relative bias F is Z/√(2μ)",
     )
+
+
+@cache
+def _kept_up() -> tuple[Theorem, Theorem]:
+    """On ``f = μ‖x‖²/2`` with h ≤ 1 and no noise, all its bias against the gradient: r_T², at every horizon."""
+    start, onward, pushes = (assume(told.map(lambda e: e.subs(sigma, 0)), reason="given: r") for told in _recursion())
+    share = pushed(t) / falls(t)
+    leads = specialise(
+        assume(ForAll(t, Equal(b, -share * g)), reason="given: the bias is against the gradient"), t,
+        reason="at this step",
+    )  # fmt: skip
+    update = assume(ForAll(t, Equal(after, x - eta * (g + b))), reason="given: there is no noise")
+    (here, value), (there, later) = _gentle(x), _gentle(after)
+    moved_to = combine(
+        Equal(Gradient("f", after), (kept + eta * growth * share) * g),
+        [
+            (1, there),
+            (-1, here),
+            (growth, specialise(update, t, reason="at this step")),
+            (-eta * growth, leads),
+            (-g, _slow()),
+        ],
+        reason="the gradient after a step",
+    )
+
+    def holds(steps: Term) -> Equal:
+        return Equal(Value("f", At("x", steps)), falls(steps) ** 2)
+
+    supposed = assume(holds(t), reason="suppose it holds at t")
+    keeps = kept + eta * growth * share
+    step = combine(
+        holds(t + 1),
+        [
+            (1, later), (-1 / (2 * growth), squared(there)), (1 / (2 * growth), squared(moved_to)),
+            (keeps**2 / (2 * growth), squared(here)), (-(keeps**2), value), (keeps**2, supposed),
+            (-1, specialise(onward, t, reason="at this step")),
+        ],
+        reason="a step keeps a part of the gradient",
+    )  # fmt: skip
+    begun = assume(Equal(Value("f", first), gap), reason="given: f(x_0) = Δ")
+    always = induct(combine(holds(Integer(0)), [(1, begun), (-1, start)]), step, t, reason="by induction")
+    now = specialise(always, t, reason="at this step")
+    size = combine(
+        Equal(square(b), relative_bias * square(g) + Z**2),
+        [
+            (1, squared(leads)), (share**2 - relative_bias, squared(here)),
+            (-2 * growth * (share**2 - relative_bias), value), (2 * growth * (share**2 - relative_bias), now),
+            (2 * growth, specialise(pushes, t, reason="at this step")),
+        ],
+        reason="with a bias of this size",
+    )  # fmt: skip
+    last = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
+    attained = Equal(Mean(Value("f", At("x", horizon))), falls(horizon) ** 2)
+    return combine(attained, [(1, last)], reason="f has the infimum 0"), size

@@ -65,8 +65,9 @@ from rdml_theory.symbolic.sgd.smooth import between, u
 from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
 
 __all__ = [
-    "ASSUMPTIONS", "COEFFICIENT", "DRAG", "DRIVE", "NESTEROV", "PRICE", "coupling", "definitions", "energy", "fresh",
-    "kappa", "level", "momentum_bound", "momentum_targets", "mu", "past", "split", "weight",
+    "ASSUMPTIONS", "COEFFICIENT", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "begins", "coupling", "definitions",
+    "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "mu", "past", "settling",
+    "split", "weight",
 ]  # fmt: skip
 
 Term = Any
@@ -114,12 +115,12 @@ d = g + b
 _MOVE = eta * (fresh * (d + n) + past * v)
 
 _UPDATE = ForAll(t, Equal(after, x - _MOVE))
-_VELOCITY = ForAll(t, Equal(v_after, mu * v + d + n))
+VELOCITY = ForAll(t, Equal(v_after, mu * v + d + n))
 _AT_REST = Equal(At("v", Integer(0)), 0)
-_CENTRED = ForAll(t, Centred(n, (x, b, v)))
-_LEVEL = AtMost(level, 1 / (2 * smoothness) - coupling**2 / (4 * energy))
+CENTRED = ForAll(t, Centred(n, (x, b, v)))
+LEVEL = AtMost(level, 1 / (2 * smoothness) - coupling**2 / (4 * energy))
 _SHORT = AtMost(kappa, level)
-_HEAVY_BALL = (Equal(fresh, 1), Equal(past, mu), ForAll(t, Equal(after, x - eta * v_after)))
+HEAVY_BALL = (Equal(fresh, 1), Equal(past, mu), ForAll(t, Equal(after, x - eta * v_after)))
 _NESTEROV = (
     Equal(fresh, 1 + mu), Equal(past, mu**2), ForAll(t, Equal(after, x - eta * (d + n + mu * v_after)))
 )  # fmt: skip
@@ -137,13 +138,18 @@ def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:
     }  # fmt: skip
 
 
+def begins(omega: Term = coupling, theta: Term = energy) -> AtMost:
+    """That the potential is at most Δ at the start."""
+    return AtMost(_potential(Integer(0)).subs({coupling: omega, energy: theta}, simultaneous=True), gap)
+
+
 def _texts(*update: Proposition) -> tuple[str, ...]:
-    further = (BIAS_OF_A_STEP, _VELOCITY, _AT_REST, _CENTRED, _LEVEL, _SHORT, NOT_ZERO, *definitions().values())
+    further = (BIAS_OF_A_STEP, VELOCITY, _AT_REST, CENTRED, LEVEL, _SHORT, NOT_ZERO, *definitions().values())
     told = (told.text() for told in (*update, *further))
     return assumptions("smooth", "bounded", "start", "noise", "average", *told)
 
 
-ASSUMPTIONS = _texts(*_HEAVY_BALL)
+ASSUMPTIONS = _texts(*HEAVY_BALL)
 """What the bound assumes with a heavy ball, as text."""
 
 NESTEROV = tuple(told.text() for told in _NESTEROV)
@@ -170,14 +176,14 @@ def _potential(step: Term) -> Term:
     return Mean(Value("f", there)) - infimum - joined + energy * Mean(square(velocity))
 
 
-def _moved(nesterov: bool) -> Theorem:
+def moved_by(nesterov: bool) -> Theorem:
     """``x_{t+1} = x_t - η(ψ(∇f(x_t) + b_t + n_t) + χv_t)``."""
-    now, before, update = _NESTEROV if nesterov else _HEAVY_BALL
+    now, before, update = _NESTEROV if nesterov else HEAVY_BALL
     plain = combine(
         _UPDATE.body,
         [
             (1, _at(update)),
-            (-eta * mu if nesterov else -eta, _at(_VELOCITY)),
+            (-eta * mu if nesterov else -eta, _at(VELOCITY)),
             (eta * (d + n), assume(now, reason="given")),
             (eta * v, assume(before, reason="given")),
         ],
@@ -200,7 +206,7 @@ def _dissipates() -> Theorem:
     again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))
     changed = _TWICE / (2 * smoothness) * (Gradient("f", after) - g)
     best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after), reason="a squared norm")
-    velocity, centred, share = _at(_VELOCITY), _at(_CENTRED), smoothness / _TWICE
+    velocity, centred, share = _at(VELOCITY), _at(CENTRED), smoothness / _TWICE
     joined = inner(velocity, share * coupling * _MOVE - coupling * g, reason="along the move and ∇f(x_t)")
     noises = "the noise has mean zero given x_t, b_t and v_t"
     taken = (
@@ -264,7 +270,7 @@ def _above() -> Theorem:
         [
             (1, above_the_infimum()),
             (1 / energy, expectation(least, reason="take expectations")),
-            (Mean(square(g)), assume(_LEVEL, reason="given")),
+            (Mean(square(g)), assume(LEVEL, reason="given")),
         ],
         reason="the value pays for the gradient, and the velocity for what it is coupled to",
     )
@@ -276,13 +282,33 @@ def _begun() -> Theorem:
     rest = assume(_AT_REST, reason="given: at rest")
     joined = expectation(inner(rest, Gradient("f", first), reason="along ∇f(x_0)"), reason="take expectations")
     return combine(
-        AtMost(_potential(Integer(0)), gap),
+        begins(),
         [
             (1, given("start")),
             (-coupling, joined),
             (energy, expectation(squared(rest), reason="take expectations")),
         ],
         reason="there is no velocity at first",
+    )
+
+
+@cache
+def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
+    """``κA² ≤ Δ/T + d`` for a run whose potential is at most Δ at the start, whatever its velocity."""
+    falls = _falls(drive, nu, tau)
+    last = combine(
+        AtMost(0, _potential(horizon)), [(1, instantiate(_above(), {t: horizon}, reason="at x_T"))],
+        slack=level * Mean(square(Gradient("f", At("x", horizon)))), reason="the potential is not negative",
+    )  # fmt: skip
+    return combine(
+        momentum_targets(drive=drive)[1],
+        [
+            (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
+            (1 / horizon, assume(begins(), reason="given: Δ")),
+            (1 / horizon, last),
+            (kappa, given("average")),
+        ],
+        reason="what is left at the end is not negative",
     )
 
 
@@ -325,25 +351,12 @@ def momentum_bound(
     )
     known = (assume(NOT_ZERO, reason="given"), shrinks)
     sign, sums = accumulated(_potential, falls, _above(), level=level, coefficient=c, drive=asserted, known=known)
-    last = combine(
-        AtMost(0, _potential(horizon)), [(1, instantiate(_above(), {t: horizon}, reason="at x_T"))],
-        slack=level * Mean(square(Gradient("f", At("x", horizon)))), reason="the potential is not negative",
-    )  # fmt: skip
     bounds = (
         combine(
             short, [(1, sums), (horizon, given("average")), (c, _begun())], known=[sign],
             reason="with the definitions of A and Δ",
         ),
-        combine(
-            whole,
-            [
-                (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
-                (1 / horizon, _begun()),
-                (1 / horizon, last),
-                (kappa, given("average")),
-            ],
-            reason="what is left at the end is not negative",
-        ),
+        discharge(combine(whole, [(1, settling(asserted, nu, tau))], reason="as asserted"), _begun()),
     )  # fmt: skip
-    methods = [_moved(nesterov) for nesterov in (False, True)]
+    methods = [moved_by(nesterov) for nesterov in (False, True)]
     return Proof(tuple(discharge(bound, method) for bound in bounds for method in methods))
