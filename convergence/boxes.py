@@ -303,7 +303,8 @@ def box_constants(game: MutualLearning, low: ArrayLike, high: ArrayLike) -> BoxC
 
     Interval arithmetic gives the mean Hessian and the mean JᵀJ entry by entry; a bound of the norm of their midpoints
     and one of that of their radii add up. A run that stays on the box keeps :func:`convergence.cohort_bound` with these
-    constants, since that asks of a loss only what it does between consecutive iterates; a run that leaves it need not.
+    constants: the theorem X1 asks of a loss only what it does on the segment of each step, and the box contains it; a
+    run that leaves the box need not keep it.
 
     Parameters
     ----------

@@ -194,12 +194,26 @@ def _over_time(subject: Subject, context: Context) -> Panel:
 
 @dataclass(frozen=True)
 class Boxed:
-    """Networks on digits: of each student A², the mean divergence, and the constants of boxes around the run."""
+    """Networks on digits: of each student A², the mean divergence, and the constants of boxes around the run.
+
+    And what the theorem asks of each step, the most of any, by the student: ``curvature``, for which the descent
+    inequality is an equality; ``stretch``, ‖Jb‖²/‖b‖² with the mean over inputs; ``spread``, ρ.
+    """
 
     base: Array
     divergence: Array
     start: Array
+    curvature: Array
+    stretch: Array
+    spread: Array
     constants: BoxConstants
+
+    def hypotheses(self) -> Iterator[tuple[str, float]]:
+        """What the theorem asks over what the boxes certify, the worst student's."""
+        known = self.constants
+        yield "curvature along a step over Λ", float((self.curvature / known.smoothness).max())
+        yield "E‖Jb‖² over G²‖b‖²", float((self.stretch / np.square(known.jacobian)).max())
+        yield "range of the log-ratio over ρ", float((self.spread / known.log_ratio_range).max())
 
 
 def _networks(order: float) -> MutualLearning:
@@ -209,11 +223,30 @@ def _networks(order: float) -> MutualLearning:
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
     game = _networks(order)
     path, base, mean = [game.start], np.zeros(game.students), np.zeros(game.students)
+    asked = []
     for _ in range(steps):
-        own, pull = game.gradients(path[-1])
-        base, mean = base + game.squares(own) / steps, mean + game.mutual_losses(path[-1]) / steps
-        path.append(path[-1] - BOXED_STEP * (own + pull))
-    return Boxed(base, mean, game.base_losses(game.start), path_constants(game, np.array(path), boxes=boxes))
+        x = path[-1]
+        own, pull = game.gradients(x)
+        base, mean = base + game.squares(own) / steps, mean + game.mutual_losses(x) / steps
+        move = -BOXED_STEP * (own + pull)
+        path.append(x + move)
+        asked.append(_asked(game, x, own, pull, move))
+    constants = path_constants(game, np.array(path), boxes=boxes)
+    return Boxed(base, mean, game.base_losses(game.start), *np.max(asked, axis=0), constants)
+
+
+def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array) -> tuple[Array, Array, Array]:
+    """The curvature along a step, ‖Jb‖²/‖b‖² and ρ, by the student."""
+    before, after = (game.base_losses(at) for at in (x, x + move))
+    along = (game.squares(own + move) - game.squares(own - move)) / 4
+    curvature = 2 * (after - before - along) / game.squares(move)
+    width = 1e-5
+    ahead, behind = (game.logits(x + sign * width * pull) for sign in (1, -1))
+    pushed = [((p - m) / (2 * width)) ** 2 for p, m in zip(ahead, behind, strict=True)]
+    stretch = np.array([each.sum(axis=1).mean() for each in pushed]) / game.squares(pull)
+    z = np.array(game.logits(x))
+    spread = np.array([np.ptp(z - own_logits, axis=2).max() for own_logits in z])
+    return curvature, stretch, spread
 
 
 def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
@@ -233,6 +266,8 @@ def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
             ratios.append(float(run.base[k]) / square)
             before.append(square / most)
         name = f"networks on digits, α = {order:g}, η = {BOXED_STEP:g}, T = {steps}"
+        for asked, share in run.hypotheses():
+            yield at_most(f"{asked} of the boxes, {name}", share, 1.0)
         yield at_most(f"Λη on the boxes of the run, {name}", max(known.smoothness) * BOXED_STEP, 2.0)
         yield at_most(f"greatest A² over the bound on them, {name}", max(ratios), 1.0)
         yield at_least(f"A² over the bound on them, {name}", min(ratios), 0.005)
@@ -273,7 +308,8 @@ CLAIM = Claim(
     meaning=(
         "A student that learns from its peers with a constant step comes within a distance of the minimum of its "
         "own loss that its order, its weight and the spread of its peers' predictions fix. It holds for every "
-        "student at once, at every horizon and for steps up to twice the usual limit."
+        "student at once, at every horizon and for steps up to twice the usual limit. Of its loss it asks only what "
+        "it does along the steps taken, so that constants certified on boxes that the run passes through serve."
     ),
     matters=(
         "It is the O(1) bias of mutual learning with every constant in quantities that one can choose or measure."

@@ -45,7 +45,7 @@ from rdml_theory.symbolic.mutual.composed import pairs as inputs
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, j, k, l, m
-from rdml_theory.symbolic.sgd.bounds import quadratic_inequality, sharp_target, solved
+from rdml_theory.symbolic.sgd.bounds import sharp_bound_of_a_run, sharp_target
 from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, h, horizon
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
@@ -54,7 +54,6 @@ from rdml_theory.symbolic.sgd.setting import (
     b,
     g,
     mean_over_steps,
-    one_step,
     positive_room,
     smoothness,
     t,
@@ -313,8 +312,7 @@ def _without_bias(curvatures: tuple[Formula, Formula]) -> Theorem:
         [(1, step), (1, told["there"]), (-1, told["here"]), (-1, told["slope"])],
         known=[_room()], reason="in terms of Φ",
     )  # fmt: skip
-    sharp = solved(sharp_target(), quadratic_inequality(step=one_step(supposed)), Z)
-    here = instantiate(sharp, {Z: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
+    here = instantiate(sharp_bound_of_a_run(), {Z: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
     none = expectation(inner(told["still"], b), reason="take expectations")
     no_bias = combine(
         Equal(0, mean_over_steps(square(b))), [(-1 / horizon, sum_over(none, t, horizon))], reason="there is no bias"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sympy import Abs
@@ -36,13 +37,14 @@ from rdml_theory.symbolic.sgd.setting import (
     g,
     given,
     mean_over_steps,
+    one_step,
     positive_room,
     t,
 )  # fmt: skip
 
 __all__ = [
     "attained", "classical_bound", "classical_target", "completed_square", "quadratic_inequality", "settles",
-    "sharp_bound", "sharp_target", "solved",
+    "sharp_bound", "sharp_bound_of_a_run", "sharp_target", "solved",
 ]  # fmt: skip
 
 Term = Any
@@ -182,6 +184,17 @@ def sharp_bound(right_side: Formula = SHARP) -> Proof:
     bound = solved(sharp_target(asserted), quadratic_inequality(), Z)
     limit = asserted.subs(gap, 0)
     return Proof((bound, *attained(1, limit), *attained(-1, limit)))
+
+
+@cache
+def sharp_bound_of_a_run() -> Theorem:
+    """C2 for an f that need not be smooth anywhere but where the run steps.
+
+    >>> HYPOTHESES["descent"] in sharp_bound_of_a_run().hypotheses, sharp_bound_of_a_run().axioms()
+    (True, ('Cauchy-Schwarz',))
+    """
+    along = given("descent", t)
+    return solved(sharp_target(), quadratic_inequality(step=one_step(along)), Z)
 
 
 def attained(side: int, limit: Term) -> tuple[Theorem, Theorem]:
