@@ -17,6 +17,8 @@ from rdml_theory import _branches as branches
 from rdml_theory._validation import FloatArray, explain_logits, explain_probabilities, explain_spread
 
 SPLITTER = 134217729.0  # 2^27 + 1, Veltkamp's constant for float64
+LIFT = 380
+"""Sums that are rescaled are brought here, as a power of two: what is subnormal in a sum of one keeps its digits."""
 
 
 def total(x: FloatArray, axis: int) -> FloatArray:
@@ -230,7 +232,7 @@ def checked_sum(name: str, x: FloatArray, axis: int) -> tuple[FloatArray, FloatA
         top = x.max(axis=axis, keepdims=True)
         if not (top.min() > 0.0 and top.max() < np.inf):
             raise explain_probabilities(name, x)
-        x = np.ldexp(x, -np.frexp(top)[1])
+        x = np.ldexp(x, LIFT - np.frexp(top)[1])
         mass, rest = careful_total(x, axis)
         least = x.min()
     return x, mass, rest, float(least)
@@ -253,10 +255,12 @@ def pair_from_probabilities(p: FloatArray, q: FloatArray, axis: int) -> Pair:
     q, q_mass, q_rest, q_least = checked_sum("q", q, axis)
     d = p - q
     rho = _relative_excess(d, (mass, rest, q_mass, q_rest), axis)
-    if not (rho.min() >= branches.FAR_SCALES[0] and rho.max() <= branches.FAR_SCALES[1]):
-        # far-apart scales: bring both sums to [1/2, 1) by powers of two first, which is exact
-        p = np.ldexp(p, -np.frexp(mass)[1])
-        q = np.ldexp(q, -np.frexp(q_mass)[1])
+    far = not (rho.min() >= branches.FAR_SCALES[0] and rho.max() <= branches.FAR_SCALES[1])
+    if far or (min(p_least, q_least) < 2.0**-960 and np.abs(rho).max() > branches.ROUNDING_SCALE):
+        # far-apart scales, or entries that lose digits when they are rescaled: bring both sums to about the same large
+        # number by powers of two first, which is exact
+        p = np.ldexp(p, LIFT - np.frexp(mass)[1])
+        q = np.ldexp(q, LIFT - np.frexp(q_mass)[1])
         (mass, rest), (q_mass, q_rest) = careful_total(p, axis), careful_total(q, axis)
         p_least, q_least = p.min(), q.min()
         d = p - q

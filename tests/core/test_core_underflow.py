@@ -129,3 +129,16 @@ def test_values_and_gradients_of_many_pairs():
     with mp.workdps(DIGITS):
         for _ in range(1_500):
             check_against_the_definition(*draw(rng))
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.5, 1 - 2.0**-53, 1.0, 1.5, 3.0, 1e30, np.inf])
+@pytest.mark.parametrize("tiny", [5e-324, 1e-320, 1e-310, 1e-300])
+def test_least_probabilities_keep_their_digits_when_sums_are_made_equal(tiny, alpha):
+    """Of p or q, in sums of any size; the logarithms of the entries hold the same digits, and need no sum."""
+    pairs = (
+        ([1.0] * 8, [tiny, *[1e-200] * 6, 1.0]), ([1.0] * 3, [tiny, 1.0, tiny]), ([3e-200] * 3, [tiny, 1.0, tiny]),
+        ([tiny, 0.3, tiny], [1.0, 2.0, tiny]), ([1e200] * 2, [1e-118 * (tiny > 1e-305) or tiny, 1.0]),
+    )  # fmt: skip
+    for p, q in pairs:
+        found = renyi_divergence(p, q, alpha, normalise=True)
+        assert found == pytest.approx(renyi_divergence(np.log(p), np.log(q), alpha, domain="logits"), rel=1e-12)
