@@ -245,6 +245,22 @@ def test_observing_changes_nothing():
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def test_measuring_that_fails_leaves_running_statistics(monkeypatch):
+    students = build_students("resnet:2", (1, 40), CLASSES, width=4)
+    x, y = torch.randn(N, 1, 40), torch.randint(0, CLASSES, (N,))
+    monitor = BiasMonitor(students, x, y, alpha=2.0, batch=BATCH)
+    before = [b.clone() for s in students for b in s.buffers()]
+
+    def short(*logits):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(monitor, "_base_loss", short)
+    with pytest.raises(RuntimeError, match="memory"), monitor.observe(0, rate=0.1):
+        pass
+    assert before
+    assert all(torch.equal(a, b) for a, b in zip(before, (b for s in students for b in s.buffers()), strict=True))
+
+
 def test_the_martingale_term_is_that_of_the_batch():
     students, x, y = problem()
     expected = gradients(students, x, y, 2.0, 1.0)

@@ -278,12 +278,14 @@ class BiasMonitor:
         buffers = [b for s in self.students for b in s.buffers()]
         kept = [b.clone() for b in buffers]
         devices = [self.y.device] if self.y.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.seed)
-            yield
-        with torch.no_grad():
-            for buffer, value in zip(buffers, kept, strict=True):
-                buffer.copy_(value)
+        try:
+            with torch.random.fork_rng(devices=devices):
+                torch.manual_seed(self.seed)
+                yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(buffers, kept, strict=True):
+                    buffer.copy_(value)
 
     # -- measuring
 
