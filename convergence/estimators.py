@@ -22,35 +22,41 @@ STAKES = 2.0 ** (-np.arange(24) / 2)
 """Shares of its capital that a bettor puts on one replica."""
 
 
-def bounded_interval(values: ArrayLike, error_rate: float, *, upper: float, excess: float = 0.0) -> tuple[float, float]:
-    """Two one-sided confidence bounds for the mean of X ≥ 0, whatever its distribution and however often one looks.
+def bounded_interval(
+    values: ArrayLike, error_rate: float, *, upper: float, excess: float = 0.0, lower: float = 0.0, lack: float = 0.0
+) -> tuple[float, float]:
+    """Two one-sided confidence bounds for the mean of X ≥ l, whatever its distribution and however often one looks.
 
     Who doubts that the mean is as low as m bets a share c of his capital on each replica, at odds that are fair if the
-    mean is m and unfavourable if it is lower: ∏ (1 + c(x/m - 1)). If he is wrong, his capital ever reaches 1/δ with a
-    probability of at most δ (Ville's inequality); the lower bound is the greatest m at which it has, for the average
-    over the shares in ``STAKES``. The upper bound takes bets ∏ (1 + c(m - x)/(u - m)) on x = min(X, u). So both hold at
-    all sizes at once, for any fixed order of independent replicas: after Waudby-Smith & Ramdas 2024, arXiv 2010.09686.
+    mean is m and unfavourable if it is lower: ∏ (1 + c(x - m)/(m - l)). If he is wrong, his capital ever reaches 1/δ
+    with a probability of at most δ (Ville's inequality); the lower bound is the greatest m at which it has, for the
+    average over the shares in ``STAKES``. The upper bound takes bets ∏ (1 + c(m - x)/(u - m)) on x = min(X, u). So both
+    hold at all sizes at once, for any fixed order of independent replicas: after Waudby-Smith & Ramdas 2024, arXiv
+    2010.09686.
 
     Parameters
     ----------
     values : array of shape (n,)
-        Replicas, ≥ 0.
+        Replicas, ≥ ``lower`` where nothing may lack.
     error_rate : float
         The probability, in (0, ½), with which each of the two bounds errs at most.
     upper, excess : float
         Numbers with E max(X - upper, 0) ≤ excess: a proved one, or X ≤ upper. The lower bound does not need them.
+    lower, lack : float
+        Numbers with E max(lower - X, 0) ≤ lack, l above, which the upper bound does not need.
 
     Returns
     -------
     tuple of float
         The lower and the upper bound; ``(inf, inf)`` if a replica is infinite or no number. The upper one is infinite
         too if the replicas belie the envelope: if their mean beyond it exceeds excess/δ, which has a probability of at
-        most δ (Markov).
+        most δ (Markov); and the lower one likewise.
 
     Raises
     ------
     ValueError
-        If a value is negative, there is none, or the error rate or ``upper`` is out of range.
+        If a value is below ``lower`` and nothing may lack, there is none, or the error rate or ``upper`` is out of
+        range.
 
     Examples
     --------
@@ -60,25 +66,32 @@ def bounded_interval(values: ArrayLike, error_rate: float, *, upper: float, exce
     >>> round(bounded_interval([0.5] * 1000, 1e-3, upper=5e3)[1])  # what 1 in 10,000 replicas shows is not ruled out
     50
     """
-    x, rate, end = real("values", values), number("error_rate", error_rate), number("upper", upper, least=0)
-    beyond = number("excess", excess, least=0)
-    if x.ndim != 1 or not x.size or (x < 0).any():
-        raise ValueError(f"values has shape {x.shape}, the least {x.min(initial=np.inf):g}: expected replicas >= 0")
+    x, rate, start = real("values", values), number("error_rate", error_rate), number("lower", lower)
+    end = number("upper", upper, least=start)
+    beyond, short = number("excess", excess, least=0), number("lack", lack, least=0)
+    if x.ndim != 1 or not x.size or (not short and (x < start).any()):
+        least = f"{x.min(initial=np.inf):g}"
+        raise ValueError(f"values has shape {x.shape}, the least {least}: expected replicas >= {start:g}")
     if not 0 < rate < 0.5:
         raise ValueError(f"error_rate = {error_rate!r}: expected a probability between 0 and 1/2")
     if not np.isfinite(x).all():
         return np.inf, np.inf
-    # Both in units of their largest number, as powers of two: sums of what float64 holds may not be held.
-    own = int(np.frexp(x.max())[1])
-    alone = np.ldexp(x, -own)
-    low = float(np.ldexp(_crossing(lambda m: (alone - m) / m, 0.0, float(alone.mean()), rate), own))
-    exponent = int(np.frexp(max(x.max(), end, beyond))[1])
+    # Each in units of its largest number, as powers of two: sums of what float64 holds may not be held.
+    greatest = float(np.abs(x).max())
+    low, high = -np.inf, np.inf
+    own = int(np.frexp(max(greatest, abs(start), short))[1])
+    alone, floor, lacking = np.ldexp(x, -own), float(np.ldexp(start, -own)), float(np.ldexp(short, -own))
+    if float(np.maximum(floor - alone, 0.0).mean()) * rate <= lacking:
+        raised = np.maximum(alone, floor)
+        low = _crossing(lambda m: (raised - m) / (m - floor), floor, float(raised.mean()), rate)
+        low = float(np.ldexp(low - ROUNDING * (abs(low) + abs(floor)) - lacking, own))
+    exponent = int(np.frexp(max(greatest, abs(end), beyond))[1])
     x, end, beyond = np.ldexp(x, -exponent), float(np.ldexp(end, -exponent)), float(np.ldexp(beyond, -exponent))
-    cut = np.minimum(x, end)
-    if float((x - cut).mean()) * rate > beyond:
-        return low - ROUNDING * low, np.inf
-    high = _crossing(lambda m: (m - cut) / (end - m), end, float(cut.mean()), rate)
-    return low - ROUNDING * low, float(np.ldexp(high + ROUNDING * high + beyond, exponent))
+    if float(np.maximum(x - end, 0.0).mean()) * rate <= beyond:
+        cut = np.minimum(x, end)
+        high = _crossing(lambda m: (m - cut) / (end - m), end, float(cut.mean()), rate)
+        high = float(np.ldexp(high + ROUNDING * (abs(high) + abs(end)) + beyond, exponent))
+    return low, high
 
 
 def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: float, rate: float) -> float:
@@ -91,8 +104,10 @@ def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: f
             return float(most + np.log(np.exp(logs - most).mean() * rate))
 
     # Not at the ends: there the gains are 0/0, or infinite.
-    least, most = 2.0**-52, 1 - 2.0**-40
-    if mean == far or capital(most) < 0:
+    if abs(mean - far) <= ROUNDING * abs(far):
+        return far
+    least, most = 2.0**-52, 1 - max(2.0**-40, 2.0**-50 * abs(far) / abs(far - mean))
+    if capital(most) < 0:
         return far
     if capital(least) > 0:
         return mean

@@ -22,7 +22,10 @@ from convergence.problems.base import SyntheticProblem
 from convergence.problems.noise_models import SubGaussian
 from convergence.terms import Bound, checked_relative_bias, checked_step, checked_steps, make_bound, product
 
-__all__ = ["CERTAIN", "Envelope", "SubGaussian", "high_probability_bound", "run_envelope"]
+__all__ = [
+    "CERTAIN", "Envelope", "SubGaussian", "high_probability_bound", "last_noise", "line_envelope", "reach_envelope",
+    "run_envelope", "square_envelope",
+]  # fmt: skip
 
 CERTAIN = 30.0
 """-log of the probability with which a run may exceed the end of an envelope: 1e-13."""
@@ -30,7 +33,9 @@ CERTAIN = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A random variable X ≥ 0 with E max(X - upper, 0) ≤ excess: all that its mean needs to be judged from replicas.
+    """A random variable X with E max(X - upper, 0) ≤ excess and E max(lower - X, 0) ≤ lack.
+
+    It is all that its mean needs to be judged from replicas.
 
     Attributes
     ----------
@@ -40,22 +45,85 @@ class Envelope:
         What that takes from their mean, at most.
     alike : bool
         Whether X is no random variable at all: all replicas are the same.
+    lower, lack : float
+        The same at the other end, below ``upper``.
 
     Examples
     --------
     >>> Envelope(upper=1.0)
-    Envelope(upper=1.0, excess=0.0, alike=False)
+    Envelope(upper=1.0, excess=0.0, alike=False, lower=0.0, lack=0.0)
     """
 
     upper: float
     excess: float = 0.0
     alike: bool = False
+    lower: float = 0.0
+    lack: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        number("upper", self.upper, least=0, infinite=True)
+        number("upper", self.upper, least=number("lower", self.lower), infinite=True)
         number("excess", self.excess, least=0)
+        number("lack", self.lack, least=0)
         flag("alike", self.alike)
+
+
+def line_envelope(proxy: float, mean: float, doubt: float = CERTAIN) -> Envelope:
+    """Of a sub-Gaussian number with this variance proxy s² and mean: m ± s√(2d), beyond which E is at most se⁻ᵈ/√(2d).
+
+    P(|X - m| > s√(2d)) ≤ e⁻ᵈ on either side, and the root is concave in d (as in :func:`run_envelope`).
+
+    >>> found = line_envelope(4.0, 1.0)
+    >>> round(found.lower, 2), round(found.upper, 2), found.excess == found.lack < 1e-13
+    (-14.49, 16.49, True)
+    """
+    far, left = float(np.sqrt(2 * proxy * doubt)), float(np.sqrt(proxy / (2 * doubt)) * np.exp(-doubt))
+    return Envelope(upper=mean + far, excess=left, lower=mean - far, lack=left)
+
+
+def square_envelope(tail: SubGaussian, away: float = 0.0, doubt: float = CERTAIN) -> Envelope:
+    """Of ‖m + N‖² with ‖m‖ ≤ ``away``, whatever m depends on, and N sub-Gaussian in a fixed space of r dimensions.
+
+    P(‖N‖² > s²(r + 2√(rd) + 2d)) ≤ e⁻ᵈ (Hsu, Kakade & Zhang 2012, arXiv 1110.2842), and (away + the root of that)²
+    is concave in d (as in :func:`run_envelope`).
+
+    >>> found = square_envelope(SubGaussian(proxy=0.5, rank=2), away=1.0)
+    >>> round(found.upper, 1), found.excess < 1e-12
+    (52.2, True)
+    """
+    root = float(np.sqrt(tail.rank * doubt))
+    size, slope = tail.proxy * (tail.rank + 2 * root + 2 * doubt), tail.proxy * (root / doubt + 2)
+    steep = slope * (1 + away / float(np.sqrt(size))) if size else 0.0
+    return Envelope(upper=(away + float(np.sqrt(size))) ** 2, excess=float(steep * np.exp(-doubt)))
+
+
+def last_noise(tail: SubGaussian, curvature: float, step: float | NDArray[np.float64], steps: int) -> SubGaussian:
+    """The tail of Σ_t η_t ∏_{s>t} (1-η_sλ) n_t, what the noise adds to x_T on a quadratic of curvature λ.
+
+    Noise is that of a space which does not depend on the past: Gaussian, or independent signs.
+
+    >>> last_noise(SubGaussian(proxy=1.0, rank=2), 1.0, 0.5, 1)
+    SubGaussian(proxy=0.25, rank=2)
+    """
+    sizes = np.broadcast_to(step, (steps,))
+    later = np.cumprod(np.r_[1.0, 1 - curvature * sizes[:0:-1]])[::-1]
+    return replace(tail, proxy=tail.proxy * float(((sizes * later) ** 2).sum()))
+
+
+def reach_envelope(
+    tail: SubGaussian, curvature: float, step: float, steps: int, *, start: float, pull: float, doubt: float = CERTAIN
+) -> Envelope:
+    """Of ‖x_T‖² where ‖∇f(x) + b(x) - λx‖ ≤ ``pull`` everywhere, ηλ ≤ 1 and ‖x_0‖ = ``start``.
+
+    x_(t+1) = (1-ηλ)x_t - η(pull) - ηn_t: the noise adds what :func:`last_noise` has, and all else is at most (1-ηλ)^T
+    times the start and the rest of pull/λ, whatever the noise was.
+
+    >>> reach_envelope(SubGaussian(proxy=0.0, rank=1), 1.0, 0.5, 1, start=4.0, pull=2.0)
+    Envelope(upper=9.0, excess=0.0, alike=False, lower=0.0, lack=0.0)
+    """
+    left = (1 - step * curvature) ** steps
+    away = left * start + (1 - left) * pull / curvature
+    return square_envelope(last_noise(tail, curvature, step, steps), away, doubt)
 
 
 @dataclass(frozen=True)
@@ -122,24 +190,32 @@ class _MomentumRun(_Run):
     lag: float
     lag_sum: float
 
-    def squared(self, doubt: float, choice: Any) -> tuple[float, float]:
-        """A² and its derivative in log 1/δ; the choice is of λ, s and k, and infinite is what it does not bound.
+    def parameters(self, choice: Any) -> tuple[float, float, float, float, float]:
+        """``C = λs²/(1-λ(h+2k)s²)``, s, k/h, λ(h+2k)s²/(1-λ(h+2k)s²) and 1+ε.
 
-        It is logit λs²e²/(2(1-λ(h+2k)s²)), where e is ``own``, log s and log(2sk'/(hc) - 1): of no number that a small
-        step makes small.
+        The choice is logit λs²e²/(2(1-λ(h+2k)s²)), where e is ``own``, log s and log(2sk'/(hc) - 1): of no number that
+        a small step makes small.
         """
         mu, h, c = self.mu, self.h, self.lag
-        lagged = h * c / (1 - mu)
-        own, foreign = abs(1 - h) + lagged, h + lagged
+        curve, s = 2 * float(scipy.special.expit(choice[0])) / self.own**2, float(np.exp(choice[1]))
+        weight = c / (2 * s)  # of Σ‖N_t‖², and what is added to it; as k, over h
+        spare = weight * float(np.exp(choice[2]))
+        k = (weight + spare) / ((1 - mu) * (1 + mu))
+        room = 2 * spare / (curve * h * (c + 2 * mu * k) ** 2) if curve * h else np.inf
+        return curve, s, k, curve * h * (1 + 2 * k), 1 / (1 - 1 / room) if room > 1 else np.inf
+
+    @property
+    def own(self) -> float:
+        """p, what ‖u_t‖ has of A."""
+        return abs(1 - self.h) + self.h * self.lag / (1 - self.mu)
+
+    def squared(self, doubt: float, choice: Any) -> tuple[float, float]:
+        """A² and its derivative in log 1/δ for a choice of λ, s and k; infinite is what it does not bound."""
+        h, c, own = self.h, self.lag, self.own
+        foreign = h + h * c / (1 - self.mu)
         if self.proxy:
-            curve, s = 2 * float(scipy.special.expit(choice[0])) / own**2, float(np.exp(choice[1]))
-            weight = c / (2 * s)  # of Σ‖N_t‖², and what is added to it; as k, over h
-            spare = weight * float(np.exp(choice[2]))
-            k = (weight + spare) / ((1 - mu) * (1 + mu))
-            odds = curve * h * (1 + 2 * k)
+            curve, s, _, odds, more = self.parameters(choice)
             inverse = (1 + odds) * self.proxy / curve
-            room = 2 * spare / (curve * h * (c + 2 * mu * k) ** 2) if curve * h else np.inf
-            more = 1 / (1 - 1 / room) if room > 1 else np.inf
             rest = inverse * self.rank * float(np.log1p(odds)) / 2
         else:
             s, inverse, curve, more, rest = 0.0, 0.0, 0.0, 1.0, 0.0
@@ -169,7 +245,7 @@ _CONSTANT = np.ones(1)
 """The sizes of a constant step."""
 
 
-def _scaled(
+def scaled_run(
     at: Assumptions, step: float, steps: float, tail: SubGaussian, sizes: NDArray[np.float64] = _CONSTANT,
     momentum: float = 0.0, nesterov: bool = False,
 ) -> tuple[_Run, float]:  # fmt: skip
@@ -276,7 +352,7 @@ def high_probability_bound(
         )
     doubt = -float(np.log(delta))
     length = horizon if constant else float(sizes.sum())
-    run, unit = _scaled(assumptions, eta, length, instance("tail", tail, SubGaussian), sizes, mu, nesterov)
+    run, unit = scaled_run(assumptions, eta, length, instance("tail", tail, SubGaussian), sizes, mu, nesterov)
     choice = run.best(doubt)
     total, unbiased = (r.squared(doubt, choice)[0] for r in (run, replace(run, zeta2=0.0)))
     transient = min(2 * run.tau / (2 - run.h), unbiased)
@@ -305,8 +381,10 @@ def run_envelope(
     step, steps : float
         η, or η_t for each step, and T.
     momentum, nesterov : float, bool
-        μ, and whether momentum is Nesterov's. Nothing is proved of momentum with steps that vary, nor in a box, which
-        the sequence z of the proof may leave.
+        μ, and whether momentum is Nesterov's. Nothing is proved of momentum in a box, which the sequence z of the proof
+        may leave: it is x_t + (x_t - x_{t-1})μ/(1-μ). Nor with steps that vary: there z makes steps of ``γ_t = Σ_{s≥t}
+        μ^(s-t) η_s``, and what the proof gives is an average weighted by these, which the one by η_t may exceed
+        1/(1-μ) times.
     doubt : float
         d.
 
@@ -330,7 +408,7 @@ def run_envelope(
         return None
     sizes = np.atleast_1d(step) / eta
     length = float(sizes.sum()) if np.ndim(step) else steps
-    run, unit = _scaled(assumptions, eta, length, problem.tail, sizes, momentum, nesterov)
+    run, unit = scaled_run(assumptions, eta, length, problem.tail, sizes, momentum, nesterov)
     if not np.isfinite(run.tau):
         return None
     upper, slope = run.squared(doubt, run.best(doubt))

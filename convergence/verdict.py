@@ -2,9 +2,10 @@
 
 Sampling never proves. A verdict compares a confidence bound of the replicas' mean with what a statement allows, and
 states the probability with which it may be wrong, and what that rests on. With an :class:`Envelope` it is exact at any
-number of replicas, whatever their distribution. Without one it is asymptotic, and presumes that the tail holds no
-surprise: an event of probability 10⁻⁴ that carries half the mean is missed by most samples of 4,096, and no rule that
-sees these alone can tell.
+number of replicas, whatever their distribution. Without one it is asymptotic and presumes a finite third moment, which
+is tested: where one replica has more than half of it, the verdict is undecided. What no replica shows is not seen: an
+event of probability 10⁻⁴ that carries half the mean is missed by most samples of 4,096, and no rule that sees these
+alone can tell.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ __all__ = ["Outcome", "Verdict", "check_bound", "detectable_violation", "judge_m
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
 
+ALONE = 0.5
+"""What part of Σ|x - mean|³ a single replica may have, that a finite third moment is believed without an envelope."""
+
 OVERFLOW = 1e290
 """A limit that an infinite mean exceeds. Beyond it the sum over as many as 10¹⁵ steps may overflow while the mean does
 not."""
@@ -41,7 +45,8 @@ class Verdict:
     ----------
     outcome : {"confirmed", "refuted", "undecided"}
         Confirmed: the confidence bound lies on the statement's side. Refuted: on the other. Undecided: the bounds
-        enclose the limit, or both the mean and the limit are beyond float64.
+        enclose the limit, both the mean and the limit are beyond float64, or, without an envelope, one replica has
+        more than half of Σ|x - mean|³, which a finite third moment does not let many replicas have.
     observed : float
         The replicas' mean.
     allowed : float
@@ -148,7 +153,7 @@ def judge_mean(
     looks : int
         The number of looks planned; each gets ``error_rate / looks``, unless there is an envelope.
     envelope : Envelope, optional
-        What is proved of replicas that are ≥ 0: the verdict then holds at any number of them and of looks
+        What is proved of replicas: the verdict then holds at any number of them and of looks
         (:func:`convergence.estimators.bounded_interval`), else asymptotically (:func:`~.estimators.mean_interval`).
 
     Returns
@@ -176,19 +181,25 @@ def judge_mean(
     floor = -np.inf if least is None else number("least", least)
     rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
     known = None if envelope is None else instance("envelope", envelope, Envelope)
+    believed = True
     if known is None or known.alike:
         low, high = mean_interval(x, rate / planned)
+        believed = not _carried_by_one(x)
     else:
-        low, high = bounded_interval(x, rate, upper=known.upper, excess=known.excess)
+        low, high = bounded_interval(
+            x, rate, upper=known.upper, excess=known.excess, lower=known.lower, lack=known.lack
+        )
     outcome: Outcome = "undecided"
-    if np.isinf(low):
+    if low == np.inf:
         # Overflow is no evidence but against a limit so low that no sum over steps can have caused it.
         observed, outcome = np.inf, "refuted" if limit < OVERFLOW else "undecided"
     else:
         observed = float(x.mean()) if np.abs(x).max() < OVERFLOW else float((x / x.size).sum())
         # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
         slack = 2 * ROUNDING * abs(observed)
-        if low > limit or high < floor:
+        if not believed:
+            pass  # what is known of the mean, if it is finite, is that one replica more or less would change it
+        elif low > limit or high < floor:
             outcome = "refuted"
         elif floor <= low + slack and high - slack <= limit and (limit < np.inf or least is not None):
             outcome = "confirmed"
@@ -199,6 +210,16 @@ def judge_mean(
         outcome=outcome, observed=observed, allowed=limit, margin=margin, interval=(low, high),
         error_rate=rate, replicas=x.size, looks=planned, basis="envelope" if known else "asymptotic",
     )  # fmt: skip
+
+
+def _carried_by_one(x: NDArray[np.float64]) -> bool:
+    """Whether one replica has more than its part of Σ|x - mean|³; of replicas without spread, none has."""
+    if not np.isfinite(x).all():
+        return False
+    scaled = x / (np.abs(x).max() or 1.0)
+    away = np.abs(scaled - scaled.mean())
+    most = float(away.max())
+    return most > ROUNDING and ALONE * float(((away / most) ** 3).sum()) < 1
 
 
 def _room(room: float, limit: float) -> float:

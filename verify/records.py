@@ -87,8 +87,9 @@ class Comparison(_Record):
 
     ``margin`` is the room left, relative to what is allowed (negative where the statement is violated).
     ``error_rate`` is zero for deterministic comparisons, and ``basis`` says what it rests on for means over replicas: a
-    proved envelope of them, or asymptotics. ``samples`` counts points or replicas. ``where`` is the point at which a
-    search found the number.
+    proved envelope of them; that they are cut to the interval which the name gives, and their mean is that of what is
+    left; or asymptotics. ``samples`` counts points or replicas, ``cut`` those that were cut. ``where`` is the point at
+    which a search found the number.
     """
 
     name: str
@@ -99,8 +100,9 @@ class Comparison(_Record):
     margin: float | None = None
     interval: tuple[float, float] | None = None
     error_rate: float = 0.0
-    basis: Literal["envelope", "asymptotic"] | None = None
+    basis: Literal["envelope", "cut", "asymptotic"] | None = None
     samples: int | None = None
+    cut: int | None = None
     where: str | None = None
 
 

@@ -23,6 +23,7 @@ from verify.trainer.comparison import (
     difference_rows,
     in_words,
     markdown,
+    notes,
     objectives,
     paired_interval,
     read_comparison,
@@ -309,5 +310,9 @@ def test_a_comparison_in_words():
         quantile = stats.t.isf(0.05 / len(table.pairs) / 2, seeds - 1)
         assert (abs(d.mean()) > quantile * half / np.sqrt(seeds)) == resolved
     one = Comparison({"students": "mlp:2"}, (0,), {arm: {m: v[:1] for m, v in s.items()} for arm, s in scores.items()})
+    two = Comparison({"students": "mlp:2"}, tuple(range(8)), {arm: scores[arm] for arm in list(scores)[:2]}, {}, 1000)
+    assert difference_rows(two)[0] == ["difference of accuracies (points)", "− independent"]
+    assert "the interval holds with probability 0.95 (Student's t)." in notes(two)
+    assert "their 6 intervals hold together with probability 0.95 (Student's t, Bonferroni)." in notes(table)
     assert "Not resolved by 1 seed against" in in_words(one)
     assert "more" not in in_words(one).lower()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from drawn import faults_of_figure
 
+from convergence import detectable_violation
 from rdml_theory.symbolic.kernel import Proof
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims import all_claims, statistical_tests
@@ -100,25 +101,40 @@ def test_a_claim_is_confirmed_and_each_check_refutes_a_control(identifier, finis
     check_records(claim)
     check_error_rates(run)
     check_bases(claim)
+    check_detected(claim)
     check_figure(claim, ("column",) if identifier in QUICK else ("screen", "column", "page"))
 
 
-ASYMPTOTIC = {"C9", "C10", "C17", "E1", "E2", "E3", "E4", "G1", "G2", "G3", "G4", "N1", "N3"}
-"""Claims with verdicts for which no envelope is proved."""
+CUT = {"C10", "C17", "E1", "E2", "E3", "E4", "G1", "G2", "G3", "G4", "N1", "N3"}
+"""Claims with verdicts on replicas that are cut, since no envelope is proved."""
 
 
-def test_the_page_names_the_claims_whose_verdicts_are_asymptotic():
-    words = "C9, C10, C17, E1 to E3, G1 to G4, N1, N3 and, on real data, E4"
+def test_the_page_names_the_claims_whose_replicas_are_cut():
+    words = "in C10, C17, E1 to E3, G1 to G4, N1, N3 and, on real data, E4"
     assert words in (Path(__file__).parents[2] / "docs/verdicts.md").read_text()
 
 
 def check_bases(claim):
     """Random numbers are judged at an error rate, or called a description; what it rests on is said on the page."""
     comparisons = [c for check in claim.checks for c in check.comparisons]
-    assert any(c.basis == "asymptotic" for c in comparisons) == (claim.id in ASYMPTOTIC)
+    assert not any(c.basis == "asymptotic" for c in comparisons)
+    cut = [c for c in comparisons if c.basis == "cut"]
+    assert bool(cut) == (claim.id in CUT)
+    assert all(c.cut is not None and c.cut <= 0.01 * c.samples and "replicas cut to [" in c.name for c in cut)
     for check in claim.checks:
         if check.kind == "monte-carlo":
             assert any(c.error_rate for c in check.comparisons), f"{claim.id}/{check.id} has no error rate"
+
+
+def check_detected(claim):
+    """The page's row of a claim, of the relative violations that its comparisons of means detect."""
+    page = (Path(__file__).parents[2] / "docs/experiments.md").read_text()
+    rows = [row for row in page.split("## What a profile detects")[1].splitlines() if row.startswith(f"| {claim.id} |")]
+    found = [
+        detectable_violation(c.observed, c.interval[0], c.allowed, error_rate=c.error_rate)
+        for check in claim.checks for c in check.comparisons if c.basis and c.allowed
+    ]  # fmt: skip
+    assert rows == [f"| {claim.id} | {100 * max(found):.1f}% | {100 * min(found):.1f}% |"] * len(rows)
 
 
 def check_figure(claim, sizes):

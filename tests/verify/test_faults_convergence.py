@@ -46,6 +46,25 @@ CLAIMED = {
         "(horizon - 1) * np.log1p(-np.minimum(share * lost, 1.0))",
         "C9",
     ),
+    "lag of the noises a percent less, in a run's tail": ("tails.py", "+ c * s)\n", "+ 0.99 * c * s)\n", "V3"),
+    "lag of the bias a percent less, in a run's tail": (
+        "tails.py",
+        "foreign = h + h * c / (1 - self.mu)",
+        "foreign = h + 0.99 * h * c / (1 - self.mu)",
+        "V3",
+    ),
+    "chance a percent less, in a run's tail with momentum": (
+        "tails.py",
+        "rest = inverse * self.rank * float(np.log1p(odds)) / 2",
+        "rest = inverse * self.rank * float(np.log1p(odds)) / 2.02",
+        "V3",
+    ),
+    "chance a percent less, in a run's tail": (
+        "tails.py",
+        "rest = self.tau - inverse * self.rank * moments / 2",
+        "rest = self.tau - inverse * self.rank * moments / 2.02",
+        "V3",
+    ),
     "series of the tight bound cut short": ("tight.py", "range(15, 1, -1)", "range(6, 1, -1)", "C2e"),
     "bias of the tight bound without its own step": (
         "tight.py",
@@ -210,6 +229,42 @@ TESTED = {
         "mean = (self.total + self.part) / (self._weight(t) or 1.0)",
         "mean = (self.total + self.part) / (self._weight(t) + 1.0)",
         "tests/convergence/test_sgd.py",
+    ),
+    "what lies below an envelope forgotten": (
+        "estimators.py",
+        "(abs(low) + abs(start)) + short",
+        "(abs(low) + abs(start))",
+        "tests/convergence/test_tails.py",
+    ),
+    "bets on replicas that are not raised to the lower end": (
+        "estimators.py",
+        "raised = np.maximum(x, start)",
+        "raised = x",
+        "tests/convergence/test_tails.py",
+    ),
+    "start left out of where iterates may be": (
+        "tails.py",
+        "left * start + (1 - left) * pull / curvature",
+        "(1 - left) * pull / curvature",
+        "tests/convergence/test_tails.py",
+    ),
+    "noise of the last step alone": (
+        "tails.py",
+        "float(((sizes * later) ** 2).sum())",
+        "float(((sizes * later) ** 2)[-1])",
+        "tests/convergence/test_tails.py",
+    ),
+    "excess of a square without its mean": (
+        "tails.py",
+        "steep = slope * (1 + away / float(np.sqrt(size)))",
+        "steep = slope * (1 + 0 * away / float(np.sqrt(size)))",
+        "tests/convergence/test_tails.py",
+    ),
+    "a third moment of any one replica": (
+        "verdict.py",
+        "ALONE * float(((away / most) ** 3).sum()) < 1",
+        "ALONE * float(((away / most) ** 3).sum()) < 0",
+        "tests/convergence/test_tails.py",
     ),
     "overflow taken for a refutation": (
         "verdict.py",

@@ -4,7 +4,7 @@ The names below are those that most claims use; what is special to some is in th
 sixty digits, random pairs), `formulas.value` (a formula of classes at numbers), `search` (inequalities), `quantities`.
 """
 
-from verify.checks.comparisons import Worst, at_least, at_most, close_to, counted, holds, judged
+from verify.checks.comparisons import Worst, at_least, at_most, close_to, counted, cut_mean, holds, judged
 from verify.checks.experiments import Replicas, exponents, plateau_function, window_means
 from verify.checks.formulas import evaluate, function_of, implementation_check, letters
 from verify.checks.panels import Role, curve, order_panels, panel, replicas_curve, scatter_panel
@@ -19,6 +19,7 @@ __all__ = [
     "close_to",
     "counted",
     "curve",
+    "cut_mean",
     "evaluate",
     "exponents",
     "function_of",

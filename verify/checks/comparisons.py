@@ -11,7 +11,7 @@ from scipy import special
 from convergence import Envelope, Verdict, judge_mean
 from verify.records import Comparison, Outcome
 
-__all__ = ["Worst", "at_least", "at_most", "close_to", "counted", "from_verdict", "holds", "judged"]
+__all__ = ["Worst", "at_least", "at_most", "close_to", "counted", "cut_mean", "from_verdict", "holds", "judged"]
 
 
 def _margin(room: float, allowed: float) -> float:
@@ -101,18 +101,51 @@ def from_verdict(name: str, verdict: Verdict, *, attained: bool = False) -> Comp
 
 
 def judged(
-    name: str, values: NDArray[np.float64], allowed: float, error_rate: float, *, least: float | None = None,
-    envelope: Envelope | None = None,
+    name: str, values: NDArray[np.float64], allowed: float, error_rate: float, *, envelope: Envelope,
+    least: float | None = None,
 ) -> Comparison:  # fmt: skip
-    """The mean of replicas against what is allowed at most, and at least."""
+    """The mean of replicas against what is allowed at most, and at least; where no envelope is proved they are cut."""
     verdict = judge_mean(values, allowed, error_rate=error_rate, least=least, envelope=envelope)
     return from_verdict(name, verdict, attained=least is not None)
 
 
+def cut_mean(
+    name: str, values: NDArray[np.float64], ends: tuple[float, float], allowed: float, error_rate: float, *,
+    least: float | None = None,
+) -> Comparison:  # fmt: skip
+    """The mean of replicas that are cut to an interval: exact at any number of them, whatever their tail.
+
+    What lies beyond counts as the end it is beyond. Of how much that carries in the mean nothing is said: the
+    comparison is one of the mean of the cut replicas, and says so.
+
+    >>> x = np.random.default_rng(0).standard_cauchy(4096)
+    >>> found = cut_mean("a mean", x, (-10.0, 10.0), 1.0, 1e-6, least=-1.0)
+    >>> found.name, found.outcome, found.basis, found.cut
+    ('a mean, replicas cut to [-10, 10]', 'confirmed', 'cut', 250)
+    """
+    low, high = ends
+    if not low < high:
+        raise ValueError(f"ends = {ends!r}: expected an interval; replicas cut to a point all agree")
+    interval = ", ".join(f"{round(end, 9) + 0.0:.4g}" for end in ends)
+    found = judged(
+        f"{name}, replicas cut to [{interval}]", np.clip(values, low, high), allowed, error_rate, least=least,
+        envelope=Envelope(lower=low, upper=high),
+    )  # fmt: skip
+    return found.model_copy(update={"basis": "cut", "cut": int(((values < low) | (values > high)).sum())})
+
+
+CUT = 10.0
+"""How far from what is stated replicas are cut, over the tolerance: the bounds are then 160/n of it apart, or more."""
+
+
 def close_to(
     name: str, values: NDArray[np.float64], stated: float, tolerance: float, error_rate: float, *,
-    absolute: bool = False,
+    absolute: bool = False, envelope: Envelope | None = None, cut: float = CUT,
 ) -> Comparison:  # fmt: skip
-    """The mean of replicas within a tolerance, relative or absolute, of what is stated."""
+    """The mean of replicas within a tolerance of what is stated, relative or absolute; cut if there is no envelope."""
     room = tolerance if absolute else tolerance * stated
-    return judged(name, values, stated + room, error_rate, least=stated - room)
+    if envelope is not None:
+        return judged(name, values, stated + room, error_rate, least=stated - room, envelope=envelope)
+    low = stated - cut * room
+    ends = low if absolute else max(low, 0.0), stated + cut * room
+    return cut_mean(name, values, ends, stated + room, error_rate, least=stated - room)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
-from convergence import Trajectory, sequential_verdict, simulate
+from convergence import Envelope, Trajectory, sequential_verdict, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import from_verdict
@@ -65,13 +65,19 @@ class Replicas:
         """The first 256 of them."""
         return self._trajectory(0, 256)
 
-    def judged(self, allowed: float, *, budget: int, least: float | None = None) -> Comparison:
-        """Their mean against what is allowed; as many as it takes, up to the budget."""
+    def judged(
+        self, allowed: float, *, budget: int, least: float | None = None, envelope: Envelope | None = None
+    ) -> Comparison:
+        """Their mean against what is allowed; as many as it takes, up to the budget.
+
+        The envelope is that of the run unless another is given, for another value than the average square.
+        """
         known = self.first.envelope
+        if known is None or not (known.alike or self._value is average_square):
+            known = envelope
         verdict = sequential_verdict(
-            self, allowed, error_rate=self._context.error_rate, budget=budget, least=least,
-            envelope=known if known and (known.alike or self._value is average_square) else None,
-        )  # fmt: skip
+            self, allowed, error_rate=self._context.error_rate, budget=budget, least=least, envelope=known
+        )
         return from_verdict(self._name, verdict, attained=least is not None)
 
 

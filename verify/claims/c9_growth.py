@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Integer, sqrt
 
-from convergence import Assumptions, Trajectory, pl_bound, problems, simulate
+from convergence import Assumptions, Envelope, Trajectory, pl_bound, problems, simulate
 from convergence.bounds import long_shares
+from convergence.tails import reach_envelope
 from rdml_theory.symbolic.sgd import descent, growth
 from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, LONG, LONG_FLOOR, PL, PUSH
 from rdml_theory.symbolic.sgd.refinements import relative_bias
@@ -254,6 +255,16 @@ def _falling(subject: Subject) -> Panel:
     )  # fmt: skip
 
 
+def _of_the_value(problem: Any, step: float, steps: int) -> Envelope | None:
+    """Of f(x_T) = Σ x_i² + 3 sin² x_i ≤ ‖x_T‖² + 3d, where ‖∇f - 2x‖ ≤ 3√d."""
+    if not problem.noise:
+        return None
+    start, root = float(np.linalg.norm(problem.start)), float(np.sqrt(problem.dim))
+    pull = 3 * root + float(np.sqrt(problem.bias))
+    reach = reach_envelope(problem.tail, 2.0, step, steps, start=start, pull=pull)
+    return Envelope(upper=reach.upper + 3 * problem.dim, excess=reach.excess)
+
+
 @check("monte-carlo", tests=len(NONCONVEX), cost=1.0)
 def nonconvex(subject: Subject, context: Context) -> Found:
     """Does a function that is not convex obey the bound?
@@ -270,7 +281,9 @@ def nonconvex(subject: Subject, context: Context) -> Found:
         )  # fmt: skip
         run = replicas.first
         stated = [subject.bound(run.assumptions, run.step, t, mu) for t in run.times]
-        yield replicas.judged(stated[-1], budget=context.pick(quick=1024, full=16_384))
+        yield replicas.judged(
+            stated[-1], budget=context.pick(quick=1024, full=16_384), envelope=_of_the_value(problem, run.step, steps)
+        )
         value = run.value - run.minimum
         shown = value.mean(axis=1) > 1e-6  # without noise and bias it falls to 1e-150
         yield panel(

@@ -50,14 +50,14 @@ def _run(name: str, radius: float, noise: float, bias: float, steps: int, seed: 
     return simulate(problem, step=STEP / problem.smoothness, steps=steps, replicas=256, seed=seed, record=times)
 
 
-def _judged(name: str, run: Trajectory, stated: float, close: float, rate: float) -> list[Comparison]:
+def _judged(name: str, run: Trajectory, stated: float, close: float, rate: float, cut: float) -> list[Comparison]:
     """The mean of ‖∇f(x_t)‖² over each decade of time from the third on, against the plateau."""
     rows = np.searchsorted(run.times, [decade for decade in DECADES if decade <= run.steps][2:])
     totals = run.times[:, None] * run.mean_squared_gradient
     return [
         close_to(
             f"mean of ‖∇f(x_t)‖² on {name} for t from {run.times[a]} to {run.times[b]}, h = {STEP:g}",
-            (totals[b] - totals[a]) / (run.times[b] - run.times[a]), stated, close, rate,
+            (totals[b] - totals[a]) / (run.times[b] - run.times[a]), stated, close, rate, cut=cut,
         )
         for a, b in pairwise(rows)
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def decades(plateau: Expr, context: Context) -> Found:
         curve("plateau", DECADES, stated, "statement"), curve("a fall like $1/t$", (1, 1e5), (1e3, 1e-2), "reference"),
     )  # fmt: skip
     name = f"the quadratic, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-    yield from _judged(name, run, stated, CLOSE, context.error_rate)
+    yield from _judged(name, run, stated, CLOSE, context.error_rate, 10.0)
 
 
 @check("monte-carlo", tests=3 * len(WELLS), cost=1.0)
@@ -93,7 +93,7 @@ def wells(plateau: Expr, context: Context) -> Found:
     curves = []
     for group, (name, radius) in enumerate(context.each(WELLS.items())):
         run = context.shared(_run, name, radius, WELL_NOISE, WELL_BIAS, last, context.seed_for(name))
-        yield from _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate)
+        yield from _judged(f"{name}, ζ² = {WELL_BIAS:g}", run, stated, WELL_CLOSE, context.error_rate, 5.0)
         means = window_means(run).mean(axis=1)
         curves.append(curve(name.replace("_", " "), _middles(run), means, style="both", group=group))
     curves.append(curve("plateau", (1, last), stated, "statement"))

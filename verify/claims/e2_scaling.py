@@ -47,6 +47,9 @@ SIZES = (2, 3, 5, 9)
 SIZES_WIDE = 0.1
 """How far an exponent in the number of students may be: plateaus of random cohorts scatter by a third."""
 
+PILOT = 64
+"""Cohorts about whose means the others are linearised."""
+
 SMALL = 0.005
 """β where the number of students varies."""
 
@@ -203,25 +206,27 @@ def _alike(size: int, weights: Array) -> Plateaus:
 
 
 def _linearised(x: Sequence[float], found: Sequence[Plateaus]) -> Array:
-    """Return one number for each cohort, whose mean is the exponent of the mean plateau.
+    """Return one number for each cohort but the pilots, whose mean is the exponent of the mean plateau.
 
     That exponent is linear in the logarithms of the means; to first order a cohort adds to each its plateau over the
-    mean, less one. (What is left out is half the relative variance over the number of cohorts, some 1e-4.)
+    mean of the pilots, less one, so that cohorts stay independent. (What is left out is half the relative variance over
+    the number of pilots, some 1e-3.)
     """
     levels = np.stack([one.levels.mean(axis=1) for one in found])
-    means = levels.mean(axis=1, keepdims=True)
+    means = levels[:, :PILOT].mean(axis=1, keepdims=True)
     share = np.array([float(exponents(x, np.exp(unit))) for unit in np.eye(len(levels))])
-    return float(exponents(x, means[:, 0])) + share @ (levels / means - 1)
+    return float(exponents(x, means[:, 0])) + share @ (levels[:, PILOT:] / means - 1)
 
 
 def _game_line(
-    name: str, x: Sequence[float], stated: Sequence[float], found: Sequence[Plateaus], wide: float, context: Context
-) -> list[Comparison]:
+    name: str, x: Sequence[float], stated: Sequence[float], found: Sequence[Plateaus], wide: float, context: Context,
+    cut: float,
+) -> list[Comparison]:  # fmt: skip
     """The exponent of the plateau in x, and that the cohorts stood still."""
     slope = float(exponents(x, stated))
     words = f"exponent in {name}: {slope:.3f} stated"
     return [
-        close_to(words, _linearised(x, found), slope, wide, context.error_rate, absolute=True),
+        close_to(words, _linearised(x, found), slope, wide, context.error_rate, absolute=True, cut=cut),
         at_most(f"greatest update over gradient, {name}", max(one.left for one in found), SETTLED),
     ]
 
@@ -239,7 +244,7 @@ def game(subject: ScalingSubject, context: Context) -> Found:
     for number, (name, (label, at)) in enumerate(context.each(lines.items())):
         found = [context.shared(_features_apart, *at(v), weights) for v in GAME_GRID]
         stated = [float(function(*at(v), 2, 1.0, 1.0)) for v in GAME_GRID]
-        yield from _game_line(name, GAME_GRID, stated, found, WIDE, context)
+        yield from _game_line(name, GAME_GRID, stated, found, WIDE, context, 4.0)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
             curve(label, GAME_GRID, levels, style="markers", group=number),
@@ -258,7 +263,7 @@ def game(subject: ScalingSubject, context: Context) -> Found:
 def students(subject: ScalingSubject, context: Context) -> Found:
     """Is its exponent in the number of students the stated one?"""
     function = function_of(subject.game, alpha, beta, gain.students, scaling.own, scaling.constant)
-    weights = _own_data(context.rng("data"), context.pick(quick=512, full=4_096), max(SIZES))
+    weights = _own_data(context.rng("data"), context.pick(quick=768, full=4_096), max(SIZES))
     peers = tuple(float(size - 1) for size in SIZES)
     curves = []
     lines = (
@@ -268,7 +273,7 @@ def students(subject: ScalingSubject, context: Context) -> Found:
     for number, (name, label, cohorts, own, x) in enumerate(context.each(lines)):
         found = [context.shared(cohorts, size, weights) for size in SIZES]
         stated = [float(function(1.0, SMALL, size, own, 1.0)) for size in SIZES]
-        yield from _game_line(name, x, stated, found, SIZES_WIDE, context)
+        yield from _game_line(name, x, stated, found, SIZES_WIDE, context, 10.0)
         levels = [float(one.levels.mean()) for one in found]
         curves += [
             curve(label, peers, [level / levels[0] for level in levels], style="markers", group=number),

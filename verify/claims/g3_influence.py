@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, sqrt, tanh
 
+from convergence import Envelope
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import influence as symbolic
-from verify.checks import at_most, close_to, curve, function_of, judged, kernel_check, panel
+from verify.checks import at_most, curve, cut_mean, function_of, judged, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
-from verify.records import Panel
+from verify.records import Comparison, Panel
 
 Array = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ FIRM = 1_000.0
 """How much more a frozen peer heeds its labels than its peers."""
 
 EQUAL = 1e-3
-"""Excess risks are called equal within this part of their mean."""
+"""Excess risks are called equal within this part of their sum."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,14 @@ def _clean(weights: Array, order: float, weight: float) -> Array:
     return TASK.excess(found)
 
 
+def _compared(name: str, before: Array, after: Array, context: Context, most: float) -> Comparison:
+    """The mean of (a - b)/(a + b), which is in [-1, 1] for risks, since these are positive: at most 0, or nothing."""
+    return judged(
+        f"{name}: none" if most else name, (after - before) / (after + before), most, context.error_rate,
+        least=-most if most else None, envelope=Envelope(lower=-1.0, upper=1.0),
+    )  # fmt: skip
+
+
 @check("monte-carlo", tests=len(ORDERS) + 1, cost=5.0)
 def wrong_peer(subject: Subject, context: Context) -> Found:
     """Do good students suffer less from a wrong peer, the greater the order?
@@ -117,23 +126,20 @@ def wrong_peer(subject: Subject, context: Context) -> Found:
     moving = context.shared(_beside, weights[:, :GOOD], 1.0)
     far = np.array([10.0])
     for low, high in pairwise(ORDERS):
-        change = (frozen.excess[high] - frozen.excess[low]) / frozen.excess[low].mean()
-        name = f"change of the excess risk beside a frozen wrong peer, relative, from α = {low:g} to {high:g}"
-        if float(subject.pull(high, far)[0]) < float(subject.pull(low, far)[0]):
-            yield judged(name, change, 0.0, context.error_rate)
-        else:
-            yield close_to(f"{name}: none", change, 0.0, EQUAL, context.error_rate, absolute=True)
+        between = f"from α = {low:g} to {high:g}"
+        name = f"change of the excess risk beside a frozen wrong peer, over the sum of both, {between}"
+        falls = float(subject.pull(high, far)[0]) < float(subject.pull(low, far)[0])
+        yield _compared(name, frozen.excess[low], frozen.excess[high], context, 0.0 if falls else EQUAL)
     ratio = max(float((frozen.pull[a] / subject.pull(a, frozen.rho[a])).max()) for a in ORDERS)
     yield at_most("greatest pull of the wrong peer over stated", ratio, 1 + 1e-12)
     # The weight that bounds KL's pull as α = 16 does, against students alone.
     alone = context.shared(_clean, weights, 1.0, 0.0)
     kl, high = (context.shared(_clean, weights, a, 1 / 16) for a in (1.0, 16.0))
-    lost = (4 * (alone - kl) - (alone - high)) / alone.mean()
-    name = "good peers, β = 1/16: four times the gain of KL less the gain at α = 16, over the risk alone"
-    yield judged(name, lost, 0.0, context.error_rate)
-    back = (moving.excess[0.5] - moving.excess[1.0]) / moving.excess[1.0].mean()
-    name = "a wrong peer that moves: the excess risk is less at α = 1/2 than at α = 1"
-    yield judged(name, back, 0.0, context.error_rate)
+    name = "good peers, β = 1/16: four times the gain of KL less the gain at α = 16, over d/2n"
+    lost = (4 * (alone - kl) - (alone - high)) / (TASK.dim / (2 * SIZE))
+    yield cut_mean(name, lost, (-1.0, 1.0), 0.0, context.error_rate)
+    name = "a wrong peer that moves: the excess risk at α = 1/2 less that at α = 1, over the sum of both"
+    yield _compared(name, moving.excess[1.0], moving.excess[0.5], context, 0.0)
     yield from _panels(subject, frozen, moving, kl, high)
 
 

@@ -15,7 +15,7 @@ from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.plateau import beta
-from verify.checks import at_least, at_most, curve, function_of, implementation_check, judged, kernel_check, panel
+from verify.checks import at_least, at_most, curve, cut_mean, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -24,11 +24,14 @@ from verify.records import Panel
 Array = NDArray[np.float64]
 
 TASK = Task()
-STUDENTS, COHORTS = 4, 512
+STUDENTS, COHORTS = 4, 1_024
 SIZES = (1_000, 4_000)
 ORDERS = (4.0, 16.0, 32.0)
 NEAR, COST = 4.0, 0.3
 """Up to this αρ̂ the excess risk is at most this part above that of the gain law."""
+
+ENDS = (-1.0, 1.0)
+"""Where differences are cut; their standard deviation is at most 0.2."""
 
 _LAW = function_of(gain.GAIN, notation.alpha, beta, gain.students, gain.lone)
 
@@ -135,14 +138,14 @@ def cost(subject: Subject, context: Context) -> Found:
             rest = context.shared(_rest, weights, alpha, size)
             part = float(subject.part(np.array(rest.reach)))
             least, most = (float(_LAW(1.0, c, float(STUDENTS), 1.0)) for c in (1.0, part))
-            unit = rest.alone.mean()
             at = f"n = {size}, α = {alpha:g}"
-            name = f"excess risk less that of the gain law at αβ·kept, over that alone, {at}"
-            yield judged(name, (rest.together - most * rest.alone) / unit, 0.0, context.error_rate)
+            name = f"excess risk less that of the gain law at αβ·kept, over d/2n, {at}"
+            yield cut_mean(name, rest.together - most * rest.alone, ENDS, 0.0, context.error_rate)
             if rest.reach <= NEAR:
-                name = f"excess risk less {1 + COST:g} times that of the gain law, over that alone, {at}"
-                yield judged(name, (rest.together - (1 + COST) * least * rest.alone) / unit, 0.0, context.error_rate)
-            points.append((rest.reach, float(rest.together.mean() / unit), size))
+                name = f"excess risk less {1 + COST:g} times that of the gain law, over d/2n, {at}"
+                cheap = rest.together - (1 + COST) * least * rest.alone
+                yield cut_mean(name, cheap, ENDS, 0.0, context.error_rate)
+            points.append((rest.reach, float(rest.together.mean() / rest.alone.mean()), size))
     yield _trade_off(subject, points)
 
 

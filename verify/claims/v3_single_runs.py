@@ -20,12 +20,13 @@ from convergence import (
     sharp_bound,
     simulate,
 )
+from convergence.tails import scaled_run
 from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import descent, setting
 from rdml_theory.symbolic.sgd import lagged_runs as lagged
-from rdml_theory.symbolic.sgd import setting
 from rdml_theory.symbolic.sgd import single_runs as symbolic
 from rdml_theory.symbolic.sgd.settling import STEPS
-from verify.checks import curve, kernel_check, panel
+from verify.checks import curve, evaluate, implementation_check, kernel_check, panel
 from verify.checks.comparisons import counted
 from verify.claim import Claim, Control, Found, Source, Statement, check
 from verify.context import Context
@@ -130,6 +131,67 @@ def _run(
     return run, f.tail
 
 
+def _point(rng: np.random.Generator) -> tuple[Assumptions, SubGaussian, int, float]:
+    """A run's constants, its noise, T and δ."""
+    lam, gap, noise, bias = np.exp(rng.uniform(-2, 2, 4))
+    at, rank = Assumptions(smoothness=lam, gap=gap, noise=noise, bias=bias), int(rng.integers(1, 9))
+    return at, SubGaussian(proxy=noise / rank, rank=rank), round(10 ** rng.uniform(0.5, 3)), 10 ** rng.uniform(-9, -0.2)
+
+
+def _numbers(at: Assumptions, tail: SubGaussian, steps: int, failure: float, level: float) -> dict[Any, Any]:
+    """What both theorems know."""
+    t = symbolic
+    return {
+        setting.smoothness: at.smoothness, descent.gap: at.gap, descent.horizon: steps, t.rank: tail.rank,
+        t.failure: failure, t.level: level, t.deviation: np.sqrt(tail.proxy), t.zeta: np.sqrt(at.bias),
+    }  # fmt: skip
+
+
+def _evaluated(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """B of the function that users call, in what both theorems ask of it: equal at the parameters that are taken."""
+    at, tail, steps, failure = _point(rng)
+    step = rng.uniform(0.05, 1.95) / at.smoothness
+    level = np.sqrt(high_probability_bound(at, step, steps, tail=tail, failure=failure).total)
+    share = scaled_run(at, step, steps, tail)[0].best(-np.log(failure))
+    h, t = at.smoothness * step, symbolic
+    numbers = _numbers(at, tail, steps, failure, level)
+    proxy = evaluate(subject.proxy, numbers)
+    # λη is what the constant step calls λ. The bias is shared out evenly, and a is the greatest.
+    trade = share * (2 - h) / tail.proxy / step
+    room = 1 - trade * step * h * proxy
+    even = abs(1 - h) / room
+    numbers |= {
+        t.trade: trade, STEPS: step, t.ROOMS: room, t.SHARES: even, t.cross: even,
+        t.least: 1 - h / 2 - trade * step * proxy / (2 * room) * (1 - h) ** 2,
+    }  # fmt: skip
+    enough = symbolic.enough_target(subject.level)
+    return [(evaluate(enough.right, numbers), evaluate(enough.left, numbers)), *_with_momentum(at, tail, failure, rng)]
+
+
+def _with_momentum(
+    at: Assumptions, tail: SubGaussian, failure: float, rng: np.random.Generator
+) -> list[tuple[float, float]]:
+    mu, nesterov, steps = rng.uniform(0.05, 0.98), bool(rng.integers(2)), round(10 ** rng.uniform(0.5, 3))
+    lag = mu**2 if nesterov else mu
+    delay = 1 + 2 * lag * (1 - mu ** ((steps - 1) / 2)) / (1 - mu)
+    gamma = rng.uniform(0.05, 1.9) / (at.smoothness * delay)
+    step, method = gamma * (1 - mu), {"momentum": mu, "nesterov": nesterov}
+    total = high_probability_bound(at, step, steps, tail=tail, failure=failure, **method).total
+    run: Any = scaled_run(at, step, steps, tail, **method)[0]
+    curve, split, paid, odds, more = run.parameters(run.best(-np.log(failure)))
+    numbers = _numbers(at, tail, steps, failure, np.sqrt(total)) | {
+        lagged.gamma: gamma, lagged.mu: mu, symbolic.trade: curve / ((1 + odds) * tail.proxy), lagged.split: split,
+        lagged.paid: at.smoothness * gamma * paid, lagged.slowness: 1 / (1 - mu), lagged.lag: lag, lagged.scale: 0.0,
+    }  # fmt: skip
+    for told in (lagged.ROOM, lagged.THETA, lagged.WIDTH):
+        numbers[told.left] = evaluate(told.right, numbers)
+    # The width so far is that without ν, of which ν's part is ε.
+    widest = more * numbers[lagged.width]
+    per_scale = evaluate(lagged.WIDTH.right, numbers | {lagged.scale: 1.0}) - numbers[lagged.width]
+    numbers |= {lagged.scale: (widest - numbers[lagged.width]) / per_scale, lagged.width: widest}
+    return [(evaluate(a.right, numbers), evaluate(a.left, numbers)) for a in (lagged.enough_target(), lagged.PAID)]
+
+
 @check("monte-carlo", tests=len(RUNS) * len(RATES), cost=3)
 def runs(subject: Subject, context: Context) -> Found:
     """Do as few runs exceed the bound as it says?"""
@@ -193,6 +255,7 @@ CLAIM = Claim(
     ),
     checks=(
         kernel_check(_proved, cost=8.0),
+        implementation_check(_evaluated, quick=60, full=1_000, allowed=1e-9),
         runs,
     ),
     controls=(

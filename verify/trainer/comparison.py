@@ -414,7 +414,7 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
 def difference_rows(comparison: Comparison) -> list[list[str]]:
     """Heading and rows of the table of paired differences; with asterisks where the interval is without 0."""
     arms, pairs = list(comparison.scores), comparison.pairs
-    columns = [name for name in REFERENCES if name in arms]
+    columns = [name for name in REFERENCES if any(against == name for _, against in pairs)]
     own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
     rows = [["difference of accuracies (points)", *heads]]
@@ -440,11 +440,12 @@ def notes(comparison: Comparison) -> str:
     """What the numbers of the two tables are."""
     shown = any("not resolved" in cell for row in difference_rows(comparison) for cell in row)
     gone = ", equal for all, or runs that diverged" if any(map(comparison.diverged, comparison.scores)) else ""
+    count = len(comparison.pairs)
+    together = f"their {count} intervals hold together" if count > 1 else "the interval holds"
     return (
         f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
-        f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; their "
-        f"{len(comparison.pairs)} intervals hold together with probability {1 - ERROR_RATE:g} (Student's t, "
-        "Bonferroni). Bold: without 0."
+        f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; {together} with "
+        f"probability {1 - ERROR_RATE:g} (Student's t{', Bonferroni' if count > 1 else ''}). Bold: without 0."
         + (f" DML (KL): β = {beta:g}." if (beta := comparison.config.get("beta", 1.0)) != 1 else "")
         + (f" Not resolved: one seed{gone or ', or equal for all'}." if shown else "")
     )

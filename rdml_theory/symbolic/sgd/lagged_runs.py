@@ -85,8 +85,8 @@ from rdml_theory.symbolic.sgd.smooth import lipschitz
 from rdml_theory.symbolic.sgd.tight import product_bound
 
 __all__ = [
-    "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "SLOPE", "enough_target", "gamma", "lag_inequality", "lagged_runs", "mu",
-    "paid", "scale", "slowness", "split", "theta", "width",
+    "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "PAID", "ROOM", "SLOPE", "THETA", "WIDTH", "enough_target", "gamma",
+    "lag", "lag_inequality", "lagged_runs", "mu", "paid", "scale", "slowness", "split", "theta", "width",
 ]  # fmt: skip
 
 Term = Any
@@ -139,7 +139,7 @@ _SQUARES = (ForAll(t, Equal(_Q.at(t + 1), mu * _Q + square(_pull))), Equal(_Q.at
 _SLOW, _SLOWNESS = Less(mu, 1), Equal(slowness * (1 - mu), 1)
 _MIDDLE = ForAll(t, Equal(_z, x - lag * gamma * _v))
 _MOVES = ForAll(t, Equal(_z.subs(t, t + 1), _z - gamma * (_pull + n)))
-_ROOM = Equal(room_of_all, 1 - _heavy * PROXY)
+ROOM = Equal(room_of_all, 1 - _heavy * PROXY)
 _NOISE = SubGaussian(n, (x, b, _z, _N, SUMS), deviation, rank)
 _SUM = ForAll(
     t, Equal(
@@ -148,9 +148,9 @@ _SUM = ForAll(
     )
 )  # fmt: skip
 _BIAS, _SOME = ForAll(t, AtMost(square(b), zeta**2)), Less(0, zeta)
-_THETA = Equal(theta, _h * (1 + 2 * lag * LAG + lag * split))
-_WIDTH = Equal(width, _along * level + _against * zeta + (_far + _noisy) * scale)
-_PAID = AtMost(_far / (2 * split) + _bent / 2 * width * (_far + _noisy) / scale, paid * (1 - mu**2))
+THETA = Equal(theta, _h * (1 + 2 * lag * LAG + lag * split))
+WIDTH = Equal(width, _along * level + _against * zeta + (_far + _noisy) * scale)
+PAID = AtMost(_far / (2 * split) + _bent / 2 * width * (_far + _noisy) / scale, paid * (1 - mu**2))
 _RISING = AtMost(0, SLOPE)
 
 _step = gamma * (1 - mu)
@@ -172,8 +172,8 @@ def enough_target(right_side: Formula = LEVEL) -> AtMost:
 
 _HYPOTHESES = (
     HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, _SOME, EMPTY, ONE_OR_NONE, Finite(),
-    *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, _ROOM,
-    ForAll(t, _NOISE), _SUM, _THETA, _WIDTH, _PAID, _RISING, REACHED, enough_target(),
+    *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, ROOM,
+    ForAll(t, _NOISE), _SUM, THETA, WIDTH, PAID, _RISING, REACHED, enough_target(),
 )  # fmt: skip
 
 ASSUMPTIONS = tuple(told.map(lambda term: term.xreplace({lag: mu})).text() for told in _HYPOTHESES)
@@ -383,7 +383,7 @@ def _turned_at_most() -> Theorem:
         _S: _far * _reach, _P: _far * _lags,
     }  # fmt: skip
     here = discharge(instantiate(_mixed(), values, known=[_some()], reason="at this step"), behind)
-    named = assume(_WIDTH, reason="given: W")
+    named = assume(WIDTH, reason="given: W")
     return combine(
         AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], known=[_some()], reason="and W is this"
     )
@@ -410,7 +410,7 @@ def _one_step() -> Theorem:
             (paid, squared(given_here(_PARTS[3][0]))),
             (1, _lagged()),
             (_bent / 2, _turned_at_most()),
-            (square(_N), assume(_PAID, reason="given: κ pays for what noises leave")),
+            (square(_N), assume(PAID, reason="given: κ pays for what noises leave")),
         ],
         known=[_small(), _some()],
         reason="what chance adds is in L",
@@ -479,7 +479,7 @@ def _fallen(right_side: Formula) -> Theorem:
             (1 / gamma, final),
             (1 / gamma, start),
             (_far / 2, lag_inequality()),
-            (-norms / 2, assume(_THETA, known=[_small()], reason="given: θ")),
+            (-norms / 2, assume(THETA, known=[_small()], reason="given: θ")),
             (spread * _far / (level * slowness), _geometric(_G, g, 1)),
             (spread * _far / (zeta * slowness), _geometric(_E, b, 2)),
             (1, along),
@@ -535,7 +535,7 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
     """
     rising = assume(_RISING, reason="given: B is beyond the vertex")
     fair = supermartingale(
-        -trade * _turned, _heavy, room_of_all, _NOISE, assume(_ROOM, reason="given: d"), _SUM
+        -trade * _turned, _heavy, room_of_all, _NOISE, assume(ROOM, reason="given: d"), _SUM
     )  # fmt: skip
     whole = markov(_fallen(exact(right_side)), REACHED, SLOPE, rising, fair)
     methods = [

@@ -68,8 +68,8 @@ from rdml_theory.symbolic.sgd.settling import STEPS
 __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
     "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
-    "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all", "schwarz",
-    "shared_out", "single_runs", "supermartingale", "trade", "zeta",
+    "enough_target", "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
+    "schwarz", "shared_out", "single_runs", "supermartingale", "trade", "zeta",
 ]  # fmt: skip
 
 Term = Any
@@ -155,7 +155,12 @@ LEVEL: Formula = (
 """What ``(a - χζ/(2B)) B² Σ η_t`` has to be at least."""
 
 
-def _enough(right_side: Formula) -> AtMost:
+def enough_target(right_side: Formula = LEVEL) -> AtMost:
+    """What B has to satisfy.
+
+    >>> print(enough_target(gap).text())
+    Δ ≤ B²·(a - χ·ζ/(2·B))·Σ_{t < T} η_t
+    """
     return AtMost(right_side, _SLOPE * level**2 * over_the_steps(STEPS))
 
 
@@ -198,7 +203,7 @@ _COMMON = (HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, EMPTY, ONE
 
 ASSUMPTIONS = _texts(
     *_COMMON, _UPDATE, ForAll(t, _NOISE), _room(PROXY), _SUM, _WEIGHT, _NOT_NEGATIVE, _least(PROXY), _RISING, _REACHED,
-    _enough(LEVEL), Finite(),
+    enough_target(LEVEL), Finite(),
 )  # fmt: skip
 """What the bound assumes, as text; L and d are defined there, and I is 1 where the mean is at least B²."""
 
@@ -332,7 +337,7 @@ def _fallen(right_side: Formula, proxy: Formula) -> Theorem:
             (1, sum_over(_one_step(proxy), t, horizon, reason="sum over the steps")),
             (1, final),
             (1, assume(START, reason="given")),
-            (1, assume(_enough(right_side), reason="given: B is large enough")),
+            (1, assume(enough_target(right_side), reason="given: B is large enough")),
             (-1 / trade, assume(EMPTY, reason="given")),
         ],
         reason="values and L telescope",
@@ -397,7 +402,7 @@ def _constant(varying: Theorem) -> Theorem:
     room = assume(_CONSTANT_ROOM, reason="given")
     for told in (*trivial, room):
         out = discharge(out, generalise(told, t, reason="at every step"))
-    sums = [instantiate(assume(told), values).conclusion for told in (_enough(LEVEL), _REACHED, _RISING)]
+    sums = [instantiate(assume(told), values).conclusion for told in (enough_target(LEVEL), _REACHED, _RISING)]
     weight = eta * horizon * (Abs(1 - _constant_h) * zeta * level + _constant_h * zeta**2 / 2) / room_of_all
     enough = combine(
         sums[0], [(eta * horizon, assume(constant_target(), reason="given: B is large enough")), (-weight, room)],
