@@ -232,14 +232,14 @@ TESTED = {
     ),
     "what lies below an envelope forgotten": (
         "estimators.py",
-        "(abs(low) + abs(start)) + short",
-        "(abs(low) + abs(start))",
+        "(abs(low) + abs(floor)) - lacking",
+        "(abs(low) + abs(floor))",
         "tests/convergence/test_tails.py",
     ),
     "bets on replicas that are not raised to the lower end": (
         "estimators.py",
-        "raised = np.maximum(x, start)",
-        "raised = x",
+        "raised = np.maximum(alone, floor)",
+        "raised = alone",
         "tests/convergence/test_tails.py",
     ),
     "start left out of where iterates may be": (
