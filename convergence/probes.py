@@ -299,9 +299,7 @@ class GradientError:
     """The disagreement over what differences, rounding and the declared Λ explain; above 1, the gradient is wrong."""
 
 
-def gradient_error(
-    problem: Problem, rng: np.random.Generator, *, points: int = 24, scanned: int = 2000
-) -> GradientError:
+def gradient_error(problem: Problem, rng: np.random.Generator) -> GradientError:
     """Compare the gradient with differences of the values.
 
     Along one random direction at many points, and at a few, those that are worst among them, along every axis (64 at
@@ -313,7 +311,7 @@ def gradient_error(
     """
     # In many dimensions the arrays are large.
     share = min(1.0, 2000 / problem.dim)
-    points, scanned = max(4, int(share * points)), max(200, int(share * scanned))
+    points, scanned = max(4, int(24 * share)), max(200, int(2000 * share))
     wide = scan_points(problem, rng, scanned)
     # Where terms cancel, as those of 1 - cos(x) do near 0, the values' errors are as elsewhere.
     values = np.abs(problem.value(wide))

@@ -46,9 +46,9 @@ def attempt(what: str, call: Callable[[], Any]) -> Any:
         raise ProblemError(f"{what} raised {_one_line(error)}") from error
 
 
-def _attribute(problem: Any, name: str, default: Any = None) -> Any:
-    """An attribute of a user's object, which may be a property that raises."""
-    return attempt(name, lambda: getattr(problem, name, default))
+def _attribute(problem: Any, name: str) -> Any:
+    """An attribute of a user's object, which may be a property that raises; None if there is none."""
+    return attempt(name, lambda: getattr(problem, name, None))
 
 
 def show(point: Array | None) -> str:

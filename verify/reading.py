@@ -108,9 +108,9 @@ def read_json(path: Path, *, what: str, limit: int = LIMIT) -> Any:
     return _parsed(json.loads, read_text(path, what=what, limit=limit), f"{path}: {what}", "JSON")
 
 
-def read_toml(path: Path, *, what: str, limit: int = 2**16) -> Any:
+def read_toml(path: Path, *, what: str) -> Any:
     """The value of a TOML file; as :func:`read_json`, of fewer bytes, since reading TOML can take quadratic time."""
-    return _parsed(tomllib.loads, read_text(path, what=what, limit=limit), f"{path}: {what}", "TOML")
+    return _parsed(tomllib.loads, read_text(path, what=what, limit=2**16), f"{path}: {what}", "TOML")
 
 
 def _parsed(parse: Callable[[str], Any], text: str, what: str, language: str) -> Any:

@@ -64,10 +64,10 @@ def safe_step(cohort: MutualLearning) -> float:
     return 1 / ((1 + cohort.beta) * cohort.smoothness)
 
 
-def history(cohort: MutualLearning, steps: int, records: int = 12) -> list[tuple[int, list[Measured]]]:
+def history(cohort: MutualLearning, steps: int) -> list[tuple[int, list[Measured]]]:
     """Every student at some times of a full-gradient run, spaced evenly in log t from the first step on."""
     rows: list[tuple[int, list[Measured]]] = []
-    marks = set(record_times(steps, records).tolist())
+    marks = set(record_times(steps, 12).tolist())
 
     def keep(seen: Observed) -> None:
         if seen.t in marks:
@@ -104,9 +104,9 @@ def measure_networks(rng: np.random.Generator, order: float, count: int) -> list
     return [_measure_network(rng, order) for _ in range(count)]
 
 
-def _measure_network(rng: np.random.Generator, order: float, *, inputs: int = 12, classes: int = 3) -> Measured:
+def _measure_network(rng: np.random.Generator, order: float) -> Measured:
     """A random student z = V tanh(Wx + a) + c with two random peers; its Jacobian in (W, a, V, c) is exact."""
-    width, dim = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    inputs, classes, width, dim = 12, 3, int(rng.integers(2, 6)), int(rng.integers(1, 4))
     scale = np.exp(rng.uniform(-1, 1))
     x = rng.normal(size=(inputs, dim))
     w, a = scale * rng.normal(size=(width, dim)), rng.normal(size=width)

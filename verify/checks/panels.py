@@ -117,7 +117,6 @@ def scatter_panel(
     bound: Callable[[np.ndarray], np.ndarray],
     window: tuple[float, float],
     orders: tuple[float, float],
-    label: str = "statement",
     worst: Points | None = None,
     scale: Literal["log", "linear"] = "log",
     reference: tuple[str, Callable[[np.ndarray], np.ndarray]] | None = None,
@@ -138,8 +137,6 @@ def scatter_panel(
         The range of the quantity across that is shown.
     orders : (float, float)
         The orders of the random points; equal ends fix it.
-    label : str
-        The curve's name.
     worst : Points, optional
         Points that attain the bound.
     scale : {"log", "linear"}
@@ -164,7 +161,7 @@ def scatter_panel(
     if worst is not None:
         curves.append(curve("worst two classes", *marks(worst), style="markers", group=1))
     grid = np.geomspace(low, high, 80) if scale == "log" else np.linspace(low, high, 80)
-    curves.append(curve(label, grid, bound(grid), "statement"))
+    curves.append(curve("statement", grid, bound(grid), "statement"))
     if reference is not None:
         curves.append(curve(reference[0], grid, reference[1](grid), "reference"))
     return panel(title, across[0], upwards[0], *curves, log="xy" if scale == "log" else "")

@@ -54,11 +54,11 @@ def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], 
     return pairs
 
 
-def beside_limits(rng: np.random.Generator, count: int, most_classes: int = 4) -> list[Pair]:
+def beside_limits(rng: np.random.Generator, count: int) -> list[Pair]:
     """Random pairs at each of `BESIDE_LIMITS`, so close at large orders that no class alone decides."""
     pairs = []
     for order in BESIDE_LIMITS * count:
-        student = 10 ** rng.uniform(-1, 0.5) * rng.standard_normal(int(rng.integers(2, most_classes + 1)))
+        student = 10 ** rng.uniform(-1, 0.5) * rng.standard_normal(int(rng.integers(2, 5)))
         distance = 10 ** rng.uniform(-2, 0.5) * min(1.0, 4.0 / order)
         pairs.append(Pair(student + distance * rng.standard_normal(student.size), student, order))
     return pairs

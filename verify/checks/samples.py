@@ -132,27 +132,27 @@ class Task:
         design = np.column_stack([self.inputs, np.ones(self.points)])
         return np.stack([(part[..., 0] - part[..., 1]) @ design.T for part in parts]) - self.odds
 
-    def with_wrong_peer(self, weights: Array, *, firm: float, size: float = 3.0) -> Array:
-        """One student more, whose labels are those of ``-size`` times the true log-odds; ``firm`` is its own weight."""
-        wrong = 2 * self.points * firm * self.joint(-size * self.odds)
+    def with_wrong_peer(self, weights: Array, *, firm: float) -> Array:
+        """One student more, whose labels are those of -3 times the true log-odds; ``firm`` is its own weight."""
+        wrong = 2 * self.points * firm * self.joint(-3.0 * self.odds)
         return np.concatenate([weights, np.broadcast_to(wrong, (*weights.shape[:-2], 1, len(wrong)))], axis=-2)
 
     def beside_wrong_peer(
-        self, weights: Array, orders: Sequence[float], product: float, *, firm: float, size: float = 3.0
+        self, weights: Array, orders: Sequence[float], product: float, *, firm: float
     ) -> dict[float, Cohorts]:
         """Cohorts at rest beside a wrong peer, at each order α with β = product/α.
 
         What is expected of all cohorts is solved first, from the greatest order downwards, each from the one before.
         """
         good = weights.shape[-2]
-        expected = self.with_wrong_peer(np.tile(2 * self.points * self.joint(), (good, 1)), firm=firm, size=size)
-        x = np.concatenate([self.start(good), self.start(1, -size * self.odds)])
+        expected = self.with_wrong_peer(np.tile(2 * self.points * self.joint(), (good, 1)), firm=firm)
+        x = np.concatenate([self.start(good), self.start(1, -3.0 * self.odds)])
         out = {}
         for order in sorted(orders, reverse=True):
             game = self.game(expected, order, product / order)
             x = find_stationary(game, x, tolerance=1e-10).x
             inverse: Array = np.linalg.pinv(game.jacobian(x), rcond=1e-9).astype(np.float64)
-            together = self.with_wrong_peer(weights, firm=firm, size=size)
+            together = self.with_wrong_peer(weights, firm=firm)
             out[order] = self.settle(together, order, product / order, x=x, inverse=inverse)
         return {order: out[order] for order in orders}
 

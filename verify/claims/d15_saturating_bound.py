@@ -6,7 +6,7 @@ import numpy as np
 from sympy import Expr, Max, exp
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound, saturating_target
+from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound, square_target
 from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
@@ -21,7 +21,7 @@ ORDERS = (1.0, 4.0)
 
 def statement(right_side: Expr) -> Statement:
     words = "For every order in (0, ∞) and number of classes, {bound}, {D} = D_α(p‖q)"
-    return Statement(words, {"bound": saturating_target(right_side).relation(), "D": D})
+    return Statement(words, {"bound": square_target(right_side).relation(), "D": D})
 
 
 def sides(right_side: Expr) -> tuple[Side, ...]:

@@ -299,8 +299,6 @@ def _compare(
         yield at_least(f"reached, {name}, h = {h:.4g}", ratio, least)
 
 
-_ZETA2 = 2 * beta**2 * jacobian**2 * resting.tau**2
-
 CLAIM = Claim(
     id="X1",
     title="Composed theorem",

@@ -42,7 +42,7 @@ class Pieces:
         return same and Union(*intervals) == domain.interval(self.along) and all(p.check() for p in self.pieces)
 
 
-def by_cases(along: Symbol, pieces: Sequence[Certificate], *, reason: str = "") -> Certificate:
+def by_cases(along: Symbol, pieces: Sequence[Certificate]) -> Certificate:
     """The certificate of an inequality on an interval from certificates on pieces of it.
 
     Parameters
@@ -51,8 +51,6 @@ def by_cases(along: Symbol, pieces: Sequence[Certificate], *, reason: str = "") 
         The variable whose interval is cut.
     pieces : sequence of Certificate
         In the order of their intervals, without gaps; the same inequality, the same other intervals.
-    reason : str
-        What the inequality is for.
 
     Raises
     ------
@@ -80,8 +78,8 @@ def by_cases(along: Symbol, pieces: Sequence[Certificate], *, reason: str = "") 
         raise ValueError("the pieces are not of the same inequality on the same domain")
     false = next((p for p in pieces if p.counterexample is not None), None)
     if false is not None:
-        return Certificate(false.kind, reason, false.relation, whole, counterexample=false.counterexample)
+        return Certificate(false.kind, "", false.relation, whole, counterexample=false.counterexample)
     # The kind is that of the piece which needs most: balls, then the solver, then calculus.
     kinds = {p.kind for p in pieces}
     kind: Kind = "balls" if "balls" in kinds else "smt" if "smt" in kinds else first.kind
-    return Certificate(kind, reason, first.relation, whole, Pieces(along, tuple(pieces)))
+    return Certificate(kind, "", first.relation, whole, Pieces(along, tuple(pieces)))

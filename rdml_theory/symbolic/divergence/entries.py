@@ -104,9 +104,9 @@ def leibler(first: Any, second: Any) -> Term:
     return total(first(i) * log(first(i) / second(i)))
 
 
-def sums_to_one(family: Any, count: Term = C) -> Proposition:
+def sums_to_one(family: Any) -> Proposition:
     """The entries of a family sum to one."""
-    return Equal(total(family(i), count=count), 1)
+    return Equal(total(family(i)), 1)
 
 
 def is_escort(count: Term = C) -> Proposition:

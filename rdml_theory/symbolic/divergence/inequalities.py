@@ -33,7 +33,6 @@ from rdml_theory.symbolic.divergence.self_bound import (
     SATURATION,
     SELF_BOUND,
     saturating_bound,
-    saturating_target,
     self_bounding,
     self_bounding_target,
     square_target,
@@ -61,6 +60,6 @@ __all__ = [
     "POPOVICIU", "RANGE_WITH_FLOOR", "SATURATION", "SELF_BOUND", "SHARP_CONSTANT", "SPREAD", "STUDENT_MASS",
     "TEACHER_BOUND", "TEACHER_NORM", "TWO_POINTS", "VARIANCE", "bounded_gradient", "bounded_teacher_gradient",
     "curvature_bounds", "escort_duality", "gradient_domination", "gradient_target", "pinsker", "rho",
-    "saturating_bound", "saturating_target", "self_bounding", "self_bounding_target", "sharp_self_bounding",
+    "saturating_bound", "self_bounding", "self_bounding_target", "sharp_self_bounding",
     "square_target", "teacher_target", "two_point_divergence", "two_point_reduction", "variance_bounds",
 ]  # fmt: skip

@@ -63,7 +63,7 @@ from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
     "ASSUMPTIONS", "SATURATION", "SELF_BOUND", "bounded_by_divergence", "distance_bound", "distance_bound_at_one",
-    "distance_of_gradient", "mixture", "of_two", "saturating_bound", "saturating_target", "self_bounding",
+    "distance_of_gradient", "mixture", "of_two", "saturating_bound", "self_bounding",
     "self_bounding_target", "square_target", "strictly",
 ]  # fmt: skip
 
@@ -214,6 +214,8 @@ def square_target(right_side: Formula = SELF_BOUND) -> AtMost:
 
     >>> print(square_target().text())
     Σ_{i ≤ C} (q_i - w_i)² ≤ D·max(1, α)
+    >>> print(square_target(SATURATION).text())
+    Σ_{i ≤ C} (q_i - w_i)² ≤ 2 - 2·exp(-D·max(1, α - 1))
     """
     return AtMost(total((q(i) - w(i)) ** 2), in_entries(right_side))
 
@@ -340,15 +342,6 @@ def _coefficient_at_one() -> Theorem:
     )  # fmt: skip
 
 
-def saturating_target(right_side: Formula = SATURATION) -> AtMost:
-    """``‖q - w‖₂² ≤`` the right side.
-
-    >>> print(saturating_target().text())
-    Σ_{i ≤ C} (q_i - w_i)² ≤ 2 - 2·exp(-D·max(1, α - 1))
-    """
-    return AtMost(total((q(i) - w(i)) ** 2), in_entries(right_side))
-
-
 @of_formulas()
 def saturating_bound(right_side: Formula = SATURATION) -> Proof:
     """D15: ``‖q - w‖₂² ≤ 2 (1 - exp(-max(1, α-1) D_α(p‖q)))``, for every order in (0, ∞).
@@ -375,7 +368,7 @@ def saturating_bound(right_side: Formula = SATURATION) -> Proof:
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    target = saturating_target(right_side)
+    target = square_target(right_side)
 
     def bound(coefficient: Theorem) -> Theorem:
         parts = [(1, distance_of_gradient()), (1, _overlap()), (2, in_exponentials(coefficient))]

@@ -168,12 +168,12 @@ def _labelled() -> Theorem:
     )  # fmt: skip
 
 
-def _none_left(theorem: Theorem, left: Term, right: Term, known: tuple[Theorem, ...] = ()) -> Theorem:
+def _none_left(theorem: Theorem, left: Term, right: Term) -> Theorem:
     """``a ≤ b`` from ``(a - b)² ≤ 0`` where b ≤ a."""
     target = AtMost(left, right)
-    least = at_most(left - right, Integer(0), theorem, known)
-    more = combine(target, [(1, least)], known=known, reason="so nothing is left")
-    return cases(more, given(target, "suppose", known), right, left, reason="in either case")
+    least = at_most(left - right, Integer(0), theorem)
+    more = combine(target, [(1, least)], reason="so nothing is left")
+    return cases(more, given(target, "suppose"), right, left, reason="in either case")
 
 
 @cache

@@ -101,13 +101,10 @@ def _short(enough: Formula) -> Less:
     return Less(surplus, enough)
 
 
-def assumed(enough: Formula = ENOUGH) -> tuple[str, ...]:
-    """What the bound assumes, as text."""
-    further = (UPDATE, _BIAS, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(enough))
-    return assumptions("smooth", "bounded", "start", "average", "h", *(told.text() for told in further))
+_TOLD = (UPDATE, _BIAS, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(ENOUGH))
 
-
-ASSUMPTIONS = assumed()
+ASSUMPTIONS = assumptions("smooth", "bounded", "start", "average", "h", *(told.text() for told in _TOLD))
+"""What the bound assumes, as text."""
 
 _held = multiplier * h * surplus / (4 * _level)  # q, the potential's multiple of ‖∇f‖²
 _lost = multiplier * h * (2 * zeta + surplus + (1 - h) * surplus) / (4 * zeta)  # τ

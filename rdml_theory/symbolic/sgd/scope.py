@@ -109,14 +109,10 @@ def far(asserted: Formula = RADIUS) -> AtMost:
     return AtMost(asserted, radius)
 
 
-def assumed(asserted: Formula = RADIUS) -> tuple[str, ...]:
-    """What the bounded scope assumes, as text."""
-    further = (NEARLY, STABLE, STARTED, far(asserted))
-    return assumptions("update", "centred", "noise", "bias of a step", *(h.text() for h in further))
-
-
-ASSUMPTIONS = assumed()
-"""Those of the bounded scope, as text."""
+ASSUMPTIONS = assumptions(
+    "update", "centred", "noise", "bias of a step", *(told.text() for told in (NEARLY, STABLE, STARTED, far()))
+)
+"""What the bounded scope assumes, as text."""
 
 
 def _room() -> Theorem:
