@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, noise, p, t, u, v, x
-from sympy import Abs, Basic, Derivative, Integer, Rational, Sum, Symbol, Tuple, exp, oo, sqrt
+from sympy import Abs, Basic, Derivative, Integer, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt
+from sympy import expand as sympy_expand
 
 import rdml_theory.symbolic.kernel as kernel
 from rdml_theory.symbolic.kernel import (
@@ -49,6 +50,7 @@ from rdml_theory.symbolic.kernel import (
     squeeze,
     taylor,
 )  # fmt: skip
+from rdml_theory.symbolic.kernel.expansion import expand
 from rdml_theory.symbolic.kernel.model import Model
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
@@ -285,6 +287,20 @@ def test_polyaks_lemma_holds_for_powers_and_not_without_its_hypotheses(shares, r
     assert {h.text() for h in told if isinstance(h, Tends)} == {
         "a_t → 0 as t → ∞", "1/(Σ_{s < t} w_s + 1) → 0 as t → ∞"
     }  # fmt: skip
+
+
+def test_terms_are_expanded_as_sympy_expands_them():
+    i, C = (Symbol(name, integer=True, positive=True) for name in "iC")
+    q = Entry("q", i, positive=True)
+    terms = [side for step in sgd.classical_bound().theorems[0].proof() for side in step.conclusion.terms()]
+    terms += [
+        a * (c + 1) * (a - c), p ** (a + 1) * (a + c) ** 2, log(p * (p + 1) / q), exp(a * (c + 1)) * (1 + exp(-a)),
+        Sum(a * (q + c) ** 2, (i, 1, C)), sqrt(p * (a + 1) ** 2), (a + c) / (p * (p + 1)), ((a + 1) ** 2 + 1) ** -2,
+        2 * (a + c) * Sum(q * (1 + q), (i, 1, C)) ** 2, Abs(a * (c + 1)) * Inner(u, a * (u + v)), p ** (a * (c + 1)),
+    ]  # fmt: skip
+    for term in terms:
+        assert expand(term) == sympy_expand(term), term
+    assert sum(expand(term) != term for term in terms) > 10
 
 
 def test_values_of_objectives_are_looked_up_where_they_are():

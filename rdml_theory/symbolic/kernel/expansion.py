@@ -1,8 +1,8 @@
 """SymPy's ``expand``, which passes over what it has seen to be expanded.
 
-Trusted: it is SymPy's loop with SymPy's methods, and gives what that gives. But where SymPy goes through a whole term a
-dozen times, here a subterm on which none of its methods does anything is known, and is not entered again. To pass over a
-subterm can only leave it as it is: a proof could be refused for it, and none accepted.
+Trusted: it is SymPy's loop with SymPy's methods, and gives what that gives. But where SymPy goes through a whole term
+a dozen times, here a subterm on which none of its methods does anything is known, and is not entered again. To pass
+over a subterm can only leave it as it is: a proof could be refused for it, and none accepted.
 """
 
 from __future__ import annotations
