@@ -304,11 +304,11 @@ CLAIM = Claim(
     title="Momentum",
     message="With momentum, too, bias and noise set a floor",
     meaning=(
-        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add. That "
+        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add, which "
         "bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, at every "
         "horizon, in the runs compared at most 15% above the exact worst case. For a heavy ball without noise and "
-        "steps up to (1-μ)/Λ the floor is exact: ζ² for small steps; for longer ones it is larger, and iterates that "
-        "turn have it. Beyond, up to 1.5(1-μ)/Λ, it is at most 15% above that of the worst quadratic."
+        "steps up to (1-μ)/Λ the floor is exact: ζ² for small steps, and for longer ones a larger one, which iterates "
+        "that turn have; beyond, up to 1.5(1-μ)/Λ, it is at most 15% above that of the worst quadratic."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",

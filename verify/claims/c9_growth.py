@@ -308,11 +308,11 @@ CLAIM = Claim(
     message="Where the gradient grows with the loss, the loss falls to a floor",
     meaning=(
         "If the gradient grows with the excess of the loss, the loss at the last iterate falls geometrically to a "
-        "floor set by bias and noise, also where a part of the bias grows with the gradient. For steps up to 1/Λ "
-        "without noise a recursion gives the worst case at every horizon, and the formulas have its floor and its "
-        "rate: such a function, convex or not, is no slower than a quadratic of its least curvature. For longer steps "
-        "or with noise the exact floor is not known: it is between that of the worst quadratic and the bound, which "
-        "are at most a factor of Λ/μ apart, and near each other again for steps near 2/Λ."
+        "floor set by bias and noise, also where a part of the bias grows with the gradient; for steps up to 1/Λ "
+        "without noise a recursion is exact at every horizon, so that such a function, convex or not, is no slower "
+        "than a quadratic of its least curvature. For longer steps or with noise the exact floor is between that of "
+        "the worst quadratic and the bound, which are at most a factor of Λ/μ apart, and near each other again for "
+        "steps near 2/Λ."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
