@@ -218,7 +218,7 @@ def relative(subject: Subject, context: Context) -> Found:
         run = simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=min(steps, 20))
         each = list(zip(run.value[1:, 0], run.times[1:], strict=True))
         closed, exact = (
-            [v / r for (v, _), r in zip(each, stated, strict=True)]
+            [v / r if r else np.inf for (v, _), r in zip(each, stated, strict=True)]
             for stated in (
                 [subject.bound(at, h, t, mu) for _, t in each],
                 [subject.recursion(at, h, steps, mu)[t] for _, t in each],
