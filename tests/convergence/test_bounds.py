@@ -164,7 +164,10 @@ def test_one_over_smoothness_is_accepted_in_spite_of_rounding():
         (lambda: best_iterate_bound(unit(noise=1.0), 0.5, 10), "use the sharp bound"),
         (lambda: best_iterate_bound(unit(bias=2.5), 0.5, 10), "ζ² <= 2ΛΔ = 2"),
         (lambda: pl_bound(unit(), 0.5, 10, pl_constant=2.0), "0 < μ <= Λ"),
-        (lambda: pl_bound(unit(relative_bias=0.25), 1.4, 10, pl_constant=0.5), r"pl_bound holds for 0 < Λη < 1.33333"),
+        (
+            lambda: pl_bound(unit(relative_bias=0.25), 1.4, 10, pl_constant=0.5),
+            r"Łojasiewicz bound holds for 0 < Λη < 1.33333",
+        ),
         (lambda: schedule_bound(unit(relative_bias=0.1), [0.5]), "absolute bias only"),
         (lambda: Assumptions(smoothness=0, gap=1, noise=0, bias=0), "smoothness = 0"),
         (lambda: Assumptions(smoothness=1, gap=1, noise=-1, bias=0), "noise = -1.*variance"),
