@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import formulas_of_names  # noqa: E402
 import problem_table  # noqa: E402
 from claim_pages import write_pages  # noqa: E402
 
@@ -24,7 +25,6 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "offline_math",
-    "formulas_of_names",
     "finished_pages",
 ]
 myst_enable_extensions = ["dollarmath", "deflist"]
@@ -49,8 +49,10 @@ suppress_warnings = ["autodoc.duplicate_object"]
 def _fill_in(app, name, text):
     if make := {"problems": problem_table.table, "api/convergence": problem_table.modules}.get(name):
         text[0] = text[0].replace(problem_table.MARK, make())
+    if name == "api/symbolic":
+        text[0] = formulas_of_names.with_formulas(text[0])
 
 
 def setup(app):
-    """What is listed of the problems is made from the library, where a page asks for it."""
+    """What is listed of the problems and of formulas is made from the library."""
     app.connect("source-read", _fill_in)

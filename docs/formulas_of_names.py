@@ -1,7 +1,12 @@
-"""A name of a formula is described in the reference by what it stands for: `PINSKER` by α·‖p - q‖₁²/2."""
+"""A name of a formula is described in the reference by what it stands for: `PINSKER` by α·‖p - q‖₁²/2.
+
+Autodoc describes data by the docstring below it, which would only say the formula again.
+"""
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from typing import Any
 
 import sympy
@@ -9,6 +14,8 @@ from sympy.core.function import UndefinedFunction
 
 from rdml_theory.symbolic import to_text
 from rdml_theory.symbolic.kernel.propositions import Proposition
+
+__all__ = ["formula", "with_formulas"]
 
 
 def formula(value: Any) -> str | None:
@@ -20,17 +27,13 @@ def formula(value: Any) -> str | None:
     return to_text(value) if isinstance(value, sympy.Basic | UndefinedFunction) else None
 
 
-def _keep(app: Any, what: str, name: str, value: Any, skipped: bool, options: Any) -> bool | None:
-    return False if what == "module" and not name.startswith("_") and formula(value) else None
+def with_formulas(page: str) -> str:
+    """A page of the reference with the formulas of each module that it takes whole, below that module."""
 
+    def described(found: re.Match[str]) -> str:
+        module = import_module(found[1])
+        texts = {name: formula(getattr(module, name)) for name in module.__all__}
+        data = "".join(f"\n.. py:data:: {found[1]}.{n}\n\n   ``{text}``\n" for n, text in texts.items() if text)
+        return found[0] + data
 
-def _describe(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    if what == "data" and not lines and (text := formula(value)):
-        lines[:] = [f"``{text}``"]
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """Register what is to be done."""
-    app.connect("autodoc-skip-member", _keep)
-    app.connect("autodoc-process-docstring", _describe)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return re.sub(r"\.\. automodule:: (\S+)\n   :members:\n(?:   .*\n)*", described, page)

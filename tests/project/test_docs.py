@@ -343,7 +343,9 @@ def test_the_built_reference_has_every_public_name():
     with (ROOT / "docs" / "_build" / "html" / "objects.inv").open("rb") as file:
         kinds = InventoryFile.load(file, "", lambda base, path: path)
     names = {name for kind, entries in kinds.items() if kind.startswith("py:") for name in entries}
-    assert [f"{m}.{n}" for m, listed in reference().items() for n in listed if f"{m}.{n}" not in names] == []
+    assert [
+        f"{m}.{n}" for m, listed in reference().items() for n in listed if described(m, n) and f"{m}.{n}" not in names
+    ] == []
 
 
 def test_a_name_that_the_reference_leaves_out_is_noticed():

@@ -35,13 +35,15 @@ in_a_browser = pytest.mark.skipif(BROWSER.CHROMIUM is None, reason="Chromium is 
 
 KINDS = (
     "index", "first_steps", "howto/your_loop", "howto/segmentation", "abstract", "which_order", "problems", "glossary",
-    "trainer",
+    "trainer", "losses", "worst_case", "howto/monitor_in_your_loop",
     "theory/generated/divergence", "theory/generated/d8_self_bounding_gradient", "theory/generated/c14_every_horizon",
     "theory/generated/evidence", "theory/generated/gallery", "api/losses", "api/command_line", "genindex", "search",
 )  # fmt: skip
 """A page of each kind, and those with wide tables or long formulas."""
 
 OVERFLOW = "document.scrollingElement.scrollWidth - window.innerWidth"
+CUT = """[...document.querySelectorAll("article pre, article .table-wrapper")]
+.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)"""
 UNDRAWN = (
     "[...document.querySelectorAll('math')].filter(m => m.checkVisibility() && !m.getBoundingClientRect().width).length"
 )
@@ -89,6 +91,8 @@ def faults(page, url, *, width, dark=False, paper=False, axe=False):
     said = page.complaints()
     if (more := page.run(OVERFLOW)) > 0:
         said.append(f"{more} pixels wider than the window")
+    if paper:
+        said += page.run(CUT)
     if undrawn := page.run(UNDRAWN):
         said.append(f"{undrawn} formulas are not drawn")
     if axe and find_spec("axe_core_python"):
@@ -168,6 +172,16 @@ def test_a_broken_page_is_noticed(fault, named, page, tmp_path):
     assert any(named in one for one in said), said
     path.write_text(BROKEN.format("<p>fine</p>"), encoding="utf-8")
     assert faults(page, path.as_uri(), width=390, axe=True) == []
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_what_paper_cuts_is_noticed(page, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(BROKEN.format(f"<article><pre style='overflow: auto'>{'long ' * 99}</pre></article>"))
+    assert faults(page, path.as_uri(), width=700) == []
+    (said,) = faults(page, path.as_uri(), width=700, paper=True)
+    assert said.startswith("cut on paper: long")
 
 
 def test_broken_links_end_the_build(tmp_path):
