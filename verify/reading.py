@@ -8,6 +8,7 @@ walked recursively, computed with and printed, or a ``ValueError``.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,13 @@ LIMIT = 16 * 2**20
 
 DEPTH = 64
 """Of lists and objects within each other."""
+
+_DOTTED = re.compile(
+    r"""(?:^|[\[{,])[ \t]*(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
+    f"{{{DEPTH}}}",
+    re.ASCII | re.MULTILINE,
+)
+"""A key of so many parts, each a table within the last: reading it takes quadratic time."""
 
 BITS = 1024
 """Of an integer: a greater one is no float."""
@@ -110,7 +118,10 @@ def read_json(path: Path, *, what: str, limit: int = LIMIT) -> Any:
 
 def read_toml(path: Path, *, what: str) -> Any:
     """The value of a TOML file; as :func:`read_json`, of fewer bytes, since reading TOML can take quadratic time."""
-    return _parsed(tomllib.loads, read_text(path, what=what, limit=2**16), f"{path}: {what}", "TOML")
+    text, what = read_text(path, what=what, limit=2**16), f"{path}: {what}"
+    if _DOTTED.search(text):
+        raise ValueError(_too_deep(what))
+    return _parsed(tomllib.loads, text, what, "TOML")
 
 
 def _parsed(parse: Callable[[str], Any], text: str, what: str, language: str) -> Any:

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from verify import reading
 from verify.reading import DEPTH, parse_json, read_json, read_text, read_toml
 
 WHAT = "a document"
@@ -119,3 +121,29 @@ def test_the_worst_file_within_the_limit_takes_less_than_a_gigabyte(tmp_path, un
     seconds, kibibytes = map(float, out.stdout.split())
     assert seconds < 5
     assert kibibytes * 1024 < 10**9
+
+
+@pytest.mark.parametrize("head", ["", "[", "[[ ", "x = {", "x = {y = 1, ", " "])
+@pytest.mark.parametrize("part", ["a", '"a"', "'a' ", "-"])
+def test_keys_of_many_parts_take_no_quadratic_time(tmp_path, head, part):
+    path = tmp_path / "x.toml"
+    path.write_text(head + f"{part}." * ((2**16 - 40) // (len(part) + 1)) + "a = 1")
+    begin = time.process_time()
+    with pytest.raises(ValueError, match="nested too deeply: at most 64"):
+        read_toml(path, what="a sweep")
+    assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize("unit", ["\n", " ", ",", ",a", ',"', ',"a".', "a.\n", "[", "a.", ",a.b", "\t\n"])
+def test_looking_for_such_keys_takes_no_time_either(unit):
+    begin = time.process_time()
+    reading._DOTTED.search(unit * (2**16 // len(unit)))
+    assert time.process_time() - begin < 0.5
+
+
+def test_dots_in_values_are_no_tables(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(
+        "x = '" + "a." * 200 + "'\ny = ['" + "a." * 200 + "', '" + "b." * 99 + "']\n" + "a." * 63 + "a = 1\n"
+    )
+    assert read_toml(path, what="a sweep")["x"] == "a." * 200
