@@ -42,7 +42,7 @@ CLAIMED = {
     ),
     "value's bound of a shorter run": (
         "bounds.py",
-        "horizon * np.log1p(-np.minimum(share * lost, 1.0))",
+        "horizon * np.log1p(-np.minimum(loss, 1.0))",
         "(horizon - 1) * np.log1p(-np.minimum(share * lost, 1.0))",
         "C9",
     ),

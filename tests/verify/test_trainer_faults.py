@@ -288,7 +288,7 @@ PATHS = {"N1": (n1, n1.full_gradient), "N3": (n3, n3.martingale), "N4": (n4, n4.
 def judged(claim, monkeypatch):
     module, check = PATHS[claim]
     context = Context(claim, check.id, "quick", 0, 1e-3)
-    monkeypatch.setattr(Context, "pick", lambda self, *, quick, full: 60 if isinstance(quick, int) else quick)
+    monkeypatch.setattr(Context, "pick", lambda self, *, quick, full: 120 if isinstance(quick, int) else quick)
     return check.run(module.CLAIM.subject, context).outcome
 
 

@@ -246,7 +246,7 @@ def pl_bound(
     Examples
     --------
     >>> pl_bound().axioms
-    ('ascent', 'descent lemma')
+    ('ascent', 'descent lemma', 'descent lemma, from below')
     >>> pl_bound(push_square=PUSH.subs(Z, 0))
     Traceback (most recent call last):
     ...

@@ -95,7 +95,7 @@ def floor_target(floor_square: Formula = FLOOR) -> AtMost:
     """``A² ≤`` the floor ``+ 8μh²Δ/((1-μ)(4μ-(1+μ-h)²)ηT)``.
 
     >>> print(floor_target(Z**2).text())
-    A² ≤ Z² + 8·h²·Δ·μ/(T·η·(1 - μ)·(4·μ - (μ - h + 1)²))
+    A² ≤ 8·Δ·h²·μ/(T·η·(1 - μ)·(4·μ - (μ + 1 - h)²)) + Z²
     """
     left = 8 * mu * h**2 * gap / ((1 - mu) * _APART * eta * horizon)
     return AtMost(average**2, floor_square + left)
