@@ -272,10 +272,8 @@ def _floors(subject: Subject, context: Context) -> Found:
     for mu in (0.3, 0.9):
         for share, most in {0.1: 1.0, 0.5: 1.0, 0.8: 1.0, 1.0: 1.0, **BEYOND}.items():
             step = share * (1 - mu)
-            found = context.shared(
-                f"floor {mu}/{share}", lambda s=step, m=mu: momentum_bound(a, s, np.inf, momentum=m).total
-            )
-            ratio = found / subject.settled(step, mu)
+            found = context.shared(momentum_bound, a, step, np.inf, momentum=mu)
+            ratio = found.total / subject.settled(step, mu)
             setting = f"heavy ball, μ = {mu:g}, Λη = {share:g}(1-μ)"
             yield at_most(f"floor of the bound over the stated one, {setting}", ratio, most * (1 + SEARCHED))
             yield at_least(f"and not below it, {setting}", ratio, 1 - SEARCHED)
