@@ -232,7 +232,8 @@ def _boxed(order: float, steps: int, boxes: int) -> Boxed:
         path.append(x + move)
         asked.append(_asked(game, x, own, pull, move))
     constants = path_constants(game, np.array(path), boxes=boxes)
-    return Boxed(base, mean, game.base_losses(game.start), *np.max(asked, axis=0), constants)
+    curvature, stretch, spread = np.max(asked, axis=0)
+    return Boxed(base, mean, game.base_losses(game.start), curvature, stretch, spread, constants)
 
 
 def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array) -> tuple[Array, Array, Array]:
