@@ -303,8 +303,9 @@ def _tightness(claim: ClaimRecord) -> tuple[Comparison, ...]:
     return tuple(c for c in searched if c.relation == "≤")
 
 
-APART = 64
-"""The least distance between two colours of a figure's palette, in steps of 256 along each axis."""
+APART, RARE, COMMON = 50, 100, 2000
+"""The least distance of a colour of a figure's palette from those that more pixels have, in steps of 256 along each
+axis: where so many pixels have it, and where fewer do."""
 
 
 def _figure(png: bytes) -> Markup:
@@ -316,12 +317,13 @@ def _figure(png: bytes) -> Markup:
     counted: Any = picture.getcolors(picture.width * picture.height)
     kept: list[tuple[int, ...]] = []
     for number_of, colour in sorted(counted, reverse=True):
-        if not kept or (number_of >= 12 and all(math.dist(colour, other) >= APART for other in kept)):
+        apart = APART if number_of >= COMMON else RARE
+        if not kept or (number_of >= 12 and all(math.dist(colour, other) >= apart for other in kept)):
             kept.append(colour)
     palette = Image.new("P", (1, 1))
     palette.putpalette([level for colour in kept for level in colour])
     stream = io.BytesIO()
     picture.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB").save(
-        stream, format="WEBP", lossless=True
+        stream, format="WEBP", lossless=True, quality=100
     )
     return Markup("data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode())
