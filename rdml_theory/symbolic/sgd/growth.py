@@ -219,7 +219,7 @@ def pl_bound(
 ) -> Proof:  # fmt: skip
     """``E f(x_T) - inf f ≤ F² + ρ^T (Δ - F²)``, ``≤ (F + (a+ημ√m)^T (√Δ - F))²``, and r_T², if ‖∇f‖² ≥ 2μ(f - inf f).
 
-    The bias has a mean square of at most mE‖∇f‖² + Z² at every step, with |1-h| + h√m < 1. With
+    The bias has a mean square of at most mE‖∇f‖² + Z² at every step, with ``|1-h| + h√m < 1``. With
     ``a = 1 - (μ/Λ)(1 - |1-h|)``, F and P are the positive roots of ``F² = (aF + ημP)² + ηhσ²/2`` and
     ``P² = mF² + Z²/(2μ)``, and ``ρ = (a + ημP/F)(a + ημmF/P)``. The first needs noise, the second Δ > F². The third is
     the recursion that both solve with less: ``r_{t+1}² = (ar_t + ημp_t)² + ηhσ²/2``, ``p_t² = mr_t² + Z²/(2μ)`` from
