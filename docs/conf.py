@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def _fill_in(app, name, text):
         text[0] = formulas_of_names.with_formulas(text[0])
 
 
+def _written_in(app, module, name):
+    """A name for a built-in type has its source where it is written."""
+    value = getattr(import_module(module), name, None) if module and name else None
+    return module if getattr(value, "__module__", None) == "builtins" else None
+
+
 def setup(app):
     """What is listed of the problems and of formulas is made from the library."""
     app.connect("source-read", _fill_in)
+    app.connect("viewcode-follow-imported", _written_in)

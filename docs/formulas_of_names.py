@@ -28,12 +28,17 @@ def formula(value: Any) -> str | None:
 
 
 def with_formulas(page: str) -> str:
-    """A page of the reference with the formulas of each module that it takes whole, below that module."""
+    """A page of the reference with the formulas of each module that it takes whole, below that module.
+
+    What has a docstring of its own is left to autodoc.
+    """
+    from sphinx.pycode import ModuleAnalyzer
 
     def described(found: re.Match[str]) -> str:
         module = import_module(found[1])
-        texts = {name: formula(getattr(module, name)) for name in module.__all__}
-        data = "".join(f"\n.. py:data:: {found[1]}.{n}\n\n   ``{text}``\n" for n, text in texts.items() if text)
-        return found[0] + data
+        analyzer = ModuleAnalyzer.for_module(found[1])
+        texts = {n: formula(getattr(module, n)) for n in module.__all__ if ("", n) not in analyzer.find_attr_docs()}
+        data = (f"\n.. py:data:: {n}\n   :module: {found[1]}\n\n   ``{t}``\n" for n, t in texts.items() if t)
+        return found[0] + "".join(data)
 
     return re.sub(r"\.\. automodule:: (\S+)\n   :members:\n(?:   .*\n)*", described, page)
