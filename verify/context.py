@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Literal, TypeVar
 
@@ -94,8 +95,12 @@ def _by_value(x: Any) -> Hashable:
         return x
     if isinstance(x, MethodType):
         return x.__func__, _by_value(x.__self__)
+    if isinstance(x, partial):
+        return partial, _by_value((x.func, x.args, x.keywords))
     if isinstance(x, np.ndarray):
-        return x.shape, x.dtype.str, hashlib.sha256(x.tobytes()).digest()
+        # The bytes of objects are where they lie.
+        whole = _by_value(x.tolist()) if x.dtype.hasobject else hashlib.sha256(x.tobytes()).digest()
+        return x.shape, x.dtype.str, whole
     if isinstance(x, np.random.Generator):
         return str(x.bit_generator.state)
     if isinstance(x, slice):  # which has a hash from Python 3.12 on
@@ -110,6 +115,6 @@ def _by_value(x: Any) -> Hashable:
         pass
     else:
         if isinstance(x, type) or type(x).__eq__ is not object.__eq__ or not hasattr(x, "__dict__"):
-            return x
+            return type(x), x  # 1 and True are equal
     parts = {part.name: getattr(x, part.name) for part in fields(x)} if is_dataclass(x) else vars(x)
     return type(x), _by_value(parts)

@@ -1,6 +1,8 @@
 """What a claim and its negative controls share: nothing that depends on the subject."""
 
+import operator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -43,6 +45,7 @@ EQUAL = [
     (lambda: np.arange(4.0)), (lambda: np.random.default_rng(3)), (lambda: [1, (2.0, "x")]),
     (lambda: {"a": np.ones(2)}),
     (lambda: Part(np.ones(3), "a")), (lambda: Plain(np.ones(2))), (lambda: slice(0, 3)), (lambda: None),
+    (lambda: partial(operator.add, 1)), (lambda: np.array(["a", None], dtype=object)),
     (lambda: problems.get("quadratic", noise=0.1)), (lambda: problems.get("mutual_learning")), context,
 ]  # fmt: skip
 
@@ -66,7 +69,9 @@ DIFFERENT = [
     (np.arange(4.0), np.nextafter(np.arange(4.0), 9)), (np.random.default_rng(3), advanced()), ([1], (1,)),
     (Part(np.ones(3)), Part(np.zeros(3))), (Part(np.ones(3)), Part(np.ones(3), "a")), (Plain(1), Plain(2)),
     ({"a": 1}, {"b": 1}), (slice(0, 3), slice(0, 4)), (np.sum, np.mean), ("1", 1), (counted, other), (Plain, Part),
-    (Plain(1).doubled, Plain(2).doubled),
+    (Plain(1).doubled, Plain(2).doubled), (1, True), (1, 1.0),
+    (partial(operator.add, 1), partial(operator.mul, 1)), (partial(operator.add, 1), partial(operator.add, 2)),
+    (np.array([1, None], dtype=object), np.array([2, None], dtype=object)),
     (problems.get("quadratic"), problems.get("quadratic", smoothness=2.0)),
     (problems.get("mutual_learning"), problems.get("mutual_learning", beta=0.9)),
 ]  # fmt: skip
