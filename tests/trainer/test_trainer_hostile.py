@@ -455,6 +455,13 @@ def test_code_that_a_file_names_runs_only_if_allowed(tmp_path, monkeypatch):
     assert configured({"students": "intruder:make"}, None).students == "intruder:make"
 
 
+@pytest.mark.parametrize("text", ["-" * 5_000 + "1", "(" * 300, "{[]: 1}", "1 if"])
+def test_a_flag_that_python_cannot_read_is_one_line(text):
+    """Whatever its parser raises: it runs out of its stack, or of memory."""
+    with pytest.raises(TrainerError, match=r"^alpha = .*: expected float \(see `rdml train --help`\)$"):
+        configured({"alpha": text}, None)
+
+
 def test_a_configuration_that_does_not_exist_is_one_line():
     with pytest.raises(TrainerError, match=r"--config nosuch: no such file and no recipe; .* cifar10_resnet18"):
         configured({}, Path("nosuch"))

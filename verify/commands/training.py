@@ -60,7 +60,7 @@ def flags() -> tuple[click.Option, ...]:
 def _value(field: str, given: Any) -> Any:
     """What a flag's text stands for, where the field holds no text itself."""
     if isinstance(given, str) and get_type_hints(Config)[field] not in (str, Path, Path | None):
-        with contextlib.suppress(ValueError, SyntaxError):
+        with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return literal_eval(given)
     return given
 
