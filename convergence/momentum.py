@@ -185,8 +185,18 @@ def best_potential(
     >>> found = best_potential(at, 0.01, 10_000, momentum=0.9)
     >>> float(found.bound(at, 10_000)) == momentum_bound(at, 0.01, 10_000, momentum=0.9).total
     True
+    >>> best_potential(at, 0.01, 10_000, momentum=0.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: momentum = 0.0: expected a number in (0, 1); without momentum no potential is needed
     """
-    return _searched(assumptions, step, steps, momentum, nesterov)[0]
+    eta, mu = number("step", step), number("momentum", momentum)
+    if not 0 < mu < 1:
+        raise ValueError(
+            f"momentum = {momentum!r}: expected a number in (0, 1); without momentum no potential is needed"
+        )
+    at, horizon = instance("assumptions", assumptions, Assumptions), number("steps", steps, least=1, infinite=True)
+    return _searched(at, eta, horizon, mu, flag("nesterov", nesterov))[0]
 
 
 @lru_cache(maxsize=4096)  # who has a bound asks for its potential, and for what else is said of the same run
