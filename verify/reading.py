@@ -109,7 +109,7 @@ def read_json(path: Path, *, what: str, limit: int = LIMIT) -> Any:
     path : Path
         The file.
     what : str
-        What it should be, for the error, such as "the results of a run".
+        What it should be, for the error, in the singular, such as "the results file".
     limit : int
         Bytes.
     """

@@ -351,7 +351,7 @@ def read_run(path: Path) -> RunRecord:
     if not path.exists():
         raise RecordError(f"{path}: no such file; {_REMEDY}")
     try:
-        document = read_json(path, what="the results of a run", limit=_LARGEST)
+        document = read_json(path, what="the results file", limit=_LARGEST)
     except ValueError as error:
         raise RecordError(f"{in_a_line(error, None)}; {_REMEDY}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None

@@ -11,6 +11,9 @@ import pytest
 
 from verify import reading
 from verify.reading import DEPTH, parse_json, read_json, read_text, read_toml
+from verify.records import RecordError, read_run
+from verify.trainer.errors import TrainerError
+from verify.trainer.metrics import METRICS, read_metrics
 
 WHAT = "a document"
 
@@ -98,6 +101,15 @@ def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path):
     os.mkfifo(path)
     with pytest.raises(ValueError, match="it is a pipe"):
         read_json(path, what=WHAT)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_run(path / "results.json"), read_metrics])
+def test_errors_are_sentences(tmp_path, read):
+    """Their subject is one file: "the results ... is nested" would not be English."""
+    for name in ("results.json", METRICS):
+        (tmp_path / name).write_bytes(b"\xff")
+    with pytest.raises((RecordError, TrainerError), match=r"the (results|metrics) file is not UTF-8 text"):
+        read(tmp_path)
 
 
 def test_an_endless_file_is_not_read_to_its_end():

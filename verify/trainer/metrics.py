@@ -119,7 +119,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / METRICS
     try:
-        lines = read_text(path, what="the metrics", limit=MOST_METRICS).split("\n")
+        lines = read_text(path, what="the metrics file", limit=MOST_METRICS).split("\n")
     except ValueError as error:
         raise TrainerError(str(error)) from None
     entries, students = [], set()
