@@ -74,22 +74,32 @@ def mutual_bias_bound(
     order = real("alpha", alpha)
     given: dict[str, NDArray[np.float64]] = {"alpha": order}
     given |= {"beta": real("beta", beta), "jacobian": real("jacobian", jacobian)}
-    forms: list[Callable[[], Any]] = []
+    weights = 2 * (given["beta"], given["jacobian"])
+    forms: list[Callable[[], NDArray[np.float64]]] = []
     if log_ratio_range is not None:
         rho = given["log_ratio_range"] = real("log_ratio_range", log_ratio_range)
-        forms.append(lambda: 2 * np.tanh(_product(order, rho) / 4) ** 2)
+        forms.append(lambda: _saturating(order, rho, weights))
     if divergence is not None:
         mean = given["divergence"] = real("divergence", divergence)
-        forms.append(lambda: _product(np.maximum(1.0, order), mean))
+        forms.append(lambda: product(*weights, np.maximum(1.0, order), mean))
     for name, value in given.items():
         if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
             raise ValueError(f"{name} = {shown(value)}: expected numbers >= 0, finite ones for beta and jacobian")
     broadcast(**given)
     if not forms:
         raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
-    least = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
-    result = product(*2 * (given["beta"], given["jacobian"]), least)
+    result = forms[0]() if len(forms) == 1 else np.minimum(forms[0](), forms[1]())
     return float(result) if np.ndim(result) == 0 else result
+
+
+def _saturating(
+    order: NDArray[np.float64], rho: NDArray[np.float64], weights: tuple[NDArray[np.float64], ...]
+) -> NDArray[np.float64]:
+    """2 tanh²(αρ/4) times the weights, also where its square, or αρ, is below every float."""
+    x = _product(order, rho) / 4
+    root = np.tanh(x)
+    # tanh x is x to the last digit there.
+    return np.where(x < 1e-9, product(0.125, *weights, *2 * (order, rho)), product(2.0, *weights, root, root))
 
 
 def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,9 +205,16 @@ def cohort_bound(
     for given, form in (("log_ratio_range", "D7"), ("divergence", "D8")):
         if not np.size(forms.get(form, 0.0)):
             raise ValueError(f"{given} is empty: expected one value or more; leave it out if nothing is known of it")
-    least = {name: float(np.mean(value) if tail is None else np.max(value)) for name, value in forms.items()}
+
+    def over_all(value: Any) -> float:
+        return float(np.mean(value) if tail is None else np.max(value))
+
+    least = {name: over_all(value) for name, value in forms.items()}
     name = min(reversed(least), key=lambda form: least[form])
-    biased = replace(at, bias=float(product(*2 * (weight, scale), least[name])))
+    bias = product(*2 * (weight, scale), least[name])
+    if name == "D7":  # whose square may be below every float until β²G² multiplies it
+        bias = over_all(mutual_bias_bound(order, beta=weight, jacobian=scale, log_ratio_range=log_ratio_range))
+    biased = replace(at, bias=float(bias))
     if (tail is None) != (failure is None):
         raise ValueError(f"tail = {tail!r}, failure = {failure!r}: expected both, for single runs, or neither")
     if tail is None or failure is None:

@@ -241,3 +241,21 @@ def test_few_runs_of_students_exceed_it():
         assert (total[:, 0] / steps > most).mean() <= failure
     free = cohort_bound(at, 1.0, np.inf, **told, beta=0.0, tail=tail, failure=0.01).total
     assert (total[:, 0] / steps > free).all(), "without the bias it would be false"
+
+
+@pytest.mark.parametrize(("order", "spread"), [(1.0, 1e-180), (1e-20, 1e-170), (1e-200, 1e-200)])
+def test_a_tiny_pull_on_a_huge_jacobian_does_not_vanish(order, spread):
+    """αρ has squares, or is itself, below every float: 2 tanh²(αρ/4) is (αρ)²/8, and β²G² makes it a float again."""
+    scale = 8**0.5 / (order * 1e200) / (spread * 1e200) * 1e300  # βG = scale · 1e100 gives ζ² = 1
+    given = {"beta": 1e100, "jacobian": scale, "log_ratio_range": spread}
+    assert mutual_bias_bound(order, **given) == pytest.approx(1.0)
+    assert mutual_bias_bound(order, **given, divergence=1.0) == pytest.approx(1.0)
+    assert mutual_bias_bound(order, **{**given, "log_ratio_range": [spread, 0.0]}) == pytest.approx([1.0, 0.0])
+    at = Assumptions(smoothness=1, gap=1, noise=0, bias=0)
+    for ranges, bias in ((spread, 1.0), ([spread, 0.0], 0.5)):
+        bound = cohort_bound(at, 1.0, np.inf, alpha=order, **{**given, "log_ratio_range": ranges})
+        assert (bound.name, bound.bias) == ("cohort, D7", pytest.approx(bias))
+
+
+def test_a_huge_order_and_divergence_with_a_tiny_weight_are_finite():
+    assert mutual_bias_bound(1e200, beta=1e-150, jacobian=1.0, divergence=1e200) == pytest.approx(1e100)
