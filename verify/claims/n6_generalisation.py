@@ -132,24 +132,29 @@ def coverage(subject: Interval, context: Context) -> Found:
 
 def _report(subject: Interval, tables: dict[str, Table]) -> Iterator[Panel]:
     """What one table of the first seeds says of each objective, beside the mean over all seeds."""
+    from verify.trainer.comparison import objectives
+
+    arms = objectives(ORDERS)
+    orders = {arm.name: arm.alpha for arm in arms if arm.beta == 1}
+    weights = {arm.name: arm.beta for arm in arms if arm.alpha == 1 and arm.beta}
     for metric, (name, scale, unit) in METRICS.items():
         table, d = tables[metric], scale * _differences(tables[metric], metric)
         low, high = _interval(subject, d[:, :TABLE])
 
         def rows(
-            family: str, role: Literal["measured", "second"], label: str, table: Table = table, d: Any = d,
+            at: dict[str, float], role: Literal["measured", "second"], label: str, table: Table = table, d: Any = d,
             low: Any = low, high: Any = high,
         ) -> Curve:  # fmt: skip
-            """The rows of a family against independent training, from the least order or weight."""
-            at = {arm: float(arm.split(" = ")[1]) for arm in table.scores if arm.startswith(family)}
-            at["DML (KL)"] = 1.0
+            """The rows that have a place against independent training, from the least order or weight."""
             found = [(at[arm], n) for n, (arm, other) in enumerate(table.pairs) if other == "independent" and arm in at]
             x, chosen = map(list, zip(*sorted(found), strict=True))
             mean = d[chosen, :TABLE].mean(1)
             return curve(label, x, mean, role, band=(low[chosen], high[chosen]), style="both")
 
         labels = (f"held-out {name}", r"order $\alpha$ or weight $\beta$", f"difference from independent ({unit})")
-        measured = rows("RDML", "measured", r"order $\alpha$, $\beta = 1$"), rows("KL", "second", r"KL, weight $\beta$")
+        measured = (
+            rows(orders, "measured", r"order $\alpha$, $\beta = 1$"), rows(weights, "second", r"KL, weight $\beta$"),
+        )  # fmt: skip
         alone = curve("independent training", (0.5, 2.0), 0.0, "reference")
         yield panel(*labels, alone, *measured, log="")
 
