@@ -12,7 +12,7 @@ float64, and float16 and float32 are computed in float64 and rounded once. `docs
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike
 from rdml_theory._blocks import Result, walk
 from rdml_theory._coordinates import hessian_block, in_probabilities
 from rdml_theory._validation import Problem, choice, flag, problem
+
+Floats = npt.NDArray[Any]
+"""What always is an array. What is a scalar for one pair is ``Any``, as in NumPy, for no type depends on shapes."""
 
 BLOCK_HESSIAN = 65536  # elements of C x C matrices per block
 
@@ -160,6 +163,20 @@ def _raw_shift(result: Result, order: Any) -> npt.NDArray[np.float64]:
     return weight * pair.log_p_sum - pair.log_q_sum
 
 
+@overload
+def renyi_gradient(
+    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *,
+    wrt: Literal["p", "q"] = "q", domain: str = "probs", axis: int = -1, normalise: bool = False,
+) -> Floats: ...  # fmt: skip
+
+
+@overload
+def renyi_gradient(
+    p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *,
+    wrt: str, domain: str = "probs", axis: int = -1, normalise: bool = False,
+) -> Any: ...  # fmt: skip
+
+
 def renyi_gradient(
     p: ArrayLike,
     q: ArrayLike,
@@ -282,7 +299,7 @@ def renyi_value_and_gradient(
 
     Returns
     -------
-    ndarray or scalar
+    ValueAndGradient
         A named pair: ``value`` of shape (...) in nats, and ``gradient`` with the shape of the broadcast arguments.
 
     Raises
@@ -315,7 +332,7 @@ def renyi_value_and_gradient(
 
 def escort(
     p: ArrayLike, q: ArrayLike, alpha: ArrayLike, *, domain: str = "probs", axis: int = -1, normalise: bool = False
-) -> Any:
+) -> Floats:
     r"""Return the escort distribution w_i = p_i^alpha q_i^(1 - alpha) / sum_j p_j^alpha q_j^(1 - alpha).
 
     It is the geometric mixture that attains the variational form (1 - alpha) D_alpha(p || q) = min over w of
@@ -343,7 +360,7 @@ def escort(
 
     Returns
     -------
-    ndarray or scalar
+    ndarray
         Distributions with the shape of the broadcast arguments, classes on `axis`.
 
     Raises
@@ -380,7 +397,7 @@ def renyi_hessian(
     domain: str = "logits",
     axis: int = -1,
     normalise: bool = False,
-) -> Any:
+) -> Floats:
     r"""Return the second derivatives of the Rényi divergence in one argument, or the mixed ones.
 
     In logits and log-probabilities, with Cov_v = diag(v) - v v^T:
@@ -416,7 +433,7 @@ def renyi_hessian(
 
     Returns
     -------
-    ndarray or scalar
+    ndarray
         Matrices of shape (..., C, C), always on the last two axes.
 
     Raises

@@ -9,9 +9,14 @@ import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any, get_overloads, get_type_hints
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from packaging.requirements import Requirement
+
+import rdml_theory
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "requirements-dev.lock")}
@@ -31,6 +36,15 @@ main()
 
 def test_the_packages_are_marked_as_typed():
     assert all((ROOT / package / "py.typed").read_text() == "" for package in PACKAGES)
+
+
+def test_type_checkers_see_the_arrays_that_functions_return():
+    """What is a scalar for one pair is declared `Any`, as in NumPy, for no type depends on shapes."""
+    p, q = [0.5, 0.5], np.array([[0.25, 0.75]], dtype=np.float32)
+    for function in (rdml_theory.escort, rdml_theory.renyi_hessian, *get_overloads(rdml_theory.renyi_gradient)[:1]):
+        assert get_type_hints(function)["return"] == NDArray[Any]
+    for function in (rdml_theory.escort, rdml_theory.renyi_hessian, rdml_theory.renyi_gradient):
+        assert all(isinstance(function(p, student, 2.0, domain="logits"), np.ndarray) for student in (p, q))
 
 
 def test_the_lock_holds_the_pinned_versions_with_hashes():
