@@ -104,12 +104,17 @@ CLAIMED = {
         "coupling: Fraction = Fraction(1, 3)",
         "C13",
     ),
-    "mutual bias halved": ("mutual.py", "forms.append(lambda: 2 * np.tanh(", "forms.append(lambda: np.tanh(", "C4"),
+    "mutual bias halved": (
+        "mutual.py",
+        "product(2.0, *weights, root, root)",
+        "product(1.0, *weights, root, root)",
+        "C4",
+    ),
     "drift of moving peers": ("mutual.py", "far = np.sqrt(2) *", "far = 1.0 *", "C8"),
     "order in the observable bias": (
         "mutual.py",
-        "_product(np.maximum(1.0, order), mean)",
-        "_product(np.minimum(1.0, order), mean)",
+        "product(*weights, np.maximum(1.0, order), mean)",
+        "product(*weights, np.minimum(1.0, order), mean)",
         "C4",
     ),
     "variance of Gaussian noise": (

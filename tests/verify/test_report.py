@@ -540,7 +540,7 @@ def test_certificates_and_tightness_are_shown() -> None:
     assert text.count("By an SMT solver: its negation is unsatisfiable 0123456789abcdef") == 1
     assert "Certificates: 1 by ball arithmetic" in text
     assert "By ball arithmetic: its negation is unsatisfiable" in text
-    assert "<code>x² + 1 ≥ 2·x for x in [0, ∞)</code>" in document
+    assert '<code class="line">x² + 1 ≥ 2·x for x in [0, ∞)</code>' in document
     assert "the step “a square” does not hold" in text
     assert "It fails at x = 2." in text
     assert "Tightness" in text

@@ -82,7 +82,10 @@ MONITORED = {
         MONITOR, '{"beta": beta * self.temperature, "jacobian": norm}', '{"beta": beta, "jacobian": norm}'
     ),
     "divergence with a temperature left": (MONITOR, "/ self.temperature**2", "/ self.temperature"),
-    "bound of C4 doubled": ("convergence/mutual.py", "result = product(*2", "result = 2 * product(*2"),
+    "bound of C4 doubled": (
+        "convergence/mutual.py", "2 * (given[\"beta\"], given[\"jacobian\"])",
+        "(2.0, *2 * (given[\"beta\"], given[\"jacobian\"]))"
+    ),
     "weight decay no part of the loss": (MONITOR, "decay = self.weight_decay * weights", "decay = 0.0 * weights"),
     "curvature halved": (MONITOR, "float(2 * e / s)", "float(e / s)"),
     "noise along the steps not counted": (
