@@ -67,7 +67,7 @@ def check(module, monkeypatch):
     return accuracies
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", [n if n == "plain_torch" else pytest.param(n, marks=pytest.mark.slow) for n in NEEDS])
 def test_it_learns_with_the_documented_contract(name, loop, monkeypatch):
     check(loop(name), monkeypatch)
 

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from rdml_theory.losses import mutual_loss
 from verify.monitor import BiasMonitor
 
-COUNTS = [pytest.param(10), pytest.param(200, marks=pytest.mark.slow)]
+COUNTS = [pytest.param(4), pytest.param(200, marks=pytest.mark.slow)]
 LEAST = 1 + 1e-5
 """Beyond which a base is no longer below its bound but for the rounding of float32."""
 
