@@ -38,7 +38,7 @@ from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.momentum import mu
-from rdml_theory.symbolic.sgd.setting import exact, t
+from rdml_theory.symbolic.sgd.setting import exact, t, texts
 
 __all__ = [
     "ASSUMPTIONS", "LIMIT", "MOMENTUM_ASSUMPTIONS", "bounded_target", "growing_target", "h", "rate", "stable",
@@ -99,11 +99,7 @@ def _step(method: tuple[Term, Term]) -> ForAll:
 BEYOND = Less(2 * _own, h * (_own + _pulled))
 
 
-def _texts(*told: Proposition) -> tuple[str, ...]:
-    return tuple(part.text() for part in told)
-
-
-ASSUMPTIONS = _texts(_SEVERAL, _PEERS, _MEAN, _step(_PLAIN), BEYOND)
+ASSUMPTIONS = texts(_SEVERAL, _PEERS, _MEAN, _step(_PLAIN), BEYOND)
 """What the limit assumes, the last for steps beyond it, as text; u is the mean of the peers, m that of all."""
 
 
@@ -136,7 +132,7 @@ def _stiffness(limit: Formula) -> Equal:
     return Equal(stiffness, 2 * h / limit)
 
 
-MOMENTUM_ASSUMPTIONS = _texts(_VELOCITY, _MEAN_SPEED, _AT_REST, _SLOW, _stiffness(LIMIT), stable())
+MOMENTUM_ASSUMPTIONS = texts(_VELOCITY, _MEAN_SPEED, _AT_REST, _SLOW, _stiffness(LIMIT), stable())
 """What the limit with momentum assumes besides, the last for a heavy ball with a step short of the limit, as text."""
 
 

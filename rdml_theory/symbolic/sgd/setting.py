@@ -50,7 +50,7 @@ from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 __all__ = [
     "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "at_update", "average", "averaged",
     "cauchy_schwarz", "cross_term", "exact", "fallen", "given", "infimum", "mean_over_steps", "moved", "of_a_step",
-    "one_step", "positive_room", "smoothness", "squared", "surely_above_the_infimum",
+    "one_step", "positive_room", "smoothness", "squared", "surely_above_the_infimum", "texts",
 ]  # fmt: skip
 
 Term = Any
@@ -104,6 +104,15 @@ def assumptions(*names: str) -> tuple[str, ...]:
     ('f is Λ-smooth', 'h < 2', 'all expectations are finite')
     """
     return (*(HYPOTHESES[name].text() if name in HYPOTHESES else name for name in names), Finite().text())
+
+
+def texts(*told: Proposition) -> tuple[str, ...]:
+    """Propositions as text.
+
+    >>> texts(HYPOTHESES["smooth"])
+    ('f is Λ-smooth',)
+    """
+    return tuple(part.text() for part in told)
 
 
 def exact(formula: Formula) -> Formula:

@@ -45,7 +45,7 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.notation import Formula, i
 from rdml_theory.symbolic.sgd.descent import eta, gap, horizon
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE
-from rdml_theory.symbolic.sgd.setting import after, assumptions, exact, fallen, first, g, smoothness, t, x, y
+from rdml_theory.symbolic.sgd.setting import after, assumptions, exact, fallen, first, g, smoothness, t, texts, x, y
 
 __all__ = [
     "ASSUMPTIONS", "ATTAINED", "SIGNED", "attained_target", "dimension", "error", "sign_bound", "sign_target", "size",
@@ -89,16 +89,12 @@ _TURNED = _each(Equal(_sign * _slope, Abs(_slope) - 2 * Abs(_error)))
 _BACK = Equal(Mean(Value("f", At("x", horizon))), Mean(Value("f", first)))
 
 
-def _texts(*told: Proposition) -> tuple[str, ...]:
-    return tuple(one.text() for one in told)
-
-
 _MEASURED = (_UPDATE, _ALONG, _LENGTH, _SIZE, _ERROR)
 
-ASSUMPTIONS = assumptions("smooth", "bounded", "start", *_texts(*_MEASURED, _IS_SIGN, _AT_MOST_ONE))
+ASSUMPTIONS = assumptions("smooth", "bounded", "start", *texts(*_MEASURED, _IS_SIGN, _AT_MOST_ONE))
 """What the bound assumes, as text."""
 
-ATTAINED = "; ".join(_texts(SLOPE, HEIGHT, _ONE, _TURNED, _BACK))
+ATTAINED = "; ".join(texts(SLOPE, HEIGHT, _ONE, _TURNED, _BACK))
 """What a run has in place of smoothness, a lower bound, Δ and signs, that attains what is left for T → ∞."""
 
 

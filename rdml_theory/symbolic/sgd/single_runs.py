@@ -60,6 +60,7 @@ from rdml_theory.symbolic.sgd.setting import (
     n,
     smoothness,
     t,
+    texts,
     x,
     y,
 )  # fmt: skip
@@ -195,19 +196,15 @@ REACHED = AtMost(EXCEEDS * level**2 * horizon, EXCEEDS * over_the_steps(square(g
 """What I says, of a constant step."""
 
 
-def _texts(*told: Proposition) -> tuple[str, ...]:
-    return tuple(part.text() for part in told)
-
-
 _COMMON = (HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, EMPTY, ONE_OR_NONE)
 
-ASSUMPTIONS = _texts(
+ASSUMPTIONS = texts(
     *_COMMON, _UPDATE, ForAll(t, _NOISE), _room(PROXY), _SUM, _WEIGHT, _NOT_NEGATIVE, _least(PROXY), _RISING, _REACHED,
     enough_target(LEVEL), Finite(),
 )  # fmt: skip
 """What the bound assumes, as text; L and d are defined there, and I is 1 where the mean is at least B²."""
 
-CONSTANT_ASSUMPTIONS = _texts(_CONSTANT_ROOM, REACHED, constant_target(), _CONSTANT_RISING)
+CONSTANT_ASSUMPTIONS = texts(_CONSTANT_ROOM, REACHED, constant_target(), _CONSTANT_RISING)
 """What it assumes of B with a constant step, as text."""
 
 
