@@ -1,18 +1,22 @@
 """Results and journals that anybody may have written: refused in a line, or read, in seconds and in bounded memory."""
 
+import functools
 import io
 import json
 import random
 import resource
+import shutil
+import signal
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from convergence.store import Store
-from verify import cli, runner
+from verify import cli, plots, runner
 from verify.claims import all_claims
 from verify.records import RunRecord, Segment, StepRecord
 from verify.runner import UnitResult
@@ -97,9 +101,36 @@ def text(finished):
             for curve in panel["curves"]:
                 for name in ("x", "y", "low", "high"):
                     curve[name] = curve[name] and curve[name][:6]
+            # One of each kind.
+            panel["curves"] = list({(c["role"], c["low"] is None): c for c in panel["curves"]}.values())
         claim["controls"] = claim["controls"][:1]
     document["earlier"] = [document["environment"]]
     return RunRecord.model_validate(document).sealed().model_dump_json()
+
+
+class Late(BaseException):
+    """Nothing of the program catches it."""
+
+
+def late(*_):
+    raise Late
+
+
+@contextmanager
+def bounded():
+    """A gigabyte more than the process has now, where it can be set, and each figure is drawn once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "pictures", functools.lru_cache(8)(plots.pictures))
+        if sys.platform != "linux":
+            yield
+            return
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def outcome(*words):
@@ -108,8 +139,14 @@ def outcome(*words):
     begin = time.process_time()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["rdml", *map(str, words)])
-        with pytest.raises(SystemExit) as ending:
-            cli.main()
+        before = signal.signal(signal.SIGPROF, late)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        try:
+            with pytest.raises(SystemExit) as ending:
+                cli.main()
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
     taken = time.process_time() - begin
     return ending.value.code, err.buffer.getvalue().decode(), taken
 
@@ -119,49 +156,53 @@ def outcome(*words):
     ("seed", "count"),
     [
         (1, 30),
-        pytest.param(2, 1_000, marks=pytest.mark.slow, id="fixed"),
-        pytest.param(None, 1_000, marks=pytest.mark.slow, id="fresh"),
+        pytest.param(2, 2_000, marks=pytest.mark.slow, id="fixed"),
+        pytest.param(None, 2_000, marks=pytest.mark.slow, id="fresh"),
     ],
 )
 def test_hostile_results_end_in_a_line_or_a_report(text, tmp_path, seed, count):
     seed = time.time_ns() if seed is None else seed
+    print(f"seed {seed}")
     codes = []
-    for number in range(count):
-        rng = random.Random(f"{seed}/{number}")
-        data = mutated(text, rng)
-        if rng.random() < 0.8:
-            data = resealed(data)
-        folder = tmp_path / f"r{number}"
-        folder.mkdir()
-        (folder / "results.json").write_bytes(data)
-        words = ["plot", "--out", folder] if rng.random() < 0.15 else ["report", folder]
-        code, err, taken = outcome(*words)
-        codes.append(code)
-        assert (code, len(err.splitlines())) in ((0, 0), (2, 1)), (seed, number, err)
-        assert taken < SECONDS, (seed, number, words)
-        allowed = (
-            {"results.json", "report.html", "results.schema.json", "junit.xml"}
-            if words[0] == "report"
-            else {"results.json", "figures"}
-        )
-        assert {p.name for p in folder.iterdir()} <= allowed, (seed, number)
+    with bounded():
+        for number in range(count):
+            rng = random.Random(f"{seed}/{number}")
+            data = mutated(text, rng)
+            if rng.random() < 0.8:
+                data = resealed(data)
+            folder = tmp_path / f"r{number}"
+            folder.mkdir()
+            (folder / "results.json").write_bytes(data)
+            words = ["plot", "--out", folder] if rng.random() < 0.15 else ["report", folder]
+            code, err, taken = outcome(*words)
+            codes.append(code)
+            assert (code, len(err.splitlines())) in ((0, 0), (2, 1)), (seed, number, err)
+            assert "MemoryError" not in err, (seed, number, err)
+            assert taken < SECONDS, (seed, number, words)
+            allowed = (
+                {"results.json", "report.html", "results.schema.json", "junit.xml"}
+                if words[0] == "report"
+                else {"results.json", "figures"}
+            )
+            assert {p.name for p in folder.iterdir()} <= allowed, (seed, number)
+            shutil.rmtree(folder)
     # Both kinds are there: the mutations reach behind the digest.
     assert {0, 2} == set(codes)
-    if sys.platform == "linux":
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**20 * 1.5  # KiB, of all tests of this process
+    print(f"{count} mutations, {codes.count(2)} refused")
 
 
 @pytest.mark.parametrize(
     ("seed", "count"),
     [
         (1, 60),
-        pytest.param(2, 1_000, marks=pytest.mark.slow, id="fixed"),
-        pytest.param(None, 1_000, marks=pytest.mark.slow, id="fresh"),
+        pytest.param(2, 2_000, marks=pytest.mark.slow, id="fixed"),
+        pytest.param(None, 2_000, marks=pytest.mark.slow, id="fresh"),
     ],
 )
 def test_hostile_journals_are_made_anew_or_joined(finished, tmp_path, seed, count):
     """A finished check that was changed is not taken; one that was forged with its digest at least joins the others."""
     seed = time.time_ns() if seed is None else seed
+    print(f"seed {seed}")
     finished.run("C2a")
     finished.lay_out(tmp_path)
     claim, settings, journal = all_claims()["C2a"], finished.settings, Store(tmp_path / ".checks")
@@ -188,6 +229,7 @@ def test_hostile_journals_are_made_anew_or_joined(finished, tmp_path, seed, coun
         assert time.process_time() - begin < SECONDS, (seed, number)
         path.write_bytes(files[unit])
         taken += runner._kept(journal, unit, names[unit]) is not None
+    print(f"{count} mutations, {forged} forged with their digest and joined")
     assert taken == count
     assert 0 < forged < count
 
