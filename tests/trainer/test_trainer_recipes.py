@@ -149,12 +149,18 @@ def test_rising_weights_start_from_nothing(tmp_path):
 
 def test_the_pairs_of_a_table():
     """Each row against both references, and each order against KL with β = α; none twice."""
-    names = [arm.name for arm in objectives((0.5, 1.5, 2.0), rising=True)]
-    pairs = Comparison({}, (), {name: {} for name in names}).pairs
+    arms = objectives((0.5, 1.5, 2.0), rising=True)
+    pairs = Comparison({}, (), {arm.name: {} for arm in arms}, arms=arms).pairs
     assert len(set(pairs)) == len(pairs) == 10 + 9 + 4
     assert ("RDML, α = 2", "KL, β = 2") in pairs
     assert ("RDML, α = 2, β rising", "KL, β = 2, β rising") in pairs
     assert not any(first == second for first, second in pairs)
+    # By their fields: names are labels, and with the names exchanged so are the pairs.
+    swapped = {"RDML, α = 2": "KL, β = 2", "KL, β = 2": "RDML, α = 2"}
+    renamed = tuple(dataclasses.replace(arm, name=swapped.get(arm.name, arm.name)) for arm in arms)
+    pairs = Comparison({}, (), {arm.name: {} for arm in renamed}, arms=renamed).pairs
+    assert ("KL, β = 2", "RDML, α = 2") in pairs
+    assert ("RDML, α = 2", "KL, β = 2") not in pairs
 
 
 def test_an_interval_is_that_of_scipy():
@@ -232,7 +238,8 @@ def test_a_comparison_fits_a_terminal(width):
         for n, name in enumerate(("independent", "DML (KL)", "RDML, α = 0.5, β = 2, β rising", "KL, β = 2, β rising"))
     }
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    comparison = Comparison({"students": "mlp:2"}, (0, 1, 2), arms)
+    rising = (Arm("RDML, α = 0.5, β = 2, β rising", 0.5, 4.0, 0.1), Arm("KL, β = 2, β rising", 1.0, 2.0, 0.1))
+    comparison = Comparison({"students": "mlp:2"}, (0, 1, 2), arms, arms=(*objectives(()), *rising))
     for rows in (score_rows(comparison), difference_rows(comparison)):
         console.print(fitted(rows, width))
     lines = console.file.getvalue().splitlines()
@@ -289,7 +296,7 @@ def test_a_comparison_in_words():
     scores = {
         arm: dict.fromkeys(("accuracy", "nll", "ece", "ensemble accuracy", "lost"), v) for arm, v in eight.items()
     }
-    table = Comparison({"students": "mlp:2"}, tuple(range(8)), scores, {}, 1000)
+    table = Comparison({"students": "mlp:2"}, tuple(range(8)), scores, {}, 1000, objectives((2.0,)))
     first, second, third, *rest = in_words(table).splitlines()
     assert first == "More accurate than independent students: DML (KL) (+5.02 points)."
     assert second == "Less accurate than independent students: KL, β = 2 (-9.98 points)."

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from verify.trainer.comparison import paired_interval, read_comparison
+from verify.trainer.errors import TrainerError
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table", "trainer_cifar10_small_table")
@@ -74,6 +75,20 @@ def test_a_record_says_how_it_was_made(name, seeds):
         assert run["commit"]
         assert run["versions"]["numpy"]
     assert table.config["out"] == "runs"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_from_before_the_arms_were_recorded_reads_the_same(name, tmp_path):
+    content = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+    arms = content.pop("arms")
+    assert len(arms) == len(content["scores"])
+    old = tmp_path / "comparison.json"
+    old.write_text(json.dumps(content))
+    assert read_comparison(old) == record(name)
+    # Arms of another table are refused, not guessed again.
+    old.write_text(json.dumps(content | {"arms": arms[1:]}))
+    with pytest.raises(TrainerError, match="its arms are not those that have scores"):
+        read_comparison(old)
 
 
 def resolved(table):

@@ -73,7 +73,7 @@ def _population(context: Context) -> dict[str, Table]:
             seeds=seeds, seed=context.seed_for("seeds"),
         )  # fmt: skip
         scores[arm.name] = {"accuracy": tuple(accuracy.tolist()), "nll": tuple(nll.tolist())}
-    return {metric: Table({}, tuple(range(seeds)), scores) for metric in METRICS}
+    return {metric: Table({}, tuple(range(seeds)), scores, arms=arms) for metric in METRICS}
 
 
 def _differences(table: Table, metric: str) -> NDArray[np.float64]:

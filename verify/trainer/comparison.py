@@ -144,7 +144,8 @@ class Comparison:
 
     ``scores[arm][metric]`` holds a value a seed, None where the run diverged; the metric "lost" counts students that
     are no better than the uniform distribution. ``environment`` has the versions, processors and commits of the runs,
-    ``samples`` is the number of test samples, 0 if it is not known.
+    ``samples`` is the number of test samples, 0 if it is not known, ``arms`` are the rows of ``scores`` with
+    their orders and weights.
     """
 
     config: dict[str, Any]
@@ -152,6 +153,7 @@ class Comparison:
     scores: dict[str, dict[str, tuple[float | None, ...]]]
     environment: dict[str, Any] = field(default_factory=dict)
     samples: int = 0
+    arms: tuple[Arm, ...] = ()
 
     @property
     def lattice(self) -> float:
@@ -166,7 +168,22 @@ class Comparison:
         for n, reference in enumerate(REFERENCES):
             if reference in arms:
                 out += [(arm, reference) for arm in arms if arm not in REFERENCES[: n + 1]]
-        return (*out, *((arm, other) for arm in arms if (other := _same_weight(arm)) in arms))
+        return (*out, *((arm, other) for arm in arms if (other := self.same_weight(arm)) is not None))
+
+    def same_weight(self, arm: str) -> str | None:
+        """The arm of order one with the weight αβ, which has the same curvature at consensus, if there is one.
+
+        >>> arms = (Arm("RDML, α = 4, β = 0.5", 4.0, 0.5), Arm("KL, β = 2", 1.0, 2.0))
+        >>> table = Comparison({}, (), {arm.name: {} for arm in arms}, arms=arms)
+        >>> table.same_weight("RDML, α = 4, β = 0.5"), table.same_weight("KL, β = 2")
+        ('KL, β = 2', None)
+        """
+        own = next((a for a in self.arms if a.name == arm), None)
+        if own is None or own.alpha == 1:
+            return None
+        acting = (1.0, own.alpha * own.beta, own.warmup)
+        found = (a.name for a in self.arms if (a.alpha, a.beta, a.warmup) == acting and a.name not in REFERENCES)
+        return next(found, None)
 
     def difference(self, arm: str, against: str, metric: str, tests: int) -> tuple[float, float, float]:
         """Mean paired difference with its interval, which is Bonferroni's for so many differences (Student's t).
@@ -210,16 +227,6 @@ SAME_WEIGHT = "KL, β = α"
 """For a weight of one; else the weight of the row's order and weight multiplied."""
 
 
-def _same_weight(arm: str) -> str | None:
-    """The name of the arm that has order one and, with the weight αβ, the same curvature at consensus.
-
-    >>> _same_weight("RDML, α = 4, β = 0.5, β rising"), _same_weight("DML (KL)")
-    ('KL, β = 2, β rising', None)
-    """
-    found = re.fullmatch(r"RDML, α = ([^,]+)(?:, β = ([^,]+))?(, β rising)?", arm)
-    return f"KL, β = {float(found[1]) * float(found[2] or 1):g}{found[3] or ''}" if found else None
-
-
 def read_comparison(path: Path) -> Comparison:
     """A comparison that :func:`compare` wrote.
 
@@ -238,14 +245,29 @@ def read_comparison(path: Path) -> Comparison:
         raise TrainerError(f"{error}: not a comparison that `rdml train --compare` wrote") from None
     if "students" not in table.config:
         raise TrainerError(f"{path}: not a comparison, its configuration names no students")
-    parse_students(read_config(table.config).students)
+    config = read_config(table.config)
+    parse_students(config.students)
     for arm, metrics in table.scores.items():
         if missing := _METRICS - metrics.keys():
             raise TrainerError(f"{path}: not a comparison, {arm!r} lacks {', '.join(sorted(missing))}")
         for metric, values in metrics.items():
             if len(values) != len(table.seeds) or not all(v is None or abs(v) < 1e100 for v in values):
                 raise TrainerError(f"{path}: not a comparison, {metric} of {arm!r} is not a finite number a seed")
+    if not table.arms:
+        return replace(table, arms=_arms_of_an_old_table(table, config.beta))
+    if [arm.name for arm in table.arms] != list(table.scores):
+        raise TrainerError(f"{path}: not a comparison, its arms are not those that have scores")
     return table
+
+
+def _arms_of_an_old_table(table: Comparison, weight: float) -> tuple[Arm, ...]:
+    """A table of 0.2 or before holds no arms: they are those of :func:`objectives`, whose names say the orders."""
+    named = re.compile(r"RDML, α = (\d+(?:\.\d+)?(?:e[+-]\d+)?|inf)(?:, β = [^,]+)?(, β rising)?")
+    found = [match for name in table.scores if (match := named.fullmatch(name))]
+    if not found:
+        return ()
+    every = objectives([float(match[1]) for match in found], weight, rising=any(match[2] for match in found))
+    return tuple(arm for arm in every if arm.name in table.scores)
 
 
 _FORM = TypeAdapter(Comparison)
@@ -304,7 +326,7 @@ def compare(
             if environment not in environments:
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
-    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test))
+    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test), tuple(arms))
     with locked(base.out, ("comparison.json", "comparison.md")):
         write(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
         write(base.out / "comparison.md", markdown(out))
@@ -419,7 +441,7 @@ def difference_rows(comparison: Comparison) -> list[list[str]]:
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
     rows = [["difference of accuracies (points)", *heads]]
     for arm in arms:
-        references = columns + ([_same_weight(arm) or ""] if own else [])
+        references = columns + ([comparison.same_weight(arm) or ""] if own else [])
         cells = []
         for ref in references:
             if (arm, ref) in pairs:
