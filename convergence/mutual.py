@@ -284,10 +284,13 @@ def drift_bound(
             )
     broadcast(**given)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        away = np.abs(order - 1)
-        far = np.sqrt(2) * np.where(np.isinf(order), 1.0, order / away) * np.tanh(_product(away, rho) / 4)
-        pull = np.where(away == 0, np.sqrt(2) * rho / 4, np.where(order == 0, 0.0, far))
-    result = product(given["beta"], given["jacobian"], pull, size)
+        away, weights = np.abs(order - 1), (given["beta"], given["jacobian"], size)
+        x = _product(away, rho) / 4
+        # tanh x is x to the last digit there, and |α-1| goes out.
+        small = product(np.sqrt(0.125), *weights, order, rho)
+        share = np.where(np.isinf(order), 1.0, order)
+        large = product(np.sqrt(2.0), *weights, share, np.tanh(x), over=(np.where(np.isinf(order), 1.0, away),))
+    result = np.where(x < 1e-9, small, large)
     return float(result) if np.ndim(result) == 0 else result
 
 

@@ -264,6 +264,56 @@ def test_mutual_bias_at_the_ends():
             assert drift_bound(order, **given, peer_gradient=1.0) >= 0
 
 
+def exact_mutual(order, weights, rho, divergence):
+    """The least form of ζ², of what is given."""
+    forms = [2 * mp.tanh(mp.mpf(order) * rho / 4) ** 2] if rho else []
+    forms += [max(1, mp.mpf(order)) * divergence] if divergence else []
+    return mp.mpf(weights[0]) ** 2 * mp.mpf(weights[1]) ** 2 * min(forms)
+
+
+def exact_drift(order, weights, rho):
+    away = abs(mp.mpf(order) - 1)
+    pull = order * mp.tanh(away * rho / 4) / away if away else mp.mpf(rho) / 4
+    return mp.sqrt(2) * mp.fprod(map(mp.mpf, weights)) * pull
+
+
+def check_mutual(count, seed):
+    """Orders, weights and spreads of any size, and orders next to 1, each as exact as float64 holds it."""
+    rng = np.random.default_rng(seed)
+
+    def size():
+        low, high = [(-323, 308), (-3, 3), (-320, -290), (290, 308), (-20, 20)][rng.integers(5)]
+        return max(float(10 ** rng.uniform(low, high)), 5e-324)
+
+    with mp.workdps(60):
+        for _ in range(count):
+            near = float(1 + rng.choice([-1, 1]) * 10 ** rng.uniform(-16.5, 0))
+            order = [near, size(), size(), 1e-200, 5e-324, 1e308][rng.integers(6)]
+            beta, jacobian, gradient, rho, divergence = (size() for _ in range(5))
+            given = {"beta": beta, "jacobian": jacobian}
+            found = drift_bound(order, **given, peer_gradient=gradient, log_ratio_range=rho)
+            exact = exact_drift(order, (beta, jacobian, gradient), rho)
+            assert agrees(found, exact, 1e-13), (order, given, gradient, rho, found, exact)
+            for spread, mean in ((rho, None), (None, divergence), (rho, divergence)):
+                found = mutual_bias_bound(order, **given, log_ratio_range=spread, divergence=mean)
+                exact = exact_mutual(order, (beta, jacobian), spread, mean)
+                assert agrees(found, exact, 1e-13), (order, given, spread, mean, found, exact)
+
+
+def test_mutual_bias_and_drift_are_those_of_exact_arithmetic():
+    # Found by hand: 0, since the order times √2 has no digits left, or |α-1|ρ is below every float.
+    given = {"beta": 1.0, "jacobian": 1e300, "peer_gradient": 1e8, "log_ratio_range": 1.0}
+    assert drift_bound(5e-324, **given) == pytest.approx(5e-324 * 1e308 * 2**0.5 * np.tanh(0.25), rel=1e-15, abs=0)
+    near = np.nextafter(1, 0)
+    assert drift_bound(near, **given | {"log_ratio_range": 1e-310}) == pytest.approx(2**0.5 / 400, rel=1e-13)
+    check_mutual(150, seed=0)
+
+
+@pytest.mark.slow
+def test_mutual_bias_and_drift_at_thousands_of_points(seed):
+    check_mutual(4000, seed)
+
+
 def test_overflow_of_the_average_and_the_bound_is_no_verdict():
     cell = Cell(problem="quadratic", parameters={"radius": 1e154, "smoothness": 1.0}, step=1.9, steps=3, replicas=8)
     done = run_cell(replace(cell, parameters={"radius": 1e150, "smoothness": 1e5, "bias": 1e300}, step=1.9e-5))
