@@ -100,7 +100,7 @@ def _run(
     }  # fmt: skip
     if mu:
         told |= {
-            momentum.mu: mu, momentum.fresh: 1 + mu if nesterov else 1.0, momentum.past: mu**2 if nesterov else mu,
+            descent.mu: mu, momentum.fresh: 1 + mu if nesterov else 1.0, momentum.past: mu**2 if nesterov else mu,
             **_potential(lam, eta, mu, nesterov),
         }  # fmt: skip
     return Model(
@@ -146,7 +146,7 @@ def at_rest() -> Model:
             descent.Z: 0.4,
             descent.h: 0.5,
             descent.eta: 0.25,
-            momentum.mu: 0.6,
+            descent.mu: 0.6,
         },
         {"f": Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)},
         {"x": x, "b": b, "v": 0 * b},
@@ -210,7 +210,7 @@ def turning() -> Model:
     v = (path[:-1] - path[1:]) / eta
     x, b = path[1:], v[1:] - mu * v[:-1] - lam * path[1:-1]
     values = {
-        setting.smoothness: lam, momentum.mu: mu, descent.h: h, descent.eta: eta, descent.Z: zeta,
+        setting.smoothness: lam, descent.mu: mu, descent.h: h, descent.eta: eta, descent.Z: zeta,
         descent.horizon: STEPS,
     }  # fmt: skip
     quadratic = Objective(lambda x: lam / 2 * np.sum(x**2, axis=-1), lambda x: lam * x, lam)
@@ -385,7 +385,7 @@ def on_a_line(*, greatest: bool = False, law: bool = False) -> Model:
     precision = 1.1 * (cost * zeta**2 + held * level**2) / (1 - held)  # for m = 1
     told = {
         setting.smoothness: lam, descent.h: h, descent.eta: eta, descent.gap: float(falls[-1]), descent.horizon: STEPS,
-        setting.infimum: 0.0, long_run.zeta: zeta, long_run.surplus: surplus, long_run.multiplier: ratio,
+        setting.infimum: 0.0, descent.zeta: zeta, long_run.surplus: surplus, long_run.multiplier: ratio,
         long_run.cost: cost, long_run.phase: 1, long_run.lower: lower, long_run.precision: precision,
         long_run.rest: STEPS - 2, long_run.rate: rate, long_run.unit: np.ones(1),
     }  # fmt: skip

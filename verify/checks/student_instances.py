@@ -25,7 +25,7 @@ from rdml_theory.symbolic.mutual import (
     stability,
 )
 from rdml_theory.symbolic.notation import C, alpha, k, l
-from rdml_theory.symbolic.sgd import descent, momentum, setting
+from rdml_theory.symbolic.sgd import descent, setting
 
 __all__ = ["students"]
 
@@ -168,13 +168,13 @@ def _together() -> tuple[Model, ...]:
         x, v = run(start, h, mu, nesterov, pulled)
         told = {"x": x, "v": v, "u": peers(x), "m": x.mean(axis=1), "n": v.mean(axis=1)}
         at = {
-            alpha: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, momentum.mu: mu,
+            alpha: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, descent.mu: mu,
         }  # fmt: skip
         several = Model(
             f"three students near agreement, {method}", at, families={name: family(part) for name, part in told.items()}
         )
         x, v = run(np.array(1.0), stiff, mu, nesterov, lambda x: x)
-        one = {stability.stiffness: stiff, momentum.mu: mu}
+        one = {stability.stiffness: stiff, descent.mu: mu}
         return several, Model(f"one student, {method}", one, families={"x": family(x), "v": family(v)})
 
     made = (model(1.3, 0.0), model(3.3, 0.0), model(2.8, 0.5), model(3.4, 0.5), model(1.4, 0.5, True),

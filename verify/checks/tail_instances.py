@@ -84,8 +84,8 @@ def _run(name: str, steps: Array, *, constant: bool) -> Model:
     linear = BIAS * (cross * total + float((steps * shares)[each].sum())) / 2
     level = float((linear + np.sqrt(linear**2 + 4 * least * total * rest)) / (2 * least * total)) * (1 + 1e-12)
     told: dict[Any, float] = {
-        tails.trade: trade * steps[0] if constant else trade, tails.zeta: BIAS, tails.cross: cross, tails.least: least,
-        tails.level: level,
+        tails.trade: trade * steps[0] if constant else trade, descent.zeta: BIAS, tails.cross: cross,
+        tails.least: least, tails.level: level,
     }  # fmt: skip
     if constant:
         told |= {descent.eta: steps[0], tails.room_of_all: room[0]}
@@ -136,9 +136,9 @@ def _with_momentum(name: str, *, nesterov: bool) -> Model:
     level = float(brentq(short, 0.3, 30.0, xtol=1e-13)) * (1 + 1e-9)  # type: ignore[arg-type]
     mean = np.sum((SMOOTHNESS * np.stack(runs["x"][:STEPS], axis=1)) ** 2, axis=2).mean(axis=1)
     told: dict[Any, float] = {
-        lagged.mu: mu, lagged.gamma: gamma, tails.zeta: zeta, lagged.split: 1.0, lagged.paid: paid, lagged.scale: 1.0,
-        lagged.slowness: slow, lagged.theta: theta, lagged.width: width(level), tails.trade: trade, tails.level: level,
-        tails.room_of_all: room,
+        descent.mu: mu, lagged.gamma: gamma, descent.zeta: zeta, lagged.split: 1.0, lagged.paid: paid,
+        lagged.scale: 1.0, lagged.slowness: slow, lagged.theta: theta, lagged.width: width(level),
+        tails.trade: trade, tails.level: level, tails.room_of_all: room,
     }  # fmt: skip
     families = {
         "L": by_step(np.stack(sums, axis=1)), "Q": by_step(np.stack(squares, axis=1)), "I": exceeds(mean, level),

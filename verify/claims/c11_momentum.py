@@ -14,8 +14,8 @@ from sympy import Expr
 from convergence import Assumptions, WorstCase, momentum_bound, problems, simulate, stepwise_bound, worst_case
 from convergence.momentum import best_potential, lagging
 from rdml_theory.symbolic.kernel import Proof
+from rdml_theory.symbolic.sgd import descent, momentum_floor
 from rdml_theory.symbolic.sgd import momentum as symbolic
-from rdml_theory.symbolic.sgd import momentum_floor
 from rdml_theory.symbolic.sgd.descent import Z, eta, h, horizon, sigma
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
@@ -62,7 +62,7 @@ class Subject:
 
     @cached_property
     def _floor(self) -> Any:
-        return function_of(self.floor, symbolic.mu, h, Z)
+        return function_of(self.floor, descent.mu, h, Z)
 
     def settled(self, step: float, mu: float) -> float:
         """The floor of A² at Λ = ζ = 1 for a heavy ball without noise, Λη ≤ 1 - μ."""
@@ -85,8 +85,8 @@ class Subject:
         times = min(steps, 1e15)
         s = symbolic
         constants = {
-            s.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega, s.energy: a.smoothness * step**2 * theta,
-            s.split: delta, s.weight: trade, s.level: level,
+            descent.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega,
+            s.energy: a.smoothness * step**2 * theta, s.split: delta, s.weight: trade, s.level: level,
         }  # fmt: skip
         with np.errstate(invalid="ignore"):  # the first, where κ > ℓ
             kappa, short, whole = evaluate(self._formulas, letters(a, step, times) | constants)
@@ -105,7 +105,13 @@ def statement(subject: Subject) -> Statement:
     )
     s = symbolic
     short, whole = s.momentum_targets(subject.coefficient, subject.drive)
-    names: dict[str, Any] = {"mu": s.mu, "psi": s.fresh, "chi": s.past, "omega": s.coupling, "theta": s.energy}
+    names: dict[str, Any] = {
+        "mu": descent.mu,
+        "psi": s.fresh,
+        "chi": s.past,
+        "omega": s.coupling,
+        "theta": s.energy,
+    }
     names |= {"h": h, "turning": momentum_floor.floor_target(subject.floor).relation()}
     names |= {"slow": momentum_floor.SLOW.relation()}
     names |= {"delta": s.split, "kappa": s.kappa, "short": short.relation(), "whole": whole.relation()}

@@ -15,6 +15,7 @@ from convergence import Assumptions, long_run_law, sharp_bound
 from convergence.performance import ConsecutivePairs, Method, prove, violation
 from rdml_theory.symbolic.sgd import long_run as symbolic
 from rdml_theory.symbolic.sgd.descent import h as step_size
+from rdml_theory.symbolic.sgd.descent import zeta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.claim import Claim, Control, Found, Source, Statement, check
@@ -40,7 +41,7 @@ class Subject:
 
     def law(self, h: float, rate: float) -> float:
         """lim W at ζ = 1."""
-        formulas = function_of((self.drift, self.enough, self.slope), step_size, symbolic.zeta, symbolic.surplus)
+        formulas = function_of((self.drift, self.enough, self.slope), step_size, zeta, symbolic.surplus)
         _, most, slope = formulas(h, 1.0, 0.0)
 
         def excess(surplus: float) -> float:
@@ -64,8 +65,8 @@ def statement(subject: Subject) -> Statement:
     names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough, "eps": s.precision}
     formulas = {
         "bound": s.law_target(subject.drift).relation(), "attained": s.attained_target(subject.drift).relation(),
-        "above": above, "near": near, "reached": s.reached_target().relation(), "lower": s.zeta + s.lower,
-        "level": s.zeta + s.surplus, "law": (s.zeta + s.surplus) ** 2, "slope": subject.slope,
+        "above": above, "near": near, "reached": s.reached_target().relation(), "lower": zeta + s.lower,
+        "level": zeta + s.surplus, "law": (zeta + s.surplus) ** 2, "slope": subject.slope,
     }  # fmt: skip
     return Statement(words, formulas | names)
 
@@ -203,7 +204,7 @@ CLAIM = Claim(
     controls=(
         Control(
             "sharp", "the sharp bound's cost of a step",
-            Subject(drift=(1 - step_size / 2) * symbolic.surplus**2 + symbolic.zeta * symbolic.surplus), drawn=True,
+            Subject(drift=(1 - step_size / 2) * symbolic.surplus**2 + zeta * symbolic.surplus), drawn=True,
         ),
         Control("half-surplus", "half the largest surplus", Subject(enough=symbolic.ENOUGH / 2)),
         Control("slope", "the slope of a constant gradient", Subject(slope=4 / (4 - step_size))),

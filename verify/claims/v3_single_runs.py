@@ -143,7 +143,7 @@ def _numbers(at: Assumptions, tail: SubGaussian, steps: int, failure: float, lev
     t = symbolic
     return {
         setting.smoothness: at.smoothness, descent.gap: at.gap, descent.horizon: steps, t.rank: tail.rank,
-        t.failure: failure, t.level: level, t.deviation: np.sqrt(tail.proxy), t.zeta: np.sqrt(at.bias),
+        t.failure: failure, t.level: level, t.deviation: np.sqrt(tail.proxy), descent.zeta: np.sqrt(at.bias),
     }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def _with_momentum(
     run: Any = scaled_run(at, step, steps, tail, **method)[0]
     curve, split, paid, odds, more = run.parameters(run.best(-np.log(failure)))
     numbers = _numbers(at, tail, steps, failure, np.sqrt(total)) | {
-        lagged.gamma: gamma, lagged.mu: mu, symbolic.trade: curve / ((1 + odds) * tail.proxy), lagged.split: split,
+        lagged.gamma: gamma, descent.mu: mu, symbolic.trade: curve / ((1 + odds) * tail.proxy), lagged.split: split,
         lagged.paid: at.smoothness * gamma * paid, lagged.slowness: 1 / (1 - mu), lagged.lag: lag, lagged.scale: 0.0,
     }  # fmt: skip
     for told in (lagged.ROOM, lagged.THETA, lagged.WIDTH):

@@ -37,7 +37,7 @@ from rdml_theory.symbolic.kernel import (
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
-from rdml_theory.symbolic.sgd.momentum import mu
+from rdml_theory.symbolic.sgd.descent import mu
 from rdml_theory.symbolic.sgd.setting import exact, t, texts
 
 __all__ = [

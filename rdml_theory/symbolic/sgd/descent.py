@@ -11,7 +11,7 @@ from sympy import Abs, Symbol, sqrt, symbols
 
 from rdml_theory.symbolic.notation import Formula, Named
 
-__all__ = ["AVERAGE", "CLASSICAL", "SHARP", "Z", "eta", "gap", "h", "horizon", "sigma"]
+__all__ = ["AVERAGE", "CLASSICAL", "SHARP", "Z", "eta", "gap", "h", "horizon", "mu", "sigma", "zeta"]
 
 AVERAGE = Named("A", "A")
 """A = √( (1/T) Σ_t E‖∇f(x_t)‖² )."""
@@ -20,6 +20,12 @@ h, eta = symbols("h eta", positive=True)
 gap: Formula = Symbol("Delta", nonnegative=True)
 sigma: Formula = Symbol("sigma", nonnegative=True)
 Z: Formula = Symbol("Z", nonnegative=True)
+zeta: Formula = Symbol("zeta", nonnegative=True)
+"""ζ, whose square bounds the bias of a single step, as Z² does its average."""
+
+mu: Formula = Symbol("mu", nonnegative=True)
+"""The momentum."""
+
 horizon: Formula = Symbol("T", integer=True, positive=True)
 
 CLASSICAL: Formula = 2 * gap / (eta * horizon) + h * sigma**2 + Z**2

@@ -44,7 +44,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import gap, horizon
+from rdml_theory.symbolic.sgd.descent import gap, horizon, mu, zeta
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -79,19 +79,17 @@ from rdml_theory.symbolic.sgd.single_runs import (
     shared_out,
     supermartingale,
     trade,
-    zeta,
 )  # fmt: skip
 from rdml_theory.symbolic.sgd.smooth import lipschitz
 from rdml_theory.symbolic.sgd.tight import product_bound
 
 __all__ = [
     "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "PAID", "ROOM", "SLOPE", "THETA", "WIDTH", "enough_target", "gamma",
-    "lag", "lag_inequality", "lagged_runs", "mu", "paid", "scale", "slowness", "split", "theta", "width",
+    "lag", "lag_inequality", "lagged_runs", "paid", "scale", "slowness", "split", "theta", "width",
 ]  # fmt: skip
 
 Term = Any
 
-mu: Formula = Symbol("mu", positive=True)
 gamma: Formula = Symbol("gamma", positive=True)
 lag: Formula = Symbol("c", positive=True)
 split: Formula = Symbol("phi", positive=True)
@@ -136,7 +134,7 @@ def _recursion(part: Term, new: Term) -> tuple[ForAll, Equal]:
 
 _PARTS = tuple(_recursion(part, new) for part, new in ((_v, _pull + n), (_G, g), (_E, b), (_N, n)))
 _SQUARES = (ForAll(t, Equal(_Q.at(t + 1), mu * _Q + square(_pull))), Equal(_Q.at(Integer(0)), 0))
-_SLOW, _SLOWNESS = Less(mu, 1), Equal(slowness * (1 - mu), 1)
+_MOVING, _SLOW, _SLOWNESS = Less(0, mu), Less(mu, 1), Equal(slowness * (1 - mu), 1)
 _MIDDLE = ForAll(t, Equal(_z, x - lag * gamma * _v))
 _MOVES = ForAll(t, Equal(_z.subs(t, t + 1), _z - gamma * (_pull + n)))
 ROOM = Equal(room_of_all, 1 - _heavy * PROXY)
@@ -172,7 +170,7 @@ def enough_target(right_side: Formula = LEVEL) -> AtMost:
 
 _HYPOTHESES = (
     HYPOTHESES["smooth"], HYPOTHESES["bounded"], START, _BIAS, _SOME, EMPTY, ONE_OR_NONE, Finite(),
-    *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _SLOW, _SLOWNESS, _MIDDLE, ROOM,
+    *(told for pair in (*_PARTS, _SQUARES) for told in pair), _METHODS[0][1], _MOVING, _SLOW, _SLOWNESS, _MIDDLE, ROOM,
     ForAll(t, _NOISE), _SUM, THETA, WIDTH, PAID, _RISING, REACHED, enough_target(),
 )  # fmt: skip
 
@@ -185,6 +183,10 @@ NESTEROV = (Equal(lag, mu**2).text(), _METHODS[1][1].text())
 
 def _small() -> Theorem:
     return combine(Less(0, 1 - mu), [(1, assume(_SLOW, reason="given"))], reason="so 1-μ is positive")
+
+
+def _moving() -> Theorem:
+    return assume(_MOVING, reason="given: without momentum nothing lags behind")
 
 
 def _some() -> Theorem:
@@ -253,34 +255,42 @@ def lag_inequality() -> Theorem:
     ``Q_t = Σ_{s<t} μ^(t-1-s) ‖d_s‖²`` and ``m_t = (1-μ^t)/(1-μ)``, so that ``Σ_{s<t} μ^(t-1-s) ‖d_s‖ ‖d_t‖`` summed
     over t is at most half of the left side.
     """
-    small, more = _small(), given_here(_SQUARES[0])
+    a: Term = Symbol("a", positive=True)  # μ, but known not to be zero: powers of it are divided by
+
+    def of(told: Any) -> Any:
+        return told.map(lambda term: term.xreplace({mu: a}))
+
+    small = combine(Less(0, 1 - a), [(1, assume(of(_SLOW), reason="given"))], reason="so 1-μ is positive")
+    more = given_here(of(_SQUARES[0]))
     once = sum_over(more, t, horizon, reason="sum over the steps")
     scaled = combine(
-        Equal(_Q.at(t + 1) * mu ** (-t - 1), _Q * mu**-t + square(_pull) * mu ** (-t - 1)),
-        [(mu ** (-t - 1), more)], reason="divided by a power of μ",
+        Equal(_Q.at(t + 1) * a ** (-t - 1), _Q * a**-t + square(_pull) * a ** (-t - 1)),
+        [(a ** (-t - 1), more)], reason="divided by a power of μ",
     )  # fmt: skip
     part = Entry("a", t)
     difference = Equal(over_the_steps(part.at(t + 1) - part), part.at(horizon) - part.at(Integer(0)))
-    ends = instantiate(identity(difference, reason="a sum of differences"), {part: _Q * mu**-t}, reason="of these")
+    ends = instantiate(identity(difference, reason="a sum of differences"), {part: _Q * a**-t}, reason="of these")
     half = Rational(1, 2)
-    root = (mu ** (t * half) - mu ** ((horizon - 1 - t) * half)) ** 2
+    root = (a ** (t * half) - a ** ((horizon - 1 - t) * half)) ** 2
     mean = combine(
-        AtMost(2 * mu ** ((horizon - 1) * half) * square(_pull), (mu**t + mu ** (horizon - 1 - t)) * square(_pull)), [],
+        AtMost(2 * a ** ((horizon - 1) * half) * square(_pull), (a**t + a ** (horizon - 1 - t)) * square(_pull)), [],
         slack=root * square(_pull), reason="the mean of two numbers is at least the root of their product",
     )  # fmt: skip
-    over, last = 1 / (1 - mu), mu**horizon / (1 - mu)
-    return combine(
-        AtMost(over_the_steps(_Q + _memory * square(_pull)), 2 * LAG * over_the_steps(square(_pull))),
+    over, last = 1 / (1 - a), a**horizon / (1 - a)
+    left, right = over_the_steps(_Q + _memory * square(_pull)), 2 * LAG * over_the_steps(square(_pull))
+    weighed = combine(
+        of(AtMost(left, right)),
         [
             (over, once),
             (-last, sum_over(scaled, t, horizon, reason="sum over the steps")),
             (last, ends),
             (over, sum_over(mean, t, horizon, reason="sum over the steps")),
-            (over - last, assume(_SQUARES[1], reason="given")),
+            (over - last, assume(of(_SQUARES[1]), reason="given")),
         ],
         known=[small],
         reason="what each step weighs later, and has of those before",
     )
+    return instantiate(weighed, {a: mu}, known=[_moving()], reason="for μ")
 
 
 @cache
@@ -502,7 +512,7 @@ def _moves(method: tuple[Term, ForAll]) -> Theorem:
     velocity = given_here(_PARTS[0][0])
     plain = combine(
         _MOVES.body, [(1, there), (-1, here), (1, given_here(update)), (-gamma * behind / mu, velocity)],
-        reason="a plain step",
+        known=[_moving()], reason="a plain step",
     )  # fmt: skip
     return generalise(plain, t, reason="at every step")
 
@@ -539,6 +549,7 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
     )  # fmt: skip
     whole = markov(_fallen(exact(right_side)), REACHED, SLOPE, rising, fair)
     methods = [
-        discharge(instantiate(whole, {lag: method[0]}, reason="for this method"), _moves(method)) for method in _METHODS
+        discharge(instantiate(whole, {lag: method[0]}, known=[_moving()], reason="for this method"), _moves(method))
+        for method in _METHODS
     ]
     return Proof((*methods, lag_inequality()))

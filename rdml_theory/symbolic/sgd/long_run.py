@@ -41,7 +41,7 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.best_iterate import UPDATE, falls
-from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon
+from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, zeta
 from rdml_theory.symbolic.sgd.setting import (
     HALF,
     after,
@@ -64,12 +64,11 @@ from rdml_theory.symbolic.sgd.setting import (
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "NEAR_ASSUMPTIONS", "SLOPE", "cost", "law_target",
     "long_run_law", "lower", "multiplier", "phase", "precision", "rate", "reached_target", "rest", "supremum_targets",
-    "surplus", "unit", "zeta",
+    "surplus", "unit",
 ]  # fmt: skip
 
 Term = Any
 
-zeta: Formula = Symbol("zeta", positive=True)
 rate: Formula = Symbol("R", nonnegative=True)
 surplus: Formula = Symbol("U", nonnegative=True)
 multiplier: Formula = Symbol("lambda", positive=True)
@@ -90,7 +89,7 @@ _level = zeta + surplus
 _ROOM = multiplier * h * (2 - h) / 2 - 1
 
 _SMALL_STEP = Less(h, 1)
-_BIAS = ForAll(t, AtMost(Mean(square(b)), zeta**2))
+_BIAS, _SOME = ForAll(t, AtMost(Mean(square(b)), zeta**2)), Less(0, zeta)
 _MULTIPLIER = Equal(multiplier * h * (2 * zeta + (4 - h) * surplus), 4 * _level)
 _COST = Equal(cost * _ROOM, multiplier * h**2 / 2 * (multiplier / 2 - 1))
 _RATE = Equal(rate, gap / (eta * horizon))
@@ -101,7 +100,7 @@ def _short(enough: Formula) -> Less:
     return Less(surplus, enough)
 
 
-_TOLD = (UPDATE, _BIAS, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(ENOUGH))
+_TOLD = (UPDATE, _BIAS, _SOME, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(ENOUGH))
 
 ASSUMPTIONS = assumptions("smooth", "bounded", "start", "average", "h", *(told.text() for told in _TOLD))
 """What the bound assumes, as text."""
@@ -132,11 +131,11 @@ def _fall(earlier: Term, later: Term) -> Term:
 
 @cache
 def _small() -> tuple[Theorem, ...]:
-    """``0 < 1 - h`` and what follows from it."""
-    small = assume(_SMALL_STEP, reason="given")
+    """``0 < 1 - h`` and what follows from it, with ``0 < ζ``."""
+    small, some = assume(_SMALL_STEP, reason="given"), assume(_SOME, reason="given: over which the bias is shared out")
     room = combine(Less(0, 1 - h), [(1, small)], reason="so 1-h is positive")
-    wide = combine(Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, room)], slack=2 * zeta + 3 * surplus)
-    return room, wide
+    wide = combine(Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, room)], slack=2 * zeta + 3 * surplus, known=[some])
+    return room, wide, some
 
 
 def _step(last: Term, parts: list[tuple[Term, Theorem]], known: tuple[Theorem, ...], reason: str) -> Theorem:
@@ -169,10 +168,11 @@ def _coupled() -> Theorem:
     held, lost = multiplier * h * (1 - part) / 4, multiplier * (1 + share) * h / (4 * part)
     last = held * (_mean(g) - _mean(p)) + lost * _mean(b)
     step = _step(last, parts, (*known, positive), "two squares are left: ∇f after a step along it, the bias against it")
-    here = instantiate(step, {part: zeta / _level}, reason="for v = ζ/(ζ+U)")
+    here = instantiate(step, {part: zeta / _level}, known=known, reason="for v = ζ/(ζ+U)")
     same = combine(
         Equal(multiplier * h * (2 + (2 - h) * (1 - zeta / _level)), 4),
         [(1 / _level, assume(_MULTIPLIER, reason="given"))],
+        known=known,
         reason="over ζ+U",
     )
     return discharge(here, same, reason="as λ is given")
@@ -344,9 +344,12 @@ def _never_above(bound: Theorem, drift: Formula) -> Theorem:
     """No run of at least m² steps is above (ζ+U)² + ε, for an m that ε determines."""
     named = assume(Equal(rate, drift), reason="given: R is the drift at U")
     length = assume(_LONG, reason="given: so many steps")
-    precise = assume(_PRECISE, reason="given: an m that is large enough for ε")
+    known = _small()
+    precise = assume(_PRECISE, known=known, reason="given: an m that is large enough for ε")
     over = (_held * _level**2 + cost * zeta**2) / precision
-    room = combine(Less(0, phase - _held), [(1 / precision, precise)], slack=over, reason="so m is beyond q")
+    room = combine(
+        Less(0, phase - _held), [(1 / precision, precise)], slack=over, known=known, reason="so m is beyond q"
+    )
     weight = phase / (phase - _held)
     return combine(
         supremum_targets()[0],
@@ -356,7 +359,7 @@ def _never_above(bound: Theorem, drift: Formula) -> Theorem:
             (weight * cost * zeta**2 / (phase * horizon), length),
             (1 / (phase - _held), precise),
         ],
-        known=[room], reason="m/T is at most 1/m",
+        known=[room, *known], reason="m/T is at most 1/m",
     )  # fmt: skip
 
 
@@ -375,10 +378,10 @@ def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[
     named = assume(Equal(rate, drift), reason="given: R is the drift at U")
     there = drift.subs(surplus, lower)
     room = combine(Less(0, surplus - lower), [(1, below)], reason="so this is positive")
-    small = combine(Less(0, 1 - h), [(1, assume(_SMALL_STEP, reason="given"))], reason="so 1-h is positive")
+    small, _, some = _small()
     spare = combine(
         Less(there, rate), [(-1, named), ((surplus - lower) * (surplus + lower) / 4, small)],
-        slack=(surplus - lower) * (zeta + Rational(3, 4) * (surplus + lower)), known=[room],
+        slack=(surplus - lower) * (zeta + Rational(3, 4) * (surplus + lower)), known=[room, some],
         reason="so some T is large enough: the drift grows with the surplus",
     )  # fmt: skip
     at_lower = [instantiate(theorem, {surplus: lower}, reason="at the smaller surplus") for theorem in attained]
@@ -486,7 +489,7 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
             (1 / ratio, assume(_MULTIPLIER, reason="given")),
             (-(multiplier * h * (4 - h) - 4) / ratio, assume(Equal(surplus, enough), reason="given: the greatest U")),
         ],
-        known=[positive_room()],
+        known=[positive_room(), _small()[-1]],
         reason="the weight of what is left of R",
     )
 

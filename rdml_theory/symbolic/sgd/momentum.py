@@ -41,7 +41,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import Z, eta, gap, horizon, sigma
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, horizon, mu, sigma
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
     above_the_infimum,
@@ -66,13 +66,12 @@ from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product
 
 __all__ = [
     "ASSUMPTIONS", "COEFFICIENT", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "begins", "coupling", "definitions",
-    "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "mu", "past", "settling",
+    "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "past", "settling",
     "split", "weight",
 ]  # fmt: skip
 
 Term = Any
 
-mu: Formula = Symbol("mu", nonnegative=True)
 fresh: Formula = Symbol("psi", real=True)
 past: Formula = Symbol("chi", real=True)
 coupling: Formula = Symbol("omega", real=True)

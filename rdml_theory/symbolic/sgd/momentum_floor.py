@@ -34,9 +34,9 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import momentum
-from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, mu, sigma
 from rdml_theory.symbolic.sgd.extremal import SLOPE
-from rdml_theory.symbolic.sgd.momentum import mu, settling
+from rdml_theory.symbolic.sgd.momentum import settling
 from rdml_theory.symbolic.sgd.refinements import relative_bias
 from rdml_theory.symbolic.sgd.setting import (
     HALF,

@@ -47,7 +47,7 @@ from rdml_theory.symbolic.kernel import (
     sum_over,
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.descent import eta, gap, horizon
+from rdml_theory.symbolic.sgd.descent import eta, gap, horizon, zeta
 from rdml_theory.symbolic.sgd.setting import (
     HYPOTHESES,
     after,
@@ -70,7 +70,7 @@ __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
     "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
     "enough_target", "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
-    "schwarz", "shared_out", "single_runs", "supermartingale", "trade", "zeta",
+    "schwarz", "shared_out", "single_runs", "supermartingale", "trade",
 ]  # fmt: skip
 
 Term = Any
@@ -81,7 +81,6 @@ level: Formula = Symbol("B", positive=True)
 trade: Formula = Symbol("lambda", positive=True)
 deviation: Formula = Symbol("s", nonnegative=True)
 rank: Formula = Symbol("r", integer=True, positive=True)
-zeta: Formula = Symbol("zeta", nonnegative=True)
 failure: Formula = Symbol("delta", positive=True)
 least: Formula = Symbol("a", real=True)
 cross: Formula = Symbol("chi", nonnegative=True)
