@@ -383,7 +383,7 @@ def run_envelope(
     momentum, nesterov : float, bool
         μ, and whether momentum is Nesterov's. Nothing is proved of momentum in a box, which the sequence z of the proof
         may leave: it is x_t + (x_t - x_{t-1})μ/(1-μ). Nor with steps that vary: there z makes steps of ``γ_t = Σ_{s≥t}
-        μ^(s-t) η_s``, and what the proof gives is an average weighted by these, which the one by η_t may exceed
+        μ^(s-t) η_s``, and what the proof could give is an average weighted by these, which the one by η_t may exceed
         1/(1-μ) times.
     doubt : float
         d.

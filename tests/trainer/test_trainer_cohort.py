@@ -136,10 +136,13 @@ def test_the_weight_follows_its_schedule_in_the_losses(monkeypatch):
 
 
 def test_sequential_students_see_their_peers_latest_weights():
+    """Nor do they move with their peers: of momentum and weight decay each has its own step's."""
+    settings = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
     config = Config(
-        students="mlp:2", alpha=2.0, momentum=0, weight_decay=0, lr_schedule="constant", update="sequential"
+        students="mlp:2", alpha=2.0, nesterov=False, lr_schedule="constant", update="sequential", **settings
     )
     ours, theirs = cohort(config), build(config)
+    optimizers = [torch.optim.SGD(s.parameters(), **settings) for s in theirs]
     for n, (x, y) in enumerate(batches(5)):
         ours.update(x, y, n)
         for k in range(2):
@@ -147,10 +150,9 @@ def test_sequential_students_see_their_peers_latest_weights():
                 peer = theirs[1 - k](x)
             own = theirs[k](x)
             loss = functional.cross_entropy(own, y) + divergence(peer, own, 2.0)
-            for p, g in zip(
-                theirs[k].parameters(), torch.autograd.grad(loss, list(theirs[k].parameters())), strict=True
-            ):
-                p.data -= config.lr * g
+            optimizers[k].zero_grad()
+            loss.backward()
+            optimizers[k].step()
     for mine, other in zip(ours.students, theirs, strict=True):
         for p, q in zip(mine.parameters(), other.parameters(), strict=True):
             assert (p - q).abs().max() < 1e-5
@@ -175,9 +177,11 @@ def test_independent_students_are_those_of_a_single_run():
         assert torch.equal(p, q)
 
 
-def test_clipping_is_for_each_student_alone():
-    config = Config(students="mlp:2", clip=0.01, momentum=0, weight_decay=0, lr=1.0, lr_schedule="constant")
-    ours = cohort(config)
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_clipping_is_for_each_student_alone(precision):
+    """Of gradients as they are, not as the scaler of half precision has them."""
+    bare = {"momentum": 0, "weight_decay": 0, "lr_schedule": "constant"}
+    ours = cohort(Config(students="mlp:2", clip=0.01, lr=1.0, precision=precision, **bare))
     before = [[p.detach().clone() for p in s.parameters()] for s in ours.students]
     x, y = next(batches(1))
     ours.update(x, y, 0)

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +118,24 @@ def test_what_the_page_says_of_fashion_mnist():
     assert not any(sum(metrics["lost"]) for metrics in table.scores.values())
     means = {arm: sum(metrics["accuracy"]) for arm, metrics in table.scores.items()}
     assert max(means, key=means.__getitem__) == "independent"
+
+
+def test_what_the_page_says_of_cifar10():
+    table = record(NAMES[2])
+    strong, half = "KL, β = 4", "RDML, α = 0.5"
+    kl = "DML (KL)"
+    assert resolved(table) == {(strong, "independent"): -1, (strong, kl): -1, (half, kl): 1}
+    assert not any(sum(metrics["lost"]) for metrics in table.scores.values())
+
+
+def test_what_the_page_says_of_the_lattice():
+    for name, samples in ((NAMES[0], 1000), (NAMES[1], 10_000)):
+        table = record(name)
+        assert table.samples == 0
+        known = replace(table, samples=samples)
+        for pair in table.pairs:
+            own, other = (t.difference(*pair, "accuracy", len(table.pairs)) for t in (table, known))
+            assert np.abs(np.subtract(own, other)).max() < 2e-5
 
 
 def test_what_the_page_says_of_the_lost_student():

@@ -183,6 +183,7 @@ CLAIM = Claim(
     assumptions=(
         "the peers are held constant; R_k is the mean divergence from the peers",
         "G is measured: the root mean square of the spectral norm, not its supremum",
+        "free to fail: the bias that the trainer applied, under bounds whose G, ρ and D are measured at the weights",
         "both bounds are attained by two classes and free logits; on networks the inputs' pulls largely cancel",
         SETTING,
     ),
