@@ -12,6 +12,7 @@ import pytest
 import convergence
 from convergence import Assumptions, Envelope, MutualLearning, SubGaussian, problems, sharp_bound, simulate
 from convergence.arguments import shown
+from convergence.performance.conic import REMEDY
 from convergence.sweep import Cell
 
 AT = Assumptions(smoothness=1.0, gap=1.0, noise=0.1, bias=0.01)
@@ -144,6 +145,9 @@ def fuzz(count, seed):
             elif "\n" in text or len(text) > 600:
                 found.append(f"{told}: not one line: {text}")
         except Exception as error:
+            # Legal, and beyond what a certificate of floats can show: documented.
+            if isinstance(error, RuntimeError) and REMEDY in str(error) and name in ("stepwise_bound", "worst_case"):
+                continue
             found.append(f"{told}: {type(error).__name__}: {error}")
         else:
             if nan_in(result):
