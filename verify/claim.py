@@ -17,7 +17,7 @@ from sympy import Basic
 
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
-from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, StepRecord, combine
+from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, Source, StepRecord, combine
 
 if TYPE_CHECKING:
     from verify.context import Context
@@ -65,15 +65,6 @@ class Statement:
     def text(self) -> str:
         """One line of Unicode text."""
         return "".join(segment.text for segment in self.segments())
-
-
-@dataclass(frozen=True)
-class Source:
-    """The work a statement comes from; ``own`` marks this toolkit's own results."""
-
-    work: str
-    arxiv: str | None = None
-    own: bool = False
 
 
 Part: TypeAlias = Comparison | StepRecord | CertificateRecord | Panel

@@ -81,11 +81,11 @@ def figure_of(claim: ClaimRecord, *, size: SizeName = "screen") -> Figure:
 
     Examples
     --------
-    >>> from verify.records import ClaimRecord, Curve, Panel, SourceRecord
+    >>> from verify.records import ClaimRecord, Curve, Panel, Source
     >>> curve = Curve(label="measured", role="measured", x=(1.0, 2.0), y=(1.0, 4.0))
     >>> claim = ClaimRecord(
     ...     id="X1", title="An example", direction="equality", statement=(), assumptions=(), error_rate=0.0,
-    ...     source=SourceRecord(work="here"), outcome="confirmed", margin=None, checks=(), controls=(), caption="",
+    ...     source=Source(work="here"), outcome="confirmed", margin=None, checks=(), controls=(), caption="",
     ...     panels=(Panel(title="", x_label="time (s)", y_label="distance (m)", curves=(curve,)),),
     ... )
     >>> figure_of(claim).axes[0].get_xlabel()

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from verify.reading import in_a_line, read_json
 
 __all__ = [
     "GROUPS", "SCHEMA_VERSION", "CertificateRecord", "CheckRecord", "ClaimRecord", "Comparison", "ControlRecord",
-    "Curve", "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "SourceRecord", "StepRecord",
+    "Curve", "Environment", "Outcome", "Panel", "RecordError", "RunRecord", "Segment", "Source", "StepRecord",
     "Summary", "combine", "faults_of_panel", "group_of", "place_of", "read_run", "summary_of",
 ]  # fmt: skip
 
@@ -44,8 +45,9 @@ class Segment(_Record):
     latex: str | None = None
 
 
-class SourceRecord(_Record):
-    """Where a statement comes from."""
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Source:
+    """The work a statement comes from; ``own`` marks this toolkit's own results."""
 
     work: str
     arxiv: str | None = None
@@ -171,7 +173,7 @@ class ClaimRecord(_Record):
     matters: str = ""
     statement: tuple[Segment, ...]
     assumptions: tuple[str, ...]
-    source: SourceRecord
+    source: Source
     outcome: Outcome
     error_rate: float
     margin: float | None

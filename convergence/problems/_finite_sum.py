@@ -104,11 +104,6 @@ class LinearModel(SyntheticProblem):
         """(1/N) Σ ℓ_n'(a_n·x) a_n."""
         return self.slopes(x @ self.features.T) @ self.features / len(self.features)
 
-    def gradient_into(self, x: Array, out: Array) -> None:
-        """Block by block, so that the margins of all samples stay in a core's cache."""
-        for part, into in zip(x, out, strict=True) if x.ndim == 3 else ((x, out),):
-            into[...] = self.gradient(part)
-
     def batch_noise(self, size: int, x: Array, gradient: Array, rng: Streams, out: Array) -> None:
         """The mean over a mini-batch less that over all samples."""
         if not isinstance(rng, np.random.Generator):

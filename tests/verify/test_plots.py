@@ -18,7 +18,7 @@ from matplotlib.colors import same_color, to_hex, to_rgb
 
 from verify import plots
 from verify.figure_style import properties
-from verify.records import ClaimRecord, Curve, Environment, Panel, RunRecord, SourceRecord, Summary
+from verify.records import ClaimRecord, Curve, Environment, Panel, RunRecord, Source, Summary
 
 
 def curve(
@@ -33,7 +33,7 @@ def panel(*curves: Curve, title: str = "a panel", **options: Any) -> Panel:
 
 def claim(*panels: Panel, name: str = "D1", title: str = "Student gradient") -> ClaimRecord:
     return ClaimRecord(
-        id=name, title=title, direction="equality", statement=(), assumptions=(), source=SourceRecord(work="here"),
+        id=name, title=title, direction="equality", statement=(), assumptions=(), source=Source(work="here"),
         outcome="confirmed", error_rate=0.0, margin=None, checks=(), controls=(), caption="", panels=panels,
     )  # fmt: skip
 

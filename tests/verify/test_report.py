@@ -33,7 +33,7 @@ from verify.records import (
     Panel,
     RunRecord,
     Segment,
-    SourceRecord,
+    Source,
     StepRecord,
     Summary,
 )  # fmt: skip
@@ -116,7 +116,7 @@ def claim(**changes: Any) -> ClaimRecord:
     values: dict[str, Any] = {
         "id": "D1", "title": "Student gradient", "direction": "equality", "statement": segments(derivation),
         "assumptions": ("p and q positive", "α finite"),
-        "source": SourceRecord(work="A. Uthor 2023", arxiv="2209.05732", own=True), "outcome": "confirmed",
+        "source": Source(work="A. Uthor 2023", arxiv="2209.05732", own=True), "outcome": "confirmed",
         "error_rate": 8e-6, "margin": 0.01, "checks": checks, "controls": controls, "caption": "What is to be seen.",
         "panels": (Panel(title="a panel", x_label="x", y_label="y", curves=(curve,)),),
     }  # fmt: skip
@@ -331,7 +331,7 @@ def test_nothing_in_the_records_is_taken_as_markup() -> None:
     bad = claim(
         id=HOSTILE, title=HOSTILE, message=HOSTILE, meaning=HOSTILE, matters=HOSTILE, statement=hostile_segments,
         assumptions=(HOSTILE,), caption=HOSTILE, checks=(check,),
-        controls=(control,), source=SourceRecord(work=HOSTILE, arxiv='1" onclick="alert(4)'),
+        controls=(control,), source=Source(work=HOSTILE, arxiv='1" onclick="alert(4)'),
         panels=(Panel(title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE, curves=base.panels[0].curves),),
     )  # fmt: skip
     facts = environment(

@@ -14,6 +14,7 @@ from convergence.problems import SyntheticProblem
 from verify.checks.experiments import Replicas
 from verify.checks.formulas import evaluate, implementation_check, letters
 from verify.checks.panels import curve, panel, replicas_curve
+from verify.checks.worst import Setting
 from verify.claim import Check, Found, check
 from verify.context import Context
 from verify.records import Panel
@@ -67,6 +68,10 @@ class BoundSubject:
     def from_formula(self, assumptions: Assumptions, step: float, steps: float) -> float:
         """The bound of A² by the formula of the statement."""
         return float(evaluate(self.right_side, letters(assumptions, step, steps)) ** (2 // self.power))
+
+    def at(self, setting: Setting) -> float:
+        """The same, where it meets the exact worst case."""
+        return self.squared(setting.assumptions, setting.h, setting.steps)
 
     def floor(self, h: float, noise: float, bias: float) -> float:
         """The bound of A² for T → ∞ at Λ = 1."""

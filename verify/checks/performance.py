@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import Float
 
 from convergence import WorstCase
-from convergence.performance import DualCertificate
+from convergence.performance import DualCertificate, Method
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.relations import at_most
@@ -25,6 +25,12 @@ def _record(bound: float, average: bool, reason: str, evidence: str, digest: str
     )  # fmt: skip
 
 
+def _momentum(method: Method) -> str:
+    if not method.momentum:
+        return ""
+    return f", {'Nesterov' if method.nesterov else 'heavy ball'}, μ = {float(method.momentum):g}"
+
+
 def worst_case_record(worst: WorstCase) -> CertificateRecord:
     """The record of a worst case's certificate, which is checked here in rational arithmetic.
 
@@ -33,14 +39,13 @@ def worst_case_record(worst: WorstCase) -> CertificateRecord:
     'confirmed'
     """
     certificate = worst.certificate
-    momentum = f", {'Nesterov' if worst.nesterov else 'heavy ball'}, μ = {worst.momentum:g}" if worst.momentum else ""
     a = worst.assumptions
     size = certificate.method.dimension
     count = sum(len(certificate.multipliers[name]) for name in ("interpolation", "infimum"))
     return _record(
         certificate.bound, certificate.average,
         f"no run of T = {worst.steps} steps exceeds this (h = {a.smoothness * worst.step:g}, ζ² = {a.bias:g}, "
-        f"σ² = {a.noise:g}, ΛΔ = {a.smoothness * a.gap:g}{momentum})",
+        f"σ² = {a.noise:g}, ΛΔ = {a.smoothness * a.gap:g}{_momentum(certificate.method)})",
         f"{count} rational multipliers of what smooth functions satisfy; the {size} x {size} matrix they leave is "
         "positive definite, by its exact LDLᵀ",
         certificate.digest, certificate.check(),
@@ -50,17 +55,12 @@ def worst_case_record(worst: WorstCase) -> CertificateRecord:
 def chain_record(certificate: DualCertificate) -> CertificateRecord:
     """The record of a potential's certificate, which is checked here in rational arithmetic."""
     method, (gap, bias, noise) = certificate.method, certificate.right_sides
-    momentum = (
-        f", {'Nesterov' if method.nesterov else 'heavy ball'}, μ = {float(method.momentum):g}"
-        if method.momentum
-        else ""
-    )
     steps = method.steps
     size = max(block.size for block in certificate.program.blocks)
     return _record(
         certificate.bound, certificate.average,
         f"a potential proves this step by step (T = {steps}, h = {float(method.step):g}, ζ² = {float(bias):g}, "
-        f"σ² = {float(noise):g}, ΛΔ = {float(gap):g}{momentum})",
+        f"σ² = {float(noise):g}, ΛΔ = {float(gap):g}{_momentum(method)})",
         f"{steps} rational potentials; the {size} x {size} matrices they leave are positive definite, by exact LDLᵀ",
         certificate.digest, certificate.check(),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sympy import Basic, Expr
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian
@@ -45,6 +45,17 @@ class Points:
         ratio = 10 ** rng.uniform(-1, 0.9, (count, 1)) * rng.standard_normal((count, classes))
         order = np.exp(rng.uniform(np.log(orders[0]), np.log(orders[1]), count))
         return cls(student + ratio, student, order, rng.uniform(0, 1, (count, classes)))
+
+    @classmethod
+    def two_classes(cls, odds: ArrayLike, ratio: ArrayLike, order: ArrayLike) -> Points:
+        """Students and log-ratios of two classes, the first class's less the second's; the escort's is odds + α ratio.
+
+        >>> Points.two_classes(0.0, [1.0, 2.0], 0.5).teacher.tolist()
+        [[1.0, 0.0], [2.0, 0.0]]
+        """
+        odds, ratio, order = np.broadcast_arrays(*(np.atleast_1d(np.float64(x)) for x in (odds, ratio, order)))
+        student, between = (np.column_stack([x, 0 * x]) for x in (odds, ratio))
+        return cls(student + between, student, order, 0 * student)
 
     def at(self, place: int) -> ExactPoint:
         """One point, exactly."""

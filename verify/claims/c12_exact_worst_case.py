@@ -40,10 +40,6 @@ def _subject(right_side: Expr, power: int = 1, **product: object) -> BoundSubjec
     return BoundSubject(right_side, power, 2.0, sharp_bound, **product)  # type: ignore[arg-type]
 
 
-def _stated(subject: BoundSubject, setting: Setting) -> float:
-    return subject.squared(setting.assumptions, setting.h, setting.steps)
-
-
 def _ratio_panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
     """The exact worst case over the sharp bound, against the step size; above one where a control is too small."""
     curves = []
@@ -51,7 +47,7 @@ def _ratio_panel(subject: BoundSubject, exact: dict[Setting, float]) -> Panel:
         at = sorted((s for s in exact if s.bias == square and not s.noise and s.steps == STEPS), key=lambda s: s.h)
         x = tuple(s.h for s in at)
         label = f"$\\zeta^2$ = {square:g} $\\Lambda\\Delta$"
-        y = tuple(exact[s] / _stated(subject, s) for s in at)
+        y = tuple(exact[s] / subject.at(s) for s in at)
         above = (x[int(np.argmax(y))], max(y), 1.0) if max(y) > 1.1 else None
         curves.append(curve(label, x, y, "statement", style="both", group=group, contradicted=above))
     curves.append(curve("attained", (0.1, 1.9), 1.0, "reference"))
@@ -72,7 +68,7 @@ SETTINGS = (
 
 
 def _near(setting: Setting, subject: BoundSubject, context: Context) -> tuple[WorstCase, float]:
-    return context.shared(solved, setting), _stated(subject, setting)
+    return context.shared(solved, setting), subject.at(setting)
 
 
 def _replay(worst: WorstCase) -> tuple[float, float]:
@@ -141,7 +137,7 @@ CLAIM = Claim(
     source=Source("this toolkit; performance estimation is that of Drori & Teboulle 2014", "1206.3209", own=True),
     checks=(
         kernel_check(lambda subject: symbolic.sharp_multipliers(_squared(subject))),
-        worst_case_check(_stated, SETTINGS, panel=_ratio_panel, cost=6.0),
+        worst_case_check(BoundSubject.at, SETTINGS, panel=_ratio_panel, cost=6.0),
         approach,
         replayed,
     ),

@@ -47,8 +47,8 @@ def sides(subject: Subject) -> tuple[Side, ...]:
 
 def _symmetric(order: float) -> Points:
     """Two classes, p = (1/2+h, 1/2-h) and q = (1/2-h, 1/2+h)."""
-    logits = np.geomspace(0.01, 3, 9)[:, None] * np.array([[0.5, -0.5]])
-    return Points(logits, -logits, np.full(9, order), 0 * logits)
+    odds = np.geomspace(0.01, 3, 9)
+    return Points.two_classes(-odds, 2 * odds, order)
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:

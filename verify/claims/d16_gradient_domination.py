@@ -51,19 +51,13 @@ def sides(subject: Subject) -> tuple[Side, ...]:
     return (Side("domination", subject.dominated, GRADIENT_NORM**2, attained=True, orders=orders),)
 
 
-def _consensus(order: float) -> Points:
-    student = np.zeros((9, 2))
-    ratio = np.geomspace(0.02, 5, 9)[:, None] * np.array([[1.0, -1.0]])
-    return Points(student + ratio, student, np.full(9, order), 0 * student)
-
-
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     """‖q - w‖² against ω D, at two orders; the statement is the diagonal."""
     factor = function_of(subject.dominated, alpha, LEAST_PROBABILITY, divergence)
     return order_panels(
         context, ORDERS, lambda order, x: factor(order, 1.0, x),
         across=("$\\omega D_\\alpha(p\\|q)$ (nats)", DOMINATED), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-        window=(1e-5, 1.0), worst=_consensus,
+        window=(1e-5, 1.0), worst=lambda order: Points.two_classes(0.0, np.geomspace(0.04, 10, 9), order),
     )  # fmt: skip
 
 

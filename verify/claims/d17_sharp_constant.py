@@ -46,11 +46,8 @@ def sides(subject: Subject) -> tuple[Side, ...]:
 
 def vertex(order: float, mass: float | np.ndarray) -> Points:
     """Two classes, the student with this mass on the first, the escort all but at that vertex."""
-    odds = np.atleast_1d(np.log(mass / (1 - np.asarray(mass))))
-    student = np.column_stack([odds, 0 * odds])
-    # The escort's log-odds are those of the student plus order times log-ratio.
-    ratio = np.column_stack([(40 - odds) / order, 0 * odds])
-    return Points(student + ratio, student, np.full(len(odds), order), 0 * student)
+    odds = np.log(mass / (1 - np.asarray(mass)))
+    return Points.two_classes(odds, (40 - odds) / order, order)
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:

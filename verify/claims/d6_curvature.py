@@ -46,11 +46,9 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     points = Points.random(context.rng("figure"), 300, 3, (0.05, 5.0))
     grid, coarse = np.geomspace(0.05, 5, 80), np.geomspace(0.05, 5, 13)
 
-    def eigenvalues(teacher: float, student: float) -> np.ndarray:
+    def eigenvalues(escort: float, student: float) -> np.ndarray:
         """Greatest and least, for two classes with these log-odds of escort and student."""
-        s = np.column_stack([np.full_like(coarse, student), np.zeros_like(coarse)])
-        ratio = np.column_stack([(teacher - student) / coarse, np.zeros_like(coarse)])
-        return Points(s + ratio, s, coarse, 0 * s).curvatures
+        return Points.two_classes(student, (escort - student) / coarse, coarse).curvatures
 
     escort_away, student_away, consensus = eigenvalues(40.0, 0.0), eigenvalues(0.0, 40.0), eigenvalues(0.0, 0.0)
     worst = np.maximum(escort_away[:, -1], consensus[:, -1])

@@ -29,9 +29,7 @@ def statement(right_side: Expr) -> Statement:
 
 def _worst(spreads: np.ndarray) -> Points:
     """Two classes, q = (s, 1-s) with s = 1/(1+exp(δ/2)), at order 1 with log-ratio (δ, 0)."""
-    student = np.column_stack([-spreads / 2, 0 * spreads])
-    ratio = np.column_stack([spreads, 0 * spreads])
-    return Points(student + ratio, student, np.ones_like(spreads), 0 * student)
+    return Points.two_classes(-spreads / 2, spreads, 1.0)
 
 
 def sides(right_side: Expr) -> tuple[Side, ...]:

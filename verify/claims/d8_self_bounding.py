@@ -47,9 +47,7 @@ def _worst(order: float) -> Points:
     """Two classes on the way to consensus; at small orders with the escort at a vertex (D17)."""
     if order <= 0.5:
         return vertex(order, np.linspace(0.06, 0.94, 9))
-    student = np.zeros((9, 2))
-    ratio = np.geomspace(0.01, 10, 9)[:, None] * np.array([[1.0, -1.0]])
-    return Points(student + ratio, student, np.full(9, order), 0 * student)
+    return Points.two_classes(0.0, np.geomspace(0.02, 20, 9), order)
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:

@@ -41,11 +41,8 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 
 def _worst(order: float) -> Points:
     """Two classes with the peer's mass 1/(1+exp(|α-1|ρ/2)) on the class whose escort mass is the greater."""
-    ranges = np.geomspace(0.2, 20, 9)
-    sign = np.sign(order - 1)
-    teacher = np.column_stack([-abs(order - 1) * ranges / 2, np.zeros(9)])
-    ratio = np.column_stack([sign * ranges, np.zeros(9)])
-    return Points(teacher, teacher - ratio, np.full(9, order), 0 * teacher)
+    ratio = np.sign(order - 1) * np.geomspace(0.2, 20, 9)
+    return Points.two_classes(-(order - 1) * ratio / 2 - ratio, ratio, order)
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:

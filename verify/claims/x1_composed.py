@@ -222,18 +222,28 @@ def _networks(order: float) -> MutualLearning:
 
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
     game = _networks(order)
-    path, base, mean = [game.start], np.zeros(game.students), np.zeros(game.students)
-    asked = []
-    for _ in range(steps):
-        x = path[-1]
-        own, pull = game.gradients(x)
-        base, mean = base + game.squares(own) / steps, mean + game.mutual_losses(x) / steps
-        move = -BOXED_STEP * (own + pull)
-        path.append(x + move)
-        asked.append(_asked(game, x, own, pull, move))
+    path, base, mean, asked = [], [], [], []
+
+    def see(seen: Observed) -> None:
+        path.append(seen.x[0].copy())
+        if seen.sample is not None:
+            own, taken = seen.gradient[0].copy(), seen.sample[0].copy()
+            base.append(game.squares(own))
+            mean.append(game.mutual_losses(path[-1]))
+            asked.append(_asked(game, path[-1], own, taken - own, -BOXED_STEP * taken))
+
+    simulate(game, step=BOXED_STEP, steps=steps, replicas=1, seed=0, record=1, observe=see)
     constants = path_constants(game, np.array(path), boxes=boxes)
     curvature, stretch, spread = np.max(asked, axis=0)
-    return Boxed(base, mean, game.base_losses(game.start), curvature, stretch, spread, constants)
+    return Boxed(
+        np.mean(base, axis=0),
+        np.mean(mean, axis=0),
+        game.base_losses(game.start),
+        curvature,
+        stretch,
+        spread,
+        constants,
+    )
 
 
 def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array) -> tuple[Array, Array, Array]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convergence.arguments import did_you_mean
+from convergence.data import real_data
 from verify.streams import generator
 from verify.trainer.distributed import Group
 from verify.trainer.errors import TrainerError
@@ -223,10 +224,8 @@ def _mnist1d() -> tuple[np.ndarray, ...]:
 
 def _digits() -> tuple[np.ndarray, ...]:
     """scikit-learn's digits, 8 x 8; every fifth is a test sample."""
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    images = (pixels.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
+    pixels, labels = real_data("digits")  # in sixteenths
+    images = (pixels.reshape(-1, 1, 8, 8) * 240).astype(np.uint8)
     test = np.arange(len(labels)) % 5 == 4
     return images[~test], labels[~test], images[test], labels[test]
 

@@ -29,8 +29,8 @@ from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 
 __all__ = [
     "KULLBACK_LEIBLER", "NOT_ONE", "ORDER_ONE", "RENYI", "D", "Term", "a", "at_classes", "b", "discharged", "escort",
-    "everywhere", "given", "in_entries", "is_class", "is_escort", "leibler", "mass", "of_escort", "p", "power_mean",
-    "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "written_out", "z",
+    "everywhere", "given", "in_entries", "is_class", "is_escort", "leibler", "log_ratio", "mass", "of_escort", "p",
+    "power_mean", "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "written_out", "z",
 ]  # fmt: skip
 
 Term = Any
@@ -93,6 +93,15 @@ def power_mean(order: Term = alpha, index: Term = k, count: Term = C) -> Term:
     Sum(p_i**2/q_i, (i, 1, C))
     """
     return total(p(index) ** order * q(index) ** (1 - order), index, count)
+
+
+def log_ratio(index: Term) -> Term:
+    """``log(p_i/q_i)``.
+
+    >>> log_ratio(k)
+    log(p_k/q_k)
+    """
+    return log(p(index) / q(index))
 
 
 def leibler(first: Any, second: Any) -> Term:

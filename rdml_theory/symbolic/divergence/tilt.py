@@ -25,6 +25,7 @@ from rdml_theory.symbolic.divergence.entries import (
     given,
     is_class,
     is_escort,
+    log_ratio,
     mass,
     of_escort,
     p,
@@ -86,11 +87,7 @@ _PAIRS = ForAll(i, ForAll(j, AtMost((1 - _tau) ** 2 * b(i) * a(j), (1 + _tau) **
 _floor: Term = Symbol("omega", positive=True)
 
 
-def _log_ratio(index: Term) -> Term:
-    return log(p(index) / q(index))
-
-
-RANGE = ForAll(i, ForAll(j, AtMost(_log_ratio(i) - _log_ratio(j), rho)))
+RANGE = ForAll(i, ForAll(j, AtMost(log_ratio(i) - log_ratio(j), rho)))
 """ρ bounds the range of log(p/q)."""
 
 ASSUMPTIONS = tuple(told.text() for told in (sums_to_one(q), is_escort(), RANGE))
@@ -220,7 +217,7 @@ def _moved_apart(first: Any, width: Term, base: Theorem) -> Theorem:
 def _scaled_range() -> Theorem:
     told = at_classes(RANGE, i, j, "given: the range of the log-ratio")
     return combine(
-        AtMost(alpha * (_log_ratio(i) - _log_ratio(j)), alpha * rho),
+        AtMost(alpha * (log_ratio(i) - log_ratio(j)), alpha * rho),
         [(alpha, told)],
         reason="times the order",
     )
@@ -357,7 +354,7 @@ def range_with_floor() -> Theorem:
         return in_logarithms(bound)
 
     return combine(
-        AtMost(_log_ratio(i) - _log_ratio(j), 2 * log(most / _floor)),
+        AtMost(log_ratio(i) - log_ratio(j), 2 * log(most / _floor)),
         [(1, ratio(p, q, i)), (1, ratio(q, p, j))],
         reason="so the range of the log-ratio is bounded",
     )
@@ -371,7 +368,7 @@ def _bounded_teacher_square() -> Theorem:
         smt(at_most(x * y, Abs(x) * most), conditions=(at_most(y, most), at_most(-y, most))),
         reason="a product is at most that of the sizes",
     )
-    ratio = _log_ratio(i) - _log_ratio(j)
+    ratio = log_ratio(i) - log_ratio(j)
     here = instantiate(scaled, {x: alpha - 1, y: ratio, most: rho}, reason="for α-1 and the log-ratios")
     there, back = (at_classes(RANGE, *pair, "given: the range of the log-ratio") for pair in ((i, j), (j, i)))
     turned = combine(AtMost(-ratio, rho), [(1, back)], reason="the classes exchanged")
@@ -460,16 +457,16 @@ def _moved(facts: Sequence[Theorem], first: Term, second: Term) -> list[Theorem]
 def _teacher_at_one() -> Theorem:
     """``Σ (p (t - KL))² ≤ ρ²/8``, t = log(p/q), for a ρ > 0."""
     mean: Term = Symbol("mu", real=True)
-    told = given(Equal(mean, total(p(i) * _log_ratio(i))), "the mean of the log-ratio")
+    told = given(Equal(mean, total(p(i) * log_ratio(i))), "the mean of the log-ratio")
     apart = given(Less(0, rho), "given: not all log-ratios are equal")
     most = rho / 4
 
     def d(index: Term) -> Term:
-        return p(index) * (_log_ratio(index) - mean)
+        return p(index) * (log_ratio(index) - mean)
 
     def one_class(sign: int) -> Theorem:
         pair = at_classes(RANGE, *((k, j) if sign == 1 else (j, k)), "given: the range of the log-ratio")
-        room = rho - sign * (_log_ratio(k) - _log_ratio(j))
+        room = rho - sign * (log_ratio(k) - log_ratio(j))
         part = combine(AtMost(0, p(k) * p(j) * room), [(p(k) * p(j), pair)], reason="times both shares")
         others = one_term(part, j, C, k, known=[is_class(k)], reason="one term of a sum of these")
         return combine(
@@ -481,7 +478,7 @@ def _teacher_at_one() -> Theorem:
         return [instantiate(one_class(sign), {k: index}, reason="at this class") for sign in (1, -1)]
 
     weight = (most + d(i)) * (most - d(j)) * p(i) * p(j)
-    ratio = _log_ratio(i) - _log_ratio(j)
+    ratio = log_ratio(i) - log_ratio(j)
     pair = combine(
         AtMost(weight * ratio, weight * rho), [(weight, at_classes(RANGE, i, j))],
         known=[*bounds(i), *bounds(j)], reason="times what is not negative",
@@ -490,7 +487,7 @@ def _teacher_at_one() -> Theorem:
     share_of_i, rest = p(i) * (most + d(i)), total(below, j)
     half = combine(
         AtMost(
-            share_of_i * (_log_ratio(i) * rest - total(below * _log_ratio(j), j)),
+            share_of_i * (log_ratio(i) * rest - total(below * log_ratio(j), j)),
             share_of_i * rho * rest,
         ),
         [(1, sum_over(pair, j, C))], reason="summed over j",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Integer, Max, Symbol, exp, log, sqrt, tanh
+from sympy import Integer, Max, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
@@ -18,6 +18,7 @@ from rdml_theory.symbolic.divergence.entries import (
     everywhere,
     given,
     is_escort,
+    log_ratio,
     mass,
     p,
     power_mean,
@@ -248,11 +249,6 @@ def _covariance() -> Theorem:
 _RATE = (1 - exp(-alpha * rho)) / rho
 
 
-def _t(index: Term) -> Term:
-    """The log-ratio of a class."""
-    return log(p(index) / q(index))
-
-
 def _lifted(index: Term) -> Term:
     """``(p/q)^α``."""
     return (p(index) / q(index)) ** alpha
@@ -262,9 +258,9 @@ def _rising(far: Theorem, rate: Theorem) -> Theorem:
     """How (p/q)^α rises with log(p/q): ``1 - exp(-αd)`` is concave in a distance d, which is at most ρ."""
     x, size = Symbol("x", positive=True), Symbol("r", nonnegative=True)
     f, g = Symbol("f", positive=True), Symbol("g", positive=True)
-    above = given(AtMost(_t(j), _t(i)), "suppose")
-    room = combine(AtMost(0, _t(i) - _t(j)), [(1, above)], reason="so their distance is not negative")
-    distance = _t(i) - _t(j)
+    above = given(AtMost(log_ratio(j), log_ratio(i)), "suppose")
+    room = combine(AtMost(0, log_ratio(i) - log_ratio(j)), [(1, above)], reason="so their distance is not negative")
+    distance = log_ratio(i) - log_ratio(j)
     within = combine(
         AtMost(distance / rho, 1), [(1 / rho, at_classes(RANGE, i, j, "given: the range of the log-ratio"))],
         known=[far], reason="it is at most ρ",
@@ -281,11 +277,11 @@ def _rising(far: Theorem, rate: Theorem) -> Theorem:
     most = certified(smt(relation, conditions=conditions), reason="the greater is the first")
     values = {_rate: _RATE, size: distance, f: _lifted(i), g: _lifted(j)}
     one = discharged(instantiate(most, values, known=[far, rate, room], reason="of these two"), rises)
-    target = _apart(_RATE, *((_t(index), _lifted(index)) for index in (i, j)))
+    target = _apart(_RATE, *((log_ratio(index), _lifted(index)) for index in (i, j)))
     first = combine(target, [(1, one)], known=[far], reason="so it rises this much")
     swapped = instantiate(first, {i: j, j: i}, reason="the classes exchanged")
     second = combine(target, [(1, swapped)], known=[far], reason="which says the same")
-    return everywhere(cases(first, second, _t(j), _t(i), reason="in either order"), j, i)
+    return everywhere(cases(first, second, log_ratio(j), log_ratio(i), reason="in either order"), j, i)
 
 
 @cache
@@ -294,7 +290,7 @@ def _near() -> Theorem:
     far = given(Less(0, rho), "given: the students differ")
     shrinks = in_exponentials(nonnegative(alpha * rho, reason="not negative"))
     rate = combine(AtMost(0, _RATE), [(1 / rho, shrinks)], known=[far], reason="nor is this rate")
-    values = {a(i): q(i), v(i): _t(i), b(i): _lifted(i), _rate: _RATE}
+    values = {a(i): q(i), v(i): log_ratio(i), b(i): _lifted(i), _rate: _RATE}
     here = instantiate(_covariance(), values, known=[far, rate], reason="of the log-ratio and its exponential")
     return discharged(here, _rising(far, rate))
 
@@ -305,8 +301,8 @@ def recipe_target(kept: Formula = KEPT) -> AtMost:
     >>> print(recipe_target(Integer(1) - reach / 2).right)
     Sum((-q_i + w_i)*log(p_i/q_i), (i, 1, C))
     """
-    variance = total(q(i) * _t(i) ** 2) - total(q(i) * _t(i)) ** 2
-    return AtMost(kept.xreplace({reach: alpha * rho}) * alpha * variance, total(_t(i) * (w(i) - q(i))))
+    variance = total(q(i) * log_ratio(i) ** 2) - total(q(i) * log_ratio(i)) ** 2
+    return AtMost(kept.xreplace({reach: alpha * rho}) * alpha * variance, total(log_ratio(i) * (w(i) - q(i))))
 
 
 @of_formulas()
