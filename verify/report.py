@@ -32,7 +32,7 @@ from verify.records import (
     group_of,
 )
 
-__all__ = ["Sentence", "abstract", "decisive", "number", "render_report", "sound"]
+__all__ = ["Sentence", "abstract", "decisive", "number", "render_report", "sound", "templates"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ABSTRACT = Path(__file__).parent / "abstract.md"
@@ -41,6 +41,14 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'sha256-{}'; base-uri 'n
 
 _SYMBOLS: dict[Outcome, str] = {"confirmed": "✓", "refuted": "✗", "undecided": "?"}
 _ARXIV = re.compile(r"(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?")
+
+
+def templates() -> Templates:
+    """The pages that are made here: what they are given is escaped, and nothing may be undefined."""
+    return Templates(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
 
 
 def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -> str:
@@ -58,17 +66,11 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     str
         HTML without any reference to another file; equal records give equal text.
     """
-    templates = Templates(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(
+    made = templates()
+    made.filters.update(
         number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness, sound=sound
     )
-    templates.globals.update(
+    made.globals.update(
         mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
         anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
         doubt=_doubt, first_shown={}, spoken=_spoken,
@@ -78,7 +80,7 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
     figures = {name: _figure(png) for name, png in pictures.items()}
     style = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))
     policy = _POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode())
-    page = templates.get_template("report.html.j2")
+    page = made.get_template("report.html.j2")
     environments = (run.environment, *run.earlier)
     judged = {claim.id: claim for claim in run.claims}
     sentences = abstract()

@@ -19,9 +19,9 @@ except ModuleNotFoundError as error:
 from rdml_theory.symbolic.divergence.consensus import consensus_expansion
 from rdml_theory.symbolic.divergence.derivatives import alpha_derivative, derivatives, teacher_gradient
 from rdml_theory.symbolic.divergence.gradients import student_gradient, student_hessian
-from rdml_theory.symbolic.divergence.inequalities import bounded_gradient
 from rdml_theory.symbolic.divergence.limits import limit, limits
 from rdml_theory.symbolic.divergence.order import order_theorem
+from rdml_theory.symbolic.divergence.tilt import bounded_gradient
 from rdml_theory.symbolic.expression import RenyiDivergence
 from rdml_theory.symbolic.functions import as_function
 from rdml_theory.symbolic.mutual.plateau import plateau_law

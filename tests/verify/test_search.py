@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from sympy import Rational, Symbol
 
-from rdml_theory.symbolic.divergence import inequalities as names
+from rdml_theory.symbolic.divergence import names
+from rdml_theory.symbolic.divergence.pinsker import PINSKER
+from rdml_theory.symbolic.divergence.self_bound import SELF_BOUND
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, reference
@@ -44,24 +46,24 @@ def test_a_vanishing_gap_and_order_one():
 
 
 def test_an_attained_constant_is_reached_and_a_smaller_one_exceeded():
-    true, reached = outcomes(Side("D8", names.GRADIENT_NORM**2, names.SELF_BOUND, attained=True))
+    true, reached = outcomes(Side("D8", names.GRADIENT_NORM**2, SELF_BOUND, attained=True))
     assert true.outcome == reached.outcome == "confirmed"
     assert ATTAINED <= true.observed <= 1
     assert true.where is not None
     assert true.where.startswith("C = ")
-    (false,) = outcomes(Side("D8", names.GRADIENT_NORM**2, Rational(99, 100) * names.SELF_BOUND))
+    (false,) = outcomes(Side("D8", names.GRADIENT_NORM**2, Rational(99, 100) * SELF_BOUND))
     assert false.outcome == "refuted"
     assert false.observed == pytest.approx(100 / 99, rel=1e-3)
 
 
 def test_a_constant_that_is_too_large_is_not_attained():
-    bounded, reached = outcomes(Side("D8", names.GRADIENT_NORM**2, 2 * names.SELF_BOUND, attained=True))
+    bounded, reached = outcomes(Side("D8", names.GRADIENT_NORM**2, 2 * SELF_BOUND, attained=True))
     assert (bounded.outcome, reached.outcome) == ("confirmed", "refuted")
 
 
 def test_orders_are_kept():
-    low = Side("Pinsker", names.PINSKER, divergence, orders=(0, 1))
-    high = Side("Pinsker", names.PINSKER, divergence, orders=(2, 4))
+    low = Side("Pinsker", PINSKER, divergence, orders=(0, 1))
+    high = Side("Pinsker", PINSKER, divergence, orders=(2, 4))
     assert [c.outcome for c in outcomes(low, high)] == ["confirmed", "refuted"]
 
 
@@ -81,7 +83,7 @@ def test_a_path_must_attain_everywhere():
 
 
 def test_the_same_seed_finds_the_same():
-    side = Side("D8", names.GRADIENT_NORM**2, names.SELF_BOUND)
+    side = Side("D8", names.GRADIENT_NORM**2, SELF_BOUND)
     again = Context("D0", "search", "quick", 4, 1e-3)
     first, second = outcomes(side), outcomes(side)
     other = search_check(lambda subject: (side,), classes=(2, 3)).run(None, again).comparisons
@@ -92,4 +94,4 @@ def test_the_same_seed_finds_the_same():
 def test_what_no_point_has_is_refused():
     with pytest.raises(ValueError, match="for which there is no number"):
         evaluator(Symbol("x", real=True) * alpha, "numpy")
-    assert function_of(names.PINSKER, alpha, names.DISTANCE)(1.0, 2.0) == 2.0
+    assert function_of(PINSKER, alpha, names.DISTANCE)(1.0, 2.0) == 2.0

@@ -39,7 +39,8 @@ def function_of(formula: Basic | tuple[Basic, ...], *quantities: Basic, modules:
 
     Examples
     --------
-    >>> from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER
+    >>> from rdml_theory.symbolic.divergence.names import DISTANCE
+    >>> from rdml_theory.symbolic.divergence.pinsker import PINSKER
     >>> from rdml_theory.symbolic.notation import alpha
     >>> function_of(PINSKER, alpha, DISTANCE)(0.5, 2.0)
     1.0

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Basic, Expr
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian
-from rdml_theory.symbolic.divergence import inequalities as names
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, alpha
 from verify.checks import reference

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import differential_evolution, minimize
 from sympy import Expr
 
-from rdml_theory.symbolic.divergence import inequalities as names
+from rdml_theory.symbolic.divergence import names
 from verify.checks import reference
 from verify.checks.comparisons import at_least, at_most
 from verify.checks.quantities import ExactPoint, Points, evaluator

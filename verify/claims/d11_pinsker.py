@@ -8,8 +8,8 @@ import numpy as np
 from sympy import Expr, Rational
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import DISTANCE, PINSKER, pinsker
-from rdml_theory.symbolic.divergence.pinsker import PINSKER_ASSUMPTIONS, pinsker_target
+from rdml_theory.symbolic.divergence.names import DISTANCE
+from rdml_theory.symbolic.divergence.pinsker import PINSKER, PINSKER_ASSUMPTIONS, pinsker, pinsker_target
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr
 
-from rdml_theory.symbolic.divergence.inequalities import (
+from rdml_theory.symbolic.divergence.names import GREATEST, LEAST, MEAN, VARIANCE
+from rdml_theory.symbolic.divergence.variance import (
+    ASSUMPTIONS,
     BHATIA_DAVIS,
-    GREATEST,
-    LEAST,
-    MEAN,
     POPOVICIU,
-    VARIANCE,
     variance_bounds,
+    variance_targets,
 )
-from rdml_theory.symbolic.divergence.variance import ASSUMPTIONS, variance_targets
 from verify.checks import curve, function_of, kernel_check, panel
 from verify.checks.quantities import Points, evaluator
 from verify.checks.search import Side, search_check

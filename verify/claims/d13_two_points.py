@@ -6,14 +6,13 @@ import numpy as np
 from sympy import Expr, Integer
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import (
-    PEER_MASS,
-    STUDENT_MASS,
+from rdml_theory.symbolic.divergence.names import PEER_MASS, STUDENT_MASS, two_point_divergence
+from rdml_theory.symbolic.divergence.pinsker import (
+    GROUPS_ASSUMPTIONS,
     TWO_POINTS,
-    two_point_divergence,
     two_point_reduction,
+    two_points_target,
 )
-from rdml_theory.symbolic.divergence.pinsker import GROUPS_ASSUMPTIONS, two_points_target
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, function_of, kernel_check, panel, reference

@@ -10,8 +10,7 @@ from sympy import Expr
 
 from rdml_theory import escort, renyi_divergence
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.escort import DUALITY_ASSUMPTIONS, dual_target
-from rdml_theory.symbolic.divergence.inequalities import DUAL, escort_duality
+from rdml_theory.symbolic.divergence.escort import DUAL, DUALITY_ASSUMPTIONS, dual_target, escort_duality
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
 from verify.checks import Worst, curve, kernel_check, panel, reference

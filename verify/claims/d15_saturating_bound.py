@@ -6,8 +6,8 @@ import numpy as np
 from sympy import Expr, Max, exp
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SATURATION, saturating_bound, square_target
-from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM
+from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS, SATURATION, saturating_bound, square_target
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, kernel_check, order_panels

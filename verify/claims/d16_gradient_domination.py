@@ -8,13 +8,13 @@ import numpy as np
 from sympy import Expr, Rational
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.escort import DOMINATION_ASSUMPTIONS, domination_target
-from rdml_theory.symbolic.divergence.inequalities import (
+from rdml_theory.symbolic.divergence.escort import (
     DOMINATED,
-    GRADIENT_NORM,
-    LEAST_PROBABILITY,
+    DOMINATION_ASSUMPTIONS,
+    domination_target,
     gradient_domination,
 )
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM, LEAST_PROBABILITY
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_least

@@ -8,8 +8,8 @@ import numpy as np
 from sympy import Expr, Rational
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import GRADIENT_NORM, SHARP_CONSTANT, sharp_self_bounding
-from rdml_theory.symbolic.divergence.sharp import ASSUMPTIONS, sharp_target
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM
+from rdml_theory.symbolic.divergence.sharp import ASSUMPTIONS, SHARP_CONSTANT, sharp_self_bounding, sharp_target
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.relations import at_most

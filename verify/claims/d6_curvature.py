@@ -7,13 +7,8 @@ from sympy import Expr, Max, Rational
 
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS
-from rdml_theory.symbolic.divergence.inequalities import (
-    CURVATURES,
-    GREATEST_CURVATURE,
-    LEAST_CURVATURE,
-    curvature_bounds,
-)
-from rdml_theory.symbolic.divergence.variance import curvature_targets
+from rdml_theory.symbolic.divergence.names import GREATEST_CURVATURE, LEAST_CURVATURE
+from rdml_theory.symbolic.divergence.variance import CURVATURES, curvature_bounds, curvature_targets
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, function_of, kernel_check, panel
 from verify.checks.quantities import Points

@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sympy import Expr, sqrt, tanh
 
-from rdml_theory.symbolic.divergence.inequalities import (
-    GRADIENT_NORM,
-    RANGE_WITH_FLOOR,
-    SPREAD,
-    bounded_gradient,
-    gradient_target,
-    rho,
-)
-from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS
+from rdml_theory.symbolic.divergence.names import GRADIENT_NORM, SPREAD, rho
+from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE_WITH_FLOOR, bounded_gradient, gradient_target
 from verify.checks import function_of, kernel_check, scatter_panel
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check

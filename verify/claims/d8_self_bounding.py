@@ -6,15 +6,14 @@ import numpy as np
 from sympy import Expr, Max, Min
 
 from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.inequalities import (
-    ESCORT_DISTANCE,
-    GRADIENT_NORM,
+from rdml_theory.symbolic.divergence.names import ESCORT_DISTANCE, GRADIENT_NORM
+from rdml_theory.symbolic.divergence.self_bound import (
+    ASSUMPTIONS,
     SELF_BOUND,
     self_bounding,
     self_bounding_target,
     square_target,
 )
-from rdml_theory.symbolic.divergence.self_bound import ASSUMPTIONS
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, kernel_check, order_panels

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from sympy import Abs, Expr, sqrt, tanh
 
-from rdml_theory.symbolic.divergence.inequalities import (
+from rdml_theory.symbolic.divergence.names import TEACHER_NORM, rho
+from rdml_theory.symbolic.divergence.tilt import (
+    TEACHER_ASSUMPTIONS,
     TEACHER_BOUND,
-    TEACHER_NORM,
     bounded_teacher_gradient,
-    rho,
     teacher_target,
 )
-from rdml_theory.symbolic.divergence.tilt import TEACHER_ASSUMPTIONS
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, kernel_check, order_panels
 from verify.checks.quantities import Points

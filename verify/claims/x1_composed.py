@@ -13,7 +13,8 @@ from sympy import Abs, Expr, Rational, sqrt
 
 from convergence import Assumptions, BoxConstants, MutualLearning, Observed, cohort_bound, path_constants, simulate
 from convergence.sgd import record_times
-from rdml_theory.symbolic.divergence.inequalities import SATURATION, SHARP_CONSTANT
+from rdml_theory.symbolic.divergence.self_bound import SATURATION
+from rdml_theory.symbolic.divergence.sharp import SHARP_CONSTANT
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.mutual import composed, resting
 from rdml_theory.symbolic.mutual.bias import jacobian

@@ -5,7 +5,6 @@ Figure and report are made from the run's files alone.
 
 from __future__ import annotations
 
-import html
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,6 +23,7 @@ from verify.monitor import BiasRecord
 from verify.plots import FORMATS, pictures
 from verify.reading import read_json
 from verify.records import Curve, Panel
+from verify.report import templates
 from verify.trainer.config import read_config
 from verify.trainer.errors import TrainerError
 from verify.trainer.metrics import METRICS, read_metrics
@@ -192,14 +193,14 @@ def _write_report(folder: Path) -> Path:
     rows = _rows(folder)
     entries = read_metrics(folder)
     records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
-    drawing = ""
+    drawing = None
     if records:
         drawn = pictures(bias_panels(records))
         for kind, content in drawn.items():
             write(folder / f"{FIGURE}.{kind}", content)
-        drawing = drawn["svg"].decode()
-        drawing = f"<h2>Bias budget</h2>\n{drawing[drawing.index('<svg') :]}\n{_CAPTION}"
-    parts = [_table(rows), drawing]
+        svg = drawn["svg"].decode()
+        drawing = Markup(svg[svg.index("<svg") :])
+    documents = {}
     for name in (CONFIG, ENVIRONMENT):
         try:
             content = read_json(folder / name, what="a file of the run")
@@ -207,36 +208,7 @@ def _write_report(folder: Path) -> Path:
             raise TrainerError(str(error)) from None
         if not isinstance(content, dict):
             raise TrainerError(f"{folder / name}: is damaged, expected a table; name another run")
-        rows = [[key, json.dumps(value)] for key, value in content.items()]
-        parts.append(f"<h2>{name.removesuffix('.json').capitalize()}</h2>\n{_table([['', ''], *rows])}")
-    title = html.escape(folder.name)
-    page = _PAGE.format(title=title, body="\n".join(part for part in parts if part))
-    write(folder / REPORT, page)
+        documents[name.removesuffix(".json").capitalize()] = {key: json.dumps(v) for key, v in content.items()}
+    page = templates().get_template("training.html.j2")
+    write(folder / REPORT, page.render(title=folder.name, scores=rows, drawing=drawing, documents=documents) + "\n")
     return folder / REPORT
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    head = line(rows[0], "th") if any(rows[0]) else ""
-    return "<table>" + head + "".join(line(row, "td") for row in rows[1:]) + "</table>"
-
-
-_CAPTION = (
-    "<p>Measured on the first student while it trained. The update is that of gradient descent on the base loss L plus "
-    "a bias b, the peers' pull, plus the noise of the mini-batch. The bounds of the bias hold with the measured norm "
-    "of the logits' Jacobian. With momentum or a changing rate the product of rate and curvature only describes.</p>"
-)
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 16px/1.5 Georgia, serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; font-size: 0.9rem }}
-th, td {{ padding: 0.15rem 1rem 0.15rem 0; text-align: left; border-bottom: 1px solid #ddd }}
-svg {{ max-width: 100%; height: auto }}
-</style></head><body>
-<h1>{title}</h1>
-{body}
-</body></html>
-"""
