@@ -18,7 +18,7 @@ from verify.commands.training import RECIPES, _baselines, configured, run, run_c
 from verify.trainer import TrainerError, read_config
 from verify.trainer.comparison import (
     Arm,
-    Comparison,
+    Table,
     compare,
     difference_rows,
     in_words,
@@ -150,7 +150,7 @@ def test_rising_weights_start_from_nothing(tmp_path):
 def test_the_pairs_of_a_table():
     """Each row against both references, and each order against KL with β = α; none twice."""
     arms = objectives((0.5, 1.5, 2.0), rising=True)
-    pairs = Comparison({}, (), {arm.name: {} for arm in arms}, arms=arms).pairs
+    pairs = Table({}, (), {arm.name: {} for arm in arms}, arms=arms).pairs
     assert len(set(pairs)) == len(pairs) == 10 + 9 + 4
     assert ("RDML, α = 2", "KL, β = 2") in pairs
     assert ("RDML, α = 2, β rising", "KL, β = 2, β rising") in pairs
@@ -158,7 +158,7 @@ def test_the_pairs_of_a_table():
     # By their fields: names are labels, and with the names exchanged so are the pairs.
     swapped = {"RDML, α = 2": "KL, β = 2", "KL, β = 2": "RDML, α = 2"}
     renamed = tuple(dataclasses.replace(arm, name=swapped.get(arm.name, arm.name)) for arm in arms)
-    pairs = Comparison({}, (), {arm.name: {} for arm in renamed}, arms=renamed).pairs
+    pairs = Table({}, (), {arm.name: {} for arm in renamed}, arms=renamed).pairs
     assert ("KL, β = 2", "RDML, α = 2") in pairs
     assert ("RDML, α = 2", "KL, β = 2") not in pairs
 
@@ -205,7 +205,7 @@ def test_equal_seeds_are_not_resolved():
         for name, values in (("independent", first), ("DML (KL)", second))
     }
     for samples in (0, 359):
-        table = Comparison({"students": "mlp:2"}, (0, 1, 2), arms, samples=samples)
+        table = Table({"students": "mlp:2"}, (0, 1, 2), arms, samples=samples)
         page = markdown(table)
         assert "| DML (KL) | +0.42, not resolved |" in page
         assert "**" not in page
@@ -223,7 +223,7 @@ def test_seeds_that_remain_after_others_diverged_resolve_nothing():
         name: dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), values)
         for name, values in (("independent", first), ("DML (KL)", (0.9, 0.92, 0.9, None)))
     }
-    table = Comparison({"students": "mlp:2"}, (0, 1, 2, 3), arms, samples=500)
+    table = Table({"students": "mlp:2"}, (0, 1, 2, 3), arms, samples=500)
     assert "**" not in markdown(table)
     assert "Not resolved: one seed, equal for all, or runs that diverged." in markdown(table)
     words = in_words(table)
@@ -239,7 +239,7 @@ def test_a_comparison_fits_a_terminal(width):
     }
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     rising = (Arm("RDML, α = 0.5, β = 2, β rising", 0.5, 4.0, 0.1), Arm("KL, β = 2, β rising", 1.0, 2.0, 0.1))
-    comparison = Comparison({"students": "mlp:2"}, (0, 1, 2), arms, arms=(*objectives(()), *rising))
+    comparison = Table({"students": "mlp:2"}, (0, 1, 2), arms, arms=(*objectives(()), *rising))
     for rows in (score_rows(comparison), difference_rows(comparison)):
         console.print(fitted(rows, width))
     lines = console.file.getvalue().splitlines()
@@ -263,7 +263,7 @@ def test_a_comparison_fits_a_terminal(width):
 def test_lost_students_are_counted():
     """A student with the uniform prediction has the NLL log C."""
     scores = {"accuracy": (0.5,), "ensemble accuracy": (0.9,), "nll": (1.2,), "ece": (0.1,), "lost": (1.0,)}
-    table = markdown(Comparison({"students": "mlp:2"}, (0,), {"DML (KL)": scores}))
+    table = markdown(Table({"students": "mlp:2"}, (0,), {"DML (KL)": scores}))
     assert "| 1 of 2 |" in table
 
 
@@ -272,7 +272,7 @@ def test_intervals_without_zero_are_bold():
         return dict.fromkeys(("accuracy", "ensemble accuracy", "nll", "ece", "lost"), accuracy)
 
     scores = {"independent": arm(0.1, 0.2, 0.3), "DML (KL)": arm(0.2, 0.301, 0.4), "RDML, α = 2": arm(0.3, 0.2, 0.3)}
-    rows = markdown(Comparison({"students": "mlp:2"}, (0, 1, 2), scores)).splitlines()
+    rows = markdown(Table({"students": "mlp:2"}, (0, 1, 2), scores)).splitlines()
     assert sum("| **+10.03 [" in row for row in rows) == 1
     assert sum(row.count("**") for row in rows) == 2
 
@@ -296,7 +296,7 @@ def test_a_comparison_in_words():
     scores = {
         arm: dict.fromkeys(("accuracy", "nll", "ece", "ensemble accuracy", "lost"), v) for arm, v in eight.items()
     }
-    table = Comparison({"students": "mlp:2"}, tuple(range(8)), scores, {}, 1000, objectives((2.0,)))
+    table = Table({"students": "mlp:2"}, tuple(range(8)), scores, {}, 1000, objectives((2.0,)))
     first, second, third, *rest = in_words(table).splitlines()
     assert first == "More accurate than independent students: DML (KL) (+5.02 points)."
     assert second == "Less accurate than independent students: KL, β = 2 (-9.98 points)."
@@ -316,8 +316,8 @@ def test_a_comparison_in_words():
     for seeds, resolved in ((needed, True), (needed - 1, False)):
         quantile = stats.t.isf(0.05 / len(table.pairs) / 2, seeds - 1)
         assert (abs(d.mean()) > quantile * half / np.sqrt(seeds)) == resolved
-    one = Comparison({"students": "mlp:2"}, (0,), {arm: {m: v[:1] for m, v in s.items()} for arm, s in scores.items()})
-    two = Comparison({"students": "mlp:2"}, tuple(range(8)), {arm: scores[arm] for arm in list(scores)[:2]}, {}, 1000)
+    one = Table({"students": "mlp:2"}, (0,), {arm: {m: v[:1] for m, v in s.items()} for arm, s in scores.items()})
+    two = Table({"students": "mlp:2"}, tuple(range(8)), {arm: scores[arm] for arm in list(scores)[:2]}, {}, 1000)
     assert difference_rows(two)[0] == ["difference of accuracies (points)", "− independent"]
     assert "the interval holds with probability 0.95 (Student's t)." in notes(two)
     assert "their 6 intervals hold together with probability 0.95 (Student's t, Bonferroni)." in notes(table)

@@ -20,7 +20,7 @@ from verify.context import Context
 from verify.records import Curve, Panel
 
 if TYPE_CHECKING:
-    from verify.trainer.comparison import Comparison as Table
+    from verify.trainer.comparison import Table
 
 ORDERS = (0.5, 1.5, 2.0)
 
@@ -60,8 +60,7 @@ def statement(subject: Interval) -> Statement:
 def _population(context: Context) -> dict[str, Table]:
     """The scores of every objective from many seeds, as tables, by the metric."""
     from verify.checks.training import generalise
-    from verify.trainer.comparison import Comparison as Table
-    from verify.trainer.comparison import objectives
+    from verify.trainer.comparison import Table, objectives
 
     arms = objectives(ORDERS)
     seeds = context.pick(quick=128, full=1024)

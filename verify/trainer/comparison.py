@@ -29,7 +29,7 @@ from verify.trainer.networks import parse_students
 from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
 
 __all__ = [
-    "Arm", "Comparison", "compare", "difference_rows", "in_words", "markdown", "notes", "objectives", "paired_interval",
+    "Arm", "Table", "compare", "difference_rows", "in_words", "markdown", "notes", "objectives", "paired_interval",
     "read_comparison", "score_rows",
 ]  # fmt: skip
 
@@ -139,7 +139,7 @@ def paired_interval(
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Table:
     """The scores of all arms and seeds, averaged over the students of a run, and what they amount to.
 
     ``scores[arm][metric]`` holds a value a seed, None where the run diverged; the metric "lost" counts students that
@@ -174,7 +174,7 @@ class Comparison:
         """The arm of order one with the weight αβ, which has the same curvature at consensus, if there is one.
 
         >>> arms = (Arm("RDML, α = 4, β = 0.5", 4.0, 0.5), Arm("KL, β = 2", 1.0, 2.0))
-        >>> table = Comparison({}, (), {arm.name: {} for arm in arms}, arms=arms)
+        >>> table = Table({}, (), {arm.name: {} for arm in arms}, arms=arms)
         >>> table.same_weight("RDML, α = 4, β = 0.5"), table.same_weight("KL, β = 2")
         ('KL, β = 2', None)
         """
@@ -191,7 +191,7 @@ class Comparison:
         The interval is the whole line where it cannot be told: of fewer than two seeds.
 
         >>> two = {"a": {"accuracy": (0.1, 0.2, 0.4)}, "b": {"accuracy": (0.0, 0.1, 0.3)}}
-        >>> [round(v, 6) for v in Comparison({}, (0, 1, 2), two).difference("a", "b", "accuracy", 1)]
+        >>> [round(v, 6) for v in Table({}, (0, 1, 2), two).difference("a", "b", "accuracy", 1)]
         [0.1, 0.1, 0.1]
         """
         d = self.differences(arm, against, metric)
@@ -227,7 +227,7 @@ SAME_WEIGHT = "KL, β = α"
 """For a weight of one; else the weight of the row's order and weight multiplied."""
 
 
-def read_comparison(path: Path) -> Comparison:
+def read_comparison(path: Path) -> Table:
     """A comparison that :func:`compare` wrote.
 
     Raises
@@ -260,7 +260,7 @@ def read_comparison(path: Path) -> Comparison:
     return table
 
 
-def _arms_of_an_old_table(table: Comparison, weight: float) -> tuple[Arm, ...]:
+def _arms_of_an_old_table(table: Table, weight: float) -> tuple[Arm, ...]:
     """A table of 0.2 or before holds no arms: they are those of :func:`objectives`, whose names say the orders."""
     named = re.compile(r"RDML, α = (\d+(?:\.\d+)?(?:e[+-]\d+)?|inf)(?:, β = [^,]+)?(, β rising)?")
     found = [match for name in table.scores if (match := named.fullmatch(name))]
@@ -270,7 +270,7 @@ def _arms_of_an_old_table(table: Comparison, weight: float) -> tuple[Arm, ...]:
     return tuple(arm for arm in every if arm.name in table.scores)
 
 
-_FORM = TypeAdapter(Comparison)
+_FORM = TypeAdapter(Table)
 _METRICS = {"accuracy", "nll", "ece", "ensemble accuracy", "lost"}
 
 
@@ -281,7 +281,7 @@ def compare(
     arms: Sequence[Arm],
     report: Report = lambda trainer, values: None,
     started: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> Comparison:
+) -> Table:
     """Train every arm with every seed; what has been trained before in the same folder is not trained again.
 
     A seed fixes starting weights and the order of the samples for all arms, so that differences within a seed are
@@ -326,7 +326,7 @@ def compare(
             if environment not in environments:
                 environments.append(environment)
     frozen = {arm: {metric: tuple(v) for metric, v in metrics.items()} for arm, metrics in scores.items()}
-    out = Comparison(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test), tuple(arms))
+    out = Table(base.to_json(), tuple(seeds), frozen, {"runs": environments}, len(data.test), tuple(arms))
     with locked(base.out, ("comparison.json", "comparison.md")):
         write(base.out / "comparison.json", json.dumps(asdict(out), indent=1) + "\n")
         write(base.out / "comparison.md", markdown(out))
@@ -361,42 +361,42 @@ def _trained(config: Config, report: Report) -> tuple[Path, list[Scores] | None]
 MOST_SEEDS = 1000
 
 
-def _seeds_to_resolve(comparison: Comparison, arm: str, against: str) -> int | None:
+def _seeds_to_resolve(table: Table, arm: str, against: str) -> int | None:
     """How many seeds would keep 0 out of the interval of a difference, if they differ as these do; None beyond 1,000.
 
     >>> three = {"a": {"accuracy": (0.1, 0.2, 0.4)}, "DML (KL)": {"accuracy": (0.05, 0.1, 0.45)}}
-    >>> _seeds_to_resolve(Comparison({"students": "mlp:2"}, (0, 1, 2), three), "a", "DML (KL)")
+    >>> _seeds_to_resolve(Table({"students": "mlp:2"}, (0, 1, 2), three), "a", "DML (KL)")
     23
     """
-    d = comparison.differences(arm, against, "accuracy")
+    d = table.differences(arm, against, "accuracy")
     if len(d) < 2 or not d.mean():
         return None
-    spread = float(np.hypot(d.std(ddof=1), comparison.lattice / 2))
-    rate = ERROR_RATE / len(comparison.pairs)
+    spread = float(np.hypot(d.std(ddof=1), table.lattice / 2))
+    rate = ERROR_RATE / len(table.pairs)
     for seeds in range(2, MOST_SEEDS + 1):
         if stats.t.isf(rate / 2, seeds - 1) * spread < abs(float(d.mean())) * math.sqrt(seeds):
             return seeds
     return None
 
 
-def in_words(comparison: Comparison) -> str:
+def in_words(table: Table) -> str:
     """What the table says of mutual learning: more or less accurate, or not resolved by so many seeds."""
-    lines, count = [], "1 seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
+    lines, count = [], "1 seed" if len(table.seeds) == 1 else f"{len(table.seeds)} seeds"
     words = {"independent": "independent students", "DML (KL)": "deep mutual learning (KL)", SAME_WEIGHT: SAME_WEIGHT}
     pairs: dict[str, list[tuple[str, str]]] = {name: [] for name in words}
-    for arm, against in comparison.pairs:
+    for arm, against in table.pairs:
         pairs[against if against in REFERENCES else SAME_WEIGHT].append((arm, against))
     for reference, compared in pairs.items():
         found: dict[str, list[str]] = {"more": [], "less": []}
         nearest: list[tuple[int, str]] = []
         for arm, against in compared:
-            mean, low, high = comparison.difference(arm, against, "accuracy", len(comparison.pairs))
+            mean, low, high = table.difference(arm, against, "accuracy", len(table.pairs))
             shown = f"{arm} ({100 * mean:+z.2f} points)"
-            if not comparison.resolved(arm, against, "accuracy"):
+            if not table.resolved(arm, against, "accuracy"):
                 continue  # equal for all seeds, one seed, or diverged: nothing shows how far others would be
             if low > 0 or high < 0:
                 found["more" if low > 0 else "less"].append(shown)
-            elif needed := _seeds_to_resolve(comparison, arm, against):
+            elif needed := _seeds_to_resolve(table, arm, against):
                 nearest.append((needed, shown))
         for which, them in found.items():
             if them:
@@ -407,46 +407,46 @@ def in_words(comparison: Comparison) -> str:
                 needed, shown = min(nearest)
                 line += f"; the nearest, {shown}, would take about {needed} seeds if they differ as these do"
             lines.append(line + ".")
-    if gone := [f"{arm} ({n} of {count})" for arm in comparison.scores if (n := comparison.diverged(arm))]:
+    if gone := [f"{arm} ({n} of {count})" for arm in table.scores if (n := table.diverged(arm))]:
         lines.append(f"Diverged, and so compared with nothing: {', '.join(gone)}.")
     return "\n".join(lines)
 
 
-def score_rows(comparison: Comparison) -> list[list[str]]:
+def score_rows(table: Table) -> list[list[str]]:
     """Heading and rows of the table of scores, with their standard deviations over seeds."""
-    students = len(parse_students(comparison.config["students"]))
+    students = len(parse_students(table.config["students"]))
 
     def spread(arm: str, metric: str, scale: float, digits: int) -> str:
-        values = [scale * v for v in comparison.scores[arm][metric] if v is not None]
+        values = [scale * v for v in table.scores[arm][metric] if v is not None]
         if not values:
             return "diverged"
         deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-        lost = comparison.diverged(arm)
+        lost = table.diverged(arm)
         return f"{np.mean(values):.{digits}f}{deviation}" + (f" ({lost} diverged)" if lost else "")
 
     rows = [["objective", "accuracy (%)", "ensemble (%)", "NLL (nats)", "calibration error", "lost students"]]
-    for arm in comparison.scores:
+    for arm in table.scores:
         cells = [spread(arm, "accuracy", 100, 2), spread(arm, "ensemble accuracy", 100, 2), spread(arm, "nll", 1, 3)]
         cells.append(spread(arm, "ece", 1, 3))
-        lost = sum(v or 0 for v in comparison.scores[arm]["lost"])
-        rows.append([arm, *cells, f"{lost:g} of {students * len(comparison.seeds)}"])
+        lost = sum(v or 0 for v in table.scores[arm]["lost"])
+        rows.append([arm, *cells, f"{lost:g} of {students * len(table.seeds)}"])
     return rows
 
 
-def difference_rows(comparison: Comparison) -> list[list[str]]:
+def difference_rows(table: Table) -> list[list[str]]:
     """Heading and rows of the table of paired differences; with asterisks where the interval is without 0."""
-    arms, pairs = list(comparison.scores), comparison.pairs
+    arms, pairs = list(table.scores), table.pairs
     columns = [name for name in REFERENCES if any(against == name for _, against in pairs)]
     own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
     rows = [["difference of accuracies (points)", *heads]]
     for arm in arms:
-        references = columns + ([comparison.same_weight(arm) or ""] if own else [])
+        references = columns + ([table.same_weight(arm) or ""] if own else [])
         cells = []
         for ref in references:
             if (arm, ref) in pairs:
-                mean, low, high = (100 * v for v in comparison.difference(arm, ref, "accuracy", len(pairs)))
-                if not comparison.resolved(arm, ref, "accuracy"):
+                mean, low, high = (100 * v for v in table.difference(arm, ref, "accuracy", len(pairs)))
+                if not table.resolved(arm, ref, "accuracy"):
                     cells.append(f"{mean:+z.2f}, not resolved")
                     continue
                 mark = "**" if low > 0 or high < 0 else ""
@@ -458,25 +458,25 @@ def difference_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def notes(comparison: Comparison) -> str:
+def notes(table: Table) -> str:
     """What the numbers of the two tables are."""
-    shown = any("not resolved" in cell for row in difference_rows(comparison) for cell in row)
-    gone = ", equal for all, or runs that diverged" if any(map(comparison.diverged, comparison.scores)) else ""
-    count = len(comparison.pairs)
+    shown = any("not resolved" in cell for row in difference_rows(table) for cell in row)
+    gone = ", equal for all, or runs that diverged" if any(map(table.diverged, table.scores)) else ""
+    count = len(table.pairs)
     together = f"their {count} intervals hold together" if count > 1 else "the interval holds"
     return (
-        f"{len(comparison.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
+        f"{len(table.seeds)} seeds; ± is the standard deviation over seeds of the students' mean; a student is "
         f"lost whose NLL is at least {NO_BETTER:g} log C, C classes. Differences are within seeds; {together} with "
         f"probability {1 - ERROR_RATE:g} (Student's t{', Bonferroni' if count > 1 else ''}). Bold: without 0."
-        + (f" DML (KL): β = {beta:g}." if (beta := comparison.config.get("beta", 1.0)) != 1 else "")
+        + (f" DML (KL): β = {beta:g}." if (beta := table.config.get("beta", 1.0)) != 1 else "")
         + (f" Not resolved: one seed{gone or ', or equal for all'}." if shown else "")
     )
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(table: Table) -> str:
     """Two tables: scores with their standard deviation over seeds, and paired differences with their intervals."""
     lines = []
-    for rows in (score_rows(comparison), difference_rows(comparison)):
+    for rows in (score_rows(table), difference_rows(table)):
         head, *rest = (f"| {' | '.join(row)} |" for row in rows)
         lines += [head, "|" + " --- |" * len(rows[0]), *rest, ""]
-    return "\n".join([*lines, notes(comparison)]) + "\n"
+    return "\n".join([*lines, notes(table)]) + "\n"
