@@ -133,8 +133,8 @@ CLAIM = Claim(
         *ASSUMPTIONS,
         "plain gradient descent on one network's own loss; mutual learning adds its bias to the step",
         "Λ_t = 2∫(1-s) <Δθ, ∇²L(θ + sΔθ) Δθ> ds / ‖Δθ‖², which makes Taylor's second order exact",
-        "free to fail: that the trainer's step is -η∇L, and at the large step that Hessians predict what it does; at the "
-        "usual one Λ_t comes from the change of the loss, so that the predicted change tests the step alone",
+        "free to fail: that the trainer's step is -η∇L, and at the large step that Hessians predict what it does; at "
+        "the usual one Λ_t comes from the change of the loss, so that the predicted change tests the step alone",
         SETTING,
     ),
     source=Source("Cohen et al. 2021 (edge of stability); the identity is Taylor's", "2103.00065"),
