@@ -243,7 +243,8 @@ CLAIM = Claim(
         "so each n_t has mean zero given the past; of the batches of an epoch only the first has that, and the epochs "
         f"followed have one, of {PATH_BATCH}",
         "free to fail: that the trainer's update is the mean gradient of its batch, that along a path its noise has "
-        "mean zero, and the monitor's σ² and G²; the variance over batches that the check draws is a theorem on any vectors",
+        "mean zero, and the monitor's σ² and G²; the variance over batches that the check draws is a "
+        "theorem on any vectors",
         SETTING,
     ),
     source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
