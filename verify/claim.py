@@ -2,7 +2,8 @@
 
 A claim is about a *subject*: the executable content of its statement, for instance the right side of an inequality
 as a SymPy expression. Statement, proof, numeric check and experiment are all functions of the subject, so a negative
-control is nothing but another subject, judged by the very same code.
+control is nothing but another subject, judged by the very same code. The names here are what every claim is written
+with: what a check is given and what it yields are among them.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from sympy import Basic
 
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
-from verify.records import CertificateRecord, Comparison, Outcome, Panel, Segment, Source, StepRecord, combine
+from verify.context import Context
+from verify.records import CertificateRecord, Comparison, Curve, Outcome, Panel, Segment, Source, StepRecord, combine
 
-if TYPE_CHECKING:
-    from verify.context import Context
-
-__all__ = ["Check", "Claim", "Control", "Finding", "Found", "Part", "Source", "Statement", "check"]
+__all__ = [
+    "Check", "Claim", "Comparison", "Context", "Control", "Curve", "Finding", "Found", "Panel", "Part", "Source",
+    "Statement", "check",
+]  # fmt: skip
 
 S = TypeVar("S")
 

@@ -28,9 +28,7 @@ from verify.checks import (
     panel,
 )
 from verify.checks.comparisons import counted
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

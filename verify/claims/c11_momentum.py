@@ -32,9 +32,7 @@ from verify.checks import (
 )
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Curve, Panel
+from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 METHODS = ("heavy ball", "Nesterov")
 

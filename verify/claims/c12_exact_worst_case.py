@@ -12,9 +12,7 @@ from verify.checks import at_least, at_most, curve, kernel_check, panel
 from verify.checks.bounds import BoundSubject
 from verify.checks.performance import worst_case_record
 from verify.checks.worst import Setting, solved, worst_case_check
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 STEPS = 8
 BIASES = (0.0, 0.01, 0.25, 1.0)

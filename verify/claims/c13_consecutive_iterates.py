@@ -15,9 +15,7 @@ from rdml_theory.symbolic.sgd import smooth
 from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.checks.worst import Setting, solved
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Curve, Panel
+from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from convergence import Assumptions, problems, sharp_bound, simulate
 from rdml_theory.symbolic.sgd import bounds, descent
 from rdml_theory.symbolic.sgd import worst_case as symbolic
 from verify.checks import at_least, at_most, curve, evaluate, kernel_check, letters, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 HORIZONS = (1, 2, 3, 5, 10, 30, 100, 300)
 

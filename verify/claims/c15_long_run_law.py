@@ -18,9 +18,7 @@ from rdml_theory.symbolic.sgd.descent import h as step_size
 from rdml_theory.symbolic.sgd.descent import zeta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import CertificateRecord, Panel
+from verify.claim import CertificateRecord, Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

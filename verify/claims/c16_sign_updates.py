@@ -15,8 +15,7 @@ from rdml_theory.symbolic.sgd import sign_descent as symbolic
 from rdml_theory.symbolic.sgd.descent import eta, gap, horizon
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import at_least, at_most, curve, evaluate, kernel_check, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 EXPECTED = Symbol("epsilon_0", nonnegative=True)
 """The mean size of what is expected of an error, given the past: that of a bias, without noise."""

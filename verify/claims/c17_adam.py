@@ -12,8 +12,7 @@ from sympy import Expr
 from convergence import Assumptions, Envelope, classical_bound
 from rdml_theory.symbolic.sgd import adam as symbolic
 from verify.checks import curve, cut_mean, evaluate, judged, kernel_check, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

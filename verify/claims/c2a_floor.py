@@ -11,9 +11,7 @@ from convergence import Assumptions, floor, simulate
 from rdml_theory.symbolic.sgd import descent, refinements, setting
 from verify.checks import at_most, curve, kernel_check, panel
 from verify.checks.bounds import BOUND_CHECK, BoundSubject, extremal_quadratic
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 POINTS = ((0.25, 0.0, 1.0), (0.6, 0.5, 0.3), (1.0, 1.0, 1.0), (1.4, 0.5, 0.3), (1.8, 0.0, 1.0))
 """h, σ², ζ²."""

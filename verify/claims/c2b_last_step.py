@@ -13,8 +13,7 @@ from rdml_theory.symbolic.sgd.bounds import sharp_target
 from verify.checks import at_most, kernel_check
 from verify.checks.bounds import BOUND_CHECK, BoundSubject
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 AT_ONE = tuple(Setting(1.0, t, bias=1.0, slack=1e-5) for t in (1, 2, 4, 8, 12))
 SETTINGS = (

@@ -15,8 +15,7 @@ from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
 from rdml_theory.symbolic.sgd.setting import average
 from verify.checks import at_most, curve, evaluate, holds, implementation_check, kernel_check, letters, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 SIZES = (0.05, 0.3, 0.8)
 """m."""

@@ -15,8 +15,7 @@ from rdml_theory.symbolic.sgd import best_iterate, descent
 from rdml_theory.symbolic.sgd.best_iterate import BEST, DECREASE
 from verify.checks import at_least, at_most, function_of, implementation_check, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 SHOWN = tuple(Setting(0.5, t, bias=0.3, average=False, slack=1e-5) for t in (1, 2, 4, 8, 12))
 OTHERS = product((0.2, 1.0), (3, 6), (0.0, 0.05, 1.5))

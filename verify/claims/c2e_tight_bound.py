@@ -14,8 +14,7 @@ from rdml_theory.symbolic.sgd import descent, setting, tight
 from rdml_theory.symbolic.sgd.tight import COEFFICIENT, DRIVE, kappa, weight
 from verify.checks import at_least, at_most, function_of, kernel_check
 from verify.checks.worst import Setting, horizon_panel, worst_case_check
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 SHOWN = tuple(Setting(0.3, t, bias=0.05) for t in (1, 2, 4, 8, 16))
 UNBIASED = tuple(Setting(h, t, slack=1e-5) for h in (0.2, 0.7, 1.6) for t in (2, 7))
@@ -120,10 +119,6 @@ def brackets(subject: Subject, context: Context) -> Found:
     yield at_least("attained over stated, without bias", exact, 1 - 1e-6, samples=count)
 
 
-def _stated(subject: Subject, setting: Setting) -> float:
-    return subject.least(setting)
-
-
 CLAIM = Claim(
     id="C2e",
     title="Tight bound",
@@ -142,8 +137,8 @@ CLAIM = Claim(
         kernel_check(lambda subject: tight.tight_bound(subject.coefficient, subject.drive)),
         implementation, brackets,
         worst_case_check(
-            _stated, SETTINGS,
-            panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, _stated, "sharp bound (C2)", sharp_bound),
+            Subject.least, SETTINGS,
+            panel=horizon_panel("$h$ = 0.3, $\\zeta^2$ = 0.05", SHOWN, Subject.least, "sharp bound (C2)", sharp_bound),
         ),
     ),
     controls=(

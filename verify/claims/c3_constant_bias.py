@@ -12,9 +12,7 @@ from sympy import Expr, sqrt
 from convergence import Assumptions, Trajectory, floor, problems, simulate
 from rdml_theory.symbolic.sgd import constant_bias as symbolic
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Curve, Panel
+from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 STEPS = (0.003, 0.03, 0.3, 1.0, 1.7, 1.97)
 ZETA, RADIUS = 0.5, 2.0

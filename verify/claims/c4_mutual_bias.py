@@ -18,8 +18,7 @@ from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, OBSERVAB
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import Measured, history, iris_cohort, measure_networks
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 ORDERS = (0.5, 1.0, 2.0, 5.0)
 ATTAINED = 0.999

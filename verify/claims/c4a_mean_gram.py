@@ -12,8 +12,7 @@ from rdml_theory.symbolic.mutual import gram as symbolic
 from verify.checks import at_least, curve, function_of, kernel_check, panel
 from verify.checks.comparisons import at_most as below
 from verify.checks.mutual import Measured, history, iris_cohort, measure_networks
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 ORDERS = (0.5, 1.0, 2.0)
 GRAM, GREATEST = symbolic.gram, symbolic.greatest

@@ -23,9 +23,7 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, BASE_NORM, MUTUAL_NORM, beta, plateau_target
 from verify.checks import at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope
-from verify.claim import Check, Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Check, Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000

@@ -19,9 +19,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.tunability import LINE
 from verify.checks import Role, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

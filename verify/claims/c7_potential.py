@@ -18,9 +18,7 @@ from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

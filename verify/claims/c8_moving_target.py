@@ -24,8 +24,7 @@ from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, evaluate, implementation_check, kernel_check, letters, panel
 from verify.checks.mutual import iris_cohort, safe_step
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

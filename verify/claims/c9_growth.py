@@ -28,10 +28,8 @@ from verify.checks import (
     panel,
     replicas_curve,
 )
-from verify.claim import Claim, Control, Found, Source, Statement, check
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 from verify.claims.c2c_relative_bias import worst_oracle
-from verify.context import Context
-from verify.records import Panel
 
 QUADRATIC = (
     (1.0, 1.0, 1.0, 20), (1.0, 1.0, 0.0, 20), (0.3, 0.0, 1.0, 100), (0.5, 1.0, 1.0, 100), (1.5, 1.0, 0.0, 60),

@@ -21,9 +21,7 @@ from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
 Vector = list[Any]

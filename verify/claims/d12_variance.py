@@ -16,9 +16,7 @@ from rdml_theory.symbolic.divergence.variance import (
 from verify.checks import curve, function_of, kernel_check, panel
 from verify.checks.quantities import Points, evaluator
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 Subject = tuple[Expr, Expr]
 

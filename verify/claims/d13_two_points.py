@@ -17,9 +17,7 @@ from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import curve, function_of, kernel_check, panel, reference
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 
 def statement(right_side: Expr) -> Statement:

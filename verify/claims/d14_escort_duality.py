@@ -14,9 +14,7 @@ from rdml_theory.symbolic.divergence.escort import DUAL, DUALITY_ASSUMPTIONS, du
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha, i, p, q, w
 from verify.checks import Worst, curve, kernel_check, panel, reference
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0)
 

@@ -12,9 +12,7 @@ from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, kernel_check, order_panels
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 ORDERS = (1.0, 4.0)
 

@@ -21,9 +21,7 @@ from rdml_theory.symbolic.relations import at_least
 from verify.checks import function_of, kernel_check, order_panels
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 ORDERS = (0.5, 2.0)
 

@@ -13,9 +13,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, student_target
 from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import Worst, curve, function_of, kernel_check, losses, panel, reference
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 

@@ -15,9 +15,7 @@ from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from verify.checks import Worst, curve, kernel_check, losses, panel, reference
 from verify.checks.formulas import differences, entries, value
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
 NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")

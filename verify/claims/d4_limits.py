@@ -22,9 +22,7 @@ from rdml_theory.symbolic.divergence.limits import (
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, Formula, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ROUNDING = 64 * float(np.finfo(float).eps)
 """The rounding of the sums and logarithms of up to five classes; the divergences are of order one."""

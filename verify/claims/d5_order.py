@@ -15,9 +15,7 @@ from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.claim import Claim, Comparison, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 

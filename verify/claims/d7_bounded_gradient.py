@@ -10,9 +10,7 @@ from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE_WITH_FLOOR, 
 from verify.checks import function_of, kernel_check, scatter_panel
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 
 def statement(right_side: Expr) -> Statement:

@@ -19,10 +19,8 @@ from rdml_theory.symbolic.notation import alpha
 from verify.checks import function_of, kernel_check, order_panels
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
-from verify.claim import Claim, Control, Source, Statement
+from verify.claim import Claim, Context, Control, Panel, Source, Statement
 from verify.claims.d17_sharp_constant import vertex
-from verify.context import Context
-from verify.records import Panel
 
 ORDERS = (0.25, 1.0, 4.0)
 

@@ -12,9 +12,7 @@ from convergence import Trajectory, problems, simulate
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.settling import ASSUMPTIONS, PLATEAU, plateau_of_quadratic, plateau_target, settled_target
 from verify.checks import at_most, close_to, curve, kernel_check, panel, plateau_function, replicas_curve, window_means
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison
+from verify.claim import Claim, Comparison, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

@@ -31,9 +31,7 @@ from verify.checks import (
     window_means,
 )
 from verify.checks.samples import settle
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison
+from verify.claim import Claim, Comparison, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

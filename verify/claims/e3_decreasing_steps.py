@@ -15,8 +15,7 @@ from convergence.tails import last_noise, square_envelope
 from rdml_theory.symbolic.sgd import descent
 from rdml_theory.symbolic.sgd.settling import DECREASING, decreasing_steps, decreasing_target
 from verify.checks import close_to, curve, kernel_check, panel, plateau_function
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

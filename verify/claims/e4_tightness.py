@@ -12,8 +12,7 @@ from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, cut_mean, judged, kernel_check, panel
 from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 TIGHT = 0.99
 """What part of the bound the extremal instance must reach."""

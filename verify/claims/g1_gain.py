@@ -13,9 +13,7 @@ from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, close_to, curve, exponents, function_of, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

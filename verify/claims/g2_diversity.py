@@ -15,8 +15,7 @@ from rdml_theory.symbolic.mutual import gain as symbolic
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Worst, close_to, curve, function_of, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 

@@ -17,9 +17,7 @@ from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.mutual import influence as symbolic
 from verify.checks import at_most, curve, cut_mean, function_of, judged, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.claim import Claim, Comparison, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

@@ -17,9 +17,7 @@ from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, cut_mean, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

@@ -19,9 +19,7 @@ from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, f
 from verify.checks.panels import Role, curve, panel
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath

@@ -12,9 +12,7 @@ from rdml_theory.symbolic.sgd.descent import eta
 from rdml_theory.symbolic.sgd.step_condition import ASSUMPTIONS, CHANGE, NORM, change_target, curvature, step_condition
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Curve
+from verify.claim import Claim, Context, Control, Curve, Found, Source, Statement, check
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath

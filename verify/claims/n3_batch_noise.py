@@ -14,9 +14,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
 from verify.checks import at_most, curve, cut_mean, function_of, kernel_check, panel
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison
+from verify.claim import Claim, Comparison, Context, Control, Found, Source, Statement, check
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath

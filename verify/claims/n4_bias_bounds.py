@@ -18,8 +18,7 @@ from rdml_theory.symbolic.mutual.bias import A_PRIORI, MEAN_DIVERGENCE, jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting, Snapshot, flat
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 STEP = 0.1
 ORDERS = (0.5, 2.0, 4.0)

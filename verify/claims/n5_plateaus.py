@@ -13,9 +13,7 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, MUTUAL_NORM, beta, plateau_target
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.networks import SETTING, Setting
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison, Curve, Panel
+from verify.claim import Claim, Comparison, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath

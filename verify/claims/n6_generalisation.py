@@ -15,9 +15,7 @@ from rdml_theory.symbolic.relations import equal
 from verify.checks import curve, kernel_check, panel
 from verify.checks.comparisons import counted
 from verify.checks.networks import Setting
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Curve, Panel
+from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 if TYPE_CHECKING:
     from verify.trainer.comparison import Table

@@ -16,9 +16,7 @@ from convergence import Envelope, judge_mean, sequential_verdict
 from convergence.estimators import mean_interval
 from verify.checks import curve, panel
 from verify.checks.comparisons import counted
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison, Outcome
+from verify.claim import Claim, Comparison, Context, Control, Found, Outcome, Source, Statement, check
 
 Array = NDArray[np.float64]
 Draw = Callable[[int, int], Array]

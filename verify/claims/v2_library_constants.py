@@ -9,8 +9,7 @@ from sympy import Integer, Le, Mul, Rational, Symbol
 from convergence import problems
 from convergence.probes import largest_curvature
 from verify.checks import at_least, at_most, curve, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 ROUNDED = 1e-7
 """What differences of gradients may exceed a curvature by."""

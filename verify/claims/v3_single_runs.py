@@ -28,8 +28,7 @@ from rdml_theory.symbolic.sgd import single_runs as symbolic
 from rdml_theory.symbolic.sgd.settling import STEPS
 from verify.checks import curve, evaluate, implementation_check, kernel_check, panel
 from verify.checks.comparisons import counted
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 RATES = (0.5, 0.1, 0.01)
 """δ."""

@@ -24,9 +24,7 @@ from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import resting as resting_game
 from verify.checks.mutual import turning
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Comparison, Panel
+from verify.claim import Claim, Comparison, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

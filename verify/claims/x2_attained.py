@@ -17,9 +17,7 @@ from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import resting, turning
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
-from verify.records import Panel
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 Array = NDArray[np.float64]
 

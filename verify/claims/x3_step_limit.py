@@ -14,8 +14,7 @@ from rdml_theory.symbolic.mutual import stability as symbolic
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import Role, Worst, at_least, at_most, curve, function_of, kernel_check, panel
-from verify.claim import Claim, Control, Found, Source, Statement, check
-from verify.context import Context
+from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 Array = NDArray[np.float64]
 
