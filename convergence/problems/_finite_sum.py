@@ -15,7 +15,7 @@ __all__ = ["LinearModel", "example_data", "falling"]
 Array = NDArray[np.float64]
 
 
-def example_data(samples: int = 64, dim: int = 5) -> tuple[Array, Array]:
+def example_data() -> tuple[Array, Array]:
     """Standard normal features, and labels ±1 of a linear rule with a tenth of them flipped.
 
     >>> features, labels = example_data()
@@ -23,9 +23,9 @@ def example_data(samples: int = 64, dim: int = 5) -> tuple[Array, Array]:
     ((64, 5), [-1.0, 1.0])
     """
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((samples, dim))
-    labels = np.where(features @ rng.standard_normal(dim) > 0, 1.0, -1.0)
-    labels[: samples // 10] *= -1
+    features = rng.standard_normal((64, 5))
+    labels = np.where(features @ rng.standard_normal(5) > 0, 1.0, -1.0)
+    labels[:6] *= -1
     return features, labels
 
 

@@ -265,8 +265,12 @@ def test_narrow_strided_convolutions_are_refused_channels_last(tmp_path):
     for layer in (conv(16, 4, 1, stride=2), conv(4, 8, 1), conv(4, 8, 3, stride=2), torch.nn.Conv1d(4, 8, 1, stride=2)):
         assert unsafe_channels_last(layer) is None
     narrow = {"data": "digits", "students": "mlp,resnet", "width": 8, "monitor": 0.0, "out": tmp_path}
-    with pytest.raises(TrainerError, match=r"network 'resnet' has a 1 x 1 .* width of at least 16"):
+    with pytest.raises(TrainerError, match=r"student 1, a ResNet, has a 1 x 1 .* width of at least 16"):
         Trainer(Config(**narrow, channels_last=True, device="cpu"))
+    # Also among networks of one's own, however many the configuration names.
+    own = [torch.nn.Sequential(conv(1, 4, 3), conv(4, 10, 1, stride=2), torch.nn.Flatten()) for _ in range(3)]
+    with pytest.raises(TrainerError, match=r"student 0, a Sequential, has a 1 x 1"):
+        Trainer(Config(**narrow, channels_last=True, device="cpu"), students=own)
     Trainer(Config(**narrow, device="cpu"))
     for wide in ({"width": 16}, {"students": "cnn:2", "width": 8}, {"students": "resnet18", "width": 0}):
         Trainer(Config(**{**narrow, **wide}, channels_last=True, device="cpu"))

@@ -64,10 +64,10 @@ def tensors(case: Case) -> tuple[list[Tensor], Tensor]:
     return [torch.tensor(z, dtype=kind, requires_grad=True) for z in case.logits], torch.tensor(KEPT)
 
 
-def distance(computed: Sequence[float], exact: Sequence[Any], size: Any = None) -> float:
-    """The error relative to the norm of the exact values, or to a given size."""
+def distance(computed: Sequence[float], exact: Sequence[Any]) -> float:
+    """The error relative to the norm of the exact values."""
     error = mp.norm([mp.mpf(float(a)) - b for a, b in zip(computed, exact, strict=True)])
-    return float(error / (mp.norm(list(exact)) if size is None else size))
+    return float(error / mp.norm(list(exact)))
 
 
 def if_torch(check: Check[Any]) -> tuple[Check[Any], ...]:

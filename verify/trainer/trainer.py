@@ -21,7 +21,7 @@ from verify.trainer.config import Config, differences
 from verify.trainer.data import Batches, Data, load_data
 from verify.trainer.distributed import Group
 from verify.trainer.errors import DivergedError, TrainerError
-from verify.trainer.networks import NARROWEST, build_students, parse_students, unsafe_channels_last
+from verify.trainer.networks import NARROWEST, build_students, unsafe_channels_last
 from verify.trainer.schedules import make_objective, make_rate
 from verify.trainer.update import Cohort
 
@@ -74,7 +74,7 @@ class Trainer:
                 config.students, data.shape, data.classes, seed=config.seed, width=config.width, norm=config.norm
             )
         if layout is torch.channels_last and device.type == "cpu":
-            _refuse_unsafe(parse_students(config.students), students)
+            _refuse_unsafe(students)
         students = self.group.check(list(students), config.batch)
         students = [s.to(device, weights, memory_format=layout) for s in students]  # type: ignore[call-overload]
         torch.manual_seed(config.seed)
@@ -180,12 +180,12 @@ def _optimizer(config: Config) -> Callable[[list[dict[str, Any]]], torch.optim.O
     )  # fmt: skip
 
 
-def _refuse_unsafe(names: Sequence[str], students: Sequence[nn.Module]) -> None:
-    for name, student in zip(names, students, strict=True):
+def _refuse_unsafe(students: Sequence[nn.Module]) -> None:
+    for k, student in enumerate(students):
         if layer := unsafe_channels_last(student):
             raise TrainerError(
-                f"channels_last = True: network {name!r} has a {layer}, whose gradient corrupts memory on a CPU "
-                f"(oneDNN issue 6035); take a width of at least {NARROWEST}, or leave channels_last out"
+                f"channels_last = True: student {k}, a {type(student).__name__}, has a {layer}, whose gradient corrupts "
+                f"memory on a CPU (oneDNN issue 6035); take a width of at least {NARROWEST}, or leave channels_last out"
             )
 
 
