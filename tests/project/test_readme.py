@@ -56,9 +56,52 @@ def test_the_tables_say_what_the_records_say():
     assert clipped["nll"] < high["nll"]
     assert "one student of 16 is lost" in WORDS
     assert "1 of 16 |" in table
-    assert "16 steps with a biased gradient in 0.4 to 0.7 s" in WORDS
-    assert "exact rational arithmetic in 0.04 s" in WORDS
+    assert "16 steps with a biased gradient takes `worst_case` 0.4 to 0.7 s" in WORDS
+    assert "and the check of the certificate 0.04 s" in WORDS
     assert "| | 16 | 0.4 to 0.7 | 0.04 |" in (ROOT / "benchmarks" / "README.md").read_text()
+
+
+def cells(start):
+    """The rows of the table that begins so, a list of cells each; an empty first cell repeats the last."""
+    rows, name = [], ""
+    for line in README.partition(start)[2].partition("\n\n")[0].splitlines()[2:]:
+        row = [cell.strip() for cell in line.strip("|").split("|")]
+        name = row[0] = row[0] or name
+        rows.append(row)
+    return rows
+
+
+def test_the_table_of_peers_says_what_was_measured():
+    record = json.loads((ROOT / "benchmarks" / "peers_table.json").read_text())
+    versions = record["environment"]["versions"]
+
+    def told(number):
+        return "NaN" if number is None else f"{number:.2g}".replace("e-0", "e-")
+
+    rows = cells("| | order | value, near")
+    for row, found in zip(rows, record["losses"], strict=True):
+        package = re.sub(r"[ ,].*", "", found["peer"].removeprefix("the ").replace("torch.nn.", "torch "))
+        assert package in row[0]
+        assert versions.get(package, "").partition("+")[0] in row[0]
+        negative = f" ({found['near']['negative']} of 32 negative)" if found["near"]["negative"] else ""
+        errors = [told(found[kind][of]) for kind in ("near", "confident") for of in ("value", "gradient")]
+        time = "" if found["time"] is None else f"{found['time']:.2f}".removesuffix(".00")
+        assert row[1:] == [str(found["order"]), errors[0] + negative, *errors[1:], time]
+    assert {row["confident"]["not finite"] for row in record["losses"] if "InfoLM" in row["peer"]} == {32}
+    assert "InfoLM's is NaN for every pair" in WORDS
+    kd_lib = record["KD_Lib"]
+    assert kd_lib == {"students": 4, "forward passes": 32, "default loss": "MSELoss"}
+    assert f"(`kd-lib=={versions['kd-lib']}`) {kd_lib['forward passes']} forward passes" in WORDS
+    worst = {(row["by"], row["bias"]): row for row in record["worst cases"]}
+    for row in cells("| | ζ² = 0 | ζ² = 1"):
+        name = re.match(r"`?(\w+)", row[0])[1]
+        assert versions.get(name.lower(), "") in row[0]
+        found = [worst[name, bias] for bias in (0.0, 1.0) if (name, bias) in worst]
+        assert row[1:3] == [*(f"{one['value']:.6f}" for one in found), *row[2:3]][:2]
+        assert row[3] == ", ".join(f"{one['seconds']:.2g}" for one in found)
+    checked = [worst["the check of its certificate", bias]["seconds"] for bias in (0.0, 1.0)]
+    assert "in {:.2g} and {:.2g} s |".format(*checked) in README
+    assert worst["AutoLyap", 0.0]["value"] < worst["worst_case", 0.0]["value"]  # too low
 
 
 def differences(name):
