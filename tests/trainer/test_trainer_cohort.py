@@ -210,6 +210,16 @@ def test_a_learned_order_moves_and_stays_in_its_range():
     assert 0.05 < float(ours.learned().detach()) < 2.0
 
 
+def test_a_learned_order_does_not_decay():
+    x, y = next(batches(1))
+    found = []
+    for decay in (0.0, 0.5):
+        ours = cohort(Config(students="mlp:2", alpha=2.0, alpha_schedule="learned", lr=0.1, weight_decay=decay))
+        ours.update(x, y, 0)
+        found.append(ours.learned.raw.detach().clone())
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_base_loss_is_cross_entropy(smoothing):
     logits = torch.randn(3, 20, 5, dtype=torch.float64, requires_grad=True)

@@ -14,7 +14,9 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.sgd import minibatch as sampling
 from verify.checks import at_most, curve, cut_mean, function_of, kernel_check, panel
 from verify.checks.networks import SAMPLES, SETTING, Setting, flat
-from verify.claim import Claim, Comparison, Context, Control, Found, Source, Statement, check
+from verify.claim import Claim, Control, Found, Source, Statement, check
+from verify.context import Context
+from verify.records import Comparison
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath
@@ -241,8 +243,8 @@ CLAIM = Claim(
         "so each n_t has mean zero given the past; of the batches of an epoch only the first has that, and the epochs "
         f"followed have one, of {PATH_BATCH}",
         "free to fail: that the trainer's update is the mean gradient of its batch, that along a path its noise has "
-        "mean zero, and the monitor's σ² and G²; the variance over batches that the check draws is a "
-        "theorem on any vectors",
+        "mean zero, and the monitor's σ² and G²; the variance of batches that the check draws is a theorem on any "
+        "vectors",
         SETTING,
     ),
     source=Source("sampling without replacement; applied here to the update of Huang et al. 2023", "2209.05732"),
