@@ -110,7 +110,7 @@ CLAIMED = {
         "product(1.0, *weights, root, root)",
         "C4",
     ),
-    "drift of moving peers": ("mutual.py", "far = np.sqrt(2) *", "far = 1.0 *", "C8"),
+    "drift of moving peers": ("mutual.py", "large = product(np.sqrt(2.0),", "large = product(1.0,", "C8"),
     "order in the observable bias": (
         "mutual.py",
         "product(*weights, np.maximum(1.0, order), mean)",
