@@ -53,7 +53,7 @@ class Points:
         >>> Points.two_classes(0.0, [1.0, 2.0], 0.5).teacher.tolist()
         [[1.0, 0.0], [2.0, 0.0]]
         """
-        odds, ratio, order = np.broadcast_arrays(*(np.atleast_1d(np.float64(x)) for x in (odds, ratio, order)))
+        odds, ratio, order = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, float)) for x in (odds, ratio, order)))
         student, between = (np.column_stack([x, 0 * x]) for x in (odds, ratio))
         return cls(student + between, student, order, 0 * student)
 
