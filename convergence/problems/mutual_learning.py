@@ -164,7 +164,7 @@ class MutualLearning(SyntheticProblem):
         classes = self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(classes)[:, self.labels]
         self._all = np.arange(count)[None]
-        self._together = max(1, _CACHED // (count * max(classes, *units)))
+        self._together = self._together_of(count)
         self.block = min(256, 2 ** int(np.log2(self._together)))
         sizes = [
             x.shape[1] * u + (u + 1) * classes if u else x.shape[1] * classes
@@ -189,6 +189,10 @@ class MutualLearning(SyntheticProblem):
         squares = [a * (x**2).sum(axis=1) + b for (a, b), x in zip(factors, self.inputs, strict=True)]
         self._noise_terms = greatest, np.array(squares) / count
         self._play(order, beta, batch)
+
+    def _together_of(self, samples: int) -> int:
+        """How many rows of x are worked on at a time."""
+        return max(1, _CACHED // (samples * max(self.classes, *self.units)))
 
     def _play(self, order: float, beta: float, batch: int | None) -> None:
         """Set the order, the weight and the batch, with the constants that follow from them."""
@@ -272,7 +276,8 @@ class MutualLearning(SyntheticProblem):
             if a.ndim == 2:
                 z = (first.reshape(-1, a.shape[1]) @ a.T).reshape(*first.shape[:2], -1)
             else:
-                z = (a @ first[..., None])[..., 0]
+                z = np.empty((*first.shape[:2], a.shape[1]))
+                np.matmul(np.swapaxes(first, 0, 1), np.swapaxes(a, 1, 2), out=np.swapaxes(z, 0, 1))
             h = z
             if self.units[k]:
                 np.tanh(h, out=h)
@@ -288,7 +293,7 @@ class MutualLearning(SyntheticProblem):
         """The weights of student k's samples, for some rows of x."""
         weights = self.weights[..., k, :]
         if weights.ndim == 1:
-            return weights[rows]
+            return weights.take(rows)
         return weights[some] if rows is self._all else np.take_along_axis(weights[some], rows, axis=-1)
 
     def _errors(
@@ -296,7 +301,7 @@ class MutualLearning(SyntheticProblem):
     ) -> list[Array]:
         """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
         errors = []
-        targets = self.targets[:, None] if rows is self._all else self.targets[:, rows]
+        targets = self.targets[:, None] if rows is self._all else self.targets.take(rows, axis=1)
         for k in range(self.students):
             # Both are multiples of q less something.
             own = 0.0 if kind == "mutual" else self._own(k, rows, some)
@@ -330,10 +335,11 @@ class MutualLearning(SyntheticProblem):
         flat = x.reshape(-1, self.dim)
         chosen = None if rows is None else rows.reshape(len(flat), -1)
         out = [np.empty(flat.shape) for _ in kinds]
-        for at in range(0, len(flat), self._together):
-            some = slice(at, at + self._together)
+        together = self._together if chosen is None else self._together_of(chosen.shape[-1])
+        for at in range(0, len(flat), together):
+            some = slice(at, at + together)
             picked = self._all if chosen is None else chosen[some]
-            features = self.inputs if chosen is None else [a[picked] for a in self.inputs]
+            features = self.inputs if chosen is None else [a.take(picked, axis=0) for a in self.inputs]
             logits, units, outputs = self._forward(flat[some], features)
             q = [_softmax(z) for z in logits]
             for kind, array in zip(kinds, out, strict=True):
@@ -359,7 +365,7 @@ class MutualLearning(SyntheticProblem):
         if a.ndim == 2:
             first = (error.reshape(-1, len(a)) @ a).reshape(*error.shape[:2], d)
         else:
-            first = (error[..., None, :] @ a)[..., 0, :]
+            first = np.swapaxes(np.swapaxes(error, 0, 1) @ a, 0, 1)
         first /= count
         out[:, : d * len(first)] = first.transpose(1, 2, 0).reshape(len(out), -1)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from convergence import Envelope, Verdict, judge_mean
 from verify.records import Comparison, Outcome
 
 __all__ = ["Worst", "at_least", "at_most", "close_to", "counted", "cut_mean", "from_verdict", "holds", "judged"]
+
+T = TypeVar("T")
 
 
 def _margin(room: float, allowed: float) -> float:
@@ -47,11 +51,17 @@ def at_least(
 class Worst:
     """The greatest error of each kind that a loop meets, with what is allowed; an error that is no number is the worst.
 
+    A loop over ``worst.over(points)`` ends where a point refutes, so that negative controls take few.
+
     >>> worst = Worst()
     >>> for error in (1e-17, 3e-16, 0.0):
     ...     worst.see("rounding", error, 1e-15)
     >>> [(c.name, c.observed, c.samples, c.outcome) for c in worst.comparisons()]
     [('rounding', 3e-16, 3, 'confirmed')]
+    >>> for error in worst.over((0.0, 1e-9, 1e-6)):
+    ...     worst.see("rounding", error, 1e-15)
+    >>> [(c.observed, c.samples, c.outcome) for c in worst.comparisons()]
+    [(1e-09, 5, 'refuted')]
     """
 
     def __init__(self) -> None:
@@ -63,6 +73,13 @@ class Worst:
         # In this order the comparison with NaN is false either way, and NaN stays.
         greatest = worst if error <= worst or math.isnan(worst) else error
         self._seen[name] = (float(greatest), allowed, count + 1)
+
+    def over(self, points: Iterable[T]) -> Iterator[T]:
+        """The points of a loop, up to the first whose error is more than is allowed: no later one takes that back."""
+        for point in points:
+            if any(not worst <= allowed for worst, allowed, _ in self._seen.values()):
+                return
+            yield point
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """One for each kind, in the order in which they were met."""

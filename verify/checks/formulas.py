@@ -137,7 +137,7 @@ def implementation_check(
     def implementation(subject: S, context: Context) -> Found:
         rng, count = context.rng("points"), context.pick(quick=quick, full=full)
         worst = Worst()
-        for _ in range(count):
+        for _ in worst.over(range(count)):
             for computed, stated in pairs(subject, rng):
                 worst.see(name, abs(computed - stated) / abs(stated) if stated else np.inf, allowed)
         yield from worst.comparisons()

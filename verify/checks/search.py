@@ -35,6 +35,9 @@ SEARCH = "search"
 ATTAINED = 0.999
 """The ratio that must be reached where a constant is attained, possibly only in the limit."""
 
+_ENOUGH = 1.01
+"""A ratio with which a search ends: the inequality is false."""
+
 _ROUNDING = 4 * float(np.finfo(float).eps)
 _NOTHING = mp.mpf(10) ** -40
 """What 60 digits leave of a quantity that vanishes."""
@@ -122,7 +125,7 @@ def _with_slopes(loss: Any, x: NDArray[np.float64]) -> tuple[float, NDArray[np.f
 def _strongest(
     ratio: Callable[[Points], NDArray[np.float64]], classes: int, side: Side, rng: np.random.Generator, effort: int
 ) -> Points:
-    """The point with the greatest ratio that differential evolution and a simplex find."""
+    """The point with the greatest ratio that differential evolution and a simplex find, or one that refutes."""
     size = 3 + (3 if _has_vector(side) else 2) * classes
 
     def loss(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -132,8 +135,11 @@ def _strongest(
     # The generator's argument is called `rng` in newer releases of SciPy; all of them take `seed`.
     options: dict[str, Any] = {"seed": rng, "vectorized": True, "updating": "deferred", "init": start}
     global_ = differential_evolution(
-        loss, [(0, 1)] * size, polish=False, maxiter=effort, tol=1e-10, strategy="currenttobest1bin", **options
-    )
+        loss, [(0, 1)] * size, polish=False, maxiter=effort, tol=1e-10, strategy="currenttobest1bin",
+        callback=lambda x, convergence: bool(loss(x[:, None])[0] < -_ENOUGH), **options,
+    )  # fmt: skip
+    if global_.fun < -_ENOUGH:
+        return _points(np.clip(global_.x, 0, 1)[None], classes, side.orders)
     local = minimize(
         lambda x: _with_slopes(loss, x), global_.x, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * size,
         options={"maxiter": effort, "maxfun": 2 * effort},
@@ -153,7 +159,7 @@ def _compare(side: Side, context: Context, classes: Sequence[int], effort: int) 
             ratio = _exact_ratio(exact_smaller, exact_larger, point)
             if found is None or ratio > found[0]:
                 found = (ratio, f"C = {count}, {point.describe()}")
-        if ratio > 1.01:
+        if ratio > _ENOUGH:
             break
     assert found is not None
     ratio, where = found

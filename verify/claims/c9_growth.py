@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from sympy import Expr, Integer, sqrt
 
 from convergence import Assumptions, Envelope, Trajectory, pl_bound, problems, simulate
@@ -93,12 +94,11 @@ class Subject:
         beyond = self._longer(at, step, steps, pl_constant)
         if added(0.0) <= 1e-250:
             return min(beyond, float(closer(*known(0.0))))
-        least, most = 0.0, 1.0
+        most = 1.0
         while added(most) > 0 and most < 1e9:
             most *= 2
-        for _ in range(60):
-            middle = (least + most) / 2
-            least, most = (middle, most) if added(middle) > 0 else (least, middle)
+        if added(most) < 0:
+            most = float(brentq(added, 0.0, most, xtol=1e-300))  # type: ignore[arg-type]
         values = [beyond, float(right_side(*known(most)))]
         if at.gap >= most**2:
             values.append(float(closer(*known(most))))
@@ -186,24 +186,30 @@ def _on_quadratic(curvature: float, h: float, noise: float, bias: float, steps: 
 def quadratic(subject: Subject, context: Context) -> Found:
     """Do quadratics reach the bound?"""
     for h, noise, bias, steps in QUADRATIC:
-        run = _on_quadratic(1.0, h, noise, bias, steps, 3.0)
+        run = context.shared(_on_quadratic, 1.0, h, noise, bias, steps, 3.0)
         stated = subject.bound(run.assumptions, h, steps, 1.0)
         value = float(run.value[-1, 0])
         name = f"f(x_T) - inf f on the quadratic, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
         yield at_most(name, value, stated * (1 + ROUNDING))
         yield at_least(f"{name}: over stated", value / stated if stated else np.inf, REACHED)
     for h, mu, bias in GENTLE:
-        run = _on_quadratic(mu, h, 0.0, bias, 60, 3 / mu)
+        run = context.shared(_on_quadratic, mu, h, 0.0, bias, 60, 3 / mu)
         at = Assumptions(smoothness=1.0, gap=run.assumptions.gap, noise=0.0, bias=bias)
         ratios = [v / subject.bound(at, h, t, mu) for v, t in zip(run.value[:, 0], run.times, strict=True) if t]
         name = f"on a quadratic of curvature μ = {mu:g} Λ, over stated, h = {h:g}, ζ² = {bias:g}"
         yield at_most(f"{name}: the most", max(ratios), 1 + ROUNDING)
         yield at_least(f"{name}: the least", min(ratios), 1 - ROUNDING)
-    yield _falling(subject)
+    yield _falling(subject, context)
 
 
 RELATIVE = ((0.4, 0.1, 0.3, 1.0), (1.0, 0.5, 0.6, 0.2), (0.7, 0.2, 0.8, 0.0), (0.5, 0.9, 0.25, 0.0))
 """h, μ/Λ, m and ζ² of quadratics of curvature μ whose bias is against the gradient."""
+
+
+def _against(at: Assumptions, h: float, mu: float, steps: int) -> Trajectory:
+    """A run on a quadratic of curvature μ whose bias, also the relative part, is against the gradient."""
+    problem = worst_oracle("quadratic", at, h, dim=2, smoothness=mu, radius=np.sqrt(50) / mu)
+    return simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=min(steps, 20))
 
 
 @check("numeric", cost=0.5)
@@ -212,8 +218,7 @@ def relative(subject: Subject, context: Context) -> Found:
     for h, mu, m, bias in RELATIVE:
         at = Assumptions(smoothness=1.0, gap=25 / mu, noise=0.0, bias=bias, relative_bias=m)
         steps = round(40 / (h * mu * (1 - np.sqrt(m))))
-        problem = worst_oracle("quadratic", at, h, dim=2, smoothness=mu, radius=np.sqrt(50) / mu)
-        run = simulate(problem, step=h, steps=steps, replicas=1, seed=0, record=min(steps, 20))
+        run = context.shared(_against, at, h, mu, steps)
         each = list(zip(run.value[1:, 0], run.times[1:], strict=True))
         closed, exact = (
             [v / r if r else np.inf for (v, _), r in zip(each, stated, strict=True)]
@@ -235,16 +240,17 @@ def apart(subject: Subject, context: Context) -> Found:
     for (h, mu, noise), least in APART.items():
         at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=1.0)
         stated, steps = subject.bound(at, h, np.inf, mu), round(40 / (mu * min(h, 2 - h)))
-        values = [float(_on_quadratic(c, h, noise, 1.0, steps, 1 / c).value[-1, 0]) for c in (mu, 1.0)]
+        runs = [context.shared(_on_quadratic, c, h, noise, 1.0, steps, 1 / c) for c in (mu, 1.0)]
+        values = [float(run.value[-1, 0]) for run in runs]
         name = f"the worst quadratic over stated, h = {h:g}, μ = {mu:g} Λ, σ² = {noise:g}"
         yield at_most(name, max(values) / stated if stated else np.inf, 1.0)
         yield at_least(f"{name}: at least", max(values) / stated if stated else np.inf, least)
 
 
-def _falling(subject: Subject) -> Panel:
+def _falling(subject: Subject, context: Context) -> Panel:
     """How a quadratic of curvature μ falls to the floor, on the bound."""
     h, mu, bias = 0.5, 0.1, 0.04
-    run = _on_quadratic(mu, h, 0.0, bias, 150, 30.0)
+    run = context.shared(_on_quadratic, mu, h, 0.0, bias, 150, 30.0)
     at = Assumptions(smoothness=1.0, gap=run.assumptions.gap, noise=0.0, bias=bias)
     stated = [subject.bound(at, h, t, mu) for t in run.times]
     return panel(

@@ -37,7 +37,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     worst = Worst()
     of_escort = "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)"
-    for pair in context.each(pairs):
+    for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             first, second = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             middle = reference.escort(first, second, pair.order)

@@ -56,13 +56,13 @@ def numeric(right_side: Expr, context: Context) -> Found:
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     worst = Worst()
-    for pair in context.each(pairs):
+    for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             exact = reference.gradient(pair)
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             error = _distance(_at(formula, p, s, pair.order), exact)
         worst.see("formula against differences of the definition (60 digits), relative", error, 1e-20)
-    for pair in (*pairs, *beside):
+    for pair in worst.over((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
             errors = _core(formula, pair)
         for given, error in zip(("logits", "probabilities of any sum"), errors, strict=True):
@@ -102,13 +102,13 @@ def torch_losses(right_side: Expr, context: Context) -> Found:
         return leaf.grad
 
     with mp.workdps(reference.DIGITS):
-        for case in losses.cases(context.rng("losses")):
+        for case in worst.over(losses.cases(context.rng("losses"))):
             (z, u, v), mask = losses.tensors(case)
             loss = RenyiDivLoss(case.order, temperature=case.temperature)(z, u.detach(), mask)
             compare("RenyiDivLoss", case, gradient(loss, z), (0,), case.order)
             both = mutual_loss([z, u, v], case.order, temperature=case.temperature, mask=mask)
             compare("mutual_loss", case, gradient(both[0], z), (0, 1), case.order)
-        for case in losses.cases(context.rng("schedules"), (0.5,)):
+        for case in worst.over(losses.cases(context.rng("schedules"), (0.5,))):
             (z, u, _), mask = losses.tensors(case)
             # on the line, and at a third of the cosine, where it differs from the line
             for schedule, orders in (

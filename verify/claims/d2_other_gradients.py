@@ -120,7 +120,7 @@ def numeric(sides: Derivatives, context: Context) -> Found:
     """Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?"""
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
     worst = Worst()
-    for pair in context.each(pairs):
+    for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
@@ -130,7 +130,7 @@ def numeric(sides: Derivatives, context: Context) -> Found:
                 words = f"{name}, formula against differences of the definition (60 digits)"
                 worst.see(words, _distance(one, other), 1e-20)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for pair in (*pairs, *beside):
+    for pair in worst.over((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
             computed = context.shared(_computed, pair)
             for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
@@ -157,7 +157,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
 
     count = sum(losses.KEPT)
     with mp.workdps(reference.DIGITS):
-        for case in losses.cases(context.rng("losses")):
+        for case in worst.over(losses.cases(context.rng("losses"))):
             (z, u, v), mask = losses.tensors(case)
             alpha = torch.tensor(case.order, dtype=torch.float64, requires_grad=True)
             loss = RenyiDivLoss(alpha, temperature=case.temperature)(z.detach(), u, mask)
@@ -175,7 +175,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
             names = ("RenyiDivLoss, ∂/∂α", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α")
             for name, got, exact in zip(names, slopes, (totals[0], *totals), strict=True):
                 see(name, case, [got.item()], [exact])
-        for case in losses.cases(context.rng("trained"), (0.5, 2.0)):
+        for case in worst.over(losses.cases(context.rng("trained"), (0.5, 2.0))):
             (z, u, _), mask = losses.tensors(case)
             criterion = MutualLoss(case.order, learn_alpha=True, temperature=case.temperature)
             order = float(torch.as_tensor(criterion.alpha).detach())

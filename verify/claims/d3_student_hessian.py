@@ -68,7 +68,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     formula = _formula(right_side, "mpmath")
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
     worst = Worst()
-    for pair in context.each(pairs):
+    for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
             values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
@@ -78,7 +78,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
             name = "formula against differences of the definition (60 digits), relative"
             worst.see(name, float(max(errors)), 1e-15)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for pair in (*pairs, *beside):
+    for pair in worst.over((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
             found = _core(formula, pair)
         for given, error in zip(("logits", "probabilities of any sum"), found, strict=True):

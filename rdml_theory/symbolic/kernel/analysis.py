@@ -12,7 +12,7 @@ from rdml_theory.symbolic.certificates import Certificate, Chain, Pieces, SmtScr
 from rdml_theory.symbolic.kernel.forms import is_open, is_zero, require_near, require_value
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, Less, Proposition, Tends
 from rdml_theory.symbolic.kernel.substitution import admit, by_equation, refuse_chance, refuse_free, replaced
-from rdml_theory.symbolic.kernel.terms import Term, is_random, kind, symbol_kind
+from rdml_theory.symbolic.kernel.terms import Term, derivative, is_random, kind, symbol_kind
 from rdml_theory.symbolic.kernel.theorem import (
     ProofError,
     Result,
@@ -41,7 +41,7 @@ def differentiate(theorem: Theorem, variable: Symbol) -> Result:
         raise ProofError(f"{whole.text()} is no equality of scalars")
     for side in whole.terms():
         kind(Derivative(side, variable))
-    return theorem.hypotheses, Equal(Derivative(whole.left, variable), whole.right.diff(variable)), theorem.sure
+    return theorem.hypotheses, Equal(Derivative(whole.left, variable), derivative(whole.right, variable)), theorem.sure
 
 
 @rule
@@ -92,7 +92,7 @@ def limit(
             left = by_equation(left, equation.conclusion)
         if not is_zero(left):
             raise ProofError(f"{target.text()}: the derivative of order {order} is another at the point")
-        slope, factorial = slope.diff(variable), factorial * (order + 1)
+        slope, factorial = derivative(slope, variable), factorial * (order + 1)
     return hypotheses, target, all_sure(*where, *known)
 
 

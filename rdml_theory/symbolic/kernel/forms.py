@@ -47,6 +47,7 @@ from rdml_theory.symbolic.kernel.terms import (
     Value,
     Vector,
     bound_symbols,
+    derivative,
     free_symbols,
     is_random,
     kind,
@@ -261,7 +262,7 @@ def require_value(term: Term, known: Known, what: object) -> None:
     rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
     """
     for slope in term.atoms(Derivative):
-        require_value(slope.expr.diff(*slope.variable_count), known, what)
+        require_value(derivative(slope.expr, *slope.variable_count), known, what)
     facts = usable(known, bound_symbols(term))
     for part in term.atoms(Pow, log):
         _require_here(part, facts, what)

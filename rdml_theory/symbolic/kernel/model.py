@@ -249,7 +249,7 @@ class Model:
             return np.sum(parts[0] * parts[1], axis=-1)
         if isinstance(term, Mean):
             return self.chance @ np.broadcast_to(parts[0], self.chance.shape)
-        if term.is_number and not term.args:
+        if not term.args and term.is_number:
             return float(term)
         return _OPERATIONS[type(term)](_aligned(parts))
 

@@ -63,7 +63,7 @@ from rdml_theory.symbolic.kernel.expansion import expand
 
 __all__ = [
     "At", "Entry", "Gradient", "Inner", "Mean", "Random", "Term", "TermError", "Value", "Vector", "bound_symbols",
-    "free_symbols", "is_random", "kind", "require_given", "square", "symbol_kind",
+    "derivative", "free_symbols", "is_random", "kind", "require_given", "square", "symbol_kind",
 ]  # fmt: skip
 
 Term = Any
@@ -408,6 +408,12 @@ def free_symbols(term: Term) -> frozenset[Any]:
     frozenset({x})
     """
     return frozenset(term.free_symbols)
+
+
+@lru_cache(maxsize=5_000, typed=True)
+def derivative(term: Term, *variables: Any) -> Term:
+    """The derivative in variables, as SymPy finds it; kept, for a proof that runs again asks for it again."""
+    return term.diff(*variables)
 
 
 def bound_symbols(term: Term) -> set[Any]:
