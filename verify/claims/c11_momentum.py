@@ -81,8 +81,8 @@ class Subject:
         times = min(steps, 1e15)
         s = symbolic
         numbers = letters(a, step, times) | {
-            descent.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega, s.energy: a.smoothness * step**2 * theta,
-            s.split: delta, s.weight: trade, s.level: level,
+            descent.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega,
+            s.energy: a.smoothness * step**2 * theta, s.split: delta, s.weight: trade, s.level: level,
         }  # fmt: skip
         told, bounds = self._formulas
         with np.errstate(invalid="ignore"):  # the first, where κ > ℓ
