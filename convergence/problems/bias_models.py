@@ -37,9 +37,10 @@ def along_gradient(gradient: Array, size: float) -> Array:
            [5., 0.]])
     """
     norm = np.linalg.norm(gradient, axis=-1, keepdims=True)
+    if norm.all():
+        return gradient * (size / norm)
     flat = norm == 0
-    bias = gradient * (size / np.where(flat, 1.0, norm))
-    return np.where(flat, constant(gradient, size), bias)
+    return np.where(flat, constant(gradient, size), gradient * (size / np.where(flat, 1.0, norm)))
 
 
 def against_gradient(gradient: Array, size: float) -> Array:

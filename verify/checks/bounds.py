@@ -177,7 +177,7 @@ def nonconvex_check(steps_sizes: Sequence[float], *, noise: float, bias: float, 
     @check("monte-carlo", tests=len(steps_sizes), cost=cost)
     def nonconvex(subject: BoundSubject, context: Context) -> Found:
         """Does a nonconvex problem with many local minima obey the bound, and stop at the plateau it predicts?"""
-        steps = context.pick(quick=4_000, full=40_000)
+        steps = context.pick(quick=2_000, full=40_000)
         used = [h for h in steps_sizes if h <= subject.greatest_step]
         for h in context.each(used):
             # A frequency other than one, so that the smoothness λ + cω² shows it.

@@ -12,7 +12,7 @@ from sympy import Rational
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, tight_bound
 from convergence.performance import ConsecutivePairs, DualCertificate, Method, prove
 from rdml_theory.symbolic.sgd import smooth
-from verify.checks import Role, at_least, at_most, curve, kernel_check, panel
+from verify.checks import Role, Worst, at_least, at_most, curve, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.checks.worst import Setting, solved
 from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
@@ -68,19 +68,18 @@ NEAR = 0.02
 @check("numeric", cost=5.0)
 def exact(subject: Subject, context: Context) -> Found:
     """Is what a potential proves the exact worst case?"""
-    apart, below = {True: 0.0, False: 0.0}, 0.0
-    for number, setting in enumerate(context.each((*PLAIN, *OTHERS))):
+    worst = Worst()
+    for number, setting in enumerate(worst.over(context.each((*PLAIN, *OTHERS)))):
         found = context.shared(solved, setting).value
         certificate = _solve(subject, setting)
         ratio = certificate.bound / found
+        worst.see("below the exact worst case, relatively", 1 - ratio, 1e-7)
         plain = setting in PLAIN
-        apart[plain], below = max(apart[plain], ratio - 1), max(below, 1 - ratio)
+        name = f"above it {'without noise and momentum' if plain else 'otherwise'}, relatively"
+        worst.see(name, ratio - 1, 1e-6 if plain else NEAR)
         if number % 6 == 0 and subject == Subject():
             yield chain_record(certificate)
-    count = len(PLAIN)
-    yield at_most("below the exact worst case, relatively", below, 1e-7, samples=count + len(OTHERS))
-    yield at_most("above it without noise and momentum, relatively", apart[True], 1e-6, samples=count)
-    yield at_most("above it otherwise, relatively", apart[False], NEAR, samples=len(OTHERS))
+    yield from worst.comparisons()
     yield from (_looseness(subject, h, context) for h in (0.2, 1.5))
 
 

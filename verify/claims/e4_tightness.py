@@ -28,13 +28,13 @@ ROUNDING = 1e-9
 NONCONVEX = {
     "double_well": {"bias_model": "against_gradient"},
     "matrix_factorisation": {"bias_model": "adversarial"},
-    "nonconvex_logistic": {"noise_model": "orthogonal"},
+    "nonconvex_logistic": {"noise_model": "rademacher"},
     "phase_retrieval": {},
     "pl_sine": {"noise_model": "rademacher"},
     "quadratic_cosine": {"dim": 4},
-    "rastrigin": {"dim": 3, "bias_model": "along_gradient"},
+    "rastrigin": {"dim": 3, "bias_model": "along_gradient", "noise_model": "heavy_tailed"},
     "robust_regression": {},
-    "sigmoid_loss": {"noise_model": "heavy_tailed"},
+    "sigmoid_loss": {"noise_model": "orthogonal"},
 }
 """Each with σ² and ζ² a hundredth and a twentieth of 2ΛΔ, its own start and another model of noise or bias."""
 
@@ -43,7 +43,7 @@ REAL = ("breast cancer", "mutual learning")
 
 REPLICAS = {
     ("double_well", 1.0): 4_096, ("matrix_factorisation", 0.2): 2_048, ("matrix_factorisation", 1.0): 2_048,
-    ("sigmoid_loss", 0.2): 2_048, ("sigmoid_loss", 1.0): 8_192, ("sigmoid_loss", 1.7): 2_048,
+    ("rastrigin", 0.2): 2_048, ("rastrigin", 1.0): 16_384, ("rastrigin", 1.7): 4_096,
 }  # fmt: skip
 """Of a problem at a step; 256 elsewhere. Where a replica falls makes its average large or small in the first two; the
 last has heavy-tailed noise, whose rare events need many replicas to be ruled out."""
