@@ -69,7 +69,7 @@ def real(name: str, value: ArrayLike) -> NDArray[np.float64]:
         raise TypeError(f"{name} = {shown(value)}: expected a real number or an array of them")
     with np.errstate(over="ignore"):
         out = array.astype(np.float64)
-    if np.any(np.isinf(out) & np.isfinite(array)):
+    if array.dtype != np.float64 and np.any(np.isinf(out) & np.isfinite(array)):
         raise ValueError(f"{name} = {shown(value)}: {BEYOND}")
     return out
 

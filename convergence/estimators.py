@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +17,8 @@ ROUNDING = 1e-12
 
 STAKES = 2.0 ** (-np.arange(24) / 2)
 """Shares of its capital that a bettor puts on one replica."""
+
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def bounded_interval(
@@ -83,37 +82,41 @@ def bounded_interval(
     alone, floor, lacking = np.ldexp(x, -own), float(np.ldexp(start, -own)), float(np.ldexp(short, -own))
     if float(np.maximum(floor - alone, 0.0).mean()) * rate <= lacking:
         raised = np.maximum(alone, floor)
-        low = _crossing(lambda m: (raised - m) / (m - floor), floor, float(raised.mean()), rate)
+        low = floor + _crossing(raised - floor, rate)
         low = float(np.ldexp(low - ROUNDING * (abs(low) + abs(floor)) - lacking, own))
     exponent = int(np.frexp(max(greatest, abs(end), beyond))[1])
     x, end, beyond = np.ldexp(x, -exponent), float(np.ldexp(end, -exponent)), float(np.ldexp(beyond, -exponent))
     if float(np.maximum(x - end, 0.0).mean()) * rate <= beyond:
         cut = np.minimum(x, end)
-        high = _crossing(lambda m: (m - cut) / (end - m), end, float(cut.mean()), rate)
+        high = end - _crossing(end - cut, rate)
         high = float(np.ldexp(high + ROUNDING * (abs(high) + abs(end)) + beyond, exponent))
     return low, high
 
 
-def _crossing(gains: Callable[[float], NDArray[np.float64]], far: float, mean: float, rate: float) -> float:
-    """The m between the mean and the far end at which the capital reaches 1/δ; it grows towards the far end."""
+def _crossing(away: NDArray[np.float64], rate: float) -> float:
+    """How far the m at which the capital reaches 1/δ is from an end, of replicas that are ``away`` from it.
 
-    def capital(share: float) -> float:
-        with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            logs = np.log1p(np.maximum(np.outer(STAKES, gains(mean + share * (far - mean))), -1)).sum(axis=1)
-            most = logs.max()
-            return float(most + np.log(np.exp(logs - most).mean() * rate))
-
-    # Not at the ends: there the gains are 0/0, or infinite.
-    if abs(mean - far) <= ROUNDING * abs(far):
-        return far
-    least, most = 2.0**-52, 1 - max(2.0**-40, 2.0**-50 * abs(far) / abs(far - mean))
-    if capital(most) < 0:
-        return far
-    if capital(least) > 0:
-        return mean
-    # To the side of the far end, whatever brentq's last bracket.
-    found: Any = scipy.optimize.brentq(capital, least, most, xtol=1e-12, rtol=np.float64(1e-7))
-    return mean + min(found * (1 + 2e-7) + 2e-12, 1.0) * (far - mean)
+    A bet gains x/r - 1 of its stake, r the distance. In t = -log r the logarithm of the capital is convex and rises, so
+    that Newton's steps come to the root from beyond it, nearer to the end.
+    """
+    mean = float(away.mean())
+    if not mean:
+        return 0.0
+    # Where a normal mean would be; and what float64 cannot tell from the end.
+    near = 1 - min(float(np.sqrt(-2 * np.log(rate) / away.size)) * float(away.std()) / mean, 0.9)
+    t, last = -np.log(near * mean), 40 - np.log(mean)
+    for _ in range(200):
+        gained = np.outer(STAKES, away * np.exp(t))
+        with np.errstate(divide="ignore", under="ignore"):
+            factors = gained + (1 - STAKES)[:, None]
+            logs = np.log(factors).sum(axis=1)
+            capital = np.exp(logs - logs.max())
+            log_capital = float(logs.max() + np.log(capital.mean() * rate))
+            slopes = (gained / np.maximum(factors, TINY)).sum(axis=1)
+        before, t = t, min(t - log_capital * float(capital.sum() / (capital @ slopes)), last)
+        if abs(t - before) <= 1e-6:  # what is left is its square
+            break
+    return 0.0 if t >= last else float(np.exp(-t - 1e-9))
 
 
 def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from rdml_theory import renyi_divergence
 from rdml_theory.losses import mutual_loss
 from verify.checks.networks import DECAY, SAMPLES, Setting, Snapshot, digits, flat
-from verify.checks.training import _Half, curvature, follow, generalise, put
+from verify.checks.training import _Half, follow, generalise, put
 from verify.trainer.networks import MLP
 
 
@@ -44,7 +44,9 @@ def test_gradients_are_those_of_autograd(alpha):
         assert here.loss[k] == pytest.approx(loss, rel=1e-12)
         assert np.allclose(here.base(k), base, atol=1e-14)
         assert np.allclose(here.bias(k, alpha, 0.7), 0.7 * mutual, atol=1e-13)
-        assert np.allclose(here.sample_gradients(k, alpha, 0.7).mean(0), base + 0.7 * mutual, atol=1e-13)
+        each = here.sample_gradients(k, alpha, 0.7)
+        assert np.allclose(each.mean(0), base + 0.7 * mutual, atol=1e-13)
+        assert here.sample_variance(k, alpha, 0.7) == pytest.approx(each.var(axis=0).sum(), rel=1e-12)
 
 
 def test_rectifiers_and_smoothing():
@@ -84,7 +86,28 @@ def test_curvature_is_what_makes_taylor_exact():
         moved.append(tuple(parts))
     after = setting.snapshot([moved]).loss[0]
     exact = 2 * (after - here.loss[0] - here.base(0) @ move) / (move @ move)
-    assert curvature(setting, here, 0, move) == pytest.approx(exact, rel=1e-6)
+    assert here.curvature(0, move) == pytest.approx(exact, rel=1e-6)
+
+
+def test_curvatures_along_a_segment_are_those_of_autograd():
+    """Of three layers, with smoothing and decay: the Hessian of torch, in the direction of the segment."""
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=shape), rng.normal(size=shape[0])) for shape in ((6, 5), (4, 6), (3, 4))]
+    here = Snapshot([layers], [rng.normal(size=(30, 5))], rng.integers(0, 3, 30), decay=0.1, smoothing=0.2)
+    move, at = rng.normal(size=len(flat(layers))), torch.from_numpy(flat(layers))
+    x, y = torch.from_numpy(here.inputs[0]), torch.from_numpy(here.labels)
+
+    def loss(theta):
+        parts = theta.split([part.size for layer in layers for part in layer])
+        z = x
+        for n, (weight, bias) in enumerate(layers):
+            z = (torch.tanh(z) if n else z) @ parts[2 * n].view(weight.shape).T + parts[2 * n + 1].view(bias.shape)
+        return cross_entropy(z, y, label_smoothing=0.2) + 0.05 * theta.square().sum()
+
+    places, way = np.array([0.0, 0.3, 1.0]), torch.from_numpy(move)
+    hessians = [torch.autograd.functional.hessian(loss, at + s * way) for s in places]
+    exact = [float(way @ hessian @ way / (way @ way)) for hessian in hessians]
+    assert here.curvatures(0, move, places) == pytest.approx(exact, rel=1e-12)
 
 
 def test_the_joint_gradient_is_that_of_the_joint_objective():

@@ -7,6 +7,7 @@ The monitor is the one that the trainer makes for itself. The numbers that it sh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,16 +43,21 @@ class Watched:
 
     def computed(self, law: Update, k: int) -> dict[str, Array]:
         """The same from the weights, by a law of the update."""
-        rows = [self._row(law, k, one, two) for one, two in zip(self.before, self.after, strict=True)]
+        steps = zip(self.before, self.after, (mean[k] for mean in self.divergences), strict=True)
+        rows = [self._row(law, k, *step) for step in steps]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
-    def _row(self, law: Update, k: int, before: Snapshot, after: Snapshot) -> dict[str, float]:
+    @cached_property
+    def divergences(self) -> list[list[float]]:
+        """The mean from the peers before each step, of every student: no law of the update plays a part in it."""
+        return [[before.divergence(k, ORDER, TEMPERATURE) for k in range(COUNT)] for before in self.before]
+
+    def _row(self, law: Update, k: int, before: Snapshot, after: Snapshot, mean: float) -> dict[str, float]:
         move = flat(after.layers[k]) - flat(before.layers[k])
         gradient = before.base(k)
         bias = stated_bias(law, before, after, k, ORDER, WEIGHT, TEMPERATURE)
         noise, change = -move / RATE - gradient - bias, float(after.loss[k] - before.loss[k])
-        mean, ranges = before.divergence(k, ORDER, TEMPERATURE), before.ranges(k, TEMPERATURE)
-        scale = (WEIGHT * TEMPERATURE) ** 2
+        ranges, scale = before.ranges(k, TEMPERATURE), (WEIGHT * TEMPERATURE) ** 2
         row = {
             "loss": before.loss[k], "divergence": mean, "base": gradient @ gradient, "mutual": bias @ bias,
             "inner": gradient @ bias, "smoothness": 2 * (change - gradient @ move) / (move @ move),

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from verify.checks.networks import DECAY, HIDDEN, SAMPLES, Array, Layers, Setting, Snapshot, digits, flat
 from verify.trainer import Config, Trainer
@@ -23,7 +22,7 @@ from verify.trainer.data import Data, Split
 from verify.trainer.update import Cohort, Objective
 
 __all__ = [
-    "TrainingPath", "curvature", "curvatures", "follow", "free_run", "generalise", "own_data", "own_trainer", "put",
+    "TrainingPath", "follow", "free_run", "generalise", "own_data", "own_trainer", "put",
     "read", "undisturbed",
 ]  # fmt: skip
 
@@ -209,36 +208,6 @@ def free_run(
             trainer.step()
             seen.append(students[0].logits.detach().numpy().copy())
     return seen
-
-
-def curvature(setting: Setting, here: Snapshot, k: int, move: Array) -> float:
-    """Λ_t = 2∫(1-s) <Δ, ∇²L(θ + sΔ) Δ> ds / ‖Δ‖² over [0, 1], from Hessians alone (Gauss-Legendre).
-
-    At the edge of stability steps are long: 16 nodes leave 1e-6 of the greatest change of a loss, 24 leave 1e-9.
-    """
-    places, weighing = np.polynomial.legendre.leggauss(24)
-    s = (places + 1) / 2
-    return float(weighing @ ((1 - s) * curvatures(setting, here, k, move, s)))
-
-
-def curvatures(setting: Setting, here: Snapshot, k: int, move: Array, places: Array) -> Array:
-    """<Δ, ∇²L(θ + sΔ) Δ>/‖Δ‖² at places s of the segment from θ to θ + Δ."""
-    student = _Half(setting.half(k)).double()
-    names, shapes = zip(*((name, p.shape) for name, p in student.named_parameters()), strict=True)
-    x = torch.from_numpy(digits()[0][:, :SAMPLES].transpose(1, 0, 2))
-    y = torch.from_numpy(here.labels)
-    start, way = torch.from_numpy(flat(here.layers[k])), torch.from_numpy(move)
-    out = []
-    for s in places:
-        theta = (start + s * way).requires_grad_()
-        parts = theta.split([shape.numel() for shape in shapes])
-        weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
-        loss = cross_entropy(torch.func.functional_call(student, weights, (x,)), y)
-        loss = loss + 0.5 * here.decay * theta.square().sum()
-        (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
-        (product,) = torch.autograd.grad(gradient @ way, theta)
-        out.append(float(product @ way / (way @ way)))
-    return np.array(out)
 
 
 class _Seeds(nn.Module):

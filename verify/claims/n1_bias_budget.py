@@ -140,8 +140,7 @@ def full_gradient(subject: Budget, context: Context) -> Found:
 
 def _stated_noise(here: Snapshot, setting: Setting, k: int, batch: int) -> float:
     """σ² of a batch drawn without replacement, from the gradients of the samples."""
-    each = here.sample_gradients(k, setting.alpha, setting.beta)
-    spread = float(np.square(each).sum(1).mean() - np.square(each.mean(0)).sum())
+    spread = here.sample_variance(k, setting.alpha, setting.beta)
     return spread / batch * (SAMPLES - batch) / (SAMPLES - 1)
 
 
@@ -204,7 +203,7 @@ class _Hypotheses:
 
 
 def _hypotheses(alpha: float, steps: int, context: Context) -> _Hypotheses:
-    from verify.checks.training import curvatures, follow
+    from verify.checks.training import follow
 
     setting = Setting(alpha, beta=LIGHT)
     rows: list[list[list[float]]] = []
@@ -221,7 +220,7 @@ def _hypotheses(alpha: float, steps: int, context: Context) -> _Hypotheses:
                 float(mutual_bias_bound(alpha, **scale, divergence=mean)),
             )
             applied = -move / FAST - before.base(k)
-            bend = float(curvatures(setting, before, k, move, PLACES).max())
+            bend = float(before.curvatures(k, move, PLACES).max())
             row.append([bend, square, float(ranges.max()), mean, min(forms), float(applied @ applied)])
         rows.append(row)
 

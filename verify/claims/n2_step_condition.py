@@ -47,9 +47,7 @@ def _alone(context: Context, steps: int, times: list[int]) -> TrainingPath:
 
 def _curvatures(path: TrainingPath) -> np.ndarray:
     """Λ_t from Hessians, which know nothing of the losses."""
-    from verify.checks.training import curvature
-
-    return np.array([curvature(ALONE, here, 0, -path.step * here.base(0)) for here in path.kept.values()])
+    return np.array([here.curvature(0, -path.step * here.base(0)) for here in path.kept.values()])
 
 
 @check("training", cost=3.0)

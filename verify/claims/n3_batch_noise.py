@@ -127,42 +127,37 @@ def _point(context: Context) -> _Point:
     return _Point(each, base, mutual, off)
 
 
-def _means(each: NDArray[np.float64], batch: int, first: int, last: int, context: Context) -> NDArray[np.float64]:
-    """The mean gradients of the batches with these numbers, (last - first, K, P)."""
-    rows = np.stack([context.rng(batch, n).permutation(SAMPLES)[:batch] for n in range(first, last)])
-    counts = np.zeros((last - first, SAMPLES))
+def _noise(point: _Point, batch: int, first: int, context: Context) -> NDArray[np.float64]:
+    """‖n‖² and <n, ∇R> of a chunk of batches, n their mean gradient less that of all samples, (2, chunk, K)."""
+    rows = context.rng(batch, first).permuted(np.tile(np.arange(SAMPLES), (CHUNK, 1)), axis=1)[:, :batch]
+    counts = np.zeros((CHUNK, SAMPLES), np.float32)
     np.put_along_axis(counts, rows, 1.0 / batch, axis=1)
-    return np.tensordot(counts, each, axes=(1, 0))
+    noise = np.tensordot(counts, (point.each - point.each.mean(0)).astype(np.float32), axes=(1, 0))
+    return np.stack([np.einsum("nkp,nkp->nk", noise, noise), np.einsum("nkp,kp->nk", noise, point.mutual)])
 
 
 @check("monte-carlo", tests=2 * len(BATCHES), cost=3.0)
 def variance(subject: Noise, context: Context) -> Found:
     """Is the mean of ‖n‖² at a point of training the stated one?"""
     point = context.shared(_point, context)
-    each, centre = point.each, point.base + _weight(subject) * point.mutual
-    total = each.mean(0)
-    spread = ((each - total) ** 2).sum(2).mean(0)
+    # What the statement does not put into the mean, over ∇R, is left in the noise.
+    left, pull = 1 - _weight(subject), np.square(point.mutual).sum(1)
+    spread = point.each.var(axis=0).sum(1)
     stated = function_of(subject.variance, sampling.spread, sampling.batch, sampling.samples)
     comparisons: list[Comparison] = [
         at_most(f"|update less the mean of its samples' gradients|, relative, batches of {batch}", off, ROUNDING)
         for batch, off in point.off.items()
     ]
-    means, total = np.zeros((len(BATCHES), 2)), context.pick(quick=3 * CHUNK, full=8 * CHUNK)
+    means, chunks = np.zeros((len(BATCHES), 2)), range(0, CHUNK * context.pick(quick=3, full=8), CHUNK)
     for m, batch in enumerate(BATCHES):
+        noise = np.concatenate([context.shared(_noise, point, batch, first, context) for first in chunks], axis=1)
+        squares = noise[0] + 2 * left * noise[1] + left**2 * pull
+        means[m] = squares.mean(0)
         for k in range(2):
-
-            def squares(first: int, last: int, batch: int = batch, k: int = k) -> NDArray[np.float64]:
-                """‖g - centre‖² of the batches with these numbers."""
-                means = context.shared(_means, each, batch, first, last, context)
-                return np.square(means[:, k] - centre[k]).sum(1)
-
             allowed = float(stated(spread[k], batch, SAMPLES))
-            found = np.concatenate([squares(at, at + CHUNK) for at in range(0, total, CHUNK)])
-            means[m, k] = found.mean()
             name, ends = f"‖n‖² over batches of {batch}, student {k}", (0.0, HIGH * allowed)
-            comparisons.append(
-                cut_mean(name, found, ends, allowed * (1 + CLOSE), context.error_rate, least=allowed * (1 - CLOSE))
-            )
+            least, most = allowed * (1 - CLOSE), allowed * (1 + CLOSE)
+            comparisons.append(cut_mean(name, squares[:, k], ends, most, context.error_rate, least=least))
         context.progress((m + 1) / len(BATCHES))
     grid = np.geomspace(10, 599, 60)
     yield panel(
@@ -187,8 +182,7 @@ def monitor(subject: Noise, context: Context) -> Found:
     stated = function_of(subject.variance, sampling.spread, sampling.batch, sampling.samples)
     here = setting.snapshot(start)
     for k in range(2):
-        each = here.sample_gradients(k, setting.alpha, setting.beta)
-        spread = float(np.square(each - each.mean(0)).sum(1).mean())
+        spread = here.sample_variance(k, setting.alpha, setting.beta)
         exact = {"σ²": float(stated(spread, WATCHED, SAMPLES)), "G²": float(here.centred_norms(k).mean())}
         for (name, value), measured in zip(exact.items(), found, strict=True):
             ratio, words = measured[:, k] / value, f"the monitor's {name} over that, student {k}"

@@ -23,7 +23,11 @@ WEIGHTS = (0.5, 1.0, 2.0)
 JOINT = (0.5, 2.0)
 
 STEP, LONGER = 0.1, 0.2
-"""Step sizes; the longer one at orders up to one, whose plateaus are low and slow to come near."""
+"""Step sizes; the longer one where αβ is at most one: plateaus there are low and slow to come near, and beyond it such
+steps swing about them."""
+
+QUICK = 100.0
+"""The training time of other weights and cohorts in the quick profile."""
 
 TIME = "training time (steps × step size)"
 
@@ -77,10 +81,14 @@ def statement(subject: Plateau) -> Statement:
     )
 
 
-def _follow(context: Context, setting: Setting, step: float = STEP) -> TrainingPath:
+def _step(setting: Setting) -> float:
+    return LONGER if setting.alpha * setting.beta <= 1 else STEP
+
+
+def _follow(context: Context, setting: Setting, steps: int) -> TrainingPath:
     from verify.checks.training import follow
 
-    start, steps = setting.start(context.seed_for("start")), context.pick(quick=1000, full=10_000)
+    start, step = setting.start(context.seed_for("start")), _step(setting)
     times = np.unique(np.geomspace(1, steps, TIMES).astype(int)) - 1
     return follow(
         setting, start, step=step, steps=steps, times=times.tolist(), keep=times.tolist(), progress=context.progress
@@ -113,8 +121,7 @@ def orders(subject: Plateau, context: Context) -> Found:
     """Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?"""
     paths: dict[float, TrainingPath] = {}
     for order in ORDERS:
-        step = LONGER if order <= 1 else STEP
-        paths[order] = context.shared(_follow, context, Setting(order), step)
+        paths[order] = context.shared(_follow, context, Setting(order), context.pick(quick=1000, full=10_000))
         yield from _close(subject, paths[order], 1.0, f"α = {order:g}")
     levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
@@ -148,15 +155,20 @@ def _against(what: str, subject: Plateau, paths: dict[float, TrainingPath]) -> P
 @check("training", cost=9.0)
 def weights(subject: Plateau, context: Context) -> Found:
     """Do they for other weights and cohorts, and vanish alone?"""
+
+    def follow(setting: Setting) -> TrainingPath:
+        steps = context.pick(quick=round(QUICK / _step(setting)), full=10_000)
+        return context.shared(_follow, context, setting, steps)
+
     paths: dict[float, TrainingPath] = {}
     for weight in WEIGHTS:
-        paths[weight] = context.shared(_follow, context, Setting(beta=weight))
+        paths[weight] = follow(Setting(beta=weight))
         yield from _close(subject, paths[weight], weight, f"β = {weight:g}")
     ratio = max(_level(a) / _level(b) for a, b in pairwise(paths.values()))
     yield at_most("plateau over the next, by growing β", ratio, GROWTH)
-    alone = context.shared(_follow, context, Setting(beta=0.0))
-    alike = context.shared(_follow, context, Setting(alike=True))
-    four = context.shared(_follow, context, Setting(students=4))
+    alone = follow(Setting(beta=0.0))
+    alike = follow(Setting(alike=True))
+    four = follow(Setting(students=4))
     yield from _close(subject, four, 1.0, "four students")
     two = _level(paths[1.0])
     yield at_most("‖∇L‖² at β = 0 over that at β = 1", _level(alone) / two, 0.1)
