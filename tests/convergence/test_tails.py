@@ -422,6 +422,8 @@ def test_an_interval_of_mirrored_replicas_is_mirrored():
     assert ends[0] == pytest.approx(bounded_interval(np.r_[x, -1.0], 1e-3, lower=-1.0, upper=3.0)[0] - 0.25)
     assert bounded_interval(np.r_[x, -2000.0], 1e-3, lower=-1.0, upper=3.0, lack=1e-3)[0] == -np.inf
     assert judge_mean(np.r_[x, -2000.0], 2.5, envelope=Envelope(lower=-1.0, upper=3.0, lack=1e-3)).interval[1] < 2.5
+    known = {"lower": -1.0, "upper": 2.0, "excess": 0.5, "lack": 0.25}
+    assert judge_mean(x, 2.0, envelope=Envelope(**known)).interval == bounded_interval(x, 1e-3, **known)
     for constant in (-1.0, 3.0, 3.0 - 1e-15, 3.0 - 1e-6):
         ends = bounded_interval(np.full(50, constant), 1e-3, lower=-1.0, upper=3.0)
         assert ends[0] <= constant <= ends[1]

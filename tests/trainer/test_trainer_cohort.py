@@ -201,6 +201,8 @@ def test_low_precision_trains(precision, optimizer):
     assert not torch.equal(losses, expected)
     assert (losses[-1, 0] < losses[0, 0]).all()
     assert low.scaler.is_enabled() == (precision == "float16")
+    # The losses are of float32 logits.
+    assert low.forward(x).dtype == low.forward(x, 0).dtype == torch.float32
 
 
 def test_a_learned_order_moves_and_stays_in_its_range():

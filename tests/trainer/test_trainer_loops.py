@@ -210,7 +210,10 @@ def test_autocast():
             return student(X)
 
     students = networks(lambda: Wrapped("tensor"))
+    first = [cross_entropy(low(s).float(), Y).item() for s in students]
     told = train(students, BiasMonitor(students, X, Y, autocast=torch.bfloat16, **TOLD), low)
+    assert told.records[0].loss == pytest.approx(first, rel=1e-6)
+    assert told.records[0].loss != pytest.approx(reference().records[0].loss, rel=1e-6)
     assert told.budget(0).bound is not None, told.budget(0).reason
     assert told.budget(0).base == pytest.approx(reference().budget(0).base, rel=0.05)
     # An order that is wrong by a fifth is more than the precision can explain.

@@ -96,6 +96,8 @@ def test_every_kind_of_state_resumes(tmp_path, changes):
     result = train(config(tmp_path / "b", **changes), resume=True)
     assert same(weights(result.folder), weights(whole.folder))
     assert content(result.folder) == content(whole.folder)
+    one, two = (load_checkpoint(r.folder / LAST)[1] for r in (result, whole))
+    assert one["scaler"] == two["scaler"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")

@@ -13,7 +13,7 @@ from verify.trainer import trainer as trainer_module
 from verify.trainer.checkpoint import load_checkpoint, load_students
 from verify.trainer.data import Split, load_data
 from verify.trainer.metrics import evaluate, read_metrics
-from verify.trainer.run import BEST
+from verify.trainer.run import BEST, LAST
 
 SMALL = {"data": "digits", "students": "mlp:2", "width": 8, "batch": 256, "epochs": 6, "monitor": 0.0, "lr": 0.3}
 
@@ -80,6 +80,9 @@ def check_selection(out, monkeypatch):
     assert sum(s.accuracy for s in scores[:-1]) / 2 == pytest.approx(max(means), abs=1e-12)
     assert meta["step"] == lines[0][means.index(max(means))]["step"]
     assert evaluate(trainer.students, trainer.data.test, trainer.data.prepare) == honest.best
+    load_students(trainer.students, load_checkpoint(honest.folder / LAST)[0], honest.folder)
+    for found, part in ((honest.validation, trainer.data.validation), (honest.test, trainer.data.test)):
+        assert evaluate(trainer.students, part, trainer.data.prepare) == found
 
 
 def test_the_best_weights_are_chosen_by_the_validation_samples(tmp_path, monkeypatch):

@@ -241,6 +241,12 @@ TESTED = {
         "(abs(low) + abs(floor))",
         "tests/convergence/test_tails.py",
     ),
+    "what lies beyond an envelope forgotten": (
+        "verdict.py",
+        "upper=known.upper, excess=known.excess, lower",
+        "upper=known.upper, lower",
+        "tests/convergence/test_tails.py",
+    ),
     "bets on replicas that are not raised to the lower end": (
         "estimators.py",
         "raised = np.maximum(alone, floor)",

@@ -109,6 +109,13 @@ TESTED = {
         MONITOR, "1 / len(order) - 1 / self.total", "0.0",
         "monitor.py::test_a_sample_gives_unbiased_squared_norms",
     ),
+    "noise of pairs that share a part": (
+        MONITOR, "            if n % 2:\n", "            if n:\n",
+        "monitor.py::test_the_noise_is_that_of_disjoint_pairs",
+    ),
+    "autocast left out of the monitor": (
+        MONITOR, "enabled=self.autocast is not None", "enabled=False", "loops.py::test_autocast"
+    ),
     "probe of the Jacobian not centred": (
         MONITOR, "probe = probe - probe.mean(-1, keepdim=True)", "pass",
         "monitor.py::test_the_jacobian_probe_has_the_right_mean_and_bounds_the_spectral_norm",
@@ -156,6 +163,17 @@ TESTED = {
         UPDATE, "clip_grad_norm_(self.students[k].parameters()", "clip_grad_norm_(self.parameters()",
         "cohort.py::test_clipping_is_for_each_student_alone",
     ),
+    "clipping of scaled gradients": (
+        UPDATE, "            self.scaler.unscale_(self.optimizer)\n", "",
+        "cohort.py::test_clipping_is_for_each_student_alone",
+    ),
+    "a learned order that decays": (
+        UPDATE, '"weight_decay": 0.0}', "}", "cohort.py::test_a_learned_order_does_not_decay"
+    ),
+    "losses of logits in half precision": (
+        UPDATE, "return wide(torch.stack([student(x) for student in self.called]))",
+        "return torch.stack([student(x) for student in self.called])", "cohort.py::test_low_precision_trains",
+    ),
     "students in turn who see old weights": (
         UPDATE, "            seen[k] = self._without_state(x, k)\n", "",
         "cohort.py::test_sequential_students_see_their_peers_latest_weights",
@@ -172,6 +190,14 @@ TESTED = {
         "verify/trainer/checkpoint.py", '{**description, "state": state}', '{**description, "state": {}}',
         "run.py::test_a_stopped_run_resumes_bit_for_bit",
     ),
+    "random state lost when a run goes on": (
+        "verify/trainer/checkpoint.py", '        torch.set_rng_state(tensors["random.cpu"])\n', "",
+        "run.py::test_every_kind_of_state_resumes",
+    ),
+    "loss scaling lost when a run goes on": (
+        "verify/trainer/checkpoint.py", "            cohort.scaler.load_state_dict(scaler)", "            pass",
+        "run.py::test_every_kind_of_state_resumes",
+    ),
     "losses of the epoch lost when a run goes on": (
         TRAINER, "self.history.copy_(history)", "pass", "run.py::test_a_stopped_run_resumes_bit_for_bit"
     ),
@@ -182,6 +208,11 @@ TESTED = {
     "best weights chosen by the test samples": (
         RUN, "scores = evaluate(trainer.students, trainer.data.validation,",
         "scores = evaluate(trainer.students, trainer.data.test,",
+        "selection.py::test_the_best_weights_are_chosen_by_the_validation_samples",
+    ),
+    "validation scores of the test samples": (
+        RUN, "validation = evaluate(trainer.students, data.validation, data.prepare)",
+        "validation = evaluate(trainer.students, data.test, data.prepare)",
         "selection.py::test_the_best_weights_are_chosen_by_the_validation_samples",
     ),
     "a table whose rows are runs of another configuration": (
