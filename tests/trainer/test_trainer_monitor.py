@@ -119,15 +119,6 @@ def test_noise_is_exactly_that_of_batches_without_replacement(monkeypatch, sampl
     assert torch.tensor(found).mean(0).tolist() == pytest.approx(exact, rel=1e-5)
 
 
-def test_the_noise_is_that_of_disjoint_pairs(monkeypatch):
-    """So that their spread is its error: pairs that share a part vary together."""
-    students, x, y = few(6)
-    parts = [gradients(students, x[rows], y[rows], 2.0, 1.0) for rows in ([0, 1], [2, 3])]
-    expected = [(1 / 2 - 1 / 6) * float((sum(a) - sum(b)).square().sum()) for a, b in zip(*parts, strict=True)]
-    found = measured(monkeypatch, torch.arange(6), students, x, y, batch=2)
-    assert list(found.noise) == pytest.approx(expected, rel=1e-5)
-
-
 def test_the_stated_error_of_the_noise_is_that_of_the_estimate():
     students, x, y = few(32)
     records = []

@@ -111,7 +111,7 @@ TESTED = {
     ),
     "noise of pairs that share a part": (
         MONITOR, "            if n % 2:\n", "            if n:\n",
-        "monitor.py::test_the_noise_is_that_of_disjoint_pairs",
+        "monitor.py::test_noise_is_exactly_that_of_batches_without_replacement",
     ),
     "autocast left out of the monitor": (
         MONITOR, "enabled=self.autocast is not None", "enabled=False", "loops.py::test_autocast"
