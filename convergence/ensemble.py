@@ -119,15 +119,15 @@ class Ensemble:
             return
         for at, x in enumerate(self.x):
             if gradient:
-                self.gradient[at] = _asked(problem, "gradient", x, x.shape)
+                self.gradient[at] = asked(problem, "gradient", x, x.shape)
             if sample:
-                self.work[at] = _asked(problem, "sample_gradient", x, x.shape, self.streams[at])
+                self.work[at] = asked(problem, "sample_gradient", x, x.shape, self.streams[at])
 
     def _value(self) -> Array:
         problem = self.task.problem
         if isinstance(problem, SyntheticProblem):
             return problem.value(self.x)
-        return np.stack([_asked(problem, "value", x, x.shape[:1]) for x in self.x])
+        return np.stack([asked(problem, "value", x, x.shape[:1]) for x in self.x])
 
     def _move(self, step: float, part: slice) -> None:
         """The coordinates of a player along ``work``, or along its velocity."""
@@ -243,7 +243,7 @@ class Ensemble:
             raise ValueError(f"done = {self.done}: beyond the last step")
 
 
-def _asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more: Any) -> Any:
+def asked(problem: Problem, name: str, x: Array, shape: tuple[int, ...], *more: Any) -> Any:
     """A user's answer at a copy of x, which is the run's own state; a read-only view would make PyTorch warn."""
     given = x.copy()
     array = getattr(problem, name)(given, *more)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergence.arguments import called, flag, folder, number, real, shown, whole
 from convergence.assumptions import Assumptions
-from convergence.ensemble import BLOCK, GROUP, Observed, Task, run_task
+from convergence.ensemble import BLOCK, GROUP, Observed, Task, asked, run_task
 from convergence.notebook import table
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem, confined, start_of, start_size
@@ -252,8 +252,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If an argument is out of range, ``gradient`` returns another shape than it was given, or a run with an observer
-        or an oracle of its own is to be shared or kept.
+        If an argument is out of range, ``value`` or ``gradient`` returns another shape than it should, f(x₀) is below
+        the declared minimum, or a run with an observer or an oracle of its own is to be shared or kept.
 
     Examples
     --------
@@ -309,9 +309,15 @@ def simulate(
         raise ValueError(f"start = {shown(x0)}: expected finite numbers")
     # Before the run, not after it: constants that are none.
     with np.errstate(over="ignore", invalid="ignore"):
-        gap = max(float(problem.value(x0[None])[0]) - number("minimum", problem.minimum), 0.0)
+        at_start, infimum = float(asked(problem, "value", x0[None], (1,))[0]), number("minimum", problem.minimum)
+        gap = at_start - infimum
+    # Roundings of a start at the minimum are none.
+    if gap < -1e-9 * max(abs(at_start), abs(infimum)):
+        raise ValueError(
+            f"minimum = {infimum!r}: f(x_0) = {at_start!r} is less; give the infimum of f, or a lower bound of it"
+        )
     assumptions = Assumptions(
-        smoothness=problem.smoothness, gap=gap, noise=problem.noise, bias=problem.bias,
+        smoothness=problem.smoothness, gap=max(gap, 0.0), noise=problem.noise, bias=problem.bias,
         relative_bias=getattr(problem, "relative_bias", 0.0),
     )  # fmt: skip
     players = tuple(problem.players) if library and order == "sequential" else (slice(None),)

@@ -438,6 +438,20 @@ def test_wrong_gradient_shape():
         simulate(Wrong(), step=0.5, steps=3, replicas=1, seed=0)
 
 
+@pytest.mark.parametrize("wrong", [lambda self, x: (x**2).sum(), lambda self, x: (x**2).sum(axis=1, keepdims=True)])
+def test_wrong_shape_of_the_value_at_the_start(wrong):
+    """Of a single point, above all."""
+    with pytest.raises(ValueError, match=r"value returned shape .* for 1 replicas: expected \(1,\)"):
+        simulate(type("Wrong", (Own,), {"value": wrong})(), step=0.5, steps=3, replicas=8, seed=0)
+
+
+def test_a_start_below_the_declared_minimum_is_refused():
+    """The gap would be 0, and the bound too low: it would be refuted."""
+    high = type("High", (Own,), {"minimum": 10.0})()
+    with pytest.raises(ValueError, match=r"minimum = 10\.0: f\(x_0\) = .* is less"):
+        simulate(high, step=0.5, steps=3, replicas=8, seed=0)
+
+
 @pytest.mark.parametrize("name", ["value", "gradient", "sample_gradient"])
 def test_a_users_function_cannot_change_the_run(name):
     class Changing(Own):
