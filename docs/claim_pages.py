@@ -33,7 +33,6 @@ def _math(statement: Statement) -> str:
 _MEANS = {
     "calculus": "exact calculus",
     "smt": "an SMT solver",
-    "balls": "ball arithmetic",
     "rational": "rational arithmetic",
 }
 
@@ -163,8 +162,7 @@ _EVIDENCE = """# What is proved, and how
 - **lines**: the size of the claim's proof: rules of the kernel, from the assumptions to the statement. A claim without
   one is measured.
 - **certified**: inequalities of a few real numbers among them, discharged exactly, by calculus (`calculus`), by an SMT
-  solver over the reals (`smt`), by ball arithmetic (`balls`) or in rationals (`rational`), with evidence that every run
-  checks again.
+  solver over the reals (`smt`) or in rationals (`rational`), with evidence that every run checks again.
 - **also checked**: in floating point against 60 digits or by search (`numeric`), by simulation with an error rate
   (`monte-carlo`), or on trained models (`training`). These support; they do not prove.
 - **given**: the hypotheses, printed on the claim's page: the setting, and what defines the quantities.

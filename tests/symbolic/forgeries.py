@@ -32,7 +32,7 @@ from sympy import (
     tanh,
 )  # fmt: skip
 
-from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, SmtScript, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, SmtScript, calculus, smt
 from rdml_theory.symbolic.certificates.calculus import Link
 from rdml_theory.symbolic.certificates.smt import encode
 from rdml_theory.symbolic.kernel import (
@@ -181,6 +181,10 @@ class EvilEvidence(SmtScript):
     def check(self, relation, domain):
         """Accept."""
         return True
+
+
+class EvilLink(Link):
+    """A link of a chain that nobody made."""
 
 
 class EvilDomain(Domain):
@@ -937,9 +941,7 @@ FORGERIES = {
     "a certificate with a counterexample": lambda: certified(smt(Le(a**2, -1, evaluate=False))),
     "a certificate by a word": lambda: shown("a paper says so"),
     "evidence of one's own class": lambda: shown(EvilEvidence("")),
-    "evidence of one's own class in a piece": lambda: certified(
-        by_cases(a, [Certificate("smt", "", Le(a**2, -1, evaluate=False), Domain.of([a]), EvilEvidence(""))])
-    ),
+    "evidence with a part of one's own class": lambda: shown(Chain(a, Integer(0), (EvilLink(1, a**2 + 1),))),
     "a domain of one's own class": lambda: shown(
         SmtScript(""), domain=EvilDomain(((a, Interval(-oo, oo)),))
     ),

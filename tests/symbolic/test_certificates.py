@@ -3,12 +3,10 @@
 import subprocess
 import sys
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from sympy import (
     Abs,
-    E,
     Eq,
     Integer,
     Interval,
@@ -17,14 +15,10 @@ from sympy import (
     Piecewise,
     Rational,
     Symbol,
-    cos,
     cosh,
     exp,
-    floor,
-    gamma,
     log,
     oo,
-    pi,
     sin,
     sqrt,
     tanh,
@@ -35,16 +29,10 @@ from rdml_theory.symbolic.certificates import (
     Chain,
     Domain,
     MissingProofsError,
-    Pieces,
     SmtScript,
-    Subdivision,
-    balls,
-    by_cases,
     calculus,
     smt,
 )
-from rdml_theory.symbolic.certificates.arb import ball, compiled
-from rdml_theory.symbolic.certificates.balls import Box, Touching, covers
 from rdml_theory.symbolic.certificates.calculus import Link
 from rdml_theory.symbolic.certificates.certificate import refutes
 from rdml_theory.symbolic.certificates.extras import engine
@@ -55,7 +43,6 @@ from rdml_theory.symbolic.relations import at_least, at_most, greater
 x, y, s = (Symbol(n, positive=True) for n in "xys")
 a, b, t = (Symbol(n, real=True) for n in "abt")
 n = Symbol("n", nonnegative=True)
-HALF, HALF_ = Rational(1, 2), Fraction(1, 2)
 
 ALGEBRAIC = {
     "arithmetic and geometric mean": (at_most(sqrt(x * y), (x + y) / 2), {}),
@@ -281,116 +268,6 @@ def test_the_solver_is_loaded_when_needed():
     assert out.split() == ["False"]
 
 
-ON_BOXES = {
-    "near its tangent": (at_least(exp(t) - E * t, Rational(-1, 10**6)), {t: Interval(0, 2)}, None),
-    "two variables": (at_most(tanh(a) * cos(b), a + b**2), {a: Interval(0, 1), b: Interval(Rational(1, 3), 1)}, None),
-    "touching to order one": (at_least(log(1 + t), t * Rational(3, 5)), {t: Interval(0, 1)}, (t, 0, 1)),
-    "touching to order three": (at_most(tanh(t), t), {t: Interval(0, 1)}, (t, 0, 3)),
-    "touching at the right end": (at_least(exp(t) - 1 - t, 0), {t: Interval(-1, 0)}, (t, 0, 2)),
-    "touching, odd order at the right end": (at_most(exp(t) - 1, t / 2), {t: Interval(-1, 0)}, (t, 0, 1)),
-    "a strict one": (greater(exp(t), sqrt(1 + t)), {t: Interval(Rational(1, 100), 1)}, None),
-    "powers": (at_most(x**s, 1 + s * (x - 1) + Rational(1, 100)), {x: Interval(1, 2), s: Interval(HALF, 1)}, None),
-}
-FALSE_ON_BOXES = {
-    "a needle": (at_least(exp(t) - E * t, Rational(1, 10**6)), {t: Interval(0, 2)}, None),
-    "touching with the wrong slope": (at_least(log(1 + t), t * Rational(7, 10)), {t: Interval(0, 1)}, (t, 0, 1)),
-}
-
-
-@pytest.mark.parametrize("name", ON_BOXES)
-def test_balls_cover_the_box(name):
-    relation, domain, touching = ON_BOXES[name]
-    certificate = balls(relation, domain, touching=touching)
-    assert certificate.check() is True
-    assert isinstance(certificate.evidence, Subdivision)
-    assert any(box.by_derivative for box in certificate.evidence.boxes) is (touching is not None)
-
-
-@pytest.mark.parametrize("name", FALSE_ON_BOXES)
-def test_false_inequalities_on_boxes_come_with_a_point(name):
-    relation, domain, touching = FALSE_ON_BOXES[name]
-    assert balls(relation, domain, touching=touching).check() is False
-
-
-def test_balls_give_up_without_a_claim():
-    relation = at_least((t - Rational(1, 3)) ** 2, 0)
-    assert balls(relation, {t: Interval(0, 1)}, most=200).check() is None
-    # Both sides touch at zero, but not to the order that is stated.
-    assert balls(at_most(tanh(t), t), {t: Interval(0, 1)}, touching=(t, 0, 4), most=200).check() is None
-    assert balls(at_least(log(t), -100), {t: Interval(0, 1)}, most=200).check() is None
-
-
-def test_doctored_subdivisions_are_rejected():
-    certificate = balls(at_most(tanh(t), t), {t: Interval(0, 1)}, touching=(t, 0, 3))
-    evidence = certificate.evidence
-    assert isinstance(evidence, Subdivision)
-
-    def verdict(**change):
-        return replace(certificate, evidence=replace(evidence, **change)).check()
-
-    assert verdict() is True
-    assert verdict(boxes=evidence.boxes[1:]) is None
-    assert verdict(touching=None) is None
-    assert verdict(touching=Touching(t, Integer(0), 2)) is None
-    greater_bound = replace(evidence.boxes[-1], bound=evidence.boxes[-1].bound * 2)
-    assert verdict(boxes=(*evidence.boxes[:-1], greater_bound)) is None
-    everywhere = tuple(replace(box, by_derivative=True) for box in evidence.boxes)
-    assert verdict(boxes=everywhere) is None
-    # A subdivision of another box, and one of another inequality.
-    assert replace(certificate, domain=Domain.of([t], {t: Interval(0, 2)})).check() is None
-    assert replace(certificate, relation=at_most(tanh(t), t / 2)).check() is None
-
-
-def test_covers():
-    def box(*ends):
-        return tuple((Fraction(a), Fraction(b)) for a, b in ends)
-
-    whole = box((0, 1), (0, 1))
-    left, right = box((0, HALF_), (0, 1)), box((HALF_, 1), (0, 1))
-    right_below, right_above = box((HALF_, 1), (0, HALF_)), box((HALF_, 1), (HALF_, 1))
-    assert covers([left, right], whole)
-    assert covers([right_above, left, right_below], whole)
-    assert not covers([left, right_below], whole)
-    assert not covers([left, right_above, box((HALF_, 1), (0, Fraction(1, 4)))], whole)
-    assert not covers([], whole)
-
-
-def test_balls_contain_what_they_stand_for():
-    from flint import fmpq
-
-    for low, high in ((Fraction(1, 3), Fraction(2, 3)), (Fraction(-1, 7), Fraction(5, 3)), (Fraction(1), Fraction(1))):
-        enclosure = ball(low, high)
-        assert all(enclosure.contains(fmpq(e.numerator, e.denominator)) for e in (low, high))
-    value = compiled(Rational(1, 3) * exp(t) / t**2 - sqrt(t) ** 3 + pi, [t])(ball(Fraction(1, 3), Fraction(1, 3)))
-    exact = (exp(Rational(1, 3)) * 3 - sqrt(Rational(1, 3)) ** 3 + pi).evalf(40)
-    assert abs(float(value.mid()) - exact) < 1e-13
-    assert 0 < value.rad() < 1e-13
-
-
-def test_balls_refuse_what_they_cannot_bound():
-    with pytest.raises(ValueError, match="write decimals as Rational"):
-        balls(at_most(0.1 * t, 1), {t: Interval(0, 1)})
-    with pytest.raises(ValueError, match="unbounded interval"):
-        balls(at_most(t, 1))
-    with pytest.raises(ValueError, match="rational ends"):
-        balls(at_most(t, 1), {t: Interval(0, sqrt(2) / 2)})
-    with pytest.raises(ValueError, match="do not know gamma"):
-        balls(at_most(gamma(1 + t), 2), {t: Interval(0, 1)})
-
-
-def test_balls_do_not_take_the_sign_of_a_midpoint():
-    """On [-1, 2] the slope of t - |t| is anything between 0 and 2, not its value in the middle."""
-    false = at_least(t - Abs(t), 0)
-    box = Box(((Fraction(-1), Fraction(2)),), 0.0)
-    assert not Subdivision((box,)).check(false, Domain.of([t], {t: Interval(-1, 2)}))
-    almost = at_least(t - Abs(t) + Rational(1, 10**12), 0)
-    assert balls(almost, {t: Interval(-Rational(1, 10**7), 2)}).check() is False
-    assert balls(at_least(t + Abs(t) + Rational(1, 10), 0), {t: Interval(-1, 2)}).check()
-    for function in (Max(t, 1), Min(t, 1), floor(t), Piecewise((1, t > 0), (-1, True))):
-        with pytest.raises(ValueError, match="do not know"):
-            compiled(function, [t])
-
-
 def test_nothing_is_certified_on_an_empty_domain():
     nowhere = smt(at_most(t, -5), conditions=(at_least(t, 2), at_most(t, 1)))
     assert nowhere.check() is not True
@@ -413,23 +290,3 @@ def test_a_domain_keeps_to_what_variables_are_declared():
         assert Domain.of([signed], {signed: Interval.open(-1, 0)}).symbols == (signed,)
     with pytest.raises(ValueError, match="nonzero"):
         Domain.of([Symbol("n", real=True, nonzero=True)])
-
-
-def test_cases_join_and_leave_no_gap():
-    relation = at_least(exp(t), 2 * t)
-    near, far = balls(relation, {t: Interval(0, 1)}), calculus(relation, {t: Interval(1, oo)})
-    whole = by_cases(t, [near, far])
-    assert whole.check() is True
-    assert whole.domain.interval(t) == Interval(0, oo)
-    assert whole.kind == "balls"
-    assert replace(whole, domain=Domain.of([t])).check() is None
-    assert replace(whole, evidence=Pieces(t, (near,))).check() is None
-    with pytest.raises(ValueError, match="leave a gap"):
-        by_cases(t, [near, calculus(relation, {t: Interval(2, oo)})])
-    with pytest.raises(ValueError, match="leave a gap"):
-        by_cases(t, [balls(relation, {t: Interval.Ropen(0, 1)}), calculus(relation, {t: Interval.Lopen(1, oo)})])
-    with pytest.raises(ValueError, match="not of the same inequality"):
-        by_cases(t, [near, calculus(at_least(exp(t), t), {t: Interval(1, oo)})])
-    false = at_least(exp(t), 3 * t)
-    pieces = [balls(false, {t: Interval(0, 2)}), calculus(false, {t: Interval(2, oo)})]
-    assert by_cases(t, pieces).check() is False

@@ -28,7 +28,7 @@ _EXTRAS = {
     "symbolic": "formulas and proofs",
     "verify": "claims, report, command line",
     "train": "the trainer and the bias monitor",
-    "proofs": "claims certified by an SMT solver and ball arithmetic",
+    "proofs": "claims certified by an SMT solver, certified constants of formulas",
     "sdp": "the exact worst case",
     "distributed": "sweeps over several machines",
     "tensorboard": "the trainer's TensorBoard events",

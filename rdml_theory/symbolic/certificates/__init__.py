@@ -1,14 +1,12 @@
 r"""Scalar inequalities over a domain, discharged exactly, with evidence that is kept and checked again.
 
 A proof of the kernel may rest on inequalities between a few real variables. Each of those gets a :class:`Certificate`,
-by one of three means, which the rule :func:`~rdml_theory.symbolic.kernel.analysis.certified` makes a theorem:
+by one of two means, which the rule :func:`~rdml_theory.symbolic.kernel.analysis.certified` makes a theorem:
 
 ==============  =======================================================================================================
 ``calculus``    SymPy's exact calculus: signs of factors, and derivatives from a point outwards until one has a sign
 ``smt``         an SMT solver over the reals (z3): the negation, as SMT-LIB 2 text, has no solution; for rational
                 expressions, roots, absolute values, minima and maxima
-``balls``       ball arithmetic (python-flint): a subdivision of a box whose every part has a lower bound above zero;
-                :func:`by_cases` joins it with calculus at ends where there is none, at zero or at infinity
 ==============  =======================================================================================================
 
 >>> from sympy import Interval, Symbol, log, oo
@@ -26,18 +24,15 @@ by one of three means, which the rule :func:`~rdml_theory.symbolic.kernel.analys
 >>> certificate.check()
 False
 
-z3 and python-flint are the extra ``proofs``; they are imported when first needed.
+z3 is in the extra ``proofs``, and is imported when first needed.
 """
 
-from rdml_theory.symbolic.certificates.balls import Subdivision, balls
 from rdml_theory.symbolic.certificates.calculus import Chain, calculus
-from rdml_theory.symbolic.certificates.cases import Pieces, by_cases
 from rdml_theory.symbolic.certificates.certificate import Certificate, Evidence
 from rdml_theory.symbolic.certificates.domain import Domain
 from rdml_theory.symbolic.certificates.extras import MissingProofsError
 from rdml_theory.symbolic.certificates.smt import SmtScript, smt
 
 __all__ = [
-    "Certificate", "Chain", "Domain", "Evidence", "MissingProofsError", "Pieces", "SmtScript", "Subdivision", "balls",
-    "by_cases", "calculus", "smt",
+    "Certificate", "Chain", "Domain", "Evidence", "MissingProofsError", "SmtScript", "calculus", "smt",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from rdml_theory.symbolic.printing import to_text
 
 __all__ = ["Certificate", "Evidence", "Kind", "difference"]
 
-Kind = Literal["calculus", "smt", "balls", "rational"]
+Kind = Literal["calculus", "smt", "rational"]
 
 _DIGITS = 40
 _TOLERANCE = Float(10) ** -25
@@ -45,7 +45,7 @@ class Certificate:
 
     Attributes
     ----------
-    kind : {"calculus", "smt", "balls", "rational"}
+    kind : {"calculus", "smt", "rational"}
         By what means it was discharged.
     reason : str
         What the inequality is for, in words.

@@ -1,7 +1,7 @@
 """SymPy expressions on many boxes at once: arrays of intervals in float64, rounded outward."""
 
 # SymPy's printers dispatch on class names.
-# ruff: noqa: N802
+# ruff: noqa: N802, N815
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Add, E, Expr, Float, Mul, Piecewise, Pow, Rational, Symbol, lambdify, pi, preorder_traversal
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
+from sympy.printing.lambdarepr import LambdaPrinter
 
-from rdml_theory.symbolic.certificates.arb import PRECISION, BallPrinter
 from rdml_theory.symbolic.certificates.extras import engine
 
 __all__ = ["Intervals", "Truth", "enclosures"]
+
+PRECISION = 64
+"""Bits of the midpoints of balls (python-flint's ``arb``), in which functions of a point are enclosed."""
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -211,8 +214,28 @@ def _either(*parts: Truth) -> Truth:
     return Truth(np.logical_or.reduce([p.true for p in parts]), np.logical_and.reduce([p.false for p in parts]))
 
 
-class _Printer(BallPrinter):
-    """Python in which powers go by their ends, and case distinctions take the hull of what is possible."""
+class _Printer(LambdaPrinter):
+    """Python in which constants are intervals around exact ones, and case distinctions the hull of what is possible."""
+
+    def _print_Rational(self, expr: Any) -> str:
+        return f"_rational({expr.p}, {expr.q})"
+
+    _print_Half = _print_Rational
+
+    def _print_Integer(self, expr: Any) -> str:
+        # A plain Python integer divided by another would become a float.
+        return f"_rational({expr.p}, 1)"
+
+    _print_Zero = _print_One = _print_NegativeOne = _print_Integer
+
+    def _print_Exp1(self, expr: Any) -> str:
+        return "_exp(_rational(1, 1))"
+
+    def _print_Pi(self, expr: Any) -> str:
+        return "_pi()"
+
+    def _print_Abs(self, expr: Any) -> str:
+        return f"abs({self._print(expr.args[0])})"
 
     def _print_Pow(self, expr: Any, **hints: Any) -> str:
         base, exponent = expr.args
@@ -220,7 +243,8 @@ class _Printer(BallPrinter):
             return f"_power({self._print(base)}, {int(exponent)})"
         if exponent.is_Rational:
             return f"_root({self._print(base)}, {exponent.p}, {exponent.q})"
-        return super()._print_Pow(expr, **hints)
+        # x^y = exp(y log x), for positive x.
+        return f"_exp(({self._print(exponent)})*_log({self._print(base)}))"
 
     def _print_Function(self, expr: Any) -> str:
         return f"_{type(expr).__name__}({', '.join(self._print(a) for a in expr.args)})"

@@ -6,10 +6,9 @@ from functools import cache
 from typing import Any
 
 from sympy import Abs, Integer, Interval, Rational, S, Symbol, log
-from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import Certificate, balls, by_cases, calculus, smt
+from rdml_theory.symbolic.certificates import calculus, smt
 from rdml_theory.symbolic.divergence.entries import (
     NOT_ONE,
     RENYI,
@@ -69,11 +68,32 @@ _SPREAD = total(w(i) ** 2 / q(i))
 _LEFT = Equal(_s, 1 - _APART / 2)
 
 
-def _up_to_one(relation: Relational) -> Certificate:
-    """On [1/2, 15/16] by balls, on [15/16, 1) by calculus: at 1 the logarithm has no bound."""
-    near_half: Any = {_V: Interval(Rational(1, 2), Rational(15, 16))}
-    near_one: Any = {_V: Interval.Ropen(Rational(15, 16), 1)}
-    return by_cases(_V, [balls(relation, near_half), calculus(relation, near_one)])
+_PLACE = Rational(7153, 10_000)
+"""Nearly where 2V²/(-log(1-V)) is greatest."""
+
+_LESS = 4 * _PLACE * (1 - _PLACE)
+"""A constant hardly below the asserted one, for which ``-c log(1-V) - 2V²`` is least at that place."""
+
+
+@cache
+def _near() -> Theorem:
+    """``(Σ |q-w|)²/2 ≤ c log(1 + (Σ |q-w|)²)`` for TV(q, w) ≤ 1/2: ``log(1+x) ≥ 2x/(2+x)``, and c is beyond 3/4."""
+    rises = certified(calculus(at_least(log(1 + _V), 2 * _V / (2 + _V))), reason="a bound of the logarithm")
+    square = _APART**2
+    here = instantiate(rises, {_V: square}, reason="at its square")
+    near = given(AtMost(_APART / 2, Rational(1, 2)), "suppose")
+    return combine(
+        AtMost(square / 2, _LESS * log(1 + square)),
+        [(_LESS, here), (square * (1 + _APART) / (2 + square), near)],
+        slack=(4 * _LESS - 3) * square / (2 * (2 + square)), reason="for TV up to 1/2",
+    )  # fmt: skip
+
+
+@cache
+def _beyond() -> Theorem:
+    """``2V² ≤ -c log(1-V)``, for V from 1/2 on."""
+    inside: Any = {_V: Interval.Ropen(Rational(1, 2), 1)}
+    return certified(calculus(at_most(2 * _V**2, -_LESS * log(1 - _V)), inside, at=_PLACE), reason="for TV from 1/2")
 
 
 def _least_divergence(order: Theorem) -> Theorem:
@@ -172,21 +192,15 @@ def sharp_self_bounding(constant: Formula = SHARP_CONSTANT, *, greatest_order: F
     >>> sharp_self_bounding(Rational(4, 5))
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: certified: ...
+    rdml_theory.symbolic.kernel.theorem.ProofError: combine: the slack ... has no manifest sign
     """
     order = given(AtMost(alpha, greatest_order), "given")
     least = _least_divergence(order)
-    target = AtMost(_APART**2 / 2, constant * D)
-    inside: Any = {_V: Interval(0, Rational(1, 2))}
-    near = balls(at_most(2 * _V**2, constant * log(1 + 4 * _V**2)), inside, touching=(_V, 0, 2))
-    small = instantiate(certified(near, reason="for TV up to 1/2"), {_V: _APART / 2}, reason="at TV(q, w)")
-    first = combine(
-        target, [(1, small), (constant, in_logarithms(_square())), (constant, least)], reason="so up to 1/2"
-    )
-    far = certified(_up_to_one(at_most(2 * _V**2, -constant * log(1 - _V))), reason="for TV from 1/2")
-    large = instantiate(far, {_V: _APART / 2}, reason="at TV(q, w)")
+    target = AtMost(_APART**2 / 2, _LESS * D)
+    first = combine(target, [(1, _near()), (_LESS, in_logarithms(_square())), (_LESS, least)], reason="so up to 1/2")
+    large = instantiate(_beyond(), {_V: _APART / 2}, reason="at TV(q, w)")
     second = combine(
-        target, [(1, large), (constant, in_logarithms(_far())), (constant, least)], where=[given(_LEFT)],
+        target, [(1, large), (_LESS, in_logarithms(_far())), (_LESS, least)], where=[given(_LEFT)],
         reason="and from 1/2",
     )  # fmt: skip
     two = _below_two()
@@ -196,5 +210,9 @@ def sharp_self_bounding(constant: Formula = SHARP_CONSTANT, *, greatest_order: F
     half = given(AtMost(Rational(1, 2), _APART / 2), "beyond")
     rest = combine(AtMost(1 - _APART / 2, Rational(1, 2)), [(1, half)], reason="so at most half is left")
     bound = cases(first, discharged(there, same, room, rest), _APART / 2, Rational(1, 2), reason="in both cases")
-    asserted = combine(sharp_target(constant), [(1, distance_of_gradient()), (1, bound)], reason="as Σ (q-w)² ≤ 2 TV²")
+    share = constant / _LESS
+    asserted = combine(
+        sharp_target(constant), [(1, distance_of_gradient()), (share, bound)], slack=(share - 1) * _APART**2 / 2,
+        reason="as Σ (q-w)² ≤ 2 TV²",
+    )  # fmt: skip
     return Proof((asserted,))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from sys import modules
 from typing import Any
 
 from sympy import Abs, Basic, Derivative, Eq, Ge, Gt, Integer, Le, Lt, Rational, Symbol, Tuple, cancel, oo
 
-from rdml_theory.symbolic.certificates import Certificate, Chain, Pieces, SmtScript, Subdivision
+from rdml_theory.symbolic.certificates import Certificate, Chain, SmtScript
 from rdml_theory.symbolic.kernel.forms import is_open, is_zero, require_near, require_value
 from rdml_theory.symbolic.kernel.propositions import AtMost, Equal, Less, Proposition, Tends
 from rdml_theory.symbolic.kernel.substitution import admit, by_equation, refuse_chance, refuse_free, replaced
@@ -139,7 +138,7 @@ def certified(certificate: Certificate) -> Result:
 
 def _is_certificate(value: Any) -> bool:
     evidence = getattr(value, "evidence", None)
-    return type(value) is Certificate and type(evidence) in (Chain, Pieces, SmtScript, Subdivision) and _is_plain(value)
+    return type(value) is Certificate and type(evidence) in (Chain, SmtScript) and _is_plain(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -150,7 +149,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     kept = type(value).__module__.startswith(("sympy.", "rdml_theory.symbolic.certificates."))
     if not kept or getattr(modules.get(type(value).__module__), type(value).__qualname__, None) is not type(value):
-        return type(value) in (str, int, bool, float, Fraction, type(None))
+        return type(value) in (str, int, bool, type(None))
     return all(map(_is_plain, value.args if isinstance(value, Basic) else vars(value).values()))
 
 
