@@ -124,9 +124,9 @@ class StepRecord(_Record):
 class CertificateRecord(_Record):
     """How a scalar inequality that a proof rests on was discharged.
 
-    ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, ball arithmetic over boxes, or
-    exact rational arithmetic. ``evidence`` says in a line what was kept and re-checked, ``content`` is what was kept
-    (for a solver the SMT-LIB 2 text) and ``digest`` identifies it.
+    ``kind`` says by what means: exact calculus (SymPy), an SMT solver over the reals, exact rational arithmetic or, in
+    results of older sources, ball arithmetic. ``evidence`` says in a line what was kept and re-checked, ``content`` is
+    what was kept (for a solver the SMT-LIB 2 text) and ``digest`` identifies it.
     """
 
     kind: Literal["calculus", "smt", "balls", "rational"]

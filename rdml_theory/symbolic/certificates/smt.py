@@ -49,7 +49,7 @@ def _polynomial(expression: Formula) -> str:
         return f"(* {' '.join([_polynomial(expression.base)] * int(expression.exp))})" if expression.exp > 1 else ""
     raise NotAlgebraicError(
         f"{to_text(expression)} is not algebraic: an SMT certificate is for rational expressions, roots, absolute "
-        "values, minima and maxima; use `calculus` or `balls`"
+        "values, minima and maxima; use `calculus`"
     )
 
 
