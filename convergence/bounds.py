@@ -327,7 +327,7 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
 
     ``a = 1 - (μ/Λ)q`` with ``q = min(h, 2-h)``, and F² is the floor: ``F² = (aF + ημP)² + ηhσ²/2``, where
     ``P² = mF² + ζ²/(2μ)``. Also ``≤ F² + ρ^T (Δ - F²)`` for every Δ, with ``ρ = (a + ημP/F)(a + ημmF/P)``; and, for
-    h ≥ 1, ``≤ H + ρ^T (Δ - H)`` with another ρ and the H of claim C9, for the best s and q that are tried there.
+    h ≥ 1, ``≤ H + ρ^T (Δ - H)`` with another ρ and the H of claim C9, for the best c that is tried there.
 
     Parameters
     ----------
@@ -355,8 +355,10 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     2020, arXiv 2008.00051, for h ≤ 1. For h ≤ 1 without noise a quadratic of curvature μ attains its floor
     ``ζ²/(2μ(1-m))``, its rate ``(1 - ημ(1-√m))²`` for ζ = 0, and, where m = 0 and Δ ≥ ζ²/(2μ), the bound at every T.
     Where both parts of the bias count, the recursion ``r ← ar + ημ√(mr² + ζ²/(2μ))`` is exact, and r_T² is below this
-    bound. For h > 1 or with noise it is an upper bound; the worst known are quadratics of curvature μ or Λ. Its floor
-    is at most Λ/μ times theirs, and for h → 2 it comes down to theirs.
+    bound. For h > 1 without bias and noise its rate is the larger of (h-1)², which a quadratic of curvature Λ has, and
+    ``(1-μ/Λ)²(h - (h-1)μ/(2Λ)) - (h-1)(1-hμ/Λ)``; and its floor is ``h²ζ²/(2Λ(2-h)²)``, that of the same quadratic,
+    from a step on that is near 2/Λ (1.8/Λ at μ = Λ/10). Between and with noise it is an upper bound; the worst known
+    floors are those of quadratics of curvature μ or Λ.
 
     Examples
     --------
@@ -365,7 +367,7 @@ def pl_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike, *, pl_
     >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 0.5, 3, pl_constant=0.5).total, 12)
     0.177978515625
     >>> round(pl_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0.5), 1.5, 1000, pl_constant=0.5).total, 2)
-    3.25
+    2.25
     >>> partly = Assumptions(smoothness=1, gap=1, noise=0, bias=0.25, relative_bias=0.5)
     >>> round(pl_bound(partly, 0.5, 1000, pl_constant=0.5).total, 12)
     0.5
@@ -439,41 +441,47 @@ def _settled(kept: Any, lost: Any, strength: Any, reach: Any, spread: Any) -> An
     return unit * np.sqrt((slope * given + 2 * kept**2 * w + inside) / second)
 
 
-_SHARES = np.concatenate([np.logspace(-12, -1, 12), np.linspace(0.12, 0.98, 44)])
-"""The s that :func:`pl_bound` tries beyond 1/Λ; whichever is best, its bound holds."""
+_LEANS = np.concatenate([np.logspace(-12, -2, 11), np.arange(1, 66) / 25])
+"""The c/(2-h) that :func:`pl_bound` tries beyond 1/Λ; whichever is best, its bound holds."""
 
 
-def long_shares(a: Assumptions, h: ArrayLike, mu: float) -> tuple[Any, Any]:
-    """The s and q of claim C9 that :func:`pl_bound` tries for h ≥ 1, on a further axis; q is NaN where there is none.
+def long_weights(a: Assumptions, h: ArrayLike, mu: float) -> tuple[Any, Any, Any]:
+    """The c, s and d of claim C9 that :func:`pl_bound` tries for h ≥ 1, on a further axis; s is NaN if there is none.
 
-    >>> s, q = long_shares(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 1.5, 0.1)
-    >>> bool((q <= s).all())
-    True
+    >>> c, s, d = long_weights(Assumptions(smoothness=1, gap=1, noise=0, bias=1), 1.5, 0.1)
+    >>> float(c[35]), float(s[35].round(4)), float(d[35])
+    (0.5, 0.8113, 0.0)
     """
-    s, m, h = _SHARES, a.relative_bias, np.asarray(h)[..., None]
-    back, over = 1 - mu / a.smoothness * (1 - s), h - 1
-    # q as near to s as may be, such that (h-1)h(q + m/q) is at most what is left of (1 - (μ/Λ)(1-s))‖∇f‖².
+    h = np.asarray(h)[..., None]
+    c = (2 - h) * _LEANS
+    return c, *_long_terms(a, h, mu / a.smoothness, c)[:2]
+
+
+def _long_terms(a: Assumptions, h: Any, p: float, c: Any) -> tuple[Any, Any, Any, Any]:
+    """s, d, (1-ρ)Λ/μ and what the bias adds, times 2Λ/Z²; the s is the least there is for this c, at p = μ/Λ."""
+    weight, m = h - 1 + c, a.relative_bias
+    gain, way = 1 + weight * (1 - p / 2), weight * (1 + h) * (1 + h + c) / (4 * c)
     with np.errstate(invalid="ignore", divide="ignore"):
-        most = (back - over**2 - m * (back / s + over * (h + 1))) / (over * h)
-        q = np.minimum(s, (1 - 1e-9) * (most + np.sqrt(most**2 - 4 * m)) / 2)
-    return s, np.where(q > 0, q, np.nan)
+        s = np.where(way > gain, (gain - gain * p) / (way - gain * p), np.nan)
+        rest, paid = (way - gain) / (way - gain * p), weight * h * h / c
+        steady, room = weight / 2 + gain * rest, (2 - h) * h - c * (h - 1) - m * paid
+        left = room - p * steady
+        # Where ‖∇f‖² has a weight of the other sign, it is at most 2Λ(f - inf f).
+        lost = np.where(left >= 0, steady + left, room / p)
+    return np.where(s < 1, s, np.nan), np.maximum(-left, 0.0), lost, paid
 
 
 def _long_bound(a: Assumptions, h: Any, horizon: Any, mu: float) -> Any:
-    """``H + ρ^T (Δ - H)`` of claim C9 for h ≥ 1, the least of those for some s and q."""
-    s, q = long_shares(a, h, mu)
-    h, horizon, m, p = h[..., None], horizon[..., None], a.relative_bias, mu / a.smoothness
-    back, over = 1 - p * (1 - s), h - 1
-    paid = back / s + over * (h / q + h + 1)
-    ahead = over**2 + over * h * q + m * paid
-    gained = 1 + (1 - p) * (1 - s) - ahead
-    first = product(horizon, mu, gained, over=(a.smoothness,))
-    log = _power(horizon, p * gained, first, p)
+    """``H + ρ^T (Δ - H)`` of claim C9 for h ≥ 1, the least of those for some c."""
+    p, (c, s, _) = mu / a.smoothness, long_weights(a, h, mu)
+    h, horizon = h[..., None], horizon[..., None]
+    _, _, lost, paid = _long_terms(a, h, p, c)
+    log = _power(horizon, p * lost, product(horizon, mu, lost, over=(a.smoothness,)), p)
 
     def added(share: Any, square: float) -> Any:
-        """What one cause adds up to: (1 - ρ^T) share · square / (2μ · gained)."""
+        """What one cause adds up to: (1 - ρ^T) share · square / (2μ · lost)."""
         few = product(horizon, share, square, over=(2, a.smoothness))
-        return np.where(log > -1e-150, few, product(-np.expm1(log), share, square, over=(2, mu, gained)))
+        return np.where(log > -1e-150, few, product(-np.expm1(log), share, square, over=(2, mu, lost)))
 
     bound = product(np.exp(log), a.gap) + added(paid, a.bias) + added(h * h, a.noise)
-    return np.where(ahead <= back, bound, np.inf).min(axis=-1)
+    return np.where((s < 1) & (lost > 0), bound, np.inf).min(axis=-1)

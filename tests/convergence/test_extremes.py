@@ -34,7 +34,7 @@ from convergence import (
     stationary_law,
     tight_bound,
 )
-from convergence.bounds import long_shares
+from convergence.bounds import long_weights
 from convergence.estimators import bounded_interval, mean_interval
 from convergence.sweep import Cell, run_cell
 
@@ -107,7 +107,7 @@ def test_sharp_and_refined_at_thousands_of_points(seed):
 
 def exact_pl(a, h, eta, steps, mu):
     """The least of the forms that pl_bound states."""
-    pairs = zip(*long_shares(a, h, mu), strict=True) if h > 1 else ()
+    weights = zip(*long_weights(a, h, mu), strict=True) if h > 1 else ()
     lam, gap, noise, bias, h, mu = map(mp.mpf, (a.smoothness, a.gap, a.noise, a.bias, h, mu))
     q = min(h, 2 - h)
     kept, reach = 1 - mu / lam * q, h * mp.sqrt(bias) / (q * mp.sqrt(2 * mu))
@@ -115,13 +115,13 @@ def exact_pl(a, h, eta, steps, mu):
     slower = kept * (kept + (1 - kept) * reach / root) if root else kept**2
     once, slow = (mp.mpf(0) if np.isinf(steps) else base ** mp.mpf(steps) for base in (kept, slower))
     found = [(root + once * max(mp.sqrt(gap) - root, 0)) ** 2, root**2 + slow * (gap - root**2)]
-    for s, q in ((mp.mpf(s), mp.mpf(q)) for s, q in pairs if q > 0):
-        back = 1 - mu / lam * (1 - s)
-        ahead = (h - 1) ** 2 + (h - 1) * h * q
-        if ahead <= back:
-            rate = (1 - mu / lam) * back + mu / lam * ahead
-            paid = back / s + (h - 1) * h / q + (h - 1) * (h + 1)
-            high = (paid * bias + h**2 * noise) / (2 * lam) / (1 - rate)
+    for c, s in (map(mp.mpf, each[:2]) for each in weights if each[1] < 1):
+        weight, p = h - 1 + c, mu / lam
+        left = (1 + weight * (1 - p / 2)) * (1 - p * (1 - s))
+        d = max(weight * h - left, mp.mpf(0))  # near h = 2 it counts more digits than float64 has
+        rate = left - weight - p * (left - weight * h + d) + d
+        if rate < 1:
+            high = (weight * h**2 / c * bias + h**2 * noise) / (2 * lam) / (1 - rate)
             found.append(high + (0 if np.isinf(steps) else rate ** mp.mpf(steps)) * (gap - high))
     return min(found)
 

@@ -57,7 +57,7 @@ STEPS = 4
 def satisfied_by(theorem: Theorem) -> tuple[list[str], list[str]]:
     """The names of the runs on which all hypotheses hold, and of those among them on which the conclusion fails."""
     lines = (on_a_line(), on_a_line(greatest=True), on_a_line(law=True), at_rest(), against_the_bias(), turning())
-    students_of = (*games(), *mutual_gradients(), following(2.0), following(1.0), *students())
+    students_of = (to_and_fro(), *games(), *mutual_gradients(), following(2.0), following(1.0), *students())
     models = (*sgd_runs(), *updates(), *lines, *students_of, *distributions(), *_values(), *measured(), *single_runs())
     found = {model.name: model.satisfies(theorem) for model in models}
     return [name for name, holds in found.items() if holds is not None], [n for n, h in found.items() if h is False]
@@ -200,6 +200,21 @@ def against_the_bias() -> Model:
     return Model("quadratic, against a constant bias", values, {"f": quadratic}, {"x": x}, points=x[0])
 
 
+def to_and_fro() -> Model:
+    """A quadratic on which a bias along the gradient turns every step back: what C9 says is attained."""
+    lam, h, zeta, part = 2.0, 1.5, 0.4, 0.05
+    eta, c = h / lam, 2 - h
+    settled = (h * zeta) ** 2 / (2 * lam * (c**2 - part * h**2))
+    x = np.sqrt(2 * settled / lam) * np.outer((-1.0) ** np.arange(STEPS + 1), [1.0, 0.0])
+    values = {
+        setting.smoothness: lam, descent.eta: eta, descent.h: h, descent.Z: zeta, descent.horizon: STEPS,
+        refinements.relative_bias: part, growth.lean: c, growth.high: settled,
+    }  # fmt: skip
+    quadratic = Objective(lambda x: lam / 2 * np.sum(x**2, axis=-1), lambda x: lam * x, lam)
+    processes = {"x": x[None], "b": (c / h * lam * x)[None]}
+    return Model("quadratic, to and fro along the bias", values, {"f": quadratic}, processes, points=x)
+
+
 def turning() -> Model:
     """A heavy ball on a quadratic, whose iterates turn by one angle: what C11 says is attained."""
     lam, mu, h, zeta = 2.0, 0.6, 0.3, 0.4
@@ -219,7 +234,7 @@ def turning() -> Model:
 
 
 def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> Model:
-    """A run on a quadratic with Λ = 2, with μ, and the F, r, p, s, q and H of C9."""
+    """A run on a quadratic with Λ = 2, with μ, and the F, r, p, c, s, d and H of C9."""
     name = f"quadratic, h = {h:g}, μ = {mu:g}, m = {share:g}, σ = {sigma:g}"
     run = _run(name, _quadratic(1.5), h, sigma=sigma, Z=Z, side=1.0, share=share)
     kept = 1 - mu / 2 * min(h, 2 - h)
@@ -233,7 +248,8 @@ def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> 
     r = [float(np.sqrt(run.values[descent.gap]))]
     for _ in range(500):
         r.append(after(r[-1]))
-    values = {**run.values, growth.growth: mu, growth.floor: r[-1], growth.trade: 0.5, growth.share: 0.5}
+    long = {growth.lean: 0.5, growth.trade: 0.95, growth.spare: 0.1}
+    values = {**run.values, growth.growth: mu, growth.floor: r[-1], **long}
     numbers = {letter: value for letter, value in values.items() if np.ndim(value) == 0}
     once, twice = (float(growth.LONG_FLOOR.subs({**numbers, growth.high: high})) for high in (0, 1))
     values[growth.high] = once / (1 - (twice - once))

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from sympy import Expr, Integer, sqrt
+from sympy import Expr, Integer, Rational, sqrt
 
 from convergence import Assumptions, Envelope, Trajectory, pl_bound, problems, simulate
-from convergence.bounds import long_shares
+from convergence.bounds import long_weights
 from convergence.tails import reach_envelope
 from rdml_theory.symbolic.sgd import descent, growth
-from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, LONG, LONG_FLOOR, PL, PUSH
+from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, LONG, LONG_FLOOR, LONG_RATE, PL, PUSH
 from rdml_theory.symbolic.sgd.refinements import relative_bias
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
@@ -41,9 +41,12 @@ QUADRATIC = (
 GENTLE = ((1.0, 0.1, 1.0), (0.4, 0.02, 1.0), (0.2, 0.7, 0.0))
 """h, μ/Λ and ζ² of quadratics of curvature μ, which attain the bound at every step."""
 
+LONGEST = ((1.5, 0.5), (1.8, 0.3), (1.9, 0.1), (1.98, 0.03))
+"""h and μ/Λ where quadratics of curvature Λ attain the floor and, without bias, the bound at every step."""
+
 APART = {
-    (1.5, 0.5, 0.0): 0.69, (1.2, 0.1, 0.0): 0.48, (1.95, 0.1, 0.0): 0.98, (0.5, 0.5, 1.0): 0.5, (0.2, 0.1, 0.3): 0.1,
-    (1.7, 0.3, 0.5): 0.3,
+    (1.2, 0.1, 0.0): 0.75, (1.5, 0.1, 0.0): 0.45, (1.7, 0.1, 0.0): 0.49, (0.5, 0.5, 1.0): 0.5, (0.2, 0.1, 0.3): 0.1,
+    (1.7, 0.3, 0.5): 0.9,
 }  # fmt: skip
 """h, μ/Λ and σ² for which the floor is not known, with ζ² = 1: and what part of the bound the worst quadratic has."""
 
@@ -108,26 +111,28 @@ class Subject:
     def _long(self) -> tuple[Any, ...]:
         s, g = descent, growth
         names = (
-            s.h, s.eta, s.gap, s.sigma, s.horizon, s.Z, relative_bias, g.growth, smoothness, g.trade, g.share, g.high,
+            s.h, s.eta, s.gap, s.sigma, s.horizon, s.Z, relative_bias, g.growth, smoothness, g.lean, g.trade, g.spare,
+            g.high,
         )  # fmt: skip
-        enough = growth.ENOUGH.right - growth.ENOUGH.left
-        return tuple(function_of(e, *names) for e in (self.longer, self.long_floor, enough))
+        rooms = (told.right - told.left for told in (g.ENOUGH, g.BARE, g.FALLS))
+        return tuple(function_of(e, *names) for e in (self.longer, self.long_floor, *rooms))
 
     def _longer(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
-        """The bound for h ≥ 1, with the s and q that the product tries."""
+        """The bound for h ≥ 1, with the c, s and d that the product tries."""
         h = at.smoothness * step
         if h <= 1:
             return np.inf
-        longer, floor, enough = self._long
-        s, q = long_shares(at, h, pl_constant)
+        longer, floor, *rooms = self._long
         known = (
             h, step, at.gap, np.sqrt(at.noise), steps, np.sqrt(at.bias), at.relative_bias, pl_constant, at.smoothness,
-            s, q,
+            *long_weights(at, h, pl_constant),
         )  # fmt: skip
-        # H = f(H), a straight line.
-        once = floor(*known, 0.0)
-        high = once / (1 - (floor(*known, 1.0) - once))
-        return float(np.min(longer(*known, high), initial=np.inf, where=enough(*known, high) >= -1e-12))
+        with np.errstate(all="ignore"):
+            # H = f(H), a straight line.
+            once = floor(*known, 0.0)
+            high = once / (1 - (floor(*known, 1.0) - once))
+            holds = (high >= 0) & np.logical_and.reduce([room(*known, high) >= -ROUNDING for room in rooms])
+            return float(np.min(longer(*known, high), initial=np.inf, where=holds))
 
     def recursion(self, at: Assumptions, step: float, steps: int, pl_constant: float) -> list[float]:
         """r_t² for t = 0, ..., T."""
@@ -143,9 +148,10 @@ def statement(subject: Subject) -> Statement:
         "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere and E‖b_t‖² ≤ {m}E‖∇f(x_t)‖² + Z² with {room}, then with {kept}: "
         "{bound} where there is noise, with the F and P > 0 of {floor} and {push}; {closer} where Δ > F²; and "
         "{step} for {next} and {pushed} from r_0² = Δ, as long as a r_t + ημp_t < r_t; and, for {h} ≥ 1 and all s "
-        "in (0, 1) and q > 0 with {enough}, {longer} with {high}. Without noise, for {h} ≤ 1 and "
-        "every {mu} < Λ, the third is attained at every T, and so is the second where {m} = 0; the first is attained "
-        "at {h} = 1, {mu} = Λ"
+        "in (0, 1), c > 0 and d ≥ 0 with {enough}, {bare} and {falls}, {longer} with {high}. Without noise, for "
+        "{h} ≤ 1 and every {mu} < Λ, the third is attained at every T, and so is the second where {m} = 0; the first "
+        "is attained at {h} = 1, {mu} = Λ, and the fourth at every T from Δ = H, for c = 2 - h and where {bare} is an "
+        "equality"
     )
     bound, closer, step = (
         growth.pl_target(side).relation()
@@ -157,7 +163,8 @@ def statement(subject: Subject) -> Statement:
         "kept": growth.KEPT.relation(), "bound": bound, "closer": closer, "step": step,
         "floor": growth.floor_equation(subject.floor_square).relation(),
         "push": growth.push_equation(subject.push_square).relation(),
-        "enough": growth.ENOUGH.relation(), "longer": growth.pl_target(subject.longer).relation(),
+        "enough": growth.ENOUGH.relation(), "bare": growth.BARE.relation(), "falls": growth.FALLS.relation(),
+        "longer": growth.pl_target(subject.longer).relation(),
         "high": growth.high_equation(subject.long_floor).relation(), "next": onward.relation(),
         "pushed": pushes.relation(),
     }  # fmt: skip
@@ -199,6 +206,16 @@ def quadratic(subject: Subject, context: Context) -> Found:
         name = f"on a quadratic of curvature μ = {mu:g} Λ, over stated, h = {h:g}, ζ² = {bias:g}"
         yield at_most(f"{name}: the most", max(ratios), 1 + ROUNDING)
         yield at_least(f"{name}: the least", min(ratios), 1 - ROUNDING)
+    for h, mu in LONGEST:
+        steps = round(40 / (2 - h))
+        for bias in (0.0, 1.0):
+            run = _on_quadratic(1.0, h, 0.0, bias, steps, 1.0)
+            at = Assumptions(smoothness=1.0, gap=run.assumptions.gap, noise=0.0, bias=bias)
+            stated = subject.bound(at, h, np.inf if bias else steps, mu)
+            reached = float(run.value[-1, 0]) / stated if stated else np.inf
+            name = f"on a quadratic of curvature Λ, over stated for μ = {mu:g} Λ, h = {h:g}, ζ² = {bias:g}"
+            yield at_most(name, reached, 1 + ROUNDING)
+            yield at_least(f"{name}: at least", reached, 1 - ROUNDING)
     yield _falling(subject, context)
 
 
@@ -303,6 +320,7 @@ def _changed(old: Expr, new: Expr) -> Subject:
     return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR)))
 
 
+_WEIGHT = descent.h - 1 + growth.lean
 _FAR = growth.kept + descent.eta * growth.growth * sqrt(relative_bias)
 
 
@@ -314,9 +332,9 @@ CLAIM = Claim(
         "If the gradient grows with the excess of the loss, the loss at the last iterate falls geometrically to a "
         "floor set by bias and noise, also where a part of the bias grows with the gradient; for steps up to 1/Λ "
         "without noise a recursion is exact at every horizon, so that such a function, convex or not, is no slower "
-        "than a quadratic of its least curvature. For longer steps or with noise the exact floor is between that of "
-        "the worst quadratic and the bound, which are at most a factor of Λ/μ apart, and near each other again for "
-        "steps near 2/Λ."
+        "than a quadratic of its least curvature. For steps near 2/Λ the floor and, without bias, the rate are those "
+        "of a quadratic of curvature Λ, and so exact again. Between, or with noise, the exact floor is between that of "
+        "the worst quadratic and the bound."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
@@ -336,11 +354,15 @@ CLAIM = Claim(
         Control("no-bias", "the absolute part of the bias dropped", _changed(descent.Z, Integer(0))),
         Control("no-relative", "the relative part dropped", _changed(relative_bias, Integer(0))),
         Control(
-            "no-beyond", "what lies beyond 1/Λ forgotten in the floor",
+            "low-floor", "three per cent less for the bias of long steps",
             Subject(
                 PL, CLOSER, FLOOR, PUSH, LONG,
-                LONG_FLOOR - (descent.h - 1) * (descent.h + 1) * descent.Z**2 / (2 * smoothness),
+                LONG_FLOOR - Rational(3, 100) * _WEIGHT * descent.h**2 * descent.Z**2 / (2 * smoothness * growth.lean),
             ),
+        ),
+        Control(
+            "long-rate", "a rate of long steps lower by one per cent",
+            Subject(PL, CLOSER, FLOOR, PUSH, LONG.subs(LONG_RATE, Rational(99, 100) * LONG_RATE)),
         ),
         Control("half-noise", "half the noise", _changed(descent.sigma**2, descent.sigma**2 / 2)),
         Control(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Symbol, sqrt
+from sympy import Abs, Integer, Rational, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -47,6 +47,7 @@ from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE, floor, newton_step
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
+    above_the_infimum,
     after,
     assumptions,
     at_most,
@@ -65,12 +66,12 @@ from rdml_theory.symbolic.sgd.setting import (
     x,
     y,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.smooth import lipschitz, u
+from rdml_theory.symbolic.sgd.smooth import between, u
 
 __all__ = [
-    "ASSUMPTIONS", "CLOSER", "ENOUGH", "FLOOR", "KEPT", "LONG", "LONG_FLOOR", "PL", "PUSH", "RATE", "falls", "floor",
-    "floor_equation", "growth", "high", "high_equation", "kept", "pl_bound", "pl_target", "push", "push_equation",
-    "pushed", "recursion", "share", "trade",
+    "ASSUMPTIONS", "BARE", "CLOSER", "ENOUGH", "FALLS", "FLOOR", "KEPT", "LONG", "LONG_FLOOR", "LONG_RATE", "PL",
+    "PUSH", "RATE", "falls", "floor", "floor_equation", "growth", "high", "high_equation", "kept", "lean", "pl_bound",
+    "pl_target", "push", "push_equation", "pushed", "recursion", "spare", "trade",
 ]  # fmt: skip
 
 Term = Any
@@ -97,23 +98,31 @@ CLOSER: Formula = (floor + (kept + eta * growth * sqrt(relative_bias)) ** horizo
 """The bounds of E f(x_T) - inf f: with noise, and from above the floor."""
 
 trade: Formula = Symbol("s", positive=True)
-share: Formula = Symbol("q", positive=True)
-"""s < 1 and q: how the square of the bias and its product with ∇f are shared out beyond 1/Λ."""
+"""s < 1, how the way from w to the lowest point that smoothness allows is shared out."""
+
+lean: Formula = Symbol("c", positive=True)
+spare: Formula = Symbol("d", nonnegative=True)
+"""h - 1 + c and d, the weights of what smoothness says between x_t and w, and of ``‖∇f‖² ≤ 2Λ(f - inf f)``."""
 
 high: Formula = Symbol("H", positive=True)
 """H, the floor of f - inf f by the bound for h ≥ 1."""
 
 _BACK: Formula = 1 - growth * (1 - trade) / smoothness
-_PAID: Formula = _BACK / trade + (h - 1) * h / share + (h - 1) * (h + 1)
-_AHEAD: Formula = (h - 1) ** 2 + (h - 1) * h * share + relative_bias * _PAID
-LONG_RATE: Formula = (1 - growth / smoothness) * _BACK + growth / smoothness * _AHEAD
+_WEIGHT: Formula = h - 1 + lean
+_GAIN: Formula = 1 + _WEIGHT * (1 - growth / (2 * smoothness))
+_WAY: Formula = _WEIGHT * (1 + h) * (1 + h + lean) / (4 * lean)
+_PAID: Formula = _WEIGHT * h**2 / lean
+_OVER: Formula = _GAIN * _BACK - _WEIGHT * h - relative_bias * _PAID
+LONG_RATE: Formula = _GAIN * _BACK - _WEIGHT - growth / smoothness * (_OVER + spare) + spare
 LONG_FLOOR: Formula = LONG_RATE * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
 """What H is equal to."""
 
 LONG: Formula = high + LONG_RATE**horizon * (gap - high)
 """The bound of E f(x_T) - inf f for h ≥ 1."""
 
-_BEYOND, _PART, ENOUGH = AtMost(1, h), Less(trade, 1), AtMost(_AHEAD, _BACK)
+_BEYOND, _PART = AtMost(1, h), Less(trade, 1)
+ENOUGH, BARE, FALLS = AtMost(_GAIN * _BACK, _WAY * trade), AtMost(0, _OVER + spare), AtMost(0, LONG_RATE)
+_FOURTH = (_BEYOND, _PART, ENOUGH, BARE, FALLS)
 
 GROWS = ForAll(y, AtMost(2 * growth * (Value("f", y) - infimum), square(Gradient("f", y))))
 SLOWER = AtMost(growth, smoothness)
@@ -203,7 +212,7 @@ ASSUMPTIONS = assumptions(
     f"for the first: {_SETTLED}; {NOISY.text()}; {SLOWER.text()}",
     f"for the second: {_SETTLED}; {ROOM.text()}; {ABOVE.text()}; {STRICTLY.text()}",
     f"for the third: {'; '.join(told.text() for told in (*_recursion(), _FALLING, SLOWER))}",
-    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, _BEYOND, _PART, ENOUGH, high_equation()))}",
+    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, *_FOURTH, high_equation()))}",
 )
 """What the four bounds assume, as text."""
 
@@ -226,8 +235,10 @@ def pl_bound(
     r_0² = Δ, as long as it falls without noise. Without noise and for h ≤ 1 it is attained at every horizon, for every
     μ < Λ, and so is the second where m = 0: there a function that is not convex is no slower than a quadratic of
     curvature μ. The first is attained at h = 1 and μ = Λ. The fourth, for h ≥ 1, is lower: ``H + ρ^T (Δ - H)`` for
-    every s < 1 and q > 0 that leave room for what lies beyond a step of 1/Λ. This toolkit's own; for other rates see
-    Karimi, Nutini & Schmidt 2016, arXiv 1608.04636, and Abbaszadehpeivasti, de Klerk & Zamani 2023, arXiv 2204.00647.
+    every c > 0, s < 1 and d ≥ 0 that leave room. Without bias, c → 0 and s → 0, ρ is the larger of (h-1)² and
+    ``(1-μ/Λ)²(h - (h-1)μ/(2Λ)) - (h-1)(1-hμ/Λ)``. For c = 2-h and the least d, where that is positive, H is what a
+    quadratic of curvature Λ has at every horizon, which is then exact. This toolkit's own; for other rates see Karimi,
+    Nutini & Schmidt 2016, arXiv 1608.04636, and Abbaszadehpeivasti, de Klerk & Zamani 2023, arXiv 2204.00647.
 
     Parameters
     ----------
@@ -255,7 +266,8 @@ def pl_bound(
     first_one, second, square_, pressed = exact(right_side), exact(closer), exact(floor_square), exact(push_square)
     bounds = _settling(first_one, square_, pressed), _closing(second, square_, pressed), _stepwise(square_, pressed)
     long = _long(exact(longer), exact(long_floor))
-    return Proof((*bounds, long, _attained(first_one), _keeps(second), *_kept_up()))
+    steepest = _to_and_fro(exact(longer), exact(long_floor))
+    return Proof((*bounds, long, _attained(first_one), _keeps(second), *_kept_up(), *steepest))
 
 
 def _named(floor_square: Term) -> Theorem:
@@ -460,62 +472,103 @@ def _at(lemma: Theorem, r: Term, p: Term, grip: Theorem, press: Theorem, known: 
 Parts = Sequence[tuple[Term, Theorem]]
 
 
+_AHEAD = x - ((1 + h - lean) * g + 2 * h * b) / ((1 + h + lean) * smoothness)
+"""The point w: what lies 1/Λ along -∇f for c → 0, and on the way to x_{t+1} for h + c = 1."""
+
+
+def _long_signs() -> list[Theorem]:
+    """``0 ≤ h - 1 + c``, ``0 ≤ 1 - μ(1-s)/Λ``, and ``0 ≤ 1 + (h-1+c)(1 - μ/(2Λ))``."""
+    slower = assume(SLOWER, reason="given")
+    weight = combine(
+        AtMost(0, _WEIGHT), [(1, assume(_BEYOND, reason="given"))], slack=lean, reason="h is at least 1"
+    )  # fmt: skip
+    part = combine(
+        AtMost(0, 1 - growth / (2 * smoothness)), [(1 / (2 * smoothness), slower)], slack=Rational(1, 2),
+        reason="μ is less than 2Λ",
+    )  # fmt: skip
+    back = combine(
+        AtMost(0, _BACK), [(1 / smoothness, slower)], slack=growth * trade / smoothness, reason="and at most Λ"
+    )
+    gain = combine(
+        AtMost(0, _GAIN), [(1 - growth / (2 * smoothness), weight)], slack=Integer(1), known=[part],
+        reason="so this is not negative",
+    )  # fmt: skip
+    return [weight, back, gain]
+
+
 @cache
-def _overshot() -> Theorem:
-    """``f(x_t - η(∇f + b)) ≤ f(w) + (‖(h-1)∇f + hb‖² - ‖b‖²)/(2Λ)`` for h ≥ 1, w where η = 1/Λ would lead to."""
-    ahead = x - (g + b) / smoothness
-    slope, way = Gradient("f", ahead), (h - 1) / smoothness
+def _beyond() -> Theorem:
+    """Of where the step ends: ``f - inf f ≤ g(f(w) - inf f) - k(f(x_t) - inf f) + ...``, k = h-1+c.
+
+    Where g = 1 + k(1 - μ/(2Λ)); what is added is ``k(‖(1+h)∇f + hb‖²/(1+h+c) - ‖∇f‖²)/(2Λ)``.
+    """
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    onward = instantiate(lemma, {y: ahead, _v: -way * (g + b)}, reason="from w on")
-    near = instantiate(lipschitz(), {y: x, u: ahead}, reason="between x_t and w")
-    apart = nonnegative(square(slope - g + g + b), reason="a squared norm")
-    ends = ahead - way * (g + b)
+    grows = specialise(assume(GROWS, reason="given"), _AHEAD, reason="at w")
+    added = square((1 + h) * g + h * b) / (1 + h + lean) - square(g)
     return combine(
         AtMost(
-            Value("f", ends),
-            Value("f", ahead) + (square((h - 1) * g + h * b) - square(b)) / (2 * smoothness),
+            Value("f", at_update()) - infimum,
+            _GAIN * (Value("f", _AHEAD) - infimum) - _WEIGHT * (Value("f", x) - infimum - added / (2 * smoothness)),
         ),
-        [(1, onward), (way / 2, near), (way / 2, apart)],
-        known=_far()[:1],
-        reason="the gradient at w does not point far along the step",
+        [
+            (1, instantiate(lemma, {y: _AHEAD, _v: at_update() - _AHEAD}, reason="from w on")),
+            (_WEIGHT, instantiate(between(), {y: _AHEAD, u: x}, reason="between w and x_t")),
+            (_WEIGHT / (4 * smoothness), grows),
+        ],
+        known=_long_signs(),
+        where=[given("h")],
+        reason="the gradient at w cancels but for its square, which is large where f(w) is",
     )
 
 
-def _far() -> list[Theorem]:
-    """``0 ≤ h - 1``, and that what is left of a step to w is not negative."""
-    slower = assume(SLOWER, reason="given")
-    return [
-        combine(AtMost(0, h - 1), [(1, assume(_BEYOND, reason="given"))], reason="h is at least 1"),
-        combine(
-            AtMost(0, _BACK), [(1 / smoothness, slower)], slack=growth * trade / smoothness, reason="μ is at most Λ"
+@cache
+def _to_w() -> Theorem:
+    """``g(f(w) - inf f) ≤ g(1 - μ(1-s)/Λ)(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
+    climbed = instantiate(
+        _climbed(), {_w: _AHEAD, _k: trade}, known=[assume(_PART, reason="given: s is less than 1")], reason="with s"
+    )
+    enough = combine(
+        AtMost(0, _WAY - _GAIN * _BACK / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
+        reason="this is not negative",
+    )  # fmt: skip
+    shift = lean * g - h * b
+    low = Value("f", x) - infimum - square(g) / (2 * smoothness)
+    return combine(
+        AtMost(
+            _GAIN * (Value("f", _AHEAD) - infimum),
+            _GAIN * _BACK * low + _WAY * 2 / (smoothness * (1 + h + lean) ** 2) * square(shift),
         ),
-    ]
+        [
+            (_GAIN, climbed),
+            (
+                2 * (_WAY - _GAIN * _BACK / trade) / (smoothness * (1 + h + lean) ** 2),
+                nonnegative(square(shift), reason="a squared norm"),
+            ),
+        ],
+        known=[*_long_signs(), enough],
+        reason="w is 2(c∇f - hb)/((1+h+c)Λ) from the lowest point that smoothness allows",
+    )
 
 
 @cache
 def _long_step() -> Theorem:
-    """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + d`` for h ≥ 1."""
-    near = assume(_PART, reason="given: s is less than 1")
-    enough = combine(AtMost(0, _BACK - _AHEAD), [(1, assume(ENOUGH, reason="given"))], reason="this is not negative")
-    ahead = x - (g + b) / smoothness
-    climbed = instantiate(_climbed(), {_w: ahead, _k: trade}, known=[near], reason="at w, with s")
-    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
-    apart = expectation(nonnegative(square(share * g - b), reason="a squared norm"), reason="take expectations")
+    """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + kh²Z²/(2Λc) + ηhσ²/2`` for h ≥ 1."""
+    bare = combine(AtMost(0, _OVER + spare), [(1, assume(BARE, reason="given"))], reason="this is not negative")
     of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
     added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
     return combine(
         AtMost(_excess(after), LONG_RATE * _excess(x) + added),
         [
             (1, _kicked()),
-            (1, expectation(_overshot(), reason="take expectations")),
-            (1, expectation(climbed, reason="take expectations")),
-            ((h - 1) * h / (2 * share * smoothness), apart),
+            (1, expectation(_beyond(), reason="take expectations")),
+            (1, expectation(_to_w(), reason="take expectations")),
             (_PAID / (2 * smoothness), of_a_step),
-            ((_BACK - _AHEAD) / (2 * smoothness), expectation(grows, reason="take expectations")),
+            ((_OVER + spare) / (2 * smoothness), expectation(grows, reason="take expectations")),
+            (spare, above_the_infimum()),
         ],
-        known=[*_far(), enough],
-        where=[given("h")],
-        reason="what lies beyond w costs less than the step to w gains",
+        known=[*_long_signs(), bare],
+        reason="‖(1+h)∇f + hb‖² + ((1+h)/c)‖c∇f - hb‖² is (1+h+c)((1+h)‖∇f‖² + (h²/c)‖b‖²)",
     )
 
 
@@ -523,10 +576,7 @@ def _long_step() -> Theorem:
 def _long(asserted: Term, floor_square: Term) -> Theorem:
     """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
     named = assume(high_equation(floor_square), reason="given: H, the floor")
-    falls_by = combine(
-        AtMost(0, LONG_RATE), [(_BACK / smoothness, assume(SLOWER, reason="given"))],
-        slack=growth / smoothness * _AHEAD, known=_far(), reason="ρ is not negative",
-    )  # fmt: skip
+    falls_by = assume(FALLS, reason="given: ρ is not negative")
     supposed = assume(_bound(asserted, t), reason="suppose it holds at t")
     return _by_induction(asserted, [(1, _long_step()), (LONG_RATE, supposed), (-1, named)], known=[falls_by])
 
@@ -663,6 +713,59 @@ def _attained(asserted: Term) -> Theorem:
     start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ")
     base = combine(holds(Integer(0)), [(1, start)], reason="it holds at 0")
     return specialise(induct(base, step, t, reason="by induction"), horizon, reason="at every horizon")
+
+
+@cache
+def _to_and_fro(asserted: Term, floor_square: Term) -> tuple[Theorem, Theorem]:
+    """On ``f = Λ‖x‖²/2`` with h = 2 - c and a bias along the gradient: x_{t+1} = -x_t, and f = H at every horizon."""
+    values, none = {h: 2 - lean, spare: -_OVER.subs(h, 2 - lean)}, {sigma: 0}
+    named = assume(
+        Equal(high, floor_square.subs(values, simultaneous=True).subs(none)), reason="given: H, for c = 2-h and this d"
+    )
+    longer = assume(Equal(lean, 2 - smoothness * eta), reason="given: c = 2-h, where h = Λη")
+    leads, update = (
+        specialise(assume(told, reason=why), t, reason="at this step")
+        for told, why in (
+            (ForAll(t, Equal(b, lean / (eta * smoothness) * g)), "given: the bias is along the gradient"),
+            (ForAll(t, Equal(after, x - eta * (g + b))), "given: there is no noise"),
+        )
+    )
+    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    here, value = (specialise(told, x, reason="at x_t") for told in (slope, height))
+    back = combine(
+        Equal(after, -x),
+        [(1, update), (-eta, leads), (-eta - lean / smoothness, here), (-x, longer)],
+        reason="a step leads to the other side",
+    )
+
+    def holds(steps: Term) -> Equal:
+        return Equal(Value("f", At("x", steps)), high)
+
+    again = combine(
+        holds(t + 1),
+        [
+            (1, specialise(height, after, reason="at x_{t+1}")), (smoothness / 2, squared(back)), (-1, value),
+            (1, assume(holds(t), reason="suppose it holds at t")),
+        ],
+        reason="which is as high",
+    )  # fmt: skip
+    begun = assume(holds(Integer(0)), reason="given: f(x_0) = H")
+    always = induct(begun, again, t, reason="by induction")
+    there = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
+    attained = asserted.subs(values, simultaneous=True).subs({gap: high})
+    share, whole = lean / (eta * smoothness), 2 * smoothness * relative_bias * high + Z**2
+    size = combine(
+        Equal(square(b), relative_bias * square(g) + Z**2),
+        [
+            (1, squared(leads)), (share**2 - relative_bias, squared(here)),
+            (-2 * smoothness * (share**2 - relative_bias), value),
+            (2 * smoothness * (share**2 - relative_bias), specialise(always, t, reason="at this step")),
+            (2 * smoothness * share**2 / lean, named),
+            (-whole * (2 - lean + eta * smoothness) / (eta * smoothness) ** 2, longer),
+        ],
+        reason="with a bias of this size",
+    )  # fmt: skip
+    return combine(Equal(Mean(Value("f", At("x", horizon))), attained), [(1, there)], reason="from the height H"), size
 
 
 def _gentle(point: Term) -> tuple[Theorem, Theorem]:
