@@ -166,6 +166,8 @@ def test_arrays_of_a_file(tmp_path):
         ({"x": np.array([["a"] * 5] * 40)}, "expected numbers of shape"),
         ({"x": np.array([None] * 40, dtype=object)}, "cannot be read"),
         ({"x": np.full((40, 1, 6), np.nan)}, "sample 0 is not finite"),
+        ({"x": np.full((40, 1, 6), -1e39)}, r"x and y: a sample holds 1e\+39: expected at most 1e\+18 in size"),
+        ({"test_x": np.full((9, 1, 6), 1e300)}, r"test_x and test_y: a sample holds 1e\+300"),
         ({"y": np.arange(39)}, "expected 40 integers from 0"),
         ({"y": np.arange(40) - 1}, "expected 40 integers from 0"),
         ({"y": np.full(40, 10**9)}, "a label is 1000000000"),

@@ -30,6 +30,9 @@ _CIFAR = {
 }
 
 
+GREATEST = 1e18
+"""Numbers in a sample, in size."""
+
 MOST = 2**30
 """Bytes of a file, unpacked; MNIST has 47 MB, the largest part of EMNIST 547."""
 
@@ -134,7 +137,7 @@ def checked_samples(what: str, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[np
     Raises
     ------
     TrainerError
-        If they are not numbers, not finite, or do not belong together.
+        If they are not numbers, not finite, too large for float32, or do not belong together.
     """
     samples, labels = np.asarray(x), np.asarray(y)
     if samples.dtype.kind not in "fiu" or not 2 <= samples.ndim <= 4 or not samples.size:
@@ -149,6 +152,11 @@ def checked_samples(what: str, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[np
         )
     if not np.isfinite(samples).all():
         raise TrainerError(f"{what}: sample {int(np.argwhere(~np.isfinite(samples))[0, 0])} is not finite")
+    # Networks compute in float32, whose squares end at 1e38.
+    if samples.dtype.kind == "f" and (large := np.abs(samples).max()) > GREATEST:
+        raise TrainerError(
+            f"{what}: a sample holds {large:.3g}: expected at most {GREATEST:g} in size; standardise them"
+        )
     if labels.max() >= 10**6:
         raise TrainerError(f"{what}: a label is {labels.max()}: expected classes numbered from 0")
     return samples[:, None] if samples.ndim == 2 else samples, labels.astype(np.int64)
