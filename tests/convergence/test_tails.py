@@ -546,6 +546,8 @@ def test_a_verdict_on_a_run_rests_on_its_envelope():
     bound = sharp_bound(run.assumptions, run.step, 500)
     verdict = check_bound(run, bound)
     assert (verdict.outcome, verdict.basis) == ("confirmed", "envelope")
+    for quantity, basis in (("value above the infimum", "asymptotic"), ("least squared gradient norm", "envelope")):
+        assert check_bound(run, dataclasses.replace(bound, quantity=quantity)).basis == basis
     # Another horizon's envelope would be too short: the replicas say so.
     short = dataclasses.replace(run)
     vars(short)["envelope"] = Envelope(upper=float(np.median(run.mean_squared_gradient[-1])))

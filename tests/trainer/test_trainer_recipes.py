@@ -29,7 +29,7 @@ from verify.trainer.comparison import (
     read_comparison,
     score_rows,
 )
-from verify.trainer.run import Result
+from verify.trainer.run import Result, final_scores
 from verify.trainer.show import fitted
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
@@ -77,6 +77,12 @@ def test_a_comparison_is_paired_and_not_repeated(tmp_path):
     assert first.scores["DML (KL)"]["nll"] == pytest.approx(first.scores["nearly DML"]["nll"], rel=1e-4)
     assert len(list(tmp_path.glob("*/config.json"))) == 6
     assert first.scores["DML (KL)"]["nll"] != first.scores["independent"]["nll"]
+    # Of the students with their last weights, trained now or found.
+    *students, ensemble = final_scores(tmp_path / dataclasses.replace(base, seed=0).name).test
+    for metric in ("accuracy", "nll", "ece"):
+        mean = sum(getattr(s, metric) for s in students) / 2
+        assert first.scores["DML (KL)"][metric][0] == pytest.approx(mean, rel=1e-12)
+    assert first.scores["DML (KL)"]["ensemble accuracy"][0] == ensemble.accuracy
     table = markdown(first)
     assert table.count("\n|") == 4 + 4
     assert "within seeds" in table

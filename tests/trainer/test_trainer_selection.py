@@ -12,7 +12,7 @@ from verify.trainer import run as run_module
 from verify.trainer import trainer as trainer_module
 from verify.trainer.checkpoint import load_checkpoint, load_students
 from verify.trainer.data import Split, load_data
-from verify.trainer.metrics import evaluate, read_metrics
+from verify.trainer.metrics import evaluate, read_metrics, score
 from verify.trainer.run import BEST, LAST
 
 SMALL = {"data": "digits", "students": "mlp:2", "width": 8, "batch": 256, "epochs": 6, "monitor": 0.0, "lr": 0.3}
@@ -50,6 +50,13 @@ def test_the_last_score_is_that_of_the_mean_of_probabilities():
     assert scores[-1].nll == pytest.approx(torch.nn.functional.nll_loss(mean.log(), y).item(), rel=1e-5)
     assert scores[-1].accuracy == pytest.approx((mean.argmax(1) == y).double().mean().item(), abs=1e-12)
     assert scores[-1].nll < sum(s.nll for s in scores[:-1]) / 3
+
+
+def test_the_calibration_error_is_that_of_bins():
+    """Where 7 of 10 predictions of 70% are right there is none."""
+    logs = torch.tensor([[0.7, 0.3]] * 10, dtype=torch.float64).log()
+    assert score(logs, torch.tensor([0] * 7 + [1] * 3)).ece == pytest.approx(0.0, abs=1e-12)
+    assert score(logs, torch.tensor([0] * 4 + [1] * 6)).ece == pytest.approx(0.3)
 
 
 def check_selection(out, monkeypatch):

@@ -247,6 +247,12 @@ TESTED = {
         "upper=known.upper, lower",
         "tests/convergence/test_tails.py",
     ),
+    "values judged by the envelope of gradients": (
+        "verdict.py",
+        'known if known and (known.alike or bound.quantity != "value above the infimum") else None',
+        "known",
+        "tests/convergence/test_tails.py",
+    ),
     "bets on replicas that are not raised to the lower end": (
         "estimators.py",
         "raised = np.maximum(alone, floor)",
