@@ -170,6 +170,10 @@ TESTED = {
     "a learned order that decays": (
         UPDATE, '"weight_decay": 0.0}', "}", "cohort.py::test_a_learned_order_does_not_decay"
     ),
+    "Adam for AdamW": (
+        TRAINER, "partial(torch.optim.AdamW, lr", "partial(torch.optim.Adam, lr",
+        "cohort.py::test_adamw_is_that_of_torch",
+    ),
     "losses of logits in half precision": (
         UPDATE, "return wide(torch.stack([student(x) for student in self.called]))",
         "return torch.stack([student(x) for student in self.called])", "cohort.py::test_low_precision_trains",
@@ -205,6 +209,10 @@ TESTED = {
         "verify/trainer/metrics.py", "        s.eval()\n", "        pass\n",
         "selection.py::test_students_are_evaluated_in_evaluation_mode",
     ),
+    "calibration error sample by sample": (
+        "verify/trainer/metrics.py", "right - confidence)", "(right - confidence).abs())",
+        "selection.py::test_the_calibration_error_is_that_of_bins",
+    ),
     "best weights chosen by the test samples": (
         RUN, "scores = evaluate(trainer.students, trainer.data.validation,",
         "scores = evaluate(trainer.students, trainer.data.test,",
@@ -218,6 +226,14 @@ TESTED = {
     "a table whose rows are runs of another configuration": (
         RUN, "        if differing:\n            reasons", "        if False:\n            reasons",
         "recipes.py::test_a_run_of_another_configuration_is_not_taken_for_a_row",
+    ),
+    "scores that count the ensemble as a student": (
+        COMPARISON, "getattr(s, metric) for s in test[:-1]]", "getattr(s, metric) for s in test]",
+        "recipes.py::test_a_comparison_is_paired_and_not_repeated",
+    ),
+    "scores of the best weights where a run was found": (
+        COMPARISON, "return folder, done.test", "return folder, done.best",
+        "recipes.py::test_a_comparison_is_paired_and_not_repeated",
     ),
     "intervals that hold one by one": (
         COMPARISON, "paired_interval(d, ERROR_RATE / tests,", "paired_interval(d, ERROR_RATE,",
