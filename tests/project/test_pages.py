@@ -7,16 +7,21 @@ sense, nor what only a person with a screen reader notices.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("sphinx")
 
 import importlib.util
+
+from verify.claims import all_claims
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -31,6 +36,7 @@ def module_at(path: Path):
 
 BROWSER = module_at(HERE / "browser.py")
 FINISHED = module_at(ROOT / "docs" / "finished_pages.py")
+MATHEMATICS = module_at(ROOT / "docs" / "offline_math.py")
 in_a_browser = pytest.mark.skipif(BROWSER.CHROMIUM is None, reason="Chromium is not installed")
 
 KINDS = (
@@ -42,8 +48,10 @@ KINDS = (
 """A page of each kind, and those with wide tables or long formulas."""
 
 OVERFLOW = "document.scrollingElement.scrollWidth - window.innerWidth"
-CUT = """[...document.querySelectorAll("article pre, article .table-wrapper")]
-.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)"""
+CUT = """[...document.querySelectorAll("article pre, article .table-wrapper, article math, article img, article code")]
+.filter(e => e.checkVisibility() && (e.scrollWidth > e.clientWidth + 1 && e.matches("pre, div")
+    || e.getBoundingClientRect().right > window.innerWidth + 1))
+.map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)"""
 UNDRAWN = (
     "[...document.querySelectorAll('math')].filter(m => m.checkVisibility() && !m.getBoundingClientRect().width).length"
 )
@@ -117,6 +125,15 @@ def test_pages_of_each_kind(name, site, page):
 
 @pytest.mark.slow
 @in_a_browser
+def test_no_page_of_a_claim_is_cut_on_paper(site, page):
+    """Of A4 or Letter, which have lines of 717 and of 739 pixels between a browser's margins."""
+    names = sorted((site / "theory" / "generated").glob("*.html"))
+    assert len(names) > len(all_claims())
+    assert {path.stem: said for path in names if (said := faults(page, path.as_uri(), width=700, paper=True))} == {}
+
+
+@pytest.mark.slow
+@in_a_browser
 def test_the_report(report, page):
     for width, dark, paper, axe in VIEWS:
         assert faults(page, report.as_uri(), width=width, dark=dark, paper=paper, axe=axe) == [], (width, dark, paper)
@@ -126,7 +143,6 @@ def test_the_report(report, page):
 @in_a_browser
 def test_the_first_page_fits_a_screen_and_a_sheet_of_paper(page, tmp_path):
     """With all claims, as far as the two tables."""
-    from verify.claims import all_claims
     from verify.report import abstract, render_report
     from verify.runner import RunSettings, run_claims
 
@@ -176,12 +192,36 @@ def test_a_broken_page_is_noticed(fault, named, page, tmp_path):
 
 @pytest.mark.slow
 @in_a_browser
-def test_what_paper_cuts_is_noticed(page, tmp_path):
+@pytest.mark.parametrize(
+    "wide",
+    [
+        f"<pre style='overflow: auto'>{'long ' * 99}</pre>",
+        f"<div style='overflow: auto'><math><mtext>{'long' * 99}</mtext></math></div>",
+    ],
+)
+def test_what_paper_cuts_is_noticed(wide, page, tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(BROKEN.format(f"<article><pre style='overflow: auto'>{'long ' * 99}</pre></article>"))
+    path.write_text(BROKEN.format(f"<article>{wide}</article>"))
     assert faults(page, path.as_uri(), width=700) == []
     (said,) = faults(page, path.as_uri(), width=700, paper=True)
     assert said.startswith("cut on paper: long")
+
+
+def test_long_formulas_are_broken_and_set_smaller_where_they_cannot_be():
+    def made(latex):
+        return MATHEMATICS._converted(SimpleNamespace(astext=lambda: latex, source="here"), "block")
+
+    assert made("x = y").count("<math") == 1
+    long = "+".join(f"x_{{{n}}}" for n in range(99))
+    broken = made(f"y = {long}")
+    assert broken.count("<math") > 9
+    assert "--letters" not in broken
+    text = "".join(ElementTree.fromstring(f"<p>{broken.replace('<wbr>', '')}</p>").itertext())
+    assert text == "y=" + "+".join(f"x{n}" for n in range(99))
+    assert made(rf"y = \left( {long} \right)^2").count("<math") > 3
+    fraction = made(rf"\frac{{{long}}}{{2}}")
+    assert fraction.count("<math") == 1
+    assert 200 < int(re.search(r"--letters: (\d+)", fraction)[1]) < 500
 
 
 def test_broken_links_end_the_build(tmp_path):
