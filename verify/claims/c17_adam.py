@@ -159,10 +159,10 @@ CLAIM = Claim(
     message="With unbiased gradients Adam may leave a minimum for ever",
     meaning=(
         "Adam divides by the size of recent gradients, so that rare gradients count less than their size and frequent "
-        "ones more. Where gradients that outweigh all others are rarer than its memory is long, it goes against the "
-        "mean gradient at every step size, and weight decay only makes it stop somewhere else."
+        "ones more. If a few gradients outweigh all others, but come at longer intervals than its memory spans, it "
+        "moves against the mean gradient at every step size; weight decay only makes it stop somewhere else."
     ),
-    matters="No bound by bias, variance and smoothness alone, such as holds for SGD, can hold for Adam or AdamW.",
+    matters="So no bound by bias, variance and smoothness alone, such as SGD has, can hold for Adam or AdamW.",
     direction="upper bound",
     subject=Subject(),
     statement=statement,
@@ -180,7 +180,8 @@ CLAIM = Claim(
     ),
     caption=(
         "Left: from the minimum of a convex function Adam with its usual memory moves away, at any step size, faster "
-        "than the theorem says. Right: on the same function with less rare noise Adam with a short memory ends where "
-        "the gradient is greatest; plain SGD with a step as small as its bound asks for stays near the minimum."
+        "than the theorem says, and in the end slower than the false version. Right: on the same function with less "
+        "rare noise Adam with a short memory ends where the gradient is greatest; plain SGD with a step as small as "
+        "its bound asks for stays near the minimum."
     ),
 )  # fmt: skip

@@ -69,7 +69,7 @@ CLAIM = Claim(
     title="Two-point reduction",
     message="Merging classes can only lower the divergence",
     meaning=(
-        "Merging classes into two groups can only lower the divergence. A question about many classes can so be "
+        "Merging classes into two groups can only lower the divergence. A question about many classes can thus be "
         "answered, as a lower bound, by one about two probabilities."
     ),
     matters="It is the lemma that brings Pinsker's inequality (D11) down to a calculation in two numbers.",

@@ -108,7 +108,8 @@ CLAIM = Claim(
         "same steps bring the gradient to zero."
     ),
     matters=(
-        "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas one of its weight is."
+        "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas a schedule of its "
+        "weight is."
     ),
     direction="equality",
     subject=descent.Z**2,

@@ -233,8 +233,8 @@ CLAIM = Claim(
     title="Tails of single runs",
     message="A single run obeys a bound, except with a stated probability",
     meaning=(
-        "The other bounds limit the mean over many runs; this one limits each run, but for a probability as small as "
-        "wanted. Over a long time it comes down to the same floor."
+        "The other bounds limit the mean over many runs; this one limits each run, except with a probability as small "
+        "as you like. Over a long time it comes down to the same floor."
     ),
     matters="It bounds what a simulation has not seen, so that verdicts on means hold at any number of runs.",
     direction="upper bound",
@@ -266,7 +266,7 @@ CLAIM = Claim(
                 Subject(half_proxy, "A²(δ) at s²/2", proxy=symbolic.PROXY / 2)),
     ),
     caption=(
-        "How high the runs lie: the part of them above each level, below what is stated; the bound of the mean is "
-        "exceeded by nearly half of the runs."
+        "The share of the runs that lie above each level is smaller than stated. The bound of the mean is exceeded by "
+        "nearly half of the runs."
     ),
 )  # fmt: skip

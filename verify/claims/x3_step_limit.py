@@ -230,7 +230,7 @@ CLAIM = Claim(
         Control("all", "the mean of all in place of that of the peers", Subject(2 / (1 + notation.alpha * beta))),
     ),
     caption=(
-        "How far students with a third of the samples each are from one another after training, by the step: up to the "
-        "limit not at all by the step, beyond it the more the longer the step."
+        "How far three students, each with a third of the samples, are from one another after training: up to the "
+        "limit the step makes no difference, and beyond it longer steps drive them further apart."
     ),
 )
