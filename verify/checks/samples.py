@@ -19,6 +19,9 @@ __all__ = ["Cohorts", "Task", "settle"]
 
 Array = NDArray[np.float64]
 
+RESTED = 1e-9
+"""The greatest update left, over the first base gradient, that counts as none."""
+
 
 @dataclass(frozen=True)
 class Cohorts:
@@ -32,15 +35,16 @@ class Cohorts:
 def settle(game: MutualLearning, x: Array, inverse: Array, *, iterations: int = 12, part: float = 1.0) -> Cohorts:
     """Newton's method from x (cohort, dim), with the inverse of a Jacobian that is kept, for all cohorts at once.
 
-    ``part`` of each step is taken: less than all where the Jacobian is another one.
+    ``part`` of each step is taken: less than all where the Jacobian is another one. It ends before ``iterations`` where
+    all cohorts are at rest.
     """
-    first = None
-    for _ in range(iterations):
-        base, mutual = game.gradients(x)
-        first = float(np.abs(base).max()) if first is None else first
-        x = x - part * (base + mutual) @ inverse.T
-    base, mutual = game.gradients(x)
-    return Cohorts(game, x, float(np.abs(base + mutual).max()) / (first or 1.0))
+    first, done = float(np.abs(game.gradient(x)).max()) or 1.0, 0
+    while True:
+        update = game.sample_gradient(x, np.random.default_rng(0))  # of which nothing is drawn: there is no noise
+        left = float(np.abs(update).max()) / first
+        if done == iterations or left <= RESTED:
+            return Cohorts(game, x, left)
+        x, done = x - part * update @ inverse.T, done + 1
 
 
 @dataclass(frozen=True)

@@ -263,5 +263,5 @@ def generalise(
         z = cohort.forward(x[SAMPLES:].expand(seeds, -1, -1, -1)).unflatten(1, (seeds, -1))
         accuracy = (z.argmax(-1) == y[SAMPLES:]).double().mean(-1).mean(0)
         chosen = y[SAMPLES:].view(1, 1, -1, 1).expand(setting.students, seeds, -1, 1)
-        nll = -z.log_softmax(-1).gather(-1, chosen).double().mean((0, 2, 3))
+        nll = (z.logsumexp(-1) - z.gather(-1, chosen)[..., 0]).double().mean((0, 2))
     return accuracy.numpy(), nll.numpy()

@@ -90,7 +90,7 @@ def _remainders(alpha: float, weight: float, weights: Array) -> Array:
     return np.stack(out)
 
 
-@check("monte-carlo", tests=len(PAIRS) + len(SLOPES), cost=6.0)
+@check("monte-carlo", tests=len(PAIRS) + len(SLOPES), cost=2.0)
 def logistic(subject: Subject, context: Context) -> Found:
     """Do logistic students have it at n = 16000, and does what it leaves out vanish as 1/n?"""
     count = context.pick(quick=1_024, full=4_096)

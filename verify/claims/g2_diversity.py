@@ -70,7 +70,7 @@ def _risk(weights: Array, alpha: float, weight: float, share: float) -> Array:
     return TASK.risk(weights, alpha, weight, SIZE, common=share)
 
 
-@check("monte-carlo", id="common", tests=len(PAIRS) * len(SHARES), cost=4.0)
+@check("monte-carlo", id="common", tests=len(PAIRS) * len(SHARES), cost=1.0)
 def common_data(subject: Subject, context: Context) -> Found:
     """Do logistic students with common data have this excess risk?"""
     cohorts = context.pick(quick=1_024, full=4_096)
@@ -129,7 +129,7 @@ def _two_layers(seed: int) -> float:
     return float(np.abs(_odds(game, ends[0]) - _odds(game, ends[1])).max())
 
 
-@check("training", id="same", cost=4.0)
+@check("training", id="same", cost=2.0)
 def same_data(subject: Subject, context: Context) -> Found:
     """From any start, do students with the same data come to rest where each would alone?"""
     worst = Worst()

@@ -113,7 +113,7 @@ def _compared(name: str, before: Array, after: Array, context: Context, most: fl
     )  # fmt: skip
 
 
-@check("monte-carlo", tests=len(ORDERS) + 1, cost=5.0)
+@check("monte-carlo", tests=len(ORDERS) + 1, cost=1.0)
 def wrong_peer(subject: Subject, context: Context) -> Found:
     """Do good students suffer less from a wrong peer, the greater the order?
 

@@ -126,7 +126,7 @@ def _rest(weights: Array, alpha: float, size: int) -> Rest:
     return Rest(together, single, alpha * natural_range(apart))
 
 
-@check("monte-carlo", tests=2 * len(SIZES) * len(ORDERS), cost=4.0)
+@check("monte-carlo", tests=2 * len(SIZES) * len(ORDERS), cost=2.0)
 def cost(subject: Subject, context: Context) -> Found:
     """Do students at large orders lose no more of the gain than that?"""
     points = []

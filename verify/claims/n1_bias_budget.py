@@ -119,7 +119,7 @@ def full_gradient(subject: Budget, context: Context) -> Found:
 
     Nothing in the bound is taken from the update: the noise is zero and the bias that of the weights at each step.
     """
-    steps = context.pick(quick=200, full=4000)
+    steps = context.pick(quick=120, full=4000)
     for alpha in (0.5, 2.0):
         path = context.shared(_full, alpha, steps, context)
         for first, last in ((0, steps // 40), (0, steps), (steps // 2, steps)):
@@ -161,7 +161,7 @@ def _noisy(steps: int, context: Context) -> tuple[TrainingPath, Array]:
     return path, np.array(variance)
 
 
-@check("monte-carlo", id="mini-batch", tests=2, cost=5.0)
+@check("monte-carlo", id="mini-batch", tests=2, cost=3.0)
 def mini_batches(subject: Budget, context: Context) -> Found:
     """Does the noise of mini-batches add what the bound counts for its variance?
 
@@ -241,7 +241,7 @@ def _composed(right_side: Expr, m: _Hypotheses) -> Array:
     ])  # fmt: skip
 
 
-@check("training", cost=5.0)
+@check("training", cost=2.0)
 def composed(subject: Budget, context: Context) -> Found:
     """Do networks meet every hypothesis of X1, and obey its bound at every horizon?
 
@@ -315,7 +315,7 @@ def attained(subject: Budget, context: Context) -> Found:
         yield at_least(f"reached, α = {alpha:g}", ratio, 1 - ROUNDING)
 
 
-@check("training", cost=2.0)
+@check("training", cost=1.0)
 def update(subject: Budget, context: Context) -> Found:
     """Does the trainer add the stated bias to every student's step?"""
     yield from applied_update(subject.update, context)

@@ -50,7 +50,7 @@ def _curvatures(path: TrainingPath) -> np.ndarray:
     return np.array([here.curvature(0, -path.step * here.base(0)) for here in path.kept.values()])
 
 
-@check("training", cost=3.0)
+@check("training", cost=1.0)
 def edge(right_side: Expr, context: Context) -> Found:
     """Does Λ_t from Hessians predict up and down with a large step?"""
     steps = context.pick(quick=250, full=2000)

@@ -136,7 +136,7 @@ def _noise(point: _Point, batch: int, first: int, context: Context) -> NDArray[n
     return np.stack([np.einsum("nkp,nkp->nk", noise, noise), np.einsum("nkp,kp->nk", noise, point.mutual)])
 
 
-@check("monte-carlo", tests=2 * len(BATCHES), cost=3.0)
+@check("monte-carlo", tests=2 * len(BATCHES), cost=2.0)
 def variance(subject: Noise, context: Context) -> Found:
     """Is the mean of ‖n‖² at a point of training the stated one?"""
     point = context.shared(_point, context)

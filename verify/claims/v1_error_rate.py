@@ -166,7 +166,7 @@ def _errors(
     )
 
 
-@check("monte-carlo", id="distributions", tests=2 * len(FAMILIES), cost=8)
+@check("monte-carlo", id="distributions", tests=2 * len(FAMILIES), cost=5)
 def any_distribution(subject: Subject, context: Context) -> Found:
     """Does the rule with an envelope err as rarely as it says, whatever the replicas?
 
@@ -190,7 +190,7 @@ def any_distribution(subject: Subject, context: Context) -> Found:
     )  # fmt: skip
 
 
-@check("monte-carlo", id="skewness", tests=2, cost=3)
+@check("monte-carlo", id="skewness", tests=2, cost=1)
 def skewed(subject: Subject, context: Context) -> Found:
     """Do the bounds of a mean err as rarely as they say?"""
     trials = context.pick(quick=6000, full=60_000)

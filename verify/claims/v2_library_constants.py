@@ -47,7 +47,7 @@ def _found(name: str, context: Context) -> float:
     return largest_curvature(problems.get(name), context.rng(name), budget=budget).value
 
 
-@check("numeric", id="search", cost=5)
+@check("numeric", id="search", cost=1)
 def attained(subject: Subject, context: Context) -> Found:
     """Does a search find a larger curvature, and nearly that?"""
     ratios: list[float] = []

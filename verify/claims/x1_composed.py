@@ -152,7 +152,7 @@ def _ratio(subject: Subject, run: Run, order: float, k: int, row: int, *, observ
     return float(run.base[row, k]) / stated
 
 
-@check("training", cost=11.0)
+@check("training", cost=4.0)
 def games(subject: Subject, context: Context) -> Found:
     """Do the students of every game of the library obey the bound while training?"""
     curves = []

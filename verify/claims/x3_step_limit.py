@@ -125,7 +125,7 @@ def _apart(game: MutualLearning, x: Array) -> float:
     return float(np.linalg.norm(each - each.mean(axis=0), axis=1).max())
 
 
-@check("numeric", cost=2.0)
+@check("numeric", cost=1.0)
 def steps(subject: Subject, context: Context) -> Found:
     """Do differences grow beyond the limit alone, with momentum too?"""
     inputs, labels, x, top, way = context.shared(_start, context.rng("start").integers(0, 2**32, 4))
