@@ -135,8 +135,13 @@ class Model:
         if isinstance(proposition, Tends):
             return self._approaches(proposition, values)
         if isinstance(proposition, ForAll):
+            body, outer = proposition.body, (At, Entry, Mean, Random)
+            plain = isinstance(body, Equal | AtMost | Less) and not any(isinstance(e, outer) for e in walk(body))
+            if plain and isinstance(proposition.variable, Vector):
+                # Where nothing else has an axis, all points are tried at once.
+                return self._holds(body, {**values, proposition.variable: self._vectors()})
             tried = ({**values, proposition.variable: value} for value in self._range(proposition, values))
-            return all(self._holds(proposition.body, inside) for inside in tried)
+            return all(self._holds(body, inside) for inside in tried)
         if isinstance(proposition, Centred):
             return self._centred(proposition, values)
         if isinstance(proposition, SubGaussian):
@@ -175,9 +180,7 @@ class Model:
     def _range(self, proposition: ForAll, values: Mapping[Term, Any]) -> Iterator[Any]:
         """Where "for every" is tried: at the points, the classes, or the steps that all its processes have."""
         if isinstance(proposition.variable, Vector):
-            if not len(self.points):
-                raise KeyError("there is no vector here")
-            yield from self.points
+            yield from self._vectors()
             return
         if symbol_kind(proposition.variable) == "counting":
             named = [(e.name, (*e.of, e.index)) for e in walk(proposition) if isinstance(e, Entry)]
@@ -194,6 +197,11 @@ class Model:
         most = min(self.processes[name].shape[1] for name in named) - later if named else 3
         end = most if proposition.below is None else int(self._evaluate(proposition.below, values))
         yield from range(min(most, end))
+
+    def _vectors(self) -> Array:
+        if not len(self.points):
+            raise KeyError("there is no vector here")
+        return self.points
 
     def _centred(self, told: Centred, values: dict[Term, Any]) -> bool:
         means = (chance @ noise for chance, noise in self._given(told, values))
@@ -226,7 +234,7 @@ class Model:
         """A number, one for each outcome, or a vector for each."""
         if isinstance(term, Symbol | Vector):
             value = values[term]
-            return value[None] if isinstance(term, Vector) else value
+            return np.atleast_2d(value) if isinstance(term, Vector) else value
         if isinstance(term, At):
             return self.processes[term.process][:, int(self._evaluate(term.step, values))]
         if isinstance(term, Entry):
