@@ -111,7 +111,7 @@ def test_replicas_may_differ_in_their_data():
     cohort, theta = make(students=2)
     weights = np.random.default_rng(1).uniform(0, 2, (3, 2, cohort.samples))
     many = MutualLearning(features_of(cohort), cohort.labels, order=1.5, weights=weights)
-    many._together = 2
+    many._together, many._together_of = 2, lambda samples: 2
     rows = np.random.default_rng(2).integers(0, cohort.samples, (3, 7))
     stacked = np.stack([theta] * 3)
     found = [many.gradient(stacked), many._updates(stacked, "both", rows=rows)[0]]
