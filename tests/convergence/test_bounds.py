@@ -313,5 +313,5 @@ def three_points(h, mu):
 def test_under_growth_and_beyond_one_the_rate_is_near_the_best_that_three_points_prove(h, mu):
     at = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=0.0)
     rate = pl_bound(at, h, 1, pl_constant=mu).total
-    assert 1 - 1e-6 < rate / three_points(h, mu) < 1.007
+    assert 1 - 1e-6 < rate / three_points(h, mu) < 1.005
     assert rate > max((1 - mu * h) ** 2, (1 - h) ** 2) * (1 - 1e-9)
