@@ -131,7 +131,8 @@ class Subject:
             # H = f(H), a straight line.
             once = floor(*known, 0.0)
             high = once / (1 - (floor(*known, 1.0) - once))
-            holds = (high >= 0) & np.isfinite(high) & np.logical_and.reduce([room(*known, high) >= -ROUNDING for room in rooms])
+            enough = np.logical_and.reduce([room(*known, high) >= -ROUNDING for room in rooms])
+            holds = (high >= 0) & np.isfinite(high) & enough
             return float(np.min(longer(*known, high), initial=np.inf, where=holds))
 
     def recursion(self, at: Assumptions, step: float, steps: int, pl_constant: float) -> list[float]:
