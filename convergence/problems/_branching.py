@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer, Symbol, lambdify
 
 from convergence.problems._formula import INTERVAL_FUNCTIONS, NUMPY_FUNCTIONS, borders
-from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
+from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
 __all__ = ["LargestEigenvalue"]
 

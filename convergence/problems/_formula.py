@@ -41,7 +41,7 @@ from sympy import (
 from sympy.core.relational import Equality, Relational, Unequality
 from sympy.core.traversal import bottom_up
 
-from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
+from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
 __all__ = ["INTERVAL_FUNCTIONS", "NUMPY_FUNCTIONS", "LogSumExp", "Share", "borders", "joined", "shared"]
 

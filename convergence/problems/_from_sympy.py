@@ -17,7 +17,7 @@ from sympy import Add, Expr, Float, Piecewise, Symbol, lambdify, nsimplify, symp
 from convergence.problems._branching import LargestEigenvalue
 from convergence.problems._formula import joined, shared
 from convergence.problems.base import Oracle, SyntheticProblem
-from rdml_theory.symbolic.certificates.intervals import Intervals, enclosures
+from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
 __all__ = ["SymbolicProblem"]
 

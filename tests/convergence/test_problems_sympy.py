@@ -42,7 +42,7 @@ from sympy import (
 from convergence import Problem, problems, simulate
 from convergence.probes import gradient_error, largest_curvature, least_value
 from convergence.problems._formula import INTERVAL_FUNCTIONS, NUMPY_FUNCTIONS, LogSumExp, Share
-from rdml_theory.symbolic.certificates.intervals import enclosures
+from rdml_theory.symbolic.enclosures import enclosures
 
 pytest.importorskip("flint")
 x, y, z = symbols("x y z")
