@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -168,22 +169,19 @@ class Table:
         for n, reference in enumerate(REFERENCES):
             if reference in arms:
                 out += [(arm, reference) for arm in arms if arm not in REFERENCES[: n + 1]]
-        return (*out, *((arm, other) for arm in arms if (other := self.same_weight(arm)) is not None))
+        return (*out, *self.same_weight.items())
 
-    def same_weight(self, arm: str) -> str | None:
-        """The arm of order one with the weight αβ, which has the same curvature at consensus, if there is one.
+    @cached_property
+    def same_weight(self) -> dict[str, str]:
+        """The arm of order one with the weight αβ of another, and so its curvature at consensus, by the other's name.
 
         >>> arms = (Arm("RDML, α = 4, β = 0.5", 4.0, 0.5), Arm("KL, β = 2", 1.0, 2.0))
-        >>> table = Table({}, (), {arm.name: {} for arm in arms}, arms=arms)
-        >>> table.same_weight("RDML, α = 4, β = 0.5"), table.same_weight("KL, β = 2")
-        ('KL, β = 2', None)
+        >>> Table({}, (), {arm.name: {} for arm in arms}, arms=arms).same_weight
+        {'RDML, α = 4, β = 0.5': 'KL, β = 2'}
         """
-        own = next((a for a in self.arms if a.name == arm), None)
-        if own is None or own.alpha == 1:
-            return None
-        acting = (1.0, own.alpha * own.beta, own.warmup)
-        found = (a.name for a in self.arms if (a.alpha, a.beta, a.warmup) == acting and a.name not in REFERENCES)
-        return next(found, None)
+        weighed = {(a.beta, a.warmup): a.name for a in self.arms if a.alpha == 1 and a.name not in REFERENCES}
+        others = (a for a in self.arms if a.alpha != 1 and (a.alpha * a.beta, a.warmup) in weighed)
+        return {a.name: weighed[a.alpha * a.beta, a.warmup] for a in others}
 
     def difference(self, arm: str, against: str, metric: str, tests: int) -> tuple[float, float, float]:
         """Mean paired difference with its interval, which is Bonferroni's for so many differences (Student's t).
@@ -441,7 +439,7 @@ def difference_rows(table: Table) -> list[list[str]]:
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
     rows = [["difference of accuracies (points)", *heads]]
     for arm in arms:
-        references = columns + ([table.same_weight(arm) or ""] if own else [])
+        references = columns + ([table.same_weight.get(arm, "")] if own else [])
         cells = []
         for ref in references:
             if (arm, ref) in pairs:
