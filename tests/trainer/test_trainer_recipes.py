@@ -70,6 +70,11 @@ def test_a_comparison_is_paired_and_not_repeated(tmp_path):
     first = compare(base, (0, 1), arms=arms, report=lambda trainer, values: steps.append(trainer.number))
     taken = len(steps)
     assert taken > 0
+    # What is found again is the last weights' score, whatever the best ones'.
+    kept = tmp_path / dataclasses.replace(base, seed=0).name / "metrics.jsonl"
+    *lines, final = map(json.loads, kept.read_text().splitlines())
+    final["best"] = [{**scores, "nll": scores["nll"] + 1} for scores in final["best"]]
+    kept.write_text("".join(json.dumps(line) + "\n" for line in (*lines, final)))
     again = compare(base, (0, 1), arms=arms, report=lambda trainer, values: steps.append(trainer.number))
     assert len(steps) == taken
     assert again == first
