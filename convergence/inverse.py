@@ -194,18 +194,30 @@ def largest_order(
         rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
         return math.inf if allowed >= weight or rho == 0 else 4 * math.atanh(allowed / weight) / rho
 
-    def excess(order: float) -> float:
-        level = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
-        return weight**2 * float(np.mean(level)) - allowed**2
+    mutual_bias_bound(1.0, beta=1.0, jacobian=1.0, log_ratio_range=rho)  # checks ρ
+    if not rho.any():
+        return math.inf
+    most, times = float(rho.max()), float(product(weight, over=(allowed,)))
+    if np.isinf(times):  # or more than floats hold: tanh x is x there
+        root = math.sqrt(np.mean(np.square(rho / most))) if np.isfinite(most) else math.inf
+        return float(product(4.0, allowed, over=(weight, most, root)))
 
-    if not rho.size or excess(math.inf) <= 0:
+    def excess(order: float) -> float:
+        # In units of what is allowed, for squares of small numbers are below every float.
+        level = mutual_bias_bound(order, beta=times, jacobian=1.0, log_ratio_range=rho) / 2
+        return min(float(np.mean(level)), 4.0) - 1
+
+    if excess(math.inf) <= 0:
         return math.inf
     if excess(0.0) >= 0:
         return 0.0
-    high = 1.0
+    # No more than the order if all had the greatest of the finite ranges; from (0, 1) no search would end at 1e-100.
+    low = high = 2 * math.atanh(min(1 / times, 0.5)) / float(rho[np.isfinite(rho)].max())
     while excess(high) < 0:
         high *= 2
-    return float(scipy.optimize.root_scalar(excess, bracket=(0.0, high), method="brentq", xtol=1e-300, rtol=1e-14).root)
+    found = scipy.optimize.root_scalar(excess, bracket=(low, high), method="brentq", xtol=5e-324, rtol=1e-14)
+    assert found.converged
+    return float(found.root)
 
 
 def largest_weight(
@@ -240,8 +252,11 @@ def largest_weight(
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
     order = number("alpha", alpha, least=0, infinite=True)
     rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
-    pull = math.sqrt(mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2)
-    return allowed / pull if pull else math.inf
+    level = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
+    if level > 1e-18:
+        return allowed / math.sqrt(level)
+    # tanh x is x to the last digit there, and its square may be below every float.
+    return float(product(allowed, 4.0, over=(order, rho))) if order and rho else math.inf
 
 
 def bias_horizon(assumptions: Assumptions, step: float) -> float:

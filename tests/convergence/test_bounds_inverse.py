@@ -122,6 +122,29 @@ def test_largest_order_and_weight(steps):
     assert largest_order(unit(), 0.5, 0.1, beta=1.0, jacobian=1.0, log_ratio_range=np.inf) == 0.0
 
 
+def test_orders_and_weights_of_any_size():
+    """Found by hand: squares below every float, an OverflowError, and searches from 1 that ended unfinished."""
+    at, rng = unit(), np.random.default_rng(5)
+
+    def total(alpha, weight, jacobian, ranges):
+        level = mutual_bias_bound(alpha, beta=weight, jacobian=jacobian, log_ratio_range=ranges)
+        return float(sharp_bound(replace(at, bias=float(np.mean(level))), 0.5, np.inf))
+
+    for beta in (1.7e33, 1e139, 1e207, 1e-150):
+        for ranges in ([10.4, 0.04, 0.01], [0.0, 1e-150], [1e100, 1e102, 0.0]):
+            order = largest_order(at, 0.5, 0.1, beta=beta, jacobian=1.0, log_ratio_range=ranges)
+            assert np.isinf(order) if beta < 1 else total(order, beta, 1.0, ranges) == pytest.approx(0.1, rel=1e-9)
+    # β over what is allowed is beyond float64, the order is not.
+    order = largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[1e-150, 2e-150])
+    assert total(order, 8e281, 1.0, [1e-150, 2e-150]) == pytest.approx(1e-163, rel=1e-9, abs=0)
+    with pytest.raises(ValueError, match="log_ratio_range"):
+        largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[-1.0, 2.0])
+    for _ in range(40):
+        alpha, rho, jacobian = 10 ** rng.uniform((-140, -40, -100), (40, 20, 100))
+        weight = largest_weight(at, 0.5, 0.1, alpha=alpha, jacobian=jacobian, log_ratio_range=rho)
+        assert total(alpha, weight, jacobian, rho) == pytest.approx(0.1, rel=1e-9)
+
+
 def test_bias_horizon_is_the_first():
     for at, step, _, _ in random_settings(300, 4):
         if at.relative_bias:
