@@ -126,20 +126,20 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    r"""Break a string into lines, never inside ``$...$`` or short parentheses; minus signs are no hyphens.
+    r"""Break a string into lines, never inside ``$...$`` or short parentheses, or after ½; minus signs are no hyphens.
 
     >>> print(wrapped(r"a long label with $x \leq y$ in it", 14))
     a long label
     with $x \leq y$
     in it
-    >>> print(wrapped("a-priori, at most max(1-h, α)", 18))
+    >>> print(wrapped("a-priori, at most ½ max(1-h, α)", 19))
     a-priori, at most
-    max(1−h, α)
+    ½ max(1−h, α)
     """
     parts = re.split(r"(\$[^$]*\$)", text)
     text = "".join(p if p.startswith("$") else re.sub(r"(?<![^\W\d_]{2})-(?![^\W\d_]{2})", "−", p) for p in parts)
     # Spaces inside a formula are replaced by a character at which no line ends.
-    guarded = re.sub(r"\$[^$]*\$|\([^()$]{1,8}\)", lambda m: m[0].replace(" ", "\x00"), text)
+    guarded = re.sub(r"\$[^$]*\$|\([^()$]{1,8}\)|½ ", lambda m: m[0].replace(" ", "\x00"), text)
     lines: list[str] = []
     for word in guarded.split(" "):
         if lines and len(plain(f"{lines[-1]} {word}")) <= width:
