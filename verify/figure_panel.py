@@ -128,13 +128,10 @@ def plain(text: str) -> str:
 def wrapped(text: str, width: int) -> str:
     r"""Break a string into lines, never inside ``$...$`` or short parentheses, or after ½; minus signs are no hyphens.
 
-    >>> print(wrapped(r"a long label with $x \leq y$ in it", 14))
-    a long label
-    with $x \leq y$
-    in it
-    >>> print(wrapped("a-priori, at most ½ max(1-h, α)", 19))
-    a-priori, at most
-    ½ max(1−h, α)
+    >>> wrapped(r"a long label with $x \leq y$ in it", 14).splitlines()
+    ['a long label', 'with $x \\leq y$ in', 'it']
+    >>> wrapped("a-priori, at most ½ max(1-h, α)", 19).splitlines()
+    ['a-priori, at most', '½ max(1−h, α)']
     """
     parts = re.split(r"(\$[^$]*\$)", text)
     text = "".join(p if p.startswith("$") else re.sub(r"(?<![^\W\d_]{2})-(?![^\W\d_]{2})", "−", p) for p in parts)
