@@ -30,10 +30,10 @@ TEACHER_NORM = Named("‖∂D_α/∂u‖₂", r"\lVert \partial D_{\alpha} / \pa
 """The Euclidean norm of the peer's gradient in its logits."""
 
 ESCORT_DISTANCE = Named("TV(q, w)", r"\mathrm{TV}(q, w)")
-"""Half of the sum of |q_i - w_i|, the total variation distance."""
+"""Half of the sum of ``|q_i - w_i|``, the total variation distance."""
 
 DISTANCE = Named("‖p - q‖₁", r"\lVert p - q \rVert_1")
-"""The sum of |p_i - q_i|."""
+"""The sum of ``|p_i - q_i|``."""
 
 GREATEST_CURVATURE = Named("λ_max(∂²D_α/∂z²)", r"\lambda_{\max}(\partial^2 D_{\alpha} / \partial z^2)")
 """The greatest eigenvalue of the student Hessian."""

@@ -68,7 +68,7 @@ GRADIENT_BOUND: Formula = sqrt(2) * tanh(SPREAD / 4)
 _SQUARE: Formula = 2 * tanh(alpha * rho / 4) ** 2
 
 TEACHER_BOUND: Formula = sqrt(2) * alpha * tanh(Abs(alpha - 1) * rho / 4) / Abs(alpha - 1)
-"""√2 α tanh(|α-1|ρ/4)/|α-1|; at α = 1 its limit, √2 ρ/4."""
+"""``√2 α tanh(|α-1|ρ/4)/|α-1|``; at α = 1 its limit, √2 ρ/4."""
 
 RANGE_WITH_FLOOR: Formula = 2 * log((1 - (C - 1) * FLOOR) / FLOOR)
 """2 log((1-(C-1)ω_0)/ω_0), which the range of the log-ratio does not exceed."""
