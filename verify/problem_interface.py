@@ -158,19 +158,21 @@ class Watched:
     def _ask(self, name: str, x: Array, *more: Any) -> tuple[Array, NDArray[np.bool_]]:
         box, count = self.box, len(x)
         size = 1 << (count - 1).bit_length() if self._filled and count > _FEW else count
-        x = np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
+        if size > count:
+            x = np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
         if box is None:
-            given, inside = x, np.ones(size, dtype=bool)
+            kept, inside = x, np.ones(size, dtype=bool)
         else:
-            given = np.clip(x, box[0], box[1])
-            inside = (given == x).all(axis=1)
-        kept = given.copy()
+            kept = np.clip(x, box[0], box[1])
+            inside = (kept == x).all(axis=1)
+        given = kept.copy()
         try:
             answer = attempt(name, lambda: getattr(self.inner, name)(given, *more))
         except ProblemError as error:
             fault = self._raised(name, kept, more, error)
             raise fault from fault.__cause__
-        if not np.array_equal(given, kept, equal_nan=True):
+        # Not a number is unequal to itself: looked for, which takes longer, only where something is unequal.
+        if not (np.array_equal(given, kept) or np.array_equal(given, kept, equal_nan=True)):
             row = int(np.flatnonzero((given != kept).any(axis=1))[0])
             raise ProblemError(f"{name} changed its argument x{_row(kept, row)}: compute in a copy")
         shape = (size,) if name == "value" else x.shape
@@ -189,7 +191,10 @@ class Watched:
             raise ProblemError(
                 f"{name} returned numbers of type {answer.dtype}: expected float64, compute in it throughout"
             )
-        bad = ~np.isfinite(answer).reshape(size, -1).all(axis=1)
+        finite = np.isfinite(answer)
+        if finite.all():
+            return np.asarray(answer, dtype=np.float64)[:count], inside[:count]
+        bad = ~finite.reshape(size, -1).all(axis=1)
         bad &= inside if box is not None else (np.abs(x) <= self.far).all(axis=1)
         if bad.any():
             row = int(bad.argmax())

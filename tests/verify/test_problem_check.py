@@ -2,18 +2,15 @@
 
 import json
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from program import rdml
 
 from convergence import problems, simulate
 from convergence.moments import bias_excess, noise_variance
 from verify.problem_check import ProblemError, check_problem, judge_constant, load_problem
-
-ROOT = Path(__file__).resolve().parents[2]
 
 HONEST = {
     "double_well": {"noise": 0.5, "bias": 0.04, "bias_model": "against_gradient"},
@@ -497,15 +494,7 @@ class Fails(Mine):
 @pytest.mark.parametrize(("name", "code"), [("Liar", 1), ("Nobody", 2)])
 def test_command(tmp_path, name, code):
     (tmp_path / "own.py").write_text(OWN)
-    command = [
-        sys.executable,
-        "-m",
-        "verify",
-        "verify-problem",
-        f"{tmp_path}/own.py:{name}",
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = rdml("verify-problem", f"{tmp_path}/own.py:{name}", "--json")
     assert done.returncode == code, done.stderr
     if code == 2:
         assert done.stderr.startswith("error: ")
@@ -518,11 +507,7 @@ def test_command(tmp_path, name, code):
 
 def test_command_shows_a_traceback_only_if_asked(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
-    command = [sys.executable, "-m", "verify", "verify-problem", f"{tmp_path}/own.py:Fails", "--json"]
-    done = [
-        subprocess.run([*command, *more], capture_output=True, text=True, cwd=ROOT, check=False)
-        for more in ([], ["--traceback"])
-    ]
+    done = [rdml("verify-problem", f"{tmp_path}/own.py:Fails", "--json", *more) for more in ([], ["--traceback"])]
     assert [d.returncode for d in done] == [2, 2]
     assert [d.stdout for d in done] == ["", ""]
     short, long = (d.stderr.replace("a word of its own\n", "") for d in done)
