@@ -50,7 +50,7 @@ def test_what_cannot_be_compared_is_one_line(words, expected):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-@pytest.mark.parametrize("words", [["list", "--json"], ["--help"]])
+@pytest.mark.parametrize("words", [["show", "D1", "--json"], ["--help"]])
 def test_reader_that_is_gone(words):
     read, write = os.pipe()
     os.close(read)

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
-from program import ENVIRONMENT, ROOT, SEED, complains, narrow, process, rdml
+from program import ENVIRONMENT, ROOT, SEED, complains, narrow, rdml
 from rich.console import Console
 
 from verify.claim import Claim
@@ -93,7 +93,7 @@ def test_the_list_has_every_claim_once_in_its_group():
 
 
 def test_the_list_starts_at_once():
-    process("list")  # fills the cache
+    rdml("list")  # fills the cache
     code = """
 import resource, runpy, sys
 sys.argv = ["rdml", "list"]
@@ -203,12 +203,11 @@ def test_the_doctor_says_what_is_missing_and_what_helps(monkeypatch):
     assert "pip install 'rdml-theory[sdp]'" in printed
 
 
-def test_a_shell_completes_claims():
-    words = ENVIRONMENT | {"_RDML_COMPLETE": "bash_complete", "COMP_WORDS": "rdml show c1", "COMP_CWORD": "2"}
-    code = "import sys; sys.argv = ['rdml']; from verify.__main__ import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=words, check=False
-    )
+def test_a_shell_completes_claims(monkeypatch):
+    for name, value in (("_RDML_COMPLETE", "bash_complete"), ("COMP_WORDS", "rdml show c1"), ("COMP_CWORD", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # a script, as `rdml` is, and no module
+    done = rdml()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == [f"plain,{name}" for name in all_claims() if name.startswith("C1")]
 
