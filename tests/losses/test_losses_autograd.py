@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch._inductor import config as inductor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 
@@ -159,9 +158,11 @@ def test_the_class_axis_may_be_anywhere(axis):
 )
 def test_compiled_without_graph_breaks(name, backend):
     """The code that is generated for an order that is a tensor is that of the eager formulas, which takes long."""
+    from torch._inductor import config as inductor  # seconds, which only the process that compiles spends
+
     torch._dynamo.reset()
     alpha = torch.tensor(1.5, dtype=DOUBLE)
-    x = random(3, 6, 5, seed=1, dtype=torch.float32).requires_grad_()
+    x = random(2, 6, 5, seed=1, dtype=torch.float32).requires_grad_()
     functions = {
         "mutual": lambda x: mutual_loss(x, 2.0).sum(),
         "tensor order": lambda x: renyi_divergence(x[0], x[1], alpha).sum(),
@@ -209,7 +210,7 @@ def test_an_order_trained_through_one_by_any_optimizer():
         order = LearnableOrder(2.0)
         optimizer = make(order.parameters(), lr=0.05)
         seen = []
-        for _ in range(400):
+        for _ in range(120):
             optimizer.zero_grad()
             loss = (renyi_divergence(u, z, order()).mean() - target) ** 2
             loss.backward()
