@@ -198,7 +198,7 @@ def largest_order(
     if not rho.any():
         return math.inf
     most, times = float(rho.max()), float(product(weight, over=(allowed,)))
-    if np.isinf(times):  # or more than floats hold: tanh x is x there
+    if np.isinf(times):  # nothing is allowed, or so little that tanh x is x
         root = math.sqrt(np.mean(np.square(rho / most))) if np.isfinite(most) else math.inf
         return float(product(4.0, allowed, over=(weight, most, root)))
 
@@ -211,13 +211,17 @@ def largest_order(
         return math.inf
     if excess(0.0) >= 0:
         return 0.0
-    # No more than the order if all had the greatest of the finite ranges; from (0, 1) no search would end at 1e-100.
-    low = high = 2 * math.atanh(min(1 / times, 0.5)) / float(rho[np.isfinite(rho)].max())
-    while excess(high) < 0:
-        high *= 2
-    found = scipy.optimize.root_scalar(excess, bracket=(low, high), method="brentq", xtol=5e-324, rtol=1e-14)
+    # Half the order if all had the greatest of the finite ranges: in its units the search is over numbers of any size.
+    low, units = 2 * math.atanh(min(1 / times, 0.5)) / float(rho[np.isfinite(rho)].max()), 1.0
+    if low == 0:
+        return 0.0  # below every float
+    while excess(low * units) < 0:
+        units *= 2
+    found = scipy.optimize.root_scalar(
+        lambda y: excess(low * y), bracket=(units / 2, units), method="brentq", xtol=1e-300, rtol=1e-14
+    )
     assert found.converged
-    return float(found.root)
+    return low * float(found.root)
 
 
 def largest_weight(

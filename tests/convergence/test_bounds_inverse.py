@@ -134,6 +134,9 @@ def test_orders_and_weights_of_any_size():
         for ranges in ([10.4, 0.04, 0.01], [0.0, 1e-150], [1e100, 1e102, 0.0]):
             order = largest_order(at, 0.5, 0.1, beta=beta, jacobian=1.0, log_ratio_range=ranges)
             assert np.isinf(order) if beta < 1 else total(order, beta, 1.0, ranges) == pytest.approx(0.1, rel=1e-9)
+    assert largest_order(at, 0.5, 0.1, beta=1e290, jacobian=1.0, log_ratio_range=[1e100, 1e102]) == 0.0
+    found = largest_order(at, 0.5, 7e122, beta=1e271, jacobian=1.0, log_ratio_range=[1e100, 4e98])
+    assert total(found, 1e271, 1.0, [1e100, 4e98]) == pytest.approx(7e122, rel=1e-9)
     # β over what is allowed is beyond float64, the order is not.
     order = largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[1e-150, 2e-150])
     assert total(order, 8e281, 1.0, [1e-150, 2e-150]) == pytest.approx(1e-163, rel=1e-9, abs=0)
