@@ -131,9 +131,8 @@ class Subject:
             # H = f(H), a straight line.
             once = floor(*known, 0.0)
             high = once / (1 - (floor(*known, 1.0) - once))
-            enough = np.logical_and.reduce([room(*known, high) >= -ROUNDING for room in rooms])
-            holds = (high >= 0) & np.isfinite(high) & enough
-            return float(np.min(longer(*known, high), initial=np.inf, where=holds))
+            holds = [high >= 0, high < np.inf, *(room(*known, high) >= -ROUNDING for room in rooms)]
+            return float(np.min(longer(*known, high), initial=np.inf, where=np.logical_and.reduce(holds)))
 
     def recursion(self, at: Assumptions, step: float, steps: int, pl_constant: float) -> list[float]:
         """r_t² for t = 0, ..., T."""
@@ -210,7 +209,7 @@ def quadratic(subject: Subject, context: Context) -> Found:
     for h, mu in LONGEST:
         steps = round(40 / (2 - h))
         for bias in (0.0, 1.0):
-            run = _on_quadratic(1.0, h, 0.0, bias, steps, 1.0)
+            run = context.shared(_on_quadratic, 1.0, h, 0.0, bias, steps, 1.0)
             at = Assumptions(smoothness=1.0, gap=run.assumptions.gap, noise=0.0, bias=bias)
             stated = subject.bound(at, h, np.inf if bias else steps, mu)
             reached = float(run.value[-1, 0]) / stated if stated else np.inf
