@@ -168,6 +168,8 @@ def extremal_average(assumptions: Assumptions, step: float, steps: int) -> float
     factors = ((a.smoothness, a.gap), (h, h, a.bias), (h, h, a.noise))
     split = [[math.frexp(x) for x in product_of] for product_of in factors]
     exponents = [sum(e for _, e in parts) if all(m for m, _ in parts) else -5000 for parts in split]
+    if horizon == 1:  # neither bias nor noise is in the first gradient, and their unit may be too large for it
+        exponents[1:] = -5000, -5000
     unit = max(exponents)
     start, bias, noise = (
         math.ldexp(math.prod(m for m, _ in parts), max(e - unit, -5000))

@@ -7,6 +7,7 @@ are listed in ``external_links.txt`` beside the pages, and not requested.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -96,7 +97,13 @@ def _after(app: Sphinx, exception: Exception | None) -> None:
         raise ExtensionError("broken links:\n" + "\n".join(faults))
 
 
+def _before(app: Sphinx) -> None:
+    """Pages of sources are written anew: Sphinx keeps them where a source is as it was, also if more of it is linked."""
+    shutil.rmtree(Path(app.outdir) / "_modules", ignore_errors=True)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register what is to be done."""
+    app.connect("builder-inited", _before)
     app.connect("build-finished", _after)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

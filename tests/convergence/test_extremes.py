@@ -226,6 +226,12 @@ def test_the_attained_average_where_h_squared_is_no_normal_number():
     assert extremal_average(biased, float(h), 2) == pytest.approx(float(h * h * noise / 2), rel=1e-14, abs=0)
 
 
+def test_the_first_gradient_beside_noise_that_is_no_part_of_it():
+    """Found by chance at a third too much: in units of the noise 2ΛΔ has no digits left."""
+    a = Assumptions(smoothness=3.4e133, gap=5e-324, noise=2.8e133, bias=0.0065)
+    assert extremal_average(a, 2.2e-134, 1) == pytest.approx(2 * 3.4e133 * 5e-324, rel=1e-15, abs=0)
+
+
 def test_no_nan_anywhere():
     check_others(60, seed=2)
 
