@@ -51,7 +51,7 @@ from rdml_theory.symbolic.kernel import (
     taylor,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.expansion import expand
-from rdml_theory.symbolic.kernel.model import Model
+from rdml_theory.symbolic.kernel.model import Model, Objective
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
@@ -219,6 +219,18 @@ def test_whatever_speaks_of_an_expectation_takes_it_to_be_finite():
 def test_nothing_holds_for_every_vector_where_there_is_none():
     every = assume(ForAll(u, AtMost(1, 0)))
     assert Model("empty", {}).satisfies(every) is None
+
+
+def test_a_point_far_out_excuses_no_error_at_another():
+    square_of = Objective(lambda y: np.sum(y**2, axis=-1), lambda y: 2 * y, 2.0)
+    above = Objective(lambda y: np.sum(y**2, axis=-1) + 1e-3 * (np.abs(y[..., 0]) < 2), lambda y: 2 * y, 2.0)
+    below = assume(ForAll(u, AtMost(Value("f", u), Value("g", u))))
+    for far in (3.0, 1e4, 1e200):
+        points = np.array([[1.0], [far]])
+        for f, holds in ((square_of, True), (above, None)):
+            with np.errstate(over="ignore"):
+                found = Model("points", {}, {"f": f, "g": square_of}, points=points).satisfies(below)
+            assert found is (holds if far < 1e100 else None), (far, holds)
 
 
 def test_a_proof_is_printed():

@@ -59,6 +59,17 @@ def test_rectifiers_and_smoothing():
     for k, (_, base, mutual) in enumerate(torch_gradients(students, [x, x], y, 2.0, 0.1, 0.2)):
         assert np.allclose(here.base(k), base, atol=1e-14)
         assert np.allclose(here.pull(k, 2.0), mutual, atol=1e-14)
+    with pytest.raises(ValueError, match="rectified"):
+        here.curvature(0, here.base(0))
+
+
+def test_a_loss_is_that_of_torch_where_a_probability_is_below_every_float():
+    rng = np.random.default_rng(0)
+    layers, x, y = [(300 * rng.normal(size=(4, 5)), rng.normal(size=4))], rng.normal(size=(30, 5)), np.arange(30) % 4
+    here = Snapshot([layers], [x], y, decay=0.0, smoothing=0.2)
+    expected = cross_entropy(torch.from_numpy(here.logits[0]), torch.from_numpy(y), label_smoothing=0.2)
+    assert here.predicted[0].min() == 0
+    assert here.loss[0] == pytest.approx(float(expected), rel=1e-13)
 
 
 def test_jacobian_norms_are_those_of_the_whole_jacobian():

@@ -36,3 +36,11 @@ def test_an_error_that_is_no_number_is_the_worst():
         worst.see("an error", error, 1.0)
     (found,) = worst.comparisons()
     assert (found.outcome, found.samples) == ("refuted", 3)
+
+
+def test_all_errors_of_one_name_are_against_the_same():
+    worst = Worst()
+    worst.see("an error", 0.5, 0.1)
+    with pytest.raises(ValueError, match="a name of its own"):
+        worst.see("an error", 0.0, 1.0)
+    assert [found.outcome for found in worst.comparisons()] == ["refuted"]

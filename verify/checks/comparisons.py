@@ -68,8 +68,10 @@ class Worst:
         self._seen: dict[str, tuple[float, float, int]] = {}
 
     def see(self, name: str, error: float, allowed: float) -> None:
-        """Count an error."""
-        worst, _, count = self._seen.get(name, (0.0, allowed, 0))
+        """Count an error; all of one name are against the same."""
+        worst, before, count = self._seen.get(name, (0.0, allowed, 0))
+        if allowed != before:
+            raise ValueError(f"allowed = {allowed!r}: {name!r} was seen with {before!r}; give it a name of its own")
         # In this order the comparison with NaN is false either way, and NaN stays.
         greatest = worst if error <= worst or math.isnan(worst) else error
         self._seen[name] = (float(greatest), allowed, count + 1)

@@ -121,9 +121,10 @@ class Snapshot:
     def loss(self) -> Array:
         """L_k, shape (K,)."""
         out = []
-        for layers, z, q in zip(self.layers, self.logits, self.predicted, strict=True):
-            own = np.arange(len(z)), self.labels
-            likely = np.log(q[own]) + self.smoothing * (z.mean(1) - z[own])
+        for layers, z in zip(self.layers, self.logits, strict=True):
+            own = z[np.arange(len(z)), self.labels][:, None]
+            # Of the logits: a probability may be below every float.
+            likely = self.smoothing * (z - own).mean(1) - np.logaddexp.reduce(z - own, axis=1)
             out.append(0.5 * self.decay * float(np.square(flat(layers)).sum()) - likely.mean())
         return np.array(out)
 
@@ -226,6 +227,8 @@ class Snapshot:
 
         Values and first and second derivatives by s are passed on, layer by layer.
         """
+        if self.rectified:
+            raise ValueError("rectified = True: at a kink there is no Hessian; expected units with tangents")
         s, at = places[:, None, None], 0
         z = self.inputs[k]
         first = second = np.zeros_like(z)

@@ -147,7 +147,7 @@ class Model:
         if isinstance(proposition, SubGaussian):
             return self._sub_gaussian(proposition, values)
         left, right = (self._evaluate(side, values) for side in proposition.terms())
-        size = self.tolerance * (1 + np.max(np.abs(left)) + np.max(np.abs(right)))
+        size = self.tolerance * (1 + _size(left) + _size(right))
         if isinstance(proposition, Equal):
             if np.ndim(left) == np.ndim(right) == 2 and left.shape[1] != right.shape[1]:
                 return False  # vectors of different spaces
@@ -291,6 +291,14 @@ def outcomes(count: int, values: tuple[float, float] = (-1.0, 1.0)) -> Array:
     [[-1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]]
     """
     return np.array(np.meshgrid(*[values] * count, indexing="ij")).reshape(count, -1)
+
+
+def _size(side: Any) -> Any:
+    """How large a side is at each outcome or point, so that one far out excuses no error at another; finite."""
+    sizes = np.max(np.abs(side), axis=-1, keepdims=True) if np.ndim(side) == 2 else np.abs(side)
+    if not np.all(np.isfinite(sizes)):
+        raise FloatingPointError("a side is beyond float64")
+    return sizes
 
 
 def _aligned(parts: Sequence[Any]) -> list[Any]:
