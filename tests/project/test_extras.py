@@ -88,7 +88,7 @@ def test_they_are_enough(absent, code, said):
         ),
         (
             "matplotlib",
-            "sys.argv = ['rdml', 'run', 'D7', '--out', sys.argv[1]]; from verify.__main__ import main; main()",
+            "sys.argv = ['rdml', 'run', 'D12', '--out', sys.argv[1]]; from verify.__main__ import main; main()",
             "error: this needs matplotlib; install it with: pip install 'rdml-theory[verify]'",
         ),
     ],

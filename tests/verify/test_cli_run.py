@@ -80,13 +80,15 @@ def test_run_writes_results_figures_and_report(results):
     assert (folder / "report.html").read_text().lstrip().startswith("<!")
 
 
-def test_json_goes_to_standard_output_alone(finished):
-    result = process("run", "C1", "--json", "--seed", SEED, "--jobs", "2")
+def test_json_goes_to_standard_output_alone(finished, capfd):
+    result = rdml("run", "C1", "--json", "--seed", SEED, "--jobs", "2")
     document = json.loads(result.stdout)
     assert document["summary"]["claims"]["confirmed"] == 1
     assert document["claims"][0]["error_rate"] > 0
-    # Another process, two workers, no directory: the same numbers, those of simulations too.
+    # Other processes, two workers, no directory: the same numbers, those of simulations too.
     assert document["claims"] == json.loads(finished.run("C1").model_dump_json())["claims"]
+    # The workers' output is that of the process, which `rdml` above does not catch.
+    assert capfd.readouterr().out == ""
 
 
 def test_a_run_keeps_the_claims_that_it_does_not_renew(results, finished, tmp_path, undrawn, monkeypatch):

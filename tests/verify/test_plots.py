@@ -19,6 +19,7 @@ from matplotlib.colors import same_color, to_hex, to_rgb
 from verify import plots
 from verify.figure_style import properties
 from verify.records import ClaimRecord, Curve, Environment, Panel, RunRecord, Source, Summary
+from verify.workers import worker_pool
 
 
 def curve(
@@ -310,7 +311,7 @@ def test_huge_curves_stay_small_in_vector_files() -> None:
     assert len(plots.pictures((panel(cloud),), ("svg",))["svg"]) < 400_000
 
 
-def test_a_figure_is_the_same_bytes_every_time() -> None:
+def test_a_figure_is_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     record = run(
         claim(panel(curve("m", low=(0.0, 1.0, 2.0), high=(2.0, 5.0, 20.0)), curve("s", "statement"))),
         claim(panel(curve("m")), name="C2", title="Sharp bound"),
@@ -319,8 +320,11 @@ def test_a_figure_is_the_same_bytes_every_time() -> None:
     first = plots.render_all(record)
     with mpl.rc_context({"font.size": 20, "axes.grid": False}):  # a user's settings change nothing
         assert plots.render_all(record, ids=["D1"]) == {"D1": first["D1"]}
-    # In worker processes, and whatever was drawn before it.
+    # In a worker process, where one of two shows what another process changes, and whatever was drawn before it.
+    asked: list[int] = []
+    monkeypatch.setattr(plots, "worker_pool", lambda jobs: worker_pool(asked.append(jobs) or 1))
     assert plots.render_all(record, jobs=2) == first
+    assert asked == [2]
     assert (
         plots.pictures(record.claims[0].panels, ("pdf",), heading="D1: Student gradient")["pdf"] == first["D1"]["pdf"]
     )
