@@ -98,7 +98,7 @@ def _after(app: Sphinx, exception: Exception | None) -> None:
 
 
 def _before(app: Sphinx) -> None:
-    """Pages of sources are written anew: Sphinx keeps them where a source is as it was, also if more of it is linked."""
+    """Pages of sources are written anew: Sphinx keeps that of a source unchanged, also if more of it is linked."""
     shutil.rmtree(Path(app.outdir) / "_modules", ignore_errors=True)
 
 
