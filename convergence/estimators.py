@@ -111,7 +111,7 @@ def _crossing(away: NDArray[np.float64], rate: float) -> float:
             factors = gained + (1 - STAKES)[:, None]
             logs = np.log(factors).sum(axis=1)
             capital = np.exp(logs - logs.max())
-            log_capital = float(logs.max() + np.log(capital.mean() * rate))
+            log_capital = float(logs.max() + np.log(capital.mean()) + np.log(rate))
             slopes = (gained / np.maximum(factors, TINY)).sum(axis=1)
         before, t = t, min(t - log_capital * float(capital.sum() / (capital @ slopes)), last)
         if abs(t - before) <= 1e-6:  # what is left is its square

@@ -410,6 +410,14 @@ def test_the_interval_is_where_the_capital_reaches_its_goal():
     assert bounded_interval(x, rate, upper=60.0)[0] == low
 
 
+@pytest.mark.parametrize("rate", [1e-300, 1e-310, 5e-324])
+def test_an_interval_errs_as_rarely_as_float64_can_say(rate):
+    low, high = bounded_interval(np.full(100, 0.5), rate, upper=1.0)
+    logs = 100 * np.log1p(STAKES * (0.5 / low - 1))
+    assert np.log(np.exp(logs - logs.max()).mean()) + logs.max() == pytest.approx(-np.log(rate), rel=1e-8)
+    assert high == pytest.approx(1 - low)
+
+
 def test_an_interval_of_mirrored_replicas_is_mirrored():
     rng = np.random.default_rng(34)
     x = rng.uniform(-1.0, 3.0, 200)
