@@ -158,9 +158,9 @@ CLAIM = Claim(
     title="Adam",
     message="With unbiased gradients Adam may leave a minimum for ever",
     meaning=(
-        "Adam divides by the size of recent gradients, so that rare gradients count less than their size and frequent "
-        "ones more. If a few gradients outweigh all others, but come at longer intervals than its memory spans, it "
-        "moves against the mean gradient at every step size; weight decay only makes it stop somewhere else."
+        "Adam divides by the size of recent gradients, so rare large gradients count less than their size and frequent "
+        "small ones more. If a few gradients outweigh all others but come further apart than its memory reaches, it "
+        "moves against the mean gradient at every step size; weight decay only changes where it stops."
     ),
     matters="So no bound by bias, variance and smoothness alone, such as SGD has, can hold for Adam or AdamW.",
     direction="upper bound",

@@ -329,11 +329,11 @@ CLAIM = Claim(
     title="Growth of the gradient",
     message="Where the gradient grows with the loss, the loss falls to a floor",
     meaning=(
-        "If the gradient grows with the excess of the loss, the loss at the last iterate falls geometrically to a "
-        "floor set by bias and noise, also where a part of the bias grows with the gradient. Without noise a recursion "
-        "is exact at every horizon for steps up to 1/Λ, where a quadratic of the least curvature is slowest, and the "
-        "floor, and without bias the rate, are exact again near 2/Λ, where one of curvature Λ is; between, or with "
-        "noise, the exact floor lies between that of the worst quadratic and the bound."
+        "If the gradient is large wherever the loss is far above its infimum, the loss at the last iterate falls "
+        "geometrically to a floor set by bias and noise, even if a part of the bias grows with the gradient. Without "
+        "noise, a recursion is exact at every horizon for steps up to 1/Λ, and the floor (without bias also the rate) "
+        "is exact again near 2/Λ; in between, or with noise, the exact floor lies between that of the worst quadratic and "
+        "the bound."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",

@@ -373,9 +373,9 @@ CLAIM = Claim(
     title="Bias budget of networks",
     message="What the start leaves fades, what the peers add remains",
     meaning=(
-        "On real networks every quantity of the sharp bound is measured along the path, and the bound is drawn "
-        "part by part beside the measured gradient. What the start leaves fades, and what the peers add remains; "
-        "students at rest reach the bound, so that another update than the stated one breaks it."
+        "On real networks, every quantity in the sharp bound is measured along the path, and the bound is drawn term "
+        "by term beside the measured gradient. The effect of the start fades, and that of the peers remains; students "
+        "at rest reach the bound, so an update other than the stated one breaks it."
     ),
     matters="It shows how large the bias of mutual learning is for a network, in the same units as its gradient.",
     direction="upper bound",
