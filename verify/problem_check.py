@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -97,17 +97,23 @@ def load_problem(reference: str) -> Any:
     --------
     >>> load_problem("convergence.problems.quadratic:Quadratic").dim
     2
-    >>> load_problem("math:tau2")
+    >>> load_problem("convergence.problems.quadratic:Quadratik")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    verify.problem_interface.ProblemError: math:tau2 raised AttributeError: module 'math' has no attribute 'tau2'
+    verify.problem_interface.ProblemError: ...:Quadratik: there is no 'Quadratik' in ...
     """
     place, _, name = reference.rpartition(":")
     if not place or not name:
         raise ProblemError(f"{reference!r}: expected module:name or file.py:name")
 
+    module = attempt(reference, lambda: _module(place))
+    if not attempt(reference, lambda: hasattr(module, name)):
+        held = [n for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
+        listed = ", ".join(held[:12]) + (", …" if len(held) > 12 else "")
+        raise ProblemError(f"{reference}: there is no {name!r} in {place}, which has {listed or 'no names'}")
+
     def load() -> Any:
-        found = getattr(_module(place), name)
+        found = getattr(module, name)
         return found() if isinstance(found, type | FunctionType | partial) else found
 
     return attempt(reference, load)

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessP
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from threadpoolctl import threadpool_limits
@@ -57,6 +57,12 @@ class RunSettings:
     seed: int = 0
     error_rate: float = 1e-3
     jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.profile not in get_args(ProfileName):
+            raise ValueError(f"profile = {self.profile!r}: expected one of {', '.join(get_args(ProfileName))}")
+        if self.seed < 0:
+            raise ValueError(f"seed = {self.seed}: expected an integer of at least 0")
 
 
 class UnitResult(BaseModel):
@@ -220,9 +226,17 @@ def run_claims(
     ------
     KeyError
         If an id is unknown.
+    TypeError
+        If the ids are one string.
     """
     settings = settings or RunSettings()
-    claims = [all_claims()[i] for i in ids] if ids else list(all_claims().values())
+    known = all_claims()
+    if isinstance(ids, str):
+        raise TypeError(f"ids = {ids!r}: expected a list of ids, such as [{ids!r}]")
+    for i in ids or ():
+        if i not in known:
+            raise KeyError(f"unknown claim {i!r}: `rdml list` prints the ids")
+    claims = [known[i] for i in ids] if ids else list(known.values())
     now, begin = datetime.now(UTC), time.perf_counter()
     costs = {(claim.id, check.id): check.cost for claim in claims for check in claim.checks}
     units = sorted(costs, key=lambda unit: -costs[unit])

@@ -244,3 +244,14 @@ def test_unregistered_statistical_tests_are_refused():
     check = Check("a", "monte-carlo", "?", lambda subject, context: Finding((part,)))
     with pytest.raises(RuntimeError, match="registered 0"):
         _record(check, Finding((part,)))
+
+
+def test_a_run_refuses_what_it_does_not_know():
+    with pytest.raises(KeyError, match=r"unknown claim 'C99'.*rdml list"):
+        run_claims(["D1", "C99"])
+    with pytest.raises(TypeError, match="expected a list of ids, such as"):
+        run_claims("C14")
+    with pytest.raises(ValueError, match="profile = 'fast': expected one of quick, full"):
+        RunSettings(profile="fast")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="seed = -1"):
+        RunSettings(seed=-1)

@@ -24,6 +24,10 @@ def test_wrong_usage(tmp_path):
     complains(rdml("nonsense"), "nonsense")
     complains(rdml("run", "--nonsense"), "nonsense")
     complains(rdml("report", tmp_path), "no such file")
+    complains(rdml("run", "D1,C2"), "'D1,C2'", "spaces")
+    complains(rdml("bound", "--smoothness", "1", "--step", "1", "--target", "-1"), "--target -1", "above 0")
+    complains(rdml("verify-problem", "math:tau2"), "no 'tau2' in math", "tau")
+    complains(rdml("train", "--data", "npz"), "--data-dir is missing")
 
 
 def test_messages_are_printed_as_they_are(tmp_path):

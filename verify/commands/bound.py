@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -111,6 +112,8 @@ def bound_command(
             )
     elif alpha is not None or divergence is not None:
         raise UsageFault("--alpha and --divergence are for --cohort; add it")
+    if target is not None and not 0 < target < math.inf:
+        raise UsageFault(f"--target {target:g}: expected a finite number above 0, the mean squared gradient you want")
     if beta is not None and target is None and not cohort:
         raise UsageFault("--beta asks for the largest order that keeps a wanted A²; give that by --target")
     try:

@@ -74,7 +74,8 @@ def checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     out = []
     for given in ids or []:
         if given.casefold() not in names:
-            raise UsageFault(f"unknown claim {given!r}, see `rdml list`{did_you_mean(given.upper(), known)}")
+            hint = "; put spaces between ids" if "," in given else did_you_mean(given.upper(), known)
+            raise UsageFault(f"unknown claim {given!r}, see `rdml list`{hint}")
         out.append(names[given.casefold()])
     return list(dict.fromkeys(out))
 

@@ -119,7 +119,11 @@ class Config:
         for name, (low, high, words) in _RULES.items():
             value = getattr(self, name)
             infinite = name == "alpha" and value == math.inf
-            if value is not None and not (infinite or low <= value < high):
+            try:
+                allowed = value is None or infinite or low <= value < high
+            except TypeError:  # no number at all
+                allowed = False
+            if not allowed:
                 raise TrainerError(f"{name} = {_shown(value)}: expected {words}")
         for name in ("alpha", "beta"):
             curve, end = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_end")

@@ -171,7 +171,8 @@ def read_npz(path: Path | None) -> tuple[NDArray[Any], ...]:
         If there is no such file, it lacks one of them, it would unpack to more than 1 GiB, or it is damaged.
     """
     if path is None or not path.is_file():
-        raise TrainerError(f"data npz: --data-dir {path}: expected a file with the arrays {', '.join(_ARRAYS)}")
+        came = "--data-dir is missing" if path is None else f"--data-dir {path}: no such file"
+        raise TrainerError(f"data npz: {came}: expected a file with the arrays {', '.join(_ARRAYS)}")
     try:
         with zipfile.ZipFile(path) as members:
             if (size := sum(member.file_size for member in members.infolist())) > MOST:
