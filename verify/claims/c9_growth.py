@@ -332,8 +332,8 @@ CLAIM = Claim(
         "If the gradient is large wherever the loss is far above its infimum, the loss at the last iterate falls "
         "geometrically to a floor set by bias and noise, even if a part of the bias grows with the gradient. Without "
         "noise, a recursion is exact at every horizon for steps up to 1/Λ, and the floor (without bias also the rate) "
-        "is exact again near 2/Λ; in between, or with noise, the exact floor lies between that of the worst quadratic and "
-        "the bound."
+        "is exact again near 2/Λ; in between, or with noise, the exact floor lies between that of the worst quadratic "
+        "and the bound."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
