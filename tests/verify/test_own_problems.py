@@ -288,7 +288,7 @@ FILES = {
     "leaves": ("import sys; sys.exit(0)", "raised SystemExit: 0"),
     "syntax": ("class Mine(:", "raised SyntaxError: invalid syntax"),
     "bare": ("class Quits(BaseException): ...\nraise Quits", "raised Quits"),
-    "other": ("Yours = 1", "has no attribute 'Mine'"),
+    "other": ("Yours = 1", "there is no 'Mine' in"),
     "number": ("Mine = 3", "the problem has no dim: a problem has dim, value, gradient, sample_gradient, and declares"),
     "argument": ("def Mine(x): ...", "missing 1 required positional argument: 'x'"),
     "init": ("class Mine:\n    def __init__(self): self.missing", "'Mine' object has no attribute 'missing'"),
