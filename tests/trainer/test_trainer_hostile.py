@@ -355,6 +355,11 @@ def test_a_forged_step_is_refused(tmp_path, step):
         train(small, resume=True)
 
 
+def test_a_word_is_not_taken_for_a_number():
+    with pytest.raises(TrainerError, match="alpha = 'two': expected an order of at least 0"):
+        Config(**TINY | {"alpha": "two"})
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
