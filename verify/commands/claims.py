@@ -94,6 +94,7 @@ def _run(ids: list[str], settings: RunSettings, journal: Store | None) -> RunRec
 
 def _run_into(ids: list[str], settings: RunSettings, out: Path) -> tuple[RunRecord, RunRecord]:
     """Run claims into a results directory: what was run, and what the directory then holds."""
+    import verify.plots  # noqa: F401  a missing Matplotlib is named before anything is run
     from verify.claims import all_claims
     from verify.environment import source_digest
     from verify.results_folder import earlier_results, merged, results_folder
