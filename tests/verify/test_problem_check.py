@@ -459,7 +459,7 @@ def test_references():
     for reference, message in (
         ("nothing", "expected module:name"),
         ("no_such_module:x", "ModuleNotFoundError"),
-        ("math:nothing", "AttributeError"),
+        ("math:nothing", "there is no 'nothing' in math"),
         ("/no/such.py:x", "no such file"),
     ):
         with pytest.raises(ProblemError, match=message):
