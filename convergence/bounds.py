@@ -67,7 +67,7 @@ def classical_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike)
     return make_bound("classical", (transient, noise, bias), eta, horizon)
 
 
-def sharp_terms(h: Any, tau: Any, drive: Any, zeta2: Any, m: float) -> tuple[Any, Any, Any]:
+def sharp_terms(h: Any, tau: Any, drive: Any, zeta: Any, m: float) -> tuple[Any, Any, Any]:
     """τ/(2-h), d/(2-h) and the rest of A², the largest solution of (1-h/2)A² - |1-h|A√(mA²+ζ²) - h(mA²+ζ²)/2 = (τ+d)/2.
 
     τ and d, the ``drive`` of noise, need not be hσ² and 2Δ/(ηT): momentum has others in their places. Squares and sums
@@ -75,7 +75,7 @@ def sharp_terms(h: Any, tau: Any, drive: Any, zeta2: Any, m: float) -> tuple[Any
     """
     away, room = np.abs(1 - h), 2 - h
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        zeta, excess = np.sqrt(zeta2), np.hypot(np.sqrt(tau), np.sqrt(drive))
+        excess = np.hypot(np.sqrt(tau), np.sqrt(drive))
         if m == 0.0:
             # The difference is taken in the formula: without bias nothing is left, not even a rounding.
             root = np.hypot(zeta, np.sqrt(room) * excess)
@@ -142,9 +142,8 @@ def _sharp(assumptions: Assumptions, eta: Any, horizon: Any, factor: Any = 1.0, 
     h = assumptions.smoothness * eta
     tau = product(2, assumptions.gap, over=(eta, horizon))
     drive = product(assumptions.smoothness, eta, assumptions.noise, factor)
-    transient, noise, bias = np.broadcast_arrays(
-        *sharp_terms(h, tau, drive, assumptions.bias * factor, assumptions.relative_bias)
-    )
+    zeta = np.sqrt(assumptions.bias) * np.sqrt(factor)  # ζ² may have one bit
+    transient, noise, bias = np.broadcast_arrays(*sharp_terms(h, tau, drive, zeta, assumptions.relative_bias))
     return make_bound(name, (transient, noise, bias), eta, horizon)
 
 

@@ -100,6 +100,15 @@ def test_sharp_and_refined_are_those_of_exact_arithmetic():
     check_sharp(150, seed=0)
 
 
+def test_the_refined_bound_where_the_bias_is_the_least_float():
+    """Found by chance at 7e-8 too much: ζ²(1 - 1/T) is rounded to ζ²."""
+    at = Assumptions(smoothness=3.3637257467823624e41, gap=0, noise=1e-300, bias=5e-324)
+    eta = 5.945787946336406e-42  # h is next to 2
+    with mp.workdps(700):
+        exact = exact_sharp(at, at.smoothness * eta, eta, 1000, 1 - 1 / mp.mpf(1000))
+        assert agrees(refined_bound(at, eta, 1000).total, exact, 1e-11)
+
+
 @pytest.mark.slow
 def test_sharp_and_refined_at_thousands_of_points(seed):
     check_sharp(4000, seed)
