@@ -451,13 +451,12 @@ def long_weights(a: Assumptions, h: ArrayLike, mu: float) -> tuple[Any, Any, Any
     >>> float(c[35]), float(s[35].round(4)), float(d[35])
     (0.5, 0.4937, 0.0)
     """
-    h = np.asarray(h)[..., None]
+    return _long_terms(a, np.asarray(h)[..., None], mu / a.smoothness)[:3]
+
+
+def _long_terms(a: Assumptions, h: Any, p: float) -> tuple[Any, Any, Any, Any, Any]:
+    """c, s, d, (1-ρ)Λ/μ and what the bias adds, times 2Λ/Z²; the s is the least there is for its c, at p = μ/Λ."""
     c = (2 - h) * _LEANS
-    return c, *_long_terms(a, h, mu / a.smoothness, c)[:2]
-
-
-def _long_terms(a: Assumptions, h: Any, p: float, c: Any) -> tuple[Any, Any, Any, Any]:
-    """s, d, (1-ρ)Λ/μ and what the bias adds, times 2Λ/Z²; the s is the least there is for this c, at p = μ/Λ."""
     weight, m = h - 1 + c, a.relative_bias
     gain, way = 1 + weight * (1 - p / 2), weight * (1 + h) * (1 + h + c) / (4 * c)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -467,14 +466,13 @@ def _long_terms(a: Assumptions, h: Any, p: float, c: Any) -> tuple[Any, Any, Any
         left = room - p * steady
         # Where ‖∇f‖² has a weight of the other sign, it is at most 2Λ(f - inf f).
         lost = np.where(left >= 0, steady + left, room / p)
-    return np.where(s < 1, s, np.nan), np.maximum(-left, 0.0), lost, paid
+    return c, np.where(s < 1, s, np.nan), np.maximum(-left, 0.0), lost, paid
 
 
 def _long_bound(a: Assumptions, h: Any, horizon: Any, mu: float) -> Any:
     """``H + ρ^T (Δ - H)`` of claim C9 for h ≥ 1, the least of those for some c."""
-    p, (c, s, _) = mu / a.smoothness, long_weights(a, h, mu)
-    h, horizon = h[..., None], horizon[..., None]
-    _, _, lost, paid = _long_terms(a, h, p, c)
+    p, h, horizon = mu / a.smoothness, h[..., None], horizon[..., None]
+    _, s, _, lost, paid = _long_terms(a, h, p)
     log = _power(horizon, p * lost, product(horizon, mu, lost, over=(a.smoothness,)), p)
 
     def added(share: Any, square: float) -> Any:
