@@ -29,12 +29,14 @@ from rdml_theory.symbolic.mutual import composed, game, gram, influence, moving_
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, alpha, i, j, k
 from rdml_theory.symbolic.sgd import (
+    ascent,
     best_iterate,
     constant_bias,
     descent,
     extremal,
     growth,
     long_run,
+    long_steps,
     momentum,
     refinements,
     scope,
@@ -142,7 +144,7 @@ def at_rest() -> Model:
             setting.smoothness: 2.0,
             descent.horizon: STEPS,
             scope.pull: pull,
-            growth.growth: 2.0,
+            ascent.growth: 2.0,
             descent.Z: 0.4,
             descent.h: 0.5,
             descent.eta: 0.25,
@@ -192,7 +194,7 @@ def against_the_bias() -> Model:
     mu, eta, reach, gap, axis = 2.0, 0.3, 0.2, 4.0, np.array([1.0, 0.0])
     levels = reach + (1 - eta * mu) ** np.arange(STEPS + 1) * (np.sqrt(gap) - reach)
     values = {
-        setting.smoothness: 2.5, growth.growth: mu, descent.eta: eta, descent.h: 2.5 * eta, extremal.floor: reach,
+        setting.smoothness: 2.5, ascent.growth: mu, descent.eta: eta, descent.h: 2.5 * eta, extremal.floor: reach,
         descent.gap: gap, descent.horizon: STEPS, constant_bias.unit: axis,
     }  # fmt: skip
     quadratic = Objective(lambda x: np.sum(x**2, axis=-1), lambda x: 2.0 * x, 2.0)
@@ -208,7 +210,7 @@ def to_and_fro() -> Model:
     x = np.sqrt(2 * settled / lam) * np.outer((-1.0) ** np.arange(STEPS + 1), [1.0, 0.0])
     values = {
         setting.smoothness: lam, descent.eta: eta, descent.h: h, descent.Z: zeta, descent.horizon: STEPS,
-        refinements.relative_bias: part, growth.lean: c, growth.high: settled,
+        refinements.relative_bias: part, long_steps.lean: c, long_steps.high: settled,
     }  # fmt: skip
     quadratic = Objective(lambda x: lam / 2 * np.sum(x**2, axis=-1), lambda x: lam * x, lam)
     processes = {"x": x[None], "b": (c / h * lam * x)[None]}
@@ -248,11 +250,11 @@ def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> 
     r = [float(np.sqrt(run.values[descent.gap]))]
     for _ in range(500):
         r.append(after(r[-1]))
-    long = {growth.lean: 0.5, growth.trade: 0.95, growth.spare: 0.1}
-    values = {**run.values, growth.growth: mu, growth.floor: r[-1], **long}
+    long = {long_steps.lean: 0.5, ascent.trade: 0.95, long_steps.spare: 0.1}
+    values = {**run.values, ascent.growth: mu, growth.floor: r[-1], **long}
     numbers = {letter: value for letter, value in values.items() if np.ndim(value) == 0}
-    once, twice = (float(growth.LONG_FLOOR.subs({**numbers, growth.high: high})) for high in (0, 1))
-    values[growth.high] = once / (1 - (twice - once))
+    once, twice = (float(long_steps.LONG_FLOOR.subs({**numbers, long_steps.high: high})) for high in (0, 1))
+    values[long_steps.high] = once / (1 - (twice - once))
     steps = np.array(r[: STEPS + 2])
     families = {"r": np.roll(steps, -1), "p": np.roll([pushed(at) for at in steps], -1)}
     return replace(run, values=values, families={**run.families, **families})
@@ -282,7 +284,7 @@ def sgd_runs() -> tuple[Model, ...]:
             name = f"extremal quadratic, h = {h:g}, m = {part:g}"
             runs.append(
                 _run(name, _quadratic(settled / 2), h, sigma=sigma, Z=Z, side=1.0 if h <= 1 else -1.0,
-                     share=part, values={extremal.floor: settled, growth.growth: 2.0})
+                     share=part, values={extremal.floor: settled, ascent.growth: 2.0})
             )  # fmt: skip
     plain = _quadratic(1.5)
     last = 2 / (1 + np.sqrt(share))

@@ -14,8 +14,9 @@ from sympy import Expr, Integer, Rational, sqrt
 from convergence import Assumptions, Envelope, Trajectory, pl_bound, problems, simulate
 from convergence.bounds import long_weights
 from convergence.tails import reach_envelope
-from rdml_theory.symbolic.sgd import descent, growth
-from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, LONG, LONG_FLOOR, LONG_RATE, PL, PUSH
+from rdml_theory.symbolic.sgd import ascent, descent, growth, long_steps
+from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, PL, PUSH
+from rdml_theory.symbolic.sgd.long_steps import LONG, LONG_FLOOR, LONG_RATE
 from rdml_theory.symbolic.sgd.refinements import relative_bias
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
@@ -70,7 +71,7 @@ class Subject:
     def _formulas(self) -> tuple[Any, ...]:
         s, g = descent, growth
         names = (
-            s.h, s.eta, s.gap, s.sigma, s.horizon, g.kept, s.Z, relative_bias, g.growth, g.floor, g.push,
+            s.h, s.eta, s.gap, s.sigma, s.horizon, g.kept, s.Z, relative_bias, ascent.growth, g.floor, g.push,
         )  # fmt: skip
         return tuple(
             function_of(e, *names) for e in (self.push_square, self.floor_square, self.right_side, self.closer)
@@ -109,12 +110,12 @@ class Subject:
 
     @cached_property
     def _long(self) -> tuple[Any, ...]:
-        s, g = descent, growth
+        s, long = descent, long_steps
         names = (
-            s.h, s.eta, s.gap, s.sigma, s.horizon, s.Z, relative_bias, g.growth, smoothness, g.lean, g.trade, g.spare,
-            g.high,
+            s.h, s.eta, s.gap, s.sigma, s.horizon, s.Z, relative_bias, ascent.growth, smoothness, long.lean,
+            ascent.trade, long.spare, long.high,
         )  # fmt: skip
-        rooms = (told.right - told.left for told in (g.ENOUGH, g.BARE, g.FALLS))
+        rooms = (told.right - told.left for told in (long.ENOUGH, long.BARE, long.FALLS))
         return tuple(function_of(e, *names) for e in (self.longer, self.long_floor, *rooms))
 
     def _longer(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
@@ -159,13 +160,14 @@ def statement(subject: Subject) -> Statement:
     )
     _, onward, pushes = growth.recursion(subject.floor_square, subject.push_square)
     formulas = {
-        "mu": growth.growth, "h": descent.h, "m": relative_bias, "room": growth.ROOM.relation(),
+        "mu": ascent.growth, "h": descent.h, "m": relative_bias, "room": growth.ROOM.relation(),
         "kept": growth.KEPT.relation(), "bound": bound, "closer": closer, "step": step,
         "floor": growth.floor_equation(subject.floor_square).relation(),
         "push": growth.push_equation(subject.push_square).relation(),
-        "enough": growth.ENOUGH.relation(), "bare": growth.BARE.relation(), "falls": growth.FALLS.relation(),
+        "enough": long_steps.ENOUGH.relation(), "bare": long_steps.BARE.relation(),
+        "falls": long_steps.FALLS.relation(),
         "longer": growth.pl_target(subject.longer).relation(),
-        "high": growth.high_equation(subject.long_floor).relation(), "next": onward.relation(),
+        "high": long_steps.high_equation(subject.long_floor).relation(), "next": onward.relation(),
         "pushed": pushes.relation(),
     }  # fmt: skip
     return Statement(words, formulas)
@@ -320,8 +322,8 @@ def _changed(old: Expr, new: Expr) -> Subject:
     return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR)))
 
 
-_WEIGHT = descent.h - 1 + growth.lean
-_FAR = growth.kept + descent.eta * growth.growth * sqrt(relative_bias)
+_BIAS_OF_LONG = (descent.h - 1 + long_steps.lean) * descent.h**2 * descent.Z**2 / (2 * smoothness * long_steps.lean)
+_FAR = growth.kept + descent.eta * ascent.growth * sqrt(relative_bias)
 
 
 CLAIM = Claim(
@@ -354,10 +356,7 @@ CLAIM = Claim(
         Control("no-relative", "the relative part dropped", _changed(relative_bias, Integer(0))),
         Control(
             "low-floor", "three per cent less for the bias of long steps",
-            Subject(
-                PL, CLOSER, FLOOR, PUSH, LONG,
-                LONG_FLOOR - Rational(3, 100) * _WEIGHT * descent.h**2 * descent.Z**2 / (2 * smoothness * growth.lean),
-            ),
+            Subject(PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR - Rational(3, 100) * _BIAS_OF_LONG),
         ),
         Control(
             "long-rate", "a rate of long steps lower by one per cent",
@@ -367,7 +366,7 @@ CLAIM = Claim(
         Control(
             "no-cross", "the cross term dropped from the floor",
             Subject(
-                PL, CLOSER, FLOOR - 2 * growth.kept * growth.floor * descent.eta * growth.growth * growth.push, PUSH
+                PL, CLOSER, FLOOR - 2 * growth.kept * growth.floor * descent.eta * ascent.growth * growth.push, PUSH
             ),
         ),
         Control(

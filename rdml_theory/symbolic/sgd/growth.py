@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Rational, Symbol, sqrt
+from sympy import Abs, Integer, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import (
@@ -23,14 +23,11 @@ from rdml_theory.symbolic.kernel import (
     Proposition,
     Theorem,
     Value,
-    Vector,
     absolute,
     assume,
-    axiom,
     combine,
     discharge,
     expectation,
-    generalise,
     identity,
     induct,
     instantiate,
@@ -43,11 +40,25 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import constant_bias
+from rdml_theory.symbolic.sgd.ascent import (
+    FALL,
+    GROWS,
+    SLOWER,
+    by_induction,
+    climbed,
+    excess,
+    growth,
+    k,
+    kicked,
+    trade,
+    value_bound,
+    w,
+)  # fmt: skip
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE, floor, newton_step
+from rdml_theory.symbolic.sgd.long_steps import FOURTH, LONG, LONG_FLOOR, high_equation, long_bound, to_and_fro
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import (
-    above_the_infimum,
     after,
     assumptions,
     at_most,
@@ -57,27 +68,19 @@ from rdml_theory.symbolic.sgd.setting import (
     first,
     g,
     given,
-    infimum,
-    moved,
-    n,
     smoothness,
     squared,
     t,
     x,
     y,
 )  # fmt: skip
-from rdml_theory.symbolic.sgd.smooth import between, u
 
 __all__ = [
-    "ASSUMPTIONS", "BARE", "CLOSER", "ENOUGH", "FALLS", "FLOOR", "KEPT", "LONG", "LONG_FLOOR", "LONG_RATE", "PL",
-    "PUSH", "RATE", "falls", "floor", "floor_equation", "growth", "high", "high_equation", "kept", "lean", "pl_bound",
-    "pl_target", "push", "push_equation", "pushed", "recursion", "spare", "trade",
+    "ASSUMPTIONS", "CLOSER", "FLOOR", "KEPT", "PL", "PUSH", "RATE", "falls", "floor", "floor_equation", "kept",
+    "pl_bound", "pl_target", "push", "push_equation", "pushed", "recursion",
 ]  # fmt: skip
 
 Term = Any
-
-growth: Formula = Symbol("mu", positive=True)
-"""μ, with ‖∇f‖² ≥ 2μ(f - inf f)."""
 
 push: Formula = Symbol("P", positive=True)
 """P, the bias at the floor, as F is the floor of √(f - inf f): 2μP² is its mean square."""
@@ -97,35 +100,6 @@ PL: Formula = floor**2 + RATE**horizon * (gap - floor**2)
 CLOSER: Formula = (floor + (kept + eta * growth * sqrt(relative_bias)) ** horizon * (sqrt(gap) - floor)) ** 2
 """The bounds of E f(x_T) - inf f: with noise, and from above the floor."""
 
-trade: Formula = Symbol("s", positive=True)
-"""s < 1, how the way from w to the lowest point that smoothness allows is shared out."""
-
-lean: Formula = Symbol("c", positive=True)
-spare: Formula = Symbol("d", nonnegative=True)
-"""h - 1 + c and d, the weights of what smoothness says between x_t and w, and of ``‖∇f‖² ≤ 2Λ(f - inf f)``."""
-
-high: Formula = Symbol("H", positive=True)
-"""H, the floor of f - inf f by the bound for h ≥ 1."""
-
-_BACK: Formula = 1 - growth * (1 - trade) / smoothness
-_WEIGHT: Formula = h - 1 + lean
-_GAIN: Formula = 1 + _WEIGHT * (1 - growth / (2 * smoothness))
-_WAY: Formula = _WEIGHT * (1 + h) * (1 + h + lean) / (4 * lean)
-_PAID: Formula = _WEIGHT * h**2 / lean
-_OVER: Formula = _GAIN * _BACK - _WEIGHT * h - relative_bias * _PAID
-LONG_RATE: Formula = _GAIN * _BACK - _WEIGHT - growth / smoothness * (_OVER + spare) + spare
-LONG_FLOOR: Formula = LONG_RATE * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
-"""What H is equal to."""
-
-LONG: Formula = high + LONG_RATE**horizon * (gap - high)
-"""The bound of E f(x_T) - inf f for h ≥ 1."""
-
-_BEYOND, _PART = AtMost(1, h), Less(trade, 1)
-ENOUGH, BARE, FALLS = AtMost(_GAIN * _BACK, _WAY * trade), AtMost(0, _OVER + spare), AtMost(0, LONG_RATE)
-_FOURTH = (_BEYOND, _PART, ENOUGH, BARE, FALLS)
-
-GROWS = ForAll(y, AtMost(2 * growth * (Value("f", y) - infimum), square(Gradient("f", y))))
-SLOWER = AtMost(growth, smoothness)
 STRICTLY = Less(growth, smoothness)
 ROOM = Less(_AWAY + h * sqrt(relative_bias), 1)
 ABOVE = Less(floor, sqrt(gap))
@@ -177,7 +151,7 @@ def pl_target(right_side: Term = PL) -> AtMost:
     >>> print(pl_target(CLOSER).text())
     E[f(x_T)] - f_inf ≤ (F + (√(Δ) - F)·(a + η·√(m)·μ)^T)²
     """
-    return AtMost(_excess(At("x", horizon)), right_side)
+    return value_bound(right_side, horizon)
 
 
 def floor_equation(floor_square: Term = FLOOR) -> Equal:
@@ -198,11 +172,6 @@ def push_equation(push_square: Term = PUSH) -> Equal:
     return Equal(push**2, push_square)
 
 
-def high_equation(long_floor: Term = LONG_FLOOR) -> Equal:
-    """What H solves."""
-    return Equal(high, long_floor)
-
-
 _ALWAYS = (
     "smooth", "bounded", "start", "update", "centred", "noise", "h", BIAS_OF_A_STEP.text(), GROWS.text(), KEPT.text(),
 )  # fmt: skip
@@ -212,13 +181,9 @@ ASSUMPTIONS = assumptions(
     f"for the first: {_SETTLED}; {NOISY.text()}; {SLOWER.text()}",
     f"for the second: {_SETTLED}; {ROOM.text()}; {ABOVE.text()}; {STRICTLY.text()}",
     f"for the third: {'; '.join(told.text() for told in (*_recursion(), _FALLING, SLOWER))}",
-    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, *_FOURTH, high_equation()))}",
+    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, *FOURTH, high_equation()))}",
 )
 """What the four bounds assume, as text."""
-
-
-def _excess(point: Term) -> Term:
-    return Mean(Value("f", point)) - infimum
 
 
 @of_formulas()
@@ -265,8 +230,8 @@ def pl_bound(
     """
     first_one, second, square_, pressed = exact(right_side), exact(closer), exact(floor_square), exact(push_square)
     bounds = _settling(first_one, square_, pressed), _closing(second, square_, pressed), _stepwise(square_, pressed)
-    long = _long(exact(longer), exact(long_floor))
-    steepest = _to_and_fro(exact(longer), exact(long_floor))
+    long = long_bound(exact(longer), exact(long_floor))
+    steepest = to_and_fro(exact(longer), exact(long_floor))
     return Proof((*bounds, long, _attained(first_one), _keeps(second), *_kept_up(), *steepest))
 
 
@@ -282,49 +247,6 @@ def _pressed(push_square: Term) -> Theorem:
 
 def _slower() -> Theorem:
     return combine(SLOWER, [(1, assume(STRICTLY, reason="given"))], reason="μ is less than Λ")
-
-
-_k: Term = Symbol("k", positive=True)
-_w, _v = Vector("w"), Vector("v")
-_FALL = 1 - growth * (1 - _k) / smoothness
-
-
-@cache
-def _climbed() -> Theorem:
-    """Of a point w: what the ascent from there gains is below what smoothness allows from x_t, for 0 < k < 1.
-
-    ``f(w) - inf f ≤ (1 - (1-k)μ/Λ)(f(x_t) - inf f - ‖∇f(x_t)‖²/(2Λ) + Λ‖w - x_t + ∇f(x_t)/Λ‖²/(2k))``.
-    """
-    room = combine(Less(0, 1 - _k), [(1, assume(Less(_k, 1), reason="suppose"))], reason="so 1-k is positive")
-    shift = _w - x + g / smoothness
-    height = Value("f", x) - square(g) / (2 * smoothness) + smoothness / (2 * _k) * square(shift)
-    bend = smoothness / (2 * (1 - _k))
-    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    above = combine(
-        AtMost(Value("f", y), height + bend * square(y - _w)),
-        [
-            (1, instantiate(lemma, {y: x, _v: y - x}, reason="from x_t to any point")),
-            (bend / _k, nonnegative(square(_k * (y - _w) - (1 - _k) * shift), reason="a squared norm")),
-        ],
-        known=[room],
-        reason="so f is below a parabola around w",
-    )
-    less = Less(0, smoothness - growth * (1 - _k))
-    slower = combine(
-        less, [(1, assume(SLOWER, reason="given"))], slack=growth * _k, reason="(1-k)μ is less than Λ"
-    )  # fmt: skip
-    known = [room, assume(less, reason="suppose")]
-    values = {"a": height, "b": bend, "tau": growth * (1 - _k) / (smoothness - growth * (1 - _k))}
-    ascent = axiom("ascent", ("f",), reason="∇f grows with the value")
-    names = {s.name: s for p in (ascent.conclusion, *ascent.hypotheses) for s in p.free() if isinstance(s, Symbol)}
-    here = instantiate(ascent, {names[e]: v for e, v in values.items()}, known=known, reason="from w, below it")
-    gained = combine(
-        AtMost(Value("f", _w) - infimum, _FALL * (height - infimum)),
-        [(less.right / smoothness, discharge(here, generalise(above, y), reason="as it is"))],
-        known=known,
-        reason="at the length at which this says most",
-    )
-    return discharge(gained, slower, reason="as it is")
 
 
 def _moves() -> Theorem:
@@ -365,24 +287,6 @@ _PRESS = AtMost(PUSH.subs(floor, _r), _p**2)
 
 
 @cache
-def _kicked() -> Theorem:
-    """Noise costs at most ``ηhσ²/2``: E f(x_{t+1}) against E f(x_t - η(∇f + b)), where f is smooth."""
-    update = at_update()
-    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    along = instantiate(lemma, {y: update, _v: -eta * n}, reason="from there along the noise")
-    return combine(
-        AtMost(Mean(Value("f", after)), Mean(Value("f", update)) + eta * h / 2 * sigma**2),
-        [
-            (1, expectation(moved(along), reason="take expectations")),
-            (-eta, orthogonal(given("centred", t), Gradient("f", update), reason="the noise has mean zero given it")),
-            (smoothness * eta**2 / 2, given("noise", t)),
-        ],
-        where=[given("h")],
-        reason="the noise is orthogonal to the gradient there",
-    )
-
-
-@cache
 def _step() -> Theorem:
     """``E f(x_{t+1}) - inf f ≤ (a + ημp/r)(a(E f(x_t) - inf f) + ημ(m(E f(x_t) - inf f) + Z²/(2μ))r/p) + ηhσ²/2``.
 
@@ -390,7 +294,7 @@ def _step() -> Theorem:
     """
     width = _AWAY + h * trade
     near = assume(Less(width, 1), reason="suppose")
-    fall = _FALL.subs(_k, width)
+    fall = FALL.subs(k, width)
     strong = assume(AtMost(relative_bias, trade**2), reason="suppose")
     room = combine(
         AtMost(0, 1 - _AWAY - h * relative_bias / trade), [(h / trade, strong), (1, near)],
@@ -402,16 +306,16 @@ def _step() -> Theorem:
         slack=growth * width / smoothness,
         reason="this is not negative",
     )
-    climbed = instantiate(_climbed(), {_w: at_update(), _k: width}, known=[near], reason="at x_t - η(∇f + b), with s")
+    risen = instantiate(climbed(), {w: at_update(), k: width}, known=[near], reason="at x_t - η(∇f + b), with s")
     grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
     of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
     keeps = 1 - growth * (1 - _AWAY) / smoothness
-    left = keeps * _excess(x) + eta / trade * (growth * relative_bias * _excess(x) + Z**2 / 2)
+    left = keeps * excess(x) + eta / trade * (growth * relative_bias * excess(x) + Z**2 / 2)
     gained = combine(
-        AtMost(_excess(after), fall * left + eta * h / 2 * sigma**2),
+        AtMost(excess(after), fall * left + eta * h / 2 * sigma**2),
         [
-            (1, _kicked()),
-            (1, expectation(climbed, reason="take expectations")),
+            (1, kicked()),
+            (1, expectation(risen, reason="take expectations")),
             (fall / (2 * width), expectation(_moves(), reason="take expectations")),
             (
                 fall * (1 - _AWAY - h * relative_bias / trade) / (2 * smoothness),
@@ -436,11 +340,9 @@ def _step() -> Theorem:
         slack=Z**2 / (2 * growth * _r**2), reason="and p² is at least mr²",
     )  # fmt: skip
     here = discharge(discharge(here, near_too, reason="as it is"), strong_too, reason="as it is")
-    push_here = relative_bias * _excess(x) + Z**2 / (2 * growth)
+    push_here = relative_bias * excess(x) + Z**2 / (2 * growth)
     return combine(
-        AtMost(
-            _excess(after), _GRIP * (kept * _excess(x) + eta * growth * push_here * _r / _p) + eta * h / 2 * sigma**2
-        ),
+        AtMost(excess(after), _GRIP * (kept * excess(x) + eta * growth * push_here * _r / _p) + eta * h / 2 * sigma**2),
         [(1, here)],
         where=[told, given("h")],
         reason="with the definition of a",
@@ -451,9 +353,9 @@ def _step() -> Theorem:
 def _grown() -> Theorem:
     """``E f(x_{t+1}) - inf f ≤ (ar + ημp)² + ηhσ²/2`` from ``E f(x_t) - inf f ≤ r²``, for p and r as above."""
     left = kept * _r + eta * growth * _p
-    supposed = assume(AtMost(_excess(x), _r**2), reason="suppose it is at most this before")
+    supposed = assume(AtMost(excess(x), _r**2), reason="suppose it is at most this before")
     return combine(
-        AtMost(_excess(after), left**2 + eta * h * sigma**2 / 2),
+        AtMost(excess(after), left**2 + eta * h * sigma**2 / 2),
         [
             (1, _step()),
             (_GRIP * (kept + eta * growth * relative_bias * _r / _p), supposed),
@@ -469,131 +371,6 @@ def _at(lemma: Theorem, r: Term, p: Term, grip: Theorem, press: Theorem, known: 
     return discharge(discharge(here, grip, reason="as it is"), press, reason="as it is")
 
 
-Parts = Sequence[tuple[Term, Theorem]]
-
-
-_AHEAD = x - ((1 + h - lean) * g + 2 * h * b) / ((1 + h + lean) * smoothness)
-"""The point w: what lies 1/Λ along -∇f for c → 0, and on the way to x_{t+1} for h + c = 1."""
-
-
-def _long_signs() -> list[Theorem]:
-    """``0 ≤ h - 1 + c``, ``0 ≤ 1 - μ(1-s)/Λ``, and ``0 ≤ 1 + (h-1+c)(1 - μ/(2Λ))``."""
-    slower = assume(SLOWER, reason="given")
-    weight = combine(
-        AtMost(0, _WEIGHT), [(1, assume(_BEYOND, reason="given"))], slack=lean, reason="h is at least 1"
-    )  # fmt: skip
-    part = combine(
-        AtMost(0, 1 - growth / (2 * smoothness)), [(1 / (2 * smoothness), slower)], slack=Rational(1, 2),
-        reason="μ is less than 2Λ",
-    )  # fmt: skip
-    back = combine(
-        AtMost(0, _BACK), [(1 / smoothness, slower)], slack=growth * trade / smoothness, reason="and at most Λ"
-    )
-    gain = combine(
-        AtMost(0, _GAIN), [(1 - growth / (2 * smoothness), weight)], slack=Integer(1), known=[part],
-        reason="so this is not negative",
-    )  # fmt: skip
-    return [weight, back, gain]
-
-
-@cache
-def _beyond() -> Theorem:
-    """Of where the step ends: ``f - inf f ≤ g(f(w) - inf f) - k(f(x_t) - inf f) + ...``, k = h-1+c.
-
-    Where g = 1 + k(1 - μ/(2Λ)); what is added is ``k(‖(1+h)∇f + hb‖²/(1+h+c) - ‖∇f‖²)/(2Λ)``.
-    """
-    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    grows = specialise(assume(GROWS, reason="given"), _AHEAD, reason="at w")
-    added = square((1 + h) * g + h * b) / (1 + h + lean) - square(g)
-    return combine(
-        AtMost(
-            Value("f", at_update()) - infimum,
-            _GAIN * (Value("f", _AHEAD) - infimum) - _WEIGHT * (Value("f", x) - infimum - added / (2 * smoothness)),
-        ),
-        [
-            (1, instantiate(lemma, {y: _AHEAD, _v: at_update() - _AHEAD}, reason="from w on")),
-            (_WEIGHT, instantiate(between(), {y: _AHEAD, u: x}, reason="between w and x_t")),
-            (_WEIGHT / (4 * smoothness), grows),
-        ],
-        known=_long_signs(),
-        where=[given("h")],
-        reason="the gradient at w cancels but for its square, which is large where f(w) is",
-    )
-
-
-@cache
-def _to_w() -> Theorem:
-    """``g(f(w) - inf f) ≤ g(1 - μ(1-s)/Λ)(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
-    climbed = instantiate(
-        _climbed(), {_w: _AHEAD, _k: trade}, known=[assume(_PART, reason="given: s is less than 1")], reason="with s"
-    )
-    enough = combine(
-        AtMost(0, _WAY - _GAIN * _BACK / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
-        reason="this is not negative",
-    )  # fmt: skip
-    shift = lean * g - h * b
-    low = Value("f", x) - infimum - square(g) / (2 * smoothness)
-    return combine(
-        AtMost(
-            _GAIN * (Value("f", _AHEAD) - infimum),
-            _GAIN * _BACK * low + _WAY * 2 / (smoothness * (1 + h + lean) ** 2) * square(shift),
-        ),
-        [
-            (_GAIN, climbed),
-            (
-                2 * (_WAY - _GAIN * _BACK / trade) / (smoothness * (1 + h + lean) ** 2),
-                nonnegative(square(shift), reason="a squared norm"),
-            ),
-        ],
-        known=[*_long_signs(), enough],
-        reason="w is 2(c∇f - hb)/((1+h+c)Λ) from the lowest point that smoothness allows",
-    )
-
-
-@cache
-def _long_step() -> Theorem:
-    """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + kh²Z²/(2Λc) + ηhσ²/2`` for h ≥ 1."""
-    bare = combine(AtMost(0, _OVER + spare), [(1, assume(BARE, reason="given"))], reason="this is not negative")
-    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
-    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
-    added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
-    return combine(
-        AtMost(_excess(after), LONG_RATE * _excess(x) + added),
-        [
-            (1, _kicked()),
-            (1, expectation(_beyond(), reason="take expectations")),
-            (1, expectation(_to_w(), reason="take expectations")),
-            (_PAID / (2 * smoothness), of_a_step),
-            ((_OVER + spare) / (2 * smoothness), expectation(grows, reason="take expectations")),
-            (spare, above_the_infimum()),
-        ],
-        known=[*_long_signs(), bare],
-        reason="‖(1+h)∇f + hb‖² + ((1+h)/c)‖c∇f - hb‖² is (1+h+c)((1+h)‖∇f‖² + (h²/c)‖b‖²)",
-    )
-
-
-@cache
-def _long(asserted: Term, floor_square: Term) -> Theorem:
-    """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
-    named = assume(high_equation(floor_square), reason="given: H, the floor")
-    falls_by = assume(FALLS, reason="given: ρ is not negative")
-    supposed = assume(_bound(asserted, t), reason="suppose it holds at t")
-    return _by_induction(asserted, [(1, _long_step()), (LONG_RATE, supposed), (-1, named)], known=[falls_by])
-
-
-def _bound(asserted: Term, steps: Term) -> AtMost:
-    return AtMost(_excess(At("x", steps)), asserted.subs(horizon, steps))
-
-
-def _by_induction(asserted: Term, parts: Parts, begun: Parts = (), known: Sequence[Theorem] = ()) -> Theorem:
-    """``E f(x_T) - inf f`` is at most what is asserted: from what leads to it at t + 1, and to it at the start."""
-    step = combine(_bound(asserted, t + 1), parts, known=known, reason="then it holds at t + 1")
-    base = combine(_bound(asserted, Integer(0)), [(1, given("start")), *begun], known=known, reason="it holds at 0")
-    always = induct(base, step, t, reason="by induction")
-    last = specialise(always, horizon, reason="at the last step")
-    return combine(pl_target(asserted), [(1, last)], known=known, reason="as asserted")
-
-
 @cache
 def _settling(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
     """The first bound: at r = F what noise and bias add is in balance with what a step takes away."""
@@ -604,11 +381,11 @@ def _settling(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
         Less(kept + eta * growth * push / floor, 1), [(-1 / whole, named)], slack=eta * h * sigma**2 / (2 * whole),
         known=[noisy], reason="what is lost of F² without noise is what the noise adds",
     )  # fmt: skip
-    supposed = assume(_bound(asserted, t), reason="suppose it holds at t")
+    supposed = assume(value_bound(asserted, t), reason="suppose it holds at t")
     parts = [
         (1, _at(_step(), floor, push, grip, press)), (RATE, supposed), (left * eta * growth / push, press), (-1, named),
     ]  # fmt: skip
-    return _by_induction(asserted, parts)
+    return by_induction(asserted, parts)
 
 
 @cache
@@ -645,10 +422,10 @@ def _closing(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
         [(1, press), (2 * rooted * distance, at_most(rooted * floor, push, relative))],
         known=known, reason="the bias grows by √m for each unit of r, or less",
     )  # fmt: skip
-    supposed = assume(_bound(asserted, t), known=known, reason="suppose it holds at t")
+    supposed = assume(value_bound(asserted, t), known=known, reason="suppose it holds at t")
     here = discharge(_at(_grown(), r, p, grip, harder, known), supposed, reason="as it is")
     parts = [(1, here), (-1, named), (2 * slope * distance, below)]
-    return discharge(_by_induction(asserted, parts, known=known), _slower(), reason="as it is")
+    return discharge(by_induction(asserted, parts, known=known), _slower(), reason="as it is")
 
 
 @cache
@@ -664,7 +441,7 @@ def _stepwise(floor_square: Term, push_square: Term) -> Theorem:
     grip = specialise(assume(_FALLING, reason="given: it falls, but for the noise"), t, reason="at this step")
     here = _at(_grown(), falls(t), pushed(t), grip, press)
     parts = [(1, here), (-1, specialise(onward, t, reason="at this step"))]
-    return _by_induction(falls(horizon) ** 2, parts, [(-1, start)])
+    return by_induction(falls(horizon) ** 2, parts, [(-1, start)])
 
 
 @cache
@@ -713,59 +490,6 @@ def _attained(asserted: Term) -> Theorem:
     start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ")
     base = combine(holds(Integer(0)), [(1, start)], reason="it holds at 0")
     return specialise(induct(base, step, t, reason="by induction"), horizon, reason="at every horizon")
-
-
-@cache
-def _to_and_fro(asserted: Term, floor_square: Term) -> tuple[Theorem, Theorem]:
-    """On ``f = Λ‖x‖²/2`` with h = 2 - c and a bias along the gradient: x_{t+1} = -x_t, and f = H at every horizon."""
-    values, none = {h: 2 - lean, spare: -_OVER.subs(h, 2 - lean)}, {sigma: 0}
-    named = assume(
-        Equal(high, floor_square.subs(values, simultaneous=True).subs(none)), reason="given: H, for c = 2-h and this d"
-    )
-    longer = assume(Equal(lean, 2 - smoothness * eta), reason="given: c = 2-h, where h = Λη")
-    leads, update = (
-        specialise(assume(told, reason=why), t, reason="at this step")
-        for told, why in (
-            (ForAll(t, Equal(b, lean / (eta * smoothness) * g)), "given: the bias is along the gradient"),
-            (ForAll(t, Equal(after, x - eta * (g + b))), "given: there is no noise"),
-        )
-    )
-    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
-    here, value = (specialise(told, x, reason="at x_t") for told in (slope, height))
-    back = combine(
-        Equal(after, -x),
-        [(1, update), (-eta, leads), (-eta - lean / smoothness, here), (-x, longer)],
-        reason="a step leads to the other side",
-    )
-
-    def holds(steps: Term) -> Equal:
-        return Equal(Value("f", At("x", steps)), high)
-
-    again = combine(
-        holds(t + 1),
-        [
-            (1, specialise(height, after, reason="at x_{t+1}")), (smoothness / 2, squared(back)), (-1, value),
-            (1, assume(holds(t), reason="suppose it holds at t")),
-        ],
-        reason="which is as high",
-    )  # fmt: skip
-    begun = assume(holds(Integer(0)), reason="given: f(x_0) = H")
-    always = induct(begun, again, t, reason="by induction")
-    there = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
-    attained = asserted.subs(values, simultaneous=True).subs({gap: high})
-    share, whole = lean / (eta * smoothness), 2 * smoothness * relative_bias * high + Z**2
-    size = combine(
-        Equal(square(b), relative_bias * square(g) + Z**2),
-        [
-            (1, squared(leads)), (share**2 - relative_bias, squared(here)),
-            (-2 * smoothness * (share**2 - relative_bias), value),
-            (2 * smoothness * (share**2 - relative_bias), specialise(always, t, reason="at this step")),
-            (2 * smoothness * share**2 / lean, named),
-            (-whole * (2 - lean + eta * smoothness) / (eta * smoothness) ** 2, longer),
-        ],
-        reason="with a bias of this size",
-    )  # fmt: skip
-    return combine(Equal(Mean(Value("f", At("x", horizon))), attained), [(1, there)], reason="from the height H"), size
 
 
 def _gentle(point: Term) -> tuple[Theorem, Theorem]:

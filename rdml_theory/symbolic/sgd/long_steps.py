@@ -1,0 +1,260 @@
+"""C9's bound for h ≥ 1: one inequality between x_t, a point near it and x_{t+1}, and the quadratics that attain it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sympy import Integer, Rational, Symbol
+
+from rdml_theory.symbolic.kernel import (
+    At,
+    AtMost,
+    Equal,
+    ForAll,
+    Less,
+    Mean,
+    Theorem,
+    Value,
+    Vector,
+    assume,
+    axiom,
+    combine,
+    expectation,
+    induct,
+    instantiate,
+    nonnegative,
+    specialise,
+    square,
+)  # fmt: skip
+from rdml_theory.symbolic.notation import Formula
+from rdml_theory.symbolic.sgd.ascent import (
+    GROWS,
+    SLOWER,
+    by_induction,
+    climbed,
+    excess,
+    growth,
+    k,
+    kicked,
+    trade,
+    value_bound,
+    w,
+)
+from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
+from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE
+from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
+from rdml_theory.symbolic.sgd.setting import (
+    above_the_infimum,
+    after,
+    at_update,
+    b,
+    g,
+    given,
+    infimum,
+    smoothness,
+    squared,
+    t,
+    x,
+    y,
+)  # fmt: skip
+from rdml_theory.symbolic.sgd.smooth import between, u
+
+__all__ = [
+    "BARE", "ENOUGH", "FALLS", "FOURTH", "LONG", "LONG_FLOOR", "LONG_RATE", "high", "high_equation", "lean",
+    "long_bound", "spare", "to_and_fro",
+]  # fmt: skip
+
+Term = Any
+
+lean: Formula = Symbol("c", positive=True)
+spare: Formula = Symbol("d", nonnegative=True)
+"""h - 1 + c and d, the weights of what smoothness says between x_t and w, and of ``‖∇f‖² ≤ 2Λ(f - inf f)``."""
+
+high: Formula = Symbol("H", positive=True)
+"""H, the floor of f - inf f by the bound for h ≥ 1."""
+
+_BACK: Formula = 1 - growth * (1 - trade) / smoothness
+_WEIGHT: Formula = h - 1 + lean
+_GAIN: Formula = 1 + _WEIGHT * (1 - growth / (2 * smoothness))
+_WAY: Formula = _WEIGHT * (1 + h) * (1 + h + lean) / (4 * lean)
+_PAID: Formula = _WEIGHT * h**2 / lean
+_OVER: Formula = _GAIN * _BACK - _WEIGHT * h - relative_bias * _PAID
+LONG_RATE: Formula = _GAIN * _BACK - _WEIGHT - growth / smoothness * (_OVER + spare) + spare
+LONG_FLOOR: Formula = LONG_RATE * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
+"""What H is equal to."""
+
+LONG: Formula = high + LONG_RATE**horizon * (gap - high)
+"""The bound of E f(x_T) - inf f for h ≥ 1."""
+
+_BEYOND, _PART = AtMost(1, h), Less(trade, 1)
+ENOUGH, BARE, FALLS = AtMost(_GAIN * _BACK, _WAY * trade), AtMost(0, _OVER + spare), AtMost(0, LONG_RATE)
+FOURTH = (_BEYOND, _PART, ENOUGH, BARE, FALLS)
+
+
+def high_equation(long_floor: Term = LONG_FLOOR) -> Equal:
+    """What H solves."""
+    return Equal(high, long_floor)
+
+
+_v = Vector("v")
+_AHEAD = x - ((1 + h - lean) * g + 2 * h * b) / ((1 + h + lean) * smoothness)
+"""The point w: what lies 1/Λ along -∇f for c → 0, and on the way to x_{t+1} for h + c = 1."""
+
+
+def _long_signs() -> list[Theorem]:
+    """``0 ≤ h - 1 + c``, ``0 ≤ 1 - μ(1-s)/Λ``, and ``0 ≤ 1 + (h-1+c)(1 - μ/(2Λ))``."""
+    slower = assume(SLOWER, reason="given")
+    weight = combine(
+        AtMost(0, _WEIGHT), [(1, assume(_BEYOND, reason="given"))], slack=lean, reason="h is at least 1"
+    )  # fmt: skip
+    part = combine(
+        AtMost(0, 1 - growth / (2 * smoothness)), [(1 / (2 * smoothness), slower)], slack=Rational(1, 2),
+        reason="μ is less than 2Λ",
+    )  # fmt: skip
+    back = combine(
+        AtMost(0, _BACK), [(1 / smoothness, slower)], slack=growth * trade / smoothness, reason="and at most Λ"
+    )
+    gain = combine(
+        AtMost(0, _GAIN), [(1 - growth / (2 * smoothness), weight)], slack=Integer(1), known=[part],
+        reason="so this is not negative",
+    )  # fmt: skip
+    return [weight, back, gain]
+
+
+@cache
+def _beyond() -> Theorem:
+    """Of where the step ends: ``f - inf f ≤ g(f(w) - inf f) - k(f(x_t) - inf f) + ...``, k = h-1+c.
+
+    Where g = 1 + k(1 - μ/(2Λ)); what is added is ``k(‖(1+h)∇f + hb‖²/(1+h+c) - ‖∇f‖²)/(2Λ)``.
+    """
+    lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
+    grows = specialise(assume(GROWS, reason="given"), _AHEAD, reason="at w")
+    added = square((1 + h) * g + h * b) / (1 + h + lean) - square(g)
+    return combine(
+        AtMost(
+            Value("f", at_update()) - infimum,
+            _GAIN * (Value("f", _AHEAD) - infimum) - _WEIGHT * (Value("f", x) - infimum - added / (2 * smoothness)),
+        ),
+        [
+            (1, instantiate(lemma, {y: _AHEAD, _v: at_update() - _AHEAD}, reason="from w on")),
+            (_WEIGHT, instantiate(between(), {y: _AHEAD, u: x}, reason="between w and x_t")),
+            (_WEIGHT / (4 * smoothness), grows),
+        ],
+        known=_long_signs(),
+        where=[given("h")],
+        reason="the gradient at w cancels but for its square, which is large where f(w) is",
+    )
+
+
+@cache
+def _to_w() -> Theorem:
+    """``g(f(w) - inf f) ≤ g(1 - μ(1-s)/Λ)(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
+    risen = instantiate(
+        climbed(), {w: _AHEAD, k: trade}, known=[assume(_PART, reason="given: s is less than 1")], reason="with s"
+    )
+    enough = combine(
+        AtMost(0, _WAY - _GAIN * _BACK / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
+        reason="this is not negative",
+    )  # fmt: skip
+    shift = lean * g - h * b
+    low = Value("f", x) - infimum - square(g) / (2 * smoothness)
+    return combine(
+        AtMost(
+            _GAIN * (Value("f", _AHEAD) - infimum),
+            _GAIN * _BACK * low + _WAY * 2 / (smoothness * (1 + h + lean) ** 2) * square(shift),
+        ),
+        [
+            (_GAIN, risen),
+            (
+                2 * (_WAY - _GAIN * _BACK / trade) / (smoothness * (1 + h + lean) ** 2),
+                nonnegative(square(shift), reason="a squared norm"),
+            ),
+        ],
+        known=[*_long_signs(), enough],
+        reason="w is 2(c∇f - hb)/((1+h+c)Λ) from the lowest point that smoothness allows",
+    )
+
+
+@cache
+def _long_step() -> Theorem:
+    """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + kh²Z²/(2Λc) + ηhσ²/2`` for h ≥ 1."""
+    bare = combine(AtMost(0, _OVER + spare), [(1, assume(BARE, reason="given"))], reason="this is not negative")
+    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
+    added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
+    return combine(
+        AtMost(excess(after), LONG_RATE * excess(x) + added),
+        [
+            (1, kicked()),
+            (1, expectation(_beyond(), reason="take expectations")),
+            (1, expectation(_to_w(), reason="take expectations")),
+            (_PAID / (2 * smoothness), of_a_step),
+            ((_OVER + spare) / (2 * smoothness), expectation(grows, reason="take expectations")),
+            (spare, above_the_infimum()),
+        ],
+        known=[*_long_signs(), bare],
+        reason="‖(1+h)∇f + hb‖² + ((1+h)/c)‖c∇f - hb‖² is (1+h+c)((1+h)‖∇f‖² + (h²/c)‖b‖²)",
+    )
+
+
+@cache
+def long_bound(asserted: Term, floor_square: Term) -> Theorem:
+    """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
+    named = assume(high_equation(floor_square), reason="given: H, the floor")
+    falls_by = assume(FALLS, reason="given: ρ is not negative")
+    supposed = assume(value_bound(asserted, t), reason="suppose it holds at t")
+    return by_induction(asserted, [(1, _long_step()), (LONG_RATE, supposed), (-1, named)], known=[falls_by])
+
+
+@cache
+def to_and_fro(asserted: Term, floor_square: Term) -> tuple[Theorem, Theorem]:
+    """On ``f = Λ‖x‖²/2`` with h = 2 - c and a bias along the gradient: x_{t+1} = -x_t, and f = H at every horizon."""
+    values, none = {h: 2 - lean, spare: -_OVER.subs(h, 2 - lean)}, {sigma: 0}
+    named = assume(
+        Equal(high, floor_square.subs(values, simultaneous=True).subs(none)), reason="given: H, for c = 2-h and this d"
+    )
+    longer = assume(Equal(lean, 2 - smoothness * eta), reason="given: c = 2-h, where h = Λη")
+    leads, update = (
+        specialise(assume(told, reason=why), t, reason="at this step")
+        for told, why in (
+            (ForAll(t, Equal(b, lean / (eta * smoothness) * g)), "given: the bias is along the gradient"),
+            (ForAll(t, Equal(after, x - eta * (g + b))), "given: there is no noise"),
+        )
+    )
+    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    here, value = (specialise(told, x, reason="at x_t") for told in (slope, height))
+    back = combine(
+        Equal(after, -x),
+        [(1, update), (-eta, leads), (-eta - lean / smoothness, here), (-x, longer)],
+        reason="a step leads to the other side",
+    )
+
+    def holds(steps: Term) -> Equal:
+        return Equal(Value("f", At("x", steps)), high)
+
+    again = combine(
+        holds(t + 1),
+        [
+            (1, specialise(height, after, reason="at x_{t+1}")), (smoothness / 2, squared(back)), (-1, value),
+            (1, assume(holds(t), reason="suppose it holds at t")),
+        ],
+        reason="which is as high",
+    )  # fmt: skip
+    begun = assume(holds(Integer(0)), reason="given: f(x_0) = H")
+    always = induct(begun, again, t, reason="by induction")
+    there = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
+    attained = asserted.subs(values, simultaneous=True).subs({gap: high})
+    share, whole = lean / (eta * smoothness), 2 * smoothness * relative_bias * high + Z**2
+    size = combine(
+        Equal(square(b), relative_bias * square(g) + Z**2),
+        [
+            (1, squared(leads)), (share**2 - relative_bias, squared(here)),
+            (-2 * smoothness * (share**2 - relative_bias), value),
+            (2 * smoothness * (share**2 - relative_bias), specialise(always, t, reason="at this step")),
+            (2 * smoothness * share**2 / lean, named),
+            (-whole * (2 - lean + eta * smoothness) / (eta * smoothness) ** 2, longer),
+        ],
+        reason="with a bias of this size",
+    )  # fmt: skip
+    return combine(Equal(Mean(Value("f", At("x", horizon))), attained), [(1, there)], reason="from the height H"), size
