@@ -54,19 +54,24 @@ class Statement:
     template: str
     formulas: Mapping[str, Basic] = field(default_factory=dict)
 
-    def segments(self) -> tuple[Segment, ...]:
-        """The statement as words and formulas in order."""
-        out: list[Segment] = []
+    def _parts(self) -> Iterator[str | Basic]:
+        """Words and formulas in order."""
         for words, name, _, _ in Formatter().parse(self.template):
             if words:
-                out.append(Segment(text=words))
+                yield words
             if name is not None:
-                out.append(Segment(text=to_text(self.formulas[name]), latex=to_latex(self.formulas[name])))
-        return tuple(out)
+                yield self.formulas[name]
+
+    def segments(self) -> tuple[Segment, ...]:
+        """The statement as words and formulas in order."""
+        return tuple(
+            Segment(text=part) if isinstance(part, str) else Segment(text=to_text(part), latex=to_latex(part))
+            for part in self._parts()
+        )
 
     def text(self) -> str:
         """One line of Unicode text."""
-        return "".join(segment.text for segment in self.segments())
+        return "".join(part if isinstance(part, str) else to_text(part) for part in self._parts())
 
 
 Part: TypeAlias = Comparison | StepRecord | CertificateRecord | Panel

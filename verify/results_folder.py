@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergence.store import LOCK, Store, final_name, locked, own_folder, remove_unfinished, write
-from verify.claims import all_claims
+from verify.claims import all_claims, claim_ids
 from verify.exports import json_schema, junit
 from verify.records import RecordError, RunRecord, read_run, summary_of
 
@@ -180,7 +180,7 @@ def merged(run: RunRecord, earlier: RunRecord | None) -> RunRecord:
     """
     if earlier is None or not (kept := [c for c in earlier.claims if c.id not in run.environment.claims]):
         return run
-    order = {name: number for number, name in enumerate(all_claims())}
+    order = {name: number for number, name in enumerate(claim_ids())}
     claims = tuple(sorted((*run.claims, *kept), key=lambda claim: order.get(claim.id, len(order))))
     environments = []
     for environment in (*earlier.earlier, earlier.environment):

@@ -94,19 +94,21 @@ def test_the_list_has_every_claim_once_in_its_group():
     assert lines[at + 1].split() == ["C4", *all_claims()["C4"].message.split()]
 
 
-def test_the_list_starts_at_once():
+@pytest.mark.parametrize("words", [["list"], ["show", "C9"], ["prove", "C99"], ["run", "C99"]])
+def test_what_needs_no_formula_starts_at_once(words):
     rdml("list")  # fills the cache
     code = """
 import resource, runpy, sys
-sys.argv = ["rdml", "list"]
 try:
-    runpy.run_module("verify", run_name="__main__")
-except SystemExit:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, "scipy.optimize" in sys.modules)
+    runpy.run_module("verify", run_name="__main__", alter_sys=True)
+except SystemExit as ending:
+    print(ending.code, resource.getrusage(resource.RUSAGE_SELF).ru_utime, {"scipy.optimize", "sympy"} & {*sys.modules})
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
-    seconds, loaded = done.stdout.split()[-2:]
-    assert loaded == "False"
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
+    code, seconds, loaded = done.stdout.splitlines()[-1].split()
+    assert code == ("2" if "C99" in words else "0")
+    assert loaded == "set()"
     assert float(seconds) < 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 from program import SEED, complains, rdml
 
+from verify import runner
 from verify.commands import claims
 from verify.records import summary_of
 
@@ -32,6 +33,20 @@ def test_plot_and_report_from_records(results, tmp_path):
     complains(rdml("plot", "C14", "--panel", "9", "--out", copy), "--panel 9", "C14")
     complains(rdml("plot", "C5", "--out", copy), "holds no results of C5 (of C14, C2a)", f"`rdml run C5 --out {copy}`")
     complains(rdml("plot", "C55", "--out", copy), "unknown claim 'C55'")
+
+
+def test_a_plot_without_results_says_what_it_runs(finished, tmp_path, undrawn, monkeypatch):
+    finished.run("C14")
+    monkeypatch.setattr(runner, "_run_unit", finished.unit)
+    plotted = rdml("plot", "c14", "--out", tmp_path / "mistyped", "--seed", SEED)
+    assert plotted.returncode == 0
+    said = f"{tmp_path / 'mistyped'} holds no results: running C14 (profile quick, seed {SEED}) first\n"
+    assert plotted.stderr == said
+    assert len(plotted.stdout.splitlines()) == 4
+    again = rdml("plot", "C14", "--out", tmp_path / "mistyped")
+    assert (again.stdout, again.stderr) == (plotted.stdout, "")
+    (tmp_path / "thesis.tex").touch()
+    complains(rdml("plot", "C14", "--out", tmp_path), "is not empty and holds no results.json")
 
 
 def test_two_runs_are_compared(results, tmp_path):

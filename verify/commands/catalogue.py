@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from convergence.arguments import did_you_mean
-from verify.commands.common import UsageFault, json_option, output, print_json, told
+from verify.claims import all_claims, claim_ids
+from verify.commands.common import UsageFault, errors, json_option, output, print_json, told
 from verify.records import ClaimRecord, RecordError, RunRecord, group_of, read_run
 
 __all__ = ["checked_ids", "described", "ids_argument", "list_command", "recipes_command", "show_command"]
@@ -31,8 +32,6 @@ _WIDEST = 96
 
 def _described() -> list[dict[str, Any]]:
     """The claims as plain data."""
-    from verify.claims import all_claims
-
     return [
         {
             "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
@@ -58,18 +57,21 @@ def described() -> list[dict[str, Any]]:
         caches.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, name = Store(own_folder(caches / "rdml-theory")), key("claims", source_digest())
     except (OSError, RuntimeError):  # no home, or one that cannot be written
-        return _described()
-    if (kept := store.get(name, limit=2**22)) is not None:
+        store, name = None, ""
+    if store and (kept := store.get(name, limit=2**22)) is not None:
         return json.loads(kept)
-    rows = _described()
-    with suppress(OSError):
-        store.remove()
-        store.put(name, json.dumps(rows))
+    with errors().status("reading the claims, which is kept for the next time"):
+        rows = _described()
+    if store:
+        with suppress(OSError):
+            store.remove()
+            store.put(name, json.dumps(rows))
     return rows
 
 
-def checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """The ids in canonical form, each once."""
+def checked_ids(ids: Sequence[str] | None, others: Sequence[str] = ()) -> list[str]:
+    """The ids in canonical form, each once: those of claims, or others that a record holds."""
+    known = (*claim_ids(), *others)
     names = {name.casefold(): name for name in known}
     out = []
     for given in ids or []:
@@ -82,7 +84,7 @@ def checked_ids(ids: Sequence[str] | None, known: Sequence[str]) -> list[str]:
 
 def _completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The ids that a shell offers for what has been typed."""
-    return [row["id"] for row in described() if row["id"].casefold().startswith(incomplete.casefold())]
+    return [name for name in claim_ids() if name.casefold().startswith(incomplete.casefold())]
 
 
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=_completed)
@@ -122,9 +124,8 @@ def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
 @json_option
 def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     """Show one claim: what it says, what that means, what it rests on, and its last verdict."""
-    rows = {row["id"]: row for row in described()}
-    (name,) = checked_ids([identifier], list(rows))
-    row = rows[name]
+    (name,) = checked_ids([identifier])
+    row = next(row for row in described() if row["id"] == name)
     run, record = _last_verdict(name, results)
     if as_json:
         verdict = None if record is None else {"outcome": record.outcome, "margin": record.margin}

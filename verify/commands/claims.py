@@ -92,16 +92,18 @@ def _run(ids: list[str], settings: RunSettings, journal: Store | None) -> RunRec
             raise Interrupted(f"interrupted, no results written{where}") from None
 
 
-def _run_into(ids: list[str], settings: RunSettings, out: Path) -> tuple[RunRecord, RunRecord]:
-    """Run claims into a results directory: what was run, and what the directory then holds."""
+def _run_into(ids: list[str], settings: RunSettings, out: Path, said: str = "") -> tuple[RunRecord, RunRecord]:
+    """Run claims into a results directory, once ``said`` is told: what was run, and what the directory then holds."""
     import verify.plots  # noqa: F401  a missing Matplotlib is named before anything is run
-    from verify.claims import all_claims
+    from verify.claims import claim_ids
     from verify.environment import source_digest
     from verify.results_folder import earlier_results, merged, results_folder
 
     with results_folder(out) as journal:
         # Refused before anything is run.
-        earlier = earlier_results(out, ids or list(all_claims()), settings.profile, settings.seed, source_digest())
+        earlier = earlier_results(out, ids or claim_ids(), settings.profile, settings.seed, source_digest())
+        if said:
+            errors().print(escape(said), soft_wrap=True)
         run = _run(ids, settings, journal)
         whole = merged(run, earlier)
         _save(whole, out, settings.jobs)
@@ -232,10 +234,10 @@ def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, s
     Without --out nothing is written but the table of verdicts. A directory that holds other claims of the same profile,
     seed and sources keeps them, and its report shows all.
     """
-    from verify.claims import all_claims
+    chosen = checked_ids(ids)
     from verify.runner import RunSettings
 
-    chosen, settings = checked_ids(ids, list(all_claims())), RunSettings(profile, seed, jobs=jobs)
+    settings = RunSettings(profile, seed, jobs=jobs)
     if out is None:
         run = whole = _run(chosen, settings, None)
     else:
@@ -283,23 +285,26 @@ def plot_command(
 
     Profile, jobs and seed are used where the claims have to be run first.
     """
-    from verify.claims import all_claims
-    from verify.plots import DrawingError, render_all
     from verify.results_folder import RESULTS, write_figures, writing
-    from verify.runner import RunSettings
 
     if (out / RESULTS).exists():
         run = _read(out / RESULTS)
         there = [c.id for c in run.claims]
-        chosen = checked_ids(ids, list(dict.fromkeys((*there, *all_claims()))))
+        chosen = checked_ids(ids, there)
         if missing := [name for name in chosen if name not in there]:
             names = " ".join(missing)
             raise UsageFault(
                 f"{out}: holds no results of {names} (of {', '.join(there)}); `rdml run {names} --out {out}`"
             )
     else:
-        chosen = checked_ids(ids, list(all_claims()))
-        _, run = _run_into(chosen, RunSettings(profile, seed, jobs=jobs), out)
+        chosen = checked_ids(ids)
+        from verify.runner import RunSettings
+
+        what = f"{' '.join(chosen) or 'all claims'} (profile {profile}, seed {seed})"
+        said = f"{out} holds no results: running {what} first"
+        _, run = _run_into(chosen, RunSettings(profile, seed, jobs=jobs), out, said)
+    from verify.plots import DrawingError, render_all
+
     if panel is not None:
         run = _with_one_panel(run, chosen, panel)
     try:
