@@ -171,6 +171,8 @@ def test_arrays_of_a_file(tmp_path):
         ({"y": np.arange(39)}, "expected 40 integers from 0"),
         ({"y": np.arange(40) - 1}, "expected 40 integers from 0"),
         ({"y": np.full(40, 10**9)}, "a label is 1000000000"),
+        ({"y": np.arange(40) % 3 + 1, "test_y": np.arange(9) % 3 + 1}, r"from 1 to 3, and no training .* has label 0"),
+        ({"y": np.arange(40) % 2}, "from 0 to 2, and no training sample has label 2: expected 0 to C - 1"),
         ({"test_y": np.arange(9) / 2}, "test_x and test_y: the labels"),
         ({"test_x": np.ones((9, 1, 7))}, "expected test samples of the same shape"),
     ],
