@@ -463,7 +463,7 @@ def test_code_that_a_file_names_runs_only_if_allowed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["-" * 5_000 + "1", "(" * 300, "{[]: 1}", "1 if"])
 def test_a_flag_that_python_cannot_read_is_one_line(text):
     """Whatever its parser raises: it runs out of its stack, or of memory."""
-    with pytest.raises(TrainerError, match=r"^alpha = .*: expected float \(see `rdml train --help`\)$"):
+    with pytest.raises(TrainerError, match=r"^alpha = .*: expected a number such as 0.5 \(see `rdml train --help`\)$"):
         configured({"alpha": text}, None)
 
 

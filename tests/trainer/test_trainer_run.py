@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from typing import Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -343,6 +345,32 @@ def test_bad_settings_are_refused(tmp_path, changes, message):
         config(tmp_path, **changes)
 
 
+WRONG = {
+    int: (True, 1.0, "1", None, float("nan"), [1], np.ones(2)), float: (True, "0.5", None, 1j, [0.5], np.ones(2)),
+    bool: (1, "true", None), str: (1, None, b"a", ["a"]), Path: (1, b"a", "a\0", ["a"]),
+    tuple[int, ...]: (1.5, "1", None, (1, True), (0.5,), {1: 2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "hint"), get_type_hints(Config).items())
+def test_a_value_of_another_type_is_refused_by_every_field(name, hint):
+    optional = type(None) in get_args(hint)
+    words = get_origin(hint) is Literal
+    kind = str if words else next(k for k in get_args(hint) if k is not type(None)) if optional else hint
+    for value in WRONG[kind]:
+        if value is None and optional:
+            continue
+        said = "expected one of" if words else "expected (a|an|true|integers)"
+        with pytest.raises(TrainerError, match=rf"^{name} = .*: {said}"):
+            Config(**{name: value})
+
+
+def test_numbers_of_numpy_and_names_of_paths_are_taken_for_what_they_are():
+    made = Config(seed=np.int64(3), alpha=np.float32(2), beta=1, out="here", lr_milestones=[1, 2])
+    assert made == Config(seed=3, alpha=2.0, beta=1.0, out=Path("here"), lr_milestones=(1, 2))
+    assert [type(x) for x in (made.seed, made.alpha, made.beta)] == [int, float, float]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -368,8 +396,8 @@ def test_configuration_files(tmp_path):
     assert (read.alpha, read.lr_milestones, read.out) == (2.0, (1, 2), Path("here"))
     for text, message in (
         ("alpah = 2", "unknown field 'alpah'"),
-        ("alpha = 'x'", "alpha = 'x': expected float"),
-        ("epochs = 2.5", "epochs = 2.5: expected int"),
+        ("alpha = 'x'", "alpha = 'x': expected a number"),
+        ("epochs = 2.5", "epochs = 2.5: expected an integer"),
         ("optimizer = 'lion'", "expected one of sgd, adamw"),
         ("alpha = ", "is not valid TOML"),
     ):
@@ -388,9 +416,10 @@ def test_the_command_line_fails_with_one_line():
     assert refused.exit_code == 2
     assert refused.output == "Error: alpha = -1.0: expected an order of at least 0 (see `rdml train --help`)\n"
     for flags, said in (
-        (["--alpha", "x"], "alpha = 'x': expected float"),
+        (["--alpha", "x"], "alpha = 'x': expected a number"),
+        (["--alpha", "0,5"], "alpha = '0,5': expected a number such as 0.5"),
         (["--optimizer", "sgdd"], "optimizer = 'sgdd': expected one of sgd, adamw; did you mean 'sgd'?"),
-        (["--epochs", "2.5"], "epochs = 2.5: expected int"),
+        (["--epochs", "2.5"], "epochs = 2.5: expected an integer"),
         (["--lr-milestones", "10,x"], "lr_milestones = '10,x': expected"),
         (["--device", "[1]"], "device = '[1]': expected auto, cpu, cuda"),
         (["--alpah", "2"], "--alpha"),

@@ -7,25 +7,25 @@ from dataclasses import asdict
 
 import click
 
-from verify.commands.common import UsageFault, json_option, output, plain, print_json, sentence
+from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence
 
 
 @click.command("advise", short_help="An order and a weight for a wanted gain.")
-@click.option("--students", type=click.IntRange(min=2, max=10**6), required=True, help="K, each with data of its own.")
+@click.option("--students", type=Whole(min=2, max=10**6), required=True, help="K, each with data of its own.")
 @click.option(
     "--gain",
-    type=float,
+    type=Number(),
     required=True,
     help="The held-out excess risk wanted, as a share of that of a student alone; above 1/K.",
 )
 @click.option(
-    "--log-ratio-range", type=float, required=True,
+    "--log-ratio-range", type=Number(), required=True,
     help="ρ̂ in nats: the range of log(p/q) that 95% of inputs do not exceed between two good students.",
 )  # fmt: skip
 @click.option(
-    "--reach", type=float, help="x = αρ̂, by default 4: more bounds a bad peer further, and costs more of the gain."
+    "--reach", type=Number(), help="x = αρ̂, by default 4: more bounds a bad peer further, and costs more of the gain."
 )
-@click.option("--jacobian", type=float, help="G, a bound of ‖∂logits/∂θ‖: also the bias that peers can add.")
+@click.option("--jacobian", type=Number(), help="G, a bound of ‖∂logits/∂θ‖: also the bias that peers can add.")
 @json_option
 def advise_command(
     students: int, gain: float, log_ratio_range: float, reach: float | None, jacobian: float | None, as_json: bool

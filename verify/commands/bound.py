@@ -10,44 +10,48 @@ from typing import Any, TypeVar, cast
 import click
 from rich.table import Table
 
-from verify.commands.common import UsageFault, json_option, output, plain, print_json, sentence
+from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence
 
 T = TypeVar("T")
 
 
 @click.command("bound", short_help="Every bound for your own numbers, term by term.")
-@click.option("--smoothness", type=float, required=True, help="Λ, the Lipschitz constant of the gradient.")
-@click.option("--step", type=float, required=True, help="η, the step size.")
-@click.option("--gap", type=float, default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")
-@click.option("--noise", type=float, default=0.0, show_default=True, help="σ², the variance of the gradient noise.")
-@click.option("--bias", type=float, default=0.0, show_default=True, help="ζ², the squared norm of the gradient bias.")
-@click.option("--relative-bias", type=float, default=0.0, show_default=True, help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")
+@click.option("--smoothness", type=Number(), required=True, help="Λ, the Lipschitz constant of the gradient.")
+@click.option("--step", type=Number(), required=True, help="η, the step size.")
+@click.option("--gap", type=Number(), default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")
+@click.option("--noise", type=Number(), default=0.0, show_default=True, help="σ², the variance of the gradient noise.")
+@click.option(
+    "--bias", type=Number(), default=0.0, show_default=True, help="ζ², the squared norm of the gradient bias."
+)
+@click.option("--relative-bias", type=Number(), default=0.0, show_default=True, help="m in ‖b‖² ≤ m‖∇f‖² + ζ².")
 @click.option(
     "--steps",
-    type=click.IntRange(min=1, max=10**18),
+    type=Whole(min=1, max=10**18),
     default=1000,
     show_default=True,
     help="T, the number of steps.",
 )
-@click.option("--pl-constant", type=float, help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
-@click.option("--momentum", type=float, default=0.0, show_default=True, help="μ of SGD with momentum, as in PyTorch.")
+@click.option("--pl-constant", type=Number(), help="μ of the Polyak-Łojasiewicz inequality, if it holds.")
+@click.option(
+    "--momentum", type=Number(), default=0.0, show_default=True, help="μ of SGD with momentum, as in PyTorch."
+)
 @click.option("--nesterov", is_flag=True, help="Whether momentum is Nesterov's.")
 @click.option(
     "--exact", is_flag=True, help="Also what a potential proves and, for short runs, the exact worst case (clarabel)."
 )
 @click.option(
-    "--target", type=float, help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
+    "--target", type=Number(), help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
 )
 @click.option(
     "--cohort",
     is_flag=True,
     help="A student of mutual learning, of --alpha and --beta: what its peers add is the bias.",
 )
-@click.option("--alpha", type=float, help="α, the order of mutual learning, for --cohort.")
-@click.option("--divergence", type=float, help="The mean D_α from the peers in nats, for --cohort.")
-@click.option("--beta", type=float, help="β, the weight of mutual learning: with a target, also the largest order.")
-@click.option("--jacobian", type=float, default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
-@click.option("--log-ratio-range", type=float, help="ρ, the range of log(p/q) in nats; 10 for the largest order.")
+@click.option("--alpha", type=Number(), help="α, the order of mutual learning, for --cohort.")
+@click.option("--divergence", type=Number(), help="The mean D_α from the peers in nats, for --cohort.")
+@click.option("--beta", type=Number(), help="β, the weight of mutual learning: with a target, also the largest order.")
+@click.option("--jacobian", type=Number(), default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
+@click.option("--log-ratio-range", type=Number(), help="ρ, the range of log(p/q) in nats; 10 for the largest order.")
 @json_option
 def bound_command(
     smoothness: float,

@@ -27,6 +27,7 @@ from verify.commands.common import (
     Choice,
     Interrupted,
     UsageFault,
+    Whole,
     errors,
     jobs_option,
     json_option,
@@ -265,7 +266,7 @@ def _read(path: Path) -> RunRecord:
     required=True,
     help="A results directory; without results in it, the claims are run first.",
 )
-@click.option("--panel", type=click.IntRange(min=1), help="One panel alone, by its number, in a file of its own.")
+@click.option("--panel", type=Whole(min=1), help="One panel alone, by its number, in a file of its own.")
 @click.option(
     "--size",
     type=Choice(["screen", "column", "page"]),

@@ -38,6 +38,33 @@ class Choice(click.Choice):  # a generic class since click 8.2 only
         return value
 
 
+class Number(click.ParamType):
+    """A real number; an error says how one is written."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r}: expected a number such as 0.5 or 1e-3", param, ctx)
+
+
+class Whole(click.IntRange):
+    """An integer in a range; an error says which."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The integer, if it is in the range."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            most = "" if self.max is None else f", and at most {self.max}"
+            self.fail(f"{value!r}: expected an integer of at least {self.min}{most}", param, ctx)
+
+
 profile_option = click.option(
     "--profile",
     type=Choice(["quick", "full"]),
@@ -47,14 +74,12 @@ profile_option = click.option(
 )
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(min=1, max=256),
+    type=Whole(min=1, max=256),
     default=1,
     show_default=True,
     help="Worker processes. The numbers do not depend on it.",
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same numbers."
-)
+seed_option = click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Same seed, same numbers.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else there."
 )

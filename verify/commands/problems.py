@@ -17,7 +17,9 @@ from rich.table import Table
 from verify.commands.common import (
     COLOURS,
     Interrupted,
+    Number,
     UsageFault,
+    Whole,
     errors,
     jobs_option,
     json_option,
@@ -80,8 +82,10 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
 
 @click.command("verify-problem", short_help="Judge a problem of your own: constants, then bound.")
 @click.argument("reference", metavar="MODULE:NAME")
-@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="T, steps of SGD.")
-@click.option("--step", type=float, multiple=True, metavar="η", help="Judge the bound at this step size; repeatable.")
+@click.option("--steps", type=Whole(min=1), default=1000, show_default=True, help="T, steps of SGD.")
+@click.option(
+    "--step", type=Number(), multiple=True, metavar="η", help="Judge the bound at this step size; repeatable."
+)
 @click.option(
     "--single-point", is_flag=True, help="The functions take one point of shape (dim,): ask them row by row (slow)."
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from verify.commands.common import Interrupted, UsageFault
+from verify.commands.common import Interrupted, UsageFault, Whole
 
 
 class _TrainCommand(click.Command):
@@ -50,7 +50,7 @@ class _TrainCommand(click.Command):
     help="Train the objective and its baselines, and say what they differ in: independent students, KL, and "
     "KL of the weight that the order acts as.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), help="With --compare: from so many starts each. (default: 8)")
+@click.option("--seeds", type=Whole(min=1), help="With --compare: from so many starts each. (default: 8)")
 @click.option("--orders", metavar="A,B", help="With --compare: several orders.")
 @click.option(
     "--rising",

@@ -7,7 +7,7 @@ from ast import literal_eval
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 from rich.markup import escape
@@ -59,7 +59,13 @@ def flags() -> tuple[click.Option, ...]:
 
 def _value(field: str, given: Any) -> Any:
     """What a flag's text stands for, where the field holds no text itself."""
-    if isinstance(given, str) and get_type_hints(Config)[field] not in (str, Path, Path | None):
+    hint = get_type_hints(Config)[field]
+    # With a comma it is the integers of a tuple, and elsewhere a number that was typed wrongly.
+    if (
+        isinstance(given, str)
+        and hint not in (str, Path, Path | None)
+        and ("," not in given or get_origin(hint) is tuple)
+    ):
         with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return literal_eval(given)
     return given

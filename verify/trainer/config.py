@@ -9,7 +9,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -115,15 +117,13 @@ class Config:
     """Runs go into folders of this one, named after data, networks, order, weight and seed."""
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check each field, and give it its type: 2 is the order 2.0, and a text the path that it names."""
+        for name, hint in _hints().items():
+            object.__setattr__(self, name, _converted(name, getattr(self, name), hint))
         for name, (low, high, words) in _RULES.items():
             value = getattr(self, name)
             infinite = name == "alpha" and value == math.inf
-            try:
-                allowed = value is None or infinite or low <= value < high
-            except TypeError:  # no number at all
-                allowed = False
-            if not allowed:
+            if not (value is None or infinite or low <= value < high):
                 raise TrainerError(f"{name} = {_shown(value)}: expected {words}")
         for name in ("alpha", "beta"):
             curve, end = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_end")
@@ -223,16 +223,20 @@ def read_config(source: Path | dict[str, Any]) -> Config:
 
 def changed(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
     """A configuration with other values of some fields, as files have them; ``where`` begins what errors say."""
-    hints = get_type_hints(Config)
+    hints = _hints()
     if unknown := sorted(values.keys() - hints.keys()):
         raise TrainerError(
             f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}{did_you_mean(unknown[0], hints)}"
         )
-    converted = {name: _converted(where + name, value, hints[name]) for name, value in values.items()}
     try:
-        return dataclasses.replace(config, **converted)
+        return dataclasses.replace(config, **values)
     except TrainerError as error:
         raise TrainerError(where + str(error)) from None
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Config)
 
 
 # What may differ between the parts of a resumed run.
@@ -252,6 +256,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]} … ({len(text):,} characters)"
 
 
+_KINDS = {
+    int: "an integer", float: "a number such as 0.5", bool: "true or false", str: "a text", Path: "a path",
+    tuple[int, ...]: "integers such as 60,120",
+}  # fmt: skip
+
+
 def _converted(name: str, value: Any, hint: Any) -> Any:
     """The value as the field's type has it: JSON and TOML know neither tuples nor paths."""
     options = get_args(hint)
@@ -259,9 +269,9 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if value is None:
             return None
         hint = next(o for o in options if o is not type(None))
-    wrong = TrainerError(f"{name} = {_shown(value)}: expected {getattr(hint, '__name__', hint)}")
+    wrong = TrainerError(f"{name} = {_shown(value)}: expected {_KINDS.get(hint)}")
     if hint is Path:
-        if isinstance(value, str) and "\0" not in value:
+        if isinstance(value, str | Path) and "\0" not in str(value):
             return Path(value)
     elif getattr(hint, "__origin__", None) is tuple:
         if type(value) is int:
@@ -269,18 +279,21 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if isinstance(value, list | tuple) and all(type(v) is int for v in value):
             return tuple(value)
     elif getattr(hint, "__origin__", None) is Literal:
-        if value in options:
+        if isinstance(value, str) and value in options:
             return value
         meant = did_you_mean(value, map(str, options))
         raise TrainerError(f"{name} = {_shown(value)}: expected one of {', '.join(map(str, options))}{meant}")
     elif hint is float:
-        if value == "inf":
+        if isinstance(value, str) and value == "inf":
             return math.inf
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, Real) and not isinstance(value, bool):
             try:
                 return float(value)
             except OverflowError:
                 raise wrong from None
-    elif type(value) is hint:
+    elif hint is int:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            return int(value)
+    elif isinstance(value, hint):
         return value
     raise wrong

@@ -193,8 +193,8 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
     classes = int(name[5:]) if name.startswith("cifar") else int(max(y.max(), test_y.max())) + 1
     if (name == "npz" or ":" in source) and (missing := np.setdiff1d(np.arange(classes), y)).size:
         raise TrainerError(
-            f"data {source!r}: the labels go from {min(y.min(), test_y.min())} to {classes - 1}, and no training sample "
-            f"has label {missing[0]}: expected 0 to C - 1, each in training; number the classes anew"
+            f"data {source!r}: the labels go from {min(y.min(), test_y.min())} to {classes - 1}, and no training "
+            f"sample has label {missing[0]}: expected 0 to C - 1, each in training; number the classes anew"
         )
     kept = round(validation * len(y))
     if len(y) - kept < 2 or classes < 2:
