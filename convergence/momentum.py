@@ -173,7 +173,8 @@ def momentum_bound(
         for eta, horizon in zip(etas.flat, horizons.flat, strict=True)
     ]
     transient, noise, bias = np.array(terms).T.reshape(3, *etas.shape)
-    return make_bound("momentum", (transient, noise, bias), etas, horizons)
+    terms = transient, noise, bias
+    return make_bound("momentum", terms, etas, horizons, momentum=mu, nesterov=nesterov)
 
 
 def best_potential(

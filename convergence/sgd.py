@@ -59,6 +59,10 @@ class Trajectory:
         The problem's declared minimum.
     step, steps, seed
         η (the mean of scheduled steps), T and the seed.
+    scheduled : bool
+        Whether the steps differ.
+    momentum, nesterov : float, bool
+        μ, and whether it is Nesterov's.
     times : ndarray of int, shape (record,)
         The numbers of steps taken at each record; the last is T.
     value : ndarray
@@ -92,6 +96,9 @@ class Trajectory:
     least_squared_gradient: Array
     final: Array
     left: NDArray[np.bool_]
+    scheduled: bool = False
+    momentum: float = 0.0
+    nesterov: bool = False
     enclosed: tuple[SyntheticProblem, float | Array, float, bool] | None = field(default=None, repr=False)
 
     @cached_property
@@ -253,7 +260,8 @@ def simulate(
     ------
     ValueError
         If an argument is out of range, ``value`` or ``gradient`` returns another shape than it should, f(x₀) is below
-        the declared minimum, or a run with an observer or an oracle of its own is to be shared or kept.
+        the declared minimum, ``sample_gradient`` adds the same noise to every row, or a run with an observer or an
+        oracle of its own is to be shared or kept.
 
     Examples
     --------
@@ -320,6 +328,8 @@ def simulate(
         smoothness=problem.smoothness, gap=max(gap, 0.0), noise=problem.noise, bias=problem.bias,
         relative_bias=getattr(problem, "relative_bias", 0.0),
     )  # fmt: skip
+    if not library and replicas > 1:
+        _refuse_shared_noise(problem, x0)
     players = tuple(problem.players) if library and order == "sequential" else (slice(None),)
     count, offset = (1, 0) if alike else (-(-replicas // block), first // block)
     group = max(1, min(GROUP // (block * problem.dim), count if executor is None else -(-count // 8)))
@@ -347,9 +357,24 @@ def simulate(
         value=value, squared_gradient=squared, mean_squared_gradient=mean, least_squared_gradient=least,
         final=np.concatenate([part["final"] for part in parts])[kept],
         left=np.concatenate([part["left"] for part in parts])[kept] > 0,
+        scheduled=bool(np.ptp(eta)), momentum=mu, nesterov=bool(nesterov and mu),
         enclosed=(problem, eta, mu, nesterov)
         if isinstance(problem, SyntheticProblem) and (whole_runs or alike) else None,
     )  # fmt: skip
+
+
+def _refuse_shared_noise(problem: Problem, start: Array) -> None:
+    """Refuse an oracle that adds the same noise to all rows: its replicas would be one run, however many there are."""
+    x = np.repeat(start[None], 8, axis=0)
+    with np.errstate(all="ignore"):
+        draws = np.array([asked(problem, "sample_gradient", x, x.shape, np.random.default_rng(n)) for n in range(8)])
+        # The order of a sum over rows may matter for the last digits.
+        last = 1e-9 * np.abs(draws).max()
+        if (np.ptp(draws, axis=1) <= last).all() and (np.ptp(draws, axis=0) > last).any():
+            raise ValueError(
+                "sample_gradient adds the same noise to every row of x: expected independent rows, one for each "
+                "replica; draw with size x.shape"
+            )
 
 
 def workers_lost(error: BaseException) -> bool:

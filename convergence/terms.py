@@ -34,6 +34,8 @@ class Bound:
         What is bounded.
     step, steps : float or ndarray
         η and T (∞ for a floor).
+    momentum, nesterov : float, bool
+        Of the runs that it bounds.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Bound:
     quantity: str
     step: Any
     steps: Any
+    momentum: float = 0.0
+    nesterov: bool = False
 
     def __float__(self) -> float:
         """The total as a float."""
@@ -120,8 +124,9 @@ def checked_steps(steps: ArrayLike, step: ArrayLike = 1.0) -> NDArray[np.float64
 
 
 def make_bound(
-    name: str, terms: tuple[Any, Any, Any], step: Any, steps: Any, quantity: str = "squared gradient norm"
-) -> Bound:
+    name: str, terms: tuple[Any, Any, Any], step: Any, steps: Any, quantity: str = "squared gradient norm",
+    **momentum: Any,
+) -> Bound:  # fmt: skip
     """A bound from its transient, noise and bias terms, as floats where they are scalars."""
     transient, noise, bias = (t.item() if np.ndim(t) == 0 else t for t in (np.asarray(t, dtype=float) for t in terms))
     step, steps = (s.item() if np.ndim(s) == 0 else s for s in (np.asarray(step), np.asarray(steps)))
@@ -129,5 +134,5 @@ def make_bound(
         total = transient + noise + bias
     return Bound(
         name=name, transient=transient, noise=noise, bias=bias, total=total,
-        quantity=quantity, step=step, steps=steps,
+        quantity=quantity, step=step, steps=steps, **momentum,
     )  # fmt: skip

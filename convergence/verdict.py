@@ -253,8 +253,8 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     Raises
     ------
     ValueError
-        If the bound was made for another step or horizon, replicas left the problem's ``box``, or there are fewer than
-        8 of them.
+        If the bound was made for another step, horizon or momentum, or a constant step for varying ones, replicas left
+        the problem's ``box``, or there are fewer than 8 of them.
 
     Examples
     --------
@@ -270,6 +270,14 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
             raise ValueError(
                 f"the bound has {name} = {need!r} and the trajectory {have!r}: make the bound for the same"
             )
+    moved = [(x.momentum, x.nesterov and x.momentum > 0) for x in (bound, trajectory)]
+    if moved[0] != moved[1]:
+        said = [f"{mu:g}" + " of Nesterov" * nesterov for mu, nesterov in moved]
+        raise ValueError(
+            f"the bound is one of momentum {said[0]} and the trajectory has {said[1]}: take momentum_bound for the same"
+        )
+    if trajectory.scheduled and "weighted" not in bound.quantity:
+        raise ValueError("the bound is one of a constant step and the trajectory's differ: take schedule_bound of them")
     if left := int(trajectory.left.sum()):
         raise ValueError(
             f"{left} of {trajectory.left.size} replicas left the box on which the problem's constants hold: enlarge "

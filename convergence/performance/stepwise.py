@@ -193,5 +193,5 @@ def stepwise_bound(
         name="stepwise", transient=transient, noise=noise, bias=bias,
         total=max(transient + noise + bias, certificate.bound), step=float(step), steps=int(steps),
         quantity="squared gradient norm" if criterion == "average" else "least squared gradient norm",
-        certificate=certificate,
+        certificate=certificate, momentum=momentum, nesterov=nesterov,
     )  # fmt: skip

@@ -98,7 +98,8 @@ def test_momentum_with_its_curvature_forgotten_is_refuted():
     run = simulate(problems.get("quadratic"), step=0.5, steps=300, replicas=8, seed=0, momentum=0.9, nesterov=True)
     assert np.isfinite(run.value[-1]).all()
     run = simulate(problems.get("quadratic"), step=1.9, steps=300, replicas=8, seed=0, momentum=0.9, nesterov=True)
-    assert check_bound(run, sharp_bound(run.assumptions, 1.9, 300)).outcome == "refuted"
+    false = replace(sharp_bound(run.assumptions, 1.9, 300), momentum=0.9, nesterov=True)
+    assert check_bound(run, false).outcome == "refuted"
 
 
 def test_gradients_may_be_measured_now_and_then():
@@ -160,6 +161,31 @@ def test_a_users_own_problem():
     assert run.assumptions == Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=0.25)
     assert run.squared_gradient[-1, 0] == pytest.approx(0.25, rel=1e-12)
     assert check_bound(run, sharp_bound(run.assumptions, 0.5, 500)).outcome == "confirmed"
+
+
+SIGNS = np.array([-1.0, 1.0])
+SHARED = {
+    "one draw for all rows": lambda x, rng: x + rng.standard_normal(x.shape[1]),
+    "one batch for all rows": lambda x, rng: x * (1 + SIGNS[rng.integers(2)]),
+}
+ROW_BY_ROW = {
+    "none": lambda x, rng: x,
+    "a coin for each row": lambda x, rng: x * (1 + rng.choice(SIGNS, size=(len(x), 1))),
+    "rare": lambda x, rng: x + 9.0 * (rng.random((len(x), 1)) < 0.01),
+    "below rounding": lambda x, rng: x + 1e-17 * rng.standard_normal(x.shape),
+}
+
+
+@pytest.mark.parametrize("draw", [*SHARED.values(), *ROW_BY_ROW.values()], ids=[*SHARED, *ROW_BY_ROW])
+def test_noise_that_replicas_share_is_refused(draw):
+    own = Own()
+    own.sample_gradient, own.noise = draw, 2.0
+    if draw in ROW_BY_ROW.values():
+        assert simulate(own, step=0.5, steps=3, replicas=16, seed=0).final.shape == (16, 2)
+    else:
+        with pytest.raises(ValueError, match=r"adds the same noise to every row of x: .* draw with size x.shape"):
+            simulate(own, step=0.5, steps=3, replicas=16, seed=0)
+        simulate(own, step=0.5, steps=3, replicas=1, seed=0)
 
 
 def test_a_users_lie_about_the_bias_is_refuted():

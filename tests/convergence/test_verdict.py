@@ -9,8 +9,10 @@ from convergence import (
     Bound,
     check_bound,
     judge_mean,
+    momentum_bound,
     pl_bound,
     problems,
+    schedule_bound,
     sequential_verdict,
     sharp_bound,
     simulate,
@@ -154,6 +156,27 @@ def test_check_bound_wants_the_same_step_and_horizon():
         check_bound(run, sharp_bound(run.assumptions, 0.4, 100))
     with pytest.raises(ValueError, match="make the bound for the same"):
         check_bound(run, sharp_bound(run.assumptions, 0.5, 99))
+
+
+def test_check_bound_wants_the_same_momentum_and_schedule():
+    f, many = problems.get("quadratic", bias=0.04), {"steps": 20, "replicas": 16, "seed": 0}
+    run = simulate(f, step=0.01, momentum=0.9, nesterov=True, **many)
+    for bound, came in (
+        (sharp_bound(run.assumptions, 0.01, 20), "0"),
+        (momentum_bound(run.assumptions, 0.01, 20, momentum=0.5, nesterov=True), "0.5 of Nesterov"),
+        (momentum_bound(run.assumptions, 0.01, 20, momentum=0.9), "0.9"),
+    ):
+        with pytest.raises(ValueError, match=f"one of momentum {came} and the trajectory has 0.9 of Nesterov: take"):
+            check_bound(run, bound)
+    own = momentum_bound(run.assumptions, 0.01, 20, momentum=0.9, nesterov=True)
+    assert check_bound(run, own).outcome == "confirmed"
+    with pytest.raises(ValueError, match=r"one of momentum 0\.9 of Nesterov and the trajectory has 0: take"):
+        check_bound(simulate(f, step=0.01, **many), own)
+    rates = np.linspace(0.02, 0.01, 20)
+    varied = simulate(f, step=rates, **many)
+    with pytest.raises(ValueError, match="a constant step and the trajectory's differ: take schedule_bound"):
+        check_bound(varied, sharp_bound(varied.assumptions, varied.step, 20))
+    assert check_bound(varied, schedule_bound(varied.assumptions, rates)).outcome == "confirmed"
 
 
 def test_check_bound_reads_the_quantity():
