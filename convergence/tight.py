@@ -65,6 +65,10 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
 
     start, drive = float(product(2, a.smoothness, a.gap)), float(product(a.smoothness, eta, a.noise))
 
+    def times(share: float, whole: float, *parts: float) -> float:
+        """A share of a product, which may exceed float64 where the share of it does not."""
+        return share * whole if math.isfinite(whole) else float(product(share, *parts))
+
     def parts(log_weight: float) -> tuple[float, float, float]:
         weight = math.exp(log_weight)
         pull = away * (weight + m / weight if m else weight) / 2 if away else 0.0
@@ -79,8 +83,8 @@ def _tight(assumptions: Assumptions, eta: float, horizon: float) -> tuple[float,
             return math.inf, math.inf, math.inf
         push = away * a.bias / weight if away and a.bias else 0.0
         return (
-            share * start if math.isfinite(start) else float(product(2, share, a.smoothness, a.gap)),
-            paid * drive if paid and drive else 0.0,
+            times(share, start, 2, a.smoothness, a.gap),
+            times(paid, drive, a.smoothness, eta, a.noise) if paid and drive else 0.0,
             paid * (push + h * a.bias) if paid else 0.0,
         )
 

@@ -261,6 +261,14 @@ def test_units_do_not_matter(scale, eta):
     assert largest_step(scaled, 0.5, steps=100) * scale == pytest.approx(largest_step(plain, 0.5, steps=100), rel=1e-12)
 
 
+@pytest.mark.parametrize("m", [0.0, 1e-9])
+def test_the_tight_bound_is_finite_where_only_its_parts_are_not(m):
+    """Λησ² is beyond the floats, and what of it is in the bound is not."""
+    at = Assumptions(smoothness=1.0, gap=0.0, noise=1.7e308, bias=0.0, relative_bias=m)
+    expected = 1e308 * tight_bound(replace(at, noise=1.7), 1.07, 7).total
+    assert tight_bound(at, 1.07, 7).total == pytest.approx(expected, rel=1e-12)
+
+
 def test_mutual_bias_at_the_ends():
     assert mutual_bias_bound(np.inf, beta=1e200, jacobian=1e200, log_ratio_range=0.0) == 0
     assert mutual_bias_bound(1.0, beta=1e200, jacobian=1e-200, log_ratio_range=4.0) == pytest.approx(
