@@ -15,30 +15,11 @@ from sympy import Abs, Derivative, IndexedBase, Integer, Sum, Symbol, exp, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.divergence.entries import Term, a, discharged, given, in_entries, mass, power_mean, total
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import sized
 from rdml_theory.symbolic.divergence.names import LEAST, rho
 from rdml_theory.symbolic.divergence.self_bound import strictly
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Proposition,
-    Tends,
-    Theorem,
-    cases,
-    combine,
-    differentiate,
-    identity,
-    instantiate,
-    limit,
-    nonnegative,
-    rising,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, q
 
 __all__ = [

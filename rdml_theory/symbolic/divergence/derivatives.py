@@ -14,9 +14,9 @@ from sympy import Derivative, Integer, Sum, exp, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.divergence.entries import Term, in_entries, total
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.gradients import SHIFT
-from rdml_theory.symbolic.kernel import Equal, ForAll, Proof, Proposition, Tends, Theorem, combine, differentiate, limit
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, p, q, w
 
 __all__ = [

@@ -8,23 +8,7 @@ from typing import Any
 from sympy import Indexed, Sum, Symbol, factor, log, together
 
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Less,
-    Proposition,
-    Theorem,
-    assume,
-    combine,
-    discharge,
-    generalise,
-    instantiate,
-    nonnegative,
-    one_term,
-    specialise,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 
 __all__ = [
@@ -32,8 +16,6 @@ __all__ = [
     "everywhere", "given", "in_entries", "is_class", "is_escort", "leibler", "log_ratio", "mass", "of_escort", "p",
     "power_mean", "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "written_out", "z",
 ]  # fmt: skip
-
-Term = Any
 
 D: Term = Symbol("D", real=True)
 """The divergence D_α(p‖q)."""

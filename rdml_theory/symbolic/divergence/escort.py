@@ -12,46 +12,12 @@ from sympy import Integer, Rational, S, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    KULLBACK_LEIBLER,
-    NOT_ONE,
-    ORDER_ONE,
-    RENYI,
-    D,
-    escort,
-    given,
-    in_entries,
-    is_escort,
-    leibler,
-    mass,
-    of_escort,
-    p,
-    q,
-    renyi,
-    sums_to_one,
-    total,
-    w,
-    written_out,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order
 from rdml_theory.symbolic.divergence.names import LEAST_PROBABILITY
 from rdml_theory.symbolic.divergence.self_bound import strictly
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    certified,
-    combine,
-    discharge,
-    instantiate,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i
 from rdml_theory.symbolic.notation import q as _q
 from rdml_theory.symbolic.notation import w as _w

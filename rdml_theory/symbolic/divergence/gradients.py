@@ -16,7 +16,7 @@ from sympy import Derivative, Integer, KroneckerDelta, Symbol, exp, expand, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.kernel import Equal, ForAll, Proof, Theorem, combine, differentiate
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, alpha, i, j, k, l, q, w
 
 __all__ = [

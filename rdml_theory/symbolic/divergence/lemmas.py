@@ -9,37 +9,8 @@ from typing import Any
 from sympy import Abs, Integer, Interval, Rational, Symbol, exp, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    Term,
-    a,
-    b,
-    discharged,
-    given,
-    is_class,
-    leibler,
-    mass,
-    p,
-    power_mean,
-    q,
-    total,
-)  # fmt: skip
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Theorem,
-    absolute,
-    certified,
-    combine,
-    generalise,
-    instantiate,
-    nonnegative,
-    one_term,
-    root,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 

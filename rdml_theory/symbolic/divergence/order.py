@@ -11,22 +11,11 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, slope_in_the_order
-from rdml_theory.symbolic.divergence.entries import D, Term, discharged, given, in_entries, power_mean, written_out
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order, pinsker
 from rdml_theory.symbolic.divergence.self_bound import of_two, strictly
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    certified,
-    combine,
-    instantiate,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q, w
 from rdml_theory.symbolic.relations import at_most
 

@@ -8,26 +8,11 @@ from typing import Any
 from sympy import Derivative, Integer, Symbol, exp, log, sqrt
 
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.divergence.entries import NOT_ONE, Term, at_classes, everywhere, given, total
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import TEACHER_BOUND, bounded_teacher_gradient
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Less,
-    Proposition,
-    Theorem,
-    combine,
-    differentiate,
-    discharge,
-    identity,
-    instantiate,
-    nonnegative,
-    rising,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, alpha, i, j, l
 
 __all__ = ["APART", "WAY", "moved_peer", "of_logits", "peer_bound", "range_of_logits", "there"]

@@ -12,21 +12,7 @@ from rdml_theory.symbolic.divergence import entries, lemmas
 from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
 from rdml_theory.symbolic.divergence.self_bound import mixture, of_two, strictly
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    combine,
-    discharge,
-    generalise,
-    instantiate,
-    nonnegative,
-    specialise,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i
 
 __all__ = [

@@ -10,31 +10,7 @@ from sympy import Abs, Integer, Max, Symbol, exp, log, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    KULLBACK_LEIBLER,
-    NOT_ONE,
-    ORDER_ONE,
-    RENYI,
-    D,
-    Term,
-    a,
-    b,
-    discharged,
-    escort,
-    given,
-    in_entries,
-    is_escort,
-    leibler,
-    mass,
-    of_escort,
-    p,
-    power_mean,
-    q,
-    renyi,
-    sums_to_one,
-    total,
-    w,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import (
     apart,
     convex_in_the_order,
@@ -44,20 +20,7 @@ from rdml_theory.symbolic.divergence.lemmas import (
     two_norm,
 )
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    certified,
-    combine,
-    discharge,
-    instantiate,
-    nonnegative,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j
 from rdml_theory.symbolic.relations import at_most
 

@@ -9,39 +9,10 @@ from sympy import Abs, Integer, Interval, Rational, S, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    NOT_ONE,
-    RENYI,
-    D,
-    Term,
-    discharged,
-    escort,
-    given,
-    is_escort,
-    mass,
-    of_escort,
-    p,
-    q,
-    renyi,
-    sums_to_one,
-    total,
-    w,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import apart, convex_in_the_order, in_logarithms
 from rdml_theory.symbolic.divergence.self_bound import distance_of_gradient
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    certified,
-    combine,
-    instantiate,
-    nonnegative,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i
 from rdml_theory.symbolic.relations import at_least, at_most
 

@@ -13,46 +13,10 @@ from sympy import Abs, Integer, Interval, Rational, Symbol, exp, log, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    NOT_ONE,
-    Term,
-    a,
-    at_classes,
-    b,
-    discharged,
-    escort,
-    everywhere,
-    given,
-    is_class,
-    is_escort,
-    log_ratio,
-    mass,
-    of_escort,
-    p,
-    q,
-    share,
-    sums_to_one,
-    total,
-    w,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import in_logarithms, roots
 from rdml_theory.symbolic.divergence.names import FLOOR, SPREAD, rho
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Theorem,
-    certified,
-    combine,
-    discharge,
-    instantiate,
-    nonnegative,
-    one_term,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 

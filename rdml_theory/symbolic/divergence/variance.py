@@ -13,21 +13,7 @@ from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.gradients import MOVED, hessian_target, student_hessian
 from rdml_theory.symbolic.divergence.names import GREATEST, LEAST, MEAN
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Proof,
-    Theorem,
-    certified,
-    combine,
-    discharge,
-    instantiate,
-    nonnegative,
-    one_term,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
 from rdml_theory.symbolic.relations import at_most
 

@@ -44,12 +44,24 @@ from rdml_theory.symbolic.kernel.propositions import (
     Tends,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.sums import expectation, induct, last_term, orthogonal, sum_over
-from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Inner, Mean, Random, TermError, Value, Vector, square
+from rdml_theory.symbolic.kernel.terms import (
+    At,
+    Entry,
+    Gradient,
+    Inner,
+    Mean,
+    Random,
+    Term,
+    TermError,
+    Value,
+    Vector,
+    square,
+)  # fmt: skip
 from rdml_theory.symbolic.kernel.theorem import RULES, ProofError, Theorem
 
 __all__ = [
     "AXIOMS", "RULES", "At", "AtMost", "Axiom", "Centred", "Entry", "Equal", "Finite", "ForAll", "Gradient", "Inner",
-    "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "SubGaussian", "Tends",
+    "Less", "Line", "Mean", "Proof", "ProofError", "Proposition", "Random", "Smooth", "SubGaussian", "Tends", "Term",
     "TermError", "Theorem", "Value", "Vector", "absolute", "assume", "axiom", "cases", "certified", "combine",
     "differentiate", "discharge", "expectation", "generalise", "identity", "induct", "inner", "instantiate",
     "last_term", "limit", "magnitude", "nonnegative", "one_term", "orthogonal", "rewrite", "rising", "root",

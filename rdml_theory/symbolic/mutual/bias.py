@@ -30,24 +30,7 @@ from rdml_theory.symbolic.divergence.entries import (
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.self_bound import bounded_by_divergence, distance_bound, distance_bound_at_one
 from rdml_theory.symbolic.divergence.tilt import attained_square, bounded_square
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    Finite,
-    ForAll,
-    Mean,
-    Proof,
-    Random,
-    Theorem,
-    Value,
-    certified,
-    combine,
-    discharge,
-    expectation,
-    instantiate,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual import gram
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l

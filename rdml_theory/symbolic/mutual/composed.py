@@ -16,30 +16,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, bounded_square
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Mean,
-    Proof,
-    Proposition,
-    Theorem,
-    Vector,
-    absolute,
-    assume,
-    axiom,
-    combine,
-    discharge,
-    expectation,
-    generalise,
-    instantiate,
-    nonnegative,
-    root,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.mutual.resting import tau
@@ -63,8 +40,6 @@ from rdml_theory.symbolic.sgd.setting import (
 )
 
 __all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "composed_target", "pairs", "pull"]
-
-Term = Any
 
 pull: Formula = Symbol("V", nonnegative=True)
 """V: a bound of E‖q - w‖² over inputs, peers and chance, at every step."""

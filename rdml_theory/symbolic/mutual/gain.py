@@ -7,36 +7,10 @@ outputs of equal covariance ``D_α = (α/2)‖x_j - x_k‖²`` exactly; else to 
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import formula, of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Proposition,
-    Random,
-    Theorem,
-    Vector,
-    assume,
-    combine,
-    expectation,
-    generalise,
-    inner,
-    instantiate,
-    nonnegative,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.setting import assumptions, exact, squared
@@ -55,8 +29,6 @@ __all__ = [
     "shared_law",
     "students",
 ]  # fmt: skip
-
-Term = Any
 
 students: Formula = Symbol("K", integer=True, positive=True)
 lone: Formula = Symbol("r", nonnegative=True)

@@ -6,25 +6,11 @@ u and z are the logits of two students, p and q their distributions over C class
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Rational, Sum, Symbol, exp, log
 
 from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence.gradients import SHIFT
-from rdml_theory.symbolic.kernel import (
-    Entry,
-    Equal,
-    Less,
-    Proof,
-    Theorem,
-    assume,
-    certified,
-    combine,
-    differentiate,
-    identity,
-    instantiate,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual import smooth_potential as smooth
 from rdml_theory.symbolic.notation import C, Formula, alpha, i
 from rdml_theory.symbolic.relations import at_most
@@ -34,8 +20,6 @@ __all__ = [
     "ASSUMPTIONS", "CURVATURES", "DUAL_WEIGHTS", "ORDER", "WITHOUT_BIAS", "divergence", "dual_target", "own",
     "peer", "potential", "potential_target",
 ]  # fmt: skip
-
-Term = Any
 
 ORDER: Formula = Rational(1, 2)
 """The order at which there is a potential, for every number of classes."""

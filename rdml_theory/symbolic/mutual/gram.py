@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Finite,
-    ForAll,
-    Gradient,
-    Inner,
-    Mean,
-    Proof,
-    Random,
-    Theorem,
-    Vector,
-    assume,
-    combine,
-    expectation,
-    inner,
-    nonnegative,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 
 __all__ = ["ASSUMPTIONS", "gram", "gram_bound", "gram_target", "greatest", "mean_gram"]
-
-Term = Any
 
 gram: Formula = Symbol("gamma", positive=True)
 """γ: a bound of the greatest eigenvalue of E[JᵀJ]."""

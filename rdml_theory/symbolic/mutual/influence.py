@@ -31,21 +31,7 @@ from rdml_theory.symbolic.divergence.entries import (
 from rdml_theory.symbolic.divergence.lemmas import in_exponentials, tangent, theta
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE, attained_square, bounded_gradient
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Theorem,
-    cases,
-    certified,
-    combine,
-    discharge,
-    instantiate,
-    nonnegative,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.gain import HYPOTHESES as GAIN_HYPOTHESES
 from rdml_theory.symbolic.mutual.gain import gain_law, lone, students
 from rdml_theory.symbolic.mutual.plateau import beta

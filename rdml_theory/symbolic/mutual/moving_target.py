@@ -7,7 +7,6 @@ The objective of step t is ``F(·; u_t)``, for the peers' logits u_t on all inpu
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Integer, Sum, Symbol
 
@@ -15,32 +14,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import NOT_ONE, total
 from rdml_theory.symbolic.divergence.peers import APART, WAY, moved_peer, of_logits, peer_bound, range_of_logits, there
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Centred,
-    Entry,
-    Equal,
-    ForAll,
-    Gradient,
-    Mean,
-    Proof,
-    Smooth,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    axiom,
-    combine,
-    discharge,
-    expectation,
-    instantiate,
-    orthogonal,
-    rewrite,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.composed import pairs
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -66,8 +40,6 @@ from rdml_theory.symbolic.sgd.setting import (
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "DRIFT_AT_ONE", "FURTHER", "MOVING", "bound_target", "drift", "moving_target", "peer_step",
 ]  # fmt: skip
-
-Term = Any
 
 peer_step: Formula = Symbol("g", positive=True)
 drift: Formula = Symbol("d", nonnegative=True)

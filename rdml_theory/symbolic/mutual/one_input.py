@@ -16,32 +16,13 @@ from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import discharged, given, is_class, mass, q, total, v
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, escort_ratio
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Gradient,
-    Less,
-    Proposition,
-    Theorem,
-    Vector,
-    cases,
-    combine,
-    instantiate,
-    one_term,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 from rdml_theory.symbolic.sgd.setting import at_most
 
 __all__ = ["ASSUMPTIONS", "at_most_saturated", "peers"]
-
-Term = Any
 
 peers: Formula = Symbol("N", integer=True, positive=True)
 """N: how many peers there are."""

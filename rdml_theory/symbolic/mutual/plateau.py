@@ -7,17 +7,7 @@ from typing import Any
 from sympy import Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    Equal,
-    Gradient,
-    Proof,
-    Vector,
-    assume,
-    combine,
-    discharge,
-    instantiate,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, Named
 from rdml_theory.symbolic.sgd.descent import eta
 from rdml_theory.symbolic.sgd.setting import exact, squared

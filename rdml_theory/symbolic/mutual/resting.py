@@ -6,33 +6,11 @@ One input and two classes: a student's logits are ``(θ, -θ) G/√2``, its log-
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Rational, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence.names import rho
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Less,
-    Proof,
-    Tends,
-    Theorem,
-    Vector,
-    assume,
-    combine,
-    expectation,
-    induct,
-    limit,
-    magnitude,
-    rewrite,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.one_input import ASSUMPTIONS as ONE_INPUT
 from rdml_theory.symbolic.mutual.one_input import at_most_saturated
@@ -57,8 +35,6 @@ from rdml_theory.symbolic.sgd.setting import (
 )
 
 __all__ = ["ASSUMPTIONS", "ONE_INPUT", "RESTING", "SATURATED", "TURNING", "resting_cohort", "resting_target", "tau"]
-
-Term = Any
 
 tau: Formula = Symbol("tau", nonnegative=True)
 """τ = tanh(αρ/4), as the kernel has it: τ (E + 1) = E - 1."""

@@ -11,18 +11,7 @@ from typing import Any
 from sympy import Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    Equal,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Random,
-    assume,
-    combine,
-    expectation,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha

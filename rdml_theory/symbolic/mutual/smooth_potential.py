@@ -7,7 +7,6 @@ the entries v of V_k x. The labels' part of its loss is linear in the logits, wi
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Derivative, Integer, Sum, exp, log
 
@@ -15,32 +14,7 @@ from rdml_theory.symbolic.divergence.entries import a, discharged, given, total
 from rdml_theory.symbolic.divergence.entries import v as _v
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.divergence.variance import variance_not_negative, variance_of_entries
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Inner,
-    Less,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    combine,
-    differentiate,
-    discharge,
-    expectation,
-    generalise,
-    identity,
-    inner,
-    instantiate,
-    nonnegative,
-    one_term,
-    specialise,
-    square,
-    sum_over,
-    taylor,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.composed import pairs as inputs
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -64,8 +38,6 @@ __all__ = [
     "ASSUMPTIONS", "BOUND_ASSUMPTIONS", "CURVATURES", "POTENTIAL_ASSUMPTIONS", "WITHOUT_BIAS", "direction",
     "smooth_potential", "smooth_targets",
 ]  # fmt: skip
-
-Term = Any
 
 CURVATURES: tuple[Formula, Formula] = (-beta * smoothness, (1 + beta) * smoothness)
 """-βΛ and (1+β)Λ."""

@@ -9,31 +9,11 @@ and χ = 0 without momentum, χ = μ for a heavy ball, ψ = 1 + μ and χ = μ²
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Integer, Rational, Sum, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Less,
-    Proof,
-    Proposition,
-    Theorem,
-    absolute,
-    assume,
-    combine,
-    discharge,
-    generalise,
-    induct,
-    instantiate,
-    root,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
@@ -44,8 +24,6 @@ __all__ = [
     "ASSUMPTIONS", "LIMIT", "MOMENTUM_ASSUMPTIONS", "bounded_target", "growing_target", "h", "rate", "stable",
     "step_limit", "step_target", "stiffness",
 ]  # fmt: skip
-
-Term = Any
 
 h: Formula = Symbol("h", positive=True)
 """h = ηλ."""

@@ -7,32 +7,13 @@ range of the log-ratio at step t.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Sum, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence.names import rho
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Gradient,
-    Mean,
-    Proof,
-    Theorem,
-    assume,
-    certified,
-    combine,
-    expectation,
-    induct,
-    instantiate,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
@@ -58,8 +39,6 @@ from rdml_theory.symbolic.sgd.setting import (
 )
 
 __all__ = ["ASSUMPTIONS", "BIAS_ROOT", "LINE", "annealed_target", "increase", "line_target", "tunability"]
-
-Term = Any
 
 BIAS_ROOT: Formula = sqrt(2) * beta * jacobian * tanh(alpha * rho / 4)
 """ζ(α), the a-priori bound of the norm of the bias."""

@@ -10,37 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 from sympy import Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    Finite,
-    ForAll,
-    Less,
-    Mean,
-    Proof,
-    Proposition,
-    Theorem,
-    absolute,
-    assume,
-    combine,
-    discharge,
-    expectation,
-    identity,
-    induct,
-    instantiate,
-    last_term,
-    nonnegative,
-    one_term,
-    root,
-    specialise,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, j, k
 from rdml_theory.symbolic.sgd.descent import eta, horizon
 from rdml_theory.symbolic.sgd.setting import at_most, exact, t
@@ -49,8 +23,6 @@ __all__ = [
     "ASSUMPTIONS", "DRIFT", "WITH_DECAY", "adam_drift", "complement", "decay", "decayed_target", "deviation",
     "drift_target", "greatest", "least", "probability", "rare", "ratio", "root_of_second",
 ]  # fmt: skip
-
-Term = Any
 
 ratio: Formula = Symbol("r", positive=True)
 root_of_second: Formula = Symbol("theta", positive=True)

@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from sympy import Rational, Symbol, sqrt
+from sympy import Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Proof,
-    Theorem,
-    Value,
-    assume,
-    cases,
-    combine,
-    inner,
-    instantiate,
-    nonnegative,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    after,
-    at_most,
-    b,
-    exact,
-    first,
-    g,
-    given,
-    infimum,
-    smoothness,
-    squared,
-    surely_above_the_infimum,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.smooth import between, u
 
 __all__ = ["ASSUMPTIONS", "BEST", "DECREASE", "UPDATE", "best_iterate", "best_target", "falls"]
-
-Term = Any
 
 BEST: Formula = Symbol("W", positive=True)
 """What ‖∇f(x_t)‖² is at least, for every t < T."""
@@ -76,7 +37,6 @@ ASSUMPTIONS = tuple(
 
 p = Gradient("f", after)
 level = sqrt(BEST)
-HALF = Rational(1, 2)
 
 
 def best_target(decrease: Formula = DECREASE) -> AtMost:

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Abs
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Inner,
-    Proof,
-    Theorem,
-    absolute,
-    assume,
-    combine,
-    expectation,
-    magnitude,
-    nonnegative,
-    rewrite,
-    root,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import CLASSICAL, SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import floor, quadratic, stationary
-from rdml_theory.symbolic.sgd.setting import (
-    average,
-    averaged,
-    b,
-    cross_term,
-    exact,
-    g,
-    given,
-    mean_over_steps,
-    one_step,
-    positive_room,
-    t,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "attained", "classical_bound", "classical_target", "completed_square", "quadratic_inequality", "settles",
     "sharp_bound", "sharp_bound_of_a_run", "sharp_target", "solved",
 ]  # fmt: skip
-
-Term = Any
 
 _CROSS = mean_over_steps(Inner(g, b))
 

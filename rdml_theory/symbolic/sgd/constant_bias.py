@@ -6,56 +6,19 @@ how far the gradient is from -b e, where it ends.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Abs, Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Less,
-    Mean,
-    Proof,
-    Theorem,
-    Vector,
-    absolute,
-    assume,
-    combine,
-    discharge,
-    expectation,
-    induct,
-    instantiate,
-    last_term,
-    root,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, horizon
 from rdml_theory.symbolic.sgd.extremal import SLOPE
-from rdml_theory.symbolic.sgd.setting import (
-    after,
-    assumptions,
-    average,
-    exact,
-    first,
-    g,
-    given,
-    smoothness,
-    squared,
-    t,
-    x,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "PLATEAU", "bias", "bias_plateau", "distance", "gradient_size", "plateau_target", "ratio",
     "settled_target",
 ]  # fmt: skip
-
-Term = Any
 
 bias: Formula = Symbol("b", real=True)
 ratio: Formula = Symbol("r", real=True)

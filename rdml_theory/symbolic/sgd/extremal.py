@@ -6,52 +6,14 @@ The bias points against the gradient for h ≤ 1 (``side`` 1) and along it for h
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Symbol
 
-from rdml_theory.symbolic.kernel import (
-    At,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Theorem,
-    Value,
-    assume,
-    combine,
-    expectation,
-    identity,
-    induct,
-    inner,
-    instantiate,
-    orthogonal,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    after,
-    b,
-    first,
-    g,
-    given,
-    mean_over_steps,
-    n,
-    smoothness,
-    squared,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = ["falling", "floor", "newton_step", "newton_value", "quadratic", "stationary", "unmoved"]
-
-Term = Any
 
 floor: Term = Symbol("F", positive=True)
 

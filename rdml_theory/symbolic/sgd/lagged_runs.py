@@ -14,51 +14,10 @@ from typing import Any
 from sympy import Abs, Integer, Rational, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Entry,
-    Equal,
-    Finite,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Proof,
-    SubGaussian,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    axiom,
-    combine,
-    discharge,
-    generalise,
-    identity,
-    induct,
-    instantiate,
-    nonnegative,
-    rewrite,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import gap, horizon, mu, zeta
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    after,
-    b,
-    exact,
-    first,
-    g,
-    n,
-    smoothness,
-    squared,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.settling import powers_of
 from rdml_theory.symbolic.sgd.single_runs import (
     EMPTY,
@@ -87,8 +46,6 @@ __all__ = [
     "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "PAID", "ROOM", "SLOPE", "THETA", "WIDTH", "enough_target", "gamma",
     "lag", "lag_inequality", "lagged_runs", "paid", "scale", "slowness", "split", "theta", "width",
 ]  # fmt: skip
-
-Term = Any
 
 gamma: Formula = Symbol("gamma", positive=True)
 lag: Formula = Symbol("c", positive=True)

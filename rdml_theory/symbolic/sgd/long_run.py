@@ -7,67 +7,21 @@ steps; λ is the multiplier of the values.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    combine,
-    discharge,
-    expectation,
-    induct,
-    inner,
-    instantiate,
-    last_term,
-    nonnegative,
-    rewrite,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.best_iterate import UPDATE, falls
 from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, zeta
-from rdml_theory.symbolic.sgd.setting import (
-    HALF,
-    after,
-    assumptions,
-    average,
-    b,
-    exact,
-    first,
-    g,
-    given,
-    infimum,
-    mean_over_steps,
-    positive_room,
-    smoothness,
-    squared,
-    t,
-    x,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "NEAR_ASSUMPTIONS", "SLOPE", "cost", "law_target",
     "long_run_law", "lower", "multiplier", "phase", "precision", "rate", "reached_target", "rest", "supremum_targets",
     "surplus", "unit",
 ]  # fmt: skip
-
-Term = Any
 
 rate: Formula = Symbol("R", nonnegative=True)
 surplus: Formula = Symbol("U", nonnegative=True)
@@ -108,7 +62,7 @@ ASSUMPTIONS = assumptions("smooth", "bounded", "start", "average", "h", *(told.t
 _held = multiplier * h * surplus / (4 * _level)  # q, the potential's multiple of ‖∇f‖²
 _lost = multiplier * h * (2 * zeta + surplus + (1 - h) * surplus) / (4 * zeta)  # τ
 p = Gradient("f", after)
-moved = (1 - h) * g - h * b
+_moved = (1 - h) * g - h * b
 
 
 def law_target(drift: Formula = DRIFT) -> AtMost:
@@ -157,7 +111,7 @@ def _coupled() -> Theorem:
     known, share = _small(), 1 - h + h * part
     told = Equal(multiplier * h * (2 + (2 - h) * (1 - part)), 4)
     positive = combine(Less(0, share), [(1, known[0])], slack=h * part, reason="so 1-h+hv is positive")
-    along = expectation(nonnegative(square(moved - share * p), reason="a squared norm"), reason="take expectations")
+    along = expectation(nonnegative(square(_moved - share * p), reason="a squared norm"), reason="take expectations")
     apart = nonnegative(square(part * g + b), reason="a squared norm")
     weight = (multiplier / (4 * share) + multiplier / 4) * h * (1 - h) / part
     parts: list[tuple[Term, Theorem]] = [
@@ -193,7 +147,7 @@ def _plain(enough: Formula) -> Theorem:
         reason="so λh(2-h)/2 - 1 is positive",
     )
     known = (*known, short)
-    turned = nonnegative(square(p - moved), reason="a squared norm")
+    turned = nonnegative(square(p - _moved), reason="a squared norm")
     mixed = nonnegative(square(_ROOM * g + multiplier / 2 * (1 - h) * h * b), reason="a squared norm")
     parts = [
         (multiplier / 4, expectation(turned, reason="take expectations")),

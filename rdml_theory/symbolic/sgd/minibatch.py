@@ -13,31 +13,7 @@ from typing import Any
 from sympy import Integer, Mul, Sum, Symbol, fraction
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    Entry,
-    Equal,
-    Finite,
-    ForAll,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Proposition,
-    Random,
-    Theorem,
-    Vector,
-    assume,
-    combine,
-    expectation,
-    generalise,
-    induct,
-    inner,
-    last_term,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.setting import exact, squared

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Abs, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Mean,
-    Proof,
-    Theorem,
-    Value,
-    absolute,
-    assume,
-    combine,
-    expectation,
-    instantiate,
-    last_term,
-    nonnegative,
-    root,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import (
     attained,
@@ -40,34 +16,13 @@ from rdml_theory.symbolic.sgd.bounds import (
 )  # fmt: skip
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE, floor, newton_value, quadratic, stationary, unmoved
-from rdml_theory.symbolic.sgd.setting import (
-    above_the_infimum,
-    assumptions,
-    at_most,
-    average,
-    averaged,
-    b,
-    cauchy_schwarz,
-    exact,
-    first,
-    g,
-    given,
-    mean_over_steps,
-    one_step,
-    positive_room,
-    smoothness,
-    squared,
-    t,
-    x,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "FLOOR", "LAST_STEP", "REFINED", "REFINED_FACTOR", "RELATIVE", "RELATIVE_ASSUMPTIONS", "RELATIVE_BIAS",
     "RELATIVE_LIMIT", "floor_bound", "floor_target", "last_step_attained", "refined_bound", "relative_bias",
     "relative_bound", "relative_inequality", "relative_target",
 ]  # fmt: skip
-
-Term = Any
 
 FLOOR: Formula = (Abs(1 - h) * Z + sqrt(Z**2 + h * (2 - h) * sigma**2)) / (2 - h)
 """The limit of the sharp bound of A for T → ∞."""

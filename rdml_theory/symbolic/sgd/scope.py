@@ -5,65 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Abs, Integer, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Theorem,
-    Vector,
-    absolute,
-    assume,
-    combine,
-    expectation,
-    generalise,
-    identity,
-    induct,
-    inner,
-    nonnegative,
-    orthogonal,
-    root,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import attained
 from rdml_theory.symbolic.sgd.descent import Z, eta, h, sigma
 from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
-from rdml_theory.symbolic.sgd.setting import (
-    after,
-    assumptions,
-    b,
-    exact,
-    first,
-    g,
-    given,
-    n,
-    of_a_step,
-    smoothness,
-    squared,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "CONSTANT", "OFFSET", "PULL_SIZE", "RADIUS", "SLOPE", "VARIANCE", "bounded_scope", "curvature",
     "far", "law_of",
     "offset_target", "perturbation", "pull", "radius", "stays_target",
 ]  # fmt: skip
-
-Term = Any
 
 curvature: Formula = Symbol("lambda", positive=True)
 perturbation: Formula = Symbol("M", nonnegative=True)

@@ -8,52 +8,19 @@ step, and h = Λη.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Float, Integer, Rational, Sum, Symbol
 
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Centred,
-    Equal,
-    Finite,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proposition,
-    Smooth,
-    Theorem,
-    Value,
-    Vector,
-    absolute,
-    assume,
-    axiom,
-    combine,
-    discharge,
-    expectation,
-    inner,
-    instantiate,
-    last_term,
-    orthogonal,
-    rewrite,
-    root,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 
 __all__ = [
-    "AVERAGED", "HYPOTHESES", "above_the_infimum", "assumptions", "at_most", "at_update", "average", "averaged",
-    "cauchy_schwarz", "cross_term", "exact", "fallen", "given", "infimum", "mean_over_steps", "moved", "of_a_step",
-    "one_step", "positive_room", "smoothness", "squared", "surely_above_the_infimum", "texts",
+    "AVERAGED", "HALF", "HYPOTHESES", "above_the_infimum", "after", "assumptions", "at_most", "at_update", "average",
+    "averaged", "b", "cauchy_schwarz", "cross_term", "exact", "fallen", "first", "g", "given", "infimum",
+    "mean_over_steps", "moved", "n", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
+    "surely_above_the_infimum", "t", "texts", "x", "y",
 ]  # fmt: skip
-
-Term = Any
 
 HALF = Rational(1, 2)
 smoothness: Term = Symbol("Lambda", positive=True)

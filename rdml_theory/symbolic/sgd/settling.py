@@ -6,54 +6,23 @@ On ``f = λ‖x‖²/2`` a bias c shifts the point to which steps lead: ``∇f +
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Abs, Integer, Interval, Sum, Symbol, oo
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence.lemmas import sized
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Tends,
-    Theorem,
-    absolute,
-    assume,
-    axiom,
-    certified,
-    combine,
-    discharge,
-    expectation,
-    generalise,
-    induct,
-    inner,
-    instantiate,
-    nonnegative,
-    orthogonal,
-    specialise,
-    square,
-    squeeze,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, h, sigma
 from rdml_theory.symbolic.sgd.extremal import NOISE_SIZE
 from rdml_theory.symbolic.sgd.scope import CONSTANT, PULL_SIZE, SLOPE, STABLE, bounded_scope, curvature, pull
-from rdml_theory.symbolic.sgd.setting import after, assumptions, b, exact, first, g, given, n, squared, t, x, y
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "DECREASING", "PLATEAU", "STEPS", "decreasing_steps", "decreasing_target", "plateau_of_quadratic",
     "plateau_target", "settled_target",
 ]  # fmt: skip
-
-Term = Any
 
 PLATEAU: Formula = Z**2 + h * sigma**2 / (2 - h)
 """Z² + hσ²/(2-h): the mean of ‖∇f(x_t)‖² when nothing is left of the start."""

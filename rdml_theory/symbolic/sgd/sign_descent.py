@@ -8,50 +8,19 @@ is of ``M = (1/T) Σ_t E‖∇f(x_t)‖₁``, in terms of ``ε = (1/T) Σ_t E‖
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Abs, Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Entry,
-    Equal,
-    ForAll,
-    Inner,
-    Mean,
-    Proof,
-    Proposition,
-    Theorem,
-    Value,
-    Vector,
-    absolute,
-    assume,
-    axiom,
-    cases,
-    combine,
-    discharge,
-    expectation,
-    inner,
-    instantiate,
-    magnitude,
-    rewrite,
-    root,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, i
 from rdml_theory.symbolic.sgd.descent import eta, gap, horizon
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE
-from rdml_theory.symbolic.sgd.setting import after, assumptions, exact, fallen, first, g, smoothness, t, texts, x, y
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "ATTAINED", "SIGNED", "attained_target", "dimension", "error", "sign_bound", "sign_target", "size",
 ]  # fmt: skip
-
-Term = Any
 
 dimension: Formula = Symbol("d", integer=True, positive=True)
 size: Formula = Symbol("M", nonnegative=True)

@@ -9,61 +9,16 @@ probability of at most δ.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Abs, Integer, Sum, Symbol, exp, log
 
 from rdml_theory.symbolic import relations
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Entry,
-    Equal,
-    Finite,
-    ForAll,
-    Inner,
-    Mean,
-    Proof,
-    Proposition,
-    SubGaussian,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    axiom,
-    certified,
-    combine,
-    discharge,
-    expectation,
-    generalise,
-    induct,
-    instantiate,
-    nonnegative,
-    rewrite,
-    specialise,
-    square,
-    sum_over,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, gap, horizon, zeta
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    after,
-    at_most,
-    b,
-    exact,
-    first,
-    g,
-    infimum,
-    n,
-    smoothness,
-    t,
-    texts,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.settling import STEPS
 
 __all__ = [
@@ -72,8 +27,6 @@ __all__ = [
     "enough_target", "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
     "schwarz", "shared_out", "single_runs", "supermartingale", "trade",
 ]  # fmt: skip
-
-Term = Any
 
 level: Formula = Symbol("B", positive=True)
 """B, whose square bounds the mean of ‖∇f(x_t)‖², weighted by the steps."""

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sympy import Rational
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Equal,
-    Gradient,
-    Inner,
-    Proof,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    axiom,
-    combine,
-    inner,
-    instantiate,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, SLOPE
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    exact,
-    infimum,
-    smoothness,
-    squared,
-    surely_above_the_infimum,
-    y,
-)
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "COUPLING", "INFIMUM", "above_target", "between", "between_target", "consecutive_iterates",
     "lipschitz", "u",
 ]  # fmt: skip
-
-Term = Any
 
 COUPLING, INFIMUM = Rational(1, 4), Rational(1, 2)
 """The coefficients of ‖∇f(y) - ∇f(u)‖²/Λ and of ‖∇f(y)‖²/Λ in what smooth functions satisfy."""

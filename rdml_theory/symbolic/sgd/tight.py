@@ -3,66 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from sympy import Abs, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    Equal,
-    ForAll,
-    Gradient,
-    Inner,
-    Less,
-    Mean,
-    Proof,
-    Theorem,
-    Value,
-    assume,
-    cases,
-    combine,
-    discharge,
-    expectation,
-    generalise,
-    induct,
-    instantiate,
-    last_term,
-    magnitude,
-    nonnegative,
-    orthogonal,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE
-from rdml_theory.symbolic.sgd.setting import (
-    HYPOTHESES,
-    above_the_infimum,
-    after,
-    assumptions,
-    average,
-    b,
-    exact,
-    first,
-    g,
-    given,
-    infimum,
-    mean_over_steps,
-    n,
-    one_step,
-    positive_room,
-    smoothness,
-    squared,
-    t,
-    x,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = ["ASSUMPTIONS", "COEFFICIENT", "DRIVE", "KAPPA", "kappa", "tight_bound", "tight_target", "weight"]
-
-Term = Any
 
 weight: Formula = Symbol("lambda", positive=True)
 kappa: Formula = Symbol("kappa", real=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sympy import Integer, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.kernel import AtMost, Proof, combine, instantiate
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import quadratic_inequality, settles, sharp_target, solved
 from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import falling
 from rdml_theory.symbolic.sgd.refinements import last_step_attained, relative_bias, relative_inequality
-from rdml_theory.symbolic.sgd.setting import assumptions, average, exact, given, positive_room
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "DESCENT",
@@ -25,8 +23,6 @@ __all__ = [
     "sharp_multipliers",
     "worst_target",
 ]
-
-Term = Any
 
 fall: Formula = Symbol("D", nonnegative=True)
 """What E f(x_0) - E f(x_T) is at most."""
