@@ -14,7 +14,7 @@ from verify.trainer import Config, Trainer, TrainerError
 from verify.trainer import trainer as trainer_module
 from verify.trainer.data import Data, Split
 from verify.trainer.networks import NETWORKS, build_students, parse_students, unsafe_channels_last
-from verify.trainer.schedules import make_objective, make_rate
+from verify.trainer.trainer import make_objective, make_rate
 from verify.trainer.update import Objective, StackedMLPs, base_loss, stackable
 
 SHAPE, CLASSES, BATCH = (1, 40), 10, 64

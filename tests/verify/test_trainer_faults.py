@@ -23,7 +23,7 @@ assert spec is not None
 faults = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(faults)
 
-UPDATE, SCHEDULES, TRAINER = (f"verify/trainer/{name}.py" for name in ("update", "schedules", "trainer"))
+UPDATE, TRAINER = (f"verify/trainer/{name}.py" for name in ("update", "trainer"))
 MUTUAL = "rdml_theory/losses/mutual.py"
 BLOCKS, QUICK = "rdml_theory/losses/_cohort.py", "rdml_theory/losses/_quick.py"
 LOSS = "return base, mutual_loss(logits, self.alpha(step), beta=weight, temperature=self.temperature)"
@@ -40,11 +40,11 @@ FAULTS = {
     "weight 1% off": (UPDATE, LOSS, LOSS.replace("=weight", "=1.01 * weight")),
     "temperature dropped": (UPDATE, LOSS, LOSS.replace(", temperature=self.temperature", "")),
     "students that move in turn": (TRAINER, 'sequential=config.update == "sequential"', "sequential=True"),
-    "weight without its schedule": (SCHEDULES, "return full(step) * (", "return config.beta * ("),
-    "weight a step late": (SCHEDULES, "return full(step) * (", "return full(max(step - 1, 0)) * ("),
-    "weight without its warm-up": (SCHEDULES, "min(1.0, step / warm) if warm else 1.0", "1.0"),
-    "order without its schedule": (SCHEDULES, "ramp(config.alpha, config.alpha_end,", "ramp(config.alpha, None,"),
-    "ramps that end a step late": (SCHEDULES, "(start, end, max(last, 1))", "(start, end, last + 1)"),
+    "weight without its schedule": (TRAINER, "return full(step) * (", "return config.beta * ("),
+    "weight a step late": (TRAINER, "return full(step) * (", "return full(max(step - 1, 0)) * ("),
+    "weight without its warm-up": (TRAINER, "min(1.0, step / warm) if warm else 1.0", "1.0"),
+    "order without its schedule": (TRAINER, "ramp(config.alpha, config.alpha_end,", "ramp(config.alpha, None,"),
+    "ramps that end a step late": (TRAINER, "(start, end, max(last, 1))", "(start, end, last + 1)"),
     "momentum unasked": (TRAINER, "lr=config.lr, momentum=config.momentum", "lr=config.lr, momentum=0.01"),
     "weight decay 1% off": (
         TRAINER, "        weight_decay=config.weight_decay,", "        weight_decay=1.01 * config.weight_decay,"
@@ -62,9 +62,9 @@ FAULTS = {
     "momentum 1% off": (TRAINER, "momentum=config.momentum, nesterov", "momentum=0.99 * config.momentum, nesterov"),
     "momentum never Nesterov's": (TRAINER, "nesterov=config.nesterov and config.momentum > 0", "nesterov=False"),
     "momentum always Nesterov's": (TRAINER, "nesterov=config.nesterov and config", "nesterov=config"),
-    "rate without its schedule": (SCHEDULES, "lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / rest))", "lr"),
-    "rate whose cosine is a step early": (SCHEDULES, "(step - warm) / rest", "(step + 1 - warm) / rest"),
-    "rate that rises a step late": (SCHEDULES, "lr * (step + 1) / warm", "lr * step / warm"),
+    "rate without its schedule": (TRAINER, "lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / rest))", "lr"),
+    "rate whose cosine is a step early": (TRAINER, "(step - warm) / rest", "(step + 1 - warm) / rest"),
+    "rate that rises a step late": (TRAINER, "lr * (step + 1) / warm", "lr * step / warm"),
     "biases of stacked students": (UPDATE, "torch.baddbmm(layer[1], out, layer[0])", "torch.bmm(out, layer[0])"),
 }  # fmt: skip
 

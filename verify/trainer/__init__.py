@@ -5,7 +5,7 @@
 `python -m verify train` is the command line.
 
 A configuration goes one way: `config` reads it, `trainer` resolves it into data (`data`), networks (`networks`), rate,
-order and weight (`schedules`) and the update (`update`); `run` keeps the files of a run, `comparison` makes many.
+order and weight, and the update (`update`); `run` keeps the files of a run, `comparison` makes many.
 """
 
 from verify.monitor import Advice, BiasMonitor, BiasRecord, Budget

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from verify.own_modules import importable
 from verify.trainer.errors import TrainerError
 
 __all__ = [
-    "CNN", "MLP", "NETWORKS", "ResNet", "ViT", "build_students", "own_function", "parse_students", "runs_code",
-    "unsafe_channels_last",
+    "CNN", "MLP", "NETWORKS", "ResNet", "ViT", "build_students", "own_function", "parse_students", "refuse_unsafe",
+    "runs_code", "unsafe_channels_last",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -178,6 +178,17 @@ def unsafe_channels_last(student: nn.Module) -> str | None:
         if tuple(layer.kernel_size) == (1, 1) and stride > 1 and channels < NARROWEST:
             return f"1 x 1 convolution of {channels} channels with stride {stride}"
     return None
+
+
+def refuse_unsafe(students: Sequence[nn.Module]) -> None:
+    """Raise TrainerError for a network that channels-last on a CPU would write outside of its memory."""
+    for k, student in enumerate(students):
+        if layer := unsafe_channels_last(student):
+            raise TrainerError(
+                f"channels_last = True: student {k}, a {type(student).__name__}, has a {layer}, whose gradient "
+                f"corrupts memory on a CPU (oneDNN issue 6035); take a width of at least {NARROWEST}, or leave "
+                "channels_last out"
+            )
 
 
 def build_students(

@@ -6,6 +6,7 @@ asks it again. Everything a step depends on is those objects, the number of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,17 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rdml_theory.losses import CosineOrder, LearnableOrder, LinearOrder
 from verify.monitor import BiasMonitor
 from verify.trainer.checkpoint import cohort_tensors, load_checkpoint, restore_cohort, save_checkpoint
 from verify.trainer.config import Config, differences
 from verify.trainer.data import Batches, Data, load_data
 from verify.trainer.distributed import Group
 from verify.trainer.errors import DivergedError, TrainerError
-from verify.trainer.networks import NARROWEST, build_students, unsafe_channels_last
-from verify.trainer.schedules import make_objective, make_rate
-from verify.trainer.update import Cohort
+from verify.trainer.networks import build_students, refuse_unsafe
+from verify.trainer.update import Cohort, Objective, Schedule
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "make_objective", "make_rate"]
 
 
 class Trainer:
@@ -74,13 +75,13 @@ class Trainer:
                 config.students, data.shape, data.classes, seed=config.seed, width=config.width, norm=config.norm
             )
         if layout is torch.channels_last and device.type == "cpu":
-            _refuse_unsafe(students)
+            refuse_unsafe(students)
         students = self.group.check(list(students), config.batch)
         students = [s.to(device, weights, memory_format=layout) for s in students]  # type: ignore[call-overload]
         torch.manual_seed(config.seed)
-        objective = make_objective(config, self.per_epoch)
+        how = make_objective(config, self.per_epoch), _optimizer(config), make_rate(config, self.per_epoch)
         self.cohort = Cohort(
-            students, objective, _optimizer(config), make_rate(config, self.per_epoch),
+            students, *how,
             sequential=config.update == "sequential", clip=config.clip, precision=dtype, compiled=config.compile,
             group=self.group,
         )  # fmt: skip
@@ -180,16 +181,6 @@ def _optimizer(config: Config) -> Callable[[list[dict[str, Any]]], torch.optim.O
     )  # fmt: skip
 
 
-def _refuse_unsafe(students: Sequence[nn.Module]) -> None:
-    for k, student in enumerate(students):
-        if layer := unsafe_channels_last(student):
-            raise TrainerError(
-                f"channels_last = True: student {k}, a {type(student).__name__}, has a {layer}, whose gradient "
-                f"corrupts memory on a CPU (oneDNN issue 6035); take a width of at least {NARROWEST}, or leave "
-                "channels_last out"
-            )
-
-
 def _device(name: str, group: Group) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -203,3 +194,52 @@ def _device(name: str, group: Group) -> torch.device:
         device = torch.device("cuda", group.rank % torch.cuda.device_count() if device.index is None else device.index)
         torch.cuda.set_device(device)
     return device
+
+
+def make_rate(config: Config, per_epoch: int) -> Schedule:
+    """The learning rate at a step, of so many an epoch.
+
+    >>> rate = make_rate(Config(lr=0.1, epochs=10, lr_warmup=1), per_epoch=4)
+    >>> [round(rate(n), 4) for n in (0, 3, 4, 39)]
+    [0.025, 0.1, 0.1, 0.0002]
+    """
+    lr, kind, gamma, milestones = config.lr, config.lr_schedule, config.lr_gamma, config.lr_milestones
+    warm = round(config.lr_warmup * per_epoch)
+    rest = max(config.epochs * per_epoch - warm, 1)
+
+    def rate(step: int) -> float:
+        if step < warm:
+            return lr * (step + 1) / warm
+        if kind == "cosine":
+            return lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / rest))
+        if kind == "step":
+            return lr * gamma ** sum(step // per_epoch >= m for m in milestones)
+        return lr
+
+    return rate
+
+
+def make_objective(config: Config, per_epoch: int) -> Objective:
+    """What the students minimise at a step, of so many an epoch.
+
+    >>> objective = make_objective(Config(epochs=10, beta_warmup=2, alpha_end=2.0, alpha_schedule="linear"), 4)
+    >>> [objective.weight(n) for n in (0, 4, 8)], [objective.order(n) for n in (0, 39)]
+    ([0.0, 0.5, 1.0], [1.0, 2.0])
+    """
+    last = config.epochs * per_epoch - 1
+
+    def ramp(start: float, end: float | None, curve: str) -> Schedule:
+        if end is None:
+            return lambda step: start
+        # The last step is at the end value.
+        return (LinearOrder if curve == "linear" else CosineOrder)(start, end, max(last, 1)).value
+
+    warm = config.beta_warmup * per_epoch
+    full = ramp(config.beta, config.beta_end, config.beta_schedule)
+
+    def weight(step: int) -> float:
+        return full(step) * (min(1.0, step / warm) if warm else 1.0)
+
+    learned = config.alpha_schedule == "learned"
+    order = LearnableOrder(config.alpha) if learned else ramp(config.alpha, config.alpha_end, config.alpha_schedule)
+    return Objective(order, weight, config.temperature, config.label_smoothing)
