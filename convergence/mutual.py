@@ -84,7 +84,9 @@ def mutual_bias_bound(
         forms.append(lambda: product(*weights, np.maximum(1.0, order), mean))
     for name, value in given.items():
         if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
-            raise ValueError(f"{name} = {shown(value)}: expected numbers >= 0, finite ones for beta and jacobian")
+            raise ValueError(
+                f"{name} = {shown(value.tolist())}: expected numbers >= 0, finite ones for beta and jacobian"
+            )
     broadcast(**given)
     if not forms:
         raise ValueError("log_ratio_range and divergence are both missing: give at least one of them")
@@ -280,7 +282,8 @@ def drift_bound(
         finite = name in ("alpha", "log_ratio_range") or np.isfinite(value).all()
         if not (value >= 0).all() or not finite:
             raise ValueError(
-                f"{name} = {shown(value)}: expected numbers >= 0, finite ones but for alpha and log_ratio_range"
+                f"{name} = {shown(value.tolist())}: expected numbers >= 0, finite ones but for alpha and "
+                "log_ratio_range"
             )
     broadcast(**given)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

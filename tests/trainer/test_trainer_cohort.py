@@ -318,7 +318,10 @@ def test_a_factory_of_your_own(monkeypatch, tmp_path):
         "def good(shape, classes):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(classes))\n"
         "def wide(shape, classes):\n    return good(shape, classes + 1)\n"
         "def number(shape, classes):\n    return 3\n"
+        "def broken(shape, classes):\n    return 1 / 0\n"
     )
+    (tmp_path / "broken_network.py").write_text("def net(:\n")
+    (tmp_path / "leaving_network.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert len(build(Config(students="own_networks:good:2"))) == 2
     with pytest.raises(TrainerError, match="outputs a sample where the data has 10 classes"):
@@ -327,8 +330,18 @@ def test_a_factory_of_your_own(monkeypatch, tmp_path):
         build(Config(students="own_networks:number"))
     with pytest.raises(TrainerError, match="has no function missing"):
         build(Config(students="own_networks:missing"))
-    with pytest.raises(TrainerError, match="cannot be imported"):
-        build(Config(students="no_such_module:x"))
+    for students, message in (
+        ("no_such_module:x", "cannot be imported .*; install it or name another$"),
+        ("mlp:x", "mlp cannot be imported .*; so many of a network are written as mlp:2$"),
+        (
+            "own_networks:broken",
+            r"own_networks:broken raised ZeroDivisionError: .*by zero \(own_networks\.py, line 9\)",
+        ),
+        ("broken_network:net", r"broken_network raised SyntaxError: .*\(broken_network\.py, line 1\)"),
+        ("leaving_network:net", r"leaving_network raised SystemExit \(leaving_network\.py, line 1\)"),
+    ):
+        with pytest.raises(TrainerError, match=message):
+            build(Config(students=students))
 
 
 def test_a_network_of_the_working_folder(tmp_path, monkeypatch):

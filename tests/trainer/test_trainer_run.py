@@ -378,7 +378,12 @@ def test_numbers_of_numpy_and_names_of_paths_are_taken_for_what_they_are():
         ({"device": "abacus"}, "expected auto, cpu, cuda"),
         ({"batch": 100_000}, "there are 3600 training samples"),
         ({"width": 0, "students": "timm/resnet18"}, "timm cannot be imported"),
-        ({"data": "digits", "augment": "shift", "students": "vit", "width": 6}, "multiple of its 4 heads"),
+        ({"data": "digits", "augment": "none", "students": "vit", "width": 6}, "multiple of its 4 heads"),
+        ({"data": "digits", "augment": "shift"}, r"'shift' needs signals \(C, L\), the samples have shape \(1, 8, 8\)"),
+        (
+            {"augment": "crop-flip"},
+            r"'crop-flip' needs images \(C, H, W\), the samples have shape \(1, 40\); take none",
+        ),
     ],
 )
 def test_runs_that_cannot_start(tmp_path, changes, message):

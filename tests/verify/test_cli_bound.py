@@ -79,8 +79,30 @@ def test_bound_ignores_no_option():
     words = ["bound", "--smoothness", "1", "--step", "0.01"]
     complains(rdml(*words, "--nesterov"), "--momentum")
     complains(rdml(*words, "--beta", "1"), "--target")
+    complains(rdml(*words, "--log-ratio-range", "3"), "--log-ratio-range is for --cohort, or for the largest order")
+    complains(rdml(*words, "--target", "1", "--jacobian", "1"), "--jacobian goes with --beta")
+    cohort = [*words, "--cohort", "--alpha", "2", "--beta", "1", "--target", "0.1"]
+    complains(rdml(*cohort), "without --bias", "and --target")
     told = rdml(*words, "--momentum", "0.9", "--pl-constant", "0.1", "--json")
     assert "without momentum" in json.loads(told.stdout)["not applicable"]["Polyak-Łojasiewicz"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--pl-constant 0", "--pl-constant 0: expected a number above 0 and at most Λ = 1"),
+        ("--pl-constant 2", "--pl-constant 2: expected"),
+        ("--pl-constant nan", "--pl-constant nan: expected"),
+        ("--target 1 --beta -1", "--beta -1: expected a number of at least 0"),
+        ("--target 1 --beta 1 --jacobian -2", "--jacobian -2: expected"),
+        ("--target 1 --beta 1 --log-ratio-range nan", "--log-ratio-range nan: expected"),
+        ("--noise 0,5", "'0,5': expected a number such as 0.5 or 1e-3"),
+        ("--steps 1e3", "'1e3': expected an integer of at least 1, and at most 1,000,000,000,000,000,000"),
+        ("--steps 0", "'0': expected an integer of at least 1"),
+    ],
+)
+def test_impossible_numbers_are_wrong_usage(words, said):
+    complains(rdml("bound", "--smoothness", "1", "--step", "0.1", *words.split()), said)
 
 
 def test_inverse_questions():

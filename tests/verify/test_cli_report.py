@@ -41,7 +41,7 @@ def test_a_plot_without_results_says_what_it_runs(finished, tmp_path, undrawn, m
     plotted = rdml("plot", "c14", "--out", tmp_path / "mistyped", "--seed", SEED)
     assert plotted.returncode == 0
     said = f"{tmp_path / 'mistyped'} holds no results: running C14 (profile quick, seed {SEED}) first"
-    assert plotted.stderr.strip() == said
+    assert plotted.stderr == said + "\n"
     assert len(plotted.stdout.splitlines()) == 4
     again = rdml("plot", "C14", "--out", tmp_path / "mistyped")
     assert (again.stdout, again.stderr) == (plotted.stdout, "")

@@ -45,7 +45,7 @@ def advise_command(
         if jacobian is not None:
             bias = mutual_bias_bound(found.alpha, beta=found.beta, jacobian=jacobian, log_ratio_range=float("inf"))
     except (TypeError, ValueError) as error:
-        raise UsageFault(str(error)) from None
+        raise UsageFault(str(error).replace("_", " ")) from None
     if as_json:
         document = {name: plain(value) for name, value in asdict(found).items()}
         document |= {} if bias is None else {"bias": plain(bias)}

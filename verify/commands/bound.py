@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 
 from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence
@@ -109,13 +110,23 @@ def bound_command(
     if cohort:
         if alpha is None or beta is None:
             raise UsageFault("--cohort needs --alpha and --beta, the order and the weight of the mutual loss")
-        if bias or relative_bias or momentum or exact or pl_constant is not None:
+        if bias or relative_bias or momentum or exact or pl_constant is not None or target is not None:
             raise UsageFault(
-                "--cohort finds the bias of plain SGD: it goes without --bias, --relative-bias, --momentum, --exact "
-                "and --pl-constant"
+                "--cohort finds the bias of plain SGD: it goes without --bias, --relative-bias, --momentum, --exact, "
+                "--pl-constant and --target"
             )
     elif alpha is not None or divergence is not None:
         raise UsageFault("--alpha and --divergence are for --cohort; add it")
+    source = click.get_current_context().get_parameter_source
+    if log_ratio_range is not None and not cohort and (target is None or beta is None):
+        raise UsageFault(
+            "--log-ratio-range is for --cohort, or for the largest order, of --target and --beta; add them"
+        )
+    if source("jacobian") is not ParameterSource.DEFAULT and beta is None:
+        raise UsageFault("--jacobian goes with --beta, the weight of mutual learning; add it")
+    for name, value in (("--beta", beta), ("--jacobian", jacobian), ("--log-ratio-range", log_ratio_range)):
+        if value is not None and not value >= 0:
+            raise UsageFault(f"{name} {value:g}: expected a number of at least 0")
     if target is not None and not 0 < target < math.inf:
         raise UsageFault(f"--target {target:g}: expected a finite number above 0, the mean squared gradient you want")
     if beta is not None and target is None and not cohort:
@@ -124,6 +135,8 @@ def bound_command(
         assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
     except (TypeError, ValueError) as error:
         raise UsageFault(str(error)) from None
+    if pl_constant is not None and not 0 < pl_constant <= smoothness:
+        raise UsageFault(f"--pl-constant {pl_constant:g}: expected a number above 0 and at most Λ = {smoothness:g}")
     calls = {
         "classical": lambda: classical_bound(assumptions, step, steps),
         "sharp": lambda: sharp_bound(assumptions, step, steps),

@@ -59,7 +59,7 @@ def _progress_bars() -> Iterator[tuple[Callable[[list[Unit], list[Unit]], None],
         MofNCompleteColumn(table_column=whole),
         TimeElapsedColumn(table_column=whole),
     )
-    with Progress(*columns, console=errors(), transient=True) as bars:
+    with Progress(*columns, console=(log := errors()), transient=True, disable=not log.is_terminal) as bars:
         total = bars.add_task("checks", total=None)
         lines: dict[Unit, TaskID] = {}
 

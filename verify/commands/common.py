@@ -61,7 +61,7 @@ class Whole(click.IntRange):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            most = "" if self.max is None else f", and at most {self.max}"
+            most = "" if self.max is None else f", and at most {self.max:,}"
             self.fail(f"{value!r}: expected an integer of at least {self.min}{most}", param, ctx)
 
 

@@ -55,7 +55,10 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
         if out.exists() and not out.is_dir():
             raise SweepError(f"--out {out}: is a file; name a directory")
         columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with terminated_raises(), Progress(*columns, console=errors(), transient=True) as bars:
+        with (
+            terminated_raises(),
+            Progress(*columns, console=(log := errors()), transient=True, disable=not log.is_terminal) as bars,
+        ):
             task = bars.add_task("cells", total=len(cells))
             result = run_sweep(
                 cells, out, jobs=jobs, scheduler=scheduler,

@@ -185,14 +185,14 @@ _RULES: dict[str, tuple[float, float, str]] = {
     "momentum": (0, 1, "a number in [0, 1)"),
     "weight_decay": (0, _INF, "a finite number of at least 0"),
     "clip": (0, _INF, "a norm, or 0 for none"),
-    "epochs": (1, _MANY, "from 1 to a billion"),
-    "batch": (1, _MANY, "from 1 to a billion"),
+    "epochs": (1, _MANY, "a number from 1 to a billion"),
+    "batch": (1, _MANY, "a number from 1 to a billion"),
     "seed": (0, 2**63, "a number from 0 to 2^63 - 1"),
     "width": (0, 2**16, "a width below 65,536, or 0 for the network's own"),
     "threads": (1, 4096, "at least 1"),
     "monitor": (0, 100, "a share of the training work, such as 0.2, or 0"),
     "monitor_samples": (0, _MANY, "a number of samples, or 0 for all"),
-    "checkpoint_every": (1, _MANY, "from 1 to a billion"),
+    "checkpoint_every": (1, _MANY, "a number from 1 to a billion"),
 }
 
 

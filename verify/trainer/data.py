@@ -98,6 +98,7 @@ class Batches:
 
     def __init__(self, data: Data, size: int, *, seed: int, kind: str = "none", group: Group | None = None) -> None:
         self.data, self.size, self.seed, self.kind, self.group = data, size, seed, kind, group or Group()
+        _refuse_unfit(kind, data.shape)
         self.per_epoch = len(data.train) // size
         if self.per_epoch == 0:
             raise TrainerError(f"batch = {size}: there are {len(data.train)} training samples; take fewer")
@@ -124,6 +125,12 @@ def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(samples, generator=generator(seed, "order", epoch))
 
 
+def _refuse_unfit(kind: str, shape: tuple[int, ...]) -> None:
+    needs = {"shift": "signals (C, L)", "crop-flip": "images (C, H, W)"}
+    if kind in needs and len(shape) != needs[kind].count(",") + 1:
+        raise TrainerError(f"augment = {kind!r} needs {needs[kind]}, the samples have shape {shape}; take none")
+
+
 def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
     """A batch of bytes or numbers, shifted or cropped and mirrored sample by sample, on its own device.
 
@@ -131,13 +138,12 @@ def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
     """
     if kind == "none":
         return x
+    _refuse_unfit(kind, tuple(x.shape[1:]))
     batch, device = len(x), x.device
     if kind == "shift":
         offset = torch.randint(-4, 5, (batch, 1), generator=random).to(device)
         index = (torch.arange(x.shape[-1], device=device) + offset) % x.shape[-1]
         return x.gather(-1, index.unsqueeze(1).expand_as(x))
-    if x.ndim != 4:
-        raise TrainerError(f"augment = 'crop-flip' needs images, the samples have shape {tuple(x.shape[1:])}")
     draws = torch.randint(0, 9, (2, batch), generator=random)
     mirrored = torch.rand(batch, generator=random) < 0.5
     padded = torch.nn.functional.pad(x, (4, 4, 4, 4))

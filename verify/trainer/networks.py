@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import traceback
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from convergence.arguments import did_you_mean
 from verify.own_modules import importable
+from verify.reading import in_a_line
 from verify.trainer.errors import TrainerError
 
 __all__ = [
@@ -255,9 +257,9 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
         return make(shape, classes, **width, **chosen)
     library, _, rest = name.partition("/")
     if library == "timm" and rest:
-        return _imported("timm").create_model(rest, num_classes=classes, in_chans=shape[0])
+        return _called(name, _imported("timm").create_model, rest, num_classes=classes, in_chans=shape[0])
     if library == "torchvision" and rest:
-        return _imported("torchvision.models").get_model(rest, weights=None, num_classes=classes)
+        return _called(name, _imported("torchvision.models").get_model, rest, weights=None, num_classes=classes)
     if ":" not in name:
         raise TrainerError(
             f"unknown network {name!r}: known are {', '.join(NETWORKS)}, timm/NAME, torchvision/NAME and "
@@ -267,26 +269,40 @@ def _network(name: str, shape: Shape, classes: int, width: dict[str, int], norm:
 
 
 def own_function(name: str, expected: str) -> Callable[..., Any]:
-    """What ``package.module:factory`` names; the module may lie in the working folder.
+    """What ``package.module:factory`` names; the module may lie in the working folder. What it raises becomes a line.
 
     Raises
     ------
     TrainerError
-        If there is no such module or no such function in it.
+        If there is no such module or no such function in it, or they raise an error.
     """
     module, _, factory = name.partition(":")
     importable(Path.cwd())
     make = getattr(_imported(module), factory, None)
     if not callable(make):
         raise TrainerError(f"{module} has no function {factory}: expected {expected}")
-    return make
+    return partial(_called, name, make)
 
 
 def _imported(module: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return _called(module, importlib.import_module, module)
     except ImportError as error:
-        raise TrainerError(f"{module} cannot be imported ({error}); install it or name another") from None
+        number = f"; so many of a network are written as {module}:2" if module in NETWORKS else ""
+        raise TrainerError(f"{module} cannot be imported ({error}); install it or name another{number}") from None
+
+
+def _called(what: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What somebody else's code returns; an error of its own is told with the line that raised it."""
+    try:
+        return function(*arguments, **options)
+    except (ImportError, TrainerError):
+        raise
+    except (Exception, SystemExit) as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if isinstance(error, SyntaxError) else f" ({Path(at.filename).name}, line {at.lineno})"
+        said = f": {in_a_line(error)}" if isinstance(error, Exception) else ""
+        raise TrainerError(f"{what} raised {type(error).__name__}{said}{where}") from error
 
 
 def _check(name: str, student: Any, shape: Shape, classes: int) -> None:

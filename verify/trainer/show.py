@@ -56,7 +56,7 @@ def progress_bar(console: Console) -> Iterator[Callable[[Trainer, dict[str, Any]
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    bars = _Bars(*columns, console=console, transient=True)
+    bars = _Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bars.add_task("", total=None, speed=0.0)
     begin: tuple[float, int] | None = None
     words = ""
