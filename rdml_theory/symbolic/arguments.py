@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from sympy import Basic, Expr, I, nan, sympify, zoo
+from sympy import Basic, Expr, Float, I, Rational, nan, sympify, zoo
 
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["formula", "of_formulas", "require"]
+__all__ = ["exact", "formula", "of_formulas", "require"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -57,12 +57,31 @@ def formula(name: str, value: Any) -> Formula:
     return expression
 
 
+def exact(formula: Formula) -> Formula:
+    """The formula with its floats as the fractions that they are.
+
+    >>> from sympy import Symbol
+    >>> exact(0.5 * Symbol("h"))
+    h/2
+    """
+    return formula.xreplace({number: Rational(number) for number in formula.atoms(Float)})
+
+
+_REFUSES = """Raises
+    ------
+    ProofError
+        If the proof does not give what is asserted.
+
+    """
+
+
 def of_formulas(
     family: type[tuple[Any, ...]] | None = None, count: int = 0
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Decorate a function of formulas, each optional, or of one ``family`` of ``count`` formulas.
+    """Decorate a proof of formulas, each optional, or of one ``family`` of ``count`` formulas: of what they assert.
 
-    What it returns cannot be changed, and is kept: what was proved once in a process is not proved again.
+    A float is taken for the fraction that it is. What is returned cannot be changed, and is kept: what was proved once
+    in a process is not proved again. The docstring is completed by what a false assertion raises.
 
     >>> @of_formulas()
     ... def square(side: Formula = 2) -> Formula:
@@ -77,10 +96,10 @@ def of_formulas(
     def one(signature: inspect.Signature, name: str, value: Any) -> Any:
         value = signature.parameters[name].default if value is None else value
         if family is None:
-            return formula(name, value)
+            return exact(formula(name, value))
         if not isinstance(value, tuple) or len(value) != count:
             raise TypeError(f"{name} must be a tuple of {count} formulas; got {type(value).__name__}")
-        parts = [formula(f"{name}[{place}]", part) for place, part in enumerate(value)]
+        parts = [exact(formula(f"{name}[{place}]", part)) for place, part in enumerate(value)]
         return tuple(parts) if family is tuple else family(*parts)
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -93,6 +112,7 @@ def of_formulas(
             values = {name: one(signature, name, value) for name, value in bound.arguments.items()}
             return kept(**values)
 
+        checked.__doc__ = (function.__doc__ or "").replace("Examples\n", f"{_REFUSES}Examples\n", 1)
         return checked
 
     return decorate

@@ -122,19 +122,10 @@ def shared_rate(value: Formula = LEVEL) -> Proof:
     value : Expr, optional
         The asserted λ, a function of ``rate`` and ``count``.
 
-    Raises
-    ------
-    ProofError
-        If it is too large, or another one than ε/M.
-
     Examples
     --------
     >>> shared_rate().verify()
     True
-    >>> shared_rate(rate)
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     named = assume(_level_is(value), reason="given: they share the rate")
     each = sum_over(_given("rate"), _i, count, reason="summed over the intervals")

@@ -354,19 +354,10 @@ def consensus_expansion(right_sides: Expansion = CONSENSUS) -> Proof:
     right_sides : Expansion, optional
         What is asserted.
 
-    Raises
-    ------
-    ProofError
-        If it does not follow.
-
     Examples
     --------
     >>> consensus_expansion().verify()
     True
-    >>> consensus_expansion(CONSENSUS._replace(second=CONSENSUS.second / alpha))
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: limit: ... the derivative of order 2 is another at the point
     """
 
     def theorems(*, order_one: bool) -> Sequence[Theorem]:

@@ -201,19 +201,10 @@ def self_bounding(right_side: Formula = SELF_BOUND) -> Proof:
     right_side : Expr, optional
         The asserted bound, a function of ``alpha`` and the divergence.
 
-    Raises
-    ------
-    ProofError
-        If it does not follow.
-
     Examples
     --------
     >>> self_bounding().axioms
     ()
-    >>> self_bounding(SELF_BOUND / 2)
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     target = self_bounding_target(right_side)
     bounds = (
@@ -317,19 +308,10 @@ def saturating_bound(right_side: Formula = SATURATION) -> Proof:
     right_side : Expr, optional
         The asserted bound, a function of ``alpha`` and the divergence.
 
-    Raises
-    ------
-    ProofError
-        If it does not follow.
-
     Examples
     --------
     >>> saturating_bound().axioms
     ()
-    >>> saturating_bound(SATURATION / 2)
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     target = square_target(right_side)
 

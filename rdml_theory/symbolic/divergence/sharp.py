@@ -151,19 +151,10 @@ def sharp_self_bounding(constant: Formula = SHARP_CONSTANT, *, greatest_order: F
     greatest_order : Expr, optional
         The greatest order for which it is asserted.
 
-    Raises
-    ------
-    ProofError
-        If it does not follow.
-
     Examples
     --------
     >>> sharp_self_bounding().axioms
     ()
-    >>> sharp_self_bounding(Rational(4, 5))
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: the slack ... has no manifest sign
     """
     order = given(AtMost(alpha, greatest_order), "given")
     least = _least_divergence(order)

@@ -63,19 +63,10 @@ def variance_bounds(bhatia_davis: Formula = BHATIA_DAVIS, popoviciu: Formula = P
     bhatia_davis, popoviciu : Expr, optional
         The asserted bounds, functions of ``GREATEST``, ``LEAST`` and ``MEAN``.
 
-    Raises
-    ------
-    ProofError
-        If they do not follow, or are not attained.
-
     Examples
     --------
     >>> variance_bounds().verify()
     True
-    >>> variance_bounds(popoviciu=POPOVICIU / 2)
-    Traceback (most recent call last):
-    ...
-    rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     q, v = entries.q, entries.v
     targets = variance_targets(bhatia_davis, popoviciu)
@@ -176,11 +167,6 @@ def curvature_bounds(lower: Formula = CURVATURES[0], upper: Formula = CURVATURES
     ----------
     lower, upper : Expr, optional
         The asserted bounds, functions of ``alpha``.
-
-    Raises
-    ------
-    ProofError
-        If they do not follow.
 
     Examples
     --------

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Float, Integer, Rational, Sum, Symbol
+from sympy import Integer, Rational, Sum, Symbol
 
+from rdml_theory.symbolic.arguments import exact
 from rdml_theory.symbolic.kernel import *
-from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 
 __all__ = [
@@ -80,15 +80,6 @@ def texts(*told: Proposition) -> tuple[str, ...]:
     ('f is Λ-smooth',)
     """
     return tuple(part.text() for part in told)
-
-
-def exact(formula: Formula) -> Formula:
-    """The formula with its floats as the fractions that they are.
-
-    >>> exact(0.5 * h)
-    h/2
-    """
-    return formula.xreplace({number: Rational(number) for number in formula.atoms(Float)})
 
 
 def given(name: str, value: Term = None) -> Theorem:
