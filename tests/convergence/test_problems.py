@@ -1,5 +1,6 @@
 """The problems' declared constants are true: gradient, smoothness, minimum, noise and bias, searched for a breach."""
 
+import itertools
 import runpy
 from pathlib import Path
 
@@ -259,6 +260,39 @@ def test_pl_inequality_of_the_sine():
     value, square = problem.value(x), problem.gradient(x)[:, 0] ** 2
     away = value > 1e-12
     assert (square[away] / (2 * value[away])).min() >= problem.pl_constant
+
+
+def test_the_narrowing_valley_is_smooth_and_obeys_the_inequality():
+    """By Bernstein coefficients in the four cells where it is no quadratic; the docstring says why that is enough."""
+    problem = problems.get("narrowing_valley")
+    mu, (top, _), side = problem.pl_constant, problem.start, 0.6
+
+    def over(x):
+        """1 - (‖∇f‖² - 2μf)/y², beside 0."""
+        slack = (problem.gradient(x) ** 2).sum(axis=-1) - 2 * mu * problem.value(x)
+        return (1 - slack / x[:, 1] ** 2)[:, None, None] * np.diag([1.0, 0.0])
+
+    rng = np.random.default_rng(0)
+    for cell in itertools.product((-0.5, 0.5), (0.5, 1.5)):
+        middle = np.array([top, 0.0]) + side * np.array(cell)
+
+        def there(t, middle=middle):
+            return middle + side / 2 * t
+
+        assert largest_norm(lambda t, there=there: problem.hessian(there(t)), 2, 2, tolerance=1e-3)[0] < 1
+        assert largest_norm(lambda t, there=there: over(there(t)), 2, 4, tolerance=1e-3)[0] < 1
+        x, v = there(rng.uniform(-0.99, 0.99, (20, 2))), 1e-6 * rng.normal(size=(20, 2))
+        changed = (problem.gradient(x + v) - problem.gradient(x - v)) / 2
+        np.testing.assert_allclose(np.einsum("nij,nj->ni", problem.hessian(x), v), changed, rtol=1e-6, atol=1e-14)
+        for axis in (0, 1):  # across the edges of a cell nothing jumps
+            edge = np.repeat(there(rng.uniform(-1, 1, (20, 2)))[:, None], 2, axis=1)
+            edge[:, :, axis] = middle[axis] + side / 2 * (1 + np.array([-1e-12, 1e-12]))
+            gradients = problem.gradient(edge)
+            np.testing.assert_allclose(gradients[:, 0], gradients[:, 1], atol=1e-11)
+    far = np.random.default_rng(1).uniform([-2 * top, -8.0], [2 * top, 8.0], (200_000, 2))
+    assert ((problem.gradient(far) ** 2).sum(axis=-1) >= 2 * mu * problem.value(far) * (1 - 1e-12)).all()
+    with pytest.raises(ValueError, match="at most 1/10"):
+        problems.get("narrowing_valley", pl_constant=0.2)
 
 
 @pytest.mark.parametrize("model", NOISE_MODELS)

@@ -51,6 +51,9 @@ APART = {
 }  # fmt: skip
 """h, μ/Λ and σ² for which the floor is not known, with ζ² = 1: and what part of the bound the worst quadratic has."""
 
+VALLEY = {1.3: (0.62, 0.97), 1.5: (0.7, 0.945), 1.8: (0.86, 0.9)}
+"""h where the exact rate is not known; where in a valley with μ = Λ/10 a step starts, and its part of the bound."""
+
 NONCONVEX = ((1.0, 4.0, 0.25, 3_000), (0.4, 4.0, 0.25, 6_000), (0.6, 0.0, 0.0, 200))
 REACHED = 0.97
 ROUNDING = 1e-9
@@ -255,7 +258,7 @@ def relative(subject: Subject, context: Context) -> Found:
 
 @check("numeric", cost=0.5)
 def apart(subject: Subject, context: Context) -> Found:
-    """How far below is the worst quadratic where the exact floor is not known?"""
+    """How far below are the worst functions known where the exact floor or rate is not?"""
     for (h, mu, noise), least in APART.items():
         at = Assumptions(smoothness=1.0, gap=0.0, noise=noise, bias=1.0)
         stated, steps = subject.bound(at, h, np.inf, mu), round(40 / (mu * min(h, 2 - h)))
@@ -264,6 +267,21 @@ def apart(subject: Subject, context: Context) -> Found:
         name = f"the worst quadratic over stated, h = {h:g}, μ = {mu:g} Λ, σ² = {noise:g}"
         yield at_most(name, max(values) / stated if stated else np.inf, 1.0)
         yield at_least(f"{name}: at least", max(values) / stated if stated else np.inf, least)
+    for h, (offset, least) in VALLEY.items():
+        run, mu = context.shared(_in_the_valley, h, offset)
+        stated, value = subject.bound(run.assumptions, h, 1, mu), float(run.value[-1, 0])
+        name = f"one step in a valley that narrows, h = {h:g}, μ = {mu:g} Λ"
+        yield at_most(f"{name}, over stated", value / stated, 1.0)
+        yield at_least(f"{name}, over stated: at least", value / stated, least)
+        slowest = run.assumptions.gap * max(1 - mu * h, h - 1) ** 2
+        yield at_least(f"{name}, over the worst quadratic", value / slowest, 1.002)
+
+
+def _in_the_valley(h: float, offset: float) -> tuple[Trajectory, float]:
+    """A step without noise and bias, and μ."""
+    problem = problems.get("narrowing_valley", offset=offset)
+    mu = float(problem.pl_constant)  # type: ignore[attr-defined]
+    return simulate(problem, step=h, steps=1, replicas=1, seed=0), mu
 
 
 def _falling(subject: Subject, context: Context) -> Panel:
@@ -335,7 +353,7 @@ CLAIM = Claim(
         "geometrically to a floor set by bias and noise, even if a part of the bias grows with the gradient. Without "
         "noise, a recursion is exact at every horizon for steps up to 1/Λ, and the floor (without bias also the rate) "
         "is exact again near 2/Λ; in between, or with noise, the exact floor lies between that of the worst quadratic "
-        "and the bound."
+        "and the bound, and a step in a valley that narrows gains less than on any quadratic."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
