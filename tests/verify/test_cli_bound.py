@@ -1,6 +1,7 @@
 """`rdml bound` and `rdml advise`: the calculator of bounds, forwards and backwards."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -20,7 +21,12 @@ def test_bound():
     assert "not applicable, classical" in table.stdout
     told = rdml("bound", "--smoothness", "1", "--step", "0.5", "--noise", "0.1", "--bias", "0.01", "--gap", "2").stdout
     assert "Λη = 0.5, T = 1000, Δ = 2" in told
-    assert "…" not in narrow("bound", "--smoothness", "1", "--step", "0.7", "--noise", "0.123456", width=60).stdout
+    words = ["bound", "--smoothness", "1", "--step", "0.5", "--noise", "0.1234567", "--pl-constant", "0.01"]
+    numbers = re.findall(r"\d+[.\d]*e?[-\d]*", rdml(*words).stdout)
+    for width in (40, 60, 80):
+        printed = narrow(*words, width=width).stdout
+        assert all(part in printed for part in ("Polyak-Łojasiewicz", *numbers))
+        assert all(len(line) <= width for line in printed.splitlines() if not re.search("The|steps|not app", line))
     # Of the tight bound, the least: not of the floor, which is lower, but holds for no number of steps.
     assert "averaged over the 1000 steps, is at most 0.0579841" in told
     assert "0.0193619 of it is due to the bias." in told

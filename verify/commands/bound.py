@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
+from rich.console import Console
 from rich.table import Table
 
-from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence
+from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence, told
 
 T = TypeVar("T")
+
+
+def _tell(console: Console, quantity: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The bounds of a quantity: a table headed by it, or lines where no number of a table would be whole."""
+    terms = ("transient", "noise", "bias", "total")
+    cells = [[row["bound"], *(f"{row[term]:.6g}" for term in terms)] for row in rows]
+    table = Table(box=None, pad_edge=False)
+    table.add_column(quantity)
+    for term in terms:
+        table.add_column(term, justify="right", no_wrap=True)
+    for row in cells:
+        table.add_row(*row)
+    if sum(max(map(len, column)) + 2 for column in zip(*cells, ("", *terms), strict=True)) - 2 <= console.width:
+        console.print(table)
+        return
+    console.print(f"{quantity}:")
+    for name, *numbers in cells:
+        told(console, f"{name}: " + ", ".join(f"{term} {number}" for term, number in zip(terms, numbers, strict=True)))
 
 
 @click.command("bound", short_help="Every bound for your own numbers, term by term.")
@@ -213,19 +232,12 @@ def bound_command(
         }
         print_json(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         return
-    # What all bound is said once, above the table.
-    common = {row["quantity"] for row in rows}
-    said = f"; what is bounded: {common.pop()}" if len(common) == 1 else ""
-    headings = [name for name in rows[0] if name != "quantity" or not said]
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        number = heading not in ("bound", "quantity")
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
-    for row in rows:
-        table.add_row(*(f"{x:.6g}" if isinstance(x := row[heading], float) else x for heading in headings))
     console = output()
-    sentence(console, f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}{said}")
-    console.print(table)
+    sentence(console, f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}")
+    for quantity in dict.fromkeys(row["quantity"] for row in rows):
+        console.print()
+        _tell(console, quantity, [row for row in rows if row["quantity"] == quantity])
+    console.print()
     averages = [b for name, b in found.items() if b.quantity == "squared gradient norm" and name != "floor"]
     if averages and np.isfinite((least := min(averages, key=float)).total):
         sentence(
