@@ -34,6 +34,9 @@ FIGURES = "figures"
 JOURNAL = ".checks"
 """The folder that keeps finished checks until the whole run is written."""
 
+TRAINING = "train"
+"""The folder where `rdml train` writes, beside the results of claims, unless another is named."""
+
 
 class FolderError(OSError):
     """A results directory that cannot be used, with the reason and the remedy."""
@@ -55,7 +58,7 @@ def _refuse_unusable(out: Path) -> None:
             found = "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
             right = "directory" if folder else "regular file"
             raise FolderError(f"{out}: {name} is a {found}, where a run writes a {right}; name another directory")
-    ours = {*files, FIGURES, JOURNAL}
+    ours = {*files, FIGURES, JOURNAL, TRAINING}
     if not (out / RESULTS).exists() and any(final_name(entry.name) not in ours for entry in out.iterdir()):
         raise FolderError(f"{out}: is not empty and holds no {RESULTS}; name a new, an empty or a results directory")
     if (out / JOURNAL).exists() and (foreign := Store(out / JOURNAL).foreign()):

@@ -9,6 +9,7 @@ import pytest
 from program import KEPT, complains, lay_out, listing, rdml
 
 from verify.claims import all_claims
+from verify.commands.catalogue import RESULTS
 from verify.plots import file_stem
 from verify.results_folder import FolderError, results_folder
 
@@ -55,6 +56,7 @@ def test_refusal_is_one_line(tmp_path):
     "entries",
     [
         [],
+        ["train/"],
         ["figures/", "report.html", ".results.json.01234567", ".report.html.89abcdef"],
         ["results.json", "thesis.tex", ".report.html.89abcdef"],
         [f".checks/.{KEPT}.01234567"],
@@ -70,6 +72,19 @@ def test_what_killed_runs_leave_is_accepted_and_removed(tmp_path, entries):
         journal.remove()
     left = {entry.strip("/") for entry in entries if entry[0] != "."}
     assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_training_runs_stand_where_results_are_written(tmp_path):
+    """Both write into `results` unless another folder is named."""
+    from verify.results_folder import TRAINING
+    from verify.trainer import Config
+
+    assert Config().out.parts == (str(RESULTS), TRAINING)
+    lay_out(tmp_path, "train/run/metrics.jsonl", "train/thesis.tex")
+    before = listing(tmp_path)
+    with results_folder(tmp_path):
+        pass
+    assert listing(tmp_path) == before
 
 
 def test_files_that_appear_in_the_journal_stay(tmp_path):
