@@ -243,7 +243,8 @@ _ABOUT = {
 }
 
 
-def _name(claim: Claim[Any]) -> str:
+def page_name(claim: Claim[Any]) -> str:
+    """The name of a claim's page, without its suffix."""
     return f"{claim.id.lower()}_" + re.sub(r"\W+", "_", claim.title.lower()).strip("_")
 
 
@@ -251,8 +252,8 @@ def group_page(group: str, members: list[Claim[Any]]) -> str:
     """The claims of a group: what each means, in their order, and the contents that lead to them."""
     lines = [f"# {group}", "", _ABOUT[group], ""]
     for claim in members:
-        lines += [f"[{claim.id}: {claim.title}]({_name(claim)}.md)", f": {claim.message}", ""]
-    return "\n".join([*lines, "```{toctree}", ":hidden:", "", *map(_name, members), "```", ""])
+        lines += [f"[{claim.id}: {claim.title}]({page_name(claim)}.md)", f": {claim.message}", ""]
+    return "\n".join([*lines, "```{toctree}", ":hidden:", "", *map(page_name, members), "```", ""])
 
 
 def gallery(drawn: set[str]) -> str:
@@ -263,11 +264,11 @@ def gallery(drawn: set[str]) -> str:
     lines += [
         "Above each figure stands what it shows at a glance; the colours, rings and files are explained in "
         "[figures](../../howto/figures.md).", "", "| | at a glance |", "| --- | --- |",
-        *(f"| [{claim.id}]({_name(claim)}.md) | {claim.message} |" for claim in all_claims().values()), "",
+        *(f"| [{claim.id}]({page_name(claim)}.md) | {claim.message} |" for claim in all_claims().values()), "",
     ]  # fmt: skip
     for claim in all_claims().values():
         if claim.id in drawn:
-            lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim), f"[The claim]({_name(claim)}.md)", ""]
+            lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim), f"[The claim]({page_name(claim)}.md)", ""]
     return "\n".join(lines)
 
 
@@ -337,7 +338,7 @@ def write_pages(folder: Path, results: Path) -> None:
     claims = sorted(all_claims().values(), key=lambda claim: list(GROUPS).index(group_of(claim.id)))
     for group, members in groupby(claims, key=lambda claim: group_of(claim.id)):
         texts[f"{group.lower().replace(' ', '_')}.md"] = group_page(group, list(members))
-    texts |= {f"{_name(claim)}.md": page(claim, drawn=claim.id in drawn) for claim in claims}
+    texts |= {f"{page_name(claim)}.md": page(claim, drawn=claim.id in drawn) for claim in claims}
     for name, text in texts.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:

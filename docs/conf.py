@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "offline_math",
+    "plain_text",
     "finished_pages",
 ]
 myst_enable_extensions = ["dollarmath", "deflist"]

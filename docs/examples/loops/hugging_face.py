@@ -22,10 +22,12 @@ class Cohort(nn.Module):
         self.students = nn.ModuleList(students)
         self.mutual = MutualLoss(alpha, beta=beta)
 
-    # The arguments have the names of the data set's columns. With a catch-all **kwargs the Trainer would take the loss
-    # for a sum over `num_items_in_batch`, and no longer divide it by the number of accumulated batches.
+    # The arguments have the names of the data set's columns. With a catch-all **kwargs the Trainer
+    # would take the loss for a sum over `num_items_in_batch`, and no longer divide it by the number
+    # of accumulated batches.
     def forward(self, features, labels=None):
-        logits = [student(features) for student in self.students]  # of your own models: student(...).logits
+        # Of models of your own: student(...).logits
+        logits = [student(features) for student in self.students]
         out = {"logits": torch.stack(logits, dim=1)}  # the batch comes first, as the Trainer gathers it
         if labels is not None:
             base = torch.stack([cross_entropy(z, labels) for z in logits])
@@ -53,8 +55,8 @@ def train(epochs=10):
     cohort = Cohort(networks())
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, num_train_epochs=epochs, per_device_train_batch_size=50, learning_rate=0.01,
-            save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
+            output_dir=folder, num_train_epochs=epochs, per_device_train_batch_size=50,
+            learning_rate=0.01, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
         )  # fmt: skip
         Trainer(model=cohort, args=arguments, train_dataset=Columns(training)).train()
 

@@ -40,8 +40,8 @@ def train(epochs=10):
     training, held_out = digits()
     cohort = Cohort(networks())
     trainer = lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False,
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(cohort, DataLoader(training, batch_size=50, shuffle=True, drop_last=True))
 

@@ -33,7 +33,8 @@ def train(epochs=2, names=("test_resnet", "test_efficientnet")):
         for student in students:
             student.train()
         for x, y in batches:
-            x, y = mixup(images(x), y)  # one mixture for all: students compare predictions on the same samples
+            # One mixture for all: students compare predictions on the same samples.
+            x, y = mixup(images(x), y)
             logits = [student(x) for student in students]
             base = torch.stack([criterion(z, y) for z in logits])
             optimizer.zero_grad()
@@ -42,7 +43,8 @@ def train(epochs=2, names=("test_resnet", "test_efficientnet")):
 
     x, y = held_out[:]
     with torch.no_grad():
-        return [(student.eval()(images(x)).argmax(-1) == y).float().mean().item() for student in students]
+        right = [student.eval()(images(x)).argmax(-1) == y for student in students]
+        return [rows.float().mean().item() for rows in right]
 
 
 if __name__ == "__main__":
