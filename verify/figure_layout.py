@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from verify.figure_names import Name, Sheet
-from verify.figure_panel import BOLD, CHARACTER, LINE, POINT, draw_panel, plain, visible, wrapped
+from verify.figure_panel import BOLD, CHARACTER, LINE, POINT, balanced, draw_panel, plain, visible, wrapped
 from verify.figure_style import DPI, LINE_SPACING, Size, properties, readable
 from verify.records import Panel, faults_of_panel
 
@@ -77,7 +77,7 @@ def _arranged(
     cell, height = width / columns, size.heights[columns - 1]
     deep = [_legend_rows(own, cell, size)[1] for own in entries]
     lines = sum(max(deep[first : first + columns]) for first in range(0, count, columns))
-    title = wrapped(heading, int(width / (BOLD * size.heading * POINT)))
+    title = balanced(heading, int(width / (BOLD * size.heading * POINT)))
     above = 1.6 * size.heading * POINT * (title.count("\n") + 1) if heading else 0.0
     between = lines * LINE * size.small * POINT
     # Arranged at the resolution of the PNG, which then finds every text measured.

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from verify.figure_style import LINE_SPACING, Size, properties, zorder
 from verify.records import Curve, Panel
 
-__all__ = ["BOLD", "CHARACTER", "LINE", "POINT", "draw_panel", "plain", "visible", "wrapped"]
+__all__ = ["BOLD", "CHARACTER", "LINE", "POINT", "balanced", "draw_panel", "plain", "visible", "wrapped"]
 
 _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 """Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
@@ -144,3 +144,15 @@ def wrapped(text: str, width: int) -> str:
         else:
             lines.append(word)
     return "\n".join(lines).replace("\x00", " ")
+
+
+def balanced(text: str, width: int) -> str:
+    r"""As few lines as fit the width, and about equally long, so that no word stands alone in the last one.
+
+    >>> balanced("the student's prediction minus the escort's", 34).splitlines()
+    ["the student's prediction", "minus the escort's"]
+    """
+    lines = wrapped(text, width)
+    return next(
+        tried for narrow in range(1, width + 1) if (tried := wrapped(text, narrow)).count("\n") == lines.count("\n")
+    )
