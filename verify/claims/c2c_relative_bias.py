@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from sympy import Abs, Expr, Integer
 
-from convergence import Assumptions, Trajectory, extremal_average, floor, problems, sharp_bound, simulate
+from convergence import Assumptions, Trajectory, extremal_average, problems, sharp_bound, simulate
 from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.sgd import descent, refinements
 from rdml_theory.symbolic.sgd.refinements import RELATIVE, RELATIVE_LIMIT, relative_bias
@@ -39,6 +40,15 @@ class Subject:
         size = max(square, right, at.bias)
         left = evaluate(self.left, letters(at, h, steps) | {average: value})
         return float(left - right) / size
+
+    def floor(self, h: float, at: Assumptions) -> float:
+        """The A² at which both sides meet for T → ∞, above which the left is greater; NaN if there is none."""
+
+        def residual(logarithm: float) -> float:
+            return self.residual(float(np.exp(logarithm)), h, at, np.inf)
+
+        low, high = np.log(1e-3 * at.bias), np.log(GROWN)
+        return float(np.exp(brentq(residual, low, high))) if residual(low) < 0 < residual(high) else np.nan
 
     def ends(self, m: float) -> float:
         """The asserted end of the domain."""
@@ -86,12 +96,12 @@ def extremal(subject: Subject, context: Context) -> Found:
                 yield at_most(name, residual, 1e-9)
         beyond = _last(_at(m), 1.02 * ends)
         yield holds(f"the extremal gradient grows without limit at 1.02 times the end, m = {m:g}", beyond > GROWN)
-        grid = np.linspace(0.02, 0.985, 60) * 2 / (1 + np.sqrt(m))
-        stated = [float(floor(_at(m), float(h))) for h in grid]
-        reached = [_last(_at(m), float(h)) for h in grid[3::12]]
+        grid = np.linspace(0.02, 0.985, 32) * 2 / (1 + np.sqrt(m))
+        stated = [subject.floor(float(h), _at(m)) for h in grid]
+        reached = [_last(_at(m), float(h)) for h in grid[2::7]]
         curves += [
             curve(f"floor, $m$ = {m:g}", grid, stated, "statement", group=group),
-            curve(f"measured, $m$ = {m:g}", grid[3::12], reached, style="markers", group=group),
+            curve(f"measured, $m$ = {m:g}", grid[2::7], reached, style="markers", group=group),
         ]
     labels = ("extremal quadratic, $\\zeta^2$ = 1", "step size $h = \\Lambda\\eta$", "squared gradient norm")
     yield panel(*labels, *curves, log="y")
@@ -192,6 +202,7 @@ CLAIM = Claim(
             "half-cross-term",
             "half the cross term",
             Subject((RELATIVE + RELATIVE.subs({Abs(1 - descent.h): 0})) / 2, RELATIVE_LIMIT),
+            drawn=True,
         ),
         Control("no-relative-part", "m in place of √m in the domain", Subject(RELATIVE, 2 / (1 + relative_bias))),
     ),

@@ -180,15 +180,22 @@ def training(subject: Subject, context: Context) -> Found:
         curve("sharp bound without bias", times, lambda t: _joint_bound(subject, cohort, float(t), 0.0), "statement"),
     )  # fmt: skip
     yield from comparisons
-    yield _asymmetry_panel(context)
+    yield _asymmetry_panel(subject, context)
 
 
-def _asymmetry_panel(context: Context) -> Panel:
+def _asymmetry_panel(subject: Subject, context: Context) -> Panel:
     orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
     values = [context.shared(_asymmetry, float(a), context.rng("asymmetry")) for a in orders]
+    order = float(subject.order)
+    there = float(np.interp(order, orders, values))
     return panel(
         "asymmetry of the game's Jacobian", "order $\\alpha$", "greatest difference of mixed derivatives",
-        curve("random pairs of four classes", orders, values, style="both"), log="",
+        curve("random pairs of four classes", orders, values, style="both"),
+        curve(
+            "stated: a potential", [order], [0.0], "statement", style="markers",
+            contradicted=None if order == 0.5 else (order, there, 0.0),
+        ),
+        log="",
     )  # fmt: skip
 
 
@@ -229,7 +236,7 @@ CLAIM = Claim(
     ),
     controls=(
         Control("third", "a potential at α = 1/3", _at(Rational(1, 3))),
-        Control("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1))),
+        Control("kl", "a potential at α = 1 (the KL divergence)", _at(Rational(1)), drawn=True),
         Control("two", "a potential at α = 2", _at(Rational(2))),
         Control("bound", "half of the bound", Subject(Rational(1, 2), DUAL_WEIGHTS, game.WITHOUT_BIAS / 2)),
         Control("weights", "the weights of the dual pair exchanged", Subject(Rational(1, 2), DUAL_WEIGHTS[::-1])),

@@ -202,7 +202,7 @@ def beyond(subject: Subject, context: Context) -> Found:
         label = f"$\\alpha\\rho$ = {alpha * rho:g}"
         curves += [
             curve(f"{label}: stated", grid, greatest, "statement", group=number),
-            curve("found" if not number else label, WEIGHTS, [max(pair) for pair in found],
+            curve(f"{label}: found", WEIGHTS, [max(pair) for pair in found],
                   ("measured", "second", "measured")[number], style="markers", group=number),
         ]  # fmt: skip
     yield panel("one input, at rest: the greatest base gradient", "weight $\\beta$", "$\\|\\nabla L\\|^2/G^2$", *curves)
