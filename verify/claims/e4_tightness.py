@@ -186,7 +186,7 @@ CLAIM = Claim(
     ),
     caption=(
         "On its extremal instance the bound is reached to one percent for every step size and every ratio of bias to "
-        "noise; with half of the noise, drawn for ζ/σ = 1, it would be exceeded. On nonconvex problems, on real data and in the game the measured average is below the bound, within "
-        "ten percent of it at h = 1 for some."
+        "noise; with half of the noise, drawn for ζ/σ = 1, it would be exceeded. On nonconvex problems, on real data "
+        "and in the game the measured average is below the bound, within ten percent of it at h = 1 for some."
     ),
 )  # fmt: skip
