@@ -15,16 +15,12 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from verify.claims import all_claims
+from verify.formulas import with_indices
 
 _CODE = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw, addnodes.desc_signature)
 _NOT_LINKED = (nodes.reference, nodes.title, nodes.caption, nodes.term)
 
-_INDEX = r"[0-9½∞]+|[A-Za-zΑ-Ωα-ω]+"
-_SET = re.compile(
-    rf"\b(?P<claim>{'|'.join(sorted(all_claims(), key=len, reverse=True))})\b"
-    rf"|(?:(?<![^\W\d_])[^\W\d_]|\b(?:Cov|Var|max|min|inf|sup))_(?P<low>\{{[^{{}}]+\}}|{_INDEX})"
-    rf"|(?<=[\w)\]])\^(?P<high>\{{[^{{}}]+\}}|\([^()]+\)|[-−]?(?:{_INDEX}))"
-)
+_CLAIM = re.compile(rf"\b({'|'.join(sorted(all_claims(), key=len, reverse=True))})\b")
 
 _STAY = "\N{NO-BREAK SPACE}"
 _KEPT = (
@@ -36,24 +32,16 @@ _KEPT = (
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:
-    """The parts of a text with what each is: "text", "claim", "low" or "high".
+    """The parts of a text with what each is: "text", "claim", "sub" or "sup".
 
     >>> list(pieces("by C2, ‖∇f(x_{t+1})‖ ~ q^(1-h)"))
-    [('text', 'by '), ('claim', 'C2'), ('text', ', ‖∇f(x'), ('low', 't+1'), ('text', ')‖ ~ q'), ('high', '1−h')]
+    [('text', 'by '), ('claim', 'C2'), ('text', ', ‖∇f(x'), ('sub', 't+1'), ('text', ')‖ ~ q'), ('sup', '1−h')]
     """
     for pattern, better in _KEPT:
         text = pattern.sub(better, text)
-    end = 0
-    for found in _SET.finditer(text):
-        kind = str(found.lastgroup)
-        start = found.start(kind) - (1 if kind != "claim" else 0)
-        if start > end:
-            yield "text", text[end:start]
-        # Braces and parentheses only say how far an index or a power reaches.
-        yield kind, found[kind].strip("{}()") if kind != "claim" else found[kind]
-        end = found.end()
-    if end < len(text):
-        yield "text", text[end:]
+    for kind, words in with_indices(text):
+        parts = enumerate(_CLAIM.split(words)) if kind == "text" else [(0, words)]
+        yield from (("claim" if number % 2 else kind, part) for number, part in parts if part)
 
 
 def _within(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
@@ -74,9 +62,9 @@ def _set(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         linked = not _within(text, _NOT_LINKED)
         out: list[Any] = []
         for kind, words in pieces(str(text)):
-            if kind == "low":
+            if kind == "sub":
                 out.append(nodes.subscript("", words))
-            elif kind == "high":
+            elif kind == "sup":
                 out.append(nodes.superscript("", words))
             elif kind == "claim" and linked and pages[words] != docname:
                 where = app.builder.get_relative_uri(docname, pages[words])

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import Literal
 from xml.etree import ElementTree
 
 from latex2mathml.converter import convert_to_element
 from markupsafe import Markup
 
-__all__ = ["mathml"]
+__all__ = ["mathml", "with_indices"]
 
 _LONGEST, _DEEPEST, _TALLEST = 3_000, 24, 200
 """Characters of a formula, braces or fences within each other, and elements within each other: half again what the
@@ -194,7 +195,36 @@ def _unwrap(tree: ElementTree.Element) -> None:
     """
     if tree.tag == "mo" and tree.text in _BRACKETS and tree.get("stretchy") == "true":
         tree.attrib.clear()
+    if tree.tag == "mrow" and len(tree) > 1 and tree[0].text in _BRACKETS and tree.find(".//mfrac") is not None:
+        # Around a fraction with a tall numerator, brackets as deep as they are high would hang below it.
+        for fence in (tree[0], tree[-1]):
+            fence.attrib = {"symmetric": "false"} if fence.tag == "mo" and fence.text in _BRACKETS else fence.attrib
     for place, child in enumerate(tree):
         _unwrap(child)
         if child.tag == "mrow" and len(child) == 1 and not child.attrib:
             tree[place] = child[0]
+
+
+_INDEX = r"[0-9½∞]+|[A-Za-zΑ-Ωα-ω]+"
+_INDEXED = re.compile(
+    rf"(?:(?<![^\W\d_])[^\W\d_]|\b(?:Cov|Var|max|min|inf|sup))_(?P<sub>\{{[^{{}}]+\}}|{_INDEX})"
+    rf"|(?<=[\w)\]])\^(?P<sup>\{{[^{{}}]+\}}|\([^()]+\)|[-−]?(?:{_INDEX}))"
+)
+
+
+def with_indices(text: str) -> Iterator[tuple[Literal["text", "sub", "sup"], str]]:
+    """A line of plain text in parts: what is an index or a power in it, and what is neither.
+
+    Examples
+    --------
+    >>> list(with_indices("‖∇f(x_{t+1})‖ and q^(1−α)"))
+    [('text', '‖∇f(x'), ('sub', 't+1'), ('text', ')‖ and q'), ('sup', '1−α')]
+    """
+    end = 0
+    for found in _INDEXED.finditer(text):
+        kind: Literal["sub", "sup"] = "sub" if found["sub"] else "sup"
+        # Braces and parentheses only say how far an index or a power reaches.
+        yield from [("text", before)] if (before := text[end : found.start(kind) - 1]) else []
+        yield kind, found[kind].strip("{}()")
+        end = found.end()
+    yield from [("text", text[end:])] if text[end:] else []

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from verify import plots
-from verify.formulas import mathml
+from verify.formulas import mathml, with_indices
 from verify.records import (
     GROUPS,
     CertificateRecord,
@@ -163,8 +163,19 @@ def number(value: float | None, digits: int = 3) -> Markup:
 
 
 def _prose(text: str) -> Markup:
-    """Words with names in backticks set as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text))))
+    """Words with names in backticks set as code, and with indices and powers set as such.
+
+    >>> print(_prose("the mean of D_α, by `rdml run`, less 1 - h"))
+    the mean of D<sub>α</sub>, by <code>rdml run</code>, less 1 − h
+    """
+    out = Markup("")
+    for number, part in enumerate(re.split(r"`([^`]+)`", text)):
+        if number % 2:
+            out += Markup("<code>{}</code>").format(part)
+            continue
+        for kind, words in with_indices(part.replace(" - ", " − ")):
+            out += words if kind == "text" else Markup(f"<{kind}>{{}}</{kind}>").format(words)
+    return out
 
 
 def _outcome(outcome: Outcome, expected: Outcome = "confirmed") -> Markup:
