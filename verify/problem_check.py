@@ -339,7 +339,10 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
     budget = int(np.clip(131_072 // problem.dim, 4096, 32_768))
     verdict = sequential_verdict(draw, allowed, error_rate=rate, budget=budget, envelope=first.envelope)
     sign = {"confirmed": "≤", "refuted": ">", "undecided": "against"}[verdict.outcome]
-    detail = f"mean of ‖∇f‖² over {steps} steps of plain SGD and {verdict.replicas} replicas: {verdict.observed:.6g} {sign} {allowed:.6g}"
+    detail = (
+        f"mean of ‖∇f‖² over {steps} steps of plain SGD and {verdict.replicas} replicas: "
+        f"{verdict.observed:.6g} {sign} {allowed:.6g}"
+    )
     if verdict.outcome == "undecided":
         low, high = verdict.interval
         detail += (
