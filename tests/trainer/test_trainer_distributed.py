@@ -12,9 +12,8 @@ import torch
 from verify.trainer import TrainerError
 from verify.trainer.checkpoint import load_checkpoint
 from verify.trainer.distributed import Group
-from verify.trainer.metrics import read_metrics
+from verify.trainer.folder import LAST, Epoch, read_metrics
 from verify.trainer.networks import build_students
-from verify.trainer.run import LAST
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +51,7 @@ def launch(processes, out, *flags):
 def test_two_processes_compute_what_one_computes(tmp_path, flags):
     common = ("--data", "digits", "--batch", "128", "--epochs", "5", "--monitor", "0", *flags)
     one, two = (launch(n, tmp_path / str(n), *common) for n in (1, 2))
-    epochs = [[e for e in read_metrics(f) if e["kind"] == "epoch"] for f in (one, two)]
+    epochs = [[e for e in read_metrics(f) if isinstance(e, Epoch)] for f in (one, two)]
     assert [e["step"] for e in epochs[0]] == [10, 20, 30, 40, 50]
     for a, b in zip(*epochs, strict=True):
         for name in ("base", "mutual"):

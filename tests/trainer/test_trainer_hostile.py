@@ -30,8 +30,7 @@ from verify.trainer.checkpoint import _digest, load_checkpoint
 from verify.trainer.comparison import Arm, compare, markdown, read_comparison
 from verify.trainer.data import load_data
 from verify.trainer.files import read_idx
-from verify.trainer.metrics import METRICS, read_metrics
-from verify.trainer.run import CONFIG, LAST, final_scores
+from verify.trainer.folder import CONFIG, LAST, METRICS, final_scores, read_metrics
 from verify.trainer.show import bias_panels, score_table, write_report
 from verify.trainer.trainer import Trainer
 
@@ -211,13 +210,13 @@ def test_metrics(run, tmp_path, count):
     turn = itertools.count()
 
     def read():
-        bias_panels([BiasRecord.of(e) for e in read_metrics(folder) if e["kind"] == "bias"] or honest)
+        bias_panels([e for e in read_metrics(folder) if isinstance(e, BiasRecord)] or honest)
         if final_scores(folder) is not None:
             score_table(folder, 80)
             if next(turn) % 20 == 0:  # drawing takes most of the time
                 write_report(folder)
 
-    honest = [BiasRecord.of(e) for e in read_metrics(folder) if e["kind"] == "bias"]
+    honest = [e for e in read_metrics(folder) if isinstance(e, BiasRecord)]
 
     assert fuzz(folder / METRICS, mutated_lines, read, count) > count // 4
 

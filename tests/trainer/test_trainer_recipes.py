@@ -29,7 +29,7 @@ from verify.trainer.comparison import (
     read_comparison,
     score_rows,
 )
-from verify.trainer.run import Result, final_scores
+from verify.trainer.folder import Result, final_scores
 from verify.trainer.show import fitted
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))

@@ -23,8 +23,7 @@ from verify.commands.train import train_command
 from verify.commands.training import configured, run
 from verify.trainer import Config, DivergedError, StoppedError, Trainer, TrainerError, read_config, train
 from verify.trainer.checkpoint import load_checkpoint
-from verify.trainer.metrics import read_metrics
-from verify.trainer.run import LAST
+from verify.trainer.folder import LAST, Epoch, Final, read_metrics
 from verify.trainer.show import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +48,7 @@ def same(first, second):
 
 def content(folder):
     """The metrics without their clock."""
-    return [{k: v for k, v in e.items() if k != "seconds"} for e in read_metrics(folder)]
+    return [dataclasses.replace(e, seconds=0.0) if isinstance(e, Final) else e for e in read_metrics(folder)]
 
 
 @pytest.fixture(scope="module")
@@ -291,10 +290,10 @@ def test_runs_have_names_of_their_own(tmp_path):
 def test_the_test_samples_choose_nothing(tmp_path):
     """The best weights are those of the epoch with the best validation accuracy."""
     result = train(config(tmp_path, epochs=4, monitor=0.0, students="mlp:2"))
-    epochs = [e for e in read_metrics(result.folder) if e["kind"] == "epoch"]
-    means = [sum(s["accuracy"] for s in e["validation"][:-1]) / 2 for e in epochs]
+    epochs = [e for e in read_metrics(result.folder) if isinstance(e, Epoch)]
+    means = [sum(s.accuracy for s in e.validation[:-1]) / 2 for e in epochs]
     _, meta = load_checkpoint(result.folder / "best.safetensors")
-    assert meta["step"] == epochs[means.index(max(means))]["step"]
+    assert meta["step"] == epochs[means.index(max(means))].step
 
 
 def test_report_and_figure(tmp_path, whole):
@@ -482,12 +481,10 @@ def test_tensorboard_has_the_losses_and_the_accuracies(tmp_path):
         "base/0", "base/1", "mutual/0", "mutual/1", "validation accuracy/0", "validation accuracy/1",
         "validation accuracy/ensemble",
     }  # fmt: skip
-    epochs = [e for e in content(result.folder) if e["kind"] == "epoch"]
-    assert [(e.step, e.value) for e in events.Scalars("base/1")] == [
-        (e["step"], pytest.approx(e["base"][1])) for e in epochs
-    ]
+    epochs = [e for e in content(result.folder) if isinstance(e, Epoch)]
+    assert [(e.step, e.value) for e in events.Scalars("base/1")] == [(e.step, pytest.approx(e.base[1])) for e in epochs]
     found = [e.value for e in events.Scalars("validation accuracy/ensemble")]
-    assert found == pytest.approx([e["validation"][-1]["accuracy"] for e in epochs])
+    assert found == pytest.approx([e.validation[-1].accuracy for e in epochs])
 
 
 def test_without_tensorboard_there_is_one_error(tmp_path, monkeypatch):

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from verify.trainer import Config, Trainer, train
+from verify.trainer import folder as folder_module
 from verify.trainer import metrics as metrics_module
-from verify.trainer import run as run_module
 from verify.trainer import trainer as trainer_module
 from verify.trainer.checkpoint import load_checkpoint, load_students
 from verify.trainer.data import Split, load_data
-from verify.trainer.metrics import evaluate, read_metrics, score
-from verify.trainer.run import BEST, LAST
+from verify.trainer.folder import BEST, LAST, Epoch, read_metrics
+from verify.trainer.metrics import evaluate, score
 
 SMALL = {"data": "digits", "students": "mlp:2", "width": 8, "batch": 256, "epochs": 6, "monitor": 0.0, "lr": 0.3}
 
@@ -77,15 +77,15 @@ def check_selection(out, monkeypatch):
     assert meta["step"] == meta_of_other["step"]
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert honest.test != other.test
-    lines = [[e for e in read_metrics(r.folder) if e["kind"] == "epoch"] for r in (honest, other)]
+    lines = [[e for e in read_metrics(r.folder) if isinstance(e, Epoch)] for r in (honest, other)]
     assert lines[0] == lines[1]
     # By hand: the scores of the best epoch are those of its weights on the validation samples.
     trainer = Trainer(Config(**SMALL, out=out))
     load_students(trainer.students, one, honest.folder)
     scores = evaluate(trainer.students, trainer.data.validation, trainer.data.prepare)
-    means = [sum(s["accuracy"] for s in e["validation"][:-1]) / 2 for e in lines[0]]
+    means = [sum(s.accuracy for s in e.validation[:-1]) / 2 for e in lines[0]]
     assert sum(s.accuracy for s in scores[:-1]) / 2 == pytest.approx(max(means), abs=1e-12)
-    assert meta["step"] == lines[0][means.index(max(means))]["step"]
+    assert meta["step"] == lines[0][means.index(max(means))].step
     assert evaluate(trainer.students, trainer.data.test, trainer.data.prepare) == honest.best
     load_students(trainer.students, load_checkpoint(honest.folder / LAST)[0], honest.folder)
     for found, part in ((honest.validation, trainer.data.validation), (honest.test, trainer.data.test)):
@@ -99,7 +99,7 @@ def test_the_best_weights_are_chosen_by_the_validation_samples(tmp_path, monkeyp
 @pytest.mark.parametrize("part", ["test", "train"])
 def test_a_choice_by_other_samples_is_noticed(tmp_path, monkeypatch, part):
     """The planted fault: what is evaluated after an epoch is another part of the data."""
-    after = run_module._Files.after_epoch
+    after = folder_module.RunFiles.after_epoch
 
     def wrong(files, losses):
         kept = files.trainer.data
@@ -109,13 +109,13 @@ def test_a_choice_by_other_samples_is_noticed(tmp_path, monkeypatch, part):
         finally:
             files.trainer.data = kept
 
-    monkeypatch.setattr(run_module._Files, "after_epoch", wrong)
+    monkeypatch.setattr(folder_module.RunFiles, "after_epoch", wrong)
     with pytest.raises(AssertionError):
         check_selection(tmp_path, monkeypatch)
 
 
 def test_a_choice_of_the_last_epoch_is_noticed(tmp_path, monkeypatch):
     """The planted fault: every epoch counts as the best so far."""
-    monkeypatch.setattr(run_module._Files, "better", lambda files, score: True)
+    monkeypatch.setattr(folder_module.RunFiles, "better", lambda files, score: True)
     with pytest.raises(AssertionError):
         check_selection(tmp_path, monkeypatch)

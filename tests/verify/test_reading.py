@@ -13,7 +13,7 @@ from verify import reading
 from verify.reading import DEPTH, parse_json, read_json, read_text, read_toml
 from verify.records import RecordError, read_run
 from verify.trainer.errors import TrainerError
-from verify.trainer.metrics import METRICS, read_metrics
+from verify.trainer.folder import METRICS, read_metrics
 
 WHAT = "a document"
 

@@ -70,7 +70,7 @@ FAULTS = {
 
 
 MONITOR, BUDGET, SAMPLES = (f"verify/monitor/{name}.py" for name in ("monitor", "budget", "samples"))
-COMPARISON, DATA, RUN = (f"verify/trainer/{name}.py" for name in ("comparison", "data", "run"))
+COMPARISON, DATA, FOLDER = (f"verify/trainer/{name}.py" for name in ("comparison", "data", "folder"))
 
 # What the check of the monitor refutes in a run of N1
 MONITORED = {
@@ -214,17 +214,17 @@ TESTED = {
         "selection.py::test_the_calibration_error_is_that_of_bins",
     ),
     "best weights chosen by the test samples": (
-        RUN, "scores = evaluate(trainer.students, trainer.data.validation,",
+        FOLDER, "scores = evaluate(trainer.students, trainer.data.validation,",
         "scores = evaluate(trainer.students, trainer.data.test,",
         "selection.py::test_the_best_weights_are_chosen_by_the_validation_samples",
     ),
     "validation scores of the test samples": (
-        RUN, "validation = evaluate(trainer.students, data.validation, data.prepare)",
+        FOLDER, "validation = evaluate(trainer.students, data.validation, data.prepare)",
         "validation = evaluate(trainer.students, data.test, data.prepare)",
         "selection.py::test_the_best_weights_are_chosen_by_the_validation_samples",
     ),
     "a table whose rows are runs of another configuration": (
-        RUN, "        if differing:\n            reasons", "        if False:\n            reasons",
+        FOLDER, "        if differing:\n            reasons", "        if False:\n            reasons",
         "recipes.py::test_a_run_of_another_configuration_is_not_taken_for_a_row",
     ),
     "scores that count the ensemble as a student": (

@@ -27,8 +27,9 @@ from verify.trainer.comparison import (
 )
 from verify.trainer.config import Config, changed, described, read_config
 from verify.trainer.errors import StoppedError, TrainerError
+from verify.trainer.folder import CONFIG, Result
 from verify.trainer.networks import NETWORKS, runs_code
-from verify.trainer.run import CONFIG, Report, Result, train
+from verify.trainer.run import Report, train
 from verify.trainer.show import fitted, progress_bar, score_table, write_report
 
 __all__ = ["configured", "flags", "run", "run_comparison"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
-from typing import Any
 
 from convergence import Assumptions, floor, sharp_bound
 
@@ -73,13 +72,6 @@ class BiasRecord:
     step_noise: tuple[float | None, ...] = ()
     decrease: PerStudent = ()
     departure: tuple[float | None, ...] = ()
-
-    @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> BiasRecord:
-        """The record of a line of metrics, whose lists were tuples."""
-        names = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k in names}
-        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@
 `python -m verify train` is the command line.
 
 A configuration goes one way: `config` reads it, `trainer` resolves it into data (`data`), networks (`networks`), rate,
-order and weight, and the update (`update`); `run` keeps the files of a run, `comparison` makes many.
+order and weight, and the update (`update`); `run` goes through the steps, `folder` keeps what they leave, `comparison`
+makes many runs.
 """
 
 from verify.monitor import Advice, BiasMonitor, BiasRecord, Budget
 from verify.trainer.config import Config, read_config
 from verify.trainer.errors import DivergedError, StoppedError, TrainerError
-from verify.trainer.run import Result, train
+from verify.trainer.folder import Result
+from verify.trainer.run import train
 from verify.trainer.trainer import Trainer
 
 __all__ = [

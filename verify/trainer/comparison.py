@@ -25,9 +25,10 @@ from verify.reading import read_json
 from verify.trainer.config import Config, read_config
 from verify.trainer.data import load_data
 from verify.trainer.errors import DivergedError, TrainerError
+from verify.trainer.folder import ENVIRONMENT, final_scores, open_run
 from verify.trainer.metrics import Scores
 from verify.trainer.networks import parse_students
-from verify.trainer.run import ENVIRONMENT, Report, final_scores, open_run, train
+from verify.trainer.run import Report, train
 
 __all__ = [
     "Arm", "Table", "compare", "difference_rows", "in_words", "markdown", "notes", "objectives", "paired_interval",

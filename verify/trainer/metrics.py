@@ -1,31 +1,17 @@
-"""How good students are: accuracy, negative log-likelihood, calibration; and the file that keeps it."""
+"""How good students are: accuracy, negative log-likelihood, calibration."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from convergence.store import write
-from verify.monitor import BiasRecord
-from verify.reading import parse_json, read_text
 from verify.trainer.data import Split
-from verify.trainer.errors import TrainerError
 
-__all__ = ["METRICS", "Journal", "Scores", "evaluate", "read_metrics", "score"]
-
-METRICS = "metrics.jsonl"
-
-MOST_METRICS = 2**26
-"""Bytes of a file of metrics; an epoch of two students takes 500."""
+__all__ = ["Scores", "evaluate", "score"]
 
 BINS = 15
 
@@ -83,113 +69,3 @@ def evaluate(
     logs = torch.cat(parts, dim=1)
     mean = logs.double().logsumexp(0) - torch.tensor(float(len(students)), dtype=torch.float64).log()
     return [score(z, split.y) for z in (*logs, mean)]
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    kind: Literal["epoch"]
-    step: int
-    base: tuple[float, ...]
-    mutual: tuple[float, ...]
-    validation: tuple[Scores, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Final:
-    kind: Literal["final"]
-    step: int
-    validation: tuple[Scores, ...]
-    test: tuple[Scores, ...]
-    best: tuple[Scores, ...]
-    seconds: float
-
-
-_LINES: dict[str, TypeAdapter[Any]] = {
-    "epoch": TypeAdapter(_Epoch), "bias": TypeAdapter(BiasRecord), "final": TypeAdapter(_Final),
-}  # fmt: skip
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last one that was cut off while it was written is left out.
-
-    Raises
-    ------
-    TrainerError
-        If the file cannot be read, or a line is not what a run writes.
-    """
-    path = folder / METRICS
-    try:
-        lines = read_text(path, what="the metrics file", limit=MOST_METRICS).split("\n")
-    except ValueError as error:
-        raise TrainerError(str(error)) from None
-    entries, students = [], set()
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            entry = parse_json(line, what="it")
-            if not isinstance(entry, dict) or str(entry.get("kind")) not in _LINES:
-                raise ValueError(f"expected one of {', '.join(_LINES)}")
-            students |= _students(_LINES[entry["kind"]].validate_json(line, strict=True))
-            if len(students) > 1:
-                raise ValueError("it has another number of students than the lines above, or differing numbers")
-        except ValueError as error:
-            fault = error.errors()[0] if isinstance(error, ValidationError) else None
-            reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else error
-            raise TrainerError(f"{path}: line {number} is damaged ({reason}); name another run") from None
-        entries.append(entry)
-    return entries
-
-
-def _students(line: Any) -> set[int]:
-    """For how many students a line has values: more than one number if its lists differ."""
-    numbers = set()
-    for field in fields(line):
-        values = getattr(line, field.name)
-        if isinstance(values, tuple) and not (field.name == "validation" and not values):
-            # The last score is the ensemble's.
-            numbers.add(len(values) - (field.name in ("validation", "test", "best")))
-    return numbers
-
-
-class Journal:
-    """The metrics of a run, a JSON object a line; readable while the run goes on.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's.
-    step : int
-        Lines of later steps are dropped: a run that was killed after its last checkpoint repeats them.
-    """
-
-    def __init__(self, folder: Path, step: int = 0) -> None:
-        path = folder / METRICS
-        self.entries: list[dict[str, Any]] = []
-        for entry in read_metrics(folder) if path.exists() else []:
-            # A measurement bears the step that it was made around, all else the steps that were made before.
-            if entry["step"] + (entry["kind"] == "bias") > step or entry["kind"] == "final":
-                break
-            self.entries.append(entry)
-        self._measured = sum(entry["kind"] == "bias" for entry in self.entries)
-        write(path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
-        self._stream = path.open("a", encoding="utf-8")
-
-    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """Append a line; it is in the file when this returns."""
-        plain = {
-            k: [asdict(v) if isinstance(v, Scores) else v for v in x] if isinstance(x, list) else x
-            for k, x in values.items()
-        }
-        self._stream.write(json.dumps({"kind": kind, "step": step, **plain}) + "\n")
-        self._stream.flush()
-
-    def bias(self, records: Sequence[BiasRecord]) -> None:
-        """Append the measurements that are not in the file yet."""
-        for record in records[self._measured :]:
-            self.write("bias", record.step, asdict(record))
-        self._measured = len(records)
-
-    def close(self) -> None:
-        """Close the file, on the disk."""
-        with self._stream as stream:
-            stream.flush()
-            os.fsync(stream.fileno())

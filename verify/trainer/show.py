@@ -26,9 +26,8 @@ from verify.records import Curve, Panel
 from verify.report import templates
 from verify.trainer.config import read_config
 from verify.trainer.errors import TrainerError
-from verify.trainer.metrics import METRICS, read_metrics
+from verify.trainer.folder import CONFIG, ENVIRONMENT, METRICS, final_scores, read_metrics
 from verify.trainer.networks import parse_students
-from verify.trainer.run import CONFIG, ENVIRONMENT, final_scores
 from verify.trainer.trainer import Trainer
 
 __all__ = ["fitted", "progress_bar", "score_table", "write_report"]
@@ -191,8 +190,7 @@ def write_report(folder: Path) -> Path:
 
 def _write_report(folder: Path) -> Path:
     rows = _rows(folder)
-    entries = read_metrics(folder)
-    records = [BiasRecord.of(e) for e in entries if e["kind"] == "bias"]
+    records = [line for line in read_metrics(folder) if isinstance(line, BiasRecord)]
     drawing = None
     if records:
         drawn = pictures(bias_panels(records))
