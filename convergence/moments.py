@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence.estimators import mean_interval
-from convergence.probes import ROWS, scan_points, search_unit, unit, winners
-from convergence.problems.protocol import Problem, confined
+from convergence.probes import ROWS, View, scan_points, unit, winners
+from convergence.problems.protocol import Problem
 
 __all__ = ["Moment", "bias_excess", "noise_variance"]
 
@@ -37,7 +37,7 @@ class Moment:
     exceeds: bool
 
 
-def _draws(problem: Problem, x: Array, count: int, rng: np.random.Generator) -> Array:
+def _draws(problem: View, x: Array, count: int, rng: np.random.Generator) -> Array:
     """Oracle errors g - ∇f, shape (points, count, dim); `ROWS` rows at a time."""
     rows = np.repeat(x, count, axis=0)
     parts = [problem.sample_gradient(rows[at : at + ROWS], rng) for at in range(0, len(rows), ROWS)]
@@ -48,20 +48,20 @@ Score = Callable[[Array, Array], Array]
 """Of points (count, dim) and oracle errors there (count, draws, dim): an array (count,), large at a place wanted."""
 
 
-def _scores(problem: Problem, score: Score, x: Array, draws: int, rng: np.random.Generator) -> Array:
+def _scores(problem: View, score: Score, x: Array, draws: int, rng: np.random.Generator) -> Array:
     """With fresh draws at each point, or with those of ``rng``'s seed; -inf for what is no number."""
     with np.errstate(all="ignore"):
         found = score(x, _draws(problem, x, draws, rng))
     return np.where(np.isfinite(found), found, -np.inf)
 
 
-def _evolve(problem: Problem, rng: np.random.Generator, score: Score, points: int) -> Array:
+def _evolve(problem: View, rng: np.random.Generator, score: Score, points: int) -> Array:
     """The points with the highest scores, best first: pilot samples at many, ascents from some, larger samples at few.
 
     The ascents find what is largest in some ten dimensions, where chance does not come near it; chance finds a small
     region, and what the ascents' differences do not feel.
     """
-    reach, dim = search_unit(problem), problem.dim
+    reach, dim = problem.reach, problem.dim
 
     def ranked(x: Array, draws: int) -> Array:
         parts = np.array_split(x, max(1, len(x) * draws // 20_000))
@@ -85,19 +85,19 @@ def _evolve(problem: Problem, rng: np.random.Generator, score: Score, points: in
         x = ranked(x, draws)
         parents = rng.integers(0, kept, points - kept)
         scale = reach * 10 ** rng.uniform(-2, 0.3, (parents.size, 1))
-        children = confined(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
+        children = problem.confined(x[parents] + scale * rng.standard_normal((parents.size, dim)))
         x = np.vstack([x[:kept], children])
     return ranked(ranked(x, draws)[: max(3, points // 8)], 8 * draws)
 
 
-def _ascend(problem: Problem, rng: np.random.Generator, score: Score, x: Array, draws: int) -> Array:
+def _ascend(problem: View, rng: np.random.Generator, score: Score, x: Array, draws: int) -> Array:
     """Climb from each x, in every round with random numbers common to all trials: differences have little noise.
 
     An oracle that is called with as many rows and the same seed draws the same numbers, wherever it is. Slopes along
     at most twelve random directions, then the best of five steps; fresh numbers in the next round, so that the search
     does not climb chance.
     """
-    reach, dim = search_unit(problem), problem.dim
+    reach, dim = problem.reach, problem.dim
     directions = min(dim, 12)
     step = reach * 10 ** rng.uniform(-1.5, -0.5, (len(x), 1))
     for _ in range(int(np.clip(2_000_000 // (len(x) * draws * dim * (directions + 5)), 0, 16))):
@@ -108,10 +108,10 @@ def _ascend(problem: Problem, rng: np.random.Generator, score: Score, x: Array, 
 
         now = common(x)
         axes = np.linalg.qr(rng.standard_normal((dim, directions)))[0].T
-        ahead = np.stack([common(confined(problem, x + 0.1 * step * v)) for v in axes], axis=1)
+        ahead = np.stack([common(problem.confined(x + 0.1 * step * v)) for v in axes], axis=1)
         along = unit(np.nan_to_num(ahead - now[:, None], posinf=0.0, neginf=0.0) @ axes)
         factors = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
-        tried = np.stack([x, *(confined(problem, x + factor * step * along) for factor in factors[1:])])
+        tried = np.stack([x, *(problem.confined(x + factor * step * along) for factor in factors[1:])])
         pick = np.stack([now, *(common(y) for y in tried[1:])]).argmax(axis=0)
         x = tried[pick, np.arange(len(x))]
         step *= np.maximum(factors[pick], 0.25)[:, None]
@@ -138,7 +138,7 @@ Numbers = Callable[[Array], Array]
 
 
 def _look_twice(
-    problem: Problem, rng: np.random.Generator, x: Array, numbers: Numbers, count: int, allowed: float, slack: float,
+    problem: View, rng: np.random.Generator, x: Array, numbers: Numbers, count: int, allowed: float, slack: float,
     error_rate: float,
 ) -> Moment:  # fmt: skip
     """The moment over ``count`` draws at x; if it exceeds what is allowed, over four times as many fresh ones.
@@ -164,7 +164,7 @@ def _worst(found: list[Moment]) -> Moment:
 
 
 def noise_variance(
-    problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
+    problem: Problem | View, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
     budget: int = 24_000_000,
 ) -> Moment:  # fmt: skip
     """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
@@ -179,6 +179,7 @@ def noise_variance(
     >>> m.low < 0.5 < m.high, m.exceeds
     (True, False)
     """
+    problem = View.of(problem)
 
     def variance(x: Array, errors: Array) -> Array:
         return errors.var(axis=1, ddof=1).sum(axis=-1)
@@ -195,7 +196,7 @@ def noise_variance(
 
 
 def bias_excess(
-    problem: Problem, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
+    problem: Problem | View, rng: np.random.Generator, *, error_rate: float, points: int = 96, finalists: int = 3,
     budget: int = 8_000_000,
 ) -> Moment:  # fmt: skip
     """‖b‖ where it exceeds the declared √(m‖∇f‖² + ζ²) most: a lower bound by projection on a pilot's direction.
@@ -209,7 +210,8 @@ def bias_excess(
     >>> m.low < 0.5 < m.high, m.exceeds
     (True, False)
     """
-    m = getattr(problem, "relative_bias", 0.0)
+    problem = View.of(problem)
+    m = problem.relative_bias
 
     def allowed(x: Array) -> Array:
         return np.sqrt(problem.bias + m * (problem.gradient(x) ** 2).sum(axis=-1))

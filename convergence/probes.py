@@ -6,16 +6,19 @@ lower bound of the true constant, up to rounding. :mod:`convergence.moments` doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy  # its parts load when they are first used
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from convergence.problems.protocol import Problem, confined, start_of, start_size
+from convergence.problems.protocol import Problem, start_of, start_size
 
-__all__ = ["GradientError", "Witness", "gradient_error", "largest_curvature", "least_value", "search_points"]
+__all__ = [
+    "GradientError", "View", "Witness", "gradient_error", "largest_curvature", "least_value",
+    "search_points", "views",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -32,25 +35,113 @@ class Witness:
     direction: Array | None = None
 
 
-def search_unit(problem: Problem) -> float:
+def _power(number: float) -> float:
+    """The power of two below a positive number."""
+    return float(2.0 ** np.floor(np.log2(number)))
+
+
+def _reach(start: Array, box: tuple[ArrayLike, ArrayLike] | None) -> float:
     """The unit of length of the searches: the size of the start, but no more than half of the box."""
-    size, box = start_size(start_of(problem)), getattr(problem, "box", None)
+    size = start_size(start)
     return size if box is None else min(size, float(np.max(np.subtract(box[1], box[0]))) / 2)
 
 
-def _rounded(problem: Problem, x: Array) -> Array:
+Found = TypeVar("Found")
+
+
+class View:
+    """A problem as the searches see it: from ``centre`` in units of length s, with what they need to know of it.
+
+    With x = c + s·y and f̃(y) = f(x)/(λs²) the smoothness is Λ/λ and the unit of length s; gradients are f's times
+    1/(λs), noise and bias times 1/(λs)². Both s and λ are powers of two, so that scaling rounds nothing. Of a box it
+    shows no more than ``region`` units around the start. By default it shows the problem as it is.
+    """
+
+    def __init__(
+        self, problem: Any, centre: Array | float = 0.0, unit: float = 1.0, curvature: float = 1.0,
+        region: float = np.inf,
+    ) -> None:  # fmt: skip
+        self.problem, self.dim, self._centre, self._unit = problem, problem.dim, centre, unit
+        # Gradients are divided by this, values by it times the unit, curvatures by it over the unit.
+        slope = self._slope = curvature * unit
+        self.smoothness, self.minimum = problem.smoothness / curvature, problem.minimum / slope / unit
+        self.noise, self.bias = (getattr(problem, name) / slope / slope for name in ("noise", "bias"))
+        self.relative_bias = getattr(problem, "relative_bias", 0.0)
+        self.start, self.far = (start_of(problem) - centre) / unit, getattr(problem, "far", np.inf) / unit
+        self.box = None
+        if (box := getattr(problem, "box", None)) is not None:
+            low, high = ((edge - centre) / unit for edge in box)
+            self.box = np.maximum(low, self.start - region), np.minimum(high, self.start + region)
+        self.reach = _reach(self.start, self.box)
+        self.rounded = float(np.linalg.norm(centre)) / unit
+        """The size of what is rounded, besides y, when x is made of y."""
+
+    @classmethod
+    def of(cls, problem: Problem | View) -> View:
+        """The problem as it is, unless it is a view already."""
+        return problem if isinstance(problem, View) else cls(problem)
+
+    def _x(self, y: Array) -> Array:
+        x = self._centre + self._unit * y
+        if self.box is not None:
+            # Rounding must not carry an edge of the box outside.
+            inside = (y >= self.box[0]) & (y <= self.box[1])
+            x = np.where(inside, np.clip(x, *self.problem.box), x)
+        return x
+
+    def value(self, y: Array) -> Array:
+        """f̃."""
+        return self.problem.value(self._x(y)) / self._slope / self._unit
+
+    def gradient(self, y: Array) -> Array:
+        """∇f̃."""
+        return self.problem.gradient(self._x(y)) / self._slope
+
+    def sample_gradient(self, y: Array, rng: np.random.Generator) -> Array:
+        """A draw of the oracle for ∇f̃."""
+        return self.problem.sample_gradient(self._x(y), rng) / self._slope
+
+    def confined(self, y: Array) -> Array:
+        """The points, or those next to them in the box."""
+        return y if self.box is None else np.clip(y, *self.box)
+
+    def back(self, found: Found, *names: str, slopes: int = 0, units: int = 0) -> Found:
+        """What a search found, in units of the problem: these numbers are so many powers of a slope and of a length."""
+        unit = self._slope**slopes * self._unit**units
+        told: Any = found
+        return replace(told, point=self._x(told.point[None])[0], **{n: getattr(told, n) * unit for n in names})
+
+
+def views(problem: Any, kind: type[View] = View) -> list[View]:
+    """From the origin in units of the start's size, and from the start in units of what SGD does, where they differ.
+
+    These are √(2Δ/Λ), the length within which a curvature of Λ explains Δ, or a step's noise or bias at η = 1/Λ if that
+    is longer.
+    """
+    size, curvature = _reach(problem.start, problem.box), _power(problem.smoothness)
+    found = [kind(problem, np.zeros(problem.dim), _power(size), curvature)]
+    gap = float(problem.value(problem.start[None])[0]) - problem.minimum
+    step = float(np.sqrt(max(problem.noise, problem.bias))) / problem.smoothness
+    near = max(step, float(np.sqrt(max(2 * gap / problem.smoothness, 0.0))))
+    if 1e-8 * float(np.abs(problem.start).max()) < near < size / 10:
+        found.append(kind(problem, problem.start, _power(near), curvature, region=16.0))
+    return found
+
+
+def _rounded(problem: View, x: Array) -> Array:
     """The size of the numbers in which x is rounded: its own, and more where x is measured from far off."""
-    return np.linalg.norm(x, axis=1) + getattr(problem, "rounded", 0.0)
+    return np.linalg.norm(x, axis=1) + problem.rounded
 
 
-def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
+def search_points(problem: Problem | View, rng: np.random.Generator, count: int) -> Array:
     """Where to look: along SGD from the start, around it at all scales, and around the origin (in the problem's box).
 
     >>> from convergence import problems
     >>> search_points(problems.get("quadratic"), np.random.default_rng(0), 30).shape
     (30, 2)
     """
-    start, third = start_of(problem), -(-count // 3)
+    problem = View.of(problem)
+    start, third = problem.start, -(-count // 3)
     stops = np.minimum(rng.geometric(0.01, third), 500)
     path, walker = np.tile(start, (third, 1)), np.tile(start, (min(third, 128), 1))
     with np.errstate(all="ignore"):
@@ -58,22 +149,22 @@ def search_points(problem: Problem, rng: np.random.Generator, count: int) -> Arr
         for t in range(1, int(stops.max()) + 1):
             moved = walker - problem.sample_gradient(walker, rng) / problem.smoothness
             # Where steps diverge, as with Λ far too small, numbers soon have no digits left to judge anything by.
-            walker = np.where(np.abs(moved) <= 1e3 * search_unit(problem), moved, walker)
+            walker = np.where(np.abs(moved) <= 1e3 * problem.reach, moved, walker)
             (rows,) = np.nonzero(stops == t)
             path[rows] = walker[rows % len(walker)]
-    scale = search_unit(problem) * 10 ** rng.uniform(-2, 1, (2 * third, 1))
+    scale = problem.reach * 10 ** rng.uniform(-2, 1, (2 * third, 1))
     cloud = scale * rng.standard_normal((2 * third, problem.dim))
     cloud[:third] += start
-    if (box := getattr(problem, "box", None)) is not None:
+    if (box := problem.box) is not None:
         cloud = np.vstack([rng.uniform(box[0], box[1], (third, problem.dim)), cloud[:third]])
-    return confined(problem, np.vstack([path, cloud]))[np.linspace(0, 3 * third - 1, count).astype(int)]
+    return problem.confined(np.vstack([path, cloud]))[np.linspace(0, 3 * third - 1, count).astype(int)]
 
 
-def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple[Array, Array]:
+def _differences(problem: View, x: Array, v: Array, fineness: float) -> tuple[Array, Array]:
     """(∇f(x + εv) - ∇f(x - εv))/2ε for unit v, and what rounding may add to its norm; ε relative to the size of x."""
-    least = min(1.0, search_unit(problem))
+    least = min(1.0, problem.reach)
     step = fineness * np.maximum(least, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(x.shape[1]))
-    ahead, behind = confined(problem, x + step * v), confined(problem, x - step * v)
+    ahead, behind = problem.confined(x + step * v), problem.confined(x - step * v)
     length = np.linalg.norm(ahead - behind, axis=1, keepdims=True)
     length[length == 0] = np.inf
     first, second = problem.gradient(ahead), problem.gradient(behind)
@@ -81,18 +172,18 @@ def _differences(problem: Problem, x: Array, v: Array, fineness: float) -> tuple
     return (first - second) / length, 1e-14 * size / length[:, 0]
 
 
-def scan_points(problem: Problem, rng: np.random.Generator, count: int) -> Array:
+def scan_points(problem: View, rng: np.random.Generator, count: int) -> Array:
     """Search points, and as many again spread evenly over cubes up to five times the start's size."""
     spread = count // 2
-    if (box := getattr(problem, "box", None)) is not None:
+    if (box := problem.box) is not None:
         even = rng.uniform(box[0], box[1], (spread, problem.dim))
     else:
-        half = search_unit(problem) * rng.choice([1.0, 2.0, 3.0, 5.0], (spread, 1))
+        half = problem.reach * rng.choice([1.0, 2.0, 3.0, 5.0], (spread, 1))
         even = half * rng.uniform(-1, 1, (spread, problem.dim))
     return np.vstack([search_points(problem, rng, count - spread), even])
 
 
-def _gradients(problem: Problem, x: Array) -> Array:
+def _gradients(problem: View, x: Array) -> Array:
     """∇f, `ROWS` points at a time."""
     return np.concatenate([problem.gradient(x[at : at + ROWS]) for at in range(0, len(x), ROWS)])
 
@@ -138,10 +229,10 @@ class _Lines:
 _FIELDS = ("x", "v", "h", "bend", "turn", "quotient", "third")
 
 
-def _lines(problem: Problem, x: Array, v: Array, h: Array) -> _Lines:
+def _lines(problem: View, x: Array, v: Array, h: Array) -> _Lines:
     """Evaluate; in a box x is moved so that the whole line is inside."""
     v, h = unit(v), np.broadcast_to(h, len(x)).copy()
-    if (box := getattr(problem, "box", None)) is not None:
+    if (box := problem.box) is not None:
         h = np.minimum(h, 0.05 * float(np.min(box[1] - box[0])))
         arm = h[:, None] * np.abs(v)
         x = np.clip(x, box[0] + arm, box[1] - arm)
@@ -162,19 +253,19 @@ def winners(score: Array, count: int, rng: np.random.Generator) -> NDArray[np.in
     return np.array([group[score[group].argmax()] for group in np.array_split(shuffled, count)])
 
 
-def _toward_change(problem: Problem, rng: np.random.Generator, seeds: _Lines, rounds: int) -> _Lines:
+def _toward_change(problem: View, rng: np.random.Generator, seeds: _Lines, rounds: int) -> _Lines:
     """Climb the third derivative, by mutation of the place, the direction and the scale.
 
     A narrow bump is felt there far out in its tail: beside it a smooth background has small third derivatives.
     """
-    reach, dim, children = search_unit(problem), problem.dim, 4
+    reach, dim, children = problem.reach, problem.dim, 4
     rows = np.arange(len(seeds.x))
     for _ in range(rounds):
         parent = np.repeat(rows, children)
         h = np.clip(seeds.h[parent] * np.exp(0.7 * rng.standard_normal(parent.size)), 1e-4 * reach, 0.3 * reach)
         x = seeds.x[parent] + 2 * h[:, None] * rng.standard_normal((parent.size, dim)) / np.sqrt(dim)
         v = seeds.v[parent] + 0.5 * rng.standard_normal((parent.size, dim)) / np.sqrt(dim)
-        tried = _lines(problem, confined(problem, x), v, h)
+        tried = _lines(problem, problem.confined(x), v, h)
         pick = tried.third.reshape(-1, children).argmax(axis=1) + children * rows
         chosen = tried[pick]
         better = chosen.third > seeds.third
@@ -183,9 +274,9 @@ def _toward_change(problem: Problem, rng: np.random.Generator, seeds: _Lines, ro
     return seeds
 
 
-def _uphill(problem: Problem, rng: np.random.Generator, seeds: _Lines, rounds: int, fine: float) -> _Lines:
+def _uphill(problem: View, rng: np.random.Generator, seeds: _Lines, rounds: int, fine: float) -> _Lines:
     """Climb the curvature: v turns as in power iteration, x follows the gradient of vᵀ∇²fv or now and then chance."""
-    reach = search_unit(problem)
+    reach = problem.reach
     step = seeds.h.copy()
     now = _lines(problem, seeds.x, seeds.v, np.full(len(step), fine))
     for _ in range(4):
@@ -196,7 +287,7 @@ def _uphill(problem: Problem, rng: np.random.Generator, seeds: _Lines, rounds: i
         by_chance = (rng.random((len(step), 1)) < 0.25) | ~_some(now.turn)
         along = np.where(by_chance, jump, sign * unit(now.turn))
         turned = np.where(_some(now.bend), now.bend, jump)
-        tried = _lines(problem, confined(problem, now.x + step[:, None] * along), turned, now.h)
+        tried = _lines(problem, problem.confined(now.x + step[:, None] * along), turned, now.h)
         better = tried.quotient > now.quotient
         now.replace(better, tried)
         step *= np.where(better, 1.6, 0.5)
@@ -206,7 +297,7 @@ def _uphill(problem: Problem, rng: np.random.Generator, seeds: _Lines, rounds: i
     return now
 
 
-def largest_curvature(problem: Problem, rng: np.random.Generator, *, budget: int | None = None) -> Witness:
+def largest_curvature(problem: Problem | View, rng: np.random.Generator, *, budget: int | None = None) -> Witness:
     """The largest ‖∇f(x) - ∇f(y)‖/‖x - y‖ found over close pairs, less what rounding may add: a lower bound of Λ.
 
     Lines of three gradients at all scales, spread over the search region, pick places of large curvature and places of
@@ -239,7 +330,8 @@ def largest_curvature(problem: Problem, rng: np.random.Generator, *, budget: int
     >>> 0.99 < found.value <= 1 + 1e-9
     True
     """
-    dim, reach = problem.dim, search_unit(problem)
+    problem = View.of(problem)
+    dim, reach = problem.dim, problem.reach
     budget = int(np.clip(4_000_000 // dim, 20_000, 600_000)) if budget is None else budget
     with np.errstate(all="ignore"):
         x = scan_points(problem, rng, max(64, budget // 7))
@@ -259,9 +351,9 @@ def largest_curvature(problem: Problem, rng: np.random.Generator, *, budget: int
         return _polish(problem, rng, now, points=int(np.clip(budget // 1000, 16, 192)))
 
 
-def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points: int) -> Witness:
+def _polish(problem: View, rng: np.random.Generator, seeds: _Lines, *, points: int) -> Witness:
     """An evolution of the best places at ever finer scales."""
-    reach, dim = search_unit(problem), problem.dim
+    reach, dim = problem.reach, problem.dim
     x, v, along, quotient = seeds.x, seeds.bend, seeds.v, seeds.quotient
     best = Witness(0.0, x[0])
     for turn in range(10):
@@ -280,7 +372,7 @@ def _polish(problem: Problem, rng: np.random.Generator, seeds: _Lines, *, points
         elite = order[: max(2, points // 8)]
         parents = rng.choice(elite, points - elite.size)
         scale = reach * 10 ** rng.uniform(-3 - turn / 8, 0.3 - turn / 4, (parents.size, 1))
-        children = confined(problem, x[parents] + scale * rng.standard_normal((parents.size, dim)))
+        children = problem.confined(x[parents] + scale * rng.standard_normal((parents.size, dim)))
         x = np.vstack([x[elite], children])
         v = np.vstack([v[elite], v[parents] + 0.1 * quotient[parents, None] * rng.standard_normal(children.shape)])
     return best
@@ -299,7 +391,7 @@ class GradientError:
     """The disagreement over what differences, rounding and the declared Λ explain; above 1, the gradient is wrong."""
 
 
-def gradient_error(problem: Problem, rng: np.random.Generator) -> GradientError:
+def gradient_error(problem: Problem | View, rng: np.random.Generator) -> GradientError:
     """Compare the gradient with differences of the values.
 
     Along one random direction at many points, and at a few, those that are worst among them, along every axis (64 at
@@ -309,6 +401,7 @@ def gradient_error(problem: Problem, rng: np.random.Generator) -> GradientError:
     >>> gradient_error(problems.get("pl_sine"), np.random.default_rng(0)).excess < 1
     True
     """
+    problem = View.of(problem)
     # In many dimensions the arrays are large.
     share = min(1.0, 2000 / problem.dim)
     points, scanned = max(4, int(24 * share)), max(200, int(2000 * share))
@@ -336,13 +429,13 @@ def _axes(dim: int, chosen: NDArray[np.int64]) -> Array:
     return (np.arange(dim) == chosen[:, None]).astype(np.float64)
 
 
-def _rounding(problem: Problem, x: Array, usual: float) -> Array:
+def _rounding(problem: View, x: Array, usual: float) -> Array:
     """What rounding adds to a difference of values: their own errors and those of the points."""
     size = np.linalg.norm(problem.gradient(x), axis=1)
     return 4e-16 * (np.maximum(np.abs(problem.value(x)), usual) + _rounded(problem, x) * size) + 1e-300
 
 
-def _coarseness(problem: Problem, x: Array, v: Array, usual: float) -> float:
+def _coarseness(problem: View, x: Array, v: Array, usual: float) -> float:
     """By what factor values are less exact than their size lets expect, at least 1: as R²(√(1 + x²/R²) - 1) is.
 
     Sixth differences of the values at the steps at which rounding and curvature lose least: a smooth function has none
@@ -362,7 +455,7 @@ def _coarseness(problem: Problem, x: Array, v: Array, usual: float) -> float:
 
 
 def _disagreement(
-    problem: Problem, x: Array, v: Array, usual: float, coarseness: float
+    problem: View, x: Array, v: Array, usual: float, coarseness: float
 ) -> tuple[Array, Array, Array, Array]:
     """|slope - declared| over its uncertainty, and these three, at each point along each direction.
 
@@ -372,7 +465,7 @@ def _disagreement(
     most Λh/2 away (four times this is allowed, so that a Λ that is too small is not blamed on the gradient).
     ``usual`` is the size of which values' rounding errors are at least, ``coarseness`` a factor of them.
     """
-    box = getattr(problem, "box", None)
+    box = problem.box
     if box is not None:
         # Inside, so that there is room on both sides.
         margin = 1e-3 * (np.asarray(box[1]) - box[0])
@@ -414,7 +507,7 @@ def _disagreement(
     return excess, slope, declared, uncertainty
 
 
-def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192, descents: int = 12) -> Witness:
+def least_value(problem: Problem | View, rng: np.random.Generator, *, points: int = 192, descents: int = 12) -> Witness:
     """The least value found, by descents from the lowest of the search points.
 
     >>> from convergence import problems
@@ -422,8 +515,9 @@ def least_value(problem: Problem, rng: np.random.Generator, *, points: int = 192
     >>> abs(least_value(f, np.random.default_rng(0)).value - f.minimum) < 1e-9
     True
     """
+    problem = View.of(problem)
     x = search_points(problem, rng, points)
-    box = getattr(problem, "box", None)
+    box = problem.box
     bounds = None if box is None else scipy.optimize.Bounds(*box)
     with np.errstate(all="ignore"):
         values = np.where(np.isfinite(found := problem.value(x)), found, np.inf)

@@ -24,13 +24,11 @@ from numpy.typing import NDArray
 from convergence import sequential_verdict, sharp_bound, simulate
 from convergence.ensemble import BLOCK
 from convergence.moments import bias_excess, noise_variance
-from convergence.probes import gradient_error, largest_curvature, least_value
+from convergence.probes import View, gradient_error, largest_curvature, least_value, views
 from convergence.problems import SyntheticProblem
 from convergence.problems._rows import Same
-from convergence.problems.protocol import start_size
 from verify.own_modules import importable
 from verify.problem_interface import ProblemError, Watched, attempt, examine, named, show, watch
-from verify.problem_view import views
 from verify.records import Outcome, combine
 
 __all__ = ["ProblemError", "Trial", "TrialPart", "check_problem", "judge_constant", "load_problem"]
@@ -133,25 +131,25 @@ def _module(place: str) -> Any:
     return module
 
 
-class _ByValues(Same):
-    """The same problem with the gradient that its values have, by central differences: for where its own is wrong."""
+class _ByValues(View):
+    """The view with the gradient that its values have, by central differences: for where the problem's own is wrong."""
 
-    def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        chunk = max(1, 20_000 // x.shape[1])
-        gradient = np.concatenate([self._differences(x[at : at + chunk]) for at in range(0, len(x), chunk)])
+    def gradient(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        chunk = max(1, 20_000 // y.shape[1])
+        gradient = np.concatenate([self._differences(y[at : at + chunk]) for at in range(0, len(y), chunk)])
         # Far out the values have too few digits left; a wrong gradient leads descents there.
-        gradient[(np.abs(x) > self.inner.far).any(axis=1)] = np.nan
+        gradient[(np.abs(y) > self.far).any(axis=1)] = np.nan
         return gradient
 
     def _differences(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         count, dim = x.shape
         step = 1e-4 * np.maximum(1.0, np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(dim))
-        if (box := getattr(self.inner, "box", None)) is not None:
+        if (box := self.box) is not None:
             step = np.minimum(step, 1e-3 * (box[1] - box[0]).min())
             x = np.clip(x, box[0] + step, box[1] - step)
         arms = step[:, :, None] * np.eye(dim)
         ahead, behind = ((x[:, None] + sign * arms).reshape(-1, dim) for sign in (1, -1))
-        ends = self.inner.value(ahead) - self.inner.value(behind)
+        ends = self.value(ahead) - self.value(behind)
         return ends.reshape(count, dim) / (2 * step)
 
 
@@ -180,7 +178,7 @@ def _constant(
     detail = f"not declared; {said}" if missing else said + beside
     if wrong or missing:
         detail += f": declare {declare}"
-        far = user.box is None and np.abs(point).max() > 3 * start_size(user.start)
+        far = user.box is None and np.abs(point).max() > 3 * user.size
         if far and not found <= 1.1 * at_start():
             detail += f"; this is far from the start: {_REGION}"
     outcome = "not judged" if missing else "refuted" if wrong else "confirmed" if np.isfinite(found) else "undecided"
@@ -190,7 +188,7 @@ def _constant(
 def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = gradient_error(problem, rng)
     wrong = found.excess > 1
-    worst = problem.gradient_back(found)
+    worst = problem.back(found, "slope", "declared", "uncertainty", slopes=1)
     axis = np.flatnonzero(worst.direction)
     along = f"coordinate {axis[0]}" if axis.size == 1 else f"the direction {show(worst.direction)}"
     place = f"at x = {show(worst.point)} along {along}"
@@ -206,7 +204,8 @@ def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
 def _smoothness(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     # Differences of values cost two values a coordinate, and lose digits.
     by_values = isinstance(problem, _ByValues)
-    found = problem.curvature_back(largest_curvature(problem, rng, budget=20_000 if by_values else None))
+    found = largest_curvature(problem, rng, budget=20_000 if by_values else None)
+    found = problem.back(found, "value", slopes=1, units=-1)
     declared = problem.problem.smoothness
     wrong = found.value > declared * (1 + (1e-2 if by_values else 1e-6))
     along = "" if found.direction is None else f" along v = {show(found.direction)}"
@@ -222,7 +221,7 @@ def _minimum(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     least = least_value(problem, rng)
     slack = 1e-9 * (1 + abs(problem.minimum))
     wrong = least.value < problem.minimum - slack
-    found, declared = problem.value_back(least), problem.problem.minimum
+    found, declared = problem.back(least, "value", slopes=1, units=1), problem.problem.minimum
     beside = ""
     if wrong:
         beside = f", less than the declared minimum {declared:.9g}"
@@ -252,7 +251,8 @@ def _squared_bias_at_start(user: Any, m: float, rng: np.random.Generator) -> flo
 
 
 def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
-    found = problem.moment_back(noise_variance(problem, rng, error_rate=rate), 2)
+    found = noise_variance(problem, rng, error_rate=rate)
+    found = problem.back(found, "estimate", "low", "high", "allowed", slopes=2)
     said = (
         f"at x = {show(found.point)} E‖n‖² is {found.estimate:.6g} over {found.draws} draws, "
         f"between {found.low:.6g} and {found.high:.6g}"
@@ -266,7 +266,8 @@ def _noise(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
 
 
 def _bias(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
-    found = problem.moment_back(bias_excess(problem, rng, error_rate=rate), 1)
+    found = bias_excess(problem, rng, error_rate=rate)
+    found = problem.back(found, "estimate", "low", "high", "allowed", slopes=1)
     declared, m = problem.problem.bias, problem.relative_bias
     relative = max(found.allowed**2 - declared, 0.0) if m else 0.0
 
@@ -349,7 +350,7 @@ def _bound(problem: Any, h: float, seed: int, rate: float, steps: int) -> TrialP
             f"; the mean is known to lie between {low:.6g} and {high:.6g} only: this problem may reach the bound, "
             "which has most room with few --steps"
         )
-    if (far := float(np.abs(first.final).max())) > 1e6 * start_size(problem.start):
+    if (far := float(np.abs(first.final).max())) > 1e6 * problem.size:
         detail += f"; iterates run to {far:.0e}: {_REGION}"
     return TrialPart(name, verdict.outcome, allowed, verdict.observed, detail, rate)
 
@@ -394,17 +395,15 @@ def _stand_in(problem: Watched) -> None:
         problem.smoothness = 1.0
         # Twice: from steps of 1/Λ with a wrong Λ little is seen.
         for _ in range(2):
-            view: Any = views(problem)[0]
-            found = view.curvature_back(largest_curvature(view, rng, budget=20_000)).value
+            view = views(problem)[0]
+            found = view.back(largest_curvature(view, rng, budget=20_000), "value", slopes=1, units=-1).value
             problem.smoothness = found if 0 < found < np.inf else problem.smoothness
 
 
-def _judge(problem: Any, name: str, seed: int, rate: float) -> TrialPart:
+def _judge(problem: Any, name: str, seed: int, rate: float, kind: type[View] = View) -> TrialPart:
     stream = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([seed, list(_JUDGES).index(name)])))
-    by_values = isinstance(problem, _ByValues)
-    seen = views(problem.inner if by_values else problem)
-    level = rate / len(seen)
-    parts = [_JUDGES[name](_ByValues(view) if by_values else view, stream, level) for view in seen]
+    seen = views(problem, kind)
+    parts = [_JUDGES[name](view, stream, rate / len(seen)) for view in seen]
     for part in parts:
         if part.outcome == "refuted":
             return part
@@ -425,7 +424,7 @@ def _judge_without_gradient(problem: Any, name: str, seed: int, rate: float) -> 
         return _judge(problem, name, seed, rate)
     if name == "minimum":
         # Values witness it; the gradient only leads there.
-        parts = [_judge(p, name, seed, rate) for p in [problem, *([] if many else [_ByValues(problem)])]]
+        parts = [_judge(problem, name, seed, rate, kind) for kind in [View, *([] if many else [_ByValues])]]
         return min(parts, key=lambda part: part.found or 0.0)
     by_gradient = _judge(problem, name, seed, rate)
     if many:
@@ -433,7 +432,7 @@ def _judge_without_gradient(problem: Any, name: str, seed: int, rate: float) -> 
             f"not judged: gradient is wrong, and in more than {_MOST_BY_VALUES} dimensions nothing stands in for it"
         )
         return replace(by_gradient, outcome="undecided", detail=detail)
-    by_values = _judge(_ByValues(problem), name, seed, rate)
+    by_values = _judge(problem, name, seed, rate, _ByValues)
     if by_values.outcome == by_gradient.outcome:
         return replace(by_values, detail=by_values.detail + " (by differences of the values)")
     right, wrong = ("gradient", "value") if by_gradient.outcome == "refuted" else ("value", "gradient")
@@ -488,9 +487,9 @@ def check_problem(
     if not all(np.isfinite(eta) and eta > 0 for eta in step):
         raise ProblemError(f"step = {', '.join(f'{eta:g}' for eta in step)}: expected finite numbers > 0")
     watched = watch(problem)
+    trial = Trial(named(watched))
     ask_again = examine(watched)
     _stand_in(watched)
-    trial = Trial(named(problem))
     sizes = [watched.smoothness * eta for eta in step] or STEPS
     rate, judge = error_rate / (2 + len(sizes)), _judge
     for name in _JUDGES:

@@ -105,8 +105,9 @@ class Watched:
             declared.get(name, 0.0) for name in (*CONSTANTS, "relative_bias")
         )
         self.start, self.box = _region(problem, self.dim)
+        self.size = start_size(self.start)
         # Without a box the constants are claimed everywhere; but far out numbers may overflow.
-        self.far = 10 * start_size(self.start)
+        self.far = 10 * self.size
         self._filled = not isinstance(problem, ByRows)
 
     def __repr__(self) -> str:

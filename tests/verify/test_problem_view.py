@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from convergence.probes import views
 from verify.problem_check import check_problem, judge_constant
 from verify.problem_interface import watch
-from verify.problem_view import views
 
 
 class InUnits:
