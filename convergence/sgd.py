@@ -20,7 +20,7 @@ from convergence.assumptions import Assumptions
 from convergence.ensemble import BLOCK, GROUP, Observed, Task, asked, run_task
 from convergence.notebook import table
 from convergence.problems.base import SyntheticProblem
-from convergence.problems.protocol import Problem, confined, start_of, start_size
+from convergence.problems.protocol import Problem, start_of, start_size
 from convergence.store import Store, packed, unpacked
 from convergence.tails import Envelope, run_envelope
 
@@ -167,7 +167,9 @@ def problem_fingerprint(problem: Problem, *numbers: object, start: ArrayLike | N
     rng = np.random.default_rng(0)
     x0 = start_of(problem, start)
     scale = start_size(x0) * np.array([0.0, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 5.0])
-    x = confined(problem, x0 + scale[:, None] * rng.standard_normal((scale.size, problem.dim)))
+    x = x0 + scale[:, None] * rng.standard_normal((scale.size, problem.dim))
+    if (box := getattr(problem, "box", None)) is not None:
+        x = np.clip(x, *box)
     described = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))
     digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, described, numbers)).encode())
     for name in ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias"):

@@ -13,7 +13,7 @@ from convergence.arguments import real, whole
 if TYPE_CHECKING:
     from convergence.problems._from_sympy import SymbolicProblem
 
-__all__ = ["Problem", "confined", "start_of", "start_size"]
+__all__ = ["Problem", "start_of", "start_size"]
 
 Array = NDArray[np.float64]
 
@@ -85,9 +85,3 @@ def start_size(start: Array) -> float:
     3.0
     """
     return max(1.0, float(np.abs(start).max()))
-
-
-def confined(problem: Problem, x: Array) -> Array:
-    """The points, or those next to them in the problem's box."""
-    box = getattr(problem, "box", None)
-    return x if box is None else np.clip(x, *box)

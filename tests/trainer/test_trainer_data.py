@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -269,3 +271,11 @@ def test_data_of_a_function(tmp_path, monkeypatch):
     with pytest.raises(TrainerError, match=r"data = .* runs Python code .* --allow-code"):
         configured({}, tmp_path / "named.toml")
     assert configured({}, tmp_path / "named.toml", allow_code=True).data == "data_of_this_folder:load"
+
+
+def test_a_module_of_ones_own_is_not_taken_for_the_data_whose_name_it_begins_with(monkeypatch):
+    module = types.ModuleType("cifar_mine")
+    x, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    vars(module)["load"] = lambda: (x, y, x, y)
+    monkeypatch.setitem(sys.modules, "cifar_mine", module)
+    assert load_data("cifar_mine:load").classes == 3

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from convergence.arguments import did_you_mean
-from convergence.data import real_data
 from verify.streams import generator
 from verify.trainer.distributed import Group
 from verify.trainer.errors import TrainerError
-from verify.trainer.files import checked_samples, read_cifar, read_idx_folder, read_images, read_npz
-from verify.trainer.mnist1d import mnist1d
-from verify.trainer.networks import own_function
+from verify.trainer.files import CLASSES, read_source
 
 __all__ = ["Batches", "Data", "Split", "augment", "epoch_order", "load_data"]
 
@@ -174,29 +167,14 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
     TrainerError
         If the data is unknown, missing or damaged, or too small to be split.
     """
-    name, _, rest = source.partition("/")
-    sources: dict[str, Callable[[], Any]] = {
-        "mnist1d": _mnist1d,
-        "digits": _digits,
-        "idx": lambda: read_idx_folder(folder),
-        "cifar10": lambda: read_cifar(folder, 10),
-        "cifar100": lambda: read_cifar(folder, 100),
-        "npz": lambda: read_npz(folder),
-        "folder": lambda: read_images(folder),
-        "torchvision": lambda: _torchvision(folder, rest),
-    }
-    if ":" in source:
-        sources[name], rest = (lambda: _own(source)), ""
-    if name not in sources or (name == "torchvision") != bool(rest):
-        known = f"{', '.join(sources)}/NAME and package.module:factory"
-        raise TrainerError(f"unknown data {source!r}: known are {known}{did_you_mean(name, sources)}")
-    x, y, test_x, test_y = (np.asarray(part) for part in sources[name]())
+    x, y, test_x, test_y = (np.asarray(part) for part in read_source(source, folder))
     if len(test_y) == 0 or x.shape[1:] != test_x.shape[1:]:
         raise TrainerError(
             f"data {source!r}: the training samples have shape {x.shape[1:]} and the {len(test_y)} test samples "
             f"{test_x.shape[1:]}: expected test samples of the same shape"
         )
-    classes = int(name[5:]) if name.startswith("cifar") else int(max(y.max(), test_y.max())) + 1
+    name = source.rstrip("/")
+    classes = CLASSES.get(name) or int(max(y.max(), test_y.max())) + 1
     if (name == "npz" or ":" in source) and (missing := np.setdiff1d(np.arange(classes), y)).size:
         raise TrainerError(
             f"data {source!r}: the labels go from {min(y.min(), test_y.min())} to {classes - 1}, and no training "
@@ -226,55 +204,3 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     scale = (square - mean**2).clamp_min(1e-12).rsqrt()
     shape = (-1, *(1 for _ in range(x.ndim - 2)))
     return mean.float().view(shape), scale.float().view(shape)
-
-
-def _mnist1d() -> tuple[np.ndarray, ...]:
-    x, y = mnist1d()
-    return x[:4000, None], y[:4000], x[4000:, None], y[4000:]
-
-
-def _digits() -> tuple[np.ndarray, ...]:
-    """scikit-learn's digits, 8 x 8; every fifth is a test sample."""
-    pixels, labels = real_data("digits")  # in sixteenths
-    images = (pixels.reshape(-1, 1, 8, 8) * 240).astype(np.uint8)
-    test = np.arange(len(labels)) % 5 == 4
-    return images[~test], labels[~test], images[test], labels[test]
-
-
-def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """All samples of a torchvision data set as bytes, channels first."""
-    images, labels = [], []
-    for image, label in dataset:
-        pixels = np.asarray(image, dtype=np.uint8)
-        images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-        labels.append(int(label))
-    if len({image.shape for image in images}) > 1:
-        raise TrainerError("the images differ in size: bring them to one size first")
-    return np.stack(images), np.asarray(labels)
-
-
-def _data_sets(what: str) -> Any:
-    try:
-        return importlib.import_module("torchvision.datasets")
-    except ImportError:
-        raise TrainerError(f"data {what} needs the package torchvision; install it") from None
-
-
-def _torchvision(folder: Path | None, name: str) -> tuple[np.ndarray, ...]:
-    kinds = _data_sets("torchvision/NAME")
-    if folder is None or not hasattr(kinds, name):
-        raise TrainerError(f"data torchvision/{name}: give --data-dir and the name of a torchvision data set")
-    try:
-        parts = [getattr(kinds, name)(folder, train=train, download=False) for train in (True, False)]
-    except (RuntimeError, TypeError) as error:
-        raise TrainerError(f"data torchvision/{name}: {str(error).splitlines()[0]}") from None
-    return (*_arrays(parts[0]), *_arrays(parts[1]))
-
-
-def _own(source: str) -> tuple[np.ndarray, ...]:
-    """What a function of the user's returns."""
-    expected = "a function without arguments that returns four arrays: samples and labels, and those of the test"
-    parts = own_function(source, expected)()
-    if not isinstance(parts, tuple | list) or len(parts) != 4:
-        raise TrainerError(f"{source} returned a {type(parts).__name__}: expected (x, y, test_x, test_y)")
-    return (*checked_samples(source, *parts[:2]), *checked_samples(f"{source}, the test", *parts[2:]))

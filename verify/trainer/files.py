@@ -1,22 +1,30 @@
-"""Data in files: IDX (MNIST, Fashion-MNIST), the binary version of CIFAR, arrays, and folders of images. No pickles."""
+"""Samples by name: IDX files, binary CIFAR, arrays, folders of images, data of packages, own functions. No pickles."""
 
 from __future__ import annotations
 
 import gzip
+import importlib
 import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.arguments import did_you_mean
+from convergence.data import real_data
 from verify.reading import in_a_line
 from verify.trainer.errors import TrainerError
+from verify.trainer.mnist1d import mnist1d
+from verify.trainer.networks import own_function
 
-__all__ = ["checked_samples", "read_cifar", "read_idx", "read_idx_folder", "read_images", "read_npz"]
+__all__ = [
+    "CLASSES", "checked_samples", "read_cifar", "read_idx", "read_idx_folder", "read_images", "read_npz", "read_source",
+]  # fmt: skip
 
 Bytes = NDArray[np.uint8]
 
@@ -29,6 +37,9 @@ _CIFAR = {
     100: (("train.bin",), ("test.bin",), "cifar-100-binary"),
 }
 
+
+CLASSES = {"cifar10": 10, "cifar100": 100}
+"""Of data that may hold fewer."""
 
 GREATEST = 1e18
 """Numbers in a sample, in size."""
@@ -235,3 +246,82 @@ def _images(folder: Path, classes: list[str]) -> tuple[Bytes, NDArray[np.int64]]
     if not pixels:
         raise TrainerError(f"{folder}: holds no images in the folders of its classes")
     return np.stack(pixels), np.array(labels)
+
+
+def _mnist1d() -> tuple[NDArray[Any], ...]:
+    x, y = mnist1d()
+    return x[:4000, None], y[:4000], x[4000:, None], y[4000:]
+
+
+def _digits() -> tuple[NDArray[Any], ...]:
+    """scikit-learn's digits, 8 x 8; every fifth is a test sample."""
+    pixels, labels = real_data("digits")  # in sixteenths
+    images = (pixels.reshape(-1, 1, 8, 8) * 240).astype(np.uint8)
+    test = np.arange(len(labels)) % 5 == 4
+    return images[~test], labels[~test], images[test], labels[test]
+
+
+def _arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All samples of a torchvision data set as bytes, channels first."""
+    images, labels = [], []
+    for image, label in dataset:
+        pixels = np.asarray(image, dtype=np.uint8)
+        images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+        labels.append(int(label))
+    if len({image.shape for image in images}) > 1:
+        raise TrainerError("the images differ in size: bring them to one size first")
+    return np.stack(images), np.asarray(labels)
+
+
+def _data_sets(what: str) -> Any:
+    try:
+        return importlib.import_module("torchvision.datasets")
+    except ImportError:
+        raise TrainerError(f"data {what} needs the package torchvision; install it") from None
+
+
+def _torchvision(folder: Path | None, name: str) -> tuple[NDArray[Any], ...]:
+    kinds = _data_sets("torchvision/NAME")
+    if folder is None or not hasattr(kinds, name):
+        raise TrainerError(f"data torchvision/{name}: give --data-dir and the name of a torchvision data set")
+    try:
+        parts = [getattr(kinds, name)(folder, train=train, download=False) for train in (True, False)]
+    except (RuntimeError, TypeError) as error:
+        raise TrainerError(f"data torchvision/{name}: {str(error).splitlines()[0]}") from None
+    return (*_arrays(parts[0]), *_arrays(parts[1]))
+
+
+def _own(source: str) -> tuple[NDArray[Any], ...]:
+    """What a function of the user's returns."""
+    expected = "a function without arguments that returns four arrays: samples and labels, and those of the test"
+    parts = own_function(source, expected)()
+    if not isinstance(parts, tuple | list) or len(parts) != 4:
+        raise TrainerError(f"{source} returned a {type(parts).__name__}: expected (x, y, test_x, test_y)")
+    return (*checked_samples(source, *parts[:2]), *checked_samples(f"{source}, the test", *parts[2:]))
+
+
+def read_source(source: str, folder: Path | None) -> tuple[NDArray[Any], ...]:
+    """Training samples and labels, and those of the test, by the name of a data set: see `data.load_data`.
+
+    Raises
+    ------
+    TrainerError
+        If the data is unknown, missing or damaged.
+    """
+    name, _, rest = source.partition("/")
+    sources: dict[str, Callable[[], Any]] = {
+        "mnist1d": _mnist1d,
+        "digits": _digits,
+        "idx": lambda: read_idx_folder(folder),
+        "cifar10": lambda: read_cifar(folder, 10),
+        "cifar100": lambda: read_cifar(folder, 100),
+        "npz": lambda: read_npz(folder),
+        "folder": lambda: read_images(folder),
+        "torchvision": lambda: _torchvision(folder, rest),
+    }
+    if ":" in source:
+        sources[name], rest = (lambda: _own(source)), ""
+    if name not in sources or (name == "torchvision") != bool(rest):
+        known = f"{', '.join(sources)}/NAME and package.module:factory"
+        raise TrainerError(f"unknown data {source!r}: known are {known}{did_you_mean(name, sources)}")
+    return sources[name]()
