@@ -101,6 +101,20 @@ def test_every_kind_of_state_resumes(tmp_path, changes):
     assert one["scaler"] == two["scaler"]
 
 
+def test_lines_of_steps_after_the_last_checkpoint_are_written_again(tmp_path):
+    """As a kill leaves them: the metrics know of an epoch, and of a measurement, that the checkpoint does not."""
+    small = {"data": "digits", "students": "mlp:2", "width": 8, "epochs": 3, "augment": "none", "monitor": 20.0}
+    whole = train(config(tmp_path / "whole", **small))
+    with pytest.raises(StoppedError):
+        train(config(tmp_path / "part", **small), stop_after=whole.steps // 3)
+    (part,) = (tmp_path / "part").iterdir()
+    lines = (whole.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) > len(read_metrics(part)) + 2
+    (part / "metrics.jsonl").write_text("".join(lines[:-1]))
+    result = train(config(tmp_path / "part", **small), resume=True)
+    assert content(result.folder) == content(whole.folder)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 @pytest.mark.parametrize("most", [200, 1_500, 12_000])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path, most):
