@@ -31,6 +31,9 @@ $(VENV)/.installed: $(VENV)/.claims requirements-dev.lock
 verify: $(VENV)/.claims
 	$(BIN)/python -m verify run --profile quick --jobs $(JOBS) --out $(OUT)
 
+# Each worker rewrites the assertions of all tests, for seconds, unless byte code is kept: so it is, whatever Python is told.
+test test-full: export PYTHONDONTWRITEBYTECODE =
+
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
