@@ -146,7 +146,10 @@ def eager_calls(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(("alpha", "few"), [(0.5, 0), (1.0, _compiled.FEW), (2.0, 0), (2.0, _compiled.FEW)])
+@pytest.mark.parametrize(
+    ("alpha", "few"),
+    [(0.5, 0), (1.0, _compiled.FEW), pytest.param(2.0, 0, marks=pytest.mark.slow), (2.0, _compiled.FEW)],
+)
 def test_regular_logits_take_the_fused_formulation(alpha, few, eager_calls, monkeypatch):
     monkeypatch.setattr(_compiled, "FEW", few)
     x = random(3, 2, 4, 6)

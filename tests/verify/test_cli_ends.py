@@ -54,7 +54,7 @@ def test_what_cannot_be_compared_is_one_line(words, expected):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-@pytest.mark.parametrize("words", [["show", "D1", "--json"], ["--help"]])
+@pytest.mark.parametrize("words", [["bound", "--smoothness", "1", "--step", "1", "--json"], ["--help"]])
 def test_reader_that_is_gone(words):
     read, write = os.pipe()
     os.close(read)
