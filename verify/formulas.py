@@ -224,7 +224,9 @@ def with_indices(text: str) -> Iterator[tuple[Literal["text", "sub", "sup"], str
     for found in _INDEXED.finditer(text):
         kind: Literal["sub", "sup"] = "sub" if found["sub"] else "sup"
         # Braces and parentheses only say how far an index or a power reaches.
-        yield from [("text", before)] if (before := text[end : found.start(kind) - 1]) else []
+        if before := text[end : found.start(kind) - 1]:
+            yield "text", before
         yield kind, found[kind].strip("{}()")
         end = found.end()
-    yield from [("text", text[end:])] if text[end:] else []
+    if text[end:]:
+        yield "text", text[end:]

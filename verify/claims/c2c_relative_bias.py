@@ -48,7 +48,9 @@ class Subject:
             return self.residual(float(np.exp(logarithm)), h, at, np.inf)
 
         low, high = np.log(1e-3 * at.bias), np.log(GROWN)
-        return float(np.exp(brentq(residual, low, high))) if residual(low) < 0 < residual(high) else np.nan
+        if not residual(low) < 0 < residual(high):
+            return np.nan
+        return float(np.exp(brentq(residual, low, high)))  # type: ignore[arg-type]
 
     def ends(self, m: float) -> float:
         """The asserted end of the domain."""
