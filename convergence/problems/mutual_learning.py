@@ -160,6 +160,7 @@ class MutualLearning(SyntheticProblem):
                 f"weights have shape {self.weights.shape} and least value {self.weights.min(initial=np.inf)}: expected "
                 f"finite numbers >= 0 of shape (..., {self.students}, {count})"
             )
+        self._weighted = bool((self.weights != 1).any())
         units = self.units = _units(hidden, architecture, self.students)
         classes = self.classes = int(self.labels.max()) + 1
         self.targets = np.eye(classes)[:, self.labels]
@@ -297,24 +298,30 @@ class MutualLearning(SyntheticProblem):
         return weights[some] if rows is self._all else np.take_along_axis(weights[some], rows, axis=-1)
 
     def _errors(
-        self, logits: Sequence[Array], q: Sequence[Array], kind: Kind, rows: NDArray[np.int64], some: slice
-    ) -> list[Array]:
-        """Gradients in the logits of the base losses, of β times the mutual losses, or of both sums."""
-        errors = []
+        self, logits: Sequence[Array], q: Sequence[Array], kinds: Sequence[Kind], rows: NDArray[np.int64], some: slice
+    ) -> list[list[Array]]:
+        """Gradients in the logits, by kind and student: of the base losses, of β times the mutual ones, of the sums."""
+        errors: list[dict[Kind, Array]] = []
         targets = self.targets[:, None] if rows is self._all else self.targets.take(rows, axis=1)
         for k in range(self.students):
-            # Both are multiples of q less something.
-            own = 0.0 if kind == "mutual" else self._own(k, rows, some)
-            pulled = self.beta if kind != "base" and self.students > 1 else 0.0
-            error = (own + pulled) * q[k]
-            if kind != "mutual":
-                error -= own * targets
-            if pulled:
-                for peer in range(self.students):
-                    if peer != k:
-                        error -= pulled / (self.students - 1) * self._escort(logits, q, peer, k)
-            errors.append(error)
-        return errors
+            parts: dict[Kind, Array] = {}
+            if kinds != ("mutual",):
+                parts["base"] = q[k] - targets
+                if self._weighted:
+                    parts["base"] *= self._own(k, rows, some)
+            if kinds != ("base",):
+                pulled = self.students > 1 and self.beta > 0
+                parts["mutual"] = q[k] - self._pulling(logits, q, k) if pulled else np.zeros_like(q[k])
+                parts["mutual"] *= self.beta
+            if "both" in kinds:
+                parts["both"] = parts["base"] + parts["mutual"]
+            errors.append(parts)
+        return [[parts[kind] for parts in errors] for kind in kinds]
+
+    def _pulling(self, logits: Sequence[Array], q: Sequence[Array], k: int) -> Array:
+        """The mean over student k's peers of w."""
+        first, *rest = (self._escort(logits, q, peer, k) for peer in range(self.students) if peer != k)
+        return sum(rest, first) / (self.students - 1) if rest else first
 
     def _escort(self, logits: Sequence[Array], q: Sequence[Array], peer: int, k: int) -> Array:
         """w, so that ∂D_α(peer‖k)/∂z = q - w: the softmax of αu + (1-α)z, at α = ∞ even over where u - z is largest."""
@@ -342,8 +349,7 @@ class MutualLearning(SyntheticProblem):
             features = self.inputs if chosen is None else [a.take(picked, axis=0) for a in self.inputs]
             logits, units, outputs = self._forward(flat[some], features)
             q = [_softmax(z) for z in logits]
-            for kind, array in zip(kinds, out, strict=True):
-                errors = self._errors(logits, q, kind, picked, some)
+            for errors, array in zip(self._errors(logits, q, kinds, picked, some), out, strict=True):
                 for part, a, e, h, v in zip(self.players, features, errors, units, outputs, strict=True):
                     self._backward(a, e, h, v, array[some, part])
         return [array.reshape(x.shape) for array in out]
