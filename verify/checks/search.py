@@ -126,17 +126,20 @@ def _strongest(
     ratio: Callable[[Points], NDArray[np.float64]], classes: int, side: Side, rng: np.random.Generator, effort: int
 ) -> Points:
     """The point with the greatest ratio that differential evolution and a simplex find, or one that refutes."""
-    size = 3 + (3 if _has_vector(side) else 2) * classes
+    size, least = 3 + (3 if _has_vector(side) else 2) * classes, np.inf
 
     def loss(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return -ratio(_points(np.clip(x.T, 0, 1), classes, side.orders))
+        nonlocal least
+        found = -ratio(_points(np.clip(x.T, 0, 1), classes, side.orders))
+        least = min(least, float(found.min()))
+        return found
 
     start = rng.random((8 * size, size))
     # The generator's argument is called `rng` in newer releases of SciPy; all of them take `seed`.
     options: dict[str, Any] = {"seed": rng, "vectorized": True, "updating": "deferred", "init": start}
     global_ = differential_evolution(
         loss, [(0, 1)] * size, polish=False, maxiter=effort, tol=1e-10, strategy="currenttobest1bin",
-        callback=lambda x, convergence: bool(loss(x[:, None])[0] < -_ENOUGH), **options,
+        callback=lambda x, convergence: least < -_ENOUGH, **options,
     )  # fmt: skip
     if global_.fun < -_ENOUGH:
         return _points(np.clip(global_.x, 0, 1)[None], classes, side.orders)
