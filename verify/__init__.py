@@ -17,3 +17,8 @@ Where to look
 ``cli``, ``commands/``
     The command line.
 """
+
+import os
+
+# SymPy keeps the last thousand results of each of its functions by default; proofs come back to more.
+os.environ.setdefault("SYMPY_CACHE_SIZE", "20000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -63,6 +64,9 @@ def start_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
     # The parent decides what an interrupt means; it ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What was imported stays: looking for garbage among it, again and again, is a waste.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 class _Pool(ProcessPoolExecutor):

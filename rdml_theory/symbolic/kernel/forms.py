@@ -359,8 +359,9 @@ def _natural(exponent: Any) -> bool:
     return isinstance(exponent, Integer) and exponent >= 0
 
 
+@lru_cache(maxsize=20_000, typed=True)
 def is_zero(term: Term, *, vector: bool = False) -> bool:
-    """Whether a scalar, or a vector, is zero wherever it has a value, by its normal form.
+    """Whether a scalar, or a vector, is zero wherever it has a value, by its normal form; kept, as replays ask again.
 
     >>> from rdml_theory.symbolic.kernel.terms import square
     >>> t, T = Symbol("t", integer=True, nonnegative=True), Symbol("T", integer=True, positive=True)

@@ -432,10 +432,6 @@ def _bound(term: Term) -> frozenset[Any]:
     return frozenset().union(*(part.bound_symbols if isinstance(part, Sum) else part.variables for part in parts))
 
 
-def _name(term: Any) -> Any:
-    return term.process if isinstance(term, At) else term.objective if isinstance(term, _OfObjective) else term.name
-
-
 def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     """Whether a term is a scalar or a vector; the zero is both.
 
@@ -458,12 +454,6 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
-    if isinstance(term, At | Random | Entry | _OfObjective) and type(term.args[0]) is not Str:
-        raise TermError(f"the name of {term} is a {type(term.args[0]).__name__}")
-    if isinstance(term, Symbol | Vector | At | Random | Entry | _OfObjective) and type(_name(term)) is not str:
-        raise TermError(f"the name of {term} is a {type(_name(term)).__name__}")
-    if isinstance(term, Sum | Derivative) and any(type(part) is not Tuple for part in term.args[1:]):
-        raise TermError(f"a range, or a variable, of {term} is no tuple")
     of = _KIND_OF.get(type(term))
     if of is not None:
         return of(term)
@@ -482,14 +472,37 @@ def _require(term: Term, wanted: str, what: str) -> None:
         raise TermError(f"{what} is {term}, a {kind(term)}: expected a {wanted}")
 
 
+def _plain(name: Any, wanted: type, term: Any) -> None:
+    """Refuse a name of a class of one's own, which could be equal to any."""
+    if type(name) is not wanted:
+        raise TermError(f"the name of {term} is a {type(name).__name__}")
+
+
+def _plain_str(term: Any) -> None:
+    _plain(term.args[0], Str, term)
+    _plain(term.args[0].name, str, term)
+
+
+def _plain_tuples(term: Any) -> None:
+    if any(type(part) is not Tuple for part in term.args[1:]):
+        raise TermError(f"a range, or a variable, of {term} is no tuple")
+
+
 def _kind_of_symbol(term: Any) -> Any:
+    _plain(term.name, str, term)
     symbol_kind(term)
     if term.name.startswith("_"):
         raise TermError(f"the name {term.name} is kept for the indices of sums in a normal form")
     return "scalar"
 
 
+def _kind_of_vector(term: Any) -> Any:
+    _plain(term.name, str, term)
+    return "vector"
+
+
 def _kind_of_process(term: Any) -> Any:
+    _plain_str(term)
     _require(term.step, "scalar", "a step")
     if term.step.is_integer is not True or term.step.is_nonnegative is not True:
         raise TermError(f"the step {term.step} of {term.process} is not known to be one of 0, 1, 2, ...")
@@ -497,6 +510,7 @@ def _kind_of_process(term: Any) -> Any:
 
 
 def _kind_of_entry(term: Any) -> Any:
+    _plain_str(term)
     for index in (term.index, *term.of):
         _require(index, "scalar", "an index")
         if index.is_integer is not True or index.is_nonnegative is not True:
@@ -510,6 +524,7 @@ _SMOOTH = (Add, Mul, Pow, exp, log, tanh, Sum, Derivative)
 
 
 def _kind_of_derivative(term: Any) -> Any:
+    _plain_tuples(term)
     _require(term.expr, "scalar", "what is differentiated")
     if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) not in ("real", "positive"):
         raise TermError(f"{term} is no derivative in one real or positive variable")
@@ -520,6 +535,7 @@ def _kind_of_derivative(term: Any) -> Any:
 
 
 def _kind_of_random(term: Any) -> Any:
+    _plain_str(term)
     if len(term.args) > 2:
         raise TermError(f"{term} is a function of more than one vector")
     for point in term.args[1:]:
@@ -528,6 +544,7 @@ def _kind_of_random(term: Any) -> Any:
 
 
 def _kind_of_objective(term: Any) -> Any:
+    _plain_str(term)
     if len(term.args) > 3:
         raise TermError(f"{term} is of an objective that more than one vector is given to")
     for vector in term.args[1:]:
@@ -536,6 +553,7 @@ def _kind_of_objective(term: Any) -> Any:
 
 
 def _kind_of_sum(term: Any) -> Any:
+    _plain_tuples(term)
     if len(term.limits) != 1:
         raise TermError(f"{term} runs over more than one index")
     _index(term.limits[0])
@@ -580,7 +598,7 @@ _RATIONAL = {Rational, *(type(number) for number in (Integer(-1), Integer(0), In
 
 _KIND_OF: dict[type, Any] = {
     Symbol: _kind_of_symbol,
-    Vector: lambda term: "vector",
+    Vector: _kind_of_vector,
     At: _kind_of_process,
     Random: _kind_of_random,
     Gradient: _kind_of_objective,

@@ -211,23 +211,29 @@ def _check_values(proposition: Proposition, hypotheses: frozenset[Proposition]) 
         require_value(term, known, proposition)
 
 
+@lru_cache(maxsize=20_000)
+def _names(proposition: Proposition) -> frozenset[tuple[str | tuple[str], Any]]:
+    """Each name in a well-formed proposition with what it stands for; in a tuple, that of a family of entries."""
+    found: list[tuple[str | tuple[str], Any]] = []
+    for e in walk(proposition):
+        if isinstance(e, Symbol | Vector | At | Entry):
+            found.append((to_text(e), e))
+        if isinstance(e, At):
+            found.append((e.process, "process"))
+        elif isinstance(e, Entry):
+            found.append(((e.name,), e.traits))
+        elif isinstance(e, Random):
+            found.append((e.name, "random vector" if len(e.args) == 1 else "random function"))
+        elif isinstance(e, Value | Gradient):
+            found.append((e.objective, ("objective", len(e.args))))
+    return frozenset(found)
+
+
 def _check_names(propositions: Collection[Proposition]) -> None:
     """Refuse one name for two things."""
-    things: dict[str | tuple[str], set[Any]] = {}  # a tuple for the name of a family of entries
-    for part in propositions:
-        for e in walk(part):
-            if isinstance(e, Symbol | Vector):
-                things.setdefault(to_text(e), set()).add(e)
-            elif isinstance(e, At):
-                things.setdefault(e.process, set()).add("process")
-                things.setdefault(to_text(e), set()).add(e)
-            elif isinstance(e, Random):
-                things.setdefault(e.name, set()).add("random vector" if len(e.args) == 1 else "random function")
-            elif isinstance(e, Entry):
-                things.setdefault((e.name,), set()).add(e.traits)
-                things.setdefault(to_text(e), set()).add(e)
-            elif isinstance(e, Value | Gradient):
-                things.setdefault(e.objective, set()).add(("objective", len(e.args)))
+    things: dict[str | tuple[str], set[Any]] = {}
+    for key, meaning in frozenset().union(*map(_names, propositions)):
+        things.setdefault(key, set()).add(meaning)
     for key, meanings in things.items():
         name = key if isinstance(key, str) else key[0]
         if len(meanings) > 1:
