@@ -147,11 +147,12 @@ def orthogonal(gradient: Array, deviation: float, rng: Streams, out: Array | Non
     out = np.empty(gradient.shape) if out is None else out
     sign = _signs(np.empty(gradient.shape[:-1]), rng, deviation)
     length = np.hypot(gradient[..., 0], gradient[..., 1])
-    flat = length == 0
-    scale = sign / np.where(flat, 1.0, length)
-    out[...] = 0.0
-    out[..., 0] = np.where(flat, sign, -gradient[..., 1] * scale)
-    out[..., 1] = np.where(flat, 0.0, gradient[..., 0] * scale)
+    scale = sign / (length if (turns := length.all()) else np.where(length == 0, 1.0, length))
+    out[..., 2:] = 0.0
+    np.multiply(gradient[..., 1], -scale, out=out[..., 0])
+    np.multiply(gradient[..., 0], scale, out=out[..., 1])
+    if not turns:
+        out[..., 0] = np.where(length == 0, sign, out[..., 0])
     return out
 
 
