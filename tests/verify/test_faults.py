@@ -110,8 +110,8 @@ FAULTS = {
     ),
     "mutual gradient halved in the game": (
         "convergence/problems/mutual_learning.py",
-        'pulled = self.beta if kind != "base"',
-        'pulled = 0.5 * self.beta if kind != "base"',
+        'parts["mutual"] *= self.beta',
+        'parts["mutual"] *= 0.5 * self.beta',
         ["C5"],
         {"C5"},
     ),
