@@ -181,20 +181,17 @@ def _third_moment() -> Theorem:
     )  # fmt: skip
     product = combine(
         AtMost(0, a(i) * (top - v(i)) * (v(i) - LEAST_RATIO)), [(a(i) * (v(i) - LEAST_RATIO), high)],
-        known=[combine(AtMost(0, v(i) - LEAST_RATIO), [(1, low)], reason="as no value is below")],
-        reason="each value lies between",
+        known=[low], reason="each value lies between",
     )  # fmt: skip
     spread = combine(
         AtMost(second - first**2, (top - first) * (first - LEAST_RATIO)), [(1, sum_over(product, i, C))], where=[one],
         reason="so the variance is at most the product of the distances of the mean",
     )  # fmt: skip
     up, down = top - first, first - LEAST_RATIO
-    above = combine(AtMost(0, up), [(1, roof)], reason="one of them")
-    below = combine(AtMost(0, down), [(1, floor)], reason="and the other")
     square = (up - 2 * down) ** 2 / 27
     return combine(
         AtMost(third - 3 * first * second + 2 * first**3, 4 * rho**3 / 27),
-        [(1, cubes), (up, spread), (4 * square, above), (square, below)], known=[above],
+        [(1, cubes), (up, spread), (4 * square, roof), (square, floor)], known=[roof],
         reason="and x²y is at most 4/27 of (x+y)³",
     )  # fmt: skip
 
@@ -336,9 +333,8 @@ def _within(*, order_one: bool) -> Theorem:
 
 
 def _remainder(right_side: Formula, *, order_one: bool) -> Theorem:
-    known = [] if order_one else [given(entries.NOT_ONE, "for an order that is not one")]
     target = remainder_target(right_side, order_one=order_one)
-    return combine(target, [(1, _within(order_one=order_one))], known=known, reason="so what remains is bounded")
+    return combine(target, [(1, _within(order_one=order_one))], reason="so what remains is bounded")
 
 
 @of_formulas(Expansion, 3)

@@ -165,7 +165,7 @@ def _gradient(name: str, entry: Formula, *, order_one: bool = False) -> Theorem:
     at_one = [entries.given(entries.ORDER_ONE), entries.mass(entries.p)] if order_one else []
     curve = entries.given(_curve(name), "given: how the distribution moves")
     return combine(
-        _along(name, entry, order_one=order_one), [(1, slope)], known=known, where=[entries.escort(), curve, *at_one],
+        _along(name, entry, order_one=order_one), [(1, slope)], where=[entries.escort(), curve, *at_one],
         reason="collect: the weights that appear are those of the escort",
     )  # fmt: skip
 
@@ -183,7 +183,7 @@ def slope_in_the_order(right_side: Formula = DERIVATIVES.order) -> Theorem:
     Sum(log(w_i/p_i)*w_i, (i, 1, C))/(1 - alpha)**2
     """
     return combine(
-        _in_the_order(right_side), [(1, _order_slope())], known=[_not_one()], where=[entries.escort()],
+        _in_the_order(right_side), [(1, _order_slope())], where=[entries.escort()],
         reason="collect: log w = α log p + (1-α) log q - log S",
     )  # fmt: skip
 

@@ -85,7 +85,7 @@ def escort_duality(right_side: Formula = DUAL) -> Proof:
     """
     target = dual_target(right_side)
     dual = combine(
-        target, [], known=[given(NOT_ONE, "for an order that is not one")], where=[renyi(), escort(), mass(p)],
+        target, [], where=[renyi(), escort(), mass(p)],
         reason="w^(1/α) q^(1-1/α) is p times a constant, and p sums to one",
     )  # fmt: skip
     at_one = combine(

@@ -135,7 +135,7 @@ def _curvature(order_one: bool) -> Theorem:
     slope = differentiate(itself, SHIFT, reason="differentiate along v")
     short = combine(
         Equal(slope.conclusion.terms()[0], entries.total(moved * v) / entries.total(_weight, j) - weighted),
-        [(1, slope)], known=known, where=where, reason="collect",
+        [(1, slope)], where=where, reason="collect",
     )  # fmt: skip
     return differentiate(short, SHIFT, reason="and once more")
 

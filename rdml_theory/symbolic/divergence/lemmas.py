@@ -40,7 +40,7 @@ def roots(value: Term, most: Term, squares: Theorem, known: Sequence[Theorem] = 
     size = root(given(AtMost(x**2, y**2), "suppose"), x, reason="take roots")
     lemma = combine(AtMost(x, y), [(1, size), (1, absolute(x))], reason="a number is at most its absolute value")
     here = instantiate(lemma, {x: value ** Rational(1, 2), y: most}, known=known, reason="for this")
-    return discharged(here, combine(AtMost(value, most**2), [(1, squares)], known=known, reason="as found"))
+    return discharged(here, combine(AtMost(value, most**2), [(1, squares)], reason="as found"))
 
 
 def sized(above: Theorem, below: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
@@ -74,8 +74,7 @@ def in_exponentials(theorem: Theorem) -> Theorem:
     x, y = theorem.conclusion.terms()
     more: Term = Symbol("t", nonnegative=True)
     growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
-    room = combine(AtMost(0, y - x), [(1, theorem)], reason="so this is not negative")
-    above = instantiate(growth, {more: y - x}, known=[room], reason="for the distance")
+    above = instantiate(growth, {more: y - x}, known=[theorem], reason="for the distance")
     return combine(AtMost(exp(-y), exp(-x)), [(exp(-y), above)], reason="so the exponentials are in order")
 
 

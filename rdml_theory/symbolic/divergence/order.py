@@ -200,17 +200,14 @@ def order_theorem(right_sides: Order = ORDER) -> Proof:
     True
     """
     _, rising, skew, mixture, least, attained, *_ = order_targets(right_sides)
-    known = [given(entries.NOT_ONE, "for an order that is not one")]
     slope = slope_in_the_order(right_sides.slope)
     sign = _gibbs(entries.w, entries.p, entries.of_escort())
-    grows = combine(
-        rising, [(-1, slope), ((1 - alpha) ** -2, sign)], known=known, reason="so D does not decrease in the order"
-    )
+    grows = combine(rising, [(-1, slope), ((1 - alpha) ** -2, sign)], reason="so D does not decrease in the order")
     mirror = given(_IS_MIRROR, "given: the divergence of order 1-α of q from p")
-    mirrored = combine(skew, [], known=known, where=[entries.renyi(), mirror], reason="both sides are -log S")
+    mirrored = combine(skew, [], where=[entries.renyi(), mirror], reason="both sides are -log S")
     sums = (entries.mass(_any), entries.of_escort())
     where = [entries.renyi(), entries.escort(), sums[0]]
-    mixed = combine(mixture, [], known=known, where=where, reason="log w = α log p + (1-α) log q - log S")
+    mixed = combine(mixture, [], where=where, reason="log w = α log p + (1-α) log q - log S")
     lowest = combine(
         least, [(-1, mixed), (1, _gibbs(_any, entries.w, *sums))], reason="so the mixture is least where v = w"
     )

@@ -115,14 +115,13 @@ def _gradient(order_one: bool) -> tuple[Theorem, Term, Term]:
         for end in (entries.u(i), entries.u(i) + entries.v(i))
     ]
     start, stop = given(AtMost(0, SHIFT), "from the start"), given(AtMost(SHIFT, 1), "to the end")
-    rest = combine(AtMost(0, 1 - SHIFT), [(1, stop)], reason="what is left of the way")
-    for told in here.hypotheses - {NOT_ONE, APART}:
+    for told in sorted(here.hypotheses - {NOT_ONE, APART}, key=lambda told: told.text()):
         body, indices = _opened(told)
         if isinstance(body, Equal):
             lemma = identity(body, reason="a softmax, its escort or its mean")
         else:
             lemma = combine(
-                body, [(1 - SHIFT, ends[0]), (SHIFT, ends[1])], known=[start, rest],
+                body, [(1 - SHIFT, ends[0]), (SHIFT, ends[1])], known=[start, stop],
                 reason="the log-ratio is linear on the way",
             )  # fmt: skip
         here = discharge(here, everywhere(lemma, *indices))
@@ -150,14 +149,11 @@ def moved_peer(*, order_one: bool = False) -> Theorem:
     gap = rate * SHIFT - of_logits(_moved, entries.z(i), order_one=order_one)
     slope = differentiate(combine(Equal(gap, gap), [], known=known), SHIFT, reason="differentiate along the way")
     grows = combine(
-        AtMost(0, Derivative(gap, SHIFT)), [(-1, slope), (1, along)], known=known,
-        reason="the gradient is α/(α-1) (w-p)",
+        AtMost(0, Derivative(gap, SHIFT)), [(-1, slope), (1, along)], reason="the gradient is α/(α-1) (w-p)",
     )  # fmt: skip
     whole = rising(grows, SHIFT, Integer(0), Integer(1), reason="the mean value theorem")
     whole = discharge(whole, nonnegative(Integer(1)))
     moved = instantiate(whole, {entries.v(i): there - entries.u(i)}, reason="up to y")
     after, before = (of_logits(end, entries.z(i), order_one=order_one) for end in (there, entries.u(i)))
     change = rate.replace(lambda e: e == entries.v(i), lambda e: there - entries.u(i))
-    return combine(
-        AtMost(after - before, change), [(1, moved)], known=known, reason="so the divergence changes by so much"
-    )
+    return combine(AtMost(after - before, change), [(1, moved)], reason="so the divergence changes by so much")

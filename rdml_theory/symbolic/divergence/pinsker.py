@@ -64,10 +64,7 @@ def _groups(lemma: Theorem, order: Mapping[Term, Term] | None = None) -> tuple[T
     families = {entries.a(i): entries.p(i), entries.b(i): entries.q(i), **(order or {})}
     masses = {lemmas.FIRST: PEER_MASS, lemmas.SECOND: STUDENT_MASS}
     inside = instantiate(lemma, families | masses, reason="of the set")
-    rest = [
-        combine(Less(0, 1 - mass), [(1, told[name])], reason="something is left outside")
-        for mass, name in ((PEER_MASS, "peer's rest"), (STUDENT_MASS, "student's rest"))
-    ]
+    rest = [told[name] for name in ("peer's rest", "student's rest")]
     others = {lemmas.of_group(i): 1 - lemmas.of_group(i), **{symbol: 1 - mass for symbol, mass in masses.items()}}
     outside = instantiate(lemma, families | others, known=rest, reason="of the classes outside")
     high = specialise(told["no more"], i, reason="at a class")
@@ -141,7 +138,7 @@ def _nothing_merged(asserted: Formula, *, order_one: bool = False) -> Theorem:
     masses = {first: PEER_MASS, second: STUDENT_MASS, other: 1 - PEER_MASS, rest: 1 - STUDENT_MASS}
     left = [entries.given(GROUPS[name]) for name in ("peer's rest", "student's rest")]
     here = instantiate(same, masses, known=left, reason="of the two classes")
-    return combine(Equal(two, asserted), [(1, here)], known=known, reason="nothing is merged")
+    return combine(Equal(two, asserted), [(1, here)], reason="nothing is merged")
 
 
 PINSKER_ASSUMPTIONS = (

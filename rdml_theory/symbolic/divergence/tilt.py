@@ -169,8 +169,7 @@ def _moved_apart(first: Any, width: Term, base: Theorem) -> Theorem:
     more: Term = Symbol("t", nonnegative=True)
     growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
     left, right = base.conclusion.terms()
-    room = combine(AtMost(0, right - left), [(1, base)], reason="so this is not negative")
-    here = instantiate(growth, {more: right - left}, known=[room], reason="for the distance to the range")
+    here = instantiate(growth, {more: right - left}, known=[base], reason="for the distance to the range")
     return combine(
         AtMost(w(i) * first(j), exp(width) * first(i) * w(j)), [(w(i) * first(j), here)], where=[escort()],
         reason="no ratio is more than that times another",

@@ -31,7 +31,6 @@ from rdml_theory.symbolic.sgd.setting import (
     at_most,
     b,
     given,
-    positive_room,
     smoothness,
     t,
     x,
@@ -192,7 +191,7 @@ def _smooth() -> Theorem:
 def _increasing(theorem: Theorem, squares: Theorem, small: Term, large: Term) -> Theorem:
     """The bound with a larger bias in its place, from ``small² ≤ large²``."""
     x, y, c = (Symbol(name, nonnegative=True) for name in ("x", "y", "c"))
-    room = positive_room()
+    room = given("h < 2")
     given_less = assume(AtMost(x**2, y**2), reason="suppose")
     under = combine(AtMost(sqrt(x**2 + c) ** 2, y**2 + c), [(1, given_less)], reason="add what is not the bias")
     base = sqrt(x**2 + c)
@@ -208,6 +207,5 @@ def _increasing(theorem: Theorem, squares: Theorem, small: Term, large: Term) ->
     return combine(
         sharp_target(SHARP.subs(Z, large)),
         [(1, theorem), (Abs(1 - h) / (2 - h), less), (1 / (2 - h), later)],
-        known=[room],
         reason="the bound grows with the bias",
     )

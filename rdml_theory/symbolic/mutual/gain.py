@@ -111,7 +111,7 @@ def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
     def _given(name: str, value: Term) -> Theorem:
         return specialise(assume(given[name], reason="given"), value, reason="given, here")
 
-    more = combine(Less(0, students - 1), [(1, assume(given["several"], reason="given"))], reason="so there are peers")
+    more = assume(given["several"], reason="given")
     own, pulled = students - 1, alpha * beta * students
     rest = combine(
         Equal((own + pulled) * x, own * e + pulled * m),

@@ -107,7 +107,7 @@ def _shape(asserted: Formula) -> tuple[Theorem, ...]:
     least, most = (instantiate(told, {size: alpha * rho / 4}, reason="for αρ/4") for told in (above, below))
     return (
         combine(
-            Less(later, asserted), [(4 * scale / (rho * (alpha + increase)), ratio)], known=[far],
+            Less(later, asserted), [(4 * scale / (rho * (alpha + increase)), ratio)],
             reason="so the bound falls strictly in the order",
         ),
         combine(AtMost(asserted, line), [(scale, most)], reason="it lies below a line that is that of every order"),
@@ -236,28 +236,27 @@ def _rising(far: Theorem, rate: Theorem) -> Theorem:
     x, size = Symbol("x", positive=True), Symbol("r", nonnegative=True)
     f, g = Symbol("f", positive=True), Symbol("g", positive=True)
     above = given(AtMost(log_ratio(j), log_ratio(i)), "suppose")
-    room = combine(AtMost(0, log_ratio(i) - log_ratio(j)), [(1, above)], reason="so their distance is not negative")
     distance = log_ratio(i) - log_ratio(j)
     within = combine(
         AtMost(distance / rho, 1), [(1 / rho, at_classes(RANGE, i, j, "given: the range of the log-ratio"))],
         known=[far], reason="it is at most ρ",
     )  # fmt: skip
     chord = instantiate(
-        tangent(above=False), {x: exp(-alpha * rho), theta: distance / rho}, known=[far, room], reason="on a chord"
+        tangent(above=False), {x: exp(-alpha * rho), theta: distance / rho}, known=[far, above], reason="on a chord"
     )
     rises = combine(
         AtMost(_RATE * distance * _lifted(i), _lifted(i) - _lifted(j)),
-        [(_lifted(i), discharged(chord, within))], known=[far], reason="times (p_i/q_i)^α",
+        [(_lifted(i), discharged(chord, within))], reason="times (p_i/q_i)^α",
     )  # fmt: skip
     conditions = (at_most(_rate * size * f, f - g),)
     relation = at_most(_rate * size**2 * Max(f, g), size * (f - g))
     most = certified(smt(relation, conditions=conditions), reason="the greater is the first")
     values = {_rate: _RATE, size: distance, f: _lifted(i), g: _lifted(j)}
-    one = discharged(instantiate(most, values, known=[far, rate, room], reason="of these two"), rises)
+    one = discharged(instantiate(most, values, known=[far, rate, above], reason="of these two"), rises)
     target = _apart(_RATE, *((log_ratio(index), _lifted(index)) for index in (i, j)))
-    first = combine(target, [(1, one)], known=[far], reason="so it rises this much")
+    first = combine(target, [(1, one)], reason="so it rises this much")
     swapped = instantiate(first, {i: j, j: i}, reason="the classes exchanged")
-    second = combine(target, [(1, swapped)], known=[far], reason="which says the same")
+    second = combine(target, [(1, swapped)], reason="which says the same")
     return everywhere(cases(first, second, log_ratio(j), log_ratio(i), reason="in either order"), j, i)
 
 
@@ -302,10 +301,8 @@ def recipe(kept: Formula = KEPT, wanted_product: Formula = PRODUCT) -> Proof:
     >>> recipe().verify()
     True
     """
-    far = given(Less(0, rho), "given: the students differ")
     pull = combine(
-        recipe_target(kept), [(1 / power_mean(), _near())], known=[far],
-        where=[escort(), mass(q)], reason="over Σ p^α q^(1-α)",
+        recipe_target(kept), [(1 / power_mean(), _near())], where=[escort(), mass(q)], reason="over Σ p^α q^(1-α)",
     )  # fmt: skip
     little = certified(calculus(at_most(1 - reach / 2, kept)), reason="of near peers little is lost")
     return Proof((pull, little, _gained(wanted_product)))
@@ -315,17 +312,16 @@ def _gained(chosen: Formula) -> Theorem:
     """The excess risk at a product αβ is g times that of a student alone."""
     law = gain_law().theorems[0]
     excess, own = law.conclusion.terms()[0], students - 1
-    several = combine(Less(0, own), [(1, given(GAIN_HYPOTHESES["several"]))], reason="so there are peers")
+    several = given(GAIN_HYPOTHESES["several"])
     told = given(Less(1 / students, wanted), "given: no more than the ensemble gains")
-    room = combine(Less(0, wanted - 1 / students), [(1, told)], reason="so a part of the variance is left")
-    known = [several, room]
+    known = [several, told]
     shrunk, root = 1 + alpha * beta * students / own, sqrt((1 - 1 / students) / (wanted - 1 / students))
     at = given(Equal(alpha * beta, chosen), "given: the product", tuple(known))
-    same = combine(Equal(shrunk, root), [(students / own, at)], known=known, reason="so deviations shrink by this")
+    same = combine(Equal(shrunk, root), [(students / own, at)], reason="so deviations shrink by this")
     x, y = Symbol("x", positive=True), Symbol("y", positive=True)
     squares = combine(Equal(x**-2, y**-2), [(-(x + y) / (x**2 * y**2), given(Equal(x, y), "suppose"))])
     alike = discharge(instantiate(squares, {x: shrunk, y: root}, known=known, reason="of the two"), same)
     return combine(
         Equal(excess, wanted * lone),
-        [(1, law), (lone * (1 - 1 / students), alike)], known=known, reason="by the gain law",
+        [(1, law), (lone * (1 - 1 / students), alike)], reason="by the gain law",
     )  # fmt: skip

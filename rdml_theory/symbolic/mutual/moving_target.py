@@ -29,7 +29,6 @@ from rdml_theory.symbolic.sgd.setting import (
     infimum,
     mean_over_steps,
     n,
-    positive_room,
     smoothness,
     t,
     x,
@@ -147,7 +146,7 @@ def _bounded(asserted: Formula) -> Theorem:
     return combine(
         bound_target(asserted),
         [(2 / (2 - h), gained), (1, assume(_AVERAGE, reason="given"))],
-        known=[positive_room()],
+        known=[given("h < 2")],
         reason="divide by 1-h/2",
     )
 
@@ -164,17 +163,16 @@ def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
     mean = sum_over(part, m, pairs, reason="over the pairs")
     signs = [] if order_one else [assume(NOT_ONE, reason="for an order that is not one")]
     whole = assume(ForAll(t, _changed(order_one)), known=signs, reason="given: F is L + βR")
-    changed = specialise(whole, t, known=signs, reason="at this step")
+    changed = specialise(whole, t, reason="at this step")
     moved = specialise(assume(_PEERS, reason="given: the peers' logits move by at most Gηg"), t, reason="at this step")
     signs.append(assume(APART, reason="given: not all log-ratios are equal"))
     surely = combine(
         AtMost(changed.conclusion.terms()[0], beta * most * way),
         [(1, changed), (beta, mean), (beta * most / (2 * way), moved)],
-        known=signs,
         reason="so F changes by at most that",
     )
     total_drift = sum_over(expectation(surely, reason="take expectations"), t, horizon, reason="sum over the steps")
-    return combine(_drifts(rate), [(1 / horizon, total_drift)], known=signs, reason="the mean, over T")
+    return combine(_drifts(rate), [(1 / horizon, total_drift)], reason="the mean, over T")
 
 
 @of_formulas()

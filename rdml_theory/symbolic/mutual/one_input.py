@@ -188,7 +188,7 @@ def _of_numbers() -> Theorem:
 def _of_entries() -> Theorem:
     """``(v_k - v_l)² ≤ 2 Σ v²``, also where k is l."""
     squares = total(v(i) ** 2)
-    room = _width_not_negative()
+    room = _given("least", k)
     parts = []
     for name, index, weight in (("least", k, v(j) - v(l)), ("greatest", l, v(k) - v(j))):
         part = combine(
@@ -219,7 +219,7 @@ def _lessened() -> Theorem:
     """``S ≤ κD`` with ``κ = (β(E-1) - 1)/((1+β)(E-1))``."""
     not_zero, weight = _given("not zero"), _given("weight")
     known = [
-        _width_not_negative(),
+        _given("least", k),
         _mean_not_negative(),
         not_zero,
         combine(
@@ -247,14 +247,9 @@ def at_most_saturated(asserted: Formula) -> Theorem:
     return combine(
         AtMost(_size, asserted),
         [(2, _lessened()), (1 / (2 * jacobian**2), _of_entries()), (1 / jacobian**2, _given("gram"))],
-        slack=2 * (_width / (2 * jacobian) - jacobian * _share) ** 2, known=[_given("not zero")],
+        slack=2 * (_width / (2 * jacobian) - jacobian * _share) ** 2,
         reason="(v_k - v_l)² is at most 2‖v‖², and that at most 2G²‖∇L‖²",
     )  # fmt: skip
-
-
-def _width_not_negative() -> Theorem:
-    """``0 ≤ v_k - v_l``."""
-    return combine(AtMost(0, _width), [(1, _given("least", k))], reason="the greatest is not below the least")
 
 
 def _mean_not_negative() -> Theorem:

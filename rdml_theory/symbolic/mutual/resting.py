@@ -27,7 +27,6 @@ from rdml_theory.symbolic.sgd.setting import (
     given,
     mean_over_steps,
     n,
-    positive_room,
     squared,
     t,
     x,
@@ -185,11 +184,11 @@ def _mean(vector: Theorem, target: Equal) -> Theorem:
 def _floor(side: int) -> tuple[Theorem, Theorem]:
     """What the right side of C2 and X1 is for T → ∞, without noise, on one side of h = 1; and what its ζ² is."""
     one = AtMost(h, 1) if side == 1 else AtMost(1, h)
-    room = combine(AtMost(0, side * (1 - h)), [(1, assume(one, reason="given"))], reason="which gives |1-h| its sign")
+    room = assume(one, reason="given")
     named = assume(Equal(Z**2, RESTING), reason="given: ζ² = 2β²G² tanh²(αρ/4)")
     size = magnitude(side * (1 - h), known=[room], reason="|1-h| is this")
     value = assume(
-        Equal(floor, SHARP.subs({gap: 0, sigma: 0})), known=[positive_room()],
+        Equal(floor, SHARP.subs({gap: 0, sigma: 0})), known=[given("h < 2")],
         reason="given: F is X1's right side for T → ∞ and σ = 0",
     )  # fmt: skip
     return rewrite(value, size, reason="written out"), named
@@ -202,7 +201,6 @@ def _is_the_floor(asserted: Term) -> Theorem:
     return combine(
         Equal(floor**2, asserted),
         [(floor + right, plain), (1, named)],
-        known=[positive_room()],
         reason="which is the floor that the student keeps",
     )
 
@@ -239,7 +237,6 @@ def _saturated(asserted: Term) -> Theorem:
     return combine(
         Equal(square(g), asserted),
         [(1, squared(gradient)), (2 * jacobian**2 * q**2, _given("unit")), (2 * jacobian**2 * (q + value), share)],
-        known=[apart],
         reason="the square of its norm",
     )
 
@@ -276,7 +273,7 @@ def _near_the_floor(asserted: Term, step: Theorem) -> Theorem:
     plain, named = _floor(-1)
     whole, angle = tau * (2 + 4 * beta), alpha * rho
     product = combine(
-        Equal(floor * (2 - h), h * Z), [(2 - h, plain)], known=[positive_room()], reason="times 2 - h"
+        Equal(floor * (2 - h), h * Z), [(2 - h, plain)], reason="times 2 - h"
     )  # fmt: skip
     moved = combine(
         Equal(floor * (2 * whole - angle), angle * Z), [(whole, product), (floor + Z, step)],

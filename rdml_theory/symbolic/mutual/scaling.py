@@ -68,7 +68,7 @@ def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
     True
     """
     rest, size, mean, apart = (assume(told, reason="given") for told in _GIVEN)
-    more = combine(Less(0, students - 1), [(1, assume(_MORE, reason="given"))], reason="so there are peers")
+    more = assume(_MORE, reason="given")
     leans: Any = combine(
         Equal((1 + _product) * (_s - _a), _product * (_m - _a)), [(1, rest)], reason="at rest it leans to its peers"
     )

@@ -28,7 +28,6 @@ from rdml_theory.symbolic.sgd.setting import (
     b,
     g,
     mean_over_steps,
-    positive_room,
     smoothness,
     t,
     x,
@@ -172,8 +171,8 @@ def _between(logits: Term, way: Term) -> tuple[Theorem, Theorem]:
 
 @cache
 def _room() -> Theorem:
-    """``0 < K-1``."""
-    return combine(Less(0, students - 1), [(1, given(_SEVERAL, "given: there are peers"))], reason="so K-1 is positive")
+    """``1 < K``."""
+    return given(_SEVERAL, "given: there are peers")
 
 
 @cache
@@ -182,9 +181,7 @@ def _slope_of_potential() -> Theorem:
     whole = _potential()
     itself = combine(Equal(whole, whole), [], known=[_room()], reason="the definition of Φ")
     slope = differentiate(itself, SHIFT, reason="differentiate")
-    return combine(
-        Equal(Derivative(whole, SHIFT), _slope()), [(1, slope)], known=[_room()], reason="means of the moves"
-    )
+    return combine(Equal(Derivative(whole, SHIFT), _slope()), [(1, slope)], reason="means of the moves")
 
 
 @cache
@@ -195,7 +192,7 @@ def _curvature() -> tuple[Theorem, Theorem, Theorem]:
     pair = _alone(j) + _alone(k) - _together() / 2
     on_input = _over(_alone(k)) + _over(_scale() * _over(pair, j))
     written = combine(
-        Equal(twice.conclusion.terms()[0], _over(on_input / inputs, m, inputs)), [(1, twice)], known=[room],
+        Equal(twice.conclusion.terms()[0], _over(on_input / inputs, m, inputs)), [(1, twice)],
         reason="variances of the moves, and of those of pairs",
     )  # fmt: skip
     least, most = _between(_logits(k), _move(k))
@@ -217,11 +214,11 @@ def _curvature() -> tuple[Theorem, Theorem, Theorem]:
 
     alone, above = (sum_over(theorem, k, students, reason="over the students") for theorem in (least, most))
     upper = combine(
-        AtMost(on_input, (1 + beta) * _SIZE), [(1, own(shared)), (1 + beta, above)], known=[room],
+        AtMost(on_input, (1 + beta) * _SIZE), [(1, own(shared)), (1 + beta, above)],
         reason="a student's variance counts once, and β times for its peers",
     )  # fmt: skip
     lower = combine(
-        AtMost(-beta * _SIZE, on_input), [(1, own(opposite)), (1 + beta, alone)], known=[room],
+        AtMost(-beta * _SIZE, on_input), [(1, own(opposite)), (1 + beta, alone)],
         reason="and pairs take at most their moves' squares away",
     )  # fmt: skip
     return written, upper, lower
@@ -246,7 +243,7 @@ def smooth_potential(
     """
     most, least, above, below = _between_quadratics(curvatures)
     bounded = combine(
-        sharp_target(bound), [(1, _without_bias(curvatures))], known=[positive_room()], reason="as asserted"
+        sharp_target(bound), [(1, _without_bias(curvatures))], reason="as asserted"
     )  # fmt: skip
     return most, least, _slope_of_potential(), above, below, bounded
 
@@ -282,7 +279,7 @@ def _without_bias(curvatures: tuple[Formula, Formula]) -> Theorem:
     descent = combine(
         supposed.conclusion.map(lambda side: side.xreplace({smoothness: curvature})),
         [(1, step), (1, told["there"]), (-1, told["here"]), (-1, told["slope"])],
-        known=[_room()], reason="in terms of Φ",
+        reason="in terms of Φ",
     )  # fmt: skip
     here = instantiate(sharp_bound_of_a_run(), {Z: Integer(0), smoothness: curvature}, reason="for Φ, without bias")
     none = expectation(inner(told["still"], b), reason="take expectations")

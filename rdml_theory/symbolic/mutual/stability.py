@@ -190,10 +190,6 @@ def _given(told: Proposition, *values: Term) -> Theorem:
     return theorem
 
 
-def _several() -> Theorem:
-    return combine(Less(0, _own), [(1, _given(_SEVERAL))], reason="there are peers")
-
-
 def _pull_of() -> tuple[Term, Theorem]:
     """``(K-1)`` times the pull is ``h((K-1)x + αβK(x - m))``; its weight where the pull occurs."""
     return h * alpha * beta, _given(_PEERS, t, _k)
@@ -240,7 +236,7 @@ def _together(method: tuple[Term, Term]) -> Theorem:
     whole = _own * ((1 - fresh * h) * _mean - past * _speed)
     total = combine(Equal(_own * _mean.at(t + 1), whole), parts, reason="the pulls cancel")
     return combine(
-        Equal(_mean.at(t + 1), whole / _own), [(1 / _own, total)], known=[_several()], reason="divide by K - 1"
+        Equal(_mean.at(t + 1), whole / _own), [(1 / _own, total)], known=[_given(_SEVERAL)], reason="divide by K - 1"
     )
 
 
@@ -262,7 +258,7 @@ def _mean_speed() -> Theorem:
 def _apart(method: tuple[Term, Term], stiff: Term) -> Theorem:
     """What a step makes of the difference of a student from the mean."""
     return combine(
-        _moved(method, stiff), [(1 / _own, _stepped(method)), (-1, _together(method))], known=[_several()],
+        _moved(method, stiff), [(1 / _own, _stepped(method)), (-1, _together(method))],
         reason="differences from the mean see the curvature 1 + αβK/(K-1) times",
     )  # fmt: skip
 
@@ -272,7 +268,7 @@ def _speed_apart(stiff: Term) -> Theorem:
     return combine(
         Equal(_of("v", _k, t + 1) - _speed.at(t + 1), mu * (_of("v", _k) - _speed) + stiff * (_here - _mean)),
         [(1 / _own, _sped()), (-1 / _own, _mean_speed())],
-        known=[_several()],
+        known=[_given(_SEVERAL)],
         reason="so do those of the velocity",
     )
 
@@ -281,9 +277,9 @@ def _grows(at: Term) -> Theorem:
     """``1 < (1 - 2h/limit)²`` beyond the limit."""
     size = h * (1 + alpha * beta * students / (students - 1))
     beyond = assume(BEYOND, reason="given: a longer step")
-    over = combine(Less(0, size - 2), [(1 / _own, beyond)], known=[_several()], reason="so this is positive")
+    over = combine(Less(0, size - 2), [(1 / _own, beyond)], known=[_given(_SEVERAL)], reason="so this is positive")
     return combine(
-        Less(1, (1 - 2 * h / at) ** 2), [], slack=size * (size - 2), known=[over, _several()],
+        Less(1, (1 - 2 * h / at) ** 2), [], slack=size * (size - 2), known=[over, _given(_SEVERAL)],
         reason="so the factor is more than one in size: differences grow",
     )  # fmt: skip
 
@@ -322,7 +318,7 @@ def _det(method: tuple[Term, Term]) -> Term:
 def _bounded(nesterov: bool) -> Theorem:
     """Short of the limit one student stays bounded: an energy of its steps does not grow."""
     method = _METHODS[nesterov]
-    slow = combine(Less(0, 1 - mu), [(1, _given(_SLOW))], reason="so 1-μ is positive")
+    slow = _given(_SLOW)
     turn = _x(t + 2) - _x()
     lost = 2 * turn**2
     falls = combine(
@@ -337,12 +333,11 @@ def _bounded(nesterov: bool) -> Theorem:
     base = combine(AtMost(start, start), [], reason="at first")
     always = specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
     short = assume(stable(nesterov=nesterov), reason="given: a step short of the limit")
-    room = combine(Less(0, _room(method)), [(1, short)], reason="so this is positive")
     shares = 1 / stiffness + 1 / _room(method)
     both = stiffness * (_x(t + 1) + _x()) + _room(method) * (_x(t + 1) - _x())
     return combine(
         bounded_target(nesterov=nesterov), [(shares, always)], slack=both**2 / (stiffness * _room(method)),
-        known=[room], reason="the energy bounds what is in it",
+        known=[short], reason="the energy bounds what is in it",
     )  # fmt: skip
 
 
@@ -360,12 +355,10 @@ def _rate(nesterov: bool) -> tuple[Equal, Term, Term, Term]:
 
 @cache
 def _known(nesterov: bool) -> tuple[Theorem, ...]:
-    """Of a step beyond the limit: by how much, that 1-μ is positive, and what r is."""
+    """Of a step beyond the limit: that it is, ``μ < 1``, and what r is."""
     beyond = assume(_beyond(nesterov), reason="given: a longer step")
-    slow = combine(Less(0, 1 - mu), [(1, _given(_SLOW))], reason="so 1-μ is positive")
-    told, _, excess, _ = _rate(nesterov)
-    over = combine(Less(0, excess), [(1, beyond)], reason="so this is positive")
-    return over, slow, assume(told, known=[beyond], reason="given: r")
+    told, *_ = _rate(nesterov)
+    return beyond, _given(_SLOW), assume(told, known=[beyond], reason="given: r")
 
 
 def _more_than_one(nesterov: bool) -> Theorem:
@@ -426,7 +419,7 @@ def _of_differences(theorem: Theorem, at: Term, nesterov: bool) -> Theorem:
     method = _METHODS[nesterov]
     apart, faster = _here - _mean, _of("v", _k) - _speed
     values = {_x(): apart, _v(): faster}
-    named = assume(_stiffness(at), known=[_several()], reason="given: s")
+    named = assume(_stiffness(at), known=[_given(_SEVERAL)], reason="given: s")
     zero = Integer(0)
     none = sum_over(_given(_AT_REST, _j), _j, students, reason="none of them moves")
     parts = (

@@ -147,10 +147,8 @@ def _given(told: Proposition, *lags: Term) -> Theorem:
 
 @cache
 def _rooms() -> tuple[Theorem, ...]:
-    """``0 < 1 - r``, ``0 < 1 - θ``, ``0 ≤ 1 - p`` and ``0 ≤ c² - b²``."""
-    less = [combine(Less(0, 1 - z), [(1, _given(Less(z, 1)))], reason="so this is positive") for z in (_r, _theta)]
-    share = combine(AtMost(0, 1 - _p), [(1, _given(_SHARES[3]))], reason="so this is not negative")
-    return (*less, share, combine(AtMost(0, _c**2 - _b**2), [(1, _given(_SIZES[0]))], reason="nor is this"))
+    """``r < 1``, ``θ < 1``, ``p ≤ 1`` and ``b² ≤ c²``."""
+    return tuple(map(_given, (*_SHARES[:2], _SHARES[3], _SIZES[0])))
 
 
 @cache
@@ -241,7 +239,7 @@ def _of_a_lag() -> Theorem:
 
 def _normed() -> Theorem:
     """``(φθ^{k-1} G_{t,k} u_t)² ≤ 1``: a gradient makes v_t as large as that."""
-    room = combine(AtMost(0, _AGE - k), [(1, assume(AtMost(k, _AGE), reason="suppose: k is one of the lags"))])
+    room = assume(AtMost(k, _AGE), reason="suppose: k is one of the lags")
     square = _phi**2 * _theta ** (2 * (j - 1)) * _lagged("G", j) ** 2
     part = one_term(nonnegative(square), j, _AGE, k, known=[room], reason="one term of v_t")
     return combine(
@@ -301,8 +299,7 @@ def _elsewhere(none: Theorem) -> Theorem:
 
 def _on_average() -> Theorem:
     """``E[m_t u_t] ≤ p(1-rθ)(1-r^{t+1})/(φ(1-r)) - a(1-p)(1-(rθ)^{t+1})/(s q_t)``."""
-    known, inside = _rooms(), _inside()
-    lag = _of_a_lag()
+    inside, lag = _inside(), _of_a_lag()
     part = combine(
         AtMost(_first * Mean(_g * _u), _first * lag.conclusion.terms()[1]), [(_first, lag)], known=[inside],
         reason="with its weight in m_t",
@@ -322,7 +319,6 @@ def _on_average() -> Theorem:
             (-_a * (1 - _p) / (_s * _q), both),
             (_p * (1 - _r * _theta) / (_phi * (1 - _r)), alone),
         ],
-        known=[*known, inside],
         reason="sums of powers",
     )
 
@@ -390,13 +386,13 @@ def adam_drift(drift: Formula = DRIFT) -> Proof:
         return AtMost(Mean(_x.at(Integer(0))) + eta * steps * DRIFT, Mean(_x.at(steps)))
 
     whole = _unrolled(after, [(1, assume(after(t), known=known, reason="suppose")), (1, adam)], known)
-    moved = combine(drift_target(drift), [(1, whole)], known=known, reason="as asserted")
+    moved = combine(drift_target(drift), [(1, whole)], reason="as asserted")
     return Proof((moved, _decayed(drift)))
 
 
 def _decayed(drift: Term) -> Theorem:
     """That of AdamW."""
-    short = combine(AtMost(0, 1 - eta * decay), [(1, assume(_SHORT, reason="given"))], reason="so this is not negative")
+    short = assume(_SHORT, reason="given")
     known = [*_rooms()[:1], short]
 
     def after(steps: Term) -> AtMost:
@@ -406,7 +402,7 @@ def _decayed(drift: Term) -> Theorem:
 
     supposed = assume(after(t), known=known, reason="suppose")
     whole = _unrolled(after, [(1 - eta * decay, supposed), (decay, _moves())], known)
-    return combine(decayed_target(drift), [(1, whole)], known=known, reason="as asserted")
+    return combine(decayed_target(drift), [(1, whole)], reason="as asserted")
 
 
 def _unrolled(
@@ -414,5 +410,5 @@ def _unrolled(
 ) -> Theorem:  # fmt: skip
     """What holds after T steps, from what one more takes."""
     base = combine(after(Integer(0)), [], known=known, reason="none yet")
-    step = combine(after(t + 1), parts, known=known, reason="one more")
+    step = combine(after(t + 1), parts, reason="one more")
     return specialise(induct(base, step, t, reason="by induction"), horizon, reason="T of them")

@@ -101,7 +101,7 @@ def _step(decrease: Formula) -> Theorem:
         pulls.append(at_most(-Inner(slope, b), size * Z, product))
     low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
     above = assume(AtMost(Z, level), reason="suppose Z ≤ √W")
-    room = combine(AtMost(0, 1 - h), [(1, given("h ≤ 1"))], reason="so 1-h is not negative")
+    room = given("h ≤ 1")
     wide = combine(Less(0, 3 - h), [(1, room)], slack=2, reason="3-h is positive")
     half = combine(Less(0, 1 - h / 2), [(HALF, room)], slack=HALF, reason="1-h/2 too")
     more, even_more, excess = norm - level, next_norm - level, level - Z

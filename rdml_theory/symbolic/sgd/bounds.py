@@ -98,7 +98,7 @@ def completed_square(inequality: Theorem, size: Term) -> tuple[Term, Theorem]:
     completed = combine(
         AtMost(base**2, size**2 + 2 * (2 - h) * excess),
         [(2 * (2 - h), inequality)],
-        known=[positive_room()],
+        known=[given("h < 2")],
         reason="complete the square: (1-h)² + h(2-h) = 1",
     )
     return base, completed
@@ -113,7 +113,6 @@ def solved(target: AtMost, inequality: Theorem, size: Term) -> Theorem:
             (1 / (2 - h), root(completed, base, reason="take roots")),
             (1 / (2 - h), absolute(base, reason="a number is at most its absolute value")),
         ],
-        known=[positive_room()],
         reason="divide by 2-h",
     )
 
@@ -163,14 +162,13 @@ def attained(side: int, limit: Term) -> tuple[Theorem, Theorem]:
 def settles(side: int, asserted: Term, excess: Term, what: str) -> Theorem:
     """``(1-h/2)F² - |1-h|FZ - (h/2)Z² = R`` for an F that is what is asserted, on one side of h = 1."""
     away, one = side * (1 - h), AtMost(h, 1) if side == 1 else AtMost(1, h)
-    room = positive_room()
-    sign = combine(AtMost(0, away), [(1, assume(one, reason="given"))], reason="which gives |1-h| its sign")
+    room = given("h < 2")
+    sign = assume(one, reason="given")
     named = assume(Equal(floor, asserted), known=[room], reason=f"given: F is {what}")
     is_floor = rewrite(named, magnitude(away, known=[sign], reason="|1-h| is this"), reason="written out")
     value = is_floor.conclusion.terms()[1]
     return combine(
         Equal(quadratic(floor, Z, away), excess),
         [((1 - h / 2) * (floor + value) - away * Z, is_floor)],
-        known=[room],
         reason="F solves the quadratic equation",
     )

@@ -139,7 +139,7 @@ NESTEROV = (Equal(lag, mu**2).text(), _METHODS[1][1].text())
 
 
 def _small() -> Theorem:
-    return combine(Less(0, 1 - mu), [(1, assume(_SLOW, reason="given"))], reason="so 1-μ is positive")
+    return assume(_SLOW, reason="given")
 
 
 def _moving() -> Theorem:
@@ -179,7 +179,7 @@ def _remembered() -> tuple[Theorem, Theorem, Theorem]:
     """``0 ≤ m_t``, ``0 ≤ Q_t`` and ``‖G_t + E_t‖² ≤ m_t Q_t``."""
     small = _small()
     powers = instantiate(powers_of()[0], {Symbol("a", nonnegative=True): mu}, reason="for μ")
-    long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers)], known=[small], reason="so m_t is not negative")
+    long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers)], reason="so m_t is not negative")
     more, none = given_here(_SQUARES[0]), assume(_SQUARES[1], reason="given")
     again = combine(
         AtMost(0, _Q.at(t + 1)), [(-1, more), (mu, assume(AtMost(0, _Q), reason="suppose"))], slack=square(_pull),
@@ -197,7 +197,7 @@ def _remembered() -> tuple[Theorem, Theorem, Theorem]:
     moved = combine(Equal(_D.subs(t, t + 1), mu * _D + _pull), parts, reason="together")
     step = combine(
         at(t + 1), [(1, squared(moved)), (mu**2, told), (2 * mu, product), (-_memory.subs(t, t + 1), more)],
-        known=[small], reason="one step more",
+        reason="one step more",
     )  # fmt: skip
     rest = [(1, assume(_PARTS[place][1], reason="given")) for place in (1, 2)]
     still = combine(Equal(_D.subs(t, 0), 0 * _G), rest, reason="at rest")
@@ -217,7 +217,7 @@ def lag_inequality() -> Theorem:
     def of(told: Any) -> Any:
         return told.map(lambda term: term.xreplace({mu: a}))
 
-    small = combine(Less(0, 1 - a), [(1, assume(of(_SLOW), reason="given"))], reason="so 1-μ is positive")
+    small = assume(of(_SLOW), reason="given")
     more = given_here(of(_SQUARES[0]))
     once = sum_over(more, t, horizon, reason="sum over the steps")
     scaled = combine(
@@ -301,8 +301,7 @@ def _mixed() -> Theorem:
     _, weighed, _ = _cauchy([(_hh, zeta, -v), (_K, scale, -noise)])
     small = assume(AtMost(square(late), _S * _P), reason="suppose")
     bounded = combine(
-        AtMost(square(others), whole * (weighed + _P)), [(1, most), (whole / _S, small)], known=[_some()],
-        reason="with what bounds e",
+        AtMost(square(others), whole * (weighed + _P)), [(1, most), (whole / _S, small)], reason="with what bounds e",
     )  # fmt: skip
     added = instantiate(_added(), {Vector("u"): others, _M: whole, _q: weighed + _P}, known=[_some()])
     return discharge(added, bounded)
@@ -351,9 +350,7 @@ def _turned_at_most() -> Theorem:
     }  # fmt: skip
     here = discharge(instantiate(_mixed(), values, known=[_some()], reason="at this step"), behind)
     named = assume(WIDTH, reason="given: W")
-    return combine(
-        AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], known=[_some()], reason="and W is this"
-    )
+    return combine(AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], reason="and W is this")
 
 
 @cache
@@ -379,7 +376,6 @@ def _one_step() -> Theorem:
             (_bent / 2, _turned_at_most()),
             (square(_N), assume(PAID, reason="given: κ pays for what noises leave")),
         ],
-        known=[_small(), _some()],
         reason="what chance adds is in L",
     )
 
@@ -456,7 +452,6 @@ def _fallen(right_side: Formula) -> Theorem:
             (-1 / trade, assume(EMPTY, reason="given")),
         ],
         slack=paid * square(_N.subs(t, horizon)),
-        known=[_small(), _some()],
         reason="values, noises and L telescope",
     )
 

@@ -85,11 +85,12 @@ def _fall(earlier: Term, later: Term) -> Term:
 
 @cache
 def _small() -> tuple[Theorem, ...]:
-    """``0 < 1 - h`` and what follows from it, with ``0 < ζ``."""
+    """``h < 1`` and what follows from it, with ``0 < ζ``."""
     small, some = assume(_SMALL_STEP, reason="given"), assume(_SOME, reason="given: over which the bias is shared out")
-    room = combine(Less(0, 1 - h), [(1, small)], reason="so 1-h is positive")
-    wide = combine(Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, room)], slack=2 * zeta + 3 * surplus, known=[some])
-    return room, wide, some
+    wide = combine(
+        Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, small)], slack=2 * zeta + 3 * surplus, known=[some]
+    )
+    return small, wide, some
 
 
 def _step(last: Term, parts: list[tuple[Term, Theorem]], known: tuple[Theorem, ...], reason: str) -> Theorem:
@@ -223,7 +224,6 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
     later = combine(
         AtMost(_mean(g), _fall(x, after) + _held * (_mean(g) - _mean(p)) + _lost * zeta**2),
         [(1, under), (_lost, bias)],
-        known=small,
         reason="with the bound of the bias",
     )
     final, held = phase + rest + 1, _held / phase
@@ -246,7 +246,6 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
         ],
         slack=_held * _mean(Gradient("f", At("x", final)))
         + held * (_mean(Gradient("f", first)) + _total(phase + 1, rest)),
-        known=small,
         reason="values and potential telescope; the potential starts as a mean of the first gradients",
     )
     parts = assume(_PARTS, reason="given")
@@ -301,9 +300,7 @@ def _never_above(bound: Theorem, drift: Formula) -> Theorem:
     known = _small()
     precise = assume(_PRECISE, known=known, reason="given: an m that is large enough for ε")
     over = (_held * _level**2 + cost * zeta**2) / precision
-    room = combine(
-        Less(0, phase - _held), [(1 / precision, precise)], slack=over, known=known, reason="so m is beyond q"
-    )
+    room = combine(Less(0, phase - _held), [(1 / precision, precise)], slack=over, reason="so m is beyond q")
     weight = phase / (phase - _held)
     return combine(
         supremum_targets()[0],
@@ -331,11 +328,10 @@ def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[
     below = assume(_LOWER, reason="given: a smaller surplus")
     named = assume(Equal(rate, drift), reason="given: R is the drift at U")
     there = drift.subs(surplus, lower)
-    room = combine(Less(0, surplus - lower), [(1, below)], reason="so this is positive")
     small, _, some = _small()
     spare = combine(
         Less(there, rate), [(-1, named), ((surplus - lower) * (surplus + lower) / 4, small)],
-        slack=(surplus - lower) * (zeta + Rational(3, 4) * (surplus + lower)), known=[room, some],
+        slack=(surplus - lower) * (zeta + Rational(3, 4) * (surplus + lower)), known=[below, some],
         reason="so some T is large enough: the drift grows with the surplus",
     )  # fmt: skip
     at_lower = [instantiate(theorem, {surplus: lower}, reason="at the smaller surplus") for theorem in attained]
@@ -343,7 +339,7 @@ def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[
     near = combine(
         supremum_targets()[1],
         [(-1, mean), (-1, at_lower[0]), (1, assume(_NEAR, reason="given: as near as ε asks"))],
-        slack=(surplus - lower) ** 2, known=[room], reason="the levels differ by little",
+        slack=(surplus - lower) ** 2, known=[below], reason="the levels differ by little",
     )  # fmt: skip
     long = assume(AtMost((zeta + lower) ** 2, 2 * h * horizon * (rate - there)), reason="given: so many steps")
     reached = combine(
@@ -443,7 +439,7 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
             (1 / ratio, assume(_MULTIPLIER, reason="given")),
             (-(multiplier * h * (4 - h) - 4) / ratio, assume(Equal(surplus, enough), reason="given: the greatest U")),
         ],
-        known=[positive_room(), _small()[-1]],
+        known=[given("h < 2"), _small()[-1]],
         reason="the weight of what is left of R",
     )
 

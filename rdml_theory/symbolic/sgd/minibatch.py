@@ -155,10 +155,6 @@ def _given(name: str, *values: Any) -> Theorem:
 
 
 @cache
-def _several() -> Theorem:
-    return combine(Less(0, samples - 1), [(1, _given("several"))], reason="so there is another sample")
-
-
 @cache
 def _cross() -> Theorem:
     """``E s_i⟨S_i, d_i⟩ = π E⟨D_i, d_i⟩``, π the chance of two: S_i holds the samples before i alone."""
@@ -169,7 +165,7 @@ def _cross() -> Theorem:
         left, right = (Inner(vector, _d(other)) for vector in (drawn(step), _D(step)))
         return ForAll(_j, Equal(Mean(_s(other) * left), _two * Mean(right)))
 
-    known = [_several()]
+    known = [_given("several")]
     nothing = [inner(_given(name), _d(_j)) for name in ("none", "zero")]
     first = combine(Equal(_s(_j) * Inner(drawn(Integer(0)), _d(_j)), 0), [(_s(_j), nothing[0])], reason="at first none")
     none, whole = (expectation(told, reason="take expectations") for told in (first, nothing[1]))
@@ -188,7 +184,6 @@ def _cross() -> Theorem:
             (1 / (samples * (samples - 1)), _given("two", _later, _i)),
             (-_two, expectation(inner(_given("all", _i), _d(_later)), reason="take expectations")),
         ],
-        known=known,
         reason="two different samples are drawn together with this chance",
     )
     always = induct(generalise(base, _j), generalise(step, _j), _i, reason="by induction")
@@ -196,7 +191,7 @@ def _cross() -> Theorem:
 
 
 def _noise(variance: Formula) -> Theorem:
-    known = [_several()]
+    known = [_given("several")]
 
     def at(step: Any) -> Equal:
         squares = Sum(Mean(square(_d(_k))), (_k, 0, step - 1))
@@ -216,7 +211,6 @@ def _noise(variance: Formula) -> Theorem:
             (1 / samples, _given("one", _i)),
             (-(_one - _two), last),
         ],
-        known=known,
         reason="one sample more",
     )
     whole = specialise(induct(base, step, _i, reason="by induction"), samples, reason="of all samples")
@@ -224,7 +218,6 @@ def _noise(variance: Formula) -> Theorem:
     return combine(
         variance_target(variance),
         [(1, off), (1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, _given("spread"))],
-        known=known,
         reason="the deviations sum to zero",
     )
 

@@ -53,15 +53,14 @@ def floor_bound(right_side: Formula = FLOOR) -> Proof:
     """
     base, completed = completed_square(quadratic_inequality(), Z)
     settled, transient = sqrt(Z**2 + h * (2 - h) * sigma**2), sqrt(2 * (2 - h) * gap / (eta * horizon))
-    room = positive_room()
+    room = given("h < 2")
     apart = combine(
-        AtMost(base**2, (settled + transient) ** 2), [(1, completed)], slack=2 * settled * transient, known=[room],
+        AtMost(base**2, (settled + transient) ** 2), [(1, completed)], slack=2 * settled * transient,
         reason="a sum of squares is at most the square of the sum",
     )  # fmt: skip
     bound = combine(
         floor_target(right_side),
         [(1 / (2 - h), at_most(base, settled + transient, apart, (room,)))],
-        known=[room],
         reason="divide by 2-h",
     )
     return Proof((bound, *attained(1, right_side), *attained(-1, right_side)))
@@ -90,7 +89,6 @@ def _before_the_last() -> Theorem:
     steps, fewer = horizon - 1, sqrt(1 - 1 / horizon) * Z
     cross, biases = mean_over_steps(Inner(g, b), steps), mean_over_steps(square(b), steps)
     gradients, last = mean_over_steps(square(g), steps), Mean(square(Gradient("f", At("x", steps)))) / horizon
-    share = nonnegative(1 - 1 / horizon, reason="T is at least 1")
     whole = combine(
         Equal(average**2, gradients + last),
         [(1, given("average")), (1 / horizon, last_term(horizon * mean_over_steps(square(g))))],
@@ -105,7 +103,6 @@ def _before_the_last() -> Theorem:
         AtMost(cross**2, average**2 * fewer**2),
         [(1, cauchy_schwarz(steps)), (gradients, small), (-(fewer**2), whole)],
         slack=last * fewer**2,
-        known=[share],
         reason="with the definition of A and the bound of the bias",
     )
     away = Abs(1 - h)
@@ -125,7 +122,6 @@ def _before_the_last() -> Theorem:
             (-last / (2 * h * smoothness * eta), given("h")),
         ],
         slack=(1 - h) ** 2 * last / (2 * h),
-        known=[share],
         reason="the values telescope; what the last gradient pays is worth more than a step",
     )
 

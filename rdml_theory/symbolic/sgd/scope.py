@@ -71,10 +71,6 @@ ASSUMPTIONS = assumptions(
 """What the bounded scope assumes, as text."""
 
 
-def _room() -> Theorem:
-    return combine(Less(0, 2 - _h), [(1, assume(STABLE, reason="given"))], reason="so 2-ηλ is positive")
-
-
 def _pushed_at_most() -> Theorem:
     """``E‖∇f(x_t) - λx_t + b_t‖² ≤ (M + Z)²``."""
     rest = g - curvature * x
@@ -124,16 +120,15 @@ def _stays(asserted: Formula) -> Theorem:
         ],
         reason="x_t - η(∇f + b) is (1-ηλ)x_t but for a push of at most η(M+Z)",
     )
-    room = _room()
+    room = assume(STABLE, reason="given")
     settled = sqrt(_pushed**2 + _h * (2 - _h) * sigma**2)
     base = (2 - _h) * curvature * radius - away * _pushed
     enough = combine(
         AtMost(settled, base),
         [(curvature * (2 - _h), assume(far(asserted), known=[room], reason="given: P is not below R"))],
-        known=[room],
         reason="times λ(2-ηλ)",
     )
-    positive = combine(AtMost(0, base + settled), [(1, enough)], slack=2 * settled, known=[room], reason="so this is")
+    positive = combine(AtMost(0, base + settled), [(1, enough)], slack=2 * settled, reason="so this is")
     solved = combine(
         AtMost((away * radius + eta * _pushed) ** 2 + eta**2 * sigma**2, radius**2),
         [(eta * (base + settled) / (curvature * (2 - _h)), enough)],
@@ -175,7 +170,7 @@ def _law(step: Term, variance: Formula) -> Equal:
 
 
 def _spread(variance: Formula) -> Theorem:
-    known = [_room()]
+    known = [assume(STABLE, reason="given")]
     centred = given("centred", t)
     size = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
     step = combine(
@@ -186,7 +181,6 @@ def _spread(variance: Formula) -> Theorem:
             (eta**2, size),
             ((1 - _h) ** 2, assume(_law(t, variance), known=known, reason="suppose")),
         ],
-        known=known,
         reason="a step shrinks it and adds the noise",
     )
     return induct(combine(_law(Integer(0), variance), [], known=known, reason="at the start"), step, t, reason="always")

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 __all__ = [
     "AVERAGED", "HALF", "HYPOTHESES", "above_the_infimum", "after", "assumptions", "at_most", "at_update", "average",
     "averaged", "b", "cauchy_schwarz", "cross_term", "exact", "fallen", "first", "g", "given", "infimum",
-    "mean_over_steps", "moved", "n", "of_a_step", "one_step", "positive_room", "smoothness", "squared",
+    "mean_over_steps", "moved", "n", "of_a_step", "one_step", "smoothness", "squared",
     "surely_above_the_infimum", "t", "texts", "x", "y",
 ]  # fmt: skip
 
@@ -88,11 +88,6 @@ def given(name: str, value: Term = None) -> Theorem:
     return theorem if value is None else specialise(theorem, value, reason="given, at this value")
 
 
-def positive_room() -> Theorem:
-    """``0 < 2 - h``."""
-    return combine(Less(0, 2 - h), [(1, given("h < 2"))], reason="so 2-h is positive")
-
-
 def squared(equation: Theorem) -> Theorem:
     """From an equality of vectors ``u = v``, ``‖u‖² = ‖v‖²``."""
     left, right = equation.conclusion.terms()
@@ -108,7 +103,7 @@ def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...
     size = root(assume(AtMost(v**2, m**2), reason="suppose"), v, reason="take roots")
     lemma = combine(AtMost(v, m), [(1, size), (1, absolute(v))], reason="a number is at most its absolute value")
     here = instantiate(lemma, {v: value, m: most}, known=known, reason="for this")
-    same = combine(AtMost(value**2, most**2), [(1, squares)], known=known, reason="as found")
+    same = combine(AtMost(value**2, most**2), [(1, squares)], reason="as found")
     return discharge(here, same, reason="so the roots are in order")
 
 

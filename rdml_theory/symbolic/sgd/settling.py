@@ -99,7 +99,6 @@ def plateau_of_quadratic(plateau: Formula = PLATEAU) -> Proof:
             (2 * rate**t, start[1]),
             (1, assume(PULL_SIZE, reason="given: the size of the bias")),
         ],
-        known=[assume(STABLE, reason="given")],
         reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
     )
     return Proof((settles, _settled(settles, plateau)))
@@ -118,7 +117,6 @@ def settled_target(plateau: Formula = PLATEAU) -> Tends:
 def powers_of() -> tuple[Theorem, Theorem]:
     """``a^t ≤ 1`` and ``a^t ≤ 1/(1 + t(1-a))`` for 0 ≤ a < 1 (Bernoulli)."""
     below = assume(Less(_a, 1), reason="suppose")
-    room = combine(Less(0, 1 - _a), [(1, below)], reason="so 1-a is positive")
 
     def at(steps: Term) -> AtMost:
         return AtMost(_a**steps, 1)
@@ -128,17 +126,17 @@ def powers_of() -> tuple[Theorem, Theorem]:
 
     base = combine(at(Integer(0)), [], reason="at first")
     step = combine(
-        at(t + 1), [(_a, assume(at(t), reason="suppose"))], slack=1 - _a, known=[room], reason="one step more"
+        at(t + 1), [(_a, assume(at(t), reason="suppose"))], slack=1 - _a, known=[below], reason="one step more"
     )
     least = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
     further = combine(
         longer(t + 1), [(_a, assume(longer(t), reason="suppose")), (_a * (1 - _a), least)],
-        slack=(1 - _a) ** 2, known=[room], reason="one step more",
+        slack=(1 - _a) ** 2, reason="one step more",
     )  # fmt: skip
     start = combine(longer(Integer(0)), [], reason="at first")
     whole = specialise(induct(start, further, t, reason="by induction"), t, reason="at every step")
     total_ = 1 + t * (1 - _a)
-    return least, combine(AtMost(_a**t, 1 / total_), [(1 / total_, whole)], known=[room], reason="divided")
+    return least, combine(AtMost(_a**t, 1 / total_), [(1 / total_, whole)], reason="divided")
 
 
 _a: Term = Symbol("a", nonnegative=True)
@@ -167,7 +165,7 @@ def _left() -> Theorem:
             [
                 (1, absolute(sign * square_)), (2, absolute(-sign * product)), (size**t * Abs(_P), once), (most, falls),
             ],
-            known=known, reason="as |r|^t is at most one",
+            reason="as |r|^t is at most one",
         )  # fmt: skip
 
     return sized(bound(1), bound(-1), known)
@@ -189,8 +187,7 @@ def _settled(settles: Theorem, plateau: Term) -> Theorem:
     def bound(sign: int) -> Theorem:
         return combine(
             AtMost(sign * (target.term - target.limit), most),
-            [(sign, settles), (1, absolute(sign * rest, known)), (1, left)], known=known,
-            reason="the distance from the plateau",
+            [(sign, settles), (1, absolute(sign * rest, known)), (1, left)], reason="the distance from the plateau",
         )  # fmt: skip
 
     near = sized(bound(1), bound(-1), known)
@@ -257,7 +254,6 @@ def _shrinks_but_for_noise() -> Theorem:
     """The distance at t + 1 is at most ``1 - λη_t`` times that at t, and ``(λη_tσ)²``."""
     size = curvature * STEPS
     short = specialise(assume(_SHORT, reason="given: short steps"), t, reason="at this step")
-    room = combine(AtMost(0, 1 - size), [(1, short)], reason="so 1 - λη_t is not negative")
     centred = given("centred", t)
     noisy = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
     moved = combine(
@@ -271,7 +267,7 @@ def _shrinks_but_for_noise() -> Theorem:
 
     def sides(sign: int) -> Theorem:
         target = AtMost(sign * _PRODUCT.subs(t, t + 1), (1 - size) * Abs(_PRODUCT))
-        return combine(target, [(sign, moved), (1 - size, absolute(sign * _PRODUCT))], known=[room])
+        return combine(target, [(sign, moved), (1 - size, absolute(sign * _PRODUCT))], known=[short])
 
     left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
     return combine(
@@ -281,9 +277,9 @@ def _shrinks_but_for_noise() -> Theorem:
             (-2 * size * (1 - size), orthogonal(centred, g + pull, reason="the noise has mean zero given x_t")),
             (size**2, noisy),
             (size * (1 - size), left),
-            (2, sized(sides(1), sides(-1), [room])),
+            (2, sized(sides(1), sides(-1), [short])),
         ],
-        known=[room],
+        known=[short],
         reason="(1 - s)² is at most 1 - s",
     )
 

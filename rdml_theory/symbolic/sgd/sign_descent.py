@@ -92,11 +92,10 @@ def _coordinate() -> Theorem:
     known = assume(Equal(sign * (one + wrong), Abs(one + wrong)), reason="suppose: the sign of the sum")
     small = assume(AtMost(sign**2, 1), reason="suppose")
     below, above = (assume(told, reason="suppose") for told in (AtMost(one, 0), AtMost(0, one)))
-    turned = combine(AtMost(0, -one), [(1, below)], reason="turned around")
     triangle = AtMost(Abs(one), Abs(one + wrong) + Abs(wrong))
     inside = cases(
         combine(
-            triangle, [(1, magnitude(-one, [turned])), (1, absolute(-one - wrong)), (1, absolute(wrong))],
+            triangle, [(1, magnitude(-one, [below])), (1, absolute(-one - wrong)), (1, absolute(wrong))],
             reason="if it is not positive",
         ),
         combine(

@@ -59,11 +59,10 @@ def step_condition(right_side: Formula = CHANGE) -> Proof:
     changed = combine(change_target(right_side), [(1, told)], reason="for the step -η∇f")
     small = assume(Less(eta * curvature, 2), reason="given: a small step")
     moves = assume(Less(0, square(_slope)), reason="given: the gradient is not zero")
-    room = combine(Less(0, 2 - eta * curvature), [(1, small)], reason="so this is positive")
     fall = eta / 2 * square(_slope) * (2 - eta * curvature)
     large = assume(AtMost(2, eta * curvature), reason="given: a large step")
     return Proof((
         changed,
-        combine(Less(_after, _before), [(1, changed)], slack=fall, known=[moves, room], reason="so f falls"),
+        combine(Less(_after, _before), [(1, changed)], slack=fall, known=[moves, small], reason="so f falls"),
         combine(AtMost(_before, _after), [(-1, changed), (eta / 2 * square(_slope), large)], reason="so it does not"),
     ))  # fmt: skip

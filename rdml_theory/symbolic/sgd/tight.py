@@ -203,7 +203,7 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
     limit = h * (1 - h / 2)
     c, d = coefficient.subs(kappa, limit), drive.subs(Z, 0)
     k = Symbol("k", integer=True, nonnegative=True)
-    room = positive_room()
+    room = given("h < 2")
     shrink, settled = 1 - 2 * limit, h**2 * sigma**2 / (2 * limit)
 
     def at(step: Term) -> Equal:
@@ -234,7 +234,6 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
             (-2 * h * (1 - h), centred),
             (h**2, size),
         ],
-        known=[room],
         reason="a step shrinks it and adds the noise",
     )
     start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ, above the infimum 0")
@@ -265,7 +264,6 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
             (1, supposed),
             (1, specialise(norms, k, reason="at step k")),
         ],
-        known=[room],
         reason="one more",
     )
     none = combine(total(Integer(0)), [], known=[room], reason="none is nothing")

@@ -77,7 +77,6 @@ def sharp_multipliers(squared_bound: Formula = SHARP**2) -> Proof:
     squares = combine(
         worst_target(squared_bound),
         [(average + SHARP, bound)],
-        known=[positive_room()],
         reason="and so are the squares",
     )
     return Proof((squares, last_step_attained(squared_bound - REST)))
