@@ -4,55 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from sympy import Integer, Symbol
 
-from rdml_theory.symbolic.kernel import (
-    At,
-    AtMost,
-    ForAll,
-    Gradient,
-    Less,
-    Mean,
-    Theorem,
-    Value,
-    Vector,
-    assume,
-    axiom,
-    combine,
-    discharge,
-    expectation,
-    generalise,
-    induct,
-    instantiate,
-    nonnegative,
-    orthogonal,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, h, horizon, sigma
-from rdml_theory.symbolic.sgd.setting import (
-    after,
-    at_update,
-    g,
-    given,
-    infimum,
-    moved,
-    n,
-    smoothness,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "FALL", "GROWS", "SLOWER", "Parts", "by_induction", "climbed", "excess", "growth", "k", "kicked", "trade",
     "value_bound", "w",
 ]  # fmt: skip
 
-Term = Any
 Parts = Sequence[tuple[Term, Theorem]]
 
 growth: Formula = Symbol("mu", positive=True)
@@ -97,7 +61,7 @@ def climbed() -> Theorem:
 
     ``f(w) - inf f ≤ (1 - (1-k)μ/Λ)(f(x_t) - inf f - ‖∇f(x_t)‖²/(2Λ) + Λ‖w - x_t + ∇f(x_t)/Λ‖²/(2k))``.
     """
-    room = combine(Less(0, 1 - k), [(1, assume(Less(k, 1), reason="suppose"))], reason="so 1-k is positive")
+    room = assume(Less(k, 1), reason="suppose")
     shift = w - x + g / smoothness
     height = Value("f", x) - square(g) / (2 * smoothness) + smoothness / (2 * k) * square(shift)
     bend = smoothness / (2 * (1 - k))
