@@ -15,6 +15,7 @@ from rdml_theory.symbolic.divergence.consensus import CONSENSUS
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES
 from rdml_theory.symbolic.divergence.limits import KULLBACK_LEIBLER
 from rdml_theory.symbolic.divergence.order import ORDER
+from rdml_theory.symbolic.divergence.tilt import GRADIENT_BOUND
 from rdml_theory.symbolic.kernel import ProofError
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from rdml_theory.symbolic.sgd.descent import SHARP
@@ -105,3 +106,14 @@ def test_a_formula_left_out_is_that_of_the_theorem_which_is_proved_once():
     assert symbolic.sharp_bound(SHARP) is proof
     with pytest.raises(ProofError):
         symbolic.sharp_bound(SHARP / 2)
+
+
+def test_a_proof_takes_a_float_for_the_fraction_that_it_is_and_says_what_a_false_assertion_raises():
+    assert symbolic.bounded_gradient(1.0 * GRADIENT_BOUND) is symbolic.bounded_gradient()
+    with pytest.raises(ProofError):
+        symbolic.bounded_gradient(0.5 * GRADIENT_BOUND)
+    for proof in (symbolic.sharp_bound, symbolic.bounded_gradient):
+        before, raises, after = proof.__doc__.partition("Raises\n    ------\n    ProofError\n")
+        assert raises
+        assert "Parameters\n" in before
+        assert "Examples\n" in after
