@@ -65,7 +65,8 @@ def get(name: str, **given: Any) -> SyntheticProblem:
     """
     allowed = parameters(name)
     if unknown := set(given) - set(allowed):
-        raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}")
+        meant = did_you_mean(min(unknown), allowed)
+        raise ValueError(f"parameters {sorted(unknown)}: not known to {name}; it takes {', '.join(allowed)}{meant}")
     for key, value in given.items():
         _check_kind(key, value, allowed[key])
     return factory(name)(**given)

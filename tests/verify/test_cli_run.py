@@ -36,9 +36,16 @@ def test_verdicts_of_many_claims_fit_a_terminal(results, capsys):
     run = claims._read(results[0] / "results.json")
     title = max((claim.title for claim in all_claims().values()), key=len)
     wide = run.claims[0].model_copy(update={"title": title, "margin": -1.2e-16, "error_rate": 1.3e-05})
+    many = run.model_copy(update={"claims": (wide,) * 4})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", "80")
-        claims._tell(run.model_copy(update={"claims": (wide,) * 4}), None)
+        for width in (40, 60, 80):
+            patch.setenv("COLUMNS", str(width))
+            claims._tell(many, None)
+            told = capsys.readouterr().out
+            assert max(map(len, told.splitlines())) <= width
+            words = (*title.split(), "-1.2e-16", "1.3e-05", "confirmed")
+            assert all(told.count(word) >= 4 for word in words)
+        claims._tell(many, None)
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("C14 ")]
     assert len(rows) == 4
     assert all(len(row) <= 80 and title in row and "-1.2e-16" in row and "…" not in row for row in rows)

@@ -183,6 +183,7 @@ def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_pa
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3', "expected exactly one of them"),
         ('[[sweep]]\nproblem = "cubic"\nsteps = 3\nh = 1.0', "no such problem"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\ncolour = 1', "not known to quadratic"),
+        ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nnois = 1', "noise_model, .*; did you mean 'noise'"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = []\nh = 1.0', "at least one value"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = -1.0', "finite number > 0"),
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\ndim = 1000000000000000', "an integer up to 1000000"),

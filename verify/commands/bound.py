@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.table import Table
 
-from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence, told
+from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence, tabled
 
 T = TypeVar("T")
-
-
-def _tell(console: Console, quantity: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The bounds of a quantity: a table headed by it, or lines where no number of a table would be whole."""
-    terms = ("transient", "noise", "bias", "total")
-    cells = [[row["bound"], *(f"{row[term]:.6g}" for term in terms)] for row in rows]
-    table = Table(box=None, pad_edge=False)
-    table.add_column(quantity)
-    for term in terms:
-        table.add_column(term, justify="right", no_wrap=True)
-    for row in cells:
-        table.add_row(*row)
-    if sum(max(map(len, column)) + 2 for column in zip(*cells, ("", *terms), strict=True)) - 2 <= console.width:
-        console.print(table)
-        return
-    console.print(f"{quantity}:")
-    for name, *numbers in cells:
-        told(console, f"{name}: " + ", ".join(f"{term} {number}" for term, number in zip(terms, numbers, strict=True)))
 
 
 @click.command("bound", short_help="Every bound for your own numbers, term by term.")
@@ -236,7 +216,9 @@ def bound_command(
     sentence(console, f"Λη = {smoothness * step:.6g}, T = {steps}, Δ = {gap:.6g}")
     for quantity in dict.fromkeys(row["quantity"] for row in rows):
         console.print()
-        _tell(console, quantity, [row for row in rows if row["quantity"] == quantity])
+        of_it = [row for row in rows if row["quantity"] == quantity]
+        cells = [[row["bound"], *(f"{row[term]:.6g}" for term in terms[1:])] for row in of_it]
+        tabled(console, (quantity, *terms[1:]), cells, right=terms)
     console.print()
     averages = [b for name, b in found.items() if b.quantity == "squared gradient norm" and name != "floor"]
     if averages and np.isfinite((least := min(averages, key=float)).total):

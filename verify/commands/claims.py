@@ -19,7 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Column, Table
+from rich.table import Column
 
 from verify.commands.catalogue import checked_ids, ids_argument
 from verify.commands.common import (
@@ -36,6 +36,7 @@ from verify.commands.common import (
     print_json,
     profile_option,
     seed_option,
+    tabled,
     told,
 )
 from verify.commands.train import is_training_run, report_of_training
@@ -143,16 +144,13 @@ _TOLD_WHOLE = 3
 """Of so few claims a run prints the statement and what each check found; of more, a table."""
 
 
-def _verdict_table(run: RunRecord) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "title", "verdict", "margin", "error rate", "controls\nrefuted"):
-        number = heading in ("margin", "error rate")
-        table.add_column(heading, justify="right" if number else "left", no_wrap=heading != "title")
-    for c in run.claims:
-        table.add_row(
-            c.id, escape(c.title), outcome_word(c.outcome), _number(c.margin), _number(c.error_rate), _refuted(c)
-        )
-    return table
+def _tell_verdicts(console: Console, run: RunRecord) -> None:
+    rows = [
+        (c.id, escape(c.title), outcome_word(c.outcome), _number(c.margin), _number(c.error_rate), _refuted(c))
+        for c in run.claims
+    ]
+    headings = ("id", "title", "verdict", "margin", "error rate", "controls\nrefuted")
+    tabled(console, headings, rows, right=("margin", "error rate"), broken=("title",))
 
 
 def _refuted(claim: ClaimRecord) -> str:
@@ -198,7 +196,7 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
             console.print(end="\n" if number else "")
             _tell_whole(console, claim)
     else:
-        console.print(_verdict_table(run))
+        _tell_verdicts(console, run)
     for claim in run.claims:
         for line in _complaints(claim):
             console.print(f"  {escape(line)}", soft_wrap=True)

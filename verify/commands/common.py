@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from convergence.arguments import did_you_mean
@@ -114,6 +116,31 @@ def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> Non
     for line in Text(text).wrap(console, console.width - indent - len(mark)):
         console.print(Text(" " * indent + mark + line.plain.rstrip()), no_wrap=True)
         mark = " " * len(mark)
+
+
+def tabled(
+    console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (),
+    broken: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Rows under their headings; lines of them where the terminal is too narrow for cells that are whole.
+
+    Numbers are in the columns ``right``; only cells of the columns ``broken`` may be broken between words.
+    """
+    table, least = Table(box=None, pad_edge=False), 2 * len(headings) - 2
+    plain_rows = [[Text.from_markup(cell).plain for cell in row] for row in rows]
+    for heading, *cells in zip(headings, *plain_rows, strict=True):
+        table.add_column(heading, justify="right" if heading in right else "left", no_wrap=heading in right)
+        parts = [word for cell in cells for word in (cell.split() if heading in broken else [cell])]
+        least += max(map(len, (*heading.split(), *parts)))
+    for row in rows:
+        table.add_row(*row)
+    if least <= console.width:
+        console.print(table)
+        return
+    console.print(f"{headings[0]}:")
+    for name, *cells in plain_rows:
+        said = (f"{heading} {cell}" for heading, cell in zip(headings[1:], cells, strict=True) if cell)
+        told(console, f"{name}: {', '.join(said)}".replace("\n", " "))
 
 
 def sentence(console: Console, text: str) -> None:

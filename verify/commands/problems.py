@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from verify.commands.common import (
     COLOURS,
@@ -29,6 +28,7 @@ from verify.commands.common import (
     print_json,
     seed_option,
     sentence,
+    tabled,
 )
 
 if TYPE_CHECKING:
@@ -138,14 +138,11 @@ _LABELS = {"gradient": "gradient, a slope", "smoothness": "smoothness Λ", "nois
 
 def _print_trial(trial: Trial) -> None:
     console = output()
-    table = Table(box=None, pad_edge=False)
-    for heading in ("part", "verdict", "declared", "found"):
-        table.add_column(heading, justify="right" if heading in ("declared", "found") else "left")
+    rows = []
     for part in trial.parts:
-        verdict = outcome_word(part.outcome)
         numbers = ("-" if number is None else f"{number:.6g}" for number in (part.declared, part.found))
-        table.add_row(_LABELS.get(part.name, part.name), verdict, *numbers)
-    console.print(table)
+        rows.append((_LABELS.get(part.name, part.name), outcome_word(part.outcome), *numbers))
+    tabled(console, ("part", "verdict", "declared", "found"), rows, right=("declared", "found"))
     for part in trial.parts:
         sentence(console, f"{part.name}: {part.detail}")
     missing = [part.name for part in trial.parts if part.outcome == "not judged" and not part.name.startswith("bound")]

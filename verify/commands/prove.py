@@ -72,7 +72,7 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
     elif latex:
         click.echo(proof.latex())
     else:
-        rests = ", ".join(proof.axioms) or "no axiom"
+        rests = "; ".join(proof.axioms) or "no axiom"  # a name may have a comma
         console = output()
         sentence(console, f"{found.id}: {proof.theorems[0].conclusion.text()}")
         sentence(console, f"proved by the kernel in {len(proof.lines)} lines, on {rests}")
