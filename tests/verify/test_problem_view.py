@@ -90,6 +90,7 @@ def test_a_view_of_a_box_stays_inside():
     near = views(watch(f))[1]
     assert near._unit < 1e-5
     assert near.box is not None
+    assert 0 < (near.box[1] - near.box[0]).max() <= 32  # of the whole box, which is a million units wide
     corners = np.array([near.box[0], near.box[1]])
     assert np.isfinite(near.value(corners)).all()
     assert np.isnan(near.value(corners - np.array([[1e-3], [1e6]]))).tolist() == [True, True]
