@@ -207,7 +207,7 @@ def test_every_block_and_command_is_executed_or_parsed(page):
         ("```text\nnothing here does this\n```", "nothing holds"),
         ("```{literalinclude} examples/unheard_of.py\n```", "no test runs"),
         ("```sh\nrdml bound --smothness 1\n```", "No such option"),
-        ("```sh\nrdml bound --smoothness one\n```", "not a valid float"),
+        ("```sh\nrdml bound --smoothness one\n```", "expected a number"),
         ("```sh\n. .venv/bin/activate\nmake verfy\n```", "no target verfy"),
         ("```sh\ncurl example.org\n```", "unknown program"),
         ("`rdml show C99`", "no such claim"),
