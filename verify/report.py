@@ -117,7 +117,7 @@ def _sentence(segments: Sequence[Segment]) -> Markup:
         kind = "keep long" if long else "keep"
         out += Markup('<span class="{}">{}{}</span>').format(kind, mathml(segment.latex, segment.text), rest)
         if long:
-            out += Markup('<span class="on-paper">{}{}</span>').format(segment.text, rest)
+            out += Markup('<span class="on-paper">{}{}</span>').format(_prose(segment.text), rest)
     return out
 
 
