@@ -207,7 +207,7 @@ def _unwrap(tree: ElementTree.Element) -> None:
 
 _INDEX = r"[0-9½∞]+|[A-Za-zΑ-Ωα-ω]+"
 _INDEXED = re.compile(
-    rf"(?:(?<![A-Za-z_])[^\W\d_]|\b(?:Cov|Var|max|min|inf|sup))_(?P<sub>\{{[^{{}}]+\}}|{_INDEX})"
+    rf"(?:(?<![A-Za-z_])[^\W\d_]|\b(?:Cov|Var|max|min|inf|sup))_(?P<sub>\{{[^{{}}]+\}}|\([^()]+\)|{_INDEX})"
     rf"|(?<=[\w)\]])\^(?P<sup>\{{[^{{}}]+\}}|\([^()]+\)|[-−]?(?:{_INDEX}))"
 )
 

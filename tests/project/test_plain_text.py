@@ -42,6 +42,7 @@ def as_set(module, *content, docname="faq"):
     [
         ("w ∝ p^α q^(1−α)", [], ["α", "1−α"]),
         ("D_α(p ‖ q), Cov_q and ‖∇f(x_{t+1})‖², ζ_t²", ["α", "q", "t+1", "t"], []),
+        ("L_k + βR_k, D_(1−α)(q ‖ p)", ["k", "k", "1−α"], []),
         ("a file lost_students_table.json or 1e-300, and h^2", [], ["2"]),
     ],
 )
