@@ -194,7 +194,8 @@ def _kernel() -> list[str]:
     """The part of the page that lists what is trusted in the kernel."""
     folder = Path(terms.__file__).parent
     sizes = {name: _code(folder / f"{name}.py") for name in _TRUSTED}
-    rules = [f"- `{name}`: {(rule.__doc__ or '').strip().splitlines()[0]}" for name, rule in sorted(RULES.items())]
+    said = {name: (rule.__doc__ or "").strip().splitlines()[0] for name, rule in sorted(RULES.items())}
+    rules = [f"- `{name}`: {re.sub(':[a-z]+:(?=`)', '', line)}" for name, line in said.items()]
     named = [f"- **{name}**: {a.says}. {a.source}." for name, a in AXIOMS.items()]
     sources = Path(certificates.__path__[0]).glob("*.py")
     checkers = sum(map(_code, sources))

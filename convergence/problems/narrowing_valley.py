@@ -26,7 +26,7 @@ class NarrowingValley(SyntheticProblem):
     keeps more of f than a quadratic of curvature μ or Λ lets it (claim C9). For y in [0, w] the second derivatives are
     μ - a''y²/2, -a'y and c - a, and (‖∇f‖² - 2μf)/y² is (c-a)(c-a-μ) - μxa' + a'²y²/4. A test bounds both there and up
     to 2w by Bernstein coefficients, at μ = 1/10, which is the worst of all μ below: beyond, ``‖∇f‖² - 2μf`` grows with
-    |y| and does not depend on x where a is constant. Attribute ``pl_constant``: μ.
+    ``|y|`` and does not depend on x where a is constant. Attribute ``pl_constant``: μ.
 
     Parameters
     ----------
