@@ -57,7 +57,7 @@ def test_indices_and_powers(text, low, high, plain_text):
     [
         ("took 127 s at h = 1, and", "took 127\xa0s at h\xa0=\xa01, and"),
         ("between -0.1 and 2-h, x - ηv", "between −0.1 and 2−h, x − ηv"),
-        ("two 1-D CNNs, a-priori, 1e-9", "two 1-D CNNs, a-priori, 1e-9"),
+        ("two 1-D CNNs, a 0-d tensor, a-priori, 1e-9", "two 1-D CNNs, a 0-d tensor, a-priori, 1e-9"),
     ],
 )
 def test_spaces_and_signs(text, kept, plain_text):
