@@ -41,8 +41,9 @@ _ELEMENTS = frozenset({
     "mover", "munderover", "mtable", "mtr", "mtd", "mstyle",
 })  # fmt: skip
 _ATTRIBUTES = {
-    "fence": "true|false", "stretchy": "true|false", "form": "prefix|infix|postfix", "movablelimits": "true|false",
-    "accent": "true|false", "displaystyle": "true|false", "mathvariant": "normal|bold|italic|double-struck|script",
+    "fence": "true|false", "stretchy": "true|false", "symmetric": "false", "form": "prefix|infix|postfix",
+    "movablelimits": "true|false", "accent": "true|false", "displaystyle": "true|false",
+    "mathvariant": "normal|bold|italic|double-struck|script",
     "scriptlevel": "[0-2]", "width": r"-?[0-9]{0,2}(\.[0-9]{1,3})?em", "linethickness": "0(pt)?",
     "rowspacing": r"[0-9.]{1,6}em", "columnalign": "left|center|right",
 }  # fmt: skip
