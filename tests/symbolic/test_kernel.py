@@ -415,3 +415,16 @@ def test_every_refusal_refuses_something(as_it_is, name, number):
     differs = any(as_it_is[forgery][0] != outcome for forgery, outcome, _ in outcomes)
     outcomes.close()
     assert differs, f"{name}.py, line {line}: no forgery meets this refusal"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.parent.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_name_that_a_proof_opens_is_imported_from_elsewhere_too(path):
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    opened, named = [], []
+    for node in imports:
+        if node.names[0].name == "*":
+            opened += importlib.import_module(node.module).__all__
+        else:
+            named += [alias.asname or alias.name for alias in node.names]
+    assert len(set(opened)) == len(opened)
+    assert set(opened).isdisjoint(named)

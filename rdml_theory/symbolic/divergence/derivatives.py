@@ -14,7 +14,7 @@ from sympy import Derivative, Integer, Sum, exp, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.divergence.entries import *
+from rdml_theory.symbolic.divergence.entries import in_entries, total
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, p, q, w

@@ -12,7 +12,7 @@ from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
 
 __all__ = [
-    "KULLBACK_LEIBLER", "NOT_ONE", "ORDER_ONE", "RENYI", "D", "Term", "a", "at_classes", "b", "discharged", "escort",
+    "KULLBACK_LEIBLER", "NOT_ONE", "ORDER_ONE", "RENYI", "D", "a", "at_classes", "b", "discharged", "escort",
     "everywhere", "given", "in_entries", "is_class", "is_escort", "leibler", "log_ratio", "mass", "of_escort", "p",
     "power_mean", "q", "renyi", "share", "sums_to_one", "total", "u", "v", "w", "written_out", "z",
 ]  # fmt: skip

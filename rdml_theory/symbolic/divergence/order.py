@@ -11,7 +11,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES, slope_in_the_order
-from rdml_theory.symbolic.divergence.entries import *
+from rdml_theory.symbolic.divergence.entries import D, discharged, given, in_entries, power_mean, written_out
 from rdml_theory.symbolic.divergence.lemmas import convex_in_the_order, pinsker
 from rdml_theory.symbolic.divergence.self_bound import of_two, strictly
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence

@@ -9,7 +9,6 @@ from sympy import Integer, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries, lemmas
-from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.names import DISTANCE, PEER_MASS, STUDENT_MASS, two_point_divergence
 from rdml_theory.symbolic.divergence.self_bound import mixture, of_two, strictly
 from rdml_theory.symbolic.kernel import *

@@ -10,7 +10,6 @@ from sympy import Integer, Max, Rational, Symbol
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence import entries
-from rdml_theory.symbolic.divergence.entries import Term
 from rdml_theory.symbolic.divergence.gradients import MOVED, hessian_target, student_hessian
 from rdml_theory.symbolic.divergence.names import GREATEST, LEAST, MEAN
 from rdml_theory.symbolic.kernel import *

@@ -10,23 +10,7 @@ from sympy import Integer, Max, Min, Symbol, log, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import smt
-from rdml_theory.symbolic.divergence.entries import (
-    KULLBACK_LEIBLER,
-    NOT_ONE,
-    ORDER_ONE,
-    RENYI,
-    D,
-    Term,
-    at_classes,
-    discharged,
-    given,
-    is_escort,
-    p,
-    q,
-    sums_to_one,
-    total,
-    w,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.self_bound import bounded_by_divergence, distance_bound, distance_bound_at_one
 from rdml_theory.symbolic.divergence.tilt import attained_square, bounded_square

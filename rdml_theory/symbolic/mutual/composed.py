@@ -23,19 +23,7 @@ from rdml_theory.symbolic.mutual.resting import tau
 from rdml_theory.symbolic.notation import Formula, alpha, i, m
 from rdml_theory.symbolic.sgd.bounds import sharp_bound_of_a_run, sharp_target
 from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma
-from rdml_theory.symbolic.sgd.setting import (
-    AVERAGED,
-    HYPOTHESES,
-    after,
-    assumptions,
-    at_most,
-    b,
-    given,
-    smoothness,
-    t,
-    x,
-    y,
-)
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "composed_target", "pairs", "pull"]
 

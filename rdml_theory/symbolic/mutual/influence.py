@@ -8,26 +8,7 @@ from sympy import Integer, Max, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import calculus, smt
-from rdml_theory.symbolic.divergence.entries import (
-    Term,
-    a,
-    at_classes,
-    b,
-    discharged,
-    escort,
-    everywhere,
-    given,
-    is_escort,
-    log_ratio,
-    mass,
-    p,
-    power_mean,
-    q,
-    sums_to_one,
-    total,
-    v,
-    w,
-)  # fmt: skip
+from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import in_exponentials, tangent, theta
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE, attained_square, bounded_gradient

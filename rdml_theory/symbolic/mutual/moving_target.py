@@ -20,20 +20,7 @@ from rdml_theory.symbolic.mutual.composed import pairs
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, i, m
 from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, sigma
-from rdml_theory.symbolic.sgd.setting import (
-    after,
-    assumptions,
-    average,
-    first,
-    given,
-    infimum,
-    mean_over_steps,
-    n,
-    smoothness,
-    t,
-    x,
-    y,
-)  # fmt: skip
+from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "DRIFT_AT_ONE", "FURTHER", "MOVING", "bound_target", "drift", "moving_target", "peer_step",

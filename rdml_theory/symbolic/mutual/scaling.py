@@ -68,7 +68,6 @@ def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
     True
     """
     rest, size, mean, apart = (assume(told, reason="given") for told in _GIVEN)
-    more = assume(_MORE, reason="given")
     leans: Any = combine(
         Equal((1 + _product) * (_s - _a), _product * (_m - _a)), [(1, rest)], reason="at rest it leans to its peers"
     )
@@ -80,7 +79,7 @@ def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
             (_product**2 / (students - 1), mean),
             (-2 * _product**2, apart),
         ],
-        known=[more],
+        known=[assume(_MORE, reason="given")],
         reason="the variances of its own optimum and of the mean of its peers add up",
     )
     return Proof((law,))
