@@ -10,24 +10,47 @@ import ast
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rdml_theory.symbolic import certificates
 from rdml_theory.symbolic.kernel import AXIOMS, RULES, Proof, Theorem, terms
+from verify import paragraphs
 from verify.checks.search import SEARCH
-from verify.claim import Claim, Statement
+from verify.claim import Claim
 from verify.claims import all_claims
 from verify.context import Context
 from verify.environment import source_digest
 from verify.plots import render_all
-from verify.records import GROUPS, RunRecord, group_of, read_run
+from verify.records import GROUPS, RunRecord, Segment, group_of, read_run
 from verify.results_folder import RESULTS
 
 
-def _math(statement: Statement) -> str:
-    return "".join(s.text if s.latex is None else f"${s.latex}$" for s in statement.segments())
+def _math(segments: Sequence[Segment], indent: str = "") -> list[str]:
+    """Words with formulas, paragraph by paragraph, each long formula displayed."""
+    out = []
+    for line in paragraphs.lines(segments):
+        if line.displayed:
+            formula, *marks = line.segments
+            out += [f"$${formula.latex}{''.join(_mark(mark.text) for mark in marks)}$$", ""]
+        else:
+            out += ["".join(s.text if s.latex is None else f"${s.latex}$" for s in line.segments), ""]
+    return [indent + part if part else part for part in out]
+
+
+def _mark(text: str) -> str:
+    """What follows a formula in its line, such as a comma or an "and"."""
+    return re.sub(r"\w+", r"\\quad\\text{\g<0>}", text)
+
+
+def _assumption(text: str, typeset: dict[str, str]) -> list[str]:
+    """One in a line, with its formula; those of one of several theorems below it."""
+    several = re.fullmatch(r"(for [^:]*): (.*; .*)", text)
+    if several is None:
+        return [f"- {typeset.get(text, text)}"]
+    return [f"- {several[1]}:", *(f"  - {typeset.get(part, part)}" for part in several[2].split("; "))]
 
 
 _MEANS = {
@@ -142,8 +165,8 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
         f"# {claim.id}: {claim.title}", "", f"**{claim.message}.** {claim.meaning}", "", claim.matters, "",
         *(_figure(claim) if drawn else ()),
         "## Statement", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
-        _math(claim.statement(claim.subject)) + ".", "", "Assuming:", "",
-        *(f"- {typeset.get(a, a)}" for a in claim.assumptions), "",
+        *_math((*claim.statement(claim.subject).segments(), Segment(text="."))), "Assuming:", "",
+        *(line for assumption in claim.assumptions for line in _assumption(assumption, typeset)), "",
     ]  # fmt: skip
     lines += [_in_code(claim), ""]
     if proof is not None:
@@ -152,7 +175,10 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
     lines += ["## Checks", ""]
     lines += [f"- **{c.id}** ({c.kind}): {c.question}" for c in claim.checks]
     lines += ["", "## Negative controls", "", "The same checks must refute each of these.", ""]
-    lines += [f"- **{t.id}**, {t.falsehood}: {_math(claim.statement(t.subject))}" for t in claim.controls]
+    told = claim.statement(claim.subject).segments()
+    for control in claim.controls:
+        differs = _math(paragraphs.changed(claim.statement(control.subject).segments(), told), "  ")
+        lines += [f"- **{control.id}**, {control.falsehood}:", "", *differs]
     lines += ["", "Run it:", "", "```", f"rdml run {claim.id}", "```", ""]
     return "\n".join(lines)
 

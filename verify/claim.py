@@ -9,12 +9,13 @@ with: what a check is given and what it yields are among them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
-from sympy import Basic
+from sympy import Add, Basic, Equality, Mul, Sum
+from sympy.core.relational import Relational
 
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
@@ -39,9 +40,12 @@ class Statement:
     Parameters
     ----------
     template : str
-        A format string; each field names a formula.
+        A format string; each field names a formula, and a new line begins a paragraph.
     formulas : mapping of str to Basic
         The SymPy objects.
+    names : mapping of str to Equality, optional
+        Names for what is long or said more than once, ``name = what it stands for``, by fields that print them: all
+        other formulas are printed with the names.
 
     Examples
     --------
@@ -49,10 +53,15 @@ class Statement:
     >>> s = Statement("{x} is positive", {"x": Symbol("alpha")})
     >>> s.text(), s.segments()[0].latex
     ('α is positive', '\\alpha')
+    >>> from sympy import Eq, sin
+    >>> x, y = Symbol("x"), Symbol("y")
+    >>> print(Statement("{f}, where {y}", {"f": sin(x) ** 2}, {"y": Eq(y, sin(x))}).text())
+    y², where y = sin(x)
     """
 
     template: str
     formulas: Mapping[str, Basic] = field(default_factory=dict)
+    names: Mapping[str, Equality] = field(default_factory=dict)
 
     def _parts(self) -> Iterator[str | Basic]:
         """Words and formulas in order."""
@@ -60,7 +69,7 @@ class Statement:
             if words:
                 yield words
             if name is not None:
-                yield self.formulas[name]
+                yield self._named(name)
 
     def segments(self) -> tuple[Segment, ...]:
         """The statement as words and formulas in order."""
@@ -69,9 +78,39 @@ class Statement:
             for part in self._parts()
         )
 
+    def _named(self, field_name: str) -> Basic:
+        """A formula with the names in it; a name's own definition with the others."""
+        if (own := self.names.get(field_name)) is None:
+            return _abbreviated(self.formulas[field_name], [*self.names.values()])
+        others = [name for name in self.names.values() if name.lhs != own.lhs]
+        return own.func(own.lhs, _abbreviated(own.rhs, others), evaluate=False)
+
     def text(self) -> str:
         """One line of Unicode text."""
-        return "".join(part if isinstance(part, str) else to_text(part) for part in self._parts())
+        said = (part if isinstance(part, str) else to_text(part) for part in self._parts())
+        return "".join(said).replace("\n", " ")
+
+
+def _are_equal(first: Any, second: Any) -> bool:
+    """Whatever letter a sum runs over."""
+    return first == second or (type(first) is type(second) and first.has(Sum) and first.dummy_eq(second))
+
+
+def _abbreviated(formula: Any, names: Sequence[Equality]) -> Any:
+    """A formula with names for parts of it, whatever letter a sum runs over; nothing else of it is evaluated."""
+    for name in names:
+        if _are_equal(formula, name.rhs):
+            return name.lhs
+        left, right = cast(Any, name.lhs), cast(Any, name.rhs)
+        for short, long in ((left, right), (-left, -right)):
+            if isinstance(formula, Mul | Add) and formula.func == long.func:
+                rest = [part for part in formula.args if not any(_are_equal(part, other) for other in long.args)]
+                if len(rest) == len(formula.args) - len(long.args):
+                    return formula.func(short, *(_abbreviated(part, names) for part in rest))
+    parts = [_abbreviated(part, names) for part in formula.args]
+    if tuple(parts) == formula.args:
+        return formula
+    return formula.func(*parts, evaluate=False) if isinstance(formula, Relational) else formula.func(*parts)
 
 
 Part: TypeAlias = Comparison | StepRecord | CertificateRecord | Panel

@@ -20,6 +20,7 @@ from PIL import Image
 
 from verify import plots
 from verify.formulas import mathml, with_indices
+from verify.paragraphs import changed, lines
 from verify.records import (
     GROUPS,
     CertificateRecord,
@@ -71,8 +72,8 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
         number=number, prose=_prose, outcome=_outcome, symbol=_SYMBOLS.__getitem__, tightness=_tightness, sound=sound
     )
     made.globals.update(
-        mathml=mathml, sentence=_sentence, decisive=decisive, count=_count, arxiv=_arxiv,
-        anchor=_anchor, changed=_changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
+        mathml=mathml, sentence=_sentence, statement=_statement, decisive=decisive, count=_count, arxiv=_arxiv,
+        anchor=_anchor, changed=changed, kinds=_kinds, means=_MEANS, sound=sound, in_words=_in_words,
         doubt=_doubt, first_shown={}, spoken=_spoken,
     )  # fmt: skip
     if pictures is None:
@@ -98,6 +99,13 @@ def render_report(run: RunRecord, pictures: Mapping[str, bytes] | None = None) -
 
 _WIDEST_ON_PAPER = 128
 """Letters of a formula; a browser cannot break longer ones, and would print every page smaller for the widest."""
+
+
+def _statement(segments: Sequence[Segment]) -> Markup:
+    """Words with short formulas, and long formulas in lines of their own."""
+    kinds = {False: "line", True: "line displayed"}
+    parts = ((kinds[line.displayed], _sentence(line.segments)) for line in lines(segments))
+    return Markup("").join(Markup('<span class="{}">{}</span>').format(*part) for part in parts)
 
 
 def _sentence(segments: Sequence[Segment]) -> Markup:
@@ -211,15 +219,6 @@ def _arxiv(identifier: str | None) -> str | None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What the records say
-
-
-def _changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segment]:
-    """The formulas of a negative control that are not the claim's; all of its statement, if the words differ, too."""
-    if [s.text for s in control if s.latex is None] != [s.text for s in claim if s.latex is None]:
-        return list(control)
-    known = {segment.latex for segment in claim}
-    formulas = [segment for segment in control if segment.latex not in known]
-    return [part for formula in formulas for part in (formula, Segment(text=", "))][:-1]
 
 
 def _grouped(claims: Sequence[ClaimRecord]) -> list[tuple[str, list[ClaimRecord]]]:

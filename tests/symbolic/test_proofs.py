@@ -225,6 +225,7 @@ CASES = {
             "push_square": growth.PUSH,
             "longer": long_steps.LONG,
             "long_floor": long_steps.LONG_FLOOR,
+            "long_rate": long_steps.LONG_RATE,
         },
         growth.ASSUMPTIONS,
         stated=4,

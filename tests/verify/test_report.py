@@ -22,6 +22,7 @@ from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
 from verify import formulas, plots, report
 from verify.exports import differences, json_schema, junit
+from verify.paragraphs import changed
 from verify.records import (
     CertificateRecord,
     CheckRecord,
@@ -491,8 +492,8 @@ def test_evidence_is_folded_and_paper_has_the_figures() -> None:
 def test_a_negative_control_shows_the_formulas_that_differ() -> None:
     same, other, new = (Segment(text=t, latex=t) for t in ("a", "b", "c"))
     words = Segment(text=", where ")
-    assert report._changed((new, words, same), (other, words, same)) == [new]
-    assert report._changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
+    assert changed((new, words, same), (other, words, same)) == [new]
+    assert changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
 
 
 def test_what_did_not_come_out_as_it_should_stands_out() -> None:

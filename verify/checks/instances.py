@@ -236,7 +236,7 @@ def turning() -> Model:
 
 
 def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> Model:
-    """A run on a quadratic with Λ = 2, with μ, and the F, r, p, c, s, d and H of C9."""
+    """A run on a quadratic with Λ = 2, with μ, and the F, r, p, c, s, d, q, γ, ρ and H of C9."""
     name = f"quadratic, h = {h:g}, μ = {mu:g}, m = {share:g}, σ = {sigma:g}"
     run = _run(name, _quadratic(1.5), h, sigma=sigma, Z=Z, side=1.0, share=share)
     kept = 1 - mu / 2 * min(h, 2 - h)
@@ -253,6 +253,8 @@ def _under_growth(h: float, mu: float, sigma: float, Z: float, share: float) -> 
     long = {long_steps.lean: 0.5, ascent.trade: 0.95, long_steps.spare: 0.1}
     values = {**run.values, ascent.growth: mu, growth.floor: r[-1], **long}
     numbers = {letter: value for letter, value in values.items() if np.ndim(value) == 0}
+    for told in reversed(long_steps.long_definitions()):
+        values[told.left] = numbers[told.left] = float(told.right.subs(numbers))
     once, twice = (float(long_steps.LONG_FLOOR.subs({**numbers, long_steps.high: high})) for high in (0, 1))
     values[long_steps.high] = once / (1 - (twice - once))
     steps = np.array(r[: STEPS + 2])

@@ -33,6 +33,7 @@ from verify.checks import (
 from verify.checks.bounds import descent_panel
 from verify.checks.performance import worst_case_record
 from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
+from verify.names import named
 
 METHODS = ("heavy ball", "Nesterov")
 
@@ -94,13 +95,14 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "With momentum {mu}, {psi} = 1, {chi} = μ for a heavy ball and {psi} = 1 + μ, {chi} = μ² after Nesterov, for "
-        "all {omega}, {theta} > 0, {delta} ≥ 0 and λ > 0 with φ > 0 and 0 < ℓ ≤ 1/(2Λ) - ω²/(4θ): {short} if "
-        "{kappa} ≤ ℓ, {kappa} ≠ 0, and {whole} if {kappa} > 0, where {kappa_is}, {xi_is}, {epsilon_is}, {nu_is}, "
-        "{tau_is} and {phi_is}; for a heavy ball without noise, {h} = Λη ≤ 1 - μ and a bias of mean square at most Z² "
-        "at every step, {turning} where 4μ > (1+μ-h)², whose floor a run attains at every T for h(1+μ) ≥ (1-μ)², and "
-        "{slow} for h(1+μ) ≤ (1-μ)², whose floor a run at rest attains; there Δ may also be what the potential is at "
-        "first, with a velocity"
+        "With momentum {mu}, {psi} = 1 and {chi} = μ for a heavy ball, {psi} = 1 + μ and {chi} = μ² after Nesterov, "
+        "for all {omega}, {theta} > 0, {delta} ≥ 0 and λ > 0 with φ > 0 and 0 < ℓ ≤ 1/(2Λ) - ω²/(4θ): {short} if "
+        "{kappa} ≤ ℓ, {kappa} ≠ 0, and {whole} if {kappa} > 0, where {coefficient}, {drive}, {cost}, {kappa_is}, "
+        "{xi_is}, {epsilon_is}, {nu_is}, {tau_is} and {phi_is}.\n"
+        "For a heavy ball without noise, with {h} = Λη ≤ 1 - μ and a bias of mean square at most Z² at every step: "
+        "{turning} where 4μ > (1+μ-h)², and a run attains its floor at every T if h(1+μ) ≥ (1-μ)²; and {slow} where "
+        "h(1+μ) ≤ (1-μ)², and a run at rest attains its floor. Here Δ may also be what the potential is at first, with "
+        "a velocity"
     )
     s = symbolic
     short, whole = s.momentum_targets(subject.coefficient, subject.drive)
@@ -114,7 +116,11 @@ def statement(subject: Subject) -> Statement:
     names |= {"h": h, "turning": momentum_floor.floor_target(subject.floor).relation()}
     names |= {"slow": momentum_floor.SLOW.relation()}
     names |= {"delta": s.split, "kappa": s.kappa, "short": short.relation(), "whole": whole.relation()}
-    return Statement(words, names | {f"{name}_is": d.relation() for name, d in s.definitions(subject.price).items()})
+    told = {f"{name}_is": d.relation() for name, d in s.definitions(subject.price).items()}
+    short_names = {
+        "coefficient": named("c", subject.coefficient), "drive": named("d", subject.drive), "cost": named("k", s.COST),
+    }  # fmt: skip
+    return Statement(words, names | told, short_names)
 
 
 def _step(theta: float, mu: float, nesterov: bool) -> float:
@@ -308,11 +314,11 @@ CLAIM = Claim(
     title="Momentum",
     message="With momentum, too, bias and noise set a floor",
     meaning=(
-        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add, which "
-        "bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, at every "
-        "horizon, in the runs compared at most 15% above the exact worst case. For a heavy ball without noise and "
-        "steps up to (1-μ)/Λ the floor is exact: ζ² for small steps, and for longer ones a larger one, which iterates "
-        "that turn have; beyond, up to 1.5(1-μ)/Λ, it is at most 15% above that of the worst quadratic."
+        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add: this "
+        "bounds the mean squared gradient of the heavy ball and of Nesterov's momentum, as PyTorch implements them, "
+        "and in the runs compared the bound is at most 15% above the exact worst case. For a heavy ball without noise "
+        "and with steps up to (1-μ)/Λ the floor is exact: ζ² for small steps and more for longer ones, where iterates "
+        "that turn attain it."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",

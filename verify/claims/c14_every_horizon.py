@@ -132,8 +132,8 @@ CLAIM = Claim(
     title="Every horizon",
     message="With the fall of f in place of Δ, the bound is attained at every T",
     meaning=(
-        "In terms of what the loss has actually fallen, instead of what it could fall at most, the sharp bound is "
-        "attained at every length of run. Quadratics with noise and bias lie on it."
+        "In terms of how far the loss has actually fallen, instead of how far it could fall at most, the sharp bound "
+        "is attained at every length of run. Quadratics with noise and bias lie on it."
     ),
     matters="It shows that what looks loose in the sharp bound is only the unknown final loss.",
     direction="tight",

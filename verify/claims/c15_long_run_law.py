@@ -19,6 +19,7 @@ from rdml_theory.symbolic.sgd.descent import zeta
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.performance import chain_record
 from verify.claim import CertificateRecord, Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import named
 
 Array = NDArray[np.float64]
 
@@ -53,17 +54,19 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     s = symbolic
     words = (
-        "For {h} < 1 and without noise, for every m < T and every {U} < {enough}: {bound}; at a constant gradient "
-        "{level} a run has {attained}. So with {R} = Δ/(ηT) > 0 fixed and {law} for the {U} whose drift is {R}, for "
-        "every {eps} > 0 and every T from some T on {above} in every run, and {near} in one, at the gradient {lower}, "
-        "for which {reached}: the greatest A² tends to {law} as T → ∞. From the greatest {U} on the law grows, as "
-        "computed, by {slope} times {R}"
+        "For {h} < 1 and without noise, for every m < T and every {U} < {enough}: {bound}, with {R} = Δ/(ηT), where "
+        "{multiplier} and {cost}.\n"
+        "At a constant gradient {level} a run has {attained}.\n"
+        "So the greatest A² tends to {law} as T → ∞, where {R} > 0 is fixed and {drift}: for every {eps} > 0 and every "
+        "T from some T on, {above} in every run, and {near} in one, at the gradient {lower}, for which {reached}.\n"
+        "From the greatest {U} on, the law grows, as computed, by {slope} times {R}"
     )
     above, near = (told.relation() for told in s.supremum_targets())
     names: dict[str, Any] = {"R": s.rate, "h": step_size, "U": s.surplus, "enough": subject.enough, "eps": s.precision}
     formulas = {
         "bound": s.law_target(subject.drift).relation(), "attained": s.attained_target(subject.drift).relation(),
         "above": above, "near": near, "reached": s.reached_target().relation(), "lower": zeta + s.lower,
+        "multiplier": s.MULTIPLIER.relation(), "cost": s.COST.relation(), "drift": named(s.rate, subject.drift),
         "level": zeta + s.surplus, "law": (zeta + s.surplus) ** 2, "slope": subject.slope,
     }  # fmt: skip
     return Statement(words, formulas | names)

@@ -188,8 +188,9 @@ CLAIM = Claim(
     title="Sign updates",
     message="Sign descent pays twice for a bias, and for noise as for a bias",
     meaning=(
-        "Where an update has only the sign of each coordinate, the mean gradient is bounded by twice the mean error, "
-        "and runs attain that. Noise counts as an error in full: even where its mean is zero, no small step removes it."
+        "Where an update uses only the sign of each coordinate, the mean gradient is bounded by twice the mean error, "
+        "and runs attain that. Noise counts as an error in full: even where its mean is zero, no small step removes "
+        "it."
     ),
     matters="Adam without memory is sign descent, so that what is proved of plain SGD does not carry over to it.",
     direction="tight",

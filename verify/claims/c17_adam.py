@@ -13,6 +13,7 @@ from convergence import Assumptions, Envelope, classical_bound
 from rdml_theory.symbolic.sgd import adam as symbolic
 from verify.checks import curve, cut_mean, evaluate, judged, kernel_check, panel
 from verify.claim import Claim, Context, Control, Found, Source, Statement, check
+from verify.names import named
 
 Array = NDArray[np.float64]
 
@@ -69,14 +70,15 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "Where gradients lie between -b and -a, but with probability {p}, when they are at most c, with s² = (1-p)b² + "
-        "pc², β₁ = rθ, β₂ = θ² and φ² = 1 - θ², for 0 < r, θ < 1, Adam with any step η moves by {drift}, and AdamW "
-        "with decay λ by {decayed}. On f = δ√(1+x²), with noise -1, or (1-p)/p with probability p, and δ < 1, "
-        "gradients are unbiased, and for small p Adam leaves the minimum for ever"
+        "Let gradients lie between -b and -a, except that with probability {p} they may be as large as c. Adam with β₁ "
+        "= rθ and β₂ = θ², for 0 < r, θ < 1, then moves at any step η: {drift}; and so does AdamW with decay λ: "
+        "{decayed}, where {speed}, s² = (1-p)b² + pc² and φ² = 1 - θ².\n"
+        "On f = δ√(1+x²) with δ < 1, and with noise that is -1, or (1-p)/p with probability p, gradients are unbiased, "
+        "and for small p Adam leaves the minimum for ever"
     )
     target, decayed = symbolic.drift_target(subject.drift), symbolic.decayed_target(subject.drift)
     formulas = {"p": symbolic.probability, "drift": target.relation(), "decayed": decayed.relation()}
-    return Statement(words, formulas)
+    return Statement(words, formulas, {"speed": named("v", subject.drift)})
 
 
 class Walk(NamedTuple):
@@ -158,9 +160,10 @@ CLAIM = Claim(
     title="Adam",
     message="With unbiased gradients Adam may leave a minimum for ever",
     meaning=(
-        "Adam divides by the size of recent gradients, so rare large gradients count less than their size and frequent "
-        "small ones more. If a few gradients outweigh all others but come further apart than its memory reaches, it "
-        "moves against the mean gradient at every step size; weight decay only changes where it stops."
+        "Adam divides each gradient by the size of recent ones, so that a rare large gradient moves it less than it "
+        "should, and frequent small ones move it more. If the rare gradients outweigh all others in the mean, but "
+        "come further apart than Adam's memory reaches, it moves against the mean gradient at every step size; weight "
+        "decay only changes where it stops."
     ),
     matters="So no bound by bias, variance and smoothness alone, such as SGD has, can hold for Adam or AdamW.",
     direction="upper bound",

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Rational
+from sympy import Equality, Expr, Le, Rational, exp, log
 
 from convergence import MutualLearning, Observed, simulate, train_cohort
 from convergence.sgd import record_times
 from rdml_theory import renyi_gradient, renyi_hessian
+from rdml_theory.symbolic.divergence.entries import total, u, v, z
 from rdml_theory.symbolic.mutual import game, smooth_potential
 from rdml_theory.symbolic.mutual.game import DUAL_WEIGHTS
-from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.notation import Named, alpha, i
 from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope, iris_cohort, safe_step
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import named
 
 Array = NDArray[np.float64]
 
@@ -43,19 +45,32 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "At the order {order} the joint update of mutual learning is a gradient, since in the logits u and z of p and "
-        "q D_α(q‖p) is D_α(p‖q): {symmetric}. For linear softmax students with Λ-smooth base losses the second "
-        "derivative of the potential Φ along every direction V of all weights is, over ‖V‖², between {least} and "
-        "{most}, so that Φ lies between quadratics of these curvatures, and the sharp bound holds for Φ without bias: "
-        "A ≤ {bound}, with h = (1+β)Λη. At every other order above 0 the Jacobian of the update is not symmetric. Two "
-        "students share a potential with orders α and 1-α too, weighted as (1-α) D_α(p‖q) = α D_(1-α)(q‖p): {dual}"
+        "At the order {order} the joint update of mutual learning is a gradient, since there D_α(q‖p) is D_α(p‖q). In "
+        "the logits u and z of p and q, {symmetric}, where {sums} for any logits v.\n"
+        "For linear softmax students with Λ-smooth base losses, the second derivative of the potential Φ along a "
+        "direction V of all weights lies between {least} and {most}, times ‖V‖². So Φ lies between quadratics of these "
+        "curvatures, and the sharp bound holds for Φ without bias: {bound}, with h = (1+β)Λη.\n"
+        "At every other order above 0 the Jacobian of the update is not symmetric.\n"
+        "Two students share a potential with orders α and 1-α too, weighted as (1-α) D_α(p‖q) = α D_(1-α)(q‖p): {dual}"
     )
     least, most = game.CURVATURES
     formulas = {
-        "order": subject.order, "symmetric": game.potential_target().relation(),
-        "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most, "bound": subject.bound,
+        "order": subject.order, "symmetric": game.potential_target().relation(), "sums": _partition("v", "v", v(i)),
+        "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most,
+        "bound": Le(descent.AVERAGE, subject.bound, evaluate=False),
     }  # fmt: skip
-    return Statement(words, formulas)
+    mixed = (alpha * u(i) + (1 - alpha) * z(i), alpha * z(i) + (1 - alpha) * u(i))
+    names = (
+        _partition("u", "u", u(i)), _partition("z", "z", z(i)),
+        _partition("αu + (1-α)z", r"\alpha u + (1 - \alpha) z", mixed[0]),
+        _partition("αz + (1-α)u", r"\alpha z + (1 - \alpha) u", mixed[1]),
+    )  # fmt: skip
+    return Statement(words, formulas, {str(name.lhs): name for name in names})
+
+
+def _partition(text: str, latex: str, logits: Expr) -> Equality:
+    """ℓ, the logarithm of the sum of the exponentials of logits."""
+    return named(Named(f"ℓ({text})", rf"\ell({latex})"), log(total(exp(logits))))
 
 
 def _mixed(peer: np.ndarray, student: np.ndarray, order: float) -> np.ndarray:

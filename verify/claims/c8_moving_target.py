@@ -25,6 +25,7 @@ from rdml_theory.symbolic.sgd import descent
 from verify.checks import at_least, at_most, curve, evaluate, implementation_check, kernel_check, letters, panel
 from verify.checks.mutual import iris_cohort, safe_step
 from verify.claim import Claim, Context, Control, Found, Source, Statement, check
+from verify.names import named
 
 Array = NDArray[np.float64]
 
@@ -58,13 +59,13 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "For {h} in (0, 2), with A² the mean of E‖∇F(x_t; u_t)‖² for the moving objective F(x; u) = L + βR, u the "
-        "peers' logits: {bound} if the drifts' mean is at most η{d}, and so it is, by D9, for {d} = {rate}, and at α = "
-        "1 for {d} = {at_one}, where the peers' logits move by at most Gηg in a step"
+        "peers' logits: {bound}, if the drifts' mean is at most η{d}. By D9 so it is where the peers' logits move by "
+        "at most Gηg in a step, for {rate}, and at α = 1 for {at_one}"
     )
     bound = moving_target.bound_target(subject.right_side).relation()
     formulas = {
-        "h": descent.h, "bound": bound, "d": moving_target.drift, "rate": subject.rate,
-        "at_one": moving_target.DRIFT_AT_ONE,
+        "h": descent.h, "bound": bound, "d": moving_target.drift, "rate": named(moving_target.drift, subject.rate),
+        "at_one": named(moving_target.drift, moving_target.DRIFT_AT_ONE),
     }  # fmt: skip
     return Statement(words, formulas)
 

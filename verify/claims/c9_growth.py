@@ -17,7 +17,7 @@ from convergence.tails import reach_envelope
 from rdml_theory.symbolic.sgd import ascent, descent, growth, long_steps
 from rdml_theory.symbolic.sgd.growth import CLOSER, FLOOR, PL, PUSH
 from rdml_theory.symbolic.sgd.long_steps import LONG, LONG_FLOOR, LONG_RATE
-from rdml_theory.symbolic.sgd.refinements import relative_bias
+from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import smoothness
 from verify.checks import (
     Replicas,
@@ -61,7 +61,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Subject:
-    """Two bounds of E f(x_T) - inf f, what F² and P² are equal to, the bound for h ≥ 1, and what H is equal to."""
+    """Two bounds of E f(x_T) - inf f, what F² and P² are equal to, the bound for h ≥ 1, and what H and ρ are."""
 
     right_side: Expr
     closer: Expr
@@ -69,6 +69,7 @@ class Subject:
     push_square: Expr
     longer: Expr = LONG
     long_floor: Expr = LONG_FLOOR
+    long_rate: Expr = LONG_RATE
 
     @cached_property
     def _formulas(self) -> tuple[Any, ...]:
@@ -119,7 +120,10 @@ class Subject:
             ascent.trade, long.spare, long.high,
         )  # fmt: skip
         rooms = (told.right - told.left for told in (long.ENOUGH, long.BARE, long.FALLS))
-        return tuple(function_of(e, *names) for e in (self.longer, self.long_floor, *rooms))
+        formulas = [self.longer, self.long_floor, *rooms]
+        for told in long.long_definitions(self.long_rate):
+            formulas = [e.subs(told.left, told.right) for e in formulas]
+        return tuple(function_of(e, *names) for e in formulas)
 
     def _longer(self, at: Assumptions, step: float, steps: float, pl_constant: float) -> float:
         """The bound for h ≥ 1, with the c, s and d that the product tries."""
@@ -149,31 +153,33 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "If ‖∇f‖² ≥ 2{mu}(f - inf f) everywhere and E‖b_t‖² ≤ {m}E‖∇f(x_t)‖² + Z² with {room}, then with {kept}: "
-        "{bound} where there is noise, with the F and P > 0 of {floor} and {push}; {closer} where Δ > F²; and "
-        "{step} for {next} and {pushed} from r_0² = Δ, as long as a r_t + ημp_t < r_t; and, for {h} ≥ 1 and all s "
-        "in (0, 1), c > 0 and d ≥ 0 with {enough}, {bare} and {falls}, {longer} with {high}. Without noise, for "
-        "{h} ≤ 1 and every {mu} < Λ, the third is attained at every T, and so is the second where {m} = 0; the first "
-        "is attained at {h} = 1, {mu} = Λ, and the fourth at every T from Δ = H, for c = 2 - h and where {bare} is an "
-        "equality"
+        "If {grows} everywhere and {bias}, with {room} and {kept}, then, as far as the conditions of each hold:\n"
+        "First, where there is noise, {bound}, with the F and P > 0 of {floor} and {push}.\n"
+        "Second, {closer}, where {above}.\n"
+        "Third, {step}, as long as {lower}, for {begun}, {next} and {pushed}.\n"
+        "Fourth, for {h} ≥ 1 and all {s} in (0, 1), {c} > 0 and {d} ≥ 0, {longer}, where {high}, {rate}, {bend} and "
+        "{climb}, as long as {bare}, {falls} and {enough}.\n"
+        "Without noise, for {h} ≤ 1 and every {mu} < Λ, the third is attained at every T, and so is the second where "
+        "{m} = 0; the first is attained at {h} = 1, {mu} = Λ, and the fourth at every T from Δ = H, for {c} = 2 - h "
+        "and the {d} with which γ = 0"
     )
     bound, closer, step = (
         growth.pl_target(side).relation()
         for side in (subject.right_side, subject.closer, growth.falls(descent.horizon) ** 2)
     )
-    _, onward, pushes = growth.recursion(subject.floor_square, subject.push_square)
-    formulas = {
-        "mu": ascent.growth, "h": descent.h, "m": relative_bias, "room": growth.ROOM.relation(),
-        "kept": growth.KEPT.relation(), "bound": bound, "closer": closer, "step": step,
-        "floor": growth.floor_equation(subject.floor_square).relation(),
-        "push": growth.push_equation(subject.push_square).relation(),
-        "enough": long_steps.ENOUGH.relation(), "bare": long_steps.BARE.relation(),
-        "falls": long_steps.FALLS.relation(),
-        "longer": growth.pl_target(subject.longer).relation(),
-        "high": long_steps.high_equation(subject.long_floor).relation(), "next": onward.relation(),
-        "pushed": pushes.relation(),
+    begun, onward, pushes = growth.recursion(subject.floor_square, subject.push_square)
+    rate, bend, climb = long_steps.long_definitions(subject.long_rate)
+    told = {
+        "grows": ascent.GROWS.body, "bias": BIAS_OF_A_STEP.body, "room": growth.ROOM, "kept": growth.KEPT,
+        "floor": growth.floor_equation(subject.floor_square), "push": growth.push_equation(subject.push_square),
+        "above": growth.ABOVE, "lower": growth.FALLING.body, "begun": begun, "next": onward, "pushed": pushes,
+        "enough": long_steps.ENOUGH, "bare": long_steps.BARE, "falls": long_steps.FALLS,
+        "longer": growth.pl_target(subject.longer), "high": long_steps.high_equation(subject.long_floor),
+        "rate": rate, "bend": bend, "climb": climb,
     }  # fmt: skip
-    return Statement(words, formulas)
+    letters = {"mu": ascent.growth, "h": descent.h, "m": relative_bias, "s": ascent.trade, "c": long_steps.lean}
+    letters |= {"d": long_steps.spare, "bound": bound, "closer": closer, "step": step}
+    return Statement(words, letters | {name: proposition.relation() for name, proposition in told.items()})
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -337,7 +343,7 @@ def nonconvex(subject: Subject, context: Context) -> Found:
 
 def _changed(old: Expr, new: Expr) -> Subject:
     """The statement with one formula in the place of another, wherever it occurs."""
-    return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR)))
+    return Subject(*(e.subs(old, new) for e in (PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR, LONG_RATE)))
 
 
 _BIAS_OF_LONG = (descent.h - 1 + long_steps.lean) * descent.h**2 * descent.Z**2 / (2 * smoothness * long_steps.lean)
@@ -349,11 +355,10 @@ CLAIM = Claim(
     title="Growth of the gradient",
     message="Where the gradient grows with the loss, the loss falls to a floor",
     meaning=(
-        "If the gradient is large wherever the loss is far above its infimum, the loss at the last iterate falls "
+        "If the gradient is large wherever the loss is far above its infimum, the loss of the last iterate falls "
         "geometrically to a floor set by bias and noise, even if a part of the bias grows with the gradient. Without "
-        "noise, a recursion is exact at every horizon for steps up to 1/Λ, and the floor (without bias also the rate) "
-        "is exact again near 2/Λ; in between, or with noise, the exact floor lies between that of the worst quadratic "
-        "and the bound, and a step in a valley that narrows gains less than on any quadratic."
+        "noise the bound is exact for steps up to 1/Λ, and its floor is exact again near 2/Λ; in between, or with "
+        "noise, the exact floor lies between that of the worst quadratic and the bound."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
@@ -364,7 +369,7 @@ CLAIM = Claim(
     checks=(
         kernel_check(lambda subject: growth.pl_bound(
             subject.right_side, subject.closer, subject.floor_square, subject.push_square, subject.longer,
-            subject.long_floor,
+            subject.long_floor, subject.long_rate,
         )),
         implementation_check(_compared, quick=500, full=20_000, allowed=1e-9),
         quadratic, relative, apart, nonconvex,
@@ -378,7 +383,7 @@ CLAIM = Claim(
         ),
         Control(
             "long-rate", "a rate of long steps lower by one per cent",
-            Subject(PL, CLOSER, FLOOR, PUSH, LONG.subs(LONG_RATE, Rational(99, 100) * LONG_RATE)),
+            Subject(PL, CLOSER, FLOOR, PUSH, LONG, LONG_FLOOR, Rational(99, 100) * LONG_RATE),
         ),
         Control("half-noise", "half the noise", _changed(descent.sigma**2, descent.sigma**2 / 2)),
         Control(

@@ -6,9 +6,10 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Rational
+from sympy import Rational, log
 
 from rdml_theory import renyi_divergence, symbolic
+from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.consensus import (
     ASSUMPTIONS,
     CONSENSUS,
@@ -18,10 +19,12 @@ from rdml_theory.symbolic.divergence.consensus import (
 )
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.divergence.names import rho
-from rdml_theory.symbolic.notation import alpha
+from rdml_theory.symbolic.kernel import Entry
+from rdml_theory.symbolic.notation import alpha, i
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import divergence_of, mean_of, variance_of
 
 ORDERS = (0.25, 0.5, 1.0, 1.5, 2.0, 5.0)
 Vector = list[Any]
@@ -29,13 +32,19 @@ Vector = list[Any]
 
 def statement(sides: Expansion) -> Statement:
     words = (
-        "For every number of classes: the divergence from q of the distribution in proportion to q exp(ε s), written "
-        "out, is of second order in ε, {second}, and then {third}; and for all p and q whose log-ratio t = log(p/q) "
-        "has the range {rho}, {remainder}"
+        "For every number of classes, the divergence D(ε) of the distribution in proportion to q exp(ε s) from q is of "
+        "second order in ε: {second}, and then {third}, where {tilted}, {spread} and {mean}.\n"
+        "For all p and q whose log-ratio t = log(p/q) has the range {rho}, {remainder}, where {divergence} and {own}"
     )
-    second, third = (told.relation() for told in expansion_targets(sides))
-    remainder = remainder_target(sides.remainder).relation()
-    return Statement(words, {"second": second, "third": third, "rho": rho, "remainder": remainder})
+    second, third = expansion_targets(sides)
+    formulas = {"second": second.relation(), "third": third.relation(), "rho": rho}
+    shift, log_ratio = Entry("s", i), entries.log_ratio(i)
+    names = {
+        "tilted": divergence_of(second.variable, second.term * second.variable**2), "spread": variance_of("s", shift),
+        "mean": mean_of("s", shift), "own": variance_of("t", log_ratio),
+        "divergence": divergence_of(alpha, log(entries.power_mean(index=i)) / (alpha - 1)),
+    }  # fmt: skip
+    return Statement(words, formulas | {"remainder": remainder_target(sides.remainder).relation()}, names)
 
 
 def _tilted(q: Vector, s: Vector, distance: Any) -> Vector:

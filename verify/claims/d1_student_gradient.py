@@ -14,6 +14,7 @@ from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, student_targe
 from rdml_theory.symbolic.notation import k, q, w
 from verify.checks import Worst, curve, function_of, kernel_check, losses, panel, reference
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import along
 
 ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 
@@ -21,10 +22,12 @@ ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 def statement(right_side: Expr) -> Statement:
     words = (
         "For every order in (0, ∞) and number C of classes, the gradient ∂D_α(p‖q)/∂z in the student's logits z, "
-        "q = softmax(z), has at class k the component {entry}: along every direction v, {bound}"
+        "q = softmax(z), has at class k the component {entry}: along every direction v, with q = softmax(z + s·v), "
+        "{bound}, where {divergence}"
     )
-    formulas = {"entry": in_entries(right_side), "bound": student_target(right_side).relation()}
-    return Statement(words, formulas)
+    target = student_target(right_side)
+    formulas = {"entry": in_entries(right_side), "bound": target.relation()}
+    return Statement(words, formulas, {"divergence": along(target.left)})
 
 
 def _distance(computed: Any, exact: list[Any]) -> float:

@@ -12,10 +12,11 @@ from sympy import Sum, log
 from rdml_theory import renyi_gradient, symbolic
 from rdml_theory.symbolic.divergence.derivatives import ASSUMPTIONS, DERIVATIVES, Derivatives, derivative_targets
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE, in_entries
-from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
+from rdml_theory.symbolic.notation import C, alpha, i, k, l, p, q, w
 from verify.checks import Worst, curve, kernel_check, losses, panel, reference
 from verify.checks.formulas import differences, entries, value
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import along, escort_at, leibler
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0)
 NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
@@ -23,15 +24,20 @@ NAMES = ("∂D/∂q", "∂D/∂p", "∂D/∂u", "∂D/∂α")
 
 def statement(sides: Derivatives) -> Statement:
     words = (
-        "For every number C of classes and along every direction v: the component of ∂D/∂q at class k is {student}, as "
-        "along q = exp(z + s·v), of velocity q·v, {along_q}; that of ∂D/∂p is {teacher}, as along p = exp(u + s·v) "
-        "{along_p}; that of ∂D/∂u, p = softmax(u), is {logits}, as {along_u}; in the order {along_order}; and, w "
-        "written out, {teacher_at_one}; {logits_at_one}; {order_at_one}"
+        "For every number C of classes and every direction v:\n"
+        "The component of ∂D/∂q at class k is {student}: along q = exp(z + s·v), of velocity q·v, {along_q}, where "
+        "{by_q}.\n"
+        "That of ∂D/∂p is {teacher}: along p = exp(u + s·v), {along_p}, where {by_p}.\n"
+        "That of ∂D/∂u, p = softmax(u), is {logits}: along u + s·v, {along_u}, where {by_u}.\n"
+        "In the order, {along_order}, where {by_order}.\n"
+        "At order one these have limits: {teacher_at_one}; {logits_at_one}; {order_at_one}, where {mean}"
     )
     names = ("along_q", "along_p", "along_u", "along_order", "teacher_at_one", "logits_at_one", "order_at_one")
-    targets = {name: told.relation() for name, told in zip(names, derivative_targets(sides), strict=True)}
+    targets: dict[str, Any] = dict(zip(names, derivative_targets(sides), strict=True))
     entries_of = {name: in_entries(getattr(sides, name)) for name in ("student", "teacher", "logits")}
-    return Statement(words, entries_of | targets)
+    slopes = {f"by{name[5:]}": along(targets[name].left) for name in names[:4]}
+    short = {"mean": leibler("p", "q")} | {f"w_{index}": escort_at(index) for index in (i, k, l)}
+    return Statement(words, entries_of | {name: told.relation() for name, told in targets.items()}, slopes | short)
 
 
 def _stated(sides: Derivatives, p: list[Any], s: list[Any], order: float) -> tuple[list[Any], ...]:

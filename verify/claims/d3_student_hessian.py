@@ -14,6 +14,7 @@ from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, hessian_targe
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
 from verify.checks import Worst, curve, function_of, kernel_check, panel, reference
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import along
 
 ORDERS = (0.25, 0.5, 0.9, 1.0, 1.5, 2.0, 5.0)
 
@@ -25,9 +26,11 @@ def _covariance(v: Any) -> Expr:
 def statement(right_side: Expr) -> Statement:
     words = (
         "For every order in (0, ∞) and number C of classes, the Hessian ∂²D_α(p‖q)/∂z² in the student's logits z, "
-        "q = softmax(z), has in row k and column l the entry {entry}: along every direction v, {bound}"
+        "q = softmax(z), has in row k and column l the entry {entry}: along every direction v, with q = softmax(z + "
+        "s·v), {bound}, where {divergence}"
     )
-    return Statement(words, {"entry": right_side, "bound": hessian_target(right_side).relation()})
+    target = hessian_target(right_side)
+    return Statement(words, {"entry": right_side, "bound": target.relation()}, {"divergence": along(target.left)})
 
 
 def _formula(right_side: Expr, modules: str) -> Any:

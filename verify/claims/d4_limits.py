@@ -9,6 +9,7 @@ import numpy as np
 from sympy import Indexed, Rational, Sum, log
 
 from rdml_theory import renyi_divergence, symbolic
+from rdml_theory.symbolic.divergence.entries import power_mean
 from rdml_theory.symbolic.divergence.limits import (
     ASSUMPTIONS,
     GREATEST_RATIO,
@@ -20,9 +21,10 @@ from rdml_theory.symbolic.divergence.limits import (
     rate_targets,
 )
 from rdml_theory.symbolic.expression import divergence
-from rdml_theory.symbolic.notation import C, Formula, i, p, q
+from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import divergence_of, leibler
 
 ROUNDING = 64 * float(np.finfo(float).eps)
 """The rounding of the sums and logarithms of up to five classes; the divergences are of order one."""
@@ -38,15 +40,17 @@ REVERSED: Formula = Sum(q[i] * log(q[i] / p[i]), (i, 1, C))
 
 def statement(sides: Sides) -> Statement:
     words = (
-        "With sums over the classes where p > 0: D_α tends to {none} at 0, {zero}; to KL(p‖q) at 1, {one}; and to "
-        "{greatest}, {M} the greatest ratio, at ∞, {infinity}, so fast that {far}; at 0 and 1 the distance from the "
-        "limit over that of the order tends to a number: {slope}, and {curvature}"
+        "Let {divergence} be D_α(p‖q), with sums over the classes where p > 0. It tends to {none} at order 0, {zero}; "
+        "to KL(p‖q) at order 1, {one}; and to {greatest}, with {M} the greatest ratio, at order ∞, {infinity}, so "
+        "fast that {far}. At 0 and 1 its distance from the limit, over that of the order, tends to a number: {slope} "
+        "and {curvature}, where {mean}"
     )
     rates = (told.relation() for told in rate_targets(sides))
     limits = zip(("zero", "one", "infinity"), limit_targets(sides), strict=True)
     named = {"none": sides[0], "greatest": sides[2], "M": TOP, "far": far_target(sides[2]).relation()}
     named |= dict(zip(("slope", "curvature"), rates, strict=True))
-    return Statement(words, named | {name: told.relation() for name, told in limits})
+    names = {"divergence": divergence_of(alpha, log(power_mean(index=i)) / (alpha - 1)), "mean": leibler("p", "q")}
+    return Statement(words, named | {name: told.relation() for name, told in limits}, names)
 
 
 def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:

@@ -6,29 +6,42 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Integer
+from sympy import Integer, log
 
 from rdml_theory import escort, renyi_divergence, renyi_gradient, symbolic
-from rdml_theory.symbolic.divergence.entries import D
-from rdml_theory.symbolic.divergence.order import ASSUMPTIONS, MIRROR, ORDER, Order, order_targets, relative_entropy, v
+from rdml_theory.symbolic.divergence.entries import D, power_mean
+from rdml_theory.symbolic.divergence.order import (
+    ASSUMPTIONS,
+    HIGHER,
+    MIRROR,
+    ORDER,
+    Order,
+    order_targets,
+    relative_entropy,
+    v,
+)
 from rdml_theory.symbolic.expression import RenyiDivergence, divergence
 from rdml_theory.symbolic.notation import C, alpha, i, p, q, w
 from verify.checks import Worst, at_least, curve, kernel_check, panel, reference
 from verify.checks.formulas import value
 from verify.claim import Claim, Comparison, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import divergence_of, leibler, named
 
 ORDERS = (0.1, 0.25, 0.5, 0.75, 0.95)
 
 
 def statement(sides: Order) -> Statement:
     words = (
-        "For all distributions p, q and v, with {D} = D_α(p‖q): {slope}; {rising}; {skew}, with {M} = "
-        "D_(1-α)(q‖p), a divergence for α < 1; {mixture}; {least}, attained at v = w: {attained}; "
-        "of two orders α < γ {growth}; and KL lies between, {below} for α < 1 and {above} for α > 1"
+        "For all distributions p, q and v, let {divergence} be D_α(p‖q). Then {slope}; {rising}; and {skew}, with {M} "
+        "= D_(1-α)(q‖p), a divergence for α < 1. It is a minimum: {mixture}, so that {least}, attained at v = w, "
+        "{attained}. Of two orders α < γ, {growth}, and {mean} lies between: {below} for α < 1, and {above} for α > 1"
     )
     names = ("slope", "rising", "skew", "mixture", "least", "attained", "growth", "below", "above")
     targets = {name: told.relation() for name, told in zip(names, order_targets(sides), strict=True)}
-    return Statement(words, {"D": D, "M": MIRROR, **targets})
+    at, higher = (divergence_of(order, log(power_mean(order)) / (order - 1)) for order in (alpha, HIGHER))
+    names = {"divergence": at, "higher": higher, "short": named(at.lhs, D), "mean": leibler("p", "q")}
+    names |= {first + second: leibler(first, second) for first, second in ("vp", "vq", "vw", "wp", "wq")}
+    return Statement(words, {"M": MIRROR, **targets}, names)
 
 
 def _entropy(first: list[Any], second: list[Any]) -> Any:

@@ -14,14 +14,19 @@ from verify.checks import curve, function_of, kernel_check, panel
 from verify.checks.quantities import Points
 from verify.checks.search import Side, search_check
 from verify.claim import Claim, Context, Control, Panel, Source, Statement
+from verify.names import along
 
 Subject = tuple[Expr, Expr]
 
 
 def statement(subject: Subject) -> Statement:
-    above, below = (target.relation() for target in curvature_targets(*subject))
-    words = "For every order in (0, ∞), number of classes and direction v of the logits, {above} and {below}"
-    return Statement(words, {"above": above, "below": below})
+    above, below = curvature_targets(*subject)
+    words = (
+        "For every order in (0, ∞), number of classes and direction v of the logits z, {above} and {below}, where "
+        "{divergence}"
+    )
+    formulas = {"above": above.relation(), "below": below.relation()}
+    return Statement(words, formulas, {"divergence": along(above.left)})
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:

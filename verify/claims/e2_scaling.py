@@ -320,9 +320,9 @@ CLAIM = Claim(
              ScalingSubject(PLATEAU, COHORT.subs(gain.students, 2) / (gain.students - 1))),
     ),
     caption=(
-        "Left: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; "
-        "without bias it grows in proportion. Middle: on a cohort it grows with the squares of weight and order. "
-        "Right: a student with the data of all loses its plateau as its peers become many, students alike lose half "
-        "of theirs."
+        "Left: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; without "
+        "bias it grows in proportion. Middle: on a cohort it grows with the squares of weight and order. Right: a "
+        "student that has everyone's data loses its plateau as its peers become many; students that are alike lose "
+        "half of theirs."
     ),
 )  # fmt: skip

@@ -161,8 +161,8 @@ CLAIM = Claim(
     title="Tightness",
     message="On its extremal instance the bound is reached to within one percent",
     meaning=(
-        "On its extremal instance the bound is reached to one percent at every step size. On ordinary problems the "
-        "measured average stays below it, in some cases by less than ten percent."
+        "On its extremal instance the bound is reached within one percent at every step size. On ordinary problems "
+        "the measured average stays below it, in some cases by less than ten percent."
     ),
     matters="It shows how much of the bound is needed, and how much is caution.",
     direction="tight",
@@ -185,8 +185,8 @@ CLAIM = Claim(
                                                 + descent.h * descent.sigma**2)) / (2 - descent.h))),
     ),
     caption=(
-        "On its extremal instance the bound is reached to one percent for every step size and every ratio of bias to "
-        "noise; with half of the noise, drawn for ζ/σ = 1, it would be exceeded. On nonconvex problems, on real data "
-        "and in the game the measured average is below the bound, within ten percent of it at h = 1 for some."
+        "On its extremal instance the bound is reached within one percent for every step size and every ratio of bias "
+        "to noise; with half of the noise, drawn for ζ/σ = 1, it would be exceeded. On nonconvex problems, on real "
+        "data and in the game the measured average is below the bound, within ten percent of it at h = 1 for some."
     ),
 )  # fmt: skip

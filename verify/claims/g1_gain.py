@@ -134,8 +134,8 @@ CLAIM = Claim(
     title="Gain from diversity",
     message="The gain depends on the product of order and weight",
     meaning=(
-        "Students that each have data of their own and compare predictions come near to the error of their whole "
-        "ensemble, each of them alone. How near depends on the product of order and weight and on nothing else."
+        "Students that have data of their own and compare predictions each come near to the error of the whole "
+        "ensemble. How near depends on the product of order and weight and on nothing else."
     ),
     matters=(
         "It says when mutual learning helps and by how much, and that a comparison of orders at one weight "

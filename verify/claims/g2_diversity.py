@@ -159,8 +159,8 @@ CLAIM = Claim(
     title="No gain without diversity",
     message="No gain without diversity",
     meaning=(
-        "What the data of students have in common gains nothing from mutual learning. With the same data and a "
-        "convex loss, students end where each would alone."
+        "The data that students have in common gain nothing from mutual learning. With the same data and a convex "
+        "loss, students end where each would alone."
     ),
     matters=(
         "It tells beforehand where mutual learning cannot help, such as copies of one convex model on one data "

@@ -180,9 +180,9 @@ CLAIM = Claim(
     title="Bounded influence",
     message="The order bounds what a wrong peer can do",
     meaning=(
-        "At a fixed product of order and weight, near peers pull alike at every order, and far peers the less "
-        "the greater the order is. A weight alone cannot do that: made small enough to tame a bad peer, it no "
-        "longer averages good ones."
+        "At a fixed product of order and weight, near peers pull equally hard at every order, and far peers pull less "
+        "at a larger one. A weight alone cannot do that: made small enough to tame a bad peer, it no longer averages "
+        "good ones."
     ),
     matters=("It is what the order is for: it bounds the harm that a wrong peer can do."),
     direction="tight",

@@ -13,11 +13,14 @@ from convergence import recipe
 from convergence.advice import natural_range
 from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import notation
+from rdml_theory.symbolic.divergence.entries import log_ratio
 from rdml_theory.symbolic.mutual import gain, influence
 from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import Named, i
 from verify.checks import at_least, at_most, curve, cut_mean, function_of, implementation_check, kernel_check, panel
 from verify.checks.samples import Task
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import named, variance_of
 
 Array = NDArray[np.float64]
 
@@ -53,15 +56,17 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "For every pair whose log-ratio t has a range of at most ρ, and any number of classes, {kept}; so with αρ̂ = "
-        "{x}, ρ̂ the range between good students, near peers keep at least {part} of their linear pull, and far ones "
-        "have at most √2 αβ/α (G3). By the gain law K students reach {g} times the excess risk of one alone at αβ = "
-        "{product}"
+        "For every pair whose log-ratio t = log(p/q) has a range of at most ρ, and any number of classes, {kept}, "
+        "where {spread}. So with αρ̂ = {x}, ρ̂ the range between good students, near peers keep at least {part} of their "
+        "linear pull, and far ones have at most √2 αβ/α (G3). By the gain law K students reach {g} times the excess "
+        "risk of one alone at {product}"
     )
-    return Statement(words, {
+    product = named(Named("αβ", r"\alpha \beta"), subject.product)
+    formulas = {
         "kept": influence.recipe_target(subject.kept).relation(), "x": influence.reach, "part": subject.kept,
-        "g": influence.wanted, "product": subject.product,
-    })  # fmt: skip
+        "g": influence.wanted, "product": product,
+    }  # fmt: skip
+    return Statement(words, formulas, {"spread": variance_of("t", log_ratio(i))})
 
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -172,9 +177,9 @@ CLAIM = Claim(
     title="Which order, which weight",
     message="The gain fixes αβ; a larger order costs a bounded part of it",
     meaning=(
-        "For a wanted gain the product of order and weight follows from the gain law, and the order from how far "
-        "good students naturally are from one another. A larger order bounds bad peers further and costs a part "
-        "of the gain, which is bounded too."
+        "For a wanted gain the product of order and weight follows from the gain law, and the order from how far good "
+        "students naturally are from one another. A larger order holds bad peers back more, and costs a bounded part "
+        "of the gain."
     ),
     matters=(
         "It turns the theory into two numbers that one can set before training."

@@ -11,6 +11,7 @@ import numpy as np
 from sympy import Expr, Integer, simplify
 
 from convergence import mutual_bias_bound
+from rdml_theory.symbolic.notation import Named
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import Worst, at_least, at_most, cut_mean
@@ -20,6 +21,7 @@ from verify.checks.panels import Role, curve, panel
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.names import named
 
 if TYPE_CHECKING:
     from verify.checks.training import TrainingPath
@@ -65,13 +67,15 @@ def statement(subject: Budget) -> Statement:
     law = subject.update
     return Statement(
         ("All students move at once" if law.at_once else "The students move one after the other")
-        + " by -η(∇L_k + b_k + n_k), with b_k = {b}, q_k = softmax(z_k/{warmth}) and w_jk the escort of order {order} "
-        "of q_j and q_k, " + law.words + ". Along the path of a network, Λ_t ≤ Λ the mean curvature of L_k along a "
-        "step and {h} = Λη below 2: {bound}, {A}² and {Z}² the means of ‖∇L‖² and ‖b‖² at the weights of each step, "
-        "{sigma}² the variance of a mini-batch there, Δ/(ηT) what the steps lowered the loss by, but for a mean-zero "
-        "part; and with ζ from α, β, G and ρ in place of {Z} as X1 has it, which students at rest reach",
+        + " by -η(∇L_k + b_k + n_k), where {b}, q_k = softmax(z_k/{warmth}) and w_jk is the escort of order {order} "
+        "of q_j and q_k, " + law.words + ".\n"
+        "Along the path of a network, with Λ_t ≤ Λ the mean curvature of L_k along a step and {h} = Λη below 2, "
+        "{bound}. Here {A}² and {Z}² are the means of ‖∇L‖² and ‖b‖² at the weights of each step, and {sigma}² is the "
+        "variance of a mini-batch there. Δ/(ηT) is the mean fall of the loss in a step, over η, without what the noise "
+        "adds to it, whose mean is zero.\n"
+        "The same holds with ζ from α, β, G and ρ in place of {Z}, as in X1, and students at rest reach it",
         {
-            "b": law.bias, "warmth": law.temperature, "order": law.alpha, "h": descent.h,
+            "b": named(Named("b_k", "b_{k}"), law.bias), "warmth": law.temperature, "order": law.alpha, "h": descent.h,
             "bound": sgd.sharp_target(subject.bound).relation(), "A": descent.AVERAGE, "Z": descent.Z,
             "sigma": descent.sigma,
         },
@@ -409,9 +413,9 @@ CLAIM = Claim(
         *(Control(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
     ),
     caption=(
-        "What of the sharp bound comes from the start alone, from start and noise, and with the bias, for the first of "
-        "two networks trained by mutual learning, with everything in it measured on the path: what the start leaves "
-        "vanishes with T, the bias stays. And the hypotheses of X1 "
-        "along a path, for the first student, with what it concludes."
+        "How much of the sharp bound comes from the start alone, from start and noise, and from the bias as well, for "
+        "the first of two networks trained by mutual learning, with everything in it measured on the path: what the "
+        "start leaves vanishes with T, the bias stays. Last, for the first student: the hypotheses of X1 along a "
+        "path, and what it concludes."
     ),
 )

@@ -233,7 +233,7 @@ CLAIM = Claim(
     ),
     caption=(
         "Networks trained by full gradients: the base gradient falls to the mutual gradient and stays. The plateau "
-        "grows with the order and with the weight; students that see the same, or learn alone, go below. At α = ½ the "
-        "cohort descends a joint objective, whose gradient goes on falling."
+        "grows with the order and with the weight; students that see the same data, or learn alone, go below it. At α "
+        "= ½ the cohort descends a joint objective, whose gradient goes on falling."
     ),
 )

@@ -102,12 +102,11 @@ _OF_THE_MEAN = (
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "In a run of SGD with sub-Gaussian noise the mean of ‖∇f(x_t)‖² is at least {square} with a probability "
-        "{bound}, where I_T is 1 in such a run and 0 in others, for a constant step, every {trade} and every {level} "
-        "beyond the vertex of a quadratic with {constant}; so is the mean weighted by the steps where they vary, with "
-        "the sums of the steps' terms, and with momentum that for which {momentum}; the least such {square} is "
-        + subject.words
-        + ", tried at δ = {half}, {tenth} and {hundredth}"
+        "In a run of SGD with sub-Gaussian noise, the mean of ‖∇f(x_t)‖² is at least {square} with a probability "
+        "{bound}, where I_T is 1 in such a run and 0 in others. With a constant step this holds for every {trade} and "
+        "every {level} beyond the vertex of a quadratic with {constant}. Where the steps vary, it holds of the mean "
+        "weighted by them, with the sums of the steps' terms; and with momentum, where {momentum}.\n"
+        "The least such {square} is " + subject.words + ", tried at δ = {half}, {tenth} and {hundredth}"
     )
     return Statement(
         words,

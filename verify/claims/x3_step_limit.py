@@ -52,12 +52,13 @@ class Subject:
 
 def statement(subject: Subject) -> Statement:
     words = (
-        "Near where {K} ≥ 2 students agree, along a direction of curvature λ, a step η with {h} = ηλ gives {moved}, "
-        "and multiplies the mean of all by 1 - {h}: differences between students grow beyond {limit}, while a student "
-        "alone is stable up to 2. With momentum μ both limits are 1 + μ times as high, with Nesterov's "
-        "(1 + μ)/(1 + 2μ) times: with a heavy ball, up to {s} = 2(1 + μ), {bounded}, and beyond it {growing} for an "
-        "{r} > 1, where x_t is one student, which starts at rest, and {s} = {h}, or the difference of one from the "
-        "mean of all, and {s} is twice {h} over the limit; so with Nesterov's momentum, as `rdml prove` prints it"
+        "Near where {K} ≥ 2 students agree, along a direction of curvature λ, a step η with {h} = ηλ gives {moved}, m "
+        "the mean of all students, and multiplies that mean by 1 - {h}. So differences between students grow if {h} is "
+        "beyond {limit}, while a student alone is stable up to 2.\n"
+        "With momentum μ both limits are 1 + μ times as high, with Nesterov's (1 + μ)/(1 + 2μ) times. With a heavy "
+        "ball, {bounded} up to {s} = 2(1 + μ), and {growing} beyond it, for an {r} > 1. Here x_t is one student, which "
+        "starts at rest, and {s} = {h}; or x_t is the difference of one from the mean of all, and {s} is twice {h} "
+        "over the limit. With Nesterov's momentum it is alike, as `rdml prove` prints it"
     )
     moved = symbolic.step_target(subject.limit).relation()
     bounded, growing = (told.relation() for told in (symbolic.bounded_target(), symbolic.growing_target()))

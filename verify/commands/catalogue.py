@@ -17,7 +17,8 @@ from rich.markup import escape
 
 from convergence.arguments import did_you_mean
 from verify.claims import all_claims, claim_ids
-from verify.commands.common import UsageFault, errors, json_option, output, print_json, told
+from verify.commands.common import UsageFault, errors, json_option, output, print_json, told, told_lines
+from verify.paragraphs import plain_lines
 from verify.records import ClaimRecord, RecordError, RunRecord, group_of, read_run
 
 __all__ = ["checked_ids", "described", "ids_argument", "list_command", "recipes_command", "show_command"]
@@ -35,7 +36,9 @@ def _described() -> list[dict[str, Any]]:
     return [
         {
             "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
-            "statement": c.statement(c.subject).text(), "meaning": c.meaning, "matters": c.matters,
+            "statement": c.statement(c.subject).text(),
+            "statement_lines": plain_lines(c.statement(c.subject).segments()),
+            "meaning": c.meaning, "matters": c.matters,
             "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
             "proof": c.derivation is not None, "not_machine_checked": c.unchecked,
             "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
@@ -134,7 +137,7 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     console = output()
     console.width = min(console.width, _WIDEST)
     console.print(f"[bold]{name}  {escape(row['title'])}[/]  ({row['group'].lower()}, {row['kind']})\n")
-    told(console, row["statement"])
+    told_lines(console, row["statement_lines"])
     console.print()
     told(console, f"{row['meaning']} {row['matters']}")
     own = "; the result is this toolkit's own" if row["own"] and not row["source"].startswith("this toolkit") else ""

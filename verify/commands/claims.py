@@ -38,8 +38,10 @@ from verify.commands.common import (
     seed_option,
     tabled,
     told,
+    told_lines,
 )
 from verify.commands.train import is_training_run, report_of_training
+from verify.paragraphs import plain_lines
 from verify.records import ClaimRecord, RecordError, RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ def _refuted(claim: ClaimRecord) -> str:
 def _tell_whole(console: Console, claim: ClaimRecord) -> None:
     """A claim with its statement, what each check found, and its negative controls."""
     console.print(f"[bold]{claim.id}  {escape(claim.title)}[/]: {outcome_word(claim.outcome)}\n")
-    told(console, "".join(segment.text for segment in claim.statement))
+    told_lines(console, plain_lines(claim.statement))
     console.print()
     for check in claim.checks:
         agree = sum(part.outcome == "confirmed" for part in (*check.comparisons, *check.steps))

@@ -111,11 +111,19 @@ def errors() -> Console:
     return Console(stderr=True, highlight=False, emoji=False)
 
 
-def told(console: Console, text: str, *, indent: int = 2, mark: str = "") -> None:
-    """A paragraph as wide as the console, behind a mark if one is given."""
-    for line in Text(text).wrap(console, console.width - indent - len(mark)):
+def told(console: Console, text: str, *, indent: int = 2, mark: str = "", further: int = 0) -> None:
+    """A paragraph as wide as the console, behind a mark if one is given; all but its first line indented further."""
+    for line in Text(text).wrap(console, console.width - indent - len(mark) - further):
         console.print(Text(" " * indent + mark + line.plain.rstrip()), no_wrap=True)
-        mark = " " * len(mark)
+        mark = " " * (len(mark) + further)
+        further = 0
+
+
+def told_lines(console: Console, statement: Sequence[str]) -> None:
+    """The lines of a statement; those of formulas are indented, and what of them goes on in the next line is, more."""
+    for line in statement:
+        formula = line.lstrip()
+        told(console, formula, indent=2 + len(line) - len(formula), further=2 if formula != line else 0)
 
 
 def tabled(

@@ -27,13 +27,22 @@ from rdml_theory.symbolic.sgd.ascent import (
 )  # fmt: skip
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 from rdml_theory.symbolic.sgd.extremal import HEIGHT, NOISE_SIZE, SLOPE, floor, newton_step
-from rdml_theory.symbolic.sgd.long_steps import FOURTH, LONG, LONG_FLOOR, high_equation, long_bound, to_and_fro
+from rdml_theory.symbolic.sgd.long_steps import (
+    FOURTH,
+    LONG,
+    LONG_FLOOR,
+    LONG_RATE,
+    high_equation,
+    long_bound,
+    long_definitions,
+    to_and_fro,
+)
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
-    "ASSUMPTIONS", "CLOSER", "FLOOR", "KEPT", "PL", "PUSH", "RATE", "falls", "floor", "floor_equation", "kept",
-    "pl_bound", "pl_target", "push", "push_equation", "pushed", "recursion",
+    "ABOVE", "ASSUMPTIONS", "CLOSER", "FALLING", "FLOOR", "KEPT", "PL", "PUSH", "RATE", "ROOM", "falls", "floor",
+    "floor_equation", "kept", "pl_bound", "pl_target", "push", "push_equation", "pushed", "recursion",
 ]  # fmt: skip
 
 push: Formula = Symbol("P", positive=True)
@@ -96,7 +105,7 @@ def _recursion(floor_square: Term = FLOOR, push_square: Term = PUSH) -> tuple[Pr
     return begun, ForAll(t, onward), ForAll(t, pushes)
 
 
-_FALLING = ForAll(t, Less(kept + eta * growth * pushed(t) / falls(t), 1))
+FALLING = ForAll(t, Less(kept + eta * growth * pushed(t) / falls(t), 1))
 
 
 def pl_target(right_side: Term = PL) -> AtMost:
@@ -134,8 +143,8 @@ ASSUMPTIONS = assumptions(
     *_ALWAYS,
     f"for the first: {_SETTLED}; {NOISY.text()}; {SLOWER.text()}",
     f"for the second: {_SETTLED}; {ROOM.text()}; {ABOVE.text()}; {STRICTLY.text()}",
-    f"for the third: {'; '.join(told.text() for told in (*_recursion(), _FALLING, SLOWER))}",
-    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, *FOURTH, high_equation()))}",
+    f"for the third: {'; '.join(told.text() for told in (*_recursion(), FALLING, SLOWER))}",
+    f"for the fourth: {'; '.join(told.text() for told in (SLOWER, *FOURTH, high_equation(), *long_definitions()))}",
 )
 """What the four bounds assume, as text."""
 
@@ -143,7 +152,7 @@ ASSUMPTIONS = assumptions(
 @of_formulas()
 def pl_bound(
     right_side: Formula = PL, closer: Formula = CLOSER, floor_square: Formula = FLOOR, push_square: Formula = PUSH,
-    longer: Formula = LONG, long_floor: Formula = LONG_FLOOR,
+    longer: Formula = LONG, long_floor: Formula = LONG_FLOOR, long_rate: Formula = LONG_RATE,
 ) -> Proof:  # fmt: skip
     """``E f(x_T) - inf f ≤ F² + ρ^T (Δ - F²)``, ``≤ (F + (a+ημ√m)^T (√Δ - F))²``, and r_T², if ‖∇f‖² ≥ 2μ(f - inf f).
 
@@ -165,8 +174,8 @@ def pl_bound(
         The asserted bounds, with noise and from above the floor.
     floor_square, push_square : Expr, optional
         What F² and P² are equal to.
-    longer, long_floor : Expr, optional
-        The asserted bound for h ≥ 1, and what H is equal to.
+    longer, long_floor, long_rate : Expr, optional
+        The asserted bound for h ≥ 1, and what H and its ρ are equal to.
 
     Examples
     --------
@@ -175,8 +184,8 @@ def pl_bound(
     """
     at_floor = floor_square, push_square
     bounds = _settling(right_side, *at_floor), _closing(closer, *at_floor), _stepwise(*at_floor)
-    longest = long_bound(longer, long_floor), _attained(right_side), _keeps(closer), *_kept_up()
-    return Proof((*bounds, *longest, *to_and_fro(longer, long_floor)))
+    longest = long_bound(longer, long_floor, long_rate), _attained(right_side), _keeps(closer), *_kept_up()
+    return Proof((*bounds, *longest, *to_and_fro(longer, long_floor, long_rate)))
 
 
 def _named(floor_square: Term) -> Theorem:
@@ -377,7 +386,7 @@ def _stepwise(floor_square: Term, push_square: Term) -> Theorem:
         AtMost(PUSH.subs(floor, falls(t)), pushed(t) ** 2), [(-1, specialise(pushes, t, reason="at this step"))],
         reason="the bias is at most p_t",
     )  # fmt: skip
-    grip = specialise(assume(_FALLING, reason="given: it falls, but for the noise"), t, reason="at this step")
+    grip = specialise(assume(FALLING, reason="given: it falls, but for the noise"), t, reason="at this step")
     here = _at(_grown(), falls(t), pushed(t), grip, press)
     parts = [(1, here), (-1, specialise(onward, t, reason="at this step"))]
     return by_induction(falls(horizon) ** 2, parts, [(-1, start)])

@@ -18,9 +18,9 @@ from rdml_theory.symbolic.sgd.descent import eta, gap, h, horizon, zeta
 from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
-    "ASSUMPTIONS", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "NEAR_ASSUMPTIONS", "SLOPE", "cost", "law_target",
-    "long_run_law", "lower", "multiplier", "phase", "precision", "rate", "reached_target", "rest", "supremum_targets",
-    "surplus", "unit",
+    "ASSUMPTIONS", "COST", "DRIFT", "ENOUGH", "LIMIT_ASSUMPTIONS", "MULTIPLIER", "NEAR_ASSUMPTIONS", "SLOPE", "cost",
+    "law_target", "long_run_law", "lower", "multiplier", "phase", "precision", "rate", "reached_target", "rest",
+    "supremum_targets", "surplus", "unit",
 ]  # fmt: skip
 
 rate: Formula = Symbol("R", nonnegative=True)
@@ -44,8 +44,8 @@ _ROOM = multiplier * h * (2 - h) / 2 - 1
 
 _SMALL_STEP = Less(h, 1)
 _BIAS, _SOME = ForAll(t, AtMost(Mean(square(b)), zeta**2)), Less(0, zeta)
-_MULTIPLIER = Equal(multiplier * h * (2 * zeta + (4 - h) * surplus), 4 * _level)
-_COST = Equal(cost * _ROOM, multiplier * h**2 / 2 * (multiplier / 2 - 1))
+MULTIPLIER = Equal(multiplier * h * (2 * zeta + (4 - h) * surplus), 4 * _level)
+COST = Equal(cost * _ROOM, multiplier * h**2 / 2 * (multiplier / 2 - 1))
 _RATE = Equal(rate, gap / (eta * horizon))
 _PARTS = Equal(horizon, phase + rest + 1)
 
@@ -54,7 +54,7 @@ def _short(enough: Formula) -> Less:
     return Less(surplus, enough)
 
 
-_TOLD = (UPDATE, _BIAS, _SOME, _SMALL_STEP, _MULTIPLIER, _COST, _RATE, _PARTS, _short(ENOUGH))
+_TOLD = (UPDATE, _BIAS, _SOME, _SMALL_STEP, MULTIPLIER, COST, _RATE, _PARTS, _short(ENOUGH))
 
 ASSUMPTIONS = assumptions("smooth", "bounded", "start", "average", "h", *(told.text() for told in _TOLD))
 """What the bound assumes, as text."""
@@ -126,7 +126,7 @@ def _coupled() -> Theorem:
     here = instantiate(step, {part: zeta / _level}, known=known, reason="for v = ζ/(ζ+U)")
     same = combine(
         Equal(multiplier * h * (2 + (2 - h) * (1 - zeta / _level)), 4),
-        [(1 / _level, assume(_MULTIPLIER, reason="given"))],
+        [(1 / _level, assume(MULTIPLIER, reason="given"))],
         known=known,
         reason="over ζ+U",
     )
@@ -142,7 +142,7 @@ def _plain(enough: Formula) -> Theorem:
         Less(0, _ROOM),
         [
             (h / wide, assume(_short(enough), reason="given")),
-            (-(2 - h) / (2 * wide), assume(_MULTIPLIER, reason="given")),
+            (-(2 - h) / (2 * wide), assume(MULTIPLIER, reason="given")),
         ],
         known=known,
         reason="so λh(2-h)/2 - 1 is positive",
@@ -153,7 +153,7 @@ def _plain(enough: Formula) -> Theorem:
     parts = [
         (multiplier / 4, expectation(turned, reason="take expectations")),
         (1 / _ROOM, expectation(mixed, reason="take expectations")),
-        (-_mean(b) / _ROOM, assume(_COST, reason="given")),
+        (-_mean(b) / _ROOM, assume(COST, reason="given")),
     ]
     return _step(cost * _mean(b), parts, known, "one square is left")
 
@@ -258,7 +258,7 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
             (1 - held, mean),
             (-multiplier * h, told),
             (-multiplier * gap / (eta * final), given("h")),
-            (_level / 4, assume(_MULTIPLIER, reason="given")),
+            (_level / 4, assume(MULTIPLIER, reason="given")),
             (cost * zeta**2 * phase / (horizon * final), parts),
         ],
         reason="divide by T: what is left of ζ² and R is (ζ+U)² where R is the drift",
@@ -436,7 +436,7 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
     return combine(
         Equal(multiplier * h, slope),
         [
-            (1 / ratio, assume(_MULTIPLIER, reason="given")),
+            (1 / ratio, assume(MULTIPLIER, reason="given")),
             (-(multiplier * h * (4 - h) - 4) / ratio, assume(Equal(surplus, enough), reason="given: the greatest U")),
         ],
         known=[given("h < 2"), _small()[-1]],

@@ -28,8 +28,8 @@ from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.smooth import between, u
 
 __all__ = [
-    "BARE", "ENOUGH", "FALLS", "FOURTH", "LONG", "LONG_FLOOR", "LONG_RATE", "high", "high_equation", "lean",
-    "long_bound", "spare", "to_and_fro",
+    "BARE", "ENOUGH", "FALLS", "FOURTH", "LONG", "LONG_FLOOR", "LONG_RATE", "bend", "climb", "high", "high_equation",
+    "lean", "long_bound", "long_definitions", "rate", "spare", "to_and_fro",
 ]  # fmt: skip
 
 lean: Formula = Symbol("c", positive=True)
@@ -44,22 +44,43 @@ _WEIGHT: Formula = h - 1 + lean
 _GAIN: Formula = 1 + _WEIGHT * (1 - growth / (2 * smoothness))
 _WAY: Formula = _WEIGHT * (1 + h) * (1 + h + lean) / (4 * lean)
 _PAID: Formula = _WEIGHT * h**2 / lean
-_OVER: Formula = _GAIN * _BACK - _WEIGHT * h - relative_bias * _PAID
-LONG_RATE: Formula = _GAIN * _BACK - _WEIGHT - growth / smoothness * (_OVER + spare) + spare
-LONG_FLOOR: Formula = LONG_RATE * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
+
+rate: Formula = Symbol("rho", real=True)
+climb: Formula = Symbol("q", real=True)
+bend: Formula = Symbol("gamma", real=True)
+"""ρ of the bound for h ≥ 1, and what it is made of: the weights of f(x_t) - inf f and of ``‖∇f(x_t)‖²/(2Λ)``."""
+
+_BEND: Formula = climb + spare - _WEIGHT * h - relative_bias * _PAID
+LONG_RATE: Formula = climb + spare - _WEIGHT - growth / smoothness * bend
+"""What ρ is equal to."""
+
+LONG_FLOOR: Formula = rate * high + _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
 """What H is equal to."""
 
-LONG: Formula = high + LONG_RATE**horizon * (gap - high)
+LONG: Formula = high + rate**horizon * (gap - high)
 """The bound of E f(x_T) - inf f for h ≥ 1."""
 
 _BEYOND, _PART = AtMost(1, h), Less(trade, 1)
-ENOUGH, BARE, FALLS = AtMost(_GAIN * _BACK, _WAY * trade), AtMost(0, _OVER + spare), AtMost(0, LONG_RATE)
+ENOUGH, BARE, FALLS = AtMost(climb, _WAY * trade), AtMost(0, bend), AtMost(0, rate)
 FOURTH = (_BEYOND, _PART, ENOUGH, BARE, FALLS)
 
 
 def high_equation(long_floor: Term = LONG_FLOOR) -> Equal:
     """What H solves."""
     return Equal(high, long_floor)
+
+
+def long_definitions(long_rate: Term = LONG_RATE) -> tuple[Equal, Equal, Equal]:
+    """What ρ, γ and q are, each made of those after it.
+
+    >>> print(long_definitions()[0].text())
+    ρ = d + q + 1 - c - h - γ·μ/Λ
+    """
+    return Equal(rate, long_rate), Equal(bend, _BEND), Equal(climb, _GAIN * _BACK)
+
+
+def _defined(long_rate: Term = LONG_RATE) -> list[Theorem]:
+    return [assume(told, reason="given: what it is") for told in long_definitions(long_rate)]
 
 
 _v = Vector("v")
@@ -114,12 +135,12 @@ def _beyond() -> Theorem:
 
 @cache
 def _to_w() -> Theorem:
-    """``g(f(w) - inf f) ≤ g(1 - μ(1-s)/Λ)(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
+    """``g(f(w) - inf f) ≤ q(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
     risen = instantiate(
         climbed(), {w: _AHEAD, k: trade}, known=[assume(_PART, reason="given: s is less than 1")], reason="with s"
     )
     enough = combine(
-        AtMost(0, _WAY - _GAIN * _BACK / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
+        AtMost(0, _WAY - climb / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
         reason="this is not negative",
     )  # fmt: skip
     shift = lean * g - h * b
@@ -127,58 +148,62 @@ def _to_w() -> Theorem:
     return combine(
         AtMost(
             _GAIN * (Value("f", _AHEAD) - infimum),
-            _GAIN * _BACK * low + _WAY * 2 / (smoothness * (1 + h + lean) ** 2) * square(shift),
+            climb * low + _WAY * 2 / (smoothness * (1 + h + lean) ** 2) * square(shift),
         ),
         [
             (_GAIN, risen),
             (
-                2 * (_WAY - _GAIN * _BACK / trade) / (smoothness * (1 + h + lean) ** 2),
+                2 * (_WAY - climb / trade) / (smoothness * (1 + h + lean) ** 2),
                 nonnegative(square(shift), reason="a squared norm"),
             ),
         ],
         known=[*_long_signs(), enough],
+        where=[_defined()[-1]],
         reason="w is 2(c∇f - hb)/((1+h+c)Λ) from the lowest point that smoothness allows",
     )
 
 
 @cache
-def _long_step() -> Theorem:
+def _long_step(long_rate: Term) -> Theorem:
     """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + kh²Z²/(2Λc) + ηhσ²/2`` for h ≥ 1."""
-    bare = assume(BARE, reason="given")
+    bare = assume(BARE, reason="given: γ is not negative")
     of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
     grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
     added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
     return combine(
-        AtMost(excess(after), LONG_RATE * excess(x) + added),
+        AtMost(excess(after), rate * excess(x) + added),
         [
             (1, kicked()),
             (1, expectation(_beyond(), reason="take expectations")),
             (1, expectation(_to_w(), reason="take expectations")),
             (_PAID / (2 * smoothness), of_a_step),
-            ((_OVER + spare) / (2 * smoothness), expectation(grows, reason="take expectations")),
+            (bend / (2 * smoothness), expectation(grows, reason="take expectations")),
             (spare, above_the_infimum()),
         ],
         known=[*_long_signs(), bare],
+        where=_defined(long_rate),
         reason="‖(1+h)∇f + hb‖² + ((1+h)/c)‖c∇f - hb‖² is (1+h+c)((1+h)‖∇f‖² + (h²/c)‖b‖²)",
     )
 
 
 @cache
-def long_bound(asserted: Term, floor_square: Term) -> Theorem:
+def long_bound(asserted: Term, floor_square: Term, long_rate: Term) -> Theorem:
     """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
     named = assume(high_equation(floor_square), reason="given: H, the floor")
     falls_by = assume(FALLS, reason="given: ρ is not negative")
     supposed = assume(value_bound(asserted, t), reason="suppose it holds at t")
-    return by_induction(asserted, [(1, _long_step()), (LONG_RATE, supposed), (-1, named)], known=[falls_by])
+    return by_induction(asserted, [(1, _long_step(long_rate)), (rate, supposed), (-1, named)], known=[falls_by])
 
 
 @cache
-def to_and_fro(asserted: Term, floor_square: Term) -> tuple[Theorem, Theorem]:
+def to_and_fro(asserted: Term, floor_square: Term, long_rate: Term) -> tuple[Theorem, Theorem]:
     """On ``f = Λ‖x‖²/2`` with h = 2 - c and a bias along the gradient: x_{t+1} = -x_t, and f = H at every horizon."""
-    values, none = {h: 2 - lean, spare: -_OVER.subs(h, 2 - lean)}, {sigma: 0}
-    named = assume(
-        Equal(high, floor_square.subs(values, simultaneous=True).subs(none)), reason="given: H, for c = 2-h and this d"
-    )
+
+    def turned(formula: Term) -> Term:
+        """With c = 2-h, and the d for which γ is 0."""
+        return formula.subs(rate, long_rate).subs({bend: 0, spare: spare - _BEND}).subs(h, 2 - lean)
+
+    named = assume(Equal(high, turned(floor_square).subs(sigma, 0)), reason="given: H, for c = 2-h and this d")
     longer = assume(Equal(lean, 2 - smoothness * eta), reason="given: c = 2-h, where h = Λη")
     leads, update = (
         specialise(assume(told, reason=why), t, reason="at this step")
@@ -209,7 +234,7 @@ def to_and_fro(asserted: Term, floor_square: Term) -> tuple[Theorem, Theorem]:
     begun = assume(holds(Integer(0)), reason="given: f(x_0) = H")
     always = induct(begun, again, t, reason="by induction")
     there = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
-    attained = asserted.subs(values, simultaneous=True).subs({gap: high})
+    attained = turned(asserted).subs(gap, high)
     share, whole = lean / (eta * smoothness), 2 * smoothness * relative_bias * high + Z**2
     size = combine(
         Equal(square(b), relative_bias * square(g) + Z**2),

@@ -21,9 +21,9 @@ from rdml_theory.symbolic.sgd.smooth import between, u
 from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
 
 __all__ = [
-    "ASSUMPTIONS", "COEFFICIENT", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "begins", "coupling", "definitions",
-    "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "past", "settling",
-    "split", "weight",
+    "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "begins", "coupling",
+    "definitions", "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "past",
+    "settling", "split", "weight",
 ]  # fmt: skip
 
 fresh: Formula = Symbol("psi", real=True)
@@ -53,14 +53,14 @@ _FRICTION: Formula = (1 - mu**2) * energy - smoothness * (_TWICE * (eta * past) 
 _EXCESS: Formula = eta * past - (1 - mu) * coupling
 _APART: Formula = excess - 2 * drag
 _SPEED: Formula = eta * fresh + coupling - price
-_COST: Formula = price + drag**2 / friction + Abs(cross) / (2 * weight)
-_KAPPA: Formula = _SPEED - _APART**2 / (4 * friction) - weight * Abs(cross) / 2 - relative_bias * _COST
+COST: Formula = price + drag**2 / friction + Abs(cross) / (2 * weight)
+_KAPPA: Formula = _SPEED - _APART**2 / (4 * friction) - weight * Abs(cross) / 2 - relative_bias * COST
 _CROSS: Formula = _SPEED - price + _APART * drag / friction
 
 COEFFICIENT: Formula = (1 - (1 - kappa / level) ** horizon) / kappa
 """c, the weight of Δ in the bound of T A²."""
 
-DRIVE: Formula = _COST * Z**2 + price * sigma**2
+DRIVE: Formula = COST * Z**2 + price * sigma**2
 """d: what bias and noise add in a step."""
 
 v, v_after = At("v", t), At("v", t + 1)
@@ -207,7 +207,7 @@ def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
             (-Mean(square(d)) - sigma**2, told["nu"]),
             (1, product),
             (pull, told["xi"]),
-            (_COST, _at(BIAS_OF_A_STEP)),
+            (COST, _at(BIAS_OF_A_STEP)),
             (squares, told["kappa"]),
         ],
         reason="so is the velocity; and ⟨∇f, b⟩ is at most λ/2 ‖∇f‖² + ‖b‖²/(2λ) in size",
