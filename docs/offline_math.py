@@ -21,34 +21,54 @@ def _converted(node: nodes.Element, display: Any) -> str:
     converted = mathml(formula, formula, display=display)
     if not converted.startswith("<math"):
         raise ExtensionError(f"{node.source}: cannot be converted to MathML (see verify/formulas.py): {formula}")
-    return "<wbr>".join(_parts(ElementTree.fromstring(converted)))
+    parts = _parts(ElementTree.fromstring(converted))
+    # What is too wide for a sheet of paper is set smaller there, as one.
+    if (widest := max(map(_width, parts))) > _SHEET:
+        for part in parts:
+            part.attrib |= {"class": "wide", "style": f"--letters: {widest:.0f}"}
+    return "<wbr>".join(ElementTree.tostring(part, encoding="unicode") for part in parts)
 
 
-_LONG, _PART, _SHEET = 48, 16, 60
-"""Widths in letters: of a formula that is broken, of the least part of one, and of what fits a line on paper."""
+_LONG, _PART, _LEAST, _SHEET = 48, 16, 6, 60
+"""Widths in letters: of a formula that is broken, of its parts, of the least of them, and of a line on paper."""
 
 _RELATIONS = frozenset("=≤≥<>≠→∈∀")
 
 
-def _parts(math: ElementTree.Element) -> Iterator[str]:
+def _parts(math: ElementTree.Element) -> list[ElementTree.Element]:
     """A formula, broken before relations and sums, within brackets only where these are long themselves."""
     row = [*_row(math)] if _width(math) > _LONG else []
     if len(row) < 2:
-        yield _written(math)
-        return
-    part, depth, last = ElementTree.Element("math", displaystyle="true"), 0, "("
-    for node in row:
+        return [math]
+    _fix_brackets(row)
+    parts = [ElementTree.Element("math", displaystyle="true")]
+    for depth, piece in _pieces(row):
+        before = _width(parts[-1])
+        full = before >= _LEAST and before + sum(map(_width, piece)) > _SHEET
+        if full or before >= (_LONG if depth else _PART):
+            parts.append(ElementTree.Element("math", displaystyle="true"))
+        parts[-1].extend(piece)
+    return parts
+
+
+def _pieces(row: list[ElementTree.Element]) -> Iterator[tuple[int, list[ElementTree.Element]]]:
+    """What no line may end within, and how many brackets are open before it; products end lines only if they must."""
+    piece, depth, before, last = list[ElementTree.Element](), 0, 0, "("
+    for place, node in enumerate(row):
         sign = (node.text or "") if node.tag == "mo" else ""
         is_sum = sign != "" and sign in "+-−" and last not in _RELATIONS and last != "("
-        if (node.tag == "mspace" or sign in _RELATIONS or is_sum) and _width(part) >= (_LONG if depth else _PART):
-            yield _written(part)
-            part = ElementTree.Element("math", displaystyle="true")
+        factor = (sign == "(" or node.tag in ("munderover", "munder")) and last not in _RELATIONS | set("(+-−/")
+        long = factor and sum(map(_width, piece)) >= _PART and sum(map(_width, row[place:])) > _PART
+        wide_space = node.tag == "mspace" and _width(node) >= 1
+        if piece and (wide_space or sign in _RELATIONS or is_sum or long):
+            yield before, piece
+            piece, before = [], depth
             if is_sum:
                 node.set("form", "infix")
         depth += (sign == "(") - (_closes(node) == ")")
-        part.append(node)
+        piece.append(node)
         last = sign
-    yield _written(part)
+    yield before, piece
 
 
 def _row(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
@@ -61,12 +81,58 @@ def _row(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
             power = ElementTree.Element(child.tag)
             power.extend([closing, *child[1:]])
             yield from (*inner, power)
+        elif child.tag == "mfrac" and _width(child) > _SHEET:
+            above, below = child
+            yield from (*_bracketed(above), _sign("/"), *_bracketed(below))
         else:
             yield child
 
 
+def _sign(text: str) -> ElementTree.Element:
+    sign = ElementTree.Element("mo")
+    sign.text = text
+    return sign
+
+
+def _bracketed(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """A side of a fraction that is written in a line."""
+    if node.tag == "mrow" and len(node) > 1:
+        yield from (_sign("("), *_row(node), _sign(")"))
+    else:
+        yield node
+
+
+def _closing(node: ElementTree.Element) -> ElementTree.Element:
+    return node[0] if node.tag in ("msup", "msub") else node
+
+
 def _closes(node: ElementTree.Element) -> str:
-    return (node[0] if node.tag in ("msup", "msub") else node).text or ""
+    return _closing(node).text or ""
+
+
+def _fix_brackets(row: list[ElementTree.Element]) -> None:
+    """Give both brackets of a pair, between which a line may end, the height of all that is within them."""
+    open_ = []
+    for place, node in enumerate(row):
+        if node.tag == "mo" and node.text == "(":
+            open_.append(place)
+        elif _closes(node) == ")" and open_:
+            height = max((_height(inner) for inner in row[open_[-1] + 1 : place]), default=1.0)
+            for bracket in (row[open_.pop()], _closing(node)):
+                bracket.attrib.update(stretchy="true", minsize=f"{height:.1f}em", maxsize=f"{height:.1f}em")
+
+
+def _height(node: ElementTree.Element) -> float:
+    """About how tall a formula is, in the height of its letters."""
+    inner = [_height(child) for child in node]
+    match node.tag:
+        case "mfrac":
+            return sum(inner) + 0.2
+        case "munder" | "mover" | "munderover":
+            return inner[0] + 0.8 * sum(inner[1:])
+        case "msub" | "msup" | "msubsup":
+            return inner[0] + 0.3 * sum(inner[1:])
+    return max(inner, default=1.1)
 
 
 def _width(node: ElementTree.Element) -> float:
@@ -84,14 +150,6 @@ def _width(node: ElementTree.Element) -> float:
         case "mo":
             return 1 + 1.2 * ((node.text or "") in _RELATIONS or (node.text or "") in "+-−")
     return sum(inner, len((node.text or "").strip()))
-
-
-def _written(part: ElementTree.Element) -> str:
-    """With its width, if it is for a sheet of paper to be set smaller."""
-    if (width := _width(part)) > _SHEET:
-        part.set("class", "wide")
-        part.set("style", f"--letters: {width:.0f}")
-    return ElementTree.tostring(part, encoding="unicode")
 
 
 def _inline(translator: Any, node: nodes.Element) -> None:

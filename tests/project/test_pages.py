@@ -52,6 +52,41 @@ CUT = """[...document.querySelectorAll("article pre, article .table-wrapper, art
 .filter(e => e.checkVisibility() && (e.scrollWidth > e.clientWidth + 1 && e.matches("pre, div")
     || e.getBoundingClientRect().right > window.innerWidth + 1))
 .map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)"""
+TOUCHING = r"""(() => {
+  const said = [], least = (rects, side) => Math.min(...rects.map(r => r[side]));
+  const most = (rects, side) => Math.max(...rects.map(r => r[side]));
+  const box = (rects) => ({left: least(rects, "left"), right: most(rects, "right"), top: least(rects, "top"),
+    bottom: most(rects, "bottom")});
+  const short = (e) => e.textContent.trim().replace(/\s+/g, " ").slice(0, 40);
+  const drawn = (math) => box([...math.querySelectorAll("*")].map(e => e.getBoundingClientRect()).filter(r => r.width));
+  const shown = [...document.querySelectorAll("article math")].filter(m => m.checkVisibility());
+  for (const block of new Set(shown.map(m => m.parentElement))) {
+    const boxes = [];
+    for (const node of block.childNodes) {
+      if (node.nodeName == "math") boxes.push([drawn(node), short(node)]);
+      else if (node.nodeName == "#text") {
+        const range = document.createRange(); range.selectNodeContents(node);
+        for (const r of range.getClientRects()) if (r.width) boxes.push([r, short(node)]);
+      }
+    }
+    boxes.forEach(([a, name], n) => boxes.slice(0, n).forEach(([b, other]) => {
+      const apart = Math.max(a.top - b.bottom, b.top - a.bottom);
+      if (least([a, b], "right") > most([a, b], "left") + 1 && apart < 1) said.push(`lines touch: ${other} | ${name}`);
+    }));
+    const open = [];
+    for (const sign of block.querySelectorAll("mo")) {
+      if (sign.textContent == "(") open.push(sign);
+      else if (sign.textContent == ")" && open.length) {
+        const [one, two] = [open.pop(), sign], [a, b] = [one, two].map(e => e.getBoundingClientRect());
+        if (one.closest("math") != two.closest("math") && Math.abs(a.height - b.height) > 1)
+          said.push(`brackets of ${a.height} and ${b.height} pixels: ${short(one.closest("math"))}`);
+      }
+    }
+  }
+  return said;
+})()"""
+"""Lines of mathematics in a paragraph that are less than a pixel apart; brackets of a broken formula of two heights."""
+
 UNDRAWN = (
     "[...document.querySelectorAll('math')].filter(m => m.checkVisibility() && !m.getBoundingClientRect().width).length"
 )
@@ -101,6 +136,7 @@ def faults(page, url, *, width, dark=False, paper=False, axe=False):
         said.append(f"{more} pixels wider than the window")
     if paper:
         said += page.run(CUT)
+    said += page.run(TOUCHING)
     if undrawn := page.run(UNDRAWN):
         said.append(f"{undrawn} formulas are not drawn")
     if axe and find_spec("axe_core_python"):
@@ -220,8 +256,38 @@ def test_long_formulas_are_broken_and_set_smaller_where_they_cannot_be():
     assert text == "y=" + "+".join(f"x{n}" for n in range(99))
     assert made(rf"y = \left( {long} \right)^2").count("<math") > 3
     fraction = made(rf"\frac{{{long}}}{{2}}")
-    assert fraction.count("<math") == 1
-    assert 200 < int(re.search(r"--letters: (\d+)", fraction)[1]) < 500
+    assert fraction.count("<math") > 3
+    assert "--letters" not in fraction
+    text = "".join(ElementTree.fromstring(f"<p>{fraction.replace('<wbr>', '')}</p>").itertext())
+    assert text == "(" + "+".join(f"x{n}" for n in range(99)) + ")/2"
+    root = made(rf"\sqrt{{{long}}}")
+    assert root.count("<math") == 1
+    assert 200 < int(re.search(r"--letters: (\d+)", root)[1]) < 500
+    heights = re.findall(r'minsize="([^"]*)"', made(rf"y = z \left( \frac{{a}}{{b}} + {long} \right)^2"))
+    assert heights == ["2.4em", "2.4em"]
+
+
+TALL = "<math><mfrac><mfrac><mi>a</mi><mi>b</mi></mfrac><mfrac><mi>c</mi><mi>d</mi></mfrac></mfrac></math>"
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize(
+    ("shown", "named"),
+    [
+        (f"<p style='line-height: 1'>{TALL}<br>{TALL}</p>", "lines touch"),
+        (
+            "<p><math><mo>(</mo><mfrac><mi>a</mi><mi>b</mi></mfrac></math><wbr><math><mi>c</mi><mo>)</mo></math></p>",
+            "brackets",
+        ),
+        (f"<p>{TALL}</p><p>words</p>", None),
+    ],
+)
+def test_lines_that_touch_and_unequal_brackets_are_noticed(shown, named, page, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(BROKEN.format(f"<article>{shown}</article>"), encoding="utf-8")
+    said = faults(page, path.as_uri(), width=390)
+    assert [one.partition(" of ")[0].partition(":")[0] for one in said] == ([named] if named else [])
 
 
 def test_broken_links_end_the_build(tmp_path):
