@@ -107,7 +107,7 @@ def test_the_table_of_peers_says_what_was_measured():
 def differences(name):
     """Of a table of objectives: the cells of each row, less independent training, KL, and KL of the same weight."""
     part = (ROOT / "docs" / "trainer.md").read_text().partition(f"<!-- {name} -->")[2].partition("<!-- end -->")[0]
-    rows = part.partition("| difference of accuracies")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = part.partition("| accuracy (points)")[2].partition("\n\n")[0].splitlines()[2:]
     return {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:5]] for row in rows}
 
 

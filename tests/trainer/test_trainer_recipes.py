@@ -129,7 +129,7 @@ def test_one_run_says_how_it_is_compared_and_counts_as_a_row(tmp_path, capsys):
     assert sorted(weights) == [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0]
     page = capsys.readouterr().out
     assert "DML (KL): β = 0.5." in page
-    assert " against KL, β = α: 1 of 1 objectives" in page or " accurate than KL, β = α: " in page
+    assert " against KL, same αβ: 1 of 1 objectives" in page or " accurate than KL, same αβ: " in page
 
 
 def test_the_command_of_a_run_is_not_given_where_there_is_no_table(tmp_path):
@@ -159,7 +159,7 @@ def test_rising_weights_start_from_nothing(tmp_path):
 
 
 def test_the_pairs_of_a_table():
-    """Each row against both references, and each order against KL with β = α; none twice."""
+    """Each row against both references, and each order against KL of the same αβ; none twice."""
     arms = objectives((0.5, 1.5, 2.0), rising=True)
     pairs = Table({}, (), {arm.name: {} for arm in arms}, arms=arms).pairs
     assert len(set(pairs)) == len(pairs) == 10 + 9 + 4
@@ -260,8 +260,8 @@ def test_a_comparison_fits_a_terminal(width):
     assert {
         "independent",
         "calibration",
-        "difference",
-        "accuracies",
+        "accuracy",
+        "α=0.5,",
         "rising",
         "students",
         "20.33",
@@ -319,7 +319,7 @@ def test_a_comparison_in_words():
         "Less accurate than deep mutual learning (KL): RDML, α = 2 (-4.77 points).",
         # The same difference for all seeds.
         "Not resolved by 8 seeds against deep mutual learning (KL): 1 of 2 objectives.",
-        "More accurate than KL, β = α: RDML, α = 2 (+10.23 points).",
+        "More accurate than KL, same αβ: RDML, α = 2 (+10.23 points).",
     ]
     # So many seeds of the same spread and mean do resolve it, and one less does not.
     d = np.subtract(eight["RDML, α = 2"], eight["independent"])
@@ -329,7 +329,7 @@ def test_a_comparison_in_words():
         assert (abs(d.mean()) > quantile * half / np.sqrt(seeds)) == resolved
     one = Table({"students": "mlp:2"}, (0,), {arm: {m: v[:1] for m, v in s.items()} for arm, s in scores.items()})
     two = Table({"students": "mlp:2"}, tuple(range(8)), {arm: scores[arm] for arm in list(scores)[:2]}, {}, 1000)
-    assert difference_rows(two)[0] == ["difference of accuracies (points)", "− independent"]
+    assert difference_rows(two)[0] == ["accuracy (points)", "− independent"]
     assert "the interval holds with probability 0.95 (Student's t)." in notes(two)
     assert "their 6 intervals hold together with probability 0.95 (Student's t, Bonferroni)." in notes(table)
     assert "Not resolved by 1 seed against" in in_words(one)

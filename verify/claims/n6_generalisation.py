@@ -176,7 +176,7 @@ CLAIM = Claim(
         "the seeds are independent; a seed fixes starting weights and batches for all objectives",
         "Student's law is exact for normal differences: how far it holds for networks is what the check measures",
         "objectives: independent, KL with β in {½, 1, 1.5, 2}, orders {½, 1.5, 2} with β = 1; each against independent "
-        "and against KL, and each order against KL with β = α: 16 differences, ε = 5%",
+        "and against KL, and each order against KL of the same αβ: 16 differences, ε = 5%",
         "experiment: the networks and the digits of N1 to N5, trained from all seeds at once in single precision, by "
         "mini-batches of 60 and the trainer's update",
     ),

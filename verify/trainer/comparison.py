@@ -164,7 +164,7 @@ class Table:
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The arms whose accuracies are compared: with independent students, with KL, with KL of the weight β = α."""
+        """The arms whose accuracies are compared: with independent students, with KL, with KL of the same αβ."""
         arms = list(self.scores)
         out = []
         for n, reference in enumerate(REFERENCES):
@@ -222,8 +222,8 @@ class Table:
 
 
 REFERENCES = ("independent", "DML (KL)")
-SAME_WEIGHT = "KL, β = α"
-"""For a weight of one; else the weight of the row's order and weight multiplied."""
+SAME_WEIGHT = "KL, same αβ"
+"""The product of the row's order and weight, which is the weight of KL that acts alike at consensus."""
 
 
 def read_comparison(path: Path) -> Table:
@@ -438,7 +438,7 @@ def difference_rows(table: Table) -> list[list[str]]:
     columns = [name for name in REFERENCES if any(against == name for _, against in pairs)]
     own = any(pair not in ((arm, name) for arm in arms for name in columns) for pair in pairs)
     heads = [f"− {name}" for name in columns] + ([f"− {SAME_WEIGHT}"] if own else [])
-    rows = [["difference of accuracies (points)", *heads]]
+    rows = [["accuracy (points)", *heads]]
     for arm in arms:
         references = columns + ([table.same_weight.get(arm, "")] if own else [])
         cells = []

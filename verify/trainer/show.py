@@ -111,7 +111,11 @@ def score_table(folder: Path, width: int) -> Table:
 
 
 def fitted(rows: Sequence[Sequence[str]], width: int) -> Table:
-    """Heading and rows for a terminal of so many columns, cells broken between words alone; bold what has asterisks."""
+    """Heading and rows for a terminal of so many columns, cells broken between words alone; bold what has asterisks.
+
+    An equation such as α = 2 is one word.
+    """
+    rows = [[cell.replace(" = ", "=") for cell in row] for row in rows]
     cells = [[cell.strip("*") for cell in column] for column in zip(*rows, strict=True)]
     whole = [max(map(len, column)) for column in cells]
     widths = [max(len(word) for cell in column for word in cell.split() or [""]) for column in cells]
