@@ -105,15 +105,16 @@ def _crossing(away: NDArray[np.float64], rate: float) -> float:
     # Where a normal mean would be; and what float64 cannot tell from the end.
     near = 1 - min(float(np.sqrt(-2 * np.log(rate) / away.size)) * float(away.std()) / mean, 0.9)
     t, last = -np.log(near * mean), 40 - np.log(mean)
+    stakes, kept = STAKES[:, None], 1 - STAKES[:, None]
     for _ in range(200):
-        gained = np.outer(STAKES, away * np.exp(t))
+        gained = stakes * (away * np.exp(t))
         with np.errstate(divide="ignore", under="ignore"):
-            factors = gained + (1 - STAKES)[:, None]
-            logs = np.log(factors).sum(axis=1)
+            factors = gained + kept
+            gained /= np.maximum(factors, TINY)
+            logs = np.log(factors, out=factors).sum(axis=1)
             capital = np.exp(logs - logs.max())
             log_capital = float(logs.max() + np.log(capital.mean()) + np.log(rate))
-            slopes = (gained / np.maximum(factors, TINY)).sum(axis=1)
-        before, t = t, min(t - log_capital * float(capital.sum() / (capital @ slopes)), last)
+        before, t = t, min(t - log_capital * float(capital.sum() / (capital @ gained.sum(axis=1))), last)
         if abs(t - before) <= 1e-6:  # what is left is its square
             break
     return 0.0 if t >= last else float(np.exp(-t - 1e-9))
