@@ -330,7 +330,7 @@ def simulate(
         smoothness=problem.smoothness, gap=max(gap, 0.0), noise=problem.noise, bias=problem.bias,
         relative_bias=getattr(problem, "relative_bias", 0.0),
     )  # fmt: skip
-    if not library and replicas > 1:
+    if problem.noise and not library and replicas > 1:
         _refuse_shared_noise(problem, x0)
     players = tuple(problem.players) if library and order == "sequential" else (slice(None),)
     count, offset = (1, 0) if alike else (-(-replicas // block), first // block)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -14,19 +12,10 @@ pytest.importorskip("sphinx")
 from docutils import nodes
 from docutils.utils import new_document
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-
 
 @pytest.fixture(scope="module")
 def plain_text():
-    sys.path.insert(0, str(DOCS))
-    try:
-        spec = importlib.util.spec_from_file_location("plain_text", DOCS / "plain_text.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(DOCS))
-    return module
+    return importlib.import_module("plain_text")
 
 
 def as_set(module, *content, docname="faq"):

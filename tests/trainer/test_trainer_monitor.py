@@ -454,7 +454,7 @@ def test_records_of_former_versions_give_no_bound():
     monitor = trained(steps=3)
     added = ("pull", "step_noise", "decrease", "departure")
     old = {k: v for k, v in vars(monitor.records[2]).items() if k not in added}
-    monitor.records[2] = BiasRecord.of(old)
+    monitor.records[2] = BiasRecord(**old)
     assert "leave .grad" in monitor.budget(0).reason
 
 

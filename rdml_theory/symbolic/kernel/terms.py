@@ -483,22 +483,12 @@ def _plain_str(term: Any) -> None:
     _plain(term.args[0].name, str, term)
 
 
-def _plain_tuples(term: Any) -> None:
-    if any(type(part) is not Tuple for part in term.args[1:]):
-        raise TermError(f"a range, or a variable, of {term} is no tuple")
-
-
 def _kind_of_symbol(term: Any) -> Any:
     _plain(term.name, str, term)
     symbol_kind(term)
     if term.name.startswith("_"):
         raise TermError(f"the name {term.name} is kept for the indices of sums in a normal form")
     return "scalar"
-
-
-def _kind_of_vector(term: Any) -> Any:
-    _plain(term.name, str, term)
-    return "vector"
 
 
 def _kind_of_process(term: Any) -> Any:
@@ -524,9 +514,8 @@ _SMOOTH = (Add, Mul, Pow, exp, log, tanh, Sum, Derivative)
 
 
 def _kind_of_derivative(term: Any) -> Any:
-    _plain_tuples(term)
     _require(term.expr, "scalar", "what is differentiated")
-    if len(term.variable_count) != 1 or symbol_kind(term.variables[0]) not in ("real", "positive"):
+    if [type(part) for part in term.args[1:]] != [Tuple] or symbol_kind(term.variables[0]) not in ("real", "positive"):
         raise TermError(f"{term} is no derivative in one real or positive variable")
     for part in preorder_traversal(term.expr):
         if term.variables[0] in free_symbols(part) and not isinstance(part, (*_SMOOTH, Symbol)):
@@ -553,9 +542,8 @@ def _kind_of_objective(term: Any) -> Any:
 
 
 def _kind_of_sum(term: Any) -> Any:
-    _plain_tuples(term)
-    if len(term.limits) != 1:
-        raise TermError(f"{term} runs over more than one index")
+    if [type(part) for part in term.args[1:]] != [Tuple]:
+        raise TermError(f"{term} does not run over one index, in a tuple")
     _index(term.limits[0])
     _require(term.function, "scalar", "the summand")
     return "scalar"
@@ -598,7 +586,7 @@ _RATIONAL = {Rational, *(type(number) for number in (Integer(-1), Integer(0), In
 
 _KIND_OF: dict[type, Any] = {
     Symbol: _kind_of_symbol,
-    Vector: _kind_of_vector,
+    Vector: lambda term: _plain(term.name, str, term) or "vector",
     At: _kind_of_process,
     Random: _kind_of_random,
     Gradient: _kind_of_objective,

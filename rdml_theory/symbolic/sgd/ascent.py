@@ -18,6 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 Parts = Sequence[tuple[Term, Theorem]]
+"""Theorems, each with its factor in a combination."""
 
 growth: Formula = Symbol("mu", positive=True)
 """μ, with ‖∇f‖² ≥ 2μ(f - inf f)."""

@@ -63,6 +63,7 @@ LONG: Formula = high + rate**horizon * (gap - high)
 _BEYOND, _PART = AtMost(1, h), Less(trade, 1)
 ENOUGH, BARE, FALLS = AtMost(climb, _WAY * trade), AtMost(0, bend), AtMost(0, rate)
 FOURTH = (_BEYOND, _PART, ENOUGH, BARE, FALLS)
+"""What h, s, c and d have to obey."""
 
 
 def high_equation(long_floor: Term = LONG_FLOOR) -> Equal:
