@@ -12,7 +12,7 @@ import pytest
 
 _NEEDS = {
     "rdml_theory/losses/_triton.py": "triton", "tests/reference/make_worst_cases.py": "PEPit",
-    "docs/finished_pages.py": "sphinx", "docs/offline_math.py": "sphinx",
+    "docs/finished_pages.py": "sphinx", "docs/offline_math.py": "sphinx", "docs/plain_text.py": "sphinx",
 }  # fmt: skip
 
 # Sphinx's configuration writes the pages of all claims when it is imported.
@@ -28,6 +28,9 @@ if hidden := os.environ.get("ATEN_CPU_CAPABILITY"):
 
 # Each process of inductor's pool of compilers imports torch, which takes longer than what tests compile.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+# As in a run of claims: proofs come back to more results of SymPy than it keeps by default.
+os.environ.setdefault("SYMPY_CACHE_SIZE", "20000")
 
 # What rests on the same proofs comes first and together: one worker of two makes them, and early.
 FIRST = (
