@@ -317,11 +317,11 @@ def simulate(
     times = record_times(steps, record)
     if not np.isfinite(x0).all():
         raise ValueError(f"start = {shown(x0)}: expected finite numbers")
-    # Before the run, not after it: constants that are none.
+    # Constants that cannot be are refused before the run, not after it.
     with np.errstate(over="ignore", invalid="ignore"):
         at_start, infimum = float(asked(problem, "value", x0[None], (1,))[0]), number("minimum", problem.minimum)
         gap = at_start - infimum
-    # Roundings of a start at the minimum are none.
+    # At the minimum, rounding may leave the start a little below it.
     if gap < -1e-9 * max(abs(at_start), abs(infimum)):
         raise ValueError(
             f"minimum = {infimum!r}: f(x_0) = {at_start!r} is less; give the infimum of f, or a lower bound of it"
@@ -349,7 +349,7 @@ def simulate(
         how = (np.asarray(eta).tolist(), times.tolist(), seed, mu, nesterov, order, every)
         key = problem_fingerprint(problem, x0.tolist(), *how, start=x0)
     parts = _run_tasks(tasks, executor, store, key, progress)
-    whole_runs = oracle is None and len(players) == 1 and every == 1
+    plain = oracle is None and len(players) == 1 and every == 1
     # Full blocks are drawn even where fewer replicas are asked for: replica r must not depend on how many run.
     kept = np.zeros(replicas, dtype=np.intp) if alike else np.arange(replicas)
     value, squared, mean, least = np.concatenate([part["records"] for part in parts], axis=-1)[..., kept]
@@ -361,7 +361,7 @@ def simulate(
         left=np.concatenate([part["left"] for part in parts])[kept] > 0,
         scheduled=bool(np.ptp(eta)), momentum=mu, nesterov=bool(nesterov and mu),
         enclosed=(problem, eta, mu, nesterov)
-        if isinstance(problem, SyntheticProblem) and (whole_runs or alike) else None,
+        if isinstance(problem, SyntheticProblem) and (plain or alike) else None,
     )  # fmt: skip
 
 
@@ -422,17 +422,17 @@ def _run_tasks(
     missing = [number for number, result in enumerate(results) if result is None]
     futures = {n: executor.submit(run_task, tasks[n], store, f"{names[n]}.part") for n in missing} if executor else {}
     try:
-        for rank, number in enumerate(missing, len(tasks) - len(missing)):
+        for before, number in enumerate(missing, len(tasks) - len(missing)):
             result = _outcome(futures[number]) if futures else None
             if result is None:
                 result = run_task(
                     tasks[number], store, f"{names[number]}.part",
-                    progress=lambda part, rank=rank: report(rank + part),
+                    progress=lambda part, before=before: report(before + part),
                 )  # fmt: skip
             results[number] = result
             if store is not None:
                 store.put(f"{names[number]}.done", packed(result))
-            report(rank + 1)
+            report(before + 1)
     finally:
         for future in futures.values():
             future.cancel()

@@ -8,9 +8,13 @@ Where to look
     What claims share: comparisons, panels, proofs, searches, replicas, networks.
 ``runner``, ``workers``, ``context``
     Running the checks of claims and controls, with their random streams.
-``records``, ``results_folder``, ``plots``, ``report``
-    What a run says, the directory that keeps it, and the figures and the page that are drawn from it alone.
-``problem_check``, ``problem_interface``, ``problem_view``, ``sweep``
+``records``, ``results_folder``, ``exports``
+    What a run says, the directory that keeps it, and its forms for other programs.
+``plots``, ``figure_panel``, ``figure_layout``, ``figure_names``, ``figure_style``
+    Figures, drawn from records alone.
+``report``, ``formulas``, ``names``, ``paragraphs``, ``templates/``
+    The report, from records alone; how statements and formulas are set.
+``problem_check``, ``problem_interface``, ``sweep``
     A problem of the user's own on trial; many simulations, each once.
 ``trainer/``, ``monitor/``
     The trainer of K students; the bias budget in anybody's loop, which knows no trainer.

@@ -106,7 +106,10 @@ def factory(name: str) -> type[SyntheticProblem]:
         raise ValueError(
             f"name = {shown(name)}: no such problem; available are {', '.join(known)}{did_you_mean(name, known)}"
         )
-    return import_module(f"{__name__}.{name}").problem
+    module = import_module(f"{__name__}.{name}")
+    if not hasattr(module, "problem"):
+        raise ValueError(f"{module.__name__}: expected problem = TheClass, a SyntheticProblem, at its end")
+    return module.problem
 
 
 _LARGEST = 10**6  # of an integer: what has as many coordinates, students or samples fills the memory

@@ -1,6 +1,8 @@
 """Arrows point one way, importing the core is light, and the check that says so can fail."""
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +45,17 @@ def test_a_wrong_arrow_is_caught(tmp_path, module, line):
     result = lint(tmp_path)
     assert result.returncode != 0
     assert "BROKEN" in result.stdout
+
+
+@pytest.mark.parametrize("package", ["convergence", "verify"])
+def test_where_to_look_names_what_is_there(package):
+    folder = ROOT / package
+    told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    lines = [line for line in told.partition("Where to look")[2].splitlines() if line.startswith("``")]
+    names = re.findall(r"``([\w/]+)``", " ".join(lines))
+    assert len(names) > 10
+    paths = [folder / (name if name.endswith("/") else f"{name}.py") for name in names]
+    assert [path for path in paths if not path.exists()] == []
 
 
 def test_importing_the_core_is_light():

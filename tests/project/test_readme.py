@@ -131,7 +131,7 @@ def test_the_table_of_speeds_says_what_is_kept_and_how_it_was_measured():
     records = json.loads((ROOT / "benchmarks" / "losses_table.json").read_text())["records"]
     kept = {(r["students"], r["saved_kl_div"], r["saved_eager"]) for r in records}
     assert kept == {(2, 4, 2), (4, 24, 4)}
-    speeds = README.partition("How accurate losses are")[0].splitlines()
+    speeds = README.partition("how accurate losses are")[0].splitlines()
     rows = [line.split("|")[-2].strip() for line in speeds if line.startswith("| ") and "`MutualLoss`" in line]
     assert rows == ["4", "4"]  # the compiled one is held by the tests of the losses
     assert "Kullback–Leibler only | 1 | 1 | 24 |" in README
@@ -208,7 +208,7 @@ def test_the_table_of_claims_holds_each_once_with_its_kind():
             row += order[order.index(first) : order.index(last or first) + 1]
         assert kind == ", ".join(sorted({claims[name].direction for name in row})), names
         told += row
-    assert sorted(told) == sorted(order)
+    assert sorted(told) == sorted(order), f"not in the table once each: {set(told) ^ set(order) or told}"
 
 
 def test_its_links_lead_somewhere():

@@ -263,12 +263,14 @@ def test_schedules_do_not_lag():
 @pytest.mark.parametrize("shape", [(1, 40), (3, 32, 32)])
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_networks_take_signals_and_images(students, shape, norm):
+    taken = inspect.signature(NETWORKS[students]).parameters
+    assert "width" in taken, f"{students}: a line of NETWORKS takes a width, for --width"
     config = Config(students=students, norm=norm, width=8)
     (network,) = build(config, shape, 7)
     out = network(torch.zeros(3, *shape))
     assert out.shape == (3, 7)
     has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    assert has_batch_norm == ("norm" in inspect.signature(NETWORKS[students]).parameters and norm == "batch")
+    assert has_batch_norm == ("norm" in taken and norm == "batch")
 
 
 def test_every_field_has_a_flag_with_help_and_default_and_the_networks_are_named():

@@ -77,7 +77,8 @@ def test_a_theorem_of_the_kernel_is_what_its_claim_prints(identifier):
         return
     proof = claim.derivation(claim.subject)
     assert isinstance(proof, Proof)
-    assert proof.statement in claim.statement(claim.subject).formulas.values()
+    printed = claim.statement(claim.subject).formulas.values()
+    assert proof.statement in printed, f"{identifier}: the proof is of {proof.statement}; the statement prints another"
     hypotheses = {h.text() for h in proof.hypotheses}
     if identifier[0] in "DCXG":  # with words on what the theorem is about, where they are needed
         # Those of one of several theorems stand in a line such as "for the slope: ...; ...".
@@ -119,7 +120,7 @@ def check_bases(claim):
     comparisons = [c for check in claim.checks for c in check.comparisons]
     assert not any(c.basis == "asymptotic" for c in comparisons)
     cut = [c for c in comparisons if c.basis == "cut"]
-    assert bool(cut) == (claim.id in CUT)
+    assert bool(cut) == (claim.id in CUT), f"{claim.id}: CUT and docs/verdicts.md name the claims with cut replicas"
     assert all(c.cut is not None and c.cut <= 0.01 * c.samples and "replicas cut to [" in c.name for c in cut)
     for check in claim.checks:
         if check.kind == "monte-carlo":

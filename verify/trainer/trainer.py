@@ -88,7 +88,9 @@ class Trainer:
         self.students = self.cohort.students
         self.monitor = self._monitor(config) if config.monitor and self.group.rank == 0 else None
         self.number = 0
+        """Steps taken."""
         self.history = torch.zeros(self.per_epoch, 2, len(students), device=device, dtype=weights)
+        """Base and mutual loss of each student at the steps of this epoch, of shape (step, 2, student)."""
 
     def _monitor(self, config: Config) -> BiasMonitor:
         objective = self.cohort.objective
@@ -197,7 +199,7 @@ def _device(name: str, group: Group) -> torch.device:
 
 
 def make_rate(config: Config, per_epoch: int) -> Schedule:
-    """The learning rate at a step, of so many an epoch.
+    """The learning rate at a step, with so many steps an epoch.
 
     >>> rate = make_rate(Config(lr=0.1, epochs=10, lr_warmup=1), per_epoch=4)
     >>> [round(rate(n), 4) for n in (0, 3, 4, 39)]
@@ -220,7 +222,7 @@ def make_rate(config: Config, per_epoch: int) -> Schedule:
 
 
 def make_objective(config: Config, per_epoch: int) -> Objective:
-    """What the students minimise at a step, of so many an epoch.
+    """What the students minimise at a step, with so many steps an epoch.
 
     >>> objective = make_objective(Config(epochs=10, beta_warmup=2, alpha_end=2.0, alpha_schedule="linear"), 4)
     >>> [objective.weight(n) for n in (0, 4, 8)], [objective.order(n) for n in (0, 39)]

@@ -77,7 +77,7 @@ def sharp_target(right_side: Term = SHARP) -> AtMost:
 
 
 def quadratic_inequality(fall: Theorem | None = None, step: Theorem | None = None) -> Theorem:
-    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``; f falls by at most Δ, and in a step as told."""
+    """``(1-h/2)A² - |1-h|AZ - (h/2)Z² ≤ Δ/(ηT) + hσ²/2``, by the fall of f and the step given to ``averaged``."""
     away = Abs(1 - h)
     return combine(
         AtMost(quadratic(average, Z, away), gap / (eta * horizon) + h * sigma**2 / 2),

@@ -181,7 +181,11 @@ def fallen() -> Theorem:
 
 @cache
 def averaged(fall: Theorem | None = None, step: Theorem | None = None) -> Theorem:
-    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩; f falls by at most Δ, and in a step as told."""
+    """The average over the steps, with the cross term (1/T) Σ E⟨∇f, b⟩.
+
+    ``fall`` says that f falls by at most Δ over the run, and ``step`` what a step gains: by default, what follows from
+    a bounded and smooth f.
+    """
     weight = 1 / (eta * horizon)
     return combine(
         AtMost(
