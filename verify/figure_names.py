@@ -6,9 +6,8 @@ at the measured point that contradicts it most clearly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +20,9 @@ from verify.figure_style import LINE_SPACING
 __all__ = ["Name", "Sheet"]
 
 Array = NDArray[np.float64]
-_Box = tuple[float, float, float, float]
+
+_OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])
+"""How the ends of a box move when it grows."""
 
 _CELL = 2.4
 """Pixels of a cell of the sheet, at the resolution of a PNG."""
@@ -101,26 +102,30 @@ class Sheet:
     def place(self, name: Name) -> bool:
         """Write a name where there is room; whether there was any."""
         taken, others = self._summed(), self._summed(without=name.owner)
-        best: tuple[float, Text, _Box, Array | None] | None = None
+        best: tuple[float, Text, Array, Array | None] | None = None
         for wrapping, words in enumerate(name.wrapped):
             text = self._axes.text(
                 0, 0, words, fontsize=name.size, color=name.colour, linespacing=LINE_SPACING, va="bottom", zorder=6
             )
             extent = text.get_window_extent(self._renderer)
-            for distance, point, x, y in _around(name, extent.width, extent.height):
-                box = (x - 2, y - 2, x + extent.width + 2, y + extent.height + 2)
-                cost = distance / _CELL + 8.0 * wrapping
-                if (best is not None and cost >= best[0]) or not self._inside(box) or self._count(taken, box):
-                    continue
-                cost += self._count(others, (box[0] - _CLEAR, box[1] - _CLEAR, box[2] + _CLEAR, box[3] + _CLEAR))
+            distance, points, corners = _around(name, extent.width, extent.height)
+            boxes = np.hstack([corners, corners + np.array([extent.width, extent.height])]) + 2 * _OUTWARDS
+            free = self._inside(boxes)
+            free[free] = self._count(taken, boxes[free]) == 0
+            if free.any():
+                boxes, points = boxes[free], points[free]
+                cost = distance[free] / _CELL + 8.0 * wrapping
+                cost += self._count(others, boxes + _CLEAR * _OUTWARDS)
                 # A name points to where its curve is by itself.
-                cost += 2.0 * self._count(others, (*(point - _CLEAR), *(point + _CLEAR)))
-                lead = _lead(box, point)
-                cost += 10.0 * self._crossed(others, lead)
-                if best is None or cost < best[0]:
-                    if best is not None and best[1] is not text:
+                cost += 2.0 * self._count(others, np.hstack([points, points]) + _CLEAR * _OUTWARDS)
+                leads = _leads(boxes, points)
+                cost += 10.0 * self._crossed(others, leads)
+                least = int(cost.argmin())
+                if best is None or cost[least] < best[0]:
+                    if best is not None:
                         best[1].remove()
-                    best = (cost, text, box, lead)
+                    lead = leads[least] if np.isfinite(leads[least]).all() else None
+                    best = (float(cost[least]), text, boxes[least], lead)
             if best is None or best[1] is not text:
                 text.remove()
         if best is None:
@@ -128,10 +133,10 @@ class Sheet:
         _, text, box, lead = best
         # As a part of the panel, which every format has.
         text.set_transform(self._axes.transAxes)
-        text.set_position(tuple(self._part(np.array(box[:2]) + 2).tolist()))
-        columns, rows = self._slices(box)
+        text.set_position(tuple(self._part(box[:2] + 2).tolist()))
+        low, high = self._ends(box).tolist()
         cells = np.zeros(self._shape, dtype=bool)
-        cells[columns, rows] = True
+        cells[low[0] : high[0], low[1] : high[1]] = True
         if lead is not None:
             cells |= self._cells(lead, line=True, radius=0.0)
             x, y = self._part(lead).T
@@ -142,29 +147,26 @@ class Sheet:
     def _part(self, pixels: Array) -> Array:
         return (pixels - self._corner) / (self._axes.bbox.width, self._axes.bbox.height)
 
-    def _crossed(self, taken: NDArray[np.int64], lead: Array | None) -> int:
-        """How many cells of other curves a leading line crosses."""
-        if lead is None:
-            return 0
-        return sum(self._count(taken, (x - 1, y - 1, x + 1, y + 1)) > 0 for x, y in np.linspace(lead[0], lead[1], 12))
+    def _crossed(self, taken: NDArray[np.int64], leads: Array) -> NDArray[np.int64]:
+        """How many cells of other curves leading lines cross."""
+        along = np.linspace(leads[:, 0], leads[:, 1], 12)
+        near = np.concatenate([along, along], axis=-1) + _OUTWARDS
+        return (np.isfinite(near).all(axis=-1) & (self._count(taken, np.nan_to_num(near)) > 0)).sum(axis=0)
 
-    def _inside(self, box: _Box) -> bool:
+    def _inside(self, boxes: Array) -> NDArray[np.bool_]:
         edge = self._axes.bbox
-        return box[0] >= edge.x0 + 3 and box[1] >= edge.y0 + 3 and box[2] <= edge.x1 and box[3] <= edge.y1
+        least, most = np.array([edge.x0 + 3, edge.y0 + 3]), np.array([edge.x1, edge.y1])
+        return np.all((boxes[:, :2] >= least) & (boxes[:, 2:] <= most), axis=1)
 
-    def _slices(self, box: _Box) -> tuple[slice, slice]:
-        # Numbers, not arrays: asked thousands of times a figure.
-        low, high = box[:2], box[2:]
-        columns, rows = (
-            slice(*(min(max(int(cell), 0), count) for cell in ((a - at) // _CELL, -((at - b) // _CELL))))
-            for a, b, at, count in zip(low, high, self._corner.tolist(), self._shape, strict=True)
-        )
-        return columns, rows
+    def _ends(self, boxes: Array) -> NDArray[np.int64]:
+        """The first cell of boxes, and the one beyond the last, in both directions: (..., 2, 2) for (..., 4)."""
+        low, high = (boxes[..., :2] - self._corner) // _CELL, -((self._corner - boxes[..., 2:]) // _CELL)
+        return np.clip(np.stack([low, high], axis=-2), 0, self._shape).astype(np.int64)
 
-    def _count(self, summed: NDArray[np.int64], box: _Box) -> int:
-        columns, rows = self._slices(box)
-        a, b, c, d = columns.start, columns.stop, rows.start, rows.stop
-        return int(summed[b, d] - summed[a, d] - summed[b, c] + summed[a, c])
+    def _count(self, summed: NDArray[np.int64], boxes: Array) -> NDArray[np.int64]:
+        """How many cells of boxes are taken."""
+        (a, c), (b, d) = np.moveaxis(self._ends(boxes), (-2, -1), (0, 1))
+        return summed[b, d] - summed[a, d] - summed[b, c] + summed[a, c]
 
 
 def _between(first: Array, second: Array) -> Array:
@@ -175,15 +177,16 @@ def _between(first: Array, second: Array) -> Array:
     return first + np.linspace(0, 1, count + 2)[1:-1, None] * (second - first)
 
 
-def _lead(box: _Box, point: Array) -> Array | None:
-    """A line from a name to its point, if they are apart."""
-    near = np.clip(point, box[:2], box[2:])
-    length = float(np.hypot(*(point - near)))
-    return None if length <= 16 else np.array([near, point + (near - point) * 3 / length])
+def _leads(boxes: Array, points: Array) -> Array:
+    """Lines from names to their points, (n, 2, 2); NaN for those that are not apart."""
+    near = np.clip(points, boxes[:, :2], boxes[:, 2:])
+    length = np.hypot(*(points - near).T)
+    ends = np.stack([near, points + (near - points) * (3 / np.maximum(length, 3))[:, None]], axis=1)
+    return np.where((length > 16)[:, None, None], ends, np.nan)
 
 
-def _around(name: Name, width: float, height: float) -> Iterator[tuple[float, Array, float, float]]:
-    """Where the left lower corner of a name may be, of what point it then is the name, and how far from it."""
+def _around(name: Name, width: float, height: float) -> tuple[Array, Array, Array]:
+    """Where a name may be: how far from its curve, beside which point, and its left lower corner there."""
     known = name.points[np.isfinite(name.points).all(axis=1)]
     if name.line and len(known) > 1:
         # At equal distances along the curve, whose records may be dense at one end.
@@ -191,15 +194,13 @@ def _around(name: Name, width: float, height: float) -> Iterator[tuple[float, Ar
         at = np.linspace(0, along[-1], _SAMPLES)
         known = np.column_stack([np.interp(at, along, known[:, axis]) for axis in (0, 1)])
     few = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), _SAMPLES)).astype(int))]
-    for distance, point, way in product((0.0, 13.0, 32.0), few, _WAYS):
-        yield 2 * distance, point, *_beside(point, way, width, height, _GAP + distance)
+    apart, points, ways = (
+        part.reshape(-1, part.shape[-1])
+        for part in np.broadcast_arrays(_APART[:, None, None, None], few[:, None, :], _WAYS)
+    )
+    middle = points + ways * (_GAP + apart + np.array([width, height]) / 2)
+    return 2 * apart[:, 0], points, middle - np.array([width, height]) / 2
 
 
-_WAYS = ((0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0))
-
-
-def _beside(point: Array, way: tuple[float, float], width: float, height: float, gap: float) -> tuple[float, float]:
-    """The corner of a box beside a point, in a direction, at a distance."""
-    middle_x = point[0] + way[0] * (gap + width / 2)
-    middle_y = point[1] + way[1] * (gap + height / 2)
-    return float(middle_x - width / 2), float(middle_y - height / 2)
+_APART = np.array([0.0, 13.0, 32.0])
+_WAYS = np.array([(0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0)])
