@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from threadpoolctl import threadpool_limits
 
 from convergence.store import Store, key
+from rdml_theory.symbolic.kernel import Proof
 from verify import environment
+from verify.checks.comparisons import holds
 from verify.checks.panels import contradicted
 from verify.claim import Check, Claim, Finding
 from verify.claims import all_claims, statistical_tests
@@ -27,6 +29,7 @@ from verify.context import Context, ProfileName
 from verify.records import (
     CheckRecord,
     ClaimRecord,
+    Comparison,
     ControlRecord,
     Curve,
     Environment,
@@ -38,7 +41,7 @@ from verify.records import (
 )  # fmt: skip
 from verify.workers import WorkersLostError, start_worker, terminated_raises, worker_pool
 
-__all__ = ["RunSettings", "Unit", "UnitResult", "run_claims"]
+__all__ = ["RunSettings", "Unit", "UnitResult", "as_stated", "run_claims"]
 
 Unit = tuple[str, str]
 """A claim's id and a check's: what one worker does at a time."""
@@ -91,6 +94,22 @@ def _record(check: Check[Any], finding: Finding) -> CheckRecord:
     )  # fmt: skip
 
 
+_OF = "the hypotheses of "
+"""Before the id of another claim: an assumption that stands for all of those."""
+
+
+def as_stated(claim: Claim[Any], proof: Proof) -> tuple[Comparison, Comparison]:
+    """Whether a claim prints what its proof proves, and lists every hypothesis of it among its assumptions."""
+    lines = list(claim.assumptions)
+    lines += [own for line in lines if line.startswith(_OF) for own in all_claims()[line[len(_OF) :]].assumptions]
+    # Those of one of several theorems stand in a line such as "for the slope: ...; ...".
+    said = {part for line in lines for part in (line, *line.partition(": ")[2].split("; "))}
+    missing = sorted({hypothesis.text() for hypothesis in proof.hypotheses} - said)
+    listed = "the assumptions list every hypothesis of the proof" + "".join(f"; missing: {told}" for told in missing)
+    printed = claim.statement(claim.subject).formulas.values()
+    return holds("the statement as printed is the one proved", proof.statement in printed), holds(listed, not missing)
+
+
 def _run_unit(unit: Unit, settings: RunSettings, progress: Callable[[float], None]) -> UnitResult:
     """Run one check on the claim and on its negative controls, with one thread and the same random streams."""
     claim: Claim[Any] = all_claims()[unit[0]]
@@ -105,6 +124,8 @@ def _run_unit(unit: Unit, settings: RunSettings, progress: Callable[[float], Non
         for number, (name, subject) in enumerate(subjects.items()):
             context.progress = lambda fraction, n=number: progress((n + fraction) / len(subjects))
             finding = check.run(subject, context)
+            if check.prove and not name and finding.outcome == "confirmed":
+                finding = replace(finding, comparisons=(*finding.comparisons, *as_stated(claim, check.prove(subject))))
             records[name], panels[name] = _record(check, finding), finding.panels
             context.progress(1.0)
     return UnitResult(

@@ -14,7 +14,7 @@ from verify.claims import all_claims, statistical_tests
 from verify.context import Context
 from verify.plots import figure_of
 from verify.records import place_of
-from verify.runner import RunSettings, run_claims
+from verify.runner import RunSettings, as_stated, run_claims
 
 IDS = list(all_claims())
 
@@ -77,16 +77,29 @@ def test_a_theorem_of_the_kernel_is_what_its_claim_prints(identifier):
         return
     proof = claim.derivation(claim.subject)
     assert isinstance(proof, Proof)
-    printed = claim.statement(claim.subject).formulas.values()
-    assert proof.statement in printed, f"{identifier}: the proof is of {proof.statement}; the statement prints another"
-    hypotheses = {h.text() for h in proof.hypotheses}
-    if identifier[0] in "DCXG":  # with words on what the theorem is about, where they are needed
-        # Those of one of several theorems stand in a line such as "for the slope: ...; ...".
-        said = {part for line in claim.assumptions for part in (line, *line.partition(": ")[2].split("; "))}
-        unsaid = hypotheses - said
-        assert not unsaid, f"{identifier}: say the theorem's hypotheses in `assumptions`; missing are {unsaid}"
+    assert [told for told in as_stated(claim, proof) if told.outcome != "confirmed"] == []
     if identifier in BARE:
-        assert set(claim.assumptions) == hypotheses
+        assert set(claim.assumptions) == {h.text() for h in proof.hypotheses}
+
+
+def test_a_run_refutes_a_claim_that_prints_or_assumes_something_else_than_its_proof(monkeypatch):
+    claim = all_claims()["D7"]
+    d8 = all_claims()["D8"]
+    changed = {
+        "the statement as printed is the one proved": replace(
+            claim, statement=lambda subject: d8.statement(d8.subject)
+        ),
+        "missing: Σ_{i ≤ C} q_i = 1": replace(
+            claim, assumptions=tuple(line for line in claim.assumptions if line != "Σ_{i ≤ C} q_i = 1")
+        ),
+    }
+    for said, wrong in changed.items():
+        monkeypatch.setitem(all_claims(), "D7", wrong)
+        (record,) = run_claims(["D7"], RunSettings()).claims
+        assert record.outcome == "refuted"
+        (symbolic,) = (check for check in record.checks if check.kind == "symbolic")
+        (refuted,) = (told for told in symbolic.comparisons if told.outcome != "confirmed")
+        assert said in refuted.name
 
 
 @pytest.mark.parametrize("identifier", [pytest.param(i, marks=[] if i in QUICK else [pytest.mark.slow]) for i in IDS])

@@ -20,16 +20,9 @@ from verify.context import Context
 from verify.records import Panel
 
 __all__ = [
-    "BOUND_CHECK", "SETTING", "BoundSubject", "descent_panel", "extremal_check", "extremal_quadratic",
+    "BOUND_CHECK", "BoundSubject", "descent_panel", "extremal_check", "extremal_quadratic",
     "nonconvex_check",
 ]  # fmt: skip
-
-SETTING = (
-    "f is Λ-smooth and bounded below, Δ = f(x₀) - inf f",
-    "constant step η, h = Λη, and x ← x - ηg with g = ∇f + b + n",
-    "E[n | x] = 0, E‖n‖² ≤ σ², and Z² is the mean of E‖b‖² over the T steps, A² that of E‖∇f‖²",
-)
-"""What the bounds of SGD with biased gradients assume."""
 
 REACHED = {"orthogonal": 0.99, "gaussian": 0.95}
 """What part of a bound that is attained must be reached. The transient term keeps the average below the bound, by up to

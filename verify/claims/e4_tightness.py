@@ -11,7 +11,7 @@ from convergence.problems import SyntheticProblem
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import descent, refinements
 from verify.checks import at_least, at_most, curve, cut_mean, judged, kernel_check, panel
-from verify.checks.bounds import SETTING, BoundSubject, extremal_quadratic
+from verify.checks.bounds import BoundSubject, extremal_quadratic
 from verify.claim import Claim, Context, Control, Found, Source, Statement, check
 
 TIGHT = 0.99
@@ -168,7 +168,9 @@ CLAIM = Claim(
     direction="tight",
     subject=_subject(product=sharp_bound),
     statement=statement,
-    assumptions=(*SETTING, "extremal instance: a quadratic, bias along the gradient, noise orthogonal to it"),
+    assumptions=(
+        "the hypotheses of C2", "extremal instance: a quadratic, bias along the gradient, noise orthogonal to it",
+    ),
     source=Source("this toolkit; the setting is that of Ajalloeian & Stich 2020", "2008.00051", own=True),
     checks=(
         kernel_check(lambda subject: refinements.floor_bound(_limit(subject)), cost=4.0),

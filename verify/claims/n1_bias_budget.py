@@ -386,6 +386,7 @@ CLAIM = Claim(
     subject=Budget(descent.SHARP),
     statement=statement,
     assumptions=(
+        "the hypotheses of C2",
         "plain gradient steps of one size; the loss of a student is L + βτ²/(K-1) Σ_j E D_α, its peers held constant",
         "free to fail: the update and its schedules, with momentum taken off, the step ηΛ < 2, the pull under C4, the "
         "mean and the variance of the noise, and with them A² under the bound; what the monitor records of each step; "

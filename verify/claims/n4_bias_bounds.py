@@ -180,6 +180,7 @@ CLAIM = Claim(
     subject=TRUE,
     statement=statement,
     assumptions=(
+        "the hypotheses of C4",
         "the peers are held constant; R_k is the mean divergence from the peers",
         "G is measured: the root mean square of the spectral norm, not its supremum",
         "free to fail: the bias that the trainer applied, under bounds whose G, ρ and D are measured at the weights",
