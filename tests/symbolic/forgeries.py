@@ -595,6 +595,10 @@ FORGERIES = {
     "cases on what may have no value": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), 1 / d, c),
     "an objective's name of one's own class": lambda: assume(Smooth(EvilName("f"), p)),
     "a process with a name of one's own class": lambda: assume(AtMost(0, Mean(Value(EvilName("g"), u)))),
+    "every vector of a name of one's own class": lambda: assume(ForAll(Vector(EvilName("w")), AtMost(0, p))),
+    "a limit in a variable of a name of one's own class": lambda: assume(
+        Tends(p, Symbol(EvilName("evil"), real=True), 0, p)
+    ),
     # entries and sums over classes
     "an entry of one's own class": lambda: assume(AtMost(0, EvilEntry("q", i))),
     "an entry before the first": lambda: assume(AtMost(0, Entry("q", t - 1))),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, noise, p, t, u, v, x
-from sympy import Abs, Basic, Derivative, Integer, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt
+from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, d, noise, p, t, u, v, x
+from sympy import Abs, Add, Basic, Derivative, Integer, Mul, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt
 from sympy import expand as sympy_expand
 
 import rdml_theory.symbolic.kernel as kernel
@@ -110,6 +110,31 @@ def test_a_theorem_made_behind_the_kernels_back_does_not_replay():
     assert combine(AtMost(1, 0), [(1, forged)]).replay() is False
     object.__setattr__(forged, "rule", "no rule")
     assert not forged.replay()
+
+
+class EqualToASum(Add):
+    """The sum a + c, which is equal to a + p."""
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return hash(a + p)
+
+
+def test_a_theorem_from_a_cache_that_was_given_something_else_does_not_replay_afresh():
+    fake = EqualToASum(a, c, evaluate=False)
+    assert fake.args == (a, c)
+    product = -d * (a + p)
+    poison = Mul(*(fake if part == a + p else part for part in product.args), evaluate=False)
+    try:
+        Inner(poison, u)  # what somebody has SymPy compute, before anything is proved
+        forged = identity(Equal(d * (a + p), d * a + d * c))
+        assert forged.replay()  # else this tries nothing
+        assert not forged.replay(afresh=True)
+        assert not Proof((identity(Equal(a, a)), forged)).verify(afresh=True)
+    finally:
+        assert identity(Equal(a, a)).replay(afresh=True)
 
 
 class EqualToAll(Equal):

@@ -45,7 +45,7 @@ def _facts(claim: Claim[Any], proof: Proof) -> dict[str, Any]:
         ],
         "rests_on": _rests_on(claim, proof),
         "axioms": list(proof.axioms),
-        "machine_checked": proof.verify(),
+        "machine_checked": proof.verify(afresh=True),
         "not_machine_checked": list(claim.unchecked),
         "size": len(proof.lines),
     }
@@ -80,4 +80,6 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
         for line in proof.text().splitlines():
             sentence(console, line)
         console.print()
-        sentence(console, "Run again: " + ("the same theorems." if proof.verify() else "NOT the same theorems."))
+        sentence(
+            console, "Run again: " + ("the same theorems." if proof.verify(afresh=True) else "NOT the same theorems.")
+        )

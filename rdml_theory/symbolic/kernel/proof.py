@@ -99,9 +99,9 @@ class Proof:
         """The lines, under the name they have in other derivations."""
         return self.lines
 
-    def verify(self) -> bool:
-        """Run every rule again."""
-        return replayed(self.theorems)
+    def verify(self, *, afresh: bool = False) -> bool:
+        """Run every rule again; ``afresh``, without anything that was computed before in this process."""
+        return replayed(self.theorems, afresh=afresh)
 
     def text(self) -> str:
         """The theorems with what each assumes, and the proof, a line for each step."""
