@@ -30,7 +30,9 @@ from sympy import (
     pi,
     sqrt,
     tanh,
+    true,
 )  # fmt: skip
+from sympy.core.symbol import Str
 
 from rdml_theory.symbolic.certificates import Certificate, Chain, Domain, SmtScript, calculus, smt
 from rdml_theory.symbolic.certificates.calculus import Link
@@ -127,6 +129,30 @@ class EvilInteger(Integer):
 
 EVIL_ZERO = object.__new__(EvilInteger)
 EVIL_ZERO.p, EVIL_ZERO.q = 0, 1
+
+
+class EvilOne(type(Integer(1))):
+    """A five that is equal to one."""
+
+    def __eq__(self, other):
+        return other == 1 or self is other
+
+    __ne__ = lambda self, other: other != 1 and self is not other  # noqa: E731
+    __hash__ = lambda self: hash(Integer(1))  # noqa: E731
+
+
+EVIL_ONE = Expr.__new__(EvilOne)
+EVIL_ONE.p, EVIL_ONE.q = 5, 1
+
+
+class EvilTrue(type(true)):
+    """True, and not: equal to it, and another."""
+
+    __eq__ = lambda self, other: other is true or self is other  # noqa: E731
+    __hash__ = lambda self: hash(true)  # noqa: E731
+
+
+EVIL = Basic.__new__(EvilTrue)
 
 
 class EvilCount(Symbol):
@@ -257,6 +283,11 @@ def sum_over_range(limits):
     made = Expr.__new__(Sum, q(i), limits)
     made.is_commutative = True
     return made
+
+
+def slope(variable):
+    """A derivative past its constructor."""
+    return Expr.__new__(Derivative, a**3, variable)
 
 
 def named(name, interval):
@@ -595,6 +626,14 @@ FORGERIES = {
     "cases on what may have no value": lambda: cases(told(AtMost(a, c)), told(AtMost(a, c)), 1 / d, c),
     "an objective's name of one's own class": lambda: assume(Smooth(EvilName("f"), p)),
     "a process with a name of one's own class": lambda: assume(AtMost(0, Mean(Value(EvilName("g"), u)))),
+    "a sum from a number of one's own class": lambda: assume(AtMost(sum_over_range(Tuple(i, EVIL_ONE, C)), 0)),
+    "a derivative as often as a number of one's own class": lambda: assume(AtMost(slope(Tuple(a, EVIL_ONE)), 0)),
+    "a derivative in a variable of a name of one's own class": lambda: assume(
+        AtMost(slope(Tuple(Symbol(EvilName("other"), real=True), Integer(1))), 0)
+    ),
+    "an entry with a trait of one's own class": lambda: assume(
+        AtMost(Expr.__new__(Entry, Str("q"), i, EVIL, false), 0)
+    ),
     "every vector of a name of one's own class": lambda: assume(ForAll(Vector(EvilName("w")), AtMost(0, p))),
     "a limit in a variable of a name of one's own class": lambda: assume(
         Tends(p, Symbol(EvilName("evil"), real=True), 0, p)

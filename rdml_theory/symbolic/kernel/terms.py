@@ -383,6 +383,7 @@ def _index(limits: Any) -> Symbol:
     index, low, high = limits
     _require(index, "scalar", "the index of a sum")
     first = _FIRST.get(symbol_kind(index)) if isinstance(index, Symbol) else None
+    _require(low, "scalar", "the start of a sum")
     _require(high, "scalar", "the end of a sum")
     count = None if first is None else high + 1 - first
     if count is None or low != first or count.is_integer is not True or count.is_nonnegative is not True:
@@ -505,7 +506,7 @@ def _kind_of_entry(term: Any) -> Any:
         _require(index, "scalar", "an index")
         if index.is_integer is not True or index.is_nonnegative is not True:
             raise TermError(f"the index {index} of {term.name} is not known to be one of 0, 1, 2, ...")
-    if any(trait not in (true, false) for trait in term.args[2:4]):
+    if any(trait is not true and trait is not false for trait in term.args[2:4]):
         raise TermError(f"whether {term} is positive, and random, is {term.args[2:4]}: expected true or false")
     return "scalar"
 
@@ -517,6 +518,8 @@ def _kind_of_derivative(term: Any) -> Any:
     _require(term.expr, "scalar", "what is differentiated")
     if [type(part) for part in term.args[1:]] != [Tuple] or symbol_kind(term.variables[0]) not in ("real", "positive"):
         raise TermError(f"{term} is no derivative in one real or positive variable")
+    for part in term.args[1]:  # the variable, and how often
+        kind(part)
     for part in preorder_traversal(term.expr):
         if term.variables[0] in free_symbols(part) and not isinstance(part, (*_SMOOTH, Symbol)):
             raise TermError(f"{part} has no known derivative in {term.variables[0]}")
