@@ -115,6 +115,21 @@ def test_lines_of_steps_after_the_last_checkpoint_are_written_again(tmp_path):
     assert content(result.folder) == content(whole.folder)
 
 
+@pytest.mark.parametrize("change", [lambda text: "", lambda text: text[:-9], lambda text: 2 * text])
+def test_metrics_that_do_not_belong_to_the_checkpoint_are_refused(tmp_path, change):
+    """As a crash of the machine, or a hand, leaves them: nothing would write again what is missing."""
+    small = {"data": "digits", "students": "mlp:2", "width": 8, "epochs": 3, "augment": "none"}
+    with pytest.raises(StoppedError):
+        train(config(tmp_path, **small), stop_after=2 * Trainer(config(tmp_path, **small)).per_epoch)
+    (metrics,) = tmp_path.glob("*/metrics.jsonl")
+    kept = metrics.read_text()
+    metrics.write_text(change(kept))
+    with pytest.raises(TrainerError, match="epochs where the last checkpoint has 2; name another run"):
+        train(config(tmp_path, **small), resume=True)
+    metrics.write_text(kept)
+    assert train(config(tmp_path, **small), resume=True).steps
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 @pytest.mark.parametrize("most", [200, 1_500, 12_000])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path, most):

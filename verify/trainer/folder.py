@@ -215,14 +215,14 @@ class RunFiles:
     """What a run leaves in its folder: environment, metrics, checkpoints and, on request, events.
 
     Metrics are a JSON object a line, readable while the run goes on. Those of steps after the last checkpoint are
-    dropped: a run that was killed repeats them.
+    dropped: a run that was killed repeats them. Metrics that lack an epoch of the checkpoint are refused.
     """
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
         write(folder / ENVIRONMENT, json.dumps(_environment(trainer), indent=1) + "\n")
         self.trainer, self.folder = trainer, folder
         self.best = go_on(trainer, folder)
-        kept, measured = [], []
+        kept, measured, epochs = [], [], 0
         for text, line in _read(folder) if (folder / METRICS).exists() else []:
             # A measurement bears the step that it was made around, all else the steps that were made before.
             bias = isinstance(line, BiasRecord)
@@ -230,6 +230,12 @@ class RunFiles:
                 break
             kept.append(text + "\n")
             measured += [line] if bias else []
+            epochs += isinstance(line, Epoch)
+        if epochs != trainer.epoch:
+            raise TrainerError(
+                f"{folder / METRICS}: has {epochs} epochs where the last checkpoint has {trainer.epoch}; "
+                "name another run"
+            )
         write(folder / METRICS, "".join(kept))
         self._stream = (folder / METRICS).open("a", encoding="utf-8")
         self._measured = len(measured)
@@ -294,7 +300,8 @@ class RunFiles:
         return self.best["score"] is None or score > self.best["score"]
 
     def save_last(self) -> None:
-        """Write what the next step depends on."""
+        """Write what the next step depends on, once the metrics are on the disk: they must not know less."""
+        os.fsync(self._stream.fileno())
         self.trainer.save(self.folder / LAST, {"best": self.best})
 
     def finish(self, begin: float) -> Result:
