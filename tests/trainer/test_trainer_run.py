@@ -365,6 +365,7 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_try(tmp_path):
         ({"alpha_schedule": "constant"}, "give both or neither"),
         ({"alpha_schedule": "linear", "alpha_end": None}, "give both or neither"),
         ({"lr_schedule": "step"}, "needs lr_milestones"),
+        ({"lr_milestones": [3, -1]}, "lr_milestones = .*: expected epochs of at least 0"),
         ({"validation": 1.0}, "validation = 1.0"),
     ],
 )

@@ -135,6 +135,8 @@ class Config:
             raise TrainerError(f"alpha = {self.alpha:g}: a learned order starts between 0.05 and 20")
         if self.lr_schedule == "step" and not self.lr_milestones:
             raise TrainerError("lr_schedule = 'step' needs lr_milestones, e.g. (60, 120, 160)")
+        if min(self.lr_milestones, default=0) < 0:
+            raise TrainerError(f"lr_milestones = {_shown(self.lr_milestones)}: expected epochs of at least 0")
 
     @property
     def name(self) -> str:
