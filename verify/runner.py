@@ -99,12 +99,15 @@ _OF = "the hypotheses of "
 
 
 def as_stated(claim: Claim[Any], proof: Proof) -> tuple[Comparison, Comparison]:
-    """Whether a claim prints what its proof proves, and lists every hypothesis of it among its assumptions."""
+    """Whether a claim prints what its proof proves, and lists every hypothesis of it among its assumptions.
+
+    What the other theorems of a proof assume, such as instances that attain a bound, stands with them in the record.
+    """
     lines = list(claim.assumptions)
     lines += [own for line in lines if line.startswith(_OF) for own in all_claims()[line[len(_OF) :]].assumptions]
     # Those of one of several theorems stand in a line such as "for the slope: ...; ...".
     said = {part for line in lines for part in (line, *line.partition(": ")[2].split("; "))}
-    missing = sorted({hypothesis.text() for hypothesis in proof.hypotheses} - said)
+    missing = sorted({told.text() for told in proof.hypotheses} - said)
     listed = "the assumptions list every hypothesis of the proof" + "".join(f"; missing: {told}" for told in missing)
     printed = claim.statement(claim.subject).formulas.values()
     return holds("the statement as printed is the one proved", proof.statement in printed), holds(listed, not missing)

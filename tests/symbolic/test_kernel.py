@@ -131,10 +131,9 @@ def test_a_theorem_from_a_cache_that_was_given_something_else_does_not_replay_af
         Inner(poison, u)  # what somebody has SymPy compute, before anything is proved
         forged = identity(Equal(d * (a + p), d * a + d * c))
         assert forged.replay()  # else this tries nothing
-        assert not forged.replay(afresh=True)
         assert not Proof((identity(Equal(a, a)), forged)).verify(afresh=True)
     finally:
-        assert identity(Equal(a, a)).replay(afresh=True)
+        assert Proof((identity(Equal(a, a)),)).verify(afresh=True)
 
 
 class EqualToAll(Equal):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from sympy import Basic
+from sympy.core.cache import clear_cache
 
+from rdml_theory.symbolic import certificates
 from rdml_theory.symbolic.kernel.propositions import Proposition
 from rdml_theory.symbolic.kernel.theorem import Theorem, replayed
 
@@ -100,8 +103,14 @@ class Proof:
         return self.lines
 
     def verify(self, *, afresh: bool = False) -> bool:
-        """Run every rule again; ``afresh``, without anything that was computed before in this process."""
-        return replayed(self.theorems, afresh=afresh)
+        """Run every rule again, and say whether the same theorems come out.
+
+        ``afresh`` forgets first what SymPy and the kernel have computed in this process: under a term they may keep
+        what was computed from one of a class of somebody's own that is equal to it.
+        """
+        if afresh:
+            _forget()
+        return replayed(self.theorems)
 
     def text(self) -> str:
         """The theorems with what each assumes, and the proof, a line for each step."""
@@ -132,3 +141,14 @@ def _once(theorems: Iterable[Theorem]) -> Iterable[Theorem]:
         for step in theorem.proof():
             seen.setdefault(id(step), step)
     return seen.values()
+
+
+def _forget() -> None:
+    """Empty SymPy's caches, and those of the kernel and the certificates."""
+    clear_cache()
+    ours = __name__.rpartition(".")[0], certificates.__name__
+    for name, module in [*sys.modules.items()]:
+        if name.startswith(ours):
+            for value in [*vars(module).values()]:
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()

@@ -164,7 +164,6 @@ class ForAll(Proposition):
     def check(self) -> None:
         if type(self.variable) is not Vector and symbol_kind(self.variable) not in ("natural", "counting"):
             raise TermError(f"for every {self.variable}: expected a step, a class (an integer from 0 or 1) or a vector")
-        kind(self.variable)
         if type(self.body) not in PROPOSITIONS or type(self.body) is Tends:
             raise TermError(f"{self.body!r} is no proposition of the kernel that is said for every value")
         if self.variable in self.body.bound():
@@ -222,7 +221,6 @@ class Tends(Proposition):
         kinds = ("real", "positive", "natural", "counting") if self.point is oo else ("real", "positive")
         if symbol_kind(self.variable) not in kinds:
             raise TermError(f"the variable {self.variable} of a limit is none of: {', '.join(kinds)}")
-        kind(self.variable)
         if any(kind(part) == "vector" for part in self.terms()):
             raise TermError(f"{self.text()} does not relate scalars")
         if ({self.variable} | self.point.free_symbols) & bound_symbols(self.term):

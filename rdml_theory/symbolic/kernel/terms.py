@@ -365,6 +365,7 @@ def symbol_kind(symbol: Symbol) -> str:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: the symbol x is none of: real, nonnegative, positive, natural, counting
     """
+    _plain(symbol.name, str, symbol)
     found = _declared(symbol) if type(symbol) is Symbol else None
     if found is None:
         raise TermError(f"the symbol {symbol} is none of: {', '.join(_KINDS)}")
@@ -485,7 +486,6 @@ def _plain_str(term: Any) -> None:
 
 
 def _kind_of_symbol(term: Any) -> Any:
-    _plain(term.name, str, term)
     symbol_kind(term)
     if term.name.startswith("_"):
         raise TermError(f"the name {term.name} is kept for the indices of sums in a normal form")
@@ -518,8 +518,7 @@ def _kind_of_derivative(term: Any) -> Any:
     _require(term.expr, "scalar", "what is differentiated")
     if [type(part) for part in term.args[1:]] != [Tuple] or symbol_kind(term.variables[0]) not in ("real", "positive"):
         raise TermError(f"{term} is no derivative in one real or positive variable")
-    for part in term.args[1]:  # the variable, and how often
-        kind(part)
+    kind(term.args[1][1])  # how often
     for part in preorder_traversal(term.expr):
         if term.variables[0] in free_symbols(part) and not isinstance(part, (*_SMOOTH, Symbol)):
             raise TermError(f"{part} has no known derivative in {term.variables[0]}")

@@ -7,7 +7,6 @@ proof can be printed, and replayed: :meth:`Theorem.replay` runs every rule again
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, wraps
 from inspect import signature
@@ -15,9 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sympy import Basic, Integer, Symbol
-from sympy.core.cache import clear_cache
 
-from rdml_theory.symbolic import certificates
 from rdml_theory.symbolic.kernel.forms import Sign, require_near, require_value, usable
 from rdml_theory.symbolic.kernel.propositions import PROPOSITIONS, AtMost, Finite, Less, Proposition, Tends, walk
 from rdml_theory.symbolic.kernel.terms import At, Entry, Gradient, Mean, Random, Term, TermError, Value, Vector, kind
@@ -129,30 +126,13 @@ class Theorem:
         """The names of the axioms it rests on."""
         return tuple(sorted({t.arguments["name"] for t in self.proof() if t.rule == "axiom"}))
 
-    def replay(self, *, afresh: bool = False) -> bool:
-        """Run every rule of the proof again, and say whether the same theorem comes out: see :func:`replayed`."""
-        return replayed((self,), afresh=afresh)
+    def replay(self) -> bool:
+        """Run every rule of the proof again, and say whether the same theorem comes out."""
+        return replayed((self,))
 
 
-def _forget() -> None:
-    """Empty SymPy's caches, and those of the kernel and the certificates."""
-    clear_cache()
-    kernel = __name__.rpartition(".")[0]
-    for name, module in [*sys.modules.items()]:
-        if name.startswith((kernel, certificates.__name__)):
-            for value in [*vars(module).values()]:
-                if hasattr(value, "cache_clear"):
-                    value.cache_clear()
-
-
-def replayed(theorems: Iterable[Theorem], *, afresh: bool = False) -> bool:
-    """Run every rule of the proofs of several theorems again, each once, and say whether the same theorems come out.
-
-    ``afresh`` forgets first what SymPy and the kernel have computed in this process: under a term they may keep what
-    was computed from one of a class of somebody's own that is equal to it.
-    """
-    if afresh:
-        _forget()
+def replayed(theorems: Iterable[Theorem]) -> bool:
+    """Run every rule of the proofs of several theorems again, each once, and say whether the same theorems come out."""
     again: dict[int, Theorem] = {}
 
     def same(theorem: Theorem) -> bool:
