@@ -162,7 +162,8 @@ class ForAll(Proposition):
         return (self.body.free() - {self.variable}) | (set() if self.below is None else self.below.free_symbols)
 
     def check(self) -> None:
-        if type(self.variable) is not Vector and symbol_kind(self.variable) not in ("natural", "counting"):
+        of = kind(self.variable) if type(self.variable) is Vector else symbol_kind(self.variable)
+        if of not in ("vector", "natural", "counting"):
             raise TermError(f"for every {self.variable}: expected a step, a class (an integer from 0 or 1) or a vector")
         if type(self.body) not in PROPOSITIONS or type(self.body) is Tends:
             raise TermError(f"{self.body!r} is no proposition of the kernel that is said for every value")

@@ -456,9 +456,8 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: 1 + u adds a vector and a scalar
     """
-    of = _KIND_OF.get(type(term))
-    if of is not None:
-        return of(term)
+    if type(term) in _KIND_OF:
+        return _KIND_OF[type(term)](term)
     if _is_rational(term):
         return "zero" if term == 0 else "scalar"
     raise TermError(f"{term} ({type(term).__name__}) is no term of the theory")
