@@ -18,7 +18,17 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from verify.figure_names import Name, Sheet
-from verify.figure_panel import BOLD, CHARACTER, LINE, POINT, balanced, draw_panel, plain, visible, wrapped
+from verify.figure_panel import (
+    BOLD,
+    CHARACTER,
+    LINE,
+    POINT,
+    balanced,
+    draw_panel,
+    names_height,
+    plain,
+    visible,
+)
 from verify.figure_style import DPI, LINE_SPACING, Size, properties, readable
 from verify.records import Panel, faults_of_panel
 
@@ -77,9 +87,10 @@ def _arranged(
     cell, height = width / columns, size.heights[columns - 1]
     deep = [_legend_rows(own, cell, size)[1] for own in entries]
     lines = sum(max(deep[first : first + columns]) for first in range(0, count, columns))
+    named = [max(names_height(p, size) for p in panels[first : first + columns]) for first in range(0, count, columns)]
     title = balanced(heading, int(width / (BOLD * size.heading * POINT)))
     above = 1.6 * size.heading * POINT * (title.count("\n") + 1) if heading else 0.0
-    between = lines * LINE * size.small * POINT
+    between = lines * LINE * size.small * POINT + sum(named)
     # Arranged at the resolution of the PNG, which then finds every text measured.
     figure = Figure(figsize=(width, height * rows + between + 0.12 + above), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -99,7 +110,7 @@ def _arranged(
         if number % columns and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
-        _legend(axes, entries[number], cell, size)
+        _legend(axes, entries[number], cell, size, names_height(panel, size))
     if tried:
         engine.execute(figure)
     figure.set_layout_engine("none")
@@ -196,7 +207,7 @@ class _Entry:
         note = (
             f" ({self.hidden}\N{NO-BREAK SPACE}off\N{NO-BREAK SPACE}the\N{NO-BREAK SPACE}scale)" if self.hidden else ""
         )
-        return wrapped(self.label + note, width)
+        return balanced(self.label + note, width)
 
 
 def _entries(panel: Panel, variants: Sequence[int]) -> list[_Entry]:
@@ -247,11 +258,11 @@ def _label_width(width: float, size: Size) -> int:
     return min(52, int((width - 0.5) / (CHARACTER * size.small * POINT)))
 
 
-def _legend(axes: Axes, entries: list[_Entry], width: float, size: Size) -> None:
-    """A legend below a panel and its label, where no data can lie under it."""
+def _legend(axes: Axes, entries: list[_Entry], width: float, size: Size, named: float) -> None:
+    """A legend below a panel, its names and its label, where no data can lie under it."""
     if not entries:
         return
-    below = 0.048 * size.text + LINE * size.small * POINT * axes.get_xlabel().count("\n")
+    below = 0.048 * size.text + LINE * size.small * POINT * axes.get_xlabel().count("\n") + named
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     legend = axes.legend(

@@ -13,7 +13,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from verify.figure_style import LINE_SPACING, Size, properties, zorder
 from verify.records import Curve, Panel
 
-__all__ = ["BOLD", "CHARACTER", "LINE", "POINT", "balanced", "draw_panel", "plain", "visible", "wrapped"]
+__all__ = [
+    "BOLD", "CHARACTER", "LINE", "POINT", "balanced", "draw_panel", "names_height", "plain", "visible", "wrapped",
+]  # fmt: skip
 
 _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 """Longer curves are embedded in vector files as pictures: thousands of pieces make them heavy, not sharper."""
@@ -22,6 +24,16 @@ _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
 CHARACTER, BOLD, LINE = 0.43, 0.52, 1.44
 
 POINT = 1 / 72
+
+
+_SLOPE = 40
+"""Degrees by which names below an axis rise."""
+
+
+def names_height(panel: Panel, size: Size) -> float:
+    """How much higher than numbers the names below a panel's axis are, in inches."""
+    longest = max(map(len, panel.x_names), default=0)
+    return np.sin(np.radians(_SLOPE)) * longest * CHARACTER * size.small * POINT
 
 
 def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[float, float], size: Size) -> None:
@@ -42,6 +54,10 @@ def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[fl
         if scale == "log":
             _thin_log_ticks(axis)
     axes.margins(x=0.03, y=0.06)
+    if panel.x_names:
+        axes.set_xticks(
+            range(1, len(panel.x_names) + 1), panel.x_names, rotation=_SLOPE, ha="right", rotation_mode="anchor"
+        )
 
 
 def _thin_log_ticks(axis: Any) -> None:

@@ -208,5 +208,6 @@ def _numbers(panels: tuple[Panel, ...]) -> bytes:
         for curve in panel.curves:
             what = (number, panel.title, panel.x_label, panel.y_label, curve.label, curve.role)
             bands = (values or repeat(None) for values in (curve.low, curve.high))
-            rows.writerows([*what, *point] for point in zip(curve.x, curve.y, *bands))  # noqa: B905 - bands may be endless
+            places = [panel.x_names[int(x) - 1] for x in curve.x] if panel.x_names else curve.x
+            rows.writerows([*what, *point] for point in zip(places, curve.y, *bands))  # noqa: B905 - bands may be endless
     return stream.getvalue().encode()

@@ -22,7 +22,7 @@ __all__ = [
     "Summary", "combine", "faults_of_panel", "group_of", "place_of", "read_run", "summary_of",
 ]  # fmt: skip
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -74,13 +74,14 @@ class Curve(_Record):
 
 
 class Panel(_Record):
-    """One panel of a figure: labelled axes with their curves."""
+    """One panel of a figure: labelled axes with their curves. ``x_names``, if there are any, stand at x = 1, 2, ...."""
 
     title: str
     x_label: str
     y_label: str
     x_scale: Literal["linear", "log"] = "linear"
     y_scale: Literal["linear", "log"] = "linear"
+    x_names: tuple[str, ...] = ()
     curves: tuple[Curve, ...]
 
 
@@ -406,11 +407,15 @@ def _formulas(claim: ClaimRecord) -> Iterator[str]:
 def faults_of_panel(panel: Panel) -> list[str]:
     """What no run writes, and what would take a figure out of bounds; empty for an honest panel."""
     faults = []
-    labels = (panel.title, panel.x_label, panel.y_label, *(curve.label for curve in panel.curves))
+    labels = (panel.title, panel.x_label, panel.y_label, *panel.x_names, *(curve.label for curve in panel.curves))
     if max(map(len, labels)) > _LONGEST_LABEL:
         faults.append(f"a label of a figure has more than {_LONGEST_LABEL} letters")
     if len(panel.curves) > _MOST_CURVES:
         faults.append(f"a panel has {len(panel.curves)} curves")
+    if len(panel.x_names) > _MOST_CURVES:
+        faults.append(f"an axis has {len(panel.x_names)} names")
+    if panel.x_names and {x for c in panel.curves for x in c.x} - set(range(1, len(panel.x_names) + 1)):
+        faults.append("a point of a panel has no name below it")
     for curve in panel.curves:
         lengths = {len(a) for a in (curve.x, curve.y, curve.low, curve.high) if a is not None}
         if len(lengths) > 1:

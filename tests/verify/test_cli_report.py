@@ -74,7 +74,7 @@ def test_damaged_results(results, tmp_path):
     text = (folder / "results.json").read_text()
     for damaged, reason in (
         (text[:1000], "not valid JSON"),
-        (text.replace('"schema_version": 5', '"schema_version": 7'), "schema version 7"),
+        (text.replace('"schema_version": 6', '"schema_version": 7'), "schema version 7"),
         (text.replace('"outcome": "refuted"', '"outcome": "confirmed"', 1), "changed after it was written"),
     ):
         (tmp_path / "results.json").write_text(damaged)

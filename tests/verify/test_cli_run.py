@@ -79,7 +79,7 @@ def test_run_writes_results_figures_and_report(results):
     figures = {p.suffix for p in (folder / "figures").iterdir()}
     assert figures == {".csv", ".pdf", ".png", ".svg"}
     document = json.loads((folder / "results.json").read_text())
-    assert document["schema_version"] == 5
+    assert document["schema_version"] == 6
     assert [c["id"] for c in document["claims"]] == ["C14", "C2a"]
     environment = document["environment"]
     assert environment["versions"]["numpy"]

@@ -283,6 +283,33 @@ def test_the_numbers_beside_a_figure_are_those_of_the_record() -> None:
     assert len(rows) == sum(len(line.x) for drawn in two for line in drawn.curves)
 
 
+@pytest.mark.parametrize("size", ["screen", "column"])
+def test_names_below_an_axis_stand_at_their_points_and_above_the_legend(size: Any) -> None:
+    told = ("double well", "quadratic cosine", "nonconvex logistic", "pl sine")
+    curves = [curve(f"measured {n}", x=(1, 2, 4), y=(n, n + 1, n), style="markers") for n in range(8)]
+    named = panel(*curves, x_names=told)
+    figure = plots.figure_of(claim(named), size=size)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    labels = axes.get_xticklabels()
+    assert [(label.get_position()[0], label.get_text()) for label in labels] == [*enumerate(told, 1)]
+    boxes = [label.get_window_extent() for label in labels]
+    word, legend = axes.xaxis.label.get_window_extent(), axes.get_legend().get_window_extent()
+    assert legend.y1 < word.y0 < word.y1 < min(box.y0 for box in boxes)
+    assert legend.y0 >= 0 <= min(box.x0 for box in boxes)
+    bare = plots.figure_of(claim(panel(*curves)), size=size)
+    bare.canvas.draw()
+    assert axes.bbox.height > 0.85 * bare.axes[0].bbox.height
+    rows = list(csv.DictReader(io.StringIO(plots.pictures((named,), ("csv",))["csv"].decode())))
+    assert [row["x"] for row in rows[:3]] == [told[0], told[1], told[3]]
+
+
+@pytest.mark.parametrize("told", [("one", "two"), ("name",) * 1000])
+def test_points_without_names_and_too_many_names_are_refused(told: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"a point of a panel has no name below it|an axis has 1000 names"):
+        plots.figure_of(claim(panel(curve("measured"), x_names=told)))
+
+
 # What the three kinds of colour blindness make of linear sRGB (Machado, Oliveira and Fernandes 2009, severity 1).
 BLIND = {
     "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),

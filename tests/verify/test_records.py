@@ -32,7 +32,7 @@ def test_infinities_survive_as_json():
         (lambda d: "", "not valid JSON"),
         (lambda d: "[]", "not a results document"),
         (lambda d: '{"a": 1}', "not a results document"),
-        (lambda d: d.replace('"schema_version":5', '"schema_version":99'), "schema version 99, this program reads 5"),
+        (lambda d: d.replace('"schema_version":6', '"schema_version":99'), "schema version 99, this program reads 6"),
         (lambda d: d.replace('"profile":"quick"', '"profile":"odd"'), "damaged at profile"),
         (lambda d: d.replace('"profile":"quick"', '"profile":"quick","more":1'), "damaged at more"),
         (lambda d: d.replace('"profile":"quick"', '"profile":"full"'), "was changed after it was written"),

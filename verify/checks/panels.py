@@ -59,10 +59,13 @@ def replicas_curve(label: str, x: ArrayLike, values: ArrayLike, **how: Any) -> C
     return curve(f"{label} ({words})", x, mean, band=band, **how)
 
 
-def panel(title: str, x_label: str, y_label: str, *curves: Curve, log: Literal["", "x", "y", "xy"] = "xy") -> Panel:
-    """A panel of a figure; ``log`` names its logarithmic axes."""
+def panel(
+    title: str, x_label: str, y_label: str, *curves: Curve, log: Literal["", "x", "y", "xy"] = "xy",
+    x_names: Sequence[str] = (),
+) -> Panel:  # fmt: skip
+    """A panel of a figure; ``log`` names its logarithmic axes, ``x_names`` what stands at x = 1, 2, ...."""
     scales: dict[str, Any] = {f"{axis}_scale": "log" if axis in log else "linear" for axis in "xy"}
-    return Panel(title=title, x_label=x_label, y_label=y_label, curves=curves, **scales)
+    return Panel(title=title, x_label=x_label, y_label=y_label, curves=curves, x_names=tuple(x_names), **scales)
 
 
 def contradicted(panel: Panel, stated: Curve, false: Curve) -> tuple[float, tuple[float, float, float]] | None:

@@ -72,7 +72,7 @@ def approach(subject: BoundSubject, context: Context) -> Found:
 def _against_step(subject: BoundSubject) -> Panel:
     grid, curves = np.linspace(0.02, 1.95, 120), []
     for group, (noise, bias) in enumerate(((0.0, 1.0), (0.5, 0.3))):
-        label = f"floor, $\\sigma^2$ = {noise:g}, $\\zeta^2$ = {bias:g}"
+        label = f"floor, $\\sigma^2 = {noise:g}$, $\\zeta^2 = {bias:g}$"
         stated = [subject.floor(float(h), noise, bias) for h in grid]
         curves.append(curve(label, grid, stated, "statement", group=group))
     labels = ("floor against the step size", "step size $h = \\Lambda\\eta$", "squared gradient norm")

@@ -114,6 +114,7 @@ FAMILIES: dict[str, Family] = {
     "mixture of 0.9 and 1.9": Family(lambda rng, n: np.where(rng.random(n) < 0.1, 1.9, 0.9), Envelope(upper=1.9)),
     "spread that depends on the past": Family(_swings, Envelope(upper=1.95)),
 }
+SHORT_NAMES = ("1 in 100", "1 in 10,000", "Pareto", "lognormal", "chi-square", "mixture", "changing spread")
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,13 @@ def any_distribution(subject: Subject, context: Context) -> Found:
     x = tuple(float(n) for n in range(1, len(wrong) + 1))
     most = int(np.argmax(wrong))
     yield panel(
-        "with an envelope", "distribution, as in the caption", "share of wrong verdicts",
+        "with an envelope", "distribution of the replicas", "share of wrong verdicts",
         curve(
             "wrong verdicts", x, wrong, "statement", style="markers",
             contradicted=(x[most], wrong[most], ENCLOSED) if wrong[most] > ENCLOSED else None,
         ),
         curve("$\\delta$, stated at most", (x[0], x[-1]), ENCLOSED, "reference", group=0), log="",
+        x_names=SHORT_NAMES,
     )  # fmt: skip
 
 
@@ -267,9 +269,9 @@ CLAIM = Claim(
         Control("cut-short", "an envelope that ends at the greatest replica", Subject(with_envelope=cut_short)),
     ),
     caption=(
-        "Left: how often verdicts with an envelope are wrong, for replicas of which 1 in 100 (first) or 1 in 10,000 "
-        "carries half the mean, then for Pareto, lognormal, chi-square and mixed ones, and for ones whose spread "
-        "depends on the past. Right: how often, without an envelope, the upper confidence bound of a mean lies below "
+        "Left: how often verdicts with an envelope are wrong, for replicas of which 1 in 100 or 1 in 10,000 carries "
+        "half the mean, for Pareto, lognormal, chi-square and mixed ones, and for ones whose spread depends on the "
+        "past. Right: how often, without an envelope, the upper confidence bound of a mean lies below "
         "it, for skewed replicas: nearly the error rate from some 64 replicas on, three times that without the "
         "correction for skewness."
     ),
