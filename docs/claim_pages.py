@@ -47,10 +47,17 @@ def _mark(text: str) -> str:
 
 def _assumption(text: str, typeset: dict[str, str]) -> list[str]:
     """One in a line, with its formula; those of one of several theorems below it."""
-    several = re.fullmatch(r"(for [^:]*): (.*; .*)", text)
+    several = re.fullmatch(r"((?:for|with) [^:]*): (.*; .*)", text)
     if several is None:
         return [f"- {typeset.get(text, text)}"]
-    return [f"- {several[1]}:", *(f"  - {typeset.get(part, part)}" for part in several[2].split("; "))]
+    parts: list[str] = []
+    for part in several[2].split("; "):
+        # A semicolon within brackets, as in F(x; u), parts nothing.
+        if parts and parts[-1].count("(") > parts[-1].count(")"):
+            parts[-1] += f"; {part}"
+        else:
+            parts.append(part)
+    return [f"- {several[1]}:", *(f"  - {typeset.get(part, part)}" for part in parts)]
 
 
 _MEANS = {
@@ -87,8 +94,9 @@ def _theorems(proof: Proof) -> list[str]:
     """Every theorem with its own hypotheses."""
     lines = []
     for theorem in proof.theorems:
-        given = "; ".join(f"${h.latex()}$" for h in proof.hypotheses_of(theorem))
-        lines.append(f"- ${theorem.conclusion.latex()}$" + (f", given {given}" if given else ""))
+        # Marks within the formulas begin no line.
+        given = ";$ $".join(h.latex() for h in proof.hypotheses_of(theorem))
+        lines.append(f"- ${theorem.conclusion.latex()}" + (f",$ given ${given}$" if given else "$"))
     return [*lines, ""]
 
 

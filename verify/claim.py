@@ -57,6 +57,8 @@ class Statement:
     >>> x, y = Symbol("x"), Symbol("y")
     >>> print(Statement("{f}, where {y}", {"f": sin(x) ** 2}, {"y": Eq(y, sin(x))}).text())
     y², where y = sin(x)
+    >>> [segment.text for segment in Statement("x_{{t+1}} = {x}", {"x": x}).segments()]
+    ['x_{t+1} = ', 'x']
     """
 
     template: str
@@ -65,11 +67,15 @@ class Statement:
 
     def _parts(self) -> Iterator[str | Basic]:
         """Words and formulas in order."""
-        for words, name, _, _ in Formatter().parse(self.template):
-            if words:
-                yield words
+        words = ""
+        for more, name, _, _ in Formatter().parse(self.template):
+            # The parser ends a part at a doubled brace, too.
+            words += more
             if name is not None:
+                yield from filter(None, [words])
                 yield self._named(name)
+                words = ""
+        yield from filter(None, [words])
 
     def segments(self) -> tuple[Segment, ...]:
         """The statement as words and formulas in order."""

@@ -20,7 +20,7 @@ from PIL import Image
 
 from verify import plots
 from verify.formulas import mathml, with_indices
-from verify.paragraphs import changed, lines
+from verify.paragraphs import Line, changed, lines
 from verify.records import (
     GROUPS,
     CertificateRecord,
@@ -104,8 +104,15 @@ _WIDEST_ON_PAPER = 128
 def _statement(segments: Sequence[Segment]) -> Markup:
     """Words with short formulas, and long formulas in lines of their own."""
     kinds = {False: "line", True: "line displayed"}
-    parts = ((kinds[line.displayed], _sentence(line.segments)) for line in lines(segments))
+    parts = ((kinds[line.displayed], _sentence(_spaced(line))) for line in lines(segments))
     return Markup("").join(Markup('<span class="{}">{}</span>').format(*part) for part in parts)
+
+
+def _spaced(line: Line) -> tuple[Segment, ...]:
+    """The pieces of a line; an "and" behind a displayed formula stands apart from it."""
+    formula, *rest = line.segments
+    marks = (Segment(text=re.sub(r"^(?=\w)", "\N{EM SPACE}", mark.text)) for mark in rest)
+    return (formula, *marks) if line.displayed else line.segments
 
 
 def _sentence(segments: Sequence[Segment]) -> Markup:

@@ -52,6 +52,13 @@ def test_steps_are_one_list(pages):
     assert lines[tenth + 4] == "    $$"
 
 
+def test_assumptions_are_parted_where_no_bracket_is_open(pages):
+    assert pages._assumption("for drift: F(x; u) = F(x_{t + 1}; (u)); 0 < h", {"0 < h": "$0 < h$"}) == [
+        "- for drift:", "  - F(x; u) = F(x_{t + 1}; (u))", "  - $0 < h$",
+    ]  # fmt: skip
+    assert len(pages._assumption("with momentum: a < 1; b < 1", {})) == 3
+
+
 def test_the_table_of_evidence_counts(pages, monkeypatch):
     few = {i: all_claims()[i] for i in ("D1", "D10", "D12", "C4", "C8")}
     monkeypatch.setattr(pages, "all_claims", lambda: few)

@@ -489,6 +489,12 @@ def test_evidence_is_folded_and_paper_has_the_figures() -> None:
     assert re.search(r"details\.evidence-of, [^{]*\{ display: none", paper)
 
 
+def test_an_and_behind_a_displayed_formula_stands_apart() -> None:
+    long = Segment(text=f"{'x' * 40} = 1", latex="x = 1")
+    shown = report._statement((long, Segment(text=" and "), long, Segment(text=", and "), long))
+    assert re.findall(r"</math>(,?)</span>(\W*and)</span>", shown) == [("", "\N{EM SPACE}and"), (",", " and")]
+
+
 def test_a_negative_control_shows_the_formulas_that_differ() -> None:
     same, other, new = (Segment(text=t, latex=t) for t in ("a", "b", "c"))
     words = Segment(text=", where ")

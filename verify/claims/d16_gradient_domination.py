@@ -38,7 +38,7 @@ class Subject:
 
 
 def statement(subject: Subject) -> Statement:
-    words = "For every number of classes and every order with {orders}, {bound}, {omega} = min q, {D} = D_α(p‖q)"
+    words = "For every number of classes and every order {orders}: {bound}, {omega} = min q, {D} = D_α(p‖q)"
     orders = at_least(alpha, subject.least_order)
     bound = domination_target(subject.dominated).relation()
     return Statement(words, {"orders": orders, "bound": bound, "omega": LEAST_PROBABILITY, "D": D})

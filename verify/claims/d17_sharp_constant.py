@@ -31,7 +31,7 @@ class Subject:
 
 
 def statement(subject: Subject) -> Statement:
-    words = "For every number of classes and every order with {orders}, {bound}, {D} = D_α(p‖q)"
+    words = "For every number of classes and every order {orders}: {bound}, {D} = D_α(p‖q)"
     orders = at_most(alpha, subject.greatest_order)
     return Statement(words, {"orders": orders, "bound": sharp_target(subject.constant).relation(), "D": D})
 

@@ -45,7 +45,7 @@ TRUE = Interval(intervals.LEVEL, intervals.seeds - 1)
 def statement(subject: Interval) -> Statement:
     return Statement(
         "The held-out accuracies of networks that are trained from the same {S} seeds by several objectives, and "
-        "likewise their NLL, differ within seeds by amounts whose {M} intervals hold together: {bound}, u_{M} being 1 "
+        "likewise their NLL, differ within seeds by amounts whose {M} intervals hold together: {bound}, u_M being 1 "
         "if one of them misses, where each is the mean ∓ s/√S times Student's quantile of {level} at {freedom} degrees "
         "of freedom. The differences themselves are reported and judged nowhere",
         {
