@@ -128,8 +128,8 @@ def momentum_bound(
     search ends with, its bound holds. At μ = 0 it is :func:`tight_bound`.
 
     For a heavy ball without noise, the floor (T → ∞) is ζ² up to ϑ = Λη(1+μ)/(1-μ)² = 1, and
-    ``ζ²/(1 - (1+μ)²(ϑ-1)²/(4μϑ²))`` from there to Λη = 1-μ: a quadratic with a bias that turns attains it. This
-    toolkit's own.
+    ``ζ²/(1 - (1+μ)²(ϑ-1)²/(4μϑ²))`` from there to Λη = 1-μ: a quadratic with a bias that turns attains it. For longer
+    steps, up to 2(1-μ) and for μ from 0.3 to 0.99, a nonconvex function has runs within 16% of it. This toolkit's own.
 
     Parameters
     ----------
