@@ -134,7 +134,8 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
     a = Assumptions(
         smoothness=lam, gap=delta, noise=variance * rng.integers(0, 2), bias=square, relative_bias=0.1 * rng.random()
     )
-    mu, nesterov, steps = rng.uniform(0.05, 0.95), bool(rng.integers(0, 2)), 10 ** rng.uniform(0, 5)
+    # Whole numbers of steps: between them, neither is a bound of anything, and κ < 0 makes them differ.
+    mu, nesterov, steps = rng.uniform(0.05, 0.95), bool(rng.integers(0, 2)), round(10 ** rng.uniform(0, 5))
     step = _step(rng.uniform(0.02, 1.4), mu, nesterov) / lam
     function = float(momentum_bound(a, step, steps, momentum=mu, nesterov=nesterov))
     return [(function, subject.from_formula(a, step, steps, mu, nesterov))]
