@@ -200,7 +200,7 @@ def calculus(
         Where the variables lie; by default where they are declared to lie.
     along : Symbol, optional
         The variable of differentiation; may be left out if there is only one.
-    at : number or Symbol, optional
+    at : Expr, optional
         Where the chain begins: the point where both sides touch, possibly another variable. By default the left end of
         the variable's interval.
     reason : str

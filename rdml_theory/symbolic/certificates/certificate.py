@@ -55,7 +55,7 @@ class Certificate:
         Where it is asserted.
     evidence : Evidence, optional
         What is kept of the proof; ``None`` where none was found.
-    counterexample : tuple of (Symbol, number), optional
+    counterexample : tuple of (Symbol, Expr), optional
         A point of the domain at which the inequality fails.
 
     >>> from sympy import Symbol
