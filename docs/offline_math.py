@@ -78,8 +78,10 @@ def _row(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
             yield from _row(child)
         elif child.tag in ("msup", "msub") and child[0].tag == "mrow" and _width(child) > _SHEET:
             *inner, closing = _row(child[0])
-            power = ElementTree.Element(child.tag)
-            power.extend([closing, *child[1:]])
+            # In a row of its own: Chromium lets no bracket grow that is itself what has the power.
+            power, base = ElementTree.Element(child.tag), ElementTree.Element("mrow")
+            base.append(closing)
+            power.extend([base, *child[1:]])
             yield from (*inner, power)
         elif child.tag == "mfrac" and _width(child) > _SHEET:
             above, below = child
@@ -103,7 +105,8 @@ def _bracketed(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
 
 
 def _closing(node: ElementTree.Element) -> ElementTree.Element:
-    return node[0] if node.tag in ("msup", "msub") else node
+    base = node[0] if node.tag in ("msup", "msub") else node
+    return base[0] if base.tag == "mrow" and len(base) == 1 else base
 
 
 def _closes(node: ElementTree.Element) -> str:
