@@ -173,8 +173,9 @@ def momentum_bound(
         for eta, horizon in zip(etas.flat, horizons.flat, strict=True)
     ]
     transient, noise, bias = np.array(terms).T.reshape(3, *etas.shape)
-    terms = transient, noise, bias
-    return make_bound("momentum", terms, etas, horizons, momentum=mu, nesterov=nesterov)
+    return make_bound(
+        "momentum", (transient, noise, bias), etas, horizons, momentum=mu, nesterov=nesterov
+    )  # fmt: skip
 
 
 def best_potential(

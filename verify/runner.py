@@ -104,7 +104,7 @@ def as_stated(claim: Claim[Any], proof: Proof) -> tuple[Comparison, Comparison]:
     What the other theorems of a proof assume, such as instances that attain a bound, stands with them in the record.
     """
     lines = list(claim.assumptions)
-    lines += [own for line in lines if line.startswith(_OF) for own in all_claims()[line[len(_OF) :]].assumptions]
+    lines += [own for line in lines if line.startswith(_OF) for own in all_claims()[line.removeprefix(_OF)].assumptions]
     # Those of one of several theorems stand in a line such as "for the slope: ...; ...".
     said = {part for line in lines for part in (line, *line.partition(": ")[2].split("; "))}
     missing = sorted({told.text() for told in proof.hypotheses} - said)
