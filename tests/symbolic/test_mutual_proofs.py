@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from test_proofs import Case, refused
 
-from rdml_theory import renyi_gradient
 from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.kernel import AXIOMS, Proof, ProofError
 from rdml_theory.symbolic.mutual import (
@@ -21,6 +20,7 @@ from rdml_theory.symbolic.mutual import (
 )
 from rdml_theory.symbolic.sgd import descent, minibatch, settling, step_condition
 from verify.checks.instances import satisfied_by
+from verify.claims.g2_diversity import three_apart
 
 CASES = {
     "C5": Case(plateau.plateau_law, {"right_side": plateau.beta * plateau.MUTUAL_NORM}, plateau.ASSUMPTIONS),
@@ -87,38 +87,20 @@ def test_each_changed_statement_is_refused(name, argument):
     refused(CASES[name], argument, every=1)
 
 
-def test_the_same_data_change_nothing_for_convex_losses_alone():
+@pytest.mark.parametrize("wider", [{"convex": False}, {"any_order": True}], ids=str)
+def test_the_same_data_change_nothing_for_convex_losses_alone_and_many_students_at_order_one(wider):
     with pytest.raises(ProofError):
-        gain.shared_law(convex=False)
+        gain.shared_law(**wider)
 
 
 def test_three_students_of_one_strongly_convex_loss_may_rest_apart_where_two_may_not():
     """G2 holds for two: here are three, α = 1/10 and β = 1, at rest on a quadratic; the point is not stable."""
-    logits = np.array([[-47.0, -5.0, -25.0], [18.0, -74.0, 39.0], [-1.0, 12.0, 2.0]])  # three samples of two classes
-
-    def pulls(logits):
-        z = np.stack([logits, np.zeros_like(logits)], axis=-1)
-        each = [[renyi_gradient(u, v, 0.1, wrt="q", domain="logits")[:, 0] for u in z] for v in z]
-        return np.sum(each, axis=1) / 2
-
-    # H(θ_k - ψ) = -pulls has a solution H if, and only if, the changes of both sides have a symmetric product.
-    apart, turned = logits[1:] - logits[0], -(pulls(logits)[1:] - pulls(logits)[0])
-    skew = apart[0] * turned[1] - apart[1] * turned[0]
-    share = np.array([-(skew[1] + 0.9 * skew[2]) / skew[0], 1.0, 0.9])  # of the samples in the mutual loss
-    product = apart @ (share * turned).T
-    beside = np.cross(apart[0], apart[1])
-    hessian = (share * turned).T @ np.linalg.solve(product, share * turned) + np.outer(beside, beside) / (
-        beside @ beside
-    )
-    minimiser = logits[0] + np.linalg.solve(hessian, share * pulls(logits)[0])
-
-    def forces(logits):
-        return (logits - minimiser) @ hessian + share * pulls(logits)
-
-    assert (share > 0).all()
-    assert np.linalg.eigvalsh(hessian).min() > 1e-5
-    assert np.abs(forces(logits)).max() < 1e-12
-    assert np.abs(logits - minimiser).max(axis=1).min() > 0.05
+    found = three_apart()
+    assert (found.share > 0).all()
+    assert np.linalg.eigvalsh(found.hessian).min() > 1e-5
+    assert np.abs(found.forces(found.logits)).max() < 1e-12
+    assert np.abs(found.logits - found.minimiser).max(axis=1).min() > 0.05
     steps = 1e-4 * np.eye(9).reshape(9, 3, 3)
-    slopes = np.array([(forces(logits + step) - forces(logits - step)).ravel() / 2e-4 for step in steps])
+    forces = [[found.forces(found.logits + sign * step) for sign in (1, -1)] for step in steps]
+    slopes = np.array([(ahead - behind).ravel() / 2e-4 for ahead, behind in forces])
     assert np.linalg.eigvals(slopes).real.min() < -1e-3

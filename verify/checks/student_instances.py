@@ -102,7 +102,7 @@ def _one_input() -> Model:
 
 @cache
 def _estimates() -> tuple[Model, ...]:
-    """Students at rest: three with errors alone that are ± vectors, by fair coins; two with the same quadratic loss."""
+    """Students at rest: three with errors alone that are ± vectors, by fair coins; some of one quadratic loss."""
     count, product = 3, 0.8
     signs = outcomes(count + 1).T
     ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
@@ -126,6 +126,10 @@ def _estimates() -> tuple[Model, ...]:
     minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
     same = {Vector(name): minimiser for name in "θφψ"} | {Vector(name): nothing for name in "gh"}
     quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
+
+    def slope(x: Any) -> Any:
+        return x / np.sqrt(1 + (x**2).sum(axis=-1, keepdims=True))
+
     return (
         model("three estimates of a mean", 0.0),
         model("three estimates with common data", 0.3),
@@ -133,6 +137,14 @@ def _estimates() -> tuple[Model, ...]:
             "two students at the minimiser of a quadratic loss",
             same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
             {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
+        ),
+        Model(
+            "three students at the minimiser of a quadratic loss",
+            {Vector("ψ"): minimiser, Vector("v"): slope(minimiser), plateau.beta: 1.0, gain.students: count,
+             Symbol("mu", positive=True): 1.0},
+            {"f": quadratic, "S": Objective(lambda x: np.sqrt(1 + (x**2).sum(axis=-1)), slope, 1.0)},
+            {"x": np.broadcast_to(minimiser, (1, count, 2))}, {"m": minimiser[None]},
+            points=np.random.default_rng(0).normal(size=(10, 2)),
         ),
     )  # fmt: skip
 

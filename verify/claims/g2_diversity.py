@@ -32,10 +32,14 @@ AGREED = 1e-6
 
 @dataclass(frozen=True)
 class Subject:
-    """The excess risk with a common share of the data; and for which losses the same data shall change nothing."""
+    """The excess risk with a common share of the data; and for which losses the same data shall change nothing.
+
+    ``any_order``: for any number of students, too, not for two alone.
+    """
 
     right_side: Expr
     convex: bool = True
+    any_order: bool = False
 
     def ratio(self, alpha: float, weight: float, share: float) -> float:
         """The excess risk over that of a student alone."""
@@ -47,11 +51,15 @@ def statement(subject: Subject) -> Statement:
     words = (
         "Students of one model whose errors have the correlation {kappa}, as with samples of which the share {kappa} "
         "is common, have at rest the excess risk {law}, that of a student alone, {r}, for {kappa} = 1. With one {kind} "
-        "loss for all, two students at rest are where each would be alone, {alike}, for every order and weight"
+        "loss for all, two students at rest are where each would be alone, {alike}, for every order and weight, and "
+        "any number of students {orders}: {all}"
     )
+    words = words.replace("{kind}", "strongly convex" if subject.convex else "smooth")
+    words = words.replace("{orders}", "too" if subject.any_order else "at α = 1")
     law = symbolic.gain_target(subject.right_side).relation()
-    return Statement(words.replace("{kind}", "strongly convex" if subject.convex else "smooth"), {
+    return Statement(words, {
         "kappa": symbolic.share, "law": law, "r": symbolic.lone, "alike": symbolic.alike_target().relation(),
+        "all": symbolic.all_alike_target().relation(),
     })  # fmt: skip
 
 
@@ -129,6 +137,59 @@ def _two_layers(seed: int) -> float:
     return float(np.abs(_odds(game, ends[0]) - _odds(game, ends[1])).max())
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Three students of one quadratic loss, with one logit on each of three samples, (student, sample).
+
+    Attributes
+    ----------
+    logits, minimiser, hessian : ndarray
+        Their parameters θ, and the loss (θ - ψ)ᵀH(θ - ψ)/2.
+    share : ndarray
+        Of the samples in the mutual loss.
+    order : float
+        α; the weight is one.
+    """
+
+    logits: Array
+    minimiser: Array
+    hessian: Array
+    share: Array
+    order: float
+
+    def forces(self, logits: Array) -> Array:
+        """The gradients of all students' losses, with the pulls of their peers."""
+        return (logits - self.minimiser) @ self.hessian + self.share * _pulls(logits, self.order)
+
+
+def _pulls(logits: Array, order: float) -> Array:
+    z = np.stack([logits, np.zeros_like(logits)], axis=-1)
+    each = [[renyi_gradient(u, v, order, wrt="q", domain="logits")[:, 0] for u in z] for v in z]
+    return np.sum(each, axis=1) / (len(logits) - 1)
+
+
+def three_apart() -> Apart:
+    """Students at rest apart: H and ψ are solved for at logits that were searched for."""
+    logits, order = np.array([[-47.0, -5.0, -25.0], [18.0, -74.0, 39.0], [-1.0, 12.0, 2.0]]), 0.1
+    pulls = _pulls(logits, order)
+    # H(θ_k - ψ) = -pulls has a solution H if, and only if, the changes of both sides have a symmetric product.
+    apart, turned = logits[1:] - logits[0], -(pulls[1:] - pulls[0])
+    skew = apart[0] * turned[1] - apart[1] * turned[0]
+    share = np.array([-(skew[1] + 0.9 * skew[2]) / skew[0], 1.0, 0.9])
+    moved, beside = share * turned, np.cross(apart[0], apart[1])
+    hessian = moved.T @ np.linalg.solve(apart @ moved.T, moved) + np.outer(beside, beside) / (beside @ beside)
+    minimiser = logits[0] + np.linalg.solve(hessian, share * pulls[0])
+    return Apart(logits, minimiser, hessian, share, order)
+
+
+def _three_off() -> float:
+    """How far the farthest of them is from the minimiser, all being at rest."""
+    found = three_apart()
+    if np.abs(found.forces(found.logits)).max() > 1e-9:
+        raise RuntimeError("three students of a quadratic loss have not come to rest")
+    return float(np.linalg.norm(found.logits - found.minimiser, axis=1).max())
+
+
 @check("training", id="same", cost=2.0)
 def same_data(subject: Subject, context: Context) -> Found:
     """From any start, do students with the same data come to rest where each would alone?"""
@@ -143,6 +204,8 @@ def same_data(subject: Subject, context: Context) -> Found:
     if not subject.convex:
         moved = context.shared(_two_layers, context.seed_for("two layers") % 2**32)
         worst.see("log-odds after training less those alone, two-layer students", moved, AGREED)
+    if subject.any_order:
+        worst.see("three students of a quadratic loss at rest, from its minimiser", _three_off(), AGREED)
     yield from worst.comparisons()
 
 
@@ -174,16 +237,19 @@ CLAIM = Claim(
         "the law: as G1",
         "the same loss: g and h are the gradients of the mutual losses of two students, whose logits are linear in the "
         "parameters θ and φ: <z - u, q - w> = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
-        "more than two students: all at the minimiser is a point of rest, without pulls; it is the only one at α = 1, "
-        "where the pulls of a pair cancel: the sum over k of <θ_k - ψ, ∇L(θ_k)>, ψ the minimiser, and of "
-        "β<z_k - z_j, q_k - q_j>/(2(K-1)) over all j and k is zero, and no part of it is negative; at other orders "
-        "there may be others, as three students at α = 1/10 with a quadratic loss have, from which they move away when "
-        "disturbed: none was found here for logistic losses",
+        "more than two students: S is the mean over inputs of the logarithm of Σ exp z, convex in the parameters (D6); "
+        "at α = 1 a peer j pulls student k with the difference of its gradients, ∇S(x_k) - ∇S(x_j)",
+        "at other orders three students or more may also rest elsewhere, as three at α = 1/10 with a quadratic loss "
+        "do, from where they move away when disturbed: no such point was found here for logistic losses",
         "networks: not covered; what they gain on the same data they owe to losses that are not convex, and to noise",
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(lambda subject: symbolic.shared_law(subject.right_side, convex=subject.convex)),
+        kernel_check(
+            lambda subject: symbolic.shared_law(
+                subject.right_side, convex=subject.convex, any_order=subject.any_order
+            )
+        ),
         common_data, same_data,
     ),
     controls=(
@@ -191,6 +257,7 @@ CLAIM = Claim(
         Control("linear", "the gain in proportion to what is not common",
                 Subject(symbolic.share**2 * symbolic.lone + (1 - symbolic.share**2) * symbolic.GAIN)),
         Control("networks", "the same for all smooth losses", Subject(symbolic.SHARED, convex=False)),
+        Control("any-order", "any number of students at every order", Subject(symbolic.SHARED, any_order=True)),
     ),
     caption=(
         "The excess risk of logistic students at rest, over that of a student alone, against the share of their data "

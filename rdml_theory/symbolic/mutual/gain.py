@@ -22,6 +22,7 @@ __all__ = [
     "GAIN",
     "SHARED",
     "alike_target",
+    "all_alike_target",
     "gain_law",
     "gain_target",
     "lone",
@@ -180,17 +181,41 @@ _SMOOTH = ForAll(
     _s, ForAll(_t, AtMost(-_strong * square(_s - _t), Inner(Gradient("f", _s) - Gradient("f", _t), _s - _t)))
 )
 
+_v = Vector("v")
+
+
+def _at_rest(pull: Term) -> ForAll:
+    """Every student k rests between its loss and the pulls of all others."""
+    pulls = Sum(Inner(pull, y), (j, 0, students - 1))
+    return ForAll(k, ForAll(y, Equal((students - 1) * Inner(Gradient("f", x), y), -beta * pulls)))
+
+
+ALL_ALIKE = {
+    "several": HYPOTHESES["several"],
+    "rest": _at_rest(Gradient("S", x) - Gradient("S", At("x", j))),
+    "toward": ForAll(_s, ForAll(_t, AtMost(0, Inner(Gradient("S", _s) - Gradient("S", _t), _s - _t)))),
+    "mean": HYPOTHESES["mean"],
+    "slope": ForAll(y, Equal(students * Inner(_v, y), _sum(Inner(Gradient("S", x), y)))),
+}
+"""K students x_k at rest with that loss at order one, where pulls are differences of the gradients of a convex S."""
+
+_ANY_ORDER = {
+    "rest": _at_rest(Gradient("D", x, At("x", j))),
+    "toward": ForAll(_s, ForAll(_t, AtMost(0, Inner(Gradient("D", _s, _t), _s - _t)))),
+}
+"""The same at any order, where all that is known of a pull is that it leads to the peer."""
+
 ALIKE_ASSUMPTIONS = assumptions(
-    *(part.text() for part in CORRELATED.values()), *(part.text() for part in ALIKE.values())
+    *dict.fromkeys(part.text() for told in (CORRELATED, ALIKE, ALL_ALIKE) for part in told.values())
 )
-"""What the law for correlated errors assumes, and that of two students with the same data, as text."""
+"""What the law for correlated errors assumes, and that of students with the same data, as text."""
 
 
-def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
+def shared_law(right_side: Formula = SHARED, *, convex: bool = True, any_order: bool = False) -> Proof:
     """G2: no gain without diversity: with correlation κ of the errors, ``(d/2n)[m + (1-m)/(1 + αβK/(K-1))²]``.
 
-    Here ``m = (1 + (K-1)κ)/K``. With it, for two students of one strongly convex loss and any order: at rest both are
-    at its minimiser, so that mutual learning changes nothing. This toolkit's own.
+    Here ``m = (1 + (K-1)κ)/K``. With it, for one strongly convex loss: two students at rest are at its minimiser at any
+    order, and K students at order one, so that mutual learning changes nothing. This toolkit's own.
 
     Parameters
     ----------
@@ -198,6 +223,8 @@ def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
         The asserted excess risk.
     convex : bool
         Whether the common loss is asserted to be strongly convex; if not, smooth alone.
+    any_order : bool
+        Whether it is asserted of K students at any order; if not, at order one.
 
     Raises
     ------
@@ -207,14 +234,15 @@ def shared_law(right_side: Formula = SHARED, *, convex: bool = True) -> Proof:
     Examples
     --------
     >>> proof = shared_law()
-    >>> proof.verify(), proof.theorems[1].conclusion.text()
-    (True, '‖θ - ψ‖² ≤ 0')
+    >>> proof.verify(), [theorem.conclusion.text() for theorem in proof.theorems[1:]]
+    (True, ['‖θ - ψ‖² ≤ 0', 'Σ_{k < K} ‖x_k - ψ‖² ≤ 0'])
     >>> shared_law(GAIN)
     Traceback (most recent call last):
     ...
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
-    return Proof((_law(exact(formula("right_side", right_side)), CORRELATED), _alike(convex)))
+    law = _law(exact(formula("right_side", right_side)), CORRELATED)
+    return Proof((law, _alike(convex), _all_alike(convex, any_order)))
 
 
 def alike_target() -> AtMost:
@@ -226,14 +254,29 @@ def alike_target() -> AtMost:
     return AtMost(square(_theta - _psi), 0)
 
 
+def all_alike_target() -> AtMost:
+    """``Σ ‖x_k - ψ‖² ≤ 0`` over K students.
+
+    >>> print(all_alike_target().text())
+    Σ_{k < K} ‖x_k - ψ‖² ≤ 0
+    """
+    return AtMost(Sum(square(x - _psi), (k, 0, students - 1)), 0)
+
+
+def _apart(u: Term, v: Term, convex: bool) -> Theorem:
+    """What the common loss tells of two points."""
+    told = assume(ALIKE["convex"] if convex else _SMOOTH, reason="given")
+    return specialise(specialise(told, u, reason="here"), v, reason="and there")
+
+
 def _alike(convex: bool) -> Theorem:
     """Two students at rest with the same strongly convex loss are its minimiser."""
 
     def given(name: str) -> Theorem:
-        return assume(_SMOOTH if name == "convex" and not convex else ALIKE[name], reason="given")
+        return assume(ALIKE[name], reason="given")
 
     def apart(u: Term, v: Term) -> Theorem:
-        return specialise(specialise(given("convex"), u, reason="here"), v, reason="and there")
+        return _apart(u, v, convex)
 
     agree = combine(
         AtMost(square(_theta - _phi), 0),
@@ -258,4 +301,47 @@ def _alike(convex: bool) -> Theorem:
             (beta**2 * _steep / _strong**2, agree),
         ],
         reason="where they agree there is no pull, and the gradient of the common loss vanishes",
+    )
+
+
+def _all_alike(convex: bool, any_order: bool) -> Theorem:
+    """K students at rest with that loss, at order one, are its minimiser."""
+
+    def given(name: str, *values: Term) -> Theorem:
+        told = assume((ALL_ALIKE | (_ANY_ORDER if any_order else {}))[name], reason="given")
+        for value in values:
+            told = specialise(told, value, reason="given, here")
+        return told
+
+    def slope(at: Term) -> Term:
+        return Gradient("S", at)
+
+    more, off = given("several"), x - _psi
+    one = combine(
+        AtMost((students - 1) * _strong * square(off), -beta * students * Inner(slope(x) - _v, off)),
+        [
+            (students - 1, _apart(x, _psi, convex)),
+            (1, given("rest", k, off)),
+            (-beta, given("slope", off)),
+            (students - 1, inner(assume(ALIKE["alone"], reason="given"), -off)),
+        ],
+        known=[more],
+        reason="the pulls on a student are K times its slope of S less the mean of all",
+    )
+    total = sum_over(one, k, students, reason="sum over the students")
+    ahead = sum_over(given("toward", x, m), k, students, reason="S is convex, seen from the mean of the students")
+    weight = 1 / (_strong * (students - 1))
+    pulls = weight * beta * students
+    return combine(
+        all_alike_target(),
+        [
+            (weight, total),
+            (pulls, ahead),
+            (-pulls, given("slope", _psi)),
+            (-pulls, given("mean", _v)),
+            (pulls, given("slope", m)),
+            (pulls, given("mean", slope(m))),
+        ],
+        known=[more],
+        reason="the pulls add up to what leads to the mean, so that no student is away from the minimiser",
     )
