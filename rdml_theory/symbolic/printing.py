@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sympy import Basic, Derivative, Sum, Tuple, sympify
@@ -45,6 +46,10 @@ def _power_of_norm(power: Any) -> Any:
 
 
 class _Latex(_SignOrder, LatexPrinter):
+    def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
+        # An index that is an operator's name stands upright.
+        return re.sub(r"_\{(inf|max)\}", r"_{\\\1}", super()._print_Symbol(expr, style))
+
     def _print_Indexed(self, expr: Any) -> str:
         return f"{self._print(expr.base)}_{{{','.join(self._print(a) for a in expr.indices)}}}"
 

@@ -97,6 +97,7 @@ def test_logits_are_what_the_names_stand_for():
 def test_printed():
     assert to_text(D) == "D_α(p‖q)"
     assert to_latex(D.subs(alpha, 2) ** 2) == r"D_{2}(p \Vert q)^{2}"
+    assert to_latex(sum(symbols("f_inf x_in"))) == r"f_{\inf} + x_{in}"
     assert "<mi>&#945;</mi>" in mathml(D, printer="presentation")
     assert to_latex(Maximum(p[i] / q[i], (i, 1, C))) == r"\max_{i} \frac{p_{i}}{q_{i}}"
 

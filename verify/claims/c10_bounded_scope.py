@@ -267,9 +267,9 @@ CLAIM = Claim(
     title="Bounded scope",
     message="Iterates stay within a ball and never come to rest",
     meaning=(
-        "Where a function is close to a quadratic, iterates stay in the mean square within a ball of a stated "
-        "radius, and on a quadratic their stationary law is known in full. They never come to rest: the noise moves "
-        "every step."
+        "Where a function is close to a quadratic, iterates stay in the mean square within a ball of a stated radius, "
+        "and on a quadratic their stationary law is known in full. The noise keeps them moving: each step is at least "
+        "as long, in the mean square, as its noise."
     ),
     matters=(
         "The paper concludes that parameters converge within a bounded scope, and this says how large that scope "

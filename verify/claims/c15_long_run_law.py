@@ -183,8 +183,8 @@ CLAIM = Claim(
     title="Long runs",
     message="The exact worst case of a long run has a closed form",
     meaning=(
-        "For long runs the exact worst case has a closed form, below the sharp bound by up to nine percent at the "
-        "step size shown. What is attained and what is proved both approach it."
+        "It lies below the sharp bound, by up to nine percent at the step size shown. What is attained and what is "
+        "proved both approach it."
     ),
     matters="It gives the exact price of a bias over a long training, where the semidefinite program is out of reach.",
     direction="tight",

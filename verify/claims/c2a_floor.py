@@ -86,8 +86,8 @@ CLAIM = Claim(
     title="Floor",
     message="No analysis can lower the floor",
     meaning=(
-        "As a run gets longer, the sharp bound comes down to a floor that depends on bias, noise and step alone. A "
-        "quadratic sits on that floor forever, so no analysis can lower it."
+        "As a run gets longer, the sharp bound comes down to a floor that depends on bias, noise and step alone. On "
+        "one quadratic SGD stays on that floor forever."
     ),
     matters="The floor is the price of the bias once training has settled.",
     direction="tight",

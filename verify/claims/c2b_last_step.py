@@ -57,8 +57,8 @@ CLAIM = Claim(
     title="Last step",
     message="The bias of the last step does no harm",
     meaning=(
-        "The bias of the very last step cannot harm an average taken before it, and so its share is saved. At h = 1 "
-        "the result is exact for every length of run."
+        "It acts only after the last gradient of the average has been taken, and so its share of the bound is saved. "
+        "At h = 1 the result is exact for every length of run."
     ),
     matters="It closes the gap between the sharp bound and the exact worst case at the step size that matters most.",
     direction="tight",

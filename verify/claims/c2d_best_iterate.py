@@ -111,7 +111,7 @@ CLAIM = Claim(
     title="Best iterate",
     message="The best iterate has a smaller bound than the average",
     meaning=(
-        "Instead of the average, this bounds the best gradient seen on the way, without noise. It agrees with the "
+        "Instead of the average, this bounds the smallest gradient seen on the way, without noise. It agrees with the "
         "exact worst case wherever that was computed."
     ),
     matters="Whoever keeps the best checkpoint is entitled to this smaller number.",

@@ -124,8 +124,8 @@ CLAIM = Claim(
     title="Tight bound",
     message="This bound is within a percent of the exact worst case from step one on",
     meaning=(
-        "A bound with one free number, to be chosen best for each run, that stays within a percent of the exact "
-        "worst case where both were compared. Unlike the sharp bound it is not loose for short runs."
+        "The bound has one free number, which is chosen for each run so that the bound is least. Unlike the sharp "
+        "bound it is not loose for short runs."
     ),
     matters="It is the bound to use when η·T is small, as at the start of training.",
     direction="tight",

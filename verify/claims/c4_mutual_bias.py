@@ -160,9 +160,8 @@ CLAIM = Claim(
     title="Mutual bias",
     message="What peers add to a gradient is bounded by how much they disagree",
     meaning=(
-        "What mutual learning adds to a student's gradient is bounded by the weight, the size of the Jacobian and "
-        "either the disagreement ρ or the divergence that is logged anyway. Put into C2 it bounds what mutual "
-        "learning costs."
+        "The bound is made of the weight, the size of the Jacobian, and either the disagreement ρ or the divergence, "
+        "which is logged anyway. Put into C2 it bounds what mutual learning costs."
     ),
     matters="It is the link between the divergence of predictions and the bias of SGD.",
     direction="tight",

@@ -161,8 +161,8 @@ CLAIM = Claim(
     title="Tunability",
     message="A smaller order or weight removes the bias, a smaller step does not",
     meaning=(
-        "The bound of the bias grows with the order and in proportion to the weight. Letting either go to zero "
-        "removes the bias, whereas a smaller step does not."
+        "The bound of the bias is proportional to the weight and grows with the order. Lower either of them to zero "
+        "in the course of training, and the bias goes to zero with it."
     ),
     matters="It is the theory's advice on what to turn when mutual learning holds a student back.",
     direction="tight",

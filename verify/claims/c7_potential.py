@@ -223,9 +223,8 @@ CLAIM = Claim(
     title="Potential",
     message="At order ½ the students descend one common function",
     meaning=(
-        "At order one half the pulls of two students on each other derive from one common potential, so that "
-        "together they descend one function, without any bias. The same holds for orders α and 1 - α given to the "
-        "two."
+        "At order one half the pulls of two students on each other derive from one potential, so that as a descent of "
+        "it their training has no bias. The same holds for orders α and 1 - α given to the two."
     ),
     matters="There is thus one order at which mutual learning is the ordinary descent of one function.",
     direction="equality",

@@ -22,7 +22,7 @@ from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and every set of classes, neither empty nor full, with masses {first} under p and "
+        "For every order α in (0, ∞) and every set of classes, neither empty nor full, with masses {first} under p and "
         "{second} under q, {bound}, {D} = D_α(p‖q), and at α = 1 {one}; two classes attain both"
     )
     bound = two_points_target(right_side).relation()
@@ -69,8 +69,9 @@ CLAIM = Claim(
     title="Two-point reduction",
     message="Merging classes can only lower the divergence",
     meaning=(
-        "Merging classes into two groups can only lower the divergence. A question about many classes can thus be "
-        "answered, as a lower bound, by one about two probabilities."
+        "Two groups of classes, each with the sum of its probabilities, never differ by more than the classes "
+        "themselves. A question about many classes can thus be answered, as a lower bound, by one about two "
+        "probabilities."
     ),
     matters="It is the lemma that brings Pinsker's inequality (D11) down to a calculation in two numbers.",
     direction="tight",

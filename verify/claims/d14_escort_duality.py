@@ -20,7 +20,7 @@ ORDERS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0)
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {D} = D_α(p‖q) is {dual}: {bound}"
+    words = "For every order α in (0, ∞) and number of classes, {D} = D_α(p‖q) is {dual}: {bound}"
     return Statement(words, {"D": D, "dual": right_side, "bound": dual_target(right_side).relation()})
 
 
@@ -87,7 +87,7 @@ CLAIM = Claim(
     source=Source("this toolkit", own=True),
     checks=(kernel_check(escort_duality), numeric),
     controls=(
-        Control("peer", "divided from the peer", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
+        Control("peer", "the peer in place of the escort", divergence.func(w[i], p[i], 1 / alpha, _limits), drawn=True),
         Control("exchanged", "student and escort exchanged", divergence.func(q[i], w[i], 1 / alpha, _limits)),
         Control("order", "at the same order", divergence.func(w[i], q[i], alpha, _limits)),
     ),

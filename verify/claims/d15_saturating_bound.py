@@ -18,7 +18,7 @@ ORDERS = (1.0, 4.0)
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {bound}, {D} = D_α(p‖q)"
+    words = "For every order α in (0, ∞) and number of classes, {bound}, {D} = D_α(p‖q)"
     return Statement(words, {"bound": square_target(right_side).relation(), "D": D})
 
 
@@ -44,8 +44,8 @@ CLAIM = Claim(
     title="Saturating bound",
     message="The squared pull saturates: its bound never exceeds 2",
     meaning=(
-        "The squared pull is bounded by a function of the divergence that never exceeds 2. Where students disagree "
-        "strongly it is sharper than D8, which grows without limit."
+        "The squared length of a pull is bounded by a function of the divergence that levels off. Where students "
+        "disagree strongly this is sharper than D8, whose bound grows without limit."
     ),
     matters="It keeps the bias bound meaningful at the start of training, when divergences are large.",
     direction="upper bound",

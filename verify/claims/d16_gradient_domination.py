@@ -64,8 +64,9 @@ CLAIM = Claim(
     title="Gradient domination",
     message="The pull cannot vanish while students disagree",
     meaning=(
-        "The squared pull is at least the divergence times the student's least probability, for orders from one "
-        "half. So the pull cannot vanish while the students still disagree."
+        "For orders from one half on, the squared pull is at least the divergence times the student's least "
+        "probability. A student feels a pull until it agrees with its peer, unless one of its probabilities has come "
+        "near zero."
     ),
     matters=(
         "With free logits it makes the mutual loss fall geometrically under gradient descent, as long as no "

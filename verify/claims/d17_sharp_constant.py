@@ -63,8 +63,8 @@ CLAIM = Claim(
     title="Sharp constant for small orders",
     message="For orders up to ½ the constant of D8 falls to 0.8146",
     meaning=(
-        "For orders up to one half, the constant 1 of D8 can be replaced by 0.8146. The search comes within a "
-        "hundredth of a percent of it, with two classes and the escort at a vertex."
+        "In D8 the squared pull is at most the divergence, and for small orders it is at most 81.46% of it. The "
+        "search comes within a hundredth of a percent of that, with two classes and the escort at a vertex."
     ),
     matters="It sharpens, for small orders, every bound of the bias that goes through the divergence.",
     direction="upper bound",

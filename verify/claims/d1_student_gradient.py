@@ -21,7 +21,7 @@ ORDERS = (0.01, 0.25, 0.5, 0.9, 1.0, 1.001, 1.5, 2.0, 5.0, 20.0)
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and number C of classes, the gradient ∂D_α(p‖q)/∂z in the student's logits z, "
+        "For every order α in (0, ∞) and number C of classes, the gradient ∂D_α(p‖q)/∂z in the student's logits z, "
         "q = softmax(z), has at class k the component {entry}: along every direction v, with q = softmax(z + s·v), "
         "{bound}, where {divergence}"
     )

@@ -25,7 +25,7 @@ def _covariance(v: Any) -> Expr:
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and number C of classes, the Hessian ∂²D_α(p‖q)/∂z² in the student's logits z, "
+        "For every order α in (0, ∞) and number C of classes, the Hessian ∂²D_α(p‖q)/∂z² in the student's logits z, "
         "q = softmax(z), has in row k and column l the entry {entry}: along every direction v, with q = softmax(z + "
         "s·v), {bound}, where {divergence}"
     )
@@ -128,9 +128,8 @@ CLAIM = Claim(
     title="Student Hessian",
     message="Below order one the divergence may curve downwards",
     meaning=(
-        "The second derivative in the student's logits is the covariance of the classes under the student, less 1 - "
-        "α times that under the escort. Below order one the two compete, so that the divergence may curve "
-        "downwards."
+        "The second derivative in the student's logits is the covariance of the classes under the student, less 1 - α "
+        "times that under the escort. Below order one the second part counts against the first, and can outweigh it."
     ),
     matters=(
         "The smoothness constant of the mutual loss, and with it the step sizes that are safe, is read off this "

@@ -159,9 +159,9 @@ CLAIM = Claim(
     title="The order",
     message="The divergence never falls when the order rises",
     meaning=(
-        "The divergence never falls when the order rises, and below order one exchanging the two distributions is "
-        "the same as exchanging α and 1 - α, up to a factor. It is also a minimum: the escort is the distribution "
-        "that compromises best between the two."
+        "How fast it rises is stated too, and below order one exchanging the two distributions is the same as "
+        "exchanging α and 1 - α, up to a factor. It is also a minimum: the escort is the distribution that "
+        "compromises best between the two."
     ),
     matters=(
         "This is why the order acts as a dial for how strongly students are pulled, and why nothing is gained by "

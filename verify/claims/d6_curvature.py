@@ -22,7 +22,7 @@ Subject = tuple[Expr, Expr]
 def statement(subject: Subject) -> Statement:
     above, below = curvature_targets(*subject)
     words = (
-        "For every order in (0, ∞), number of classes and direction v of the logits z, {above} and {below}, where "
+        "For every order α in (0, ∞), number of classes and direction v of the logits z, {above} and {below}, where "
         "{divergence}"
     )
     formulas = {"above": above.relation(), "below": below.relation()}

@@ -14,7 +14,7 @@ from verify.claim import Claim, Context, Control, Panel, Source, Statement
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {bound}, where {rho} bounds the range of log(p/q)"
+    words = "For every order α in (0, ∞) and number of classes, {bound}, where {rho} bounds the range of log(p/q)"
     return Statement(words, {"bound": gradient_target(right_side).relation(), "rho": rho})
 
 
@@ -54,9 +54,8 @@ CLAIM = Claim(
     title="Bounded gradient",
     message="A pull is never longer than √2, however much students disagree",
     meaning=(
-        "However much two students disagree, the pull on the student's logits is never longer than √2, and for "
-        "small disagreement it grows in proportion to the order and to the range ρ of the log-ratio. Two classes "
-        "show that nothing smaller would do."
+        "For small disagreement the pull on the student's logits grows in proportion to the order and to the range ρ "
+        "of the log-ratio, and then it levels off. Two classes show that nothing smaller would do."
     ),
     matters=(
         "It bounds what mutual learning can do to a gradient without any assumption on how small probabilities may get."

@@ -26,7 +26,7 @@ ORDERS = (0.25, 1.0, 4.0)
 
 
 def statement(right_side: Expr) -> Statement:
-    words = "For every order in (0, ∞) and number of classes, {first}, and even {second}, {D} = D_α(p‖q)"
+    words = "For every order α in (0, ∞) and number of classes, {first}, and even {second}, {D} = D_α(p‖q)"
     targets = {"first": square_target(right_side), "second": self_bounding_target(right_side)}
     return Statement(words, {name: told.relation() for name, told in targets.items()} | {"D": D})
 
@@ -61,8 +61,9 @@ CLAIM = Claim(
     title="Self-bounding gradient",
     message="The squared pull is at most max(1, α) times the divergence",
     meaning=(
-        "The squared length of the pull is at most the divergence itself, times α where α exceeds one. What a "
-        "training loop already logs as its mutual loss therefore bounds the bias that it causes."
+        "Up to order one the squared length of the pull is thus at most the divergence itself, and beyond that at "
+        "most α times as much. What a training loop already logs as its mutual loss therefore bounds the bias that it "
+        "causes."
     ),
     matters="It turns a quantity that nobody can observe, the bias, into one that everybody has in the log.",
     direction="upper bound",

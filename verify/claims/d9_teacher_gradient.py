@@ -23,7 +23,7 @@ ORDERS = (0.5, 2.0)
 
 def statement(right_side: Expr) -> Statement:
     words = (
-        "For every order in (0, ∞) and number of classes, with α/(α-1) · (w - p) for ∂D_α/∂u, {bound} (its limit at "
+        "For every order α in (0, ∞) and number of classes, with α/(α-1) · (w - p) for ∂D_α/∂u, {bound} (its limit at "
         "α = 1), where {rho} bounds the range of log(p/q)"
     )
     return Statement(words, {"bound": teacher_target(right_side).relation(), "rho": rho})

@@ -136,8 +136,8 @@ CLAIM = Claim(
     title="Plateau",
     message="The gradient falls, then stays level for decades",
     meaning=(
-        "The gradient of biased SGD falls, and then stays level for decades. Without noise the level is the squared "
-        "bias, whatever the step."
+        "The squared gradient of biased SGD falls for a while, and from then on a hundred or a thousand times as many "
+        "steps do not lower it. Without noise the level is the squared bias, whatever the step."
     ),
     matters="It is the O(1) bias, seen.",
     direction="equality",

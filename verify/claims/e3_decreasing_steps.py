@@ -104,8 +104,8 @@ CLAIM = Claim(
     title="Decreasing steps",
     message="Decreasing steps remove the noise and not the bias",
     meaning=(
-        "Steps that decrease to zero remove the noise from the final gradient, but not the bias. Without bias the "
-        "same steps bring the gradient to zero."
+        "Where steps decrease to zero, but not so fast that they stop, the squared gradient ends at the squared bias. "
+        "Without bias the same steps bring the gradient to zero."
     ),
     matters=(
         "A learning-rate schedule is therefore no remedy for the bias of mutual learning, whereas a schedule of its "

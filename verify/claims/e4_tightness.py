@@ -161,8 +161,9 @@ CLAIM = Claim(
     title="Tightness",
     message="On its extremal instance the bound is reached to within one percent",
     meaning=(
-        "On its extremal instance the bound is reached within one percent at every step size. On ordinary problems "
-        "the measured average stays below it, in some cases by less than ten percent."
+        "For every step size and every ratio of bias to noise there is a problem, made to be the worst case, on which "
+        "SGD comes that close. On ordinary problems the measured average stays below the bound, in some cases by less "
+        "than ten percent."
     ),
     matters="It shows how much of the bound is needed, and how much is caution.",
     direction="tight",

@@ -220,9 +220,9 @@ def _away(rng: np.random.Generator) -> float:
 CLAIM = Claim(
     id="G2",
     title="No gain without diversity",
-    message="No gain without diversity",
+    message="From data that they share, students gain nothing",
     meaning=(
-        "The data that students have in common gain nothing from mutual learning. With the same data and a convex "
+        "Only what their data do not have in common counts in the gain law (G1). With the same data and a convex "
         "loss, students end where each would alone."
     ),
     matters=(

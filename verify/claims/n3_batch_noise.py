@@ -202,7 +202,7 @@ def _path(context: Context, steps: int) -> TrainingPath:
 
 @check("monte-carlo", tests=2, cost=4.0)
 def martingale(subject: Noise, context: Context) -> Found:
-    """Is the mean of <∇L, n> along a path zero?"""
+    """Is the mean of ⟨∇L, n⟩ along a path zero?"""
     steps = context.pick(quick=800, full=10_000)
     path = context.shared(_path, context, steps)
     # What the statement does not put into the mean is left in the noise.

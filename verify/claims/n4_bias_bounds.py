@@ -172,8 +172,8 @@ CLAIM = Claim(
     title="Bounds of the bias on networks",
     message="On networks the bounds of the bias hold with room to spare",
     meaning=(
-        "Both bounds of the mutual bias hold on networks, with room to spare. The pulls on different inputs largely "
-        "cancel in the mean, which no bound on single inputs can know."
+        "Measured on networks, the squared bias is a small part of what either bound allows. The pulls on different "
+        "inputs largely cancel in the mean, which no bound on single inputs can know."
     ),
     matters="It says how pessimistic the theory is in practice.",
     direction="tight",

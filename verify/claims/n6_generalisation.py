@@ -161,8 +161,8 @@ CLAIM = Claim(
     title="Generalisation of networks",
     message="Whether mutual learning helps, with intervals that hold together",
     meaning=(
-        "Held-out accuracy and likelihood of mutual learning are compared with independent training, seed by seed, "
-        "with intervals that hold together. Whether mutual learning helps is reported and not judged."
+        "Held-out accuracy and likelihood of mutual learning are compared with those of independent training, seed by "
+        "seed, and one chance of error covers the whole table. What the comparison says is reported and not judged."
     ),
     matters=(
         "The paper says that it improves generalisation, which theory here does not prove, so that only a "

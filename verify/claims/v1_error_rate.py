@@ -243,8 +243,8 @@ CLAIM = Claim(
     message="With an envelope, verdicts err no more often than they say",
     meaning=(
         "Verdicts from simulations can err, and this measures how often. Where a proof bounds the tail of the "
-        "replicas, it is never more often than stated, whatever they are; elsewhere at most twice as often, for 64 "
-        "skewed ones."
+        "replicas, they err no more often than stated, whatever the replicas are; elsewhere at most twice as often, "
+        "with 64 skewed replicas."
     ),
     matters="Every statistical verdict of the report rests on these intervals.",
     direction="upper bound",

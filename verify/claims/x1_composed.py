@@ -314,8 +314,8 @@ CLAIM = Claim(
     title="Composed theorem",
     message="Every student obeys a bound made of α, β and its peers' spread",
     meaning=(
-        "A student that learns from its peers with a constant step comes within a distance of the minimum of its own "
-        "loss that its order, its weight and the spread of its peers' predictions fix. It holds for every student at "
+        "A student that learns from its peers with a constant step brings the gradient of its own loss down to a "
+        "level that its order, its weight and the spread of its peers' predictions fix. It holds for every student at "
         "once, at every horizon and for steps up to twice the usual limit; and since it asks of a loss only what it "
         "does along the steps taken, constants certified on boxes around the run are enough."
     ),

@@ -273,9 +273,8 @@ CLAIM = Claim(
     title="Attained by mutual learning",
     message="Mutual learning itself reaches the bound's floor",
     meaning=(
-        "There are students of mutual learning that stand still where their own loss still has a slope, as far "
-        "from its minimum as the composed theorem allows. With longer steps there are students that jump between "
-        "two points for ever."
+        "There are students of mutual learning that stand still where their own loss still has a slope, as steep as "
+        "the composed theorem allows. With longer steps there are students that jump between two points forever."
     ),
     matters=(
         "It shows that the bias is no artefact of a proof: no step size removes it, and no better constant can "
