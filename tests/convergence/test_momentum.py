@@ -69,6 +69,30 @@ def test_the_floor_of_a_heavy_ball(momentum):
         assert law * (1 - 1e-9) <= found <= law * (1 + 1e-2)
 
 
+@pytest.mark.parametrize(
+    ("momentum", "nesterov", "size"), [(0.02, False, 1.4), (0.1, False, 2.0), (0.1, True, 1.2), (0.5, True, 2.0)]
+)
+def test_the_floor_of_steps_so_long_that_iterates_jump_to_and_fro(momentum, nesterov, size):
+    """On ‖x‖²/2, where x_{t+1} = -x_t, and the bias is (2(1+μ)/h - 1) x_t, or (2(1+μ)/(h(1+2μ)) - 1) x_t."""
+    step = size * (1 - momentum)
+    needed = 2 * (1 + momentum) / step / (1 + 2 * momentum if nesterov else 1)
+    found = momentum_bound(unit(bias=0.3), step, np.inf, momentum=momentum, nesterov=nesterov).total / 0.3
+    assert found == pytest.approx((needed - 1) ** -2, rel=1e-6)
+
+
+def test_a_potential_without_the_gradient_is_farther_from_the_floor():
+    """With r = 0, that is, δ ≥ 1, where bound and walk are within 0.3%."""
+    best = best_potential(unit(bias=1.0), 1.4, np.inf, momentum=0.3)
+    rng = np.random.default_rng(0)
+    others = replace(
+        best, friction=np.exp(rng.uniform(-6, 2, 200_000)), slack=rng.uniform(-1, 1, 200_000),
+        stiffness=np.exp(rng.uniform(0, 1, 200_000)),
+    )  # fmt: skip
+    bounds = np.sort(others.bound(unit(bias=1.0), np.inf))
+    assert bounds[0] > 1.1 * best.bound(unit(bias=1.0), np.inf)
+    assert bounds[0] < 1.3 * best.bound(unit(bias=1.0), np.inf)
+
+
 @pytest.mark.parametrize("momentum", [0.2, 0.5, 0.9])
 def test_without_bias_a_heavy_ball_keeps_its_closed_form(momentum):
     """κ = η + ω - J/(1-μ²) with J = η(η/2 + ω), as φ → 0 and ε = 2τ."""
@@ -88,7 +112,7 @@ def test_every_potential_proves_a_bound_above_the_best():
     assert exact <= least == momentum_bound(assumptions, eta, steps, momentum=0.9).total
     rng = np.random.default_rng(0)
     for spread, reach in ((0.1, 0.95), (1.0, 0.3)):
-        names = ("friction", "split", "trade")
+        names = ("friction", "stiffness", "trade")
         others = replace(
             best, slack=best.slack + spread * rng.normal(size=500),
             **{name: getattr(best, name) * np.exp(spread * rng.normal(size=500)) for name in names},

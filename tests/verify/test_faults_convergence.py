@@ -75,8 +75,8 @@ CLAIMED = {
     "noise of the extremal problem": ("tight.py", "(h, h, a.noise))", "(h, a.noise))", "C2e"),
     "next gradient of momentum forgotten": (
         "momentum.py",
-        "nu = theta + twice * psi**2 / 4 + now**2 / twice",
-        "nu = theta + twice * psi**2 / 4",
+        "nu = theta + used * psi**2 / 4 + now**2 / delta",
+        "nu = theta + used * psi**2 / 4",
         "C11",
     ),
     "noise of momentum that of plain steps": (

@@ -121,10 +121,11 @@ def _potential(lam: float, eta: float, mu: float, nesterov: bool) -> dict[Any, f
     found = best_potential(
         Assumptions(smoothness=lam, gap=1.0, noise=0.0, bias=1.0), eta, 9, momentum=mu, nesterov=nesterov
     )
-    omega, theta, delta = (float(part) for part in found.constants())
-    level = (0.5 - omega**2 / (4 * theta)) / lam
-    told = {momentum.coupling: eta * omega, momentum.energy: lam * eta**2 * theta, momentum.split: delta}
-    return told | {momentum.level: level}
+    omega, theta, r = (float(part) for part in found.constants())
+    return {
+        momentum.coupling: eta * omega, momentum.energy: lam * eta**2 * theta, momentum.steepness: r / lam,
+        momentum.stiffness: found.stiffness, momentum.level: (0.5 + r - omega**2 / (4 * theta)) / lam,
+    }  # fmt: skip
 
 
 def _schedules() -> dict[str, NDArray[np.float64]]:

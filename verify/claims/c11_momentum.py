@@ -75,8 +75,8 @@ class Subject:
     def from_formula(self, a: Assumptions, step: float, steps: float, mu: float, nesterov: bool) -> float:
         """The stated formula, squared, with the potential that is best for the true one."""
         found = best_potential(a, step, steps, momentum=mu, nesterov=nesterov)
-        omega, theta, delta = found.constants()
-        level = (0.5 - omega**2 / (4 * theta)) / a.smoothness
+        omega, theta, r = found.constants()
+        level = (0.5 + r - omega**2 / (4 * theta)) / a.smoothness
         fresh, past = (1 + mu, mu**2) if nesterov else (1.0, mu)
         trade = found.trade if a.bias or a.relative_bias else 1e-9
         # The floor is the bound at a long horizon.
@@ -84,10 +84,11 @@ class Subject:
         s = symbolic
         numbers = letters(a, step, times) | {
             descent.mu: mu, s.fresh: fresh, s.past: past, s.coupling: step * omega,
-            s.energy: a.smoothness * step**2 * theta, s.split: delta, s.weight: trade, s.level: level,
+            s.energy: a.smoothness * step**2 * theta, s.steepness: r / a.smoothness,
+            s.stiffness: found.stiffness, s.weight: trade, s.level: level,
         }  # fmt: skip
         told, bounds = self._formulas
-        with np.errstate(invalid="ignore"):  # the first, where κ > ℓ
+        with np.errstate(invalid="ignore", over="ignore"):  # the first, where κ > ℓ
             for letter in told:
                 numbers[letter.left] = evaluate(letter.right, numbers)
             short, whole = evaluate(bounds, numbers)
@@ -97,7 +98,8 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "With momentum {mu}, {psi} = 1 and {chi} = μ for a heavy ball, {psi} = 1 + μ and {chi} = μ² after Nesterov, "
-        "for all {omega}, {theta} > 0, {delta} ≥ 0 and λ > 0 with φ > 0 and 0 < ℓ ≤ 1/(2Λ) - ω²/(4θ): {short} if "
+        "for all {omega}, {theta} > 0, {r} ≥ 0, {delta} > 0 and λ > 0 with δ + 4Λr ≥ 1, φ > 0 and "
+        "0 < ℓ ≤ 1/(2Λ) + r - ω²/(4θ): {short} if "
         "{kappa} ≤ ℓ, {kappa} ≠ 0, and {whole} if {kappa} > 0, where {coefficient}, {drive}, {cost}, {kappa_is}, "
         "{xi_is}, {epsilon_is}, {nu_is}, {tau_is} and {phi_is}.\n"
         "For a heavy ball without noise, with {h} = Λη ≤ 1 - μ and a bias of mean square at most Z² at every step: "
@@ -116,7 +118,8 @@ def statement(subject: Subject) -> Statement:
     }
     names |= {"h": h, "turning": momentum_floor.floor_target(subject.floor).relation()}
     names |= {"slow": momentum_floor.SLOW.relation()}
-    names |= {"delta": s.split, "kappa": s.kappa, "short": short.relation(), "whole": whole.relation()}
+    names |= {"r": s.steepness, "delta": s.stiffness, "kappa": s.kappa}
+    names |= {"short": short.relation(), "whole": whole.relation()}
     told = {f"{name}_is": d.relation() for name, d in s.definitions(subject.price).items()}
     short_names = {
         "coefficient": named("c", subject.coefficient), "drive": named("d", subject.drive), "cost": named("k", s.COST),
@@ -267,7 +270,7 @@ class Round(SyntheticProblem):
     """
 
     def __init__(self, step: float, mu: float, nesterov: bool, within: float = 0.999) -> None:
-        corners, sizes = np.arange(3, 100)[:, None], np.geomspace(1, 1e4, 2_000)
+        corners, sizes = np.arange(2, 100)[:, None], np.geomspace(1, 1e4, 2_000)
         roots, w = np.exp(2j * np.pi / corners), sizes * np.exp(-1j * within * np.pi / corners)
         # What ∇f + b has to be, over x.
         needed = -(roots - 1) * (roots - mu) / (step * ((1 + mu) * roots - mu if nesterov else roots))
@@ -297,8 +300,7 @@ class Round(SyntheticProblem):
         half, start = np.pi / self.corners, np.angle(self.corner)
         edge = np.exp(1j * (start + half * (2 * np.round((np.angle(x) - start - half) / (2 * half)) + 1)))
         corner, y = abs(self.corner) * np.exp(1j * half), x / edge
-        on = corner.real + 1j * np.clip(y.imag, -corner.imag, corner.imag)
-        return edge * np.where(y.real <= corner.real, y, on)
+        return edge * (np.minimum(y.real, corner.real) + 1j * np.clip(y.imag, -corner.imag, corner.imag))
 
     def value(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """``‖x - Q‖² - ‖x‖²/2``."""
@@ -349,11 +351,11 @@ def tightness(subject: Subject, context: Context) -> Found:
     yield from _floors(subject, context)
 
 
-BEYOND = (
-    (False, 0.3, {1.2: 1.02, 1.5: 1.05, 2.0: 1.16}), (False, 0.9, {1.2: 1.02, 1.5: 1.02, 2.0: 1.02}),
-    (True, 0.5, {1.2: 1.02, 1.5: 1.1}), (True, 0.9, {1.2: 1.02, 1.5: 1.03, 2.0: 1.06}),
-)  # fmt: skip
-"""At Λη over 1-μ, where no floor is known exactly: how far the bound's may be above that of a walk round a polygon."""
+BEYOND = tuple(product((False, True), (0.1, 0.5, 0.9), (1.2, 1.5, 2.0)))
+"""Method, μ and Λη over 1-μ, where no floor is known exactly."""
+
+ROUND = 1.01
+"""How far the bound's may be above that of a walk round a polygon."""
 
 
 def _floors(subject: Subject, context: Context) -> Found:
@@ -367,14 +369,13 @@ def _floors(subject: Subject, context: Context) -> Found:
         yield at_most(f"floor of the bound over the stated one, {setting}", ratio, 1 + SEARCHED)
         yield at_least(f"and not below it, {setting}", ratio, 1 - SEARCHED)
     steps = context.pick(quick=500, full=20_000)
-    for nesterov, mu, limits in BEYOND:
-        for share, most in limits.items():
-            step = share * (1 - mu)
-            reached = context.shared(going_round, step, mu, nesterov, steps)
-            ratio = subject.squared(a, step, np.inf, mu, nesterov) / reached
-            setting = f"{METHODS[nesterov]}, μ = {mu:g}, Λη = {share:g}(1-μ)"
-            yield at_least(f"floor of the bound over a walk round a polygon, {setting}", ratio, 1.0)
-            yield at_most(f"and near it, {setting}", ratio, most)
+    for nesterov, mu, share in BEYOND:
+        step = share * (1 - mu)
+        reached = context.shared(going_round, step, mu, nesterov, steps)
+        ratio = subject.squared(a, step, np.inf, mu, nesterov) / reached
+        setting = f"{METHODS[nesterov]}, μ = {mu:g}, Λη = {share:g}(1-μ)"
+        yield at_least(f"floor of the bound over a walk round a polygon, {setting}", ratio, 1.0)
+        yield at_most(f"and near it, {setting}", ratio, ROUND)
 
 
 SEARCHED = 1e-6
@@ -404,7 +405,7 @@ CLAIM = Claim(
         "bounds the mean squared gradient of the heavy ball and of Nesterov's momentum, as PyTorch implements them, "
         "and in the runs compared the bound is at most 15% above the exact worst case. For a heavy ball without noise "
         "and with steps up to (1-μ)/Λ the floor is exact: ζ² for small steps and more for longer ones, where iterates "
-        "that turn attain it; beyond, up to 2(1-μ)/Λ where tried, iterates that go round a polygon come within 16%."
+        "that turn attain it; beyond, up to 2(1-μ)/Λ where tried, iterates that go round a polygon come within 1%."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",

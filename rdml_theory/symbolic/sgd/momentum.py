@@ -2,7 +2,7 @@
 
 With ``v_{t+1} = μv_t + ∇f(x_t) + b_t + n_t`` from 0, an update is ``x_{t+1} = x_t - η(ψ(∇f(x_t) + b_t + n_t) + χv_t)``:
 PyTorch's heavy ball has ψ = 1 and χ = μ, Nesterov's momentum ψ = 1+μ and χ = μ². The potential is
-``f(x_t) - inf f - ω⟨∇f(x_t), v_t⟩ + θ‖v_t‖²``, for any ω and θ > 0.
+``f(x_t) - inf f - ω⟨∇f(x_t), v_t⟩ + θ‖v_t‖² + r‖∇f(x_t)‖²``, for any ω, θ > 0 and r ≥ 0.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from rdml_theory.symbolic.sgd.smooth import between, u
 from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
 
 __all__ = [
-    "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "begins", "coupling",
+    "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "START", "begins", "coupling",
     "definitions", "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "past",
-    "settling", "split", "weight",
+    "settling", "steepness", "stiffness", "weight",
 ]  # fmt: skip
 
 fresh: Formula = Symbol("psi", real=True)
 past: Formula = Symbol("chi", real=True)
 coupling: Formula = Symbol("omega", real=True)
 energy: Formula = Symbol("theta", positive=True)
-split: Formula = Symbol("delta", nonnegative=True)
-"""How often what smooth functions satisfy between x_t and x_{t+1} is used from the other end."""
+steepness: Formula = Symbol("r", nonnegative=True)
+stiffness: Formula = Symbol("delta", positive=True)
+"""δ: -δ/(4Λ) is the coefficient of ‖∇f(x_{t+1})‖² in what bounds the next potential."""
 level: Formula = Symbol("ell", positive=True)
 
 price: Formula = Symbol("nu", nonnegative=True)
@@ -40,22 +41,31 @@ friction: Formula = Symbol("phi", positive=True)
 excess: Formula = Symbol("epsilon", real=True)
 cross: Formula = Symbol("xi", real=True)
 
-_TWICE = 1 + 2 * split
+_USED = stiffness + 4 * smoothness * steepness
+"""How often what smooth functions satisfy between x_t and x_{t+1} is used, from either end: once more from x_t."""
+_OFTEN = AtMost(1, _USED)
 _NOW, _BEFORE = eta * fresh / 2 + coupling, eta * past / 2 + mu * coupling
+_TILT = 4 * smoothness * steepness / stiffness
 
-PRICE: Formula = energy + smoothness * (_TWICE * (eta * fresh) ** 2 / 4 + _NOW**2 / _TWICE)
+PRICE: Formula = energy + smoothness * (_USED * (eta * fresh) ** 2 / 4 + _NOW**2 / stiffness)
 """ν: what ‖∇f + b + n‖² costs."""
 
-DRAG: Formula = mu * energy + smoothness * (_TWICE * eta**2 * fresh * past / 4 + _NOW * _BEFORE / _TWICE)
+DRAG: Formula = mu * energy + smoothness * (_USED * eta**2 * fresh * past / 4 + _NOW * _BEFORE / stiffness)
 """τ: what 2⟨∇f + b, v⟩ costs."""
 
-_FRICTION: Formula = (1 - mu**2) * energy - smoothness * (_TWICE * (eta * past) ** 2 / 4 + _BEFORE**2 / _TWICE)
-_EXCESS: Formula = eta * past - (1 - mu) * coupling
+_FRICTION: Formula = (1 - mu**2) * energy - smoothness * (_USED * (eta * past) ** 2 / 4 + _BEFORE**2 / stiffness)
+_EXCESS: Formula = eta * past - (1 - mu) * coupling + _TILT * _BEFORE
 _APART: Formula = excess - 2 * drag
-_SPEED: Formula = eta * fresh + coupling - price
+_GAIN: Formula = eta * fresh + coupling + _TILT * _NOW
+_SPEED: Formula = _GAIN - price
 COST: Formula = price + drag**2 / friction + Abs(cross) / (2 * weight)
-_KAPPA: Formula = _SPEED - _APART**2 / (4 * friction) - weight * Abs(cross) / 2 - relative_bias * COST
+_KAPPA: Formula = (
+    _SPEED - _TILT * steepness - _APART**2 / (4 * friction) - weight * Abs(cross) / 2 - relative_bias * COST
+)
 _CROSS: Formula = _SPEED - price + _APART * drag / friction
+
+START: Formula = (1 + 2 * smoothness * steepness) * gap
+"""What the potential is at most at the start of a run at rest."""
 
 COEFFICIENT: Formula = (1 - (1 - kappa / level) ** horizon) / kappa
 """c, the weight of Δ in the bound of T A²."""
@@ -71,7 +81,7 @@ _UPDATE = ForAll(t, Equal(after, x - _MOVE))
 VELOCITY = ForAll(t, Equal(v_after, mu * v + d + n))
 _AT_REST = Equal(At("v", Integer(0)), 0)
 CENTRED = ForAll(t, Centred(n, (x, b, v)))
-LEVEL = AtMost(level, 1 / (2 * smoothness) - coupling**2 / (4 * energy))
+LEVEL = AtMost(level, 1 / (2 * smoothness) + steepness - coupling**2 / (4 * energy))
 _SHORT = AtMost(kappa, level)
 HEAVY_BALL = (Equal(fresh, 1), Equal(past, mu), ForAll(t, Equal(after, x - eta * v_after)))
 _NESTEROV = (
@@ -83,7 +93,7 @@ def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:
     """What the letters of the bound are.
 
     >>> print(definitions()["epsilon"].text())
-    ε = χ·η - ω·(1 - μ)
+    ε = 4·Λ·r·(χ·η/2 + μ·ω)/δ + χ·η - ω·(1 - μ)
     """
     return {
         "kappa": Equal(kappa, _KAPPA), "xi": Equal(cross, _CROSS), "nu": Equal(price, nu),
@@ -91,13 +101,13 @@ def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:
     }  # fmt: skip
 
 
-def begins(omega: Term = coupling, theta: Term = energy) -> AtMost:
-    """That the potential is at most Δ at the start."""
-    return AtMost(_potential(Integer(0)).subs({coupling: omega, energy: theta}, simultaneous=True), gap)
+def begins(height: Term = gap) -> AtMost:
+    """That the potential is at most this at the start."""
+    return AtMost(_potential(Integer(0)), height)
 
 
 def _texts(*update: Proposition) -> tuple[str, ...]:
-    further = (BIAS_OF_A_STEP, VELOCITY, _AT_REST, CENTRED, LEVEL, _SHORT, NOT_ZERO, *definitions().values())
+    further = (BIAS_OF_A_STEP, VELOCITY, _AT_REST, CENTRED, LEVEL, _SHORT, NOT_ZERO, _OFTEN, *definitions().values())
     told = (told.text() for told in (*update, *further))
     return assumptions("smooth", "bounded", "start", "noise", "average", *told)
 
@@ -109,14 +119,16 @@ NESTEROV = tuple(told.text() for told in _NESTEROV)
 """What Nesterov's momentum has in place of the heavy ball's weights and update."""
 
 
-def momentum_targets(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> tuple[AtMost, AtMost]:
-    """``T A² ≤ cΔ + d(T - ℓc)/κ`` for κ ≤ ℓ, and ``κA² ≤ Δ/T + d`` for κ > 0.
+def momentum_targets(
+    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, height: Formula = START
+) -> tuple[AtMost, AtMost]:
+    """``T A² ≤ c(1+2Λr)Δ + d(T - ℓc)/κ`` for κ ≤ ℓ, and ``κA² ≤ (1+2Λr)Δ/T + d`` for κ > 0.
 
-    >>> print(momentum_targets(drive=sigma)[1].text())
+    >>> print(momentum_targets(drive=sigma, height=gap)[1].text())
     A²·κ ≤ Δ/T + σ
     """
-    whole = coefficient * gap + drive * (horizon - level * coefficient) / kappa
-    return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, gap / horizon + drive)
+    whole = coefficient * height + drive * (horizon - level * coefficient) / kappa
+    return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, height / horizon + drive)
 
 
 def _at(proposition: Proposition, reason: str = "at this step") -> Theorem:
@@ -126,7 +138,8 @@ def _at(proposition: Proposition, reason: str = "at this step") -> Theorem:
 def _potential(step: Term) -> Term:
     there, velocity = At("x", step), At("v", step)
     joined = coupling * Mean(Inner(Gradient("f", there), velocity))
-    return Mean(Value("f", there)) - infimum - joined + energy * Mean(square(velocity))
+    squares = energy * Mean(square(velocity)) + steepness * Mean(square(Gradient("f", there)))
+    return Mean(Value("f", there)) - infimum - joined + squares
 
 
 def moved_by(nesterov: bool) -> Theorem:
@@ -157,28 +170,30 @@ def _dissipates() -> Theorem:
 
     there = named(instantiate(between(), {y: x, u: x - _MOVE}, reason="from x_t to x_{t+1}"))
     again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))
-    changed = _TWICE / (2 * smoothness) * (Gradient("f", after) - g)
-    best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after), reason="a squared norm")
-    velocity, centred, share = _at(VELOCITY), _at(CENTRED), smoothness / _TWICE
-    joined = inner(velocity, share * coupling * _MOVE - coupling * g, reason="along the move and ∇f(x_t)")
+    often = combine(AtMost(0, _USED - 1), [(1, assume(_OFTEN, reason="given"))], reason="so this is not negative")
+    changed = stiffness / (2 * smoothness) * (Gradient("f", after) - g)
+    best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after - 2 * steepness * g), reason="a squared norm")
+    velocity, centred, share = _at(VELOCITY), _at(CENTRED), smoothness / stiffness
+    joined = inner(velocity, share * coupling * _MOVE - (1 + _TILT) * coupling * g, reason="along the move and ∇f(x_t)")
     noises = "the noise has mean zero given x_t, b_t and v_t"
     taken = (
-        (eta * fresh + coupling) * Mean(Inner(g, d)) + _EXCESS * Mean(Inner(g, v)) + _FRICTION * Mean(square(v))
-        - 2 * DRAG * Mean(Inner(d, v)) - PRICE * (Mean(square(d)) + sigma**2)
+        _GAIN * Mean(Inner(g, d)) + _EXCESS * Mean(Inner(g, v)) + _FRICTION * Mean(square(v))
+        - _TILT * steepness * Mean(square(g)) - 2 * DRAG * Mean(Inner(d, v)) - PRICE * (Mean(square(d)) + sigma**2)
     )  # fmt: skip
     return combine(
         AtMost(_potential(t + 1), _potential(t) - taken),
         [
-            (1 + split, there),
-            (split, again),
+            ((_USED + 1) / 2, there),
+            ((_USED - 1) / 2, again),
             (share, expectation(best, reason="take expectations")),
             (1, expectation(joined, reason="take expectations")),
             (share * coupling**2 + energy, expectation(squared(velocity), reason="take expectations")),
-            (2 * PRICE - eta * fresh - coupling, orthogonal(centred, g, reason=noises)),
+            (2 * PRICE - _GAIN, orthogonal(centred, g, reason=noises)),
             (2 * PRICE, orthogonal(centred, b, reason=noises)),
             (2 * DRAG, orthogonal(centred, v, reason=noises)),
             (PRICE, given("noise", t)),
         ],
+        known=[often],
         reason="the gradient after the step, which is not known, is taken away by a square",
     )
 
@@ -231,17 +246,18 @@ def _above() -> Theorem:
 
 @cache
 def _begun() -> Theorem:
-    """``V_0 ≤ Δ``."""
+    """``V_0 ≤ (1+2Λr)Δ``."""
     rest = assume(_AT_REST, reason="given: at rest")
     joined = expectation(inner(rest, Gradient("f", first), reason="along ∇f(x_0)"), reason="take expectations")
     return combine(
-        begins(),
+        begins(START),
         [
-            (1, given("start")),
+            (1 + 2 * smoothness * steepness, given("start")),
+            (2 * smoothness * steepness, instantiate(above_the_infimum(), {t: Integer(0)}, reason="at x_0")),
             (-coupling, joined),
             (energy, expectation(squared(rest), reason="take expectations")),
         ],
-        reason="there is no velocity at first",
+        reason="there is no velocity at first, and the value pays for the gradient",
     )
 
 
@@ -254,7 +270,7 @@ def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
         slack=level * Mean(square(Gradient("f", At("x", horizon)))), reason="the potential is not negative",
     )  # fmt: skip
     return combine(
-        momentum_targets(drive=drive)[1],
+        momentum_targets(drive=drive, height=gap)[1],
         [
             (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
             (1 / horizon, assume(begins(), reason="given: Δ")),
@@ -269,11 +285,11 @@ def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
 def momentum_bound(
     coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, *, price: Formula = PRICE, drag: Formula = DRAG
 ) -> Proof:
-    """C11: ``T A² ≤ cΔ + d(T - ℓc)/κ`` with ``c = (1 - (1-κ/ℓ)^T)/κ``, and ``κA² ≤ Δ/T + d``.
+    """C11: ``T A² ≤ c(1+2Λr)Δ + d(T - ℓc)/κ`` with ``c = (1 - (1-κ/ℓ)^T)/κ``, and ``κA² ≤ (1+2Λr)Δ/T + d``.
 
-    For a heavy ball and for Nesterov's momentum, every coupling ω, energy θ > 0, split δ ≥ 0 and trade λ > 0 with φ > 0
-    and ``ℓ ≤ 1/(2Λ) - ω²/(4θ)``: the first if κ ≤ ℓ is not zero, the second if κ and ℓ are positive. This toolkit's
-    own.
+    For a heavy ball and for Nesterov's momentum, every coupling ω, energy θ > 0, steepness r ≥ 0, stiffness δ > 0 and
+    trade λ > 0 with ``δ + 4Λr ≥ 1``, φ > 0 and ``ℓ ≤ 1/(2Λ) + r - ω²/(4θ)``: the first if κ ≤ ℓ is not zero, the second
+    if κ and ℓ are positive. This toolkit's own.
 
     Parameters
     ----------
@@ -296,12 +312,13 @@ def momentum_bound(
     sign, sums = accumulated(
         _potential, falls, _above(), level=level, coefficient=coefficient, drive=drive, known=known
     )
+    settled = instantiate(settling(drive, price, drag), {gap: START}, reason="from there on")
     bounds = (
         combine(
             short, [(1, sums), (horizon, given("average")), (coefficient, _begun())], known=[sign],
             reason="with the definitions of A and Δ",
         ),
-        discharge(combine(whole, [(1, settling(drive, price, drag))], reason="as asserted"), _begun()),
+        discharge(combine(whole, [(1, settled)], reason="as asserted"), _begun()),
     )  # fmt: skip
     methods = [moved_by(nesterov) for nesterov in (False, True)]
     return Proof(tuple(discharge(bound, method) for bound in bounds for method in methods))

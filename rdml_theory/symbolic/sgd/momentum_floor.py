@@ -40,7 +40,9 @@ _UPDATE = momentum.HEAVY_BALL[2]
 
 
 def _starts(potential: dict[str, Term]) -> str:
-    return momentum.begins(potential["coupling"], potential["energy"]).text()
+    values = {getattr(momentum, letter): value for letter, value in potential.items()}
+    start = momentum.begins()
+    return AtMost(start.left.subs({**values, momentum.steepness: 0}, simultaneous=True), start.right).text()
 
 
 ASSUMPTIONS = assumptions(
@@ -97,7 +99,8 @@ def _known() -> list[Theorem]:
 def _of_potential(values: dict[Term, Term], known: Sequence[Theorem], sized: Theorem | None = None) -> Theorem:
     """``κA² ≤ Δ/T + d`` of a heavy ball without noise, by a potential, whose letters have the values; |ξ| is sized."""
     method = {momentum.fresh: Integer(1), momentum.past: mu}
-    every = {sigma: Integer(0), relative_bias: Integer(0), momentum.weight: Integer(1), **method, **values}
+    none = dict.fromkeys((sigma, relative_bias, momentum.steepness), Integer(0))
+    every = {**none, momentum.weight: Integer(1), **method, **values}
     bound = discharge(settling(momentum.DRIVE), momentum.moved_by(nesterov=False))
     here = instantiate(bound, every, known=known, reason="for this potential")
     named = [Equal(letter, value) for letter, value in method.items()]
@@ -110,17 +113,17 @@ def _of_potential(values: dict[Term, Term], known: Sequence[Theorem], sized: The
 
 @cache
 def _turning_bound() -> Theorem:
-    """With ω = (1-μ-h)/(2Λ), θ = ημ/2 and δ = ω/η: nothing is lost in a turn, and ξ is 0."""
+    """With ω = (1-μ-h)/(2Λ), θ = ημ/2, r = 0 and δ = (1-μ)/h: nothing is lost in a turn, and ξ is 0."""
     size, known = smoothness * eta, _known()
     short, turns = assume(_SHORT, reason="given"), assume(_TURNS, reason="given: there is such an angle")
-    split = (1 - mu) / (2 * size) - HALF
-    room = combine(AtMost(0, split), [(1 / (2 * size), short)], where=[given("h")], reason="h is at most 1-μ")
+    stiff = (1 - mu) / size
+    room = combine(AtMost(1, stiff), [(1 / size, short)], where=[given("h")], reason="h is at most 1-μ")
     apart = 4 * mu * size - (1 - mu - size) ** 2
     wide = combine(Less(0, apart), [(1, turns)], where=[given("h")], reason="the same, written with 1-μ-h")
     omega = _TURNING["coupling"]
     level, price = apart / (8 * mu * smoothness * size), eta / 2
     values = {
-        momentum.coupling: omega, momentum.energy: _TURNING["energy"], momentum.split: split, momentum.level: level,
+        momentum.coupling: omega, momentum.energy: _TURNING["energy"], momentum.stiffness: stiff, momentum.level: level,
         momentum.kappa: (1 - mu) * level, momentum.price: price, momentum.drag: mu * price,
         momentum.friction: (1 - mu) * mu * price, momentum.excess: eta * mu - (1 - mu) * omega,
         momentum.cross: Integer(0),
@@ -135,7 +138,7 @@ def _turning_bound() -> Theorem:
 
 @cache
 def _slow_bound() -> Theorem:
-    """With ω = ημ/(1-μ), δ = ω/η, and a θ that takes nothing away at rest: ε is 0."""
+    """With ω = ημ/(1-μ), r = 0, δ = (1+μ)/(1-μ), and a θ that takes nothing away at rest: ε is 0."""
     size, known = smoothness * eta, _known()
     slow = assume(_SLOW, reason="given: a small step")
     less = combine(AtMost(0, (1 - mu) ** 2 - size * (1 + mu)), [(1, slow)], where=[given("h")], reason="not negative")
@@ -144,10 +147,10 @@ def _slow_bound() -> Theorem:
         AtMost(0, cross), [(eta / (1 - mu) ** 3, less)], known=known, reason="so ξ is not negative"
     )  # fmt: skip
     values = {
-        momentum.coupling: _STILL["coupling"], momentum.energy: _STILL["energy"], momentum.split: mu / (1 - mu),
-        momentum.level: 1 / (2 * smoothness * (1 + mu)), momentum.kappa: eta / (2 * (1 - mu)), momentum.price: price,
-        momentum.drag: mu * price, momentum.friction: (1 - mu) * mu * price, momentum.excess: Integer(0),
-        momentum.cross: cross,
+        momentum.coupling: _STILL["coupling"], momentum.energy: _STILL["energy"],
+        momentum.stiffness: (1 + mu) / (1 - mu), momentum.level: 1 / (2 * smoothness * (1 + mu)),
+        momentum.kappa: eta / (2 * (1 - mu)), momentum.price: price, momentum.drag: mu * price,
+        momentum.friction: (1 - mu) * mu * price, momentum.excess: Integer(0), momentum.cross: cross,
     }  # fmt: skip
     sized = magnitude(cross, known=[*known, positive], reason="|ξ| is ξ")
     settled = _of_potential(values, known, sized)
