@@ -138,6 +138,8 @@ def cohort_bound(
     ----------
     assumptions : Assumptions
         Λ, Δ and σ² of the student's base loss; ζ² and m must be zero. σ² is the noise given the whole cohort's state.
+        Of a finished run Δ may be what the loss has fallen by, E L(θ_0) - E L(θ_T), if that is not negative (not with
+        ``tail``).
     step, steps : float or array
         η, the same for all students, with h = Λη in (0, 2); T, ``inf`` for the floor.
     alpha : float

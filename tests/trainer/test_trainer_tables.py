@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convergence import Assumptions, sharp_bound
 from verify.trainer.comparison import paired_interval, read_comparison
 from verify.trainer.errors import TrainerError
 
@@ -39,6 +40,11 @@ def peers():
 @pytest.fixture(scope="module")
 def law():
     return benchmark("measure_gain_law")
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    return benchmark("measure_cohort_bound")
 
 
 def alike(found, recorded):
@@ -350,3 +356,36 @@ def test_what_the_page_says_of_networks_on_fashion_mnist(peers):
         assert row["accuracy difference"][0] > 0 > row["nll difference"][1]
     low, high = rows[f"{clipped}, two wrong peers"]["nll difference"]
     assert low < 0 < high
+
+
+def cohort_bounds():
+    return json.loads((ROOT / "benchmarks" / "cohort_bound_table.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_on_bounds_has_the_table_of_the_games(cohorts):
+    text, record = (ROOT / "docs" / "bounds.md").read_text(encoding="utf-8"), cohort_bounds()
+    assert f"<!-- cohort_bound_table.json -->\n\n{cohorts.markdown(record)}\n\n<!-- end -->" in text
+    assert record["command"] in text
+    assert {row["game"] for row in record["rows"]} == set(cohorts.GAMES)
+    *_, row = (row for row in record["rows"] if row["game"] == "linear students")
+    assert alike(cohorts.measure(row["game"], row["alpha"], boxed=False), row["students"])
+
+
+def test_what_the_page_says_of_the_games(cohorts):
+    shares = np.array([student for row in cohort_bounds()["rows"] for student in row["students"]])
+    gains = shares[:, 1:] / shares[:, :-1]
+    assert shares.max() < 1
+    assert gains.min() > 0.99  # three digits are kept
+    gain = dict(zip(cohorts.COLUMNS[1:], gains.max(axis=0), strict=True))
+    told = [gain[f"and {what}"] for what in ("the fall of L", "Λ of each step", "G of each step")]
+    assert np.round(told, 1).tolist() == [8.1, 1.1, 1.3]
+    assert np.round([100 * shares[:, -1].min(), 100 * shares[:, -1].max()], 2).tolist() == [0.07, 86.7]
+
+
+@pytest.mark.parametrize("h", [0.4, 1.3])
+def test_with_the_same_constants_at_each_step_the_bound_is_that_of_the_theorem(cohorts, h):
+    step, zeta = 0.5, 0.3
+    stated = sharp_bound(Assumptions(smoothness=h / step, gap=2.0, noise=0, bias=zeta**2), step, 10).total
+    assert cohorts.each_step(2.0, step, np.full(10, h), np.full(10, zeta)) == pytest.approx(stated, rel=1e-4)
+    # A step with a smaller bias lowers it.
+    assert cohorts.each_step(2.0, step, np.full(10, h), np.linspace(0, zeta, 10)) < 0.99 * stated

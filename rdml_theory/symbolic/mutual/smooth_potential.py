@@ -26,6 +26,7 @@ from rdml_theory.symbolic.sgd.setting import (
     after,
     assumptions,
     b,
+    fallen,
     g,
     mean_over_steps,
     smoothness,
@@ -286,4 +287,4 @@ def _without_bias(curvatures: tuple[Formula, Formula]) -> Theorem:
     no_bias = combine(
         Equal(0, mean_over_steps(square(b))), [(-1 / horizon, sum_over(none, t, horizon))], reason="there is no bias"
     )  # fmt: skip
-    return discharged(here, generalise(descent, t, reason="at every step"), no_bias)
+    return discharged(here, generalise(descent, t, reason="at every step"), no_bias, fallen())

@@ -141,13 +141,13 @@ def sharp_bound(right_side: Formula = SHARP) -> Proof:
 
 @cache
 def sharp_bound_of_a_run() -> Theorem:
-    """C2 for an f that need not be smooth anywhere but where the run steps.
+    """C2 for an f that need not be smooth anywhere but where the run steps, nor bounded: it falls by at most Δ.
 
     >>> sharp_bound_of_a_run().axioms()  # the descent lemma, which needs a smooth f, is not among them
     ('Cauchy-Schwarz',)
     """
     along = given("descent", t)
-    return solved(sharp_target(), quadratic_inequality(step=one_step(along)), Z)
+    return solved(sharp_target(), quadratic_inequality(given("fall"), one_step(along)), Z)
 
 
 def attained(side: int, limit: Term) -> tuple[Theorem, Theorem]:
