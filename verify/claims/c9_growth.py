@@ -54,7 +54,13 @@ APART = {
 VALLEY = {1.3: (0.62, 0.97), 1.5: (0.7, 0.945), 1.8: (0.86, 0.9)}
 """h where the exact rate is not known; where in a valley with μ = Λ/10 a step starts, and its part of the bound."""
 
-NONCONVEX = ((1.0, 4.0, 0.25, 3_000), (0.4, 4.0, 0.25, 6_000), (0.6, 0.0, 0.0, 200))
+NONCONVEX: tuple[tuple[float, float, float, int, dict[str, Any]], ...] = (
+    (0.4, 0.04, 2.89, 3_000, {"dim": 1, "radius": 30.0, "bias_model": "against_gradient"}),
+    (1.0, 4.0, 0.25, 3_000, {}), (0.4, 4.0, 0.25, 6_000, {}), (0.6, 0.0, 0.0, 200, {}),
+)  # fmt: skip
+"""h, σ², ζ², T and the problem's settings. Against the bias of the first the slope of the function is too small once,
+1.54 at 2.19, so that runs come to rest there; that one is drawn."""
+
 REACHED = 0.97
 ROUNDING = 1e-9
 
@@ -298,7 +304,7 @@ def _falling(subject: Subject, context: Context) -> Panel:
     stated = [subject.bound(at, h, t, mu) for t in run.times]
     return panel(
         f"quadratic of curvature $\\mu$ = {mu:g} $\\Lambda$, $h$ = {h:g}", "steps $T$", "value above the minimum",
-        curve("measured", run.times, run.value[:, 0], style="both"), curve("bound", run.times, stated, "statement"),
+        curve("measured", run.times, run.value[:, 0], style="markers"), curve("bound", run.times, stated, "statement"),
     )  # fmt: skip
 
 
@@ -316,10 +322,10 @@ def _of_the_value(problem: Any, step: float, steps: int) -> Envelope | None:
 def nonconvex(subject: Subject, context: Context) -> Found:
     """Does a function that is not convex obey the bound?
 
-    x² + 3 sin² x in each coordinate, with ‖∇f‖² ≥ 2μf for μ = 1/32.
+    x² + 3 sin² x in each coordinate, with ‖∇f‖² ≥ 2μf for μ = 1/6.
     """
-    for h, noise, bias, steps in NONCONVEX:
-        problem = problems.get("pl_sine", noise=noise, bias=bias)
+    for h, noise, bias, steps, settings in NONCONVEX:
+        problem = problems.get("pl_sine", noise=noise, bias=bias, **settings)
         mu = float(problem.pl_constant)  # type: ignore[attr-defined]
         name = f"x² + 3 sin² x, h = {h:g}, σ² = {noise:g}, ζ² = {bias:g}, T = {steps}"
         replicas = Replicas(
@@ -331,14 +337,12 @@ def nonconvex(subject: Subject, context: Context) -> Found:
         yield replicas.judged(
             stated[-1], budget=context.pick(quick=1024, full=16_384), envelope=_of_the_value(problem, run.step, steps)
         )
-        value = run.value - run.minimum
-        shown = value.mean(axis=1) > 1e-6  # without noise and bias it falls to 1e-150
-        yield panel(
-            f"$x^2 + 3\\sin^2 x$, $h$ = {h:g}{'' if noise or bias else ', no noise, no bias'}",
-            "steps $T$", "value above the minimum",
-            replicas_curve("measured", run.times[shown], value[shown]),
-            curve("bound", run.times[shown], np.asarray(stated)[shown], "statement"),
-        )  # fmt: skip
+        if settings:
+            yield panel(
+                f"not convex: $x^2 + 3\\sin^2 x$, $h$ = {h:g}", "steps $T$", "value above the minimum",
+                replicas_curve("measured", run.times, run.value - run.minimum),
+                curve("bound", run.times, stated, "statement"),
+            )  # fmt: skip
 
 
 def _changed(old: Expr, new: Expr) -> Subject:
@@ -404,8 +408,8 @@ CLAIM = Claim(
         ),
     ),
     caption=(
-        "First: a quadratic of curvature μ falls to its floor on the bound. The others: a function that is not convex, "
-        "whose gradient grows with its value. Its true constant μ is about 0.175; the bound is drawn for the published "
-        "1/32."
+        "Left: a quadratic of curvature μ falls to its floor on the bound. Right: a function that is not convex, whose "
+        "gradient grows with its value. Its slope is too small for the bias where runs come to rest, at four fifths of "
+        "the floor; on the way there its gradient is larger than μ = 1/6 says, and it falls sooner."
     ),
 )  # fmt: skip
