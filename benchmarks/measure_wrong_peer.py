@@ -402,7 +402,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.figure is not None:
         record = json.loads(options.json.read_text(encoding="utf-8"))
-        options.figure.write_bytes(pictures(panels(record), ("png",), heading="Good students and a bad peer")["png"])
+        options.figure.write_bytes(
+            pictures(panels(record), ("png",), heading="Beside a wrong peer, a larger order loses less")["png"]
+        )
         return
     scores, before = _left(options)
     began = time.process_time()

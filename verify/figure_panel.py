@@ -142,17 +142,19 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    r"""Break a string into lines, never inside ``$...$`` or short parentheses, or after ½; minus signs are no hyphens.
+    r"""Break a string into lines, never inside ``$...$``, short parentheses or "1 − h"; minus signs are no hyphens.
 
     >>> wrapped(r"a long label with $x \leq y$ in it", 14).splitlines()
     ['a long label', 'with $x \\leq y$ in', 'it']
     >>> wrapped("a-priori, at most ½ max(1-h, α)", 19).splitlines()
     ['a-priori, at most', '½ max(1−h, α)']
+    >>> wrapped("false: 1 - α dropped", 10).splitlines()
+    ['false:', '1 − α', 'dropped']
     """
     parts = re.split(r"(\$[^$]*\$)", text)
     text = "".join(p if p.startswith("$") else re.sub(r"(?<![^\W\d_]{2})-(?![^\W\d_]{2})", "−", p) for p in parts)
     # Spaces inside a formula are replaced by a character at which no line ends.
-    guarded = re.sub(r"\$[^$]*\$|\([^()$]{1,8}\)|½ ", lambda m: m[0].replace(" ", "\x00"), text)
+    guarded = re.sub(r"\$[^$]*\$|\([^()$]{1,8}\)|½ | [−=] ", lambda m: m[0].replace(" ", "\x00"), text)
     lines: list[str] = []
     for word in guarded.split(" "):
         if lines and len(plain(f"{lines[-1]} {word}")) <= width:

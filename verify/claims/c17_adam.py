@@ -139,13 +139,13 @@ def walks(subject: Subject, context: Context) -> Found:
     run = found[USUAL]
     yield panel(
         f"Adam, $\\beta_1$ = 0.9, $\\beta_2$ = 0.999, $p$ = {USUAL.p:g}", "steps $t$",
-        "mean distance from the minimum",
-        curve("measured", run.times, run.x.mean(axis=1)),
-        curve("stated, at least", run.times, STEP * subject.at(USUAL) * run.times, "statement"),
+        "mean distance from the minimum, over $\\eta t$",
+        curve("measured", run.times, run.x.mean(axis=1) / (STEP * run.times)),
+        curve("stated, at least", run.times, subject.at(USUAL), "statement"),
     )  # fmt: skip
     slopes = [SHORT.delta * np.abs(one.x) / np.sqrt(1 + one.x**2) for one in (found[SHORT], plain)]
     yield panel(
-        f"the gradient, $\\beta_1$ = 0.5, $\\beta_2$ = 0.9, $p$ = {SHORT.p:g}", "steps $t$", "mean of $f'^2$",
+        f"the gradient, $\\beta_1$ = 0.5, $\\beta_2$ = 0.9, $p$ = {SHORT.p:g}", "steps $t$", "mean of $(f')^2$",
         curve("Adam", found[SHORT].times, (slopes[0] ** 2).mean(axis=1)),
         curve("plain SGD", plain.times, (slopes[1] ** 2).mean(axis=1), "second"),
         curve("bound for plain SGD", plain.times, bound, "reference"),
@@ -182,9 +182,9 @@ CLAIM = Claim(
         Control("memory", "rare gradients are forgotten at once", Subject(_S.DRIFT + _RARE - _S.probability)),
     ),
     caption=(
-        "Left: from the minimum of a convex function Adam with its usual memory moves away, at any step size, faster "
-        "than the theorem says, and in the end slower than the false version. Right: on the same function with less "
-        "rare noise Adam with a short memory ends where the gradient is greatest; plain SGD with a step as small as "
-        "its bound asks for stays near the minimum."
+        "Left: how far Adam with its usual memory has moved from the minimum of a convex function, over ηt: at any "
+        "step size more than the theorem says, and in the end less than the false version. Right: on the same function "
+        "with less rare noise Adam with a short memory ends where the gradient is greatest; plain SGD with a step as "
+        "small as its bound asks for stays near the minimum."
     ),
 )  # fmt: skip

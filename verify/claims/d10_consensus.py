@@ -122,11 +122,10 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
             p = _tilted(q, s, mp.mpf(distance))
             return float(reference.divergence(p, q, order) / mp.mpf(distance) ** 2)
 
-        orders = [mp.mpf(x) for x in (0.5, 1, 2)]
+        orders, two = [mp.mpf(x) for x in (0.5, 1.5, 2.5)], mp.mpf(2)
         measured = [tuple(scaled(a, e) for e in coarse) for a in orders]
         stated = [float(_terms(sides, q, s, a)[0]) for a in orders]
         points = [_tilted(q, s, mp.mpf(e)) for e in coarse]
-        two = orders[2]
         halves = [_half_variance(p, q, two) for p in points]
         gaps = [float(abs(reference.divergence(p, q, two) - h)) for p, (h, _) in zip(points, halves, strict=True)]
         bounds = [float(_allowed(sides, two, spread)) for _, spread in halves]

@@ -41,7 +41,7 @@ def sides(right_side: Expr) -> tuple[Side, ...]:
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
     """The divergence of one pair of four classes, and of its groupings into two, against the order."""
     grouped = function_of(right_side, alpha, PEER_MASS, STUDENT_MASS)
-    p, q = np.array([0.45, 0.3, 0.15, 0.1]), np.array([0.15, 0.2, 0.25, 0.4])
+    p, q = np.array([0.04, 0.36, 0.35, 0.25]), np.array([0.4, 0.2, 0.3, 0.1])
     orders = np.geomspace(0.053, 11, 40)
     whole = [float(reference.divergence(p.tolist(), q.tolist(), a)) for a in orders]
     x = tuple(map(float, orders))

@@ -99,7 +99,7 @@ def _panel(right_side: Expr) -> Panel:
     """The least eigenvalue against the order: the divergence is convex in the logits where it is not negative."""
     formula = _formula(right_side, "numpy")
     teacher, student = np.log([0.9, 0.08, 0.02]), np.log([0.1, 0.3, 0.6])
-    fine, coarse = np.geomspace(0.02, 10, 60), np.geomspace(0.02, 10, 9)
+    fine, coarse = np.geomspace(0.02, 10, 160), np.geomspace(0.02, 10, 9)
 
     def least(matrix: Any) -> float:
         # The direction of equal shifts has curvature zero at every order and is left out.

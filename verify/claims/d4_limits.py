@@ -164,7 +164,9 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
     against, from_limit = [curve("$D_\\alpha$, definition", orders, values)], []
     for number, (name, limit, gap) in enumerate(zip(("0", "1", "\\infty"), limits, gaps, strict=True)):
         against.append(curve(f"limit at $\\alpha \\to {name}$", orders, limit, "statement", group=number))
-        from_limit.append(curve(f"$\\alpha \\to {name}$", distances, gap, "statement", style="both", group=number))
+        false = (distances[0], gap[0], distances[0]) if gap[0] > 1e3 * distances[0] else None
+        label = f"$\\alpha \\to {name}$"
+        from_limit.append(curve(label, distances, gap, "statement", style="both", group=number, contradicted=false))
     axes = ("$\\alpha$, $|\\alpha - 1|$ or $1/\\alpha$", "$|D_\\alpha$ - limit$|$ (nats)")
     return (
         panel("divergence against order", "order $\\alpha$", "$D_\\alpha$ (nats)", *against, log="x"),

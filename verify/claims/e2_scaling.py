@@ -305,7 +305,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the game is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         kernel_check(_derivation, cost=0.5),
-        plateaus, game, students,
+        game, students, plateaus,
     ),
     controls=(
         Control("bias-in-step", "all in proportion to the step", ScalingSubject(descent.h * PLATEAU, COHORT),
@@ -320,9 +320,9 @@ CLAIM = Claim(
              ScalingSubject(PLATEAU, COHORT.subs(gain.students, 2) / (gain.students - 1))),
     ),
     caption=(
-        "Left: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; without "
-        "bias it grows in proportion. Middle: on a cohort it grows with the squares of weight and order. Right: a "
-        "student that has everyone's data loses its plateau as its peers become many; students that are alike lose "
-        "half of theirs."
+        "Left: the plateau of a cohort grows with the squares of weight and order. Middle: a student that has "
+        "everyone's data loses its plateau as its peers become many; students that are alike lose half of theirs. "
+        "Right: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; without "
+        "bias it grows in proportion."
     ),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.sgd import descent
 from verify.checks.comparisons import Worst, at_least, at_most, cut_mean
 from verify.checks.formulas import function_of
 from verify.checks.networks import SAMPLES, SETTING, Array, Setting, Snapshot, flat
-from verify.checks.panels import Role, curve, panel
+from verify.checks.panels import curve, panel
 from verify.checks.proofs import kernel_check
 from verify.checks.updates import FALSE, TRUE, Update, applied_update
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
@@ -253,7 +253,6 @@ def composed(subject: Budget, context: Context) -> Found:
     it led. Free to fail are the step, the pull under its bound and with them A²; Λ_t and V ≤ 2τ² are not.
     """
     steps = context.pick(quick=24, full=240)
-    panels: tuple[Panel, ...] = ()
     for alpha in (0.5, 2.0):
         m = context.shared(_hypotheses, alpha, steps, context)
         counts = np.arange(1, steps + 1)
@@ -263,26 +262,10 @@ def composed(subject: Budget, context: Context) -> Found:
         yield at_most(f"ηΛ on the segments, greatest, α = {alpha:g}", float(FAST * m.curvature.max()), 2.0)
         yield at_most(f"‖b‖² as applied over β²G²V, greatest, α = {alpha:g}", float((m.applied / m.most).max()), 1.0)
         yield at_most(f"A² over the bound of X1, greatest over T, α = {alpha:g}", ratio, 1.0, samples=2 * steps)
-        panels = _panels(m, square, bound, alpha)  # Those of the greatest order are kept.
-    yield from panels
-
-
-def _panels(m: _Hypotheses, square: Array, bound: Array, alpha: float) -> tuple[Panel, Panel]:
-    """What X1 assumes and what it says, of the first student."""
-    x = np.arange(1.0, len(square) + 1)
-    shown: tuple[tuple[str, Role, int | None, Array], ...] = (
-        (r"$\eta\Lambda_t$, greatest on the segment", "measured", 0, FAST * m.curvature),
-        (r"$\rho_t$, greatest", "measured", 1, m.spread), (r"$\bar D_\alpha$", "second", 1, m.divergence),
-        (r"$G_t^2$", "reference", None, m.jacobian), (r"$\|b_t\|^2$ as applied", "second", 0, m.applied),
-        (r"$\beta^2 G_t^2 V_t$", "statement", None, m.most),
-    )  # fmt: skip
-    curves = [curve(label, x, values[:, 0], role, group=group) for label, role, group, values in shown]
-    return (
-        panel(f"what X1 assumes, $\\alpha$ = {alpha:g}", "step", "measured", *curves, log="y"),
-        panel(
-            f"and what it says, $\\alpha$ = {alpha:g}", "steps $T$", "mean squared norm",
-            curve("measured $A^2$", x, square[:, 0]), curve("the bound of X1", x, bound[:, 0], "statement"),
-        ),
+    # The greatest order, first student.
+    yield panel(
+        f"in X1's terms, full gradients, $\\alpha$ = {alpha:g}", "steps $T$", "mean squared norm",
+        curve("measured $A^2$", counts, square[:, 0]), curve("the bound of X1", counts, bound[:, 0], "statement"),
     )  # fmt: skip
 
 
@@ -416,7 +399,7 @@ CLAIM = Claim(
     caption=(
         "How much of the sharp bound comes from the start alone, from start and noise, and from the bias as well, for "
         "the first of two networks trained by mutual learning, with everything in it measured on the path: what the "
-        "start leaves vanishes with T, the bias stays. Last, for the first student: the hypotheses of X1 along a "
-        "path, and what it concludes."
+        "start leaves vanishes with T, the bias stays. Last: the same with the bound of X1, which knows of the peers "
+        "only how far apart their predictions are."
     ),
 )
