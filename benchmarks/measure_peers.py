@@ -2,7 +2,7 @@
 
     python benchmarks/measure_peers.py [--rounds N] [--json FILE]
 
-None of the peers is a dependency: in an environment of its own, ``pip install '.[torch,sdp]' torchmetrics==1.9.0
+None of the peers is a dependency: in an environment of its own, ``pip install '.[torch,sdp,proofs]' torchmetrics==1.9.0
 torchdistill==1.1.5 orda-kernel==0.1.0 pepit==0.5.1 autolyap==0.2.1 tensorboard matplotlib``, and ``pip install
 --no-deps kd-lib==0.0.32``, which pins what it needs to versions of 2021. A peer that is not installed is left out.
 

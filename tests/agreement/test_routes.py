@@ -113,7 +113,7 @@ def differentiated(classes: int):
         "pp": [sympy.diff(value, x, y) for x in u for y in u],
         "mixed": [sympy.diff(value, x, y) for x in u for y in z],
     }
-    return {name: sympy.lambdify((*u, *z, a), terms, "mpmath") for name, terms in table.items()}
+    return {name: sympy.lambdify((*u, *z, a), terms, "mpmath", cse=True) for name, terms in table.items()}
 
 
 def sympy_definition(teacher, student, alpha) -> Table:

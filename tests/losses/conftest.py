@@ -1,4 +1,4 @@
-"""Make the reference module importable, and keep torch on one thread."""
+"""Make the reference modules importable, and keep torch on one thread."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+for _folder in (Path(__file__).resolve().parents[1] / "reference", Path(__file__).resolve().parent):
+    sys.path.insert(0, str(_folder))
 
 
 @pytest.fixture(autouse=True)

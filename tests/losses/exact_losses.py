@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import mpmath as mp
-
-DIGITS = 110
+from naive_renyi import DIGITS, exp, log, normalised
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,6 @@ class Exact:
     condition: float
 
 
-def softmax(logits) -> list:
-    values = [mp.mpf(float(x)) for x in logits]
-    top = max(values)
-    weights = [mp.exp(x - top) for x in values]
-    total = mp.fsum(weights)
-    return [x / total for x in weights]
-
-
 def exact(teacher, student, alpha) -> Exact:
     """Evaluate the textbook formulas for finite logits given as sequences of floats."""
     return _exact(tuple(teacher), tuple(student), float(alpha))
@@ -41,8 +32,8 @@ def exact(teacher, student, alpha) -> Exact:
 @cache
 def _exact(teacher: tuple, student: tuple, alpha: float) -> Exact:
     with mp.workdps(DIGITS):
-        p, q = softmax(teacher), softmax(student)
-        t = [mp.log(x / y) for x, y in zip(p, q, strict=True)]
+        p, q = normalised(teacher, "logits"), normalised(student, "logits")
+        t = [log(x / y) for x, y in zip(p, q, strict=True)]
         kl = mp.fsum(x * y for x, y in zip(p, t, strict=True))
         if math.isinf(alpha):
             value = max(t)
@@ -55,13 +46,13 @@ def _exact(teacher: tuple, student: tuple, alpha: float) -> Exact:
             order = mp.fsum(x * (y - kl) ** 2 for x, y in zip(p, t, strict=True)) / 2
         else:
             a = mp.mpf(float(alpha))
-            s = [mp.exp(a * mp.log(x) + (1 - a) * mp.log(y)) for x, y in zip(p, q, strict=True)]
+            s = [exp(a * log(x) + (1 - a) * log(y)) for x, y in zip(p, q, strict=True)]
             total = mp.fsum(s)
             # the support of p is everything: D_0 is zero, where the formula leaves its last digit
-            value = mp.mpf(0) if a == 0 else mp.log(total) / (a - 1)
+            value = mp.mpf(0) if a == 0 else log(total) / (a - 1)
             w = [x / total for x in s]
             gu = [a / (a - 1) * (x - y) for x, y in zip(w, p, strict=True)]
-            order = mp.fsum(x * mp.log(x / y) for x, y in zip(w, p, strict=True)) / (1 - a) ** 2
+            order = mp.fsum(x * log(x / y) for x, y in zip(w, p, strict=True)) / (1 - a) ** 2
         gz = [x - y for x, y in zip(q, w, strict=True)]
         if alpha == 0:
             gz = [mp.mpf(0)] * len(gz)

@@ -7,11 +7,28 @@ that the cancellation does not matter. `DIGITS` leaves over 40 correct digits at
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import flint
 import mpmath as mp
 
 DIGITS = 110
+
+
+def _by_arb(function: Callable[[flint.arb], flint.arb]) -> Callable[[mp.mpf], mp.mpf]:
+    """Take a function of mpmath from Arb, which is up to ten times as fast and encloses its result."""
+
+    def value(x: mp.mpf) -> mp.mpf:
+        sign, mantissa, exponent, _ = x._mpf_
+        with flint.ctx.workprec(mp.mp.prec + 20):
+            enclosure = function(flint.arb(flint.arf((-mantissa if sign else mantissa, exponent))))
+        assert enclosure.rel_accuracy_bits() >= mp.mp.prec, f"too few digits at {x}"
+        return mp.mpf(tuple(map(int, enclosure.mid().man_exp())))
+
+    return value
+
+
+exp, log = _by_arb(flint.arb.exp), _by_arb(flint.arb.log)
 
 
 def normalised(x: Sequence[float], domain: str = "probs") -> list[mp.mpf]:
@@ -20,7 +37,7 @@ def normalised(x: Sequence[float], domain: str = "probs") -> list[mp.mpf]:
         values = [mp.mpf(float(v)) for v in x]
     else:
         top = mp.mpf(float(max(x)))
-        values = [mp.exp(mp.mpf(float(v)) - top) if v > -math.inf else mp.mpf(0) for v in x]
+        values = [exp(mp.mpf(float(v)) - top) if v > -math.inf else mp.mpf(0) for v in x]
     total = mp.fsum(values)
     return [v / total for v in values]
 
@@ -36,7 +53,7 @@ def power_sum(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> mp.mpf:
             if a >= 1:
                 return mp.inf
             continue
-        out += mp.exp(a * mp.log(x) + (1 - a) * mp.log(y))
+        out += exp(a * log(x) + (1 - a) * log(y))
     return out
 
 
@@ -49,24 +66,22 @@ def divergence(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> mp.mpf
                 continue
             if y == 0:
                 return mp.inf
-            out += x * mp.log(x / y)
+            out += x * log(x / y)
         return out
     if math.isinf(alpha):
-        return max(mp.inf if y == 0 else mp.log(x / y) for x, y in zip(p, q, strict=True) if x > 0)
+        return max(mp.inf if y == 0 else log(x / y) for x, y in zip(p, q, strict=True) if x > 0)
     total = power_sum(p, q, alpha)
     if total == 0:
         return mp.inf
     if mp.isinf(total):
         return mp.inf
-    return mp.log(total) / (mp.mpf(float(alpha)) - 1)
+    return log(total) / (mp.mpf(float(alpha)) - 1)
 
 
 def escort(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> list[mp.mpf]:
     """Return w proportional to p^alpha q^(1-alpha), for a finite order."""
     a = mp.mpf(float(alpha))
-    s = [
-        mp.exp(a * mp.log(x) + (1 - a) * mp.log(y)) if x > 0 and y > 0 else mp.mpf(0) for x, y in zip(p, q, strict=True)
-    ]
+    s = [exp(a * log(x) + (1 - a) * log(y)) if x > 0 and y > 0 else mp.mpf(0) for x, y in zip(p, q, strict=True)]
     if alpha == 1:
         s = list(p)
     total = mp.fsum(s)
@@ -82,7 +97,7 @@ def teacher_gradient(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> 
     """Return alpha (w - p) / (alpha - 1), or its limit p (t - KL)."""
     if alpha == 1:
         kl = divergence(p, q, 1)
-        return [x * (mp.log(x / y) - kl) if x > 0 else mp.mpf(0) for x, y in zip(p, q, strict=True)]
+        return [x * (log(x / y) - kl) if x > 0 else mp.mpf(0) for x, y in zip(p, q, strict=True)]
     a = mp.mpf(float(alpha))
     return [a / (a - 1) * (w - x) for w, x in zip(escort(p, q, alpha), p, strict=True)]
 
@@ -90,7 +105,7 @@ def teacher_gradient(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> 
 def order_derivative(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float) -> mp.mpf:
     """Return KL(w||p) / (1 - alpha)^2, or its limit Var_p(t) / 2."""
     if alpha == 1:
-        pairs = [(x, mp.log(x / y)) for x, y in zip(p, q, strict=True) if x > 0]
+        pairs = [(x, log(x / y)) for x, y in zip(p, q, strict=True) if x > 0]
         mean = mp.fsum(x * t for x, t in pairs)
         return mp.fsum(x * (t - mean) ** 2 for x, t in pairs) / 2
     w = escort(p, q, alpha)
@@ -116,7 +131,7 @@ def hessian(p: Sequence[mp.mpf], q: Sequence[mp.mpf], alpha: float, wrt: str) ->
     # limit: differentiate p_i (t_i - KL)
     kl = divergence(p, q, 1)
     n = len(p)
-    g = [x * (mp.log(x / y) - kl) for x, y in zip(p, q, strict=True)]
+    g = [x * (log(x / y) - kl) for x, y in zip(p, q, strict=True)]
     rows = []
     for i in range(n):
         row = []
