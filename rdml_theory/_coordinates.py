@@ -132,5 +132,6 @@ def _hessian_in_probabilities(
     if infinite:
         return np.zeros((p.shape[0], p.shape[1], p.shape[1]))
     out = order * _outer(tilt_p, tilt_q)
-    out[:, diagonal, diagonal] -= flat * tilt_p / q
+    others = w @ (1.0 - np.eye(p.shape[1]))  # 1 - w, whose digits are lost where w is next to one
+    out[:, diagonal, diagonal] = -flat * tilt_p * others / q
     return out / (p_sum * q_sum)

@@ -21,6 +21,11 @@ class Case(NamedTuple):
     alpha: float
 
     @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities whose sums are not one."""
+        return 3 * np.exp(self.teacher), 0.7 * np.exp(self.student)
+
+    @property
     def well_conditioned(self) -> bool:
         """Whether the definition keeps digits in double precision: away from order one and from consensus."""
         return abs(self.alpha - 1) > 0.05 and (self.teacher, self.student) != NEAR
@@ -49,4 +54,18 @@ def exact(case: Case) -> dict[str, np.ndarray]:
             **{wrt * 2: list(naive.hessian(p, q, case.alpha, wrt)) for wrt in ("q", "p")},
             "mixed": list(naive.hessian(p, q, case.alpha, "mixed")),
         }
+        table |= in_entries(*([mp.mpf(float(x)) for x in values] for values in case.entries), case.alpha)
         return {name: np.array([float(x) for x in values]) for name, values in table.items()}
+
+
+def in_entries(x: list[mp.mpf], y: list[mp.mpf], alpha: float) -> dict[str, list[mp.mpf]]:
+    """Derivatives in probabilities of any sum, whose logarithms are logits."""
+    p, q = naive.normalised(x), naive.normalised(y)
+    slopes, blocks = {"p": naive.teacher_gradient(p, q, alpha), "q": naive.student_gradient(p, q, alpha)}, {}
+    for name, wrt, rows, columns in (("pp", "p", x, x), ("qq", "q", y, y), ("mixed", "mixed", x, y)):
+        block = naive.hessian(p, q, alpha, wrt)
+        for i, slope in enumerate(slopes.get(wrt, ())):
+            block[i, i] -= slope
+        blocks[name] = [block[i, j] / a / b for i, a in enumerate(rows) for j, b in enumerate(columns)]
+    gradients = {wrt: [g / a for g, a in zip(slopes[wrt], each, strict=True)] for wrt, each in (("p", x), ("q", y))}
+    return {f"{name} of entries": values for name, values in (gradients | blocks).items()}

@@ -9,7 +9,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy
-from numeric_cases import CASES, exact
+from numeric_cases import CASES, Case, exact
 
 import rdml_theory as rt
 from rdml_theory.symbolic import notation
@@ -21,12 +21,14 @@ Table = dict[str, object]
 
 
 def numpy_core(teacher, student, alpha) -> Table:
-    logits = dict(domain="logits")
+    logits, entries = dict(domain="logits"), Case(teacher, student, alpha).entries
     return {
         "value": rt.renyi_divergence(teacher, student, alpha, **logits),
         "escort": rt.escort(teacher, student, alpha, **logits),
         **{wrt: rt.renyi_gradient(teacher, student, alpha, wrt=wrt, **logits) for wrt in ("q", "p", "alpha")},
         **{name: rt.renyi_hessian(teacher, student, alpha, wrt=wrt) for wrt, name in BLOCKS},
+        **{f"{wrt} of entries": rt.renyi_gradient(*entries, alpha, wrt=wrt) for wrt in ("p", "q")},
+        **{f"{name} of entries": rt.renyi_hessian(*entries, alpha, wrt=wrt, domain="probs") for wrt, name in BLOCKS},
     }
 
 
@@ -161,6 +163,7 @@ ROUTES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::rdml_theory.UnnormalisedWarning")
 @pytest.mark.parametrize(
     ("name", "case"), [(name, case) for name, (*_, cases) in ROUTES.items() for case in cases], ids=str
 )
