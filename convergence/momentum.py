@@ -1,4 +1,4 @@
-"""SGD with heavy-ball and Nesterov momentum and biased gradients: a bound from a potential of value and velocity."""
+"""SGD with heavy-ball and Nesterov momentum and biased gradients: a bound from a potential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C11: SGD with momentum and biased gradients obeys a bound that potentials of value and velocity prove."""
+"""C11: SGD with momentum and biased gradients obeys a bound that potentials of value, gradient and velocity prove."""
 
 from __future__ import annotations
 
@@ -401,8 +401,8 @@ CLAIM = Claim(
     title="Momentum",
     message="With momentum, too, bias and noise set a floor",
     meaning=(
-        "A quantity that joins the loss and the velocity falls at every step, up to what bias and noise add: this "
-        "bounds the mean squared gradient of the heavy ball and of Nesterov's momentum, as PyTorch implements them, "
+        "A quantity that joins the loss, its gradient and the velocity falls at every step, up to what bias and noise "
+        "add: this bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, "
         "and in the runs compared the bound is at most 15% above the exact worst case. For a heavy ball without noise "
         "and with steps up to (1-μ)/Λ the floor is exact: ζ² for small steps and more for longer ones, where iterates "
         "that turn attain it; beyond, up to 2(1-μ)/Λ where tried, iterates that go round a polygon come within 1%."

@@ -21,9 +21,9 @@ from rdml_theory.symbolic.sgd.smooth import between, u
 from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
 
 __all__ = [
-    "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "PRICE", "START", "begins", "coupling",
-    "definitions", "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by", "past",
-    "settling", "steepness", "stiffness", "weight",
+    "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "OFTEN", "PRICE", "START", "begins",
+    "coupling", "definitions", "energy", "fresh", "kappa", "level", "momentum_bound", "momentum_targets", "moved_by",
+    "past", "settling", "steepness", "stiffness", "weight",
 ]  # fmt: skip
 
 fresh: Formula = Symbol("psi", real=True)
@@ -43,7 +43,7 @@ cross: Formula = Symbol("xi", real=True)
 
 _USED = stiffness + 4 * smoothness * steepness
 """How often what smooth functions satisfy between x_t and x_{t+1} is used, from either end: once more from x_t."""
-_OFTEN = AtMost(1, _USED)
+OFTEN = AtMost(1, _USED)
 _NOW, _BEFORE = eta * fresh / 2 + coupling, eta * past / 2 + mu * coupling
 _TILT = 4 * smoothness * steepness / stiffness
 
@@ -107,7 +107,7 @@ def begins(height: Term = gap) -> AtMost:
 
 
 def _texts(*update: Proposition) -> tuple[str, ...]:
-    further = (BIAS_OF_A_STEP, VELOCITY, _AT_REST, CENTRED, LEVEL, _SHORT, NOT_ZERO, _OFTEN, *definitions().values())
+    further = (BIAS_OF_A_STEP, VELOCITY, _AT_REST, CENTRED, LEVEL, _SHORT, NOT_ZERO, OFTEN, *definitions().values())
     told = (told.text() for told in (*update, *further))
     return assumptions("smooth", "bounded", "start", "noise", "average", *told)
 
@@ -170,7 +170,7 @@ def _dissipates() -> Theorem:
 
     there = named(instantiate(between(), {y: x, u: x - _MOVE}, reason="from x_t to x_{t+1}"))
     again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))
-    often = combine(AtMost(0, _USED - 1), [(1, assume(_OFTEN, reason="given"))], reason="so this is not negative")
+    often = combine(AtMost(0, _USED - 1), [(1, assume(OFTEN, reason="given"))], reason="so this is not negative")
     changed = stiffness / (2 * smoothness) * (Gradient("f", after) - g)
     best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after - 2 * steepness * g), reason="a squared norm")
     velocity, centred, share = _at(VELOCITY), _at(CENTRED), smoothness / stiffness

@@ -96,14 +96,20 @@ def _known() -> list[Theorem]:
     return [assume(_MOVES, reason="given"), inside]
 
 
-def _of_potential(values: dict[Term, Term], known: Sequence[Theorem], sized: Theorem | None = None) -> Theorem:
-    """``κA² ≤ Δ/T + d`` of a heavy ball without noise, by a potential, whose letters have the values; |ξ| is sized."""
+def _of_potential(
+    values: dict[Term, Term], known: Sequence[Theorem], often: Theorem, sized: Theorem | None = None
+) -> Theorem:
+    """``κA² ≤ Δ/T + d`` of a heavy ball without noise, by a potential, whose letters have the values.
+
+    ``often`` says that δ ≥ 1, and ``sized`` what |ξ| is.
+    """
     method = {momentum.fresh: Integer(1), momentum.past: mu}
     none = dict.fromkeys((sigma, relative_bias, momentum.steepness), Integer(0))
     every = {**none, momentum.weight: Integer(1), **method, **values}
     bound = discharge(settling(momentum.DRIVE), momentum.moved_by(nesterov=False))
     here = instantiate(bound, every, known=known, reason="for this potential")
     named = [Equal(letter, value) for letter, value in method.items()]
+    here = discharge(here, often)
     for told in (*momentum.definitions().values(), momentum.LEVEL, *named):
         mine = instantiate(assume(told), every, known=known).conclusion
         parts = [(HALF, sized)] if sized is not None and told.terms()[0] == momentum.kappa else []
@@ -129,7 +135,7 @@ def _turning_bound() -> Theorem:
         momentum.cross: Integer(0),
     }  # fmt: skip
     signs = [*known, room, wide]
-    settled = _of_potential(values, signs)
+    settled = _of_potential(values, signs, room)
     return combine(
         floor_target(), [(1 / ((1 - mu) * level), settled)], known=[*signs, turns], where=[given("h")],
         reason="divide by κ",
@@ -152,8 +158,10 @@ def _slow_bound() -> Theorem:
         momentum.kappa: eta / (2 * (1 - mu)), momentum.price: price, momentum.drag: mu * price,
         momentum.friction: (1 - mu) * mu * price, momentum.excess: Integer(0), momentum.cross: cross,
     }  # fmt: skip
+    stiff = values[momentum.stiffness]
+    often = combine(AtMost(1, stiff), [], slack=2 * mu / (1 - mu), known=known, reason="more than one")
     sized = magnitude(cross, known=[*known, positive], reason="|ξ| is ξ")
-    settled = _of_potential(values, known, sized)
+    settled = _of_potential(values, known, often, sized)
     return combine(
         SLOW, [(2 * (1 - mu) / eta, settled), ((1 - mu) * Z**2 / eta, sized)], known=known,
         reason="divide by κ",
