@@ -109,6 +109,7 @@ CASES = {
             "drive": momentum.DRIVE,
             "price": momentum.PRICE,
             "drag": momentum.DRAG,
+            "start": momentum.START,
         },
         momentum.ASSUMPTIONS,
     ),

@@ -120,15 +120,15 @@ NESTEROV = tuple(told.text() for told in _NESTEROV)
 
 
 def momentum_targets(
-    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, height: Formula = START
+    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, start: Formula = START
 ) -> tuple[AtMost, AtMost]:
     """``T A² ≤ c(1+2Λr)Δ + d(T - ℓc)/κ`` for κ ≤ ℓ, and ``κA² ≤ (1+2Λr)Δ/T + d`` for κ > 0.
 
-    >>> print(momentum_targets(drive=sigma, height=gap)[1].text())
+    >>> print(momentum_targets(drive=sigma, start=gap)[1].text())
     A²·κ ≤ Δ/T + σ
     """
-    whole = coefficient * height + drive * (horizon - level * coefficient) / kappa
-    return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, height / horizon + drive)
+    whole = coefficient * start + drive * (horizon - level * coefficient) / kappa
+    return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, start / horizon + drive)
 
 
 def _at(proposition: Proposition, reason: str = "at this step") -> Theorem:
@@ -270,7 +270,7 @@ def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
         slack=level * Mean(square(Gradient("f", At("x", horizon)))), reason="the potential is not negative",
     )  # fmt: skip
     return combine(
-        momentum_targets(drive=drive, height=gap)[1],
+        momentum_targets(drive=drive, start=gap)[1],
         [
             (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
             (1 / horizon, assume(begins(), reason="given: Δ")),
@@ -283,8 +283,9 @@ def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
 
 @of_formulas()
 def momentum_bound(
-    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, *, price: Formula = PRICE, drag: Formula = DRAG
-) -> Proof:
+    coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE, *, price: Formula = PRICE, drag: Formula = DRAG,
+    start: Formula = START,
+) -> Proof:  # fmt: skip
     """C11: ``T A² ≤ c(1+2Λr)Δ + d(T - ℓc)/κ`` with ``c = (1 - (1-κ/ℓ)^T)/κ``, and ``κA² ≤ (1+2Λr)Δ/T + d``.
 
     For a heavy ball and for Nesterov's momentum, every coupling ω, energy θ > 0, steepness r ≥ 0, stiffness δ > 0 and
@@ -297,13 +298,15 @@ def momentum_bound(
         The asserted c and d.
     price, drag : Expr, optional
         The asserted ν and τ, from which κ and d are made.
+    start : Expr, optional
+        What the potential is asserted to be at most at the start.
 
     Examples
     --------
     >>> momentum_bound().axioms
     ('descent lemma', 'descent lemma, from below')
     """
-    short, whole = momentum_targets(coefficient, drive)
+    short, whole = momentum_targets(coefficient, drive, start)
     falls = _falls(drive, price, drag)
     shrinks = combine(
         AtMost(0, 1 - kappa / level), [(1 / level, assume(_SHORT, reason="given"))], reason="κ is at most ℓ"
