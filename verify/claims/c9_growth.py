@@ -361,8 +361,8 @@ CLAIM = Claim(
     meaning=(
         "If the gradient is large wherever the loss is far above its infimum, the loss of the last iterate falls "
         "geometrically to a floor set by bias and noise, even if a part of the bias grows with the gradient. Without "
-        "noise the bound is exact for steps up to 1/Λ, and its floor is exact again near 2/Λ; in between, or with "
-        "noise, the exact floor lies between that of the worst quadratic and the bound."
+        "noise the bound is exact for steps up to 1/Λ, and near 2/Λ its floor and, without bias, its rate are exact "
+        "again; in between, or with noise, what is exact lies between the worst function known and the bound."
     ),
     matters="Only with such a condition is biased SGD promised a small loss and not just a small gradient.",
     direction="tight",
