@@ -47,7 +47,7 @@ def _mark(text: str) -> str:
 
 def _assumption(text: str, typeset: dict[str, str]) -> list[str]:
     """One in a line, with its formula; those of one of several theorems below it."""
-    several = re.fullmatch(r"((?:for|with) [^:]*): (.*; .*)", text)
+    several = re.fullmatch(r"((?:for|with|where) [^:]*): (.*; .*)", text)
     if several is None:
         return [f"- {typeset.get(text, text)}"]
     parts: list[str] = []
@@ -77,8 +77,9 @@ def _certificate(theorem: Theorem) -> str:
 
 def _proof(proof: Proof) -> list[str]:
     """A proof of the kernel, line by line, and the axioms it rests on."""
-    rests = ", ".join(f"{name} ({AXIOMS[name].source})" for name in proof.axioms) or "no axiom"
-    lines = ["## Proof", "", f"By the rules of the kernel from the assumptions, on {rests}.", ""]
+    cited = "; ".join(f"{name} ({AXIOMS[name].source})" for name in proof.axioms)
+    rests = f"and what is cited: {cited}" if cited else "alone"
+    lines = ["## Proof", "", f"By the rules of the kernel, from the assumptions {rests}.", ""]
     if len(proof.theorems) > 1:
         lines += [f"{len(proof.theorems)} theorems, each from hypotheses of its own:", "", *_theorems(proof)]
     for line in proof.lines:
@@ -155,13 +156,20 @@ def _in_code(claim: Claim[Any]) -> str:
     return f"In code: {'; '.join(ways)}."
 
 
-def _figure(claim: Claim[Any]) -> list[str]:
-    """The figure of a claim with its caption."""
-    return ["", f"```{{figure}} figures/{claim.id}.svg", f":alt: {claim.title}", "", claim.caption, "```", ""]
+def _figure(claim: Claim[Any], svg: str) -> list[str]:
+    """The figure of a claim with its caption; the style sheet fits one of a single column to a small screen."""
+    width = re.search(r'width="([\d.]+)pt"', svg)
+    column = [":figclass: column"] if width and float(width[1]) < _COLUMN else []
+    start = [f"```{{figure}} figures/{claim.id}.svg", f":alt: {claim.title}", *column]
+    return ["", *start, "", claim.caption, "```", ""]
 
 
-def page(claim: Claim[Any], *, drawn: bool = False) -> str:
-    """The page of a claim in MyST Markdown; with its figure, if that was drawn."""
+_COLUMN = 360
+"""Wider than a figure of one column is, in points."""
+
+
+def page(claim: Claim[Any], *, drawn: str = "") -> str:
+    """The page of a claim in MyST Markdown; with its figure, if there is one: its SVG."""
     source = claim.source.work[0].upper() + claim.source.work[1:]
     if claim.source.arxiv:
         source += f", [arXiv {claim.source.arxiv}](https://arxiv.org/abs/{claim.source.arxiv})"
@@ -171,7 +179,7 @@ def page(claim: Claim[Any], *, drawn: bool = False) -> str:
     typeset = {} if proof is None else _typeset(proof)
     lines = [
         f"# {claim.id}: {claim.title}", "", f"**{claim.message}.** {claim.meaning}", "", claim.matters, "",
-        *(_figure(claim) if drawn else ()),
+        *(_figure(claim, drawn) if drawn else ()),
         "## Statement", "", f"*{claim.direction.capitalize()}.* {source}.{own}", "",
         *_math((*claim.statement(claim.subject).segments(), Segment(text="."))), "Assuming:", "",
         *(line for assumption in claim.assumptions for line in _assumption(assumption, typeset)), "",
@@ -291,7 +299,7 @@ def group_page(group: str, members: list[Claim[Any]]) -> str:
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", *map(page_name, members), "```", ""])
 
 
-def gallery(drawn: set[str]) -> str:
+def gallery(drawn: dict[str, str]) -> str:
     """What a reader takes away from each figure, and every figure with what it shows."""
     lines = ["# Gallery", ""]
     if not drawn:
@@ -303,7 +311,8 @@ def gallery(drawn: set[str]) -> str:
     ]  # fmt: skip
     for claim in all_claims().values():
         if claim.id in drawn:
-            lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim), f"[The claim]({page_name(claim)}.md)", ""]
+            lines += [f"## {claim.id}: {claim.title}", "", *_figure(claim, drawn[claim.id])]
+            lines += [f"[The claim]({page_name(claim)}.md)", ""]
     return "\n".join(lines)
 
 
@@ -368,12 +377,12 @@ def write_pages(folder: Path, results: Path) -> None:
     run = recorded(results)
     pictures = {} if run is None else render_all(run, formats=("svg",), jobs=min(4, os.cpu_count() or 1))
     drawn = {name: _compact(picture["svg"].decode()) for name, picture in pictures.items() if name in all_claims()}
-    texts = {"evidence.md": evidence(), "gallery.md": gallery(set(drawn))}
+    texts = {"evidence.md": evidence(), "gallery.md": gallery(drawn)}
     texts |= {f"figures/{name}.svg": svg for name, svg in drawn.items()}
     claims = sorted(all_claims().values(), key=lambda claim: list(GROUPS).index(group_of(claim.id)))
     for group, members in groupby(claims, key=lambda claim: group_of(claim.id)):
         texts[f"{group.lower().replace(' ', '_')}.md"] = group_page(group, list(members))
-    texts |= {f"{page_name(claim)}.md": page(claim, drawn=claim.id in drawn) for claim in claims}
+    texts |= {f"{page_name(claim)}.md": page(claim, drawn=drawn.get(claim.id, "")) for claim in claims}
     for name, text in texts.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -1,11 +1,13 @@
 """Mathematics as MathML, which browsers draw without a network; a formula that cannot be converted ends the build.
 
-Browsers do not break formulas, and paper does not scroll: a long formula is several, between which a line may end.
+Browsers do not break formulas, and neither paper nor a small screen holds all of them: a long formula is several,
+between which a line may end. What brackets hold together is a box, broken only where it is longer than a line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -21,68 +23,130 @@ def _converted(node: nodes.Element, display: Any) -> str:
     converted = mathml(formula, formula, display=display)
     if not converted.startswith("<math"):
         raise ExtensionError(f"{node.source}: cannot be converted to MathML (see verify/formulas.py): {formula}")
-    parts = _parts(ElementTree.fromstring(converted))
-    # What is too wide for a sheet of paper is set smaller there, as one.
-    if (widest := max(map(_width, parts))) > _SHEET:
-        for part in parts:
+    math = ElementTree.fromstring(converted)
+    parts = _broken(math)
+    whole = [part for top in parts for part in top.iter("math")]
+    # What is too wide for a small screen or a sheet of paper is set smaller there, as one.
+    if (widest := max(map(_width, whole))) > _LINE:
+        for part in whole:
             part.attrib |= {"class": "wide", "style": f"--letters: {widest:.0f}"}
-    return "<wbr>".join(ElementTree.tostring(part, encoding="unicode") for part in parts)
+    return "<wbr />".join(ElementTree.tostring(part, encoding="unicode") for part in parts)
 
 
-_LONG, _PART, _LEAST, _SHEET = 48, 16, 6, 60
-"""Widths in letters: of a formula that is broken, of its parts, of the least of them, and of a line on paper."""
+_LINE, _PART, _LEAST, _SHEET = 30, 12, 6, 60
+"""Widths in letters: of a line on a small screen, of what is broken off, of the least of it, and of a line on paper."""
 
-_RELATIONS = frozenset("=≤≥<>≠→∈∀")
+_RELATIONS, _SUMS = frozenset("=≤≥<>≠→∈∀"), frozenset("+-−")
+_PAIRS = {"(": ")", "[": "]", "{": "}", "⟨": "⟩", "‖": "‖", "|": "|"}
+_BRACKETS = frozenset((*_PAIRS, *_PAIRS.values()))
+_TALL = frozenset(("mfrac", "msup", "msqrt"))
 
 
-def _parts(math: ElementTree.Element) -> list[ElementTree.Element]:
-    """A formula, broken before relations and sums, within brackets only where these are long themselves."""
-    row = [*_row(math)] if _width(math) > _LONG else []
-    if len(row) < 2:
+def _broken(math: ElementTree.Element) -> list[ElementTree.Element]:
+    """A formula as formulas in a line; within brackets, and between factors, it is broken only if they fill a line."""
+    row = [*_row(math)] if _width(math) > _LINE else []
+    levels = _levels(row)
+    if not any(level is not None for level in levels[1:]):
         return [math]
-    _fix_brackets(row)
-    parts = [ElementTree.Element("math", displaystyle="true")]
-    for depth, piece in _pieces(row):
-        before = _width(parts[-1])
-        full = before >= _LEAST and before + sum(map(_width, piece)) > _SHEET
-        if full or before >= (_LONG if depth else _PART):
-            parts.append(ElementTree.Element("math", displaystyle="true"))
-        parts[-1].extend(piece)
+    return _parts(row, levels, 0)
+
+
+def _parts(row: Sequence[ElementTree.Element], levels: Sequence[int | None], least: int) -> list[ElementTree.Element]:
+    """What a row is broken into at the first level from ``least`` that has breaks, and each part at the next one."""
+    level = min((n for n in levels[1:] if n is not None and n >= least), default=None)
+    if level is None or _length(row) <= _LINE:
+        part = ElementTree.Element("math", displaystyle="true")
+        part.extend(row)
+        return [part]
+    ends = [place for place, n in enumerate(levels) if n == level and place]
+    groups = [0]
+    for begin, end in pairwise([*ends, len(row)]):
+        before = _length(row[groups[-1] : begin])
+        if before >= _PART or (before >= _LEAST and before + _length(row[begin:end]) > _LINE):
+            groups.append(begin)
+    parts = []
+    for begin, end in pairwise([*groups, len(row)]):
+        inner = _parts(row[begin:end], levels[begin:end], level + 1)
+        if len(inner) > 1 and len(groups) > 1:
+            box = ElementTree.Element("span", {"class": "together"})
+            for part in inner:
+                box.extend([part, ElementTree.Element("wbr")])
+            del box[-1]
+            inner = [box]
+        parts += inner
     return parts
 
 
-def _pieces(row: list[ElementTree.Element]) -> Iterator[tuple[int, list[ElementTree.Element]]]:
-    """What no line may end within, and how many brackets are open before it; products end lines only if they must."""
-    piece, depth, before, last = list[ElementTree.Element](), 0, 0, "("
+def _levels(row: list[ElementTree.Element]) -> list[int | None]:
+    """How reluctantly a line may end before each node of a row; None is never.
+
+    It is 2d for relations and sums within d brackets, and 2d + 1 for other factors. Brackets get the height of all that
+    is within them, since a line may end there.
+    """
+    levels, open_, last = list[int | None](), list[int](), "("
     for place, node in enumerate(row):
-        sign = (node.text or "") if node.tag == "mo" else ""
-        is_sum = sign != "" and sign in "+-−" and last not in _RELATIONS and last != "("
-        factor = (sign == "(" or node.tag in ("munderover", "munder")) and last not in _RELATIONS | set("(+-−/")
-        long = factor and sum(map(_width, piece)) >= _PART and sum(map(_width, row[place:])) > _PART
-        wide_space = node.tag == "mspace" and _width(node) >= 1
-        if piece and (wide_space or sign in _RELATIONS or is_sum or long):
-            yield before, piece
-            piece, before = [], depth
-            if is_sum:
-                node.set("form", "infix")
-        depth += (sign == "(") - (_closes(node) == ")")
-        piece.append(node)
+        sign = _sign_of(node)
+        is_sum = sign in _SUMS and last not in _RELATIONS and last not in _PAIRS
+        if is_sum:
+            node.set("form", "infix")
+        if open_ and _sign_of(_closing(node)) == _PAIRS[_sign_of(row[open_[-1]])]:
+            begin = open_.pop()
+            _fix_brackets(row[begin], _closing(node), max(map(_height, row[begin + 1 : place]), default=1.0))
+            levels.append(None)
+        elif is_sum or sign in _RELATIONS or (last == "," and open_) or _parts_words(node):
+            levels.append(2 * len(open_))
+        else:
+            after = row[place - 1].tag in _TALL or _end(row[place - 1], -1) in _PAIRS.values()
+            factor = (after and (_end(node, 0) in _PAIRS or node.tag == "mfrac" or node.text in ("𝔼", "exp"))) or (
+                node.tag in ("munder", "munderover") and last not in _RELATIONS | _SUMS | {*_PAIRS, "/"}
+            )
+            levels.append(2 * len(open_) + 1 if factor else None)
+            if sign in _PAIRS:
+                open_.append(place)
         last = sign
-    yield before, piece
+    return levels
+
+
+def _sign_of(node: ElementTree.Element) -> str:
+    """An operator or a bracket; of all else "letter"."""
+    text = node.text or ""
+    return text if node.tag == "mo" or text in _BRACKETS else "letter"
+
+
+def _end(node: ElementTree.Element, place: int) -> str:
+    """The sign that a formula begins with, or ends with: place 0 or -1; powers do not count."""
+    if node.tag not in ("mrow", "msup", "msub") or not len(node):
+        return _sign_of(node)
+    return _end(node[place if node.tag == "mrow" else 0], place)
+
+
+def _fix_brackets(opening: ElementTree.Element, closing: ElementTree.Element, height: float) -> None:
+    for bracket, form in ((opening, "prefix"), (closing, "postfix")):
+        bracket.tag = "mo"
+        bracket.attrib.update(form=form, stretchy="true", minsize=f"{height:.1f}em", maxsize=f"{height:.1f}em")
+
+
+def _parts_words(node: ElementTree.Element) -> bool:
+    """A wide space, or words after a formula."""
+    return (node.tag == "mspace" and _width(node) >= 1) or (node.tag == "mtext" and (node.text or "")[:1].isspace())
+
+
+def _length(row: Sequence[ElementTree.Element]) -> float:
+    return sum(map(_width, row))
 
 
 def _row(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
     """What stands in a row; long rows within it are part of it, and a power of one is one of its closing bracket."""
     for child in node:
-        if child.tag == "mrow" and _width(child) > _SHEET:
+        if child.tag == "mrow" and _width(child) > _LINE:
             yield from _row(child)
-        elif child.tag in ("msup", "msub") and child[0].tag == "mrow" and _width(child) > _SHEET:
+        elif child.tag == "msup" and child[0].text == "e" and _width(child) > _LINE:
+            yield from (_named("exp"), _sign("("), *_row(child[1]), _sign(")"))
+        elif child.tag in ("msup", "msub") and child[0].tag == "mrow" and _width(child) > _LINE:
             *inner, closing = _row(child[0])
-            # In a row of its own: Chromium lets no bracket grow that is itself what has the power.
-            power, base = ElementTree.Element(child.tag), ElementTree.Element("mrow")
-            base.append(closing)
-            power.extend([base, *child[1:]])
-            yield from (*inner, power)
+            yield from (*inner, _with_power(child, closing))
+        elif child.tag in ("msup", "msub") and child[0].text in _BRACKETS:
+            yield _with_power(child, child[0])
         elif child.tag == "mfrac" and _width(child) > _SHEET:
             above, below = child
             yield from (*_bracketed(above), _sign("/"), *_bracketed(below))
@@ -90,10 +154,24 @@ def _row(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
             yield child
 
 
+def _with_power(node: ElementTree.Element, closing: ElementTree.Element) -> ElementTree.Element:
+    """A bracket with a power, in a row of its own: Chromium lets no bracket grow that is itself what has the power."""
+    power, base = ElementTree.Element(node.tag), ElementTree.Element("mrow")
+    base.append(closing)
+    power.extend([base, *node[1:]])
+    return power
+
+
 def _sign(text: str) -> ElementTree.Element:
     sign = ElementTree.Element("mo")
     sign.text = text
     return sign
+
+
+def _named(text: str) -> ElementTree.Element:
+    name = ElementTree.Element("mi")
+    name.text = text
+    return name
 
 
 def _bracketed(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
@@ -107,22 +185,6 @@ def _bracketed(node: ElementTree.Element) -> Iterator[ElementTree.Element]:
 def _closing(node: ElementTree.Element) -> ElementTree.Element:
     base = node[0] if node.tag in ("msup", "msub") else node
     return base[0] if base.tag == "mrow" and len(base) == 1 else base
-
-
-def _closes(node: ElementTree.Element) -> str:
-    return _closing(node).text or ""
-
-
-def _fix_brackets(row: list[ElementTree.Element]) -> None:
-    """Give both brackets of a pair, between which a line may end, the height of all that is within them."""
-    open_ = []
-    for place, node in enumerate(row):
-        if node.tag == "mo" and node.text == "(":
-            open_.append(place)
-        elif _closes(node) == ")" and open_:
-            height = max((_height(inner) for inner in row[open_[-1] + 1 : place]), default=1.0)
-            for bracket in (row[open_.pop()], _closing(node)):
-                bracket.attrib.update(stretchy="true", minsize=f"{height:.1f}em", maxsize=f"{height:.1f}em")
 
 
 def _height(node: ElementTree.Element) -> float:

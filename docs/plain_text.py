@@ -27,7 +27,13 @@ _KEPT = (
     # A number and its unit, and short relations, end no line in between; a minus is no hyphen.
     (re.compile(r"(?<=\d) (?=(?:s|ms|min|minutes|[KM]i?B|GB|GiB|points|nats|pixels)\b)"), _STAY),
     (re.compile(r"(?<![^\s(\[])(\S{1,3}) ([=<>≤≥]) (?=\S{1,5}(?:[\s,.;:)\]]|$))"), f"\\1{_STAY}\\2{_STAY}"),
-    (re.compile(r"(?<![^\s(\[])-(?=[\d√])|(?<=\d)-(?=[a-ce-zα-ω]\b)|(?<= )-(?= )"), "\N{MINUS SIGN}"),
+    (
+        re.compile(
+            r"(?<![^\s(\[])-(?=[\d√]|[a-zα-ω](?![A-Za-z]))|(?<=[\dα-ω])-(?=[a-ce-zα-ω]\b|[Α-Ωα-ω])|(?<=[α-ω])-(?=\d)"
+            r"|(?<=\([A-Z])-(?=[\da-z]\b)|(?<= )-(?= )"
+        ),
+        "\N{MINUS SIGN}",
+    ),
 )
 
 

@@ -47,8 +47,9 @@ def _power_of_norm(power: Any) -> Any:
 
 class _Latex(_SignOrder, LatexPrinter):
     def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
-        # An index that is an operator's name stands upright.
-        return re.sub(r"_\{(inf|max)\}", r"_{\\\1}", super()._print_Symbol(expr, style))
+        # An index that is an operator's name stands upright; letters have the forms that they have in text.
+        latex = re.sub(r"_\{(inf|max)\}", r"_{\\\1}", super()._print_Symbol(expr, style))
+        return re.sub(r"\\(phi|epsilon)(?![a-z])", r"\\var\1", latex)
 
     def _print_Indexed(self, expr: Any) -> str:
         return f"{self._print(expr.base)}_{{{','.join(self._print(a) for a in expr.indices)}}}"

@@ -60,9 +60,10 @@ TOUCHING = r"""(() => {
   const short = (e) => e.textContent.trim().replace(/\s+/g, " ").slice(0, 40);
   const drawn = (math) => box([...math.querySelectorAll("*")].map(e => e.getBoundingClientRect()).filter(r => r.width));
   const shown = [...document.querySelectorAll("article math")].filter(m => m.checkVisibility());
-  for (const block of new Set(shown.map(m => m.parentElement))) {
+  const flat = (block) => [...block.childNodes].flatMap(n => n.className == "together" ? flat(n) : [n]);
+  for (const block of new Set(shown.map(m => m.parentElement.closest(":not(.together)")))) {
     const boxes = [];
-    for (const node of block.childNodes) {
+    for (const node of flat(block)) {
       if (node.nodeName == "math") boxes.push([drawn(node), short(node)]);
       else if (node.nodeName == "#text") {
         const range = document.createRange(); range.selectNodeContents(node);
@@ -73,10 +74,10 @@ TOUCHING = r"""(() => {
       const apart = Math.max(a.top - b.bottom, b.top - a.bottom);
       if (least([a, b], "right") > most([a, b], "left") + 1 && apart < 1) said.push(`lines touch: ${other} | ${name}`);
     }));
-    const open = [];
+    const open = [], pairs = {"(": ")", "[": "]", "⟨": "⟩"}, closing = Object.values(pairs);
     for (const sign of block.querySelectorAll("mo")) {
-      if (sign.textContent == "(") open.push(sign);
-      else if (sign.textContent == ")" && open.length) {
+      if (sign.textContent in pairs) open.push(sign);
+      else if (closing.includes(sign.textContent) && open.length) {
         const [one, two] = [open.pop(), sign], [a, b] = [one, two].map(e => e.getBoundingClientRect());
         if (one.closest("math") != two.closest("math") && Math.abs(a.height - b.height) > 1)
           said.push(`brackets of ${a.height} and ${b.height} pixels: ${short(one.closest("math"))}`);
@@ -86,6 +87,11 @@ TOUCHING = r"""(() => {
   return said;
 })()"""
 """Lines of mathematics in a paragraph that are less than a pixel apart; brackets of a broken formula of two heights."""
+
+PAST = r"""[...document.querySelectorAll("article p:has(math), article .formula")].filter(e => e.checkVisibility())
+.filter(e => e.scrollWidth > e.clientWidth + 1)
+.map(e => [e.matches("p"), e.scrollWidth / e.clientWidth, e.textContent.trim().replace(/\s+/g, " ").slice(0, 60)])"""
+"""Formulas past the edge of their line: whether they stand among words, how much too long they are, what they say."""
 
 UNDRAWN = (
     "[...document.querySelectorAll('math')].filter(m => m.checkVisibility() && !m.getBoundingClientRect().width).length"
@@ -166,6 +172,16 @@ def test_no_page_of_a_claim_is_cut_on_paper(site, page):
     names = sorted((site / "theory" / "generated").glob("*.html"))
     assert len(names) > len(all_claims())
     assert {path.stem: said for path in names if (said := faults(page, path.as_uri(), width=700, paper=True))} == {}
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_formulas_of_claims_fit_a_small_screen(site, page):
+    said = {}
+    for path in sorted((site / "theory" / "generated").glob("*.html")):
+        page.show(path.as_uri(), width=390)
+        said |= {f"{path.stem}: {start}": wide for words, wide, start in page.run(PAST) if words or wide > 1.25}
+    assert said == {}
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "For {h} in (0, 2), with A² the mean of E‖∇F(x_t; u_t)‖² for the moving objective F(x; u) = L + βR, u the "
-        "peers' logits: {bound}, if the drifts' mean is at most η{d}. By D9 so it is where the peers' logits move by "
+        "peers' logits: {bound}, if the drifts' mean is at most η{d}. By D9 this is so where the peers' logits move by "
         "at most Gηg in a step, for {rate}, and at α = 1 for {at_one}"
     )
     bound = moving_target.bound_target(subject.right_side).relation()

@@ -236,7 +236,7 @@ CLAIM = Claim(
         *symbolic.ALIKE_ASSUMPTIONS,
         "the law: as G1",
         "the same loss: g and h are the gradients of the mutual losses of two students, whose logits are linear in the "
-        "parameters θ and φ: <z - u, q - w> = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
+        "parameters θ and φ: ⟨z - u, q - w⟩ = (KL(q‖w) + KL(w‖q))/α is not negative, so that pulls lead to the peer",
         "more than two students: S is the mean over inputs of the logarithm of Σ exp z, convex in the parameters (D6); "
         "at α = 1 a peer j pulls student k with the difference of its gradients, ∇S(x_k) - ∇S(x_j)",
         "at other orders three students or more may also rest elsewhere, as three at α = 1/10 with a quadratic loss "

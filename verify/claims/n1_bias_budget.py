@@ -375,7 +375,7 @@ CLAIM = Claim(
         "mean and the variance of the noise, and with them A² under the bound; what the monitor records of each step; "
         "what enters the bound comes from losses, Hessians, Jacobians "
         "and logits at the weights, not from the update",
-        "not free, and so no verdict: Λ_t, which makes L(θ_t+1) = L(θ_t) + <∇L, Δθ> + (Λ_t/2)‖Δθ‖² exact; V ≤ 2τ² "
+        "not free, and so no verdict: Λ_t, which makes L(θ_{t+1}) = L(θ_t) + ⟨∇L, Δθ⟩ + (Λ_t/2)‖Δθ‖² exact; V ≤ 2τ² "
         "(D7); and the budget with the noise that a path really had, an identity for any sequence of updates",
         "experiment: where there is no noise, the trainer in double precision",
         SETTING,

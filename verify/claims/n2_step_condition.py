@@ -128,7 +128,7 @@ CLAIM = Claim(
     assumptions=(
         *ASSUMPTIONS,
         "plain gradient descent on one network's own loss; mutual learning adds its bias to the step",
-        "Λ_t = 2∫(1-s) <Δθ, ∇²L(θ + sΔθ) Δθ> ds / ‖Δθ‖², which makes Taylor's second order exact",
+        "Λ_t = 2∫(1-s) ⟨Δθ, ∇²L(θ + sΔθ) Δθ⟩ ds / ‖Δθ‖², which makes Taylor's second order exact",
         "free to fail: that the trainer's step is -η∇L, and at the large step that Hessians predict what it does; at "
         "the usual one Λ_t comes from the change of the loss, so that the predicted change tests the step alone",
         SETTING,
