@@ -46,7 +46,7 @@ def max_divergence(
 def bhattacharyya_distance(
     p: ArrayLike, q: ArrayLike, *, domain: str = "probs", axis: int = -1, normalise: bool = False
 ) -> Any:
-    """Return the Bhattacharyya distance -log sum sqrt(p q) = D_1/2(p || q) / 2, in nats, shape (...).
+    """Return the Bhattacharyya distance -log sum sqrt(p q) = D_½(p || q) / 2, in nats, shape (...).
 
     Examples
     --------
@@ -61,7 +61,7 @@ def hellinger_distance(
 ) -> Any:
     """Return the Hellinger distance sqrt(1 - sum sqrt(p q)), in [0, 1], shape (...).
 
-    It is sqrt(1 - exp(-D_1/2 / 2)), without the cancellation that the definition has near p = q.
+    It is sqrt(1 - exp(-D_½ / 2)), without the cancellation that the definition has near p = q.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from sympy import Add, Basic, Equality, Mul, Sum
 from sympy.core.relational import Relational
@@ -20,7 +20,19 @@ from sympy.core.relational import Relational
 from rdml_theory.symbolic import to_latex, to_text
 from rdml_theory.symbolic.kernel import Proof
 from verify.context import Context
-from verify.records import CertificateRecord, Comparison, Curve, Outcome, Panel, Segment, Source, StepRecord, combine
+from verify.reading import ClaimError
+from verify.records import (
+    CertificateRecord,
+    Comparison,
+    Curve,
+    Direction,
+    Outcome,
+    Panel,
+    Segment,
+    Source,
+    StepRecord,
+    combine,
+)
 
 __all__ = [
     "Check", "Claim", "Comparison", "Context", "Control", "Curve", "Finding", "Found", "Panel", "Part", "Source",
@@ -255,7 +267,7 @@ class Claim(Generic[S]):
 
     id: str
     title: str
-    direction: Literal["equality", "upper bound", "tight"]
+    direction: Direction
     subject: S
     statement: Callable[[S], Statement]
     assumptions: tuple[str, ...]
@@ -269,12 +281,14 @@ class Claim(Generic[S]):
 
     def __post_init__(self) -> None:
         """A claim without a check or without a negative control is not a claim."""
+        if self.direction not in (known := get_args(Direction)):
+            raise ClaimError(f"claim {self.id}: expected a direction of {', '.join(known)}, and not {self.direction!r}")
         if not self.checks or not self.controls:
-            raise ValueError(f"claim {self.id}: expected at least one check and one negative control")
+            raise ClaimError(f"claim {self.id}: expected at least one check and one negative control")
         for name, parts in (("check", self.checks), ("control", self.controls)):
             ids: list[Any] = [part.id for part in parts]
             if len(set(ids)) != len(ids):
-                raise ValueError(f"claim {self.id}: two of its {name}s share an id: {ids}")
+                raise ClaimError(f"claim {self.id}: two of its {name}s share an id: {ids}")
 
     @property
     def derivation(self) -> Callable[[S], Proof] | None:

@@ -21,7 +21,7 @@ from verify.commands.doctor import doctor_command
 from verify.commands.problems import sweep_command, verify_problem_command
 from verify.commands.prove import prove_command
 from verify.commands.train import train_command
-from verify.reading import in_a_line
+from verify.reading import ClaimError, in_a_line
 
 __all__ = ["app", "main"]
 
@@ -153,7 +153,7 @@ def _outcome_of_app() -> int:
     except SystemExit as ending:
         # click and rich end a program whose reader is gone with 1, which would read as a refuted claim.
         return 141 if ending.code else 0
-    except OSError as error:
+    except (OSError, ClaimError) as error:
         _complain(in_a_line(error, None))
         return 2
     except Exception as error:

@@ -208,7 +208,7 @@ def _unwrap(tree: ElementTree.Element) -> None:
 
 _INDEX = r"[0-9½∞]+|[A-Za-zΑ-Ωα-ω]+"
 _INDEXED = re.compile(
-    rf"(?:(?<![A-Za-z_])[^\W\d_]|\b(?:Cov|Var|max|min|inf|sup))_(?P<sub>\{{[^{{}}]+\}}|\([^()]+\)|{_INDEX})"
+    rf"(?:(?<![A-Za-z_])[^\W\d_]|∂|\b(?:Cov|Var|max|min|inf|sum|sup))_(?P<sub>\{{[^{{}}]+\}}|\([^()]+\)|{_INDEX})"
     rf"|(?<=[\w)\]])\^(?P<sup>\{{[^{{}}]+\}}|\([^()]+\)|[-−]?(?:{_INDEX}))"
 )
 
@@ -220,14 +220,16 @@ def with_indices(text: str) -> Iterator[tuple[Literal["text", "sub", "sup"], str
     --------
     >>> list(with_indices("‖∇f(x_{t+1})‖ and q^(1−α)"))
     [('text', '‖∇f(x'), ('sub', 't+1'), ('text', ')‖ and q'), ('sup', '1−α')]
+    >>> list(with_indices("∂_i f = c^{exp(a)}"))
+    [('text', '∂'), ('sub', 'i'), ('text', ' f = c'), ('sup', 'exp(a)')]
     """
     end = 0
     for found in _INDEXED.finditer(text):
         kind: Literal["sub", "sup"] = "sub" if found["sub"] else "sup"
-        # Braces and parentheses only say how far an index or a power reaches.
+        # Outer braces and parentheses only say how far an index or a power reaches.
         if before := text[end : found.start(kind) - 1]:
             yield "text", before
-        yield kind, found[kind].strip("{}()")
+        yield kind, found[kind][1:-1] if found[kind][0] in "{(" else found[kind]
         end = found.end()
     if text[end:]:
         yield "text", text[end:]

@@ -47,6 +47,20 @@ def in_a_line(error: Exception, most: int | None = 200) -> str:
     return " ".join(text.split())[:most] or type(error).__name__
 
 
+class ClaimError(ValueError):
+    """A file of ``verify/claims`` that defines no claim: what is wrong with it, and what is expected."""
+
+
+def obstacle(folder: Path, error: OSError) -> str:
+    """Why a folder cannot be made: what stands where one of its parents should be, or what the system says.
+
+    >>> obstacle(Path("/dev/null/results"), FileExistsError(17, "File exists"))
+    '/dev/null is not a directory'
+    """
+    file = next((parent for parent in folder.parents if parent.exists() and not parent.is_dir()), None)
+    return f"{file} is not a directory" if file else error.strerror or str(error)
+
+
 def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:
     """The content of a file of at most ``limit`` bytes.
 

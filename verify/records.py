@@ -26,6 +26,7 @@ SCHEMA_VERSION = 6
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
+Direction = Literal["equality", "upper bound", "tight"]
 """How a claim, a check or a comparison ends."""
 
 
@@ -168,7 +169,7 @@ class ClaimRecord(_Record):
 
     id: str
     title: str
-    direction: Literal["equality", "upper bound", "tight"]
+    direction: Direction
     message: str = ""
     meaning: str = ""
     matters: str = ""

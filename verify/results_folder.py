@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.store import LOCK, Store, final_name, locked, own_folder, remove_unfinished, write
 from verify.claims import all_claims, claim_ids
 from verify.exports import json_schema, junit
+from verify.reading import obstacle
 from verify.records import RecordError, RunRecord, read_run, summary_of
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def results_folder(out: Path) -> Iterator[Store]:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise FolderError(f"{out}: cannot be created ({error.strerror}); name another directory") from None
+        raise FolderError(f"{out}: cannot be created ({obstacle(out, error)}); name another directory") from None
     with writing(out):
         journal = own_folder(out / JOURNAL)
         try:

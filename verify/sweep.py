@@ -22,7 +22,7 @@ from convergence.arguments import shown
 from convergence.sgd import workers_lost
 from convergence.store import Store, locked, own_folder, remove_unfinished, write
 from convergence.sweep import Cell, run_cell
-from verify.reading import LIMIT, read_json, read_toml
+from verify.reading import LIMIT, obstacle, read_json, read_toml
 from verify.workers import worker_pool
 
 __all__ = ["CellRecord", "SweepError", "SweepResult", "read_cells", "run_sweep"]
@@ -175,11 +175,14 @@ def run_sweep(
     Raises
     ------
     SweepError
-        If no scheduler answers, or workers die again and again.
+        If the folder cannot be created, no scheduler answers, or workers die again and again.
     OSError
         If the folder cannot be used, or another process is writing to it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SweepError(f"--out {folder}: cannot be created ({obstacle(folder, error)}); name another") from None
     store, unfinished = (Store(own_folder(folder / name)) for name in (CELLS, UNFINISHED))
     with locked(folder, (TABLE,)):
         keys = [cell.key() for cell in cells]

@@ -15,8 +15,8 @@ from rdml_theory.losses import _checks as checks
 class LearnableOrder(nn.Module):
     r"""A trained order that stays inside (low, high) and passes smoothly through 1.
 
-    alpha = low (high / low)^sigmoid(raw): a sigmoid on the logarithmic scale, so that with the default range the point
-    raw = 0 is alpha = 1 and orders a and 1/a lie symmetrically around it. `raw` is a registered parameter, so any
+    alpha = low (high / low)^{sigmoid(raw)}: a sigmoid on the logarithmic scale, so that with the default range the
+    point raw = 0 is alpha = 1 and orders a and 1/a lie symmetrically around it. `raw` is a registered parameter, so any
     optimizer that gets the module's parameters trains it.
 
     The divergence increases with its order, so the gradient of a Rényi loss alone always lowers alpha, towards `low`.

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from program import ENVIRONMENT, PROGRAM, ROOT, complains, rdml
 
-from verify import cli
+from verify import claims, cli, runner
 from verify.records import combine, summary_of
 
 
@@ -28,6 +29,29 @@ def test_wrong_usage(tmp_path):
     complains(rdml("bound", "--smoothness", "1", "--step", "1", "--target", "-1"), "--target -1", "above 0")
     complains(rdml("verify-problem", "math:tau2"), "no 'tau2' in math", "tau")
     complains(rdml("train", "--data", "npz"), "--data-dir is missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "d98_mine: expected a claim, named CLAIM"),
+        ("from verify.claims.d12_variance import CLAIM", "expected its claim to be D98, and not D12"),
+        (
+            "{made}, direction='above')",
+            "claim D12: expected a direction of equality, upper bound, tight, and not 'above'",
+        ),
+        ("{made}, controls=())", "claim D12: expected at least one check and one negative control"),
+    ],
+)
+def test_a_file_that_defines_no_claim(text, said, tmp_path, monkeypatch):
+    made = "from dataclasses import replace\nfrom verify.claims.d12_variance import CLAIM\nreplace(CLAIM"
+    (tmp_path / "d98_mine.py").write_text(text.format(made=made))
+    monkeypatch.setattr(claims, "__path__", [*claims.__path__, str(tmp_path)])
+    monkeypatch.setattr(claims, "claim_ids", cache(claims.claim_ids.__wrapped__))
+    monkeypatch.setattr(claims, "all_claims", cache(claims.all_claims.__wrapped__))
+    monkeypatch.delitem(sys.modules, "verify.claims.d98_mine", raising=False)
+    monkeypatch.setattr(runner, "all_claims", claims.all_claims)
+    complains(rdml("run", "D12"), said)
 
 
 def test_messages_are_printed_as_they_are(tmp_path):

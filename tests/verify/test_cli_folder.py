@@ -6,7 +6,7 @@ import stat
 import sys
 
 import pytest
-from program import KEPT, complains, lay_out, listing, rdml
+from program import KEPT, ROOT, complains, lay_out, listing, rdml
 
 from verify.claims import all_claims
 from verify.commands.catalogue import RESULTS
@@ -21,7 +21,9 @@ def test_foreign_and_unusable_directories(tmp_path):
     complains(rdml("run", "D4", "--out", foreign), "is not empty", "results.json")
     assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
     complains(rdml("run", "D4", "--out", foreign / "thesis.tex"), "is a file")
-    complains(rdml("run", "D4", "--out", foreign / "thesis.tex" / "below"), "cannot be created")
+    below, games = foreign / "thesis.tex" / "a" / "b", ROOT / "docs" / "examples" / "games.toml"
+    for command in (("run", "D4"), ("sweep", games), ("train", "--data", "digits")):
+        complains(rdml(*command, "--out", below), f"{foreign / 'thesis.tex'} is not a directory")
 
 
 @pytest.mark.parametrize(

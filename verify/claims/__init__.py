@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from verify.reading import ClaimError
 from verify.records import place_of
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ def all_claims() -> dict[str, Claim[Any]]:
     """Every claim by its id, in the order of :func:`claim_ids`."""
     found = {name: import_module(f"{__name__}.{name}") for name in _modules()}
     if without := [module.__name__ for module in found.values() if not hasattr(module, "CLAIM")]:
-        raise ValueError(f"{', '.join(without)}: expected a claim, named CLAIM, in every module of verify/claims")
+        raise ClaimError(f"{', '.join(without)}: expected a claim, named CLAIM, in every module of verify/claims")
     for name, module in found.items():
         if module.CLAIM.id != _id_of(name):
-            raise ValueError(f"{module.__name__}: expected its claim to be {_id_of(name)}, and not {module.CLAIM.id}")
+            raise ClaimError(f"{module.__name__}: expected its claim to be {_id_of(name)}, and not {module.CLAIM.id}")
     claims = {module.CLAIM.id: module.CLAIM for module in found.values()}
     if len(claims) < len(found):
-        raise ValueError(f"two claims share an id: {sorted(map(_id_of, found))}")
+        raise ClaimError(f"two claims share an id: {sorted(map(_id_of, found))}")
     return {name: claims[name] for name in claim_ids()}
 
 

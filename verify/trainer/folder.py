@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from convergence.store import write
 from verify import environment
 from verify.monitor import BiasRecord
-from verify.reading import parse_json, read_text
+from verify.reading import obstacle, parse_json, read_text
 from verify.trainer.checkpoint import load_checkpoint, load_students, save_checkpoint, student_tensors
 from verify.trainer.config import Config, differences, read_config
 from verify.trainer.errors import TrainerError
@@ -157,7 +157,8 @@ def open_run(config: Config, *, resume: bool) -> Path:
                     write(folder / CONFIG, json.dumps(config.to_json(), indent=1) + "\n")
                     return folder
         except OSError as error:
-            raise TrainerError(f"--out {config.out}: cannot be written ({error.strerror}); name another") from None
+            why = obstacle(config.out, error)
+            raise TrainerError(f"--out {config.out}: cannot be written ({why}); name another") from None
     older = [p for p in config.out.glob(f"{glob.escape(config.name)}*") if (p / CONFIG).is_file()]
     finished, reasons = None, []
     for folder in sorted(older, key=lambda p: (p / CONFIG).stat().st_mtime, reverse=True):
