@@ -201,6 +201,9 @@ def page(claim: Claim[Any], *, drawn: str = "") -> str:
 
 _EVIDENCE = """# What is proved, and how
 
+For each claim the table below says what supports it, how much of that is proof, and what the proof takes for granted.
+Its columns:
+
 - **lines**: the size of the claim's proof: rules of the kernel, from the assumptions to the statement. A claim without
   one is measured.
 - **certified**: inequalities of a few real numbers among them, discharged exactly, by calculus (`calculus`), by an SMT
@@ -210,8 +213,8 @@ _EVIDENCE = """# What is proved, and how
 - **given**: the hypotheses, printed on the claim's page: the setting, and what defines the quantities.
 - **axioms**: theorems of the literature that the proof rests on, listed below.
 
-Trusted are SymPy, z3 and python-flint themselves, and for what is checked in floating point NumPy and SciPy; in the
-kernel, its terms and propositions, its rules and its axioms. Code that runs in the same process could change the
+What has to be trusted: SymPy, z3 and python-flint; NumPy and SciPy for what is checked in floating point; and of the
+kernel its terms and propositions, its rules and its axioms. Code that runs in the same process could change the
 kernel's own functions, or results that it and SymPy keep; what is said here holds of the sources as they are.
 """
 
@@ -237,7 +240,7 @@ def _kernel() -> list[str]:
     folder = Path(terms.__file__).parent
     sizes = {name: _code(folder / f"{name}.py") for name in _TRUSTED}
     said = {name: (rule.__doc__ or "").strip().splitlines()[0] for name, rule in sorted(RULES.items())}
-    rules = [f"- `{name}`: {re.sub(':[a-z]+:(?=`)', '', line)}" for name, line in said.items()]
+    rules = [f"- `{name}`: {re.sub(':[a-z]+:`~?', '`', line)}" for name, line in said.items()]
     named = [f"- **{name}**: {a.says}. {a.source}." for name, a in AXIOMS.items()]
     sources = Path(certificates.__path__[0]).glob("*.py")
     checkers = sum(map(_code, sources))
@@ -271,7 +274,7 @@ def _rests_on(claim: Claim[Any]) -> list[str]:
 def evidence() -> str:
     """The page that says what is proved by exact means, what is checked in floating point, what is cited."""
     rows = [_rests_on(claim) for claim in all_claims().values()]
-    heads = ["claim", "", "lines", "certified", "also checked", "given", "axioms"]
+    heads = ["claim", "title", "lines", "certified", "also checked", "given", "axioms"]
     table = [heads, ["---"] * len(heads), *rows]
     return "\n".join([_EVIDENCE, *(f"| {' | '.join(row)} |" for row in table), "", *_kernel()])
 

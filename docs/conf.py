@@ -12,6 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import formulas_of_names  # noqa: E402
 import problem_table  # noqa: E402
 from claim_pages import write_pages  # noqa: E402
+from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402
 
 # Figures are drawn from the records of a run: that of `make verify`, unless RESULTS names another folder.
 write_pages(HERE / "theory" / "generated", Path(os.environ.get("RESULTS", HERE.parent / "results")))
@@ -34,6 +35,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_default_options = {"exclude-members": "model_config"}
 napoleon_google_docstring = True
 # A session ends with an empty line, which doctest needs and readers do not.
 highlight_options = {"python": {"stripnl": True}}
@@ -59,6 +61,14 @@ def _written_in(app, module, name):
     """A name for a built-in type has its source where it is written."""
     value = getattr(import_module(module), name, None) if module and name else None
     return module if getattr(value, "__module__", None) == "builtins" else None
+
+
+def _description(self):
+    """Napoleon takes what is before a colon in the first line on an attribute for its type; here it is a sentence."""
+    return "", self.__class__(self._dedent(self._consume_to_end()), self._config).lines()
+
+
+GoogleDocstring._consume_inline_attribute = _description
 
 
 def setup(app):

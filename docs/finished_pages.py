@@ -42,7 +42,12 @@ _MENDED = (
     (r' role="heading"(?=><span class="caption-text">)', ""),
     (r'<aside class="sidebar-drawer', '<aside aria-label="all pages" class="sidebar-drawer'),
     (r'<aside class="toc-drawer', '<aside aria-label="on this page" class="toc-drawer'),
-    (r'(<article role="main" id="furo-main-content">\s*)(?=<noscript>)', r"\1<h1>Search</h1>"),
+    (
+        r'(<article role="main" id="furo-main-content">\s*)(?=<noscript>)',
+        r"\1<h1>Search</h1><p>The field for what you look for is at the top of the list of all pages.</p>",
+    ),
+    # Cells that hold sentences.
+    (r"<td>(?=<p>(?:(?:<(?!/p>)[^>]*>)*[^<>]){60,})", '<td class="long">'),
     # Where two modules document a function, its source leads back to a place that does not exist.
     (r'<a class="viewcode-back"[^>]*>\[docs\]</a>', ""),
 )

@@ -42,7 +42,6 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 SHOWN = {
-    "docs/accuracy.md": "formulas",
     "docs/howto/own_problem.md": "output, compared by test_examples with what is printed",
     "README.md": "the folders",
 }

@@ -331,11 +331,14 @@ def test_what_the_theme_leaves_is_mended_once():
         '<p class="caption" role="heading"><span class="caption-text">How to</span></p><aside class="sidebar-drawer">'
         '</aside><aside class="toc-drawer no-toc"></aside><a class="viewcode-back" href="x.html#f">[docs]</a>def f():'
         '<article role="main" id="furo-main-content"><noscript></noscript>'
+        f"<td><p>{'short <i>' * 9}</p></td><td><p>{'long' * 15}</p></td>"
     )
     better = FINISHED.mended(page)
     assert better == (
         '<p class="caption"><span class="caption-text">How to</span></p><aside aria-label="all pages" '
         'class="sidebar-drawer"></aside><aside aria-label="on this page" class="toc-drawer no-toc"></aside>def f():'
-        '<article role="main" id="furo-main-content"><h1>Search</h1><noscript></noscript>'
+        '<article role="main" id="furo-main-content"><h1>Search</h1><p>The field for what you look for is at the '
+        "top of the list of all pages.</p><noscript></noscript>"
+        f'<td><p>{"short <i>" * 9}</p></td><td class="long"><p>{"long" * 15}</p></td>'
     )
     assert FINISHED.mended(better) == better
