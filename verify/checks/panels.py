@@ -164,7 +164,7 @@ def scatter_panel(
     if worst is not None:
         curves.append(curve("worst two classes", *marks(worst), style="markers", group=1))
     grid = np.geomspace(low, high, 80) if scale == "log" else np.linspace(low, high, 80)
-    curves.append(curve("statement", grid, bound(grid), "statement"))
+    curves.append(curve("bound", grid, bound(grid), "statement"))
     if reference is not None:
         curves.append(curve(reference[0], grid, reference[1](grid), "reference"))
     return panel(title, across[0], upwards[0], *curves, log="xy" if scale == "log" else "")

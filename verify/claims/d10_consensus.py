@@ -134,7 +134,7 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
     for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True)):
         name = f"$\\alpha = {float(a):g}$"
         curves.append(curve(f"definition, {name}", coarse, values, style="markers", group=group))
-        curves.append(curve(f"statement, {name}", fine, level, "statement", group=group))
+        curves.append(curve(f"stated limit, {name}", fine, level, "statement", group=group))
     labels = ("distance from consensus $\\varepsilon$", "$D_\\alpha/\\varepsilon^2$ (nats)")
     left = panel("divergence over squared distance", *labels, *curves, log="x")
     right = panel(

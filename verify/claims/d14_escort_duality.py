@@ -63,7 +63,7 @@ def _panel(right_side: Expr) -> Panel:
 
     return panel(
         "one pair of three classes", "order $\\alpha$", "divergence (nats)",
-        curve("statement", fine, stated, "statement"),
+        curve("escort: $D_{1/\\alpha}(w\\|q)$", fine, stated, "statement"),
         curve("$D_\\alpha(p\\|q)$", coarse, lambda a: reference.divergence(first, second, a), style="markers"),
         log="x",
     )  # fmt: skip

@@ -139,7 +139,7 @@ def _panel(right_side: Expr) -> Panel:
     measured = [float(reference.gradient(reference.Pair(teacher, student, a))[0]) for a in coarse]
     return panel(
         "one component of the gradient", "order $\\alpha$", "$\\partial D_\\alpha/\\partial z_1$ (nats)",
-        curve("statement", fine, component, "statement"),
+        curve("$q_1 - w_1$", fine, component, "statement"),
         curve("differences of the definition", coarse, measured, style="markers"), log="x",
     )  # fmt: skip
 

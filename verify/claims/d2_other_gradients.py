@@ -209,7 +209,7 @@ def _panels(sides: Derivatives, context: Context) -> tuple[Panel, ...]:
     def of(part: int, title: str, label: str) -> Panel:
         return panel(
             title, "order $\\alpha$", label,
-            curve("statement", fine, [g[part][0] for g in stated], "statement"),
+            curve("closed form", fine, [g[part][0] for g in stated], "statement"),
             curve("differences of the definition", coarse, [g[part][0] for g in measured], style="markers"), log="x",
         )  # fmt: skip
 

@@ -117,7 +117,7 @@ def _panel(right_side: Expr) -> Panel:
 
     return panel(
         "least curvature in the student's logits", "order $\\alpha$", "least eigenvalue of the Hessian (nats)",
-        curve("statement", fine, stated, "statement"),
+        curve("$Cov_q - (1-\\alpha)Cov_w$", fine, stated, "statement"),
         curve("differences of the definition", coarse, measured, style="markers"),
         curve("convex above", (fine[0], fine[-1]), 0.0, "reference"), log="x",
     )  # fmt: skip

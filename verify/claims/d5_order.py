@@ -139,7 +139,7 @@ def _panels(sides: Order) -> tuple[Panel, ...]:
     )  # fmt: skip
     left = panel(
         "skew symmetry", "order $\\alpha$", "$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",
-        curve("statement", fine, mirrored, "statement"),
+        curve("mirror image, $\\alpha D_{1-\\alpha}(q\\Vert p)$", fine, mirrored, "statement"),
         curve("definition", coarse, scaled, style="markers"), log="",
     )  # fmt: skip
     right = panel(
