@@ -1,13 +1,8 @@
-"""Make the reference modules importable, and keep torch on one thread."""
-
-import sys
-from pathlib import Path
+"""Keep torch on one thread."""
 
 import pytest
 
 torch = pytest.importorskip("torch")
-for _folder in (Path(__file__).resolve().parents[1] / "reference", Path(__file__).resolve().parent):
-    sys.path.insert(0, str(_folder))
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
+import bad_calls
 import numpy as np
 import pytest
 import sympy as sp
@@ -19,10 +18,6 @@ from rdml_theory.symbolic.divergence.tilt import GRADIENT_BOUND
 from rdml_theory.symbolic.kernel import ProofError
 from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
 from rdml_theory.symbolic.sgd.descent import SHARP
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
-
-import bad_calls
 
 ONE_SIDE = {"right_side": q[k] - w[k]}
 CALLS = (

@@ -2,13 +2,8 @@
 
 import io
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from program import ENVIRONMENT, SEED, Finished, rdml
 
 

@@ -1,18 +1,15 @@
 """Problems that nobody showed the searches: honest ones pass, a false constant is caught, kind by kind."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import unseen_problems
 
 from convergence.moments import noise_variance
 from convergence.probes import largest_curvature
 from verify.problem_check import check_problem, judge_constant
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
-import unseen_problems
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
