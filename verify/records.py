@@ -26,8 +26,10 @@ SCHEMA_VERSION = 6
 """Raised whenever a reader of older documents would misread them."""
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
-Direction = Literal["equality", "upper bound", "tight"]
 """How a claim, a check or a comparison ends."""
+
+Direction = Literal["equality", "upper bound", "tight"]
+"""What a claim states: that two sides are equal, that one bounds the other, or also that the bound is attained."""
 
 
 class RecordError(ValueError):
