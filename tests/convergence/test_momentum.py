@@ -48,6 +48,15 @@ def test_never_below_the_exact_worst_case_and_near_it(momentum, nesterov):
                 assert bound <= 1.15 * exact
 
 
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.1, False), (0.5, True)])
+@pytest.mark.parametrize("steps", [2, 6])
+def test_the_same_for_long_steps_with_the_gradient_in_the_potential(momentum, nesterov, steps):
+    step, assumptions, method = 1.6 * (1 - momentum), unit(bias=0.25), {"momentum": momentum, "nesterov": nesterov}
+    assert best_potential(assumptions, step, steps, **method).constants()[2] > 0.01
+    exact = worst_case(assumptions, step, steps, **method).value
+    assert exact <= momentum_bound(assumptions, step, steps, **method).total <= 1.08 * exact
+
+
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.5, False), (0.9, False), (0.9, True)])
 def test_within_a_tenth_of_the_best_potential(momentum, nesterov):
     """The best one has constants of its own at each step; bias and noise of the size of the transient."""
