@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
+from rdml_theory.symbolic.mutual import composed, resting
+from rdml_theory.symbolic.mutual.bias import jacobian
+from rdml_theory.symbolic.mutual.plateau import beta
+from rdml_theory.symbolic.notation import C, alpha
 from rdml_theory.symbolic.sgd import descent, setting
 from rdml_theory.symbolic.sgd import lagged_runs as lagged
 from rdml_theory.symbolic.sgd import single_runs as tails
@@ -87,13 +92,28 @@ def _run(name: str, steps: Array, *, constant: bool) -> Model:
         tails.trade: trade * steps[0] if constant else trade, descent.zeta: BIAS, tails.cross: cross,
         tails.least: least, tails.level: level,
     }  # fmt: skip
-    if constant:
-        told |= {descent.eta: steps[0], tails.room_of_all: room[0]}
     families = {
         "η": by_step(steps), "d": by_step(room), "w": by_step(shares), "L": by_step(np.stack(sums, axis=1)),
         "I": exceeds(mean, level),
     }  # fmt: skip
+    if constant:
+        values, pulled = _pulled()
+        told |= {descent.eta: steps[0], tails.room_of_all: room[0], **values}
+        families |= pulled
     return model_of(name, told, {"x": x, "b": b, "n": n}, families)
+
+
+def _pulled() -> tuple[dict[Any, float], dict[str, Array]]:
+    """A peer at order one whose pull is that bias: as far from the student as D7 allows, along its Jacobian."""
+    spread, weight = 1.5, 0.5
+    q = 1 / (1 + np.exp(spread / 2 * np.array([1.0, -1.0])))
+    pull, tau = q - q[::-1], np.tanh(spread / 4)
+    families = {"q": q, "p": q[::-1], "w": q[::-1], "J": BIAS**2 * pull / (weight * pull @ pull)}
+    values = {
+        alpha: 1.0, names.rho: spread, beta: weight, jacobian: BIAS / (weight * np.sqrt(2) * tau), resting.tau: tau,
+        composed.pairs: 1, C: 2,
+    }  # fmt: skip
+    return values, {name: np.broadcast_to(part, (STEPS, 1, 2)) for name, part in families.items()}
 
 
 def _with_momentum(name: str, *, nesterov: bool) -> Model:

@@ -21,6 +21,7 @@ from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import alpha
 from rdml_theory.symbolic.sgd import descent
+from rdml_theory.symbolic.sgd.single_runs import bound_target
 from verify.checks import at_least, at_most, curve, function_of, implementation_check, kernel_check, panel
 from verify.checks.mutual import resting as resting_game
 from verify.checks.mutual import turning
@@ -73,10 +74,13 @@ def statement(subject: Subject) -> Statement:
     words = (
         "For every student of a cohort that moves all at once with one constant step, for {h} in (0, 2): {bound}, "
         "{tau} = tanh(αρ/4); with a V that bounds the mean of E‖q - w‖² over inputs, peers and steps, such as "
-        "those of D8, D15 and D17, {general}; cohorts at rest reach the floor for {h} ≤ 1 (X2)"
+        "those of D8, D15 and D17, {general}; cohorts at rest reach the floor for {h} ≤ 1 (X2). With sub-Gaussian "
+        "noise the level B of V3, with ζ = √2 βG{tau}, bounds each single run but for a probability δ: {single}"
     )
     bound, general = (composed.composed_target(side).relation() for side in (subject.right_side, composed.PULLED))
-    return Statement(words, {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general})
+    single = bound_target().relation()
+    formulas = {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general, "single": single}
+    return Statement(words, formulas)
 
 
 _SATURATION = function_of(SATURATION, alpha, divergence)
@@ -345,6 +349,7 @@ CLAIM = Claim(
     assumptions=(
         *composed.ASSUMPTIONS,
         "a Λ-smooth loss keeps the first, and one that starts Δ above its infimum the second: both are proved with it",
+        "of single runs: as V3 for a constant step, with √2 βGτ in the place of ζ, which then is proved to bound ‖b_t‖",
         "b_t = β∇R_k with the peers of step t; m runs over the N pairs of an input and a peer, all alike in weight; J "
         "is the Jacobian of the student's logits, applied to b_t, with E JᵀJ ≼ G²; E[n_t | ...] is given the whole "
         "cohort's state",
