@@ -32,7 +32,7 @@ class Subject:
 def statement(subject: Subject) -> Statement:
     words = (
         "For every {h} in (0, 2) and every T: {bound}, where f falls by at most {D}; and quadratics attain it for "
-        "every T, {h}, {sigma}, {Z} and {D}, but where neither f falls nor there is noise"
+        "every T, {h}, {sigma}, {Z} and {D}, except where f does not fall and there is no noise"
     )
     bound = bounds.sharp_target(subject.right_side).relation()
     names = {"h": descent.h, "sigma": descent.sigma, "Z": descent.Z, "D": symbolic.fall}

@@ -174,7 +174,7 @@ CLAIM = Claim(
         "G_{t, k} is the gradient of k - 1 steps before t, R_{t, k} says whether it is a rare one, and v_t and m_t "
         "are Adam's before their corrections; without the ε of its denominator",
     ),
-    source=Source("Reddi, Kale & Kumar 2018, Theorem 3, for the example; D is this toolkit's", "1904.09237"),
+    source=Source("Reddi, Kale & Kumar 2018, Theorem 3, for the example; the drift v is this toolkit's", "1904.09237"),
     checks=(kernel_check(lambda subject: symbolic.adam_drift(subject.drift)), walks),
     controls=(
         Control("size", "frequent gradients are divided by their own size",
