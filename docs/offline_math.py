@@ -80,8 +80,8 @@ def _parts(row: Sequence[ElementTree.Element], levels: Sequence[int | None], lea
 def _levels(row: list[ElementTree.Element]) -> list[int | None]:
     """How reluctantly a line may end before each node of a row; None is never.
 
-    It is 2d for relations and sums within d brackets, and 2d + 1 for other factors. Brackets get the height of all that
-    is within them, since a line may end there.
+    It is 2d for relations and sums within d brackets that hold more than a few letters, and 2d + 1 for other factors.
+    Brackets get the height of all that is within them, since a line may end there.
     """
     levels, open_, last = list[int | None](), list[int](), "("
     for place, node in enumerate(row):
@@ -92,6 +92,8 @@ def _levels(row: list[ElementTree.Element]) -> list[int | None]:
         if open_ and _sign_of(_closing(node)) == _PAIRS[_sign_of(row[open_[-1]])]:
             begin = open_.pop()
             _fix_brackets(row[begin], _closing(node), max(map(_height, row[begin + 1 : place]), default=1.0))
+            if _length(row[begin:place]) < _PART:
+                levels[begin + 1 :] = [None] * (place - begin - 1)
             levels.append(None)
         elif is_sum or sign in _RELATIONS or (last == "," and open_) or _parts_words(node):
             levels.append(2 * len(open_))

@@ -87,6 +87,6 @@ CLAIM = Claim(
     ),
     caption=(
         "The largest curvature that a search finds, over the constant that each problem declares. Of matrix "
-        "factorisation and the sigmoid loss an upper bound is known only."
+        "factorisation and the sigmoid loss only an upper bound is known."
     ),
 )
