@@ -141,3 +141,8 @@ def test_mathematics_needs_no_network_or_ends_the_build():
     assert body[0].startswith("<math")
     with pytest.raises(module.ExtensionError, match="nonsense"):
         module._block(SimpleNamespace(body=body), nodes.math_block("", r"\nonsense{x}"))
+
+
+def test_a_number_is_not_printed_below_words_that_give_it(pages):
+    text = pages.page(all_claims()["C1"])
+    assert "- **step-1.5**, used up to h = 3/2.\n\n- **no-bias**, the bias term dropped:\n\n  $" in text
