@@ -177,7 +177,8 @@ def cohort_bound(
     Examples
     --------
     >>> at = Assumptions(smoothness=0.5, gap=1, noise=0, bias=0)
-    >>> bound = cohort_bound(at, 1.0, 10_000, alpha=2.0, beta=0.1, jacobian=1.0, log_ratio_range=3.0, divergence=0.8)
+    >>> peers = dict(alpha=2.0, beta=0.1, jacobian=1.0, log_ratio_range=3.0, divergence=0.8)
+    >>> bound = cohort_bound(at, 1.0, 10_000, **peers)
     >>> bound.name, round(bound.bias, 5)
     ('cohort, D15', 0.01108)
     >>> cohort_bound(at, 1.0, float("inf"), alpha=0.25, beta=0.1, jacobian=1.0, divergence=0.1).name

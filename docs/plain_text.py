@@ -15,7 +15,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from verify.claims import all_claims
-from verify.formulas import with_indices
+from verify.formulas import MINUS, with_indices
 
 _CODE = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw, addnodes.desc_signature)
 _NOT_LINKED = (nodes.reference, nodes.title, nodes.caption, nodes.term)
@@ -27,13 +27,7 @@ _KEPT = (
     # A number and its unit, and short relations, end no line in between; a minus is no hyphen.
     (re.compile(r"(?<=\d) (?=(?:s|ms|min|minutes|[KM]i?B|GB|GiB|points|nats|pixels)\b)"), _STAY),
     (re.compile(r"(?<![^\s(\[])(\S{1,3}) ([=<>≤≥]) (?=\S{1,5}(?:[\s,.;:)\]]|$))"), f"\\1{_STAY}\\2{_STAY}"),
-    (
-        re.compile(
-            r"(?<![^\s(\[])-(?=[\d√]|[a-zα-ω](?![A-Za-z]))|(?<=[\dα-ω])-(?=[a-ce-zα-ω]\b|[Α-Ωα-ω])|(?<=[α-ω])-(?=\d)"
-            r"|(?<=\([A-Z])-(?=[\da-z]\b)|(?<= )-(?= )"
-        ),
-        "\N{MINUS SIGN}",
-    ),
+    (MINUS, "\N{MINUS SIGN}"),
 )
 
 

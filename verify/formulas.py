@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from latex2mathml.converter import convert_to_element
 from markupsafe import Markup
 
-__all__ = ["mathml", "with_indices"]
+__all__ = ["MINUS", "mathml", "with_indices"]
 
 _LONGEST, _DEEPEST, _TALLEST = 3_000, 24, 200
 """Characters of a formula, braces or fences within each other, and elements within each other: half again what the
@@ -205,6 +205,12 @@ def _unwrap(tree: ElementTree.Element) -> None:
         if child.tag == "mrow" and len(child) == 1 and not child.attrib:
             tree[place] = child[0]
 
+
+MINUS = re.compile(
+    r"(?<![^\s(\[])-(?=[\d√]|[a-zα-ω](?![A-Za-z]))|(?<=[\dα-ω])-(?=[a-ce-zα-ω]\b|[Α-Ωα-ω])|(?<=[α-ω])-(?=\d)"
+    r"|(?<=\([A-Z])-(?=[\da-z]\b)|(?<= )-(?= )"
+)
+"""A minus in a line of words, which is written there as a hyphen."""
 
 _INDEX = r"[0-9½∞]+|[A-Za-zΑ-Ωα-ω]+"
 _INDEXED = re.compile(

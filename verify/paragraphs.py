@@ -113,9 +113,18 @@ def plain_lines(segments: Sequence[Segment]) -> list[str]:
 
 
 def changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segment]:
-    """The formulas of a negative control that are not the claim's; all of its statement, if the words differ, too."""
+    r"""The formulas of a negative control that are not the claim's.
+
+    All of its statement, if the words differ, too, or if a formula is too short to say anything alone.
+
+    >>> of, infinite = Segment(text="the quantile at "), Segment(text="∞", latex=r"\infty")
+    >>> print(*(part.text for part in changed([of, infinite], [of, Segment(text="S - 1", latex="S - 1")])), sep="")
+    the quantile at ∞
+    """
     if [s.text for s in control if s.latex is None] != [s.text for s in claim if s.latex is None]:
         return list(control)
     known = {segment.latex for segment in claim}
     formulas = [segment for segment in control if segment.latex not in known]
+    if any(len(formula.text) < 3 for formula in formulas):
+        return list(control)
     return [part for formula in formulas for part in (formula, Segment(text=", "))][:-1]

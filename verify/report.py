@@ -19,7 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from verify import plots
-from verify.formulas import mathml, with_indices
+from verify.formulas import MINUS, mathml, with_indices
 from verify.paragraphs import Line, changed, lines
 from verify.records import (
     GROUPS,
@@ -177,18 +177,27 @@ def number(value: float | None, digits: int = 3) -> Markup:
     return Markup(f'<span title="{told}">{short}</span>')
 
 
-def _prose(text: str) -> Markup:
-    """Words with names in backticks set as code, and with indices and powers set as such.
+_SIGNS = (
+    (MINUS, "\N{MINUS SIGN}"),
+    (re.compile(r"(?<=\w\w)'(?=\w|\s|$)"), "’"),
+    (re.compile(r'"([^"]*)"'), r"“\1”"),
+)
 
-    >>> print(_prose("the mean of D_α, by `rdml run`, less 1 - h"))
-    the mean of D<sub>α</sub>, by <code>rdml run</code>, less 1 − h
+
+def _prose(text: str) -> Markup:
+    """Words with names in backticks set as code, and with indices, powers, minus signs and quotation marks set as such.
+
+    >>> print(_prose("the student's mean of D_α, by `rdml run`, less 1 - h or (1-μ)"))
+    the student’s mean of D<sub>α</sub>, by <code>rdml run</code>, less 1 − h or (1−μ)
     """
     out = Markup("")
     for number, part in enumerate(re.split(r"`([^`]+)`", text)):
         if number % 2:
             out += Markup("<code>{}</code>").format(part)
             continue
-        for kind, words in with_indices(part.replace(" - ", " − ")):
+        for pattern, better in _SIGNS:
+            part = pattern.sub(better, part)
+        for kind, words in with_indices(part):
             out += words if kind == "text" else Markup(f"<{kind}>{{}}</{kind}>").format(words)
     return out
 

@@ -205,6 +205,17 @@ def test_the_report(report, page):
 
 @pytest.mark.slow
 @in_a_browser
+def test_what_is_not_confirmed_is_shown_alone_or_said_to_be_nothing(report, page):
+    page.show(report.as_uri(), width=1280)
+    counted = "[...document.querySelectorAll('{}')].filter(e => e.checkVisibility()).length"
+    claims, nothing = counted.format(".claim"), counted.format(".none")
+    assert (page.run(claims), page.run(nothing)) == (3, 0)
+    page.run("document.getElementById('which-open').click()")
+    assert (page.run(claims), page.run(nothing)) == (0, 1)
+
+
+@pytest.mark.slow
+@in_a_browser
 def test_the_first_page_fits_a_screen_and_a_sheet_of_paper(page, tmp_path):
     """With all claims, as far as the two tables."""
     from verify.report import abstract, render_report
@@ -215,13 +226,16 @@ def test_the_first_page_fits_a_screen_and_a_sheet_of_paper(page, tmp_path):
     claims = [bare.model_copy(update={"id": c.id, "message": c.message}) for c in all_claims().values()]
     path = tmp_path / "report.html"
     path.write_text(render_report(run.model_copy(update={"claims": tuple(claims)})), encoding="utf-8")
-    # A sheet of A4 is 297 × 210 mm; 96 pixels are an inch.
-    across, down = ((mm - 2 * margin) / 25.4 * 96 for mm, margin in ((210, 16), (297, 18)))
-    for width, height, paper in ((1280, 800, False), (int(across), down, True)):
+    # The lines and columns that the margins leave of A4 and of Letter, in millimetres; 96 pixels are an inch.
+    sheets = [[int((mm - 2 * margin) / 25.4 * 96) for mm, margin in ((w, 16), (h, 15))] for w, h in SHEETS]
+    for width, height, paper in ((1280, 800, False), *((*sheet, True) for sheet in sheets)):
         page.show(path.as_uri(), width=width, paper=paper)
         assert page.run("document.querySelectorAll('.abstract a').length") == sum(len(s.claims) for s in abstract())
         assert page.run("document.querySelector('table.abstract').getBoundingClientRect().bottom") <= height
 
+
+SHEETS = ((210, 297), (216, 279))
+"""A4 and Letter."""
 
 BROKEN = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>broken</title></head><body>
 <main><h1>broken</h1>{}</main></body></html>"""
