@@ -218,6 +218,14 @@ def test_the_measure_of_overlaps_finds_them() -> None:
     ]  # fmt: skip
 
 
+def test_names_askew_may_stand_close_and_not_on_each_other() -> None:
+    for apart, faults in ((0.08, []), (0.02, ["'one name' overlaps 'another name'"])):
+        figure = plots.figure_of(claim(panel(curve("m"))))
+        for x, words in ((0.3, "one name"), (0.3 + apart, "another name")):
+            figure.axes[0].text(x, 0.1, words, rotation=40, transform=figure.axes[0].transAxes)
+        assert faults_of_figure(figure) == faults
+
+
 def test_a_control_is_named_where_it_is_contradicted() -> None:
     x = (1.0, 2.0, 4.0)
     false = curve("false: a fall", "control", x, (16.0, 4.0, 1.0), contradicted=(4.0, 16.0, 1.0))
