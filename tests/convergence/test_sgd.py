@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -262,6 +262,36 @@ def test_a_lost_pool_costs_time_only():
     problem = Suicide(os.getpid())
     with ProcessPoolExecutor(1, get_context("fork")) as pool:
         same(simulate(problem, executor=pool, **RUN), simulate(problem, **RUN))
+
+
+class Losing(Executor):
+    """Does the first of three tasks, and ends the others with an error."""
+
+    def __init__(self, error):
+        self.error, self.submitted = error, 0
+
+    def submit(self, function, /, *args, **options):
+        future, self.submitted = Future(), self.submitted + 1
+        if self.submitted % 3 == 1:
+            future.set_result(function(*args, **options))
+        else:
+            future.set_exception(self.error)
+        return future
+
+
+DASKS = [type(name, (Exception,), {})() for name in ("KilledWorker", "CommClosedError")]  # known by their names
+
+
+@pytest.mark.parametrize("error", [*DASKS, CancelledError(), BrokenExecutor()], ids=repr)
+def test_what_a_scheduler_loses_is_done_again(error):
+    pool = Losing(error)
+    same(simulate(COSINE, executor=pool, **RUN), simulate(COSINE, **RUN))
+    assert pool.submitted > 3
+
+
+def test_an_error_of_the_work_is_no_lost_worker():
+    with pytest.raises(ZeroDivisionError):
+        simulate(COSINE, executor=Losing(ZeroDivisionError()), **RUN)
 
 
 SCRIPT = """

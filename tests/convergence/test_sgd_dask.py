@@ -1,4 +1,7 @@
-"""Dask as the engine: two worker processes give the numbers of one, also when one of them is killed in the middle."""
+"""Dask as the engine: two worker processes give the numbers of one, also when one of them is killed in the middle.
+
+What Dask says of lost work is tried in test_sgd.py, in no time.
+"""
 
 import os
 import signal
@@ -13,7 +16,7 @@ from convergence.ensemble import BLOCK
 distributed = pytest.importorskip("distributed")
 
 # Its event loops and processes warn about each other's ends, which says nothing about the numbers.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 PROBLEM = problems.get("quadratic_cosine", noise=0.5, dim=4)
 
