@@ -210,17 +210,13 @@ def suite_with(tmp_path, file, before, after, tests):
     return _python(tmp_path, (*PACKAGES, "tests", "benchmarks", "docs"), file, before, after, *words)
 
 
-# A process that runs some claims takes seconds: one is enough where time is short.
-QUICK = {"bias dropped from the classical bound"}
-CASES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAULTS]
-
-
 def test_faults_fit_the_sources():
     misfits = [name for name, (file, before, *_) in FAULTS.items() if (ROOT / file).read_text().count(before) != 1]
     assert not misfits
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_caught(tmp_path, name):
     file, before, after, ids, refuted = FAULTS[name]
     result = run_with(tmp_path, file, before, after, ids)
