@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import BboxBase, ScaledTranslation
 
 from verify.figure_names import Name, Sheet
 from verify.figure_panel import (
@@ -25,6 +25,7 @@ from verify.figure_panel import (
     POINT,
     balanced,
     draw_panel,
+    hold_words,
     names_height,
     plain,
     visible,
@@ -37,9 +38,6 @@ __all__ = ["drawn_figure"]
 _MOST_NAMES = 5
 """Of so few curves, names stand beside them where there is room; more have a legend."""
 
-_MOST_PASSES = 5
-"""So often is it tried what names find room, before all go into legends."""
-
 
 def drawn_figure(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
     """Panels in a figure, under a heading."""
@@ -50,36 +48,26 @@ def drawn_figure(panels: tuple[Panel, ...], heading: str, size: Size) -> Figure:
     entries = [_entries(panel, variants[number]) for number, panel in enumerate(panels)]
     # Names stand in the panel where curves are few, and those of controls where they are contradicted.
     inside = [{e.key for e in own if e.contradicted or len(own) <= _MOST_NAMES} for own in entries]
-    tried, passes = False, 0
     while True:
-        passes += 1
-        if passes > _MOST_PASSES:
-            inside = [set() for _ in entries]
         listed = _told_once([[e for e in own if e.key not in inside[n]] for n, own in enumerate(entries)])
-        figure, axes = _arranged(panels, variants, listed, heading, size, tried=tried)
+        figure, axes = _arranged(panels, variants, listed, heading, size)
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         missing = [
             _write_names(axes[n], panels[n], variants[n], [e for e in own if e.key in inside[n]], size, renderer)
             for n, own in enumerate(entries)
         ]
-        if tried and not any(missing):
+        if not any(missing):
             return figure
-        tried = not any(missing)
-        # What finds no room goes into the panel's legend, and what shares the panel too.
+        # What finds no room goes into the panel's legend: controls first, then what shares the panel with it.
         for n, own in enumerate(entries):
-            if any(role != "control" for role, _ in missing[n]):
-                missing[n] |= {e.key for e in own if not e.contradicted}
-            inside[n] -= missing[n]
+            controls = {e.key for e in own if e.contradicted}
+            inside[n] -= missing[n] & controls or (missing[n] and {e.key for e in own} - controls)
 
 
 def _arranged(
-    panels: tuple[Panel, ...], variants: list[list[int]], entries: list[list[_Entry]], heading: str, size: Size, *,
-    tried: bool,
-) -> tuple[Figure, list[Axes]]:  # fmt: skip
-    """The panels with their legends in their places, once and for all; or roughly so, to try what finds room there.
-
-    To arrange them takes longer than all the rest.
-    """
+    panels: tuple[Panel, ...], variants: list[list[int]], entries: list[list[_Entry]], heading: str, size: Size
+) -> tuple[Figure, list[Axes]]:
+    """The panels with their legends in their places."""
     count = len(panels)
     columns = size.columns(count)
     rows = -(-count // columns)
@@ -92,34 +80,75 @@ def _arranged(
     above = 1.6 * size.heading * POINT * (title.count("\n") + 1) if heading else 0.0
     between = lines * LINE * size.small * POINT + sum(named)
     # Arranged at the resolution of the PNG, which then finds every text measured.
-    figure = Figure(figsize=(width, height * rows + between + 0.12 + above), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height * rows + between + 0.12 + above), dpi=DPI)
     FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(w_pad=0.07, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[call-arg]
+    top = figure.get_figheight()
     if heading:
-        figure.suptitle(
-            title, x=0.01, ha="left", fontsize=size.heading, fontweight="bold", linespacing=LINE_SPACING
+        told = figure.suptitle(
+            title, x=0.01, y=1 - _PADS[1] / top, ha="left", fontsize=size.heading, fontweight="bold",
+            linespacing=LINE_SPACING,
         )  # fmt: skip
-    grid = figure.add_gridspec(rows, columns)
+        top -= told.get_window_extent().height / DPI + 2 * _PADS[1]
     drawn = []
     for number, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[divmod(number, columns)])
+        row, column = divmod(number, columns)
+        # The usual size: where it is not, they are measured again.
+        left, low = column * cell + 0.5, top - (row + 1) * height + 0.4
+        axes = figure.add_axes(_shares(figure, left, low, cell - 0.58, height - 0.58))
         drawn.append(axes)
         draw_panel(axes, panel, variants[number], (cell, height), size)
-        if number % columns and panels[number - 1].y_label == panel.y_label:
+        if column and panels[number - 1].y_label == panel.y_label:
             # Said once, at the left of the row.
             axes.set_ylabel("")
         _legend(axes, entries[number], cell, size, names_height(panel, size))
-    if tried:
-        engine.execute(figure)
-    figure.set_layout_engine("none")
-    if not tried:
+    _fit(figure, drawn, columns, top)
+    return figure, drawn
+
+
+_PADS = (0.07, 0.06)
+"""Inches that stay free around each panel with its words: beside it, and above and below it."""
+
+
+def _shares(figure: Figure, left: float, low: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """A rectangle in inches, as parts of a figure."""
+    across, up = figure.get_size_inches()
+    return left / across, low / up, width / across, height / up
+
+
+def _fit(figure: Figure, drawn: Sequence[Axes], columns: int, top: float) -> None:
+    """Panels of one size, as large as the words around them allow, below a height in inches.
+
+    Constrained layout does the same, but takes longer than all the rest.
+    """
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    rows = -(-len(drawn) // columns)
+    before: list[BboxBase] = []
+    for _ in range(3):  # panels of another size may have other ticks
+        ticks = _ticks(drawn)
+        beside, around, before = np.zeros((columns, 2)), np.zeros((rows, 2)), []
         for number, axes in enumerate(drawn):
             row, column = divmod(number, columns)
-            left, low = (column * cell + 0.55) / width, 1 - (above + (row + 1) * height - 0.45) / figure.get_figheight()
-            axes.set_position((left, low, (cell - 0.65) / width, (height - 0.75) / figure.get_figheight()))
-    return figure, drawn
+            words, panel = axes.get_tightbbox(renderer, for_layout_only=True), axes.bbox.frozen()
+            assert words is not None
+            beside[column] = np.maximum(beside[column], [panel.x0 - words.x0, words.x1 - panel.x1])
+            around[row] = np.maximum(around[row], [words.y1 - panel.y1, panel.y0 - words.y0])
+            before.append(panel)
+        beside, around = beside / DPI + _PADS[0], around / DPI + _PADS[1]
+        width, height = (figure.get_figwidth() - beside.sum()) / columns, (top - around.sum()) / rows
+        for number, axes in enumerate(drawn):
+            row, column = divmod(number, columns)
+            left = beside[:column].sum() + column * width + beside[column, 0]
+            low = top - around[:row].sum() - row * height - around[row, 0] - height
+            axes.set_position(_shares(figure, left, low, width, height))
+        if _ticks(drawn) == ticks:
+            break
+    for axes, panel in zip(drawn, before, strict=True):
+        hold_words(axes, panel)
+
+
+def _ticks(drawn: Sequence[Axes]) -> list[tuple[float, ...]]:
+    """Where the ticks of panels are."""
+    return [(*axes.get_xticks(), *axes.get_yticks()) for axes in drawn]
 
 
 def _write_names(

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import BboxBase, ScaledTranslation
 
 from verify.figure_style import LINE_SPACING, Size, properties, zorder
 from verify.records import Curve, Panel
 
 __all__ = [
-    "BOLD", "CHARACTER", "LINE", "POINT", "balanced", "draw_panel", "names_height", "plain", "visible", "wrapped",
+    "BOLD", "CHARACTER", "LINE", "POINT", "balanced", "draw_panel", "hold_words", "names_height", "plain", "visible",
+    "wrapped",
 ]  # fmt: skip
 
 _RASTERISED = {"line": 3_000, "both": 3_000, "markers": 150}
@@ -25,6 +29,9 @@ CHARACTER, BOLD, LINE = 0.43, 0.52, 1.44
 
 POINT = 1 / 72
 
+
+_TITLE_PAD = 5
+"""Points between a panel and its title."""
 
 _SLOPE = 40
 """Degrees by which names below an axis rise."""
@@ -43,7 +50,7 @@ def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[fl
     axes.set_yscale(panel.y_scale)
     letter = CHARACTER * size.small * POINT
     across, along = int((cell[0] - 0.7) / letter), int((cell[1] - 0.55) / letter)
-    axes.set_title(wrapped(panel.title, across + 6), loc="left", pad=5, linespacing=LINE_SPACING)
+    axes.set_title(wrapped(panel.title, across + 6), loc="left", pad=_TITLE_PAD, linespacing=LINE_SPACING)
     axes.set_xlabel(wrapped(panel.x_label, across), linespacing=LINE_SPACING)
     axes.set_ylabel(wrapped(panel.y_label, along), linespacing=LINE_SPACING)
     axes.grid(visible=True, which="major")
@@ -58,6 +65,19 @@ def draw_panel(axes: Axes, panel: Panel, variants: Sequence[int], cell: tuple[fl
         axes.set_xticks(
             range(1, len(panel.x_names) + 1), panel.x_names, rotation=_SLOPE, ha="right", rotation_mode="anchor"
         )
+
+
+def hold_words(axes: Axes, panel: BboxBase) -> None:
+    """Keep title and labels where Matplotlib has put them around a panel: every format would look for places anew."""
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    inches = figure.dpi_scale_trans
+    below, left = axes.xaxis.label.get_position()[1] - panel.y0, axes.yaxis.label.get_position()[0] - panel.x0
+    axes.xaxis.set_label_coords(0.5, 0, axes.transAxes + ScaledTranslation(0, below / figure.dpi, inches))
+    axes.yaxis.set_label_coords(0, 0.5, axes.transAxes + ScaledTranslation(left / figure.dpi, 0, inches))
+    words = axes.get_title(loc="left")
+    title = next(t for t in axes.get_children() if isinstance(t, Text) and t.get_text() == words)
+    axes.set_title(words, loc="left", pad=_TITLE_PAD, y=title.get_position()[1])
 
 
 def _thin_log_ticks(axis: Any) -> None:
