@@ -194,10 +194,8 @@ def page(claim: Claim[Any], *, drawn: str = "") -> str:
     told = claim.statement(claim.subject).segments()
     for control in claim.controls:
         differs = paragraphs.changed(claim.statement(control.subject).segments(), told)
-        # A number alone says no more than the words before it.
-        number = all(re.fullmatch(r"[\d\s]+|\\frac\{\d+\}\{\d+\}", s.latex or s.text) for s in differs)
-        lines += [f"- **{control.id}**, {control.falsehood}{'.' if number else ':'}", ""]
-        lines += [] if number else _math(differs, "  ")
+        lines += [f"- **{control.id}**, {control.falsehood}{':' if differs else '.'}", ""]
+        lines += _math(differs, "  ") if differs else []
     lines += ["", "Run it:", "", "```", f"rdml run {claim.id}", "```", ""]
     return "\n".join(lines)
 

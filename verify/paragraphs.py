@@ -112,19 +112,45 @@ def plain_lines(segments: Sequence[Segment]) -> list[str]:
     return [" " * 2 * line.displayed + line.text() for line in lines(segments)]
 
 
+_NUMBER = re.compile(r"\d[\d\s]*(\.\d+)?|\d+/\d+")
+
+
 def changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segment]:
-    r"""The formulas of a negative control that are not the claim's.
+    r"""The formulas of a negative control that are not the claim's; whole paragraphs, if the words differ, too.
 
-    All of its statement, if the words differ, too, or if a formula is too short to say anything alone.
+    All of its statement, if a formula is too short to say anything alone; nothing, if only numbers are others, which
+    the control's own words tell.
 
-    >>> of, infinite = Segment(text="the quantile at "), Segment(text="∞", latex=r"\infty")
-    >>> print(*(part.text for part in changed([of, infinite], [of, Segment(text="S - 1", latex="S - 1")])), sep="")
-    the quantile at ∞
+    Examples
+    --------
+    >>> claim = [Segment(text="So it is.\nIt ends at "), Segment(text="2", latex="2")]
+    >>> [part.text for part in changed([Segment(text="So it is.\nIt stops at "), claim[1]], claim)]
+    ['It stops at ', '2']
+    >>> changed([claim[0], Segment(text="3", latex="3")], claim)
+    []
     """
     if [s.text for s in control if s.latex is None] != [s.text for s in claim if s.latex is None]:
-        return list(control)
+        ours, theirs = _paragraphs(control), _paragraphs(claim)
+        if len(ours) != len(theirs):
+            return list(control)
+        other = [part for part, known in zip(ours, theirs, strict=True) if part != known]
+        return [segment for part in other for segment in (Segment(text="\n"), *part)][1:]
     known = {segment.latex for segment in claim}
     formulas = [segment for segment in control if segment.latex not in known]
+    if all(_NUMBER.fullmatch(formula.text) for formula in formulas):
+        return []
     if any(len(formula.text) < 3 for formula in formulas):
         return list(control)
     return [part for formula in formulas for part in (formula, Segment(text=", "))][:-1]
+
+
+def _paragraphs(segments: Sequence[Segment]) -> list[list[Segment]]:
+    out = [list[Segment]()]
+    for segment in segments:
+        first, *rest = segment.text.split("\n") if segment.latex is None else [segment]
+        for number, part in enumerate([first, *rest]):
+            if number:
+                out.append([])
+            if part:
+                out[-1].append(part if isinstance(part, Segment) else Segment(text=part))
+    return out
