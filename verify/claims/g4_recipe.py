@@ -148,19 +148,20 @@ def cost(subject: Subject, context: Context) -> Found:
                 name = f"excess risk less {1 + COST:g} times that of the gain law, over d/2n, {at}"
                 cheap = rest.together - (1 + COST) * least * rest.alone
                 yield cut_mean(name, cheap, ENDS, 0.0, context.error_rate)
-            points.append((rest.reach, float(rest.together.mean() / rest.alone.mean()), size))
+            ratio = float(rest.together.mean() / rest.alone.mean())
+            error = float(np.std(rest.together - ratio * rest.alone) / rest.alone.mean()) / np.sqrt(COHORTS)
+            points.append((rest.reach, ratio, error, size))
     yield _trade_off(subject, points)
 
 
-def _trade_off(subject: Subject, points: list[tuple[float, float, int]]) -> Panel:
+def _trade_off(subject: Subject, points: list[tuple[float, float, float, int]]) -> Panel:
     grid = np.geomspace(0.2, 20, 60)
     stated = [float(_LAW(1.0, float(c), float(STUDENTS), 1.0)) for c in subject.part(grid)]
     marks = []
     for size, role in zip(SIZES, ("measured", "second"), strict=True):
-        chosen = [(x, y) for x, y, n in points if n == size]
-        marks.append(
-            curve(f"measured, $n$ = {size}", [x for x, _ in chosen], [y for _, y in chosen], role, style="markers")  # type: ignore[arg-type]
-        )
+        x, y, error = np.array([point[:3] for point in points if point[3] == size]).T
+        band = (y - 2 * error, y + 2 * error)
+        marks.append(curve(f"measured, $n$ = {size} (band: two standard errors)", x, y, role, style="both", band=band))  # type: ignore[arg-type]
     return panel(
         f"what a large order costs, $K$ = {STUDENTS}, $\\alpha\\beta$ = 1", "reach $\\alpha\\hat\\rho$",
         "excess risk over that alone",
