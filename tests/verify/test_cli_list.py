@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -63,6 +64,19 @@ def test_list(tmp_path, monkeypatch):
     assert {"D1", "D3", "D4", "D7", "C1", "C2", "C5"} <= {row["id"] for row in rows}
     assert "∂D_α(p‖q)" in rows[0]["statement"]
     assert all(row["statement"] and row["kind"] and row["source"] and row["controls"] for row in rows)
+
+
+def test_show_reads_the_others_only_if_they_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (row,) = (row for row in catalogue.described() if row["id"] == "D12")
+    for kept in ("as all are", "not"):
+        if kept == "not":
+            shutil.rmtree(tmp_path / "rdml-theory")
+        with monkeypatch.context() as patch:
+            patch.setattr(catalogue, "all_claims", lambda: pytest.fail("reads all claims"))
+            shown = json.loads(rdml("show", "D12", "--json").stdout)
+        del shown["last_verdict"]
+        assert shown == json.loads(json.dumps(row)), kept
 
 
 def test_sentences_are_broken_on_a_terminal_and_whole_in_a_pipe():

@@ -13,7 +13,7 @@ from verify.records import place_of
 if TYPE_CHECKING:
     from verify.claim import Claim
 
-__all__ = ["all_claims", "claim_ids", "statistical_tests"]
+__all__ = ["all_claims", "claim_ids", "claim_of", "statistical_tests"]
 
 
 @cache
@@ -37,17 +37,31 @@ def _id_of(module: str) -> str:
 
 
 @cache
+def claim_of(name: str) -> Claim[Any]:
+    """The claim with an id of :func:`claim_ids`, from its file alone.
+
+    >>> claim_of("D12").title
+    'Variance of bounded values'
+    """
+    return _claim_in(next(module for module in _modules() if _id_of(module) == name))
+
+
+def _claim_in(name: str) -> Claim[Any]:
+    module = import_module(f"{__name__}.{name}")
+    if not hasattr(module, "CLAIM"):
+        raise ClaimError(f"{module.__name__}: expected a claim, named CLAIM, in every module of verify/claims")
+    if module.CLAIM.id != _id_of(name):
+        raise ClaimError(f"{module.__name__}: expected its claim to be {_id_of(name)}, and not {module.CLAIM.id}")
+    return module.CLAIM
+
+
+@cache
 def all_claims() -> dict[str, Claim[Any]]:
     """Every claim by its id, in the order of :func:`claim_ids`."""
-    found = {name: import_module(f"{__name__}.{name}") for name in _modules()}
-    if without := [module.__name__ for module in found.values() if not hasattr(module, "CLAIM")]:
-        raise ClaimError(f"{', '.join(without)}: expected a claim, named CLAIM, in every module of verify/claims")
-    for name, module in found.items():
-        if module.CLAIM.id != _id_of(name):
-            raise ClaimError(f"{module.__name__}: expected its claim to be {_id_of(name)}, and not {module.CLAIM.id}")
-    claims = {module.CLAIM.id: module.CLAIM for module in found.values()}
+    found = [_claim_in(name) for name in _modules()]
+    claims = {claim.id: claim for claim in found}
     if len(claims) < len(found):
-        raise ClaimError(f"two claims share an id: {sorted(map(_id_of, found))}")
+        raise ClaimError(f"two claims share an id: {sorted(claim.id for claim in found)}")
     return {name: claims[name] for name in claim_ids()}
 
 

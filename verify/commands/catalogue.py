@@ -9,17 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
 from convergence.arguments import did_you_mean
-from verify.claims import all_claims, claim_ids
+from verify.claims import all_claims, claim_ids, claim_of
 from verify.commands.common import UsageFault, errors, json_option, output, print_json, told, told_lines
 from verify.paragraphs import plain_lines
 from verify.records import ClaimRecord, RecordError, RunRecord, group_of, read_run
+
+if TYPE_CHECKING:
+    from verify.claim import Claim
 
 __all__ = ["checked_ids", "described", "ids_argument", "list_command", "recipes_command", "show_command"]
 
@@ -33,25 +36,29 @@ _WIDEST = 96
 
 def _described() -> list[dict[str, Any]]:
     """The claims as plain data."""
-    return [
-        {
-            "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
-            "statement": c.statement(c.subject).text(),
-            "statement_lines": plain_lines(c.statement(c.subject).segments()),
-            "meaning": c.meaning, "matters": c.matters,
-            "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
-            "proof": c.derivation is not None, "not_machine_checked": c.unchecked,
-            "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
-            "controls": [
-                {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
-            ],
-        }
-        for c in all_claims().values()
-    ]  # fmt: skip
+    return [_row(claim) for claim in all_claims().values()]
 
 
-def described() -> list[dict[str, Any]]:
-    """The claims as plain data, kept from the last time for these sources: importing SymPy and all takes seconds."""
+def _row(c: Claim[Any]) -> dict[str, Any]:
+    return {
+        "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
+        "statement": c.statement(c.subject).text(),
+        "statement_lines": plain_lines(c.statement(c.subject).segments()),
+        "meaning": c.meaning, "matters": c.matters,
+        "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
+        "proof": c.derivation is not None, "not_machine_checked": c.unchecked,
+        "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
+        "controls": [
+            {"id": t.id, "falsehood": t.falsehood, "statement": c.statement(t.subject).text()} for t in c.controls
+        ],
+    }  # fmt: skip
+
+
+def described(only: str | None = None) -> list[dict[str, Any]]:
+    """The claims as plain data, kept from the last time for these sources: importing SymPy and all takes seconds.
+
+    Where nothing is kept and one of them is all that is asked for, no other is read.
+    """
     from convergence.store import Store, key, own_folder
     from verify.environment import source_digest
 
@@ -63,6 +70,8 @@ def described() -> list[dict[str, Any]]:
         store, name = None, ""
     if store and (kept := store.get(name, limit=2**22)) is not None:
         return json.loads(kept)
+    if only is not None:
+        return [_row(claim_of(only))]
     with errors().status("reading the claims, which is kept for the next time"):
         rows = _described()
     if store:
@@ -128,7 +137,7 @@ def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
 def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     """Show one claim: what it says, what that means, what it rests on, and its last verdict."""
     (name,) = checked_ids([identifier])
-    row = next(row for row in described() if row["id"] == name)
+    row = next(row for row in described(name) if row["id"] == name)
     run, record = _last_verdict(name, results)
     if as_json:
         verdict = None if record is None else {"outcome": record.outcome, "margin": record.margin}

@@ -61,9 +61,9 @@ def prove_command(claim: str, latex: bool, as_json: bool) -> None:
     The theorem is proved anew, and then every rule of its proof is run again.
     """
     (name,) = checked_ids([claim])
-    from verify.claims import all_claims
+    from verify.claims import claim_of
 
-    found = all_claims()[name]
+    found = claim_of(name)
     if found.derivation is None:
         raise UsageFault(f"{found.id} is measured, not derived: it has no proof")
     proof = found.derivation(found.subject)
