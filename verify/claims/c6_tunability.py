@@ -48,10 +48,11 @@ def statement(subject: Subject) -> Statement:
     removing = " or the ".join(subject.removing)
     keeping = " or the ".join(s for s in SCHEDULES if s not in subject.removing)
     words = (
-        f"{{bound}}, nondecreasing in α and on the line as α → 0. With orders α_t, weights β_t and ranges ρ_t: "
-        f"{{annealed}}, so that annealing the {removing} until α_t β_t ρ_t → 0 removes the bias; decreasing the "
-        f"{keeping} does not remove it"
+        "{bound}, nondecreasing in α and on the line as α → 0. With orders α_t, weights β_t and ranges ρ_t: "
+        f"{{annealed}}, so that annealing the {removing} until α_t β_t ρ_t → 0 removes the bias"
     )
+    if keeping:
+        words += f"; decreasing the {keeping} does not remove it"
     formulas = {
         "bound": tunability.line_target(subject.slope).relation(),
         "annealed": tunability.annealed_target(subject.slope).relation(),
