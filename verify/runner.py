@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import platform
 import queue
 import sys
@@ -145,6 +146,8 @@ def _start_worker(reports: Any) -> None:
     _reports = reports
     # What is still to be told keeps no worker from ending.
     reports.cancel_join_thread()
+    # A check has one thread, also the first that needs torch, which only loads then.
+    os.environ["OMP_NUM_THREADS"] = "1"
     start_worker()
 
 

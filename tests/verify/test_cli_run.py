@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from program import ENVIRONMENT, PROGRAM, ROOT, SEED, WRITTEN, complains, lay_out, listing, process, rdml
 from rich.console import Console
 
@@ -21,6 +23,7 @@ from verify import runner
 from verify.claims import all_claims
 from verify.commands import claims
 from verify.results_folder import results_folder
+from verify.workers import worker_pool
 
 
 def test_a_run_of_few_claims_prints_their_statements(results):
@@ -185,6 +188,13 @@ def test_an_edited_observation_is_made_anew(results, finished, tmp_path, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_workers_have_one_thread_where_nothing_says_so(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    reports = multiprocessing.get_context("spawn").Queue()
+    with worker_pool(1, runner._start_worker, (reports,)) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1
+
+
 def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
     words = ["run", "D3", "D1", "--out", str(tmp_path), "--jobs", "2"]
     process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
