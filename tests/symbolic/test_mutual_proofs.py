@@ -18,7 +18,7 @@ from rdml_theory.symbolic.mutual import (
     smooth_potential,
     stability,
 )
-from rdml_theory.symbolic.sgd import descent, minibatch, settling, single_runs, step_condition
+from rdml_theory.symbolic.sgd import descent, growth, minibatch, settling, single_runs, step_condition
 from verify.checks.instances import satisfied_by
 from verify.claims.g2_diversity import three_apart
 
@@ -87,13 +87,22 @@ def test_each_changed_statement_is_refused(name, argument):
     refused(CASES[name], argument, every=1)
 
 
-def test_a_single_run_of_a_student_has_the_hypotheses_of_v3_with_its_own_bias():
-    constant, single = single_runs.single_runs().theorems[1], composed.composed_bound().theorems[-1]
-    assert single.conclusion == constant.conclusion
-    told = {h.text() for h in single.hypotheses} - set(composed.ASSUMPTIONS) - {h.text() for h in constant.hypotheses}
-    assert len(told) == 2
-    assert all("√(2)·" in text and "B" in text for text in told)
-    assert "‖b_t‖² ≤ ζ² for every t" in {h.text() for h in constant.hypotheses}
+@pytest.mark.parametrize(
+    ("place", "of", "bias"),
+    [
+        (-2, lambda: single_runs.single_runs().theorems[1], "‖b_t‖² ≤ ζ² for every t"),
+        (-1, growth.closer_bound, "E[‖b_t‖²] ≤ Z² + m·E[‖∇f(x_t)‖²] for every t"),
+    ],
+    ids=["V3", "C9"],
+)
+def test_x1_has_the_hypotheses_of_another_claim_with_its_own_bias(place, of, bias):
+    """Of single runs, and of the last iterate."""
+    theorem, given = composed.composed_bound().theorems[place], {h.text() for h in of().hypotheses}
+    told = {h.text() for h in theorem.hypotheses} - set(composed.ASSUMPTIONS)
+    assert bias in given - told
+    new = told - given
+    assert len(new) == 2
+    assert all("G" in text or text == "|h - 1| < 1" for text in new)
 
 
 @pytest.mark.parametrize("wider", [{"convex": False}, {"any_order": True}], ids=str)

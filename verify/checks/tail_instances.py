@@ -15,7 +15,7 @@ from rdml_theory.symbolic.mutual import composed, resting
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, alpha
-from rdml_theory.symbolic.sgd import descent, setting
+from rdml_theory.symbolic.sgd import ascent, descent, growth, setting
 from rdml_theory.symbolic.sgd import lagged_runs as lagged
 from rdml_theory.symbolic.sgd import single_runs as tails
 
@@ -97,13 +97,13 @@ def _run(name: str, steps: Array, *, constant: bool) -> Model:
         "I": exceeds(mean, level),
     }  # fmt: skip
     if constant:
-        values, pulled = _pulled()
+        values, pulled = _pulled(float(steps[0]))
         told |= {descent.eta: steps[0], tails.room_of_all: room[0], **values}
         families |= pulled
     return model_of(name, told, {"x": x, "b": b, "n": n}, families)
 
 
-def _pulled() -> tuple[dict[Any, float], dict[str, Array]]:
+def _pulled(step: float) -> tuple[dict[Any, float], dict[str, Array]]:
     """A peer at order one whose pull is that bias: as far from the student as D7 allows, along its Jacobian."""
     spread, weight = 1.5, 0.5
     q = 1 / (1 + np.exp(spread / 2 * np.array([1.0, -1.0])))
@@ -112,6 +112,14 @@ def _pulled() -> tuple[dict[Any, float], dict[str, Array]]:
     values = {
         alpha: 1.0, names.rho: spread, beta: weight, jacobian: BIAS / (weight * np.sqrt(2) * tau), resting.tau: tau,
         composed.pairs: 1, C: 2,
+    }  # fmt: skip
+    # Half the square grows with the loss at the rate of one: the floor F of the last iterate, and P.
+    h, push = SMOOTHNESS * step, BIAS / np.sqrt(2)
+    kept, noise = 1 - step, step * h * DEVIATION**2 / 2
+    floor = np.roots([1 - kept**2, -2 * kept * step * push, -((step * push) ** 2) - noise])
+    values |= {
+        ascent.growth: 1.0, growth.push: push, growth.kept: kept, growth.floor: float(floor.max()), descent.h: h,
+        descent.sigma: DEVIATION,
     }  # fmt: skip
     return values, {name: np.broadcast_to(part, (STEPS, 1, 2)) for name, part in families.items()}
 

@@ -75,12 +75,13 @@ def statement(subject: Subject) -> Statement:
         "For every student of a cohort that moves all at once with one constant step, for {h} in (0, 2): {bound}, "
         "{tau} = tanh(αρ/4); with a V that bounds the mean of E‖q - w‖² over inputs, peers and steps, such as "
         "those of D8, D15 and D17, {general}; cohorts at rest reach the floor for {h} ≤ 1 (X2). With sub-Gaussian "
-        "noise the level B of V3, with ζ = √2 βG{tau}, bounds each single run but for a probability δ: {single}"
+        "noise the level B of V3, with ζ = √2 βG{tau}, bounds each single run but for a probability δ: {single}. "
+        "Where ‖∇f‖² ≥ 2μ(f - inf f) and F² < Δ, {last}, with the F and a of C9, in which P = βG{tau}/√μ"
     )
     bound, general = (composed.composed_target(side).relation() for side in (subject.right_side, composed.PULLED))
-    single = bound_target().relation()
-    formulas = {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general, "single": single}
-    return Statement(words, formulas)
+    single, last = bound_target().relation(), composed.last_target().relation()
+    told = {"h": descent.h, "bound": bound, "tau": resting.tau, "general": general, "single": single, "last": last}
+    return Statement(words, told)
 
 
 _SATURATION = function_of(SATURATION, alpha, divergence)
@@ -349,7 +350,8 @@ CLAIM = Claim(
     assumptions=(
         *composed.ASSUMPTIONS,
         "a Λ-smooth loss keeps the first, and one that starts Δ above its infimum the second: both are proved with it",
-        "of single runs: as V3 for a constant step, with √2 βGτ in the place of ζ, which then is proved to bound ‖b_t‖",
+        "of single runs as V3 for a constant step, and of the last iterate as C9 without m, with √2 βGτ in the place "
+        "of ζ or Z: that it bounds ‖b_t‖ is proved",
         "b_t = β∇R_k with the peers of step t; m runs over the N pairs of an input and a peer, all alike in weight; J "
         "is the Jacobian of the student's logits, applied to b_t, with E JᵀJ ≼ G²; E[n_t | ...] is given the whole "
         "cohort's state",

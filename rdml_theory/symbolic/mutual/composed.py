@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Sum, Symbol, sqrt, tanh
+from sympy import Abs, Integer, Sum, Symbol, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
@@ -23,10 +23,12 @@ from rdml_theory.symbolic.mutual.resting import tau
 from rdml_theory.symbolic.notation import Formula, alpha, i, m
 from rdml_theory.symbolic.sgd.bounds import sharp_bound_of_a_run, sharp_target
 from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma, zeta
+from rdml_theory.symbolic.sgd.growth import closer_bound
+from rdml_theory.symbolic.sgd.refinements import relative_bias
 from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.single_runs import single_runs
 
-__all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "composed_target", "pairs", "pull"]
+__all__ = ["ASSUMPTIONS", "COMPOSED", "PULLED", "composed_bound", "composed_target", "last_target", "pairs", "pull"]
 
 pull: Formula = Symbol("V", nonnegative=True)
 """V: a bound of E‖q - w‖² over inputs, peers, steps and chance."""
@@ -98,7 +100,8 @@ def composed_bound(right_side: Formula = COMPOSED) -> Proof:
     the form for any V that bounds the mean of E‖q - w‖² over the steps. Of the loss they ask only that each step of the
     run keeps the descent inequality with Λ, as it does where Λ bounds the curvature between x_t and x_{t+1}, and that
     it falls by at most Δ; that a loss with Λ everywhere does the one, and one that starts Δ above its infimum the
-    other, are the third theorem and the fourth. The last is V3 with this ζ: each single run, with sub-Gaussian noise.
+    other, are the third theorem and the fourth. The last two are V3 and C9 with this ζ: of each single run, with
+    sub-Gaussian noise, and of the last iterate, where the gradient grows with the loss.
 
     Parameters
     ----------
@@ -109,11 +112,11 @@ def composed_bound(right_side: Formula = COMPOSED) -> Proof:
     --------
     >>> proof = composed_bound()
     >>> proof.verify(), proof.axioms
-    (True, ('Cauchy-Schwarz', 'descent lemma', 'sub-Gaussian moments'))
+    (True, ('Cauchy-Schwarz', 'ascent', 'descent lemma', 'sub-Gaussian moments'))
     """
     far, general = _bounds()
     asserted = combine(composed_target(right_side), [(1, far)], reason="as asserted")
-    return Proof((asserted, general, _smooth(), fallen(), _single()))
+    return Proof((asserted, general, _smooth(), fallen(), _single(), _last()))
 
 
 @cache
@@ -164,15 +167,42 @@ def _far() -> Theorem:
 
 
 @cache
-def _single() -> Theorem:
-    """V3 for a constant step, with ζ = √2 βGτ."""
-    surely = combine(
+def _surely() -> Theorem:
+    """``‖b_t‖² ≤ 2β²G²τ²``."""
+    return combine(
         AtMost(square(b), 2 * beta**2 * jacobian**2 * tau**2),
         [(1, _biased()), (beta**2 * jacobian**2, _far_surely())],
         reason="so the bias of a step has this square",
     )
+
+
+@cache
+def _single() -> Theorem:
+    """V3 for a constant step, with ζ = √2 βGτ."""
     runs = instantiate(single_runs().theorems[1], {zeta: sqrt(2) * beta * jacobian * tau}, reason="V3, with this ζ")
-    return discharge(runs, generalise(surely, t, reason="at every step"), reason="which bounds the bias")
+    return discharge(runs, generalise(_surely(), t, reason="at every step"), reason="which bounds the bias")
+
+
+@cache
+def last_target() -> AtMost:
+    """What the loss of the last iterate is at most.
+
+    >>> print(last_target().text())
+    E[f(x_T)] - f_inf ≤ (F + a^T·(√(Δ) - F))²
+    """
+    told = closer_bound().conclusion
+    assert isinstance(told, AtMost)
+    return AtMost(told.left, told.right.subs(relative_bias, 0))
+
+
+@cache
+def _last() -> Theorem:
+    """C9 with this ζ: the last iterate, where the gradient grows with the loss."""
+    values = {Z: sqrt(2) * beta * jacobian * tau, relative_bias: Integer(0)}
+    loss = instantiate(closer_bound(), values, reason="C9, with this ζ")
+    mean = expectation(_surely(), reason="take expectations")
+    each = combine(AtMost(Mean(square(b)), 2 * beta**2 * jacobian**2 * tau**2), [(1, mean)], reason="a constant's mean")
+    return discharge(loss, generalise(each, t, reason="at every step"), reason="which bounds the bias")
 
 
 def _with_bias_at_most(size: Term, mean: Theorem) -> Theorem:

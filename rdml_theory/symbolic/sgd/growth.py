@@ -41,8 +41,8 @@ from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import *
 
 __all__ = [
-    "ABOVE", "ASSUMPTIONS", "CLOSER", "FALLING", "FLOOR", "KEPT", "PL", "PUSH", "RATE", "ROOM", "falls", "floor",
-    "floor_equation", "kept", "pl_bound", "pl_target", "push", "push_equation", "pushed", "recursion",
+    "ABOVE", "ASSUMPTIONS", "CLOSER", "FALLING", "FLOOR", "KEPT", "PL", "PUSH", "RATE", "ROOM", "closer_bound", "falls",
+    "floor", "floor_equation", "kept", "pl_bound", "pl_target", "push", "push_equation", "pushed", "recursion",
 ]  # fmt: skip
 
 push: Formula = Symbol("P", positive=True)
@@ -186,6 +186,16 @@ def pl_bound(
     bounds = _settling(right_side, *at_floor), _closing(closer, *at_floor), _stepwise(*at_floor)
     longest = long_bound(longer, long_floor, long_rate), _attained(right_side), _keeps(closer), *_kept_up()
     return Proof((*bounds, *longest, *to_and_fro(longer, long_floor, long_rate)))
+
+
+@cache
+def closer_bound() -> Theorem:
+    """The second of them.
+
+    >>> print(closer_bound().conclusion.text())
+    E[f(x_T)] - f_inf ≤ (F + (√(Δ) - F)·(a + η·√(m)·μ)^T)²
+    """
+    return _closing(CLOSER, FLOOR, PUSH)
 
 
 def _named(floor_square: Term) -> Theorem:
