@@ -433,17 +433,18 @@ def test_the_first_page_says_what_is_not_confirmed_and_what_is_in_words() -> Non
 
 def test_a_sentence_of_the_abstract_gets_its_verdict_only_if_all_of_its_claims_hold() -> None:
     sentence = next(s for s in report.abstract() if s.claims == ("G1", "N6"))
+    says = sentence.says.replace('"', "“", 1).replace('"', "”")
 
     def said(*claims: ClaimRecord) -> str:
         return Reader(report.render_report(run(*claims))).text
 
     good = claim(id="G1", panels=()), claim(id="N6", panels=())
-    assert f"{sentence.says} {sentence.verdict} G1 N6" in said(*good)
+    assert f"{says} {sentence.verdict} G1 N6" in said(*good)
     assert sentence.remains in said(*good)
     bad = said(good[0], claim(id="N6", outcome="refuted", panels=()))
-    assert f"{sentence.says} not borne out by N6 G1 N6" in bad
+    assert f"{says} not borne out by N6 G1 N6" in bad
     some = said(good[0])
-    assert f"{sentence.says} open here: N6 not run G1 N6" in some
+    assert f"{says} open here: N6 not run G1 N6" in some
     for text in (bad, some):
         assert sentence.verdict not in text
         assert sentence.remains not in text
@@ -496,10 +497,11 @@ def test_an_and_behind_a_displayed_formula_stands_apart() -> None:
 
 
 def test_a_negative_control_shows_the_formulas_that_differ() -> None:
-    same, other, new = (Segment(text=t, latex=t) for t in ("a", "b", "c"))
+    same, other, new, short = (Segment(text=t, latex=t) for t in ("a = 1", "b = 1", "c = 1", "∞"))
     words = Segment(text=", where ")
     assert changed((new, words, same), (other, words, same)) == [new]
     assert changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
+    assert changed((short, words, same), (other, words, same)) == [short, words, same]
 
 
 def test_what_did_not_come_out_as_it_should_stands_out() -> None:
