@@ -51,7 +51,10 @@ OVERFLOW = "document.scrollingElement.scrollWidth - window.innerWidth"
 CUT = """[...document.querySelectorAll("article pre, article .table-wrapper, article math, article img, article code")]
 .filter(e => e.checkVisibility() && (e.scrollWidth > e.clientWidth + 1 && e.matches("pre, div")
     || e.getBoundingClientRect().right > window.innerWidth + 1))
-.map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)"""
+.map(e => `cut on paper: ${e.textContent.slice(0, 60)}`)
+.concat([...document.querySelectorAll("body *")]
+.filter(e => getComputedStyle(e).position == "fixed" && e.checkVisibility())
+.map(e => `on every sheet: ${e.textContent.trim().slice(0, 60)}`))"""
 TOUCHING = r"""(() => {
   const said = [], least = (rects, side) => Math.min(...rects.map(r => r[side]));
   const most = (rects, side) => Math.max(...rects.map(r => r[side]));
