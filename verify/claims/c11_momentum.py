@@ -188,8 +188,8 @@ def _panel(subject: Subject, context: Context) -> Panel:
         stated = [subject.squared(a, _step(float(t), mu, nesterov), steps, mu, nesterov) for t in thetas]
         ratio = tuple(s / v for s, v in zip(stated, values, strict=True))
         name = f"{METHODS[nesterov]}, $\\mu$ = {mu:g}"
-        curves.append(curve(name, x, ratio, "second" if nesterov else "statement", group=group))
-    curves.append(curve("exact worst case", (x[0], x[-1]), 1.0, "reference"))
+        curves.append(curve(name, x, ratio, "statement", style="both", group=group))
+    curves.append(curve("exact worst case", x, np.ones(len(x)), style="both"))
     return panel(
         f"$T$ = {steps}, $\\zeta^2$ = {zeta**2:g} $\\Lambda\\Delta$", "step size $\\vartheta$",
         "bound over exact worst case",
