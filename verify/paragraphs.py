@@ -116,32 +116,33 @@ _NUMBER = re.compile(r"\d[\d\s]*(\.\d+)?|\d+/\d+")
 
 
 def changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segment]:
-    r"""The formulas of a negative control that are not the claim's; whole paragraphs, if the words differ, too.
+    r"""The formulas of a negative control that are not the claim's; none if they are numbers, which its own words tell.
 
-    All of its statement, if a formula is too short to say anything alone; nothing, if only numbers are others, which
-    the control's own words tell.
+    Where the words differ, too, or a formula is too short to say anything alone: the paragraphs that are not the
+    claim's.
 
     Examples
     --------
-    >>> claim = [Segment(text="So it is.\nIt ends at "), Segment(text="2", latex="2")]
+    >>> claim = [Segment(text="So it is.\nIt ends at "), Segment(text="x + 1", latex="x+1")]
     >>> [part.text for part in changed([Segment(text="So it is.\nIt stops at "), claim[1]], claim)]
-    ['It stops at ', '2']
+    ['It stops at ', 'x + 1']
+    >>> [part.text for part in changed([claim[0], Segment(text="∞", latex=r"\infty")], claim)]
+    ['It ends at ', '∞']
     >>> changed([claim[0], Segment(text="3", latex="3")], claim)
     []
     """
-    if [s.text for s in control if s.latex is None] != [s.text for s in claim if s.latex is None]:
-        ours, theirs = _paragraphs(control), _paragraphs(claim)
-        if len(ours) != len(theirs):
-            return list(control)
-        other = [part for part, known in zip(ours, theirs, strict=True) if part != known]
-        return [segment for part in other for segment in (Segment(text="\n"), *part)][1:]
     known = {segment.latex for segment in claim}
     formulas = [segment for segment in control if segment.latex not in known]
-    if all(_NUMBER.fullmatch(formula.text) for formula in formulas):
-        return []
-    if any(len(formula.text) < 3 for formula in formulas):
+    if [s.text for s in control if s.latex is None] == [s.text for s in claim if s.latex is None]:
+        if all(_NUMBER.fullmatch(formula.text) for formula in formulas):
+            return []
+        if all(len(formula.text) >= 3 for formula in formulas):
+            return [part for formula in formulas for part in (formula, Segment(text=", "))][:-1]
+    ours, theirs = _paragraphs(control), _paragraphs(claim)
+    if len(ours) != len(theirs):
         return list(control)
-    return [part for formula in formulas for part in (formula, Segment(text=", "))][:-1]
+    other = [own for own, told in zip(ours, theirs, strict=True) if own != told]
+    return [segment for part in other for segment in (Segment(text="\n"), *part)][1:]
 
 
 def _paragraphs(segments: Sequence[Segment]) -> list[list[Segment]]:

@@ -497,11 +497,13 @@ def test_an_and_behind_a_displayed_formula_stands_apart() -> None:
 
 
 def test_a_negative_control_shows_the_formulas_that_differ() -> None:
-    same, other, new, short = (Segment(text=t, latex=t) for t in ("a = 1", "b = 1", "c = 1", "∞"))
-    words = Segment(text=", where ")
+    same, other, new, short, two = (Segment(text=t, latex=t) for t in ("a = 1", "b = 1", "c = 1", "∞", "2"))
+    words, first = Segment(text=", where "), Segment(text="First.\nThen ")
     assert changed((new, words, same), (other, words, same)) == [new]
-    assert changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
     assert changed((short, words, same), (other, words, same)) == [short, words, same]
+    assert changed((first, short), (first, same)) == [Segment(text="Then "), short]
+    assert changed((new, Segment(text=" if "), same), (other, words, same)) == [new, Segment(text=" if "), same]
+    assert changed((two, words, same), (other, words, same)) == []
 
 
 def test_what_did_not_come_out_as_it_should_stands_out() -> None:
