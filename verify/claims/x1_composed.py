@@ -216,7 +216,7 @@ def _by_form(context: Context) -> Found:
     yield panel(
         "student of the petals: its bias", "order $\\alpha$", "$\\|b\\|^2$ over the bound",
         *(
-            curve(FORMS[form], *zip(*points, strict=True), role, style="both")
+            curve(FORMS[form], *np.transpose(points), role=role, style="both")
             for (form, points), role in zip(reached.items(), roles, strict=True)
         ),
         curve("the bound", (REGIMES[0], REGIMES[-1]), 1.0, "reference"),
