@@ -255,8 +255,8 @@ CLAIM = Claim(
         "without: independent replicas with a finite third moment; the looks are planned beforehand",
     ),
     source=Source(
-        "Waudby-Smith & Ramdas 2024 (arXiv 2010.09686) with an envelope; without, Hall 1992, J. R. Statist. Soc. B "
-        "54: the rates at these sizes are this toolkit's measurements",
+        "with an envelope, Waudby-Smith & Ramdas 2024; without, Hall 1992, J. R. Statist. Soc. B 54: the rates at "
+        "these sizes are this toolkit's measurements",
         "2010.09686",
     ),
     checks=(any_distribution, skewed, repeated),
