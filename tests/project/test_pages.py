@@ -288,6 +288,23 @@ def test_what_paper_cuts_is_noticed(wide, page, tmp_path):
     assert said.startswith("cut on paper: long")
 
 
+@pytest.mark.slow
+@in_a_browser
+def test_on_paper_cells_break_code_and_no_number(page, tmp_path):
+    style = (ROOT / "docs" / "static" / "mathematics.css").read_text(encoding="utf-8")
+    row = "<tr><td>0.25</td><td><code>high_probability_bound</code></td></tr>"
+    table = f"<article><div class='table-wrapper' style='width: 1px'><table>{row}</table></div></article>"
+    path = tmp_path / "page.html"
+    path.write_text(BROKEN.format(f"<style>{style}</style>{table}"), encoding="utf-8")
+    page.show(path.as_uri(), width=700, paper=True)
+    lines = """[...document.querySelectorAll("td")].map(cell => {
+        const range = document.createRange(); range.selectNodeContents(cell);
+        return new Set([...range.getClientRects()].map(r => r.top)).size})"""
+    number, code = page.run(lines)
+    assert number == 1
+    assert code > 1
+
+
 def test_long_formulas_are_broken_and_set_smaller_where_they_cannot_be():
     def made(latex):
         return MATHEMATICS._converted(SimpleNamespace(astext=lambda: latex, source="here"), "block")
