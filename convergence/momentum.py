@@ -68,7 +68,7 @@ class Potential:
         nu = theta + used * psi**2 / 4 + now**2 / delta
         tau = mu * theta + used * psi * chi / 4 + now * before / delta
         speed = psi + omega + tilt * now - h * nu
-        kappa, cost = speed - tilt * r / h - self.slack**2, h * (nu + tau**2 / phi)
+        kappa, cost = speed - tilt * r / h - self.slack * self.slack, h * (nu + tau * tau / phi)
         if bias or relative_bias:
             cross = np.abs(speed - h * nu + 2 * self.slack * np.sqrt(h * phi) * tau / phi)
             cost = cost + cross / (2 * self.trade)
