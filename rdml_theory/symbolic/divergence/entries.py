@@ -174,7 +174,7 @@ def everywhere(theorem: Theorem, *indices: Term) -> Theorem:
     ⊢ 0 ≤ q_i for every i
     """
     for index in indices:
-        theorem = generalise(theorem, index)
+        theorem = generalise(theorem, index, reason="for every one")
     return theorem
 
 

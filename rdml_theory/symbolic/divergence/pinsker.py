@@ -173,7 +173,8 @@ def _below_one() -> Theorem:
     )
     weight = p(i) ** alpha * q(i) ** (1 - alpha) / entries.power_mean()
     written = instantiate(bound, {w(i): weight}, reason="with the escort written out")
-    return discharge(written, generalise(combine(Equal(weight, weight), []), i))
+    itself = combine(Equal(weight, weight), [], reason="it equals itself")
+    return discharge(written, generalise(itself, i, reason="for every class"), reason="so")
 
 
 def pinsker_target(right_side: Formula = PINSKER) -> AtMost:

@@ -29,7 +29,7 @@ from rdml_theory.symbolic.kernel.theorem import ProofError, Theorem
 __all__ = ["absolute", "identity", "inner", "nonnegative", "one_term", "taylor"]
 
 
-def identity(target: Equal, *, reason: str = "") -> Theorem:
+def identity(target: Equal, *, reason: str = "both sides are one") -> Theorem:
     """``⊢ a = b``, by the normal form of the difference: a combination of nothing.
 
     >>> identity(Equal(Symbol("a", real=True), Symbol("b", real=True)))
@@ -42,7 +42,7 @@ def identity(target: Equal, *, reason: str = "") -> Theorem:
     return combine(target, [], reason=reason)
 
 
-def nonnegative(term: Term, known: Sequence[Theorem] = (), *, reason: str = "") -> Theorem:
+def nonnegative(term: Term, known: Sequence[Theorem] = (), *, reason: str = "it is not negative") -> Theorem:
     """``⊢ 0 ≤ e``, by the manifest sign of e.
 
     >>> print(nonnegative(Symbol("a", real=True) ** 2))
@@ -56,10 +56,11 @@ def _absolute() -> Theorem:
     x: Term = Symbol("x", real=True)
     above, below = (assume(told, reason="suppose") for told in (AtMost(0, x), AtMost(x, 0)))
     target = AtMost(x, Abs(x))
-    plain = combine(target, [(-1, magnitude(x, [above]))], reason="then they are one")
+    plain = combine(target, [(-1, magnitude(x, [above], reason="|x| is x"))], reason="then they are one")
     turned = combine(AtMost(0, -x), [(1, below)], reason="turned around")
     other = combine(
-        target, [(-1, magnitude(-x, [turned]))], slack=-2 * x, known=[turned], reason="then one is not positive"
+        target, [(-1, magnitude(-x, [turned], reason="|x| is -x"))], slack=-2 * x, known=[turned],
+        reason="then one is not positive",
     )  # fmt: skip
     return cases(other, plain, x, Integer(0), reason="in either case")
 
@@ -80,7 +81,8 @@ def _inner() -> Theorem:
     named = assume(Equal(same, Inner(u, w)), reason="suppose")
     moved = rewrite(named, assume(Equal(u, v), reason="suppose"), reason="the same vector")
     both = combine(Equal(Inner(u, w), Inner(v, w)), [(-1, named), (1, moved)], reason="both are one number")
-    return discharge(instantiate(both, {same: Inner(u, w)}), identity(Equal(Inner(u, w), Inner(u, w))))
+    itself = identity(Equal(Inner(u, w), Inner(u, w)))
+    return discharge(instantiate(both, {same: Inner(u, w)}, reason="take that number"), itself, reason="so")
 
 
 def inner(theorem: Theorem, vector: Term, *, reason: str = "") -> Theorem:
@@ -98,12 +100,12 @@ def inner(theorem: Theorem, vector: Term, *, reason: str = "") -> Theorem:
 
 @cache
 def _one_term(index: Symbol) -> Theorem:
-    """``f_k ≤ Σ f_i`` over ``i ≤ n``, or ``i < n``, for a nonnegative family f: by induction from k upwards."""
+    """``f_r ≤ Σ f_i`` over ``i ≤ N``, or ``i < N``, for a nonnegative family f: by induction from r upwards."""
     classes = symbol_kind(index) == "counting"
     first = Integer(1 if classes else 0)
-    which, count, more = (Symbol(name, integer=True, nonnegative=True) for name in ("which", "count", "more"))
+    which, count, more = (Symbol(name, integer=True, nonnegative=True) for name in "rNd")
     if classes:
-        which = Symbol("which", integer=True, positive=True)
+        which = Symbol("r", integer=True, positive=True)
     nonneg = assume(ForAll(index, AtMost(0, Entry("f", index))), reason="given: none is negative")
 
     def total(last: Term) -> Any:
@@ -142,11 +144,11 @@ def one_term(
         raise ProofError(f"one_term: {told.text()} does not say that something is nonnegative")
     lemma = _one_term(index)
     names = {s.name: s for part in (*lemma.hypotheses, lemma.conclusion) for s in part.free() if isinstance(s, Symbol)}
-    values = {names["which"]: which, names["count"]: count, Entry("f", index): told.right}
+    values = {names["r"]: which, names["N"]: count, Entry("f", index): told.right}
     here = instantiate(lemma, values, known=known)
     last = count if symbol_kind(index) == "counting" else count - 1
     inside = combine(AtMost(which, last), [], slack=last - which, known=known, reason="it is one of them")
-    return discharge(discharge(here, generalise(theorem, index)), inside, reason=reason)
+    return discharge(discharge(here, generalise(theorem, index, reason="for each of them")), inside, reason=reason)
 
 
 def taylor(theorem: Theorem, slope: Theorem, known: Sequence[Theorem] = (), *, reason: str = "") -> Theorem:
@@ -170,7 +172,7 @@ def taylor(theorem: Theorem, slope: Theorem, known: Sequence[Theorem] = (), *, r
     if second not in told.terms():
         raise ProofError(f"taylor: {told.text()} does not bound {second}")
     sign, curvature = (1, told.right) if told.left == second else (-1, told.left)
-    end: Term = Symbol("end", real=True)
+    end: Term = Symbol("r", real=True)
 
     def at(term: Term, point: Term) -> Term:
         return replaced(term, {s: point}, {})

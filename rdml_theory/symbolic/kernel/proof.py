@@ -18,6 +18,9 @@ from rdml_theory.symbolic.kernel.theorem import Theorem, replayed
 __all__ = ["Line", "Proof"]
 
 
+_SAID = {"sum_over": "sum", "last_term": "last term"}
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a printed proof.
@@ -39,7 +42,7 @@ class Line:
     def words(self) -> str:
         """The reason, the rule and the lines it rests on."""
         at = f" from {', '.join(map(str, self.rests_on))}" if self.rests_on else ""
-        rule = f"{self.theorem.rule}{at}"
+        rule = _SAID.get(self.theorem.rule, self.theorem.rule) + at
         return f"{self.theorem.reason} ({rule})" if self.theorem.reason else rule
 
 

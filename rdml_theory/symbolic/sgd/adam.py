@@ -154,7 +154,7 @@ def _rooms() -> tuple[Theorem, ...]:
 @cache
 def _powers() -> tuple[Theorem, Theorem]:
     """For ``0 < z < 1``: ``Σ_{k≤t+1} (1-z)z^{k-1} = 1 - z^{t+1}``, and ``z^{t+1} ≤ z``."""
-    z, count = Symbol("z", positive=True), Symbol("count", integer=True, nonnegative=True)
+    z, count = Symbol("z", positive=True), Symbol("N", integer=True, nonnegative=True)
 
     def total(steps: Term) -> Equal:
         return Equal(Sum((1 - z) * z ** (k - 1), (k, 1, steps)), 1 - z**steps)

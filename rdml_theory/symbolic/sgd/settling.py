@@ -321,7 +321,8 @@ def decreasing_steps(value: Formula = Z**2) -> Proof:
         Entry("e", t): target.term, Entry("u", t): _DISTANCE, Entry("w", t, positive=True): size,
         Entry("a", t): _FADES.term, Symbol("L", real=True): target.limit,
     }  # fmt: skip
-    lemma = instantiate(axiom("Polyak's lemma"), values, reason="for this distance and the shares λη_t")
+    polyak = axiom("Polyak's lemma", reason="Polyak's lemma")
+    lemma = instantiate(polyak, values, reason="for this distance and the shares λη_t")
     noise_fades = nonnegative(_FADES.term, reason="what noise adds is not negative")
     for told in (_near(target.limit), step, noise_fades):
         lemma = discharge(lemma, generalise(told, t, reason="at every step"))
