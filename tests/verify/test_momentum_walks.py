@@ -46,3 +46,10 @@ def test_the_bound_is_near_the_walk_and_far_above_quadratics():
     walk, bound = going_round(step, mu, False, 500), momentum_bound(at, step, np.inf, momentum=mu).total
     proved = stepwise_bound(at, step, 1600, momentum=mu).total
     assert 1.45 * quadratic < walk < 1.002 * proved < 1.002 * bound < 1.005 * walk
+
+
+@pytest.mark.parametrize(("mu", "share"), [(0.12, 1.93), (0.15, 1.76), (0.25, 1.95)])
+def test_where_the_bound_is_farthest_from_walks_it_is_within_five_percent(mu, share):
+    step, at = share * (1 - mu), Assumptions(smoothness=1, gap=1, noise=0, bias=1)
+    bound = momentum_bound(at, step, np.inf, momentum=mu).total
+    assert 1.02 < bound / Round(step, mu, nesterov=False).floor < 1.05

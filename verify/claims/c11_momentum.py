@@ -351,11 +351,9 @@ def tightness(subject: Subject, context: Context) -> Found:
     yield from _floors(subject, context)
 
 
-BEYOND = tuple(product((False, True), (0.1, 0.5, 0.9), (1.2, 1.5, 2.0)))
-"""Method, μ and Λη over 1-μ, where no floor is known exactly."""
-
-ROUND = 1.01
-"""How far the bound's may be above that of a walk round a polygon."""
+BEYOND = {**dict.fromkeys(product((False, True), (0.1, 0.5, 0.9), (1.2, 1.5, 2.0)), 1.01), (False, 0.15, 1.76): 1.05}
+"""Method, μ and Λη over 1-μ, where no floor is known exactly, and how far the bound's may be above that of a walk round
+a polygon: at the last it is farthest."""
 
 
 def _floors(subject: Subject, context: Context) -> Found:
@@ -369,13 +367,13 @@ def _floors(subject: Subject, context: Context) -> Found:
         yield at_most(f"floor of the bound over the stated one, {setting}", ratio, 1 + SEARCHED)
         yield at_least(f"and not below it, {setting}", ratio, 1 - SEARCHED)
     steps = context.pick(quick=500, full=20_000)
-    for nesterov, mu, share in BEYOND:
+    for (nesterov, mu, share), most in BEYOND.items():
         step = share * (1 - mu)
         reached = context.shared(going_round, step, mu, nesterov, steps)
         ratio = subject.squared(a, step, np.inf, mu, nesterov) / reached
         setting = f"{METHODS[nesterov]}, μ = {mu:g}, Λη = {share:g}(1-μ)"
         yield at_least(f"floor of the bound over a walk round a polygon, {setting}", ratio, 1.0)
-        yield at_most(f"and near it, {setting}", ratio, ROUND)
+        yield at_most(f"and near it, {setting}", ratio, most)
 
 
 SEARCHED = 1e-6
@@ -405,7 +403,7 @@ CLAIM = Claim(
         "add: this bounds the mean squared gradient of heavy ball and Nesterov's momentum, as PyTorch implements them, "
         "and in the runs compared the bound is at most 15% above the exact worst case. For a heavy ball without noise "
         "and with steps up to (1-μ)/Λ the floor is exact: ζ² for small steps and more for longer ones, where iterates "
-        "that turn attain it; beyond, up to 2(1-μ)/Λ where tried, iterates that go round a polygon come within 1%."
+        "that turn attain it; beyond, up to 2(1-μ)/Λ where tried, iterates that go round a polygon come within 5%."
     ),
     matters="Networks are trained with momentum, so that a theory of plain SGD alone would say little about them.",
     direction="upper bound",
