@@ -263,6 +263,17 @@ def test_a_proof_is_printed():
     assert made.text().endswith(made.lines[-1].words())
 
 
+def test_a_proof_has_words_for_rules_and_letters_for_indices():
+    i, C = (Symbol(name, integer=True, positive=True) for name in "iC")
+    made = Proof((kernel.one_term(kernel.nonnegative(Entry("q", i, positive=True)), i, C, C),))
+    said = [line.words() for line in made.lines]
+    assert any("(sum from" in words for words in said)
+    assert any("(last term)" in words for words in said)
+    assert not any("_" in words or words == "combine" for words in said)
+    names = {s.name for line in made.lines for s in line.theorem.conclusion.free() if isinstance(s, Symbol)}
+    assert {len(name) for name in names} == {1}, names
+
+
 def test_the_axioms_hold_for_numbers():
     rng = np.random.default_rng(20261127)
     for _ in range(200):
