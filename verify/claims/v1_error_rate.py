@@ -255,7 +255,7 @@ CLAIM = Claim(
         "without: independent replicas with a finite third moment; the looks are planned beforehand",
     ),
     source=Source(
-        "with an envelope, Waudby-Smith & Ramdas 2024; without, Hall 1992, J. R. Statist. Soc. B 54: the rates at "
+        "With an envelope, Waudby-Smith & Ramdas 2024; without, Hall 1992, J. R. Statist. Soc. B 54: the rates at "
         "these sizes are this toolkit's measurements",
         "2010.09686",
     ),

@@ -161,7 +161,8 @@ def _apart() -> Theorem:
 
     again = [*zip(signs, map(given_here, parts), strict=True), (mu, assume(at(t), reason="suppose"))]
     step = combine(at(t + 1), again, reason="one step more")
-    base = combine(at(Integer(0)), [(s, assume(told)) for s, told in zip(signs, starts, strict=True)], reason="at rest")
+    still = [(s, assume(told, reason="given: at rest")) for s, told in zip(signs, starts, strict=True)]
+    base = combine(at(Integer(0)), still, reason="at rest")
     always = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
     whole = lag * gamma * (_D + _N)
     return combine(Equal(x - _z, whole), [(-1, given_here(_MIDDLE)), (lag * gamma, always)], reason="so this")
