@@ -145,7 +145,8 @@ def momentum_bound(
     For a heavy ball without noise, the floor (T → ∞) is ζ² up to ϑ = Λη(1+μ)/(1-μ)² = 1, and
     ``ζ²/(1 - (1+μ)²(ϑ-1)²/(4μϑ²))`` from there to Λη = 1-μ: a quadratic with a bias that turns attains it. For longer
     steps, up to 2(1-μ), and after Nesterov, there are runs within 5% of it where tried, for μ from 0.05 to 0.99: of a
-    nonconvex function, on quadratics or at rest. This toolkit's own.
+    nonconvex function, on quadratics or at rest. For the first of such steps it may be four times too large, where
+    :func:`stepwise_bound` is not. This toolkit's own.
 
     Parameters
     ----------
