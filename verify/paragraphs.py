@@ -131,9 +131,9 @@ def changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segmen
     >>> changed([claim[0], Segment(text="3", latex="3")], claim)
     []
     """
-    known = {segment.latex for segment in claim}
-    formulas = [segment for segment in control if segment.latex not in known]
     if [s.text for s in control if s.latex is None] == [s.text for s in claim if s.latex is None]:
+        known = {segment.latex for segment in claim}
+        formulas = [segment for segment in control if segment.latex not in known]
         if all(_NUMBER.fullmatch(formula.text) for formula in formulas):
             return []
         if all(len(formula.text) >= 3 for formula in formulas):
@@ -148,10 +148,10 @@ def changed(control: Sequence[Segment], claim: Sequence[Segment]) -> list[Segmen
 def _paragraphs(segments: Sequence[Segment]) -> list[list[Segment]]:
     out = [list[Segment]()]
     for segment in segments:
-        first, *rest = segment.text.split("\n") if segment.latex is None else [segment]
-        for number, part in enumerate([first, *rest]):
-            if number:
-                out.append([])
-            if part:
-                out[-1].append(part if isinstance(part, Segment) else Segment(text=part))
-    return out
+        if segment.latex is not None:
+            out[-1].append(segment)
+            continue
+        first, *rest = (Segment(text=part) for part in segment.text.split("\n"))
+        out[-1].append(first)
+        out += [[begun] for begun in rest]
+    return [[segment for segment in paragraph if segment.text] for paragraph in out]
