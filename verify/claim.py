@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from string import Formatter
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -109,19 +110,25 @@ class Statement:
         return "".join(said).replace("\n", " ")
 
 
+@cache
+def _with_dummies(formula: Any) -> Any:
+    """The same dummy for whatever letter a sum runs over."""
+    return formula.as_dummy() if formula.has(Sum) else formula
+
+
 def _are_equal(first: Any, second: Any) -> bool:
     """Whatever letter a sum runs over."""
-    return first == second or (type(first) is type(second) and first.has(Sum) and first.dummy_eq(second))
+    return type(first) is type(second) and (first == second or _with_dummies(first) == _with_dummies(second))
 
 
 def _abbreviated(formula: Any, names: Sequence[Equality]) -> Any:
     """A formula with names for parts of it, whatever letter a sum runs over; nothing else of it is evaluated."""
     for name in names:
-        if _are_equal(formula, name.rhs):
-            return name.lhs
         left, right = cast(Any, name.lhs), cast(Any, name.rhs)
-        for short, long in ((left, right), (-left, -right)):
-            if isinstance(formula, Mul | Add) and formula.func == long.func:
+        if _are_equal(formula, right):
+            return left
+        for short, long in ((left, right), (-left, -right)) if isinstance(formula, Mul | Add) else ():
+            if formula.func == long.func and len(long.args) <= len(formula.args):
                 rest = [part for part in formula.args if not any(_are_equal(part, other) for other in long.args)]
                 if len(rest) == len(formula.args) - len(long.args):
                     return formula.func(short, *(_abbreviated(part, names) for part in rest))

@@ -23,7 +23,7 @@ from rdml_theory.symbolic.mutual.resting import tau
 from rdml_theory.symbolic.notation import Formula, alpha, i, m
 from rdml_theory.symbolic.sgd.bounds import sharp_bound_of_a_run, sharp_target
 from rdml_theory.symbolic.sgd.descent import SHARP, Z, eta, gap, h, horizon, sigma, zeta
-from rdml_theory.symbolic.sgd.growth import closer_bound
+from rdml_theory.symbolic.sgd.growth import CLOSER, closer_bound, pl_target
 from rdml_theory.symbolic.sgd.refinements import relative_bias
 from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.single_runs import single_runs
@@ -190,9 +190,7 @@ def last_target() -> AtMost:
     >>> print(last_target().text())
     E[f(x_T)] - f_inf ≤ (F + a^T·(√(Δ) - F))²
     """
-    told = closer_bound().conclusion
-    assert isinstance(told, AtMost)
-    return AtMost(told.left, told.right.subs(relative_bias, 0))
+    return pl_target(CLOSER.subs(relative_bias, 0))
 
 
 @cache
