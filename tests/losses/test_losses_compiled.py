@@ -149,9 +149,11 @@ def eager_calls(monkeypatch):
 @pytest.mark.parametrize(
     ("alpha", "few", "students"),
     [
-        (0.5, 0, 2), (1.0, _compiled.FEW, 3), pytest.param(2.0, 0, 3, marks=pytest.mark.slow),
+        (0.5, 0, 2),
+        (1.0, _compiled.FEW, 3),
+        pytest.param(2.0, 0, 3, marks=pytest.mark.slow),
         pytest.param(2.0, _compiled.FEW, 2, marks=pytest.mark.slow),
-    ],  # fmt: skip
+    ],
 )
 def test_regular_logits_take_the_fused_formulation(alpha, few, students, eager_calls, monkeypatch):
     """Two students take the compiler half as long as three; of mixed types, below, there are three at either order."""
@@ -234,9 +236,12 @@ FEW = [
 @pytest.mark.parametrize("alpha", FEW)
 @pytest.mark.parametrize(
     "shape",
-    [pytest.param(shape, marks=[] if shape in ((2, 4, 1), (2, 0, 5)) else [pytest.mark.slow])
-     for shape in ((2, 1, 5), (2, 4, 1), (2, 1, 1), (2, 1, 1, 5), (2, 0, 5))],
-)  # fmt: skip
+    [
+        (2, 4, 1),
+        (2, 0, 5),
+        *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((2, 1, 5), (2, 1, 1), (2, 1, 1, 5))),
+    ],
+)
 def test_axes_of_length_one_and_zero(alpha, shape):
     # of one class it is zero, which the fused formulation finds up to the square of a rounding
     assert_same(lambda x: mutual_loss(x, alpha), random(*shape), zero=1e-30 if shape[-1] == 1 else 0.0)
