@@ -131,7 +131,8 @@ def exact_pl(a, h, eta, steps, mu):
         rate = left - weight - p * (left - weight * h + d) + d
         if rate < 1:
             high = (weight * h**2 / c * bias + h**2 * noise) / (2 * lam) / (1 - rate)
-            found.append(high + (0 if np.isinf(steps) else rate ** mp.mpf(steps)) * (gap - high))
+            if min(high, gap) < min(found):  # it lies between: a power of so many digits takes long
+                found.append(high + (0 if np.isinf(steps) else rate ** mp.mpf(steps)) * (gap - high))
     return min(found)
 
 

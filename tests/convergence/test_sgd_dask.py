@@ -13,8 +13,6 @@ import pytest
 from convergence import problems, simulate
 from convergence.ensemble import BLOCK
 
-distributed = pytest.importorskip("distributed")
-
 # Its event loops and processes warn about each other's ends, which says nothing about the numbers.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -23,6 +21,7 @@ PROBLEM = problems.get("quadratic_cosine", noise=0.5, dim=4)
 
 @pytest.fixture(scope="module")
 def client():
+    distributed = pytest.importorskip("distributed")  # takes seconds to import
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client

@@ -195,6 +195,7 @@ def test_workers_have_one_thread_where_nothing_says_so(monkeypatch):
         assert pool.submit(torch.get_num_threads).result() == 1
 
 
+@pytest.mark.slow
 def test_killed_run_leaves_no_workers_and_no_lock(tmp_path):
     words = ["run", "D3", "D1", "--out", str(tmp_path), "--jobs", "2"]
     process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)

@@ -350,11 +350,14 @@ def test_the_paths_of_the_trainer_are_confirmed(monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "claims"),
     [
-        (("mutual_loss", with_order(1, -1.0)), ("N1", "N3")), (("mutual_loss", with_order(2)), ("N1", "N3", "N4")),
-        (("mutual_loss", with_order(1, 2.0)), ("N1", "N3", "N4")), (("update", in_turn), ("N1",)),
+        pytest.param(("mutual_loss", with_order(1, -1.0)), ("N1", "N3"), marks=pytest.mark.slow, id="sign"),
+        pytest.param(("mutual_loss", with_order(2)), ("N1", "N3", "N4"), id="order doubled"),
+        pytest.param(
+            ("mutual_loss", with_order(1, 2.0)), ("N1", "N3", "N4"), marks=pytest.mark.slow, id="weight doubled"
+        ),
+        pytest.param(("update", in_turn), ("N1",), id="in turn"),
     ],
-    ids=["sign", "order doubled", "weight doubled", "in turn"],
-)  # fmt: skip
+)
 def test_a_trainer_that_goes_wrong_is_seen_along_its_path(monkeypatch, fault, claims):
     name, wrong = fault
     monkeypatch.setattr(update if name == "mutual_loss" else Cohort, name, wrong)
