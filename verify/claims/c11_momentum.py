@@ -223,12 +223,11 @@ def simulation(subject: Subject, context: Context) -> Found:
     long = context.pick(quick=20_000, full=100_000)
     for label, mu, nesterov, variance, square in SETTLED:
         # So small a step that the lag costs little; started at the floor.
-        step = _step(0.02 if variance else 0.1, mu, nesterov)
+        step = _step(0.1, mu, nesterov)
         start = float(np.sqrt(square + step / (1 - mu) * variance / 2))
         # In eight dimensions averages of a run scatter half as much as in two.
         problem = problems.get(
-            "quadratic", dim=8, radius=start, noise=variance, bias=square,
-            noise_model="orthogonal" if square else "gaussian",
+            "quadratic", dim=8, radius=start, noise=variance, bias=square, noise_model="rademacher"
         )  # fmt: skip
         name = f"quadratic, {label}, T = {long}"
         how = {"momentum": mu, "nesterov": nesterov, "step": step, "steps": long, "record": 1}
