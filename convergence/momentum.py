@@ -105,10 +105,10 @@ def _bound(kappa: Any, drive: Any, level: Any, gap: Any, h: float, steps: float)
     return np.where((level > 0) & ~np.isnan(value), value, np.inf)
 
 
-ROUNDS, TRIED, KEPT = 60, 48, 12
+ROUNDS, TRIED, KEPT = 60, 256, 12
 """Of the search around the best potential: rounds, potentials tried in each, and how many of them shape the next."""
 
-GROWTH, NEAR = 1.5, 1e-9
+GROWTH, NEAR = 2.0, 1e-9
 """What the covariance is multiplied by in a round, and how near, relatively, those kept are at the end."""
 
 LEAST = 1e-6

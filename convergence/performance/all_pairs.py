@@ -150,7 +150,7 @@ class AllPairs:
     def program(self, right_sides: RightSides, *, average: bool) -> Program:
         """The program of their multipliers, for ΛΔ, ζ² and σ²."""
         method, (gap, bias, noise) = self.method, right_sides
-        nodes, inner, points = method.nodes, method.inner, method.points()
+        nodes, inner, points = method.nodes, method.inner, method.points
         g, x, b, n = points.gradient, points.position, points.bias, points.noise
         i, j = np.nonzero(~np.eye(nodes, dtype=bool))
         program = Program(nodes)

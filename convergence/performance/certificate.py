@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, Protocol
 
@@ -26,6 +26,9 @@ IntArray = NDArray[np.intp]
 Product = tuple[Any, Exact, Exact]
 """c <u, v>: a coefficient, or one for each row, and rows of coefficients over a basis of vectors."""
 RightSides = tuple[Fraction, Fraction, Fraction]
+
+_UNITS = 2**96
+"""Units in one, in which what must be positive definite is rounded: margins are some 10⁻⁹ of it."""
 
 _MARGINS = (1e-9, 5e-9, 3e-8, 1e-6, 3e-5)
 """How strictly multipliers satisfy their inequalities, to survive rounding: it costs about as much, relatively."""
@@ -73,11 +76,13 @@ class Block:
         return integers(self.left), integers(self.right)
 
     def slack(self, multipliers: Exact, copy: int = 0) -> Exact:
-        """The matrix of one copy, exactly; sums are taken in integers, which is faster."""
+        """A matrix below that of one copy, and within its rounding: of numbers so short that it is quickly judged."""
         (left, below), (right, under) = self._whole
         weights, unit = integers(self.factors * multipliers[self.columns[copy]])
         half = left.T.dot(weights[:, None] * right)
-        return (half + half.T) * Fraction(1, 2 * below * under * unit)
+        # Each entry is rounded down by less than a unit, and so no form by more than ``size`` units.
+        units = (half + half.T) * _UNITS // (2 * below * under * unit) - self.size * np.eye(self.size, dtype=int)
+        return units * Fraction(1, _UNITS)
 
     def packed(self, count: int, *, turned: bool = True) -> Any:
         """The matrices of all copies, linear in the multipliers, as the solver packs them."""
@@ -166,11 +171,12 @@ class Program:
 
     def residual(self, multipliers: Exact) -> Exact:
         """What is left of each value, and of the weights less one; zeros if the equations hold."""
+        whole, unit = integers(multipliers)
         left = np.zeros(self.nodes + 1, dtype=object)
-        left[-1] = -1
+        left[-1] = -unit
         for rows, columns, sign in self._entries:
-            np.add.at(left, rows, sign * multipliers[columns])
-        return left
+            np.add.at(left, rows, sign * whole[columns])
+        return left * Fraction(1, unit)
 
     def solve(self, margin: float, *, turned: bool = True) -> Solution:
         """Approximate multipliers, with the matrices and values that are dual to what they must satisfy."""
@@ -208,6 +214,11 @@ class Inequalities(Protocol):
         ...
 
 
+@lru_cache(maxsize=1)  # who proves a bound asks for it, and then the certificate
+def _program(inequalities: Inequalities, right_sides: RightSides, average: bool) -> Program:
+    return inequalities.program(right_sides, average=average)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DualCertificate:
     """Multipliers that prove an upper bound of the worst case, in units in which Λ = 1.
@@ -235,10 +246,10 @@ class DualCertificate:
         """The method, with exact step and momentum."""
         return self.inequalities.method
 
-    @cached_property
+    @property
     def program(self) -> Program:
         """What the multipliers must satisfy, made from the inequalities and not by the solver."""
-        return self.inequalities.program(self.right_sides, average=self.average)
+        return _program(self.inequalities, self.right_sides, self.average)
 
     @cached_property
     def _flat(self) -> Exact:
@@ -313,7 +324,7 @@ def prove(
     >>> round(prove(chain, (Fraction(1), Fraction(1), Fraction(0)))[0].bound, 4)
     1.237
     """
-    program = inequalities.program(right_sides, average=average)
+    program = _program(inequalities, right_sides, average)
     turns = (True, False) if any(block.basis is not None for block in program.blocks) else (False,)
     for margin, turned in product(_MARGINS, turns):
         with suppress(RuntimeError):

@@ -48,7 +48,7 @@ class Instance:
         sizes, vectors = np.linalg.eigh(gram)
         kept = sizes > 1e-7 * max(float(sizes[-1]), 0.0)
         factor = (vectors[:, kept] * np.sqrt(sizes[kept]))[:, ::-1]
-        points = method.points()
+        points = method.points
         gradients, biases, noises, positions = (
             rows.astype(float) @ factor for rows in (points.gradient, points.bias, points.noise, points.position)
         )

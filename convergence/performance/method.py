@@ -93,6 +93,7 @@ class Method:
         velocity = mu * velocity + oracle
         return velocity, h * (oracle + mu * velocity if self.nesterov else velocity)
 
+    @cached_property
     def points(self) -> Points:
         """Every row, exactly."""
         n, inner, size = self.nodes, self.inner, self.dimension

@@ -178,5 +178,5 @@ def test_the_method_is_the_optimiser_of_torch(nesterov):
         (curvature / 2 * x**2).sum().backward()
         gradients.append(x.grad.item())
         optimiser.step()
-    points = Method(steps, Fraction(h), Fraction(mu), nesterov).points()
+    points = Method(steps, Fraction(h), Fraction(mu), nesterov).points
     assert points.position @ np.array(gradients) + 1.0 == pytest.approx(path, rel=1e-14)

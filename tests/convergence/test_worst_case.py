@@ -202,7 +202,7 @@ def test_the_slack_is_what_the_inequalities_say(certificate):
     """S, evaluated at random vectors, against the sum of the weighted inequalities written out."""
     rng = np.random.default_rng(2)
     method, y = certificate.method, {n: np.array(part, float) for n, part in certificate.multipliers.items()}
-    points = method.points()
+    points = method.points
     flat = np.concatenate([np.array(part, dtype=object) for part in certificate.multipliers.values()])
     exact = certificate.program.blocks[0].slack(flat).astype(float)
     probability, flow = 0.5**method.depth, np.zeros((method.nodes, method.nodes))
@@ -251,7 +251,7 @@ def test_the_noise_tree():
     assert method.depth.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert method.parent.tolist() == [0, 0, 1, 1, 2, 2]
     # Siblings lie on either side of the noiseless step: x_1 + x_2 = -2 h (g_0 + b_0).
-    position = method.points().position
+    position = method.points.position
     both = position[1] + position[2]
     assert both[[0, 7, 10]].tolist() == [-1.0, -1.0, 0.0]
 
