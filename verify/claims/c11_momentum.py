@@ -337,7 +337,7 @@ def tightness(subject: Subject, context: Context) -> Found:
         setting = f"{METHODS[nesterov]}, μ = {mu:g}, ϑ = 0.6, T = {steps}"
         yield at_least(f"bound over what potentials prove, {setting}", stated / proved, 1.0)
         yield at_most(f"and it is within a tenth, {setting}", stated / proved, 1.1)
-    steps = context.pick(quick=20_000, full=200_000)
+    steps = context.pick(quick=5_000, full=200_000)
     for mu, theta in ((0.5, 1.6), (0.9, 1.6), (0.9, 3.0)):
         a, step, attained = context.shared(_turning, theta, mu, steps)
         reached = attained / subject.squared(a, step, steps, mu, False)
