@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -56,6 +57,8 @@ def real(name: str, value: ArrayLike) -> NDArray[np.float64]:
     ...
     TypeError: step = 1j: expected a real number or an array of them
     """
+    if type(value) is np.ndarray and value.dtype == np.float64:
+        return value.copy()
     try:
         found = real_number(value)
         array = np.asarray(None if value is np.ma.masked else value if found is None else found)
@@ -103,13 +106,13 @@ def number(
     ...
     ValueError: gap = -1: expected a finite number >= 0; give f(x_0) - inf f
     """
-    array = real(name, value)
     after = f"; {remedy}" if remedy else ""
-    if array.ndim:
+    array = value if type(value) is float else real(name, value)
+    if not isinstance(array, float) and array.ndim:
         raise TypeError(f"{name} = {shown(value)}: expected one real number{after}")
     found = float(array)
     inside = (found > least if strict else found >= least) and found <= most
-    if not inside or (np.isinf(found) and not infinite):
+    if not inside or (math.isinf(found) and not infinite):
         low = "" if least == -np.inf else f" {'>' if strict else '>='} {least:g}"
         high = "" if most == np.inf else f"{' and' if low else ''} <= {most:g}"
         raise ValueError(f"{name} = {shown(value)}: expected a {'' if infinite else 'finite '}number{low}{high}{after}")

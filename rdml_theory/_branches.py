@@ -132,22 +132,23 @@ class Order:
         edge, terms = float(np.max(self.near * self.scale)), 1
         while edge**terms / factorial(terms + 2) > SERIES_TAIL:
             terms += 1
-        ratio = self.beta / self.scale
-        inverse = -1.0 / self.scale
-        return [
-            (self.beta * ratio**k + inverse**k) / float(factorial(k + 2)) if k else (self.kernel_alpha * 0.5)
-            for k in range(terms)
-        ]
+        ratio, inverse = self.beta / self.scale, -1.0 / self.scale
+        found, first, second = [self.kernel_alpha * 0.5], self.beta, 1.0
+        for k in range(1, terms):
+            first, second = first * ratio, second * inverse
+            found.append((first + second) / float(factorial(k + 2)))
+        return found
 
     @cached_property
     def mixed_coefficients(self) -> list[float | FloatArray]:
         """Coefficients of y / (d t) in powers of ``scale * t``: those of y / (p t^2) times those of t / (1 - e^-t)."""
         terms = MIXED_TERMS_BELOW if np.min(self.beta) < 0.0 else MIXED_TERMS
-        bernoulli = _bernoulli_series(terms)
-        inverse = 1.0 / self.scale
-        factors = [b * inverse**k for k, b in enumerate(bernoulli)]
-        plain = [*self.coefficients, *([0.0] * terms)]
-        return [sum(plain[k] * factors[n - k] for k in range(n + 1)) for n in range(terms)]
+        plain = np.array(self.coefficients)[:terms]
+        found = np.zeros((terms, *plain.shape[1:]))
+        for k, number in enumerate(_bernoulli_series(terms)):
+            if number:
+                found[k : k + len(plain)] += number * self.scale**-k * plain[: terms - k]
+        return list(found)
 
 
 def split_order(alpha: float) -> Order:
