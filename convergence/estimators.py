@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy  # its parts load when they are first used
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +20,7 @@ ROUNDING = 1e-12
 STAKES = 2.0 ** (-np.arange(24) / 2)
 """Shares of its capital that a bettor puts on one replica."""
 
-TINY = float(np.finfo(np.float64).tiny)
+TINY = 2.0**-1000
 
 
 def bounded_interval(
@@ -73,22 +75,20 @@ def bounded_interval(
         raise ValueError(f"values has shape {x.shape}, the least {least}: expected replicas >= {start:g}")
     if not 0 < rate < 0.5:
         raise ValueError(f"error_rate = {error_rate!r}: expected a probability between 0 and 1/2")
-    if not np.isfinite(x).all():
+    greatest = float(np.abs(x).max())
+    if not math.isfinite(greatest):
         return np.inf, np.inf
     # Each in units of its largest number, as powers of two: sums of what float64 holds may not be held.
-    greatest = float(np.abs(x).max())
     low, high = -np.inf, np.inf
-    own = int(np.frexp(max(greatest, abs(start), short))[1])
-    alone, floor, lacking = np.ldexp(x, -own), float(np.ldexp(start, -own)), float(np.ldexp(short, -own))
+    own = math.frexp(max(greatest, abs(start), short))[1]
+    alone, floor, lacking = np.ldexp(x, -own), math.ldexp(start, -own), math.ldexp(short, -own)
     if float(np.maximum(floor - alone, 0.0).mean()) * rate <= lacking:
-        raised = np.maximum(alone, floor)
-        low = floor + _crossing(raised - floor, rate)
+        low = floor + _crossing(np.maximum(alone - floor, 0.0), rate)
         low = float(np.ldexp(low - ROUNDING * (abs(low) + abs(floor)) - lacking, own))
-    exponent = int(np.frexp(max(greatest, abs(end), beyond))[1])
-    x, end, beyond = np.ldexp(x, -exponent), float(np.ldexp(end, -exponent)), float(np.ldexp(beyond, -exponent))
+    exponent = math.frexp(max(greatest, abs(end), beyond))[1]
+    x, end, beyond = np.ldexp(x, -exponent), math.ldexp(end, -exponent), math.ldexp(beyond, -exponent)
     if float(np.maximum(x - end, 0.0).mean()) * rate <= beyond:
-        cut = np.minimum(x, end)
-        high = end - _crossing(end - cut, rate)
+        high = end - _crossing(np.maximum(end - x, 0.0), rate)
         high = float(np.ldexp(high + ROUNDING * (abs(high) + abs(end)) + beyond, exponent))
     return low, high
 
@@ -96,28 +96,31 @@ def bounded_interval(
 def _crossing(away: NDArray[np.float64], rate: float) -> float:
     """How far the m at which the capital reaches 1/δ is from an end, of replicas that are ``away`` from it.
 
-    A bet gains x/r - 1 of its stake, r the distance. In t = -log r the logarithm of the capital is convex and rises, so
-    that Newton's steps come to the root from beyond it, nearer to the end.
+    A bet gains x/r - 1 of its stake, r the distance. In t = log(mean/r) the logarithm of the capital is convex and
+    rises, so that Newton's steps come to the root from beyond it, nearer to the end.
     """
     mean = float(away.mean())
     if not mean:
         return 0.0
+    # Who stakes everything on a zero keeps next to nothing.
+    away = np.maximum(away / mean, TINY)
     # Where a normal mean would be; and what float64 cannot tell from the end.
-    near = 1 - min(float(np.sqrt(-2 * np.log(rate) / away.size)) * float(away.std()) / mean, 0.9)
-    t, last = -np.log(near * mean), 40 - np.log(mean)
-    stakes, kept = STAKES[:, None], 1 - STAKES[:, None]
+    t, last = -math.log1p(-min(math.sqrt(-2 * math.log(rate) / away.size) * float(away.std()), 0.9)), 40.0
+    # A factor is c times the sum of x/r and (1-c)/c, c the share.
+    odds = (1 / STAKES - 1)[:, None]
+    log_stakes, log_rate = away.size * np.log(STAKES), math.log(rate) - math.log(STAKES.size)
     for _ in range(200):
-        gained = stakes * (away * np.exp(t))
-        with np.errstate(divide="ignore", under="ignore"):
-            factors = gained + kept
-            gained /= np.maximum(factors, TINY)
-            logs = np.log(factors, out=factors).sum(axis=1)
-            capital = np.exp(logs - logs.max())
-            log_capital = float(logs.max() + np.log(capital.mean()) + np.log(rate))
-        before, t = t, min(t - log_capital * float(capital.sum() / (capital @ gained.sum(axis=1))), last)
-        if abs(t - before) <= 1e-6:  # what is left is its square
+        gained = away * math.exp(t)
+        factors = gained + odds
+        shares = gained / factors
+        logs = np.log(factors, out=factors).sum(axis=1) + log_stakes
+        most = float(logs.max())
+        capital = np.exp(np.maximum(logs - most, -700))
+        total = float(capital.sum())
+        before, t = t, min(t - (most + math.log(total) + log_rate) * total / float(capital @ shares.sum(axis=1)), last)
+        if abs(t - before) <= 1e-4:  # what is left is its square, on the safe side
             break
-    return 0.0 if t >= last else float(np.exp(-t - 1e-9))
+    return 0.0 if t >= last else mean * math.exp(-t - 1e-9)
 
 
 def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
@@ -159,29 +162,29 @@ def mean_interval(values: ArrayLike, error_rate: float) -> tuple[float, float]:
         raise ValueError(f"values has shape {x.shape}: expected at least 8 replicas in one dimension")
     if not 0 < rate < 0.5:
         raise ValueError(f"error_rate = {error_rate!r}: expected a probability between 0 and 1/2")
-    if not np.isfinite(x).all():
+    greatest = float(np.abs(x).max())
+    if not math.isfinite(greatest):
         return np.inf, np.inf
     # Far from one, as a power of two: squares of what float64 holds may not be held.
-    exponent = int(np.frexp(np.abs(x).max())[1])
+    exponent = math.frexp(greatest)[1]
     if abs(exponent) > 250:
         low, high = mean_interval(np.ldexp(x, -exponent), rate)
         return float(np.ldexp(low, exponent)), float(np.ldexp(high, exponent))
     n, mean = x.size, float(x.mean())
-    deviation = float(x.std(ddof=1))
-    slack = ROUNDING * abs(mean)
-    if deviation <= slack:
-        return mean - slack, mean + slack
     away = x - mean
+    squares = away * away
+    square, cube = float(squares.mean()), float((squares * away).mean())
+    scale = math.sqrt(square / (n - 1))
+    slack = ROUNDING * abs(mean)
+    if math.sqrt(n) * scale <= slack:
+        return mean - slack, mean + slack
     # Unbiased, as G₁ of Joanes & Gill 1998.
-    skewness = float(np.sqrt(n * (n - 1)) / (n - 2) * (away**3).mean() / (away**2).mean() ** 1.5)
+    skewness = math.sqrt(n * (n - 1)) / (n - 2) * cube / square**1.5
     quantile = float(scipy.special.stdtrit(n - 1, 1 - rate))
 
     def inverse(t: float) -> float:
         """The t statistic whose transform is ``t``."""
-        c = skewness / (3 * np.sqrt(n))
-        if abs(c) < 1e-8:
-            return t - skewness / (6 * np.sqrt(n))
-        return float((np.cbrt(1 + 3 * c * (t - skewness / (6 * np.sqrt(n)))) - 1) / c)
+        c, moved = skewness / (3 * math.sqrt(n)), t - skewness / (6 * math.sqrt(n))
+        return moved if abs(c) < 1e-8 else (math.cbrt(1 + 3 * c * moved) - 1) / c
 
-    scale = deviation / np.sqrt(n)
-    return float(mean - scale * inverse(quantile) - slack), float(mean - scale * inverse(-quantile) + slack)
+    return mean - scale * inverse(quantile) - slack, mean - scale * inverse(-quantile) + slack
