@@ -106,11 +106,12 @@ def number(
     ...
     ValueError: gap = -1: expected a finite number >= 0; give f(x_0) - inf f
     """
-    after = f"; {remedy}" if remedy else ""
-    array = value if type(value) is float else real(name, value)
-    if not isinstance(array, float) and array.ndim:
-        raise TypeError(f"{name} = {shown(value)}: expected one real number{after}")
-    found = float(array)
+    found, after = value, f"; {remedy}" if remedy else ""
+    if type(value) is not float:
+        array = real(name, value)
+        if array.ndim:
+            raise TypeError(f"{name} = {shown(value)}: expected one real number{after}")
+        found = float(array)
     inside = (found > least if strict else found >= least) and found <= most
     if not inside or (math.isinf(found) and not infinite):
         low = "" if least == -np.inf else f" {'>' if strict else '>='} {least:g}"

@@ -157,11 +157,19 @@ class Finding:
     panels: tuple[Panel, ...] = ()
 
     @classmethod
-    def of(cls, parts: Iterable[Part]) -> Finding:
-        """What was found, part by part, each kind in its order."""
+    def of(cls, parts: Iterable[Part], *, brief: bool = False) -> Finding:
+        """What was found, part by part, each kind in its order; if ``brief``, up to a comparison that refutes.
+
+        >>> from verify.checks import holds
+        >>> parts = [holds("a", True), holds("b", False), holds("c", True)]
+        >>> [part.name for part in Finding.of(parts, brief=True).comparisons]
+        ['a', 'b']
+        """
         kinds: dict[type, list[Any]] = {kind: [] for kind in (Comparison, StepRecord, CertificateRecord, Panel)}
         for part in parts:
             kinds[type(part)].append(part)
+            if brief and isinstance(part, Comparison) and part.outcome == "refuted":
+                break
         return cls(*map(tuple, kinds.values()))
 
     @property
@@ -184,6 +192,7 @@ class Check(Generic[S]):
         What the check asks, in a sentence.
     run : callable
         ``run(subject, context)`` returns a :class:`Finding`; the same code for the claim and its negative controls.
+        With ``brief=True`` it ends where a comparison refutes.
     tests : int
         How many statistical comparisons it makes for one subject, registered beforehand: the error rate of a run is
         shared equally among all of them.
@@ -196,7 +205,7 @@ class Check(Generic[S]):
     id: str
     kind: Kind
     question: str
-    run: Callable[[S, Context], Finding]
+    run: Callable[..., Finding]
     tests: int = 0
     cost: float = 1.0
     prove: Callable[[S], Proof] | None = None
@@ -222,8 +231,8 @@ def check(
     """
 
     def made(find: Callable[[S, Context], Found]) -> Check[S]:
-        def run(subject: S, context: Context) -> Finding:
-            return Finding.of(find(subject, context))
+        def run(subject: S, context: Context, *, brief: bool = False) -> Finding:
+            return Finding.of(find(subject, context), brief=brief)
 
         told = question or " ".join((inspect.getdoc(find) or "").partition("\n\n")[0].split())
         return Check(id or find.__name__.replace("_", "-"), kind, told, run, tests, cost, prove)
@@ -235,7 +244,8 @@ def check(
 class Control(Generic[S]):
     """A negative control: a subject that differs where the statement would be wrong. The claim's checks must refute it.
 
-    ``drawn`` ones appear in the figure: their own version of every curve that shows the statement.
+    A check of it ends where a comparison refutes it, but for ``drawn`` ones, which appear in the figure: their own
+    version of every curve that shows the statement.
     """
 
     id: str

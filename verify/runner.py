@@ -121,13 +121,13 @@ def _run_unit(unit: Unit, settings: RunSettings, progress: Callable[[float], Non
     begin = time.perf_counter()
     share = settings.error_rate / max(statistical_tests(), 1)
     context = Context(claim.id, check.id, settings.profile, settings.seed, share)
-    subjects = {"": claim.subject, **{control.id: control.subject for control in claim.controls}}
+    subjects = {"": (claim.subject, False), **{c.id: (c.subject, not c.drawn) for c in claim.controls}}
     records: dict[str, CheckRecord] = {}
     panels: dict[str, tuple[Panel, ...]] = {}
     with threadpool_limits(1):
-        for number, (name, subject) in enumerate(subjects.items()):
+        for number, (name, (subject, brief)) in enumerate(subjects.items()):
             context.progress = lambda fraction, n=number: progress((n + fraction) / len(subjects))
-            finding = check.run(subject, context)
+            finding = check.run(subject, context, brief=brief)
             if check.prove and not name and finding.outcome == "confirmed":
                 finding = replace(finding, comparisons=(*finding.comparisons, *as_stated(claim, check.prove(subject))))
             records[name], panels[name] = _record(check, finding), finding.panels

@@ -14,8 +14,8 @@ from verify.claims import all_claims, statistical_tests
 from verify.claims.c5_plateau_law import _trained
 from verify.context import Context
 from verify.plots import figure_of
-from verify.records import place_of
-from verify.runner import RunSettings, as_stated, run_claims
+from verify.records import Comparison, place_of
+from verify.runner import RunSettings, _record, _run_unit, as_stated, run_claims
 
 IDS = list(all_claims())
 
@@ -250,10 +250,15 @@ def test_a_claim_needs_checks_and_controls():
         _claim(checks=(check, check))
 
 
-def test_unregistered_statistical_tests_are_refused():
-    from verify.records import Comparison
-    from verify.runner import _record
+def test_a_control_is_judged_up_to_what_refutes_it():
+    """But for drawn ones, whose figure shows all of them."""
+    found = _run_unit(("D14", "numeric"), RunSettings(), lambda fraction: None)
+    told = {c.id: [part.outcome for part in found.checks[c.id].comparisons] for c in all_claims()["D14"].controls}
+    assert told == {"peer": ["refuted", "confirmed"], "exchanged": ["refuted"], "order": ["refuted"]}
+    assert len(found.checks[""].comparisons) == 2
 
+
+def test_unregistered_statistical_tests_are_refused():
     part = Comparison(name="n", outcome="confirmed", relation="≤", error_rate=1e-3)
     check = Check("a", "monte-carlo", "?", lambda subject, context: Finding((part,)))
     with pytest.raises(RuntimeError, match="registered 0"):
