@@ -148,40 +148,32 @@ def test_the_class_axis_may_be_anywhere(axis):
     torch.testing.assert_close(moved, renyi_divergence(u, z, 1.5), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("name", "backend"),
-    [
-        ("mutual", "inductor"),
-        ("tensor order", "aot_eager"),
-        pytest.param("tensor order", "inductor", marks=pytest.mark.slow),
-    ],
-)
-def test_compiled_without_graph_breaks(name, backend):
-    """The code that is generated for an order that is a tensor is that of the eager formulas, which takes long."""
-    from torch._inductor import config as inductor  # seconds, which only the process that compiles spends
+GENERATED = pytest.param("inductor", marks=pytest.mark.slow)  # its C++ takes a quarter of a minute to compile
 
-    torch._dynamo.reset()
+
+@pytest.mark.parametrize("backend", ["aot_eager", GENERATED])
+def test_an_order_that_is_a_tensor_compiles_without_graph_breaks(backend):
+    """The code that is generated for it is that of the eager formulas, which takes long."""
     alpha = torch.tensor(1.5, dtype=DOUBLE)
     x = random(2, 6, 5, seed=1, dtype=torch.float32).requires_grad_()
-    functions = {
-        "mutual": lambda x: mutual_loss(x, 2.0).sum(),
-        "tensor order": lambda x: renyi_divergence(x[0], x[1], alpha).sum(),
-    }
-    # Whether the compiler can do what the processor can is not in question here, and takes it long to find out.
-    with inductor.patch({"cpp.vec_isa_ok": True}):
-        compiled = torch.compile(functions[name], fullgraph=True, backend=backend)
-        value, expected = compiled(x), functions[name](x)
-        torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
-        torch.testing.assert_close(
-            torch.autograd.grad(value, x)[0], torch.autograd.grad(expected, x)[0], rtol=1e-5, atol=1e-8
-        )
+
+    def function(x):
+        return renyi_divergence(x[0], x[1], alpha).sum()
+
+    torch._dynamo.reset()
+    value, expected = torch.compile(function, fullgraph=True, backend=backend)(x), function(x)
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        torch.autograd.grad(value, x)[0], torch.autograd.grad(expected, x)[0], rtol=1e-5, atol=1e-8
+    )
 
 
-def test_compiled_modules_with_a_trained_order():
+@pytest.mark.parametrize("backend", ["aot_eager", GENERATED])
+def test_compiled_modules_with_a_trained_order(backend):
     torch._dynamo.reset()
     criterion = MutualLoss(1.0, learn_alpha=True)
     logits = [random(6, 5, seed=k, dtype=torch.float32).requires_grad_() for k in range(3)]
-    torch.compile(criterion, fullgraph=True)(logits).sum().backward()
+    torch.compile(criterion, fullgraph=True, backend=backend)(logits).sum().backward()
     compiled, criterion.order.raw.grad = criterion.order.raw.grad, None
     criterion(logits).sum().backward()
     torch.testing.assert_close(compiled, criterion.order.raw.grad)

@@ -1,8 +1,8 @@
 """The formulation that `torch.compile` fuses: its accuracy, and the choice between it and the eager kernels.
 
 Its plain tensor operations are checked eagerly against the definition over the whole grid. How they are reached, masked
-and differentiated is checked through the tracer alone (backend "aot_eager"), which needs no C++ compiler, and once
-through the code generator.
+and differentiated is checked through the tracer alone (backend "aot_eager"), which needs no C++ compiler; the code
+that is generated is tried by `make test-full`.
 """
 
 import math
