@@ -75,12 +75,13 @@ def _extremal(h: float, bias: float, noise: float, steps: int) -> Trajectory:
 @check("numeric", cost=4.0)
 def extremal(subject: BoundSubject, context: Context) -> Found:
     """Is the bound within one percent of its extremal instance, in every regime?"""
-    steps = context.pick(quick=3_000, full=10_000)
     grid = context.pick(quick=STEPS, full=(0.02, *STEPS, 1.98))
     curves, stated = [], []
     for group, (name, (bias, noise)) in enumerate(context.each(RATIOS.items())):
         ratios = []
         for h in grid:
+            # Which it takes to come near the floor are in proportion to 1/(1 - (1-h)²).
+            steps = min(round(context.pick(quick=500, full=2_000) / (h * (2 - h))), 10_000)
             run = context.shared(_extremal, h, bias, noise, steps)
             bound = subject.squared(run.assumptions, h, steps)
             ratios.append(float(run.mean_squared_gradient[-1, 0]) / bound if bound else np.inf)
