@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from sympy import Indexed, Rational, Sum, log
+from sympy import Rational, Sum, Symbol, log
 
 from rdml_theory import renyi_divergence, symbolic
 from rdml_theory.symbolic.divergence.entries import power_mean
@@ -23,6 +23,7 @@ from rdml_theory.symbolic.divergence.limits import (
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, p, q
 from verify.checks import at_most, curve, kernel_check, panel, reference
+from verify.checks.formulas import value
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 from verify.names import divergence_of, leibler
 
@@ -54,15 +55,12 @@ def statement(sides: Sides) -> Statement:
 
 
 def _value(side: Formula, first: list[Any], second: list[Any]) -> Any:
-    """The asserted limit for concrete distributions, at 60 digits."""
+    """The asserted limit for concrete distributions."""
     pairs = [(x, y) for x, y in zip(first, second, strict=True) if x > 0]
-    known = {SUPPORT: mp.fsum(y for _, y in pairs), GREATEST_RATIO: max(x / y for x, y in pairs)}
-    concrete = side.subs(C, len(pairs)).doit().xreplace(known)
-    entries = {}
-    for atom in concrete.atoms(Indexed):
-        x, y = pairs[int(atom.indices[0]) - 1]
-        entries[atom] = x if atom.base == p else y
-    return mp.mpf(str(concrete.xreplace(entries).evalf(reference.DIGITS)))
+    support, ratio = Symbol("support"), Symbol("ratio")
+    named = side.xreplace({SUPPORT: support, GREATEST_RATIO: ratio})
+    known = {"support": mp.fsum(y for _, y in pairs), "ratio": max(x / y for x, y in pairs)}
+    return value(named, len(pairs), p=[x for x, _ in pairs], q=[y for _, y in pairs], **known)
 
 
 def _as_expression(first: list[Any], second: list[Any]) -> float:
