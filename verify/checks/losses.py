@@ -20,7 +20,7 @@ from verify.claim import Check
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "distance", "if_torch", "tensors"]
+__all__ = ["ALLOWED", "KEPT", "ORDERS", "Case", "cases", "if_torch", "tensors"]
 
 ORDERS = (5e-5, 5e-4, 0.5, 1 - 5e-5, 1.0, 1 + 5e-5, 2.0, 5.0, 2000.0)
 KEPT = (True, True, False, True)
@@ -62,12 +62,6 @@ def tensors(case: Case) -> tuple[list[Tensor], Tensor]:
 
     kind = getattr(torch, case.kind)
     return [torch.tensor(z, dtype=kind, requires_grad=True) for z in case.logits], torch.tensor(KEPT)
-
-
-def distance(computed: Sequence[float], exact: Sequence[Any]) -> float:
-    """The error relative to the norm of the exact values."""
-    error = mp.norm([mp.mpf(float(a)) - b for a, b in zip(computed, exact, strict=True)])
-    return float(error / mp.norm(list(exact)))
 
 
 def if_torch(check: Check[Any]) -> tuple[Check[Any], ...]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "BESIDE_LIMITS", "DIGITS", "ROUNDING", "Pair", "beside_limits", "divergence", "escort", "gradient", "hessian_entry",
-    "rounding", "sample_pairs", "softmax",
+    "BESIDE_LIMITS", "DIGITS", "ROUNDING", "SCALES", "Pair", "beside_limits", "distance", "divergence", "escort",
+    "gradient", "hessian_entry", "rounding", "sample_pairs", "softmax",
 ]  # fmt: skip
 
 DIGITS = 60
@@ -38,6 +38,20 @@ class Pair:
     teacher: NDArray[np.float64]
     student: NDArray[np.float64]
     order: float
+
+    def exact(self) -> tuple[list[Any], list[Any]]:
+        """Their distributions p and q, at the precision in force."""
+        return softmax(self.teacher.tolist()), softmax(self.student.tolist())
+
+    def rounded(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], tuple[list[Any], list[Any]]]:
+        """Half of p and four times q in float64, and the exact distributions that these define."""
+        p, q = (scale * np.array([float(x) for x in v]) for scale, v in zip(SCALES, self.exact(), strict=True))
+        first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in (p, q))
+        return (p, q), (first, second)
+
+
+SCALES = (0.5, 4.0)
+"""Sums of p and q as the core is given them: the gradient is that of the distributions which they define."""
 
 
 def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], most_classes: int = 6) -> list[Pair]:
@@ -80,6 +94,12 @@ def softmax(logits: Vector) -> list[Any]:
     return [x / total for x in weights]
 
 
+def distance(computed: Vector, exact: Vector) -> float:
+    """The error relative to the norm of the exact values."""
+    error = mp.norm([mp.mpf(a) - b for a, b in zip(computed, exact, strict=True)])
+    return float(error / mp.norm(list(exact)))
+
+
 def divergence(p: Vector, q: Vector, order: Any) -> Any:
     """D_α(p‖q) by its definition, at 0, 1 and ∞ by the definition of the limit; p and q sum to one."""
     p, q = [mp.mpf(x) for x in p], [mp.mpf(x) for x in q]
@@ -107,7 +127,7 @@ def escort(p: Vector, q: Vector, order: float) -> list[Any]:
 
 def _along(pair: Pair, at: Sequence[int]) -> Callable[..., Any]:
     """D as a function of shifts of some of the student's logits."""
-    p = softmax(list(pair.teacher))
+    p, _ = pair.exact()
 
     def shifted(*shifts: Any) -> Any:
         logits = [mp.mpf(x) for x in pair.student]

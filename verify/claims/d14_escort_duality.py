@@ -39,7 +39,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     of_escort = "renyi_divergence of the escort at the reciprocal order, orders up to 2, relative to max(D, 1e-3)"
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
-            first, second = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            first, second = pair.exact()
             middle = reference.escort(first, second, pair.order)
             order = mp.mpf(pair.order)
             exact = reference.divergence(first, second, order)

@@ -30,26 +30,20 @@ def statement(right_side: Expr) -> Statement:
     return Statement(words, formulas, {"divergence": along(target.left)})
 
 
-def _distance(computed: Any, exact: list[Any]) -> float:
-    return float(mp.norm([mp.mpf(a) - b for a, b in zip(computed, exact, strict=True)]) / mp.norm(exact))
-
-
 def _at(formula: Any, p: Any, s: Any, order: float) -> list[Any]:
     return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
 
 
 def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
-    p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
     logits = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
-    # Half of one and four times the other: the exact gradient is that of the distributions which they define.
-    given = [scale * np.array([float(x) for x in v]) for scale, v in ((0.5, p), (4.0, s))]
-    slopes = given[1] * renyi_gradient(given[0], given[1], pair.order, wrt="q", domain="probs", normalise=True)
-    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in given)
-    return (
-        _distance(logits.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair),
-        _distance(slopes.tolist(), _at(formula, first, second, pair.order)) / reference.rounding(pair),
+    given, exact = pair.rounded()
+    slopes = given[1] * renyi_gradient(*given, pair.order, wrt="q", domain="probs", normalise=True)
+    first, second = (
+        reference.distance(computed.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair)
+        for computed, (p, s) in ((logits, pair.exact()), (slopes, exact))
     )
+    return first, second
 
 
 @check("numeric", cost=3.0)
@@ -61,9 +55,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     worst = Worst()
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
-            exact = reference.gradient(pair)
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
-            error = _distance(_at(formula, p, s, pair.order), exact)
+            error = reference.distance(_at(formula, *pair.exact(), pair.order), reference.gradient(pair))
         worst.see("formula against differences of the definition (60 digits), relative", error, 1e-20)
     for pair in worst.over((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
@@ -97,7 +89,7 @@ def torch_losses(right_side: Expr, context: Context) -> Found:
                 case.temperature * mp.fsum(formula(x, v[k]) for v in weights) / len(peers) / count
                 for k, x in enumerate(own)
             ]
-            worst.see(words, losses.distance(gradient[row].tolist(), exact), allowed)
+            worst.see(words, reference.distance(gradient[row].tolist(), exact), allowed)
 
     def gradient(loss: Any, leaf: Any) -> Any:
         leaf.grad = None

@@ -71,9 +71,9 @@ def _measured(pair: reference.Pair, p: list[Any], s: list[Any]) -> tuple[list[An
     logits = [along(u, n, lambda v: reference.divergence(reference.softmax(v), s, order)) for n in size]
     with mp.workdps(4 * reference.DIGITS):
         # Beside order one, what Σp misses of 1 is divided by α - 1 and by the step.
-        exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
+        exact = pair.exact()
         step = mp.mpf(10) ** -reference.DIGITS
-        slope = mp.diff(lambda a: reference.divergence(exact[0], exact[1], a), order, h=step)
+        slope = mp.diff(lambda a: reference.divergence(*exact, a), order, h=step)
     return student, teacher, logits, [slope]
 
 
@@ -83,23 +83,10 @@ def _on_simplex(gradient: list[Any], at: list[Any]) -> list[Any]:
     return [x * (g - mean) for g, x in zip(gradient, at, strict=True)]
 
 
-def _distance(one: list[Any], other: list[Any]) -> float:
-    return float(mp.norm([a - b for a, b in zip(one, other, strict=True)]) / mp.norm(other))
-
-
-SCALES = (0.5, 4.0)
-"""Sums of the rounded probabilities p and q: from those of any sum the gradient is of the distributions they define."""
-
-
-def _rounded(pair: reference.Pair) -> list[np.ndarray]:
-    exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
-    return [scale * np.array([float(x) for x in v]) for scale, v in zip(SCALES, exact, strict=True)]
-
-
 def _computed(pair: reference.Pair) -> list[list[float]]:
     """What the core returns: the gradients in q, in p, in the teacher's logits and in the order."""
     probabilities = {"domain": "probs", "normalise": True}
-    calls = [(wrt, _rounded(pair), probabilities) for wrt in "qp"]
+    calls: list[Any] = [(wrt, pair.rounded()[0], probabilities) for wrt in "qp"]
     calls += [(wrt, [pair.teacher, pair.student], {"domain": "logits"}) for wrt in ("p", "alpha")]
     gradients = (renyi_gradient(*given, pair.order, wrt=wrt, **how) for wrt, given, how in calls)  # type: ignore[arg-type]
     return [np.atleast_1d(gradient).tolist() for gradient in gradients]
@@ -109,14 +96,13 @@ def _core(
     sides: Derivatives, pair: reference.Pair, computed: list[list[float]]
 ) -> Iterator[tuple[list[Any], list[Any]]]:
     """What the core returns, and the formulas at the same arguments."""
-    exact = [reference.softmax(list(v)) for v in (pair.teacher, pair.student)]
-    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in _rounded(pair))
+    first, second = pair.rounded()[1]
     stated = _stated(sides, first, second, pair.order)
     for part, at in enumerate((second, first)):
-        scale = SCALES[1 - part]
+        scale = reference.SCALES[1 - part]
         got = [scale * mp.mpf(g) * x for g, x in zip(computed[part], at, strict=True)]
         yield got, _on_simplex(stated[part], at)
-    stated = _stated(sides, exact[0], exact[1], pair.order)
+    stated = _stated(sides, *pair.exact(), pair.order)
     for part in (2, 3):
         yield [mp.mpf(g) for g in computed[part]], stated[part]
 
@@ -128,19 +114,19 @@ def numeric(sides: Derivatives, context: Context) -> Found:
     worst = Worst()
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            p, s = pair.exact()
             stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
             if pair.order == 1:
                 stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
             for name, one, other in zip(NAMES, stated, measured, strict=True):
                 words = f"{name}, formula against differences of the definition (60 digits)"
-                worst.see(words, _distance(one, other), 1e-20)
+                worst.see(words, reference.distance(one, other), 1e-20)
     beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
     for pair in worst.over((*pairs, *beside)):
         with mp.workdps(reference.DIGITS):
             computed = context.shared(_computed, pair)
             for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
-                error = _distance(one, other) / reference.rounding(pair)
+                error = reference.distance(one, other) / reference.rounding(pair)
                 worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
     yield from worst.comparisons()
     yield from _panels(sides, context)
@@ -159,7 +145,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
 
     def see(name: str, case: losses.Case, got: list[float], exact: list[Any], kind: str | None = None) -> None:
         words = f"{name} ({case.kind}) against the formula"
-        worst.see(words, losses.distance(got, exact), losses.ALLOWED[kind or case.kind])
+        worst.see(words, reference.distance(got, exact), losses.ALLOWED[kind or case.kind])
 
     count = sum(losses.KEPT)
     with mp.workdps(reference.DIGITS):

@@ -45,18 +45,15 @@ def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:
 
 def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
-    p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
     logits = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
-    # Half of one and four times the other: the exact Hessian is that of the distributions which they define.
-    given, q = (scale * np.array([float(x) for x in v]) for scale, v in ((0.5, p), (4.0, s)))
+    (given, q), (first, second) = pair.rounded()
     slopes = renyi_gradient(given, q, pair.order, wrt="q", domain="probs", normalise=True)
     # In the logarithms of the entries, which are logits.
     entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
-    first, second = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in (given, q))
     errors = []
     # In probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
     for product, x, y, least in (
-        (logits, p, s, 0.0),
+        (logits, *pair.exact(), 0.0),
         (entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
     ):
         values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
@@ -73,7 +70,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     worst = Worst()
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            p, s = pair.exact()
             values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
             truth = context.shared(_exact, pair)
             scale = max(abs(x) for row in truth for x in row)

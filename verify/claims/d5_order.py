@@ -69,7 +69,7 @@ def numeric(sides: Order, context: Context) -> Found:
     worst, excesses = Worst(), []
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            p, s = pair.exact()
             any_one = reference.softmax(list(2 * others.standard_normal(len(p))))
             a = mp.mpf(pair.order)
             exact = context.shared(_slope, p, s, a)
@@ -104,7 +104,7 @@ def _core(sides: Order, pairs: list[reference.Pair]) -> tuple[Comparison, ...]:
         parts = [float(renyi_divergence(weights, x, 1.0, domain="logits")) for x in (pair.teacher, pair.student)]
         rate = float(renyi_gradient(pair.teacher, pair.student, a, wrt="alpha", domain="logits"))
         with mp.workdps(reference.DIGITS):
-            p, s = reference.softmax(list(pair.teacher)), reference.softmax(list(pair.student))
+            p, s = pair.exact()
             e, exact = reference.escort(p, s, a), mp.mpf(a)
             slope = _relative(mp.mpf(rate), _stated(sides.slope, p, s, e, exact))
             skew = _relative((1 - exact) * own, _stated(sides.skew, p, s, e, exact))
