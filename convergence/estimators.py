@@ -83,26 +83,26 @@ def bounded_interval(
     own = math.frexp(max(greatest, abs(start), short))[1]
     alone, floor, lacking = np.ldexp(x, -own), math.ldexp(start, -own), math.ldexp(short, -own)
     if float(np.maximum(floor - alone, 0.0).mean()) * rate <= lacking:
-        low = floor + _crossing(np.maximum(alone - floor, 0.0), rate)
+        low = floor + _crossing(alone - floor, rate)
         low = float(np.ldexp(low - ROUNDING * (abs(low) + abs(floor)) - lacking, own))
     exponent = math.frexp(max(greatest, abs(end), beyond))[1]
     x, end, beyond = np.ldexp(x, -exponent), math.ldexp(end, -exponent), math.ldexp(beyond, -exponent)
     if float(np.maximum(x - end, 0.0).mean()) * rate <= beyond:
-        high = end - _crossing(np.maximum(end - x, 0.0), rate)
+        high = end - _crossing(end - x, rate)
         high = float(np.ldexp(high + ROUNDING * (abs(high) + abs(end)) + beyond, exponent))
     return low, high
 
 
 def _crossing(away: NDArray[np.float64], rate: float) -> float:
-    """How far the m at which the capital reaches 1/δ is from an end, of replicas that are ``away`` from it.
+    """How far the m at which the capital reaches 1/δ is from an end, of replicas that are ``away`` from it, or at it.
 
     A bet gains x/r - 1 of its stake, r the distance. In t = log(mean/r) the logarithm of the capital is convex and
     rises, so that Newton's steps come to the root from beyond it, nearer to the end.
     """
-    mean = float(away.mean())
+    mean = float(np.maximum(away, 0.0).mean())
     if not mean:
         return 0.0
-    # Who stakes everything on a zero keeps next to nothing.
+    # Raised to the end; who stakes everything on a zero keeps next to nothing.
     away = np.maximum(away / mean, TINY)
     # Where a normal mean would be; and what float64 cannot tell from the end.
     t, last = -math.log1p(-min(math.sqrt(-2 * math.log(rate) / away.size) * float(away.std()), 0.9)), 40.0

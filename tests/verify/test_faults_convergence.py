@@ -125,8 +125,8 @@ CLAIMED = {
     ),
     "verdicts not corrected for skewness": (
         "estimators.py",
-        "    skewness = float(",
-        "    skewness = 0.0 * float(",
+        "    skewness = math.sqrt(",
+        "    skewness = 0.0 * math.sqrt(",
         "V1",
     ),
     "verdicts not corrected for looks": (
@@ -255,8 +255,8 @@ TESTED = {
     ),
     "bets on replicas that are not raised to the lower end": (
         "estimators.py",
-        "raised = np.maximum(alone, floor)",
-        "raised = alone",
+        "away = np.maximum(away / mean, TINY)",
+        "away = away / mean",
         "tests/convergence/test_tails.py",
     ),
     "start left out of where iterates may be": (
