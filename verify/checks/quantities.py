@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Basic, Expr
 
-from rdml_theory import escort, renyi_divergence, renyi_gradient, renyi_hessian
+from rdml_theory import escort, renyi_gradient, renyi_hessian, renyi_value_and_gradient
 from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.expression import divergence
 from rdml_theory.symbolic.notation import C, alpha
@@ -83,9 +83,9 @@ class Points:
         return escort(self.teacher, self.student, self.order, domain="logits")
 
     @cached_property
-    def student_gradient(self) -> Array:
-        """q - w."""
-        return renyi_gradient(self.teacher, self.student, self.order, wrt="q", domain="logits")
+    def divergence_and_gradient(self) -> tuple[Array, Array]:
+        """D, and q - w."""
+        return renyi_value_and_gradient(self.teacher, self.student, self.order, domain="logits")
 
     @cached_property
     def curvatures(self) -> Array:
@@ -188,17 +188,14 @@ def _variance(x: Points) -> Array:
 
 QUANTITIES: dict[Basic, Quantity] = {
     alpha: Quantity(lambda x: x.order, lambda x: x.order),
-    divergence: Quantity(
-        lambda x: renyi_divergence(x.teacher, x.student, x.order, domain="logits"),
-        lambda x: reference.divergence(x.p, x.q, x.order),
-    ),
+    divergence: Quantity(lambda x: x.divergence_and_gradient[0], lambda x: reference.divergence(x.p, x.q, x.order)),
     names.rho: Quantity(lambda x: np.ptp(x.ratio, axis=-1), lambda x: _range(_log_ratio(x))),
     names.SPREAD: Quantity(lambda x: x.order * np.ptp(x.ratio, axis=-1), lambda x: x.order * _range(_log_ratio(x))),
     names.GRADIENT_NORM: Quantity(
-        lambda x: np.linalg.norm(x.student_gradient, axis=-1), lambda x: _distance(x.q, x.w, 2)
+        lambda x: np.linalg.norm(x.divergence_and_gradient[1], axis=-1), lambda x: _distance(x.q, x.w, 2)
     ),
     names.ESCORT_DISTANCE: Quantity(
-        lambda x: np.abs(x.student_gradient).sum(axis=-1) / 2, lambda x: _distance(x.q, x.w, 1) / 2
+        lambda x: np.abs(x.divergence_and_gradient[1]).sum(axis=-1) / 2, lambda x: _distance(x.q, x.w, 1) / 2
     ),
     names.TEACHER_NORM: Quantity(
         lambda x: np.linalg.norm(renyi_gradient(x.teacher, x.student, x.order, wrt="p", domain="logits"), axis=-1),
