@@ -255,8 +255,9 @@ class MutualLearning(SyntheticProblem):
         return np.stack([np.einsum("...i,...i->...", part, part) for part in self.split(x)], axis=-1)
 
     def logits(self, x: Array) -> list[Array]:
-        """z_k of each student at x (dim,) on all samples, shape (N, C)."""
-        return [z[:, 0].T for z in self._forward(x[None], self.inputs)[0]]
+        """z_k of each student at x (..., dim) on all samples, shape (..., N, C)."""
+        logits = self._forward(x.reshape(-1, self.dim), self.inputs)[0]
+        return [z.transpose(1, 2, 0).reshape(*x.shape[:-1], self.samples, self.classes) for z in logits]
 
     def _layers(self, theta: Array, k: int) -> tuple[Array, Array]:
         """U (u, replicas, d) and V (replicas, u + 1, C) of student k; θ (C, replicas, d) and nothing for one layer."""
@@ -392,15 +393,13 @@ class MutualLearning(SyntheticProblem):
         return self.base_losses(x).sum(axis=-1)
 
     def divergences(self, x: Array) -> Array:
-        """D_α of each student (second) from each peer (first) at x (dim,), mean over the samples: (K, K), in nats."""
-        logits = self.logits(x)
-        return np.array([
-            [float(renyi_divergence(u, z, self.order, domain="logits").mean()) for z in logits] for u in logits
-        ])  # fmt: skip
+        """D_α of each student (second) from each peer (first) at x (..., dim), the mean over samples: (K, K, ...)."""
+        logits = np.array(self.logits(x))
+        return renyi_divergence(logits[:, None], logits, self.order, domain="logits").mean(axis=-1)
 
     def mutual_losses(self, x: Array) -> Array:
-        """R_k at x (dim,), the mean divergence of student k from its peers, in nats."""
-        return self.divergences(x).sum(axis=0) / max(self.students - 1, 1)
+        """R_k at x (..., dim), the mean divergence of student k from its peers, in nats: shape (..., K)."""
+        return np.moveaxis(self.divergences(x).sum(axis=0), 0, -1) / max(self.students - 1, 1)
 
     def potential(self, x: Array) -> float:
         """Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_α(p_j‖p_k) at x (dim,), in nats.
@@ -426,16 +425,17 @@ class MutualLearning(SyntheticProblem):
                 f"hidden = {self.units}, weights of shape {self.weights.shape}: the Jacobian is that of students of "
                 f"one layer with weights of shape ({self.students}, {self.samples})"
             )
-        logits, share = self.logits(x), self.beta / max(self.students - 1, 1)
+        logits, share = np.array(self.logits(x)), self.beta / max(self.students - 1, 1)
         rows = []
         for k, (a, z) in enumerate(zip(self.inputs, logits, strict=True)):
             q = _softmax(z.T).T
+            curved, mixed = (share * renyi_hessian(logits, z, self.order, wrt=wrt) for wrt in ("q", "mixed"))
             own = self.weights[k][:, None, None] * (q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None])
             row: list[Any] = [None] * self.students
-            for j, (other, u) in enumerate(zip(self.inputs, logits, strict=True)):
+            for j, other in enumerate(self.inputs):
                 if j != k:
-                    own = own + share * renyi_hessian(u, z, self.order, wrt="q")
-                    row[j] = self._block(a, share * renyi_hessian(u, z, self.order, wrt="mixed"), other)
+                    own = own + curved[j]
+                    row[j] = self._block(a, mixed[j], other)
             row[k] = self._block(a, own, a)
             rows.append(row)
         return np.block(rows)

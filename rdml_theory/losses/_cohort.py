@@ -118,17 +118,15 @@ def _block(views: Sequence[Tensor], task: Task, kind: torch.dtype, quick: bool) 
 def _by_formulas(views: Sequence[Tensor], task: Task) -> Cohort:
     """Evaluate logits (n, C) of each student by the exact formulas."""
     x = _quick.joined(views) / task.temperature
-    value, slope = (x.new_empty((task.learners, x.shape[1])) for _ in range(2))
-    gradient = torch.empty_like(x[: task.learners]) if any(task.needs) else None
-    order = x.new_full((1, 1, 1), task.order)
-    for k in range(task.learners):
-        u = torch.cat([x[:k], x[k + 1 :]])
-        z = x[k].expand_as(u)
-        d = _exact.divergence(_exact.log_ratio(u, z), order)
-        value[k] = d.squeeze(-1).mean(0)
-        if gradient is not None or task.slope:
-            _, g, s = _exact.gradients(u, z, order, d)
-            slope[k] = s.squeeze(-1).mean(0)
-            if gradient is not None:
-                gradient[k] = g.mean(0)
-    return Cohort(value, slope if task.slope else None, gradient)
+    order = x.new_full((1, 1, 1, 1), task.order)
+    # of each learner, its peers
+    u = torch.stack([torch.cat([x[:k], x[k + 1 :]]) for k in range(task.learners)])
+    z = x[: task.learners].unsqueeze(1).expand_as(u)
+    pair = _exact.log_ratio(u, z)
+    d = _exact.divergence(pair, order)
+    slope, gradient = None, None
+    if any(task.needs) or task.slope:
+        _, each, slopes = _exact.gradients(u, z, order, d, pair)
+        slope = slopes.squeeze(-1).mean(1) if task.slope else None
+        gradient = each.mean(1) if any(task.needs) else None
+    return Cohort(d.squeeze(-1).mean(1), slope, gradient)

@@ -229,7 +229,9 @@ def _behind(u: Tensor, z: Tensor, t: Tensor, gone: Tensor) -> tuple[Tensor, Tens
     return lead, torch.where(gone, 0.0, gap - gap.amax(-1, keepdim=True).clamp(min=0.0))
 
 
-def gradients(u: Tensor, z: Tensor, alpha: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(
+    u: Tensor, z: Tensor, alpha: Tensor, value: Tensor, pair: LogRatio | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return dD/du, dD/dz and dD/dalpha, the last of shape (..., 1), as differentiable functions of their arguments.
 
     dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, log w = log q + alpha t - beta D;
@@ -246,9 +248,12 @@ def gradients(u: Tensor, z: Tensor, alpha: Tensor, value: Tensor) -> tuple[Tenso
         Orders, shape (..., 1).
     value
         D, shape (..., 1); its own derivatives are these gradients, which makes them twice differentiable.
+    pair
+        What `log_ratio` returns for them, if it is known.
     """
-    with torch.no_grad():
-        pair = log_ratio(u.detach(), z.detach())
+    if pair is None:
+        with torch.no_grad():
+            pair = log_ratio(u.detach(), z.detach())
     gone = pair.no_p | pair.no_q
     # p = 0 or q = 0 there: any finite logarithm will do, and its derivative must vanish
     log_p, log_q = (torch.where(gone, 0.0, torch.log_softmax(x, -1)) for x in (u, z))

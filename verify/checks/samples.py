@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,13 @@ def settle(game: MutualLearning, x: Array, inverse: Array, *, iterations: int = 
         if done == iterations or left <= RESTED:
             return Cohorts(game, x, left)
         x, done = x - part * update @ inverse.T, done + 1
+
+
+@cache
+def _near_truth(task: Task, students: int, order: float, beta: float) -> Array:
+    weights = np.tile(2 * task.points * task.joint(), (students, 1))
+    jacobian = task.game(weights, order, beta).jacobian(task.start(students))
+    return np.asarray(np.linalg.pinv(jacobian, rcond=1e-9))
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,7 @@ class Task:
 
     def near_truth(self, students: int, order: float, beta: float) -> Array:
         """The inverse of the game's Jacobian with all students at the truth, but for shifts of all logits."""
-        weights = np.tile(2 * self.points * self.joint(), (students, 1))
-        jacobian = self.game(weights, order, beta).jacobian(self.start(students))
-        inverse: Array = np.linalg.pinv(jacobian, rcond=1e-9).astype(np.float64)
-        return inverse
+        return _near_truth(self, students, order, beta)
 
     def settle(
         self, weights: Array, order: float, beta: float, *, x: Array | None = None, inverse: Array | None = None,

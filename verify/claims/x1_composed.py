@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -136,32 +136,44 @@ class Run:
     step: float
 
 
+@cache
+def _game(name: str) -> MutualLearning:
+    return MutualLearning(**GAMES[name])
+
+
 def _trained(name: str, order: float, steps: int) -> Run:
-    game = MutualLearning(order=order, **GAMES[name])
+    game = _game(name).replaced(order=order)
     step, times = H / game.smoothness, record_times(steps, 16)
-    count, rows = game.students, []
-    base, bias, mean, spread = np.zeros((4, count))
+    path, base, bias = [], [], []
 
     def see(seen: Observed) -> None:
-        nonlocal base, bias, mean, spread
-        if seen.t in times:
-            loss, t = game.base_losses(seen.x[0]), max(seen.t, 1)
-            rows.append((base / t, bias / t, mean / t, spread.copy(), loss))
-        base = base + game.squares(seen.gradient[0])
         if seen.sample is not None:
-            bias = bias + game.squares(seen.sample[0] - seen.gradient[0])
-        mean = mean + game.mutual_losses(seen.x[0])
-        z = np.array(game.logits(seen.x[0]))
-        spread = np.maximum(spread, [np.ptp(z - z[k], axis=2).max() for k in range(count)])
+            path.append(seen.x[0].copy())
+            base.append(game.squares(seen.gradient[0]))
+            bias.append(game.squares(seen.sample[0] - seen.gradient[0]))
 
-    simulate(game, step=step, steps=steps, replicas=1, seed=0, record=times, observe=see)
-    first = game.base_losses(game.start)
+    run = simulate(game, step=step, steps=steps, replicas=1, seed=0, record=times, observe=see)
+    x, before = np.array(path), np.zeros((1, game.students))
+
+    def means(values: Array) -> Array:
+        return np.concatenate([before, values.cumsum(axis=0)])[times] / np.maximum(times, 1)[:, None]
+
+    spread = np.concatenate([before, np.maximum.accumulate(_ranges(game, x))])[times]
+    losses = game.base_losses(np.concatenate([x, run.final]))
     known = tuple(
-        Assumptions(smoothness=game.student_smoothness[k], gap=float(first[k]), noise=0.0, bias=0.0)
-        for k in range(count)
+        Assumptions(smoothness=smoothness, gap=float(first), noise=0.0, bias=0.0)
+        for smoothness, first in zip(game.student_smoothness, losses[0], strict=True)
     )
-    values = [np.array(part) for part in zip(*rows, strict=True)]
-    return Run(times, *values, known, tuple(game.student_jacobian), step)  # type: ignore[arg-type]
+    return Run(
+        times, means(np.array(base)), means(np.array(bias)), means(game.mutual_losses(x)), spread, losses[times],
+        known, tuple(game.student_jacobian), step,
+    )  # fmt: skip
+
+
+def _ranges(game: MutualLearning, x: Array) -> Array:
+    """ρ of every student at x (..., dim), the greatest over peers and samples: (..., K)."""
+    z = np.array(game.logits(x))
+    return np.stack([np.ptp(z - own, axis=-1).max(axis=(0, -1)) for own in z], axis=-1)
 
 
 def _ratio(subject: Subject, run: Run, order: float, k: int, row: int, *, observed: bool = True) -> float:
@@ -264,40 +276,29 @@ class Boxed:
         yield "range of the log-ratio over ρ", float((self.spread / known.log_ratio_range).max())
 
 
-def _networks(order: float) -> MutualLearning:
-    return MutualLearning(order=order, **GAMES["networks, digits"])
-
-
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
-    game = _networks(order)
-    path, base, mean, asked = [], [], [], []
+    game = _game("networks, digits").replaced(order=order)
+    path, base, asked = [], [], []
 
     def see(seen: Observed) -> None:
         path.append(seen.x[0].copy())
         if seen.sample is not None:
             own, taken = seen.gradient[0].copy(), seen.sample[0].copy()
             base.append(game.squares(own))
-            mean.append(game.mutual_losses(path[-1]))
             asked.append(_asked(game, path[-1], own, taken - own, -BOXED_STEP * taken))
 
     simulate(game, step=BOXED_STEP, steps=steps, replicas=1, seed=0, record=1, observe=see)
-    constants = path_constants(game, np.array(path), boxes=boxes)
-    curvature, stretch, spread = np.max(asked, axis=0)
-    start, end = game.base_losses(np.array([path[0], path[-1]]))
+    x = np.array(path)
+    curvature, stretch = np.max(asked, axis=0)
+    start, end = game.base_losses(x[[0, -1]])
     return Boxed(
-        np.mean(base, axis=0),
-        np.mean(mean, axis=0),
-        start,
-        end,
-        curvature,
-        stretch,
-        spread,
-        constants,
-    )
+        np.mean(base, axis=0), game.mutual_losses(x[:-1]).mean(axis=0), start, end, curvature, stretch,
+        _ranges(game, x[:-1]).max(axis=0), path_constants(game, x, boxes=boxes),
+    )  # fmt: skip
 
 
-def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array) -> tuple[Array, Array, Array]:
-    """The curvature along a step, ‖Jb‖²/‖b‖² and ρ, by the student."""
+def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array) -> tuple[Array, Array]:
+    """The curvature along a step and ‖Jb‖²/‖b‖², by the student."""
     before, after = (game.base_losses(at) for at in (x, x + move))
     along = (game.squares(own + move) - game.squares(own - move)) / 4
     curvature = 2 * (after - before - along) / game.squares(move)
@@ -305,9 +306,7 @@ def _asked(game: MutualLearning, x: Array, own: Array, pull: Array, move: Array)
     ahead, behind = (game.logits(x + sign * width * pull) for sign in (1, -1))
     pushed = [((p - m) / (2 * width)) ** 2 for p, m in zip(ahead, behind, strict=True)]
     stretch = np.array([each.sum(axis=1).mean() for each in pushed]) / game.squares(pull)
-    z = np.array(game.logits(x))
-    spread = np.array([np.ptp(z - own_logits, axis=2).max() for own_logits in z])
-    return curvature, stretch, spread
+    return curvature, stretch
 
 
 def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
@@ -315,7 +314,7 @@ def _on_boxes(subject: Subject, context: Context) -> Iterator[Comparison]:
     steps = 12
     for order in context.pick(quick=(1.0,), full=ORDERS):
         run = context.shared(_boxed, order, steps, context.pick(quick=4, full=12))
-        game = context.shared(_networks, order)
+        game = _game("networks, digits")
         known, ratios, before = run.constants, [], []
         for k in range(game.students):
             start, fall = float(run.start[k]), max(float(run.start[k] - run.end[k]), 0.0)

@@ -280,7 +280,11 @@ class BiasMonitor:
         devices = [self.y.device] if self.y.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(self.seed)
+                # Not torch.manual_seed: it seeds the other devices too, and takes a millisecond where there are none.
+                torch.default_generator.manual_seed(self.seed)
+                for device in devices:
+                    with torch.cuda.device(device):
+                        torch.cuda.manual_seed(self.seed)
                 yield
         finally:
             with torch.no_grad():
