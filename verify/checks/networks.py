@@ -39,8 +39,10 @@ def flat(layers: Layers) -> Array:
 
 
 def _softmax(z: Array) -> Array:
-    shifted = np.exp(z - z.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
+    # Classes first: NumPy reduces fastest over the first axis.
+    first = np.moveaxis(z, -1, 0).copy()
+    weights = np.exp(first - first.max(0))
+    return np.moveaxis(weights / weights.sum(0), 0, -1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class Snapshot:
         for layers, z in zip(self.layers, self.logits, strict=True):
             own = z[np.arange(len(z)), self.labels][:, None]
             # Of the logits: a probability may be below every float.
-            likely = self.smoothing * (z - own).mean(1) - np.logaddexp.reduce(z - own, axis=1)
+            above = (z - own).T.copy()
+            most = above.max(0)
+            likely = self.smoothing * above.mean(0) - most - np.log(np.exp(above - most).sum(0))
             out.append(0.5 * self.decay * float(np.square(flat(layers)).sum()) - likely.mean())
         return np.array(out)
 

@@ -51,7 +51,7 @@ def settle(game: MutualLearning, x: Array, inverse: Array, *, iterations: int = 
 def _near_truth(task: Task, students: int, order: float, beta: float) -> Array:
     weights = np.tile(2 * task.points * task.joint(), (students, 1))
     jacobian = task.game(weights, order, beta).jacobian(task.start(students))
-    return np.asarray(np.linalg.pinv(jacobian, rcond=1e-9))
+    return np.asarray(np.linalg.pinv(jacobian, rcond=1e-9), dtype=np.float64)
 
 
 @dataclass(frozen=True)

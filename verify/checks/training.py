@@ -6,7 +6,7 @@ over the step; what it consists of is computed by :mod:`verify.checks.networks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -72,12 +72,13 @@ def own_data(x: NDArray[Any], y: NDArray[np.int64], classes: int = 10) -> Data:
 
 def own_trainer(
     setting: Setting, start: list[Layers], *, step: float, batch: int = SAMPLES, seed: int = 0,
-    precision: Literal["float32", "float64"] = "float32",
+    precision: Literal["float32", "float64"] = "float32", momentum: float = 0.0,
 ) -> Trainer:  # fmt: skip
-    """A trainer of this cohort by plain gradient descent."""
+    """A trainer of this cohort by plain gradient descent, or by heavy ball."""
     config = Config(
-        alpha=setting.alpha, beta=setting.beta, lr=step, lr_schedule="constant", momentum=0.0, weight_decay=DECAY,
-        batch=batch, epochs=10**6, seed=seed % 2**31, monitor=0.0, device="cpu", precision=precision,
+        alpha=setting.alpha, beta=setting.beta, lr=step, lr_schedule="constant", momentum=momentum, nesterov=False,
+        weight_decay=DECAY, batch=batch, epochs=10**6, seed=seed % 2**31, monitor=0.0, device="cpu",
+        precision=precision,
     )  # fmt: skip
     halves, labels = digits()
     data = own_data(halves[:, :SAMPLES].transpose(1, 0, 2).astype(np.float32), labels[:SAMPLES])
@@ -121,6 +122,7 @@ def follow(
     times: Collection[int] | None = None,
     keep: Collection[int] = (),
     precision: Literal["float32", "float64"] = "float32",
+    momentum: float = 0.0,
     see: Callable[[Snapshot, Snapshot], None] = lambda before, after: None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> TrainingPath:
@@ -133,7 +135,8 @@ def follow(
     measured = sorted(range(steps) if times is None else times)
     chosen, kept = set(measured), {}
     with undisturbed():
-        trainer = own_trainer(setting, start, step=step, batch=batch, seed=seed, precision=precision)
+        how: dict[str, Any] = {"batch": batch, "seed": seed, "precision": precision, "momentum": momentum}
+        trainer = own_trainer(setting, start, step=step, **how)
         before = setting.snapshot(read(trainer))
         for number in range(steps):
             if number in chosen and before is None:
@@ -225,32 +228,37 @@ class _Seeds(nn.Module):
 
 
 def generalise(
-    setting: Setting, *, step: float, steps: int, batch: int, seeds: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Train a cohort from many seeds at once, by the trainer's update in float32, and score it on held-out digits.
+    objectives: Sequence[tuple[float, float]], *, step: float, steps: int, batch: int, seeds: int, seed: int,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Train two students from many seeds at once, by the trainer's update in float32, and score held-out digits.
 
-    A seed's start and batches do not depend on order and weight, so that two objectives are paired. Samples are
-    shuffled once an epoch.
+    ``objectives`` are orders and weights. A seed's start and batches are the same for all, so that any two are paired.
+    Samples are shuffled once an epoch.
 
     Returns
     -------
     tuple of ndarray
-        Accuracy and NLL in nats, the means over the students, shape (seeds,) each.
+        Accuracy and NLL in nats, the means over the students, shape (objective, seed) each.
     """
-    halves, labels = digits()
-    x, y = torch.from_numpy(halves).float().transpose(0, 1), torch.from_numpy(labels)
+    halves, classes = digits()
+    x, y = torch.from_numpy(halves).float().transpose(0, 1), torch.from_numpy(classes)
     random = torch.Generator().manual_seed(seed % 2**63)
 
     def drawn(*shape: int) -> Tensor:
-        return torch.randn(setting.students, seeds, *shape, generator=random) * shape[0] ** -0.5
+        return torch.randn(2, seeds, *shape, generator=random) * shape[0] ** -0.5
 
     first, last = drawn(x.shape[2], HIDDEN), drawn(HIDDEN, 10)
-    # All seeds are one batch of the losses, which are means over it: a seed's own gradient is S times as large.
-    cohort = Cohort(
-        [_Seeds(setting.half(k), first[k], last[k]) for k in range(setting.students)],
-        Objective(lambda _: setting.alpha, lambda _: setting.beta),
-        lambda groups: torch.optim.SGD(groups, weight_decay=DECAY / seeds), lambda _: step * seeds,
-    )  # fmt: skip
+
+    def cohort(order: float, weight: float) -> Cohort:
+        # All seeds are one batch of the losses, which are means over it: a seed's own gradient is S times as large.
+        return Cohort(
+            [_Seeds(half, first[half].clone(), last[half].clone()) for half in range(2)],
+            Objective(lambda _: order, lambda _: weight),
+            lambda groups: torch.optim.SGD(groups, weight_decay=DECAY / seeds), lambda _: step * seeds,
+        )  # fmt: skip
+
+    cohorts = [cohort(*objective) for objective in objectives]
     per_epoch = SAMPLES // batch
     order = torch.empty(0)
     for number in range(steps):
@@ -258,10 +266,15 @@ def generalise(
         if at == 0:
             order = torch.rand(seeds, SAMPLES, generator=random).argsort(1)
         rows = order[:, at * batch : (at + 1) * batch]
-        cohort.update(x[rows], y[rows].flatten(), number)
+        inputs, labels = x[rows], y[rows].flatten()
+        for each in cohorts:
+            each.update(inputs, labels, number)
+        progress((number + 1) / steps)
+    accuracy, nll = np.empty((2, len(cohorts), seeds))
+    held_out, chosen = x[SAMPLES:].expand(seeds, -1, -1, -1), y[SAMPLES:].view(1, 1, -1, 1).expand(2, seeds, -1, 1)
     with torch.no_grad():
-        z = cohort.forward(x[SAMPLES:].expand(seeds, -1, -1, -1)).unflatten(1, (seeds, -1))
-        accuracy = (z.argmax(-1) == y[SAMPLES:]).double().mean(-1).mean(0)
-        chosen = y[SAMPLES:].view(1, 1, -1, 1).expand(setting.students, seeds, -1, 1)
-        nll = (z.logsumexp(-1) - z.gather(-1, chosen)[..., 0]).double().mean((0, 2))
-    return accuracy.numpy(), nll.numpy()
+        for n, each in enumerate(cohorts):
+            z = each.forward(held_out).unflatten(1, (seeds, -1))
+            accuracy[n] = (z.argmax(-1) == y[SAMPLES:]).double().mean((0, 2))
+            nll[n] = (z.logsumexp(-1) - z.gather(-1, chosen)[..., 0]).double().mean((0, 2))
+    return accuracy, nll

@@ -112,23 +112,13 @@ def _kept(z: Array, t: Array, alpha: Array) -> Array:
     return np.asarray(-((t - mean) * pull).sum(axis=1) / (alpha * (q * (t - mean) ** 2).sum(axis=1)))
 
 
-@dataclass(frozen=True)
-class Rest:
-    """Students at rest at αβ = 1: excess risks together and alone (cohort,), and αρ̂ between them."""
-
-    together: Array
-    alone: Array
-    reach: float
-
-
-def _rest(weights: Array, alpha: float, size: int) -> Rest:
+def _rest(weights: Array, alpha: float, beta: float, size: int) -> tuple[Array, float]:
+    """Students at rest: excess risks (cohort,), and αρ̂ between them."""
     # Where pulls saturate the kept Jacobian is too steep: part of its step is taken.
-    found = TASK.settle(weights, alpha, 1 / alpha, iterations=90, part=0.4)
-    alone = TASK.settle(weights, 1.0, 0.0, iterations=40, part=0.7)
+    found = TASK.settle(weights, alpha, beta, iterations=80, part=0.7)
     gaps = TASK.gaps(found, slice(None)).reshape(STUDENTS, -1)
     apart = np.array([[np.abs(gaps[j] - own) for j in range(STUDENTS) if j != k] for k, own in enumerate(gaps)])
-    together, single = (TASK.corrected(one, weights, size) for one in (found, alone))
-    return Rest(together, single, alpha * natural_range(apart))
+    return TASK.corrected(found, weights, size), alpha * natural_range(apart)
 
 
 @check("monte-carlo", tests=2 * len(SIZES) * len(ORDERS), cost=2.0)
@@ -137,20 +127,21 @@ def cost(subject: Subject, context: Context) -> Found:
     points = []
     for size in SIZES:
         weights = TASK.draws(context.rng(size), COHORTS, STUDENTS, size)
+        alone, _ = context.shared(_rest, weights, 1.0, 0.0, size)
         for alpha in ORDERS:
-            rest = context.shared(_rest, weights, alpha, size)
-            part = float(subject.part(np.array(rest.reach)))
+            together, reach = context.shared(_rest, weights, alpha, 1 / alpha, size)
+            part = float(subject.part(np.array(reach)))
             least, most = (float(_LAW(1.0, c, float(STUDENTS), 1.0)) for c in (1.0, part))
             at = f"n = {size}, α = {alpha:g}"
             name = f"excess risk less that of the gain law at αβ·kept, over d/2n, {at}"
-            yield cut_mean(name, rest.together - most * rest.alone, ENDS, 0.0, context.error_rate)
-            if rest.reach <= NEAR:
+            yield cut_mean(name, together - most * alone, ENDS, 0.0, context.error_rate)
+            if reach <= NEAR:
                 name = f"excess risk less {1 + COST:g} times that of the gain law, over d/2n, {at}"
-                cheap = rest.together - (1 + COST) * least * rest.alone
+                cheap = together - (1 + COST) * least * alone
                 yield cut_mean(name, cheap, ENDS, 0.0, context.error_rate)
-            ratio = float(rest.together.mean() / rest.alone.mean())
-            error = float(np.std(rest.together - ratio * rest.alone) / rest.alone.mean()) / np.sqrt(COHORTS)
-            points.append((rest.reach, ratio, error, size))
+            ratio = float(together.mean() / alone.mean())
+            error = float(np.std(together - ratio * alone) / alone.mean()) / np.sqrt(COHORTS)
+            points.append((reach, ratio, error, size))
     yield _trade_off(subject, points)
 
 

@@ -14,7 +14,6 @@ from rdml_theory.symbolic import intervals
 from rdml_theory.symbolic.relations import equal
 from verify.checks import curve, kernel_check, panel
 from verify.checks.comparisons import counted
-from verify.checks.networks import Setting
 from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
 if TYPE_CHECKING:
@@ -62,14 +61,14 @@ def _population(context: Context) -> dict[str, Table]:
 
     arms = objectives(ORDERS)
     seeds = context.pick(quick=128, full=1024)
-    scores: dict[str, dict[str, tuple[float | None, ...]]] = {}
-    for n, arm in enumerate(arms):
-        context.progress(n / len(arms))
-        accuracy, nll = generalise(
-            Setting(arm.alpha, beta=arm.beta), step=0.3, steps=context.pick(quick=100, full=600), batch=60,
-            seeds=seeds, seed=context.seed_for("seeds"),
-        )  # fmt: skip
-        scores[arm.name] = {"accuracy": tuple(accuracy.tolist()), "nll": tuple(nll.tolist())}
+    found = generalise(
+        [(arm.alpha, arm.beta) for arm in arms], step=0.3, steps=context.pick(quick=100, full=600), batch=60,
+        seeds=seeds, seed=context.seed_for("seeds"), progress=context.progress,
+    )  # fmt: skip
+    scores: dict[str, dict[str, tuple[float | None, ...]]] = {
+        arm.name: {"accuracy": tuple(accuracy.tolist()), "nll": tuple(nll.tolist())}
+        for arm, accuracy, nll in zip(arms, *found, strict=True)
+    }
     return {metric: Table({}, tuple(range(seeds)), scores, arms=arms) for metric in METRICS}
 
 
