@@ -1,17 +1,9 @@
 """Faults planted in the theory of SGD, its simulator and its verdicts: each is refuted by a claim, or fails a test."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("test_faults.py"))
-assert _spec is not None
-assert _spec.loader is not None
-machinery = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(machinery)
+from faults import misfits, run_with, suite_with
 
 # file in convergence/, what is there, what is put in its place, the claim that must be refuted
 CLAIMED = {
@@ -293,16 +285,14 @@ TESTED = {
 
 
 def test_faults_fit_the_sources():
-    faults = {**CLAIMED, **TESTED}
-    counts = {name: (ROOT / "convergence" / f).read_text().count(before) for name, (f, before, *_) in faults.items()}
-    assert {name: count for name, count in counts.items() if count != 1} == {}
+    assert misfits({name: (f"convergence/{file}", *rest) for name, (file, *rest) in (CLAIMED | TESTED).items()}) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMED)
 def test_a_claim_is_refuted(tmp_path, name):
     file, before, after, claim = CLAIMED[name]
-    result = machinery.run_with(tmp_path, f"convergence/{file}", before, after, [claim])
+    result = run_with(tmp_path, f"convergence/{file}", before, after, [claim])
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr
     assert [c["outcome"] for c in json.loads(result.stdout)["claims"]] == ["refuted"]
 
@@ -311,5 +301,5 @@ def test_a_claim_is_refuted(tmp_path, name):
 @pytest.mark.parametrize("name", TESTED)
 def test_a_test_fails(tmp_path, name):
     file, before, after, tests = TESTED[name]
-    result = machinery.suite_with(tmp_path, f"convergence/{file}", before, after, tests)
+    result = suite_with(tmp_path, f"convergence/{file}", before, after, tests)
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr

@@ -1,11 +1,10 @@
 """Deliberate faults in the trainer, its schedules and its losses: the claims on networks see each of them."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from faults import ROOT, misfits, run_with, suite_with
 
 from rdml_theory.losses import mutual_loss, renyi_divergence
 from verify.checks import updates
@@ -17,11 +16,6 @@ from verify.claims import n4_bias_bounds as n4
 from verify.context import Context
 from verify.trainer import update
 from verify.trainer.update import Cohort
-
-spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("test_faults.py"))
-assert spec is not None
-faults = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(faults)
 
 UPDATE, TRAINER = (f"verify/trainer/{name}.py" for name in ("update", "trainer"))
 MUTUAL = "rdml_theory/losses/mutual.py"
@@ -249,23 +243,22 @@ TESTED = {
 def test_faults_fit_the_sources():
     every = {**FAULTS, **MONITORED, **TESTED}
     assert len(every) == len(FAULTS) + len(MONITORED) + len(TESTED)
-    page = (faults.ROOT / "docs/trainer.md").read_text()
+    page = (ROOT / "docs/trainer.md").read_text()
     assert f"lists {len(every)} faults" in page
     assert f"- {len(FAULTS)} are refused by `rdml run N1`" in page
     assert f"- {len(MONITORED)} of the bias monitor are refused by `rdml run N1`" in page
     assert f"- {len(TESTED)} that N1 cannot show" in page
-    counts = {name: (faults.ROOT / file).read_text().count(before) for name, (file, before, *_) in every.items()}
-    assert {name: count for name, count in counts.items() if count != 1} == {}
+    assert misfits(every) == {}
     for name, (*_, test) in TESTED.items():
         path, _, function = test.partition("::")
-        assert f"def {function}(" in (faults.ROOT / "tests/trainer" / f"test_trainer_{path}").read_text(), name
+        assert f"def {function}(" in (ROOT / "tests/trainer" / f"test_trainer_{path}").read_text(), name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TESTED)
 def test_a_test_fails(tmp_path, name):
     *fault, test = TESTED[name]
-    result = faults.suite_with(tmp_path, *fault, f"tests/trainer/test_trainer_{test}")
+    result = suite_with(tmp_path, *fault, f"tests/trainer/test_trainer_{test}")
     assert result.returncode == 1, result.stdout[-2000:] + result.stderr
 
 
@@ -273,7 +266,7 @@ def test_a_test_fails(tmp_path, name):
 @pytest.mark.parametrize("name", [*FAULTS, *MONITORED])
 def test_fault_is_caught(tmp_path, name):
     fault, check = (FAULTS[name], "update") if name in FAULTS else (MONITORED[name], "monitor")
-    result = faults.run_with(tmp_path, *fault, ["N1"])
+    result = run_with(tmp_path, *fault, ["N1"])
     assert result.returncode == 1, result.stderr
     (claim,) = json.loads(result.stdout)["claims"]
     assert {c["id"]: c["outcome"] for c in claim["checks"]}[check] == "refuted"
