@@ -78,7 +78,7 @@ def test_they_are_enough(absent, code, said):
         ),
         (
             "sklearn",
-            "from convergence.data import real_data; real_data('iris')",
+            "sys.modules['sklearn'] = None; from convergence.data import real_data; real_data('iris')",
             "data = 'iris' needs sklearn: pip install 'rdml-theory[verify]'",
         ),
         (

@@ -23,7 +23,7 @@ from rdml_theory import symbolic
 from rdml_theory.symbolic.mutual.plateau import ASSUMPTIONS, BASE_NORM, MUTUAL_NORM, beta, plateau_target
 from verify.checks import at_most, curve, function_of, kernel_check, panel
 from verify.checks.mutual import central_slope
-from verify.claim import Check, Claim, Context, Control, Found, Panel, Source, Statement, check
+from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 
 ORDERS = (0.25, 0.5, 1.0, 2.0)
 STEPS = 3_000
@@ -38,10 +38,10 @@ CLOSE = 0.02
 """How well the law must hold at a stationary point, where the update is below 1% of the mutual gradient."""
 
 NEAR = 0.2
-"""How near 3000 gradient steps must have come, at every order: the smallest ones are still on their way."""
+"""How near 3000 gradient steps must have come, at the greatest order and at the least, which is still on its way."""
 
 AVERAGED = 0.25
-"""The same for gradients averaged over the second half of a mini-batch run, at the orders that have settled."""
+"""The same for gradients averaged over the second half of a mini-batch run."""
 
 GROWTH = 0.8
 """The squared norm of the plateau at an order over that at twice the order, at most."""
@@ -86,29 +86,20 @@ def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
     return np.abs(np.divide(base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
 
 
-def _trained(order: float, context: Context) -> CohortTrajectory:
-    cohort, step = _cohort(order)
-    return train_cohort(cohort, step=step, steps=STEPS, progress=context.progress)
-
-
-def _full_gradient(order: float) -> Check[Expr]:
-    question = (
-        f"Do base and mutual gradient meet after {STEPS} full-gradient steps at α = {order:g}, below the sharp bound?"
-    )
-
-    @check("training", id=f"full-gradient-{order:g}", question=question, cost=8.0)
-    def full_gradient(right_side: Expr, context: Context) -> Found:
-        cohort, _ = _cohort(order)
-        run = context.shared(_trained, order, context)
+@check("training", id="full-gradient", cost=8.0)
+def full_gradient(right_side: Expr, context: Context) -> Found:
+    """Do base and mutual gradient meet after 3000 full-gradient steps, below the sharp bound?"""
+    for order in context.each((ORDERS[0], ORDERS[-1])):
+        cohort, step = _cohort(order)
+        run = context.shared(train_cohort, cohort, step=step, steps=STEPS)
         off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
         for k, half in enumerate(HALVES):
-            yield at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {half}", float(off[k]), NEAR)
-            name = f"A² against the sharp bound with measured Z², {half}"
+            setting = f"α = {order:g}, {half}"
+            yield at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {setting}", float(off[k]), NEAR)
+            name = f"A² against the sharp bound with measured Z², {setting}"
             yield at_most(name, float(run.mean_base[-1, 0, k]), _bounds(cohort, run, k)[-1])
         if order == DRAWN:
             yield _over_training(f"full gradients, $\\alpha$ = {order:g}", right_side, cohort, run)
-
-    return full_gradient
 
 
 def _stationary(order: float) -> StationaryPoint:
@@ -165,9 +156,9 @@ def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
 
 @check("training", id="mini-batch", cost=12.0)
 def mini_batches(right_side: Expr, context: Context) -> Found:
-    """With mini-batches, do the averaged gradients meet where they have settled, and does A² obey the bound?"""
+    """With mini-batches, do the averaged gradients meet at orders that settle soon, and does A² obey the bound?"""
     steps = context.pick(quick=1_000, full=10_000)
-    for order in context.each(reversed(ORDERS)):
+    for order in context.each(ORDERS[2:]):
         cohort, _ = _cohort(order)
         seed = context.seed_for(order)
         run = context.shared(_mini_batch_runs, order, steps, seed)
@@ -179,12 +170,9 @@ def mini_batches(right_side: Expr, context: Context) -> Found:
             worst = float((run.mean_base[-1, :, k] / bounds).max())
             name = f"A² over the sharp bound, greatest of {REPLICAS} replicas, described, α = {order:g}, {half}"
             yield at_most(name, worst, 1.0, samples=REPLICAS)
-            if order >= 1:
-                off = _off(
-                    right_side, run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True)
-                )
-                name = f"|‖mean ∇L‖/stated - 1|, mean of {REPLICAS} replicas, described, α = {order:g}, {half}"
-                yield at_most(name, float(off[0]), AVERAGED, samples=REPLICAS)
+            off = _off(right_side, run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True))
+            name = f"|‖mean ∇L‖/stated - 1|, mean of {REPLICAS} replicas, described, α = {order:g}, {half}"
+            yield at_most(name, float(off[0]), AVERAGED, samples=REPLICAS)
         if order == DRAWN:
             title = f"mini-batches of {BATCH}, $\\alpha$ = {order:g}"
             yield _over_training(title, right_side, cohort, run)
@@ -228,7 +216,7 @@ CLAIM = Claim(
     source=Source("this toolkit; the setting is that of Huang et al. 2023", "2209.05732", own=True),
     checks=(
         kernel_check(symbolic.plateau_law),
-        *(_full_gradient(order) for order in reversed(ORDERS)),
+        full_gradient,
         mini_batches,
         stationary,
     ),
