@@ -89,12 +89,13 @@ class _Record:
         else:
             mutual = seen.sample - base
         update = base + mutual
-        squares = [game.squares(part) for part in (base, mutual, update)]
+        noise = np.zeros_like(update) if seen.sample is None else seen.sample - update
+        squares = game.squares(np.stack([base, mutual, update, noise]))
         if (row := self._rows.get(seen.t)) is not None:
-            self.ends[:, row, who], self.loss[row, who] = squares, game.base_losses(seen.x)
+            self.ends[:, row, who], self.loss[row, who] = squares[:3], game.base_losses(seen.x)
             self.means[:, row, who] = self._sums[:, who] / np.maximum(self._seen[who], 1)[:, None]
         if seen.measured and seen.sample is not None:
-            self._sums[:, who] += np.stack([*squares, game.squares(seen.sample - update)])
+            self._sums[:, who] += squares
             self._seen[who] += 1
             if 2 * seen.t >= self._steps:
                 self._late[who] += 1
