@@ -24,7 +24,7 @@ def constant(gradient: Array, size: float) -> Array:
     >>> constant(np.array([[1.0, 1.0]]), 0.5)
     array([[0.5, 0. ]])
     """
-    bias = np.zeros_like(gradient)
+    bias = np.zeros(gradient.shape)
     bias[..., 0] = size
     return bias
 

@@ -12,7 +12,7 @@ from verify.claims.c17_adam import SHORT, walk
 def test_the_walks_are_those_of_torch(decay, monkeypatch):
     monkeypatch.setattr(c17_adam, "REPLICAS", 5)
     setting, step, steps = SHORT._replace(p=0.2, decay=decay), 0.03, 200
-    found = walk(setting, step, steps, np.random.default_rng(3)).x[-1]
+    found = walk([setting], step, steps, np.random.default_rng(3))[0].x[-1]
     rng, x = np.random.default_rng(3), torch.zeros(5, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.AdamW(
         [x], lr=step, betas=(setting.first, setting.second), eps=0.0, weight_decay=decay, foreach=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,34 +90,36 @@ class Walk(NamedTuple):
     squares: Array
 
 
-def walk(setting: Setting, step: float, steps: int, rng: np.random.Generator, plain: bool = False) -> Walk:
-    """Adam, or AdamW, with ε = 0, or plain SGD, from the minimum."""
-    x, m, v, squares = (np.zeros(REPLICAS) for _ in range(4))
+def walk(
+    settings: Sequence[Setting], step: float, steps: int, rng: np.random.Generator, plain: bool = False
+) -> list[Walk]:
+    """Adam, or AdamW, with ε = 0, or plain SGD, from the minimum, at each setting."""
+    first, second, p, delta, decay = np.array(settings).T[:, :, None]
+    x, m, v, squares = np.zeros((4, len(settings), REPLICAS))
     times = np.unique(np.geomspace(1, steps, 60).astype(int))
-    kept = []
+    marks, kept = set(times.tolist()), []
     for t in range(1, steps + 1):
-        slope = setting.delta * x / np.sqrt(1 + x**2)
-        squares += slope**2
-        g = slope - 1 + (rng.random(REPLICAS) < setting.p) / setting.p
+        slope = delta * x / np.sqrt(1 + x * x)
+        squares += slope * slope
+        g = slope - 1 + (rng.random(x.shape) < p) / p
         if plain:
             x = x - step * g
         else:
-            m = setting.first * m + (1 - setting.first) * g
-            v = setting.second * v + (1 - setting.second) * g**2
-            scale = np.sqrt(1 - setting.second**t) / (1 - setting.first**t)
-            x = (1 - step * setting.decay) * x - step * scale * m / np.sqrt(v)
-        if t in times:
+            m += (1 - first) * (g - m)
+            v += (1 - second) * (g * g - v)
+            scale = np.sqrt(1 - second**t) / (1 - first**t)
+            x = (1 - step * decay) * x - step * scale * m / np.sqrt(v)
+        if t in marks:
             kept.append(x)
-    return Walk(times.astype(float), np.array(kept), squares / steps)
+    return [Walk(times.astype(float), *one) for one in zip(np.stack(kept, axis=1), squares / steps, strict=True)]
 
 
 @check("monte-carlo", tests=6, cost=8.0)
 def walks(subject: Subject, context: Context) -> Found:
     """Does Adam move at least so far, and does plain SGD stay where its own bound says?"""
-    steps, found = context.pick(quick=STEPS, full=10 * STEPS), {}
-    for setting in context.each((USUAL, SHORT, OFTEN, SHORT._replace(decay=1.0))):
-        run = context.shared(walk, setting, STEP, steps, context.rng(setting.words))
-        found[setting] = run
+    steps, settings = context.pick(quick=STEPS, full=10 * STEPS), (USUAL, SHORT, OFTEN, SHORT._replace(decay=1.0))
+    found = dict(zip(settings, context.shared(walk, settings, STEP, steps, context.rng("adam")), strict=True))
+    for setting, run in found.items():
         drift = subject.at(setting)
         if setting.decay:
             least, reached = drift * (1 - (1 - STEP * setting.decay) ** steps), setting.decay * run.x[-1]
@@ -127,7 +130,7 @@ def walks(subject: Subject, context: Context) -> Found:
         yield cut_mean(name, least - reached, ENDS, 0.0, context.error_rate)
     # A step of which the noise leaves less than a tenth of the greatest slope, squared.
     small = 0.1 * SHORT.delta / SHORT.variance
-    plain = context.shared(walk, SHORT, small, steps, context.rng("plain"), True)
+    (plain,) = context.shared(walk, (SHORT,), small, steps, context.rng("plain"), True)
     at = Assumptions(smoothness=SHORT.delta, gap=0.0, noise=SHORT.variance, bias=0.0)
     bound = float(classical_bound(at, small, steps))
     name = f"mean f'² of plain SGD against its bound (C1), p = {SHORT.p:g}"

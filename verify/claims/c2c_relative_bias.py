@@ -125,8 +125,8 @@ def worst_oracle(name: str, at: Assumptions, h: float, **parameters: Any) -> Syn
 @cache
 def _last(at: Assumptions, h: float) -> float:
     """‖∇f(x_T)‖² on the extremal quadratic, whose norm does not depend on the signs of the noise."""
-    rate = abs(1 - h) + h * np.sqrt(at.relative_bias)  # at which the norm forgets its start
-    steps = STEPS if rate >= 1 else min(STEPS, int(np.ceil(40 / (1 - rate))))
+    rate = abs(1 - h) + h * np.sqrt(at.relative_bias)  # at which the norm forgets its start, or grows
+    steps = int(min(STEPS, np.ceil(28 / max(abs(1 - rate), 1e-9))))
     run = simulate(worst_oracle("quadratic", at, h), step=h, steps=steps, replicas=1, seed=0, record=1)
     return float(run.squared_gradient[-1, 0])
 

@@ -14,7 +14,7 @@ from rdml_theory.symbolic.sgd import constant_bias as symbolic
 from verify.checks import at_least, at_most, curve, function_of, kernel_check, panel
 from verify.claim import Claim, Context, Control, Curve, Found, Panel, Source, Statement, check
 
-STEPS = (0.003, 0.03, 0.3, 1.0, 1.7, 1.97)
+STEPS = (0.01, 0.03, 0.3, 1.0, 1.7, 1.97)
 ZETA, RADIUS = 0.5, 2.0
 Array = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def _run(step: Any, steps: int, record: Any = 1) -> Trajectory:
 @check("numeric", cost=3.0)
 def runs(subject: Subject, context: Context) -> Found:
     """Do runs follow the closed form to one plateau at every step size?"""
-    last = context.pick(quick=30_000, full=1_000_000)
+    last = context.pick(quick=10_000, full=1_000_000)
     curves: list[Curve] = []
     ends: list[float] = []
     for number, h in enumerate(context.each(STEPS)):
@@ -85,7 +85,7 @@ def runs(subject: Subject, context: Context) -> Found:
 
 def _plateaus(subject: Subject, last: int, ends: list[float]) -> Panel:
     """The plateau against the step size: flat, where a bias that followed the gradient would do worse beyond h = 1."""
-    grid = np.geomspace(0.003, 1.97, 60)
+    grid = np.geomspace(STEPS[0], STEPS[-1], 60)
     worst = Assumptions(smoothness=1.0, gap=0.0, noise=0.0, bias=ZETA**2)
     return panel(
         f"plateau, $T$ = {last}", "step size $h = \\Lambda\\eta$", "mean squared gradient norm",
@@ -110,7 +110,7 @@ def _scheduled(name: str, steps: int) -> float:
 @check("numeric", cost=1.0)
 def schedules(subject: Subject, context: Context) -> Found:
     """Do falling step sizes end at the same plateau?"""
-    steps = context.pick(quick=20_000, full=200_000)
+    steps = context.pick(quick=10_000, full=200_000)
     for name in SCHEDULES:
         end = context.shared(_scheduled, name, steps)
         # The smallest step a schedule makes; a limit that depended on the step would be another one.

@@ -254,13 +254,10 @@ def relative(subject: Subject, context: Context) -> Found:
         at = Assumptions(smoothness=1.0, gap=25 / mu, noise=0.0, bias=bias, relative_bias=m)
         steps = round(40 / (h * mu * (1 - np.sqrt(m))))
         run = context.shared(_against, at, h, mu, steps)
-        each = list(zip(run.value[1:, 0], run.times[1:], strict=True))
+        values, times, recursion = run.value[1:, 0], run.times[1:], subject.recursion(at, h, steps, mu)
         closed, exact = (
-            [v / r if r else np.inf for (v, _), r in zip(each, stated, strict=True)]
-            for stated in (
-                [subject.bound(at, h, t, mu) for _, t in each],
-                [subject.recursion(at, h, steps, mu)[t] for _, t in each],
-            )
+            [v / r if r else np.inf for v, r in zip(values, stated, strict=True)]
+            for stated in ([subject.bound(at, h, t, mu) for t in times], [recursion[t] for t in times])
         )
         name = f"over stated, on a quadratic of curvature μ = {mu:g} Λ, m = {m:g}, h = {h:g}, ζ² = {bias:g}"
         yield at_most(f"{name}: the most", max(closed), 1 + ROUNDING)
