@@ -19,7 +19,7 @@ from convergence.performance.conic import REMEDY, Solution, minimise, triangle
 from convergence.performance.method import Method
 from convergence.performance.rational import integers, is_positive_definite, rounded
 
-__all__ = ["Block", "DualCertificate", "Inequalities", "Program", "between", "prove"]
+__all__ = ["UNITS", "Block", "DualCertificate", "Inequalities", "Program", "between", "prove"]
 
 Exact = NDArray[Any]
 IntArray = NDArray[np.intp]
@@ -27,7 +27,7 @@ Product = tuple[Any, Exact, Exact]
 """c <u, v>: a coefficient, or one for each row, and rows of coefficients over a basis of vectors."""
 RightSides = tuple[Fraction, Fraction, Fraction]
 
-_UNITS = 2**96
+UNITS = 2**96
 """Units in one, in which what must be positive definite is rounded: margins are some 10⁻⁹ of it."""
 
 _MARGINS = (1e-9, 5e-9, 3e-8, 1e-6, 3e-5)
@@ -76,13 +76,12 @@ class Block:
         return integers(self.left), integers(self.right)
 
     def slack(self, multipliers: Exact, copy: int = 0) -> Exact:
-        """A matrix below that of one copy, and within its rounding: of numbers so short that it is quickly judged."""
+        """A matrix below that of one copy, in whole ``UNITS``: of numbers so short that it is quickly judged."""
         (left, below), (right, under) = self._whole
         weights, unit = integers(self.factors * multipliers[self.columns[copy]])
         half = left.T.dot(weights[:, None] * right)
         # Each entry is rounded down by less than a unit, and so no form by more than ``size`` units.
-        units = (half + half.T) * _UNITS // (2 * below * under * unit) - self.size * np.eye(self.size, dtype=int)
-        return units * Fraction(1, _UNITS)
+        return (half + half.T) * UNITS // (2 * below * under * unit) - self.size * np.eye(self.size, dtype=int)
 
     def packed(self, count: int, *, turned: bool = True) -> Any:
         """The matrices of all copies, linear in the multipliers, as the solver packs them."""
@@ -276,6 +275,10 @@ class DualCertificate:
 
         Nothing here comes from the solver but the numbers themselves.
         """
+        return self._proves
+
+    @cached_property
+    def _proves(self) -> bool:
         method, (_, bias, noise) = self.method, self.right_sides
         if min(*self.right_sides, method.relative_bias) < 0:
             return False

@@ -10,6 +10,7 @@ import pytest
 
 from convergence import Assumptions, floor, problems, sharp_bound, simulate, stepwise_bound, worst_case
 from convergence.performance import ConsecutivePairs, Method, prove
+from convergence.performance.certificate import UNITS
 
 TABLE = json.loads((Path(__file__).parents[1] / "reference" / "worst_cases.json").read_text())["rows"]
 
@@ -158,7 +159,7 @@ def test_the_slack_is_what_the_inequalities_say(certificate):
             direct += y["noise, velocity"][t] * n[t] @ ((1 - mu) * v[t])
             vectors[-1] += [b[t], n[t], g[t + 1]]
     forms = sum(
-        np.trace(np.array(basis).T @ block.slack(flat, copy).astype(float) @ np.array(basis))
+        np.trace(np.array(basis).T @ (block.slack(flat, copy) / UNITS).astype(float) @ np.array(basis))
         for (block, copy), basis in zip(slacks, vectors, strict=True)
     )
     # The potential cancels between one step and the next.

@@ -232,7 +232,7 @@ def _chase(steps: int, order: float) -> _Run:
 @check("training", cost=2.0)
 def chase(subject: Subject, context: Context) -> Found:
     """Does a student obey the bound that follows a restless peer?"""
-    steps = context.pick(quick=1_000, full=8_000)
+    steps = context.pick(quick=500, full=8_000)
     curves = []
     for order in ORDERS:
         run = context.shared(_chase, steps, order)
