@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from drawn import faults_of_figure
 
-from convergence import detectable_violation
+from convergence import detectable_violation, train_cohort
 from rdml_theory.symbolic.kernel import Proof
 from verify.claim import Check, Claim, Control, Finding, Source, Statement
 from verify.claims import all_claims, statistical_tests
-from verify.claims.c5_plateau_law import _trained
+from verify.claims.c5_plateau_law import STEPS, _cohort
 from verify.context import Context
 from verify.plots import figure_of
 from verify.records import Comparison, place_of
@@ -206,7 +206,8 @@ def test_the_digits_plateau_is_the_expected_one(finished):
     for order, expected, error in (
         (1.0, (3.12e-3, 3.03e-3), 0.01), (0.5, (5.6e-4, 4.7e-4), 0.02), (0.25, (2.7e-4, 2.1e-4), 0.02),
     ):  # fmt: skip
-        run = _trained(order, Context("C5", "x", "quick", 0, 0.1))
+        cohort, step = _cohort(order)
+        run = train_cohort(cohort, step=step, steps=STEPS)
         assert (run.base[-1, 0, 0], run.mutual[-1, 0, 0]) == pytest.approx(expected, rel=error)
 
 

@@ -83,24 +83,29 @@ def statement(subject: Subject) -> Statement:
     )  # fmt: skip
 
 
+def _points(count: int, rng: np.random.Generator) -> list[tuple[Setting, float]]:
+    """Where the function that users call is compared, and what it returns: first without bias, then with any."""
+    # Without bias there is no λ to find. From short runs of tiny steps, which the function takes by a series, on.
+    points = [
+        Setting(10 ** rng.uniform(-6, 0.29), round(10 ** rng.uniform(0, 5)), noise=rng.exponential())
+        for _ in range(count)
+    ]
+    for _ in range(count):
+        bias, noise = rng.exponential(size=2) * rng.integers(0, 2, 2)
+        points.append(Setting(rng.uniform(0.02, 1.98), round(10 ** rng.uniform(0, 4)), bias=bias, noise=noise))
+    return [(at, float(tight_bound(at.assumptions, at.h, at.steps))) for at in points]
+
+
 @check("numeric")
 def implementation(subject: Subject, context: Context) -> Found:
     """Is the function that users call the least of the family?"""
-    rng = context.rng("points")
     count = context.pick(quick=60, full=2000)
-    below, above, apart = np.inf, -np.inf, 0.0
-    for _ in range(count):
-        # Without bias there is no λ to find. From short runs of tiny steps, which the function takes by a series, on.
-        free = Setting(10 ** rng.uniform(-6, 0.29), round(10 ** rng.uniform(0, 5)), noise=rng.exponential())
-        apart = max(apart, abs(float(tight_bound(free.assumptions, free.h, free.steps)) / subject.least(free) - 1))
-    for _ in range(count):
-        bias, noise = rng.exponential(size=2) * rng.integers(0, 2, 2)
-        at = Setting(rng.uniform(0.02, 1.98), round(10 ** rng.uniform(0, 4)), bias=bias, noise=noise)
-        ratio = float(tight_bound(at.assumptions, at.h, at.steps)) / max(subject.least(at), 1e-300)
-        below, above = min(below, ratio), max(above, ratio)
+    points = context.shared(_points, count, context.rng("points"))
+    ratios = np.array([value / max(subject.least(at), 1e-300) for at, value in points])
+    apart, (below, above) = float(np.abs(ratios[:count] - 1).max()), (ratios[count:].min(), ratios[count:].max())
     yield at_most("relative difference from the formula, without bias", apart, ROUNDED, samples=count)
-    yield at_most("function over the least of the family", above, 1 + ROUNDED, samples=count)
-    yield at_least("function over the least on a grid of λ", below, 1 - 1e-4, samples=count)
+    yield at_most("function over the least of the family", float(above), 1 + ROUNDED, samples=count)
+    yield at_least("function over the least on a grid of λ", float(below), 1 - 1e-4, samples=count)
 
 
 @check("numeric")
