@@ -155,7 +155,7 @@ LOOSEST = 1.15
 THETAS = (0.15, 0.3, 0.6, 1.0, 1.6)
 
 
-@check("numeric", cost=6.0)
+@check("numeric", cost=3.0)
 def exact(subject: Subject, context: Context) -> Found:
     """Do the exact worst cases, by semidefinite programs, stay below the bound and near it?"""
     runs = context.pick(quick=((2, 0.0), (6, 0.0), (3, 0.5)), full=((2, 0.0), (6, 0.0), (12, 0.0), (3, 0.5), (4, 0.5)))
@@ -203,7 +203,7 @@ REACHED = 0.9
 SETTLED = [("heavy ball, bias", 0.9, False, 0.0, 0.25), ("Nesterov, noise", 0.9, True, 1.0, 0.0)]
 
 
-@check("monte-carlo", tests=4, cost=5.0)
+@check("monte-carlo", tests=4, cost=3.0)
 def simulation(subject: Subject, context: Context) -> Found:
     """Do runs with noise obey the bound, and does a quadratic almost reach its floor?"""
     budget = context.pick(quick=1_024, full=4_096)

@@ -114,7 +114,7 @@ def walk(
     return [Walk(times.astype(float), *one) for one in zip(np.stack(kept, axis=1), squares / steps, strict=True)]
 
 
-@check("monte-carlo", tests=6, cost=8.0)
+@check("monte-carlo", tests=6, cost=1.5)
 def walks(subject: Subject, context: Context) -> Found:
     """Does Adam move at least so far, and does plain SGD stay where its own bound says?"""
     steps, settings = context.pick(quick=STEPS, full=10 * STEPS), (USUAL, SHORT, OFTEN, SHORT._replace(decay=1.0))

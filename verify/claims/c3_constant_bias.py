@@ -57,7 +57,7 @@ def _run(step: Any, steps: int, record: Any = 1) -> Trajectory:
     return simulate(problem, step=step, steps=steps, replicas=1, seed=0, record=record)
 
 
-@check("numeric", cost=3.0)
+@check("numeric", cost=1.0)
 def runs(subject: Subject, context: Context) -> Found:
     """Do runs follow the closed form to one plateau at every step size?"""
     last = context.pick(quick=10_000, full=1_000_000)

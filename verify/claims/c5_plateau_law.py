@@ -86,7 +86,7 @@ def _off(right_side: Expr, base: np.ndarray, mutual: np.ndarray) -> np.ndarray:
     return np.abs(np.divide(base, stated, out=np.full_like(stated, np.inf), where=stated > 0) - 1)
 
 
-@check("training", id="full-gradient", cost=8.0)
+@check("training", id="full-gradient", cost=5.0)
 def full_gradient(right_side: Expr, context: Context) -> Found:
     """Do base and mutual gradient meet after 3000 full-gradient steps, below the sharp bound?"""
     for order in context.each((ORDERS[0], ORDERS[-1])):
@@ -123,7 +123,7 @@ def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator)
     return worst
 
 
-@check("training", cost=5.0)
+@check("training", cost=4.0)
 def stationary(right_side: Expr, context: Context) -> Found:
     """Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?"""
     points: dict[float, StationaryPoint] = {}
@@ -154,7 +154,7 @@ def _mini_batch_runs(order: float, steps: int, seed: int) -> CohortTrajectory:
     return train_cohort(cohort, step=step, steps=steps, batch=BATCH, replicas=REPLICAS, every=50, record=24, seed=seed)
 
 
-@check("training", id="mini-batch", cost=12.0)
+@check("training", id="mini-batch", cost=3.0)
 def mini_batches(right_side: Expr, context: Context) -> Found:
     """With mini-batches, do the averaged gradients meet at orders that settle soon, and does A² obey the bound?"""
     steps = context.pick(quick=1_000, full=10_000)

@@ -168,7 +168,7 @@ def _joint_bound(subject: Subject, cohort: MutualLearning, times: float, noise: 
     return float(bound(h, step, times, gap, np.sqrt(noise))) ** 2
 
 
-@check("training", cost=4.0)
+@check("training", cost=2.0)
 def training(subject: Subject, context: Context) -> Found:
     """Does ∇Φ obey the bound without bias and fall, while ∇L stays?"""
     order = float(subject.order)
