@@ -82,17 +82,6 @@ class Potential:
             kappa, drive, level, start = self.rates(a.bias, a.noise, a.relative_bias)
             return _bound(kappa, drive, level, start * a.gap, self.step, steps)
 
-    def best_trade(self, assumptions: Assumptions, steps: float) -> float:
-        """The best λ for this κ and d, ``λ² = m - ζ²(∂A²/∂d)/(∂A²/∂κ)``, or a greater one where κ is of no use."""
-        a = assumptions
-        with np.errstate(all="ignore"):
-            kappa, drive, level, start = self.rates(a.bias, a.noise, a.relative_bias)
-            near = kappa * np.array([1 - 1e-6, 1 + 1e-6])
-            low, high = _bound(near, drive, level, start * a.gap, self.step, steps)
-            slope = (high - low) / (near[1] - near[0])
-            of_drive = _bound(kappa, 1.0, level, 0.0, self.step, steps)
-            return math.sqrt(a.relative_bias - a.bias * of_drive / slope) if slope < 0 else 8 * self.trade
-
 
 def _bound(kappa: Any, drive: Any, level: Any, gap: Any, h: float, steps: float) -> NDArray[np.float64]:
     """The bound of A² at Λ = 1; infinite where there is none."""
@@ -105,7 +94,7 @@ def _bound(kappa: Any, drive: Any, level: Any, gap: Any, h: float, steps: float)
     return np.where((level > 0) & ~np.isnan(value), value, np.inf)
 
 
-ROUNDS, TRIED, KEPT = 60, 256, 12
+ROUNDS, TRIED, KEPT = 60, 384, 16
 """Of the search around the best potential: rounds, potentials tried in each, and how many of them shape the next."""
 
 GROWTH, NEAR = 2.0, 1e-9
@@ -290,7 +279,7 @@ def _normals() -> NDArray[np.float64]:
 
 
 def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Potential]:
-    """The least bound found, on a grid and then around the best of it, and the potential that proves it.
+    """The least bound found around the one that begins, or the best on a grid if that has none, and its potential.
 
     At Λ = 1. The search compares bounds, so that it cannot end with less than one. Around the best it goes on as
     evolution strategies do (Hansen & Ostermeier 2001): the best moves of a round are the covariance of the next.
@@ -319,20 +308,16 @@ def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Poten
     trade = math.sqrt(max(size, a.relative_bias)) or 1.0
     for one in (begin, replace(begin, trade=trade), *_floor(begin)):
         take(one, one.bound(a, steps))
-    far, near = 1 / math.sqrt(1 - mu), max(min(chi / (1 - mu), ((1 - mu) / h - 1) / 2), 0.05) / psi
-    axes = [
-        np.linspace(math.log(chi) - 8, math.log(chi) + 4 - min(math.log(h), 0.0), 14), np.linspace(-far, far, 11),
-        np.log([0.25, 0.5, 0.8, 1.0, 1 + near / 2, 1 + 2 * near, 1 + 6 * near]),
-    ]  # fmt: skip
-    for tries in range(5):
-        known = value < math.inf
-        look(np.reshape(np.meshgrid(*axes, math.log(trade), indexing="ij"), (4, -1)))
-        if not biased or (known and tries):
-            break
-        # Too great a λ proves nothing.
-        trade = min(max(best.best_trade(a, steps), 1e-300), 1e300) if value < math.inf else trade / 8
-        take(replace(best, trade=trade), replace(best, trade=trade).bound(a, steps))
-    spread = np.diag([axes[0][1] - axes[0][0], axes[1][1] - axes[1][0], 0.5, 0.5 * biased])
+    far = 1 / math.sqrt(1 - mu)
+    if math.isinf(value):
+        near = max(min(chi / (1 - mu), ((1 - mu) / h - 1) / 2), 0.05) / psi
+        axes = [
+            np.linspace(math.log(chi) - 8, math.log(chi) + 4 - min(math.log(h), 0.0), 14), np.linspace(-far, far, 11),
+            np.log([0.25, 0.5, 0.8, 1.0, 1 + near / 2, 1 + 2 * near, 1 + 6 * near]),
+            math.log(trade) - 2 * np.arange(5),
+        ]  # fmt: skip
+        look(np.reshape(np.meshgrid(*axes, indexing="ij"), (4, -1)))
+    spread = np.diag([2.0, 0.3 * far, 1.0, 3.0 * biased])
     for normals in _normals():
         centre = [[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]]
         moves = spread @ normals
