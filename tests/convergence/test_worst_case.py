@@ -226,6 +226,17 @@ def test_the_slack_is_what_the_inequalities_say(certificate):
         assert np.trace(basis.T @ exact @ basis) == pytest.approx(total, rel=1e-9)
 
 
+def test_the_slack_is_below_the_matrix_and_near_it(certificate):
+    """What is judged in its place differs by a definite matrix, of a few units."""
+    flat = np.array([y for part in certificate.multipliers.values() for y in part], dtype=object)
+    (block,) = certificate.program.blocks
+    weighted = (block.factors * flat[block.columns[0]])[:, None] * block.left
+    exact = weighted.T.dot(block.right)
+    more = (exact + exact.T) * Fraction(UNITS, 2) - block.slack(flat)
+    assert is_positive_definite(more)
+    assert max(more.flat) <= block.size + 1
+
+
 def test_exact_definiteness_agrees_with_eigenvalues():
     rng = np.random.default_rng(3)
     outcomes = set()
