@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def _run(problem: SyntheticProblem, step: float, steps: int, replicas: int, seed
     def keep(seen: Observed) -> None:
         if seen.t in squares:
             squares[seen.t][seen.replicas] = np.einsum("ij,ij->i", seen.x, seen.x)
-        farthest[seen.replicas] = np.maximum(farthest[seen.replicas], np.abs(seen.x).max(axis=1))
+        farthest[seen.replicas] = reduce(np.maximum, np.abs(seen.x).T, farthest[seen.replicas])
         if seen.sample is not None and seen.t >= steps - MOVES:
             moved[seen.replicas] += step**2 * np.einsum("ij,ij->i", seen.sample, seen.sample) / MOVES
 

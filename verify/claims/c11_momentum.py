@@ -208,7 +208,9 @@ def simulation(subject: Subject, context: Context) -> Found:
     """Do runs with noise obey the bound, and does a quadratic almost reach its floor?"""
     budget = context.pick(quick=1_024, full=4_096)
     steps = context.pick(quick=4_000, full=40_000)
-    problem = problems.get("quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04)
+    problem = problems.get(
+        "quadratic_cosine", amplitude=0.4, frequency=1.5, noise=0.02, bias=0.04, noise_model="rademacher"
+    )  # fmt: skip
     for mu, nesterov in ((0.9, False), (0.9, True)):
         step = _step(0.5, mu, nesterov) / problem.smoothness
         name = f"quadratic plus cosine, {METHODS[nesterov]}, μ = {mu:g}, T = {steps}"
