@@ -116,8 +116,8 @@ def _convex(seed: int, students: int, alpha: float, weight: float) -> float:
     alone = TASK.game(weights[:1], alpha, 0.0)
     one = find_stationary(alone, alone.start, tolerance=0.0, iterations=12)
     step = 1 / ((1 + weight * max(1.0, alpha)) * game.smoothness)
-    near = simulate(game, step=step, steps=400, replicas=1, seed=0, record=1, start=rng.normal(size=game.dim)).final[0]
-    rest = find_stationary(game, near, tolerance=0.0, iterations=40)
+    near = simulate(game, step=step, steps=100, replicas=1, seed=0, record=1, start=rng.normal(size=game.dim)).final[0]
+    rest = find_stationary(game, near, tolerance=0.0, iterations=25)
     if float(rest.residual.max()) > 1e-7:
         raise RuntimeError(f"K = {students}, α = {alpha}, β = {weight}: Newton's method has not come to rest")
     return float(np.abs(_odds(game, rest.x) - _odds(alone, one.x)).max())

@@ -414,13 +414,8 @@ class BiasMonitor:
     def _log_ratio_ranges(self, logits: Tensor) -> Tensor:
         """ρ of every student, peer and sample, shape (K, K - 1, B)."""
         z = logits / self.temperature
-        students = len(z)
-        rows = []
-        for k in range(students):
-            others = torch.stack([z[j] for j in range(students) if j != k]) if students > 1 else z[:0]
-            gap = others - z[k]
-            rows.append(gap.amax(-1) - gap.amin(-1))
-        return torch.stack(rows)
+        gaps = torch.stack([torch.cat([z[:k], z[k + 1 :]]) - own for k, own in enumerate(z)])
+        return gaps.amax(-1) - gaps.amin(-1)
 
     def _jacobian(self, logits: Tensor, parameters: Sequence[Tensor], step: int) -> Tensor:
         """√ E‖J‖_F² on one batch: with random signs v_x of every sample, E‖Σ_x J_xᵀ v_x‖² = Σ_x ‖J_x‖_F²."""

@@ -137,7 +137,8 @@ def paired_interval(
         raise ValueError(f"differences has shape {d.shape}: expected at least two seeds along the last axis")
     quantile = stats.t.isf(error_rate / 2, seeds - 1 if freedom is None else freedom)
     half = quantile * np.hypot(d.std(-1, ddof=1), lattice / 2) / math.sqrt(seeds)
-    return d.mean(-1) - half, d.mean(-1) + half
+    mean = d.mean(-1)
+    return mean - half, mean + half
 
 
 @dataclass(frozen=True)
