@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convergence import MutualLearning, find_stationary, simulate, train_cohort
-from rdml_theory import renyi_gradient
+from rdml_theory import renyi_divergence, renyi_gradient
 
 torch = pytest.importorskip("torch")
 
@@ -130,6 +130,21 @@ def test_bad_weights(weights):
     cohort, _ = make(students=2)
     with pytest.raises(ValueError, match="weights have shape"):
         MutualLearning(features_of(cohort), cohort.labels, order=1.0, weights=weights)
+
+
+def test_mutual_losses_of_many_points_are_those_of_each_peer_and_student():
+    cohort, theta = make(order=2.0)
+    points = theta * np.linspace(0.2, 1.5, 4).reshape(2, 2, 1)
+    found, apart = cohort.mutual_losses(points), cohort.divergences(points)
+    assert found.shape == (2, 2, 3)
+    for at in np.ndindex(2, 2):
+        parts = [part.reshape(-1, 4) for part in cohort.split(points[at])]
+        logits = [x @ part for x, part in zip(cohort.inputs, parts, strict=True)]
+        np.testing.assert_allclose(np.array(cohort.logits(points))[:, *at], logits, atol=1e-14)
+        for k, own in enumerate(logits):
+            each = [renyi_divergence(peer, own, 2.0, domain="logits").mean() for peer in logits]
+            np.testing.assert_allclose(apart[:, k][:, *at], each, rtol=1e-12)
+            assert found[at][k] == pytest.approx(sum(each) / 2, rel=1e-12)
 
 
 def test_single_student_has_no_mutual_loss():

@@ -35,7 +35,7 @@ def of_order(change):
 
         divergence, gradients, cohort = _exact.divergence, _exact.gradients, _cohort.evaluate
         patch.setattr(_exact, "divergence", lambda pair, alpha: divergence(pair, tensor(alpha)))
-        patch.setattr(_exact, "gradients", lambda u, z, alpha, value: gradients(u, z, tensor(alpha), value))
+        patch.setattr(_exact, "gradients", lambda u, z, alpha, *a: gradients(u, z, tensor(alpha), *a))
         patch.setattr(_cohort, "evaluate", lambda x, task, *a: cohort(x, task._replace(order=change(task.order)), *a))
 
     return plant
