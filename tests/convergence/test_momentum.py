@@ -35,6 +35,13 @@ def test_no_momentum_is_the_tight_bound():
             assert near.total == pytest.approx(tight.total, rel=5e-3)
 
 
+@pytest.mark.parametrize(("momentum", "nesterov", "floor"), [(0.5, False, 6.4), (0.9, True, 5.7653)])
+def test_steps_beyond_those_of_the_first_potential_have_one(momentum, nesterov, floor):
+    """At twice 1-μ, where the potential that a search begins with proves nothing."""
+    bound = momentum_bound(unit(bias=1.0), 2 * (1 - momentum), np.inf, momentum=momentum, nesterov=nesterov)
+    assert bound.total == pytest.approx(floor, rel=1e-4)
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("momentum", [0.3, 0.9])
 def test_never_below_the_exact_worst_case_and_near_it(momentum, nesterov):
