@@ -9,7 +9,7 @@ Where to look
 ``boxes``
     Constants of students with two layers on boxes of weights, by interval arithmetic.
 ``advice``
-    An order and a weight for a wanted gain and a bounded bad peer.
+    An order and a weight for a target risk and a bounded bad peer.
 ``problems/``
     One file a problem, with derived constants; ``protocol`` says what a problem of your own needs.
 ``sgd``, ``ensemble``, ``cohort``, ``sweep``, ``store``

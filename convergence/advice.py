@@ -1,4 +1,4 @@
-"""Which order and which weight: αβ for a wanted gain, and α as large as the disagreement of good students allows."""
+"""Which order and which weight: αβ for a target risk, and α as large as the disagreement of good students allows."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Recipe:
         The order and the weight.
     product : float
         c = αβ, which sets the gain.
-    gain : float
-        The excess risk over that of a student alone, by the gain law at c (G1).
+    risk : float
+        The excess risk relative to that of a student alone, by the gain law at c (G1).
     log_ratio_range : float
         ρ̂ in nats.
     kept : float
@@ -42,18 +42,23 @@ class Recipe:
 
     Examples
     --------
-    >>> recipe(students=2, gain=1.0, log_ratio_range=1.0).beta
+    >>> recipe(students=2, risk=1.0, log_ratio_range=1.0).beta
     0.0
     """
 
     alpha: float
     beta: float
     product: float
-    gain: float
+    risk: float
     log_ratio_range: float
     kept: float
     cap: float
     step_share: float
+
+    @property
+    def gain(self) -> float:
+        """The former name of ``risk``."""
+        return self.risk
 
 
 def natural_range(log_ratio_range: ArrayLike) -> float:
@@ -79,23 +84,28 @@ def natural_range(log_ratio_range: ArrayLike) -> float:
     return float(rho)
 
 
-def recipe(*, students: int, gain: float, log_ratio_range: ArrayLike, reach: float = REACH) -> Recipe:
-    """The order and weight that give a wanted gain from good peers and bound what a bad one can do.
+def recipe(
+    *, students: int, risk: float | None = None, log_ratio_range: ArrayLike, reach: float = REACH,
+    gain: float | None = None,
+) -> Recipe:  # fmt: skip
+    """The order and weight that bring the excess risk to a target with good peers, and bound what a bad one can do.
 
-    ``αβ = (1 - 1/K) (√((1 - 1/K)/(g - 1/K)) - 1)`` by the gain law, and ``α = x/ρ̂``: near peers, within ρ̂, pull nearly
+    ``αβ = (1 - 1/K) (√((1 - 1/K)/(r - 1/K)) - 1)`` by the gain law, and ``α = x/ρ̂``: near peers, within ρ̂, pull nearly
     as they would at a small order, far ones with at most √2 β.
 
     Parameters
     ----------
     students : int
         K, at least 2, each with data of its own.
-    gain : float
-        g, the excess risk that is wanted, over that of a student alone: above 1/K, that of the ensemble, and at most 1.
+    risk : float
+        r, the target excess risk relative to a student alone: above 1/K, that of the ensemble, and at most 1.
     log_ratio_range : float or array
         The ranges of log(p/q) between good students in nats, see :func:`natural_range`.
     reach : float
         x = αρ̂. A bad peer's pull falls with 1/x, and so does a part of the gain: logistic students had 4% more
-        excess risk than g at x = 1.7, 14 to 17% more at x = 3.4, 40% more at x = 8.7 (claim G4).
+        excess risk than r at x = 1.7, 14 to 17% more at x = 3.4, 40% more at x = 8.7 (claim G4).
+    gain : float, optional
+        The former name of ``risk``.
 
     Returns
     -------
@@ -104,29 +114,33 @@ def recipe(*, students: int, gain: float, log_ratio_range: ArrayLike, reach: flo
     Raises
     ------
     ValueError
-        If g is out of its range, or ρ̂ is 0: students that agree everywhere have nothing to gain.
+        If r is out of its range, or ρ̂ is 0: students that agree everywhere have nothing to gain.
+    TypeError
+        If none or both of ``risk`` and ``gain`` are given.
 
     Examples
     --------
-    >>> found = recipe(students=4, gain=0.3878, log_ratio_range=2.0)
+    >>> found = recipe(students=4, risk=0.3878, log_ratio_range=2.0)
     >>> round(found.alpha, 3), round(found.beta, 3), round(found.product, 3), round(found.cap, 3)
     (2.0, 0.5, 1.0, 0.707)
     """
     count = whole("students", students, least=2, most=10**6)
     least = 1 / count
-    g = number("gain", gain, least=0)
-    if not least < g <= 1:
+    if (risk is None) == (gain is None):
+        raise TypeError(f"risk = {shown(risk)}, gain = {shown(gain)}: expected one; gain is the former name of risk")
+    target = number("risk", gain if risk is None else risk, least=0)
+    if not least < target <= 1:
         raise ValueError(
-            f"gain = {g!r}: expected an excess risk over that of a student alone, above 1/K = {least:.4g}, which only "
-            "the ensemble reaches, and at most 1"
+            f"risk = {target!r}: expected an excess risk relative to a student alone, above 1/K = {least:.4g}, which "
+            "only the ensemble reaches, and at most 1"
         )
     rho, x = natural_range(log_ratio_range), number("reach", reach, least=0, strict=True)
     if rho == 0:
         raise ValueError("log_ratio_range = 0: students that agree everywhere have nothing to gain from one another")
-    product = (1 - least) * (math.sqrt((1 - least) / (g - least)) - 1)
+    product = (1 - least) * (math.sqrt((1 - least) / (target - least)) - 1)
     alpha = x / rho
     beta = product / alpha
     return Recipe(
-        alpha=alpha, beta=beta, product=product, gain=g, log_ratio_range=rho, kept=-math.expm1(-x) / x,
+        alpha=alpha, beta=beta, product=product, risk=target, log_ratio_range=rho, kept=-math.expm1(-x) / x,
         cap=math.sqrt(2) * beta, step_share=1 / (1 + product / (1 - least)),
     )  # fmt: skip

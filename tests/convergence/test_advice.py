@@ -13,10 +13,10 @@ def law(product, students):
 
 @pytest.mark.parametrize("students", [2, 4, 100])
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
-def test_the_product_gives_the_gain(students, share):
-    gain = 1 / students + (1 - 1 / students) * share
-    found = recipe(students=students, gain=gain, log_ratio_range=0.5, reach=3.0)
-    assert law(found.alpha * found.beta, students) == pytest.approx(gain, rel=1e-12)
+def test_the_product_gives_the_risk(students, share):
+    risk = 1 / students + (1 - 1 / students) * share
+    found = recipe(students=students, risk=risk, log_ratio_range=0.5, reach=3.0)
+    assert law(found.alpha * found.beta, students) == pytest.approx(risk, rel=1e-12)
     assert found.alpha == pytest.approx(6.0)
     assert found.cap == pytest.approx(np.sqrt(2) * found.beta)
     assert found.kept == pytest.approx((1 - np.exp(-3.0)) / 3.0)
@@ -24,7 +24,7 @@ def test_the_product_gives_the_gain(students, share):
 
 
 def test_more_reach_bounds_a_bad_peer_and_keeps_less():
-    near, far = (recipe(students=3, gain=0.5, log_ratio_range=1.0, reach=x) for x in (1.0, 8.0))
+    near, far = (recipe(students=3, risk=0.5, log_ratio_range=1.0, reach=x) for x in (1.0, 8.0))
     assert far.cap == pytest.approx(near.cap / 8)
     assert far.kept < near.kept
     assert far.product == near.product
@@ -46,9 +46,11 @@ def test_a_bad_student_does_not_move_the_natural_range():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gain": 0.25}, "above 1/K = 0.25"),
-        ({"gain": 1.01}, "at most 1"),
-        ({"gain": np.nan}, "gain"),
+        ({"risk": 0.25}, "above 1/K = 0.25"),
+        ({"risk": 1.01}, "at most 1"),
+        ({"risk": np.nan}, "risk"),
+        ({"risk": None}, "expected one"),
+        ({"gain": 0.5}, "expected one"),
         ({"students": 1}, "students"),
         ({"log_ratio_range": 0.0}, "nothing to gain"),
         ({"log_ratio_range": -1.0}, "log_ratio_range"),
@@ -59,4 +61,10 @@ def test_a_bad_student_does_not_move_the_natural_range():
 )
 def test_what_makes_no_recipe_is_refused(change, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        recipe(**({"students": 4, "gain": 0.5, "log_ratio_range": 1.0} | change))
+        recipe(**({"students": 4, "risk": 0.5, "log_ratio_range": 1.0} | change))
+
+
+def test_the_former_name_of_the_risk_is_accepted():
+    found = recipe(students=4, risk=0.5, log_ratio_range=1.0)
+    assert recipe(students=4, gain=0.5, log_ratio_range=1.0) == found
+    assert found.gain == found.risk == 0.5

@@ -59,7 +59,7 @@ CALLS = {
     "occupation_bound": {"bound": sharp_bound(AT, 0.5, 10), "threshold": 1.0},
     "path_constants": {"game": NETWORKS, "path": [NETWORKS.start, NETWORKS.start], "boxes": 1},
     "pl_bound": ON | {"pl_constant": 0.5},
-    "recipe": {"students": 4, "gain": 0.5, "log_ratio_range": 1.0, "reach": 4.0},
+    "recipe": {"students": 4, "risk": 0.5, "log_ratio_range": 1.0, "reach": 4.0},
     "refined_bound": ON,
     "schedule_bound": {"assumptions": AT, "step": [0.5, 0.25], "bias": [0.1, 0.2]},
     "scope_bound": {"curvature": 1.0, "step": 0.5, "noise": 0.1, "bias": 0.01, "perturbation": 0.1, "start": 1.0},

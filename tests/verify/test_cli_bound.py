@@ -47,14 +47,16 @@ def test_bound_of_a_cohort():
 
 
 def test_advise():
-    words = ["advise", "--students", "4", "--gain", "0.38775510204081637", "--log-ratio-range", "2"]
+    words = ["advise", "--students", "4", "--risk", "0.38775510204081637", "--log-ratio-range", "2"]
     told = json.loads(rdml(*words, "--jacobian", "3", "--json").stdout)
     assert told["alpha"] == pytest.approx(2.0)
     assert told["product"] == pytest.approx(1.0)
     assert told["bias"] == pytest.approx(2 * 0.25 * 9)
     assert told["step_share"] == pytest.approx(3 / 7)
     assert "order α = 2, weight β = 0.5" in rdml(*words).stdout
-    complains(rdml(*words[:-4], "--gain", "0.2", "--log-ratio-range", "2"), "above 1/K = 0.25")
+    complains(rdml(*words[:-4], "--risk", "0.2", "--log-ratio-range", "2"), "risk = 0.2", "above 1/K = 0.25")
+    former = ["--gain" if word == "--risk" else word for word in words]
+    assert json.loads(rdml(*former, "--json").stdout)["gain"] == told["risk"] == pytest.approx(0.38775510204081637)
 
 
 def test_bound_with_momentum_and_exactly():

@@ -73,7 +73,7 @@ def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, f
     count = int(rng.integers(2, 20))
     g = float(1 / count + (1 - 1 / count) * rng.uniform(0.01, 0.99))
     rho, x = 10 ** rng.uniform(-2, 1.5, 2)
-    found = recipe(students=count, gain=g, log_ratio_range=rho, reach=x)
+    found = recipe(students=count, risk=g, log_ratio_range=rho, reach=x)
     law = float(_LAW(found.alpha, found.beta, float(count), 1.0))
     return [
         (found.product, float(subject.needed(g, float(count)))),

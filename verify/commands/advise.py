@@ -10,27 +10,36 @@ import click
 from verify.commands.common import Number, UsageFault, Whole, json_option, output, plain, print_json, sentence
 
 
-@click.command("advise", short_help="An order and a weight for a wanted gain.")
-@click.option("--students", type=Whole(min=2, max=10**6), required=True, help="K, each with data of its own.")
+@click.command("advise", short_help="Propose an order and a weight for a target risk.")
 @click.option(
+    "--students",
+    type=Whole(min=2, max=10**6),
+    required=True,
+    help="K, the number of students, each with data of its own.",
+)
+@click.option(
+    "--risk",
     "--gain",
+    "risk",
     type=Number(),
     required=True,
-    help="The held-out excess risk wanted, as a share of that of a student alone; above 1/K.",
+    help="Target for the held-out excess risk, relative to a student trained alone; above 1/K. (--gain: former name)",
 )
 @click.option(
     "--log-ratio-range", type=Number(), required=True,
-    help="ρ̂ in nats: the range of log(p/q) that 95% of inputs do not exceed between two good students.",
+    help="ρ̂ in nats: the range of log(p/q) between two good students, which 95% of inputs do not exceed.",
 )  # fmt: skip
 @click.option(
-    "--reach", type=Number(), help="x = αρ̂, by default 4: more bounds a bad peer further, and costs more of the gain."
+    "--reach",
+    type=Number(),
+    help="x = αρ̂ (default: 4): a larger one bounds a bad peer more tightly, and costs more of the gain.",
 )
-@click.option("--jacobian", type=Number(), help="G, a bound of ‖∂logits/∂θ‖: also the bias that peers can add.")
+@click.option("--jacobian", type=Number(), help="G, a bound of ‖∂logits/∂θ‖: also print the bias that peers can add.")
 @json_option
 def advise_command(
-    students: int, gain: float, log_ratio_range: float, reach: float | None, jacobian: float | None, as_json: bool
+    students: int, risk: float, log_ratio_range: float, reach: float | None, jacobian: float | None, as_json: bool
 ) -> None:
-    """Propose an order and a weight: the product αβ for a wanted gain, the order for a bounded pull of bad peers.
+    """Propose an order and a weight: the product αβ for a target risk, the order for a bounded pull of bad peers.
 
     The numbers rest on the claims G1, G3, G4 and X3; `BiasMonitor.recipe` measures ρ̂ while training.
     """
@@ -39,7 +48,7 @@ def advise_command(
 
     try:
         found = recipe(
-            students=students, gain=gain, log_ratio_range=log_ratio_range, reach=REACH if reach is None else reach
+            students=students, risk=risk, log_ratio_range=log_ratio_range, reach=REACH if reach is None else reach
         )
         bias = None
         if jacobian is not None:
@@ -48,14 +57,15 @@ def advise_command(
         raise UsageFault(str(error).replace("_", " ")) from None
     if as_json:
         document = {name: plain(value) for name, value in asdict(found).items()}
+        document["gain"] = document["risk"]  # the former name
         document |= {} if bias is None else {"bias": plain(bias)}
         print_json(json.dumps(document, indent=2))
         return
     console = output()
     sentence(console, f"order α = {found.alpha:.4g}, weight β = {found.beta:.4g} (αβ = {found.product:.4g})")
-    sentence(console, f"excess risk, over that of a student alone, by the gain law: {found.gain:.4g}")
-    sentence(console, f"least share of its pull that a peer within ρ̂ keeps: {found.kept:.4g}")
+    sentence(console, f"excess risk, relative to a student alone, by the gain law: {found.risk:.4g}")
+    sentence(console, f"smallest share of its pull that a peer within ρ̂ keeps: {found.kept:.4g}")
     sentence(console, f"greatest pull of any peer on the logits: {found.cap:.4g}")
-    sentence(console, f"longest step near agreement, over that of a student alone: {found.step_share:.4g}")
+    sentence(console, f"longest step near agreement, relative to a student alone: {found.step_share:.4g}")
     if bias is not None:
         sentence(console, f"greatest squared bias of the gradient: {bias:.4g}")

@@ -528,15 +528,17 @@ class BiasMonitor:
             alpha = min(alpha, order)
         return Advice(beta, alpha)
 
-    def recipe(self, gain: float, *, reach: float = REACH) -> Recipe:
-        """An order and a weight for a wanted gain, from how far the students were apart at the last measurement.
+    def recipe(self, risk: float | None = None, *, reach: float = REACH, gain: float | None = None) -> Recipe:
+        """An order and a weight for a target risk, from how far the students were apart at the last measurement.
 
         Parameters
         ----------
-        gain : float
-            The held-out excess risk that is wanted, over that of a student alone; above 1/K, and at most 1.
+        risk : float
+            The target excess risk relative to a student alone; above 1/K, and at most 1.
         reach : float
             αρ̂, see :func:`convergence.recipe`.
+        gain : float, optional
+            The former name of ``risk``.
 
         Returns
         -------
@@ -554,7 +556,7 @@ class BiasMonitor:
             raise ValueError(
                 "no two students were measured by this monitor: observe a step of at least two students first"
             )
-        return recipe(students=len(self.students), gain=gain, log_ratio_range=self._ranges, reach=reach)
+        return recipe(students=len(self.students), risk=risk, log_ratio_range=self._ranges, reach=reach, gain=gain)
 
 
 @dataclass(frozen=True)
