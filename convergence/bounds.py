@@ -124,7 +124,7 @@ def sharp_bound(assumptions: Assumptions, step: ArrayLike, steps: ArrayLike) -> 
     >>> sharp_bound(Assumptions(smoothness=1, gap=1, noise=0, bias=0), 2.5, 8)
     Traceback (most recent call last):
     ...
-    ValueError: step = 2.5 gives Λη = 2.5: the sharp bound holds for 0 < Λη < 2; take a step above 0 and below 2
+    ValueError: step = 2.5 gives Λη = 2.5: the sharp bound holds for 0 < Λη < 2; use a step above 0 and below 2
     """
     eta, horizon = sharp_domain(assumptions, step, steps, "the sharp bound")
     return _sharp(assumptions, eta, horizon)

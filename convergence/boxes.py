@@ -200,7 +200,7 @@ def path_constants(game: MutualLearning, path: ArrayLike, *, boxes: int = 6) -> 
     Raises
     ------
     ValueError
-        As :func:`box_constants`, or if the path is no array of two iterates at least.
+        As :func:`box_constants`, or if the path is not an array of at least two iterates.
 
     Examples
     --------

@@ -74,7 +74,7 @@ def largest_bias(assumptions: Assumptions, step: float, target: float, *, steps:
         if square >= -1e-14:
             return max(square, 0.0) * a
     raise ValueError(
-        f"target = {target!r}: the bound exceeds it at step = {step!r} even with ζ² = 0; take a smaller step or less "
+        f"target = {target!r}: the bound exceeds it at step = {step!r} even with ζ² = 0; use a smaller step or less "
         "noise, more steps, or a larger target"
     )
 

@@ -232,7 +232,7 @@ def _searched(
         limit = 2 / (1 + math.sqrt(m)) / lagging(mu, nesterov)[2] / a.smoothness
         raise ValueError(
             f"step = {eta!r}: the momentum bound found no potential that proves a bound; a step above 0 and below "
-            f"{limit:.6g} has one, or take the stepwise bound"
+            f"{limit:.6g} has one, or use the stepwise bound"
         )
     total, unbiased, transient = (float(product(found[case][0], *unit)) for case in cases)
     return found[here][1], (total, unbiased, transient)

@@ -36,7 +36,7 @@ def _constants(curvature: float, step: float, noise: float, bias: float) -> tupl
     if not (eta > 0 and lam * eta < 2):
         raise ValueError(
             f"step = {eta!r} and curvature = {lam!r} give λη = {lam * eta:.6g}: the iterates stay bounded for "
-            f"0 < λη < 2; take a step below {2 / lam:.6g}"
+            f"0 < λη < 2; use a step below {2 / lam:.6g}"
         )
     sigma2 = number("noise", noise, least=0, remedy="give the variance σ², not the standard deviation")
     zeta2 = number("bias", bias, least=0, remedy="give the squared norm ζ²")

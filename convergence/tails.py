@@ -347,7 +347,7 @@ def high_probability_bound(
         raise ValueError(f"momentum = {momentum!r}: expected a number in [0, 1), and 0 where steps vary")
     if (above := assumptions.smoothness * eta * lagging(mu, flag("nesterov", nesterov), horizon)[2]) >= 2:
         raise ValueError(
-            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: the high-probability bound holds below 2; take a "
+            f"step = {eta!r} gives Λη(1+2cℓ)/(1-μ) = {above:.6g}: the high-probability bound holds below 2; use a "
             f"step below {2 * eta / above:.6g}"
         )
     doubt = -float(np.log(delta))

@@ -63,7 +63,7 @@ def checked_relative_bias(assumptions: Assumptions, name: str, *, absolute: bool
     """m, after checking m < 1, or m = 0 where the bound is one for absolute bias only."""
     m = instance("assumptions", assumptions, Assumptions).relative_bias
     if m and absolute:
-        raise ValueError(f"relative_bias = {m!r}: {name} holds for absolute bias only; take 0")
+        raise ValueError(f"relative_bias = {m!r}: {name} holds for absolute bias only; use 0")
     if m >= 1:
         raise ValueError(f"relative_bias = {m!r}: {name} holds for m < 1; reduce the relative bias")
     return m
@@ -79,7 +79,7 @@ def checked_step(
     bad = ~((eta > 0) & ((h <= limit * (1 + _ROUNDING)) if closed else (h < limit)))
     if bad.any():
         first = float(np.atleast_1d(eta)[np.atleast_1d(bad)][0])
-        remedy = f"take a step above 0 and below {limit / assumptions.smoothness:.6g}"
+        remedy = f"use a step above 0 and below {limit / assumptions.smoothness:.6g}"
         if limit == 1.0 and 1.0 < assumptions.smoothness * first < 2.0:
             remedy = "use the sharp bound, valid for Λη < 2"
         sign = "<=" if closed else "<"

@@ -274,14 +274,15 @@ def check_bound(trajectory: Trajectory, bound: Bound, *, error_rate: float = 1e-
     if moved[0] != moved[1]:
         said = [f"{mu:g}" + " of Nesterov" * nesterov for mu, nesterov in moved]
         raise ValueError(
-            f"the bound is one of momentum {said[0]} and the trajectory has {said[1]}: take momentum_bound for the same"
+            f"the bound is one of momentum {said[0]} and the trajectory has {said[1]}: use momentum_bound with "
+            "the trajectory's"
         )
     if trajectory.scheduled and "weighted" not in bound.quantity:
-        raise ValueError("the bound is one of a constant step and the trajectory's differ: take schedule_bound of them")
+        raise ValueError("the bound is one of a constant step and the trajectory's differ: use schedule_bound")
     if left := int(trajectory.left.sum()):
         raise ValueError(
             f"{left} of {trajectory.left.size} replicas left the box on which the problem's constants hold: enlarge "
-            "the box, or take a smaller step, less noise or a start farther inside"
+            "the box, or use a smaller step, less noise or a start farther inside"
         )
     recorded = {
         "squared gradient norm": trajectory.mean_squared_gradient,

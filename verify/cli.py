@@ -53,10 +53,10 @@ def app(context: click.Context) -> None:
 
     \b
     Start with
-      rdml list                  the claims
-      rdml show D1               one of them, and what it means
-      rdml run D1                the same, put to the test
-      rdml run --out results     all of them; then open results/report.html
+      rdml list                  list the claims
+      rdml show D1               show one of them, and what it means
+      rdml run D1                test it
+      rdml run --out results     test all of them; then open results/report.html
     """  # noqa: D301 - click reads the backspace as "do not wrap"
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

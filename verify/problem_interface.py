@@ -32,7 +32,7 @@ _FEW = 5
 
 
 class ProblemError(ValueError):
-    """What was given is no problem, with the reason and the remedy."""
+    """What was given is not a valid problem, with the reason and the remedy."""
 
 
 def attempt(what: str, call: Callable[[], Any]) -> Any:

@@ -77,7 +77,7 @@ def read_bytes(path: Path, *, what: str, limit: int = LIMIT) -> bytes:
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         raise ValueError(f"{path}: {what} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if len(data) > limit:
-        raise ValueError(f"{path}: {what} is larger than {limit:,} bytes, the most that is read")
+        raise ValueError(f"{path}: {what} is larger than {limit:,} bytes, the limit")
     return data
 
 
@@ -173,4 +173,4 @@ def _check_letters(text: str, what: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{what} holds a lone surrogate (\\ud800 to \\udfff), which is no letter") from None
+        raise ValueError(f"{what} holds a lone surrogate (\\ud800 to \\udfff), which is not a character") from None

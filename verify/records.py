@@ -93,9 +93,9 @@ class Comparison(_Record):
 
     ``margin`` is the room left, relative to what is allowed (negative where the statement is violated).
     ``error_rate`` is zero for deterministic comparisons, and ``basis`` says what it rests on for means over replicas: a
-    proved envelope of them; that they are cut to the interval which the name gives, and their mean is that of what is
-    left; or asymptotics. ``samples`` counts points or replicas, ``cut`` those that were cut. ``where`` is the point at
-    which a search found the number.
+    proved envelope of them; clipping to the interval in the name, where the mean is that of the clipped replicas; or
+    asymptotics. ``samples`` counts points or replicas, ``cut`` those that were clipped. ``where`` is the point at which
+    a search found the number.
     """
 
     name: str
@@ -278,7 +278,7 @@ def place_of(identifier: str) -> tuple[int, int, str]:
     Raises
     ------
     ValueError
-        If this is no id of a claim.
+        If this is not the id of a claim.
     """
     match = re.fullmatch(rf"([{_LETTERS}])(\d+)(\w*)", identifier)
     if match is None:

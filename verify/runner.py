@@ -328,8 +328,8 @@ def _with_controls(result: UnitResult, drawn: dict[str, str]) -> Iterator[Panel]
         extra: list[Curve] = []
         stated = [c for c in panel.curves if c.role == "statement"]
         for control, falsehood in drawn.items():
-            twin = next((p for p in result.panels[control] if p.title == panel.title), None)
-            curves = [] if twin is None else [c for c in twin.curves if c.role == "statement"]
+            same = next((p for p in result.panels[control] if p.title == panel.title), None)
+            curves = [] if same is None else [c for c in same.curves if c.role == "statement"]
             if len(curves) != len(stated):
                 continue
             pairs = [(true, false) for true, false in zip(stated, curves, strict=True) if not _same(true, false)]

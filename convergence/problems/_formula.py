@@ -189,7 +189,7 @@ class _Conditions:
         if condition in (true, false) or condition in self.symbols.values():
             return condition
         if isinstance(condition, (Equality, Unequality)) or not isinstance(condition, Relational):
-            raise ValueError(f"the condition {condition} is no inequality: write cases with < and >")
+            raise ValueError(f"the condition {condition} is not an inequality: write cases with < and >")
         return self._positive(expand(inequality.gts - inequality.lts))
 
     def _positive(self, g: Any) -> Any:
@@ -325,7 +325,7 @@ def _check(cased: Any, borders: Mapping[Expr, Symbol], symbols: Sequence[Symbol]
                 shown = cased.xreplace({d: h < 0 for h, d in borders.items()})
                 raise ValueError(
                     f"not smooth: where {border} = 0 the {what} of {shown} jumps by {off}, or is not proved to be "
-                    "continuous. Λ is for gradients that are Lipschitz: take a box on one side of the border, or a "
+                    "continuous. Λ is for gradients that are Lipschitz: use a box on one side of the border, or a "
                     "smooth function, such as sqrt(u**2 + 1) for Abs(u)"
                 )
 

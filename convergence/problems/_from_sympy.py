@@ -152,7 +152,7 @@ class SymbolicProblem(SyntheticProblem):
             if minimum is None:
                 minimum = float(np.nextafter(fsum(c[2] for c in constants), -np.inf))
             if not (np.isfinite(smoothness) and np.isfinite(minimum)):
-                raise ValueError(f"no finite bound of {exact} or its second derivatives on the box: take a smaller box")
+                raise ValueError(f"no finite bound of {exact} or its second derivatives on the box: use a smaller box")
             self.box = tuple(np.array([float(low_high[k]) for low_high in ends.values()]) for k in (0, 1))
             x0 = self.box[0] + 0.75 * (self.box[1] - self.box[0])
         self._compile()

@@ -157,7 +157,7 @@ def test_one_over_smoothness_is_accepted_in_spite_of_rounding():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sharp_bound(unit(), 2.0, 10), r"step = 2.0 .*0 < Λη < 2; take a step above 0 and below 2"),
+        (lambda: sharp_bound(unit(), 2.0, 10), r"step = 2.0 .*0 < Λη < 2; use a step above 0 and below 2"),
         (lambda: sharp_bound(unit(), -0.1, 10), "step = -0.1"),
         (lambda: sharp_bound(unit(), float("nan"), 10), "step = nan"),
         (lambda: sharp_bound(unit(), 0.5, 0), "at least 1 step"),

@@ -174,7 +174,7 @@ def test_check_bound_wants_the_same_momentum_and_schedule():
         check_bound(simulate(f, step=0.01, **many), own)
     rates = np.linspace(0.02, 0.01, 20)
     varied = simulate(f, step=rates, **many)
-    with pytest.raises(ValueError, match="a constant step and the trajectory's differ: take schedule_bound"):
+    with pytest.raises(ValueError, match="a constant step and the trajectory's differ: use schedule_bound"):
         check_bound(varied, sharp_bound(varied.assumptions, varied.step, 20))
     assert check_bound(varied, schedule_bound(varied.assumptions, rates)).outcome == "confirmed"
 

@@ -54,7 +54,7 @@ def test_the_tables_say_what_the_records_say():
     assert high["accuracy difference"][0] < 0 < high["accuracy difference"][1]  # as alone
     assert f"{100 * clipped['accuracy']:.1f}" == f"{100 * high['accuracy']:.1f}"
     assert clipped["nll"] < high["nll"]
-    assert "one student of 16 is lost" in WORDS
+    assert "one student in 16 stops learning" in WORDS
     assert "1 of 16 |" in table
     assert "16 steps with a biased gradient takes `worst_case` 0.4 to 0.7 s" in WORDS
     assert "and the check of the certificate 0.04 s" in WORDS

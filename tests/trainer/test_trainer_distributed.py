@@ -73,6 +73,6 @@ def test_what_several_processes_cannot_do_is_said():
     with pytest.raises(TrainerError, match="expected a multiple"):
         Group(0, 3).check(students, 128)
     if not torch.cuda.is_available():
-        with pytest.raises(TrainerError, match="take norm = 'group'"):
+        with pytest.raises(TrainerError, match="use norm = 'group'"):
             Group(0, 2).check(students, 128)
     assert Group(0, 1).check(students, 127) is students

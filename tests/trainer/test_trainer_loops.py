@@ -240,7 +240,7 @@ def test_a_short_training_is_measured_twenty_times():
         ({"a": X, "b": X[:3]}, Y, r"x\['b'\] of shape \(3, 5\) and y of \(64,\)"),
         ([X, X.log()], Y, r"x\[1\] holds NaN"),
         ({}, Y, "x is an empty dict"),
-        (X, torch.ones(N, 3), "no distributions"),
+        (X, torch.ones(N, 3), "not distributions"),
         (X, torch.full((N, 4), 0.25), "y has rows of 4 numbers: expected 3"),
     ],
 )

@@ -350,7 +350,7 @@ def test_budget_and_advice(temperature):
     assert max(levels) == pytest.approx(1.0)
     hopeless = trained(steps=5).advice(1e-9)
     assert hopeless.beta is None
-    assert "take a smaller step or less noise" in hopeless.reason
+    assert "use a smaller step or less noise" in hopeless.reason
 
 
 @pytest.mark.parametrize("every", [1, 7, 14])

@@ -411,7 +411,7 @@ def test_numbers_of_numpy_and_names_of_paths_are_taken_for_what_they_are():
         ({"data": "digits", "augment": "shift"}, r"'shift' needs signals \(C, L\), the samples have shape \(1, 8, 8\)"),
         (
             {"augment": "crop-flip"},
-            r"'crop-flip' needs images \(C, H, W\), the samples have shape \(1, 40\); take none",
+            r"'crop-flip' needs images \(C, H, W\), the samples have shape \(1, 40\); use none",
         ),
     ],
 )

@@ -134,8 +134,8 @@ def check_bases(claim):
     comparisons = [c for check in claim.checks for c in check.comparisons]
     assert not any(c.basis == "asymptotic" for c in comparisons)
     cut = [c for c in comparisons if c.basis == "cut"]
-    assert bool(cut) == (claim.id in CUT), f"{claim.id}: CUT and docs/verdicts.md name the claims with cut replicas"
-    assert all(c.cut is not None and c.cut <= 0.01 * c.samples and "replicas cut to [" in c.name for c in cut)
+    assert bool(cut) == (claim.id in CUT), f"{claim.id}: CUT and docs/verdicts.md name the claims with clipped replicas"
+    assert all(c.cut is not None and c.cut <= 0.01 * c.samples and "replicas clipped to [" in c.name for c in cut)
     for check in claim.checks:
         if check.kind == "monte-carlo":
             assert any(c.error_rate for c in check.comparisons), f"{claim.id}/{check.id} has no error rate"
@@ -156,12 +156,12 @@ def check_detected(claim):
 def check_figure(claim, sizes):
     """Controls that are drawn are contradicted by what is drawn with them, and all words can be read at each size."""
     for control in all_claims()[claim.id].controls:
-        twins = [
+        false = [
             [c for c in panel.curves if c.label == f"false: {control.falsehood}" and c.role == "control"]
             for panel in claim.panels
         ]
-        where = [[c.contradicted for c in curves if c.contradicted is not None] for curves in twins]
-        assert all(len(points) == bool(curves) for points, curves in zip(where, twins, strict=True))
+        where = [[c.contradicted for c in curves if c.contradicted is not None] for curves in false]
+        assert all(len(points) == bool(curves) for points, curves in zip(where, false, strict=True))
         if control.drawn:
             assert any(where), f"{claim.id}: nothing drawn contradicts the control {control.id}"
     for size in sizes:

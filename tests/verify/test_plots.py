@@ -115,7 +115,7 @@ def test_curves_of_a_role_differ_and_equal_labels_agree_across_panels() -> None:
     assert names(two) == ["order 1", "order 3"]
 
 
-def test_the_twins_of_grouped_curves_share_a_look_and_one_legend_entry() -> None:
+def test_curves_of_one_name_in_several_groups_share_a_look_and_one_legend_entry() -> None:
     grouped = [curve("false: a", "control", group=k) for k in range(3)] + [curve("false: b", "control", group=0)]
     figure = plots.figure_of(claim(panel(*grouped, *many("measured"))))
     lines = figure.axes[0].get_lines()

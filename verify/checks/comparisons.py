@@ -135,19 +135,19 @@ def cut_mean(
     """The mean of replicas that are cut to an interval: exact at any number of them, whatever their tail.
 
     What lies beyond counts as the end it is beyond. Of how much that carries in the mean nothing is said: the
-    comparison is one of the mean of the cut replicas, and says so.
+    comparison is one of the mean of the clipped replicas, and says so.
 
     >>> x = np.random.default_rng(0).standard_cauchy(4096)
     >>> found = cut_mean("a mean", x, (-10.0, 10.0), 1.0, 1e-6, least=-1.0)
     >>> found.name, found.outcome, found.basis, found.cut
-    ('a mean, replicas cut to [-10, 10]', 'confirmed', 'cut', 250)
+    ('a mean, replicas clipped to [-10, 10]', 'confirmed', 'cut', 250)
     """
     low, high = ends
     if not low < high:
-        raise ValueError(f"ends = {ends!r}: expected an interval; replicas cut to a point all agree")
+        raise ValueError(f"ends = {ends!r}: expected an interval; replicas clipped to a point all agree")
     interval = ", ".join(f"{round(end, 9) + 0.0:.4g}" for end in ends)
     found = judged(
-        f"{name}, replicas cut to [{interval}]", np.clip(values, low, high), allowed, error_rate, least=least,
+        f"{name}, replicas clipped to [{interval}]", np.clip(values, low, high), allowed, error_rate, least=least,
         envelope=Envelope(lower=low, upper=high),
     )  # fmt: skip
     return found.model_copy(update={"basis": "cut", "cut": int(((values < low) | (values > high)).sum())})

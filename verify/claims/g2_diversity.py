@@ -119,7 +119,7 @@ def _convex(seed: int, students: int, alpha: float, weight: float) -> float:
     near = simulate(game, step=step, steps=100, replicas=1, seed=0, record=1, start=rng.normal(size=game.dim)).final[0]
     rest = find_stationary(game, near, tolerance=0.0, iterations=25)
     if float(rest.residual.max()) > 1e-7:
-        raise RuntimeError(f"K = {students}, α = {alpha}, β = {weight}: Newton's method has not come to rest")
+        raise RuntimeError(f"K = {students}, α = {alpha}, β = {weight}: Newton's method did not converge")
     return float(np.abs(_odds(game, rest.x) - _odds(alone, one.x)).max())
 
 
@@ -186,7 +186,7 @@ def _three_off() -> float:
     """How far the farthest of them is from the minimiser, all being at rest."""
     found = three_apart()
     if np.abs(found.forces(found.logits)).max() > 1e-9:
-        raise RuntimeError("three students of a quadratic loss have not come to rest")
+        raise RuntimeError("three students of a quadratic loss did not converge")
     return float(np.linalg.norm(found.logits - found.minimiser, axis=1).max())
 
 

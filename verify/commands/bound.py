@@ -15,7 +15,7 @@ from verify.commands.common import Number, UsageFault, Whole, json_option, outpu
 T = TypeVar("T")
 
 
-@click.command("bound", short_help="Every bound for your own numbers, term by term.")
+@click.command("bound", short_help="Print every bound for your numbers, term by term.")
 @click.option("--smoothness", type=Number(), required=True, help="Λ, the Lipschitz constant of the gradient.")
 @click.option("--step", type=Number(), required=True, help="η, the step size.")
 @click.option("--gap", type=Number(), default=1.0, show_default=True, help="Δ = f(x₀) - inf f.")
@@ -35,21 +35,25 @@ T = TypeVar("T")
 @click.option(
     "--momentum", type=Number(), default=0.0, show_default=True, help="μ of SGD with momentum, as in PyTorch."
 )
-@click.option("--nesterov", is_flag=True, help="Whether momentum is Nesterov's.")
+@click.option("--nesterov", is_flag=True, help="Use Nesterov's momentum.")
 @click.option(
-    "--exact", is_flag=True, help="Also what a potential proves and, for short runs, the exact worst case (clarabel)."
+    "--exact",
+    is_flag=True,
+    help="Also print what a potential proves and, for short runs, the exact worst case (clarabel).",
 )
 @click.option(
-    "--target", type=Number(), help="A wanted A²: also print the largest step and bias whose sharp bound keeps it."
+    "--target",
+    type=Number(),
+    help="Target for A²: also print the largest step and bias for which the sharp bound does not exceed it.",
 )
 @click.option(
     "--cohort",
     is_flag=True,
-    help="A student of mutual learning, of --alpha and --beta: what its peers add is the bias.",
+    help="Bound a student of mutual learning (--alpha, --beta): the bias is what its peers add.",
 )
 @click.option("--alpha", type=Number(), help="α, the order of mutual learning, for --cohort.")
 @click.option("--divergence", type=Number(), help="The mean D_α from the peers in nats, for --cohort.")
-@click.option("--beta", type=Number(), help="β, the weight of mutual learning: with a target, also the largest order.")
+@click.option("--beta", type=Number(), help="β, the weight of mutual learning; with --target, print the largest order.")
 @click.option("--jacobian", type=Number(), default=1.0, show_default=True, help="G, a bound of ‖∂logits/∂θ‖.")
 @click.option("--log-ratio-range", type=Number(), help="ρ, the range of log(p/q) in nats; 10 for the largest order.")
 @json_option
@@ -76,11 +80,11 @@ def bound_command(
 ) -> None:
     """Print every bound for constant-step SGD with biased gradients, term by term.
 
-    With --cohort, the bound of a student of mutual learning in its own terms (claim X1), which says what binds: for
+    With --cohort, the bound for a student of mutual learning in its own terms (claim X1), named by what binds: for
     example `rdml bound --cohort --smoothness 0.5 --step 1 --alpha 2 --beta 0.1 --log-ratio-range 3`.
 
-    With --target, also the inverse: how large a step, a bias or (with --beta) an order of mutual learning may be; the
-    sharp bound answers, for SGD without momentum.
+    With --target, also the inverse question: how large a step, a bias or (with --beta) an order of mutual learning may
+    be; the sharp bound answers, for SGD without momentum.
     """
     import numpy as np
 
@@ -174,7 +178,7 @@ def bound_command(
                 # Options are the arguments, with hyphens.
                 refusals[name] = str(error).replace("_", " ")
             except ArithmeticError:
-                refusals[name] = "the numbers exceed the range of floats; take other units"
+                refusals[name] = "the numbers exceed the range of floats; use other units"
         return found
 
     terms = ("quantity", "transient", "noise", "bias", "total")

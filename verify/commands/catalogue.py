@@ -102,10 +102,10 @@ def _completed(context: click.Context, parameter: click.Parameter, incomplete: s
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=_completed)
 
 
-@click.command("list", short_help="The claims, one a line.")
+@click.command("list", short_help="List the claims, one per line.")
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the claims, one a line; `rdml show ID` tells all about one."""
+    """List the claims, one per line; `rdml show ID` shows one in full."""
     rows = described()
     if as_json:
         print_json(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -117,7 +117,7 @@ def list_command(as_json: bool) -> None:
             told(console, row["message"], mark=f"{row['id'] + '*' * bool(row['not_machine_checked']):<4} ")
     if any(row["not_machine_checked"] for row in rows):
         console.print("\n* a part of it is not machine-checked: `rdml show` says which")
-    console.print("\n`rdml show D1` tells about one of them, `rdml run D1` puts it to the test")
+    console.print("\n`rdml show D1` shows one in full, `rdml run D1` tests it")
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
@@ -125,17 +125,17 @@ def _by_group(rows: Sequence[dict[str, Any]]) -> Any:
     return lambda row: groups.index(row["group"])
 
 
-@click.command("show", short_help="One claim: what it says, means and rests on.")
+@click.command("show", short_help="Show one claim: its statement, meaning and basis.")
 @click.argument("identifier", metavar="ID", shell_complete=_completed)
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help=f"Where to look for the last verdict; {RESULTS} if it is there.",
+    help=f"Results directory with the last verdict (default: {RESULTS}, if it exists).",
 )
 @json_option
 def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
-    """Show one claim: what it says, what that means, what it rests on, and its last verdict."""
+    """Show one claim: its statement, its meaning, what it rests on, and its last verdict."""
     (name,) = checked_ids([identifier])
     row = next(row for row in described(name) if row["id"] == name)
     run, record = _last_verdict(name, results)
@@ -160,7 +160,7 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     _listed(console, "Last verdict", list(_verdict(name, run, record, results)))
     proof = f"; rdml prove {name}: its proof" if row["proof"] else ""
     console.print()
-    told(console, f"rdml run {name}: put it to the test{proof}", indent=0)
+    told(console, f"rdml run {name}: test it{proof}", indent=0)
 
 
 _PROOFS = {
@@ -207,9 +207,9 @@ def _verdict(name: str, run: RunRecord | None, record: ClaimRecord | None, folde
             yield "the sources or libraries have changed since"
 
 
-@click.command("recipes", short_help="The recipes of rdml train.")
+@click.command("recipes", short_help="List the recipes of rdml train.")
 def recipes_command() -> None:
-    """List the recipes of `rdml train --config NAME`: data, networks and what each is for."""
+    """List the recipes for `rdml train --config NAME`: data, networks and the purpose of each."""
     console = output()
     for path in sorted(RECIPES.glob("*.toml")):
         text = path.read_text(encoding="utf-8")

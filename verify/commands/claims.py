@@ -216,7 +216,7 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
         console.print(f"results, figures and report{also}: {folder / 'report.html'}", soft_wrap=True)
 
 
-@click.command("run", short_help="Put claims and their negative controls to the test.", epilog=EXIT_CODES)
+@click.command("run", short_help="Test claims and their negative controls.", epilog=EXIT_CODES)
 @ids_argument
 @profile_option
 @jobs_option
@@ -232,7 +232,7 @@ def run_command(ids: Sequence[str], profile: Any, jobs: int, out: Path | None, s
     """Run claims by ID (all by default) with their negative controls.
 
     Symbolic, numeric, Monte Carlo and training checks judge each claim and its negative controls by the same code.
-    Without --out nothing is written but the table of verdicts. A directory that holds other claims of the same profile,
+    Without --out, only the verdicts are printed. A directory that holds other claims of the same profile,
     seed and sources keeps them, and its report shows all.
     """
     chosen = checked_ids(ids)
@@ -257,16 +257,16 @@ def _read(path: Path) -> RunRecord:
         raise UsageFault(str(error)) from None
 
 
-@click.command("plot", short_help="Draw the figures again, from the records.")
+@click.command("plot", short_help="Draw the figures again from the records.")
 @ids_argument
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     required=True,
-    help="A results directory; without results in it, the claims are run first.",
+    help="Results directory; if it holds no results, the claims are run first.",
 )
-@click.option("--panel", type=Whole(min=1), help="One panel alone, by its number, in a file of its own.")
+@click.option("--panel", type=Whole(min=1), help="Draw only this panel, by number, in a file of its own.")
 @click.option(
     "--size",
     type=Choice(["screen", "column", "page"]),
@@ -282,9 +282,9 @@ def plot_command(
 ) -> None:
     """Draw the figures of claims (PNG, SVG, PDF) from the records of a run, and write their numbers as CSV.
 
-    Files for a paper have the size in their names, and their fonts embedded.
+    Files for a paper have the size in their names, and embedded fonts.
 
-    Profile, jobs and seed are used where the claims have to be run first.
+    Profile, jobs and seed are used if the claims have to be run first.
     """
     from verify.results_folder import RESULTS, write_figures, writing
 
@@ -338,8 +338,8 @@ def report_command(folder: Path, other: Path | None) -> int:
     """Write report.html, one self-contained file, from the records in DIR: those of claims or of a training run.
 
     Beside it are results.schema.json, the JSON Schema of the records, and junit.xml, for test servers. With OTHER,
-    nothing is written: it prints where the run in OTHER differs, with exit code 1 if a claim there is no longer
-    confirmed, or a negative control no longer refuted.
+    nothing is written; the command prints where the run in OTHER differs, and exits with 1 if a claim there is no
+    longer confirmed, or a negative control no longer refuted.
     """
     from verify.plots import DrawingError
     from verify.report import render_report

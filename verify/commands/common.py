@@ -16,10 +16,10 @@ from convergence.arguments import did_you_mean
 
 EXIT_CODES = """\b
 Exit codes
-  0    every claim confirmed and every negative control refuted
-  1    a claim refuted, a negative control not, or a check that refutes none
+  0    every claim was confirmed and every negative control refuted
+  1    a claim was refuted, a control was not, or a check refutes no control
   2    wrong usage, unusable files, or a missing extra
-  3    a claim undecided
+  3    a claim is undecided
   70   internal error, with a traceback
   130  interrupted
   141  the reader of the output is gone
@@ -72,19 +72,19 @@ profile_option = click.option(
     type=Choice(["quick", "full"]),
     default="quick",
     show_default=True,
-    help="quick: some minutes for all claims. full: more points, replicas and steps, several times as long.",
+    help="quick: a few minutes for all claims. full: more points, replicas and steps; several times as long.",
 )
 jobs_option = click.option(
     "--jobs",
     type=Whole(min=1, max=256),
     default=1,
     show_default=True,
-    help="Worker processes. The numbers do not depend on it.",
+    help="Number of worker processes; it does not affect the numbers.",
 )
-seed_option = click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Same seed, same numbers.")
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else there."
+seed_option = click.option(
+    "--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of the random numbers."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on standard output.")
 
 
 COLOURS = {"confirmed": "green", "refuted": "red", "undecided": "yellow"}

@@ -53,7 +53,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("rdml-theory", "fine", f"{version('rdml-theory')}, in {Path(__file__).parents[2]}")
     told_version = sys.version.split()[0]
     old = sys.version_info < (3, 11)
-    yield Finding("Python", "wrong" if old else "fine", told_version, "take Python 3.11 or later" if old else "")
+    yield Finding("Python", "wrong" if old else "fine", told_version, "use Python 3.11 or later" if old else "")
     yield Finding("system", "fine", f"{platform.platform()}, {_cores()} cores")
     yield _threads()
     yield from _extras()
@@ -74,7 +74,7 @@ def _threads() -> Finding:
         return Finding("threads", "fine", "one for BLAS")
     unset = " ".join(f"{name}=1" for name, value in numbers.items() if value != "1")
     return Finding(
-        "threads", "note", "BLAS may use several, with which small problems run slower",
+        "threads", "note", "BLAS may use several, which slows small problems down",
         f"export {unset}; claims use one thread in any case",
     )  # fmt: skip
 
@@ -159,10 +159,10 @@ def _completion() -> Finding:
     return Finding("completion", "fine", f"commands, options and claims by the tab key, in {shell}: {line}")
 
 
-@click.command("doctor", short_help="What this machine has and lacks.")
+@click.command("doctor", short_help="Check what is installed and what is missing.")
 @json_option
 def doctor_command(as_json: bool) -> int:
-    """Look at versions, threads, extras and torch, and say what to do where something is missing.
+    """Check versions, threads, extras and torch, and say how to fix what is wrong.
 
     Exit code 1 means that something is wrong; an extra that is not installed is not.
     """

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from verify.problem_check import Trial
 
 
-@click.command("sweep", short_help="Many simulations from a file, each once.")
+@click.command("sweep", short_help="Run many simulations from a file, each once.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Where cells are kept.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Folder for the results.")
 @jobs_option
-@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, whose workers compute in place of --jobs.")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler instead of --jobs.")
 @json_option
 def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_json: bool) -> int:
     """Run the simulations that FILE (TOML or JSON) describes, each once.
 
-    Finished cells are kept by their content and not computed again; a sweep that was stopped, or whose file has grown,
-    goes on where it is. Writes DIR/sweep.csv. Exit code 1 means that a measured average refutes the sharp bound.
+    Finished simulations are kept and not run again; a sweep that was stopped, or whose file has grown, continues where
+    it stopped. Writes DIR/sweep.csv. Exit code 1 means that a measured average refutes the sharp bound.
     """
     from verify.sweep import TABLE, SweepError, read_cells, run_sweep
     from verify.workers import terminated_raises
@@ -67,7 +67,7 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
     except SweepError as error:
         raise UsageFault(str(error)) from None
     except MemoryError as error:
-        raise UsageFault(f"not enough memory for a cell ({error}): take fewer replicas, records or dim") from None
+        raise UsageFault(f"not enough memory for a cell ({error}): use fewer replicas, records or dim") from None
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished cells are kept in {out}: run the same command to continue") from None
     if as_json:
@@ -85,15 +85,15 @@ def sweep_command(file: Path, out: Path, jobs: int, scheduler: str | None, as_js
 
 @click.command("verify-problem", short_help="Judge a problem of your own: constants, then bound.")
 @click.argument("reference", metavar="MODULE:NAME")
-@click.option("--steps", type=Whole(min=1), default=1000, show_default=True, help="T, steps of SGD.")
+@click.option("--steps", type=Whole(min=1), default=1000, show_default=True, help="T, the number of steps of SGD.")
 @click.option(
     "--step", type=Number(), multiple=True, metavar="η", help="Judge the bound at this step size; repeatable."
 )
 @click.option(
-    "--single-point", is_flag=True, help="The functions take one point of shape (dim,): ask them row by row (slow)."
+    "--single-point", is_flag=True, help="Call the functions with one point of shape (dim,) at a time (slow)."
 )
 @seed_option
-@click.option("--traceback", "trace", is_flag=True, help="Show where an exception of the problem's own code came from.")
+@click.option("--traceback", "trace", is_flag=True, help="Show the traceback of an exception in the problem's code.")
 @json_option
 def verify_problem_command(
     reference: str, steps: int, step: tuple[float, ...], single_point: bool, seed: int, trace: bool, as_json: bool
@@ -101,11 +101,11 @@ def verify_problem_command(
     """Judge a problem of your own: its declared constants first, and then the bound on it.
 
     MODULE:NAME (or FILE.py:NAME) names an object with the attributes of a problem, or a class or function that makes
-    one. Whatever constant is wrong is named, with a point at which to see it, and what is not declared is estimated;
+    one. Every wrong constant is named, with a point that shows it, and constants that are not declared are estimated;
     the bound is then not judged.
 
     Exit code 0: nothing refuted, and the bound confirmed at every step size. 1: something refuted. 2: not a problem,
-    with the reason. 3: undecided or not judged, as the bound outside its domain.
+    with the reason. 3: undecided or not judged, such as a bound outside its domain.
     """
     from convergence import ByRows
     from verify.problem_check import ProblemError, check_problem, load_problem
@@ -123,7 +123,7 @@ def verify_problem_command(
             traceback.print_exception(cause)
         raise UsageFault(str(error)) from None
     except MemoryError as error:
-        raise UsageFault(f"not enough memory ({error}): take a problem of fewer dimensions") from None
+        raise UsageFault(f"not enough memory ({error}): use a problem of fewer dimensions") from None
     if as_json:
         parts = [{key: plain(value) for key, value in asdict(part).items()} for part in trial.parts]
         document = {"problem": trial.problem, "outcome": trial.outcome, "wrong": trial.wrong, "parts": parts}

@@ -51,14 +51,14 @@ def _facts(claim: Claim[Any], proof: Proof) -> dict[str, Any]:
     }
 
 
-@click.command("prove", short_help="The proof of a claim, line by line.")
+@click.command("prove", short_help="Print the proof of a claim, line by line.")
 @click.argument("claim", metavar="ID")
 @click.option("--latex", is_flag=True, help="Print the proof as LaTeX.")
 @json_option
 def prove_command(claim: str, latex: bool, as_json: bool) -> None:
     """Print the proof of a claim line by line, each hypothesis where it enters.
 
-    The theorem is proved anew, and then every rule of its proof is run again.
+    The theorem is proved again, and then every rule of its proof is checked again.
     """
     (name,) = checked_ids([claim])
     from verify.claims import claim_of

@@ -34,7 +34,7 @@ class _TrainCommand(click.Command):
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A configuration (TOML or JSON), or a recipe by its name (see `rdml recipes`); flags change it.",
+    help="A configuration (TOML or JSON) or the name of a recipe (see `rdml recipes`); flags override it.",
 )
 @click.option(
     "--allow-code", is_flag=True, help="Let FILE name networks or data as package.module:factory, which runs that code."
@@ -47,15 +47,15 @@ class _TrainCommand(click.Command):
 @click.option(
     "--compare",
     is_flag=True,
-    help="Train the objective and its baselines, and say what they differ in: independent students, KL, and "
-    "KL of the weight that the order acts as.",
+    help="Train the objective and its baselines (independent students, KL, and KL at the weight αβ), and tabulate "
+    "their differences.",
 )
-@click.option("--seeds", type=Whole(min=1), help="With --compare: from so many starts each. (default: 8)")
-@click.option("--orders", metavar="A,B", help="With --compare: several orders.")
+@click.option("--seeds", type=Whole(min=1), help="With --compare: number of starts for each objective. (default: 8)")
+@click.option("--orders", metavar="A,B", help="With --compare: orders to compare, such as 0.5,2,4.")
 @click.option(
     "--rising",
     is_flag=True,
-    help="With --compare: also a weight that rises from 0 over the first tenth of the training.",
+    help="With --compare: also train with a weight that rises from 0 over the first tenth of the steps.",
 )
 def train_command(
     config: Path | None, allow_code: bool, resume: bool, compare: bool, seeds: int | None, orders: str | None,
@@ -63,7 +63,7 @@ def train_command(
 ) -> None:  # fmt: skip
     """Train students that learn from each other, and measure their bias budget.
 
-    Besides the first seven, the options are the fields of a configuration.
+    All options after the first seven set fields of the configuration.
     """
     if not compare and (seeds is not None or orders is not None or rising):
         given = "--rising" if rising else "--orders" if orders is not None else "--seeds"

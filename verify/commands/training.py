@@ -45,7 +45,7 @@ def flags() -> tuple[click.Option, ...]:
     ([['--students'], ['--data'], ['--data-dir']], [['--no-nesterov']])
     """
     said, made = described(), []
-    said["students"] += f" Built-in are {', '.join(NETWORKS)}."
+    said["students"] += f" The built-in ones are {', '.join(NETWORKS)}."
     for field, hint in get_type_hints(Config).items():
         name, yes_or_no = field.replace("_", "-"), hint is bool
         words = "|".join(word for word in get_args(hint) if isinstance(word, str))

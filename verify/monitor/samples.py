@@ -140,7 +140,7 @@ def check_samples(x: Any, y: Any) -> None:
     if y.is_floating_point() and y.ndim == 2:
         total = y.double().sum(1)
         if not bool((y >= 0).all()) or not bool(((total - 1).abs() < 1e-3).all()):
-            raise ValueError("y holds rows that are no distributions: expected numbers >= 0 that sum to one")
+            raise ValueError("y holds rows that are not distributions: expected numbers >= 0 that sum to one")
     elif y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(
             f"y must hold integer labels (N,), or distributions (N, C), but got {y.dtype} of shape {tuple(y.shape)}"

@@ -35,14 +35,14 @@ class Config:
     """
 
     students: str = "cnn:2"
-    """Networks and their numbers, such as cnn:2,mlp:1: built-in ones, timm/NAME, torchvision/NAME, or
+    """Networks, and how many of each, such as cnn:2,mlp:1: built-in ones, timm/NAME, torchvision/NAME, or
     package.module:factory for your own."""
     data: str = "mnist1d"
     """mnist1d, digits, idx, cifar10, cifar100, npz, folder, torchvision/NAME, or package.module:factory."""
     data_dir: Path | None = None
-    """Where the files of idx, cifar10, cifar100, folder and torchvision are; for npz the file."""
+    """Folder with the files of idx, cifar10, cifar100, folder or torchvision; for npz, the file."""
     validation: float = 0.1
-    """Share of the training samples kept for choosing the best weights; the test samples choose nothing."""
+    """Share of the training samples held out to select the best weights; the test samples select nothing."""
     alpha: float = 1.0
     """Order of the Rényi divergence, at least 0."""
     alpha_end: float | None = None
@@ -62,7 +62,7 @@ class Config:
     update: Literal["simultaneous", "sequential"] = "simultaneous"
     """All students at once, or one after the other, each seeing its peers' latest weights."""
     label_smoothing: float = 0.0
-    """Of the cross-entropy, in [0, 1)."""
+    """Label smoothing of the cross-entropy, in [0, 1)."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """One optimizer for all students."""
     lr: float = 0.05
@@ -76,21 +76,21 @@ class Config:
     lr_warmup: float = 0.0
     """Epochs over which the rate rises from 0."""
     momentum: float = 0.9
-    """Of SGD."""
+    """Momentum of SGD."""
     nesterov: bool = True
     """Nesterov's momentum, if momentum is not 0."""
     weight_decay: float = 5e-4
     """Added to the gradient (SGD) or decoupled (AdamW)."""
     clip: float = 0.0
-    """Greatest gradient norm of each student, 0 for none."""
+    """Largest gradient norm of each student, 0 for no clipping."""
     epochs: int = 100
     """Passes over the training samples; an incomplete last batch is left out."""
     batch: int = 128
-    """Samples in a step, over all processes."""
+    """Samples per step, over all processes."""
     seed: int = 0
-    """Same seed, same numbers."""
+    """Seed of the random numbers."""
     width: int = 0
-    """Width of the networks, 0 for their own."""
+    """Width of the networks, 0 for the default."""
     norm: Literal["batch", "group"] = "batch"
     """Normalisation of residual networks."""
     augment: Literal["none", "shift", "crop-flip"] = "none"
@@ -100,7 +100,7 @@ class Config:
     threads: int = 1
     """Torch threads on a CPU; small networks are fastest with one."""
     precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
-    """Of the networks; losses and weights are float32, or all of it float64. float16 scales its gradients."""
+    """Precision of the networks; losses and weights are float32, or all is float64. float16 scales its gradients."""
     channels_last: bool = False
     """Memory layout of images."""
     compile: bool = False

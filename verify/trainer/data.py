@@ -94,7 +94,7 @@ class Batches:
         _refuse_unfit(kind, data.shape)
         self.per_epoch = len(data.train) // size
         if self.per_epoch == 0:
-            raise TrainerError(f"batch = {size}: there are {len(data.train)} training samples; take fewer")
+            raise TrainerError(f"batch = {size}: there are {len(data.train)} training samples; use a smaller batch")
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
 def _refuse_unfit(kind: str, shape: tuple[int, ...]) -> None:
     needs = {"shift": "signals (C, L)", "crop-flip": "images (C, H, W)"}
     if kind in needs and len(shape) != needs[kind].count(",") + 1:
-        raise TrainerError(f"augment = {kind!r} needs {needs[kind]}, the samples have shape {shape}; take none")
+        raise TrainerError(f"augment = {kind!r} needs {needs[kind]}, the samples have shape {shape}; use none")
 
 
 def augment(x: Tensor, kind: str, random: torch.Generator) -> Tensor:
@@ -178,7 +178,7 @@ def load_data(source: str, folder: Path | None = None, *, validation: float = 0.
     if (name == "npz" or ":" in source) and (missing := np.setdiff1d(np.arange(classes), y)).size:
         raise TrainerError(
             f"data {source!r}: the labels go from {min(y.min(), test_y.min())} to {classes - 1}, and no training "
-            f"sample has label {missing[0]}: expected 0 to C - 1, each in training; number the classes anew"
+            f"sample has label {missing[0]}: expected 0 to C - 1, each in training; relabel the classes 0 to C - 1"
         )
     kept = round(validation * len(y))
     if len(y) - kept < 2 or classes < 2:

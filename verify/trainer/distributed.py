@@ -60,7 +60,7 @@ class Group:
         if not any(normed):
             return students
         if not torch.cuda.is_available():
-            raise TrainerError("batch normalisation over several CPU processes: take norm = 'group', or one process")
+            raise TrainerError("batch normalisation over several CPU processes: use norm = 'group', or one process")
         return [nn.SyncBatchNorm.convert_sync_batchnorm(s) for s in students]
 
 

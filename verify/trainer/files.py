@@ -56,7 +56,7 @@ def _content(path: Path, limit: int = MOST) -> bytes:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise TrainerError(f"{path}: cannot be read ({error}); fetch the file again") from None
+        raise TrainerError(f"{path}: cannot be read ({error}); download it again") from None
 
 
 def read_idx(path: Path) -> Bytes:
@@ -70,7 +70,7 @@ def read_idx(path: Path) -> Bytes:
     """
     head = _content(path, 4 + 4 * 4)
     if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4 or len(head) < 4 + 4 * head[3]:
-        raise TrainerError(f"{path}: not an IDX file of unsigned bytes; fetch the file again")
+        raise TrainerError(f"{path}: not an IDX file of unsigned bytes; download it again")
     start = 4 + 4 * head[3]
     shape = struct.unpack(f">{head[3]}I", head[4:start])
     expected = math.prod(shape)
@@ -81,7 +81,7 @@ def read_idx(path: Path) -> Bytes:
         held = f"more than {expected}" if body > expected else body
         raise TrainerError(
             f"{path}: holds {held} bytes of data where its header promises {expected} (shape {shape}); "
-            "it is damaged: fetch the file again"
+            "the file is corrupt; download it again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
@@ -132,13 +132,13 @@ def read_cifar(folder: Path | None, classes: int) -> tuple[Bytes, Bytes, Bytes, 
             data = np.frombuffer(_content(folder / name), np.uint8)
             if not 0 < data.size <= MOST or data.size % (3072 + labels):
                 raise TrainerError(
-                    f"{folder / name}: {data.size} bytes are not a whole number of records; fetch it again"
+                    f"{folder / name}: {data.size} bytes are not a whole number of records; download it again"
                 )
             parts.append(data.reshape(-1, 3072 + labels))
         records = np.concatenate(parts)
         out += [records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1]]
     if out[1].max() >= classes or out[3].max() >= classes:
-        raise TrainerError(f"{folder}: holds labels beyond {classes - 1}; it is damaged or another data set")
+        raise TrainerError(f"{folder}: holds labels beyond {classes - 1}; the file is corrupt, or of another data set")
     return out[0], out[1], out[2], out[3]
 
 
@@ -269,7 +269,7 @@ def _arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
         labels.append(int(label))
     if len({image.shape for image in images}) > 1:
-        raise TrainerError("the images differ in size: bring them to one size first")
+        raise TrainerError("the images differ in size: resize them to one size first")
     return np.stack(images), np.asarray(labels)
 
 

@@ -188,7 +188,7 @@ def refuse_unsafe(students: Sequence[nn.Module]) -> None:
         if layer := unsafe_channels_last(student):
             raise TrainerError(
                 f"channels_last = True: student {k}, a {type(student).__name__}, has a {layer}, whose gradient "
-                f"corrupts memory on a CPU (oneDNN issue 6035); take a width of at least {NARROWEST}, or leave "
+                f"corrupts memory on a CPU (oneDNN issue 6035); use a width of at least {NARROWEST}, or leave "
                 "channels_last out"
             )
 

@@ -192,7 +192,7 @@ def _device(name: str, group: Group) -> torch.device:
         raise TrainerError(f"device = {name!r}: expected auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise TrainerError(f"device = {name!r}: no GPU is available; take cpu")
+            raise TrainerError(f"device = {name!r}: no GPU is available; use cpu")
         device = torch.device("cuda", group.rank % torch.cuda.device_count() if device.index is None else device.index)
         torch.cuda.set_device(device)
     return device
