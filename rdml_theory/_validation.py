@@ -1,4 +1,4 @@
-"""Check arguments and lay them out as rows of classes. An error says what came, what is allowed and the remedy."""
+"""Check arguments and lay them out as rows of classes. An error says what came, what is allowed and what to do."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class UnnormalisedWarning(UserWarning):
 def flag(name: str, value: object) -> bool:
     """Return `value` when it is a truth value."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {type(value).__name__}")
+        raise TypeError(f"{name} has type {type(value).__name__}: expected True or False")
     return bool(value)
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
     """Return `value` when it is one of `allowed`."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, one of {allowed}; got {type(value).__name__}")
+        raise TypeError(f"{name} has type {type(value).__name__}: expected one of {', '.join(map(repr, allowed))}")
     if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name} = {value!r}: expected one of {', '.join(map(repr, allowed))}")
     return value
 
 
@@ -88,16 +88,16 @@ def real_array(name: str, value: object) -> npt.NDArray[Any]:
         array = np.asarray(value)
     except Exception as error:
         raise TypeError(
-            f"{name} must be a real number or a rectangular array of them; got {type(value).__name__}, which NumPy "
-            f"cannot read ({error}): of a torch tensor pass {name}.detach().double().numpy()"
+            f"{name} has type {type(value).__name__}, which NumPy cannot read ({error}): expected a real number or a "
+            f"rectangular array of them; for a torch tensor pass {name}.detach().double().numpy()"
         ) from error
     if masked:
         raise TypeError(
-            f"{name} is a masked array, whose mask would be ignored: pass {name}.filled(0), for logits "
-            f"{name}.filled(-numpy.inf), or drop the entries"
+            f"{name} is a masked array, whose mask would be ignored: expected a plain one; pass {name}.filled(0), for "
+            f"logits {name}.filled(-numpy.inf), or drop the entries"
         )
     if array.ndim > 32:
-        raise ValueError(f"{name} has {array.ndim} dimensions, and at most 32 broadcast: merge batch axes by reshape")
+        raise ValueError(f"{name} has {array.ndim} dimensions: expected at most 32; merge batch axes by reshape")
     return array
 
 
@@ -109,8 +109,8 @@ def float_array(name: str, value: object) -> npt.NDArray[Any]:
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     raise TypeError(
-        f"{name} must hold real numbers of type float16, float32, float64 or integer; "
-        f"got dtype {array.dtype}: convert it with numpy.asarray({name}, dtype=float)"
+        f"{name} has dtype {array.dtype}: expected float16, float32, float64 or integers; "
+        f"convert it with numpy.asarray({name}, dtype=float)"
     )
 
 
@@ -120,20 +120,20 @@ def order_array(alpha: object) -> FloatArray:
         number = real_number(alpha)
     except OverflowError:
         raise ValueError(
-            "alpha is finite but beyond float64's range: in [0, inf], use numpy.inf for the max-divergence"
+            "alpha is beyond float64: expected orders in [0, inf]; use numpy.inf for the max-divergence"
         ) from None
     array = real_array("alpha", alpha if number is None else number)
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise TypeError(
-            f"alpha must be a real number or an array of them in [0, inf]; got "
-            f"{type(alpha).__name__} of dtype {array.dtype}: pass a float"
+            f"alpha has type {type(alpha).__name__}, dtype {array.dtype}: expected real numbers "
+            "in [0, inf]; pass a float"
         )
     array = array.astype(np.float64)
     wrong = ~(array >= 0.0)
     if wrong.any():
         raise ValueError(
-            f"alpha must lie in [0, inf]; got {array[wrong].flat[0]}: "
-            "use 0 <= alpha <= inf (1 is the Kullback-Leibler divergence, numpy.inf the max-divergence)"
+            f"alpha = {array[wrong].flat[0]}: expected orders in [0, inf]; 1 is the Kullback-Leibler divergence, "
+            "numpy.inf the max-divergence"
         )
     return array
 
@@ -168,21 +168,19 @@ class Problem:
 
 def _negative_axis(axis: object, p: npt.NDArray[Any], q: npt.NDArray[Any]) -> int:
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
-        raise TypeError(f"axis must be an integer; got {type(axis).__name__}")
+        raise TypeError(f"axis has type {type(axis).__name__}: expected an integer")
     longest = max(p.ndim, q.ndim)
     if p.ndim == 0 or q.ndim == 0:
         raise ValueError(
-            f"p and q need a class axis; got shapes {p.shape} and {q.shape}: pass arrays of at least one dimension"
+            f"p and q have shapes {p.shape} and {q.shape}: expected a class axis; pass arrays of at least one dimension"
         )
     if not -longest <= axis < longest:
-        raise ValueError(
-            f"axis {axis} is out of range for shapes {p.shape} and {q.shape}: use {-longest} to {longest - 1}"
-        )
+        raise ValueError(f"axis = {axis} with shapes {p.shape} and {q.shape}: expected {-longest} to {longest - 1}")
     negative = int(axis) if axis < 0 else int(axis) - longest
     if -negative > min(p.ndim, q.ndim):
         raise ValueError(
-            f"axis {axis} does not exist in both shapes {p.shape} and {q.shape}: "
-            "both arguments need the class axis; add it with numpy.expand_dims"
+            f"axis = {axis} does not exist in both shapes {p.shape} and {q.shape}: expected the class axis in both; "
+            "add it with numpy.expand_dims"
         )
     return negative
 
@@ -206,17 +204,16 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
     if classes != second.shape[-1]:
         raise ValueError(
             f"p has {classes} classes and q has {second.shape[-1]} along axis {axis}: "
-            "both distributions must be over the same classes"
+            "expected distributions over the same classes"
         )
     if classes == 0:
-        raise ValueError("the class axis is empty: a distribution needs at least one class")
+        raise ValueError("the class axis is empty: expected at least one class")
     try:
         batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], order.shape)
     except ValueError as error:
         raise ValueError(
-            f"batch shapes {first.shape[:-1]} of p, {second.shape[:-1]} of q and {order.shape} of alpha do not "
-            "broadcast: "
-            "make them equal, or 1 where they differ"
+            f"batch shapes are {first.shape[:-1]} for p, {second.shape[:-1]} for q and {order.shape} for alpha: "
+            "expected shapes that broadcast; make them equal, or 1 where they differ"
         ) from error
     flat: float | FloatArray
     if order.size == 1:
@@ -248,11 +245,10 @@ def explain_probabilities(name: str, block: FloatArray) -> ValueError:
                 else ""
             )
             return ValueError(
-                f"{name} has a {what} entry, {value}: probabilities must be finite and >= 0{hint}; "
-                "fix or mask the entry"
+                f"{name} has a {what} entry, {value}: expected finite probabilities >= 0{hint}; fix or mask the entry"
             )
     return ValueError(
-        f"{name} has a distribution whose entries are all zero: at least one probability must be positive; "
+        f"{name} has a distribution whose entries are all zero: expected at least one positive probability; "
         "drop the row or give it mass"
     )
 
@@ -260,14 +256,14 @@ def explain_probabilities(name: str, block: FloatArray) -> ValueError:
 def explain_logits(name: str, block: FloatArray, domain: str) -> ValueError:
     """Return the error for a block of logits or log-probabilities that failed the cheap check."""
     if np.isnan(block).any():
-        return ValueError(f"{name} has a NaN entry: {domain} must be real or -inf; fix or mask the entry")
+        return ValueError(f"{name} has a NaN entry: expected real {domain} or -inf; fix or mask the entry")
     if np.isposinf(block).any():
         return ValueError(
-            f"{name} has a +inf entry: {domain} must be below +inf; use a finite value, or -inf for the others"
+            f"{name} has a +inf entry: expected {domain} below +inf; use a finite value, or -inf for the others"
         )
     return ValueError(
         f"{name} has a distribution whose {domain} are all -inf, so all its probabilities are zero: "
-        "at least one must be finite"
+        "expected at least one finite"
     )
 
 

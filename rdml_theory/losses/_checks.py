@@ -61,14 +61,14 @@ def checked_logits(name: str, x: Any) -> Tensor:
     if type(x) is Tensor and x.dtype in TYPES and x.layout is torch.strided and x.ndim:
         return x
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor of logits, but got {type(x).__name__}; use torch.as_tensor")
+        raise TypeError(f"{name} has type {type(x).__name__}: expected a torch.Tensor of logits; use torch.as_tensor")
     if not x.is_floating_point():
-        raise TypeError(f"{name} must hold floating-point logits, but got {x.dtype}; convert it, e.g. with .float()")
+        raise TypeError(f"{name} has dtype {x.dtype}: expected floating-point logits; convert it, e.g. with .float()")
     if x.dtype not in TYPES or x.layout != torch.strided:
         kinds = ", ".join(str(kind).removeprefix("torch.") for kind in TYPES)
-        raise TypeError(f"{name} must be a dense tensor of {kinds}, but got {x.dtype}, {x.layout}; convert it")
+        raise TypeError(f"{name} has {x.dtype}, {x.layout}: expected a dense tensor of {kinds}; convert it")
     if x.ndim == 0:
-        raise ValueError(f"{name} must have a class axis, but got a 0-d tensor; expected shape (..., C)")
+        raise ValueError(f"{name} is a 0-d tensor: expected shape (..., C), with a class axis")
     return x
 
 
@@ -106,8 +106,8 @@ def refuse_probabilities(name: str, x: Tensor) -> None:
             warnings.warn(f"{name} has one-hot rows, which are taken as logits, not as labels", stacklevel=_outside())
             return
         raise ValueError(
-            f"{name} must hold logits, but every row is non-negative and sums to 1, as probabilities do; pass the "
-            "logits before softmax, or probs.log(); where these are logits, subtract 1, which changes no softmax"
+            f"{name} has non-negative rows that all sum to 1, as probabilities do: expected logits; pass those before "
+            "softmax, or probs.log(); if these are logits, subtract 1, which does not change the softmax"
         )
 
 
@@ -116,11 +116,11 @@ def checked_alpha(alpha: Any) -> float | Tensor:
     if isinstance(alpha, Tensor):
         _check_real("alpha", alpha)
         if inspectable(alpha) and not bool((alpha.detach() >= 0).all()):
-            raise ValueError(f"alpha must lie in [0, inf], but got {_worst(alpha)}; clamp it, or use LearnableOrder")
+            raise ValueError(f"alpha = {_worst(alpha)}: expected orders in [0, inf]; clamp it, or use LearnableOrder")
         return alpha
     value = _real("alpha", alpha, "a real number or a tensor")
     if not value >= 0:
-        raise ValueError(f"alpha must lie in [0, inf], but got {alpha}; use float('inf') for the max-divergence")
+        raise ValueError(f"alpha = {alpha}: expected an order in [0, inf]; use float('inf') for the max-divergence")
     return value
 
 
@@ -133,10 +133,10 @@ def _real(name: str, value: Any, kind: str = "a real number") -> float:
         number = real_number(value)
     except OverflowError:
         raise ValueError(
-            f"{name} is finite but beyond the range of float64, whose largest number is 1.8e308; use float('inf')"
+            f"{name} is beyond float64: expected a number of at most 1.8e308, the largest float, or float('inf')"
         ) from None
     if number is None:
-        raise TypeError(f"{name} must be {kind}, but got {_shown(value)} ({type(value).__name__})")
+        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected {kind}")
     return number
 
 
@@ -148,9 +148,9 @@ def _shown(value: Any) -> str:
 
 def _check_real(name: str, x: Tensor) -> None:
     if x.dtype == torch.bool or x.is_complex():
-        raise TypeError(f"{name} must be real, but got a tensor of {x.dtype}; use a floating-point tensor")
+        raise TypeError(f"{name} has dtype {x.dtype}: expected real numbers; use a floating-point tensor")
     if x.layout is not torch.strided or (x.dtype.itemsize < 2 and x.is_floating_point()):
-        raise TypeError(f"{name} must be a dense tensor, but got {x.dtype}, {x.layout}; convert it, e.g. with .float()")
+        raise TypeError(f"{name} has {x.dtype}, {x.layout}: expected a dense tensor; convert it, e.g. with .float()")
 
 
 def _worst(alpha: Tensor) -> float:
@@ -163,8 +163,8 @@ def checked_temperature(value: Any) -> float:
     number = _real("temperature", value)
     if not TEMPERATURES[0] <= number <= TEMPERATURES[1]:
         raise ValueError(
-            f"temperature must be finite and positive, from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:g}, "
-            f"but got {value}; 1.0 leaves the logits as they are"
+            f"temperature = {value}: expected a number from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:g}; "
+            "1.0 leaves the logits unchanged"
         )
     return number
 
@@ -173,9 +173,7 @@ def checked_weight(value: Any) -> float:
     """Return the weight of a loss."""
     number = _real("beta", value)
     if not 0.0 <= number <= MOST_WEIGHT:
-        raise ValueError(
-            f"beta must be finite and at least 0, up to {MOST_WEIGHT:g}, but got {value}; 0.0 switches the loss off"
-        )
+        raise ValueError(f"beta = {value}: expected a number from 0 to {MOST_WEIGHT:g}; 0.0 switches the loss off")
     return number
 
 
@@ -183,21 +181,21 @@ def checked_positive(name: str, value: Any) -> float:
     """Return a positive finite number."""
     number = _real(name, value)
     if not 0.0 < number < math.inf:
-        raise ValueError(f"{name} must be finite and positive, but got {value}")
+        raise ValueError(f"{name} = {value}: expected a finite number > 0")
     return number
 
 
 def checked_integer(name: str, value: Any) -> int:
     """Return an integer of Python or NumPy."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
-        raise TypeError(f"{name} must be an integer, but got {_shown(value)} ({type(value).__name__})")
+        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected an integer")
     return int(value)
 
 
 def checked_flag(name: str, value: Any) -> bool:
     """Return a truth value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, but got {_shown(value)} ({type(value).__name__})")
+        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected True or False")
     return value
 
 
@@ -222,7 +220,8 @@ def classes_last(name: str, x: Tensor, dim: int | None, *, students: int = 0) ->
             )
         return x
     if not -axes <= dim < axes:
-        raise ValueError(f"dim must be an axis of {name}, {axes} axes of one student, but got {dim}")
+        counted = " for one student" if students else ""
+        raise ValueError(f"dim = {dim}: expected an axis of {name}, from {-axes} to {axes - 1}{counted}")
     return x if dim in (-1, axes - 1) else x.movedim(dim if dim < 0 else dim + students, -1)
 
 
@@ -239,19 +238,16 @@ def check_weights(beta: Tensor, students: int) -> None:
     _check_real("beta", beta)
     if beta.ndim and beta.shape != (students,):
         raise ValueError(
-            f"beta must be one weight or one per student, shape ({students},), but got {tuple(beta.shape)}"
+            f"beta has shape {tuple(beta.shape)}: expected one weight, or one per student, shape ({students},)"
         )
     if inspectable(beta) and not bool(((beta >= 0) & (beta <= MOST_WEIGHT)).all()):
-        raise ValueError(
-            f"beta must be finite and at least 0, up to {MOST_WEIGHT:g}, but got {beta.tolist()}; "
-            "0.0 switches a loss off"
-        )
+        raise ValueError(f"beta = {beta.tolist()}: expected numbers from 0 to {MOST_WEIGHT:g}; 0.0 switches a loss off")
 
 
 def checked_reduction(reduction: Any) -> str:
     """Return a known reduction."""
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, but got {_shown(reduction)}")
+        raise ValueError(f"reduction = {_shown(reduction)}: expected one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
 
 
@@ -264,16 +260,15 @@ def checked_students(logits: Sequence[Any], names: Sequence[str], dim: int | Non
     for name, x in zip(names, parts, strict=True):
         if x.shape != shape:
             raise ValueError(
-                f"all logits must have the same {'batch' if x.shape[-1] == shape[-1] else 'classes'}, but {names[0]} "
-                f"has shape {tuple(shape)} and {name} has {tuple(x.shape)}"
+                f"{names[0]} has shape {tuple(shape)} and {name} {tuple(x.shape)}: expected the same "
+                f"{'batch' if x.shape[-1] == shape[-1] else 'classes'}"
             )
         if x.device != device:
             raise ValueError(
-                f"all logits must be on one device, but {names[0]} is on {device} and {name} on {x.device}; "
-                "move them with .to()"
+                f"{names[0]} is on {device} and {name} on {x.device}: expected one device; move them with .to()"
             )
     if shape[-1] == 0:
-        raise ValueError(f"a distribution needs at least one class, but {names[0]} has shape {tuple(shape)}")
+        raise ValueError(f"{names[0]} has shape {tuple(shape)}: expected at least one class")
     return parts
 
 
@@ -285,17 +280,17 @@ def kept_rows(mask: Any, targets: Any, ignore_index: Any, batch: Sequence[int]) 
             continue
         if not isinstance(x, Tensor):
             kind = "a boolean torch.Tensor" if x is mask else "a torch.Tensor of class indices"
-            raise TypeError(f"{name} must be {kind}, but got {type(x).__name__}")
+            raise TypeError(f"{name} has type {type(x).__name__}: expected {kind}")
         flags, dense = x.dtype == torch.bool, x.layout is torch.strided
         if x is mask and not (flags and dense):
-            raise TypeError(f"mask must be boolean and dense, but got {x.dtype}, {x.layout}; use e.g. labels != -100")
+            raise TypeError(f"mask has {x.dtype}, {x.layout}: expected a dense boolean tensor; use e.g. labels != -100")
         if x is targets and (flags or x.is_floating_point() or x.is_complex() or not dense):
             raise TypeError(
-                f"targets must hold class indices, but got {x.dtype}, {x.layout}; pass a boolean tensor as mask="
+                f"targets has {x.dtype}, {x.layout}: expected class indices; pass a boolean tensor as mask="
             )
         if x.shape != batch:
             raise ValueError(
-                f"{name} must have the shape of the logits without classes, {tuple(batch)}, but got {tuple(x.shape)}; "
+                f"{name} has shape {tuple(x.shape)}: expected that of the logits without classes, {tuple(batch)}; "
                 "dim= says which axis the classes are on"
             )
     if targets is None:

@@ -114,7 +114,7 @@ def pairwise(u: Tensor, z: Tensor, alpha: Tensor) -> Tensor:
     if forward_levels() > 1:
         raise RuntimeError(
             "forward mode over forward mode (jvp of jvp, jacfwd of jacfwd) would take the inner derivative for a "
-            "constant; take one of the two in reverse mode, as torch.func.hessian does"
+            "constant; use reverse mode for one of the two, as torch.func.hessian does"
         )
     return _TransformableDivergence.apply(u, z, alpha)  # type: ignore[return-value]
 
@@ -133,7 +133,8 @@ def by_pairs(
         order = order.expand(batch)
     except RuntimeError:
         raise ValueError(
-            f"alpha must be one order, or broadcast against the rows {tuple(batch)}, but got shape {tuple(order.shape)}"
+            f"alpha has shape {tuple(order.shape)}: expected one order, or a shape that broadcasts to the rows, "
+            f"{tuple(batch)}"
         ) from None
     if mask is not None:
         x = torch.where(mask.unsqueeze(-1), x, 0.0)

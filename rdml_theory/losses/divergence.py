@@ -68,15 +68,15 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
     dim = checks.checked_integer("dim", dim)
     for name, x in (("teacher_logits", teacher), ("student_logits", student)):
         if not -x.ndim <= dim < x.ndim:
-            raise ValueError(f"dim must be an axis of {name}, shape {tuple(x.shape)}, but got {dim}")
+            raise ValueError(f"dim = {dim}: expected an axis of {name}, which has shape {tuple(x.shape)}")
     teacher, student = teacher.movedim(dim, -1), student.movedim(dim, -1)
     if teacher.shape[-1] != student.shape[-1]:
         raise ValueError(
-            f"both arguments must have the same classes, but got {teacher.shape[-1]} in teacher_logits and "
-            f"{student.shape[-1]} in student_logits along dim={dim}"
+            f"teacher_logits has {teacher.shape[-1]} classes and student_logits {student.shape[-1]} along dim={dim}: "
+            "expected the same classes"
         )
     if teacher.shape[-1] == 0:
-        raise ValueError("a distribution needs at least one class, but the class axis has length 0")
+        raise ValueError("the class axis has length 0: expected at least one class")
     if isinstance(order, Tensor):
         order = order.to(device=student.device, dtype=torch.float64)
     else:
@@ -85,8 +85,8 @@ def renyi_divergence(teacher_logits: Tensor, student_logits: Tensor, alpha: floa
         torch.broadcast_shapes(teacher.shape[:-1], student.shape[:-1], order.shape)
     except RuntimeError:
         raise ValueError(
-            f"batch shapes must broadcast, but got {tuple(teacher.shape[:-1])} for teacher_logits, "
-            f"{tuple(student.shape[:-1])} for student_logits and {tuple(order.shape)} for alpha"
+            f"batch shapes are {tuple(teacher.shape[:-1])} for teacher_logits, {tuple(student.shape[:-1])} for "
+            f"student_logits and {tuple(order.shape)} for alpha: expected shapes that broadcast"
         ) from None
     value = pairwise(teacher, student, order).to(checks.result_dtype(teacher, student))
     return once_if_compiled(value, teacher_logits, student_logits, alpha)

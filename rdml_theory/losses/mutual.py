@@ -147,22 +147,22 @@ def _students(logits: Any, dim: int | None) -> tuple[Tensor | list[Tensor], list
         x = checks.checked_logits("logits", logits)
         if x.ndim < 3:
             raise ValueError(
-                f"logits must have shape (K, B, C) or (K, B, S, C), but got {tuple(x.shape)}; "
+                f"logits has shape {tuple(x.shape)}: expected (K, B, C) or (K, B, S, C); "
                 "stack the students along a new first axis, or pass a list of them"
             )
         x = checks.classes_last("logits", x, dim, students=1)
         if x.shape[0] == 0 or x.shape[-1] == 0:
-            raise ValueError(f"logits need at least one student and one class, but got shape {tuple(x.shape)}")
+            raise ValueError(f"logits has shape {tuple(x.shape)}: expected at least one student and one class")
         return x, ["logits"] * x.shape[0]
     if not isinstance(logits, Sequence) or isinstance(logits, str):
-        raise TypeError(f"logits must be a tensor (K, B, C) or a list of K tensors, but got {type(logits).__name__}")
+        raise TypeError(f"logits has type {type(logits).__name__}: expected a tensor (K, B, C) or a list of K tensors")
     if not logits:
-        raise ValueError("logits must hold at least one student, but got an empty list")
+        raise ValueError("logits is empty: expected at least one student")
     students = len(logits)
     names = NAMES[:students] if students <= len(NAMES) else [f"logits[{k}]" for k in range(students)]
     parts = checks.checked_students(logits, names, dim)
     if parts[0].ndim < 2:
-        raise ValueError(f"each student's logits must have shape (B, C) or (B, S, C), but got {tuple(parts[0].shape)}")
+        raise ValueError(f"{names[0]} has shape {tuple(parts[0].shape)}: expected (B, C) or (B, S, C)")
     return parts, names
 
 
@@ -256,7 +256,7 @@ def make_order(
     """Return what a module stores as its order."""
     if checks.checked_flag("learn_alpha", learn_alpha):
         if isinstance(alpha, (Tensor, OrderSchedule)):
-            raise TypeError(f"learn_alpha needs a number to start from, but got alpha={alpha!r}")
+            raise TypeError(f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts")
         return LearnableOrder(checks.checked_positive("alpha", alpha))
     return alpha if isinstance(alpha, OrderSchedule) else checks.checked_alpha(alpha)
 

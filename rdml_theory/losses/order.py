@@ -51,7 +51,7 @@ class LearnableOrder(nn.Module):
         below, above = math.log(initial) - math.log(self.low), math.log(self.high) - math.log(initial)
         if not (below > 0.0 and above > 0.0):
             raise ValueError(
-                f"a trained order must start strictly between low={low} and high={high}, but got {initial}; "
+                f"initial = {initial}: expected a number strictly between low = {low} and high = {high}; "
                 "widen the range, or use a fixed order"
             )
         self.raw = nn.Parameter(torch.tensor(math.log(below / above), dtype=torch.float32))
@@ -154,10 +154,10 @@ class _Ramp(OrderSchedule):
         super().__init__()
         self.start, self.end = _fixed(start), _fixed(end)
         if math.isinf(self.start) or math.isinf(self.end):
-            raise ValueError(f"a ramp needs finite orders, but got start={start} and end={end}")
+            raise ValueError(f"start = {start}, end = {end}: expected finite orders for a ramp")
         steps = checks.checked_integer("steps", steps)
         if steps < 1:
-            raise ValueError(f"steps must be at least 1, but got {steps}; use ConstantOrder for a fixed order")
+            raise ValueError(f"steps = {steps}: expected at least 1; use ConstantOrder for a fixed order")
         self.steps = steps
         self._refresh()
 
@@ -219,10 +219,10 @@ class CosineOrder(_Ramp):
 
 def _fixed(alpha: Any) -> float:
     if isinstance(alpha, Tensor):
-        raise TypeError("the orders of a schedule must be numbers, but got a Tensor; use LearnableOrder")
+        raise TypeError("an order of the schedule is a Tensor: expected a number; use LearnableOrder to train it")
     return float(checks.checked_alpha(alpha))
 
 
 def _checked_step(step: int) -> None:
     if checks.checked_integer("step", step) < 0:
-        raise ValueError(f"steps count from 0, but got {step}")
+        raise ValueError(f"step = {step}: expected at least 0")

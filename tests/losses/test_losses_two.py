@@ -140,9 +140,11 @@ def test_mixed_types_and_numbers_that_do_not_fit():
 
 def test_probabilities_beside_logits_are_told():
     x = random(2, 4, 5)
-    with pytest.raises(ValueError, match=r"logits\[1\] must hold logits, but every row is non-negative"):
+    with pytest.raises(
+        ValueError, match=r"logits\[1\] has non-negative rows that all sum to 1, as probabilities do: expected logits"
+    ):
         mutual_loss([x[0], x[1].softmax(-1)], 2.0)
-    with pytest.raises(ValueError, match="teacher_logits must hold logits"):
+    with pytest.raises(ValueError, match="teacher_logits has non-negative rows"):
         RenyiDivLoss(2.0)(x[0], x[1].softmax(-1))
 
 

@@ -236,7 +236,7 @@ def test_a_short_training_is_measured_twenty_times():
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        ({"a": X, "b": "text"}, Y, r"x\['b'\] must be a torch.Tensor, but got str"),
+        ({"a": X, "b": "text"}, Y, r"x\['b'\] has type str: expected a torch.Tensor"),
         ({"a": X, "b": X[:3]}, Y, r"x\['b'\] of shape \(3, 5\) and y of \(64,\)"),
         ([X, X.log()], Y, r"x\[1\] holds NaN"),
         ({}, Y, "x is an empty dict"),

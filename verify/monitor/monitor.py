@@ -573,11 +573,11 @@ def _integer(name: str, value: Any, least: int) -> int:
 def _checked_students(students: Any) -> list[nn.Module]:
     """Different networks with trainable weights, as a list."""
     if not isinstance(students, Sequence | nn.ModuleList):
-        raise TypeError(f"students must be a list of networks, but got {type(students).__name__}")
+        raise TypeError(f"students has type {type(students).__name__}: expected a list of networks")
     out = list(students)
     for k, student in enumerate(out):
         if not isinstance(student, nn.Module):
-            raise TypeError(f"students[{k}] must be a torch.nn.Module, but got {type(student).__name__}")
+            raise TypeError(f"students[{k}] has type {type(student).__name__}: expected a torch.nn.Module")
         if not any(p.requires_grad for p in student.parameters()):
             raise ValueError(f"students[{k}] has no trainable weights: leave it out")
     weights = [id(p) for s in out for p in s.parameters() if p.requires_grad]

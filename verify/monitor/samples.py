@@ -136,14 +136,14 @@ def check_samples(x: Any, y: Any) -> None:
     leaves = list(_leaves(x))
     for name, value in (*leaves, ("y", y)):
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}; use torch.as_tensor")
+            raise TypeError(f"{name} has type {type(value).__name__}: expected a torch.Tensor; use torch.as_tensor")
     if y.is_floating_point() and y.ndim == 2:
         total = y.double().sum(1)
         if not bool((y >= 0).all()) or not bool(((total - 1).abs() < 1e-3).all()):
             raise ValueError("y holds rows that are not distributions: expected numbers >= 0 that sum to one")
     elif y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(
-            f"y must hold integer labels (N,), or distributions (N, C), but got {y.dtype} of shape {tuple(y.shape)}"
+            f"y has {y.dtype} of shape {tuple(y.shape)}: expected integer labels (N,), or distributions (N, C)"
         )
     if not leaves:
         raise ValueError(f"x is an empty {type(x).__name__}: expected samples")
