@@ -117,6 +117,7 @@ class Chain:
         sides = _sides(domain, self.along, self.at) if _reachable(domain, self.along, self.at) else ()
         return bool(sides) and all(self._holds(side, relation, domain) for side in sides)
 
+    @lru_cache(maxsize=500, typed=True)  # noqa: B019 - chains are few and small
     def _holds(self, side: int, relation: Relational, domain: Domain) -> bool:
         links = [k for k in self.links if k.side == side]
         part = _side(domain, self.along, self.at, side)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sympy import Abs, Add, Eq, Ge, Gt, Interval, Le, Lt, Max, Min, Mul, Pow, Rational, Symbol, fraction, oo, together
@@ -183,6 +184,7 @@ def encode(relation: Relational, domain: Domain) -> str:
     ])  # fmt: skip
 
 
+@lru_cache(maxsize=500, typed=True)
 def _solve(text: str) -> tuple[str, Any]:
     """What the solver says of a text ("sat", "unsat", "unknown"), and its model."""
     z3: Any = engine("z3")

@@ -111,7 +111,7 @@ def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
         or is_random(h.left)  # no number need be above it in every outcome
     }
     refuse_free(rest, variable)
-    require_value(start, told_signs(rest), f"the start {start}")
+    require_value(start, told_signs(rest), "the start")
     distance = variable - start
     if variable in start.free_symbols or variable in cancel(whole.right * distance).free_symbols:
         raise ProofError(f"{whole.right} is no constant over {distance}")

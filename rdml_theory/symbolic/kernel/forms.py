@@ -7,7 +7,7 @@ All of it is trusted: :func:`normal` multiplies out and :func:`is_zero` compares
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Literal
 
 from sympy import (
@@ -244,8 +244,8 @@ def require_value(term: Term, known: Known, what: object) -> None:
         The term. Of a variable that it binds only what :func:`usable` keeps tells anything.
     known : collection of (Expr, {"positive", "nonnegative"})
         Scalars whose sign was proved.
-    what : object
-        What the term is, for the error: it is printed only then.
+    what : str or Proposition
+        What the term is called in the error, which prints it, or what it stands in.
 
     Raises
     ------
@@ -259,26 +259,34 @@ def require_value(term: Term, known: Known, what: object) -> None:
     >>> require_value(1 / (2 - h), [], "the bound")
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.terms.TermError: the bound divides by 2 - h, which is not known to differ from zero
+    rdml_theory.symbolic.kernel.terms.TermError: the bound 1/(2 - h) divides by 2 - h, which is not known to differ from zero
     """
-    for slope in term.atoms(Derivative):
-        require_value(derivative(slope.expr, *slope.variable_count), known, what)
-    facts = usable(known, bound_symbols(term))
-    for part in term.atoms(Pow, log):
-        _require_here(part, facts, what)
+    partial = _may_lack_a_value(term)
+    facts = usable(known, bound_symbols(term)) if partial else []
+    for part in partial:
+        if isinstance(part, Derivative):
+            require_value(reduce(derivative, part.variables, part.expr), known, what)
+        elif lacks := _lacks(part, facts):
+            raise TermError(f"{what} {term} {lacks}" if isinstance(what, str) else f"{what} {lacks}")
 
 
-def _require_here(part: Term, facts: Known, what: object) -> None:
-    """Refuse a power or a logarithm, of what has a value, that may have none."""
+@lru_cache(maxsize=20_000, typed=True)
+def _may_lack_a_value(term: Term) -> tuple[Term, ...]:
+    """The derivatives in a term, its logarithms, and its powers but those of a number 0, 1, 2, ..."""
+    return tuple(p for p in term.atoms(Pow, log, Derivative) if not isinstance(p, Pow) or not _natural(p.exp))
+
+
+def _lacks(part: Term, facts: Known) -> str:
+    """Why a power or a logarithm, of what has a value, may have none."""
     if isinstance(part, log):
-        if sign(part.args[0], facts) != "positive":
-            raise TermError(f"{what} has {part}, whose argument is not known to be positive")
-        return
+        known = sign(part.args[0], facts) == "positive"
+        return "" if known else f"has {part}, whose argument is not known to be positive"
     base, exponent = part.args
     if not exponent.is_integer and sign(base, facts) is None:
-        raise TermError(f"{what} has {part}, whose base is not known to be nonnegative")
+        return f"has {part}, whose base is not known to be nonnegative"
     if exponent.is_nonnegative is not True and not _differs_from_zero(base, facts):
-        raise TermError(f"{what} divides by {base}, which is not known to differ from zero")
+        return f"divides by {base}, which is not known to differ from zero"
+    return ""
 
 
 def _differs_from_zero(term: Term, facts: Known) -> bool:
@@ -314,8 +322,8 @@ def require_near(term: Term, variable: Any, point: Any, known: Known, what: obje
         if isinstance(part, Derivative | Mean):
             raise TermError(f"{what} has {part}, which has no place in a limit")
         if variable not in free_symbols(part) or isinstance(part, Symbol | Add | Mul | Sum | Tuple | exp | tanh):
-            if isinstance(part, Pow | log):
-                _require_here(part, facts, what)
+            if isinstance(part, Pow | log) and (lacks := _lacks(part, facts)):
+                raise TermError(f"{what} {lacks}")
         elif not isinstance(part, Pow | log) or not _has_value_near(part, variable, point, facts, hole=hole):
             raise TermError(f"{what} has {part}, which may have no value near {variable} = {point}")
 

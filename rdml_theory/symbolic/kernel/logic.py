@@ -80,7 +80,7 @@ def combine(
     target.check()
     if kind(slack) == "vector":
         raise ProofError(f"the slack {slack} is no scalar")
-    require_value(slack, signs, f"the slack {slack}")
+    require_value(slack, signs, "the slack")
     strict = sign(slack, signs) == "positive"
     if not strict and slack != 0 and (isinstance(target, Equal) or sign(slack, signs) is None):
         raise ProofError(f"the slack {slack} has no manifest sign")
@@ -93,7 +93,7 @@ def combine(
             raise ProofError(f"{part.text()} is no relation")
         if kind(weight) == "vector" and not isinstance(part, Equal):
             raise ProofError(f"the weight {weight} of {part.text()} is no scalar")
-        require_value(weight, signs, f"the weight {weight}")
+        require_value(weight, signs, "the weight")
         if not isinstance(part, Equal):
             if isinstance(target, Equal):
                 raise ProofError(f"an equality does not follow from {part.text()}")
@@ -134,7 +134,7 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
             if value.atoms(Sum):
                 raise ProofError(f"{value} has a bound variable, which a step could meet")
             everywhere = [fact for fact in signs if index not in fact[0].free_symbols]
-            require_value(value, everywhere, f"the value {value}")
+            require_value(value, everywhere, "the value")
             families[family(variable)] = (index, value)
         elif type(variable) is Entry:
             index = variable.index
@@ -202,7 +202,7 @@ def root(theorem: Theorem, base: Term) -> Result:
         raise ProofError(f"{base} is no scalar")
     if not isinstance(whole, AtMost | Less) or kind(whole.left) == "vector" or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
-    require_value(base, told_signs(theorem.hypotheses), f"the root {base}")
+    require_value(base, told_signs(theorem.hypotheses), "the root")
     return theorem.hypotheses, AtMost(Abs(base), sqrt(whole.right)), theorem.sure
 
 
@@ -218,7 +218,7 @@ def cases(first: Theorem, second: Theorem, left: Term, right: Term) -> Result:
         raise ProofError(f"{one.text()} may hold for some outcomes and not for others")
     rest = (first.hypotheses - {one}) | (second.hypotheses - {other})
     for side in (left, right):
-        require_value(side, told_signs(rest), f"the side {side}")
+        require_value(side, told_signs(rest), "the side")
     return rest, first.conclusion, all_sure(first, second)
 
 

@@ -42,7 +42,7 @@ def by_equation(term: Term, told: Proposition) -> Term:
 def admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> None:
     """Refuse a value that is not all a variable is declared to be."""
     what = kind(value)  # before anything is computed from it
-    require_value(value, signs, f"the value {value}")
+    require_value(value, signs, "the value")
     if type(variable) is Vector:
         if what == "scalar":
             raise ProofError(f"{variable} is a vector, {value} is none")
