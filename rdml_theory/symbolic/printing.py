@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from sympy import Basic, Derivative, Sum, Tuple, sympify
@@ -173,7 +174,11 @@ def to_latex(formula: Any) -> str:
     >>> print(to_latex(q[k] - w[k]))
     q_{k} - w_{k}
     """
-    formula = _printable(formula)
+    return _in_latex(_printable(formula))
+
+
+@lru_cache(maxsize=5_000, typed=True)
+def _in_latex(formula: Basic) -> str:
     if isinstance(formula, Tuple):
         return r",\quad ".join(to_latex(a) for a in formula.args)
     if isinstance(formula, Relational):
@@ -191,4 +196,9 @@ def to_text(formula: Any) -> str:
     >>> print(to_text(q[k] - w[k]))
     q_k - w_k
     """
-    return _Text().doprint(_printable(formula)).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")
+    return _in_text(_printable(formula))
+
+
+@lru_cache(maxsize=20_000, typed=True)
+def _in_text(formula: Basic) -> str:
+    return _Text().doprint(formula).replace("**", "^").replace("*", "·").replace("sqrt(", "√(")

@@ -171,6 +171,7 @@ def canonical(term: Term) -> Term:
     return expand(_by_depth(normal(term))[0])
 
 
+@lru_cache(maxsize=20_000, typed=True)
 def _by_depth(term: Term) -> tuple[Term, int]:
     if not term.args or not term.has(Sum):
         return term, 0
@@ -259,7 +260,7 @@ def require_value(term: Term, known: Known, what: object) -> None:
     >>> require_value(1 / (2 - h), [], "the bound")
     Traceback (most recent call last):
     ...
-    rdml_theory.symbolic.kernel.terms.TermError: the bound 1/(2 - h) divides by 2 - h, which is not known to differ from zero
+    rdml_theory.symbolic.kernel.terms.TermError: the bound 1/(2 - h) divides by 2 - h, which is not known to ...
     """
     partial = _may_lack_a_value(term)
     facts = usable(known, bound_symbols(term)) if partial else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,8 @@ class Model:
 
     def satisfies(self, theorem: Theorem) -> bool | None:
         """Whether the conclusion holds here; None where a hypothesis does not, or speaks of what has no value here."""
+        if any(name not in getattr(self, kept) for kept, name in _named(theorem)):
+            return None
         values = dict(self.values)
         try:
             with np.errstate(divide="raise", invalid="raise"):
@@ -282,6 +285,16 @@ class Model:
         width = 1e-3
         near = {n: self._evaluate(lower, {**values, variable: values[variable] + n * width}) for n in (-2, -1, 1, 2)}
         return (near[-2] - 8 * near[-1] + 8 * near[1] - near[2]) / (12 * width)
+
+
+@lru_cache(maxsize=500)
+def _named(theorem: Theorem) -> frozenset[tuple[str, str]]:
+    """The processes, families, objectives and random vectors that a theorem speaks of, and where a model keeps them."""
+    kept: dict[type, str] = {
+        At: "processes", Entry: "families", Value: "objectives", Gradient: "objectives", Random: "random"
+    }  # fmt: skip
+    parts = (part for told in (*theorem.hypotheses, theorem.conclusion) for part in walk(told))
+    return frozenset((kept[type(part)], part.args[0].name) for part in parts if type(part) in kept)
 
 
 def outcomes(count: int, values: tuple[float, float] = (-1.0, 1.0)) -> Array:

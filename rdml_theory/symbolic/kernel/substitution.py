@@ -113,7 +113,9 @@ def replaced(
         body = replaced(term.expr, changes, families, bound | set(term.variables))
         out = Derivative(body, *term.variable_count)
     elif term.args:
-        out = term.func(*(replaced(part, changes, families, bound) for part in term.args))
+        parts = tuple(replaced(part, changes, families, bound) for part in term.args)
+        if any(part is not old for part, old in zip(parts, term.args, strict=True)):
+            out = term.func(*parts)
     if caught:
         raise ProofError(f"{', '.join(map(str, caught))} is bound where {term} stands")
     return out

@@ -428,7 +428,7 @@ def derivative(term: Term, variable: Any) -> Term:
         parts = term.args
         slopes = ((place, derivative(part, variable)) for place, part in enumerate(parts))
         return Add(*(Mul(*parts[:place], slope, *parts[place + 1 :]) for place, slope in slopes))
-    if isinstance(term, Sum) and not any(variable in limits.free_symbols for limits in term.limits):
+    if isinstance(term, Sum) and not any(variable in limits.free_symbols for limits in term.args[1:]):
         return Sum(derivative(term.function, variable), *term.limits)
     if isinstance(term, exp):
         return derivative(term.args[0], variable) * term

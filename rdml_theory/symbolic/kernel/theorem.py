@@ -287,8 +287,10 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             _check_terms(tuple(part for key, part in arguments.items() if key != "certificate"))
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
+            told = {id(part) for th in _theorems(arguments) for part in (*th.hypotheses, th.conclusion)}
             for part in (*known, conclusion):
-                _well_formed(part)
+                if id(part) not in told:  # else it was well formed when that theorem was made
+                    _well_formed(part)
             chance = any(map(_has_mean, (*known, conclusion)))
             if chance:  # no rule may take an infinite one for a number
                 known |= {Finite()}
