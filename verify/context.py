@@ -70,7 +70,7 @@ class Context:
         >>> c.shared(lambda: rows)
         Traceback (most recent call last):
         ...
-        TypeError: <lambda>: expected a function of a module
+        TypeError: <lambda>: expected a function defined in a module
         """
         key = _by_value((compute, arguments, named))
         if key not in self._shared:
@@ -91,7 +91,7 @@ def _by_value(x: Any) -> Hashable:
         return Context
     if isinstance(x, FunctionType):
         if "<" in x.__qualname__:
-            raise TypeError(f"{x.__qualname__}: expected a function of a module")
+            raise TypeError(f"{x.__qualname__}: expected a function defined in a module")
         return x
     if isinstance(x, MethodType):
         return x.__func__, _by_value(x.__self__)

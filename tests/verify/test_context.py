@@ -102,5 +102,5 @@ def test_what_a_closure_holds_would_be_no_part_of_the_key(number):
         return number
 
     for arguments in ((closure,), (lambda: number,), (counted, closure), (counted, [closure])):
-        with pytest.raises(TypeError, match="expected a function of a module"):
+        with pytest.raises(TypeError, match="expected a function defined in a module"):
             context().shared(*arguments)

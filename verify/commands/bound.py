@@ -133,7 +133,7 @@ def bound_command(
     if target is not None and not 0 < target < math.inf:
         raise UsageFault(f"--target {target:g}: expected a finite number above 0, the mean squared gradient you want")
     if beta is not None and target is None and not cohort:
-        raise UsageFault("--beta asks for the largest order that keeps a wanted A²; give that by --target")
+        raise UsageFault("--beta asks for the largest order that keeps A² below a target; give it with --target")
     try:
         assumptions = Assumptions(smoothness=smoothness, gap=gap, noise=noise, bias=bias, relative_bias=relative_bias)
     except (TypeError, ValueError) as error:
@@ -183,7 +183,7 @@ def bound_command(
 
     terms = ("quantity", "transient", "noise", "bias", "total")
     found = evaluated(calls)
-    # That of a cohort says what binds.
+    # The name of a cohort's bound says what binds.
     rows = [
         {"bound": b.name.replace("cohort", name) if cohort else name} | {term: getattr(b, term) for term in terms}
         for name, b in found.items()

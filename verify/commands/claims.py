@@ -116,7 +116,7 @@ def _run_into(ids: list[str], settings: RunSettings, out: Path, said: str = "") 
 
 
 def _drawing_fault(folder: Path, error: ValueError) -> UsageFault:
-    return UsageFault(f"{folder}: {error}; write the results anew with `rdml run --out DIR`")
+    return UsageFault(f"{folder}: {error}; write the results again with `rdml run --out DIR`")
 
 
 def _save(run: RunRecord, folder: Path, jobs: int) -> None:
@@ -203,7 +203,7 @@ def _tell(run: RunRecord, folder: Path | None, kept: int = 0) -> None:
         for line in _complaints(claim):
             console.print(f"  {escape(line)}", soft_wrap=True)
     for name in run.summary.vacuous:
-        line = f"{name.replace('.', ' ', 1)} refutes no negative control: what it confirms says little"
+        line = f"{name.replace('.', ' ', 1)} refutes no negative control, so what it confirms says little"
         console.print(f"  {escape(line)}", soft_wrap=True)
     claims, controls = run.summary.claims, run.summary.controls
     console.print(

@@ -103,7 +103,7 @@ def _read(folder: Path) -> list[tuple[str, Line]]:
             line = _LINES[entry["kind"]].validate_json(text, strict=True)
             students |= _students(line)
             if len(students) > 1:
-                raise ValueError("it has another number of students than the lines above, or differing numbers")
+                raise ValueError("its numbers of students differ, or differ from the lines above")
         except ValueError as error:
             fault = error.errors()[0] if isinstance(error, ValidationError) else None
             reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else error

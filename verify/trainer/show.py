@@ -88,7 +88,7 @@ def _rows(folder: Path) -> list[list[str]]:
     final = final_scores(folder)
     if final is None:
         raise TrainerError(
-            f"{folder}: the run is not finished: `rdml train --config {folder / CONFIG} --resume` goes on"
+            f"{folder}: the run is not finished: `rdml train --config {folder / CONFIG} --resume` continues it"
         )
     students = parse_students(read_config(folder / CONFIG).students)
     if len(students) != len(final.test) - 1:
