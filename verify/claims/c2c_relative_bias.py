@@ -131,10 +131,10 @@ def _last(at: Assumptions, h: float) -> float:
     return float(run.squared_gradient[-1, 0])
 
 
-def _starts(at: Assumptions, h: float, steps: int, rng: np.random.Generator) -> list[Trajectory]:
-    """Runs of a quadratic plus cosines, with such an oracle, from eight random starts."""
+def _runs(at: Assumptions, h: float, steps: int, count: int, rng: np.random.Generator) -> list[Trajectory]:
+    """Runs of a quadratic plus cosines, with such an oracle, from random starts."""
     f = worst_oracle("quadratic_cosine", at, h, dim=4, amplitude=0.4, frequency=1.5)
-    starts = f.start + rng.normal(size=(4, f.dim))
+    starts = f.start + rng.normal(size=(count, f.dim))
     how = {"step": h / f.smoothness, "steps": steps, "replicas": 1, "seed": 0, "record": 1}
     return [simulate(f, start=start, **how) for start in starts]
 
@@ -142,17 +142,17 @@ def _starts(at: Assumptions, h: float, steps: int, rng: np.random.Generator) -> 
 @check("numeric", cost=0.5)
 def nonconvex(subject: Subject, context: Context) -> Found:
     """Does a nonconvex problem keep the inequality?"""
-    steps = 400
+    steps, count = 400, context.pick(quick=4, full=8)
     for m in SIZES:
         for share in (0.3, 0.9):
             h = share * subject.ends(m)
-            runs = context.shared(_starts, _at(m, bias=0.04), h, steps, context.rng("start", m, share))
+            runs = context.shared(_runs, _at(m, bias=0.04), h, steps, count, context.rng("start", m, share))
             worst = -np.inf
             for run in runs:
                 scaled = _at(m, bias=0.04, gap=run.assumptions.gap * run.assumptions.smoothness)
                 worst = max(worst, subject.residual(float(run.mean_squared_gradient[-1, 0]), h, scaled, steps))
-            name = f"left minus right side, greatest of 4 starts, quadratic plus cosine, m = {m:g}, h = {h:.4g}"
-            yield at_most(name, worst, 0.0, samples=4)
+            name = f"left minus right side, greatest of {count} starts, quadratic plus cosine, m = {m:g}, h = {h:.4g}"
+            yield at_most(name, worst, 0.0, samples=count)
 
 
 @check("numeric", id="finite", cost=0.5)

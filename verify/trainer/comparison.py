@@ -252,9 +252,7 @@ def read_comparison(path: Path) -> Table:
             raise TrainerError(f"{path}: not a comparison, {arm!r} lacks {', '.join(sorted(missing))}")
         for metric, values in metrics.items():
             if len(values) != len(table.seeds) or not all(v is None or abs(v) < 1e100 for v in values):
-                raise TrainerError(
-                    f"{path}: not a comparison, {metric} of {arm!r} is not a finite number per seed"
-                )
+                raise TrainerError(f"{path}: not a comparison, {metric} of {arm!r} is not a finite number per seed")
     if not table.arms:
         return replace(table, arms=_arms_of_an_old_table(table, config.beta))
     if [arm.name for arm in table.arms] != list(table.scores):
