@@ -203,6 +203,12 @@ def _alike(size: int, weights: Array) -> Plateaus:
     return Plateaus(found.levels.reshape(len(weights), -1), found.left)
 
 
+def _by_size(cohorts: Callable[[int, Array], Plateaus], count: int, rng: np.random.Generator) -> list[Plateaus]:
+    """Of as many students as in ``SIZES``; the cohorts of all sizes have one sample."""
+    weights = _own_data(rng, count, max(SIZES))
+    return [cohorts(size, weights) for size in SIZES]
+
+
 def _linearised(x: Sequence[float], found: Sequence[Plateaus]) -> Array:
     """Return one number for each cohort but the pilots, whose mean is the exponent of the mean plateau.
 
@@ -261,7 +267,7 @@ def game(subject: ScalingSubject, context: Context) -> Found:
 def students(subject: ScalingSubject, context: Context) -> Found:
     """Is its exponent in the number of students the stated one?"""
     function = function_of(subject.game, alpha, beta, gain.students, scaling.own, scaling.constant)
-    weights = _own_data(context.rng("data"), context.pick(quick=768, full=4_096), max(SIZES))
+    count = context.pick(quick=768, full=4_096)
     peers = tuple(float(size - 1) for size in SIZES)
     curves = []
     lines = (
@@ -269,7 +275,7 @@ def students(subject: ScalingSubject, context: Context) -> Found:
         ("K/(K-1), students alike", "students alike", _alike, 1, tuple(size / (size - 1) for size in SIZES)),
     )
     for number, (name, label, cohorts, own, x) in enumerate(context.each(lines)):
-        found = [context.shared(cohorts, size, weights) for size in SIZES]
+        found = context.shared(_by_size, cohorts, count, context.rng("data"))
         stated = [float(function(1.0, SMALL, size, own, 1.0)) for size in SIZES]
         yield from _game_line(name, x, stated, found, SIZES_WIDE, context, 10.0)
         levels = [float(one.levels.mean()) for one in found]

@@ -81,7 +81,7 @@ def schedules(value: Expr, context: Context) -> Found:
     for number, (name, schedule) in enumerate(runs):
         run = measured(name, schedule, BIAS)
         label = f"‖∇f(x_T)‖², {name}, Λη = {schedule}, T = {steps}, σ² = {NOISE:g}, ζ² = {BIAS:g}"
-        known = _envelope(schedule, BIAS, steps) if name == "quadratic" else None
+        known = context.shared(_envelope, schedule, BIAS, steps) if name == "quadratic" else None
         values = run.squared_gradient[-1]
         yield close_to(label, values, stated, CLOSE, context.error_rate, absolute=True, envelope=known)
         if name == "quadratic":
@@ -92,7 +92,7 @@ def schedules(value: Expr, context: Context) -> Found:
     free = measured("quadratic", "1/√t", 0.0)
     mean = free.squared_gradient.mean(axis=1)
     label, gone = f"‖∇f(x_T)‖², quadratic without bias, T = {steps}", plateau_function(value)(0.0, NOISE, 0.0)
-    known = _envelope("1/√t", 0.0, steps)
+    known = context.shared(_envelope, "1/√t", 0.0, steps)
     last = free.squared_gradient[-1]
     yield close_to(label, last, gone, GONE, context.error_rate, absolute=True, envelope=known)
     curves.append(curve("the same without bias, $h_t = 1/\\sqrt{t}$", free.times, mean, "reference"))
