@@ -58,14 +58,14 @@ def hessian_block(result: Result, wrt: str, domain: str, alpha: Any) -> FloatArr
     pair, axis = result.original, result.original.axis
     order = np.asarray(alpha, dtype=np.float64).reshape(-1, 1, 1)
     p, q = _columns(pair.p / pair.mass, axis), _columns(pair.q / pair.mass, axis)
-    w, g, k = (_columns(x, axis) for x in (result.escort(), result.student(), result.scaled_teacher()))
+    w = _columns(result.escort(), axis)
     if domain != "probs":
-        return _hessian_in_logits(result, wrt, order, p, q, w, g, k)
+        return _hessian_in_logits(result, wrt, order, p, q, w)
     sums = (_columns(pair.p_sum, axis)[:, :, None], _columns(pair.q_sum, axis)[:, :, None])
-    return _hessian_in_probabilities(result, wrt, order, p, q, w, g, k, sums)
+    return _hessian_in_probabilities(result, wrt, order, p, q, w, sums)
 
 
-def _hessian_in_logits(result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any, g: Any, k: Any) -> FloatArray:
+def _hessian_in_logits(result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any) -> FloatArray:
     if isinstance(result, OrderInfinity):
         # the escort is locally constant: the Hessians are Cov_q, -Cov_p and 0 away from ties
         if wrt == "q":
@@ -75,7 +75,9 @@ def _hessian_in_logits(result: Result, wrt: str, order: Any, p: Any, q: Any, w: 
         return _centred(order * _outer(w, w))
     beta = order - 1.0
     if wrt == "q":
+        g = _columns(result.student(), result.original.axis)
         return _centred(-_difference_of_outers(q, w, g, -beta, order))
+    k = _columns(result.scaled_teacher(), result.original.axis)
     # (p p^T - alpha w w^T) / beta with w = p + beta k; the second form is regular at alpha = 1
     return _centred(order * -_difference_of_outers(p, w, k, order, 1.0, beta))
 
@@ -100,31 +102,30 @@ def _difference_of_outers(x: Any, w: Any, e: Any, weight: Any, rest: Any, diviso
 
 
 def _hessian_in_probabilities(
-    result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any, g: Any, k: Any, sums: tuple[Any, Any]
+    result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any, sums: tuple[Any, Any]
 ) -> FloatArray:
     p_sum, q_sum = sums
     diagonal = np.arange(p.shape[1])
     infinite = isinstance(result, OrderInfinity)
     flat = order.reshape(-1, 1)
-    gone_q, gone_p = q == 0.0, p == 0.0
-    r = np.where(gone_p & gone_q, -1.0, -g / np.where(gone_p & gone_q, 1.0, q))
-    r = np.where(gone_p, -1.0, r)
+    gone_p = p == 0.0
     tilt_q = np.where(gone_p, 0.0, w / q)
     if wrt == "q":
         if infinite:
             out = np.full((p.shape[0], p.shape[1], p.shape[1]), -1.0)
             out[:, diagonal, diagonal] += np.where(w > 0.0, w / (q * q), 0.0)
         else:
+            r = np.where(gone_p, -1.0, -_columns(result.student(), result.original.axis) / q)
             out = -order - (order - 1.0) * (r[:, :, None] + r[:, None, :] + _outer(r, r))
             out[:, diagonal, diagonal] += np.where(gone_p, 0.0, flat * tilt_q / q)
         return out / (q_sum * q_sum)
-    kappa = k / p
     tilt_p = w / p
     if wrt == "p":
         if infinite:
             out = np.full((p.shape[0], p.shape[1], p.shape[1]), 1.0)
             out[:, diagonal, diagonal] -= np.where(w > 0.0, w / (p * p), 0.0)
         else:
+            kappa = _columns(result.scaled_teacher(), result.original.axis) / p
             sums_k = kappa[:, :, None] + kappa[:, None, :] + (order - 1.0) * _outer(kappa, kappa)
             out = -order * (1.0 + order * sums_k)
             out[:, diagonal, diagonal] += flat * tilt_p / p
