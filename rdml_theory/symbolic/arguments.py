@@ -16,16 +16,18 @@ __all__ = ["exact", "formula", "of_formulas", "require"]
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+_FORMULA = "a number or a SymPy expression"
+
 
 def require(name: str, value: Any, kind: type | tuple[type, ...], expected: str) -> None:
     """Refuse a value of another kind.
 
     >>> require("steps", [1], tuple, "a tuple of steps")
     Traceback (most recent call last):
-    TypeError: steps must be a tuple of steps; got list
+    TypeError: steps has type list: expected a tuple of steps
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be {expected}; got {type(value).__name__}")
+        raise TypeError(f"{name} has type {type(value).__name__}: expected {expected}")
 
 
 def formula(name: str, value: Any) -> Formula:
@@ -44,16 +46,16 @@ def formula(name: str, value: Any) -> Formula:
     2
     >>> formula("order", 1j)
     Traceback (most recent call last):
-    ValueError: order must be real; got 1.0*I
+    ValueError: order = 1.0*I: expected a real number or expression
     """
     try:
         expression = value if isinstance(value, Basic) else sympify(value, strict=True)
     except Exception as error:  # of whatever kind the object's own conversion raises
-        raise TypeError(f"{name} must be a number or a SymPy expression; got {type(value).__name__}") from error
+        raise TypeError(f"{name} has type {type(value).__name__}: expected {_FORMULA}") from error
     if isinstance(value, bool) or not isinstance(expression, Expr) or expression.is_Matrix:
-        raise TypeError(f"{name} must be a number or a SymPy expression; got {type(value).__name__}")
+        raise TypeError(f"{name} has type {type(value).__name__}: expected {_FORMULA}")
     if expression.has(I, nan, zoo):
-        raise ValueError(f"{name} must be real; got {expression}")
+        raise ValueError(f"{name} = {expression}: expected a real number or expression")
     return expression
 
 
@@ -90,7 +92,7 @@ def of_formulas(
     (9, 4)
     >>> square("3")
     Traceback (most recent call last):
-    TypeError: side must be a number or a SymPy expression; got str
+    TypeError: side has type str: expected a number or a SymPy expression
     """
 
     def one(signature: inspect.Signature, name: str, value: Any) -> Any:
@@ -98,7 +100,7 @@ def of_formulas(
         if family is None:
             return exact(formula(name, value))
         if not isinstance(value, tuple) or len(value) != count:
-            raise TypeError(f"{name} must be a tuple of {count} formulas; got {type(value).__name__}")
+            raise TypeError(f"{name} has type {type(value).__name__}: expected a tuple of {count} formulas")
         parts = [exact(formula(f"{name}[{place}]", part)) for place, part in enumerate(value)]
         return tuple(parts) if family is tuple else family(*parts)
 

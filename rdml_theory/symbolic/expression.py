@@ -90,7 +90,7 @@ class RenyiDivergence(Expr):
         names = ("first", "second", "order")
         parts = [formula(name, value) for name, value in zip(names, (first, second, order), strict=True)]
         if not isinstance(limits, tuple | Tuple) or len(limits) != 3:
-            raise TypeError(f"limits must be (index, 1, classes); got {type(limits).__name__}")
+            raise TypeError(f"limits has type {type(limits).__name__}: expected (index, 1, classes)")
         return Expr.__new__(cls, *parts, Tuple(*(formula("limits", part) for part in limits)))
 
     @property

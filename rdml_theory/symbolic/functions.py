@@ -30,7 +30,9 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     try:
         exact = [mp.mpf(x) for x in array.flat]
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a real number or a sequence of them; got {type(value).__name__}") from error
+        raise TypeError(
+            f"{name} has type {type(value).__name__}: expected a real number or a sequence of them"
+        ) from error
     return np.array(exact, dtype=object).reshape(array.shape)
 
 
@@ -83,9 +85,9 @@ def as_function(
     True
     """
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer | Integer):
-        raise TypeError(f"classes must be an integer; got {type(classes).__name__}")
+        raise TypeError(f"classes has type {type(classes).__name__}: expected an integer")
     if not 1 <= classes <= MOST_CLASSES:
-        raise ValueError(f"classes must be from 1 to {MOST_CLASSES}, for sums are written out term by term")
+        raise ValueError(f"classes: expected 1 to {MOST_CLASSES}, for sums are written out term by term")
     choice("modules", modules, ("numpy", "mpmath"))
     explicit = _written_out(formula("expression", expression)).subs(C, int(classes)).doit()
     entries = sorted(explicit.atoms(Indexed), key=str)
@@ -101,11 +103,11 @@ def as_function(
 
     def function(**values: Any) -> Any:
         if set(values) != names:
-            raise TypeError(f"got {sorted(values)}, expected {sorted(names)}")
+            raise TypeError(f"the arguments are {sorted(values)}: expected {sorted(names)}")
         arrays = {name: read(name, value) for name, value in values.items()}
         for name, array in ((name, arrays[name]) for name in families):
             if array.shape[-1:] != (classes,):
-                raise TypeError(f"{name}: got shape {array.shape}, expected {classes} classes on the last axis")
+                raise TypeError(f"{name} has shape {array.shape}: expected {classes} classes on the last axis")
         # Of one axis the entries are numbers, not arrays without axes, in which mpmath computes slowly.
         entry = [arrays[str(e.base.label)][..., int(e.indices[0]) - 1][()] for e in places]
         return compiled(*entry, *(arrays[str(s)][()] for s in scalars))

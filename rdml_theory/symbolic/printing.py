@@ -164,7 +164,7 @@ def _printable(value: Any) -> Basic:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return sympify(value)
-    raise TypeError(f"formula must be a SymPy object or a number; got {type(value).__name__}")
+    raise TypeError(f"formula has type {type(value).__name__}: expected a SymPy object or a number")
 
 
 def to_latex(formula: Any) -> str:

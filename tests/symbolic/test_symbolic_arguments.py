@@ -84,7 +84,7 @@ def test_many_bad_calls():
 
 @pytest.mark.parametrize("wrong", [1j, sp.I, "q[k]", sp.nan, np.ma.array([1.0], mask=[1]), None, True])
 def test_text_and_complex_numbers_are_no_orders(wrong):
-    with pytest.raises((TypeError, ValueError), match="order must be"):
+    with pytest.raises((TypeError, ValueError), match=r"order (=|has type) .*: expected"):
         symbolic.RenyiDivergence(p[i], q[i], wrong, (i, 1, C))
 
 

@@ -170,7 +170,7 @@ def resting(logits: Array, order: float, beta: float) -> tuple[MutualLearning, A
         rows.append(own + beta * (own - np.mean(peers, axis=0)))
     shares = np.array(rows)
     if shares.min() < -1e-12:
-        raise ValueError(f"a label's share would be {shares.min():.3g}: take a smaller weight")
+        raise ValueError(f"a label's share would be {shares.min():.3g}: use a smaller weight")
     return one_input(logits, np.maximum(shares, 0.0), order, beta)
 
 

@@ -201,7 +201,7 @@ def limit(order: Formula | float, right_side: Formula | None = None) -> Proof:
     key = formula("order", order)
     key = next((known for known in _LIMITS if known == key or (known - key).is_zero), None)
     if key is None:
-        raise ValueError(f"limit at order {order}: the divergence is its own value there; take 0, 1 or ∞")
+        raise ValueError(f"limit at order {order}: the divergence is its own value there; use 0, 1 or ∞")
     asserted = _LIMITS[key] if right_side is None else formula("right_side", right_side)
     target = Tends(_RENYI, alpha, key, _side(asserted))
     if key is oo:

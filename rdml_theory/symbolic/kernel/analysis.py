@@ -37,7 +37,7 @@ def differentiate(theorem: Theorem, variable: Symbol) -> Result:
     refuse_free([h for h in theorem.hypotheses if not _is_open(h, variable)], variable)
     whole = theorem.conclusion
     if not isinstance(whole, Equal) or kind(whole.left) == "vector":
-        raise ProofError(f"{whole.text()} is no equality of scalars")
+        raise ProofError(f"{whole.text()} is not an equality of scalars")
     for side in whole.terms():
         kind(Derivative(side, variable))
     return theorem.hypotheses, Equal(Derivative(whole.left, variable), derivative(whole.right, variable)), theorem.sure
@@ -71,7 +71,7 @@ def limit(
     That they vanish, and what the limit is, may need equations, as in a combination.
     """
     if not isinstance(target, Tends) or target.point is oo:
-        raise ProofError(f"{target.text()} is no limit at a point")
+        raise ProofError(f"{target.text()} is not a limit at a point")
     if not (isinstance(power, Integer) and power >= 0):
         raise ProofError(f"the power {power} is none of 0, 1, 2, ...")
     target.check()
@@ -79,7 +79,7 @@ def limit(
     hypotheses = all_hypotheses(*where, *known)
     refuse_free(hypotheses, variable)
     if kind(numerator) == "vector":
-        raise ProofError(f"{numerator} is no scalar")
+        raise ProofError(f"{numerator} is not a scalar")
     require_near(numerator, variable, point, told_signs(hypotheses, known), "the numerator", hole=False)
     if not is_zero(target.term * (variable - point) ** power - numerator):
         raise ProofError(f"{target.term} is not the numerator over a power of {variable - point}")
@@ -99,7 +99,7 @@ def limit(
 def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
     """From ``|f - L| ≤ c/(x - b)`` for all x from some point on, ``f → L`` as x → ∞."""
     if not isinstance(target, Tends) or target.point is not oo:
-        raise ProofError(f"{target.text()} is no limit at ∞")
+        raise ProofError(f"{target.text()} is not a limit at ∞")
     target.check()
     whole, variable = theorem.conclusion, target.variable
     if not isinstance(whole, AtMost) or not is_zero(whole.left - Abs(target.term - target.limit)):
@@ -114,7 +114,7 @@ def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
     require_value(start, told_signs(rest), "the start")
     distance = variable - start
     if variable in start.free_symbols or variable in cancel(whole.right * distance).free_symbols:
-        raise ProofError(f"{whole.right} is no constant over {distance}")
+        raise ProofError(f"{whole.right} is not constant over {distance}")
     return rest, target, theorem.sure
 
 
@@ -122,7 +122,7 @@ def squeeze(theorem: Theorem, target: Tends, start: Term) -> Result:
 def certified(certificate: Certificate) -> Result:
     """An inequality of a few numbers on a domain, which becomes the hypotheses, from a certificate, checked here."""
     if not _is_certificate(certificate) or certificate.check() is not True:
-        raise ProofError(f"{certificate!r} is no certificate, or its check fails")
+        raise ProofError(f"{certificate!r} is not a certificate, or its check fails")
     domain = certificate.domain
     hypotheses = {_of_sympy(condition) for condition in domain.conditions}
     for symbol, interval in domain.intervals:
@@ -158,7 +158,7 @@ def _of_sympy(relation: Any) -> Proposition:
     for meant, ascending in ((AtMost, True), (Less, True), (AtMost, False), (Less, False), (Equal, True)):
         if type(relation) is _SYMPY[meant, ascending]:
             return meant(*(relation.args if ascending else reversed(relation.args)))
-    raise ProofError(f"{relation} is no relation of numbers")
+    raise ProofError(f"{relation} is not a relation of numbers")
 
 
 _SYMPY = {(AtMost, True): Le, (Less, True): Lt, (AtMost, False): Ge, (Less, False): Gt, (Equal, True): Eq}

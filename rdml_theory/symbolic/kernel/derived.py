@@ -38,7 +38,7 @@ def identity(target: Equal, *, reason: str = "both sides are one") -> Theorem:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: a = b is not this combination: ...
     """
     if type(target) is not Equal:
-        raise ProofError(f"identity: {target!r} is no equality")
+        raise ProofError(f"identity: {target!r} is not an equality")
     return combine(target, [], reason=reason)
 
 
@@ -93,7 +93,7 @@ def inner(theorem: Theorem, vector: Term, *, reason: str = "") -> Theorem:
     """
     told = theorem.conclusion
     if not isinstance(told, Equal):
-        raise ProofError(f"inner: {told.text()} is no equality")
+        raise ProofError(f"inner: {told.text()} is not an equality")
     values = {Vector("u"): told.left, Vector("v"): told.right, Vector("w"): vector}
     return discharge(instantiate(_inner(), values), theorem, reason=reason)
 

@@ -73,13 +73,13 @@ def combine(
     may differ by equations, which are used from left to right, one after the other.
     """
     if not isinstance(target, Equal | AtMost | Less):
-        raise ProofError(f"{target.text()} is no relation")
+        raise ProofError(f"{target.text()} is not a relation")
     theorems = (*(theorem for _, theorem in parts), *known, *where)
     hypotheses = all_hypotheses(*theorems)
     signs = told_signs(hypotheses, known)
     target.check()
     if kind(slack) == "vector":
-        raise ProofError(f"the slack {slack} is no scalar")
+        raise ProofError(f"the slack {slack} is not a scalar")
     require_value(slack, signs, "the slack")
     strict = sign(slack, signs) == "positive"
     if not strict and slack != 0 and (isinstance(target, Equal) or sign(slack, signs) is None):
@@ -90,9 +90,9 @@ def combine(
     for weight, theorem in parts:
         part = theorem.conclusion
         if not isinstance(part, Equal | AtMost | Less):
-            raise ProofError(f"{part.text()} is no relation")
+            raise ProofError(f"{part.text()} is not a relation")
         if kind(weight) == "vector" and not isinstance(part, Equal):
-            raise ProofError(f"the weight {weight} of {part.text()} is no scalar")
+            raise ProofError(f"the weight {weight} of {part.text()} is not a scalar")
         require_value(weight, signs, "the weight")
         if not isinstance(part, Equal):
             if isinstance(target, Equal):
@@ -149,7 +149,7 @@ def instantiate(theorem: Theorem, values: tuple[tuple[Term, Term], ...], known: 
             admit(variable, value, signs)
             changes[variable] = value
         else:
-            raise ProofError(f"{variable} is no variable")
+            raise ProofError(f"{variable} is not a variable")
     hypotheses = {substituted(part, changes, families) for part in theorem.hypotheses} | all_hypotheses(*known)
     return hypotheses, substituted(theorem.conclusion, changes, families), all_sure(theorem, *known)
 
@@ -184,7 +184,7 @@ def rewrite(theorem: Theorem, equation: Theorem) -> Result:
     """The conclusion with the left side of an equation replaced by its right side."""
     told = equation.conclusion
     if not isinstance(told, Equal):
-        raise ProofError(f"{told.text()} is no equation")
+        raise ProofError(f"{told.text()} is not an equation")
     if told.left.free_symbols & theorem.conclusion.bound() or told.right.free_symbols & theorem.conclusion.bound():
         raise ProofError(f"{told.text()} speaks of a bound variable of {theorem.conclusion.text()}")
     old = expand(told.left)
@@ -199,7 +199,7 @@ def root(theorem: Theorem, base: Term) -> Result:
     """From ``a² ≤ b``, ``|a| ≤ √b``."""
     whole = theorem.conclusion
     if kind(base) == "vector":
-        raise ProofError(f"{base} is no scalar")
+        raise ProofError(f"{base} is not a scalar")
     if not isinstance(whole, AtMost | Less) or kind(whole.left) == "vector" or not is_zero(whole.left - base**2):
         raise ProofError(f"{whole.text()} does not bound the square of {base}")
     require_value(base, told_signs(theorem.hypotheses), "the root")
@@ -226,6 +226,6 @@ def cases(first: Theorem, second: Theorem, left: Term, right: Term) -> Result:
 def discharge(theorem: Theorem, lemma: Theorem) -> Result:
     """Remove a hypothesis that another theorem proves."""
     if lemma.conclusion not in theorem.hypotheses:
-        raise ProofError(f"{lemma.conclusion.text()} is no hypothesis of {theorem}")
+        raise ProofError(f"{lemma.conclusion.text()} is not a hypothesis of {theorem}")
     rest = theorem.hypotheses - {lemma.conclusion}
     return rest | lemma.hypotheses, theorem.conclusion, all_sure(theorem, lemma)

@@ -166,7 +166,7 @@ class ForAll(Proposition):
         if of not in ("vector", "natural", "counting"):
             raise TermError(f"for every {self.variable}: expected a step, a class (an integer from 0 or 1) or a vector")
         if type(self.body) not in PROPOSITIONS or type(self.body) is Tends:
-            raise TermError(f"{self.body!r} is no proposition of the kernel that is said for every value")
+            raise TermError(f"{self.body!r} is not a proposition of the kernel that is said for every value")
         if self.variable in self.body.bound():
             raise TermError(f"{self.variable} is bound twice in {self.text()}")
         self.body.check()

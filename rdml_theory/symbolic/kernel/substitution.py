@@ -28,7 +28,7 @@ def by_equation(term: Term, told: Proposition) -> Term:
     """
     index, whole = (told.variable, told.body) if isinstance(told, ForAll) and told.below is None else (None, told)
     if not isinstance(whole, Equal):
-        raise ProofError(f"{told.text()} is no equation")
+        raise ProofError(f"{told.text()} is not an equation")
     left, right = whole.terms()
     if isinstance(left, Entry) and index is not None and left.index == index and not left.of:
         return replaced(normal(term), {}, {family(left): (index, right)})

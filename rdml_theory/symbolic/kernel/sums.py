@@ -17,7 +17,7 @@ def expectation(theorem: Theorem) -> Result:
     """From a relation that holds surely, the same for the expectations of its sides."""
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
-        raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
+        raise ProofError(f"{whole.text()} is not a relation (= or ≤) of scalars")
     return theorem.hypotheses, whole.map(Mean), False
 
 
@@ -28,7 +28,7 @@ def orthogonal(theorem: Theorem, vector: Term) -> Result:
     if not isinstance(told, Centred):
         raise ProofError(f"{told.text()} does not say that a noise has mean zero given something")
     if kind(vector) == "scalar":
-        raise ProofError(f"{vector} is no vector")
+        raise ProofError(f"{vector} is not a vector")
     require_given(vector, told.given)
     product = Mean(Inner(told.noise, vector))
     return theorem.hypotheses, Equal(product, product * 0), False
@@ -42,7 +42,7 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
     refuse_free(rest, index)
     whole = theorem.conclusion
     if not isinstance(whole, Equal | AtMost) or kind(whole.left) == "vector":
-        raise ProofError(f"{whole.text()} is no relation (= or ≤) of scalars")
+        raise ProofError(f"{whole.text()} is not a relation (= or ≤) of scalars")
     if index in whole.bound():
         raise ProofError(f"{index} is bound in {whole.text()}")
     ends = (first_index(index), count - 1 + first_index(index))
@@ -53,7 +53,7 @@ def sum_over(theorem: Theorem, index: Symbol, count: Term) -> Result:
 def last_term(total: Term) -> Result:
     """``⊢ Σ_{t<n+1} a_t = Σ_{t<n} a_t + a_n``."""
     if not isinstance(total, Sum):
-        raise ProofError(f"{total} is no sum")
+        raise ProofError(f"{total} is not a sum")
     kind(total)
     (index, low, last), summand = total.limits[0], total.function
     if (last - low).is_nonnegative is not True:

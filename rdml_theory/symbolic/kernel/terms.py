@@ -78,7 +78,7 @@ _KINDS: dict[str, dict[str, bool]] = {
 
 
 class TermError(TypeError):
-    """An expression is no term of the theory.
+    """An expression is not a term of the theory.
 
     >>> kind(Vector("u") * Vector("v"))
     Traceback (most recent call last):
@@ -481,7 +481,7 @@ def kind(term: Term) -> Literal["scalar", "vector", "zero"]:
         return _KIND_OF[type(term)](term)
     if _is_rational(term):
         return "zero" if term == 0 else "scalar"
-    raise TermError(f"{term} ({type(term).__name__}) is no term of the theory")
+    raise TermError(f"{term} ({type(term).__name__}) is not a term of the theory")
 
 
 def _is_rational(term: Any) -> bool:
@@ -537,7 +537,7 @@ _SMOOTH = (Add, Mul, Pow, exp, log, tanh, Sum, Derivative)
 def _kind_of_derivative(term: Any) -> Any:
     _require(term.expr, "scalar", "what is differentiated")
     if [type(part) for part in term.args[1:]] != [Tuple] or symbol_kind(term.variables[0]) not in ("real", "positive"):
-        raise TermError(f"{term} is no derivative in one real or positive variable")
+        raise TermError(f"{term} is not a derivative in one real or positive variable")
     kind(term.args[1][1])  # how often
     for part in preorder_traversal(term.expr):
         if term.variables[0] in free_symbols(part) and not isinstance(part, (*_SMOOTH, Symbol)):
@@ -589,7 +589,7 @@ def _kind_of_power(term: Any) -> Any:
     for part in term.args:
         _require(part, "scalar", "a part of a power")
     if term.base == 0:
-        raise TermError(f"{term} is a power of zero, which is no continuous function of the exponent")
+        raise TermError(f"{term} is a power of zero, which is not a continuous function of the exponent")
     return "scalar"
 
 

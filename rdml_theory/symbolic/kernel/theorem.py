@@ -195,7 +195,7 @@ def told_signs(hypotheses: Collection[Proposition], known: Sequence[Theorem] = (
 def _well_formed(proposition: Proposition) -> None:
     """Refuse a proposition that is ill formed."""
     if type(proposition) not in PROPOSITIONS:
-        raise TermError(f"{proposition!r} is no proposition of the kernel")
+        raise TermError(f"{proposition!r} is not a proposition of the kernel")
     proposition.check()
 
 
@@ -259,7 +259,7 @@ RULES: Mapping[str, Callable[..., Theorem]] = MappingProxyType(_RULES)
 
 
 def _check_terms(value: Any) -> None:
-    """Refuse an argument that is no term, proposition, theorem or name, such as infinity or an evil number."""
+    """Refuse an argument that is not a term, proposition, theorem or name, such as infinity or an evil number."""
     if type(value) is tuple:
         for part in value:
             _check_terms(part)
@@ -316,7 +316,7 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
 def all_hypotheses(*theorems: Theorem) -> frozenset[Proposition]:
     """The hypotheses of several theorems."""
     if any(type(theorem) is not Theorem for theorem in theorems):
-        raise ProofError("what is known is no theorem of the kernel")
+        raise ProofError("what is known is not a theorem of the kernel")
     return frozenset().union(*(theorem.hypotheses for theorem in theorems))
 
 
