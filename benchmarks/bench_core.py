@@ -8,22 +8,17 @@ that tracemalloc sees during a call, in units of one input array; the returned a
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import statistics
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 import scipy
 from scipy.special import logsumexp
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rdml_theory import renyi_divergence, renyi_value_and_gradient
 
@@ -98,8 +93,7 @@ def measure(shape: tuple[int, int], orders: tuple[float, ...], rounds: int) -> l
 
 def main() -> int:
     """Print the table; exit 1 when a limit is exceeded."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed rounds per order")
     arguments = parser.parse_args()
     print(
@@ -120,10 +114,7 @@ def main() -> int:
                 f"{row['value_memory']:11.2f} {row['both_memory']:4.2f} {row['scipy_memory']:5.2f}"
                 + (f"  (plain KL {ms['scipy_form']:.1f} ms)" if row["alpha"] == 1.0 else "")
             )
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"numpy": np.__version__, "scipy": scipy.__version__, "rows": rows}, indent=1)
-        )
+    record.keep(arguments.json, {"numpy": np.__version__, "scipy": scipy.__version__, "rows": rows})
     print("limits: " + ("EXCEEDED" if failed else "kept"))
     return int(failed)
 

@@ -15,19 +15,17 @@ compiled     the same loss in a function under torch.compile(fullgraph=True)
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
-import platform
 import statistics
 import time
-from pathlib import Path
 
+import record
 import torch
 from torch.nn import functional
 
 from rdml_theory.losses import mutual_loss
+from verify.environment import processor
 
 SIZES = ((128, 10), (128, 100), (128, 1000), (1024, 100), (1024, 1000))
 ORDERS = (2.0, 1.0, 0.5)
@@ -101,23 +99,14 @@ def measure(students, rows, classes, alpha, rounds, contestants):
     for _ in range(rounds):
         for name, function in contestants.items():
             times[name].append(clock(function, close if name == "near" else logits, alpha, calls[name]))
-    record = {"students": students, "rows": rows, "classes": classes, "alpha": alpha}
+    row = {"students": students, "rows": rows, "classes": classes, "alpha": alpha}
     for name, values in times.items():
-        record[name + "_ms"] = 1e3 * statistics.median(values)
+        row[name + "_ms"] = 1e3 * statistics.median(values)
         ratios = [base / value for base, value in zip(times["kl_div"], values, strict=True)]
-        record[name + "_speedup"] = statistics.median(ratios)
-    record["saved_eager"] = saved_elements(eager, logits, alpha) / (rows * classes)
-    record["saved_kl_div"] = saved_elements(kl_div, logits, alpha) / (rows * classes)
-    return record
-
-
-def cpu_name():
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        row[name + "_speedup"] = statistics.median(ratios)
+    row["saved_eager"] = saved_elements(eager, logits, alpha) / (rows * classes)
+    row["saved_kl_div"] = saved_elements(kl_div, logits, alpha) / (rows * classes)
+    return row
 
 
 def geometric_mean(values):
@@ -125,8 +114,7 @@ def geometric_mean(values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all numbers to this file")
+    parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions")
     parser.add_argument("--quick", action="store_true", help="three rounds, no compilation")
     options = parser.parse_args()
@@ -134,7 +122,7 @@ def main():
     rounds = 3 if options.quick else options.rounds
     load = [os.getloadavg()[0]]
     records = []
-    print(f"{cpu_name()}, one thread, torch {torch.__version__}, float32, forward + backward\n")
+    print(f"{processor()}, one thread, torch {torch.__version__}, float32, forward + backward\n")
     print("| K | B | C | order | kl_div | published | eager | near | compiled | saved, in B x C |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for students in (2, 4):
@@ -163,12 +151,9 @@ def main():
                 text = f"{geometric_mean(values):.2f}x geometric mean, {min(values):.2f}x least"
                 print(f"\nspeed-up over kl_div, {name}, K = {students}: {text}", end="")
     print()
-    if options.json:
-        environment = {"cpu": cpu_name(), "torch": torch.__version__, "threads": 1, "rounds": rounds}
-        environment["load"] = {"least": min(load), "most": max(load), "cpus": os.cpu_count()}
-        options.json.write_text(
-            json.dumps({"environment": environment, "records": records, "summary": summary}, indent=1)
-        )
+    environment = {"cpu": processor(), "torch": torch.__version__, "threads": 1, "rounds": rounds}
+    environment["load"] = {"least": min(load), "most": max(load), "cpus": os.cpu_count()}
+    record.keep(options.json, {"environment": environment, "records": records, "summary": summary})
 
 
 if __name__ == "__main__":

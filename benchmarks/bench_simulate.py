@@ -8,15 +8,13 @@ replicas, and its time is scaled to all of them. The numbers alone are drawn by 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+import record
 from threadpoolctl import threadpool_limits
 
 from convergence import problems, simulate
@@ -98,8 +96,7 @@ def measure(replicas: int, steps: int, rounds: int) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> dict[str, float]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
+    parser = record.parser(__doc__)
     parser.add_argument("--replicas", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -108,8 +105,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         figures = measure(options.replicas, options.steps, options.rounds)
     for name, value in figures.items():
         print(f"{name:44s} {value:10.3g}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    record.keep(options.json, figures)
     return figures
 
 

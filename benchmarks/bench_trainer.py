@@ -17,15 +17,13 @@ of a process says more about the library's code that it has loaded: at these siz
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import statistics
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
@@ -94,9 +92,9 @@ def speed(students: str, batch: int, rounds: int) -> dict[str, float | str]:
         for name, step in steps.items():
             times[name].append(seconds(step, 8))
     ratios = [a / b for a, b in zip(times["published"], times["trainer"], strict=True)]
-    record: dict[str, float | str] = {"students": students, "batch": batch}
-    record |= {name: 1 / statistics.median(values) for name, values in times.items()}
-    return {**record, "speedup": statistics.median(ratios)}
+    row: dict[str, float | str] = {"students": students, "batch": batch}
+    row |= {name: 1 / statistics.median(values) for name, values in times.items()}
+    return {**row, "speedup": statistics.median(ratios)}
 
 
 def overhead(students: str, batch: int, rounds: int) -> float:
@@ -129,8 +127,7 @@ def memory(students: str, batch: int, contestant: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all numbers to this file")
+    parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="interleaved repetitions")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -149,8 +146,7 @@ def main() -> None:
             f"+{100 * float(r['monitor']):.0f}% | {peak['published']:.0f} / {peak['trainer']:.0f} KiB |",
             flush=True,
         )
-    if options.json:
-        options.json.write_text(json.dumps({"torch": torch.__version__, "threads": 1, "records": records}, indent=1))
+    record.keep(options.json, {"torch": torch.__version__, "threads": 1, "records": records})
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ python benchmarks/bench_worst_case.py [--json FILE]
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from time import perf_counter
+
+import record
 
 from convergence import Assumptions, stepwise_bound, worst_case
 
@@ -20,9 +19,7 @@ CASES = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    options = record.parser(__doc__).parse_args()
     rows = []
     for name, function, noise, horizons in CASES:
         assumptions = Assumptions(smoothness=1, gap=1, noise=noise, bias=1)
@@ -37,8 +34,7 @@ def main() -> None:
             )
             row = "{what:24} T = {steps:5}  {seconds:8.3f} s, certificate {check:.3f} s, proved: {proved}"
             print(row.format(**rows[-1]))
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    record.keep(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -15,21 +15,17 @@ The last column is no bound: it has E‖q - w‖² as measured in the place of V
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 from numpy.typing import NDArray
 
 from convergence import Assumptions, MutualLearning, Observed, box_constants, cohort_bound, sharp_bound, simulate
-from convergence.store import write
 from rdml_theory import renyi_divergence, renyi_gradient
 from verify.claims.x1_composed import BOXED_STEP, GAMES, ORDERS, STEPS, H
-from verify.environment import commit, processor, versions
 
 Array = NDArray[np.float64]
 
@@ -123,23 +119,19 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = record.parser(__doc__).parse_args()
     began, rows = time.process_time(), []
     for boxed in (False, True):
         for name in GAMES:
             for order in ORDERS if name in BOXED or not boxed else ():
                 students = measure(name, order, boxed=boxed)
                 rows.append({"game": name, "alpha": order, "boxed": boxed, "students": students})
-    record = {
+    document = {
         "command": "python benchmarks/measure_cohort_bound.py", "rows": rows,
-        "seconds": round(time.process_time() - began, 1), "processor": processor(), "commit": commit(),
-        "versions": versions(),
+        "seconds": round(time.process_time() - began, 1), **record.where(),
     }  # fmt: skip
-    if options.json:
-        write(options.json, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    print(markdown(record))
+    record.keep(options.json, document)
+    print(markdown(document))
 
 
 if __name__ == "__main__":

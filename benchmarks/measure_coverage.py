@@ -13,21 +13,18 @@ false limit and of a true one: Student's, at 256 to 4,096 replicas, and of 256 c
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 from rich.progress import track
 
 from convergence import sequential_verdict
 from convergence.estimators import STAKES, mean_interval
 from verify.checks import cut_mean
 from verify.claims.v1_error_rate import FAMILIES, Family
-from verify.environment import commit, processor, versions
 
 RATES = (0.05, 0.001)
 LOOKS, ASYMPTOTIC, CHUNK = 512, 256, 500
@@ -80,18 +77,10 @@ def verdicts(name: str, trials: int) -> dict[str, dict[str, dict[str, float]]]:
     return shares
 
 
-def kept(path: Path | None, **record: Any) -> None:
-    """Write what was measured, with where."""
-    if path:
-        record |= {"versions": versions(), "commit": commit(), "processor": processor()}
-        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = record.parser(__doc__)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--verdicts", action="store_true")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     table: dict[str, Any] = {}
     began = time.process_time()
@@ -101,7 +90,7 @@ def main() -> None:
             table[name] = verdicts(name, trials)
             print(f"{name}: {table[name]}")
             told = {"trials": trials, "error rate": NOMINAL, "limits": LIMITS, "families": table}
-            kept(options.json, **told, seconds=round(time.process_time() - began))
+            record.keep(options.json, {**told, "seconds": round(time.process_time() - began), **record.where()})
         return
     chunks = (options.trials or 100_000) // CHUNK
     for name, family in FAMILIES.items():
@@ -119,7 +108,7 @@ def main() -> None:
         }  # fmt: skip
         print(f"{name}: {table[name]}")
         told = {"trials": trials, "looks": LOOKS, "asymptotic replicas": ASYMPTOTIC, "families": table}
-        kept(options.json, **told, seconds=round(time.process_time() - began))
+        record.keep(options.json, {**told, "seconds": round(time.process_time() - began), **record.where()})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ samples are separable, a row has no numbers. A record of the same command that w
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -25,18 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from convergence import find_stationary
 from convergence.problems.mutual_learning import MutualLearning
-from convergence.store import write
 from rdml_theory.symbolic import notation
 from rdml_theory.symbolic.mutual import gain
 from rdml_theory.symbolic.mutual.plateau import beta
 from verify.checks import function_of
 from verify.checks.samples import settle
-from verify.environment import commit, processor, versions
 from verify.trainer.comparison import paired_interval
 from verify.trainer.files import read_idx_folder
 
@@ -218,30 +216,25 @@ def markdown(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run all settings; what is done is written after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     began, before = time.process_time(), 0.0
     runs: list[dict[str, Any]] = []
-    if options.json is not None and options.json.exists():
-        record = json.loads(options.json.read_text(encoding="utf-8"))
-        if record["versions"] != versions() or record["processor"] != processor():
-            raise SystemExit(f"{options.json} is of {record['versions']}, {record['processor']}: name another file")
-        runs, before = record["runs"], record["seconds"]
+    if done := record.left(options.json):
+        runs, before = done["runs"], done["seconds"]
     for setting in SETTINGS:
         if asdict(setting) in [r["setting"] for r in runs]:
             continue
         x, y = _data(setting, options.data_dir)
         runs.append({"setting": asdict(setting), "splits": [split(setting, x, y, s) for s in range(setting.splits)]})
         print(json.dumps(summary(runs)[-1], ensure_ascii=False), flush=True)
-        if options.json is not None:
-            document = {
-                "command": "python benchmarks/measure_gain_law.py",
-                "seconds": round(before + time.process_time() - began, 1), "rate": RATE, "versions": versions(),
-                "commit": commit(), "processor": processor(), "summary": summary(runs), "runs": runs,
-            }  # fmt: skip
-            write(options.json, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        document = {
+            "command": "python benchmarks/measure_gain_law.py",
+            "seconds": round(before + time.process_time() - began, 1), "rate": RATE, **record.where(),
+            "summary": summary(runs), "runs": runs,
+        }  # fmt: skip
+        record.keep(options.json, document)
 
 
 if __name__ == "__main__":

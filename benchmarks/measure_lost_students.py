@@ -16,8 +16,6 @@ step before.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -25,12 +23,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from torch import nn
 from torch.func import functional_call, jvp, vjp
 
 from verify import trainer as trainer_package
-from verify.environment import commit, processor, versions
 from verify.trainer.comparison import NO_BETTER
 from verify.trainer.config import read_config
 from verify.trainer.networks import CNN
@@ -162,10 +160,9 @@ def measured(seeds: int, epochs: int) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Run all arms, or follow one run; what is done is written after each arm."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--trace", type=int, metavar="SEED")
     options = parser.parse_args()
     began = time.process_time()
@@ -176,11 +173,9 @@ def main() -> None:
     for found in results:
         document = {
             "command": f"python benchmarks/measure_lost_students.py {command}",
-            "seconds": round(time.process_time() - began, 1), "versions": versions(), "commit": commit(),
-            "processor": processor(), **found,
+            "seconds": round(time.process_time() - began, 1), **record.where(), **found,
         }  # fmt: skip
-        if options.json is not None:
-            options.json.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        record.keep(options.json, document)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ Two peers are formulas that are evaluated here: that of the code published with 
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import math
@@ -30,13 +29,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
-from bench_losses import cpu_name
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, softmax
 
 from convergence import Assumptions, sharp_bound, worst_case
 from rdml_theory.losses import mutual_loss
+from verify.environment import processor
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
@@ -265,8 +265,7 @@ def installed(name: str) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -278,18 +277,17 @@ def main() -> None:
             rows.append({"peer": name, "order": order, "time": ratios.get(f"{name}, order {order}")})
             rows[-1] |= {kind: errors(loss, order, kind) for kind in ("apart", "near", "confident")}
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-    record = {
+    document = {
         "environment": {
-            "cpu": cpu_name(), "python": sys.version.split()[0], "rounds": options.rounds,
+            "cpu": processor(), "python": sys.version.split()[0], "rounds": options.rounds,
             "versions": {name: installed(name) for name in PACKAGES},
         },
         "losses": rows,
         "worst cases": list(worst_cases()),
         "KD_Lib": passes_of_kd_lib(4) if installed("kd-lib") else None,
     }  # fmt: skip
-    print(json.dumps({name: record[name] for name in ("worst cases", "KD_Lib")}, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps({name: document[name] for name in ("worst cases", "KD_Lib")}, indent=1))
+    record.keep(options.json, document)
 
 
 if __name__ == "__main__":

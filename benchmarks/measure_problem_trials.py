@@ -12,7 +12,6 @@ the searches were made.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 
 from verify.problem_check import check_problem, judge_constant
 
@@ -61,12 +61,11 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = record.parser(__doc__)
     parser.add_argument("--instances", type=int, default=20)
     parser.add_argument("--first", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", default=list(unseen_problems.KINDS))
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {
         kind: {
@@ -80,8 +79,7 @@ def main() -> None:
         for kind, row in rows.items():
             judge(kind, seed, options.steps, row)
         table = {kind: summary(row) for kind, row in rows.items()}
-        if options.json:
-            options.json.write_text(json.dumps(table, indent=1) + "\n")
+        record.keep(options.json, table)
         print(seed, json.dumps(table), flush=True)
 
 

@@ -31,9 +31,9 @@ from students alone are Student's, and hold together for all arms and both metri
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,12 +42,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from convergence.store import write
 from verify.checks import Role, curve, panel
-from verify.environment import commit, processor, versions
 from verify.plots import pictures
 from verify.records import Curve, Panel
 from verify.trainer.comparison import paired_interval
@@ -359,51 +358,42 @@ def _influence(document: dict[str, Any]) -> Iterator[Panel]:
     yield panel(title, "range $\\rho$ of the log-ratio", "$\\beta\\|q-w\\|_2$", *curves)
 
 
-def _command(options: argparse.Namespace) -> str:
+def _command(options: Namespace) -> str:
     command = f"python benchmarks/measure_wrong_peer.py --data {options.data} --peers {' '.join(options.peers)}"
     return f"{command} --seeds {options.seeds} --steps {options.steps}"
 
 
-def _left(options: argparse.Namespace) -> tuple[dict[str, list[tuple[float, float]]], float]:
+def _left(options: Namespace) -> tuple[dict[str, list[tuple[float, float]]], float]:
     """The scores and seconds of a record of the same command, so far."""
-    if options.json is None or not options.json.exists():
-        return {}, 0.0
-    record = json.loads(options.json.read_text(encoding="utf-8"))
-    for name, value in (("command", _command(options)), ("versions", versions()), ("processor", processor())):
-        if record[name] != value:
-            raise SystemExit(
-                f"{options.json} has {name} {record[name]!r}, not {value!r}: name another file or remove it"
-            )
-    return record["scores"], record["seconds"]
+    done = record.left(options.json, command=_command(options))
+    return (done["scores"], done["seconds"]) if done else ({}, 0.0)
 
 
 def _write(
-    options: argparse.Namespace, scores: dict[str, list[tuple[float, float]]], seconds: float, **more: Any
+    options: Namespace, scores: dict[str, list[tuple[float, float]]], seconds: float, **more: Any
 ) -> None:  # fmt: skip
     """What is done so far; the intervals are those of as many arms as that."""
     document = {
         "command": _command(options), "seconds": round(seconds, 1), "rate": RATE, "seeds": list(range(options.seeds)),
-        "versions": versions(), "commit": commit(), "processor": processor(), "scores": scores,
-        "summary": summary(scores), **more,
+        **record.where(), "scores": scores, "summary": summary(scores), **more,
     }  # fmt: skip
-    write(options.json, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    record.keep(options.json, document)
 
 
 def main() -> None:
     """Run all arms with all peers; what is done is written after each arm."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--data", choices=("digits", "mnist1d", "fashion"), default="digits")
     parser.add_argument("--data-dir", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     if options.figure is not None:
-        record = json.loads(options.json.read_text(encoding="utf-8"))
+        document = json.loads(options.json.read_text(encoding="utf-8"))
         options.figure.write_bytes(
-            pictures(panels(record), ("png",), heading="Beside a wrong peer, a larger order loses less")["png"]
+            pictures(panels(document), ("png",), heading="Beside a wrong peer, a larger order loses less")["png"]
         )
         return
     scores, before = _left(options)
@@ -414,8 +404,7 @@ def main() -> None:
     for name, peer, arm in plan:
         if name not in scores:
             scores[name] = [run(data, peer, arm, seed, options.steps) for seed in range(options.seeds)]
-            if options.json is not None:
-                _write(options, scores, before + time.process_time() - began)
+            _write(options, scores, before + time.process_time() - began)
         accuracy, nll = np.mean(scores[name], axis=0)
         print(f"{name:42} accuracy {100 * accuracy:5.1f}%  NLL {nll:.3f}", flush=True)
     if options.json is not None:

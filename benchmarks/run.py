@@ -7,7 +7,6 @@ Nothing is asserted: speed is reported as ratios between things run side by side
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -15,20 +14,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from verify import environment
+import record
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    options = parser.parse_args()
-    figures: dict[str, object] = {
-        "processor": environment.processor(),
-        "commit": environment.commit(),
-        "versions": environment.versions(),
-    }
+    options = record.parser(__doc__).parse_args()
+    figures: dict[str, object] = record.where()
     single = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory() as folder:
         for script in sorted(HERE.glob("bench_*.py")):
@@ -36,8 +29,7 @@ def main() -> None:
             target = Path(folder) / f"{script.stem}.json"
             subprocess.run([sys.executable, str(script), "--json", str(target)], check=True, env=single)
             figures[script.stem] = json.loads(target.read_text(encoding="utf-8"))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    record.keep(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """The tables of the trainer's page are those of the records, and its words say what the records say."""
 
-import importlib.util
+import importlib
 import json
-import sys
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +18,23 @@ NAMES = ("trainer_mnist1d_table", "trainer_fashion_mnist_table", "trainer_cifar1
 
 
 def benchmark(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(ROOT / "benchmarks")
+        return importlib.import_module(name)
+
+
+def test_a_run_goes_on_only_where_it_began(tmp_path):
+    record = benchmark("record")
+    path = tmp_path / "record.json"
+    assert record.left(path, command="a") is None
+    made = {"command": "a", **record.where()}
+    record.keep(path, made)
+    assert record.left(path, command="a") == made
+    with pytest.raises(SystemExit, match="command 'a', not 'b'"):
+        record.left(path, command="b")
+    record.keep(path, made | {"processor": "another"})
+    with pytest.raises(SystemExit, match="processor 'another'"):
+        record.left(path, command="a")
 
 
 @pytest.fixture(scope="module")
