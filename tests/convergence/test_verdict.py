@@ -166,11 +166,11 @@ def test_check_bound_wants_the_same_momentum_and_schedule():
         (momentum_bound(run.assumptions, 0.01, 20, momentum=0.5, nesterov=True), "0.5 of Nesterov"),
         (momentum_bound(run.assumptions, 0.01, 20, momentum=0.9), "0.9"),
     ):
-        with pytest.raises(ValueError, match=f"one of momentum {came} and the trajectory has 0.9 of Nesterov: take"):
+        with pytest.raises(ValueError, match=f"one of momentum {came} and the trajectory has 0.9 of Nesterov: use"):
             check_bound(run, bound)
     own = momentum_bound(run.assumptions, 0.01, 20, momentum=0.9, nesterov=True)
     assert check_bound(run, own).outcome == "confirmed"
-    with pytest.raises(ValueError, match=r"one of momentum 0\.9 of Nesterov and the trajectory has 0: take"):
+    with pytest.raises(ValueError, match=r"one of momentum 0\.9 of Nesterov and the trajectory has 0: use"):
         check_bound(simulate(f, step=0.01, **many), own)
     rates = np.linspace(0.02, 0.01, 20)
     varied = simulate(f, step=rates, **many)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, d, noise, p, t, u, v, x
-from sympy import Abs, Add, Basic, Derivative, Integer, Mul, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt, tanh
+from sympy import Abs, Add, Basic, Derivative, Integer, Mul, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt
 from sympy import expand as sympy_expand
 
 import rdml_theory.symbolic.kernel as kernel
@@ -51,9 +51,7 @@ from rdml_theory.symbolic.kernel import (
     taylor,
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.expansion import expand
-from rdml_theory.symbolic.kernel.forms import is_zero
 from rdml_theory.symbolic.kernel.model import Model, Objective
-from rdml_theory.symbolic.kernel.terms import derivative
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
@@ -177,21 +175,6 @@ def test_a_power_is_printed_so_that_it_cannot_be_read_as_another_term():
     slope, norm = Derivative(a**2, a), square(u)
     assert Equal(slope**2, norm**2).text() == "(∂a²/∂a)² = ‖u‖⁴"
     assert Equal(norm**2, sqrt(norm)).latex() == r"\Vert u\Vert^{4} = \Vert u\Vert"
-
-
-@pytest.mark.parametrize(
-    "term",
-    [
-        3 * a * p**2 * exp(a * c), (1 + a**2) ** (c + p), p**a, log(1 + exp(a * c)) / exp(a), sqrt(1 + a**2) ** 3,
-        (2 + tanh(a)) ** -2, Sum(exp(a * Entry("z", t)), (t, 0, 5)) ** -1, Derivative(exp(a * c) * a, a),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_derivative_is_that_of_sympy(term):
-    slope = derivative(term, a)
-    assert slope != 0
-    assert is_zero(slope - term.diff(a))
-    assert derivative(slope.subs(a, 1), a) == 0
 
 
 def test_copies_are_the_theorem_itself():

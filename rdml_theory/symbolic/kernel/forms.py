@@ -7,7 +7,7 @@ All of it is trusted: :func:`normal` multiplies out and :func:`is_zero` compares
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, Literal
 
 from sympy import (
@@ -32,7 +32,7 @@ from sympy import (
     preorder_traversal,
     tanh,
     together,
-)
+)  # fmt: skip
 
 from rdml_theory.symbolic.kernel.expansion import expand
 from rdml_theory.symbolic.kernel.terms import (
@@ -171,7 +171,6 @@ def canonical(term: Term) -> Term:
     return expand(_by_depth(normal(term))[0])
 
 
-@lru_cache(maxsize=20_000, typed=True)
 def _by_depth(term: Term) -> tuple[Term, int]:
     if not term.args or not term.has(Sum):
         return term, 0
@@ -225,13 +224,10 @@ def _telescoped(term: Term) -> Term:
         for piece in Add.make_args(expand(body)):
             coefficient, function = piece.as_independent(index, as_Add=False)
             earlier = function.subs(index, index - 1)
-            if function == 1 or not any(
-                Mul.make_args(p) and p.as_independent(index, as_Add=False)[1] == earlier
-                for p in Add.make_args(expand(body))
-            ):
-                continue
-            body += coefficient * (earlier - function)
-            rest += coefficient * (function.subs(index, high) - earlier.subs(index, low))
+            others = (p.as_independent(index, as_Add=False)[1] for p in Add.make_args(expand(body)))
+            if function != 1 and earlier in others:
+                body += coefficient * (earlier - function)
+                rest += coefficient * (function.subs(index, high) - earlier.subs(index, low))
         rest += normal(Sum(body, (index, low, high))) if expand(body) != 0 else 0
     return rest
 
@@ -262,11 +258,10 @@ def require_value(term: Term, known: Known, what: object) -> None:
     ...
     rdml_theory.symbolic.kernel.terms.TermError: the bound 1/(2 - h) divides by 2 - h, which is not known to ...
     """
-    partial = _may_lack_a_value(term)
-    facts = usable(known, bound_symbols(term)) if partial else []
+    facts = usable(known, bound_symbols(term)) if (partial := _may_lack_a_value(term)) else []
     for part in partial:
         if isinstance(part, Derivative):
-            require_value(reduce(derivative, part.variables, part.expr), known, what)
+            require_value(derivative(part.expr, *part.variables), known, what)
         elif lacks := _lacks(part, facts):
             raise TermError(f"{what} {term} {lacks}" if isinstance(what, str) else f"{what} {lacks}")
 
@@ -280,8 +275,7 @@ def _may_lack_a_value(term: Term) -> tuple[Term, ...]:
 def _lacks(part: Term, facts: Known) -> str:
     """Why a power or a logarithm, of what has a value, may have none."""
     if isinstance(part, log):
-        known = sign(part.args[0], facts) == "positive"
-        return "" if known else f"has {part}, whose argument is not known to be positive"
+        return "" if sign(part.args[0], facts) == "positive" else f"has {part}, whose argument is not known to be positive"
     base, exponent = part.args
     if not exponent.is_integer and sign(base, facts) is None:
         return f"has {part}, whose base is not known to be nonnegative"

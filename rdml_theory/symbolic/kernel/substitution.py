@@ -113,9 +113,7 @@ def replaced(
         body = replaced(term.expr, changes, families, bound | set(term.variables))
         out = Derivative(body, *term.variable_count)
     elif term.args:
-        parts = tuple(replaced(part, changes, families, bound) for part in term.args)
-        if any(part is not old for part, old in zip(parts, term.args, strict=True)):
-            out = term.func(*parts)
+        out = term.func(*(replaced(part, changes, families, bound) for part in term.args))
     if caught:
         raise ProofError(f"{', '.join(map(str, caught))} is bound where {term} stands")
     return out

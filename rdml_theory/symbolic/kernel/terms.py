@@ -413,30 +413,9 @@ def free_symbols(term: Term) -> frozenset[Any]:
 
 
 @lru_cache(maxsize=20_000, typed=True)
-def derivative(term: Term, variable: Any) -> Term:
-    """The derivative in a variable: SymPy's, which would look at all of a sum again at each of its parts.
-
-    >>> i, x = Symbol("i", integer=True, positive=True), Symbol("x", real=True)
-    >>> derivative(Sum(exp(Entry("v", i) * x), (i, 1, 3)), x)
-    Sum(exp(x*v_i)*v_i, (i, 1, 3))
-    """
-    if variable not in free_symbols(term):
-        return Integer(0)
-    if isinstance(term, Add):
-        return Add(*(derivative(part, variable) for part in term.args))
-    if isinstance(term, Mul):
-        parts = term.args
-        slopes = ((place, derivative(part, variable)) for place, part in enumerate(parts))
-        return Add(*(Mul(*parts[:place], slope, *parts[place + 1 :]) for place, slope in slopes))
-    if isinstance(term, Sum) and not any(variable in limits.free_symbols for limits in term.args[1:]):
-        return Sum(derivative(term.function, variable), *term.limits)
-    if isinstance(term, exp):
-        return derivative(term.args[0], variable) * term
-    if isinstance(term, log):
-        return derivative(term.args[0], variable) / term.args[0]
-    if isinstance(term, Pow) and variable not in free_symbols(term.exp):
-        return term.exp * derivative(term.base, variable) * term.base ** (term.exp - 1)
-    return term.diff(variable)
+def derivative(term: Term, *variables: Any) -> Term:
+    """The derivative in variables, as SymPy finds it; kept, for a proof that runs again asks for it again."""
+    return term.diff(*variables)
 
 
 def bound_symbols(term: Term) -> set[Any]:

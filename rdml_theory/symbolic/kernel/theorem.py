@@ -212,12 +212,6 @@ def _check_values(proposition: Proposition, hypotheses: frozenset[Proposition]) 
 
 
 @lru_cache(maxsize=20_000)
-def _has_mean(proposition: Proposition) -> bool:
-    """Whether an expectation occurs in a well-formed proposition."""
-    return any(isinstance(e, Mean) for e in walk(proposition))
-
-
-@lru_cache(maxsize=20_000)
 def _names(proposition: Proposition) -> frozenset[tuple[str | tuple[str], Any]]:
     """Each name in a well-formed proposition with what it stands for; in a tuple, that of a family of entries."""
     found: list[tuple[str | tuple[str], Any]] = []
@@ -287,13 +281,11 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             _check_terms(tuple(part for key, part in arguments.items() if key != "certificate"))
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
-            told = {id(part) for th in _theorems(arguments) for part in (*th.hypotheses, th.conclusion)}
-            for part in (*known, conclusion):
-                if id(part) not in told:  # else it was well formed when that theorem was made
-                    _well_formed(part)
-            chance = any(map(_has_mean, (*known, conclusion)))
+            chance = any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p))
             if chance:  # no rule may take an infinite one for a number
                 known |= {Finite()}
+            for part in (*known, conclusion):
+                _well_formed(part)
             for part in (*known, conclusion):
                 _check_values(part, known)
             _check_names((*known, conclusion))
