@@ -274,9 +274,9 @@ def _may_lack_a_value(term: Term) -> tuple[Term, ...]:
 
 def _lacks(part: Term, facts: Known) -> str:
     """Why a power or a logarithm, of what has a value, may have none."""
-    if isinstance(part, log):
-        return "" if sign(part.args[0], facts) == "positive" else f"has {part}, whose argument is not known to be positive"
-    base, exponent = part.args
+    if isinstance(part, log) and sign(part.args[0], facts) != "positive":
+        return f"has {part}, whose argument is not known to be positive"
+    base, exponent = part.as_base_exp()
     if not exponent.is_integer and sign(base, facts) is None:
         return f"has {part}, whose base is not known to be nonnegative"
     if exponent.is_nonnegative is not True and not _differs_from_zero(base, facts):
