@@ -3,6 +3,17 @@
 Every derivation is a :class:`~rdml_theory.symbolic.kernel.Proof` of the kernel, with ``.statement``, ``.steps``,
 ``.latex()`` and ``.verify()``.
 
+Where to look
+-------------
+``kernel/``, ``certificates/``
+    What a theorem is and the rules that make one; exact evidence for inequalities of a few real variables.
+``divergence/``, ``sgd/``, ``mutual/``, ``shared_rate``
+    Theorems: of the divergence (D), of SGD (C, E, V), of mutual learning (C4 to C8, X, G), of several intervals (N6).
+``notation``, ``expression``, ``maximum``, ``relations``
+    Symbols, the divergence, the greatest of many terms, and relations that are printed as they stand.
+``functions``, ``printing``, ``enclosures``
+    Formulas as NumPy functions, as text and LaTeX, and as intervals that enclose them.
+
 >>> from rdml_theory import symbolic
 >>> symbolic.student_gradient().verify()
 True

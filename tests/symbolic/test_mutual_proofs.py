@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_proofs import Case, refused
 
-from rdml_theory.symbolic import intervals
+from rdml_theory.symbolic import shared_rate
 from rdml_theory.symbolic.kernel import AXIOMS, Proof, ProofError
 from rdml_theory.symbolic.mutual import (
     composed,
@@ -49,7 +49,7 @@ CASES = {
     ),
     "N2": Case(step_condition.step_condition, {"right_side": step_condition.CHANGE}, step_condition.ASSUMPTIONS),
     "N3": Case(minibatch.minibatch, {"weight": plateau.beta, "variance": minibatch.VARIANCE}, minibatch.ASSUMPTIONS),
-    "N6": Case(intervals.shared_rate, {"value": intervals.LEVEL}, intervals.ASSUMPTIONS),
+    "N6": Case(shared_rate.shared_rate, {"value": shared_rate.LEVEL}, shared_rate.ASSUMPTIONS),
     "E1": Case(settling.plateau_of_quadratic, {"plateau": settling.PLATEAU}, settling.ASSUMPTIONS),
     "E2": Case(scaling.plateau_of_cohort, {"right_side": scaling.COHORT}, scaling.ASSUMPTIONS),
     "E3": Case(settling.decreasing_steps, {"value": descent.Z**2}, settling.DECREASING),

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from rdml_theory.symbolic import intervals
+from rdml_theory.symbolic import shared_rate
 from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.mutual import gain, plateau, scaling
 from rdml_theory.symbolic.notation import alpha
@@ -113,7 +113,7 @@ def _intervals() -> Model:
     some = np.column_stack([np.zeros(len(missed)), np.maximum.accumulate(missed, axis=1)])
     scores = np.random.default_rng(0).normal(size=(2, count))
     told = {
-        intervals.level: level, intervals.rate: count * level, intervals.count: count, intervals.seeds: count,
+        shared_rate.level: level, shared_rate.rate: count * level, shared_rate.count: count, shared_rate.seeds: count,
     }  # fmt: skip
     families = {"m": np.column_stack([missed, missed[:, :1]]), "u": some, "a": scores[0], "b": scores[1]}
     rolled = {name: np.roll(family, -1, axis=-1) for name, family in families.items()}

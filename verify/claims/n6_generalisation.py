@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, oo
 
-from rdml_theory.symbolic import intervals
+from rdml_theory.symbolic import shared_rate
 from rdml_theory.symbolic.relations import equal
 from verify.checks import curve, kernel_check, panel
 from verify.checks.comparisons import counted
@@ -38,7 +38,7 @@ class Interval:
     freedom: Expr
 
 
-TRUE = Interval(intervals.LEVEL, intervals.seeds - 1)
+TRUE = Interval(shared_rate.LEVEL, shared_rate.seeds - 1)
 
 
 def statement(subject: Interval) -> Statement:
@@ -48,8 +48,8 @@ def statement(subject: Interval) -> Statement:
         "if one of them misses, where each is the mean ∓ s/√S times Student's quantile of {level} at {freedom} degrees "
         "of freedom. The differences themselves are reported and judged nowhere",
         {
-            "S": intervals.seeds, "M": intervals.count, "bound": intervals.together_target().relation(),
-            "level": equal(intervals.level, subject.level), "freedom": subject.freedom,
+            "S": shared_rate.seeds, "M": shared_rate.count, "bound": shared_rate.together_target().relation(),
+            "level": equal(shared_rate.level, subject.level), "freedom": subject.freedom,
         },
     )  # fmt: skip
 
@@ -82,8 +82,8 @@ def _interval(subject: Interval, d: NDArray[np.float64]) -> tuple[NDArray[np.flo
     """Of the differences (M, ..., S), as the trainer's tables have them."""
     from verify.trainer.comparison import ERROR_RATE, paired_interval
 
-    level: Any = subject.level.subs({intervals.rate: ERROR_RATE, intervals.count: len(d)})
-    freedom: Any = subject.freedom.subs(intervals.seeds, d.shape[-1])
+    level: Any = subject.level.subs({shared_rate.rate: ERROR_RATE, shared_rate.count: len(d)})
+    freedom: Any = subject.freedom.subs(shared_rate.seeds, d.shape[-1])
     return paired_interval(d, float(level), float(freedom))
 
 
@@ -176,7 +176,7 @@ CLAIM = Claim(
     subject=TRUE,
     statement=statement,
     assumptions=(
-        *intervals.ASSUMPTIONS,
+        *shared_rate.ASSUMPTIONS,
         "the seeds are independent; a seed fixes starting weights and batches for all objectives",
         "Student's law is exact for normal differences: how far it holds for networks is what the check measures",
         "objectives: independent, KL with β in {½, 1, 1.5, 2}, orders {½, 1.5, 2} with β = 1; each against independent "
@@ -185,10 +185,11 @@ CLAIM = Claim(
         "mini-batches of 60 and the trainer's update",
     ),
     source=Source("Student 1908 and Bonferroni 1936; the objectives are those of Huang et al. 2023", "2209.05732"),
-    checks=(kernel_check(lambda subject: intervals.shared_rate(subject.level)), coverage),
+    checks=(kernel_check(lambda subject: shared_rate.shared_rate(subject.level)), coverage),
     controls=(
         Control(
-            "uncorrected", "each interval has the rate of the table", Interval(intervals.rate, TRUE.freedom), drawn=True
+            "uncorrected", "each interval has the rate of the table", Interval(shared_rate.rate, TRUE.freedom),
+            drawn=True,
         ),
         Control("normal", "normal quantiles in place of Student's", Interval(TRUE.level, oo), drawn=True),
     ),
