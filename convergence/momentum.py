@@ -100,6 +100,9 @@ ROUNDS, TRIED, KEPT = 60, 384, 16
 GROWTH, NEAR = 2.0, 1e-9
 """What the covariance is multiplied by in a round, and how near, relatively, those kept are at the end."""
 
+FARTHEST = 14.0
+"""Of the logarithms of stiffness and λ from where a search begins, at most."""
+
 LEAST = 1e-6
 """The least friction, over χ: without bias the best is zero, where κ divides by it."""
 
@@ -318,10 +321,13 @@ def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Poten
         ]  # fmt: skip
         look(np.reshape(np.meshgrid(*axes, indexing="ij"), (4, -1)))
     spread = np.diag([2.0, 0.3 * far, 1.0, 3.0 * biased])
+    # At T = 1 a potential may be as extreme as any, and its formula then has no digits left.
+    free = np.array([[math.inf], [math.inf], [FARTHEST], [FARTHEST]])
+    begun = np.array([[0.0], [0.0], [math.log(best.stiffness)], [math.log(best.trade)]])
     for normals in _normals():
-        centre = [[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]]
-        moves = spread @ normals
-        bounds = look(centre + moves)
+        centre = np.array([[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]])
+        points = np.clip(centre + spread @ normals, begun - free, begun + free)
+        moves, bounds = points - centre, look(points)
         kept = np.argsort(bounds)[:KEPT]
         last = bounds[kept[-1]]
         if last <= value * (1 + NEAR):

@@ -96,9 +96,10 @@ def walks(subject: Subject, context: Context) -> Found:
         stated.append(limit)
     steep = Fraction(context.pick(quick=30, full=300))
     derivative, period = _saw(steep, Fraction(99, 100))
-    size, error, end = _walk(derivative, lambda t, g: Fraction(-1), Fraction(0), period / (60 * steep), int(60 * steep))
+    count = 2 * int(steep) ** 2  # the period grows so, and a step must stay below one
+    size, error, end = _walk(derivative, lambda t, g: Fraction(-1), Fraction(0), period / count, count)
     assert end % period == 0
-    limit = subject.bound(float(error), float(period / (60 * steep)))
+    limit = subject.bound(float(error), float(period / count))
     yield at_most("mean |f'| up a saw under a constant error, over stated", float(size) / limit, 1.0)
     yield at_least("and constant errors, too, come near", float(size) / limit, 0.8)
     for name in ("double_well", "rastrigin", "quadratic_cosine", "pl_sine"):

@@ -51,9 +51,12 @@ def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
     # In the logarithms of the entries, which are logits.
     entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
     errors = []
-    # In probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
+    # In logits Cov_q - Cov_w and α Cov_w cancel where the Hessian passes through zero, as for two classes it may. In
+    # probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
+    w = reference.escort(*pair.exact(), pair.order)
+    parts = [pair.order * ((a == b) - y) * x for a, x in enumerate(w) for b, y in enumerate(w)]
     for product, x, y, least in (
-        (logits, *pair.exact(), 0.0),
+        (logits, *pair.exact(), mp.norm(parts) if pair.order < 1 else 0.0),
         (entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
     ):
         values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
