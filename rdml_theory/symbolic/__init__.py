@@ -3,8 +3,8 @@
 Every derivation is a :class:`~rdml_theory.symbolic.kernel.Proof` of the kernel, with ``.statement``, ``.steps``,
 ``.latex()`` and ``.verify()``.
 
-Where to look
--------------
+Where to look:
+
 ``kernel/``, ``certificates/``
     What a theorem is and the rules that make one; exact evidence for inequalities of a few real variables.
 ``divergence/``, ``sgd/``, ``mutual/``, ``shared_rate``
