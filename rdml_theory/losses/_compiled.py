@@ -8,9 +8,11 @@ S = sum p^alpha q^(1 - alpha) = 1 + beta Y, where Y has terms of second order th
     alpha = 1:    p t + q - p with t = log(p/q), as a series in t where |t| is small
 
 Its relative error is some 2^-53 over the typical |t|. Other orders have no such form that is cheap, and take
-`_cohort.evaluate` as one opaque operation: these three would take 1.5 to 2.1 times as long by it
-(`benchmarks/special_paths_table.json`). Where powers could leave the range of float64, and for NaN, infinities and
+`_cohort.evaluate` as one opaque operation. Where powers could leave the range of float64, and for NaN, infinities and
 excluded classes, `torch.cond` takes that operation, too, so that every row is right.
+
+On the CPU the compiler's sum over a contiguous axis ends in a slow loop over the lanes of a vector, for each row and
+pair. With few classes that is most of the time, so the rows come last there, and a vector holds several of them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from rdml_theory.losses._quick import Task
 MOST_PAIRS = 20
 # the orders with a form of their own; they are constants of the compiled code
 ORDERS = (0.5, 1.0, 2.0)
+# with so few classes the rows come last
+FEW = 128
 
 
 class _Student(NamedTuple):
@@ -48,18 +52,21 @@ def _kept(x: Tensor) -> Tensor:
     return x.as_strided(x.shape, x.stride())
 
 
-def _student(logits: Tensor, alpha: float, temperature: Tensor) -> _Student:
+def _student(logits: Tensor, alpha: float, temperature: Tensor, axis: int) -> _Student:
     # Floats of the formulas are literals: with dynamic=True the compiler follows a global one as a symbol, and fails to
     # make code of the symbol in a branch of torch.cond. No maximum is subtracted: `evaluate` knows that the
-    # exponentials are in range.
+    # exponentials are in range. They are to the base 2, log2(e) = 1.44..., which is faster.
     x = logits.double() * (1.0 / temperature)
     if alpha == 0.5:
-        root = _kept((x * 0.5).exp())
-        mass = (root * root).sum(-1, keepdim=True)
+        root = _kept((x * (0.5 * 1.4426950408889634)).exp2())
+        mass = (root * root).sum(axis, keepdim=True)
         root = root * _kept(mass.rsqrt())
         return _Student(root * root, root, root, x, mass.log())
-    e = _kept(x.exp())
-    mass = e.sum(-1, keepdim=True)
+    if alpha == 1.0 and axis == 0:
+        # which all pairs read, and whose rows would be brought last for each of them
+        x = _kept(x)
+    e = _kept((x * 1.4426950408889634).exp2())
+    mass = e.sum(axis, keepdim=True)
     p = e * _kept(1.0 / mass)
     return _Student(p, p * p if alpha == 2.0 else p, 1.0 / p if alpha == 2.0 else 1.0, x, mass.log())
 
@@ -68,7 +75,7 @@ def _student(logits: Tensor, alpha: float, temperature: Tensor) -> _Student:
 _Divergence = tuple[Tensor, Tensor | float]
 
 
-def _pair(peer: _Student, own: _Student, alpha: float) -> tuple[_Divergence, _Divergence]:
+def _pair(peer: _Student, own: _Student, alpha: float, axis: int) -> tuple[_Divergence, _Divergence]:
     """Return the divergence of `own` from `peer`, and that of `peer` from `own`."""
     if alpha == 1.0:
         # differences of logits of at most 24 bits are exact
@@ -80,14 +87,14 @@ def _pair(peer: _Student, own: _Student, alpha: float) -> tuple[_Divergence, _Di
         near = t.abs() <= 0.1
         there = torch.where(near, peer.p * (square * (even - odd)), peer.p * t - d)
         back = torch.where(near, own.p * (square * (even + odd)), d - own.p * t)
-        return (there.sum(-1, keepdim=True), 1.0), (back.sum(-1, keepdim=True), 1.0)
+        return (there.sum(axis, keepdim=True), 1.0), (back.sum(axis, keepdim=True), 1.0)
     d = peer.power - own.power if alpha == 0.5 else peer.p - own.p
     if alpha == 2.0:
-        there, back = ((d * d * x.rest).sum(-1, keepdim=True) for x in (own, peer))
+        there, back = ((d * d * x.rest).sum(axis, keepdim=True) for x in (own, peer))
         return (there.log1p(), 1.0 / (1.0 + there)), (back.log1p(), 1.0 / (1.0 + back))
     # 1 + x loses digits below -1/2, and S is summed by itself
-    x = -0.5 * (d * d).sum(-1, keepdim=True)
-    total = (peer.power * own.rest).sum(-1, keepdim=True)
+    x = -0.5 * (d * d).sum(axis, keepdim=True)
+    total = (peer.power * own.rest).sum(axis, keepdim=True)
     both = -2.0 * torch.where(x > -0.5, x.clamp(min=-0.5).log1p(), total.log()), 1.0 / total
     return both, both
 
@@ -103,12 +110,15 @@ def _fast(
 ) -> tuple[Tensor, ...]:
     """Return mean divergences (learners, ...), and the gradients (..., C) of those that need one."""
     shape = logits[0].shape
-    students = [_student(x.reshape(-1, shape[-1]).contiguous(), alpha, temperature) for x in logits]
+    axis = 0 if shape[-1] <= FEW and logits[0].is_cpu else 1
+    flat = [x.reshape(-1, shape[-1]) for x in logits]
+    flat = [x.t().contiguous() if axis == 0 else x.contiguous() for x in flat]
+    students = [_student(x, alpha, temperature, axis) for x in flat]
     share = 1.0 / (len(students) - 1)
     pairs: dict[tuple[int, int], _Divergence] = {}
     for k, own in enumerate(students):
         for j in range(k):
-            pairs[j, k], pairs[k, j] = _pair(students[j], own, alpha)
+            pairs[j, k], pairs[k, j] = _pair(students[j], own, alpha, axis)
     values, gradients = [], []
     for k in range(learners):
         own = students[k]
@@ -121,8 +131,9 @@ def _fast(
         values.append((value * share).clamp(min=0.0).reshape(shape[:-1]))
         if needs[k]:
             gradient = ((own.p - own.rest * mixed) * (weight / temperature)).to(kind)
+            gradient = (gradient.t() if axis == 0 else gradient).reshape(shape)
             # torch.cond demands the same strides of both branches, also along an axis of length one
-            gradients.append(gradient.reshape(shape).clone(memory_format=torch.contiguous_format))
+            gradients.append(gradient.clone(memory_format=torch.contiguous_format))
     return (torch.stack(values), *gradients)
 
 

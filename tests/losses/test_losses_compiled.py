@@ -45,6 +45,11 @@ def evaluate(teacher, student, alpha, kind=torch.float64):
     return value.item(), gradient[0]
 
 
+@pytest.fixture(params=[0, 10**9], ids=["classes last", "rows last"])
+def _either_axis(monkeypatch, request):
+    monkeypatch.setattr(_compiled, "FEW", request.param)
+
+
 def in_range(teacher, student, alpha):
     """Otherwise the eager kernels serve."""
     both = torch.cat([teacher, student])
@@ -80,6 +85,7 @@ def assert_same(function, x, backend="aot_eager", zero=0.0):
     torch.testing.assert_close(gradient, wanted_gradient, rtol=2 * unit, atol=1e-9, equal_nan=True)
 
 
+@pytest.mark.usefixtures("_either_axis")
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_values_and_gradients_against_the_definition(classes, scale):
@@ -141,10 +147,17 @@ def eager_calls(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("alpha", "students"), [(0.5, 2), (1.0, 3), *(pytest.param(2.0, k, marks=pytest.mark.slow) for k in (2, 3))]
+    ("alpha", "few", "students"),
+    [
+        (0.5, 0, 2),
+        (1.0, _compiled.FEW, 3),
+        pytest.param(2.0, 0, 3, marks=pytest.mark.slow),
+        pytest.param(2.0, _compiled.FEW, 2, marks=pytest.mark.slow),
+    ],
 )
-def test_regular_logits_take_the_fused_formulation(alpha, students, eager_calls):
+def test_regular_logits_take_the_fused_formulation(alpha, few, students, eager_calls, monkeypatch):
     """Two students take the compiler half as long as three; of mixed types, below, there are three at either order."""
+    monkeypatch.setattr(_compiled, "FEW", few)
     x = random(students, 2, 4, 6)
     assert_same(lambda x: mutual_loss(list(x.unbind(0)), alpha, temperature=2.5, beta=0.7), x)
     if alpha != 1.0:
@@ -351,7 +364,7 @@ def test_generated_code(alpha):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", _compiled.ORDERS)
-@pytest.mark.parametrize("classes", [9, 133])
+@pytest.mark.parametrize("classes", [9, _compiled.FEW + 5])
 def test_generated_code_for_logits_of_any_layout_and_batch(alpha, classes):
     layouts = (lambda x: x, lambda x: x.transpose(0, 1).contiguous().transpose(0, 1), lambda x: x.mT.contiguous().mT)
     for layout in layouts:

@@ -88,10 +88,8 @@ def stackable(students: Sequence[nn.Module]) -> bool:
 class StackedMLPs(nn.Module):
     """The logits (K, B, C) of K stackable students: K small products become one batched product.
 
-    On a CPU the calls cost more than the arithmetic of small networks: four students take 1.3 times, two 1.16 times as
-    long without this class (`benchmarks/special_paths_table.json`), and the trainer would not be 2.5 and 1.4 times as
-    fast as the scheme of research code. The students keep their own modules; their parameters and gradients become
-    views of the stacked ones, so evaluation, checkpoints and measurements see them.
+    On a CPU the calls cost more than the arithmetic of small networks. The students keep their own modules; their
+    parameters and gradients become views of the stacked ones, so evaluation, checkpoints and measurements see them.
 
     >>> students = [nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(2)]
     >>> x = torch.randn(5, 3)
