@@ -101,7 +101,7 @@ GROWTH, NEAR = 2.0, 1e-9
 """What the covariance is multiplied by in a round, and how near, relatively, those kept are at the end."""
 
 FARTHEST = 14.0
-"""Of the logarithms of stiffness and λ from where a search begins, at most."""
+"""Of the logarithms of stiffness from where a search begins, and of λ from ‖b‖/‖∇f‖, at most."""
 
 LEAST = 1e-6
 """The least friction, over χ: without bias the best is zero, where κ divides by it."""
@@ -295,13 +295,13 @@ def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Poten
         if bound < value:
             value, best = float(bound), one
 
-    def look(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def look(points: NDArray[np.float64], allowed: Any = True) -> NDArray[np.float64]:
         with np.errstate(over="ignore"):
             friction, _, stiffness, trade = np.exp(points)
         tried = {
             "friction": np.maximum(friction, LEAST * chi), "slack": points[1], "stiffness": stiffness, "trade": trade
         }  # fmt: skip
-        bounds = replace(begin, **tried).bound(a, steps)
+        bounds = np.where(allowed, replace(begin, **tried).bound(a, steps), math.inf)
         lowest = int(np.argmin(bounds))
         take(replace(begin, **{name: float(part[lowest]) for name, part in tried.items()}), bounds[lowest])
         return bounds
@@ -322,12 +322,12 @@ def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Poten
         look(np.reshape(np.meshgrid(*axes, indexing="ij"), (4, -1)))
     spread = np.diag([2.0, 0.3 * far, 1.0, 3.0 * biased])
     # At T = 1 a potential may be as extreme as any, and its formula then has no digits left.
-    free = np.array([[math.inf], [math.inf], [FARTHEST], [FARTHEST]])
-    begun = np.array([[0.0], [0.0], [math.log(best.stiffness)], [math.log(best.trade)]])
+    begun = np.array([[math.log(best.stiffness)], [math.log(trade)]])
     for normals in _normals():
-        centre = np.array([[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]])
-        points = np.clip(centre + spread @ normals, begun - free, begun + free)
-        moves, bounds = points - centre, look(points)
+        centre = [[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]]
+        moves = spread @ normals
+        near = np.abs((centre + moves)[2:] - begun).max(axis=0) <= FARTHEST
+        bounds = look(centre + moves, near)
         kept = np.argsort(bounds)[:KEPT]
         last = bounds[kept[-1]]
         if last <= value * (1 + NEAR):

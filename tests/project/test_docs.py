@@ -44,6 +44,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SHOWN = {
     "docs/howto/own_problem.md": "output, compared by test_examples with what is printed",
     "README.md": "the folders",
+    "CONTRIBUTING.md": "the packages",
 }
 """Pages with blocks of text, which nothing can execute."""
 
