@@ -326,8 +326,8 @@ def _least(a: Assumptions, steps: float, begin: Potential) -> tuple[float, Poten
     for normals in _normals():
         centre = [[math.log(best.friction)], [best.slack], [math.log(best.stiffness)], [math.log(best.trade)]]
         moves = spread @ normals
-        near = np.abs((centre + moves)[2:] - begun).max(axis=0) <= FARTHEST
-        bounds = look(centre + moves, near)
+        points = centre + moves
+        bounds = look(points, np.abs(points[2:] - begun).max(axis=0) <= FARTHEST)
         kept = np.argsort(bounds)[:KEPT]
         last = bounds[kept[-1]]
         if last <= value * (1 + NEAR):
