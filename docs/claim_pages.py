@@ -123,34 +123,12 @@ def _tightness(claim: Claim[Any]) -> list[str]:
     return ["## Tightness", "", words, "", *lines, ""]
 
 
-USES = {
-    "D1": "rdml_theory.renyi_gradient", "D2": "rdml_theory.renyi_gradient", "D3": "rdml_theory.renyi_hessian",
-    "D4": "rdml_theory.renyi_divergence", "D5": "rdml_theory.renyi_divergence", "D6": "rdml_theory.renyi_hessian",
-    "D7": "convergence.mutual_bias_bound", "D8": "convergence.mutual_bias_bound", "D9": "convergence.drift_bound",
-    "D10": "rdml_theory.renyi_divergence", "D14": "rdml_theory.escort", "D15": "convergence.cohort_bound",
-    "D17": "convergence.cohort_bound", "C1": "convergence.classical_bound", "C2": "convergence.sharp_bound",
-    "C2a": "convergence.floor", "C2b": "convergence.refined_bound", "C2c": "convergence.sharp_bound",
-    "C2d": "convergence.best_iterate_bound", "C2e": "convergence.tight_bound", "C3": "convergence.bias_horizon",
-    "C4": "convergence.mutual_bias_bound", "C4a": "convergence.mutual_bias_bound", "C5": "convergence.find_stationary",
-    "C6": "convergence.largest_order", "C7": "convergence.train_cohort", "C8": "convergence.moving_target_bound",
-    "C9": "convergence.pl_bound", "C10": "convergence.scope_bound", "C11": "convergence.momentum_bound",
-    "C12": "convergence.worst_case", "C13": "convergence.stepwise_bound", "C15": "convergence.long_run_law",
-    "X1": "convergence.cohort_bound", "X2": "convergence.cohort_bound", "X3": "convergence.recipe",
-    "G1": "convergence.recipe", "G3": "convergence.recipe", "G4": "convergence.recipe", "E1": "convergence.simulate",
-    "E2": "convergence.train_cohort", "E3": "convergence.simulate", "E4": "convergence.extremal_average",
-    "N1": "verify.monitor.BiasMonitor", "N2": "verify.monitor.BiasMonitor", "N3": "verify.monitor.BiasMonitor",
-    "N4": "verify.monitor.BiasMonitor", "N5": "verify.trainer.train", "N6": "verify.trainer.train",
-    "V1": "convergence.check_bound", "V2": "convergence.problems.get", "V3": "convergence.high_probability_bound",
-}  # fmt: skip
-"""What computes, measures or simulates what a claim speaks of, where there is such a function; a test finds each."""
-
-
 def _in_code(claim: Claim[Any]) -> str:
     """How to use a claim: by a function, and by its proof."""
     ways = []
-    if claim.id in USES:
-        module, _, name = USES[claim.id].rpartition(".")
-        ways.append(f"{{py:obj}}`{name} <{USES[claim.id]}>` of `{module}`")
+    if claim.in_code:
+        module, _, name = claim.in_code.rpartition(".")
+        ways.append(f"{{py:obj}}`{name} <{claim.in_code}>` of `{module}`")
     if claim.derivation is not None:
         ways.append(f"`rdml prove {claim.id}` prints the theorem and its proof")
     return f"In code: {'; '.join(ways)}."

@@ -280,6 +280,9 @@ class Claim(Generic[S]):
         What a reader should take away, in a line.
     meaning, matters : str
         What it says, in two sentences for a reader who has not seen the formulas, and why that matters, in one.
+    in_code : str
+        Where there is one, the public function or class that computes, measures or simulates what it speaks of:
+        "convergence.floor".
     """
 
     id: str
@@ -295,6 +298,7 @@ class Claim(Generic[S]):
     message: str = ""
     meaning: str = ""
     matters: str = ""
+    in_code: str = ""
 
     def __post_init__(self) -> None:
         """A claim without a check or without a negative control is not a claim."""

@@ -121,11 +121,11 @@ def test_figures_of_other_sources_are_not_shown(pages, tmp_path, monkeypatch):
     assert pages.recorded(tmp_path) is run
 
 
-def test_the_functions_that_pages_name_exist(pages):
-    for claim, name in pages.USES.items():
-        assert claim in all_claims()
-        module, _, function = name.rpartition(".")
-        assert callable(getattr(importlib.import_module(module), function)), name
+@pytest.mark.parametrize("claim", [c for c in all_claims().values() if c.in_code], ids=lambda claim: claim.id)
+def test_the_function_that_a_claim_names_exists(claim, pages):
+    module, _, function = claim.in_code.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), function))
+    assert f"<{claim.in_code}>` of `{module}`" in pages._in_code(claim)
 
 
 def test_mathematics_needs_no_network_or_ends_the_build():

@@ -130,7 +130,7 @@ def test_show_tells_all_about_one_claim(results, tmp_path, monkeypatch):
     folder, _ = results
     text = " ".join(narrow("show", "c2a", "--results", folder).stdout.split())
     claim = all_claims()["C2a"]
-    said = [claim.title, claim.meaning, claim.matters, claim.source.work, *claim.assumptions]
+    said = [claim.title, claim.meaning, claim.matters, claim.source.work, claim.in_code, *claim.assumptions]
     said += [claim.statement(claim.subject).text(), *(check.question for check in claim.checks)]
     said += [control.falsehood for control in claim.controls]
     for part in said:

@@ -302,4 +302,5 @@ CLAIM = Claim(
         "from the minimum that is proportional to the bias; with noise they spread by the law, and none of them ever "
         "comes near the edge of the basin."
     ),
+    in_code="convergence.scope_bound",
 )  # fmt: skip

@@ -437,4 +437,5 @@ CLAIM = Claim(
         "Nesterov nearly coincide. Right: on a nonconvex problem with noise the measured average falls to a plateau at "
         "the squared bias, below the bound."
     ),
+    in_code="convergence.momentum_bound",
 )  # fmt: skip

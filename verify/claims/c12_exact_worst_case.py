@@ -152,4 +152,5 @@ CLAIM = Claim(
         "where (1-h)^16 is small; the classical bound is exceeded beyond h = 1. Right: at h = 1 all but ζ²/T of the "
         "bound is attained."
     ),
+    in_code="convergence.worst_case",
 )

@@ -178,4 +178,5 @@ CLAIM = Claim(
         "arithmetic; that it is attained is computed, to six digits. With a false condition between the iterates it "
         "falls below the exact value."
     ),
+    in_code="convergence.stepwise_bound",
 )  # fmt: skip

@@ -215,4 +215,5 @@ CLAIM = Claim(
         "steps what is attained and what is proved are within 1% of it, on either side: the law is the limit of long "
         "runs, and a short run's worst case may be above it. Right: both close in on it as T grows."
     ),
+    in_code="convergence.long_run_law",
 )  # fmt: skip

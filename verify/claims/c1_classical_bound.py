@@ -69,4 +69,5 @@ CLAIM = Claim(
         "formula is exceeded. Middle and right: the measured average on a nonconvex problem falls to a plateau at the "
         "squared bias and stays below the bound, at a small and at the largest step size."
     ),
+    in_code="convergence.classical_bound",
 )

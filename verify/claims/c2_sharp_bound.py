@@ -73,4 +73,5 @@ CLAIM = Claim(
         "Middle and right: on a nonconvex problem the measured average falls to a plateau at the squared bias and "
         "stays below the bound, at a small step and beyond the classical limit."
     ),
+    in_code="convergence.sharp_bound",
 )

@@ -114,4 +114,5 @@ CLAIM = Claim(
         "Left: the squared gradient norm on the extremal quadratic ends at the floor, whether it starts below or above "
         "it. Right: where it ends, against the step size; the floor of the classical bound is false beyond h = 1."
     ),
+    in_code="convergence.floor",
 )

@@ -90,4 +90,5 @@ CLAIM = Claim(
         "At h = 1 the exact worst case over all smooth functions, a semidefinite program, lies on the bound at every "
         "horizon; the sharp bound lies above it by the last step's bias."
     ),
+    in_code="convergence.refined_bound",
 )

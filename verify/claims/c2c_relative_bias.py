@@ -214,4 +214,5 @@ CLAIM = Claim(
         "Where the gradient norm ends on the extremal quadratic, whose bias grows with the gradient: on the floor that "
         "solves the equation, which goes to infinity at the end of the domain, h = 2/(1+√m)."
     ),
+    in_code="convergence.sharp_bound",
 )

@@ -153,4 +153,5 @@ CLAIM = Claim(
         "The exact worst case of the least gradient norm, a semidefinite program over all smooth functions, lies "
         "on the stated root at every horizon."
     ),
+    in_code="convergence.best_iterate_bound",
 )  # fmt: skip

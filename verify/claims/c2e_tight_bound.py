@@ -158,4 +158,5 @@ CLAIM = Claim(
         "functions, from "
         "the first step on; the sharp bound is loose while ηT is small. The extremal problem brackets it from below."
     ),
+    in_code="convergence.tight_bound",
 )  # fmt: skip

@@ -145,4 +145,5 @@ CLAIM = Claim(
         "where it ends does not depend on the step size; up to h = 1 it is the worst that any bias of this size does, "
         "the floor of the sharp bound."
     ),
+    in_code="convergence.bias_horizon",
 )

@@ -201,4 +201,5 @@ CLAIM = Claim(
         "below both "
         "forms of the bound. Right: the same for random two-layer students."
     ),
+    in_code="convergence.mutual_bias_bound",
 )  # fmt: skip

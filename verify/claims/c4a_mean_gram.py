@@ -119,4 +119,5 @@ CLAIM = Claim(
         "What mutual learning adds to a student's gradient while two students train on irises, with both bounds: the "
         "mean Gram matrix gains a factor over the greatest Jacobian of an input."
     ),
+    in_code="convergence.mutual_bias_bound",
 )

@@ -234,4 +234,5 @@ CLAIM = Claim(
         "mean below the sharp bound with the measured bias; mini-batches add noise to both. Right: where the students "
         "stand still, at each order."
     ),
+    in_code="convergence.find_stationary",
 )

@@ -189,4 +189,5 @@ CLAIM = Claim(
         "decreasing step does not change that, an annealed order or weight removes it: at the end it is below the "
         "short line. Right: the a-priori bound of the bias against the order, and its line."
     ),
+    in_code="convergence.largest_order",
 )

@@ -263,4 +263,5 @@ CLAIM = Claim(
         "without bias, while the gradients of the base losses stay. Right: how far the game's Jacobian is from "
         "symmetric; only at α = ½ (and 0) there is a joint objective."
     ),
+    in_code="convergence.train_cohort",
 )

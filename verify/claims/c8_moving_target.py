@@ -293,4 +293,5 @@ CLAIM = Claim(
         "follows a peer which never rests. The gradient of the moving objective does not vanish; without the drift the "
         "bound would be false."
     ),
+    in_code="convergence.moving_target_bound",
 )  # fmt: skip

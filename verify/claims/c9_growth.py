@@ -410,4 +410,5 @@ CLAIM = Claim(
         "gradient grows with its value. Its slope is too small for the bias where runs come to rest, at four fifths of "
         "the floor; on the way there its gradient is larger than μ = 1/6 says, and it falls sooner."
     ),
+    in_code="convergence.pl_bound",
 )  # fmt: skip

@@ -180,4 +180,5 @@ CLAIM = Claim(
         "Left: over the squared distance, the divergence tends to α/2 times the variance of the direction. Right: what "
         "is left of it is of third order, the stated term, and below its bound at every distance."
     ),
+    in_code="rdml_theory.renyi_divergence",
 )

@@ -95,4 +95,5 @@ CLAIM = Claim(
         "The divergence of one pair at every order, and the divergence of its escort from the student at the "
         "reciprocal order."
     ),
+    in_code="rdml_theory.escort",
 )

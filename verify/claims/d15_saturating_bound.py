@@ -63,4 +63,5 @@ CLAIM = Claim(
         "The squared gradient norm against the divergence. The bound never exceeds 2, so far from consensus it is the "
         "sharper of the two."
     ),
+    in_code="convergence.cohort_bound",
 )

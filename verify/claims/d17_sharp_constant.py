@@ -88,4 +88,5 @@ CLAIM = Claim(
         "Up to order 1/2 the squared gradient norm stays below 0.8146 times the divergence. Two classes with the "
         "escort at a vertex touch the line."
     ),
+    in_code="convergence.cohort_bound",
 )

@@ -164,4 +164,5 @@ CLAIM = Claim(
         "The derivative of the divergence in one logit, by differences of the definition at 60 digits, lies on q - w "
         "at every order; the negative control misses it."
     ),
+    in_code="rdml_theory.renyi_gradient",
 )

@@ -260,4 +260,5 @@ CLAIM = Claim(
         "Derivatives in the order (left) and in one of the peer's logits (right) against the order, for one pair of "
         "distributions: differences of the definition at 60 digits lie on the formulas and, at α = 1, on their limits."
     ),
+    in_code="rdml_theory.renyi_gradient",
 )  # fmt: skip

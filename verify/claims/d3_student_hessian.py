@@ -149,4 +149,5 @@ CLAIM = Claim(
         "The least eigenvalue of the Hessian (equal shifts of all logits left out) against the order, for one pair of "
         "distributions: negative at small orders, never for α ≥ 1."
     ),
+    in_code="rdml_theory.renyi_hessian",
 )

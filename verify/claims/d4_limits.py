@@ -207,4 +207,5 @@ CLAIM = Claim(
         "Left: the divergence of one pair against its order, with its three limits. Right: its distance from each "
         "limit falls in proportion to the distance of the order; from a false limit it does not."
     ),
+    in_code="rdml_theory.renyi_divergence",
 )

@@ -195,4 +195,5 @@ CLAIM = Claim(
         "α D_{1-α}(q‖p). Right: the mixture of two relative entropies for v on the geometric path from q to p, least "
         "where v is the escort of the mixture's own order."
     ),
+    in_code="rdml_theory.renyi_divergence",
 )

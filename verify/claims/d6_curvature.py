@@ -92,4 +92,5 @@ CLAIM = Claim(
         "The eigenvalues of the Hessian of random pairs lie between the bounds. Two classes reach both: escort at a "
         "vertex and student uniform, and the reverse. From order one the divergence is convex in the logits."
     ),
+    in_code="rdml_theory.renyi_hessian",
 )

@@ -74,4 +74,5 @@ CLAIM = Claim(
         "The norm of the student gradient of random pairs stays below the bound, and the worst pair of two classes "
         "lies on it; half the spread would not do."
     ),
+    in_code="convergence.mutual_bias_bound",
 )

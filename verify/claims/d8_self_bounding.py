@@ -82,4 +82,5 @@ CLAIM = Claim(
         "The squared norm of the student gradient stays below max(1, α) times the divergence, which training observes. "
         "From order one two classes reach the line as they approach consensus."
     ),
+    in_code="convergence.mutual_bias_bound",
 )

@@ -79,4 +79,5 @@ CLAIM = Claim(
         "The norm of the gradient in the peer's logits, which a moving peer feels, stays below the bound; the worst "
         "pair of two classes lies on it."
     ),
+    in_code="convergence.drift_bound",
 )  # fmt: skip

@@ -160,4 +160,5 @@ CLAIM = Claim(
         "for three decades more. Middle: so it does on nonconvex problems. Right: without noise it ends there at the "
         "squared bias, at every step size."
     ),
+    in_code="convergence.simulate",
 )

@@ -331,4 +331,5 @@ CLAIM = Claim(
         "Right: the plateau in a well of a nonconvex problem. With bias it does not depend on the step size; without "
         "bias it grows in proportion."
     ),
+    in_code="convergence.train_cohort",
 )  # fmt: skip

@@ -130,4 +130,5 @@ CLAIM = Claim(
         "The mean squared gradient norm under step sizes that decrease to zero ends at the squared bias; without bias "
         "the same steps bring it down to nothing."
     ),
+    in_code="convergence.simulate",
 )

@@ -187,4 +187,5 @@ CLAIM = Claim(
         "on real data and in the game the measured average is below the bound, within ten percent of it at h = 1 for "
         "some, and far below it for steps beyond the classical limit."
     ),
+    in_code="convergence.extremal_average",
 )  # fmt: skip

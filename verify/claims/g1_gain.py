@@ -165,4 +165,5 @@ CLAIM = Claim(
         "The excess risk of logistic students with a sample each, over that of a student alone, against the product of "
         "order and weight: all orders lie on one curve, which falls to that of the ensemble."
     ),
+    in_code="convergence.recipe",
 )

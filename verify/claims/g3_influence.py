@@ -211,4 +211,5 @@ CLAIM = Claim(
         "peer costs good students falls with the order if it is frozen; what they gain from good peers at α = 16 and "
         "with KL."
     ),
+    in_code="convergence.recipe",
 )

@@ -203,4 +203,5 @@ CLAIM = Claim(
         "The excess risk of four students, over that of one alone, against αρ̂: where the order is large for the "
         "disagreement of good students, a part of the gain is lost, less than the bound says."
     ),
+    in_code="convergence.recipe",
 )  # fmt: skip

@@ -402,4 +402,5 @@ CLAIM = Claim(
         "start leaves vanishes with T, the bias stays. Last: the same with the bound of X1, which knows of the peers "
         "only how far apart their predictions are."
     ),
+    in_code="verify.monitor.BiasMonitor",
 )

@@ -148,4 +148,5 @@ CLAIM = Claim(
         "each step is what the curvature says, up and down. Right: with the step of the other claims the condition "
         "holds."
     ),
+    in_code="verify.monitor.BiasMonitor",
 )

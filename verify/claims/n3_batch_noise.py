@@ -261,4 +261,5 @@ CLAIM = Claim(
         "Left: the mean squared noise of mini-batches at a point of training against their size. Right: the sum of the "
         "noise along the gradient, for mini-batches of 400 out of 600, within two standard deviations of a martingale."
     ),
+    in_code="verify.monitor.BiasMonitor",
 )

@@ -200,4 +200,5 @@ CLAIM = Claim(
         "The squared bias of the first of two networks under its two bounds. They hold with room: the pulls of "
         "different inputs largely cancel in the mean. Without the Jacobian they would fail."
     ),
+    in_code="verify.monitor.BiasMonitor",
 )

@@ -222,4 +222,5 @@ CLAIM = Claim(
         "grows with the order and with the weight; students that see the same data, or learn alone, go below it. At α "
         "= ½ the cohort descends a joint objective, whose gradient goes on falling."
     ),
+    in_code="verify.trainer.train",
 )

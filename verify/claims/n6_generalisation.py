@@ -200,4 +200,5 @@ CLAIM = Claim(
         f"is tables of {TABLE} seeds. With {DRAWN[0]}, all may differ by the same number of samples: an interval "
         "without width, which misses."
     ),
+    in_code="verify.trainer.train",
 )  # fmt: skip

@@ -275,4 +275,5 @@ CLAIM = Claim(
         "it, for skewed replicas: nearly the error rate from some 64 replicas on, three times that without the "
         "correction for skewness."
     ),
+    in_code="convergence.check_bound",
 )

@@ -89,4 +89,5 @@ CLAIM = Claim(
         "The largest curvature that a search finds, over the constant that each problem declares. Of matrix "
         "factorisation and the sigmoid loss only an upper bound is known."
     ),
+    in_code="convergence.problems.get",
 )

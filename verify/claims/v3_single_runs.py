@@ -278,4 +278,5 @@ CLAIM = Claim(
         "The share of the runs that lie above each level is smaller than stated. The bound of the mean is exceeded by "
         "nearly half of the runs."
     ),
+    in_code="convergence.high_probability_bound",
 )  # fmt: skip

@@ -407,4 +407,5 @@ CLAIM = Claim(
         "those of D15 and D7. Right: that student, with the least form, and with what is known before; without the "
         "bias the bound would be false."
     ),
+    in_code="convergence.cohort_bound",
 )  # fmt: skip

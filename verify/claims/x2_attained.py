@@ -316,4 +316,5 @@ CLAIM = Claim(
         "all its labels are of one class. Right: over the squared bias, the students at rest lie on X1's floor for "
         "h ≤ 1, and those who jump come near to it beyond."
     ),
+    in_code="convergence.cohort_bound",
 )  # fmt: skip

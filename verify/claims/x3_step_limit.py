@@ -234,4 +234,5 @@ CLAIM = Claim(
         "How far three students, each with a third of the samples, are from one another after training: up to the "
         "limit the step makes no difference, and beyond it longer steps drive them further apart."
     ),
+    in_code="convergence.recipe",
 )

@@ -44,7 +44,7 @@ def _row(c: Claim[Any]) -> dict[str, Any]:
         "id": c.id, "title": c.title, "message": c.message, "group": group_of(c.id), "kind": c.direction,
         "statement": c.statement(c.subject).text(),
         "statement_lines": plain_lines(c.statement(c.subject).segments()),
-        "meaning": c.meaning, "matters": c.matters,
+        "meaning": c.meaning, "matters": c.matters, "in_code": c.in_code,
         "assumptions": c.assumptions, "source": c.source.work, "arxiv": c.source.arxiv, "own": c.source.own,
         "proof": c.derivation is not None, "not_machine_checked": c.unchecked,
         "checks": [{"id": k.id, "kind": k.kind, "question": k.question} for k in c.checks],
@@ -154,6 +154,8 @@ def show_command(identifier: str, results: Path | None, as_json: bool) -> None:
     _listed(console, "Assumptions", row["assumptions"])
     _listed(console, "Proof", [_PROOFS[row["proof"]]])
     _listed(console, "Source", [source])
+    if row["in_code"]:
+        _listed(console, "In code", [row["in_code"]])
     _listed(console, "Checks", [f"{check['id']} ({check['kind']}): {check['question']}" for check in row["checks"]])
     false = [f"{control['id']}: {control['falsehood']}" for control in row["controls"]]
     _listed(console, "Negative controls, which the checks must refute", false)
