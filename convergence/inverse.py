@@ -182,9 +182,9 @@ def largest_order(
     >>> from dataclasses import replace
     >>> from convergence import floor, mutual_bias_bound
     >>> at = Assumptions(smoothness=1, gap=1, noise=0, bias=0)
-    >>> order = largest_order(at, 0.5, 0.01, beta=1.0, jacobian=1.0, log_ratio_range=4.0)
-    >>> zeta2 = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=4.0)
-    >>> round(order, 6), round(float(floor(replace(at, bias=zeta2), 0.5)), 12)
+    >>> alpha = largest_order(at, 0.5, 0.01, beta=1.0, jacobian=1.0, log_ratio_range=4.0)
+    >>> zeta2 = mutual_bias_bound(alpha, beta=1.0, jacobian=1.0, log_ratio_range=4.0)
+    >>> round(alpha, 6), round(float(floor(replace(at, bias=zeta2), 0.5)), 12)
     (0.070829, 0.01)
     """
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
@@ -202,9 +202,9 @@ def largest_order(
         root = math.sqrt(np.mean(np.square(rho / most))) if np.isfinite(most) else math.inf
         return float(product(4.0, allowed, over=(weight, most, root)))
 
-    def excess(order: float) -> float:
+    def excess(alpha: float) -> float:
         # In units of what is allowed, for squares of small numbers are below every float.
-        level = mutual_bias_bound(order, beta=times, jacobian=1.0, log_ratio_range=rho) / 2
+        level = mutual_bias_bound(alpha, beta=times, jacobian=1.0, log_ratio_range=rho) / 2
         return min(float(np.mean(level)), 4.0) - 1
 
     if excess(math.inf) <= 0:
@@ -254,13 +254,13 @@ def largest_weight(
     0.092846
     """
     allowed = _allowed_bias(assumptions, step, target, steps, jacobian)
-    order = number("alpha", alpha, least=0, infinite=True)
+    alpha = number("alpha", alpha, least=0, infinite=True)
     rho = number("log_ratio_range", log_ratio_range, least=0, infinite=True, remedy="give ρ in nats")
-    level = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
+    level = mutual_bias_bound(alpha, beta=1.0, jacobian=1.0, log_ratio_range=rho) / 2
     if level > 1e-18:
         return allowed / math.sqrt(level)
     # tanh x is x to the last digit there, and its square may be below every float.
-    return float(product(allowed, 4.0, over=(order, rho))) if order and rho else math.inf
+    return float(product(allowed, 4.0, over=(alpha, rho))) if alpha and rho else math.inf
 
 
 def bias_horizon(assumptions: Assumptions, step: float) -> float:

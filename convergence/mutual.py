@@ -71,17 +71,17 @@ def mutual_bias_bound(
     >>> mutual_bias_bound(2.0, beta=1.0, jacobian=1.0, divergence=0.1)
     0.2
     """
-    order = real("alpha", alpha)
-    given: dict[str, NDArray[np.float64]] = {"alpha": order}
+    alpha = real("alpha", alpha)
+    given: dict[str, NDArray[np.float64]] = {"alpha": alpha}
     given |= {"beta": real("beta", beta), "jacobian": real("jacobian", jacobian)}
     weights = 2 * (given["beta"], given["jacobian"])
     forms: list[Callable[[], NDArray[np.float64]]] = []
     if log_ratio_range is not None:
         rho = given["log_ratio_range"] = real("log_ratio_range", log_ratio_range)
-        forms.append(lambda: _saturating(order, rho, weights))
+        forms.append(lambda: _saturating(alpha, rho, weights))
     if divergence is not None:
         mean = given["divergence"] = real("divergence", divergence)
-        forms.append(lambda: product(*weights, np.maximum(1.0, order), mean))
+        forms.append(lambda: product(*weights, np.maximum(1.0, alpha), mean))
     for name, value in given.items():
         if not (value >= 0).all() or (name in ("beta", "jacobian") and not np.isfinite(value).all()):
             raise ValueError(
@@ -95,22 +95,22 @@ def mutual_bias_bound(
 
 
 def _saturating(
-    order: NDArray[np.float64], rho: NDArray[np.float64], weights: tuple[NDArray[np.float64], ...]
+    alpha: NDArray[np.float64], rho: NDArray[np.float64], weights: tuple[NDArray[np.float64], ...]
 ) -> NDArray[np.float64]:
     """2 tanh²(αρ/4) times the weights, also where its square, or αρ, is below every float."""
-    x = _product(order, rho) / 4
+    x = _product(alpha, rho) / 4
     root = np.tanh(x)
     # tanh x is x to the last digit there.
-    return np.where(x < 1e-9, product(0.125, *weights, *2 * (order, rho)), product(2.0, *weights, root, root))
+    return np.where(x < 1e-9, product(0.125, *weights, *2 * (alpha, rho)), product(2.0, *weights, root, root))
 
 
-def _product(order: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
+def _product(alpha: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
     """The product, with ∞ · 0 = 0 for a zero factor: no spread or no divergence means no gradient at any order.
 
     Order 0 at an infinite spread stands for all small orders at all large ones: nothing better than ∞ holds.
     """
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        return np.where(factor == 0, 0.0, np.where((order == 0) & np.isinf(factor), np.inf, order * factor))
+        return np.where(factor == 0, 0.0, np.where((alpha == 0) & np.isinf(factor), np.inf, alpha * factor))
 
 
 def cohort_bound(
@@ -194,18 +194,18 @@ def cohort_bound(
             f"bias = {at.bias!r}, relative_bias = {at.relative_bias!r}: the cohort bound finds the bias, so both must "
             "be 0"
         )
-    order = number("alpha", alpha, least=0, infinite=True)
+    alpha = number("alpha", alpha, least=0, infinite=True)
     weight, scale = number("beta", beta, least=0), number("jacobian", jacobian, least=0)
     unit = {"beta": 1.0, "jacobian": 1.0}
     forms: dict[str, Any] = {"D7, any ρ": 2.0}
     if log_ratio_range is not None:
-        forms["D7"] = mutual_bias_bound(order, **unit, log_ratio_range=log_ratio_range)
+        forms["D7"] = mutual_bias_bound(alpha, **unit, log_ratio_range=log_ratio_range)
     if divergence is not None:
-        forms["D8"] = mutual_bias_bound(order, **unit, divergence=divergence)
+        forms["D8"] = mutual_bias_bound(alpha, **unit, divergence=divergence)
         mean = real("divergence", divergence)
-        grown = _product(np.asarray(max(1.0, order - 1)), mean)
+        grown = _product(np.asarray(max(1.0, alpha - 1)), mean)
         forms["D15"] = -2 * np.expm1(-grown)
-        if order <= 0.5:
+        if alpha <= 0.5:
             forms["D17"] = 0.8146 * mean
     for given, form in (("log_ratio_range", "D7"), ("divergence", "D8")):
         if not np.size(forms.get(form, 0.0)):
@@ -218,7 +218,7 @@ def cohort_bound(
     name = min(reversed(least), key=lambda form: least[form])
     bias = product(*2 * (weight, scale), least[name])
     if name == "D7":  # whose square may be below every float until β²G² multiplies it
-        bias = over_all(mutual_bias_bound(order, beta=weight, jacobian=scale, log_ratio_range=log_ratio_range))
+        bias = over_all(mutual_bias_bound(alpha, beta=weight, jacobian=scale, log_ratio_range=log_ratio_range))
     biased = replace(at, bias=float(bias))
     if (tail is None) != (failure is None):
         raise ValueError(f"tail = {tail!r}, failure = {failure!r}: expected both, for single runs, or neither")
@@ -272,13 +272,13 @@ def drift_bound(
     >>> round(drift_bound(2.0, beta=1.0, jacobian=1.0, peer_gradient=0.5), 6)
     1.414214
     """
-    order, rho, size = (
+    alpha, rho, size = (
         real("alpha", alpha),
         real("log_ratio_range", log_ratio_range),
         real("peer_gradient", peer_gradient),
     )
     given = {
-        "alpha": order, "beta": real("beta", beta), "jacobian": real("jacobian", jacobian), "peer_gradient": size,
+        "alpha": alpha, "beta": real("beta", beta), "jacobian": real("jacobian", jacobian), "peer_gradient": size,
         "log_ratio_range": rho,
     }  # fmt: skip
     for name, value in given.items():
@@ -290,12 +290,12 @@ def drift_bound(
             )
     broadcast(**given)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        away, weights = np.abs(order - 1), (given["beta"], given["jacobian"], size)
+        away, weights = np.abs(alpha - 1), (given["beta"], given["jacobian"], size)
         x = _product(away, rho) / 4
         # tanh x is x to the last digit there, and |α-1| goes out.
-        small = product(np.sqrt(0.125), *weights, order, rho)
-        share = np.where(np.isinf(order), 1.0, order)
-        large = product(np.sqrt(2.0), *weights, share, np.tanh(x), over=(np.where(np.isinf(order), 1.0, away),))
+        small = product(np.sqrt(0.125), *weights, alpha, rho)
+        share = np.where(np.isinf(alpha), 1.0, alpha)
+        large = product(np.sqrt(2.0), *weights, share, np.tanh(x), over=(np.where(np.isinf(alpha), 1.0, away),))
     result = np.where(x < 1e-9, small, large)
     return float(result) if np.ndim(result) == 0 else result
 

@@ -71,7 +71,7 @@ def _by_order(pair: Pair, alpha: FloatArray, start: int, visit: Visitor) -> None
     for kind in np.unique(kinds):
         rows = np.flatnonzero(kinds == kind)
         part = pair.select(rows)
-        orders = alpha[rows].reshape(part.mass.shape)
+        alphas = alpha[rows].reshape(part.mass.shape)
         result: Result
         if kind == branches.ZERO:
             result = OrderZero(part)
@@ -80,5 +80,5 @@ def _by_order(pair: Pair, alpha: FloatArray, start: int, visit: Visitor) -> None
         elif kind == branches.KL:
             result = Evaluation(part, branches.split_order(1.0))
         else:
-            result = Evaluation(part, branches.split_orders(orders, kind == branches.SWAPPED))
-        visit(rows + start, result, orders)
+            result = Evaluation(part, branches.split_orders(alphas, kind == branches.SWAPPED))
+        visit(rows + start, result, alphas)

@@ -19,15 +19,16 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-# An element is "near" while max(1, |beta|) |t| <= NEAR + NEAR_BELOW min(0, beta)^2: there a Taylor series in t replaces
-# a difference that cancels. Beyond, the difference loses a factor of at most 5.6, which the error budget absorbs; the
-# bound is wider for beta < 0, where the difference is worse: at |t| = 1, alpha = 1/2 it would lose 9.2.
+# An element is "near" while max(1, |offset|) |t| <= NEAR + NEAR_BELOW min(0, offset)^2, offset = alpha - 1: there a
+# Taylor series in t replaces a difference that cancels. Beyond, the difference loses a factor of at most 5.6, which the
+# error budget absorbs; the bound is wider for offset < 0, where the difference is worse: at |t| = 1, alpha = 1/2 it
+# would lose 9.2.
 NEAR = 1.0
 NEAR_BELOW = 4.0
 # The series is cut where edge^n / (n + 2)!, with its edge as above, falls below this: 18 terms at 1, 23 at 2.
 SERIES_TAIL = 1e-18
-# The series of y / (d t) rounds less than that of y / (p t^2), but it is long for |t| above one: it serves beta >= 0,
-# and beta < 0 while all near elements have max(1, |beta|) |t| <= MIXED_EDGE.
+# The series of y / (d t) rounds less than that of y / (p t^2), but it is long for |t| above one: it serves offset >= 0,
+# and offset < 0 while all near elements have max(1, |offset|) |t| <= MIXED_EDGE.
 MIXED_EDGE = 0.5
 MIXED_TERMS = 24
 MIXED_TERMS_BELOW = 17
@@ -35,9 +36,9 @@ MIXED_TERMS_BELOW = 17
 POWER = 2.0
 # up to this exponent the rounding of p/q, multiplied by it, stays below one unit and needs no undoing.
 PLAIN_POWER = 2.0
-# 1 + beta Y keeps its digits while beta Y >= -CANCEL; below, the sum S of p^a q^(1-a) is formed directly.
+# 1 + offset Y keeps its digits while offset Y >= -CANCEL; below, the sum S of p^a q^(1-a) is formed directly.
 CANCEL = 0.5
-# up to this |beta Y|, log(1 + beta Y) / beta is Y (1 - x/2 + x^2/3) to all digits.
+# up to this |offset Y|, log(1 + offset Y) / offset is Y (1 - x/2 + x^2/3) to all digits.
 SMALL_SUM = 1e-6
 # S outside [TINY_SUM, HUGE_SUM] is formed as a logarithm, because its terms may under- or overflow.
 TINY_SUM = 2.0**-200
@@ -50,7 +51,7 @@ ROUNDING_SCALE = 2.0**-46
 APART = 2.0
 # a logit gradient whose entries sum to more than this part of their absolute sum has an entry that cancelled.
 BALANCE = 8 * 2.0**-53
-# beta of the orders 1/2, 3/2 and 2 (and, by symmetry, of no other): square roots and quotients are enough.
+# offset of the orders 1/2, 3/2 and 2 (and, by symmetry, of no other): square roots and quotients are enough.
 CLOSED_FORMS = (-0.5, 0.5, 1.0)
 # a gradient whose common term is this many times larger than itself is formed from ratios to its main class.
 DRIFT = 4.0
@@ -93,47 +94,47 @@ class Order:
         whether the kernel runs on (q, p) at order 1 - alpha.
     kernel_alpha
         the order the kernel runs at, at least one half.
-    beta
+    offset
         ``kernel_alpha - 1``, formed without an intermediate rounding.
     """
 
     alpha: float | FloatArray
     swapped: bool
     kernel_alpha: float | FloatArray
-    beta: float | FloatArray
+    offset: float | FloatArray
 
     @property
     def is_kl(self) -> bool:
         """Whether the kernel order is exactly one (the caller groups rows, so an array never mixes it in)."""
-        return isinstance(self.beta, float) and self.beta == 0.0
+        return isinstance(self.offset, float) and self.offset == 0.0
 
     @property
     def closed_form(self) -> float | None:
-        """beta, where the order has a closed form without a logarithm."""
-        return self.beta if isinstance(self.beta, float) and self.beta in CLOSED_FORMS else None
+        """offset, where the order has a closed form without a logarithm."""
+        return self.offset if isinstance(self.offset, float) and self.offset in CLOSED_FORMS else None
 
     @cached_property
     def scale(self) -> float | FloatArray:
-        """max(1, |beta|), the factor that turns a log-ratio into the variable of the series."""
-        if isinstance(self.beta, float):
-            return max(1.0, abs(self.beta))
-        return np.maximum(1.0, np.abs(self.beta))
+        """max(1, |offset|), the factor that turns a log-ratio into the variable of the series."""
+        if isinstance(self.offset, float):
+            return max(1.0, abs(self.offset))
+        return np.maximum(1.0, np.abs(self.offset))
 
     @cached_property
     def near(self) -> float | FloatArray:
         """The largest |t| that takes the series."""
-        if isinstance(self.beta, float):
-            return (NEAR + NEAR_BELOW * min(0.0, self.beta) ** 2) / self.scale
-        return (NEAR + NEAR_BELOW * np.minimum(0.0, self.beta) ** 2) / self.scale
+        if isinstance(self.offset, float):
+            return (NEAR + NEAR_BELOW * min(0.0, self.offset) ** 2) / self.scale
+        return (NEAR + NEAR_BELOW * np.minimum(0.0, self.offset) ** 2) / self.scale
 
     @cached_property
     def coefficients(self) -> list[float | FloatArray]:
-        """Coefficients of y / (p t^2) in powers of ``scale * t``: (beta^(k+1) + (-1)^k) / ((k+2)! scale^k)."""
+        """Coefficients of y / (p t^2) in powers of ``scale * t``: (offset^(k+1) + (-1)^k) / ((k+2)! scale^k)."""
         edge, terms = float(np.max(self.near * self.scale)), 1
         while edge**terms / factorial(terms + 2) > SERIES_TAIL:
             terms += 1
-        ratio, inverse = self.beta / self.scale, -1.0 / self.scale
-        found, first, second = [self.kernel_alpha * 0.5], self.beta, 1.0
+        ratio, inverse = self.offset / self.scale, -1.0 / self.scale
+        found, first, second = [self.kernel_alpha * 0.5], self.offset, 1.0
         for k in range(1, terms):
             first, second = first * ratio, second * inverse
             found.append((first + second) / float(factorial(k + 2)))
@@ -142,7 +143,7 @@ class Order:
     @cached_property
     def mixed_coefficients(self) -> list[float | FloatArray]:
         """Coefficients of y / (d t) in powers of ``scale * t``: those of y / (p t^2) times those of t / (1 - e^-t)."""
-        terms = MIXED_TERMS_BELOW if np.min(self.beta) < 0.0 else MIXED_TERMS
+        terms = MIXED_TERMS_BELOW if np.min(self.offset) < 0.0 else MIXED_TERMS
         plain = np.array(self.coefficients)[:terms]
         found = np.zeros((terms, *plain.shape[1:]))
         for k, number in enumerate(_bernoulli_series(terms)):

@@ -28,10 +28,10 @@ def in_probabilities(result: Result, wrt: str, alpha: Any) -> FloatArray:
     out /= pair.p
     if pair.has_zero:
         zero = pair.p == 0.0
-        order = np.asarray(alpha)
-        finite = np.where(np.isinf(order), 1.0, order / (order - 1.0))
-        alone = np.where(order > 1.0, -finite, -np.inf)
-        shared = np.where(order >= 1.0, np.inf, -finite)
+        alpha = np.asarray(alpha)
+        finite = np.where(np.isinf(alpha), 1.0, alpha / (alpha - 1.0))
+        alone = np.where(alpha > 1.0, -finite, -np.inf)
+        shared = np.where(alpha >= 1.0, np.inf, -finite)
         out = np.where(zero, np.where(pair.q > 0.0, alone, shared) / pair.mass, out)
     out *= pair.mass / pair.p_sum
     return out
@@ -56,30 +56,30 @@ def _centred(off: FloatArray) -> FloatArray:
 def hessian_block(result: Result, wrt: str, domain: str, alpha: Any) -> FloatArray:
     """Return the second derivatives of each row of a block, shape (rows, C, C)."""
     pair, axis = result.original, result.original.axis
-    order = np.asarray(alpha, dtype=np.float64).reshape(-1, 1, 1)
+    alpha = np.asarray(alpha, dtype=np.float64).reshape(-1, 1, 1)
     p, q = _columns(pair.p / pair.mass, axis), _columns(pair.q / pair.mass, axis)
     w = _columns(result.escort(), axis)
     if domain != "probs":
-        return _hessian_in_logits(result, wrt, order, p, q, w)
+        return _hessian_in_logits(result, wrt, alpha, p, q, w)
     sums = (_columns(pair.p_sum, axis)[:, :, None], _columns(pair.q_sum, axis)[:, :, None])
-    return _hessian_in_probabilities(result, wrt, order, p, q, w, sums)
+    return _hessian_in_probabilities(result, wrt, alpha, p, q, w, sums)
 
 
-def _hessian_in_logits(result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any) -> FloatArray:
+def _hessian_in_logits(result: Result, wrt: str, alpha: Any, p: Any, q: Any, w: Any) -> FloatArray:
     if isinstance(result, OrderInfinity):
         # the escort is locally constant: the Hessians are Cov_q, -Cov_p and 0 away from ties
         if wrt == "q":
             return _centred(-_outer(q, q))
         return _centred(_outer(p, p)) if wrt == "p" else np.zeros((p.shape[0], p.shape[1], p.shape[1]))
     if wrt == "mixed":
-        return _centred(order * _outer(w, w))
-    beta = order - 1.0
+        return _centred(alpha * _outer(w, w))
+    offset = alpha - 1.0
     if wrt == "q":
         g = _columns(result.student(), result.original.axis)
-        return _centred(-_difference_of_outers(q, w, g, -beta, order))
+        return _centred(-_difference_of_outers(q, w, g, -offset, alpha))
     k = _columns(result.scaled_teacher(), result.original.axis)
-    # (p p^T - alpha w w^T) / beta with w = p + beta k; the second form is regular at alpha = 1
-    return _centred(order * -_difference_of_outers(p, w, k, order, 1.0, beta))
+    # (p p^T - alpha w w^T) / offset with w = p + offset k; the second form is regular at alpha = 1
+    return _centred(alpha * -_difference_of_outers(p, w, k, alpha, 1.0, offset))
 
 
 def _difference_of_outers(x: Any, w: Any, e: Any, weight: Any, rest: Any, divisor: Any = 1.0) -> FloatArray:
@@ -102,12 +102,12 @@ def _difference_of_outers(x: Any, w: Any, e: Any, weight: Any, rest: Any, diviso
 
 
 def _hessian_in_probabilities(
-    result: Result, wrt: str, order: Any, p: Any, q: Any, w: Any, sums: tuple[Any, Any]
+    result: Result, wrt: str, alpha: Any, p: Any, q: Any, w: Any, sums: tuple[Any, Any]
 ) -> FloatArray:
     p_sum, q_sum = sums
     diagonal = np.arange(p.shape[1])
     infinite = isinstance(result, OrderInfinity)
-    flat = order.reshape(-1, 1)
+    flat = alpha.reshape(-1, 1)
     gone_p = p == 0.0
     tilt_q = np.where(gone_p, 0.0, w / q)
     if wrt == "q":
@@ -116,7 +116,7 @@ def _hessian_in_probabilities(
             out[:, diagonal, diagonal] += np.where(w > 0.0, w / (q * q), 0.0)
         else:
             r = np.where(gone_p, -1.0, -_columns(result.student(), result.original.axis) / q)
-            out = -order - (order - 1.0) * (r[:, :, None] + r[:, None, :] + _outer(r, r))
+            out = -alpha - (alpha - 1.0) * (r[:, :, None] + r[:, None, :] + _outer(r, r))
             out[:, diagonal, diagonal] += np.where(gone_p, 0.0, flat * tilt_q / q)
         return out / (q_sum * q_sum)
     tilt_p = w / p
@@ -126,13 +126,13 @@ def _hessian_in_probabilities(
             out[:, diagonal, diagonal] -= np.where(w > 0.0, w / (p * p), 0.0)
         else:
             kappa = _columns(result.scaled_teacher(), result.original.axis) / p
-            sums_k = kappa[:, :, None] + kappa[:, None, :] + (order - 1.0) * _outer(kappa, kappa)
-            out = -order * (1.0 + order * sums_k)
+            sums_k = kappa[:, :, None] + kappa[:, None, :] + (alpha - 1.0) * _outer(kappa, kappa)
+            out = -alpha * (1.0 + alpha * sums_k)
             out[:, diagonal, diagonal] += flat * tilt_p / p
         return out / (p_sum * p_sum)
     if infinite:
         return np.zeros((p.shape[0], p.shape[1], p.shape[1]))
-    out = order * _outer(tilt_p, tilt_q)
+    out = alpha * _outer(tilt_p, tilt_q)
     others = w @ (1.0 - np.eye(p.shape[1]))  # 1 - w, whose digits are lost where w is next to one
     out[:, diagonal, diagonal] = -flat * tilt_p * others / q
     return out / (p_sum * q_sum)

@@ -1,6 +1,6 @@
 """Rows whose sum S = sum p^alpha q^(1-alpha) is small, zero, or beyond the range of float64.
 
-There log(1 + beta Y) is not enough: S is formed directly while it is representable, and as a logarithm otherwise.
+There log(1 + offset Y) is not enough: S is formed directly while it is representable, and as a logarithm otherwise.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Extreme(NamedTuple):
     sum: FloatArray
 
 
-def extreme_rows(pair: Pair, order: Order, beta: Any, kernel_alpha: Any, mean: FloatArray) -> Extreme:
-    """Evaluate the rows of `pair`; `beta` and `kernel_alpha` are scalars or one value per row."""
+def extreme_rows(pair: Pair, order: Order, offset: Any, kernel_alpha: Any, mean: FloatArray) -> Extreme:
+    """Evaluate the rows of `pair`; `offset` and `kernel_alpha` are scalars or one value per row."""
     lost = np.isposinf(pair.t)
     if order.is_kl:
         # the only way here at order one is a class with q = 0 < p
@@ -45,28 +45,28 @@ def extreme_rows(pair: Pair, order: Order, beta: Any, kernel_alpha: Any, mean: F
         return Extreme(infinite, pair.p / pair.mass, np.ones_like(pair.mass))
     axis = pair.axis
     usable = np.isfinite(pair.t) & (pair.log_p > -np.inf)
-    above = (np.asarray(beta) > 0.0) & np.ones(pair.mass.shape, dtype=bool)
+    above = (np.asarray(offset) > 0.0) & np.ones(pair.mass.shape, dtype=bool)
     infinite = ~usable.any(axis=axis, keepdims=True) | (lost.any(axis=axis, keepdims=True) & above)
     t = np.where(usable, pair.t, 0.0)
 
-    # log S = beta top + peak + log sum exp(...): for beta > 0 the largest ratio is taken out before beta multiplies it
+    # log S = offset top + peak + log sum exp(...): for offset > 0 the largest ratio is taken out before it is scaled
     top = np.where(above, np.where(usable, pair.t, -np.inf).max(axis=axis, keepdims=True), 0.0)
     top = np.where(np.isfinite(top), top, 0.0)
-    exponents = np.where(usable, pair.log_p + beta * (t - top), -np.inf)
+    exponents = np.where(usable, pair.log_p + offset * (t - top), -np.inf)
     peak = exponents.max(axis=axis, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0.0)
     weights = np.exp(exponents - peak)
     mass = total(weights, axis)
     rest = peak + np.log(mass)
-    divergence = rest / -kernel_alpha if order.swapped else top + rest / beta
+    divergence = rest / -kernel_alpha if order.swapped else top + rest / offset
     weights = weights / mass
 
-    # the terms p exp(beta t) keep more digits than logarithms do, while their sum is in range
-    terms = np.where(usable & ~above, pair.p * np.exp(np.where(above, 0.0, beta * t)), 0.0)
+    # the terms p exp(offset t) keep more digits than logarithms do, while their sum is in range
+    terms = np.where(usable & ~above, pair.p * np.exp(np.where(above, 0.0, offset * t)), 0.0)
     direct = total(terms, axis) / pair.mass
-    moderate = (mean * beta < 0.0) & (direct > branches.TINY_SUM)
+    moderate = (mean * offset < 0.0) & (direct > branches.TINY_SUM)
     safe = np.where(moderate, direct, 1.0)
-    divergence = np.where(moderate, np.log(safe) / (-kernel_alpha if order.swapped else beta), divergence)
+    divergence = np.where(moderate, np.log(safe) / (-kernel_alpha if order.swapped else offset), divergence)
     weights = np.where(moderate, terms / pair.mass / safe, weights)
 
     if infinite.any():

@@ -197,7 +197,7 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
     """Validate everything but the entries, which the kernels check block by block while they read them."""
     domain = choice("domain", domain, DOMAINS)
     first, second = float_array("p", p), float_array("q", q)
-    order = order_array(alpha)
+    alpha = order_array(alpha)
     negative = _negative_axis(axis, first, second)
     first, second = np.moveaxis(first, negative, -1), np.moveaxis(second, negative, -1)
     classes = first.shape[-1]
@@ -209,17 +209,17 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
     if classes == 0:
         raise ValueError("the class axis is empty: expected at least one class")
     try:
-        batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], order.shape)
+        batch = np.broadcast_shapes(first.shape[:-1], second.shape[:-1], alpha.shape)
     except ValueError as error:
         raise ValueError(
-            f"batch shapes are {first.shape[:-1]} for p, {second.shape[:-1]} for q and {order.shape} for alpha: "
+            f"batch shapes are {first.shape[:-1]} for p, {second.shape[:-1]} for q and {alpha.shape} for alpha: "
             "expected shapes that broadcast; make them equal, or 1 where they differ"
         ) from error
     flat: float | FloatArray
-    if order.size == 1:
-        flat = float(order.reshape(()))
+    if alpha.size == 1:
+        flat = float(alpha.reshape(()))
     else:
-        flat = np.broadcast_to(order, batch).reshape(-1)
+        flat = np.broadcast_to(alpha, batch).reshape(-1)
     return Problem(
         p=_rows(first, first.shape[:-1], batch),
         q=_rows(second, second.shape[:-1], batch),

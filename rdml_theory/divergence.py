@@ -137,10 +137,10 @@ def renyi_divergence(
         task = _keeping_sums(task)
     out = np.empty(task.rows, dtype=task.dtype)
 
-    def visit(rows: Any, result: Result, order: Any) -> None:
+    def visit(rows: Any, result: Result, alpha: Any) -> None:
         value = result.divergence
         if raw:
-            value = value + _raw_shift(result, order)
+            value = value + _raw_shift(result, alpha)
         out[rows] = value.ravel()
 
     walk(task, visit)
@@ -157,9 +157,9 @@ def _keeping_sums(task: Problem) -> Problem:
     return replace(task, normalise=True)
 
 
-def _raw_shift(result: Result, order: Any) -> npt.NDArray[np.float64]:
+def _raw_shift(result: Result, alpha: Any) -> npt.NDArray[np.float64]:
     pair = result.original
-    weight = np.where(np.isinf(order), 1.0, order / (order - 1.0))
+    weight = np.where(np.isinf(alpha), 1.0, alpha / (alpha - 1.0))
     return weight * pair.log_p_sum - pair.log_q_sum
 
 
@@ -250,15 +250,15 @@ def renyi_gradient(
     if wrt == "alpha":
         scalars = np.empty(task.rows, dtype=task.dtype)
 
-        def visit_order(rows: Any, result: Result, order: Any) -> None:
+        def visit_order(rows: Any, result: Result, alpha: Any) -> None:
             scalars[rows] = result.order_derivative().ravel()
 
         walk(task, visit_order)
         return scalars.reshape(task.batch)[()]
     out = _vector_output(task)
 
-    def visit(rows: Any, result: Result, order: Any) -> None:
-        _write(out, rows, _gradient(result, wrt, task.domain, order), result.original.axis)
+    def visit(rows: Any, result: Result, alpha: Any) -> None:
+        _write(out, rows, _gradient(result, wrt, task.domain, alpha), result.original.axis)
 
     walk(task, visit)
     return _shape_vector(task, out)
@@ -322,9 +322,9 @@ def renyi_value_and_gradient(
     task = problem(p, q, alpha, domain, axis, normalise)
     value, out = np.empty(task.rows, dtype=task.dtype), _vector_output(task)
 
-    def visit(rows: Any, result: Result, order: Any) -> None:
+    def visit(rows: Any, result: Result, alpha: Any) -> None:
         value[rows] = result.divergence.ravel()
-        _write(out, rows, _gradient(result, wrt, task.domain, order), result.original.axis)
+        _write(out, rows, _gradient(result, wrt, task.domain, alpha), result.original.axis)
 
     walk(task, visit)
     return ValueAndGradient(value.reshape(task.batch)[()], _shape_vector(task, out))
@@ -381,7 +381,7 @@ def escort(
     task = problem(p, q, alpha, domain, axis, normalise)
     out = _vector_output(task)
 
-    def visit(rows: Any, result: Result, order: Any) -> None:
+    def visit(rows: Any, result: Result, alpha: Any) -> None:
         _write(out, rows, result.escort(), result.original.axis)
 
     walk(task, visit)
@@ -457,8 +457,8 @@ def renyi_hessian(
     task = problem(p, q, alpha, domain, axis, normalise)
     out = np.empty((task.rows, task.classes, task.classes), dtype=task.dtype)
 
-    def visit(rows: Any, result: Result, order: Any) -> None:
-        out[rows] = hessian_block(result, wrt, task.domain, order)
+    def visit(rows: Any, result: Result, alpha: Any) -> None:
+        out[rows] = hessian_block(result, wrt, task.domain, alpha)
 
     walk(task, visit, size=max(1, BLOCK_HESSIAN // task.classes))
     return out.reshape((*task.batch, task.classes, task.classes))

@@ -122,8 +122,8 @@ def renyi_cross_entropy(
     with np.errstate(all="ignore"):
         first, log_p = _with_logarithm("p", task.p.take(slice(None)), domain, check)
         _, log_q = _with_logarithm("q", task.q.take(slice(None)), domain, check)
-        order = np.broadcast_to(np.asarray(task.alpha), (task.rows,))[:, None]
-        value = _cross_entropy(first, log_p, log_q, order)
+        alpha = np.broadcast_to(np.asarray(task.alpha), (task.rows,))[:, None]
+        value = _cross_entropy(first, log_p, log_q, alpha)
     return value.reshape(task.batch).astype(task.dtype)[()]
 
 
@@ -150,26 +150,26 @@ def _with_logarithm(name: str, x: npt.NDArray[Any], domain: str, check: SumCheck
     return p, log_p
 
 
-def _cross_entropy(p: FloatArray, log_p: FloatArray, log_q: FloatArray, order: FloatArray) -> FloatArray:
-    """Return -log(sum p q^beta) / beta, beta = alpha - 1: all terms of sum p (q^beta - 1) have one sign."""
-    beta = order - 1.0
+def _cross_entropy(p: FloatArray, log_p: FloatArray, log_q: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Return -log(sum p q^offset) / offset, offset = alpha - 1: all terms of sum p (q^offset - 1) have one sign."""
+    offset = alpha - 1.0
     # from logits p may have underflowed, and its class still counts
     allowed = log_p > -np.inf
     log_q = np.where(allowed, log_q, -1.0)
     lost = np.isneginf(log_q).any(axis=1)
     top = log_q.max(axis=1, where=allowed, initial=-np.inf)
-    plain = beta == 0.0
-    finite = np.where(np.isfinite(beta) & ~plain, beta, 1.0)
+    plain = offset == 0.0
+    finite = np.where(np.isfinite(offset) & ~plain, offset, 1.0)
     growth = finite * log_q
     tilted = np.where(p < branches.TINY_PROBABILITY, np.exp(log_p + growth) - p, p * np.expm1(growth))
     total = np.where(allowed, np.where(plain, -p * log_q, tilted), 0.0).sum(axis=1)
     exponent = finite[:, 0]
     value = np.where(plain[:, 0], total, -np.log1p(total) / exponent)
-    # the sum itself is small or large: its logarithm, relative to the greatest q, before beta multiplies it
+    # the sum itself is small or large: its logarithm, relative to the greatest q, before offset multiplies it
     pivot = np.where((exponent > 0.0) & (top > -np.inf), top, 0.0)
     exponents = np.where(allowed, log_p + finite * (log_q - pivot[:, None]), -np.inf)
     peak = exponents.max(axis=1)
     shifted = -pivot - (peak + np.log(np.exp(exponents - peak[:, None]).sum(axis=1))) / exponent
     value = np.where(~plain[:, 0] & ~((total >= -0.5) & (total <= 1e300)), shifted, value)
     value = np.where(np.where(exponent > 0.0, np.isneginf(top), lost) | (plain[:, 0] & lost), np.inf, value)
-    return np.where(np.isinf(beta[:, 0]), -top, value) + 0.0
+    return np.where(np.isinf(offset[:, 0]), -top, value) + 0.0

@@ -49,9 +49,9 @@ def test_the_series_has_enough_terms():
     """At the edge of the series its first dropped term is below a tenth of the unit roundoff of the result."""
     for alpha in (0.5, 0.75, 0.999, 1.0, 2.0, 10.0):
         order = branches.split_order(alpha)
-        beta, n = alpha - 1.0, len(order.coefficients)
+        offset, n = alpha - 1.0, len(order.coefficients)
         edge = order.near * order.scale
-        dropped = (abs(beta) * abs(beta / order.scale) ** n + 1 / order.scale**n) / math.factorial(n + 2) * edge**n
+        dropped = (abs(offset) * abs(offset / order.scale) ** n + 1 / order.scale**n) / math.factorial(n + 2) * edge**n
         total = min(abs(sum(c * s**k for k, c in enumerate(order.coefficients))) for s in (-edge, edge))
         assert dropped / total < 0.1 * 2.0**-53
 
@@ -76,19 +76,19 @@ def test_the_mixed_series_has_enough_terms():
         edge = branches.NEAR if alpha >= 1.0 else branches.MIXED_EDGE
         for tau in (-edge, edge):
             t = mp.mpf(tau) / mp.mpf(order.scale)
-            exact = (mp.expm1(order.beta * t) / order.beta if order.beta else t) + mp.expm1(-t)
+            exact = (mp.expm1(order.offset * t) / order.offset if order.offset else t) + mp.expm1(-t)
             series = mp.fsum(mp.mpf(float(c)) * mp.mpf(tau) ** k for k, c in enumerate(order.mixed_coefficients))
             assert abs(series * -mp.expm1(-t) * t / exact - 1) < 2.0 * 2.0**-53
 
 
 def test_the_far_difference_keeps_its_digits():
-    """Beyond the series p (e^(beta t) - 1) / beta - (p - q) is a fair part of its two terms."""
+    """Beyond the series p (e^(offset t) - 1) / offset - (p - q) is a fair part of its two terms."""
     for alpha in (0.5, 0.51, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.999, 1.0, 1.001, 1.5, 2.0, 3.0, 10.0, 1e4):
         order = branches.split_order(alpha)
         for factor in (1.0, 1.05, 1.2, 1.5, 2.0, 4.0, 20.0):
             for sign in (1.0, -1.0):
                 t = sign * factor * order.near
-                a, d = (math.expm1(order.beta * t) / order.beta if order.beta else t), -math.expm1(-t)
+                a, d = (math.expm1(order.offset * t) / order.offset if order.offset else t), -math.expm1(-t)
                 assert (abs(a) + abs(d)) / (a - d) <= 5.6
 
 
@@ -105,15 +105,15 @@ def test_power_and_exponential(alpha):
 
 def test_quotients_beyond_the_range():
     """p/q overflows for a subnormal q, while its power does not."""
-    for beta in (0.01, 0.05, 0.2, 0.45):
+    for offset in (0.01, 0.05, 0.2, 0.45):
         for q0 in (1e-310, 5e-324):
-            check(np.array([0.3, 0.7]), np.array([q0, 1.0]), 1.0 + beta)
-            check(np.array([1e-3, 0.999]), np.array([q0, 1.0]), 1.0 + beta)
+            check(np.array([0.3, 0.7]), np.array([q0, 1.0]), 1.0 + offset)
+            check(np.array([1e-3, 0.999]), np.array([q0, 1.0]), 1.0 + offset)
 
 
 @pytest.mark.parametrize("alpha", [1.5, 2.0, 2.3, 3.0, 3.0 + 1e-9, 5.0, 40.0])
 def test_the_power_undoes_the_rounding_of_the_quotient(alpha):
-    """A tiny p over a far tinier q decides D while S is near one: exp(beta log(p/q)) would lose beta t units."""
+    """A tiny p over a far tinier q decides D while S is near one: exp(offset log(p/q)) would lose offset t units."""
     rng = np.random.default_rng(1)
     for _ in range(50):
         q_digits = rng.uniform(50, 290)
@@ -226,16 +226,16 @@ def test_total_variation_on_both_sides_of_the_refinement():
             assert naive.ulps(float(renyi_divergence(u, z, alpha, domain="logits")), exact) <= 4 * VALUE_ULPS
 
 
-@pytest.mark.parametrize("beta", [0.4, 1.0, 3.0, -0.7])
-def test_order_derivative_series(beta):
-    """The exponent beta (t - D) on both sides of SMALL_EXPONENT."""
+@pytest.mark.parametrize("offset", [0.4, 1.0, 3.0, -0.7])
+def test_order_derivative_series(offset):
+    """The exponent offset (t - D) on both sides of SMALL_EXPONENT."""
     for side in SIDES:
         q = np.array([0.05, 0.35, 0.6])
         p = q.copy()
-        p[0] *= math.exp(side / abs(beta) * 1.02)
+        p[0] *= math.exp(side / abs(offset) * 1.02)
         p /= p.sum()
-        exact = naive.order_derivative(naive.normalised(p), naive.normalised(q), 1 + beta)
-        assert normwise(renyi_gradient(p, q, 1 + beta, wrt="alpha"), [exact]) <= FIRST_ORDER
+        exact = naive.order_derivative(naive.normalised(p), naive.normalised(q), 1 + offset)
+        assert normwise(renyi_gradient(p, q, 1 + offset, wrt="alpha"), [exact]) <= FIRST_ORDER
 
 
 def test_balance_of_one_hot_gradients():

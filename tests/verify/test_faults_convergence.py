@@ -105,8 +105,8 @@ CLAIMED = {
     "drift of moving peers": ("mutual.py", "large = product(np.sqrt(2.0),", "large = product(1.0,", "C8"),
     "order in the observable bias": (
         "mutual.py",
-        "product(*weights, np.maximum(1.0, order), mean)",
-        "product(*weights, np.minimum(1.0, order), mean)",
+        "product(*weights, np.maximum(1.0, alpha), mean)",
+        "product(*weights, np.minimum(1.0, alpha), mean)",
         "C4",
     ),
     "variance of Gaussian noise": (

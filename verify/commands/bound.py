@@ -152,9 +152,8 @@ def bound_command(
         known: dict[str, Any] = {"log_ratio_range": log_ratio_range, "divergence": divergence}
 
         def of_cohort(horizon: float) -> Callable[[], Bound]:
-            order, weight = cast(float, alpha), cast(float, beta)
             return lambda: cohort_bound(
-                assumptions, step, horizon, alpha=order, beta=weight, jacobian=jacobian, **known
+                assumptions, step, horizon, alpha=cast(float, alpha), beta=cast(float, beta), jacobian=jacobian, **known
             )  # fmt: skip
 
         calls = {"cohort": of_cohort(steps), "floor": of_cohort(np.inf)}

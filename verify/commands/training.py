@@ -163,7 +163,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _arms(config: Config, orders: str | None, *, rising: bool) -> tuple[Arm, ...]:
+def _arms(config: Config, alphas: str | None, *, rising: bool) -> tuple[Arm, ...]:
     """The rows of a comparison, for orders as they were typed or for that of the configuration.
 
     >>> [arm.name for arm in _arms(Config(alpha=2.0), None, rising=False)]
@@ -172,15 +172,15 @@ def _arms(config: Config, orders: str | None, *, rising: bool) -> tuple[Arm, ...
     if changing := [name for name in ("alpha", "beta") if getattr(config, f"{name}_schedule") != "constant"]:
         raise TrainerError(f"--compare: {changing[0]}_schedule must be constant, as the rows differ in {changing[0]}")
     try:
-        chosen = [config.alpha] if orders is None else [float(order) for order in orders.split(",")]
+        chosen = [config.alpha] if alphas is None else [float(alpha) for alpha in alphas.split(",")]
     except ValueError:
-        raise TrainerError(f"--orders {orders}: expected orders with commas between them, such as 0.5,2,4") from None
+        raise TrainerError(f"--orders {alphas}: expected orders with commas between them, such as 0.5,2,4") from None
     return objectives(chosen, config.beta, rising=rising)
 
 
-def run_comparison(config: Config, seeds: int, orders: str | None = None, *, rising: bool = False) -> Path:
+def run_comparison(config: Config, seeds: int, alphas: str | None = None, *, rising: bool = False) -> Path:
     """Train objectives with so many seeds and print their table; finished runs are kept and not repeated."""
-    arms = _arms(config, orders, rising=rising)
+    arms = _arms(config, alphas, rising=rising)
     out, log = output(), errors()
 
     bar = contextlib.ExitStack()

@@ -521,11 +521,11 @@ class BiasMonitor:
                 return Advice(None, None, str(error))
             if budget.mutual > 0:
                 beta = min(beta, last.beta * math.sqrt(allowed / budget.mutual))
-            order = largest_order(
+            largest = largest_order(
                 known, last.rate, target, beta=last.beta * self.temperature, jacobian=last.jacobian[k],
                 log_ratio_range=self._ranges[k],
             )  # fmt: skip
-            alpha = min(alpha, order)
+            alpha = min(alpha, largest)
         return Advice(beta, alpha)
 
     def recipe(self, risk: float | None = None, *, reach: float = REACH, gain: float | None = None) -> Recipe:

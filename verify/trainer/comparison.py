@@ -53,7 +53,7 @@ class Arm:
     """Share of the training over which the weight rises from 0."""
 
 
-def objectives(orders: Sequence[float], weight: float = 1.0, *, rising: bool = False) -> tuple[Arm, ...]:
+def objectives(alphas: Sequence[float], weight: float = 1.0, *, rising: bool = False) -> tuple[Arm, ...]:
     """The rows of a table: independent students, KL, and each order beside KL of the weight that it acts as.
 
     Parameters
@@ -76,22 +76,22 @@ def objectives(orders: Sequence[float], weight: float = 1.0, *, rising: bool = F
     >>> [(arm.name, arm.alpha, arm.beta) for arm in objectives((2.0,), 0.5)][2:]
     [('RDML, α = 2, β = 0.5', 2.0, 0.5), ('KL, β = 1', 1.0, 1.0)]
     """
-    if not all(order >= 0 for order in orders):
-        raise TrainerError(f"orders {', '.join(f'{order:g}' for order in orders)}: expected orders of at least 0")
+    if not all(alpha >= 0 for alpha in alphas):
+        raise TrainerError(f"orders {', '.join(f'{alpha:g}' for alpha in alphas)}: expected orders of at least 0")
     if not 0 < weight < math.inf:
         raise TrainerError(f"beta = {weight:g}: a comparison of objectives needs a positive weight")
-    others = [order for order in dict.fromkeys(orders) if order != 1]
+    others = [alpha for alpha in dict.fromkeys(alphas) if alpha != 1]
     # An order of zero pulls nowhere and one of infinity has no weight on KL.
-    acting = [order for order in others if 0 < order < math.inf]
+    acting = [alpha for alpha in others if 0 < alpha < math.inf]
     shown = "" if weight == 1 else f", β = {weight:g}"
     rows = [
         Arm("independent", 1.0, 0.0),
         Arm("DML (KL)", 1.0, weight),
-        *(Arm(f"RDML, α = {order:g}{shown}", order, weight) for order in others),
-        *(Arm(f"KL, β = {order * weight:g}", 1.0, order * weight) for order in acting),
+        *(Arm(f"RDML, α = {alpha:g}{shown}", alpha, weight) for alpha in others),
+        *(Arm(f"KL, β = {alpha * weight:g}", 1.0, alpha * weight) for alpha in acting),
     ]
-    if rising and (strong := [order for order in acting if order > 1]):
-        rows += [Arm(f"RDML, α = {order:g}{shown}, β rising", order, weight, 0.1) for order in strong]
+    if rising and (strong := [alpha for alpha in acting if alpha > 1]):
+        rows += [Arm(f"RDML, α = {alpha:g}{shown}, β rising", alpha, weight, 0.1) for alpha in strong]
         most = max(strong) * weight
         rows.append(Arm(f"KL, β = {most:g}, β rising", 1.0, most, 0.1))
     return tuple(rows)

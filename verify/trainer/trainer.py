@@ -96,8 +96,8 @@ class Trainer:
         objective = self.cohort.objective
 
         def alpha(step: int) -> float:
-            order = objective.alpha(step)
-            return float(order.detach()) if isinstance(order, Tensor) else order
+            now = objective.alpha(step)
+            return float(now.detach()) if isinstance(now, Tensor) else now
 
         plain = config.optimizer == "sgd" and config.momentum == 0 and config.lr_schedule == "constant"
         # The losses measured are those of the samples as they are, with peers before the step.
