@@ -12,27 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rdml_theory._validation import real_number
+from rdml_theory._validation import flag, real_number, shown
 
 __all__ = ["broadcast", "called", "did_you_mean", "flag", "folder", "instance", "number", "real", "shown", "whole"]
 
 BEYOND = "expected a real number of at most 1.8e308, the largest float"
 
 T = TypeVar("T")
-
-
-def shown(value: object) -> str:
-    """A value in one line of an error, also one whose own description is long or fails.
-
-    >>> shown([1, 2]), len(shown(10**400)), shown(10**5000)
-    ('[1, 2]', 81, 'an int')
-    """
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # whatever the object's own code raises; integers of thousands of digits do
-        kind = type(value).__name__
-        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
@@ -147,17 +133,6 @@ def instance(name: str, value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{name} = {shown(value)}: expected convergence.{kind.__name__}")
     return value
-
-
-def flag(name: str, value: Any) -> bool:
-    """True or False.
-
-    >>> flag("nesterov", np.True_)
-    True
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} = {shown(value)}: expected True or False")
-    return bool(value)
 
 
 def called(name: str, value: Callable[..., Any] | None) -> None:

@@ -39,19 +39,36 @@ class UnnormalisedWarning(UserWarning):
     """
 
 
+def shown(value: object) -> str:
+    """Return `value` in one line of an error, also one whose own description is long, fails or cannot be printed.
+
+    >>> shown([1, 2]), len(shown(10**400)), shown(10**5000)
+    ('[1, 2]', 81, 'an int')
+    """
+    try:
+        text = " ".join("".join(c if c.isprintable() else " " for c in repr(value)).split())
+    except Exception:  # whatever the object's own code raises; integers of thousands of digits do
+        kind = type(value).__name__
+        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
 def flag(name: str, value: object) -> bool:
-    """Return `value` when it is a truth value."""
+    """Return `value` when it is a truth value.
+
+    >>> flag("normalise", np.True_)
+    True
+    """
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} has type {type(value).__name__}: expected True or False")
+        raise TypeError(f"{name} = {shown(value)}: expected True or False")
     return bool(value)
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
     """Return `value` when it is one of `allowed`."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} has type {type(value).__name__}: expected one of {', '.join(map(repr, allowed))}")
-    if value not in allowed:
-        raise ValueError(f"{name} = {value!r}: expected one of {', '.join(map(repr, allowed))}")
+    if not isinstance(value, str) or value not in allowed:
+        wrong = ValueError if isinstance(value, str) else TypeError
+        raise wrong(f"{name} = {shown(value)}: expected one of {', '.join(map(repr, allowed))}")
     return value
 
 

@@ -204,22 +204,10 @@ def renyi_gradient(
 
     Parameters
     ----------
-    p
-        first distribution (the peer or teacher), shape (..., C).
-    q
-        second distribution (the student), shape (..., C); batch shapes broadcast.
-    alpha
-        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    p, q, alpha, domain, axis, normalise
+        as for `renyi_divergence`: two distributions of shape (..., C) and an order in [0, inf].
     wrt
         ``"q"``, ``"p"`` or ``"alpha"``.
-    domain
-        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
-        -inf for an excluded class; a constant may be added).
-    axis
-        the class axis.
-    normalise
-        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
-        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -228,12 +216,8 @@ def renyi_gradient(
 
     Raises
     ------
-    ValueError
-        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
-        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-        unknown option.
-    TypeError
-        An argument that does not hold real numbers of at most 64 bits.
+    TypeError, ValueError
+        As `renyi_divergence`.
 
     Examples
     --------
@@ -280,22 +264,10 @@ def renyi_value_and_gradient(
 
     Parameters
     ----------
-    p
-        first distribution (the peer or teacher), shape (..., C).
-    q
-        second distribution (the student), shape (..., C); batch shapes broadcast.
-    alpha
-        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    p, q, alpha, domain, axis, normalise
+        as for `renyi_divergence`: two distributions of shape (..., C) and an order in [0, inf].
     wrt
         ``"q"`` or ``"p"``.
-    domain
-        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
-        -inf for an excluded class; a constant may be added).
-    axis
-        the class axis.
-    normalise
-        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
-        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -304,12 +276,8 @@ def renyi_value_and_gradient(
 
     Raises
     ------
-    ValueError
-        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
-        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-        unknown option.
-    TypeError
-        An argument that does not hold real numbers of at most 64 bits.
+    TypeError, ValueError
+        As `renyi_divergence`.
 
     Examples
     --------
@@ -343,20 +311,8 @@ def escort(
 
     Parameters
     ----------
-    p
-        first distribution (the peer or teacher), shape (..., C).
-    q
-        second distribution (the student), shape (..., C); batch shapes broadcast.
-    alpha
-        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
-    domain
-        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
-        -inf for an excluded class; a constant may be added).
-    axis
-        the class axis.
-    normalise
-        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
-        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
+    p, q, alpha, domain, axis, normalise
+        as for `renyi_divergence`: two distributions of shape (..., C) and an order in [0, inf].
 
     Returns
     -------
@@ -365,12 +321,8 @@ def escort(
 
     Raises
     ------
-    ValueError
-        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
-        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-        unknown option.
-    TypeError
-        An argument that does not hold real numbers of at most 64 bits.
+    TypeError, ValueError
+        As `renyi_divergence`.
 
     Examples
     --------
@@ -414,22 +366,10 @@ def renyi_hessian(
 
     Parameters
     ----------
-    p
-        first distribution (the peer or teacher), shape (..., C).
-    q
-        second distribution (the student), shape (..., C); batch shapes broadcast.
-    alpha
-        order in [0, inf]; a scalar, or an array that broadcasts against the batch.
+    p, q, alpha, domain, axis, normalise
+        as for `renyi_divergence`: two distributions of shape (..., C) and an order in [0, inf].
     wrt
         ``"q"``, ``"p"`` or ``"mixed"``. In the mixed block rows belong to p and columns to q.
-    domain
-        what p and q hold: ``"probs"`` (>= 0, summing to one), ``"log_probs"`` or ``"logits"`` (any real, or
-        -inf for an excluded class; a constant may be added).
-    axis
-        the class axis.
-    normalise
-        True where the sums of probabilities are not meant to be one (counts, say): without it, sums further from one
-        than rounding explains are an `UnnormalisedWarning`. The rows are normalised in either case.
 
     Returns
     -------
@@ -438,12 +378,8 @@ def renyi_hessian(
 
     Raises
     ------
-    ValueError
-        A negative, NaN or infinite probability, a NaN or +inf logit, a distribution without mass, different
-        or no classes, an order below 0 or NaN, batch shapes that do not broadcast, an axis out of range, or an
-        unknown option.
-    TypeError
-        An argument that does not hold real numbers of at most 64 bits.
+    TypeError, ValueError
+        As `renyi_divergence`.
 
     Examples
     --------

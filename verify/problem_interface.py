@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convergence.arguments import shown
 from convergence.problems import ByRows
 from convergence.problems.protocol import start_size
 
@@ -63,13 +64,6 @@ def _text(text: str) -> str:
     """A user's words in one line of at most 300 letters that every terminal can show."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= 300 else line[:300] + "…"
-
-
-def _repr(thing: Any) -> str:
-    try:
-        return _text(repr(thing))
-    except Exception:
-        return f"a {type(thing).__name__} without a repr"
 
 
 def _one_line(error: BaseException) -> str:
@@ -225,7 +219,7 @@ def _dimension(problem: Any) -> int:
     dim = _attribute(problem, "dim")
     if isinstance(dim, bool) or not isinstance(dim, Integral) or not 1 <= int(dim) <= MOST_DIM:
         raise ProblemError(
-            f"dim = {_repr(dim)}: expected an integer between 1 and {MOST_DIM}, the number of coordinates of a point"
+            f"dim = {shown(dim)}: expected an integer between 1 and {MOST_DIM}, the number of coordinates of a point"
         )
     return int(dim)
 
@@ -242,7 +236,7 @@ def _constants(problem: Any) -> dict[str, float]:
             number = np.nan
         allowed = {"smoothness": " > 0", "minimum": ""}.get(name, " >= 0")
         if not np.isfinite(number) or (number < 0 and allowed) or (number == 0 and allowed == " > 0"):
-            faults.append(f"{name} = {_repr(given)}: expected a finite number{allowed}")
+            faults.append(f"{name} = {shown(given)}: expected a finite number{allowed}")
         elif abs(number) > _HUGE or (name == "smoothness" and number < 1 / _HUGE):
             faults.append(f"{name} = {number:g}: its size is out of range; measure in other units")
         found[name] = number
@@ -283,7 +277,7 @@ def _numbers(name: str, given: Any, dim: int, *, scalar: bool = False) -> Array:
     except Exception:
         array = np.array(None)
     if array.dtype.kind not in "fiu":
-        raise ProblemError(f"{name} = {_repr(given)}: {expected}")
+        raise ProblemError(f"{name} = {shown(given)}: {expected}")
     if array.shape != (dim,) and not (scalar and array.ndim == 0):
         raise ProblemError(f"{name} has shape {array.shape}: {expected}")
     array = np.array(np.broadcast_to(array, dim), dtype=np.float64)

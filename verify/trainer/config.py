@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-from convergence.arguments import did_you_mean
+from convergence.arguments import did_you_mean, shown
 from verify.reading import read_json, read_toml
 from verify.trainer.errors import TrainerError
 
@@ -124,7 +124,7 @@ class Config:
             value = getattr(self, name)
             infinite = name == "alpha" and value == math.inf
             if not (value is None or infinite or low <= value < high):
-                raise TrainerError(f"{name} = {_shown(value)}: expected {words}")
+                raise TrainerError(f"{name} = {shown(value)}: expected {words}")
         for name in ("alpha", "beta"):
             curve, end = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_end")
             if (curve in ("linear", "cosine")) != (end is not None):
@@ -136,7 +136,7 @@ class Config:
         if self.lr_schedule == "step" and not self.lr_milestones:
             raise TrainerError("lr_schedule = 'step' needs lr_milestones, e.g. (60, 120, 160)")
         if min(self.lr_milestones, default=0) < 0:
-            raise TrainerError(f"lr_milestones = {_shown(self.lr_milestones)}: expected epochs of at least 0")
+            raise TrainerError(f"lr_milestones = {shown(self.lr_milestones)}: expected epochs of at least 0")
 
     @property
     def name(self) -> str:
@@ -228,7 +228,7 @@ def changed(config: Config, values: Mapping[str, Any], where: str = "") -> Confi
     hints = _hints()
     if unknown := sorted(values.keys() - hints.keys()):
         raise TrainerError(
-            f"{where}unknown field {_shown(unknown[0])}; known are {', '.join(hints)}{did_you_mean(unknown[0], hints)}"
+            f"{where}unknown field {shown(unknown[0])}; known are {', '.join(hints)}{did_you_mean(unknown[0], hints)}"
         )
     try:
         return dataclasses.replace(config, **values)
@@ -252,12 +252,6 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str
     return sorted(k for k in one.keys() | two.keys() if k not in _FREE and one.get(k) != two.get(k))
 
 
-def _shown(value: Any) -> str:
-    """The value as Python writes it, not at any length."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]} … ({len(text):,} characters)"
-
-
 _KINDS = {
     int: "an integer", float: "a number such as 0.5", bool: "true or false", str: "a text", Path: "a path",
     tuple[int, ...]: "integers such as 60,120",
@@ -271,7 +265,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if value is None:
             return None
         hint = next(o for o in options if o is not type(None))
-    wrong = TrainerError(f"{name} = {_shown(value)}: expected {_KINDS.get(hint)}")
+    wrong = TrainerError(f"{name} = {shown(value)}: expected {_KINDS.get(hint)}")
     if hint is Path:
         if isinstance(value, str | Path) and "\0" not in str(value):
             return Path(value)
@@ -284,7 +278,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if isinstance(value, str) and value in options:
             return value
         meant = did_you_mean(value, map(str, options))
-        raise TrainerError(f"{name} = {_shown(value)}: expected one of {', '.join(map(str, options))}{meant}")
+        raise TrainerError(f"{name} = {shown(value)}: expected one of {', '.join(map(str, options))}{meant}")
     elif hint is float:
         if isinstance(value, str) and value == "inf":
             return math.inf
