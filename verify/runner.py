@@ -146,8 +146,6 @@ def _start_worker(reports: Any) -> None:
     _reports = reports
     # What is still to be told keeps no worker from ending.
     reports.cancel_join_thread()
-    # A check has one thread, also the first that needs torch, which only loads then.
-    os.environ["OMP_NUM_THREADS"] = "1"
     start_worker()
 
 
@@ -184,6 +182,19 @@ def _parallel(units: list[Unit], settings: RunSettings, progress: Progress) -> I
 
 def _is_proof(unit: Unit) -> bool:
     return any(check.kind == "symbolic" for check in all_claims()[unit[0]].checks if check.id == unit[1])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A check has one thread, also in workers, and also the first that needs torch, which only loads then."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 @contextmanager
@@ -271,7 +282,7 @@ def run_claims(
     results = {u: found for u, name in names.items() if journal and (found := _kept(journal, u, name)) is not None}
     remaining = [unit for unit in units if unit not in results]
     started(units, list(results))
-    with terminated_raises(), _losses_named(journal):
+    with terminated_raises(), _one_thread(), _losses_named(journal):
         source = _serial if settings.jobs == 1 or len(remaining) < 2 else _parallel
         for result in source(remaining, settings, progress):
             unit = (result.claim, result.check)

@@ -191,8 +191,24 @@ def test_an_edited_observation_is_made_anew(results, finished, tmp_path, monkeyp
 def test_workers_have_one_thread_where_nothing_says_so(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     reports = multiprocessing.get_context("spawn").Queue()
-    with worker_pool(1, runner._start_worker, (reports,)) as pool:
+    with runner._one_thread(), worker_pool(1, runner._start_worker, (reports,)) as pool:
         assert pool.submit(torch.get_num_threads).result() == 1
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_a_check_that_loads_torch_has_one_thread_without_workers():
+    """BLAS is limited when a check begins; torch is not there yet, and would take all cores."""
+    code = (
+        "from verify import runner\n"
+        "def record(*_):\n"
+        "    import torch\n"
+        "    raise SystemExit(f'{torch.get_num_threads()} thread')\n"
+        "runner._record = record\n"
+        "runner.run_claims(['D12'], runner.RunSettings())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.stderr == "1 thread\n"
 
 
 @pytest.mark.slow
