@@ -55,11 +55,6 @@ class Recipe:
     cap: float
     step_share: float
 
-    @property
-    def gain(self) -> float:
-        """The former name of ``risk``."""
-        return self.risk
-
 
 def natural_range(log_ratio_range: ArrayLike) -> float:
     """ρ̂: how far good students are from one another, whatever one of them does.

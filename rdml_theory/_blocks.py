@@ -12,7 +12,7 @@ from rdml_theory import _branches as branches
 from rdml_theory._kernels import Evaluation
 from rdml_theory._limits import OrderInfinity, OrderZero
 from rdml_theory._pairs import Pair, pair_from_logits, pair_from_probabilities
-from rdml_theory._validation import FloatArray, Problem, SumCheck
+from rdml_theory._validation import Arguments, FloatArray, SumCheck
 
 BLOCK = 32768  # elements of one array in a block: a dozen such arrays stay in the caches, and the calls amortise
 LOGIT_BLOCK = 16384  # from logits more temporaries are alive at a time
@@ -39,30 +39,30 @@ def evaluate(pair: Pair, alpha: float) -> Result:
     return Evaluation(pair, branches.split_order(alpha))
 
 
-def walk(problem: Problem, visit: Visitor, size: int | None = None) -> None:
+def walk(task: Arguments, visit: Visitor, size: int | None = None) -> None:
     """Call ``visit(rows, result, alpha)`` for every group of rows that share a block and a class of orders."""
-    size = size or (BLOCK if problem.domain == "probs" else LOGIT_BLOCK)
-    step = max(1, size // problem.classes)
-    check = SumCheck(problem.domain, problem.classes, problem.normalise)
+    size = size or (BLOCK if task.domain == "probs" else LOGIT_BLOCK)
+    step = max(1, size // task.classes)
+    check = SumCheck(task.domain, task.classes, task.normalise)
     with np.errstate(all="ignore"):
-        for start in range(0, problem.rows, step):
-            stop = min(problem.rows, start + step)
-            axis = 0 if problem.classes <= NARROW and stop - start >= FEW_ROWS else 1
+        for start in range(0, task.rows, step):
+            stop = min(task.rows, start + step)
+            axis = 0 if task.classes <= NARROW and stop - start >= FEW_ROWS else 1
             block = slice(start, stop)
-            p = _load(problem.p.take(block), axis)
-            q = _load(problem.q.take(block), axis)
-            if problem.domain == "probs":
+            p = _load(task.p.take(block), axis)
+            q = _load(task.q.take(block), axis)
+            if task.domain == "probs":
                 pair = pair_from_probabilities(p, q, axis)
             else:
-                pair = pair_from_logits(p, q, axis, problem.domain)
+                pair = pair_from_logits(p, q, axis, task.domain)
             if check.active:
-                in_logs = problem.domain == "log_probs"
+                in_logs = task.domain == "log_probs"
                 check("p", np.exp(pair.log_p_sum) if in_logs else pair.p_sum)
                 check("q", np.exp(pair.log_q_sum) if in_logs else pair.q_sum)
-            if isinstance(problem.alpha, np.ndarray):
-                _by_order(pair, problem.alpha[block], start, visit)
+            if isinstance(task.alpha, np.ndarray):
+                _by_order(pair, task.alpha[block], start, visit)
             else:
-                visit(block, evaluate(pair, problem.alpha), problem.alpha)
+                visit(block, evaluate(pair, task.alpha), task.alpha)
 
 
 def _by_order(pair: Pair, alpha: FloatArray, start: int, visit: Visitor) -> None:

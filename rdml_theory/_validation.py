@@ -168,7 +168,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Arguments:
     """Validated arguments: one row per batch entry, classes last."""
 
     p: Rows
@@ -210,7 +210,7 @@ def _rows(array: npt.NDArray[Any], own: tuple[int, ...], batch: tuple[int, ...])
     return Rows(data, index)
 
 
-def problem(p: object, q: object, alpha: object, domain: object, axis: object, normalise: object) -> Problem:
+def arguments(p: object, q: object, alpha: object, domain: object, axis: object, normalise: object) -> Arguments:
     """Validate everything but the entries, which the kernels check block by block while they read them."""
     domain = choice("domain", domain, DOMAINS)
     first, second = float_array("p", p), float_array("q", q)
@@ -237,7 +237,7 @@ def problem(p: object, q: object, alpha: object, domain: object, axis: object, n
         flat = float(alpha.reshape(()))
     else:
         flat = np.broadcast_to(alpha, batch).reshape(-1)
-    return Problem(
+    return Arguments(
         p=_rows(first, first.shape[:-1], batch),
         q=_rows(second, second.shape[:-1], batch),
         alpha=flat,

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from rdml_theory._blocks import Result, walk
 from rdml_theory._coordinates import hessian_block, in_probabilities
-from rdml_theory._validation import Problem, choice, flag, problem
+from rdml_theory._validation import Arguments, arguments, choice, flag
 
 Floats = npt.NDArray[Any]
 """What always is an array. What is a scalar for one pair is ``Any``, as in NumPy, for no type depends on shapes."""
@@ -43,11 +43,11 @@ class ValueAndGradient(NamedTuple):
     gradient: npt.NDArray[Any]
 
 
-def _vector_output(task: Problem) -> npt.NDArray[Any]:
+def _vector_output(task: Arguments) -> npt.NDArray[Any]:
     return np.empty((task.rows, task.classes), dtype=task.dtype)
 
 
-def _shape_vector(task: Problem, flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _shape_vector(task: Arguments, flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.moveaxis(flat.reshape((*task.batch, task.classes)), -1, task.axis)
 
 
@@ -132,7 +132,7 @@ def renyi_divergence(
     >>> float(naive), float(renyi_divergence(p, q, 1.5))
     (0.0, 2.9998672711473825e-24)
     """
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     if flag("raw", raw):
         task = _keeping_sums(task)
     out = np.empty(task.rows, dtype=task.dtype)
@@ -147,7 +147,7 @@ def renyi_divergence(
     return out.reshape(task.batch)[()]
 
 
-def _keeping_sums(task: Problem) -> Problem:
+def _keeping_sums(task: Arguments) -> Arguments:
     if task.domain == "logits":
         raise ValueError("raw=True has no meaning for domain='logits', which fix no scale: use 'probs' or 'log_probs'")
     if np.any(np.asarray(task.alpha) == 1.0):
@@ -230,7 +230,7 @@ def renyi_gradient(
     0.098306
     """
     wrt = choice("wrt", wrt, ("p", "q", "alpha"))
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     if wrt == "alpha":
         scalars = np.empty(task.rows, dtype=task.dtype)
 
@@ -287,7 +287,7 @@ def renyi_value_and_gradient(
     (0.287682, array([-2.      ,  0.666667]))
     """
     wrt = choice("wrt", wrt, ("p", "q"))
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     value, out = np.empty(task.rows, dtype=task.dtype), _vector_output(task)
 
     def visit(rows: Any, result: Result, alpha: Any) -> None:
@@ -330,7 +330,7 @@ def escort(
     >>> escort([0.5, 0.5], [0.1, 0.9], 0.5).round(6)
     array([0.25, 0.75])
     """
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     out = _vector_output(task)
 
     def visit(rows: Any, result: Result, alpha: Any) -> None:
@@ -390,7 +390,7 @@ def renyi_hessian(
            [-0.375,  0.375]])
     """
     wrt = choice("wrt", wrt, ("p", "q", "mixed"))
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     out = np.empty((task.rows, task.classes, task.classes), dtype=task.dtype)
 
     def visit(rows: Any, result: Result, alpha: Any) -> None:

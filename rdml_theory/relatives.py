@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from rdml_theory import _branches as branches
 from rdml_theory._pairs import checked_sum, softmax
-from rdml_theory._validation import FloatArray, SumCheck, problem
+from rdml_theory._validation import FloatArray, SumCheck, arguments
 from rdml_theory.divergence import renyi_divergence
 
 
@@ -117,7 +117,7 @@ def renyi_cross_entropy(
     >>> renyi_cross_entropy([0.5, 0.5], [0.25, 0.75], [1.0, 2.0]).round(6)
     array([0.836988, 0.693147])
     """
-    task = problem(p, q, alpha, domain, axis, normalise)
+    task = arguments(p, q, alpha, domain, axis, normalise)
     check = SumCheck(domain, task.classes, task.normalise)
     with np.errstate(all="ignore"):
         first, log_p = _with_logarithm("p", task.p.take(slice(None)), domain, check)

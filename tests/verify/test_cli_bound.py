@@ -56,7 +56,7 @@ def test_advise():
     assert "order α = 2, weight β = 0.5" in rdml(*words).stdout
     complains(rdml(*words[:-4], "--risk", "0.2", "--log-ratio-range", "2"), "risk = 0.2", "above 1/K = 0.25")
     former = ["--gain" if word == "--risk" else word for word in words]
-    assert json.loads(rdml(*former, "--json").stdout)["gain"] == told["risk"] == pytest.approx(0.38775510204081637)
+    assert json.loads(rdml(*former, "--json").stdout)["risk"] == told["risk"] == pytest.approx(0.38775510204081637)
 
 
 def test_bound_with_momentum_and_exactly():

@@ -57,7 +57,6 @@ def advise_command(
         raise UsageFault(str(error).replace("_", " ")) from None
     if as_json:
         document = {name: plain(value) for name, value in asdict(found).items()}
-        document["gain"] = document["risk"]  # the former name
         document |= {} if bias is None else {"bias": plain(bias)}
         print_json(json.dumps(document, indent=2))
         return

@@ -528,7 +528,7 @@ class BiasMonitor:
             alpha = min(alpha, largest)
         return Advice(beta, alpha)
 
-    def recipe(self, risk: float | None = None, *, reach: float = REACH, gain: float | None = None) -> Recipe:
+    def recipe(self, risk: float, *, reach: float = REACH) -> Recipe:
         """An order and a weight for a target risk, from how far the students were apart at the last measurement.
 
         Parameters
@@ -537,8 +537,6 @@ class BiasMonitor:
             The target excess risk relative to a student alone; above 1/K, and at most 1.
         reach : float
             αρ̂, see :func:`convergence.recipe`.
-        gain : float, optional
-            The former name of ``risk``.
 
         Returns
         -------
@@ -556,7 +554,7 @@ class BiasMonitor:
             raise ValueError(
                 "no two students were measured by this monitor: observe a step of at least two students first"
             )
-        return recipe(students=len(self.students), risk=risk, log_ratio_range=self._ranges, reach=reach, gain=gain)
+        return recipe(students=len(self.students), risk=risk, log_ratio_range=self._ranges, reach=reach)
 
 
 @dataclass(frozen=True)
