@@ -69,12 +69,18 @@ def exact(formula: Formula) -> Formula:
     return formula.xreplace({number: Rational(number) for number in formula.atoms(Float)})
 
 
-_REFUSES = """Raises
-    ------
-    ProofError
-        If the proof does not give what is asserted.
+_SECTIONS = """\
+Parameters
+----------
+{names} : {kind}, optional
+    What is asserted; by default, what is proved.
 
-    """
+Raises
+------
+ProofError
+    If the proof does not give what is asserted.
+
+"""
 
 
 def of_formulas(
@@ -83,7 +89,7 @@ def of_formulas(
     """Decorate a proof of formulas, each optional, or of one ``family`` of ``count`` formulas: of what they assert.
 
     A float is taken for the fraction that it is. What is returned cannot be changed, and is kept: what was proved once
-    in a process is not proved again. The docstring is completed by what a false assertion raises.
+    in a process is not proved again. The docstring is completed by the parameters and by what a false assertion raises.
 
     >>> @of_formulas()
     ... def square(side: Formula = 2) -> Formula:
@@ -114,7 +120,9 @@ def of_formulas(
             values = {name: one(signature, name, value) for name, value in bound.arguments.items()}
             return kept(**values)
 
-        checked.__doc__ = (function.__doc__ or "").replace("Examples\n", f"{_REFUSES}Examples\n", 1)
+        kind = "Expr" if family is None else f"tuple of {count} Expr" if family is tuple else family.__name__
+        told = _SECTIONS.format(names=", ".join(signature.parameters), kind=kind)
+        checked.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("Examples\n", f"{told}Examples\n", 1)
         return checked
 
     return decorate

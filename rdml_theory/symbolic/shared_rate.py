@@ -116,11 +116,7 @@ def shared_rate(value: Formula = LEVEL) -> Proof:
     """N6: with ``λ = ε/M`` for each of M intervals, the probability that some interval misses is at most ε.
 
     Bonferroni 1936. The second theorem says that the mean of differences within seeds is the difference of the means.
-
-    Parameters
-    ----------
-    value : Expr, optional
-        The asserted λ, a function of ``rate`` and ``count``.
+    ``value`` is λ.
 
     Examples
     --------

@@ -107,8 +107,13 @@ def test_a_proof_takes_a_float_for_the_fraction_that_it_is_and_says_what_a_false
     assert symbolic.bounded_gradient(1.0 * GRADIENT_BOUND) is symbolic.bounded_gradient()
     with pytest.raises(ProofError):
         symbolic.bounded_gradient(0.5 * GRADIENT_BOUND)
-    for proof in (symbolic.sharp_bound, symbolic.bounded_gradient):
-        before, raises, after = proof.__doc__.partition("Raises\n    ------\n    ProofError\n")
+    for proof, told in (
+        (symbolic.sharp_bound, "right_side : Expr, optional"),
+        (symbolic.classical_bound, "right_side, greatest_step : Expr, optional"),
+        (symbolic.order_theorem, "right_sides : Order, optional"),
+        (symbolic.limits, "right_sides : tuple of 3 Expr, optional"),
+    ):
+        before, raises, after = proof.__doc__.partition("Raises\n------\nProofError\n")
         assert raises
-        assert "Parameters\n" in before
+        assert f"Parameters\n----------\n{told}\n" in before
         assert "Examples\n" in after

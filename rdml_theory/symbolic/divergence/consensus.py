@@ -345,11 +345,6 @@ def consensus_expansion(right_sides: Expansion = CONSENSUS) -> Proof:
     ``α(α+1)/6`` times the third central moment of s. For all p and q with t = log p/q of range ρ:
     ``|D_α(p‖q) - (α/2) Var_q(t)| ≤ 2α(α+1)ρ³/81``. This toolkit's own. The last three theorems are those of order one.
 
-    Parameters
-    ----------
-    right_sides : Expansion, optional
-        What is asserted.
-
     Examples
     --------
     >>> consensus_expansion().verify()

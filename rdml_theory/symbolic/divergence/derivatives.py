@@ -211,11 +211,6 @@ def derivatives(right_sides: Derivatives = DERIVATIVES) -> Proof:
     Var_p(t)/2. Gradients are said along every direction v: in q_k along q_i = exp(z_i + s v_i), whose velocity is
     q_i v_i, and so for p. The last theorem is the first one at order one.
 
-    Parameters
-    ----------
-    right_sides : Derivatives, optional
-        What is asserted.
-
     Examples
     --------
     >>> derivatives().verify()

@@ -69,11 +69,6 @@ def escort_duality(right_side: Formula = DUAL) -> Proof:
 
     This toolkit's own. The second theorem is that of order one, where w = p and both sides are KL(p‖q).
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        What the divergence is asserted to be.
-
     Examples
     --------
     >>> escort_duality().axioms
@@ -176,14 +171,7 @@ def gradient_domination(left_side: Formula = DOMINATED, *, least_order: Formula 
     """D16: ω D_α(p‖q) ≤ ‖q - w‖₂² with ω = min q, for orders from 1/2: where the gradient vanishes there is consensus.
 
     This toolkit's own: a Polyak-Łojasiewicz inequality of the divergence in the student's logits. The second theorem is
-    that of order one, where D = KL(p‖q).
-
-    Parameters
-    ----------
-    left_side : Expr, optional
-        What is asserted not to exceed ‖q - w‖₂², a function of ``LEAST_PROBABILITY``, ``alpha`` and the divergence.
-    least_order : Expr, optional
-        The least order for which it is asserted; below 1/2 it is false.
+    that of order one, where D = KL(p‖q). Below order 1/2 it is false.
 
     Examples
     --------

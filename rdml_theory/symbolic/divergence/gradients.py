@@ -62,12 +62,8 @@ def student_gradient(right_side: Formula = STUDENT_GRADIENT) -> Proof:
     """D1: the gradient of D_α(p‖q) in the student's logits is q - w, for every number of classes and every order.
 
     Said along a direction: the derivative in s of the divergence of p from softmax(z + s v) is Σ v_i (q_i - w_i), for
-    every z, v and s. The second theorem is that of order one, where the divergence is KL(p‖q) and w = p.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted entry k of the gradient, in the names ``q[k]`` and ``w[k]``.
+    every z, v and s. The second theorem is that of order one, where the divergence is KL(p‖q) and w = p. ``right_side``
+    is entry k, in the names ``q[k]`` and ``w[k]``.
 
     Examples
     --------
@@ -146,11 +142,7 @@ def student_hessian(right_side: Formula = STUDENT_HESSIAN) -> Proof:
 
     Said along a direction, which determines a symmetric matrix: the second derivative in s of the divergence of p from
     softmax(z + s v) is the quadratic form of v, for every z, v and s. The second theorem is that of order one.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted entry (k, l), in the names ``q``, ``w`` and ``alpha``.
+    ``right_side`` is entry (k, l), in the names ``q``, ``w`` and ``alpha``.
 
     Examples
     --------

@@ -223,11 +223,6 @@ def limits(right_sides: tuple[Formula, Formula, Formula] = tuple(_LIMITS.values(
     far the divergence is from log max p/q at any order above one, the last two that its distance from the other limits
     is in proportion to that of the order.
 
-    Parameters
-    ----------
-    right_sides : tuple of three Expr, optional
-        The asserted limits, in this order.
-
     Examples
     --------
     >>> limits().verify()

@@ -189,11 +189,6 @@ def order_theorem(right_sides: Order = ORDER) -> Proof:
     α < γ other than one, with KL(p‖q) between those below one and those above.
     Van Erven & Harremoës 2014, arXiv 1206.2459, have all of it.
 
-    Parameters
-    ----------
-    right_sides : Order, optional
-        What is asserted.
-
     Examples
     --------
     >>> order_theorem().verify()

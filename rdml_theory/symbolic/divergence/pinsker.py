@@ -101,11 +101,6 @@ def two_point_reduction(right_side: Formula = TWO_POINTS) -> Proof:
     the set is neither empty nor full. The second theorem is that of order one, where D = KL(p‖q), and the others say
     that two classes attain both.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        What is asserted not to exceed the divergence, a function of ``PEER_MASS``, ``STUDENT_MASS`` and ``alpha``.
-
     Examples
     --------
     >>> two_point_reduction().verify()
@@ -197,13 +192,6 @@ def pinsker(right_side: Formula = PINSKER, *, greatest_order: Formula = GREATEST
 
     Pinsker 1964 and Csiszár 1967 at order one, Gilardoni 2010 below (van Erven & Harremoës 2014, arXiv 1206.2459,
     Theorem 31); derived here from the definition. The second theorem is that of order one, where D = KL(p‖q).
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted lower bound, a function of ``alpha`` and ``DISTANCE``.
-    greatest_order : Expr, optional
-        The greatest order for which it is asserted, up to 1.
 
     Examples
     --------

@@ -196,11 +196,6 @@ def self_bounding(right_side: Formula = SELF_BOUND) -> Proof:
     the peer; Pinsker's inequality bounds each. The second theorem is that of order one, where D = KL(p‖q); the third
     says that the square of the norm is at most 2 TV².
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
-
     Examples
     --------
     >>> self_bounding().axioms
@@ -302,11 +297,6 @@ def saturating_bound(right_side: Formula = SATURATION) -> Proof:
 
     This toolkit's own; unlike max(1, α) D_α it never exceeds 2. For KL(w‖q) in place of D_α it is the inequality of
     Bretagnolle & Huber 1979. The second theorem is that of order one, where D = KL(p‖q).
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound, a function of ``alpha`` and the divergence.
 
     Examples
     --------

@@ -144,13 +144,6 @@ def sharp_self_bounding(constant: Formula = SHARP_CONSTANT, *, greatest_order: F
     This toolkit's own. For these orders the divergence is at least log(1+χ²) of the escort from the student, and χ² at
     least 4V² and, beyond V = 1/2, V/(1-V), where V = TV(q, w).
 
-    Parameters
-    ----------
-    constant : Expr, optional
-        The asserted constant.
-    greatest_order : Expr, optional
-        The greatest order for which it is asserted.
-
     Examples
     --------
     >>> sharp_self_bounding().axioms

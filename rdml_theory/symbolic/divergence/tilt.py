@@ -239,11 +239,6 @@ def bounded_gradient(right_side: Formula = GRADIENT_BOUND) -> Proof:
 
     Attained by two classes. With a floor ω_0 under all probabilities, ρ ≤ 2 log((1-(C-1)ω_0)/ω_0).
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound, a function of ``SPREAD``, which is αρ.
-
     Examples
     --------
     >>> bounded_gradient().axioms
@@ -347,11 +342,6 @@ def bounded_teacher_gradient(right_side: Formula = TEACHER_BOUND) -> Proof:
     """D9: ``‖∂D_α/∂u‖₂ ≤ √2 α tanh(|α-1|ρ/4)/|α-1|`` for α ≠ 1: the gradient in the peer's logits, by D2.
 
     At α = 1, where ∂D/∂u_k = p_k (t_k - KL) and t = log(p/q), the second theorem bounds it by √2 ρ/4.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound, a function of ``alpha`` and ``rho``.
 
     Examples
     --------

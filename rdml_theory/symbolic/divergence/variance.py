@@ -57,11 +57,6 @@ def variance_bounds(bhatia_davis: Formula = BHATIA_DAVIS, popoviciu: Formula = P
     Bhatia & Davis 2000, Popoviciu 1935; derived here. The last two theorems say that two classes attain them, the
     second where they are equally likely.
 
-    Parameters
-    ----------
-    bhatia_davis, popoviciu : Expr, optional
-        The asserted bounds, functions of ``GREATEST``, ``LEAST`` and ``MEAN``.
-
     Examples
     --------
     >>> variance_bounds().verify()
@@ -161,11 +156,6 @@ def curvature_bounds(lower: Formula = CURVATURES[0], upper: Formula = CURVATURES
 
     Said along a direction v: the second derivative lies between these times Σ v². The last two theorems are those of
     order one.
-
-    Parameters
-    ----------
-    lower, upper : Expr, optional
-        The asserted bounds, functions of ``alpha``.
 
     Examples
     --------

@@ -138,11 +138,6 @@ def mutual_bias(a_priori: Formula = A_PRIORI, observable: Formula = OBSERVABLE, 
     second theorem is that of order one. The third is the first form at a ρ that bounds all ranges, of every order; the
     last says that it is attained.
 
-    Parameters
-    ----------
-    a_priori, observable, scale : Expr, optional
-        The asserted forms of the bound, and their factor β²G².
-
     Examples
     --------
     >>> mutual_bias().axioms

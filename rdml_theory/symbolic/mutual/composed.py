@@ -103,11 +103,6 @@ def composed_bound(right_side: Formula = COMPOSED) -> Proof:
     other, are the third theorem and the fourth. The last two are V3 and C9 with this ζ: of each single run, with
     sub-Gaussian noise, and of the last iterate, where the gradient grows with the loss.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of A.
-
     Examples
     --------
     >>> proof = composed_bound()

@@ -93,11 +93,6 @@ def gain_law(right_side: Formula = GAIN) -> Proof:
     This toolkit's own. At rest ``x_k - e_k + αβ(x_k - mean of the peers) = 0``: the mean over the students stays what
     it would be alone, and deviations from it shrink.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted excess risk.
-
     Examples
     --------
     >>> gain_law().axioms

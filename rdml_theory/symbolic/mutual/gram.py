@@ -49,12 +49,7 @@ def gram_target(factor: Formula = gram) -> AtMost:
 def gram_bound(factor: Formula = gram) -> Proof:
     """C4a: ``‖∇R(θ)‖² ≤ γ E‖q - w‖²`` for ∇R = E[Jᵀ(q - w)] and E[JᵀJ] ≼ γ, attained where all pulls are alike.
 
-    E is over inputs and peers.
-
-    Parameters
-    ----------
-    factor : Expr, optional
-        What E‖q - w‖² is asserted to be multiplied by.
+    E is over inputs and peers. ``factor`` is γ.
 
     Examples
     --------

@@ -111,11 +111,6 @@ def influence(right_side: Formula = INFLUENCE) -> Proof:
     ``(√2 cρ/4)(1 - (αρ/4)²/3)`` and ``√2 cρ/4``, so that its slope at ρ = 0 is √2 c/4 for every α; and that it stays
     below ``√2 c/α``: the order is the knee of a bounded influence function, at ρ ≈ 4/α.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of the pull.
-
     Examples
     --------
     >>> influence().verify()
@@ -268,14 +263,8 @@ def recipe(kept: Formula = KEPT, wanted_product: Formula = PRODUCT) -> Proof:
 
     This toolkit's own: how much of its linear pull a peer keeps, whatever the number of classes; the second theorem
     says that it is at least 1 - x/2. With the cap ``√2 c/α`` of far peers (G3) it says what an order costs and gains.
-    The third, by the gain law (G1), is the excess risk at the product that is chosen.
-
-    Parameters
-    ----------
-    kept : Expr, optional
-        The asserted part of the linear pull, in x.
-    wanted_product : Expr, optional
-        The asserted product αβ, in g and K.
+    The third, by the gain law (G1), is the excess risk at the product that is chosen. ``kept`` is the part in x, and
+    ``wanted_product`` is αβ in g and K.
 
     Examples
     --------

@@ -166,13 +166,9 @@ def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
 def moving_target(right_side: Formula = MOVING, rate: Formula = DRIFT) -> Proof:
     """C8: ``A² ≤ [2Δ/(ηT) + hσ² + 2d]/(2-h)`` for the moving objective F(·; u_t) = L + βR(·; peers at t), 0 < h < 2.
 
-    d bounds the mean drift over η. It is ``βGg √2 α tanh(|α-1|ρ/4)/|α-1|`` by D9, and √2 βGgρ/4 at α = 1, if the peers'
-    logits move by at most Gηg in a step, in the root mean square over inputs and peers. This toolkit's own.
-
-    Parameters
-    ----------
-    right_side, rate : Expr, optional
-        The asserted bound of A² and the asserted d.
+    d, the ``rate``, bounds the mean drift over η. It is ``βGg √2 α tanh(|α-1|ρ/4)/|α-1|`` by D9, and √2 βGgρ/4 at
+    α = 1, if the peers' logits move by at most Gηg in a step, in the root mean square over inputs and peers. This
+    toolkit's own.
 
     Examples
     --------

@@ -44,11 +44,6 @@ def plateau_target(right_side: Formula = beta * MUTUAL_NORM) -> Equal:
 def plateau_law(right_side: Formula = beta * MUTUAL_NORM) -> Proof:
     """C5: at a stationary point of the cohort, ‖∇f‖ = β ‖∇R‖ for every student, with base loss f and mutual loss R.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted norm, a multiple of ``MUTUAL_NORM``.
-
     Examples
     --------
     >>> plateau_law().verify()

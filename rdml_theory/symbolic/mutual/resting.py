@@ -120,16 +120,8 @@ def resting_cohort(
 
     This toolkit's own. The student's label share is ``y = q + β(q - w)``, not negative while ``β(E - 1) ≤ 1``; its peer
     rests by its own, ``p + β(p - w')``. Beyond that weight all labels are of one class, and no student at rest on one
-    input has a greater gradient. For h > 1, with the label share ½, the student jumps between θ and -θ.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted mean of ‖∇L‖² of the student at rest.
-    saturated : Expr, optional
-        The asserted ‖∇L‖² where the label share is 0.
-    turning : Expr, optional
-        The asserted ‖∇L‖² of the student that jumps.
+    input has a greater gradient. For h > 1, with the label share ½, the student jumps between θ and -θ. ``saturated``
+    is ‖∇L‖² beyond that weight, and ``turning`` that of the student that jumps.
 
     Examples
     --------

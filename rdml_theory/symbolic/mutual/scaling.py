@@ -57,11 +57,6 @@ def plateau_of_cohort(right_side: Formula = COHORT) -> Proof:
 
     This toolkit's own.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted plateau for small α and β.
-
     Examples
     --------
     >>> plateau_of_cohort().verify()

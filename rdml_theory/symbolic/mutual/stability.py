@@ -169,11 +169,6 @@ def step_limit(limit: Formula = LIMIT) -> Proof:
     multiplied by -r in each step, for an r > 1. This toolkit's own; that coupling shortens the stable step is known of
     decentralised descent (Yuan, Ling & Yin 2016, arXiv 1310.7063).
 
-    Parameters
-    ----------
-    limit : Expr, optional
-        The asserted limit of h.
-
     Examples
     --------
     >>> step_limit().verify()

@@ -156,11 +156,6 @@ def tunability(slope: Formula = LINE) -> Proof:
     So what the bias adds tends to 0 where α_tβ_tρ_t does. No steps η_t remove a constant bias: a run keeps A² = ‖b‖².
     This toolkit's own.
 
-    Parameters
-    ----------
-    slope : Expr, optional
-        The asserted bound of ζ(α).
-
     Examples
     --------
     >>> tunability().axioms

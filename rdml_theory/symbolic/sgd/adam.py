@@ -367,12 +367,7 @@ def adam_drift(drift: Formula = DRIFT) -> Proof:
     """C17: ``E x_0 + ηTD ≤ E x_T`` for Adam, ``D = a(1-p)/s - p(1-β₁)/(√(1-β₂) (1 - β₁/√β₂))``, s² = (1-p)b² + pc².
 
     The example is that of Reddi, Kale & Kumar 2018, arXiv 1904.09237, Theorem 3; D, and that it holds from the first
-    step on, is this toolkit's own.
-
-    Parameters
-    ----------
-    drift : Expr, optional
-        The asserted D.
+    step on, is this toolkit's own. ``drift`` is D.
 
     Examples
     --------

@@ -126,12 +126,7 @@ def _step(decrease: Formula) -> Theorem:
 def best_iterate(decrease: Formula = DECREASE) -> Proof:
     """C2d: ``(T-1)η[(1-h/4)W - (1-h/2)Z√W - (h/4)Z²] + W/(2Λ) ≤ Δ`` without noise, for 0 < h ≤ 1 and Z² ≤ 2ΛΔ.
 
-    W is the least ‖∇f(x_t)‖² over t < T, or less.
-
-    Parameters
-    ----------
-    decrease : Expr, optional
-        The asserted decrease of a step over η.
+    W is the least ‖∇f(x_t)‖² over t < T, or less. ``decrease``, in brackets, is that of a step over η.
 
     Examples
     --------

@@ -32,13 +32,6 @@ def classical_bound(right_side: Formula = CLASSICAL, *, greatest_step: Formula =
 
     After Ajalloeian & Stich 2020, arXiv 2008.00051; the constants are derived here.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of A².
-    greatest_step : Expr, optional
-        The greatest h for which it is asserted.
-
     Examples
     --------
     >>> classical_bound().axioms
@@ -122,11 +115,6 @@ def sharp_bound(right_side: Formula = SHARP) -> Proof:
     """C2: ``A ≤ [ |1-h| Z + √( Z² + (2-h)(2Δ/(ηT) + hσ²) ) ] / (2-h)`` for 0 < h < 2, and its floor is attained.
 
     This toolkit's own. It implies the classical bound for h ≤ 1 and reaches 1 < h < 2.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of A.
 
     Examples
     --------

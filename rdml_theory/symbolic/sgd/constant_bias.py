@@ -173,10 +173,7 @@ def _settled(plateau: Formula, closed: Theorem) -> Theorem:
 def bias_plateau(plateau: Formula = PLATEAU) -> Proof:
     """C3: ``A² = ζ² + [-2bu(1-r^T)/(1-r) + u²(1-r^{2T})/(1-r²)]/T`` for ``|r| < 1``, and ``T |A² - ζ²|`` stays bounded.
 
-    Parameters
-    ----------
-    plateau : Expr, optional
-        The asserted limit of A², in b and r (and T).
+    ``plateau`` is the limit of A².
 
     Examples
     --------

@@ -168,14 +168,8 @@ def pl_bound(
     quadratic of curvature Λ has at every horizon, which is then exact. This toolkit's own; for other rates see Karimi,
     Nutini & Schmidt 2016, arXiv 1608.04636, and Abbaszadehpeivasti, de Klerk & Zamani 2023, arXiv 2204.00647.
 
-    Parameters
-    ----------
-    right_side, closer : Expr, optional
-        The asserted bounds, with noise and from above the floor.
-    floor_square, push_square : Expr, optional
-        What F² and P² are equal to.
-    longer, long_floor, long_rate : Expr, optional
-        The asserted bound for h ≥ 1, and what H and its ρ are equal to.
+    ``right_side`` and ``closer`` are the first two bounds, ``floor_square`` and ``push_square`` are F² and P²,
+    ``longer`` is the fourth bound, and ``long_floor`` and ``long_rate`` are its H and ρ.
 
     Examples
     --------

@@ -476,11 +476,7 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
 
     For a heavy ball and for Nesterov's momentum, and every λ, φ, κ and ν for which κ pays for what noises leave, and a
     B that is large enough, where the slope in B² is not negative. The third theorem is the inequality of the lag.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        What B is asserted to have to satisfy.
+    ``right_side`` is what B has to satisfy.
 
     Examples
     --------

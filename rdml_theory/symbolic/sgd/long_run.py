@@ -453,11 +453,6 @@ def long_run_law(drift: Formula = DRIFT, enough: Formula = ENOUGH, slope: Formul
     every smaller U the run at the gradient ζ + U is one for R, from some T on. Beyond ``ENOUGH`` it exceeds no line of
     slope ``SLOPE`` = λh. C does not depend on m or T. This toolkit's own.
 
-    Parameters
-    ----------
-    drift, enough, slope : Expr, optional
-        The asserted cost of a step, greatest U and slope.
-
     Examples
     --------
     >>> long_run_law().axioms

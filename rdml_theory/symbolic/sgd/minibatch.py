@@ -286,12 +286,7 @@ def _none_left() -> Theorem:
 def minibatch(weight: Formula = beta, variance: Formula = VARIANCE) -> Proof:
     """N3: the gradient of a mini-batch has the mean ``∇L + β∇R`` and the variance ``(V/B)(N-B)/(N-1)``.
 
-    Parameters
-    ----------
-    weight : Expr, optional
-        The asserted weight of ∇R in the mean.
-    variance : Expr, optional
-        The asserted variance, a function of ``spread``, ``batch`` and ``samples``.
+    ``weight`` is β.
 
     Examples
     --------

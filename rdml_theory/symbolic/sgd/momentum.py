@@ -290,16 +290,8 @@ def momentum_bound(
 
     For a heavy ball and for Nesterov's momentum, every coupling ω, energy θ > 0, steepness r ≥ 0, stiffness δ > 0 and
     trade λ > 0 with ``δ + 4Λr ≥ 1``, φ > 0 and ``ℓ ≤ 1/(2Λ) + r - ω²/(4θ)``: the first if κ ≤ ℓ is not zero, the second
-    if κ and ℓ are positive. This toolkit's own.
-
-    Parameters
-    ----------
-    coefficient, drive : Expr, optional
-        The asserted c and d.
-    price, drag : Expr, optional
-        The asserted ν and τ, from which κ and d are made.
-    start : Expr, optional
-        What the potential is asserted to be at most at the start.
+    if κ and ℓ are positive. This toolkit's own. ``coefficient`` and ``drive`` are c and d, ``price`` and ``drag`` the ν
+    and τ from which κ and d are made, and ``start`` is what the potential is at most at the start.
 
     Examples
     --------

@@ -77,11 +77,6 @@ def momentum_floor(floor_square: Formula = FLOOR) -> Proof:
     h(1+μ) ≥ (1-μ)², where there is such an angle. For h(1+μ) ≤ (1-μ)² it is ``A² ≤ Z² + 2(1-μ)Δ/(ηT)``, and a run at
     rest has A = Z. Δ is what the potential is at first, with the velocity. This toolkit's own.
 
-    Parameters
-    ----------
-    floor_square : Expr, optional
-        The asserted floor, where the bias turns.
-
     Examples
     --------
     >>> momentum_floor().axioms

@@ -41,10 +41,7 @@ def floor_target(right_side: Formula = FLOOR) -> AtMost:
 def floor_bound(right_side: Formula = FLOOR) -> Proof:
     """C2a: ``A ≤ F + √(2(2-h)Δ/(ηT))/(2-h)``, ``F = [ |1-h| Z + √( Z² + h(2-h)σ² ) ] / (2-h)``, and A = F is attained.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted floor F.
+    ``right_side`` is F.
 
     Examples
     --------
@@ -131,11 +128,6 @@ def refined_bound(right_side: Formula = REFINED) -> Proof:
     """C2b: the sharp bound with Z² and σ² multiplied by 1 - 1/T, for 0 < h < 2; at h = 1 it is attained at every T.
 
     The bias has a mean square of at most Z² at every step: for a mean over the steps alone it is false.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of A.
 
     Examples
     --------
@@ -238,12 +230,7 @@ def relative_bound(left_side: Formula = RELATIVE, limit: Formula = RELATIVE_LIMI
     """C2c: ``(1-h/2)A² - |1-h|AB - (h/2)B² ≤ Δ/(ηT) + hσ²/2``, B² = mA² + Z², if E‖b_t‖² ≤ mE‖∇f(x_t)‖² + Z².
 
     Runs of any length attain the floor that solves it, and at h = 2/(1+√m) a run keeps any gradient norm it starts
-    with.
-
-    Parameters
-    ----------
-    left_side, limit : Expr, optional
-        The asserted left side, a function of A, and the h from which on nothing is bounded.
+    with. ``left_side`` is a function of A, and ``limit`` this h.
 
     Examples
     --------

@@ -237,11 +237,6 @@ def _restless() -> Theorem:
 def bounded_scope(offset: Formula = OFFSET, variance: Formula = VARIANCE, radius_formula: Formula = RADIUS) -> Proof:
     """C10: near a quadratic E‖x_t‖² ≤ max(E‖x_0‖², R²); on it the law of x_t is that of a spread about the offset.
 
-    Parameters
-    ----------
-    offset, variance, radius_formula : Expr, optional
-        The asserted offset, variance and R.
-
     Examples
     --------
     >>> bounded_scope().axioms

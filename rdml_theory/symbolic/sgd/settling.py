@@ -73,11 +73,6 @@ def plateau_of_quadratic(plateau: Formula = PLATEAU) -> Proof:
     U and W are E‖∇f(x_0) + c‖² and E⟨∇f(x_0) + c, c⟩ for the bias c: what is left of the start shrinks by 1-h in every
     step. From the law of the iterates (C10). The second theorem is the limit as t → ∞, the plateau.
 
-    Parameters
-    ----------
-    plateau : Expr, optional
-        The asserted plateau, a function of ``h``, ``sigma`` and ``Z``.
-
     Examples
     --------
     >>> plateau_of_quadratic().verify()
@@ -304,11 +299,6 @@ def decreasing_steps(value: Formula = Z**2) -> Proof:
 
     ``E‖∇f(x_t) + c‖² + 2|E⟨∇f(x_t) + c, c⟩|``, which bounds its distance from Z², shrinks by 1 - λη_t in a step, but
     for ``(λη_tσ)²``: Polyak's lemma. The second theorem says so.
-
-    Parameters
-    ----------
-    value : Expr, optional
-        The asserted limit.
 
     Examples
     --------

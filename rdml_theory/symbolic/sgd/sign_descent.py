@@ -160,11 +160,6 @@ def sign_bound(right_side: Formula = SIGNED) -> Proof:
     The argument is that of Bernstein et al. 2018, arXiv 1802.04434, without their assumptions on the noise; that its
     constants cannot be improved is this toolkit's own.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of M.
-
     Examples
     --------
     >>> proof = sign_bound()

@@ -371,14 +371,7 @@ def single_runs(right_side: Formula = LEVEL, proxy: Formula = PROXY) -> Proof:
     For every λ with λη_t h_t s² < 1, shares w_t of the bias and a B that is large enough, beyond the vertex of the
     quadratic that it solves. The second theorem is the first for a constant step, in which B is the larger root of
     ``(1-h/2)B² - |1-h|Bζ - (h/2)ζ² - (C/2)(|1-h|B + hζ)² = Δ/(ηT) - (r/2λ) log d + log(1/δ)/(λT)`` with d = 1 - λhs²
-    and C = λs²/d, or more. This toolkit's own.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        What B is asserted to have to satisfy.
-    proxy : Expr, optional
-        The asserted s² in d and a.
+    and C = λs²/d, or more. This toolkit's own. ``right_side`` is what B has to satisfy, and ``proxy`` is s² in d and a.
 
     Examples
     --------

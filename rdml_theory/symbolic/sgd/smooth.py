@@ -80,12 +80,8 @@ def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMU
     """C13: what a Λ-smooth f satisfies between two points, and at one; a quadratic has equality in both.
 
     ``f(y) - f(u) ≥ ⟨∇f(y)+∇f(u), y-u⟩/2 + ‖∇f(y)-∇f(u)‖²/(4Λ) - Λ‖y-u‖²/4`` and ``f(y) - inf f ≥ ‖∇f(y)‖²/(2Λ)``.
-    After Taylor, Hendrickx & Glineur 2017, arXiv 1502.05666.
-
-    Parameters
-    ----------
-    coupling, infimum : Expr, optional
-        The asserted coefficients, a quarter and a half.
+    After Taylor, Hendrickx & Glineur 2017, arXiv 1502.05666. ``coupling`` and ``infimum`` are the coefficients 1/4 and
+    1/2 of the squared norms.
 
     Examples
     --------

@@ -45,11 +45,6 @@ def change_target(right_side: Formula = CHANGE) -> Equal:
 def step_condition(right_side: Formula = CHANGE) -> Proof:
     """N2: a step changes f by ``-η(1 - ηΛ_t/2)‖∇f‖²``: it lowers f for ηΛ_t < 2, and does not for ηΛ_t ≥ 2.
 
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted change, a function of ``eta``, ``curvature`` and ``NORM``.
-
     Examples
     --------
     >>> step_condition().verify()

@@ -159,10 +159,7 @@ def accumulated(
 def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> Proof:
     """``T A² ≤ c ΛΔ + d (T - c/2)/κ`` for every λ > 0 with κ ≠ 0; for λ → 0 it is exact without bias.
 
-    Parameters
-    ----------
-    coefficient, drive : Expr, optional
-        The asserted c and d.
+    ``coefficient`` and ``drive`` are c and d.
 
     Examples
     --------

@@ -62,11 +62,6 @@ def sharp_multipliers(squared_bound: Formula = SHARP**2) -> Proof:
 
     From C2c's inequality at m = 0: the descent lemma at each step, and E‖b_t‖² ≤ Z², each with its multiplier.
 
-    Parameters
-    ----------
-    squared_bound : Expr, optional
-        The asserted bound of A².
-
     Examples
     --------
     >>> sharp_multipliers().axioms
@@ -88,11 +83,6 @@ def every_horizon(right_side: Formula = DESCENT) -> Proof:
 
     This toolkit's own. On Λ‖x‖²/2 the bias is against the gradient for h ≤ 1, along it for h ≥ 1, in proportion to it;
     the noise is orthogonal to it. Where neither f falls nor there is noise, see :func:`~.refinements.floor_bound`.
-
-    Parameters
-    ----------
-    right_side : Expr, optional
-        The asserted bound of A.
 
     Examples
     --------
