@@ -208,28 +208,15 @@ def _slower() -> Theorem:
 
 def _moves() -> Theorem:
     """``Λ²‖x_t - η(∇f + b) - x_t + ∇f/Λ‖² ≤ (|1-h| + hs)(|1-h|‖∇f‖² + h‖b‖²/s)``."""
-    update = at_update()
-    away = [absolute(e, reason="a number is at most its size") for e in (1 - h, h - 1)]
-    shared = [
-        (
-            h * weight / smoothness,
-            combine(
-                AtMost(0, trade * square(g) + 2 * side * Inner(g, b) + square(b) / trade),
-                [(1 / trade, nonnegative(square(trade * g + side * b), reason="a squared norm"))],
-                reason="divide by s",
-            ),
-        )
-        for side, weight in ((1, (_AWAY + 1 - h) / 2), (-1, (_AWAY - 1 + h) / 2))
-    ]
+    moved_by = at_update() - x + g / smoothness
     return combine(
         AtMost(
-            smoothness * square(update - x + g / smoothness),
+            smoothness * square(moved_by),
             (_AWAY + h * trade) * (_AWAY * square(g) + h * square(b) / trade) / smoothness,
         ),
-        shared,
-        known=away,
+        [(2 * h / smoothness, young(h - 1, g, b, trade))],
         where=[given("h")],
-        reason="squares take the cross term away",
+        reason="multiply out",
     )
 
 

@@ -40,7 +40,6 @@ from rdml_theory.symbolic.sgd.single_runs import (
     trade,
 )  # fmt: skip
 from rdml_theory.symbolic.sgd.smooth import lipschitz
-from rdml_theory.symbolic.sgd.tight import product_bound
 
 __all__ = [
     "ASSUMPTIONS", "LAG", "LEVEL", "NESTEROV", "PAID", "ROOM", "SLOPE", "THETA", "WIDTH", "enough_target", "gamma",
@@ -315,20 +314,11 @@ _M, _q = Symbol("M", positive=True), Symbol("q", real=True)
 def _added() -> Theorem:
     """``‖pg + u‖² ≤ (|p|B + M)(|p|‖g‖²/B + q)`` where ``‖u‖² ≤ Mq``."""
     along, other = Vector("g"), Vector("u")
-    mean = (_M * square(along) / level + level * square(other) / _M) / 2
-    product = instantiate(
-        product_bound(), {Symbol("a", real=True): _part, Symbol("y", real=True): Inner(along, other),
-                          Symbol("z", real=True): mean}, reason="for the product",
-    )  # fmt: skip
-    for sign in (1, -1):
-        both = nonnegative(square(_M * along - sign * level * other), reason="a squared norm")
-        lemma = combine(AtMost(sign * Inner(along, other), mean), [(1 / (2 * level * _M), both)], reason="so it is")
-        product = discharge(product, lemma)
     told = assume(AtMost(square(other), _M * _q), reason="suppose")
     whole = Abs(_part) * level + _M
     return combine(
         AtMost(square(_part * along + other), whole * (Abs(_part) * square(along) / level + _q)),
-        [(2, product), (whole / _M, told)], reason="multiplied out",
+        [(2, young(_part, along, other, _M / level)), (whole / _M, told)], reason="multiplied out",
     )  # fmt: skip
 
 
@@ -408,18 +398,15 @@ def _geometric(part: Term, new: Term, place: int) -> Theorem:
 @cache
 def _along_the_bias() -> Theorem:
     """``-(1-θ)⟨∇f(x_t), b_t⟩ ≤ |1-θ|ζ(‖∇f(x_t)‖²/B + B)/2``."""
-    mean = zeta * (square(g) / level + level) / 2
-    product = instantiate(
-        product_bound(), {Symbol("a", real=True): theta - 1, Symbol("y", real=True): Inner(g, b),
-                          Symbol("z", real=True): mean}, reason="for the bias along ∇f(x_t)",
+    size = Abs(1 - theta)
+    return combine(
+        AtMost((theta - 1) * Inner(g, b), size * zeta * (square(g) / level + level) / 2),
+        [
+            (1, young(theta - 1, g, b, zeta / level, (_some(),))),
+            (size * level / (2 * zeta), given_here(_BIAS)),
+        ],
+        known=[_some()], reason="with the bound of the bias",
     )  # fmt: skip
-    for sign in (1, -1):
-        both = nonnegative(square(zeta * g - sign * level * b), reason="a squared norm")
-        parts = [(1 / (2 * level * zeta), both), (level / (2 * zeta), given_here(_BIAS))]
-        product = discharge(
-            product, combine(AtMost(sign * Inner(g, b), mean), parts, known=[_some()], reason="multiply out")
-        )
-    return product
 
 
 def _fallen(right_side: Formula) -> Theorem:

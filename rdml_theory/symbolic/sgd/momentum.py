@@ -18,7 +18,7 @@ from rdml_theory.symbolic.sgd.descent import Z, eta, gap, horizon, mu, sigma
 from rdml_theory.symbolic.sgd.refinements import BIAS_OF_A_STEP, relative_bias
 from rdml_theory.symbolic.sgd.setting import *
 from rdml_theory.symbolic.sgd.smooth import between, u
-from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, product_bound, weight
+from rdml_theory.symbolic.sgd.tight import NOT_ZERO, accumulated, kappa, weight
 
 __all__ = [
     "ASSUMPTIONS", "COEFFICIENT", "COST", "DRAG", "DRIVE", "LEVEL", "NESTEROV", "OFTEN", "PRICE", "START", "begins",
@@ -203,13 +203,7 @@ def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
     """``V_{t+1} ≤ V_t - κE‖∇f(x_t)‖² + d`` in expectation."""
     told = {name: assume(definition, reason="given") for name, definition in definitions(nu, tau).items()}
     pull, squares = Mean(Inner(g, b)), Mean(square(g))
-    bounded = (weight * squares + Mean(square(b)) / weight) / 2
-    there = {Symbol("a", real=True): -cross, Symbol("y", real=True): pull, Symbol("z", real=True): bounded}
-    product = instantiate(product_bound(), there, reason="for the cross term")
-    for sign in (1, -1):
-        both = expectation(nonnegative(square(weight * g - sign * b), reason="a squared norm"))
-        lemma = combine(AtMost(sign * pull, bounded), [(1 / (2 * weight), both)], reason="multiply out")
-        product = discharge(product, lemma)
+    product = expectation(young(-cross, g, b, weight), reason="take expectations")
     slowed = nonnegative(square(2 * friction * v + excess * g - 2 * drag * d), reason="a squared norm")
     return combine(
         AtMost(_potential(t + 1), _potential(t) - kappa * squares + drive),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Integer, Rational, Sum, Symbol
+from sympy import Abs, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import exact
 from rdml_theory.symbolic.kernel import *
@@ -19,7 +19,7 @@ __all__ = [
     "AVERAGED", "HALF", "HYPOTHESES", "above_the_infimum", "after", "assumptions", "at_most", "at_update", "average",
     "averaged", "b", "cauchy_schwarz", "cross_term", "exact", "fallen", "first", "g", "given", "infimum",
     "mean_over_steps", "moved", "n", "of_a_step", "one_step", "smoothness", "squared",
-    "surely_above_the_infimum", "t", "texts", "x", "y",
+    "surely_above_the_infimum", "t", "texts", "x", "y", "young",
 ]  # fmt: skip
 
 HALF = Rational(1, 2)
@@ -105,6 +105,33 @@ def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...
     here = instantiate(lemma, {v: value, m: most}, known=known, reason="for this")
     same = combine(AtMost(value**2, most**2), [(1, squares)], reason="as found")
     return discharge(here, same, reason="so the roots are in order")
+
+
+@cache
+def _young() -> Theorem:
+    a, weight = Symbol("a", real=True), Symbol("w", positive=True)
+    u, v = Vector("u"), Vector("v")
+    mean = (weight * square(u) + square(v) / weight) / 2
+    sides = []
+    for side, where in ((1, AtMost(0, a)), (-1, AtMost(a, 0))):
+        sign = assume(where, reason="on this side")
+        size = combine(AtMost(0, side * a), [(1, sign)], reason="turned around")
+        apart = square(weight * u - side * v) / (2 * weight)
+        parts = [(-mean, magnitude(side * a, [size], reason="|a| is this")), (apart, size)]
+        sides.append(combine(AtMost(a * Inner(u, v), Abs(a) * mean), parts, reason="with a squared norm"))
+    return cases(*sides, Integer(0), a, reason="on either side of zero")
+
+
+def young(factor: Term, u: Term, v: Term, weight: Term, known: tuple[Theorem, ...] = ()) -> Theorem:
+    """Young's inequality: ``a⟨u, v⟩ ≤ |a|(w‖u‖² + ‖v‖²/w)/2``, for a w that is positive under what is known.
+
+    >>> print(young(1 - h, g, b, eta))
+    ⊢ (1 - h)·⟨b_t, ∇f(x_t)⟩ ≤ |h - 1|·(η·‖∇f(x_t)‖²/2 + ‖b_t‖²/(2·η))
+    """
+    values = {
+        Symbol("a", real=True): factor, Symbol("w", positive=True): weight, Vector("u"): u, Vector("v"): v,
+    }  # fmt: skip
+    return instantiate(_young(), values, known=known, reason="the product of two norms, shared out")
 
 
 def moved(theorem: Theorem) -> Theorem:

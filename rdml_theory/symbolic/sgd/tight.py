@@ -50,30 +50,9 @@ def tight_target(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> 
     return AtMost(horizon * average**2, _right_side(coefficient, drive))
 
 
-def product_bound() -> Theorem:
-    """``ay ≤ |a|z`` under ``y ≤ z`` and ``-y ≤ z``."""
-    a, y, z = (Symbol(name, real=True) for name in "ayz")
-    target = AtMost(a * y, Abs(a) * z)
-    sides = []
-    for side, where in ((a, AtMost(0, a)), (-a, AtMost(a, 0))):
-        size = magnitude(side, known=[assume(where, reason="on this side")], reason="|a| is this")
-        bounded = assume(AtMost(y if side == a else -y, z), reason="suppose")
-        sides.append(combine(target, [(side, bounded), (-z, size)], reason="multiply by |a|"))
-    return cases(*sides, Integer(0), a, reason="on either side of zero")
-
-
 def _falls(drive: Term) -> Theorem:
     """``Λδ_{t+1} ≤ Λδ_t - κE‖∇f(x_t)‖² + d`` for δ = E f - f_inf."""
-    cross, bounded = Mean(Inner(g, b)), (weight * Mean(square(g)) + Mean(square(b)) / weight) / 2
-    product = instantiate(
-        product_bound(),
-        {Symbol("a", real=True): h - 1, Symbol("y", real=True): cross, Symbol("z", real=True): bounded},
-        reason="for the cross term",
-    )
-    for sign in (1, -1):
-        both = expectation(nonnegative(square(weight * g - sign * b), reason="a squared norm"))
-        lemma = combine(AtMost(sign * cross, bounded), [(1 / (2 * weight), both)], reason="multiply out")
-        product = discharge(product, lemma)
+    product = expectation(young(h - 1, g, b, weight), reason="take expectations")
     lost = h / 2 * (Abs(1 - h) / weight + h)
     return combine(
         AtMost(_height(t + 1), _height(t) - kappa * Mean(square(g)) + drive),
