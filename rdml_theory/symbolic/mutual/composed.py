@@ -117,7 +117,7 @@ def composed_bound(right_side: Formula = COMPOSED) -> Proof:
 @cache
 def _bounds() -> tuple[Theorem, Theorem]:
     """The bound with ζ = √2 βGτ, and that with ζ = βG√V."""
-    given_mean = assume(_PULLED, reason="given: V bounds the mean square")
+    given_mean = given(_PULLED, why="V bounds the mean square")
     general = _with_bias_at_most(beta * jacobian * sqrt(pull), given_mean)
     return _with_bias_at_most(sqrt(2) * beta * jacobian * tau, _far()), general
 
@@ -125,8 +125,8 @@ def _bounds() -> tuple[Theorem, Theorem]:
 @cache
 def _biased() -> Theorem:
     """``‖b_t‖² ≤ β²G² (1/N) Σ ‖q - w‖²``, surely: C4a at each step, in each outcome."""
-    chain = specialise(assume(_CHAIN, reason="given: b = β∇R, in its own direction"), t, reason="at this step")
-    most = specialise(assume(_GRAM, reason="given: E JᵀJ ≼ G², in the direction of b"), t, reason="at this step")
+    chain = given(_CHAIN, t, why="b = β∇R, in its own direction")
+    most = given(_GRAM, t, why="E JᵀJ ≼ G², in the direction of b")
     both = nonnegative(_over_pairs((_pushed - beta * jacobian**2 * (_q(i) - _w(i))) ** 2), reason="a sum of squares")
     return combine(
         AtMost(square(b), beta**2 * jacobian**2 * _over_pairs(_apart)),
@@ -141,14 +141,14 @@ def _far_surely() -> Theorem:
     families = {family(i): _random(family)(i) for family in (entries.p, entries.q, entries.w)}
     here = instantiate(bounded_square(), families, reason="D7, of each input and peer")
     for told in _FAR:
-        each = specialise(specialise(assume(told, reason="given"), t, reason="at this step"), m, reason="and pair")
+        each = given(told, t, m)
         here = discharge(here, each, reason="which is given")
     share = combine(
         here.conclusion.map(lambda side: side / pairs), [(1 / pairs, here)], reason="a pair's part of the mean"
     )  # fmt: skip
     return combine(
         AtMost(_over_pairs(_apart), 2 * tau**2), [(1, sum_over(share, m, pairs, reason="over the pairs"))],
-        where=[assume(_TAU, reason="given: τ")], reason="on average over the pairs",
+        where=[given(_TAU, why="τ")], reason="on average over the pairs",
     )  # fmt: skip
 
 

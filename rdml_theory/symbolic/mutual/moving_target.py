@@ -98,11 +98,11 @@ def _step() -> Theorem:
     """What a step gains for the objective of its time."""
     lemma = axiom("descent lemma", ("F", smoothness, w), reason="F is smooth in its first argument")
     along = instantiate(lemma, {y: x, v: -eta * (slope + n), w: u}, reason="from x_t along the update")
-    update = specialise(assume(_UPDATE, reason="given"), t, reason="at this step")
+    update = given(_UPDATE, t)
     left, right = update.conclusion.terms()
     back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
     descent = expectation(rewrite(along, back, reason="which leads to x_{t+1}"), reason="take expectations")
-    centred = specialise(assume(_CENTRED, reason="given"), t, reason="at this step")
+    centred = given(_CENTRED, t)
     size = Mean(square(slope))
     return combine(
         AtMost(Mean(Value("F", after, u)), Mean(Value("F", x, u)) - eta * (1 - h / 2) * size + eta * h / 2 * sigma**2),
@@ -117,7 +117,7 @@ def _step() -> Theorem:
 
 
 def _bounded(asserted: Formula) -> Theorem:
-    bounded = assume(_BOUNDED, reason="given")
+    bounded = given(_BOUNDED)
     last = specialise(specialise(bounded, At("x", horizon)), At("u", horizon), reason="at the end")
     mean, weight = mean_over_steps(square(slope)), 1 / (eta * horizon)
     gained = combine(
@@ -125,14 +125,14 @@ def _bounded(asserted: Formula) -> Theorem:
         [
             (weight, sum_over(_step(), t, horizon, reason="sum over the steps")),
             (weight, expectation(last, reason="take expectations")),
-            (weight, assume(_START, reason="given")),
-            (1 / eta, assume(_drifts(drift), reason="given: the mean drift is at most ηd")),
+            (weight, given(_START)),
+            (1 / eta, given(_drifts(drift), why="the mean drift is at most ηd")),
         ],
         reason="telescoping leaves the drift of each step; divide by ηT",
     )
     return combine(
         bound_target(asserted),
-        [(2 / (2 - h), gained), (1, assume(_AVERAGE, reason="given"))],
+        [(2 / (2 - h), gained), (1, given(_AVERAGE))],
         known=[given("h < 2")],
         reason="divide by 1-h/2",
     )
@@ -144,15 +144,15 @@ def _drifting(rate: Formula, *, order_one: bool = False) -> Theorem:
     families = {entries.u(i): _before, there: _later, entries.z(i): _student}
     here = instantiate(moved_peer(order_one=order_one), {**families, WAY: way}, reason="D9, of each input and peer")
     for told in _RANGES:
-        each = specialise(specialise(assume(told, reason="given: ρ"), t, reason="at this step"), m, reason="and pair")
+        each = given(told, t, m, why="ρ")
         here = discharge(here, each, reason="which is given")
     part = combine(here.conclusion.map(lambda side: side / pairs), [(1 / pairs, here)], reason="a pair's part")
     mean = sum_over(part, m, pairs, reason="over the pairs")
     signs = [] if order_one else [assume(NOT_ONE, reason="for an order that is not one")]
     whole = assume(ForAll(t, _changed(order_one)), known=signs, reason="given: F is L + βR")
     changed = specialise(whole, t, reason="at this step")
-    moved = specialise(assume(_PEERS, reason="given: the peers' logits move by at most Gηg"), t, reason="at this step")
-    signs.append(assume(APART, reason="given: not all log-ratios are equal"))
+    moved = given(_PEERS, t, why="the peers' logits move by at most Gηg")
+    signs.append(given(APART, why="not all log-ratios are equal"))
     surely = combine(
         AtMost(changed.conclusion.terms()[0], beta * most * way),
         [(1, changed), (beta, mean), (beta * most / (2 * way), moved)],

@@ -17,7 +17,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, j, k
 from rdml_theory.symbolic.sgd.descent import eta, horizon
-from rdml_theory.symbolic.sgd.setting import at_most, t
+from rdml_theory.symbolic.sgd.setting import at_most, given, t
 
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "WITH_DECAY", "adam_drift", "complement", "decay", "decayed_target", "deviation",
@@ -138,17 +138,10 @@ def decayed_target(drift: Formula = DRIFT) -> AtMost:
     return AtMost((1 - eta * decay) ** horizon * start, end)
 
 
-def _given(told: Proposition, *lags: Term) -> Theorem:
-    theorem = assume(told, reason="given")
-    for value in (t, *lags) if isinstance(told, ForAll) else ():
-        theorem = specialise(theorem, value, reason="here")
-    return theorem
-
-
 @cache
 def _rooms() -> tuple[Theorem, ...]:
     """``r < 1``, ``θ < 1``, ``p ≤ 1`` and ``b² ≤ c²``."""
-    return tuple(map(_given, (*_SHARES[:2], _SHARES[3], _SIZES[0])))
+    return tuple(map(given, (*_SHARES[:2], _SHARES[3], _SIZES[0])))
 
 
 @cache
@@ -198,7 +191,7 @@ def _tangent() -> Theorem:
 @cache
 def _of_a_lag() -> Theorem:
     """``E[G_{t,k} u_t] ≤ p/(φθ^{k-1}) - a(1-p)/(s q_t)`` for k ≤ t+1."""
-    event, level = _given(_EVENT, k), _s * _q
+    event, level = given(_EVENT, t, k), _s * _q
     none = combine(AtMost(0, 1 - _happens), [(1, nonnegative((1 - _happens) ** 2)), (1, event)], reason="R is 0 or 1")
     some = combine(AtMost(0, _happens), [(1, nonnegative(_happens**2)), (1, event)], reason="R is 0 or 1")
     most = _phi * _theta ** (k - 1) * _g * _u
@@ -212,12 +205,12 @@ def _of_a_lag() -> Theorem:
         reason="a rare gradient makes its own v_t",
     )
     mostly = combine(
-        AtMost((1 - _happens) * _g * _u, -_a * (1 - _happens) * _u), [(_u, _given(_COMMON, k))],
+        AtMost((1 - _happens) * _g * _u, -_a * (1 - _happens) * _u), [(_u, given(_COMMON, t, k))],
         reason="the others are at most -a",
     )  # fmt: skip
     names = (Symbol(name, positive=True) for name in "uvw")
     tangent = instantiate(_tangent(), dict(zip(names, (_u, _v, level), strict=True)), reason="at w = s q_t")
-    straight = discharge(tangent, _given(_INVERSE), reason="u is 1/√v")
+    straight = discharge(tangent, given(_INVERSE, t), reason="u is 1/√v")
     surely = combine(
         AtMost(
             _g * _u, _happens / (_phi * _theta ** (k - 1)) - _a * (1 - _happens) * (3 - _v / level**2) / (2 * level)
@@ -231,7 +224,7 @@ def _of_a_lag() -> Theorem:
         [
             (1, expectation(surely, reason="take expectations")),
             (_a / (2 * level**3), _elsewhere(none)),
-            (1 / (_phi * _theta ** (k - 1)) + 3 * _a / (2 * level), _given(_CHANCE, k)),
+            (1 / (_phi * _theta ** (k - 1)) + 3 * _a / (2 * level), given(_CHANCE, t, k)),
         ],
         reason="on average",
     )
@@ -244,7 +237,7 @@ def _normed() -> Theorem:
     part = one_term(nonnegative(square), j, _AGE, k, known=[room], reason="one term of v_t")
     return combine(
         AtMost((_phi * _theta ** (k - 1) * _g * _u) ** 2, 1),
-        [(_u**2, part), (-(_u**2), _given(_SQUARES)), (1, _given(_INVERSE))],
+        [(_u**2, part), (-(_u**2), given(_SQUARES, t)), (1, given(_INVERSE, t))],
         reason="so it is at most √v_t",
     )
 
@@ -260,16 +253,16 @@ def _elsewhere(none: Theorem) -> Theorem:
     """``E[(1 - R_{t,k}) v_t] ≤ (1-p) s² q_t²``."""
     outside, weight = 1 - _happens, _phi**2 * _theta ** (2 * (j - 1))
     surely = combine(
-        AtMost(outside * _lagged("G", j) ** 2, outside * _MOST_AT_J), [(outside, _given(_MOST, j))],
+        AtMost(outside * _lagged("G", j) ** 2, outside * _MOST_AT_J), [(outside, given(_MOST, t, j))],
         known=[none], reason="if it is not a rare one at k",
     )  # fmt: skip
     each = combine(
         AtMost(Mean(outside * _lagged("G", j) ** 2), (1 - _p) * _s**2),
         [
             (1, expectation(surely, reason="take expectations")),
-            (_c**2 - _b**2, _given(_APART, k, j)),
-            (-(_b**2), _given(_CHANCE, k)),
-            (-(1 - _p), _given(_SIZES[1])),
+            (_c**2 - _b**2, given(_APART, t, k, j)),
+            (-(_b**2), given(_CHANCE, t, k)),
+            (-(1 - _p), given(_SIZES[1])),
         ],
         known=_rooms(),
         reason="the events of two steps are not correlated",
@@ -279,7 +272,7 @@ def _elsewhere(none: Theorem) -> Theorem:
         reason="with its weight",
     )  # fmt: skip
     named = combine(
-        Equal(outside * _v, _lags(weight * outside * _lagged("G", j) ** 2, j)), [(outside, _given(_SQUARES))],
+        Equal(outside * _v, _lags(weight * outside * _lagged("G", j) ** 2, j)), [(outside, given(_SQUARES, t))],
         reason="v_t",
     )  # fmt: skip
     powers, _ = _powers_of(_theta**2)
@@ -290,8 +283,8 @@ def _elsewhere(none: Theorem) -> Theorem:
             (1, _termwise(weight, j, outside * _lagged("G", j) ** 2)),
             (1, expectation(named, reason="take expectations")),
             ((1 - _p) * _s**2, powers),
-            ((1 - _p) * _s**2 * _lags(weight / _phi**2, j), _given(_SHARES[2])),
-            (-(1 - _p) * _s**2, _given(_WARM)),
+            ((1 - _p) * _s**2 * _lags(weight / _phi**2, j), given(_SHARES[2])),
+            (-(1 - _p) * _s**2, given(_WARM, t)),
         ],
         reason="the weights of v_t have the sum q_t²",
     )
@@ -304,7 +297,7 @@ def _on_average() -> Theorem:
         AtMost(_first * Mean(_g * _u), _first * lag.conclusion.terms()[1]), [(_first, lag)], known=[inside],
         reason="with its weight in m_t",
     )  # fmt: skip
-    named = combine(Equal(_m * _u, _lags(_first * _g * _u)), [(_u, _given(_MOMENT))], reason="m_t")
+    named = combine(Equal(_m * _u, _lags(_first * _g * _u)), [(_u, given(_MOMENT, t))], reason="m_t")
     both, alone = _powers_of(_r * _theta)[0], _powers_of(_r)[0]
     return combine(
         AtMost(
@@ -340,7 +333,7 @@ def _moves() -> Theorem:
         power = discharge(_powers_of(value)[1], below, reason="as it is below 1")
         shrunk[value] = combine(Less(0, 1 - value**_AGE), [(1, power), (1, room)], reason="and so are its powers")
     warm = combine(
-        AtMost(_q**2, Integer(1) ** 2), [(1, _given(_WARM))], slack=_theta ** (2 * _AGE), reason="at most 1"
+        AtMost(_q**2, Integer(1) ** 2), [(1, given(_WARM, t))], slack=_theta ** (2 * _AGE), reason="at most 1"
     )  # fmt: skip
     corrected = combine(
         AtMost(_q * (1 - younger), 1 - (_r * _theta) ** _AGE),
@@ -349,7 +342,7 @@ def _moves() -> Theorem:
         reason="the corrections do not make it more",
     )
     age = 1 - (_r * _theta) ** _AGE
-    update = expectation(_given(_UPDATE), reason="take expectations")
+    update = expectation(given(_UPDATE, t), reason="take expectations")
     return combine(
         AtMost((1 - eta * decay) * Mean(_x) + eta * DRIFT, Mean(_x.at(t + 1))),
         [

@@ -78,7 +78,7 @@ def climbed() -> Theorem:
     )
     less = Less(0, smoothness - growth * (1 - k))
     slower = combine(
-        less, [(1, assume(SLOWER, reason="given"))], slack=growth * k, reason="(1-k)μ is less than Λ"
+        less, [(1, given(SLOWER))], slack=growth * k, reason="(1-k)μ is less than Λ"
     )  # fmt: skip
     known = [room, assume(less, reason="suppose")]
     values = {"a": height, "b": bend, "tau": growth * (1 - k) / (smoothness - growth * (1 - k))}

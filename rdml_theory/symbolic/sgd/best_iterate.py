@@ -61,7 +61,7 @@ def _cauchy_schwarz(u: Term, v: Term, positive: Theorem) -> Theorem:
 def falls() -> Theorem:
     """What a step lowers the value by, at least, in inner products of both gradients and the bias."""
     apart = instantiate(between(), {y: x, u: after}, reason="between x_t and x_{t+1}")
-    update = specialise(assume(UPDATE, reason="given"), t, reason="at this step")
+    update = given(UPDATE, t)
     moved = combine(Equal(x - after, eta * (g + b)), [(-1, update)], reason="the step")
     lost = Inner(g + p, g + b) / 2 + square(g - p) / (4 * h) - h / 4 * square(g + b)
     return combine(
@@ -82,13 +82,13 @@ def _step(decrease: Formula) -> Theorem:
     before = assume(Less(t, steps), reason="at a step but the last")
     here = combine(Less(t, horizon), [(1, before)], slack=1, reason="so it is one of them")
     later = combine(Less(t + 1, horizon), [(1, before)], reason="and so is the next")
-    least = assume(_LEAST, reason="given")
+    least = given(_LEAST)
     at_x = specialise(least, t, known=[here], reason="at x_t")
     at_next = specialise(least, t + 1, known=[later], reason="at x_{t+1}")
     not_zero, next_not_zero = (
         combine(Less(0, square(u)), [(1, low)], slack=BEST, reason="not zero") for u, low in ((g, at_x), (p, at_next))
     )
-    small = specialise(assume(_BIAS, reason="given"), t, reason="at this step")
+    small = given(_BIAS, t)
     norm, next_norm = sqrt(square(g)), sqrt(square(p))
     along = at_most(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
     pulls = []
@@ -134,7 +134,7 @@ def best_iterate(decrease: Formula = DECREASE) -> Proof:
     ('descent lemma', 'descent lemma, from below')
     """
     steps = horizon - 1
-    at_last = specialise(assume(_LEAST, reason="given"), steps, reason="at the last iterate")
+    at_last = given(_LEAST, steps)
     pays = instantiate(surely_above_the_infimum(), {y: At("x", steps)}, reason="at the last iterate")
     target = best_target(decrease)
     large = combine(
@@ -143,7 +143,7 @@ def best_iterate(decrease: Formula = DECREASE) -> Proof:
             (1, sum_over(_step(decrease), t, steps, reason="sum over the steps but the last")),
             (1, pays),
             (1 / (2 * smoothness), at_last),
-            (1, assume(_START, reason="given")),
+            (1, given(_START)),
         ],
         reason="the values telescope; the last gradient pays for itself",
     )
@@ -154,7 +154,7 @@ def best_iterate(decrease: Formula = DECREASE) -> Proof:
         target,
         [
             (steps * eta * slope + (level + Z) / (2 * smoothness), below),
-            (1 / (2 * smoothness), assume(_ROOM, reason="given")),
+            (1 / (2 * smoothness), given(_ROOM)),
         ],
         known=[room],
         reason="then the decrease is not positive, and W ≤ Z² ≤ 2ΛΔ",

@@ -52,7 +52,7 @@ def classical_bound(right_side: Formula = CLASSICAL, *, greatest_step: Formula =
     )
     room = combine(
         AtMost(0, 1 - h),
-        [(1, assume(AtMost(h, greatest_step), reason="given"))],
+        [(1, given(AtMost(h, greatest_step)))],
         reason="so h ≤ 1",
     )
     bound = combine(
@@ -151,7 +151,7 @@ def settles(side: int, asserted: Term, excess: Term, what: str) -> Theorem:
     """``(1-h/2)F² - |1-h|FZ - (h/2)Z² = R`` for an F that is what is asserted, on one side of h = 1."""
     away, one = side * (1 - h), AtMost(h, 1) if side == 1 else AtMost(1, h)
     room = given("h < 2")
-    sign = assume(one, reason="given")
+    sign = given(one)
     named = assume(Equal(floor, asserted), known=[room], reason=f"given: F is {what}")
     is_floor = rewrite(named, magnitude(away, known=[sign], reason="|1-h| is this"), reason="written out")
     value = is_floor.conclusion.terms()[1]

@@ -65,19 +65,19 @@ def settled_target(plateau: Formula = PLATEAU) -> AtMost:
 
 def _inside() -> tuple[Theorem, Theorem]:
     """``r < 1`` and ``-1 < r``."""
-    return assume(_BELOW, reason="given"), assume(_ABOVE, reason="given")
+    return given(_BELOW), given(_ABOVE)
 
 
 def gradient_size() -> Theorem:
     """``E‖∇f(x_t)‖² = (u r^t - b)²`` for every t."""
-    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
-    told = assume(_RATIO, reason="given")
+    slope = given(SLOPE, why="f = Λ‖x‖²/2")
+    told = given(_RATIO)
     moved = combine(
         Equal(Gradient("f", after), ratio * g - (1 - ratio) * bias * unit),
         [
             (1, specialise(slope, after, reason="at x_{t+1}")),
             (-1, specialise(slope, x, reason="at x_t")),
-            (smoothness, specialise(assume(_UPDATE, reason="given"), t, reason="at this step")),
+            (smoothness, given(_UPDATE, t)),
             (-g - bias * unit, told),
         ],
         reason="the gradient after a step",
@@ -88,11 +88,11 @@ def gradient_size() -> Theorem:
         [(1, moved), (ratio, supposed)],
         reason="what is left of u shrinks by r",
     )
-    always = induct(assume(_START, reason="given"), step, t, reason="by induction")
+    always = induct(given(_START), step, t, reason="by induction")
     here = specialise(always, t, reason="at every step")
     norm = combine(
         Equal(square(g), (distance * ratio**t - bias) ** 2),
-        [(1, squared(here)), ((distance * ratio**t - bias) ** 2, assume(_UNIT, reason="given"))],
+        [(1, squared(here)), ((distance * ratio**t - bias) ** 2, given(_UNIT))],
         reason="e has norm one",
     )
     return expectation(norm, reason="take expectations")

@@ -32,9 +32,9 @@ def quadratic(value: Term, size: Term, away: Term) -> Term:
 
 def _along(side: int, size: Term) -> tuple[Theorem, Theorem, Theorem]:
     """The gradient at x_t, the bias there, and the gradient after a step, for a bias of ``-side (size) ∇f``."""
-    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
+    slope = given(SLOPE, why="f = Λ‖x‖²/2")
     here = specialise(slope, x, reason="at x_t")
-    leads = assume(ForAll(t, Equal(b, -side * size * g)), reason="given: the bias is along the gradient")
+    leads = given(ForAll(t, Equal(b, -side * size * g)), why="the bias is along the gradient")
     leads_here = specialise(leads, t, reason="at this step")
     moved = combine(
         Equal(Gradient("f", after), (1 - h + side * h * size) * g - h * n),
@@ -58,8 +58,8 @@ def _shrink(side: int, share: Term) -> Term:
 def _shrinks(side: int, share: Term) -> tuple[Theorem, Theorem]:
     """The bias, and ``‖∇f(x_{t+1})‖² = (|1-h| + hr)²‖∇f(x_t)‖² + h²σ²``, for a bias of ``-side r ∇f``."""
     here, leads, moved = _along(side, share)
-    apart = assume(APART, reason="given: the noise is orthogonal to the gradient")
-    noise_size = assume(SIZE, reason="given: and of size σ")
+    apart = given(APART, why="the noise is orthogonal to the gradient")
+    noise_size = given(SIZE, why="and of size σ")
     product = combine(
         Equal(Inner(g, n), 0),
         [(1, inner(here, n)), (smoothness, specialise(apart, t, reason="at this step"))],
@@ -97,7 +97,7 @@ def stationary(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theor
         [(1, shrunk), (_shrink(side, size / floor) ** 2, stays), (-2 * h, equation)],
         reason="F solves the equation of the step",
     )
-    start = assume(Equal(square(Gradient("f", first)), floor**2), reason="given: ‖∇f(x_0)‖ = F")
+    start = given(Equal(square(Gradient("f", first)), floor**2), why="‖∇f(x_0)‖ = F")
     always = specialise(induct(start, again, t, reason="by induction"), t, reason="at every step")
     mean = sum_over(expectation(always, reason="take expectations"), t, horizon, reason="sum over the steps")
     bias_squared = combine(
@@ -130,7 +130,7 @@ def falling(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]
     """
     share = size / floor
     leads, shrunk = _shrinks(side, share)
-    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    slope, height = (given(told, why="f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
     ends = []
     for point in (first, At("x", horizon)):
         pays = combine(
@@ -148,12 +148,12 @@ def falling(side: int, size: Term, equation: Theorem) -> tuple[Theorem, Theorem]
             (1 / horizon, total),
             (1 / horizon, ends[0]),
             (-1 / horizon, ends[1]),
-            (2 * smoothness / horizon, assume(FALL, reason="given: f falls by Δ")),
+            (2 * smoothness / horizon, given(FALL, why="f falls by Δ")),
             (-2 * gap / (eta * horizon), given("h")),
         ],
         reason="the squared gradients telescope; they are 2Λf",
     )
-    moves = assume(NOT_STILL, reason="given: f falls, or there is noise")
+    moves = given(NOT_STILL, why="f falls, or there is noise")
     average = combine(
         Equal(mean, floor**2),
         [(floor**2 / most, lost), (-2 * h * mean / most, equation)],
@@ -180,7 +180,7 @@ def unmoved(size: Term, step: Theorem) -> Theorem:
         ``h = 2/(1+r)``, as somebody asserts it.
     """
     _, _, moved = _along(-1, size)
-    still = specialise(assume(ForAll(t, Equal(n, 0 * n)), reason="given: there is no noise"), t, reason="at this step")
+    still = given(ForAll(t, Equal(n, 0 * n)), t, why="there is no noise")
     start = square(Gradient("f", first))
     again = combine(
         Equal(square(Gradient("f", after)), start),
@@ -204,8 +204,8 @@ def unmoved(size: Term, step: Theorem) -> Theorem:
 @cache
 def newton_step() -> Theorem:
     """``x_{t+1} = -(b_t + n_t)/Λ`` on the quadratic for η = 1/Λ."""
-    update = instantiate(assume(HYPOTHESES["update"], reason="given"), {eta: 1 / smoothness}, reason="for η = 1/Λ")
-    slope = specialise(assume(SLOPE, reason="given: f = Λ‖x‖²/2"), x, reason="at x_t")
+    update = instantiate(given("update"), {eta: 1 / smoothness}, reason="for η = 1/Λ")
+    slope = given(SLOPE, x, why="f = Λ‖x‖²/2")
     return combine(
         Equal(after, -(b + n) / smoothness),
         [(1, specialise(update, t, reason="at this step")), (-1 / smoothness, slope)],
@@ -217,14 +217,14 @@ def newton_step() -> Theorem:
 def newton_value() -> Theorem:
     """``E‖Λx_{t+1}‖² = Z² + σ²`` for η = 1/Λ, with biases and noises of mean square Z² and σ²."""
     mean = expectation(squared(newton_step()), reason="take expectations")
-    centred = specialise(assume(HYPOTHESES["centred"], reason="given"), t, reason="at this step")
+    centred = given("centred", t)
     return combine(
         Equal(smoothness**2 * Mean(square(after)), Z**2 + sigma**2),
         [
             (smoothness**2, mean),
             (2, orthogonal(centred, b, reason="the noise has mean zero given b_t")),
-            (1, specialise(assume(BIAS_SIZE, reason="given: E‖b_t‖² = Z²"), t, reason="at this step")),
-            (1, specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")),
+            (1, given(BIAS_SIZE, t, why="E‖b_t‖² = Z²")),
+            (1, given(NOISE_SIZE, t, why="E‖n_t‖² = σ²")),
         ],
         reason="multiply out",
     )

@@ -193,17 +193,17 @@ def closer_bound() -> Theorem:
 
 
 def _named(floor_square: Term) -> Theorem:
-    return assume(floor_equation(floor_square), reason="given: F, the floor of √(f - inf f)")
+    return given(floor_equation(floor_square), why="F, the floor of √(f - inf f)")
 
 
 def _pressed(push_square: Term) -> Theorem:
     """``mF² + Z²/(2μ) ≤ P²``."""
-    told = assume(push_equation(push_square), reason="given: P, the bias there")
+    told = given(push_equation(push_square), why="P, the bias there")
     return combine(AtMost(PUSH, push**2), [(-1, told)], reason="so the bias is at most P")
 
 
 def _slower() -> Theorem:
-    return combine(SLOWER, [(1, assume(STRICTLY, reason="given"))], reason="μ is less than Λ")
+    return combine(SLOWER, [(1, given(STRICTLY))], reason="μ is less than Λ")
 
 
 def _moves() -> Theorem:
@@ -241,13 +241,13 @@ def _step() -> Theorem:
     )  # fmt: skip
     falls_ = combine(
         AtMost(0, fall),
-        [(1 / smoothness, assume(SLOWER, reason="given"))],
+        [(1 / smoothness, given(SLOWER))],
         slack=growth * width / smoothness,
         reason="this is not negative",
     )
     risen = instantiate(climbed(), {w: at_update(), k: width}, known=[near], reason="at x_t - η(∇f + b), with s")
-    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
-    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    grows = given(GROWS, x)
+    of_a_step = given(BIAS_OF_A_STEP, t)
     keeps = 1 - growth * (1 - _AWAY) / smoothness
     left = keeps * excess(x) + eta / trade * (growth * relative_bias * excess(x) + Z**2 / 2)
     gained = combine(
@@ -267,7 +267,7 @@ def _step() -> Theorem:
         reason="‖∇f(x_t)‖² is at least 2μ times the value above the infimum",
     )
     here = instantiate(gained, {trade: _p / _r}, reason="for s = p/r")
-    told = assume(KEPT, reason="given: a is what a step keeps")
+    told = given(KEPT, why="a is what a step keeps")
     near_too = combine(
         Less(width.subs(trade, _p / _r), 1),
         [(smoothness / growth, assume(Less(_GRIP, 1), reason="suppose")), (-smoothness / growth, told)],
@@ -315,7 +315,7 @@ def _settling(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
     """The first bound: at r = F what noise and bias add is in balance with what a step takes away."""
     named, press = _named(floor_square), _pressed(push_square)
     left = kept * floor + eta * growth * push
-    noisy, whole = assume(NOISY, reason="given: there is noise"), floor * (floor + left)
+    noisy, whole = given(NOISY, why="there is noise"), floor * (floor + left)
     grip = combine(
         Less(kept + eta * growth * push / floor, 1), [(-1 / whole, named)], slack=eta * h * sigma**2 / (2 * whole),
         known=[noisy], reason="what is lost of F² without noise is what the noise adds",
@@ -330,18 +330,18 @@ def _settling(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
 @cache
 def _closing(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
     """The second bound: at r = F + d, d = (a + ημ√m)^t (√Δ - F), and p = P + √m d."""
-    named, press, strictly = _named(floor_square), _pressed(push_square), assume(STRICTLY, reason="given")
-    told, rooted = assume(KEPT, reason="given: a is what a step keeps"), sqrt(relative_bias)
+    named, press, strictly = _named(floor_square), _pressed(push_square), given(STRICTLY)
+    told, rooted = given(KEPT, why="a is what a step keeps"), sqrt(relative_bias)
     some = combine(
         Less(0, kept), [(-1, told), (1 / smoothness, strictly)], slack=growth * _AWAY / smoothness,
         reason="so a is positive",
     )  # fmt: skip
     slope = kept + eta * growth * rooted
     loses = combine(
-        Less(slope, 1), [(1, told), (growth / smoothness, assume(ROOM, reason="given"))], where=[given("h")],
+        Less(slope, 1), [(1, told), (growth / smoothness, given(ROOM))], where=[given("h")],
         reason="a step does not keep all",
     )  # fmt: skip
-    higher = assume(ABOVE, reason="given")
+    higher = given(ABOVE)
     left, distance = kept * floor + eta * growth * push, slope**t * (sqrt(gap) - floor)
     below = combine(
         AtMost(left, floor), [(-1 / (floor + left), named)], slack=eta * h * sigma**2 / (2 * (floor + left)),
@@ -370,14 +370,12 @@ def _closing(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
 @cache
 def _stepwise(floor_square: Term, push_square: Term) -> Theorem:
     """The third bound: r_T², by the step at r_t and p_t."""
-    start, onward, pushes = (
-        assume(told, reason="given: r, step by step") for told in _recursion(floor_square, push_square)
-    )
+    start, onward, pushes = (given(told, why="r, step by step") for told in _recursion(floor_square, push_square))
     press = combine(
         AtMost(PUSH.subs(floor, falls(t)), pushed(t) ** 2), [(-1, specialise(pushes, t, reason="at this step"))],
         reason="the bias is at most p_t",
     )  # fmt: skip
-    grip = specialise(assume(FALLING, reason="given: it falls, but for the noise"), t, reason="at this step")
+    grip = given(FALLING, t, why="it falls, but for the noise")
     here = _at(_grown(), falls(t), pushed(t), grip, press)
     parts = [(1, here), (-1, specialise(onward, t, reason="at this step"))]
     return by_induction(falls(horizon) ** 2, parts, [(-1, start)])
@@ -386,19 +384,17 @@ def _stepwise(floor_square: Term, push_square: Term) -> Theorem:
 @cache
 def _attained(asserted: Term) -> Theorem:
     """On ``f = Λ‖x‖²/2``, where μ = Λ, with η = 1/Λ: equality after any number of steps."""
-    height, slope = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (HEIGHT, SLOPE))
+    height, slope = (given(told, why="f = Λ‖x‖²/2") for told in (HEIGHT, SLOPE))
     values = {growth: smoothness, h: Integer(1), eta: 1 / smoothness, kept: Integer(0)}
     named, pressed = (
-        assume(
+        given(
             Equal(*(side.subs(h, 1).subs(values) for side in told.terms())),
-            reason="given: F, and P, at h = 1 and μ = Λ, where a = 0",
+            why="F, and P, at h = 1 and μ = Λ, where a = 0",
         )
         for told in (floor_equation(), push_equation())
     )
-    size = assume(
-        ForAll(t, Equal(Mean(square(b)), relative_bias * Mean(square(g)) + Z**2)), reason="given: with all its bias"
-    )
-    centred, noises = given("centred", t), specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t)
+    size = given(ForAll(t, Equal(Mean(square(b)), relative_bias * Mean(square(g)) + Z**2)), why="with all its bias")
+    centred, noises = given("centred", t), given(NOISE_SIZE, t, why="E‖n_t‖² = σ²")
 
     def holds(steps: Term) -> Equal:
         there = asserted.subs({h: Integer(1), horizon: steps}).subs(values)
@@ -426,23 +422,20 @@ def _attained(asserted: Term) -> Theorem:
         ],
         reason="with μ = Λ and h = 1 the bound is attained: f has the infimum 0",
     )
-    start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ")
+    start = given(Equal(Mean(Value("f", first)), gap), why="E f(x_0) = Δ")
     base = combine(holds(Integer(0)), [(1, start)], reason="it holds at 0")
     return specialise(induct(base, step, t, reason="by induction"), horizon, reason="at every horizon")
 
 
 def _gentle(point: Term) -> tuple[Theorem, Theorem]:
     """``∇f = μx`` and ``f = μ‖x‖²/2`` at a point."""
-    return tuple(
-        specialise(assume(form, reason="given: f = μ‖x‖²/2"), point, reason="at this point")
-        for form in (GENTLE_SLOPE, GENTLE)
-    )  # type: ignore[return-value]
+    return tuple(given(form, point, why="f = μ‖x‖²/2") for form in (GENTLE_SLOPE, GENTLE))  # type: ignore[return-value]
 
 
 def _slow() -> Theorem:
     """``a = 1 - ημ`` for h ≤ 1."""
     sign = given("h ≤ 1")
-    told = assume(KEPT, reason="given: a is what a step keeps")
+    told = given(KEPT, why="a is what a step keeps")
     plain = rewrite(told, magnitude(1 - h, known=[sign], reason="|1-h| is this"), reason="without absolute values")
     return combine(Equal(kept, 1 - eta * growth), [(1, plain)], where=[given("h")], reason="so a is 1 - ημ")
 
@@ -473,13 +466,10 @@ def _keeps(asserted: Term) -> Theorem:
 @cache
 def _kept_up() -> tuple[Theorem, Theorem]:
     """On ``f = μ‖x‖²/2`` with h ≤ 1 and no noise, all its bias against the gradient: r_T², at every horizon."""
-    start, onward, pushes = (assume(told.map(lambda e: e.subs(sigma, 0)), reason="given: r") for told in _recursion())
+    start, onward, pushes = (given(told.map(lambda e: e.subs(sigma, 0)), why="r") for told in _recursion())
     share = pushed(t) / falls(t)
-    leads = specialise(
-        assume(ForAll(t, Equal(b, -share * g)), reason="given: the bias is against the gradient"), t,
-        reason="at this step",
-    )  # fmt: skip
-    update = assume(ForAll(t, Equal(after, x - eta * (g + b))), reason="given: there is no noise")
+    leads = given(ForAll(t, Equal(b, -share * g)), t, why="the bias is against the gradient")  # fmt: skip
+    update = given(ForAll(t, Equal(after, x - eta * (g + b))), why="there is no noise")
     (here, value), (there, later) = _gentle(x), _gentle(after)
     moved_to = combine(
         Equal(Gradient("f", after), (kept + eta * growth * share) * g),
@@ -507,7 +497,7 @@ def _kept_up() -> tuple[Theorem, Theorem]:
         ],
         reason="a step keeps a part of the gradient",
     )  # fmt: skip
-    begun = assume(Equal(Value("f", first), gap), reason="given: f(x_0) = Δ")
+    begun = given(Equal(Value("f", first), gap), why="f(x_0) = Δ")
     always = induct(combine(holds(Integer(0)), [(1, begun), (-1, start)]), step, t, reason="by induction")
     now = specialise(always, t, reason="at this step")
     size = combine(

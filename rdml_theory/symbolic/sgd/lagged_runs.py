@@ -29,7 +29,6 @@ from rdml_theory.symbolic.sgd.single_runs import (
     allowed,
     deviation,
     failure,
-    given_here,
     level,
     markov,
     over_the_steps,
@@ -138,15 +137,15 @@ NESTEROV = (Equal(lag, mu**2).text(), _METHODS[1][1].text())
 
 
 def _small() -> Theorem:
-    return assume(_SLOW, reason="given")
+    return given(_SLOW)
 
 
 def _moving() -> Theorem:
-    return assume(_MOVING, reason="given: without momentum nothing lags behind")
+    return given(_MOVING, why="without momentum nothing lags behind")
 
 
 def _some() -> Theorem:
-    return assume(_SOME, reason="given: ζ, by which the bias is shared out, is not zero")
+    return given(_SOME, why="ζ, by which the bias is shared out, is not zero")
 
 
 @cache
@@ -158,13 +157,13 @@ def _apart() -> Theorem:
     def at(step: Term) -> Equal:
         return Equal(*(term.subs(t, step) for term in (_v, _D + _N)))
 
-    again = [*zip(signs, map(given_here, parts), strict=True), (mu, assume(at(t), reason="suppose"))]
+    again = [*zip(signs, (given(part, t) for part in parts), strict=True), (mu, assume(at(t), reason="suppose"))]
     step = combine(at(t + 1), again, reason="one step more")
-    still = [(s, assume(told, reason="given: at rest")) for s, told in zip(signs, starts, strict=True)]
+    still = [(s, given(told, why="at rest")) for s, told in zip(signs, starts, strict=True)]
     base = combine(at(Integer(0)), still, reason="at rest")
     always = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
     whole = lag * gamma * (_D + _N)
-    return combine(Equal(x - _z, whole), [(-1, given_here(_MIDDLE)), (lag * gamma, always)], reason="so this")
+    return combine(Equal(x - _z, whole), [(-1, given(_MIDDLE, t)), (lag * gamma, always)], reason="so this")
 
 
 _memory = (1 - mu**t) / (1 - mu)
@@ -180,7 +179,7 @@ def _remembered() -> tuple[Theorem, Theorem, Theorem]:
     small = _small()
     powers = instantiate(powers_of()[0], {Symbol("a", nonnegative=True): mu}, reason="for μ")
     long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers)], reason="so m_t is not negative")
-    more, none = given_here(_SQUARES[0]), assume(_SQUARES[1], reason="given")
+    more, none = given(_SQUARES[0], t), given(_SQUARES[1])
     again = combine(
         AtMost(0, _Q.at(t + 1)), [(-1, more), (mu, assume(AtMost(0, _Q), reason="suppose"))], slack=square(_pull),
         reason="one step more",
@@ -193,13 +192,13 @@ def _remembered() -> tuple[Theorem, Theorem, Theorem]:
 
     told = assume(at(t), known=[small], reason="suppose")
     product = discharge(_cross(_D, _pull, Integer(1), [long, some]), told)
-    parts = [(1, given_here(_PARTS[place][0])) for place in (1, 2)]
+    parts = [(1, given(_PARTS[place][0], t)) for place in (1, 2)]
     moved = combine(Equal(_D.subs(t, t + 1), mu * _D + _pull), parts, reason="together")
     step = combine(
         at(t + 1), [(1, squared(moved)), (mu**2, told), (2 * mu, product), (-_memory.subs(t, t + 1), more)],
         reason="one step more",
     )  # fmt: skip
-    rest = [(1, assume(_PARTS[place][1], reason="given")) for place in (1, 2)]
+    rest = [(1, given(_PARTS[place][1])) for place in (1, 2)]
     still = combine(Equal(_D.subs(t, 0), 0 * _G), rest, reason="at rest")
     first_one = combine(at(Integer(0)), [(1, squared(still))], known=[small], reason="at first")
     return long, some, specialise(induct(first_one, step, t, reason="by induction"), t, reason="at every step")
@@ -217,8 +216,8 @@ def lag_inequality() -> Theorem:
     def of(told: Any) -> Any:
         return told.map(lambda term: term.xreplace({mu: a}))
 
-    small = assume(of(_SLOW), reason="given")
-    more = given_here(of(_SQUARES[0]))
+    small = given(of(_SLOW))
+    more = given(of(_SQUARES[0]), t)
     once = sum_over(more, t, horizon, reason="sum over the steps")
     scaled = combine(
         Equal(_Q.at(t + 1) * a ** (-t - 1), _Q * a**-t + square(_pull) * a ** (-t - 1)),
@@ -242,7 +241,7 @@ def lag_inequality() -> Theorem:
             (-last, sum_over(scaled, t, horizon, reason="sum over the steps")),
             (last, ends),
             (over, sum_over(mean, t, horizon, reason="sum over the steps")),
-            (over - last, assume(of(_SQUARES[1]), reason="given")),
+            (over - last, given(of(_SQUARES[1]))),
         ],
         known=[small],
         reason="what each step weighs later, and has of those before",
@@ -340,7 +339,7 @@ def _turned_at_most() -> Theorem:
         _S: _far * _reach, _P: _far * _lags,
     }  # fmt: skip
     here = discharge(instantiate(_mixed(), values, known=[_some()], reason="at this step"), behind)
-    named = assume(WIDTH, reason="given: W")
+    named = given(WIDTH, why="W")
     return combine(AtMost(square(_turned), width * _spent), [(1, here), (-_spent, named)], reason="and W is this")
 
 
@@ -349,7 +348,7 @@ def _one_step() -> Theorem:
     """What a step lowers f(z_t) by, surely, but for what is left of biases and noises."""
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
     along = instantiate(lemma, {y: _z, Vector("v"): -gamma * (_pull + n)}, reason="from z_t along its move")
-    moves = given_here(_MOVES)
+    moves = given(_MOVES, t)
     left, right = moves.conclusion.terms()
     back = combine(Equal(right, left), [(-1, moves)], reason="the move, read from right to left")
     chance = (SUMS.at(t + 1) - SUMS - rank * log(room_of_all) / 2) / trade
@@ -361,11 +360,11 @@ def _one_step() -> Theorem:
         AtMost(fall + left_over - chance, costs - Inner(g, _pull)),
         [
             (1 / gamma, rewrite(along, back, reason="which leads to z_{t+1}")),
-            (-1 / trade, given_here(_SUM)),
-            (paid, squared(given_here(_PARTS[3][0]))),
+            (-1 / trade, given(_SUM, t)),
+            (paid, squared(given(_PARTS[3][0], t))),
             (1, _lagged()),
             (_bent / 2, _turned_at_most()),
-            (square(_N), assume(PAID, reason="given: κ pays for what noises leave")),
+            (square(_N), given(PAID, why="κ pays for what noises leave")),
         ],
         reason="what chance adds is in L",
     )
@@ -375,11 +374,11 @@ def _one_step() -> Theorem:
 def _geometric(part: Term, new: Term, place: int) -> Theorem:
     """``Σ ‖G_t‖² ≤ u² Σ ‖∇f(x_t)‖²``."""
     told, start = _PARTS[place]
-    slow, small = assume(_SLOWNESS, reason="given: u = 1/(1-μ)"), _small()
+    slow, small = given(_SLOWNESS, why="u = 1/(1-μ)"), _small()
     each = combine(
         AtMost(square(part.subs(t, t + 1)), mu * square(part) + slowness * square(new)),
         [
-            (1, squared(given_here(told))),
+            (1, squared(given(told, t))),
             ((mu * slowness - 1) * square(new) - 2 * mu * Inner(part, new), slow),
         ],
         slack=mu * (1 - mu) * square(part - slowness * new), known=[small], reason="the square of a mean",
@@ -388,7 +387,7 @@ def _geometric(part: Term, new: Term, place: int) -> Theorem:
         AtMost(over_the_steps(square(part)), slowness**2 * over_the_steps(square(new))),
         [
             (slowness, sum_over(each, t, horizon, reason="sum over the steps")),
-            (slowness, squared(assume(start, reason="given"))),
+            (slowness, squared(given(start))),
             (-over_the_steps(square(part)), slow),
         ],
         slack=slowness * square(part.subs(t, horizon)), reason="of a geometric series",
@@ -403,7 +402,7 @@ def _along_the_bias() -> Theorem:
         AtMost((theta - 1) * Inner(g, b), size * zeta * (square(g) / level + level) / 2),
         [
             (1, young(theta - 1, g, b, zeta / level, (_some(),))),
-            (size * level / (2 * zeta), given_here(_BIAS)),
+            (size * level / (2 * zeta), given(_BIAS, t)),
         ],
         known=[_some()], reason="with the bound of the bias",
     )  # fmt: skip
@@ -411,17 +410,17 @@ def _along_the_bias() -> Theorem:
 
 def _fallen(right_side: Formula) -> Theorem:
     """``λ SLOPE`` times what the sum of ‖∇f‖² is above B² T, is at most L_T + log δ."""
-    final = specialise(assume(HYPOTHESES["bounded"], reason="given"), _z.subs(t, horizon), reason="the last value")
-    middle = specialise(assume(_MIDDLE, reason="given"), Integer(0), reason="at first")
+    final = given("bounded", _z.subs(t, horizon))
+    middle = given(_MIDDLE, Integer(0))
     same = combine(
-        Equal(first, _z.subs(t, 0)), [(-1, middle), (lag * gamma, assume(_PARTS[0][1], reason="given"))],
+        Equal(first, _z.subs(t, 0)), [(-1, middle), (lag * gamma, given(_PARTS[0][1]))],
         reason="where there is no velocity",
     )  # fmt: skip
-    start = rewrite(assume(START, reason="given"), same, reason="where z starts too")
+    start = rewrite(given(START), same, reason="where z starts too")
     spread, norms = _bent / 2 * width, over_the_steps(square(_pull))
     biases, along, steps = (
         sum_over(told, t, horizon, reason="sum over the steps")
-        for told in (given_here(_BIAS), _along_the_bias(), _one_step())
+        for told in (given(_BIAS, t), _along_the_bias(), _one_step())
     )
     return combine(
         AtMost(SLOPE * (over_the_steps(square(g)) - level**2 * horizon), (SUMS.at(horizon) + log(failure)) / trade),
@@ -435,9 +434,9 @@ def _fallen(right_side: Formula) -> Theorem:
             (spread * _far / (zeta * slowness), _geometric(_E, b, 2)),
             (1, along),
             (theta / 2 + spread * _against / zeta, biases),
-            (paid, squared(assume(_PARTS[3][1], reason="given"))),
-            (horizon, assume(enough_target(right_side), reason="given: B is large enough")),
-            (-1 / trade, assume(EMPTY, reason="given")),
+            (paid, squared(given(_PARTS[3][1]))),
+            (horizon, given(enough_target(right_side), why="B is large enough")),
+            (-1 / trade, given(EMPTY)),
         ],
         slack=paid * square(_N.subs(t, horizon)),
         reason="values, noises and L telescope",
@@ -447,11 +446,11 @@ def _fallen(right_side: Formula) -> Theorem:
 def _moves(method: tuple[Term, ForAll]) -> Theorem:
     """``z_{t+1} = z_t - γ(∇f(x_t) + b_t + n_t)``."""
     behind, update = method
-    middle = assume(ForAll(t, Equal(_z, x - behind * gamma * _v)), reason="given: z")
+    middle = given(ForAll(t, Equal(_z, x - behind * gamma * _v)), why="z")
     here, there = (specialise(middle, step, reason="at this step") for step in (t, t + 1))
-    velocity = given_here(_PARTS[0][0])
+    velocity = given(_PARTS[0][0], t)
     plain = combine(
-        _MOVES.body, [(1, there), (-1, here), (1, given_here(update)), (-gamma * behind / mu, velocity)],
+        _MOVES.body, [(1, there), (-1, here), (1, given(update, t)), (-gamma * behind / mu, velocity)],
         known=[_moving()], reason="a plain step",
     )  # fmt: skip
     return generalise(plain, t, reason="at every step")
@@ -470,9 +469,9 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
     >>> lagged_runs().axioms
     ('descent lemma', 'descent lemma, from below', 'sub-Gaussian moments')
     """
-    rising = assume(_RISING, reason="given: B is beyond the vertex")
+    rising = given(_RISING, why="B is beyond the vertex")
     fair = supermartingale(
-        -trade * _turned, _heavy, room_of_all, _NOISE, assume(ROOM, reason="given: d"), _SUM
+        -trade * _turned, _heavy, room_of_all, _NOISE, given(ROOM, why="d"), _SUM
     )  # fmt: skip
     whole = markov(_fallen(right_side), REACHED, SLOPE, rising, fair)
     methods = [

@@ -86,7 +86,7 @@ def _fall(earlier: Term, later: Term) -> Term:
 @cache
 def _small() -> tuple[Theorem, ...]:
     """``h < 1`` and what follows from it, with ``0 < ζ``."""
-    small, some = assume(_SMALL_STEP, reason="given"), assume(_SOME, reason="given: over which the bias is shared out")
+    small, some = given(_SMALL_STEP), given(_SOME, why="over which the bias is shared out")
     wide = combine(
         Less(0, 2 * zeta + (4 - h) * surplus), [(surplus, small)], slack=2 * zeta + 3 * surplus, known=[some]
     )
@@ -126,7 +126,7 @@ def _coupled() -> Theorem:
     here = instantiate(step, {part: zeta / _level}, known=known, reason="for v = ζ/(ζ+U)")
     same = combine(
         Equal(multiplier * h * (2 + (2 - h) * (1 - zeta / _level)), 4),
-        [(1 / _level, assume(MULTIPLIER, reason="given"))],
+        [(1 / _level, given(MULTIPLIER))],
         known=known,
         reason="over ζ+U",
     )
@@ -141,8 +141,8 @@ def _plain(enough: Formula) -> Theorem:
     short = combine(
         Less(0, _ROOM),
         [
-            (h / wide, assume(_short(enough), reason="given")),
-            (-(2 - h) / (2 * wide), assume(MULTIPLIER, reason="given")),
+            (h / wide, given(_short(enough))),
+            (-(2 - h) / (2 * wide), given(MULTIPLIER)),
         ],
         known=known,
         reason="so λh(2-h)/2 - 1 is positive",
@@ -153,7 +153,7 @@ def _plain(enough: Formula) -> Theorem:
     parts = [
         (multiplier / 4, expectation(turned, reason="take expectations")),
         (1 / _ROOM, expectation(mixed, reason="take expectations")),
-        (-_mean(b) / _ROOM, assume(COST, reason="given")),
+        (-_mean(b) / _ROOM, given(COST)),
     ]
     return _step(cost * _mean(b), parts, known, "one square is left")
 
@@ -211,7 +211,7 @@ def _let_in() -> Theorem:
 def _bound(drift: Formula, enough: Formula) -> Theorem:
     """The bound for every m, r and U below the greatest."""
     before = assume(Less(t, phase), reason="while the potential is let in")
-    small, bias = _small(), specialise(assume(_BIAS, reason="given"), t, reason="at this step")
+    small, bias = _small(), given(_BIAS, t)
     under, without = _coupled(), _plain(enough)
     share = t / phase
     mixed = combine(
@@ -248,9 +248,9 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
         + held * (_mean(Gradient("f", first)) + _total(phase + 1, rest)),
         reason="values and potential telescope; the potential starts as a mean of the first gradients",
     )
-    parts = assume(_PARTS, reason="given")
+    parts = given(_PARTS)
     mean = rewrite(given("average"), parts, reason="T = m + r + 1")
-    told = rewrite(assume(_RATE, reason="given"), parts, reason="T = m + r + 1")
+    told = rewrite(given(_RATE), parts, reason="T = m + r + 1")
     return combine(
         law_target(drift),
         [
@@ -258,7 +258,7 @@ def _bound(drift: Formula, enough: Formula) -> Theorem:
             (1 - held, mean),
             (-multiplier * h, told),
             (-multiplier * gap / (eta * final), given("h")),
-            (_level / 4, assume(MULTIPLIER, reason="given")),
+            (_level / 4, given(MULTIPLIER)),
             (cost * zeta**2 * phase / (horizon * final), parts),
         ],
         reason="divide by T: what is left of ζ² and R is (ζ+U)² where R is the drift",
@@ -295,8 +295,8 @@ def supremum_targets() -> tuple[AtMost, AtMost]:
 
 def _never_above(bound: Theorem, drift: Formula) -> Theorem:
     """No run of at least m² steps is above (ζ+U)² + ε, for an m that ε determines."""
-    named = assume(Equal(rate, drift), reason="given: R is the drift at U")
-    length = assume(_LONG, reason="given: so many steps")
+    named = given(Equal(rate, drift), why="R is the drift at U")
+    length = given(_LONG, why="so many steps")
     known = _small()
     precise = assume(_PRECISE, known=known, reason="given: an m that is large enough for ε")
     over = (_held * _level**2 + cost * zeta**2) / precision
@@ -325,8 +325,8 @@ def reached_target() -> AtMost:
 
 def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[Theorem, ...]:
     """A run at the constant gradient ζ + V is one for R and as near to (ζ+U)² as ε asks, from some T on."""
-    below = assume(_LOWER, reason="given: a smaller surplus")
-    named = assume(Equal(rate, drift), reason="given: R is the drift at U")
+    below = given(_LOWER, why="a smaller surplus")
+    named = given(Equal(rate, drift), why="R is the drift at U")
     there = drift.subs(surplus, lower)
     small, _, some = _small()
     spare = combine(
@@ -338,10 +338,10 @@ def _nearly_reached(attained: tuple[Theorem, Theorem], drift: Formula) -> tuple[
     mean = given("average")
     near = combine(
         supremum_targets()[1],
-        [(-1, mean), (-1, at_lower[0]), (1, assume(_NEAR, reason="given: as near as ε asks"))],
+        [(-1, mean), (-1, at_lower[0]), (1, given(_NEAR, why="as near as ε asks"))],
         slack=(surplus - lower) ** 2, known=[below], reason="the levels differ by little",
     )  # fmt: skip
-    long = assume(AtMost((zeta + lower) ** 2, 2 * h * horizon * (rate - there)), reason="given: so many steps")
+    long = given(AtMost((zeta + lower) ** 2, 2 * h * horizon * (rate - there)), why="so many steps")
     reached = combine(
         reached_target(), [(1, at_lower[1]), (1 / (2 * h * horizon), long)],
         reason="what the end costs is within the difference",
@@ -379,16 +379,16 @@ def attained_target(drift: Formula = DRIFT) -> Equal:
 def _attained(drift: Formula) -> tuple[Theorem, Theorem]:
     """A run at the constant gradient ζ + U, on a line along which f falls as little as smoothness allows."""
     real = [given("smooth"), given("bounded")]  # of an f such as the bound is for
-    one, constant = assume(_UNIT, reason="given"), assume(_CONSTANT, reason="given: the gradient is constant")
+    one, constant = given(_UNIT), given(_CONSTANT, why="the gradient is constant")
     here, there = specialise(constant, t, reason="at x_t"), specialise(constant, t + 1, reason="and at x_{t+1}")
-    against = specialise(assume(_AGAINST, reason="given: the bias is against it"), t, reason="at this step")
-    update = specialise(assume(UPDATE, reason="given"), t, reason="at this step")
+    against = given(_AGAINST, t, why="the bias is against it")
+    update = given(UPDATE, t)
     way = combine(
         Equal(x - after, eta * surplus * unit), [(-1, update), (eta, here), (eta, against)], reason="the step"
     )
     same = combine(Equal(g - p, 0 * unit), [(1, here), (-1, there)], reason="between equal gradients")
     mean = combine(Equal(g + p, 2 * _level * unit), [(1, here), (1, there)], reason="whose sum is this")
-    pays = specialise(assume(_LEAST_FALL, reason="given: f falls as little as it can"), t, reason="at this step")
+    pays = given(_LEAST_FALL, t, why="f falls as little as it can")
     lost = eta * surplus * (_level - h * surplus / 4)
     fall = combine(
         Equal(Value("f", x) - Value("f", after), lost),
@@ -406,7 +406,7 @@ def _attained(drift: Formula) -> tuple[Theorem, Theorem]:
     norm = combine(Equal(square(g), _level**2), [(1, squared(here)), (_level**2, one)], reason="at every step")
     gradients = sum_over(expectation(norm, reason="take expectations"), t, horizon, reason="sum over the steps")
     falls_by = sum_over(expectation(fall, reason="take expectations"), t, horizon, reason="sum over the steps")
-    end = expectation(assume(_LEAST_END, reason="given: and beyond the last"), reason="take expectations")
+    end = expectation(given(_LEAST_END, why="and beyond the last"), reason="take expectations")
     last = expectation(instantiate(norm, {t: horizon}, reason="at the last"), reason="take expectations")
     weight = 1 / (eta * horizon)
     return (
@@ -436,8 +436,8 @@ def _slope(enough: Formula, slope: Formula) -> Theorem:
     return combine(
         Equal(multiplier * h, slope),
         [
-            (1 / ratio, assume(MULTIPLIER, reason="given")),
-            (-(multiplier * h * (4 - h) - 4) / ratio, assume(Equal(surplus, enough), reason="given: the greatest U")),
+            (1 / ratio, given(MULTIPLIER)),
+            (-(multiplier * h * (4 - h) - 4) / ratio, given(Equal(surplus, enough), why="the greatest U")),
         ],
         known=[given("h < 2"), _small()[-1]],
         reason="the weight of what is left of R",

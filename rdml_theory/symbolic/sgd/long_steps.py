@@ -81,7 +81,7 @@ def long_definitions(long_rate: Term = LONG_RATE) -> tuple[Equal, Equal, Equal]:
 
 
 def _defined(long_rate: Term = LONG_RATE) -> list[Theorem]:
-    return [assume(told, reason="given: what it is") for told in long_definitions(long_rate)]
+    return [given(told, why="what it is") for told in long_definitions(long_rate)]
 
 
 _v = Vector("v")
@@ -91,9 +91,9 @@ _AHEAD = x - ((1 + h - lean) * g + 2 * h * b) / ((1 + h + lean) * smoothness)
 
 def _long_signs() -> list[Theorem]:
     """``0 ≤ h - 1 + c``, ``0 ≤ 1 - μ(1-s)/Λ``, and ``0 ≤ 1 + (h-1+c)(1 - μ/(2Λ))``."""
-    slower = assume(SLOWER, reason="given")
+    slower = given(SLOWER)
     weight = combine(
-        AtMost(0, _WEIGHT), [(1, assume(_BEYOND, reason="given"))], slack=lean, reason="h is at least 1"
+        AtMost(0, _WEIGHT), [(1, given(_BEYOND))], slack=lean, reason="h is at least 1"
     )  # fmt: skip
     part = combine(
         AtMost(0, 1 - growth / (2 * smoothness)), [(1 / (2 * smoothness), slower)], slack=Rational(1, 2),
@@ -116,7 +116,7 @@ def _beyond() -> Theorem:
     Where g = 1 + k(1 - μ/(2Λ)); what is added is ``k(‖(1+h)∇f + hb‖²/(1+h+c) - ‖∇f‖²)/(2Λ)``.
     """
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
-    grows = specialise(assume(GROWS, reason="given"), _AHEAD, reason="at w")
+    grows = given(GROWS, _AHEAD)
     added = square((1 + h) * g + h * b) / (1 + h + lean) - square(g)
     return combine(
         AtMost(
@@ -137,11 +137,9 @@ def _beyond() -> Theorem:
 @cache
 def _to_w() -> Theorem:
     """``g(f(w) - inf f) ≤ q(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
-    risen = instantiate(
-        climbed(), {w: _AHEAD, k: trade}, known=[assume(_PART, reason="given: s is less than 1")], reason="with s"
-    )
+    risen = instantiate(climbed(), {w: _AHEAD, k: trade}, known=[given(_PART, why="s is less than 1")], reason="with s")
     enough = combine(
-        AtMost(0, _WAY - climb / trade), [(1 / trade, assume(ENOUGH, reason="given"))],
+        AtMost(0, _WAY - climb / trade), [(1 / trade, given(ENOUGH))],
         reason="this is not negative",
     )  # fmt: skip
     shift = lean * g - h * b
@@ -167,9 +165,9 @@ def _to_w() -> Theorem:
 @cache
 def _long_step(long_rate: Term) -> Theorem:
     """``E f(x_{t+1}) - inf f ≤ ρ(E f(x_t) - inf f) + kh²Z²/(2Λc) + ηhσ²/2`` for h ≥ 1."""
-    bare = assume(BARE, reason="given: γ is not negative")
-    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
-    grows = specialise(assume(GROWS, reason="given"), x, reason="at x_t")
+    bare = given(BARE, why="γ is not negative")
+    of_a_step = given(BIAS_OF_A_STEP, t)
+    grows = given(GROWS, x)
     added = _PAID * Z**2 / (2 * smoothness) + eta * h * sigma**2 / 2
     return combine(
         AtMost(excess(after), rate * excess(x) + added),
@@ -190,8 +188,8 @@ def _long_step(long_rate: Term) -> Theorem:
 @cache
 def long_bound(asserted: Term, floor_square: Term, long_rate: Term) -> Theorem:
     """The bound for h ≥ 1: what a step adds and takes away are in balance at H."""
-    named = assume(high_equation(floor_square), reason="given: H, the floor")
-    falls_by = assume(FALLS, reason="given: ρ is not negative")
+    named = given(high_equation(floor_square), why="H, the floor")
+    falls_by = given(FALLS, why="ρ is not negative")
     supposed = assume(value_bound(asserted, t), reason="suppose it holds at t")
     return by_induction(asserted, [(1, _long_step(long_rate)), (rate, supposed), (-1, named)], known=[falls_by])
 
@@ -204,8 +202,8 @@ def to_and_fro(asserted: Term, floor_square: Term, long_rate: Term) -> tuple[The
         """With c = 2-h, and the d for which γ is 0."""
         return formula.subs(rate, long_rate).subs({bend: 0, spare: spare - _BEND}).subs(h, 2 - lean)
 
-    named = assume(Equal(high, turned(floor_square).subs(sigma, 0)), reason="given: H, for c = 2-h and this d")
-    longer = assume(Equal(lean, 2 - smoothness * eta), reason="given: c = 2-h, where h = Λη")
+    named = given(Equal(high, turned(floor_square).subs(sigma, 0)), why="H, for c = 2-h and this d")
+    longer = given(Equal(lean, 2 - smoothness * eta), why="c = 2-h, where h = Λη")
     leads, update = (
         specialise(assume(told, reason=why), t, reason="at this step")
         for told, why in (
@@ -213,7 +211,7 @@ def to_and_fro(asserted: Term, floor_square: Term, long_rate: Term) -> tuple[The
             (ForAll(t, Equal(after, x - eta * (g + b))), "given: there is no noise"),
         )
     )
-    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    slope, height = (given(told, why="f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
     here, value = (specialise(told, x, reason="at x_t") for told in (slope, height))
     back = combine(
         Equal(after, -x),
@@ -232,7 +230,7 @@ def to_and_fro(asserted: Term, floor_square: Term, long_rate: Term) -> tuple[The
         ],
         reason="which is as high",
     )  # fmt: skip
-    begun = assume(holds(Integer(0)), reason="given: f(x_0) = H")
+    begun = given(holds(Integer(0)), why="f(x_0) = H")
     always = induct(begun, again, t, reason="by induction")
     there = expectation(specialise(always, horizon, reason="at the last step"), reason="take expectations")
     attained = turned(asserted).subs(gap, high)

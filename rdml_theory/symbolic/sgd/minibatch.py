@@ -16,7 +16,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula
-from rdml_theory.symbolic.sgd.setting import exact, squared
+from rdml_theory.symbolic.sgd.setting import exact, given, squared
 
 __all__ = [
     "ASSUMPTIONS",
@@ -134,7 +134,7 @@ def variance_target(variance: Formula = VARIANCE) -> Equal:
 
 
 def _mean(weight: Formula) -> Theorem:
-    told = {name: specialise(assume(part, reason="given"), _y, reason="here") for name, part in MEAN.items()}
+    told = {name: given(part, _y) for name, part in MEAN.items()}
     each = specialise(told["chance"], _i, reason="for each sample")
     total = sum_over(each, _i, samples, reason="summed over the samples")
     of_batch, base, mutual = (
@@ -147,14 +147,6 @@ def _mean(weight: Formula) -> Theorem:
     )
 
 
-def _given(name: str, *values: Any) -> Theorem:
-    theorem = assume(NOISE[name], reason="given")
-    for value in values:
-        theorem = specialise(theorem, value, reason="here")
-    return theorem
-
-
-@cache
 @cache
 def _cross() -> Theorem:
     """``E s_i⟨S_i, d_i⟩ = π E⟨D_i, d_i⟩``, π the chance of two: S_i holds the samples before i alone."""
@@ -165,13 +157,13 @@ def _cross() -> Theorem:
         left, right = (Inner(vector, _d(other)) for vector in (drawn(step), _D(step)))
         return ForAll(_j, Equal(Mean(_s(other) * left), _two * Mean(right)))
 
-    known = [_given("several")]
-    nothing = [inner(_given(name), _d(_j)) for name in ("none", "zero")]
+    known = [given(NOISE["several"])]
+    nothing = [inner(given(NOISE[name]), _d(_j)) for name in ("none", "zero")]
     first = combine(Equal(_s(_j) * Inner(drawn(Integer(0)), _d(_j)), 0), [(_s(_j), nothing[0])], reason="at first none")
     none, whole = (expectation(told, reason="take expectations") for told in (first, nothing[1]))
     base = combine(at(Integer(0)).body, [(1, none), (-_two, whole)], known=known, reason="at the start")
     supposed = specialise(assume(at(_i), known=known, reason="suppose"), _j + 1, reason="for a later one")
-    more = inner(_given("drawn", _i), _d(_later))
+    more = inner(given(NOISE["drawn"], _i), _d(_later))
     longer, parts = more.conclusion.terms()
     added = combine(
         Equal(_s(_later) * longer, _s(_later) * parts), [(_s(_later), more)], reason="where the later one is drawn"
@@ -181,8 +173,8 @@ def _cross() -> Theorem:
         [
             (1, expectation(added, reason="take expectations")),
             (1, supposed),
-            (1 / (samples * (samples - 1)), _given("two", _later, _i)),
-            (-_two, expectation(inner(_given("all", _i), _d(_later)), reason="take expectations")),
+            (1 / (samples * (samples - 1)), given(NOISE["two"], _later, _i)),
+            (-_two, expectation(inner(given(NOISE["all"], _i), _d(_later)), reason="take expectations")),
         ],
         reason="two different samples are drawn together with this chance",
     )
@@ -191,15 +183,15 @@ def _cross() -> Theorem:
 
 
 def _noise(variance: Formula) -> Theorem:
-    known = [_given("several")]
+    known = [given(NOISE["several"])]
 
     def at(step: Any) -> Equal:
         squares = Sum(Mean(square(_d(_k))), (_k, 0, step - 1))
         return Equal(Mean(square(drawn(step))), _two * Mean(square(_D(step))) + (_one - _two) * squares)
 
-    starts = [expectation(squared(_given(name)), reason="take expectations") for name in ("none", "zero")]
+    starts = [expectation(squared(given(NOISE[name])), reason="take expectations") for name in ("none", "zero")]
     base = combine(at(Integer(0)), [(1, starts[0]), (-_two, starts[1])], known=known, reason="at the start")
-    more = [expectation(squared(_given(name, _i)), reason="take expectations") for name in ("drawn", "all")]
+    more = [expectation(squared(given(NOISE[name], _i)), reason="take expectations") for name in ("drawn", "all")]
     last = last_term(Sum(Mean(square(_d(_k))), (_k, 0, _i)), reason="the last apart")
     step = combine(
         at(_i + 1),
@@ -208,7 +200,7 @@ def _noise(variance: Formula) -> Theorem:
             (-_two, more[1]),
             (1, assume(at(_i), known=known, reason="suppose")),
             (2, _cross()),
-            (1 / samples, _given("one", _i)),
+            (1 / samples, given(NOISE["one"], _i)),
             (-(_one - _two), last),
         ],
         reason="one sample more",
@@ -217,7 +209,7 @@ def _noise(variance: Formula) -> Theorem:
     off, ends = (expectation(theorem, reason="take expectations") for theorem in (_off_the_mean(), _none_left()))
     return combine(
         variance_target(variance),
-        [(1, off), (1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, _given("spread"))],
+        [(1, off), (1 / batch**2, whole), (_two / batch**2, ends), (-(_one - _two) / batch**2, given(NOISE["spread"]))],
         reason="the deviations sum to zero",
     )
 
@@ -228,22 +220,18 @@ def _along(sums: Any, summand: Any, first: str, more: str) -> Theorem:
     def at(step: Any) -> Equal:
         return Equal(Inner(sums(step), _y), Sum(summand.xreplace({_i: _k}), (_k, 0, step - 1)))
 
-    base = combine(at(Integer(0)), [(1, inner(_given(first), _y))], reason="at the start")
+    base = combine(at(Integer(0)), [(1, inner(given(NOISE[first]), _y))], reason="at the start")
     last = last_term(at(_i + 1).right, reason="the last apart")
     step = combine(
-        at(_i + 1), [(1, inner(_given(more, _i), _y)), (-1, last), (1, assume(at(_i), reason="suppose"))],
+        at(_i + 1), [(1, inner(given(NOISE[more], _i), _y)), (-1, last), (1, assume(at(_i), reason="suppose"))],
         reason="one sample more",
     )  # fmt: skip
     return specialise(induct(base, step, _i, reason="by induction"), samples, reason="of all samples")
 
 
-def _told(name: str) -> Theorem:
-    return specialise(assume(MEAN[name], reason="given"), _y, reason="here")
-
-
 @cache
 def _deviation() -> Theorem:
-    return inner(_given("deviations", _i), _y)
+    return inner(given(NOISE["deviations"], _i), _y)
 
 
 @cache
@@ -257,7 +245,7 @@ def _off_the_mean() -> Theorem:
     summed = sum_over(each, _i, samples, reason="over the samples")
     along = combine(
         Equal(Inner(drawn(samples), _y), batch * Inner(_g - _whole, _y)),
-        [(1, total_), (1, summed), (-1, _told("batch")), (-Inner(_whole, _y), _given("size"))],
+        [(1, total_), (1, summed), (-1, given(MEAN["batch"], _y)), (-Inner(_whole, _y), given(NOISE["size"]))],
         reason="B of them are drawn",
     )
     every = generalise(along, _y, reason="in every direction")
@@ -275,7 +263,7 @@ def _none_left() -> Theorem:
     summed = sum_over(_deviation(), _i, samples, reason="over the samples")
     along = combine(
         Equal(Inner(_D(samples), _y), 0),
-        [(1, total_), (1, summed), (-1, _told("base")), (-beta, _told("mutual"))],
+        [(1, total_), (1, summed), (-1, given(MEAN["base"], _y)), (-beta, given(MEAN["mutual"], _y))],
         reason="the deviations sum to zero",
     )
     every = generalise(along, _y, reason="in every direction")

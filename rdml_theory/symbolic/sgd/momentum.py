@@ -131,10 +131,6 @@ def momentum_targets(
     return AtMost(horizon * average**2, whole), AtMost(kappa * average**2, start / horizon + drive)
 
 
-def _at(proposition: Proposition, reason: str = "at this step") -> Theorem:
-    return specialise(assume(proposition, reason="given"), t, reason=reason)
-
-
 def _potential(step: Term) -> Term:
     there, velocity = At("x", step), At("v", step)
     joined = coupling * Mean(Inner(Gradient("f", there), velocity))
@@ -148,10 +144,10 @@ def moved_by(nesterov: bool) -> Theorem:
     plain = combine(
         _UPDATE.body,
         [
-            (1, _at(update)),
-            (-eta * mu if nesterov else -eta, _at(VELOCITY)),
-            (eta * (d + n), assume(now, reason="given")),
-            (eta * v, assume(before, reason="given")),
+            (1, given(update, t)),
+            (-eta * mu if nesterov else -eta, given(VELOCITY, t)),
+            (eta * (d + n), given(now)),
+            (eta * v, given(before)),
         ],
         reason="with the weights of this method",
     )
@@ -161,7 +157,7 @@ def moved_by(nesterov: bool) -> Theorem:
 @cache
 def _dissipates() -> Theorem:
     """What a step takes from the potential, as a quadratic form in ∇f(x_t), b_t and v_t."""
-    update = _at(_UPDATE)
+    update = given(_UPDATE, t)
     left, right = update.conclusion.terms()
     back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
 
@@ -170,10 +166,10 @@ def _dissipates() -> Theorem:
 
     there = named(instantiate(between(), {y: x, u: x - _MOVE}, reason="from x_t to x_{t+1}"))
     again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))
-    often = combine(AtMost(0, _USED - 1), [(1, assume(OFTEN, reason="given"))], reason="so this is not negative")
+    often = combine(AtMost(0, _USED - 1), [(1, given(OFTEN))], reason="so this is not negative")
     changed = stiffness / (2 * smoothness) * (Gradient("f", after) - g)
     best = nonnegative(square(changed + _MOVE / 2 + coupling * v_after - 2 * steepness * g), reason="a squared norm")
-    velocity, centred, share = _at(VELOCITY), _at(CENTRED), smoothness / stiffness
+    velocity, centred, share = given(VELOCITY, t), given(CENTRED, t), smoothness / stiffness
     joined = inner(velocity, share * coupling * _MOVE - (1 + _TILT) * coupling * g, reason="along the move and ∇f(x_t)")
     noises = "the noise has mean zero given x_t, b_t and v_t"
     taken = (
@@ -201,7 +197,7 @@ def _dissipates() -> Theorem:
 @cache
 def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
     """``V_{t+1} ≤ V_t - κE‖∇f(x_t)‖² + d`` in expectation."""
-    told = {name: assume(definition, reason="given") for name, definition in definitions(nu, tau).items()}
+    told = {name: given(definition) for name, definition in definitions(nu, tau).items()}
     pull, squares = Mean(Inner(g, b)), Mean(square(g))
     product = expectation(young(-cross, g, b, weight), reason="take expectations")
     slowed = nonnegative(square(2 * friction * v + excess * g - 2 * drag * d), reason="a squared norm")
@@ -216,7 +212,7 @@ def _falls(drive: Term, nu: Term, tau: Term) -> Theorem:
             (-Mean(square(d)) - sigma**2, told["nu"]),
             (1, product),
             (pull, told["xi"]),
-            (COST, _at(BIAS_OF_A_STEP)),
+            (COST, given(BIAS_OF_A_STEP, t)),
             (squares, told["kappa"]),
         ],
         reason="so is the velocity; and ⟨∇f, b⟩ is at most λ/2 ‖∇f‖² + ‖b‖²/(2λ) in size",
@@ -232,7 +228,7 @@ def _above() -> Theorem:
         [
             (1, above_the_infimum()),
             (1 / energy, expectation(least, reason="take expectations")),
-            (Mean(square(g)), assume(LEVEL, reason="given")),
+            (Mean(square(g)), given(LEVEL)),
         ],
         reason="the value pays for the gradient, and the velocity for what it is coupled to",
     )
@@ -241,7 +237,7 @@ def _above() -> Theorem:
 @cache
 def _begun() -> Theorem:
     """``V_0 ≤ (1+2Λr)Δ``."""
-    rest = assume(_AT_REST, reason="given: at rest")
+    rest = given(_AT_REST, why="at rest")
     joined = expectation(inner(rest, Gradient("f", first), reason="along ∇f(x_0)"), reason="take expectations")
     return combine(
         begins(START),
@@ -267,7 +263,7 @@ def settling(drive: Term, nu: Term = PRICE, tau: Term = DRAG) -> Theorem:
         momentum_targets(drive=drive, start=gap)[1],
         [
             (1 / horizon, sum_over(falls, t, horizon, reason="sum over the steps")),
-            (1 / horizon, assume(begins(), reason="given: Δ")),
+            (1 / horizon, given(begins(), why="Δ")),
             (1 / horizon, last),
             (kappa, given("average")),
         ],
@@ -294,10 +290,8 @@ def momentum_bound(
     """
     short, whole = momentum_targets(coefficient, drive, start)
     falls = _falls(drive, price, drag)
-    shrinks = combine(
-        AtMost(0, 1 - kappa / level), [(1 / level, assume(_SHORT, reason="given"))], reason="κ is at most ℓ"
-    )
-    known = (assume(NOT_ZERO, reason="given"), shrinks)
+    shrinks = combine(AtMost(0, 1 - kappa / level), [(1 / level, given(_SHORT))], reason="κ is at most ℓ")
+    known = (given(NOT_ZERO), shrinks)
     sign, sums = accumulated(
         _potential, falls, _above(), level=level, coefficient=coefficient, drive=drive, known=known
     )

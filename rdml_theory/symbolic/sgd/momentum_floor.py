@@ -87,8 +87,8 @@ def momentum_floor(floor_square: Formula = FLOOR) -> Proof:
 
 
 def _known() -> list[Theorem]:
-    inside = assume(_INSIDE, reason="given")
-    return [assume(_MOVES, reason="given"), inside]
+    inside = given(_INSIDE)
+    return [given(_MOVES), inside]
 
 
 def _of_potential(
@@ -116,7 +116,7 @@ def _of_potential(
 def _turning_bound() -> Theorem:
     """With ω = (1-μ-h)/(2Λ), θ = ημ/2, r = 0 and δ = (1-μ)/h: nothing is lost in a turn, and ξ is 0."""
     size, known = smoothness * eta, _known()
-    short, turns = assume(_SHORT, reason="given"), assume(_TURNS, reason="given: there is such an angle")
+    short, turns = given(_SHORT), given(_TURNS, why="there is such an angle")
     stiff = (1 - mu) / size
     room = combine(AtMost(1, stiff), [(1 / size, short)], where=[given("h")], reason="h is at most 1-μ")
     apart = 4 * mu * size - (1 - mu - size) ** 2
@@ -141,7 +141,7 @@ def _turning_bound() -> Theorem:
 def _slow_bound() -> Theorem:
     """With ω = ημ/(1-μ), r = 0, δ = (1+μ)/(1-μ), and a θ that takes nothing away at rest: ε is 0."""
     size, known = smoothness * eta, _known()
-    slow = assume(_SLOW, reason="given: a small step")
+    slow = given(_SLOW, why="a small step")
     less = combine(AtMost(0, (1 - mu) ** 2 - size * (1 + mu)), [(1, slow)], where=[given("h")], reason="not negative")
     price, cross = _PRICE, (eta - 2 * _PRICE) / (1 - mu)
     positive = combine(
@@ -166,11 +166,9 @@ def _slow_bound() -> Theorem:
 @cache
 def _resting() -> tuple[Theorem, Theorem]:
     """A run at rest, its bias the negative of the gradient: A = Z at every T."""
-    against = specialise(assume(ForAll(t, Equal(b, -g)), reason="given: the bias is against ∇f"), t, reason="here")
-    still = assume(Equal(_start_v, 0 * _start_v), reason="given: at rest")
-    velocity, update = (
-        specialise(assume(told, reason="given"), t, reason="at this step") for told in (_VELOCITY, _UPDATE)
-    )
+    against = given(ForAll(t, Equal(b, -g)), t, why="the bias is against ∇f")
+    still = given(Equal(_start_v, 0 * _start_v), why="at rest")
+    velocity, update = (given(told, t) for told in (_VELOCITY, _UPDATE))
     stays = combine(
         Equal(v_after, 0 * v), [(1, velocity), (1, against), (mu, assume(Equal(v, 0 * v), reason="suppose"))],
         reason="nothing moves it",
@@ -178,7 +176,7 @@ def _resting() -> tuple[Theorem, Theorem]:
     always = specialise(induct(still, stays, t, reason="by induction"), t + 1, reason="at the next step")
     back = combine(Equal(x, after), [(-1, update), (eta, always)], reason="so it stays")
     size = assume(Equal(square(g), Z**2), reason="suppose ‖∇f(x_t)‖ = Z")
-    begun = assume(Equal(square(Gradient("f", first)), Z**2), reason="given: ‖∇f(x_0)‖ = Z")
+    begun = given(Equal(square(Gradient("f", first)), Z**2), why="‖∇f(x_0)‖ = Z")
     norms = specialise(
         induct(begun, rewrite(size, back, reason="and so does ∇f"), t, reason="by induction"), t, reason="at every step"
     )  # fmt: skip
@@ -212,8 +210,8 @@ def _around(point: Term, velocity: Term, count: Term, radius_square: Term) -> Eq
 def _turning(floor_square: Term) -> tuple[Theorem, Theorem]:
     """A run on ``f = Λ‖x‖²/2`` whose iterates turn by a fixed angle: A² is what is asserted, and ‖b‖ = Z."""
     radius_square = floor_square / smoothness**2
-    turns, moves = assume(_TURNS, reason="given: there is such an angle"), _known()
-    slope = specialise(assume(SLOPE, reason="given: f = Λ‖x‖²/2"), x, reason="at x_t")
+    turns, moves = given(_TURNS, why="there is such an angle"), _known()
+    slope = given(SLOPE, x, why="f = Λ‖x‖²/2")
     velocity, update, leads = (
         specialise(assume(told, reason=reason), t, reason="at this step")
         for told, reason in (

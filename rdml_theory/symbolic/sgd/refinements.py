@@ -144,11 +144,11 @@ def last_step_attained(square_of_a: Formula) -> Theorem:
     >>> print(last_step_attained(REFINED**2).conclusion.text())
     Σ_{t < T} E[‖∇f(x_t)‖²]/T = 2·Δ·Λ/T + Z²·(1 - 1/T) + σ²·(1 - 1/T)
     """
-    slope = specialise(assume(SLOPE, reason="given: f = Λ‖x‖²/2"), x, reason="at x_t")
+    slope = given(SLOPE, x, why="f = Λ‖x‖²/2")
     norms = sum_over(expectation(squared(slope)), t, horizon, reason="take expectations, sum over the steps")
     later = sum_over(newton_value(), t, horizon - 1, reason="sum over the steps but the last")
-    start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ, above the infimum 0")
-    height = specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), first, reason="at x_0")
+    start = given(Equal(Mean(Value("f", first)), gap), why="E f(x_0) = Δ, above the infimum 0")
+    height = given(HEIGHT, first, why="f = Λ‖x‖²/2")
     there = square_of_a.subs(h, 1).subs(eta, 1 / smoothness)
     return combine(
         Equal(mean_over_steps(square(g)), there),
@@ -198,7 +198,7 @@ def relative_inequality(left_side: Formula = RELATIVE) -> Theorem:
     ('Cauchy-Schwarz', 'descent lemma')
     """
     cross, biases = mean_over_steps(Inner(g, b)), mean_over_steps(square(b))
-    of_a_step = specialise(assume(BIAS_OF_A_STEP, reason="given"), t, reason="at this step")
+    of_a_step = given(BIAS_OF_A_STEP, t)
     size = combine(
         AtMost(biases, RELATIVE_BIAS),
         [
@@ -241,12 +241,12 @@ def relative_bound(left_side: Formula = RELATIVE, limit: Formula = RELATIVE_LIMI
     mean_square = sqrt(asserted_bias(floor))
     theorems = [bound]
     for side in (1, -1):
-        equation = assume(
+        equation = given(
             Equal(left_side.subs(Abs(1 - h), side * (1 - h)).subs(average, floor), h * sigma**2 / 2),
-            reason="given: F solves the inequality with equality, for T → ∞",
+            why="F solves the inequality with equality, for T → ∞",
         )
         theorems += stationary(side, mean_square, equation)
-    step = assume(Equal(h, limit), reason="given: the end of the domain")
+    step = given(Equal(h, limit), why="the end of the domain")
     return Proof((*theorems, unmoved(sqrt(relative_bias), step)))
 
 

@@ -74,7 +74,7 @@ ASSUMPTIONS = assumptions(
 def _pushed_at_most() -> Theorem:
     """``E‖∇f(x_t) - λx_t + b_t‖² ≤ (M + Z)²``."""
     rest = g - curvature * x
-    near = expectation(specialise(assume(NEARLY, reason="given"), x, reason="at x_t"), reason="take expectations")
+    near = expectation(given(NEARLY, x), reason="take expectations")
     small = given("bias of a step", t)
     product = combine(
         AtMost(Mean(Inner(rest, b)) ** 2, perturbation**2 * Z**2),
@@ -120,7 +120,7 @@ def _stays(asserted: Formula) -> Theorem:
         ],
         reason="x_t - η(∇f + b) is (1-ηλ)x_t but for a push of at most η(M+Z)",
     )
-    room = assume(STABLE, reason="given")
+    room = given(STABLE)
     settled = sqrt(_pushed**2 + _h * (2 - _h) * sigma**2)
     base = (2 - _h) * curvature * radius - away * _pushed
     enough = combine(
@@ -136,7 +136,7 @@ def _stays(asserted: Formula) -> Theorem:
         reason="beyond R the step does not lead further out: (1-ηλ)² + ηλ(2-ηλ) = 1",
     )
     again = combine(AtMost(Mean(square(after)), radius**2), [(1, next_one), (1, solved)], reason="so it stays")
-    always = induct(assume(STARTED, reason="given"), again, t, reason="by induction")
+    always = induct(given(STARTED), again, t, reason="by induction")
     return specialise(always, t, reason="at every step")
 
 
@@ -145,8 +145,8 @@ _HOLD = pull / curvature
 
 def _moved() -> Theorem:
     """``x_{t+1} + c/λ = (1-ηλ)(x_t + c/λ) - ηn_t`` on the quadratic."""
-    slope = specialise(assume(SLOPE, reason="given: f = λ‖x‖²/2"), x, reason="at x_t")
-    constant = specialise(assume(CONSTANT, reason="given: the bias is constant"), t, reason="at this step")
+    slope = given(SLOPE, x, why="f = λ‖x‖²/2")
+    constant = given(CONSTANT, t, why="the bias is constant")
     return combine(
         Equal(after + _HOLD, (1 - _h) * (x + _HOLD) - eta * n),
         [(1, given("update", t)), (-eta, slope), (-eta, constant)],
@@ -170,9 +170,9 @@ def _law(step: Term, variance: Formula) -> Equal:
 
 
 def _spread(variance: Formula) -> Theorem:
-    known = [assume(STABLE, reason="given")]
+    known = [given(STABLE)]
     centred = given("centred", t)
-    size = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+    size = given(NOISE_SIZE, t, why="E‖n_t‖² = σ²")
     step = combine(
         _law(t + 1, variance),
         [
@@ -243,9 +243,7 @@ def bounded_scope(offset: Formula = OFFSET, variance: Formula = VARIANCE, radius
     ('Cauchy-Schwarz',)
     """
     stays = _stays(radius_formula)
-    size = combine(
-        offset_target(offset), [(1 / curvature**2, assume(PULL_SIZE, reason="given: ‖c‖ = Z"))], reason="over λ²"
-    )
+    size = combine(offset_target(offset), [(1 / curvature**2, given(PULL_SIZE, why="‖c‖ = Z"))], reason="over λ²")
     return Proof((stays, _mean(), size, _spread(variance), _restless(), *_radius_attained(radius_formula)))
 
 

@@ -82,10 +82,17 @@ def texts(*told: Proposition) -> tuple[str, ...]:
     return tuple(part.text() for part in told)
 
 
-def given(name: str, value: Term = None) -> Theorem:
-    """A hypothesis, at a value of its variable."""
-    theorem = assume(HYPOTHESES[name], reason="given")
-    return theorem if value is None else specialise(theorem, value, reason="given, at this value")
+def given(told: str | Proposition, *values: Term, why: str = "") -> Theorem:
+    """A hypothesis, or that of a name, and why; at values of its variables.
+
+    >>> print(given("noise", t).conclusion.text(), given(Less(0, eta)))
+    E[‖n_t‖²] ≤ σ² 0 < η ⊢ 0 < η
+    """
+    proposition = HYPOTHESES[told] if isinstance(told, str) else told
+    theorem = assume(proposition, reason=f"given: {why}" if why else "given")
+    for value in values:
+        theorem = specialise(theorem, value, reason="given, at this value")
+    return theorem
 
 
 def squared(equation: Theorem) -> Theorem:

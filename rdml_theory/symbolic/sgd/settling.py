@@ -51,7 +51,7 @@ def plateau_target(plateau: Formula = PLATEAU) -> Equal:
 @cache
 def _shifted(point: Term) -> Theorem:
     """``∇f + c = λ(x + c/λ)``."""
-    slope = specialise(assume(SLOPE, reason="given: f = λ‖x‖²/2"), point, reason="there")
+    slope = given(SLOPE, point, why="f = λ‖x‖²/2")
     return combine(
         Equal(Gradient("f", point) + pull, curvature * (point + pull / curvature)),
         [(1, slope)],
@@ -92,7 +92,7 @@ def plateau_of_quadratic(plateau: Formula = PLATEAU) -> Proof:
             (-2, here[1]),
             (-2 * curvature, along),
             (2 * rate**t, start[1]),
-            (1, assume(PULL_SIZE, reason="given: the size of the bias")),
+            (1, given(PULL_SIZE, why="the size of the bias")),
         ],
         reason="‖∇f‖² is ‖∇f + c‖² - 2⟨∇f + c, c⟩ + ‖c‖²",
     )
@@ -143,7 +143,7 @@ def _shrinks() -> Theorem:
     size: Term = Symbol("y", positive=True)
     inside = certified(smt(Abs(1 - size) < 1, {size: Interval.open(0, 2)}), reason="between 0 and 2")
     here = instantiate(inside, {size: eta * curvature}, reason="for ηλ")
-    return discharge(here, assume(STABLE, reason="given"))
+    return discharge(here, given(STABLE))
 
 
 @cache
@@ -172,7 +172,7 @@ _r, _P, _W = (Symbol(name, real=True) for name in "rPW")
 def _settled(settles: Theorem, plateau: Term) -> Theorem:
     """What is left of the start falls to zero."""
     rate, spread = 1 - eta * curvature, (PLATEAU - Z**2).xreplace({h: eta * curvature})
-    known = [assume(STABLE, reason="given"), assume(Less(Abs(rate), 1), reason="suppose")]
+    known = [given(STABLE), assume(Less(Abs(rate), 1), reason="suppose")]
     values = {_r: rate, _P: _SHIFTED - spread, _W: _ALONG}
     left = instantiate(_left(), values, known=known, reason="what is left of the start")
     size, most = left.conclusion.terms()
@@ -224,10 +224,8 @@ def decreasing_target(value: Formula = Z**2) -> Tends:
 @cache
 def _step_on() -> Theorem:
     """``∇f(x_{t+1}) + c = (1 - λη_t)(∇f(x_t) + c) - λη_t n_t``."""
-    slope = assume(SLOPE, reason="given: f = λ‖x‖²/2")
-    update, constant = (
-        specialise(assume(told, reason="given"), t, reason="at this step") for told in (_UPDATE, CONSTANT)
-    )
+    slope = given(SLOPE, why="f = λ‖x‖²/2")
+    update, constant = (given(told, t) for told in (_UPDATE, CONSTANT))
     return combine(
         Equal(Gradient("f", after) + pull, (1 - curvature * STEPS) * (g + pull) - curvature * STEPS * n),
         [
@@ -248,9 +246,9 @@ _DISTANCE = _SQUARE + 2 * Abs(_PRODUCT)
 def _shrinks_but_for_noise() -> Theorem:
     """The distance at t + 1 is at most ``1 - λη_t`` times that at t, and ``(λη_tσ)²``."""
     size = curvature * STEPS
-    short = specialise(assume(_SHORT, reason="given: short steps"), t, reason="at this step")
+    short = given(_SHORT, t, why="short steps")
     centred = given("centred", t)
-    noisy = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
+    noisy = given(NOISE_SIZE, t, why="E‖n_t‖² = σ²")
     moved = combine(
         Equal(_PRODUCT.subs(t, t + 1), (1 - size) * _PRODUCT),
         [
@@ -281,7 +279,7 @@ def _shrinks_but_for_noise() -> Theorem:
 
 def _near(value: Term) -> Theorem:
     """``|E‖∇f(x_t)‖² - Z²|`` is at most the distance."""
-    named = assume(PULL_SIZE, reason="given: the size of the bias")
+    named = given(PULL_SIZE, why="the size of the bias")
     left = expectation(nonnegative(square(g + pull), reason="a squared norm"), reason="take expectations")
     gap = Mean(square(g)) - value
     return sized(

@@ -120,13 +120,8 @@ def _per_coordinate() -> Theorem:
     names = (Symbol(name, real=True) for name in ("a", "b", "c"))
     here = instantiate(_coordinate(), dict(zip(names, (_slope, _error, _sign), strict=True)), reason="of a coordinate")
     for told in (_IS_SIGN, _AT_MOST_ONE):
-        here = discharge(here, _at(told), reason="which is given")
+        here = discharge(here, given(told, t, i), reason="which is given")
     return here
-
-
-def _at(told: ForAll) -> Theorem:
-    one = specialise(assume(told, reason="given"), t, reason="at this step")
-    return specialise(one, i, reason="and coordinate") if isinstance(told.body, ForAll) else one
 
 
 def _on_average(each: Theorem) -> Theorem:
@@ -137,10 +132,10 @@ def _on_average(each: Theorem) -> Theorem:
 
 def _walked(fall: Theorem) -> list[tuple[Term, Theorem]]:
     """From what a step changes f by, the parts that leave M, ε and sums over the signs, divided by ηT."""
-    back = combine(Equal(x - eta * s, after), [(-1, _at(_UPDATE))], reason="the update, read from right to left")
+    back = combine(Equal(x - eta * s, after), [(-1, given(_UPDATE, t))], reason="the update, read from right to left")
     step = expectation(rewrite(fall, back, reason="which leads to x_{t+1}"), reason="take expectations")
     over_steps = [
-        sum_over(expectation(_at(told), reason="take expectations"), t, horizon, reason="sum over the steps")
+        sum_over(expectation(given(told, t), reason="take expectations"), t, horizon, reason="sum over the steps")
         for told in (_ALONG, _LENGTH)
     ]
     weight = 1 / (eta * horizon)
@@ -148,8 +143,8 @@ def _walked(fall: Theorem) -> list[tuple[Term, Theorem]]:
         (weight, sum_over(step, t, horizon, reason="sum over the steps")),
         (-1 / horizon, over_steps[0]),
         (eta * smoothness / (2 * horizon), over_steps[1]),
-        (1, assume(_SIZE, reason="given")),
-        (-2, assume(_ERROR, reason="given")),
+        (1, given(_SIZE)),
+        (-2, given(_ERROR)),
     ]
 
 
@@ -174,7 +169,7 @@ def sign_bound(right_side: Formula = SIGNED) -> Proof:
             *_walked(along),
             (1 / (eta * horizon), fallen()),
             (1 / horizon, _on_average(_per_coordinate())),
-            (eta * smoothness / (2 * horizon), _on_average(_at(_AT_MOST_ONE))),
+            (eta * smoothness / (2 * horizon), _on_average(given(_AT_MOST_ONE, t, i))),
         ],
         reason="the values telescope; divide by ηT",
     )
@@ -183,8 +178,8 @@ def sign_bound(right_side: Formula = SIGNED) -> Proof:
 
 def _attained(right_side: Term) -> Theorem:
     """On ``f = Λ‖x‖²/2``, where errors turn the whole gradient round or are none, and f ends as high as it began."""
-    heights = [specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), at, reason="there") for at in (x, x - eta * s)]
-    slope = specialise(assume(SLOPE, reason="given"), x, reason="at x_t")
+    heights = [given(HEIGHT, at, why="f = Λ‖x‖²/2") for at in (x, x - eta * s)]
+    slope = given(SLOPE, x)
     flat = combine(
         Equal(Value("f", x - eta * s), Value("f", x) - eta * Inner(g, s) + smoothness * eta**2 / 2 * square(s)),
         [(1, heights[1]), (-1, heights[0]), (eta, inner(slope, s))],
@@ -194,9 +189,9 @@ def _attained(right_side: Term) -> Theorem:
         attained_target(right_side),
         [
             *_walked(flat),
-            (-1 / (eta * horizon), assume(_BACK, reason="given: f ends where it began")),
-            (-1 / horizon, _on_average(_at(_TURNED))),
-            (eta * smoothness / (2 * horizon), _on_average(_at(_ONE))),
+            (-1 / (eta * horizon), given(_BACK, why="f ends where it began")),
+            (-1 / horizon, _on_average(given(_TURNED, t, i))),
+            (eta * smoothness / (2 * horizon), _on_average(given(_ONE, t, i))),
         ],
         reason="the values telescope; divide by ηT",
     )

@@ -24,7 +24,7 @@ from rdml_theory.symbolic.sgd.settling import STEPS
 __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
     "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
-    "enough_target", "failure", "given_here", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
+    "enough_target", "failure", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
     "schwarz", "shared_out", "single_runs", "supermartingale", "trade",
 ]  # fmt: skip
 
@@ -160,11 +160,6 @@ CONSTANT_ASSUMPTIONS = texts(_CONSTANT_ROOM, REACHED, constant_target(), _CONSTA
 """What it assumes of B with a constant step, as text."""
 
 
-def given_here(told: Proposition) -> Theorem:
-    """A hypothesis of every step, at the step t."""
-    return specialise(assume(told, reason="given"), t, reason="given, at this step")
-
-
 @cache
 def supermartingale(
     vector: Term, weight: Term, room: Term, noise: SubGaussian, allowed: Theorem, update: ForAll
@@ -177,17 +172,17 @@ def supermartingale(
         Symbol("k", nonnegative=True): weight,
     }  # fmt: skip
     here = instantiate(lemma, values, reason="with this weight of ‖n‖²")
-    for part in (given_here(ForAll(t, noise)), allowed, nonnegative(factor, reason="an exponential")):
+    for part in (given(ForAll(t, noise), t), allowed, nonnegative(factor, reason="an exponential")):
         here = discharge(here, part)
 
     def at(step: Term) -> AtMost:
         return AtMost(Mean(exp(SUMS.at(step))), 1)
 
     step = combine(
-        at(t + 1), [(room ** (rank / 2), here), (1, assume(at(t), reason="suppose"))], where=[given_here(update)],
+        at(t + 1), [(room ** (rank / 2), here), (1, assume(at(t), reason="suppose"))], where=[given(update, t)],
         reason="what is allowed cancels",
     )  # fmt: skip
-    base = combine(at(Integer(0)), [], where=[assume(EMPTY, reason="given")], reason="at first")
+    base = combine(at(Integer(0)), [], where=[given(EMPTY)], reason="at first")
     return specialise(induct(base, step, t, reason="by induction"), horizon, reason="at the end")
 
 
@@ -243,10 +238,10 @@ def shared_out(u: Term, v: Term, parts: tuple[Term, Term, Term], known: tuple[Th
 @cache
 def _along_the_bias() -> Theorem:
     """``-(1-h)/d ⟨∇f(x_t), b_t⟩ ≤ ζ(χ‖∇f(x_t)‖²/B + B w_t)/2``."""
-    share, some = -(1 - _h) / ROOMS, given_here(_NOT_NEGATIVE)
+    share, some = -(1 - _h) / ROOMS, given(_NOT_NEGATIVE, t)
     small = combine(
         AtMost(square(share * b), zeta**2 * cross * SHARES),
-        [(share**2, given_here(_BIAS)), (zeta**2 / ROOMS**2, given_here(_WEIGHT))], reason="as the bias is shared out",
+        [(share**2, given(_BIAS, t)), (zeta**2 / ROOMS**2, given(_WEIGHT, t))], reason="as the bias is shared out",
     )  # fmt: skip
     return discharge(shared_out(share * b, g, (zeta * cross, zeta * SHARES, level), (some,)), small)
 
@@ -256,8 +251,8 @@ def _one_step(proxy: Formula) -> Theorem:
     """What a step lowers f by, surely."""
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
     along = instantiate(lemma, {y: x, Vector("v"): -STEPS * (g + b + n)}, reason="from x_t along the update")
-    left, right = given_here(_UPDATE).conclusion.terms()
-    back = combine(Equal(right, left), [(-1, given_here(_UPDATE))], reason="the update, read from right to left")
+    left, right = given(_UPDATE, t).conclusion.terms()
+    back = combine(Equal(right, left), [(-1, given(_UPDATE, t))], reason="the update, read from right to left")
     added = zeta**2 * _h / (2 * ROOMS) + zeta * level * SHARES / 2
     chance = (SUMS.at(t + 1) - SUMS - rank * log(ROOMS) / 2) / trade
     pull = STEPS * (_h / 2 * square(b) - (1 - _h) * Inner(g, b)) / ROOMS
@@ -265,11 +260,11 @@ def _one_step(proxy: Formula) -> Theorem:
         AtMost(Value("f", after) - Value("f", x), -STEPS * _SLOPE * square(g) + STEPS * added + chance),
         [
             (1, rewrite(along, back, reason="which leads to x_{t+1}")),
-            (-1 / trade, given_here(_SUM)),
+            (-1 / trade, given(_SUM, t)),
             (STEPS, _along_the_bias()),
-            (STEPS * _h / (2 * ROOMS), given_here(_BIAS)),
-            (pull, given_here(_room(proxy))),
-            (STEPS * square(g), given_here(_least(proxy))),
+            (STEPS * _h / (2 * ROOMS), given(_BIAS, t)),
+            (pull, given(_room(proxy), t)),
+            (STEPS * square(g), given(_least(proxy), t)),
         ],
         reason="what chance adds is in L; what is linear in the bias is shared out",
     )
@@ -278,16 +273,16 @@ def _one_step(proxy: Formula) -> Theorem:
 @cache
 def _fallen(right_side: Formula, proxy: Formula) -> Theorem:
     """``λ(a - χζ/(2B))`` times what the sum of η‖∇f‖² is above B² Σ η, is at most L_T + log δ."""
-    final = specialise(assume(HYPOTHESES["bounded"], reason="given"), At("x", horizon), reason="the last value")
+    final = given("bounded", At("x", horizon))
     above = over_the_steps(STEPS * square(g)) - level**2 * over_the_steps(STEPS)
     return combine(
         AtMost(_SLOPE * above, (SUMS.at(horizon) + log(failure)) / trade),
         [
             (1, sum_over(_one_step(proxy), t, horizon, reason="sum over the steps")),
             (1, final),
-            (1, assume(START, reason="given")),
-            (1, assume(enough_target(right_side), reason="given: B is large enough")),
-            (-1 / trade, assume(EMPTY, reason="given")),
+            (1, given(START)),
+            (1, given(enough_target(right_side), why="B is large enough")),
+            (-1 / trade, given(EMPTY)),
         ],
         reason="values and L telescope",
     )
@@ -304,13 +299,13 @@ def bound_target() -> AtMost:
 
 def markov(fallen: Theorem, reached: AtMost, slope: Term, rising: Theorem, fair: Theorem) -> Theorem:
     """``E[I] ≤ δ``, from what L_T is at least where the mean exceeds B², and E[exp L_T] ≤ 1."""
-    told = assume(ONE_OR_NONE, reason="given")
+    told = given(ONE_OR_NONE)
     whether = combine(AtMost(0, EXCEEDS), [(1, told)], slack=EXCEEDS**2, reason="as it is 0 or 1")
     rest = combine(AtMost(0, 1 - EXCEEDS), [(1, told)], slack=(1 - EXCEEDS) ** 2, reason="so is what is left of 1")
     end = SUMS.at(horizon) + log(failure)
     there = combine(
         AtMost(0, EXCEEDS * end),
-        [(trade * EXCEEDS, fallen), (trade * slope, assume(reached, reason="given: what I says"))],
+        [(trade * EXCEEDS, fallen), (trade * slope, given(reached, why="what I says"))],
         known=[whether, rising], reason="in the outcomes in which the mean exceeds it",
     )  # fmt: skip
     number: Term = Symbol("x", real=True)
@@ -328,11 +323,11 @@ def markov(fallen: Theorem, reached: AtMost, slope: Term, rising: Theorem, fair:
 
 def _varying(right_side: Formula, proxy: Formula) -> Theorem:
     rising = combine(
-        AtMost(0, _SLOPE), [(1 / (2 * level), assume(_RISING, reason="given: B is beyond the vertex"))],
+        AtMost(0, _SLOPE), [(1 / (2 * level), given(_RISING, why="B is beyond the vertex"))],
         reason="so this is not negative",
     )  # fmt: skip
     fair = supermartingale(
-        -trade * STEPS * _u, trade * STEPS * _h, ROOMS, _NOISE, given_here(_room(proxy)), _SUM
+        -trade * STEPS * _u, trade * STEPS * _h, ROOMS, _NOISE, given(_room(proxy), t), _SUM
     )  # fmt: skip
     return markov(_fallen(right_side, proxy), _REACHED, _SLOPE, rising, fair)
 
@@ -348,17 +343,17 @@ def _constant(varying: Theorem) -> Theorem:
         combine(instantiate(assume(told), values).conclusion.body, parts, slack=slack, reason="with these shares")  # type: ignore[attr-defined]
         for told, parts, slack in ((_WEIGHT, [], 0), (_NOT_NEGATIVE, [], share), (_least(PROXY), [], 0))
     ]  # fmt: skip
-    room = assume(_CONSTANT_ROOM, reason="given")
+    room = given(_CONSTANT_ROOM)
     for told in (*trivial, room):
         out = discharge(out, generalise(told, t, reason="at every step"))
     sums = [instantiate(assume(told), values).conclusion for told in (enough_target(LEVEL), _REACHED, _RISING)]
     weight = eta * horizon * (Abs(1 - _constant_h) * zeta * level + _constant_h * zeta**2 / 2) / room_of_all
     enough = combine(
-        sums[0], [(eta * horizon, assume(constant_target(), reason="given: B is large enough")), (-weight, room)],
+        sums[0], [(eta * horizon, given(constant_target(), why="B is large enough")), (-weight, room)],
         reason="times ηT",
     )  # fmt: skip
-    reached = combine(sums[1], [(eta, assume(REACHED, reason="given: what I says"))], reason="times η")
-    rising = combine(sums[2], [(1, assume(_CONSTANT_RISING, reason="given: B is beyond the vertex"))])
+    reached = combine(sums[1], [(eta, given(REACHED, why="what I says"))], reason="times η")
+    rising = combine(sums[2], [(1, given(_CONSTANT_RISING, why="B is beyond the vertex"))])
     for told in (enough, reached, rising):
         out = discharge(out, told)
     return out

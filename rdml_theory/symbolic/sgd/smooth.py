@@ -93,7 +93,7 @@ def consecutive_iterates(coupling: Formula = COUPLING, infimum: Formula = INFIMU
 
 def _attained(coupling: Formula, coefficient: Formula) -> tuple[Theorem, Theorem]:
     """On ``f = Λ‖x‖²/2``, whose infimum is 0."""
-    slope, height = (assume(told, reason="given: f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
+    slope, height = (given(told, why="f = Λ‖x‖²/2") for told in (SLOPE, HEIGHT))
     at_y, at_u = (specialise(slope, point, reason="at this point") for point in (y, u))
     difference = combine(Equal(_gu - _g, smoothness * (u - y)), [(1, at_u), (-1, at_y)], reason="their difference")
     mean = combine(Equal(_gu + _g, smoothness * (u + y)), [(1, at_u), (1, at_y)], reason="and their sum")

@@ -61,7 +61,7 @@ def _falls(drive: Term) -> Theorem:
             (h, product),
             (lost, given("bias of a step", t)),
             (_gained(), given("h")),
-            (Mean(square(g)), assume(IS_KAPPA, reason="given")),
+            (Mean(square(g)), given(IS_KAPPA)),
         ],
         reason="with E⟨∇f, b⟩ at most λ/2 E‖∇f‖² + E‖b‖²/(2λ) in size",
     )
@@ -145,9 +145,9 @@ def tight_bound(coefficient: Formula = COEFFICIENT, drive: Formula = DRIVE) -> P
     >>> tight_bound().axioms
     ('descent lemma',)
     """
-    not_zero = assume(NOT_ZERO, reason="given")
+    not_zero = given(NOT_ZERO)
     shrinks = combine(
-        AtMost(0, 1 - 2 * kappa), [(2, assume(IS_KAPPA, reason="given"))],
+        AtMost(0, 1 - 2 * kappa), [(2, given(IS_KAPPA))],
         slack=(1 - h) ** 2 + h * Abs(1 - h) * weight, reason="1-2κ is not negative",
     )  # fmt: skip
     above = combine(AtMost(Mean(square(g)) / 2, _height(t)), [(smoothness, above_the_infimum())], reason="times Λ")
@@ -186,9 +186,9 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
         norm = Mean(square(Gradient("f", At("x", step))))
         return Equal(norm, 2 * smoothness * gap * shrink**step + settled * (1 - shrink**step))
 
-    slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
+    slope = given(SLOPE, why="f = Λ‖x‖²/2")
     here = specialise(slope, x, reason="at x_t")
-    update = assume(ForAll(t, Equal(after, x - eta * (g + n))), reason="given: there is no bias")
+    update = given(ForAll(t, Equal(after, x - eta * (g + n))), why="there is no bias")
     moved = combine(
         Equal(Gradient("f", after), (1 - h) * g - h * n),
         [
@@ -199,8 +199,8 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
         ],
         reason="the gradient after a step",
     )
-    size = specialise(assume(NOISE_SIZE, reason="given: E‖n_t‖² = σ²"), t, reason="at this step")
-    centred = orthogonal(specialise(assume(HYPOTHESES["centred"], reason="given"), t), g, reason="given x_t")
+    size = given(NOISE_SIZE, t, why="E‖n_t‖² = σ²")
+    centred = orthogonal(given("centred", t), g, reason="given x_t")
     supposed = assume(at(t), known=[room], reason="suppose")
     again = combine(
         at(t + 1),
@@ -212,8 +212,8 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
         ],
         reason="a step shrinks it and adds the noise",
     )
-    start = assume(Equal(Mean(Value("f", first)), gap), reason="given: E f(x_0) = Δ, above the infimum 0")
-    height = specialise(assume(HEIGHT, reason="given: f = Λ‖x‖²/2"), first, reason="at x_0")
+    start = given(Equal(Mean(Value("f", first)), gap), why="E f(x_0) = Δ, above the infimum 0")
+    height = given(HEIGHT, first, why="f = Λ‖x‖²/2")
     begun = specialise(slope, first, reason="at x_0")
     base = combine(
         at(Integer(0)),
