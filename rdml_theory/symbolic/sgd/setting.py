@@ -133,7 +133,7 @@ def young(factor: Term, u: Term, v: Term, weight: Term, known: tuple[Theorem, ..
     """Young's inequality: ``a⟨u, v⟩ ≤ |a|(w‖u‖² + ‖v‖²/w)/2``, for a w that is positive under what is known.
 
     >>> print(young(1 - h, g, b, eta))
-    ⊢ (1 - h)·⟨b_t, ∇f(x_t)⟩ ≤ |h - 1|·(η·‖∇f(x_t)‖²/2 + ‖b_t‖²/(2·η))
+    ⊢ (1 - h)·⟨b_t, ∇f(x_t)⟩ ≤ (η·‖∇f(x_t)‖²/2 + ‖b_t‖²/(2·η))·|h - 1|
     """
     values = {
         Symbol("a", real=True): factor, Symbol("w", positive=True): weight, Vector("u"): u, Vector("v"): v,
