@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +19,7 @@ from convergence.ensemble import BLOCK, GROUP, Observed, Task, asked, run_task
 from convergence.notebook import table
 from convergence.problems.base import SyntheticProblem
 from convergence.problems.protocol import Problem, start_of, start_size
-from convergence.store import Store, packed, unpacked
+from convergence.store import Store, key, packed, seal, unpacked, version_of
 from convergence.tails import Envelope, run_envelope
 
 __all__ = [
@@ -171,13 +169,12 @@ def problem_fingerprint(problem: Problem, *numbers: object, start: ArrayLike | N
     if (box := getattr(problem, "box", None)) is not None:
         x = np.clip(x, *box)
     described = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))
-    digest = hashlib.sha256(repr((version("numpy"), type(problem).__qualname__, described, numbers)).encode())
-    for name in ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias"):
-        digest.update(f"{name}={getattr(problem, name, 0.0)!r}".encode())
+    names = ("dim", "smoothness", "minimum", "noise", "bias", "relative_bias")
+    constants = {name: repr(getattr(problem, name, 0.0)) for name in names}
     with np.errstate(all="ignore"):
-        for array in (problem.value(x), problem.gradient(x), problem.sample_gradient(x, rng)):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:32]
+        answers = (problem.value(x), problem.gradient(x), problem.sample_gradient(x, rng))
+    around = seal(*(np.ascontiguousarray(answer).tobytes() for answer in answers))
+    return key(version_of("numpy"), type(problem).__qualname__, described, repr(numbers), constants, around)
 
 
 def simulate(

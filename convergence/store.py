@@ -39,6 +39,7 @@ __all__ = [
     "own_folder",
     "packed",
     "remove_unfinished",
+    "seal",
     "source_fingerprint",
     "unpacked",
     "version_of",
@@ -63,21 +64,33 @@ def key(*parts: object) -> str:
     >>> key("quadratic", {"a": 1, "b": 2.5}) == key("quadratic", {"b": 2.5, "a": 1}), len(key())
     (True, 32)
     """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+    return seal(json.dumps(parts, sort_keys=True))[:32]
+
+
+def seal(*content: str | bytes | memoryview) -> str:
+    """The SHA-256 of content, part after part, in 64 hexadecimal digits: by it one knows that no bit has changed.
+
+    >>> seal("ab") == seal("a", b"b"), len(seal())
+    (True, 64)
+    """
+    digest = hashlib.sha256()
+    for part in content:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()
 
 
 @cache
 def source_fingerprint(packages: tuple[str, ...], libraries: tuple[str, ...]) -> str:
     """A digest of every Python source of some packages and of the versions of libraries: equal ones mean equal code."""
-    digest = hashlib.sha256()
+    content: list[str | bytes] = []
     for package in packages:
         found = find_spec(package)
         if found is None or found.origin is None:
             raise ValueError(f"packages = {packages!r}: {package} cannot be imported")
         root = Path(found.origin).parent
         for path in sorted(root.rglob("*.py")):
-            digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    return key(digest.hexdigest(), {name: version_of(name) for name in libraries})
+            content += (f"{package}/{path.relative_to(root).as_posix()}\0", path.read_bytes())
+    return key(seal(*content), {name: version_of(name) for name in libraries})
 
 
 def version_of(library: str) -> str:
@@ -237,7 +250,7 @@ class Store:
         if not _NAME.fullmatch(name):
             raise ValueError(f"name = {name!r}: expected 32 hexadecimal digits, with an ending or without")
         data = content.encode() if isinstance(content, str) else content
-        write(self.folder / name, b"%s %s\n" % (_mark(name), _sum(data)) + data, private=True)
+        write(self.folder / name, _mark(name) + f" {seal(data)}\n".encode() + data, private=True)
 
     def get(self, name: str, *, limit: int | None = None) -> bytes | None:
         """The content of an entry; None if there is none, any of its bits has changed, or it is beyond the limit."""
@@ -248,7 +261,7 @@ class Store:
                 if stat.S_ISREG(found.st_mode) and (limit is None or found.st_size <= limit):
                     mark, _, digest = stream.readline(256).rstrip(b"\n").rpartition(b" ")
                     content = stream.read()
-                    return content if mark == _mark(name) and digest == _sum(content) else None
+                    return content if mark == _mark(name) and digest == seal(content).encode() else None
         return None
 
     def foreign(self) -> list[str]:
@@ -264,10 +277,6 @@ class Store:
 
 def _mark(name: str) -> bytes:
     return f"rdml-theory {name}".encode()
-
-
-def _sum(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _is_own(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
@@ -10,6 +9,8 @@ from types import FunctionType, MethodType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+
+from convergence.store import seal
 
 __all__ = ["Context", "ProfileName"]
 
@@ -44,8 +45,8 @@ class Context:
         >>> c.seed_for("a") == c.seed_for("a"), c.seed_for("a") == c.seed_for("b")
         (True, False)
         """
-        key = "/".join(str(part) for part in (self.seed, self.claim, self.check, *names))
-        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+        stream = "/".join(str(part) for part in (self.seed, self.claim, self.check, *names))
+        return int(seal(stream)[:16], 16) >> 1
 
     def rng(self, *names: object) -> np.random.Generator:
         """The generator of the stream with these names."""
@@ -99,7 +100,7 @@ def _by_value(x: Any) -> Hashable:
         return partial, _by_value((x.func, x.args, x.keywords))
     if isinstance(x, np.ndarray):
         # The bytes of objects are where they lie.
-        whole = _by_value(x.tolist()) if x.dtype.hasobject else hashlib.sha256(x.tobytes()).digest()
+        whole = _by_value(x.tolist()) if x.dtype.hasobject else seal(x.tobytes())
         return x.shape, x.dtype.str, whole
     if isinstance(x, np.random.Generator):
         return str(x.bit_generator.state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from convergence.performance.conic import REMEDY, Solution, minimise, triangle
 from convergence.performance.method import Method
 from convergence.performance.rational import integers, is_positive_definite, rounded
+from convergence.store import seal
 
 __all__ = ["UNITS", "Block", "DualCertificate", "Inequalities", "Program", "between", "prove"]
 
@@ -268,7 +268,7 @@ class DualCertificate:
     @property
     def digest(self) -> str:
         """SHA-256 of the inequalities and of every number."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
+        return seal(repr(self))
 
     def check(self) -> bool:
         """Whether the certificate proves its bound: completeness, signs, equations and definiteness, exactly.

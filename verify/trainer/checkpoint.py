@@ -6,7 +6,6 @@ way; its header holds the rest as JSON, and a digest of that text and of the ten
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convergence.store import write
+from convergence.store import seal, write
 from verify.reading import in_a_line, parse_json
 from verify.trainer.errors import TrainerError
 from verify.trainer.update import Cohort
@@ -36,12 +35,12 @@ def student_tensors(students: list[nn.Module]) -> Tensors:
 
 
 def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256(description.encode())
+    content: list[str | bytes | memoryview] = [description]
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
-        total.update(f"\0{name} {tuple(value.shape)} {value.dtype}\0".encode())
-        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
-    return total.hexdigest()
+        bits = value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b""
+        content += (f"\0{name} {tuple(value.shape)} {value.dtype}\0", bits)
+    return seal(*content)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
