@@ -82,6 +82,8 @@ class SyntheticProblem:
     """Whose coordinates are whose, where x is of several players: who may move one after the other."""
 
     def __init__(self, *, dim: int, smoothness: float, minimum: float, start: Array, **oracle: Unpack[Oracle]) -> None:
+        if unknown := sorted(oracle.keys() - Oracle.__annotations__):
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown[0]!r}")
         noise, bias, m = (float(oracle.get(name, 0.0)) for name in ("noise", "bias", "relative_bias"))
         models = {name: oracle.get(name, getattr(self, name)) for name in ("noise_model", "bias_model")}
         least = 2 if models["noise_model"] == "orthogonal" else 1

@@ -260,6 +260,8 @@ def test_errors():
         MutualLearning([x], [0, -1, 0, 1])
     with pytest.raises(ValueError, match="order = -1"):
         MutualLearning([x], [0, 1, 0, 1], order=-1)
+    with pytest.raises(TypeError, match=r"MutualLearning\(\) got an unexpected keyword argument 'gamma'"):
+        MutualLearning([x], [0, 1, 0, 1], gamma=2.0)
     cohort = MutualLearning([x], [0, 1, 0, 1])
     with pytest.raises(ValueError, match="step = 0"):
         train_cohort(cohort, step=0, steps=3)
