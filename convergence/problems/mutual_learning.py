@@ -401,13 +401,13 @@ class MutualLearning(SyntheticProblem):
         """R_k at x (..., dim), the mean divergence of student k from its peers, in nats: shape (..., K)."""
         return np.moveaxis(self.divergences(x).sum(axis=0), 0, -1) / max(self.students - 1, 1)
 
-    def potential(self, x: Array) -> float:
-        """Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_α(p_j‖p_k) at x (dim,), in nats.
+    def potential(self, x: Array) -> Array:
+        """Φ = Σ_k L_k + β/(K-1) Σ_{j<k} E D_α(p_j‖p_k) at x (..., dim), in nats: shape (...).
 
         At α = ½ the game descends it: ∂Φ/∂θ_k = ∇L_k + β∇R_k. With one layer it is then (1+β) max_k Λ_k-smooth.
         """
-        pairs = np.triu(self.divergences(x), 1).sum()
-        return float(self.value(x) + self.beta * pairs / max(self.students - 1, 1))
+        pairs = self.divergences(x)[np.triu_indices(self.students, 1)].sum(axis=0)
+        return self.value(x) + self.beta * pairs / max(self.students - 1, 1)
 
     def gradients(self, x: Array) -> tuple[Array, Array]:
         """∇L_k and β∇R_k of every student, each concatenated, the shape of x: one pass for both."""

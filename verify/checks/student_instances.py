@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
 from sympy import Symbol
 
-from rdml_theory import escort
+from convergence import MutualLearning
+from rdml_theory import escort, renyi_divergence, renyi_gradient
 from rdml_theory.symbolic.divergence import names
 from rdml_theory.symbolic.divergence.gradients import SHIFT
 from rdml_theory.symbolic.kernel import Vector
@@ -17,27 +19,71 @@ from rdml_theory.symbolic.mutual import bias as mutual
 from rdml_theory.symbolic.mutual import (
     composed,
     gain,
+    game,
     influence,
+    moving_target,
     one_input,
     plateau,
     resting,
+    scaling,
     smooth_potential,
     stability,
 )
 from rdml_theory.symbolic.notation import C, alpha, k, l
 from rdml_theory.symbolic.sgd import descent, setting
+from verify.checks.coin_runs import STEPS, by_step, coin_run, quadratic, sloping
 
 __all__ = ["students"]
 
-STEPS = 4
+Array = NDArray[np.float64]
 
 
 def students() -> tuple[Model, ...]:
     """All of them."""
-    return (*_resting(), _one_input(), *_estimates(), *_together(), *_training(), _linear(), _descending())
+    return (
+        *_logits(), _following(2.0), _following(1.0), *_resting(), _one_input(), *_estimates(), _near_consensus(),
+        *_together(), _beside_a_peer(), *_cohort(),
+    )  # fmt: skip
 
 
-@cache
+def _logits() -> tuple[Model, ...]:
+    """Logits of two students of three classes, at several orders."""
+    rng = np.random.default_rng(20261127)
+    logits = {name: rng.normal(size=3) for name in "uzv"}
+    told = {C: 3, SHIFT: 0.4, game.peer: 0.2, game.own: 1.1}
+    return tuple(Model(f"logits, α = {a:g}", {alpha: a, **told}, families=logits) for a in (0.5, 0.3, 2.0))
+
+
+def _following(order: float) -> Model:
+    """Three logits that follow a peer whose logits go round in a circle, on the divergence, with noise."""
+    weight, eta, sigma, way = 0.7, 0.8, 0.1, 0.5
+
+    def value(z: Array, u: Array) -> Array:
+        peer, student = np.broadcast_arrays(u, z)
+        return weight * renyi_divergence(peer, student, order, domain="logits")
+
+    def gradient(z: Array, u: Array) -> Array:
+        peer, student = np.broadcast_arrays(u, z)
+        return weight * renyi_gradient(peer, student, order, wrt="q", domain="logits")
+
+    angles = way * np.arange(STEPS + 1)
+    u = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1, dtype=np.float64)
+    run = coin_run(
+        Objective(value, gradient, weight * max(order, 1.0) / 2), np.zeros(3), np.full(STEPS, eta), given=u,
+        noise=lambda at: sigma * at.coin * np.array([1.0, -1.0, 0.0]) / np.sqrt(2),
+    )  # fmt: skip
+    drift = float(np.mean(value(run.x[:, 1:], u[1:]) - value(run.x[:, 1:], u[:-1])))
+    told = {
+        descent.sigma: sigma, moving_target.drift: max(drift / eta, 0.0), moving_target.peer_step: way / eta,
+        mutual.jacobian: 1.0, plateau.beta: weight, alpha: order, names.rho: 60.0, C: 3, composed.pairs: 1,
+    }  # fmt: skip
+    peers = np.broadcast_to(u, run.x.shape)
+    # Over (outcome, step, pair, class).
+    families = {"u": by_step(peers[:, :, None], axis=1), "z": by_step(run.x[:, :, None], axis=1)}
+    name = f"three logits that follow a restless peer, α = {order:g}"
+    return run.model(name, told, objective="F", families=families, processes={"u": peers})
+
+
 def _resting() -> tuple[Model, ...]:
     """Students of mutual learning on one input: at rest, also with labels of one class, and jumping between points."""
     order, spread, jacobian = 1.0, 1.5, 1.3
@@ -57,15 +103,10 @@ def _resting() -> tuple[Model, ...]:
             resting.e: np.ones(1), descent.eta: h / lam, descent.h: h, descent.horizon: STEPS, descent.Z: size,
             setting.t: 0,
         }  # fmt: skip
-        slopes = {"f": base, "R": mutual_slope}
-        still = np.broadcast_to(theta, (1, count, 1))
-        bias = np.full((1, count, 1), beta * mutual_slope)
-        objectives = {
-            f: Objective(lambda x: 0 * x[..., 0], lambda x, c=c: c + 0 * x, np.inf) for f, c in slopes.items()
-        }
+        still, one = np.broadcast_to(theta, (1, count, 1)), np.ones((1, count, 1))
         return Model(
-            name, at, objectives,
-            {"x": still, "b": bias, "n": np.zeros((1, count, 1))}, points=theta[None],
+            name, at, {"f": sloping(base), "R": sloping(mutual_slope)},
+            {"x": still, "b": beta * mutual_slope * one, "n": 0 * one}, points=theta[None],
         )  # fmt: skip
 
     beta, strong = 0.4, 2.0
@@ -79,7 +120,6 @@ def _resting() -> tuple[Model, ...]:
     )
 
 
-@cache
 def _one_input() -> Model:
     """A student of three classes whose logits are G times its parameters, at rest on one input between two peers."""
     order, weight, jacobian = 1.0, 2.6, 1.3
@@ -95,12 +135,10 @@ def _one_input() -> Model:
     }  # fmt: skip
     return Model(
         "student of three classes at rest on one input", at,
-        {"f": Objective(lambda x: 0 * x[..., 0], lambda x: slope + 0 * x, np.inf)},
-        families={"q": q, "p": p, "w": w, "y": labels, "v": moved},
+        {"f": sloping(slope)}, families={"q": q, "p": p, "w": w, "y": labels, "v": moved},
     )  # fmt: skip
 
 
-@cache
 def _estimates() -> tuple[Model, ...]:
     """Students at rest: three with errors alone that are ± vectors, by fair coins; some of one quadratic loss."""
     count, product = 3, 0.8
@@ -125,7 +163,7 @@ def _estimates() -> tuple[Model, ...]:
 
     minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
     same = {Vector(name): minimiser for name in "θφψ"} | {Vector(name): nothing for name in "gh"}
-    quadratic = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
+    loss = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
 
     def slope(x: Any) -> Any:
         return x / np.sqrt(1 + (x**2).sum(axis=-1, keepdims=True))
@@ -136,191 +174,130 @@ def _estimates() -> tuple[Model, ...]:
         Model(
             "two students at the minimiser of a quadratic loss",
             same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
-            {"f": quadratic}, points=np.random.default_rng(0).normal(size=(10, 2)),
+            {"f": loss}, points=np.random.default_rng(0).normal(size=(10, 2)),
         ),
         Model(
             "three students at the minimiser of a quadratic loss",
             {Vector("ψ"): minimiser, Vector("v"): slope(minimiser), plateau.beta: 1.0, gain.students: count,
              Symbol("mu", positive=True): 1.0},
-            {"f": quadratic, "S": Objective(lambda x: np.sqrt(1 + (x**2).sum(axis=-1)), slope, 1.0)},
+            {"f": loss, "S": Objective(lambda x: np.sqrt(1 + (x**2).sum(axis=-1)), slope, 1.0)},
             {"x": np.broadcast_to(minimiser, (1, count, 2))}, {"m": minimiser[None]},
             points=np.random.default_rng(0).normal(size=(10, 2)),
         ),
     )  # fmt: skip
 
 
-@cache
+def _near_consensus() -> Model:
+    """A student at rest among three; its optimum and the mean of its peers' are independent signs."""
+    size, own, count, order, weight = 0.8, 0.5, 3, 2.0, 0.3
+    signs = outcomes(2).T
+    optimum = np.sqrt(own * size) * signs[:, :1] * np.array([1.0, 0.0])
+    peers = np.sqrt(size / (count - 1)) * signs[:, 1:] * np.array([0.6, 0.8])
+    rest = (optimum + order * weight * peers) / (1 + order * weight)
+    told = {scaling.constant: size, scaling.own: own, gain.students: count, alpha: order, plateau.beta: weight}
+    chance = np.full(len(signs), 1 / len(signs))
+    return Model("a student at rest near consensus", told, random={"s": rest, "a": optimum, "m": peers}, chance=chance)
+
+
 def _together() -> tuple[Model, ...]:
     """Three students near where all agree, and one alone, short of the limit and beyond it, with momentum and not."""
-    count, product, steps = 3, 0.8, 5
-    start = np.array([1.0, -0.4, 0.7])
+    count, product = 3, 0.8
 
-    def family(values: Any) -> Any:
-        """By step: the entry at index 0 is the last of an axis."""
-        return np.roll(np.array(values), -1, axis=0)
-
-    def run(x: Any, stiff: float, mu: float, nesterov: bool, pull: Any) -> tuple[Any, Any]:
-        v = [0 * x]
-        x = [x]
-        for _ in range(steps):
-            slope = stiff * pull(x[-1])
-            v.append(mu * v[-1] + slope)
-            x.append(x[-1] - (slope + mu * v[-1] if nesterov else v[-1]))
-        return np.array(x), np.array(v)
-
-    def peers(x: Any) -> Any:
+    def peers(x: Array) -> Array:
         return (x.sum(axis=-1, keepdims=True) - x) / (count - 1)
 
-    def pulled(x: Any) -> Any:
-        return x + product * (x - peers(x))
-
-    def model(stiff: float, mu: float, nesterov: bool = False) -> tuple[Model, Model]:
+    def models(stiff: float, mu: float, nesterov: bool) -> tuple[Model, ...]:
         h = stiff / (1 + product * count / (count - 1))
         method = f"μ = {mu:g}{', Nesterov' * nesterov}, s = {stiff:g}"
-        x, v = run(start, h, mu, nesterov, pulled)
-        told = {"x": x, "v": v, "u": peers(x), "m": x.mean(axis=1), "n": v.mean(axis=1)}
+        # The students are the coordinates.
+        pulled = Objective(peers, lambda x: h * (x + product * (x - peers(x))), np.inf)
+        several, one = (
+            coin_run(f, start, np.ones(STEPS), momentum=mu, nesterov=nesterov)
+            for f, start in ((pulled, [1.0, -0.4, 0.7]), (quadratic(stiff), [1.0]))
+        )
+        x, v = several.x[0], several.v[0]
         at = {
             alpha: 0.5, plateau.beta: 2 * product, gain.students: count, stability.h: h, descent.mu: mu,
         }  # fmt: skip
-        several = Model(
-            f"three students near agreement, {method}", at, families={name: family(part) for name, part in told.items()}
+        told = {"x": x, "v": v, "u": peers(x), "m": x.mean(axis=1), "n": v.mean(axis=1)}
+        alone = {"x": one.x[0, :, 0], "v": one.v[0, :, 0]}
+        return tuple(
+            Model(f"{who}, {method}", values, families={name: by_step(part, axis=0) for name, part in steps.items()})
+            for who, values, steps in (
+                ("three students near agreement", at, told),
+                ("one student", {stability.stiffness: stiff, descent.mu: mu}, alone),
+            )
         )
-        x, v = run(np.array(1.0), stiff, mu, nesterov, lambda x: x)
-        one = {stability.stiffness: stiff, descent.mu: mu}
-        return several, Model(f"one student, {method}", one, families={"x": family(x), "v": family(v)})
 
-    made = (model(1.3, 0.0), model(3.3, 0.0), model(2.8, 0.5), model(3.4, 0.5), model(1.4, 0.5, True),
-            model(1.7, 0.5, True))  # fmt: skip
-    return tuple(part for pair in made for part in pair)
+    plain, nesterov = ((1.3, 0.0), (3.3, 0.0), (2.8, 0.5), (3.4, 0.5)), ((1.4, 0.5), (1.7, 0.5))
+    settings = [(*pair, pair in nesterov) for pair in (*plain, *nesterov)]
+    return tuple(model for setting in settings for model in models(*setting))
 
 
-@cache
-def _training() -> tuple[Model, ...]:
+def _beside_a_peer() -> Model:
     """A linear softmax student of three classes on two inputs, with one peer at rest, in all outcomes of its noise."""
-    order, weight, h, sigma = 1.5, 0.7, 0.8, 0.2
-    rng = np.random.default_rng(20261127)
-    inputs, peer = rng.normal(size=(2, 2)), rng.normal(size=(3, 2))
-    labels = np.eye(3)[:2]
-    most = float(np.linalg.eigvalsh(inputs.T @ inputs / 2)[-1])
+    sigma, rng = 0.2, np.random.default_rng(20261127)
+    played = MutualLearning([rng.normal(size=(2, 2))] * 2, np.array([0, 2]), order=1.5, beta=0.7)
+    own, other = played.players
+    peer = rng.normal(size=other.stop - own.stop)
 
-    def predicted(x: Any) -> Any:
-        """Over (..., input, class), of weights on the last axis."""
-        logits = np.einsum("...cf,nf->...nc", np.reshape(x, (*np.shape(x)[:-1], 3, 2)), inputs)
-        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return odds / odds.sum(axis=-1, keepdims=True)
+    def both(x: Array) -> Array:
+        return np.concatenate([x, np.broadcast_to(peer, x.shape)], axis=-1)
 
-    def slope(apart: Any) -> Any:
-        """The mean of Jᵀ times a vector for each input."""
-        return np.einsum("...nc,nf->...cf", apart, inputs).reshape(*apart.shape[:-2], 6) / 2
-
-    p = predicted(peer.ravel())
-    objective = Objective(
-        lambda x: -np.log((predicted(x) * labels).sum(axis=-1)).mean(axis=-1),
-        lambda x: slope(predicted(x) - labels),
-        most / 2,
+    f = Objective(
+        lambda x: played.base_losses(both(x))[..., 0],
+        lambda x: played.gradient(both(x))[..., own],
+        played.student_smoothness[0],
     )
-    eta, signs = 2 * h / most, outcomes(STEPS)
-    x: list[Any] = [np.zeros((signs.shape[1], 6))]
-    b, n, told = [], [], []
-    for sign in signs:
-        q = predicted(x[-1])
-        w = escort(np.broadcast_to(p, q.shape), q, order)
-        b.append(weight * slope(q - w))
-        n.append(sigma * sign[:, None] * np.eye(6)[0])
-        told.append((np.broadcast_to(p, q.shape), q, w, np.einsum("ocf,nf->onc", b[-1].reshape(-1, 3, 2), inputs)))
-        x.append(x[-1] - eta * (objective.gradient(x[-1]) + b[-1] + n[-1]))
-    # Over (outcome, step, input, class); the entry at index 0 is the last of an axis.
+    run = coin_run(
+        f, np.zeros(own.stop), np.full(STEPS, 0.8 / f.smoothness),
+        bias=lambda at: played.gradients(both(at.x))[1][..., own],
+        noise=lambda at: sigma * at.coin * np.eye(own.stop)[0],
+    )  # fmt: skip
+    z, u = played.logits(both(run.x[:, :STEPS]))
+    # Over (outcome, step, input, class); J is what the bias does to the logits, which are linear.
     families = {
-        name: np.roll(np.stack([row[place] for row in told], axis=1), -1, axis=1) for place, name in enumerate("pqwJ")
-    }
-    spread = float(np.max(np.ptp(np.log(families["p"] / families["q"]), axis=-1)))
+        "p": softmax(u, axis=-1), "q": softmax(z, axis=-1), "w": escort(u, z, played.order, domain="logits"),
+        "J": played.logits(both(run.b))[0],
+    }  # fmt: skip
     apart = ((families["q"] - families["w"]) ** 2).sum(axis=-1).mean(axis=(0, 2))
-    at = {
-        setting.smoothness: most / 2, descent.h: h, descent.eta: eta, descent.sigma: sigma, descent.horizon: STEPS,
-        descent.gap: float(np.mean(objective.value(x[0]))), setting.infimum: 0.0, mutual.jacobian: np.sqrt(most),
-        plateau.beta: weight, alpha: order, names.rho: spread, C: 3, composed.pairs: 2,
-        composed.pull: float(apart.max()),
+    told = {
+        descent.sigma: sigma, mutual.jacobian: played.student_jacobian[0], plateau.beta: played.beta,
+        alpha: played.order, names.rho: float(np.max(np.ptp(u - z, axis=-1))), C: played.classes,
+        composed.pairs: played.samples, composed.pull: float(apart.max()),
     }  # fmt: skip
-    return (
-        Model(
-            "a linear softmax student with a peer at rest, with noise", at, {"f": objective},
-            {name: np.stack(part, axis=1) for name, part in (("x", x), ("b", b), ("n", n))}, families=families,
-            chance=np.full(signs.shape[1], 1 / signs.shape[1]), points=rng.normal(size=(10, 6)) * 3,
-        ),
+    return run.model(
+        "a linear softmax student with a peer at rest, with noise", told,
+        families={name: by_step(part, axis=1) for name, part in families.items()},
     )  # fmt: skip
 
 
-_COHORT = (3, 5, 4)
-"""How many linear softmax students, inputs and classes there are."""
+def _cohort() -> tuple[Model, Model]:
+    """Three linear softmax students of four classes at order ½: with a way of all their weights, and on their Φ."""
+    sigma, rng = 0.2, np.random.default_rng(20261127)
+    played = MutualLearning(list(rng.normal(size=(3, 5, 2))), np.array([0, 1, 2, 3, 1]), order=0.5, beta=0.7)
 
+    def family(x: Array) -> Array:
+        """The logits, over (..., student, input, class)."""
+        return np.stack(played.logits(x), axis=-3)
 
-@cache
-def _linear() -> Model:
-    """Three linear softmax students of four classes on five inputs, with a direction of all their weights."""
-    rng = np.random.default_rng(20261127)
-    inputs, (weights, way) = rng.normal(size=(5, 2)), rng.normal(size=(2, 3, 4, 2))
-    logits, moves = (np.einsum("kcf,nf->knc", part, inputs)[None] for part in (weights, way))
-    at = {**_cohort(inputs), SHIFT: 0.3, setting.t: 0, smooth_potential.direction: way.ravel()}
-    families = {"z": logits, "v": moves, "y": rng.dirichlet(np.ones(4), size=(3, 5))}
-    return Model("three linear softmax students of four classes", at, families=families)
-
-
-def _cohort(inputs: Any) -> dict[Any, float]:
-    """The numbers of three linear softmax students on these inputs."""
-    students, count, classes = _COHORT
-    most = float(np.linalg.eigvalsh(inputs.T @ inputs / count)[-1])
-    return {
-        setting.smoothness: most / 2, plateau.beta: 0.7, gain.students: students, composed.pairs: count, C: classes,
+    told: dict[Any, Any] = {
+        setting.smoothness: played.smoothness, plateau.beta: played.beta, gain.students: played.students,
+        composed.pairs: played.samples, C: played.classes,
     }  # fmt: skip
-
-
-@cache
-def _descending() -> Model:
-    """Three linear softmax students at order ½, in all outcomes of a noise: descent on their potential."""
-    students, count, classes = _COHORT
-    rng = np.random.default_rng(20261127)
-    inputs = rng.normal(size=(count, 2))
-    labels = rng.dirichlet(np.ones(classes), size=(students, count))
-    told, h, sigma = _cohort(inputs), 1.2, 0.2
-    weight = told[plateau.beta] / (students - 1)
-
-    def logits(x: Any) -> Any:
-        return np.einsum("...kcf,nf->...knc", np.reshape(x, (*np.shape(x)[:-1], students, classes, 2)), inputs)
-
-    def pairs(z: Any) -> Any:
-        """The mean logits of every two students, over (..., student, peer, input, class)."""
-        return (z[..., :, None, :, :] + z[..., None, :, :, :]) / 2
-
-    def value(x: Any) -> Any:
-        z = logits(x)
-        own = np.log(np.exp(z).sum(axis=-1))
-        base = own - (labels * z).sum(axis=-1)
-        apart = own[..., :, None, :] + own[..., None, :, :] - 2 * np.log(np.exp(pairs(z)).sum(axis=-1))
-        return (base.sum(axis=-2) + weight / 2 * apart.sum(axis=(-3, -2))).mean(axis=-1)
-
-    def softmax(z: Any) -> Any:
-        return np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
-
-    def gradient(x: Any) -> Any:
-        z = logits(x)
-        pull = softmax(z)[..., :, None, :, :] - softmax(pairs(z))
-        slope = softmax(z) - labels + weight * pull.sum(axis=-3)
-        return np.einsum("...knc,nf->...kcf", slope, inputs).reshape(np.shape(x)) / count
-
-    eta = h / ((1 + told[plateau.beta]) * told[setting.smoothness])
-    signs, x, noises = outcomes(STEPS), [np.zeros((2**STEPS, students * classes * 2))], []
-    for sign in signs:
-        noises.append(sigma * sign[:, None] * np.eye(x[0].shape[1])[0])
-        x.append(x[-1] - eta * (gradient(x[-1]) + noises[-1]))
-    z = np.stack([logits(at) for at in x], axis=1)
-    # Over (outcome, step, student, input, class); the entry at index 0 is the last of an axis.
-    families = {"z": np.roll(z, -1, axis=1), "v": np.roll(np.diff(z, axis=1), -1, axis=1), "y": labels}
-    told |= {
-        descent.eta: eta, descent.h: h, descent.sigma: sigma, descent.horizon: STEPS, setting.infimum: 0.0,
-        descent.gap: float(np.mean(value(x[0]))),
-    }  # fmt: skip
-    return Model(
-        "three linear softmax students at α = ½, with noise", told, {"f": Objective(value, gradient, np.inf)},
-        {"x": np.stack(x, axis=1), "b": np.zeros((2**STEPS, STEPS, x[0].shape[1])), "n": np.stack(noises, axis=1)},
-        families=families, chance=np.full(2**STEPS, 0.5**STEPS), points=rng.normal(size=(10, x[0].shape[1])) * 3,
+    labels = {"y": np.broadcast_to(played.targets.T, (played.students, played.samples, played.classes))}
+    weights, way = rng.normal(size=(2, 1, played.dim))
+    at = told | {SHIFT: 0.3, setting.t: 0, smooth_potential.direction: way[0]}
+    here = Model(
+        "three linear softmax students of four classes", at,
+        families={"z": family(weights), "v": family(way), **labels},
     )  # fmt: skip
+    smooth = (1 + played.beta) * played.smoothness
+    run = coin_run(
+        Objective(played.potential, lambda x: np.add(*played.gradients(x)), smooth), played.start,
+        np.full(STEPS, 1.2 / smooth), noise=lambda at: sigma * at.coin * np.eye(played.dim)[0],
+    )  # fmt: skip
+    z = family(run.x)
+    steps = {"z": by_step(z, axis=1), "v": by_step(np.diff(z, axis=1), axis=1), **labels}
+    at = told | {descent.sigma: sigma, descent.h: 1.2}
+    return here, run.model("three linear softmax students at α = ½, with noise", at, families=steps)
