@@ -118,7 +118,7 @@ def _slopes(order: float, count: int, rng: np.random.Generator) -> float:
         for own in cohort.players:
             v = np.zeros(cohort.dim)
             v[own] = rng.normal(size=own.stop - own.start)
-            slope = central_slope(lambda e, c=cohort, x=x, v=v: c.potential(x + e * v))
+            slope = central_slope(lambda e, c=cohort, x=x, v=v: float(c.potential(x + e * v)))
             size = float(np.linalg.norm(update[own]) * np.linalg.norm(v))
             worst = max(worst, abs(slope - float(update @ v)) / size)
     return worst
