@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from convergence import MutualLearning, Observed, simulate
 from convergence.sgd import record_times
-from rdml_theory import escort, renyi_divergence, renyi_gradient
+from rdml_theory import escort, renyi_divergence
+from verify.checks.networks import Snapshot
 
 __all__ = [
     "Measured", "central_slope", "history", "iris_cohort", "measure_cohort", "measure_networks", "one_input", "resting",
@@ -77,22 +79,14 @@ def history(cohort: MutualLearning, steps: int) -> list[tuple[int, list[Measured
     return rows
 
 
-def _pairs(student: Array, peers: Sequence[Array], order: float) -> tuple[Array, float, float]:
-    """Mean over peers of q - w for each input, of 2 tanh²(αρ/4) and of the divergence."""
-    pulls, spreads, divergences = [], [], []
-    for peer in peers:
-        pulls.append(renyi_gradient(peer, student, order, wrt="q", domain="logits"))
-        spreads.append(2 * np.tanh(order * np.ptp(peer - student, axis=-1) / 4) ** 2)
-        divergences.append(renyi_divergence(peer, student, order, domain="logits"))
-    return np.mean(pulls, axis=0), float(np.mean(spreads)), float(np.mean(divergences))
-
-
 def measure_cohort(cohort: MutualLearning, x: Array) -> list[Measured]:
     """Every student of a cohort of linear softmax students, whose Jacobian at an input x is x ⊗ I."""
-    logits, squares = cohort.logits(x), cohort.squares(cohort.gradients(x)[1]) / cohort.beta**2
+    logits, squares = np.array(cohort.logits(x)), cohort.squares(cohort.gradients(x)[1]) / cohort.beta**2
     out = []
     for k, features in enumerate(cohort.inputs):
-        _, spread, divergence = _pairs(logits[k], [u for j, u in enumerate(logits) if j != k], cohort.order)
+        peers = np.delete(logits, k, axis=0)
+        spread = float(np.mean(2 * np.tanh(cohort.order * np.ptp(peers - logits[k], axis=-1) / 4) ** 2))
+        divergence = float(np.mean(renyi_divergence(peers, logits[k], cohort.order, domain="logits")))
         norms = np.einsum("ij,ij->i", features, features)
         gram = 2 * cohort.student_smoothness[k]
         out.append(Measured(float(squares[k]), spread, divergence, float(norms.max()), gram))
@@ -100,33 +94,25 @@ def measure_cohort(cohort: MutualLearning, x: Array) -> list[Measured]:
 
 
 def measure_networks(rng: np.random.Generator, order: float, count: int) -> list[Measured]:
-    """So many random students of two layers."""
+    """So many random students of two layers, each with two peers from close to it to far away."""
     return [_measure_network(rng, order) for _ in range(count)]
 
 
 def _measure_network(rng: np.random.Generator, order: float) -> Measured:
-    """A random student z = V tanh(Wx + a) + c with two random peers; its Jacobian in (W, a, V, c) is exact."""
-    inputs, classes, width, dim = 12, 3, int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    samples, classes, width, dim = 12, 3, int(rng.integers(2, 6)), int(rng.integers(1, 4))
     scale = np.exp(rng.uniform(-1, 1))
-    x = rng.normal(size=(inputs, dim))
-    w, a = scale * rng.normal(size=(width, dim)), rng.normal(size=width)
-    v, c = scale * rng.normal(size=(classes, width)), rng.normal(size=classes)
-    hidden = np.tanh(x @ w.T + a)
-    student = hidden @ v.T + c
-    peers = [student + np.exp(rng.uniform(-3, 1)) * rng.normal(size=student.shape) for _ in range(2)]
-    slope = v[None] * (1 - hidden**2)[:, None, :]  # ∂z/∂(Wx + a), (inputs, classes, width)
-    by_w = slope[..., None] * x[:, None, None, :]
-    eye = np.broadcast_to(np.eye(classes), (inputs, classes, classes))
-    by_v = eye[..., None] * hidden[:, None, None, :]
-    jacobian = np.concatenate(
-        [by_w.reshape(inputs, classes, -1), slope, by_v.reshape(inputs, classes, -1), eye], axis=-1
-    )
-    pull, spread, divergence = _pairs(student, peers, order)
-    gradient = np.einsum("nc,ncp->p", pull, jacobian) / inputs
-    stacked = jacobian.reshape(inputs * classes, -1)
+    own = [
+        (scale * rng.normal(size=(out, into)), rng.normal(size=out)) for out, into in ((width, dim), (classes, width))
+    ]
+    cohort = [own]
+    for apart in np.exp(rng.uniform(-3, 1, 2)):
+        cohort.append([(w + apart * rng.normal(size=w.shape), b + apart * rng.normal(size=b.shape)) for w, b in own])
+    here = Snapshot(cohort, [rng.normal(size=(samples, dim))] * 3, np.zeros(samples, dtype=np.int64))
+    slope = here.bias(0, order, 1.0)
+    rows = [here.pulled_back(0, np.tile(unit, (samples, 1))) for unit in np.eye(classes)]
     return Measured(
-        float((gradient**2).sum()), spread, divergence,
-        float(max(np.linalg.norm(j, 2) ** 2 for j in jacobian)), float(np.linalg.norm(stacked, 2) ** 2 / inputs),
+        float(slope @ slope), float(np.mean(2 * np.tanh(order * here.ranges(0) / 4) ** 2)), here.divergence(0, order),
+        float(here.jacobian_norms(0).max()), float(np.linalg.norm(np.concatenate(rows), 2) ** 2 / samples),
     )  # fmt: skip
 
 
@@ -162,9 +148,7 @@ def resting(logits: Array, order: float, beta: float) -> tuple[MutualLearning, A
     >>> bool(np.abs(np.add(*game.gradients(start))).max() < 1e-15)
     True
     """
-    q = np.exp(logits - np.max(logits, axis=1, keepdims=True))
-    q /= q.sum(axis=1, keepdims=True)
-    rows = []
+    q, rows = softmax(logits, axis=1), []
     for k, own in enumerate(q):
         peers = [escort(p, own, order) for j, p in enumerate(q) if j != k]
         rows.append(own + beta * (own - np.mean(peers, axis=0)))

@@ -13,6 +13,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sympy import Basic, Expr
 
 from rdml_theory import escort, renyi_gradient, renyi_hessian, renyi_value_and_gradient
@@ -70,12 +71,12 @@ class Points:
     @cached_property
     def p(self) -> Array:
         """The peer's distribution."""
-        return _softmax(self.teacher)
+        return softmax(self.teacher, axis=-1)
 
     @cached_property
     def q(self) -> Array:
         """The student's distribution."""
-        return _softmax(self.student)
+        return softmax(self.student, axis=-1)
 
     @cached_property
     def w(self) -> Array:
@@ -92,11 +93,6 @@ class Points:
         """The eigenvalues of the student Hessian in ascending order."""
         hessian = renyi_hessian(self.teacher, self.student, self.order, wrt="q", domain="logits")
         return np.asarray(np.linalg.eigvalsh(hessian), dtype=np.float64)
-
-
-def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sympy import Expr, Integer, tanh
 
 from convergence import recipe
@@ -105,8 +106,7 @@ def pairs(subject: Subject, context: Context) -> Found:
 
 def _kept(z: Array, t: Array, alpha: Array) -> Array:
     """``<t, w - q>/(α Var_q(t))`` for students with logits z and peers with logits z + t."""
-    q = np.exp(z - z.max(axis=1, keepdims=True))
-    q /= q.sum(axis=1, keepdims=True)
+    q = softmax(z, axis=1)
     mean = (q * t).sum(axis=1, keepdims=True)
     pull = renyi_gradient(z + t, z, alpha, wrt="q", domain="logits")
     return np.asarray(-((t - mean) * pull).sum(axis=1) / (alpha * (q * (t - mean) ** 2).sum(axis=1)))
