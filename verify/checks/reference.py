@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,13 @@ import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
 
+from verify.checks.comparisons import Worst
+from verify.claim import Found
+from verify.context import Context
+
 __all__ = [
-    "BESIDE_LIMITS", "DIGITS", "ROUNDING", "SCALES", "Pair", "beside_limits", "distance", "divergence", "escort",
-    "gradient", "hessian_entry", "rounding", "sample_pairs", "softmax",
+    "BESIDE_LIMITS", "DIGITS", "ROUNDING", "SCALES", "Pair", "beside_limits", "compared", "distance", "divergence",
+    "escort", "gradient", "hessian_entry", "rounding", "sample_pairs", "softmax",
 ]  # fmt: skip
 
 DIGITS = 60
@@ -29,6 +33,7 @@ BESIDE_LIMITS = (
 """Orders close to 0, 1 and ∞, where a limit in place of the divergence would be a small, systematic error."""
 
 Vector = Sequence[Any]
+Errors = Iterable[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,23 @@ def beside_limits(rng: np.random.Generator, count: int) -> list[Pair]:
         distance = 10 ** rng.uniform(-2, 0.5) * min(1.0, 4.0 / order)
         pairs.append(Pair(student + distance * rng.standard_normal(student.size), student, order))
     return pairs
+
+
+def compared(
+    context: Context, pairs: Sequence[Pair], formula: Callable[[Pair], Errors], core: Callable[[Pair], Errors], *,
+    allowed: float,
+) -> Found:  # fmt: skip
+    """What formulas miss the definition by, at most ``allowed``, and the core the formulas, in roundings.
+
+    Errors have names, and are found at 60 digits: at random pairs and, those of the core, beside the limits, too.
+    """
+    worst, beside = Worst(), beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
+    for points, errors, most in ((context.each(pairs), formula, allowed), ((*pairs, *beside), core, 1.0)):
+        for pair in worst.over(points):
+            with mp.workdps(DIGITS):
+                for name, error in errors(pair):
+                    worst.see(name, error, most)
+    yield from worst.comparisons()
 
 
 def rounding(pair: Pair) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import mpmath as mp
@@ -34,35 +35,27 @@ def _at(formula: Any, p: Any, s: Any, order: float) -> list[Any]:
     return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
 
 
-def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
+def _core(formula: Any, pair: reference.Pair) -> Iterator[tuple[str, float]]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
     logits = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
     given, exact = pair.rounded()
     slopes = given[1] * renyi_gradient(*given, pair.order, wrt="q", domain="probs", normalise=True)
-    first, second = (
-        reference.distance(computed.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair)
-        for computed, (p, s) in ((logits, pair.exact()), (slopes, exact))
-    )
-    return first, second
+    for kind, computed, (p, s) in (("logits", logits, pair.exact()), ("probabilities of any sum", slopes, exact)):
+        error = reference.distance(computed.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair)
+        yield f"renyi_gradient from {kind} against the formula, in roundings", error
 
 
 @check("numeric", cost=3.0)
 def numeric(right_side: Expr, context: Context) -> Found:
     """Does the formula equal differences of the definition at 60 digits, and does `renyi_gradient` compute it?"""
     formula = function_of(right_side, q[k], w[k], modules="mpmath")
+
+    def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
+        error = reference.distance(_at(formula, *pair.exact(), pair.order), reference.gradient(pair))
+        yield "formula against differences of the definition (60 digits), relative", error
+
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
-    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    worst = Worst()
-    for pair in worst.over(context.each(pairs)):
-        with mp.workdps(reference.DIGITS):
-            error = reference.distance(_at(formula, *pair.exact(), pair.order), reference.gradient(pair))
-        worst.see("formula against differences of the definition (60 digits), relative", error, 1e-20)
-    for pair in worst.over((*pairs, *beside)):
-        with mp.workdps(reference.DIGITS):
-            errors = _core(formula, pair)
-        for given, error in zip(("logits", "probabilities of any sum"), errors, strict=True):
-            worst.see(f"renyi_gradient from {given} against the formula, in roundings", error, 1.0)
-    yield from worst.comparisons()
+    yield from reference.compared(context, pairs, missed, lambda pair: _core(formula, pair), allowed=1e-20)
     yield _panel(right_side)
 
 

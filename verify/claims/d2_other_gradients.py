@@ -110,25 +110,22 @@ def _core(
 @check("numeric", cost=4.0)
 def numeric(sides: Derivatives, context: Context) -> Found:
     """Do the formulas equal differences of the definition at 60 digits, and does `renyi_gradient` compute them?"""
+
+    def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
+        p, s = pair.exact()
+        stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
+        if pair.order == 1:
+            stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
+        for name, one, other in zip(NAMES, stated, measured, strict=True):
+            yield f"{name}, formula against differences of the definition (60 digits)", reference.distance(one, other)
+
+    def core(pair: reference.Pair) -> Iterator[tuple[str, float]]:
+        for name, (one, other) in zip(NAMES, _core(sides, pair, context.shared(_computed, pair)), strict=True):
+            error = reference.distance(one, other) / reference.rounding(pair)
+            yield f"{name}, renyi_gradient against the formula, in roundings", error
+
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=32, full=800), ORDERS, most_classes=4)
-    worst = Worst()
-    for pair in worst.over(context.each(pairs)):
-        with mp.workdps(reference.DIGITS):
-            p, s = pair.exact()
-            stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
-            if pair.order == 1:
-                stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
-            for name, one, other in zip(NAMES, stated, measured, strict=True):
-                words = f"{name}, formula against differences of the definition (60 digits)"
-                worst.see(words, reference.distance(one, other), 1e-20)
-    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for pair in worst.over((*pairs, *beside)):
-        with mp.workdps(reference.DIGITS):
-            computed = context.shared(_computed, pair)
-            for name, (one, other) in zip(NAMES, _core(sides, pair, computed), strict=True):
-                error = reference.distance(one, other) / reference.rounding(pair)
-                worst.see(f"{name}, renyi_gradient against the formula, in roundings", error, 1.0)
-    yield from worst.comparisons()
+    yield from reference.compared(context, pairs, missed, core, allowed=1e-20)
     yield from _panels(sides, context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import mpmath as mp
@@ -12,7 +13,7 @@ from rdml_theory import renyi_gradient, renyi_hessian, symbolic
 from rdml_theory.symbolic.divergence.entries import ORDER_ONE
 from rdml_theory.symbolic.divergence.gradients import ASSUMPTIONS, hessian_target
 from rdml_theory.symbolic.notation import alpha, k, l, q, w
-from verify.checks import Worst, curve, function_of, kernel_check, panel, reference
+from verify.checks import curve, function_of, kernel_check, panel, reference
 from verify.claim import Claim, Context, Control, Found, Panel, Source, Statement, check
 from verify.names import along
 
@@ -43,50 +44,42 @@ def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:
     return [[formula(order, int(a == b), s[a], s[b], e[a], e[b]) for b in size] for a in size]
 
 
-def _core(formula: Any, pair: reference.Pair) -> tuple[float, float]:
+def _core(formula: Any, pair: reference.Pair) -> Iterator[tuple[str, float]]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
     logits = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
     (given, q), (first, second) = pair.rounded()
     slopes = renyi_gradient(given, q, pair.order, wrt="q", domain="probs", normalise=True)
     # In the logarithms of the entries, which are logits.
     entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
-    errors = []
     # In logits Cov_q - Cov_w and α Cov_w cancel where the Hessian passes through zero, as for two classes it may. In
     # probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
     w = reference.escort(*pair.exact(), pair.order)
     parts = [pair.order * ((a == b) - y) * x for a, x in enumerate(w) for b, y in enumerate(w)]
-    for product, x, y, least in (
-        (logits, *pair.exact(), mp.norm(parts) if pair.order < 1 else 0.0),
-        (entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
+    for kind, product, x, y, least in (
+        ("logits", logits, *pair.exact(), mp.norm(parts) if pair.order < 1 else 0.0),
+        ("probabilities of any sum", entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
     ):
         values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
         size = mp.norm(values) + least
-        errors.append(float(mp.norm(mp.matrix(product.tolist()) - values) / size) / (4 * reference.rounding(pair)))
-    return errors[0], errors[1]
+        error = float(mp.norm(mp.matrix(product.tolist()) - values) / size) / (4 * reference.rounding(pair))
+        yield f"renyi_hessian from {kind} against the formula, in roundings", error
 
 
 @check("numeric", cost=4.0)
 def numeric(right_side: Expr, context: Context) -> Found:
     """Does the formula equal differences of the definition at 60 digits, and does `renyi_hessian` compute it?"""
     formula = _formula(right_side, "mpmath")
+
+    def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
+        p, s = pair.exact()
+        values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
+        truth = context.shared(_exact, pair)
+        scale = max(abs(x) for row in truth for x in row)
+        errors = [abs(x - y) / scale for a, b in zip(values, truth, strict=True) for x, y in zip(a, b, strict=True)]
+        yield "formula against differences of the definition (60 digits), relative", float(max(errors))
+
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=21, full=500), ORDERS, most_classes=4)
-    worst = Worst()
-    for pair in worst.over(context.each(pairs)):
-        with mp.workdps(reference.DIGITS):
-            p, s = pair.exact()
-            values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
-            truth = context.shared(_exact, pair)
-            scale = max(abs(x) for row in truth for x in row)
-            errors = [abs(x - y) / scale for a, b in zip(values, truth, strict=True) for x, y in zip(a, b, strict=True)]
-            name = "formula against differences of the definition (60 digits), relative"
-            worst.see(name, float(max(errors)), 1e-15)
-    beside = reference.beside_limits(context.rng("beside"), context.pick(quick=2, full=40))
-    for pair in worst.over((*pairs, *beside)):
-        with mp.workdps(reference.DIGITS):
-            found = _core(formula, pair)
-        for given, error in zip(("logits", "probabilities of any sum"), found, strict=True):
-            worst.see(f"renyi_hessian from {given} against the formula, in roundings", error, 1.0)
-    yield from worst.comparisons()
+    yield from reference.compared(context, pairs, missed, lambda pair: _core(formula, pair), allowed=1e-15)
     yield _panel(right_side)
 
 
