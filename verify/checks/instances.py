@@ -76,29 +76,28 @@ def _distributions() -> tuple[Model, ...]:
     rng = np.random.default_rng(20261127)
     q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
     third = rng.dirichlet(np.ones(4))
-    pairs = [(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS]
-    pairs += [(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)]
-    order, odds = 1.7, 2.5
-    # What attains the bound of the student's gradient, and that of the peer's.
-    student, peer = (np.array([1.0, x]) for x in (odds, odds))
-    tops = (np.array([odds ** (2 / order), odds]), np.array([1.0, odds ** (1 + 2 / (order - 1))]))
-    more = {tilt.X: odds, tilt.Y: tops[1][1], tilt.EXCESS: order - 1}
-    for name, first, second in (("student", tops[0], student), ("peer", peer, tops[1])):
-        pairs.append(
-            (
-                f"the two classes that move a {name} the most",
-                order, first / first.sum(), second / second.sum(), v[:2], more,
-            )
-        )  # fmt: skip
-    told = []
-    for name, order, p, q, v, more in pairs:
+
+    def model(name: str, order: float, p: Array, q: Array, v: Array, more: dict[Any, float]) -> Model:
         group = np.array([1.0, 0.0, 1.0, 0.0])[: len(p)]
         families = {
             "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v, "g": group,
             "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
         }  # fmt: skip
-        told.append(Model(name, _numbers(order, p=p, q=q) | _named(order, p, q, group) | more, families=families))
-    return tuple(told)
+        return Model(name, _numbers(order, p=p, q=q) | _named(order, p, q, group) | more, families=families)
+
+    # What attains the bound of the student's gradient, and that of the peer's.
+    order, odds = 1.7, 2.5
+    far = odds ** (1 + 2 / (order - 1))
+    more = {tilt.X: odds, tilt.Y: far, tilt.EXCESS: order - 1}
+    most = (("student", [odds ** (2 / order), odds], [1.0, odds]), ("peer", [1.0, odds], [1.0, far]))
+    return (
+        *(model(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS),
+        *(model(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)),
+        *(
+            model(f"the two classes that move a {who} the most", order, p / np.sum(p), q / np.sum(q), v[:2], more)
+            for who, p, q in most
+        ),
+    )
 
 
 def _values() -> tuple[Model, ...]:

@@ -59,12 +59,10 @@ def _following(order: float) -> Model:
     weight, eta, sigma, way = 0.7, 0.8, 0.1, 0.5
 
     def value(z: Array, u: Array) -> Array:
-        peer, student = np.broadcast_arrays(u, z)
-        return weight * renyi_divergence(peer, student, order, domain="logits")
+        return weight * renyi_divergence(u, z, order, domain="logits")
 
     def gradient(z: Array, u: Array) -> Array:
-        peer, student = np.broadcast_arrays(u, z)
-        return weight * renyi_gradient(peer, student, order, wrt="q", domain="logits")
+        return weight * renyi_gradient(u, z, order, wrt="q", domain="logits")
 
     angles = way * np.arange(STEPS + 1)
     u = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1, dtype=np.float64)
