@@ -31,8 +31,9 @@ $(VENV)/.installed: $(VENV)/.claims requirements-dev.lock
 verify: $(VENV)/.claims
 	$(BIN)/python -m verify run --profile quick --jobs $(JOBS) --out $(OUT)
 
-# Byte code is kept even if the environment says otherwise: it saves each worker seconds of rewriting assertions.
-test test-full: export PYTHONDONTWRITEBYTECODE =
+# Byte code is kept even if the environment says otherwise: it saves each worker a second, and tests several more of
+# rewriting assertions.
+verify test test-full: export PYTHONDONTWRITEBYTECODE =
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"

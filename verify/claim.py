@@ -197,7 +197,8 @@ class Check(Generic[S]):
         How many statistical comparisons it makes for one subject, registered beforehand: the error rate of a run is
         shared equally among all of them.
     cost : float
-        Rough seconds in the quick profile, so that the longest checks start first.
+        Rough seconds in the quick profile, loading torch included, so that the longest checks start first: those that
+        need torch are then done by one worker, while the other is at the proofs.
     prove : callable, optional
         Of the check of a theorem: the proof of a subject, which it runs again.
     """

@@ -135,7 +135,7 @@ CLAIM = Claim(
     source=Source("this toolkit; performance estimation is that of Drori & Teboulle 2014", "1206.3209", own=True),
     checks=(
         kernel_check(lambda subject: symbolic.sharp_multipliers(_squared(subject))),
-        worst_case_check(BoundSubject.at, SETTINGS, panel=_ratio_panel, cost=6.0),
+        worst_case_check(BoundSubject.at, SETTINGS, panel=_ratio_panel, cost=1.5),
         approach,
         replayed,
     ),

@@ -65,7 +65,7 @@ NEAR = 0.02
 """How near the exact value the potential comes with noise or momentum, where other pairs of iterates matter too."""
 
 
-@check("numeric", cost=5.0)
+@check("numeric", cost=2.0)
 def exact(subject: Subject, context: Context) -> Found:
     """Is what a potential proves the exact worst case?"""
     worst = Worst()
@@ -105,7 +105,7 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
     )  # fmt: skip
 
 
-@check("numeric", cost=6.0)
+@check("numeric", cost=1.0)
 def long_runs(subject: Subject, context: Context) -> Found:
     """Do long runs keep what is proved, below the closed forms?"""
     steps = context.pick(quick=150, full=1_500)

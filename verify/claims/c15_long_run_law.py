@@ -109,7 +109,7 @@ def _bracket(h: float, rate: float, steps: int) -> tuple[float, float, float, Ce
     return float((g**2).mean()), broken, certificate.bound, chain_record(certificate)
 
 
-@check("numeric", cost=8.0)
+@check("numeric", cost=1.0)
 def bracket(subject: Subject, context: Context) -> Found:
     """Do instances from below and proved bounds from above close in on the law?"""
     short, long = context.pick(quick=(75, 300), full=(300, 2_000))

@@ -55,9 +55,9 @@ CLAIM = Claim(
                 (1.5, 1.0, 0.0, "gaussian", 100),
             ],
             attained=False,
-            cost=2.0,
+            cost=0.5,
         ),
-        nonconvex_check([0.1, 0.5, 1.0], noise=0.02, bias=0.04, cost=6.0),
+        nonconvex_check([0.1, 0.5, 1.0], noise=0.02, bias=0.04, cost=1.0),
     ),
     controls=(
         Control("step-1.5", "used up to h = 3/2", _subject(greatest_step=1.5), drawn=True),

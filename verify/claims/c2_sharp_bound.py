@@ -58,9 +58,9 @@ CLAIM = Claim(
                 (1.5, 1.0, 0.0, "gaussian", 100),
             ],
             attained=True,
-            cost=3.0,
+            cost=0.5,
         ),
-        nonconvex_check([0.1, 0.5, 1.0, 1.5], noise=0.02, bias=0.04, cost=8.0),
+        nonconvex_check([0.1, 0.5, 1.0, 1.5], noise=0.02, bias=0.04, cost=2.0),
     ),
     controls=(
         Control("no-bias", "the bias term dropped", _subject(descent.SHARP.subs(descent.Z, Integer(0)))),

@@ -59,7 +59,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     yield _panel(right_side)
 
 
-@check("numeric", id="losses")
+@check("numeric", id="losses", cost=5.0)
 def torch_losses(right_side: Expr, context: Context) -> Found:
     """Do the torch losses have this gradient, times the temperature, at rows that count, next to orders 0, 1 and ∞ and
     along a schedule? (Needs the extra torch, and is left out without it.)

@@ -129,7 +129,7 @@ def numeric(sides: Derivatives, context: Context) -> Found:
     yield from _panels(sides, context)
 
 
-@check("numeric", id="losses")
+@check("numeric", id="losses", cost=5.0)
 def torch_losses(sides: Derivatives, context: Context) -> Found:
     """Do the torch losses have these gradients in the teacher's logits and in the order, fixed or trained, next to
     orders 0, 1 and ∞ too? (Needs the extra torch, and is left out without it.)

@@ -65,7 +65,7 @@ def _envelope(schedule: str, bias: float, steps: int) -> Envelope:
     return square_envelope(added, float(np.sqrt(quiet.squared_gradient[-1, 0])))
 
 
-@check("monte-carlo", tests=len(PROBLEMS) + len(SCHEDULES), cost=5.0)
+@check("monte-carlo", tests=len(PROBLEMS) + len(SCHEDULES), cost=3.0)
 def schedules(value: Expr, context: Context) -> Found:
     """Does ‖∇f‖² end at the squared bias though the steps decrease?"""
     steps = context.pick(quick=4_000, full=40_000)

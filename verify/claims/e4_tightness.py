@@ -115,7 +115,7 @@ def _nonconvex(name: str, h: float, steps: int, seed: int) -> Trajectory:
     return simulate(problem, step=h / problem.smoothness, steps=steps, replicas=replicas, seed=seed, record=1)
 
 
-@check("monte-carlo", tests=3 * (len(NONCONVEX) + len(REAL)), cost=6.0)
+@check("monte-carlo", tests=3 * (len(NONCONVEX) + len(REAL)), cost=4.0)
 def nonconvex(subject: BoundSubject, context: Context) -> Found:
     """Do nonconvex problems, real data and the game keep it?"""
     steps = context.pick(quick=400, full=10_000)

@@ -117,7 +117,7 @@ def _full(alpha: float, steps: int, context: Context) -> TrainingPath:
     return follow(setting, start, step=STEP, steps=steps, precision="float64", progress=context.progress)
 
 
-@check("training", cost=3.0)
+@check("training", cost=6.0)
 def full_gradient(subject: Budget, context: Context) -> Found:
     """Are the trainer's steps -η(∇L + b), and does A² obey the bound?
 
@@ -165,7 +165,7 @@ def _noisy(steps: int, context: Context) -> tuple[TrainingPath, Array]:
     return path, np.array(variance)
 
 
-@check("monte-carlo", id="mini-batch", tests=2, cost=3.0)
+@check("monte-carlo", id="mini-batch", tests=2, cost=6.0)
 def mini_batches(subject: Budget, context: Context) -> Found:
     """Does the noise of mini-batches add what the bound counts for its variance?
 
@@ -245,7 +245,7 @@ def _composed(right_side: Expr, m: _Hypotheses) -> Array:
     ])  # fmt: skip
 
 
-@check("training", cost=2.0)
+@check("training", cost=5.0)
 def composed(subject: Budget, context: Context) -> Found:
     """Do networks meet every hypothesis of X1, and obey its bound at every horizon?
 
@@ -281,7 +281,7 @@ def _rested(alpha: float, steps: int) -> list[Array]:
     return [*free_run([np.zeros(2), peer], labels, alpha=alpha, beta=WEIGHT, step=1.0, steps=steps), peer]
 
 
-@check("training", cost=1.0)
+@check("training", cost=5.0)
 def attained(subject: Budget, context: Context) -> Found:
     """Do students whom the trainer brings to rest reach it?
 
@@ -302,13 +302,13 @@ def attained(subject: Budget, context: Context) -> Found:
         yield at_least(f"reached, α = {alpha:g}", ratio, 1 - ROUNDING)
 
 
-@check("training", cost=1.0)
+@check("training", cost=5.0)
 def update(subject: Budget, context: Context) -> Found:
     """Does the trainer add the stated bias to every student's step?"""
     yield from applied_update(subject.update, context)
 
 
-@check("training", cost=2.0)
+@check("training", cost=5.0)
 def monitor(subject: Budget, context: Context) -> Found:
     """Does the trainer's own monitor record what is there at every step, and make the bound of it?"""
     from verify.checks.monitored import COUNT, RATE, watched

@@ -50,7 +50,7 @@ def _curvatures(path: TrainingPath) -> np.ndarray:
     return np.array([here.curvature(0, -path.step * here.base(0)) for here in path.kept.values()])
 
 
-@check("training", cost=1.0)
+@check("training", cost=5.0)
 def edge(right_side: Expr, context: Context) -> Found:
     """Does Λ_t from Hessians predict up and down with a large step?"""
     steps = context.pick(quick=250, full=2000)
@@ -91,7 +91,7 @@ def _usual(setting: Setting, steps: int, context: Context) -> TrainingPath:
     return follow(setting, start, step=USUAL, steps=steps, progress=context.progress)
 
 
-@check("training", cost=3.0)
+@check("training", cost=6.0)
 def usual(right_side: Expr, context: Context) -> Found:
     """Is ηΛ_t below 2 on the paths of the other claims?"""
     steps = context.pick(quick=300, full=3000)

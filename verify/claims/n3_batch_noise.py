@@ -136,7 +136,7 @@ def _noise(point: _Point, batch: int, first: int, context: Context) -> NDArray[n
     return np.stack([np.einsum("nkp,nkp->nk", noise, noise), np.einsum("nkp,kp->nk", noise, point.mutual)])
 
 
-@check("monte-carlo", tests=2 * len(BATCHES), cost=2.0)
+@check("monte-carlo", tests=2 * len(BATCHES), cost=5.0)
 def variance(subject: Noise, context: Context) -> Found:
     """Is the mean of ‖n‖² at a point of training the stated one?"""
     point = context.shared(_point, context)
@@ -168,7 +168,7 @@ def variance(subject: Noise, context: Context) -> Found:
     yield from comparisons
 
 
-@check("monte-carlo", tests=4, cost=3.0)
+@check("monte-carlo", tests=4, cost=6.0)
 def monitor(subject: Noise, context: Context) -> Found:
     """Does the bias monitor find σ² and G²?
 
@@ -200,7 +200,7 @@ def _path(context: Context, steps: int) -> TrainingPath:
     )  # fmt: skip
 
 
-@check("monte-carlo", tests=2, cost=4.0)
+@check("monte-carlo", tests=2, cost=6.0)
 def martingale(subject: Noise, context: Context) -> Found:
     """Is the mean of ⟨∇L, n⟩ along a path zero?"""
     steps = context.pick(quick=800, full=10_000)

@@ -105,7 +105,7 @@ def _alone(order: float, samples: int, seed: int) -> dict[str, np.ndarray]:
     return _together(rows)
 
 
-@check("training", cost=3.0)
+@check("training", cost=6.0)
 def networks(subject: Bound, context: Context) -> Found:
     """Does the measured bias stay below both bounds?"""
     steps = context.pick(quick=400, full=4000)
@@ -142,7 +142,7 @@ def _two_classes(order: float, spread: float, share: float) -> tuple[float, floa
     return float(b @ b), float(np.tanh(order * spread / 4) ** 2), float(divergence)
 
 
-@check("numeric")
+@check("numeric", cost=5.0)
 def attained(subject: Bound, context: Context) -> Found:
     """Are both bounds reached where G = 1 and there are two classes?"""
     grid = context.pick(quick=(0.1, 1.0, 4.0), full=tuple(np.geomspace(0.01, 20, 40)))

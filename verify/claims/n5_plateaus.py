@@ -106,7 +106,7 @@ def _close(subject: Plateau, path: TrainingPath, weight: float, name: str) -> li
         ]
 
 
-@check("training", cost=5.0)
+@check("training", cost=6.0)
 def orders(subject: Plateau, context: Context) -> Found:
     """Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?"""
     paths: dict[float, TrainingPath] = {}
@@ -138,7 +138,7 @@ def _against(what: str, subject: Plateau, paths: dict[float, TrainingPath]) -> P
     )  # fmt: skip
 
 
-@check("training", cost=6.0)
+@check("training", cost=7.0)
 def weights(subject: Plateau, context: Context) -> Found:
     """Do they for other weights and cohorts, and vanish alone?"""
 

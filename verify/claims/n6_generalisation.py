@@ -103,7 +103,7 @@ def _missed(subject: Interval, d: NDArray[np.float64], seeds: int, tables: int, 
 QUESTION = f"Do all intervals of a table of {TABLE} seeds hold as often as stated?"
 
 
-@check("monte-carlo", question=QUESTION, tests=len(METRICS), cost=7.0)
+@check("monte-carlo", question=QUESTION, tests=len(METRICS), cost=8.0)
 def coverage(subject: Interval, context: Context) -> Found:
     from verify.trainer.comparison import ERROR_RATE
 

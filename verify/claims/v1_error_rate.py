@@ -167,7 +167,7 @@ def _errors(
     )
 
 
-@check("monte-carlo", id="distributions", tests=2 * len(FAMILIES), cost=5)
+@check("monte-carlo", id="distributions", tests=2 * len(FAMILIES), cost=3.0)
 def any_distribution(subject: Subject, context: Context) -> Found:
     """Does the rule with an envelope err as rarely as it says, whatever the replicas?
 
