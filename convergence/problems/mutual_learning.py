@@ -429,14 +429,13 @@ class MutualLearning(SyntheticProblem):
         rows = []
         for k, (a, z) in enumerate(zip(self.inputs, logits, strict=True)):
             q = _softmax(z.T).T
-            curved, mixed = (share * renyi_hessian(logits, z, self.order, wrt=wrt) for wrt in ("q", "mixed"))
+            others = [j for j in range(self.students) if j != k]
+            curved, mixed = (share * renyi_hessian(logits[others], z, self.order, wrt=wrt) for wrt in ("q", "mixed"))
             own = self.weights[k][:, None, None] * (q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None])
             row: list[Any] = [None] * self.students
-            for j, other in enumerate(self.inputs):
-                if j != k:
-                    own = own + curved[j]
-                    row[j] = self._block(a, mixed[j], other)
-            row[k] = self._block(a, own, a)
+            row[k] = self._block(a, own + curved.sum(axis=0), a)
+            for j, middle in zip(others, mixed, strict=True):
+                row[j] = self._block(a, middle, self.inputs[j])
             rows.append(row)
         return np.block(rows)
 
