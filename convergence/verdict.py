@@ -181,13 +181,12 @@ def judge_mean(
     floor = -np.inf if least is None else number("least", least)
     rate, planned = number("error_rate", error_rate), whole("looks", looks, least=1, most=MOST_REPLICAS)
     known = None if envelope is None else instance("envelope", envelope, Envelope)
-    believed = True
-    if known is None or known.alike:
+    enclosing = None if known is None or known.alike else known
+    if enclosing is None:
         low, high = mean_interval(x, rate / planned)
-        believed = not _carried_by_one(x)
     else:
         low, high = bounded_interval(
-            x, rate, upper=known.upper, excess=known.excess, lower=known.lower, lack=known.lack
+            x, rate, upper=enclosing.upper, excess=enclosing.excess, lower=enclosing.lower, lack=enclosing.lack
         )
     outcome: Outcome = "undecided"
     if low == np.inf:
@@ -197,12 +196,13 @@ def judge_mean(
         observed = float(x.mean()) if np.abs(x).max() < OVERFLOW else float((x / x.size).sum())
         # Where replicas have no spread and a limit is attained, rounding must not leave the verdict open.
         slack = 2 * ROUNDING * abs(observed)
-        if not believed:
-            pass  # what is known of the mean, if it is finite, is that one replica more or less would change it
-        elif low > limit or high < floor:
+        if low > limit or high < floor:
             outcome = "refuted"
         elif floor <= low + slack and high - slack <= limit and (limit < np.inf or least is not None):
             outcome = "confirmed"
+        if outcome != "undecided" and enclosing is None and _carried_by_one(x):
+            # What is known of the mean, if it is finite, is that one replica more or less would change it.
+            outcome = "undecided"
     margin = _room(limit - observed if observed != limit else 0.0, limit)
     if least is not None:
         margin = min(margin, _room(observed - floor, floor) if floor else np.inf)

@@ -235,8 +235,8 @@ TESTED = {
     ),
     "what lies beyond an envelope forgotten": (
         "verdict.py",
-        "upper=known.upper, excess=known.excess, lower",
-        "upper=known.upper, lower",
+        "upper=enclosing.upper, excess=enclosing.excess, lower",
+        "upper=enclosing.upper, lower",
         "tests/convergence/test_tails.py",
     ),
     "values judged by the envelope of gradients": (
