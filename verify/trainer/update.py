@@ -44,7 +44,7 @@ def wide(logits: Tensor) -> Tensor:
 class Objective:
     """What student k minimises at a step: L_k + β R_k, in nats.
 
-    ``order`` is α and ``weight`` β, as functions of the step; a learned order is a module.
+    ``order`` gives α and ``weight`` β at a step; a learned order is a module.
     """
 
     order: Schedule | LearnableOrder
