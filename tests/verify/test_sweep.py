@@ -143,7 +143,7 @@ def test_killed_and_resumed(tmp_path):
     file.write_text(json.dumps({"sweep": [table]}))
     command = [sys.executable, "-m", "verify", "sweep", str(file), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not list((tmp_path / "out").glob("cells/*")) and process.poll() is None:
+    while not list((tmp_path / "out").glob("cells/[!.]*")) and process.poll() is None:
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -signal.SIGKILL, "it was over before it was killed"
