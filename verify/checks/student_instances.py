@@ -42,7 +42,7 @@ def students() -> tuple[Model, ...]:
     """All of them."""
     return (
         *_logits(), _following(2.0), _following(1.0), *_resting(), _one_input(), *_estimates(), _near_consensus(),
-        *_together(), _beside_a_peer(), *_cohort(),
+        _at_the_minimiser(), *_together(), _beside_a_peer(), *_cohort(),
     )  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _one_input() -> Model:
 
 
 def _estimates() -> tuple[Model, ...]:
-    """Students at rest: three with errors alone that are ± vectors, by fair coins; some of one quadratic loss."""
+    """Three students at rest, with errors alone that are ± vectors, by fair coins."""
     count, product = 3, 0.8
     signs = outcomes(count + 1).T
     ways = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
@@ -159,29 +159,29 @@ def _estimates() -> tuple[Model, ...]:
             chance=np.full(len(signs), 1 / len(signs)), points=np.random.default_rng(0).normal(size=(10, 2)),
         )  # fmt: skip
 
-    minimiser, nothing = np.array([0.5, -1.0]), np.zeros(2)
-    same = {Vector(name): minimiser for name in "θφψ"} | {Vector(name): nothing for name in "gh"}
-    loss = Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0)
+    return model("three estimates of a mean", 0.0), model("three estimates with common data", 0.3)
 
-    def slope(x: Any) -> Any:
+
+def _at_the_minimiser() -> Model:
+    """Two students, and three, at the minimiser of one quadratic loss."""
+    minimiser, count = np.array([0.5, -1.0]), 3
+
+    def slope(x: Array) -> Array:
         return x / np.sqrt(1 + (x**2).sum(axis=-1, keepdims=True))
 
-    return (
-        model("three estimates of a mean", 0.0),
-        model("three estimates with common data", 0.3),
-        Model(
-            "two students at the minimiser of a quadratic loss",
-            same | {plateau.beta: 1.0, Symbol("mu", positive=True): 1.0, Symbol("c", nonnegative=True): 1.0},
-            {"f": loss}, points=np.random.default_rng(0).normal(size=(10, 2)),
-        ),
-        Model(
-            "three students at the minimiser of a quadratic loss",
-            {Vector("ψ"): minimiser, Vector("v"): slope(minimiser), plateau.beta: 1.0, gain.students: count,
-             Symbol("mu", positive=True): 1.0},
-            {"f": loss, "S": Objective(lambda x: np.sqrt(1 + (x**2).sum(axis=-1)), slope, 1.0)},
-            {"x": np.broadcast_to(minimiser, (1, count, 2))}, {"m": minimiser[None]},
-            points=np.random.default_rng(0).normal(size=(10, 2)),
-        ),
+    at = {Vector(name): minimiser for name in "θφψ"} | {Vector(name): np.zeros(2) for name in "gh"}
+    at |= {
+        Vector("v"): slope(minimiser), plateau.beta: 1.0, gain.students: count, Symbol("mu", positive=True): 1.0,
+        Symbol("c", nonnegative=True): 1.0,
+    }  # fmt: skip
+    objectives = {
+        "f": Objective(lambda x: ((x - minimiser) ** 2).sum(axis=-1) / 2, lambda x: x - minimiser, 1.0),
+        "S": Objective(lambda x: np.sqrt(1 + (x**2).sum(axis=-1)), slope, 1.0),
+    }
+    return Model(
+        "students at the minimiser of a quadratic loss", at, objectives,
+        {"x": np.broadcast_to(minimiser, (1, count, 2))}, {"m": minimiser[None]},
+        points=np.random.default_rng(0).normal(size=(10, 2)),
     )  # fmt: skip
 
 
