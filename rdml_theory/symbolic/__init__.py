@@ -9,6 +9,8 @@ Where to look:
     What a theorem is and the rules that make one; exact evidence for inequalities of a few real variables.
 ``divergence/``, ``sgd/``, ``mutual/``, ``shared_rate``
     Theorems: of the divergence (D), of SGD (C, E, V), of mutual learning (C4 to C8, X, G), of several intervals (N6).
+``elementary``
+    Inequalities of numbers and vectors that theorems of all three kinds rest on.
 ``notation``, ``expression``, ``maximum``, ``relations``
     Symbols, the divergence, the greatest of many terms, and relations that are printed as they stand.
 ``functions``, ``printing``, ``enclosures``

@@ -11,23 +11,12 @@ from sympy import Basic, Expr, Float, I, Rational, nan, sympify, zoo
 
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["exact", "formula", "of_formulas", "require"]
+__all__ = ["exact", "formula", "of_formulas"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _FORMULA = "a number or a SymPy expression"
-
-
-def require(name: str, value: Any, kind: type | tuple[type, ...], expected: str) -> None:
-    """Refuse a value of another kind.
-
-    >>> require("steps", [1], tuple, "a tuple of steps")
-    Traceback (most recent call last):
-    TypeError: steps has type list: expected a tuple of steps
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} has type {type(value).__name__}: expected {expected}")
 
 
 def formula(name: str, value: Any) -> Formula:

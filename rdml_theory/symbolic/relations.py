@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sympy import Eq, Ge, Gt, Le
+from sympy import Eq, Ge, Le
 from sympy.core.relational import Relational
 
 from rdml_theory.symbolic.notation import Formula
 
-__all__ = ["at_least", "at_most", "equal", "greater"]
+__all__ = ["at_least", "at_most", "equal"]
 
 
 def _relation(kind: Any, left: Formula, right: Formula) -> Relational:
@@ -44,13 +44,3 @@ def at_most(left: Formula, right: Formula) -> Relational:
     1 <= 2
     """
     return _relation(Le, left, right)
-
-
-def greater(left: Formula, right: Formula) -> Relational:
-    """``left > right``.
-
-    >>> from sympy import Integer
-    >>> greater(Integer(2), Integer(1))
-    2 > 1
-    """
-    return _relation(Gt, left, right)

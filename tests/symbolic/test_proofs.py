@@ -136,8 +136,9 @@ def differ(first, second):
 
     Divergences, and sums over steps, are numbers here.
     """
-    sums = {e for e in (first + second).atoms(Sum) if e.has(Entry)}
-    numbers = {e: Symbol(f"n{number}") for number, e in enumerate((first + second).atoms(RenyiDivergence) | sums)}
+    parts = first.atoms(RenyiDivergence, Sum) | second.atoms(RenyiDivergence, Sum)
+    taken = (e for e in parts if isinstance(e, RenyiDivergence) or e.has(Entry))
+    numbers = {e: Symbol(f"n{number}") for number, e in enumerate(taken)}
     first, second = (side.xreplace(numbers).subs({C: 2, k: 1, l: 2}).doit() for side in (first, second))
     names = sorted(set().union(*map(_unknowns, (first, second))), key=str)
     plain = {name: Symbol(f"x{number}") for number, name in enumerate(names)}

@@ -16,9 +16,9 @@ from sympy import Abs, Derivative, IndexedBase, Integer, Sum, Symbol, exp, log
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import a, discharged, given, in_entries, mass, power_mean, total
-from rdml_theory.symbolic.divergence.lemmas import sized
 from rdml_theory.symbolic.divergence.names import LEAST, rho
 from rdml_theory.symbolic.divergence.self_bound import strictly
+from rdml_theory.symbolic.elementary import sized
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, q
 

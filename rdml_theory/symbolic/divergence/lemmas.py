@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sympy import Abs, Integer, Interval, Rational, Symbol, exp, log, oo
+from sympy import Abs, Integer, Interval, Symbol, exp, log, oo
 
 from rdml_theory.symbolic.certificates import calculus, smt
 from rdml_theory.symbolic.divergence.entries import *
+from rdml_theory.symbolic.elementary import exponential
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, i, j, k
 from rdml_theory.symbolic.relations import at_least, at_most
 
 __all__ = [
     "FIRST", "SECOND", "apart", "convex_in_the_order", "grouped", "grouped_leibler", "hoelder", "in_exponentials",
-    "in_logarithms", "of_group", "pinsker", "roots", "sized", "tangent", "theta", "triangle", "two_norm",
+    "in_logarithms", "of_group", "pinsker", "tangent", "theta", "triangle", "two_norm",
 ]  # fmt: skip
 
 _x: Term = Symbol("x", positive=True)
@@ -32,24 +33,6 @@ def apart(first: Any, second: Any) -> Term:
     Sum(Abs(a_i - b_i), (i, 1, C))
     """
     return total(Abs(first(i) - second(i)))
-
-
-def roots(value: Term, most: Term, squares: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
-    """``√v ≤ m`` from ``v ≤ m²``, for a v and an m of manifest sign under what is known."""
-    x, y = Symbol("x", nonnegative=True), Symbol("y", nonnegative=True)
-    size = root(given(AtMost(x**2, y**2), "suppose"), x, reason="take roots")
-    lemma = combine(AtMost(x, y), [(1, size), (1, absolute(x))], reason="a number is at most its absolute value")
-    here = instantiate(lemma, {x: value ** Rational(1, 2), y: most}, known=known, reason="for this")
-    return discharged(here, combine(AtMost(value, most**2), [(1, squares)], reason="as found"))
-
-
-def sized(above: Theorem, below: Theorem, known: Sequence[Theorem] = ()) -> Theorem:
-    """``|x| ≤ r`` from ``x ≤ r`` and ``-x ≤ r``."""
-    x, r = Symbol("x", real=True), Symbol("r", real=True)
-    conditions = (at_most(x, r), at_most(-x, r))
-    scalar = certified(smt(at_most(Abs(x), r), conditions=conditions), reason="a number between these two")
-    left, right = above.conclusion.terms()
-    return discharged(instantiate(scalar, {x: left, r: right}, known=known, reason="here"), above, below)
 
 
 @cache
@@ -72,10 +55,8 @@ def in_logarithms(theorem: Theorem) -> Theorem:
 def in_exponentials(theorem: Theorem) -> Theorem:
     """``exp(-y) ≤ exp(-x)`` from ``x ≤ y``."""
     x, y = theorem.conclusion.terms()
-    more: Term = Symbol("t", nonnegative=True)
-    growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
-    above = instantiate(growth, {more: y - x}, known=[theorem], reason="for the distance")
-    return combine(AtMost(exp(-y), exp(-x)), [(exp(-y), above)], reason="so the exponentials are in order")
+    parts = [(exp(-y), exponential(y - x)), (exp(-y), theorem)]
+    return combine(AtMost(exp(-y), exp(-x)), parts, reason="so the exponentials are in order")
 
 
 @cache

@@ -20,7 +20,8 @@ from rdml_theory.symbolic.divergence.entries import (
     sums_to_one,
     total,
 )  # fmt: skip
-from rdml_theory.symbolic.divergence.lemmas import in_exponentials, in_logarithms, sized
+from rdml_theory.symbolic.divergence.lemmas import in_exponentials, in_logarithms
+from rdml_theory.symbolic.elementary import sized
 from rdml_theory.symbolic.kernel import (
     AtMost,
     Equal,

@@ -12,13 +12,14 @@ from typing import Any
 from sympy import Abs, Integer, Interval, Rational, Symbol, exp, log, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, smt
+from rdml_theory.symbolic.certificates import smt
 from rdml_theory.symbolic.divergence.entries import *
-from rdml_theory.symbolic.divergence.lemmas import in_logarithms, roots
+from rdml_theory.symbolic.divergence.lemmas import in_logarithms
 from rdml_theory.symbolic.divergence.names import FLOOR, SPREAD, rho
+from rdml_theory.symbolic.elementary import exponential, scaled, unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k
-from rdml_theory.symbolic.relations import at_least, at_most
+from rdml_theory.symbolic.relations import at_most
 
 __all__ = [
     "ASSUMPTIONS", "EXCESS", "GRADIENT_BOUND", "RANGE_WITH_FLOOR", "TEACHER_ASSUMPTIONS", "TEACHER_BOUND", "X", "Y",
@@ -166,13 +167,11 @@ def _moved_apart(first: Any, width: Term, base: Theorem) -> Theorem:
 
     ``base`` says that the exponents of two classes i and j differ by at most the width.
     """
-    more: Term = Symbol("t", nonnegative=True)
-    growth = certified(calculus(at_least(exp(more), 1)), reason="an exponential from zero upwards is at least one")
     left, right = base.conclusion.terms()
-    here = instantiate(growth, {more: right - left}, known=[base], reason="for the distance to the range")
+    weight = w(i) * first(j)
     return combine(
-        AtMost(w(i) * first(j), exp(width) * first(i) * w(j)), [(w(i) * first(j), here)], where=[escort()],
-        reason="no ratio is more than that times another",
+        AtMost(weight, exp(width) * first(i) * w(j)), [(weight, exponential(right - left)), (weight, base)],
+        where=[escort()], reason="no ratio is more than that times another",
     )  # fmt: skip
 
 
@@ -249,7 +248,7 @@ def bounded_gradient(right_side: Formula = GRADIENT_BOUND) -> Proof:
     rdml_theory.symbolic.kernel.theorem.ProofError: combine: ... is not this combination: ...
     """
     target = gradient_target(right_side)
-    bound = roots(target.left**2, target.right, bounded_square())
+    bound = unsquared(target.left, target.right, bounded_square())
     return Proof((bound, attained_square(target.right**2), range_with_floor()))
 
 
@@ -316,16 +315,10 @@ def range_with_floor() -> Theorem:
 @cache
 def _bounded_teacher_square() -> Theorem:
     """``Σ (p-w)² ≤ 2 tanh²(|α-1|ρ/4)``."""
-    x, y, most = Symbol("x", real=True), Symbol("y", real=True), Symbol("r", nonnegative=True)
-    scaled = certified(
-        smt(at_most(x * y, Abs(x) * most), conditions=(at_most(y, most), at_most(-y, most))),
-        reason="a product is at most that of the sizes",
-    )
     ratio = log_ratio(i) - log_ratio(j)
-    here = instantiate(scaled, {x: alpha - 1, y: ratio, most: rho}, reason="for α-1 and the log-ratios")
     there, back = (at_classes(RANGE, *pair, "given: the range of the log-ratio") for pair in ((i, j), (j, i)))
     turned = combine(AtMost(-ratio, rho), [(1, back)], reason="the classes exchanged")
-    return _tilt(p, Abs(alpha - 1) * rho, discharged(here, there, turned))
+    return _tilt(p, Abs(alpha - 1) * rho, scaled(alpha - 1, there, turned))
 
 
 def teacher_target(right_side: Formula = TEACHER_BOUND) -> AtMost:
@@ -350,11 +343,11 @@ def bounded_teacher_gradient(right_side: Formula = TEACHER_BOUND) -> Proof:
     """
     target = teacher_target(right_side)
     known = given(NOT_ONE, "for an order that is not one")
-    scaled = combine(
+    scaled_ = combine(
         AtMost(target.left**2, target.right**2), [(alpha**2 / (alpha - 1) ** 2, _bounded_teacher_square())],
         known=[known], reason="times the square of α/(α-1)",
     )  # fmt: skip
-    bound = roots(target.left**2, target.right, scaled, [known])
+    bound = unsquared(target.left, target.right, scaled_, [known])
     return Proof((bound, _teacher_attained(target), _teacher_at_one()))
 
 

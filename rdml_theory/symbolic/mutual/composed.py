@@ -16,6 +16,7 @@ from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, bounded_square
+from rdml_theory.symbolic.elementary import unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
@@ -225,20 +226,9 @@ def _smooth() -> Theorem:
 
 def _increasing(theorem: Theorem, squares: Theorem, small: Term, large: Term) -> Theorem:
     """The bound with a larger bias in its place, from ``small² ≤ large²``."""
-    x, y, c = (Symbol(name, nonnegative=True) for name in ("x", "y", "c"))
-    room = given("h < 2")
-    given_less = assume(AtMost(x**2, y**2), reason="suppose")
-    under = combine(AtMost(sqrt(x**2 + c) ** 2, y**2 + c), [(1, given_less)], reason="add what is not the bias")
-    base = sqrt(x**2 + c)
-    roots = combine(
-        AtMost(base, sqrt(y**2 + c)),
-        [(1, root(under, base, reason="take roots")), (1, absolute(base))],
-        reason="a number is at most its absolute value",
-    )
     rest = (2 - h) * (2 * gap / (eta * horizon) + h * sigma**2)
-    here = instantiate(roots, {x: small, y: large, c: rest}, known=[room], reason="for this")
-    later = discharge(here, squares, reason="which is given")
-    less = at_most(small, large, squares)
+    less = unsquared(small, large, squares)
+    later = unsquared(sqrt(small**2 + rest), sqrt(large**2 + rest), squares, [given("h < 2")])
     return combine(
         sharp_target(SHARP.subs(Z, large)),
         [(1, theorem), (Abs(1 - h) / (2 - h), less), (1 / (2 - h), later)],

@@ -12,6 +12,7 @@ from rdml_theory.symbolic.divergence.entries import *
 from rdml_theory.symbolic.divergence.lemmas import in_exponentials, tangent, theta
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import ASSUMPTIONS, RANGE, attained_square, bounded_gradient
+from rdml_theory.symbolic.elementary import tanh_at_least, tanh_at_most
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.gain import HYPOTHESES as GAIN_HYPOTHESES
 from rdml_theory.symbolic.mutual.gain import gain_law, lone, students
@@ -59,7 +60,6 @@ def _bounded() -> Theorem:
 def _falls() -> Theorem:
     """``x tanh(x + t) < (x + t) tanh x`` for positive x and t: tanh(x)/x falls."""
     x, t, free = (Symbol(name, positive=True) for name in ("x", "t", "y"))
-    below = certified(calculus(at_most(tanh(free), free)), reason="tanh x ≤ x")
     slope = certified(calculus(at_most(free * (1 - tanh(free) ** 2), tanh(free))), reason="the slope of tanh falls")
     first, second = tanh(x), tanh(t)
     over = 1 / (1 + first * second)
@@ -67,7 +67,7 @@ def _falls() -> Theorem:
         Less(x * tanh(x + t), (x + t) * first),
         [
             (over * second, instantiate(slope, {free: x}, reason="at x")),
-            (over * first, instantiate(below, {free: t}, reason="at t")),
+            (over * first, tanh_at_most(t)),
         ],
         slack=over * t * first**2 * second,
         reason="tanh(x + t) is (tanh x + tanh t)/(1 + tanh x tanh t)",
@@ -80,20 +80,18 @@ def _shape(asserted: Formula) -> tuple[Theorem, ...]:
     values = {Symbol("x", positive=True): alpha * rho / 4, Symbol("t", positive=True): increase * rho / 4}
     ratio = instantiate(_falls(), values, known=[far], reason="for αρ/4 and δρ/4")
     later = asserted.xreplace({alpha: alpha + increase})
-    size: Term = Symbol("x", nonnegative=True)
-    line = sqrt(2) * product * rho / 4
-    below = certified(calculus(at_most(tanh(size), size)), reason="tanh x ≤ x")
-    above = certified(calculus(at_most(size - size**3 / 3, tanh(size)), along=size), reason="tanh x ≥ x - x³/3")
-    scale = sqrt(2) * product / alpha
-    least, most = (instantiate(told, {size: alpha * rho / 4}, reason="for αρ/4") for told in (above, below))
+    line, scale, size = sqrt(2) * product * rho / 4, sqrt(2) * product / alpha, alpha * rho / 4
     return (
         combine(
             Less(later, asserted), [(4 * scale / (rho * (alpha + increase)), ratio)],
             reason="so the bound falls strictly in the order",
         ),
-        combine(AtMost(asserted, line), [(scale, most)], reason="it lies below a line that is that of every order"),
         combine(
-            AtMost(line * (1 - (alpha * rho / 4) ** 2 / 3), asserted), [(scale, least)],
+            AtMost(asserted, line), [(scale, tanh_at_most(size))],
+            reason="it lies below a line that is that of every order",
+        ),
+        combine(
+            AtMost(line * (1 - size**2 / 3), asserted), [(scale, tanh_at_least(size))],
             reason="which it meets at consensus",
         ),
         combine(

@@ -98,10 +98,7 @@ def _step() -> Theorem:
     """What a step gains for the objective of its time."""
     lemma = axiom("descent lemma", ("F", smoothness, w), reason="F is smooth in its first argument")
     along = instantiate(lemma, {y: x, v: -eta * (slope + n), w: u}, reason="from x_t along the update")
-    update = given(_UPDATE, t)
-    left, right = update.conclusion.terms()
-    back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
-    descent = expectation(rewrite(along, back, reason="which leads to x_{t+1}"), reason="take expectations")
+    descent = expectation(moved(along, given(_UPDATE, t)), reason="take expectations")
     centred = given(_CENTRED, t)
     size = Mean(square(slope))
     return combine(

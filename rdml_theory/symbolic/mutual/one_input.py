@@ -16,11 +16,11 @@ from rdml_theory.symbolic.divergence import entries
 from rdml_theory.symbolic.divergence.entries import discharged, given, is_class, mass, q, total, v
 from rdml_theory.symbolic.divergence.names import rho
 from rdml_theory.symbolic.divergence.tilt import RANGE, escort_ratio
+from rdml_theory.symbolic.elementary import unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
-from rdml_theory.symbolic.sgd.setting import at_most
 
 __all__ = ["ASSUMPTIONS", "at_most_saturated", "peers"]
 
@@ -152,7 +152,7 @@ def _labelled() -> Theorem:
 def _none_left(theorem: Theorem, left: Term, right: Term) -> Theorem:
     """``a ≤ b`` from ``(a - b)² ≤ 0`` where b ≤ a."""
     target = AtMost(left, right)
-    least = at_most(left - right, Integer(0), theorem)
+    least = unsquared(left - right, Integer(0), theorem)
     more = combine(target, [(1, least)], reason="so nothing is left")
     return cases(more, given(target, "suppose"), right, left, reason="in either case")
 

@@ -29,6 +29,7 @@ from rdml_theory.symbolic.sgd.setting import (
     n,
     squared,
     t,
+    turned,
     x,
 )
 
@@ -129,7 +130,7 @@ def resting_cohort(
     ()
     """
     there = assume(Equal(x, theta), reason="suppose it is at θ at step t")
-    back = combine(Equal(theta, x), [(-1, there)], reason="read from right to left")
+    back = turned(there)
     base = rewrite(_given("base"), back, reason="so is its gradient")
     mutual = rewrite(_given("mutual"), back, reason="and that of the mutual loss")
     here = [(1, there), (-eta, base), (-eta, _given("bias", t)), (-eta * beta, mutual), (-eta, _given("quiet", t))]
@@ -139,7 +140,7 @@ def resting_cohort(
         reason="the labels balance the pull: ∇L + β∇R = √2G(q - y + β(q - w))e = 0",
     )
     always = specialise(induct(_given("start"), stays, t, reason="by induction"), t, reason="at every step")
-    at_theta = combine(Equal(theta, x), [(-1, always)], reason="read from right to left")
+    at_theta = turned(always)
     slope = rewrite(_given("base"), at_theta, reason="the gradient is always this")
     pull = rewrite(_given("mutual"), at_theta, reason="and so is the mutual gradient")
     whole = combine(

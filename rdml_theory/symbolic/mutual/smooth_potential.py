@@ -35,7 +35,7 @@ from rdml_theory.symbolic.sgd.setting import (
 )  # fmt: skip
 
 __all__ = [
-    "ASSUMPTIONS", "BOUND_ASSUMPTIONS", "CURVATURES", "POTENTIAL_ASSUMPTIONS", "WITHOUT_BIAS", "direction",
+    "ASSUMPTIONS", "BOUND_ASSUMPTIONS", "CURVATURES", "WITHOUT_BIAS", "direction",
     "smooth_potential", "smooth_targets",
 ]  # fmt: skip
 
@@ -125,9 +125,6 @@ BOUND_ASSUMPTIONS = assumptions(
     Equal(h, (1 + beta) * smoothness * eta).text(), _SEVERAL.text(),
 )  # fmt: skip
 """What the bound of ∇Φ assumes, as text, besides the following."""
-
-POTENTIAL_ASSUMPTIONS = tuple(told.text() for told in _OF_POTENTIAL.values())
-"""That f is Φ and ∇f its gradient, in full."""
 
 WITHOUT_BIAS: Formula = SHARP.subs(Z, 0)
 """The right side of the sharp bound of ∇Φ, with h = (1+β)Λη."""

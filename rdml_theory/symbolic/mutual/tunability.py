@@ -11,13 +11,12 @@ from functools import cache
 from sympy import Sum, Symbol, exp, sqrt, tanh
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus
 from rdml_theory.symbolic.divergence.names import rho
+from rdml_theory.symbolic.elementary import exponential, tanh_at_least, tanh_at_most
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
-from rdml_theory.symbolic.relations import at_most
 from rdml_theory.symbolic.sgd.bounds import classical_bound
 from rdml_theory.symbolic.sgd.descent import CLASSICAL, Z, horizon
 from rdml_theory.symbolic.sgd.extremal import SLOPE
@@ -80,31 +79,26 @@ def annealed_target(slope: Formula = LINE) -> AtMost:
 
 @cache
 def _below_the_line(slope: Formula) -> Theorem:
-    size = Symbol("x", nonnegative=True)
-    below = certified(calculus(at_most(tanh(size), size)), reason="tanh x ≤ x")
-    here = instantiate(below, {size: _size}, reason="for αρ/4")
-    return combine(line_target(slope), [(sqrt(2) * beta * jacobian, here)], reason="times √2 βG")
+    return combine(line_target(slope), [(sqrt(2) * beta * jacobian, tanh_at_most(_size))], reason="times √2 βG")
 
 
 def _increases() -> Theorem:
     """``ζ(α) ≤ ζ(α + δ)``."""
-    size = Symbol("x", nonnegative=True)
-    grows = certified(calculus(at_most(1, exp(size))), reason="exp x ≥ 1")
-    here = instantiate(grows, {size: increase * rho / 2}, reason="for δρ/2")
     before, more = exp(alpha * rho / 2), exp(increase * rho / 2)
     weight = 2 * sqrt(2) * beta * jacobian * before / ((before * more + 1) * (before + 1))
     later = BIAS_ROOT.subs(alpha, alpha + increase)
-    return combine(AtMost(BIAS_ROOT, later), [(weight, here)], reason="tanh is a rational function of exp")
+    return combine(
+        AtMost(BIAS_ROOT, later),
+        [(weight, exponential(increase * rho / 2))],
+        slack=weight * increase * rho / 2,
+        reason="tanh is a rational function of exp",
+    )
 
 
 def _near_the_line(slope: Formula) -> Theorem:
     """``(line)(1 - (αρ/4)²/3) ≤ ζ(α)``: no line of a smaller slope bounds it."""
-    size = Symbol("x", nonnegative=True)
-    above = certified(calculus(at_most(size - size**3 / 3, tanh(size)), along=size), reason="tanh x ≥ x - x³/3")
-    here = instantiate(above, {size: _size}, reason="for αρ/4")
-    return combine(
-        AtMost(slope * (1 - _size**2 / 3), BIAS_ROOT), [(sqrt(2) * beta * jacobian, here)], reason="times √2 βG"
-    )
+    parts = [(sqrt(2) * beta * jacobian, tanh_at_least(_size))]
+    return combine(AtMost(slope * (1 - _size**2 / 3), BIAS_ROOT), parts, reason="times √2 βG")
 
 
 def _annealed(slope: Formula) -> Theorem:
@@ -112,7 +106,7 @@ def _annealed(slope: Formula) -> Theorem:
     line = slope.subs(_at_step)
     here = instantiate(_below_the_line(slope), _at_step, reason="at this step")
     root = BIAS_ROOT.subs(_at_step)
-    bounded = specialise(assume(_SCHEDULED, reason="given: C4's bound"), t, reason="at this step")
+    bounded = given(_SCHEDULED, t, why="C4's bound")
     small = combine(
         AtMost(Mean(square(b)), line**2), [(1, bounded), (root + line, here)], reason="so is the square of the line"
     )
@@ -128,7 +122,7 @@ def _kept() -> Theorem:
     """On ``f = Λ‖x‖²/2`` with a constant bias: a run whose gradient stays what it is, whatever the steps η_t."""
     slope = assume(SLOPE, reason="given: f = Λ‖x‖²/2")
     update = assume(ForAll(t, Equal(after, x - _steps * (g + b))), reason="given: any steps η_t")
-    constant = specialise(assume(ForAll(t, Equal(b, pull)), reason="given: a constant bias"), t, reason="at this step")
+    constant = given(ForAll(t, Equal(b, pull)), t, why="a constant bias")
     supposed = assume(Equal(g, -pull), reason="suppose the gradient is against it")
     again = combine(
         Equal(Gradient("f", after), -pull),

@@ -14,10 +14,11 @@ from functools import cache
 from sympy import Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, j, k
 from rdml_theory.symbolic.sgd.descent import eta, horizon
-from rdml_theory.symbolic.sgd.setting import at_most, given, t
+from rdml_theory.symbolic.sgd.setting import given, t
 
 __all__ = [
     "ASSUMPTIONS", "DRIFT", "WITH_DECAY", "adam_drift", "complement", "decay", "decayed_target", "deviation",
@@ -337,7 +338,7 @@ def _moves() -> Theorem:
     )  # fmt: skip
     corrected = combine(
         AtMost(_q * (1 - younger), 1 - (_r * _theta) ** _AGE),
-        [(1 - younger, at_most(_q, Integer(1), warm)), (younger, shrunk[_theta])],
+        [(1 - younger, unsquared(_q, Integer(1), warm)), (younger, shrunk[_theta])],
         known=[shrunk[_r]],
         reason="the corrections do not make it more",
     )

@@ -7,6 +7,7 @@ from functools import cache
 from sympy import Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import schwarz, unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon
@@ -48,15 +49,6 @@ def best_target(decrease: Formula = DECREASE) -> AtMost:
     return AtMost((horizon - 1) * eta * decrease + BEST / (2 * smoothness), gap)
 
 
-def _cauchy_schwarz(u: Term, v: Term, positive: Theorem) -> Theorem:
-    """``⟨u, v⟩² ≤ ‖u‖²‖v‖²`` for a u that is not zero."""
-    product = Inner(u, v)
-    apart = nonnegative(square(square(u) * v - product * u), reason="a squared norm")
-    return combine(
-        AtMost(product**2, square(u) * square(v)), [(1 / square(u), apart)], known=[positive], reason="over ‖u‖²"
-    )
-
-
 @cache
 def falls() -> Theorem:
     """What a step lowers the value by, at least, in inner products of both gradients and the bias."""
@@ -85,21 +77,18 @@ def _step(decrease: Formula) -> Theorem:
     least = given(_LEAST)
     at_x = specialise(least, t, known=[here], reason="at x_t")
     at_next = specialise(least, t + 1, known=[later], reason="at x_{t+1}")
-    not_zero, next_not_zero = (
-        combine(Less(0, square(u)), [(1, low)], slack=BEST, reason="not zero") for u, low in ((g, at_x), (p, at_next))
-    )
     small = given(_BIAS, t)
     norm, next_norm = sqrt(square(g)), sqrt(square(p))
-    along = at_most(Inner(g, p), norm * next_norm, _cauchy_schwarz(g, p, not_zero))
+    along = unsquared(Inner(g, p), norm * next_norm, schwarz(g, p))
     pulls = []
-    for slope, size, positive in ((g, norm, not_zero), (p, next_norm, next_not_zero)):
+    for slope, size in ((g, norm), (p, next_norm)):
         product = combine(
             AtMost(Inner(slope, b) ** 2, square(slope) * Z**2),
-            [(1, _cauchy_schwarz(slope, b, positive)), (square(slope), small)],
+            [(1, schwarz(slope, b)), (square(slope), small)],
             reason="with the bound of the bias",
         )
-        pulls.append(at_most(-Inner(slope, b), size * Z, product))
-    low, next_low = at_most(level, norm, at_x), at_most(level, next_norm, at_next)
+        pulls.append(unsquared(-Inner(slope, b), size * Z, product))
+    low, next_low = unsquared(level, norm, at_x), unsquared(level, next_norm, at_next)
     above = assume(AtMost(Z, level), reason="suppose Z ≤ √W")
     room = given("h ≤ 1")
     wide = combine(Less(0, 3 - h), [(1, room)], slack=2, reason="3-h is positive")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sympy import Abs, Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import powers, sized
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, horizon
@@ -124,13 +125,8 @@ def _closed(plateau: Formula) -> Theorem:
 def _small_powers() -> tuple[Theorem, Theorem, Theorem]:
     """``r^{2T} ≤ 1``, ``r^T ≤ 1`` and ``-1 ≤ r^T``."""
     below, above = _inside()
-    shrinks = combine(AtMost(ratio**2, 1), [(1 + ratio, below)], known=[above], reason="r² is at most 1")
-    supposed = assume(AtMost(ratio ** (2 * t), 1), reason="suppose")
-    again = combine(
-        AtMost(ratio ** (2 * (t + 1)), 1), [(ratio**2, supposed), (1, shrinks)], reason="and so is r² times it"
-    )
-    base = combine(AtMost(ratio ** (2 * Integer(0)), 1), [], reason="1 is at most 1")
-    squares = specialise(induct(base, again, t, reason="by induction"), horizon, reason="at T")
+    shrinks = combine(Less(ratio**2, 1), [(1 + ratio, below)], known=[above], reason="r² is below 1")
+    squares = instantiate(discharge(powers(ratio**2)[0], shrinks), {t: horizon}, reason="at T")
     power = ratio**horizon
     size = root(squares, power, reason="take roots")
     return (
@@ -148,12 +144,8 @@ def _settled(plateau: Formula, closed: Theorem) -> Theorem:
     value, most = horizon * (average**2 - plateau), target.right
     product, power = bias * distance, ratio**horizon
     share = distance**2 / ((1 - ratio) * (1 + ratio))
-    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
-    above, below = assume(AtMost(v, m), reason="suppose"), assume(AtMost(-v, m), reason="suppose")
-    inside = combine(AtMost(v**2, m**2), [(m + v, above)], known=[below], reason="(m-v)(m+v) is not negative")
-    size = instantiate(root(inside, v, reason="take roots"), {v: value, m: most}, known=known, reason="for T(A² - ζ²)")
-    for sign, more, slack in ((1, [], share * power**2), (-1, [(share, squares)], share)):
-        side = combine(
+    above, below = (
+        combine(
             AtMost(sign * value, most),
             [
                 (sign * horizon, closed),
@@ -165,7 +157,9 @@ def _settled(plateau: Formula, closed: Theorem) -> Theorem:
             known=[*known, high],
             reason="1-r^T lies between 0 and 2, and 1-r^{2T} between 0 and 1",
         )
-        size = discharge(size, side, reason="as found")
+        for sign, more, slack in ((1, [], share * power**2), (-1, [(share, squares)], share))
+    )
+    size = sized(above, below, known)
     return combine(target, [(1, size)], reason="so T times the distance stays bounded")
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from sympy import Abs, Integer, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import unsquared, young
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd import constant_bias
@@ -358,7 +359,7 @@ def _closing(asserted: Term, floor_square: Term, push_square: Term) -> Theorem:
     )
     harder = combine(
         AtMost(PUSH.subs(floor, r), p**2),
-        [(1, press), (2 * rooted * distance, at_most(rooted * floor, push, relative))],
+        [(1, press), (2 * rooted * distance, unsquared(rooted * floor, push, relative))],
         known=known, reason="the bias grows by √m for each unit of r, or less",
     )  # fmt: skip
     supposed = assume(value_bound(asserted, t), known=known, reason="suppose it holds at t")

@@ -14,11 +14,11 @@ from typing import Any
 from sympy import Abs, Integer, Rational, Symbol, log
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import powers, young
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import gap, horizon, mu, zeta
 from rdml_theory.symbolic.sgd.setting import *
-from rdml_theory.symbolic.sgd.settling import powers_of
 from rdml_theory.symbolic.sgd.single_runs import (
     EMPTY,
     ONE_OR_NONE,
@@ -177,8 +177,7 @@ def _cross(first_: Term, second: Term, weight: Term, known: list[Theorem]) -> Th
 def _remembered() -> tuple[Theorem, Theorem, Theorem]:
     """``0 ≤ m_t``, ``0 ≤ Q_t`` and ``‖G_t + E_t‖² ≤ m_t Q_t``."""
     small = _small()
-    powers = instantiate(powers_of()[0], {Symbol("a", nonnegative=True): mu}, reason="for μ")
-    long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers)], reason="so m_t is not negative")
+    long = combine(AtMost(0, _memory), [(1 / (1 - mu), powers(mu)[0])], reason="so m_t is not negative")
     more, none = given(_SQUARES[0], t), given(_SQUARES[1])
     again = combine(
         AtMost(0, _Q.at(t + 1)), [(-1, more), (mu, assume(AtMost(0, _Q), reason="suppose"))], slack=square(_pull),
@@ -348,18 +347,15 @@ def _one_step() -> Theorem:
     """What a step lowers f(z_t) by, surely, but for what is left of biases and noises."""
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
     along = instantiate(lemma, {y: _z, Vector("v"): -gamma * (_pull + n)}, reason="from z_t along its move")
-    moves = given(_MOVES, t)
-    left, right = moves.conclusion.terms()
-    back = combine(Equal(right, left), [(-1, moves)], reason="the move, read from right to left")
     chance = (SUMS.at(t + 1) - SUMS - rank * log(room_of_all) / 2) / trade
-    fall = (Value("f", left) - Value("f", _z)) / gamma
+    fall = (Value("f", _z.subs(t, t + 1)) - Value("f", _z)) / gamma
     left_over = paid * (square(_N.subs(t, t + 1)) - square(_N))
     costs = (_h + _far * (_memory + split)) / 2 * square(_pull) + _far / 2 * _Q
     costs += _bent / 2 * width * (_spent - (_far + _noisy) * square(_N) / scale)
     return combine(
         AtMost(fall + left_over - chance, costs - Inner(g, _pull)),
         [
-            (1 / gamma, rewrite(along, back, reason="which leads to z_{t+1}")),
+            (1 / gamma, moved(along, given(_MOVES, t))),
             (-1 / trade, given(_SUM, t)),
             (paid, squared(given(_PARTS[3][0], t))),
             (1, _lagged()),

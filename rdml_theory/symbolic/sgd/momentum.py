@@ -12,6 +12,7 @@ from functools import cache
 from sympy import Abs, Integer, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import young
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, horizon, mu, sigma
@@ -157,12 +158,9 @@ def moved_by(nesterov: bool) -> Theorem:
 @cache
 def _dissipates() -> Theorem:
     """What a step takes from the potential, as a quadratic form in ∇f(x_t), b_t and v_t."""
-    update = given(_UPDATE, t)
-    left, right = update.conclusion.terms()
-    back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
 
     def named(theorem: Theorem) -> Theorem:
-        return expectation(rewrite(theorem, back, reason="which leads to x_{t+1}"), reason="take expectations")
+        return expectation(moved(theorem, given(_UPDATE, t)), reason="take expectations")
 
     there = named(instantiate(between(), {y: x, u: x - _MOVE}, reason="from x_t to x_{t+1}"))
     again = named(instantiate(between(), {y: x - _MOVE, u: x}, reason="and from x_{t+1} to x_t"))

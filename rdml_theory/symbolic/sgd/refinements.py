@@ -5,6 +5,7 @@ from __future__ import annotations
 from sympy import Abs, Symbol, sqrt
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.bounds import (
@@ -57,7 +58,7 @@ def floor_bound(right_side: Formula = FLOOR) -> Proof:
     )  # fmt: skip
     bound = combine(
         floor_target(right_side),
-        [(1 / (2 - h), at_most(base, settled + transient, apart, (room,)))],
+        [(1 / (2 - h), unsquared(base, settled + transient, apart, (room,)))],
         reason="divide by 2-h",
     )
     return Proof((bound, *attained(1, right_side), *attained(-1, right_side)))

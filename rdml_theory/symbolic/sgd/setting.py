@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Abs, Integer, Rational, Sum, Symbol
+from sympy import Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import exact
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
 
 __all__ = [
-    "AVERAGED", "HALF", "HYPOTHESES", "above_the_infimum", "after", "assumptions", "at_most", "at_update", "average",
+    "AVERAGED", "HALF", "HYPOTHESES", "above_the_infimum", "after", "assumptions", "at_update", "average",
     "averaged", "b", "cauchy_schwarz", "cross_term", "exact", "fallen", "first", "g", "given", "infimum",
     "mean_over_steps", "moved", "n", "of_a_step", "one_step", "smoothness", "squared",
-    "surely_above_the_infimum", "t", "texts", "x", "y", "young",
+    "surely_above_the_infimum", "t", "texts", "turned", "x", "y",
 ]  # fmt: skip
 
 HALF = Rational(1, 2)
@@ -104,49 +104,16 @@ def squared(equation: Theorem) -> Theorem:
     )  # fmt: skip
 
 
-def at_most(value: Term, most: Term, squares: Theorem, known: tuple[Theorem, ...] = ()) -> Theorem:
-    """``v ≤ m`` from ``v² ≤ m²``, for an m that is not negative under what is known."""
-    v, m = Symbol("v", real=True), Symbol("m", nonnegative=True)
-    size = root(assume(AtMost(v**2, m**2), reason="suppose"), v, reason="take roots")
-    lemma = combine(AtMost(v, m), [(1, size), (1, absolute(v))], reason="a number is at most its absolute value")
-    here = instantiate(lemma, {v: value, m: most}, known=known, reason="for this")
-    same = combine(AtMost(value**2, most**2), [(1, squares)], reason="as found")
-    return discharge(here, same, reason="so the roots are in order")
+def turned(equation: Theorem) -> Theorem:
+    """From ``a = b``, ``b = a``."""
+    left, right = equation.conclusion.terms()
+    return combine(Equal(right, left), [(-1, equation)], reason="read from right to left")
 
 
-@cache
-def _young() -> Theorem:
-    a, weight = Symbol("a", real=True), Symbol("w", positive=True)
-    u, v = Vector("u"), Vector("v")
-    mean = (weight * square(u) + square(v) / weight) / 2
-    sides = []
-    for side, where in ((1, AtMost(0, a)), (-1, AtMost(a, 0))):
-        sign = assume(where, reason="on this side")
-        size = combine(AtMost(0, side * a), [(1, sign)], reason="turned around")
-        apart = square(weight * u - side * v) / (2 * weight)
-        parts = [(-mean, magnitude(side * a, [size], reason="|a| is this")), (apart, size)]
-        sides.append(combine(AtMost(a * Inner(u, v), Abs(a) * mean), parts, reason="with a squared norm"))
-    return cases(*sides, Integer(0), a, reason="on either side of zero")
-
-
-def young(factor: Term, u: Term, v: Term, weight: Term, known: tuple[Theorem, ...] = ()) -> Theorem:
-    """Young's inequality: ``a⟨u, v⟩ ≤ |a|(w‖u‖² + ‖v‖²/w)/2``, for a w that is positive under what is known.
-
-    >>> print(young(1 - h, g, b, eta))
-    ⊢ (1 - h)·⟨b_t, ∇f(x_t)⟩ ≤ (η·‖∇f(x_t)‖²/2 + ‖b_t‖²/(2·η))·|h - 1|
-    """
-    values = {
-        Symbol("a", real=True): factor, Symbol("w", positive=True): weight, Vector("u"): u, Vector("v"): v,
-    }  # fmt: skip
-    return instantiate(_young(), values, known=known, reason="the product of two norms, shared out")
-
-
-def moved(theorem: Theorem) -> Theorem:
-    """The theorem in which x_t - η(...) is called x_{t+1}."""
-    update = given("update", t)
-    left, right = update.conclusion.terms()
-    back = combine(Equal(right, left), [(-1, update)], reason="the update, read from right to left")
-    return rewrite(theorem, back, reason="which leads to x_{t+1}")
+def moved(theorem: Theorem, update: Theorem | None = None) -> Theorem:
+    """The theorem in which the point that an update leads to, by default x_t - η(...), is called what it is there."""
+    back = turned(given("update", t) if update is None else update)
+    return rewrite(theorem, back, reason="which is where the update leads")
 
 
 def at_update() -> Term:

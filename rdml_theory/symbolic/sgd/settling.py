@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Abs, Integer, Interval, Sum, Symbol, oo
+from sympy import Abs, Interval, Sum, Symbol, oo
 
 from rdml_theory.symbolic.arguments import of_formulas
 from rdml_theory.symbolic.certificates import smt
-from rdml_theory.symbolic.divergence.lemmas import sized
+from rdml_theory.symbolic.elementary import powers, sized
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, h, sigma
@@ -109,35 +109,6 @@ def settled_target(plateau: Formula = PLATEAU) -> Tends:
 
 
 @cache
-def powers_of() -> tuple[Theorem, Theorem]:
-    """``a^t ≤ 1`` and ``a^t ≤ 1/(1 + t(1-a))`` for 0 ≤ a < 1 (Bernoulli)."""
-    below = assume(Less(_a, 1), reason="suppose")
-
-    def at(steps: Term) -> AtMost:
-        return AtMost(_a**steps, 1)
-
-    def longer(steps: Term) -> AtMost:
-        return AtMost(_a**steps * (1 + steps * (1 - _a)), 1)
-
-    base = combine(at(Integer(0)), [], reason="at first")
-    step = combine(
-        at(t + 1), [(_a, assume(at(t), reason="suppose"))], slack=1 - _a, known=[below], reason="one step more"
-    )
-    least = specialise(induct(base, step, t, reason="by induction"), t, reason="at every step")
-    further = combine(
-        longer(t + 1), [(_a, assume(longer(t), reason="suppose")), (_a * (1 - _a), least)],
-        slack=(1 - _a) ** 2, reason="one step more",
-    )  # fmt: skip
-    start = combine(longer(Integer(0)), [], reason="at first")
-    whole = specialise(induct(start, further, t, reason="by induction"), t, reason="at every step")
-    total_ = 1 + t * (1 - _a)
-    return least, combine(AtMost(_a**t, 1 / total_), [(1 / total_, whole)], reason="divided")
-
-
-_a: Term = Symbol("a", nonnegative=True)
-
-
-@cache
 def _shrinks() -> Theorem:
     """``|1-h| < 1`` for 0 < h < 2."""
     size: Term = Symbol("y", positive=True)
@@ -150,7 +121,7 @@ def _shrinks() -> Theorem:
 def _left() -> Theorem:
     """``|r^{2t} P - 2 r^t W| ≤ (|P| + 2|W|)/(1-|r|)/(t + 1/(1-|r|))`` for |r| < 1."""
     size = Abs(_r)
-    once, falls = (instantiate(theorem, {_a: size}, reason="for |r|") for theorem in powers_of())
+    once, falls = powers(size)
     known = [assume(Less(size, 1), reason="suppose")]
     square_, product, most = _r ** (2 * t) * _P, _r**t * _W, Abs(_P) + 2 * Abs(_W)
 

@@ -132,8 +132,7 @@ def _on_average(each: Theorem) -> Theorem:
 
 def _walked(fall: Theorem) -> list[tuple[Term, Theorem]]:
     """From what a step changes f by, the parts that leave M, ε and sums over the signs, divided by ηT."""
-    back = combine(Equal(x - eta * s, after), [(-1, given(_UPDATE, t))], reason="the update, read from right to left")
-    step = expectation(rewrite(fall, back, reason="which leads to x_{t+1}"), reason="take expectations")
+    step = expectation(moved(fall, given(_UPDATE, t)), reason="take expectations")
     over_steps = [
         sum_over(expectation(given(told, t), reason="take expectations"), t, horizon, reason="sum over the steps")
         for told in (_ALONG, _LENGTH)

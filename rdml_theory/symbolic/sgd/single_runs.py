@@ -12,9 +12,8 @@ from functools import cache
 
 from sympy import Abs, Integer, Sum, Symbol, exp, log
 
-from rdml_theory.symbolic import relations
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.certificates import calculus, smt
+from rdml_theory.symbolic.elementary import exponential, schwarz, unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, gap, horizon, zeta
@@ -25,7 +24,7 @@ __all__ = [
     "ASSUMPTIONS", "CONSTANT_ASSUMPTIONS", "CONSTANT_LEVEL", "EMPTY", "EXCEEDS", "LEVEL", "ONE_OR_NONE", "PROXY",
     "REACHED", "ROOMS", "SHARES", "START", "SUMS", "allowed", "bound_target", "constant_target", "cross", "deviation",
     "enough_target", "failure", "least", "level", "markov", "over_the_steps", "rank", "room_of_all",
-    "schwarz", "shared_out", "single_runs", "supermartingale", "trade",
+    "shared_out", "single_runs", "supermartingale", "trade",
 ]  # fmt: skip
 
 level: Formula = Symbol("B", positive=True)
@@ -187,29 +186,6 @@ def supermartingale(
 
 
 @cache
-def schwarz() -> Theorem:
-    """``⟨u, v⟩² ≤ ‖u‖² ‖v‖²``, outcome by outcome.
-
-    >>> print(schwarz())
-    ⊢ ⟨u, v⟩² ≤ ‖u‖²·‖v‖²
-    """
-    u, v = Vector("u"), Vector("v")
-    p, q = (Symbol(name, nonnegative=True) for name in "pq")
-    product: Term = Symbol("c", real=True)
-    ways = ((q, -product), (product, -p - 1))  # the second for v = 0
-    squares = [one**2 * p + 2 * one * other * product + other**2 * q for one, other in ways]
-    conditions = tuple(relations.at_most(0, told) for told in squares)
-    scalar = certified(smt(relations.at_most(product**2, p * q), conditions=conditions), reason="of three numbers")
-    values = {p: square(u), q: square(v), product: Inner(u, v)}
-    out = instantiate(scalar, values, reason="of two vectors")
-    for (one, other), told in zip(ways, squares, strict=True):
-        vector = one.xreplace(values) * u + other.xreplace(values) * v
-        norm = nonnegative(square(vector), reason="a squared norm")
-        out = discharge(out, combine(AtMost(0, told.xreplace(values)), [(1, norm)], reason="multiplied out"))
-    return out
-
-
-@cache
 def _shared_out() -> Theorem:
     """``⟨u, v⟩ ≤ (Qy + m‖v‖²/y)/2`` where ``‖u‖² ≤ mQ``."""
     u, v = Vector("u"), Vector("v")
@@ -218,10 +194,10 @@ def _shared_out() -> Theorem:
     most, apart = ((q * w + sign * m * square(v) / w) / 2 for sign in (1, -1))
     squares = combine(
         AtMost(Inner(u, v) ** 2, most**2),
-        [(1, schwarz()), (square(v), assume(AtMost(square(u), m * q), reason="suppose"))],
+        [(1, schwarz(u, v)), (square(v), assume(AtMost(square(u), m * q), reason="suppose"))],
         slack=apart**2, reason="the mean of two numbers is at least the root of their product",
     )  # fmt: skip
-    return at_most(Inner(u, v), most, squares)
+    return unsquared(Inner(u, v), most, squares)
 
 
 def shared_out(u: Term, v: Term, parts: tuple[Term, Term, Term], known: tuple[Theorem, ...]) -> Theorem:
@@ -251,15 +227,13 @@ def _one_step(proxy: Formula) -> Theorem:
     """What a step lowers f by, surely."""
     lemma = axiom("descent lemma", ("f", smoothness), reason="f is smooth")
     along = instantiate(lemma, {y: x, Vector("v"): -STEPS * (g + b + n)}, reason="from x_t along the update")
-    left, right = given(_UPDATE, t).conclusion.terms()
-    back = combine(Equal(right, left), [(-1, given(_UPDATE, t))], reason="the update, read from right to left")
     added = zeta**2 * _h / (2 * ROOMS) + zeta * level * SHARES / 2
     chance = (SUMS.at(t + 1) - SUMS - rank * log(ROOMS) / 2) / trade
     pull = STEPS * (_h / 2 * square(b) - (1 - _h) * Inner(g, b)) / ROOMS
     return combine(
         AtMost(Value("f", after) - Value("f", x), -STEPS * _SLOPE * square(g) + STEPS * added + chance),
         [
-            (1, rewrite(along, back, reason="which leads to x_{t+1}")),
+            (1, moved(along, given(_UPDATE, t))),
             (-1 / trade, given(_SUM, t)),
             (STEPS, _along_the_bias()),
             (STEPS * _h / (2 * ROOMS), given(_BIAS, t)),
@@ -308,11 +282,8 @@ def markov(fallen: Theorem, reached: AtMost, slope: Term, rising: Theorem, fair:
         [(trade * EXCEEDS, fallen), (trade * slope, given(reached, why="what I says"))],
         known=[whether, rising], reason="in the outcomes in which the mean exceeds it",
     )  # fmt: skip
-    number: Term = Symbol("x", real=True)
-    grows = certified(calculus(relations.at_most(1 + number, exp(number)), along=number, at=0), reason="exp x ≥ 1 + x")
-    at_end = instantiate(grows, {number: end}, reason="of L_T less log(1/δ)")
     most = combine(
-        AtMost(EXCEEDS, exp(end)), [(EXCEEDS, at_end), (1, there), (exp(end), rest)], known=[whether],
+        AtMost(EXCEEDS, exp(end)), [(EXCEEDS, exponential(end)), (1, there), (exp(end), rest)], known=[whether],
         reason="Markov's inequality: I is at most this",
     )  # fmt: skip
     return combine(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sympy import Abs, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import young
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
