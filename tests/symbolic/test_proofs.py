@@ -36,6 +36,7 @@ STATED = {
 @cache
 def proved(name):
     claim = all_claims()[name]
+    assert claim.derivation
     return claim.derivation(claim.subject)
 
 

@@ -20,9 +20,7 @@ from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, Named, alpha, i, j, l
 from rdml_theory.symbolic.relations import at_most
 
-__all__ = [
-    "A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias",
-]  # fmt: skip
+__all__ = ["A_PRIORI", "MEAN_DIVERGENCE", "OBSERVABLE", "SCALE", "jacobian", "mutual_bias"]
 
 jacobian: Formula = Symbol("G", positive=True)
 """G: the root of what bounds the mean Gram matrix."""

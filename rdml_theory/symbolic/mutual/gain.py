@@ -13,7 +13,7 @@ from rdml_theory.symbolic.arguments import formula, of_formulas
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
-from rdml_theory.symbolic.sgd.setting import assumptions, exact, squared
+from rdml_theory.symbolic.sgd.setting import assumptions, exact, given, squared
 
 __all__ = [
     "ALIKE",
@@ -101,22 +101,18 @@ def gain_law(right_side: Formula = GAIN) -> Proof:
     return Proof((_law(right_side, HYPOTHESES),))
 
 
-def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
+def _law(asserted: Term, told: dict[str, Proposition]) -> Theorem:
     """The law, for errors as they are given."""
-
-    def _given(name: str, value: Term) -> Theorem:
-        return specialise(assume(given[name], reason="given"), value, reason="given, here")
-
-    more = assume(given["several"], reason="given")
+    more = given(told["several"])
     own, pulled = students - 1, alpha * beta * students
     rest = combine(
         Equal((own + pulled) * x, own * e + pulled * m),
-        [(own, _given("rest", k)), (alpha * beta, _given("peers", k))],
+        [(own, given(told["rest"], k)), (alpha * beta, given(told["peers"], k))],
         reason="the mean of the peers is (K m - x_k)/(K - 1)",
     )
     along = instantiate(inner(rest, y), {k: j}, reason="for student j")
     total = sum_over(along, j, students, reason="sum over the students")
-    means = [((own + pulled) / students, _given("mean", y)), (-own / students, _given("alone", y))]
+    means = [((own + pulled) / students, given(told["mean"], y)), (-own / students, given(told["alone"], y))]
     equal = combine(
         Equal(own * Inner(m, y), own * Inner(a, y)),
         [(1 / students, total), *means],
@@ -143,9 +139,9 @@ def _law(asserted: Term, given: dict[str, Proposition]) -> Theorem:
         gain_target(asserted),
         [
             (Rational(1, 2) / grown**2, expectation(size, reason="take expectations")),
-            (own**2 / (2 * grown**2), _given("size", k)),
-            (own * pulled / (students * grown**2), _given("apart", k)),
-            (pulled**2 / (2 * students * grown**2), assume(given["average"], reason="given")),
+            (own**2 / (2 * grown**2), given(told["size"], k)),
+            (own * pulled / (students * grown**2), given(told["apart"], k)),
+            (pulled**2 / (2 * students * grown**2), given(told["average"])),
         ],
         known=[more, room],
         reason="deviations shrink by 1 + αβK/(K-1), the mean does not",
@@ -260,15 +256,11 @@ def all_alike_target() -> AtMost:
 
 def _apart(u: Term, v: Term, convex: bool) -> Theorem:
     """What the common loss tells of two points."""
-    told = assume(ALIKE["convex"] if convex else _SMOOTH, reason="given")
-    return specialise(specialise(told, u, reason="here"), v, reason="and there")
+    return given(ALIKE["convex"] if convex else _SMOOTH, u, v)
 
 
 def _alike(convex: bool) -> Theorem:
     """Two students at rest with the same strongly convex loss are its minimiser."""
-
-    def given(name: str) -> Theorem:
-        return assume(ALIKE[name], reason="given")
 
     def apart(u: Term, v: Term) -> Theorem:
         return _apart(u, v, convex)
@@ -277,10 +269,10 @@ def _alike(convex: bool) -> Theorem:
         AtMost(square(_theta - _phi), 0),
         [
             (1 / _strong, apart(_theta, _phi)),
-            (1 / _strong, inner(given("first"), _theta - _phi)),
-            (1 / _strong, inner(given("second"), _phi - _theta)),
-            (beta / _strong, given("toward")),
-            (beta / _strong, given("back")),
+            (1 / _strong, inner(given(ALIKE["first"]), _theta - _phi)),
+            (1 / _strong, inner(given(ALIKE["second"]), _phi - _theta)),
+            (beta / _strong, given(ALIKE["toward"])),
+            (beta / _strong, given(ALIKE["back"])),
         ],
         reason="convexity holds them together, and so do the pulls: they agree",
     )
@@ -289,10 +281,10 @@ def _alike(convex: bool) -> Theorem:
         alike_target(),
         [
             (2 / _strong, apart(_theta, _psi)),
-            (2 / _strong, inner(given("first"), _theta - _psi)),
-            (2 / _strong, inner(given("alone"), _psi - _theta)),
+            (2 / _strong, inner(given(ALIKE["first"]), _theta - _psi)),
+            (2 / _strong, inner(given(ALIKE["alone"]), _psi - _theta)),
             (1 / _strong**2, both),
-            (beta**2 / _strong**2, given("vanishes")),
+            (beta**2 / _strong**2, given(ALIKE["vanishes"])),
             (beta**2 * _steep / _strong**2, agree),
         ],
         reason="where they agree there is no pull, and the gradient of the common loss vanishes",
@@ -301,30 +293,25 @@ def _alike(convex: bool) -> Theorem:
 
 def _all_alike(convex: bool, any_order: bool) -> Theorem:
     """K students at rest with that loss, at order one, are its minimiser."""
-
-    def given(name: str, *values: Term) -> Theorem:
-        told = assume((ALL_ALIKE | (_ANY_ORDER if any_order else {}))[name], reason="given")
-        for value in values:
-            told = specialise(told, value, reason="given, here")
-        return told
+    told = ALL_ALIKE | (_ANY_ORDER if any_order else {})
 
     def slope(at: Term) -> Term:
         return Gradient("S", at)
 
-    more, off = given("several"), x - _psi
+    more, off = given(told["several"]), x - _psi
     one = combine(
         AtMost((students - 1) * _strong * square(off), -beta * students * Inner(slope(x) - _v, off)),
         [
             (students - 1, _apart(x, _psi, convex)),
-            (1, given("rest", k, off)),
-            (-beta, given("slope", off)),
-            (students - 1, inner(assume(ALIKE["alone"], reason="given"), -off)),
+            (1, given(told["rest"], k, off)),
+            (-beta, given(told["slope"], off)),
+            (students - 1, inner(given(ALIKE["alone"]), -off)),
         ],
         known=[more],
         reason="the pulls on a student are K times its slope of S less the mean of all",
     )
     total = sum_over(one, k, students, reason="sum over the students")
-    ahead = sum_over(given("toward", x, m), k, students, reason="S is convex, seen from the mean of the students")
+    ahead = sum_over(given(told["toward"], x, m), k, students, reason="S is convex, seen from the mean of the students")
     weight = 1 / (_strong * (students - 1))
     pulls = weight * beta * students
     return combine(
@@ -332,10 +319,10 @@ def _all_alike(convex: bool, any_order: bool) -> Theorem:
         [
             (weight, total),
             (pulls, ahead),
-            (-pulls, given("slope", _psi)),
-            (-pulls, given("mean", _v)),
-            (pulls, given("slope", m)),
-            (pulls, given("mean", slope(m))),
+            (-pulls, given(told["slope"], _psi)),
+            (-pulls, given(told["mean"], _v)),
+            (pulls, given(told["slope"], m)),
+            (pulls, given(told["mean"], slope(m))),
         ],
         known=[more],
         reason="the pulls add up to what leads to the mean, so that no student is away from the minimiser",

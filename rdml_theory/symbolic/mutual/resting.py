@@ -86,9 +86,8 @@ def resting_target(right_side: Term = RESTING) -> Equal:
     return Equal(mean_over_steps(square(g)), right_side)
 
 
-def _given(name: str, value: Term = None) -> Theorem:
-    theorem = assume(HYPOTHESES[name], reason="given")
-    return theorem if value is None else specialise(theorem, value, reason="given, at this step")
+def _given(name: str, *values: Term) -> Theorem:
+    return given(HYPOTHESES[name], *values)
 
 
 def _escort_is_the_rest() -> Theorem:
@@ -265,9 +264,7 @@ def _near_the_floor(asserted: Term, step: Theorem) -> Theorem:
     """``F² ((4 + 8β)τ - αρ)² = (αρ)² 4β²`` times what is asserted, with X1's right side F for T → ∞ and h ≥ 1."""
     plain, named = _floor(-1)
     whole, angle = tau * (2 + 4 * beta), alpha * rho
-    product = combine(
-        Equal(floor * (2 - h), h * Z), [(2 - h, plain)], reason="times 2 - h"
-    )  # fmt: skip
+    product = combine(Equal(floor * (2 - h), h * Z), [(2 - h, plain)], reason="times 2 - h")
     moved = combine(
         Equal(floor * (2 * whole - angle), angle * Z), [(whole, product), (floor + Z, step)],
         reason="for this step",

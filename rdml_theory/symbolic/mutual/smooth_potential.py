@@ -240,9 +240,7 @@ def smooth_potential(
     6
     """
     most, least, above, below = _between_quadratics(curvatures)
-    bounded = combine(
-        sharp_target(bound), [(1, _without_bias(curvatures))], reason="as asserted"
-    )  # fmt: skip
+    bounded = combine(sharp_target(bound), [(1, _without_bias(curvatures))], reason="as asserted")
     return most, least, _slope_of_potential(), above, below, bounded
 
 

@@ -18,7 +18,7 @@ from rdml_theory.symbolic.mutual.gain import students
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import Formula, alpha
 from rdml_theory.symbolic.sgd.descent import mu
-from rdml_theory.symbolic.sgd.setting import t, texts
+from rdml_theory.symbolic.sgd.setting import given, t, texts
 
 __all__ = [
     "ASSUMPTIONS", "LIMIT", "MOMENTUM_ASSUMPTIONS", "bounded_target", "growing_target", "h", "rate", "stable",
@@ -178,16 +178,9 @@ def step_limit(limit: Formula = LIMIT) -> Proof:
     return Proof((*plain, *(theorem for nesterov in (False, True) for theorem in _with_momentum(limit, nesterov))))
 
 
-def _given(told: Proposition, *values: Term) -> Theorem:
-    theorem = assume(told, reason="given")
-    for value in values:
-        theorem = specialise(theorem, value, reason="given, here")
-    return theorem
-
-
 def _pull_of() -> tuple[Term, Theorem]:
     """``(K-1)`` times the pull is ``h((K-1)x + αβK(x - m))``; its weight where the pull occurs."""
-    return h * alpha * beta, _given(_PEERS, t, _k)
+    return h * alpha * beta, given(_PEERS, t, _k)
 
 
 @cache
@@ -198,7 +191,7 @@ def _stepped(method: tuple[Term, Term]) -> Theorem:
     pulled = h * (_own * _here + _pulled * (_here - _mean))
     return combine(
         Equal(_own * _of("x", _k, t + 1), _own * (_here - past * _of("v", _k)) - fresh * pulled),
-        [(_own, _given(_step(method), t, _k)), (fresh * weight, peers)],
+        [(_own, given(_step(method), t, _k)), (fresh * weight, peers)],
         reason="the mean of the peers is (K m - x)/(K - 1)",
     )
 
@@ -210,7 +203,7 @@ def _sped() -> Theorem:
     pulled = h * (_own * _here + _pulled * (_here - _mean))
     return combine(
         Equal(_own * _of("v", _k, t + 1), _own * mu * _of("v", _k) + pulled),
-        [(_own, _given(_VELOCITY, t, _k)), (-weight, peers)],
+        [(_own, given(_VELOCITY, t, _k)), (-weight, peers)],
         reason="the mean of the peers is (K m - x)/(K - 1)",
     )
 
@@ -224,14 +217,14 @@ def _together(method: tuple[Term, Term]) -> Theorem:
     """``m_{t+1} = (1-ψh)m_t - χn_t``: the mean moves as a student alone."""
     fresh, past = method
     weight = (_own * (1 - fresh * h) - fresh * h * _pulled) / students
-    parts = [(1 / students, _summed(_stepped(method))), (_own / students, _given(_MEAN, t + 1)),
-             (-weight, _given(_MEAN, t))]  # fmt: skip
+    parts = [(1 / students, _summed(_stepped(method))), (_own / students, given(_MEAN, t + 1)),
+             (-weight, given(_MEAN, t))]  # fmt: skip
     if past != 0:
-        parts.append((_own * past / students, _given(_MEAN_SPEED, t)))
+        parts.append((_own * past / students, given(_MEAN_SPEED, t)))
     whole = _own * ((1 - fresh * h) * _mean - past * _speed)
     total = combine(Equal(_own * _mean.at(t + 1), whole), parts, reason="the pulls cancel")
     return combine(
-        Equal(_mean.at(t + 1), whole / _own), [(1 / _own, total)], known=[_given(_SEVERAL)], reason="divide by K - 1"
+        Equal(_mean.at(t + 1), whole / _own), [(1 / _own, total)], known=[given(_SEVERAL)], reason="divide by K - 1"
     )
 
 
@@ -242,9 +235,9 @@ def _mean_speed() -> Theorem:
         Equal(_own * _speed.at(t + 1), _own * (mu * _speed + h * _mean)),
         [
             (1 / students, _summed(_sped())),
-            (_own / students, _given(_MEAN_SPEED, t + 1)),
-            (-_own * mu / students, _given(_MEAN_SPEED, t)),
-            (-h * (_own + _pulled) / students, _given(_MEAN, t)),
+            (_own / students, given(_MEAN_SPEED, t + 1)),
+            (-_own * mu / students, given(_MEAN_SPEED, t)),
+            (-h * (_own + _pulled) / students, given(_MEAN, t)),
         ],
         reason="the pulls cancel",
     )
@@ -263,7 +256,7 @@ def _speed_apart(stiff: Term) -> Theorem:
     return combine(
         Equal(_of("v", _k, t + 1) - _speed.at(t + 1), mu * (_of("v", _k) - _speed) + stiff * (_here - _mean)),
         [(1 / _own, _sped()), (-1 / _own, _mean_speed())],
-        known=[_given(_SEVERAL)],
+        known=[given(_SEVERAL)],
         reason="so do those of the velocity",
     )
 
@@ -272,9 +265,9 @@ def _grows(at: Term) -> Theorem:
     """``1 < (1 - 2h/limit)²`` beyond the limit."""
     size = h * (1 + alpha * beta * students / (students - 1))
     beyond = assume(BEYOND, reason="given: a longer step")
-    over = combine(Less(0, size - 2), [(1 / _own, beyond)], known=[_given(_SEVERAL)], reason="so this is positive")
+    over = combine(Less(0, size - 2), [(1 / _own, beyond)], known=[given(_SEVERAL)], reason="so this is positive")
     return combine(
-        Less(1, (1 - 2 * h / at) ** 2), [], slack=size * (size - 2), known=[over, _given(_SEVERAL)],
+        Less(1, (1 - 2 * h / at) ** 2), [], slack=size * (size - 2), known=[over, given(_SEVERAL)],
         reason="so the factor is more than one in size: differences grow",
     )  # fmt: skip
 
@@ -299,7 +292,7 @@ def _next_but_one(method: tuple[Term, Term]) -> Theorem:
     moved, sped, _ = _alone(method)
     return combine(
         Equal(_x(t + 2), (1 + mu - fresh * stiffness) * _x(t + 1) - _det(method) * _x()),
-        [(1, _given(moved, t + 1)), (-past, _given(sped, t)), (-mu, _given(moved, t))],
+        [(1, given(moved, t + 1)), (-past, given(sped, t)), (-mu, given(moved, t))],
         reason="without the velocities",
     )
 
@@ -313,7 +306,7 @@ def _det(method: tuple[Term, Term]) -> Term:
 def _bounded(nesterov: bool) -> Theorem:
     """Short of the limit one student stays bounded: an energy of its steps does not grow."""
     method = _METHODS[nesterov]
-    slow = _given(_SLOW)
+    slow = given(_SLOW)
     turn = _x(t + 2) - _x()
     lost = 2 * turn**2
     falls = combine(
@@ -353,7 +346,7 @@ def _known(nesterov: bool) -> tuple[Theorem, ...]:
     """Of a step beyond the limit: that it is, ``μ < 1``, and what r is."""
     beyond = assume(_beyond(nesterov), reason="given: a longer step")
     told, *_ = _rate(nesterov)
-    return beyond, _given(_SLOW), assume(told, known=[beyond], reason="given: r")
+    return beyond, given(_SLOW), assume(told, known=[beyond], reason="given: r")
 
 
 def _more_than_one(nesterov: bool) -> Theorem:
@@ -398,7 +391,7 @@ def _growing(nesterov: bool) -> Theorem:
     moved, _, rest = _alone(method)
     zero = Integer(0)
     first, begun = _combined(method, zero), -(rate + mu) * _x(zero)
-    one = combine(Equal(first, begun), [(1, _given(moved, zero)), (-past, _given(rest))], reason="from rest")
+    one = combine(Equal(first, begun), [(1, given(moved, zero)), (-past, given(rest))], reason="from rest")
     base = combine(at(zero), [(first + begun, one)], reason="at first")
     return specialise(induct(base, again, t, reason="by induction"), t, reason="at every step")
 
@@ -414,13 +407,13 @@ def _of_differences(theorem: Theorem, at: Term, nesterov: bool) -> Theorem:
     method = _METHODS[nesterov]
     apart, faster = _here - _mean, _of("v", _k) - _speed
     values = {_x(): apart, _v(): faster}
-    named = assume(_stiffness(at), known=[_given(_SEVERAL)], reason="given: s")
+    named = assume(_stiffness(at), known=[given(_SEVERAL)], reason="given: s")
     zero = Integer(0)
-    none = sum_over(_given(_AT_REST, _j), _j, students, reason="none of them moves")
+    none = sum_over(given(_AT_REST, _j), _j, students, reason="none of them moves")
     parts = (
         [(1, _apart(method, 2 * h / at)), (method[0] * apart, named)],
         [(1, _speed_apart(2 * h / at)), (-apart, named)],
-        [(1, _given(_AT_REST, _k)), (-1 / students, _given(_MEAN_SPEED, zero)), (-1 / students, none)],
+        [(1, given(_AT_REST, _k)), (-1 / students, given(_MEAN_SPEED, zero)), (-1 / students, none)],
     )
     out = instantiate(theorem, values, reason="for the difference of a student from the mean")
     for told, part in zip(_alone(method), parts, strict=True):

@@ -77,9 +77,7 @@ def climbed() -> Theorem:
         reason="so f is below a parabola around w",
     )
     less = Less(0, smoothness - growth * (1 - k))
-    slower = combine(
-        less, [(1, given(SLOWER))], slack=growth * k, reason="(1-k)μ is less than Λ"
-    )  # fmt: skip
+    slower = combine(less, [(1, given(SLOWER))], slack=growth * k, reason="(1-k)μ is less than Λ")
     known = [room, assume(less, reason="suppose")]
     values = {"a": height, "b": bend, "tau": growth * (1 - k) / (smoothness - growth * (1 - k))}
     ascent = axiom("ascent", ("f",), reason="∇f grows with the value")

@@ -469,7 +469,7 @@ def _kept_up() -> tuple[Theorem, Theorem]:
     """On ``f = μ‖x‖²/2`` with h ≤ 1 and no noise, all its bias against the gradient: r_T², at every horizon."""
     start, onward, pushes = (given(told.map(lambda e: e.subs(sigma, 0)), why="r") for told in _recursion())
     share = pushed(t) / falls(t)
-    leads = given(ForAll(t, Equal(b, -share * g)), t, why="the bias is against the gradient")  # fmt: skip
+    leads = given(ForAll(t, Equal(b, -share * g)), t, why="the bias is against the gradient")
     update = given(ForAll(t, Equal(after, x - eta * (g + b))), why="there is no noise")
     (here, value), (there, later) = _gentle(x), _gentle(after)
     moved_to = combine(

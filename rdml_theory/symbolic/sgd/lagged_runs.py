@@ -466,9 +466,7 @@ def lagged_runs(right_side: Formula = LEVEL) -> Proof:
     ('descent lemma', 'descent lemma, from below', 'sub-Gaussian moments')
     """
     rising = given(_RISING, why="B is beyond the vertex")
-    fair = supermartingale(
-        -trade * _turned, _heavy, room_of_all, _NOISE, given(ROOM, why="d"), _SUM
-    )  # fmt: skip
+    fair = supermartingale(-trade * _turned, _heavy, room_of_all, _NOISE, given(ROOM, why="d"), _SUM)
     whole = markov(_fallen(right_side), REACHED, SLOPE, rising, fair)
     methods = [
         discharge(instantiate(whole, {lag: method[0]}, known=[_moving()], reason="for this method"), _moves(method))

@@ -361,9 +361,7 @@ _LEAST_FALL = ForAll(
         Inner(g + p, x - after) / 2 + square(g - p) / (4 * smoothness) - smoothness / 4 * square(x - after),
     ),
 )
-_LEAST_END = Equal(
-    Value("f", At("x", horizon)) - infimum, square(Gradient("f", At("x", horizon))) / (2 * smoothness)
-)  # fmt: skip
+_LEAST_END = Equal(Value("f", At("x", horizon)) - infimum, square(Gradient("f", At("x", horizon))) / (2 * smoothness))
 
 
 def attained_target(drift: Formula = DRIFT) -> Equal:

@@ -92,9 +92,7 @@ _AHEAD = x - ((1 + h - lean) * g + 2 * h * b) / ((1 + h + lean) * smoothness)
 def _long_signs() -> list[Theorem]:
     """``0 ≤ h - 1 + c``, ``0 ≤ 1 - μ(1-s)/Λ``, and ``0 ≤ 1 + (h-1+c)(1 - μ/(2Λ))``."""
     slower = given(SLOWER)
-    weight = combine(
-        AtMost(0, _WEIGHT), [(1, given(_BEYOND))], slack=lean, reason="h is at least 1"
-    )  # fmt: skip
+    weight = combine(AtMost(0, _WEIGHT), [(1, given(_BEYOND))], slack=lean, reason="h is at least 1")
     part = combine(
         AtMost(0, 1 - growth / (2 * smoothness)), [(1 / (2 * smoothness), slower)], slack=Rational(1, 2),
         reason="μ is less than 2Λ",
@@ -138,10 +136,7 @@ def _beyond() -> Theorem:
 def _to_w() -> Theorem:
     """``g(f(w) - inf f) ≤ q(f(x_t) - inf f - ‖∇f‖²/(2Λ)) + k(1+h)‖c∇f - hb‖²/(2Λc(1+h+c))``."""
     risen = instantiate(climbed(), {w: _AHEAD, k: trade}, known=[given(_PART, why="s is less than 1")], reason="with s")
-    enough = combine(
-        AtMost(0, _WAY - climb / trade), [(1 / trade, given(ENOUGH))],
-        reason="this is not negative",
-    )  # fmt: skip
+    enough = combine(AtMost(0, _WAY - climb / trade), [(1 / trade, given(ENOUGH))], reason="this is not negative")
     shift = lean * g - h * b
     low = Value("f", x) - infimum - square(g) / (2 * smoothness)
     return combine(

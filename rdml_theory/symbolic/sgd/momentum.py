@@ -85,9 +85,7 @@ CENTRED = ForAll(t, Centred(n, (x, b, v)))
 LEVEL = AtMost(level, 1 / (2 * smoothness) + steepness - coupling**2 / (4 * energy))
 _SHORT = AtMost(kappa, level)
 HEAVY_BALL = (Equal(fresh, 1), Equal(past, mu), ForAll(t, Equal(after, x - eta * v_after)))
-_NESTEROV = (
-    Equal(fresh, 1 + mu), Equal(past, mu**2), ForAll(t, Equal(after, x - eta * (d + n + mu * v_after)))
-)  # fmt: skip
+_NESTEROV = (Equal(fresh, 1 + mu), Equal(past, mu**2), ForAll(t, Equal(after, x - eta * (d + n + mu * v_after))))
 
 
 def definitions(nu: Formula = PRICE, tau: Formula = DRAG) -> dict[str, Equal]:

@@ -144,9 +144,7 @@ def _slow_bound() -> Theorem:
     slow = given(_SLOW, why="a small step")
     less = combine(AtMost(0, (1 - mu) ** 2 - size * (1 + mu)), [(1, slow)], where=[given("h")], reason="not negative")
     price, cross = _PRICE, (eta - 2 * _PRICE) / (1 - mu)
-    positive = combine(
-        AtMost(0, cross), [(eta / (1 - mu) ** 3, less)], known=known, reason="so ξ is not negative"
-    )  # fmt: skip
+    positive = combine(AtMost(0, cross), [(eta / (1 - mu) ** 3, less)], known=known, reason="so ξ is not negative")
     values = {
         momentum.coupling: _STILL["coupling"], momentum.energy: _STILL["energy"],
         momentum.stiffness: (1 + mu) / (1 - mu), momentum.level: 1 / (2 * smoothness * (1 + mu)),
