@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import bad_calls
@@ -10,37 +11,26 @@ import pytest
 import sympy as sp
 
 from rdml_theory import symbolic
-from rdml_theory.symbolic.divergence.consensus import CONSENSUS
-from rdml_theory.symbolic.divergence.derivatives import DERIVATIVES
-from rdml_theory.symbolic.divergence.limits import KULLBACK_LEIBLER
-from rdml_theory.symbolic.divergence.order import ORDER
 from rdml_theory.symbolic.divergence.tilt import GRADIENT_BOUND
 from rdml_theory.symbolic.kernel import ProofError
-from rdml_theory.symbolic.notation import C, alpha, i, k, p, q, w
+from rdml_theory.symbolic.notation import C, alpha, i, p, q
 from rdml_theory.symbolic.sgd.descent import SHARP
 
-ONE_SIDE = {"right_side": q[k] - w[k]}
+
+def _proofs():
+    """Each public function that proves what it is given, with what it proves by default."""
+    for function in map(vars(symbolic).get, symbolic.__all__):
+        if inspect.isfunction(function) and inspect.signature(function).return_annotation == "Proof":
+            parameters = inspect.signature(function).parameters.values()
+            yield (
+                function,
+                {one.name: one.default for one in parameters} | ({"order": 1} if function is symbolic.limit else {}),
+            )
+
+
 CALLS = (
     (symbolic.RenyiDivergence, {"first": p[i], "second": q[i], "order": alpha, "limits": (i, 1, C)}),
-    (symbolic.alpha_derivative, ONE_SIDE),
-    (symbolic.student_gradient, ONE_SIDE),
-    (symbolic.student_hessian, ONE_SIDE),
-    (symbolic.teacher_gradient, ONE_SIDE),
-    (symbolic.limit, {"order": 1, "right_side": KULLBACK_LEIBLER}),
-    (symbolic.limits, {"right_sides": (KULLBACK_LEIBLER,) * 3}),
-    (symbolic.derivatives, {"right_sides": DERIVATIVES}),
-    (symbolic.order_theorem, {"right_sides": ORDER}),
-    (symbolic.consensus_expansion, {"right_sides": CONSENSUS}),
-    (symbolic.consecutive_iterates, {"coupling": sp.Rational(1, 4), "infimum": sp.Rational(1, 2)}),
-    (symbolic.every_horizon, {"right_side": sp.Symbol("x")}),
-    (symbolic.sharp_multipliers, {"squared_bound": sp.Symbol("x")}),
-    (symbolic.momentum_bound, {"coefficient": sp.Symbol("x"), "price": sp.Symbol("x"), "drag": sp.Symbol("y")}),
-    (symbolic.long_run_law, {"drift": sp.Symbol("x"), "enough": sp.Symbol("x"), "slope": sp.Symbol("y")}),
-    (symbolic.bias_plateau, {"plateau": sp.Symbol("x")}),
-    (symbolic.plateau_law, ONE_SIDE),
-    (symbolic.sharp_bound, ONE_SIDE),
-    (symbolic.classical_bound, ONE_SIDE | {"greatest_step": sp.Integer(1)}),
-    (symbolic.bounded_gradient, ONE_SIDE),
+    *_proofs(),
     (symbolic.as_function, {"expression": p[1] ** alpha, "classes": 2, "modules": "numpy"}),
     (symbolic.as_function(p[1] ** alpha + q[2], 2), {"p": [0.5, 0.5], "q": [0.5, 0.5], "alpha": 2.0}),
     (symbolic.as_function(p[1] ** alpha, 2, modules="mpmath"), {"p": [0.5, 0.5], "alpha": 2.0}),
