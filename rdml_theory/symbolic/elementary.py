@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from sympy import Abs, Integer, Symbol, exp, log, tanh
 
 from rdml_theory.symbolic import relations
 from rdml_theory.symbolic.certificates import calculus
-from rdml_theory.symbolic.kernel import (
-    AtMost,
-    Inner,
-    Less,
-    Term,
-    Theorem,
-    Vector,
-    absolute,
-    assume,
-    cases,
-    certified,
-    combine,
-    discharge,
-    induct,
-    instantiate,
-    magnitude,
-    nonnegative,
-    root,
-    specialise,
-    square,
-)  # fmt: skip
+from rdml_theory.symbolic.kernel import *
 
 __all__ = [
-    "exponential", "logarithm", "powers", "scaled", "schwarz", "sized", "tanh_at_least", "tanh_at_most", "unsquared",
-    "young",
+    "exponential", "logarithm", "powers", "scaled", "schwarz", "sized", "summed", "tanh_at_least", "tanh_at_most",
+    "unsquared", "young",
 ]  # fmt: skip
 
 _x, _y, _m, _a = (Symbol(name, real=True) for name in "xyma")
@@ -220,3 +200,18 @@ def powers(base: Term) -> tuple[Theorem, Theorem]:
     """
     least, falls = (instantiate(told, {Symbol("a", nonnegative=True): base}, reason="for this") for told in _powers())
     return least, falls
+
+
+def summed(
+    holds: Callable[[Term], Equal], k: Symbol, last: Sequence[tuple[Term, Theorem]] = (), known: Sequence[Theorem] = ()
+) -> Theorem:
+    """A sum in closed form: ``Σ_{t<k} a_t = F(k)`` for every k, where ``last`` add up to ``a_k = F(k+1) - F(k)``.
+
+    >>> t, k = (Symbol(name, integer=True, nonnegative=True) for name in "tk")
+    >>> print(summed(lambda k: Equal(Sum(2 * t, (t, 0, k - 1)), k * (k - 1)), k))
+    ⊢ Σ_{t < k} (2·t) = k·(k - 1) for every k
+    """
+    apart = last_term(holds(k + 1).left, reason="the last apart")
+    supposed = assume(holds(k), known=known, reason="suppose")
+    step = combine(holds(k + 1), [(1, apart), (1, supposed), *last], known=known, reason="one more")
+    return induct(combine(holds(Integer(0)), [], known=known, reason="none is nothing"), step, k, reason="by induction")

@@ -14,7 +14,7 @@ from functools import cache
 from sympy import Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.elementary import unsquared
+from rdml_theory.symbolic.elementary import powers, summed, unsquared
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula, j, k
 from rdml_theory.symbolic.sgd.descent import eta, horizon
@@ -146,35 +146,15 @@ def _rooms() -> tuple[Theorem, ...]:
 
 
 @cache
-def _powers() -> tuple[Theorem, Theorem]:
-    """For ``0 < z < 1``: ``Σ_{k≤t+1} (1-z)z^{k-1} = 1 - z^{t+1}``, and ``z^{t+1} ≤ z``."""
+def _geometric(value: Term) -> Theorem:
+    """``Σ_{k≤t+1} (1-z)z^{k-1} = 1 - z^{t+1}``, of a value z."""
     z, count = Symbol("z", positive=True), Symbol("N", integer=True, nonnegative=True)
 
     def total(steps: Term) -> Equal:
         return Equal(Sum((1 - z) * z ** (k - 1), (k, 1, steps)), 1 - z**steps)
 
-    more = combine(
-        total(count + 1),
-        [(1, last_term(total(count + 1).left, reason="the last apart")), (1, assume(total(count), reason="suppose"))],
-        reason="one more",
-    )
-    sums = induct(combine(total(Integer(0)), [], reason="none is nothing"), more, count, reason="by induction")
-    below = assume(AtMost(z, 1), reason="suppose")
-    smaller = combine(
-        AtMost(z ** (count + 2), z), [(z, assume(AtMost(z ** (count + 1), z), reason="suppose")), (z, below)],
-        reason="times z once more",
-    )  # fmt: skip
-    base = combine(AtMost(z ** (Integer(0) + 1), z), [], reason="z is at most z")
-    shrinks = induct(base, smaller, count, reason="by induction")
-    return specialise(sums, _AGE, reason="up to t"), specialise(shrinks, t, reason="at t")
-
-
-def _powers_of(value: Term) -> tuple[Theorem, Theorem]:
-    """The same of a value."""
-    sums, shrinks = (
-        instantiate(theorem, {Symbol("z", positive=True): value}, reason="for this") for theorem in _powers()
-    )
-    return sums, shrinks
+    whole = specialise(summed(total, count), _AGE, reason="up to t")
+    return instantiate(whole, {z: value}, reason="for this")
 
 
 @cache
@@ -276,14 +256,13 @@ def _elsewhere(none: Theorem) -> Theorem:
         Equal(outside * _v, _lags(weight * outside * _lagged("G", j) ** 2, j)), [(outside, given(_SQUARES, t))],
         reason="v_t",
     )  # fmt: skip
-    powers, _ = _powers_of(_theta**2)
     return combine(
         AtMost(Mean(outside * _v), (1 - _p) * _s**2 * _q**2),
         [
             (1, sum_over(part, j, _AGE, reason="over the lags")),
             (1, _termwise(weight, j, outside * _lagged("G", j) ** 2)),
             (1, expectation(named, reason="take expectations")),
-            ((1 - _p) * _s**2, powers),
+            ((1 - _p) * _s**2, _geometric(_theta**2)),
             ((1 - _p) * _s**2 * _lags(weight / _phi**2, j), given(_SHARES[2])),
             (-(1 - _p) * _s**2, given(_WARM, t)),
         ],
@@ -299,7 +278,7 @@ def _on_average() -> Theorem:
         reason="with its weight in m_t",
     )  # fmt: skip
     named = combine(Equal(_m * _u, _lags(_first * _g * _u)), [(_u, given(_MOMENT, t))], reason="m_t")
-    both, alone = _powers_of(_r * _theta)[0], _powers_of(_r)[0]
+    both, alone = _geometric(_r * _theta), _geometric(_r)
     return combine(
         AtMost(
             Mean(_m * _u),
@@ -330,9 +309,8 @@ def _moves() -> Theorem:
     younger = _r**_AGE
     shrunk = {}
     for value, room in ((_r, known[0]), (_theta, known[1]), (_r * _theta, inside)):
-        below = combine(AtMost(value, 1), [(1, room)], slack=0, reason="it is below 1")
-        power = discharge(_powers_of(value)[1], below, reason="as it is below 1")
-        shrunk[value] = combine(Less(0, 1 - value**_AGE), [(1, power), (1, room)], reason="and so are its powers")
+        power = discharge(powers(value)[0], combine(Less(value, 1), [(1, room)], reason="it is below 1"))
+        shrunk[value] = combine(Less(0, 1 - value**_AGE), [(value, power), (1, room)], reason="and so are its powers")
     warm = combine(
         AtMost(_q**2, Integer(1) ** 2), [(1, given(_WARM, t))], slack=_theta ** (2 * _AGE), reason="at most 1"
     )  # fmt: skip

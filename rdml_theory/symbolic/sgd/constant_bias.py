@@ -9,7 +9,7 @@ from __future__ import annotations
 from sympy import Abs, Integer, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.elementary import powers, sized
+from rdml_theory.symbolic.elementary import powers, sized, summed
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import eta, horizon
@@ -108,17 +108,8 @@ def _closed(plateau: Formula) -> Theorem:
         sums = Sum(Mean(square(g)), (t, 0, steps - 1))
         return Equal(sums, steps * bias**2 + _transient(steps))
 
-    step = combine(
-        total(count + 1),
-        [
-            (1, last_term(total(count + 1).left, reason="the last apart")),
-            (1, assume(total(count), known=known, reason="suppose")),
-            (1, instantiate(norm, {t: count}, reason="the last")),
-        ],
-        reason="one more",
-    )
-    none = combine(total(Integer(0)), [], known=known, reason="none is nothing")
-    whole = specialise(induct(none, step, count, reason="by induction"), horizon, reason="all T of them")
+    each = summed(total, count, [(1, instantiate(norm, {t: count}, reason="the last"))], known)
+    whole = specialise(each, horizon, reason="all T of them")
     return combine(plateau_target(plateau), [(1 / horizon, whole), (1, given("average"))], reason="divide by T")
 
 

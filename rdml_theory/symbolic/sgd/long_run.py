@@ -11,6 +11,7 @@ from functools import cache
 from sympy import Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
+from rdml_theory.symbolic.elementary import summed
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.best_iterate import UPDATE, falls
@@ -195,17 +196,8 @@ def _let_in() -> Theorem:
         gained = Sum(t * (_mean(g) - _mean(p)), (t, 0, count - 1))
         return Equal(gained, Sum(_mean(p), (t, 0, count - 1)) - count * _mean(g.subs(t, count)))
 
-    step = combine(
-        at(k + 1),
-        [
-            (1, last_term(at(k + 1).left, reason="the last apart")),
-            (-1, last_term(Sum(_mean(p), (t, 0, k)), reason="there too")),
-            (1, assume(at(k), reason="suppose")),
-        ],
-        reason="one more",
-    )
-    none = combine(at(Integer(0)), [], reason="none is nothing")
-    return specialise(induct(none, step, k, reason="by induction"), phase, reason="for the first m")
+    there = last_term(Sum(_mean(p), (t, 0, k)), reason="there too")
+    return specialise(summed(at, k, [(-1, there)]), phase, reason="for the first m")
 
 
 def _bound(drift: Formula, enough: Formula) -> Theorem:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sympy import Abs, Integer, Rational, Sum, Symbol
 
 from rdml_theory.symbolic.arguments import of_formulas
-from rdml_theory.symbolic.elementary import young
+from rdml_theory.symbolic.elementary import summed, young
 from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.notation import Formula
 from rdml_theory.symbolic.sgd.descent import Z, eta, gap, h, horizon, sigma
@@ -233,18 +233,8 @@ def _unbiased(coefficient: Formula, drive: Formula) -> Theorem:
         later = d * (count - there / 2) / limit
         return Equal(_gradients(Integer(0), count), there * smoothness * gap + later)
 
-    supposed = assume(total(k), known=[room], reason="suppose")
-    step = combine(
-        total(k + 1),
-        [
-            (1, last_term(_gradients(Integer(0), k + 1), reason="the last apart")),
-            (1, supposed),
-            (1, specialise(norms, k, reason="at step k")),
-        ],
-        reason="one more",
-    )
-    none = combine(total(Integer(0)), [], known=[room], reason="none is nothing")
-    whole = specialise(induct(none, step, k, reason="by induction"), horizon, reason="all T of them")
+    each = summed(total, k, [(1, specialise(norms, k, reason="at step k"))], [room])
+    whole = specialise(each, horizon, reason="all T of them")
     return combine(
         Equal(horizon * mean_over_steps(square(g)), total(horizon).right), [(1, whole)], reason="the sum of all"
     )
