@@ -207,6 +207,7 @@ def summed(
 ) -> Theorem:
     """A sum in closed form: ``Σ_{t<k} a_t = F(k)`` for every k, where ``last`` add up to ``a_k = F(k+1) - F(k)``.
 
+    >>> from sympy import Sum
     >>> t, k = (Symbol(name, integer=True, nonnegative=True) for name in "tk")
     >>> print(summed(lambda k: Equal(Sum(2 * t, (t, 0, k - 1)), k * (k - 1)), k))
     ⊢ Σ_{t < k} (2·t) = k·(k - 1) for every k
