@@ -21,6 +21,7 @@ from rdml_theory.symbolic.kernel import *
 from rdml_theory.symbolic.mutual.bias import jacobian
 from rdml_theory.symbolic.mutual.plateau import beta
 from rdml_theory.symbolic.notation import C, Formula, alpha, i, j, k, l, m
+from rdml_theory.symbolic.sgd import setting
 
 __all__ = ["ASSUMPTIONS", "at_most_saturated", "peers"]
 
@@ -78,10 +79,7 @@ ASSUMPTIONS = tuple(told.text() for told in (*HYPOTHESES.values(), *_CLASSES))
 
 
 def _given(name: str, *values: Term) -> Theorem:
-    theorem = given(HYPOTHESES[name])
-    for value in values:
-        theorem = specialise(theorem, value, reason="given, here")
-    return theorem
+    return setting.given(HYPOTHESES[name], *values)
 
 
 def _bounds(index: Term) -> tuple[Theorem, Theorem]:
