@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,26 +52,21 @@ def sgd_runs() -> tuple[Model, ...]:
     bent, cosine = (problems.get("quadratic_cosine", dim=d, amplitude=0.4, frequency=1.5) for d in (2, 3))
     plain, last = _quadratic(1.5), 2 / (1 + np.sqrt(SHARE))
     return (
-        *(_run(f"quadratic plus cosine, h = {h:g}", cosine, h, way=np.sign(h - 1.1)) for h in (0.5, 1.0, 1.5)),
+        *(_run(f"quadratic plus cosine, h = {h:g}", cosine, h) for h in (0.5, 1.0, 1.5)),
         _run("heavy ball, μ = 0.6", cosine, 0.1, mu=0.6),
         _run("Nesterov, μ = 0.6", cosine, 0.1, mu=0.6, nesterov=True),
-        *(
-            _run(f"heavy ball without noise, μ = 0.6, h = {h:g}", cosine, h, sigma=0.0, mu=0.6)
-            for h in (0.08, 0.3)
-        ),
+        *(_run(f"heavy ball without noise, μ = 0.6, h = {h:g}", cosine, h, sigma=0.0, mu=0.6) for h in (0.08, 0.3)),
         *(_extremal(h, share) for h in (0.5, 1.0, 1.3) for share in (0.0, SHARE)),
         *(
             _under_growth(h, mu, sigma)
             for h, mu, sigma in ((0.5, 1.0, SIGMA), (1.0, 2.0, SIGMA), (1.1, 0.5, SIGMA), (0.5, 2.0, 0.0))
         ),
-        _run("quadratic, constant bias, h = 0.6", plain, 0.6, sigma=0.0, way=0.0),
-        _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, way=0.0),
+        _run("quadratic, constant bias, h = 0.6", plain, 0.6, sigma=0.0, constant=True),
+        _run("quadratic, constant bias and noise, h = 0.6", plain, 0.6, constant=True),
         _run("quadratic, h = 0.6, ‖b‖ = 0.5‖∇f‖", plain, 0.6, zeta=0.0, share=0.25),
-        _run("quadratic, h = 1.4, ‖b‖ = 0.3‖∇f‖", plain, 1.4, zeta=0.0, share=0.09, way=1.0),
+        _run("quadratic, h = 1.4, ‖b‖ = 0.3‖∇f‖", plain, 1.4, zeta=0.0, share=0.09),
         _run("quadratic without bias, h = 0.7", plain, 0.7, zeta=0.0),
-        _run(
-            f"quadratic, h = {last:.4g}, m = {SHARE:g}", plain, last, sigma=0.0, zeta=0.0, share=SHARE, way=1.0
-        ),
+        _run(f"quadratic, h = {last:.4g}, m = {SHARE:g}", plain, last, sigma=0.0, zeta=0.0, share=SHARE),
         _decreasing_steps(), _on_a_line(), _on_a_line(greatest=True), _on_a_line(law=True),
         _at_rest(), _against_the_bias(), _to_and_fro(), _turning(),
         *_gradient_steps(), _adam("Adam", 0.0), _adam("AdamW", 0.3),
@@ -83,14 +77,15 @@ def sgd_runs() -> tuple[Model, ...]:
 
 def _run(
     name: str, problem: SyntheticProblem, h: float, *, sigma: float = SIGMA, zeta: float = ZETA, share: float = 0.0,
-    way: float = -1.0, mu: float = 0.0, nesterov: bool = False, values: Mapping[Any, float] | None = None,
+    constant: bool = False, mu: float = 0.0, nesterov: bool = False,
 ) -> Model:  # fmt: skip
-    """A run with noise ±σ orthogonal to ∇f, and a bias that leans this way, or is constant for ``way`` 0."""
+    """A run with noise ±σ orthogonal to ∇f, and a bias that is constant, or against ∇f, and along it for h > 1."""
     lam, axis = problem.smoothness, np.eye(problem.dim)[0]
     eta = h / lam
     run = coin_run(
         problem, problem.start, np.full(STEPS, eta), momentum=mu, nesterov=nesterov,
-        bias=leaning(zeta, share, way=way) if way else lambda at: zeta * axis, noise=sideways(sigma) if sigma else None,
+        bias=(lambda at: zeta * axis) if constant else leaning(zeta, share, way=-1.0 if h <= 1 else 1.0),
+        noise=sideways(sigma) if sigma else None,
     )  # fmt: skip
     fall = run.level - float(np.mean(problem.value(run.x[:, -1])))
     told = {
@@ -106,7 +101,7 @@ def _run(
             descent.mu: mu, momentum.fresh: 1 + mu if nesterov else 1.0, momentum.past: mu**2 if nesterov else mu,
             **_potential(lam, eta, mu, nesterov),
         }  # fmt: skip
-    return run.model(name, told | dict(values or {}), families=_schedules())
+    return run.model(name, told, families=_schedules())
 
 
 def _potential(lam: float, eta: float, mu: float, nesterov: bool) -> dict[Any, float]:
@@ -131,7 +126,7 @@ def _schedules() -> dict[str, Array]:
 def _near(problem: SyntheticProblem, eta: float, sigma: float, zeta: float) -> dict[Any, float]:
     """Near which quadratic the problem is, and what bounds the scope of its iterates."""
     if not isinstance(problem, QuadraticCosine):
-        return {scope.curvature: problem.smoothness, scope.perturbation: 0.0}
+        return {scope.curvature: problem.smoothness, scope.perturbation: 0.0, ascent.growth: problem.smoothness}
     bent = problem.amplitude * problem.frequency * float(np.sqrt(problem.dim))
     square = scope_bound(problem.curvature, eta, noise=sigma**2, bias=zeta**2, perturbation=bent)
     most = max(float(np.sqrt(square)), float(np.linalg.norm(problem.start)))
@@ -146,10 +141,7 @@ def _extremal(h: float, share: float) -> Model:
     """The quadratic that attains the sharp bound, from where its gradient is as large as the floor."""
     at = Assumptions(smoothness=2.0, gap=0.0, noise=SIGMA**2, bias=ZETA**2, relative_bias=share)
     settled = float(np.sqrt(float(floor(at, h / 2.0))))
-    return _run(
-        f"extremal quadratic, h = {h:g}, m = {share:g}", _quadratic(settled / 2), h, share=share,
-        way=-1.0 if h <= 1 else 1.0, values={ascent.growth: 2.0},
-    )  # fmt: skip
+    return _run(f"extremal quadratic, h = {h:g}, m = {share:g}", _quadratic(settled / 2), h, share=share)
 
 
 def _under_growth(h: float, mu: float, sigma: float) -> Model:
