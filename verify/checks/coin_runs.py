@@ -1,7 +1,7 @@
 """SGD in all outcomes of its coins, exactly: runs on which theorems of the kernel are tried.
 
 A theorem is tried on every model that has what its hypotheses speak of (:mod:`verify.checks.instances`). For a new kind
-of hypothesis, write one such model in the module of its kind, and name it in the list at the end of that module:
+of hypothesis, write one such model in the module of its kind, where the first function lists them all:
 
 >>> def drifting() -> Model:
 ...     run = coin_run(
@@ -30,8 +30,8 @@ from rdml_theory.symbolic.kernel.model import Model, Objective, outcomes
 from rdml_theory.symbolic.sgd import descent, setting
 
 __all__ = [
-    "STEPS", "CoinRun", "Moment", "Part", "accumulated", "by_step", "coin_run", "leaning", "quadratic", "rms",
-    "sideways", "sloping",
+    "STEPS", "CoinRun", "Part", "Step", "accumulated", "by_step", "coin_run", "leaning", "quadratic", "rms", "sideways",
+    "sloping",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 STEPS = 4
 
 
-class Moment(NamedTuple):
+class Step(NamedTuple):
     """A step in all outcomes: its number, the points and the gradients (outcomes, d), and its coin ±1 (outcomes, 1)."""
 
     t: int
@@ -53,7 +53,7 @@ class Moment(NamedTuple):
         return self.g / np.linalg.norm(self.g, axis=1, keepdims=True)
 
 
-Part = Callable[[Moment], Any]
+Part = Callable[[Step], Any]
 """A part of what is added to the gradient at a step."""
 
 
@@ -105,19 +105,18 @@ def coin_run(
     coins = np.zeros((len(steps), 1)) if noise is None else outcomes(len(steps))
     x = [np.broadcast_to(np.asarray(start, dtype=np.float64), (coins.shape[1], np.size(start)))]
     v = [0 * x[0]]
-    parts: dict[str, list[Array]] = {"g": [], "b": [], "n": []}
+    parts: list[tuple[Array, Array, Array]] = []
     second = [()] * len(steps) if given is None else [(vector,) for vector in given]
     for t, eta in enumerate(steps):
         g = objective.gradient(x[-1], *second[t])
-        at = Moment(t, x[-1], g, coins[t][:, None])
+        at = Step(t, x[-1], g, coins[t][:, None])
         b, n = (0 * g if part is None else part(at) + 0 * g for part in (bias, noise))
-        for values, part in zip(parts.values(), (g, b, n), strict=True):
-            values.append(part)
+        parts.append((g, b, n))
         v.append(momentum * v[-1] + g + b + n)
         x.append(x[-1] - eta * (g + b + n + momentum * v[-1] if nesterov else v[-1]))
-    told = {name: np.stack(values, axis=1) for name, values in (parts | {"x": x, "v": v}).items()}
+    g, b, n = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
     level = float(np.mean(objective.value(x[0], *second[0])))
-    return CoinRun(objective, np.asarray(steps), level=level, **told)
+    return CoinRun(objective, np.asarray(steps), np.stack(x, axis=1), g, b, n, np.stack(v, axis=1), level)
 
 
 def leaning(zeta: float, share: float = 0.0, *, way: float = -1.0) -> Part:
@@ -128,7 +127,7 @@ def leaning(zeta: float, share: float = 0.0, *, way: float = -1.0) -> Part:
 def sideways(sigma: float) -> Part:
     """Noise ±σ, orthogonal to the gradient, in the plane of the first two axes."""
 
-    def noise(at: Moment) -> Array:
+    def noise(at: Step) -> Array:
         turned = np.zeros_like(at.g)
         turned[:, 0], turned[:, 1] = -at.g[:, 1], at.g[:, 0]
         return sigma * at.coin * turned / np.linalg.norm(turned, axis=1, keepdims=True)

@@ -38,7 +38,7 @@ from rdml_theory.symbolic.sgd import (
     tight,
     worst_case,
 )
-from verify.checks.coin_runs import STEPS, Moment, Part, by_step, coin_run, leaning, quadratic, rms, sideways
+from verify.checks.coin_runs import STEPS, Part, Step, by_step, coin_run, leaning, quadratic, rms, sideways
 
 __all__ = ["sgd_runs"]
 
@@ -291,7 +291,7 @@ def _signed(name: str, problem: SyntheticProblem, error: Part) -> Model:
     """All outcomes of sign descent with an error; it is SGD whose noise turns ∇f into signs, that of 0 the error's."""
     eta, errors = 0.1, []
 
-    def noise(at: Moment) -> Array:
+    def noise(at: Step) -> Array:
         e = error(at) + 0 * at.g
         errors.append(e)
         return np.sign(np.where(at.g + e == 0, e, at.g + e)) - at.g
