@@ -344,38 +344,14 @@ def largest_curvature(problem: Problem | View, rng: np.random.Generator, *, budg
         changing = _toward_change(problem, rng, changing, 40)
         curved = scan[np.r_[winners(scan.quotient, count, rng), np.argsort(-scan.quotient)[:count]]]
         now = _Lines.join([changing, curved])
-        for rounds in (24, 24, 48, 96):
-            now = _uphill(problem, rng, now, rounds, 1e-3 * reach)
-            order = np.argsort(-now.quotient)
-            now = now[order[: max(8, len(order) // 2)]]
-        return _polish(problem, rng, now, points=int(np.clip(budget // 1000, 16, 192)))
-
-
-def _polish(problem: View, rng: np.random.Generator, seeds: _Lines, *, points: int) -> Witness:
-    """An evolution of the best places at ever finer scales."""
-    reach, dim = problem.reach, problem.dim
-    x, v, along, quotient = seeds.x, seeds.bend, seeds.v, seeds.quotient
-    best = Witness(0.0, x[0])
-    for turn in range(10):
-        # Waves shorter than the coarser pairs are seen by the finer ones, which lose more to rounding.
-        fineness = 1e-6 if turn % 2 else 1e-4
-        for _ in range(10 if turn == 0 else 4):
-            v = np.where(np.isfinite(v), v, 0.0)
-            v[~v.any(axis=1)] = rng.standard_normal(dim)
-            along = unit(v)
-            v, rounding = _differences(problem, x, along, fineness)
-            quotient = np.linalg.norm(v, axis=1) - rounding
-        quotient[~np.isfinite(quotient)] = 0.0
-        order = np.argsort(-quotient)
-        if quotient[order[0]] > best.value:
-            best = Witness(float(quotient[order[0]]), x[order[0]].copy(), along[order[0]].copy())
-        elite = order[: max(2, points // 8)]
-        parents = rng.choice(elite, points - elite.size)
-        scale = reach * 10 ** rng.uniform(-3 - turn / 8, 0.3 - turn / 4, (parents.size, 1))
-        children = problem.confined(x[parents] + scale * rng.standard_normal((parents.size, dim)))
-        x = np.vstack([x[elite], children])
-        v = np.vstack([v[elite], v[parents] + 0.1 * quotient[parents, None] * rng.standard_normal(children.shape)])
-    return best
+        best = Witness(0.0, now.x[0])
+        # Waves shorter than the coarser lines are seen by the finer ones, which lose more to rounding.
+        for rounds, fineness in ((24, 1e-3), (24, 1e-3), (48, 1e-4), (96, 1e-6)):
+            now = _uphill(problem, rng, now, rounds, fineness * reach)
+            now = now[np.argsort(-now.quotient)[: max(8, len(now.x) // 2)]]
+            if now.quotient[0] > best.value:
+                best = Witness(float(now.quotient[0]), now.x[0].copy(), now.v[0].copy())
+        return best
 
 
 @dataclass(frozen=True)
