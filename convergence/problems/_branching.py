@@ -7,9 +7,9 @@ from itertools import combinations_with_replacement as sorted_indices
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Integer, Symbol, lambdify
+from sympy import Expr, Integer, Symbol
 
-from convergence.problems._formula import INTERVAL_FUNCTIONS, NUMPY_FUNCTIONS, borders
+from convergence.problems._formula import INTERVAL_FUNCTIONS, borders
 from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
 __all__ = ["LargestEigenvalue"]
@@ -51,9 +51,6 @@ class LargestEigenvalue:
         self._on_parts = enclosures(written, symbols, INTERVAL_FUNCTIONS)
         self._at_points = enclosures(written[: len(entries)], symbols, INTERVAL_FUNCTIONS)
         self._borders = enclosures(borders(formula) if curvature else [], symbols, INTERVAL_FUNCTIONS)
-        self._entries = lambdify(
-            [list(symbols)], written[: len(entries)], [NUMPY_FUNCTIONS, "scipy", "numpy"], cse=True
-        )
         # Where each entry of M, and of D, is found.
         matrix = [ij if curvature else () for ij in np.ndindex(self._size, self._size)]
         at = {index: k for k, index in enumerate(entries)}, {index: len(entries) + k for k, index in enumerate(slopes)}
@@ -85,7 +82,7 @@ class LargestEigenvalue:
         changes = np.moveaxis(reach[:, None, None] * slopes, -1, 0)
         middle_value = self._most(base) + _norm(at_centre + changes.sum(axis=1))
         slack = _SLACK * (_norm(np.abs(middle)) + _norm(np.abs(base)) + _norm(radius))
-        smooth = Intervals(*self._borders(low, high)).negative().decided.all(axis=0)
+        smooth = np.logical_or(*Intervals(*self._borders(low, high)).negative()).all(axis=0)
         direct = np.where(np.isfinite(direct), direct, np.inf)
         middle_value = np.where(smooth & np.isfinite(middle_value), middle_value, np.inf)
         # Across the axis along which the matrix changes most; by the width where that tells nothing.
@@ -95,25 +92,20 @@ class LargestEigenvalue:
         upper = np.minimum(direct, middle_value) + np.where(np.isfinite(slack), slack, 0.0)
         return upper, self._attained(base, at_centre), axis
 
-    def search(self, low: Array, high: Array) -> Array:
-        """Points where the value is large, an array (dim, points), by a search in float64.
-
-        Nothing rests on it but how soon the cutting ends.
-        """
+    def search(self, low: Array, high: Array) -> float:
+        """The largest value found at points: nothing rests on it but how soon the cutting ends."""
         n = len(low)
         rng = np.random.default_rng(0)
         low, high = low[:, None], high[:, None]
-        corners = 2 ** min(n, 9)
-        best = x = rng.uniform(low, high, (n, 2000))
+        x, corners = rng.uniform(low, high, (n, 600)), 2 ** min(n, 9)
         x[:, :corners] = np.where((np.arange(corners) >> np.arange(n)[:, None]) & 1, high, low)
-        with np.errstate(all="ignore"):
-            for turn in range(17):
-                entries = np.stack([np.broadcast_to(entry, x.shape[1:]) for entry in self._entries(x)]).astype(float)
-                best = x[:, np.argsort(-self._most(np.moveaxis(entries[self._at], -1, 0)))[:20]]
-                moved = best[:, rng.integers(0, 20, 400)]
-                moved = moved + (high - low) * 3.0**-turn / 4 * rng.standard_normal((n, 400))
-                x = np.concatenate([best, np.clip(moved, low, high)], axis=1)
-        return best[:, :3]
+        values = self.at(x)
+        for turn in range(12):
+            best = np.argsort(-values)[:10]
+            moved = x[:, best[rng.integers(0, 10, 60)]] + (high - low) * 3.0**-turn / 4 * rng.standard_normal((n, 60))
+            moved = np.clip(moved, low, high)
+            x, values = np.hstack([x[:, best], moved]), np.concatenate([values[best], self.at(moved)])
+        return float(values.max())
 
     @np.errstate(over="ignore", invalid="ignore")
     def maximum(
@@ -133,7 +125,7 @@ class LargestEigenvalue:
         budget : int
             Parts to evaluate.
         """
-        attained = float(self.at(self.search(*inner)).max())
+        attained = self.search(*inner)
         parts, spent = outer[:, :, None], 1
         uppers, _, axes = self.bounds(*parts)
         while spent < budget and uppers.max() > (enough := attained + max(tolerance * abs(attained), least)):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import reduce
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,7 @@ from sympy.core.traversal import bottom_up
 
 from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
-__all__ = ["INTERVAL_FUNCTIONS", "NUMPY_FUNCTIONS", "LogSumExp", "Share", "borders", "joined", "shared"]
+__all__ = ["INTERVAL_FUNCTIONS", "LogSumExp", "Share", "borders", "joined", "shared"]
 
 Array = NDArray[np.float64]
 
@@ -78,27 +80,23 @@ class LogSumExp(Function):
         return Share(*[expand(u - chosen) for k, u in enumerate(args) if k != argindex - 1])
 
 
-def _one() -> Intervals:
-    return Intervals(np.float64(1.0), np.float64(1.0))
+def _exp(x: Intervals) -> Intervals:
+    return x.monotone(methodcaller("exp"))
 
 
 def _interval_share(*differences: Intervals) -> Intervals:
-    return reduce(Intervals.__add__, [d.increasing("exp") for d in differences], _one()).inverse()
+    return reduce(Intervals.__add__, [_exp(d) for d in differences], Intervals.of(Fraction(1))).inverse()
 
 
 def _interval_log_sum_exp(*exponents: Intervals) -> Intervals:
     most = reduce(np.maximum, [u.high for u in exponents])
     shift = Intervals(most, most)
-    return shift + reduce(Intervals.__add__, [(u - shift).increasing("exp") for u in exponents]).increasing("log")
+    return shift + reduce(Intervals.__add__, [_exp(u - shift) for u in exponents]).monotone(methodcaller("log"))
 
 
 INTERVAL_FUNCTIONS: dict[str, Callable[..., Intervals]] = {
     "Share": _interval_share,
     "LogSumExp": _interval_log_sum_exp,
-}
-NUMPY_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "Share": lambda *d: 1 / (1 + sum(np.exp(part) for part in d)),
-    "LogSumExp": lambda *u: reduce(np.logaddexp, u),
 }
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from functools import reduce
+from operator import and_, methodcaller, or_
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,31 +108,19 @@ class Intervals:
         )
         return Intervals(low, high)
 
-    def root(self, over: int, under: int) -> Intervals:
-        """x^(over/under) for x ≥ 0, by the ends."""
-        grows = over > 0
-        return self._monotone(lambda v: v.root(under) ** over, grows)
-
-    def _monotone(self, function: Callable[[Any], Any], grows: bool = True) -> Intervals:
+    def monotone(self, function: Callable[[Any], Any], grows: bool = True) -> Intervals:
+        """A function of balls that grows, or falls, where it is defined: by the ends."""
         low, high = (self.low, self.high) if grows else (self.high, self.low)
         return Intervals(_ends(function, low)[0], _ends(function, high)[1])
-
-    def increasing(self, name: str) -> Intervals:
-        """A function that arb knows by this name, and that grows where it is defined."""
-        return self._monotone(lambda v: getattr(v, name)())
-
-    def decreasing(self, name: str) -> Intervals:
-        """The same of a function that falls."""
-        return self._monotone(lambda v: getattr(v, name)(), grows=False)
 
     def cosh(self) -> Intervals:
         """cosh x, least at zero."""
         size = Intervals(np.maximum(np.maximum(self.low, -self.high), 0.0), np.maximum(-self.low, self.high))
-        return size.increasing("cosh")
+        return size.monotone(methodcaller("cosh"))
 
     def _wave(self, name: str, peak: float) -> Intervals:
         """A function of period 2π between -1, half a period after its peak, and 1."""
-        (a, b), (c, d) = (_ends(lambda v: getattr(v, name)(), end) for end in (self.low, self.high))
+        (a, b), (c, d) = (_ends(methodcaller(name), end) for end in (self.low, self.high))
         # In turns of the wave; their rounding is far below the margin, which errs on the wide side.
         first, last = ((end - peak) / (2 * np.pi) for end in (self.low, self.high))
         margin = 1e-12 * (1 + np.maximum(np.abs(first), np.abs(last)))
@@ -150,23 +140,11 @@ class Intervals:
         return Truth((self.high <= 0) & (self.low < 0), (self.low >= 0) & (self.high > 0))
 
 
-class Truth:
-    """Where a condition is certainly true, and where certainly false.
+class Truth(NamedTuple):
+    """Where a condition is certainly true, and where certainly false."""
 
-    Parameters
-    ----------
-    true, false : arrays of bool
-    """
-
-    __slots__ = ("false", "true")
-
-    def __init__(self, true: Mask, false: Mask) -> None:
-        self.true, self.false = true, false
-
-    @property
-    def decided(self) -> Mask:
-        """Either."""
-        return self.true | self.false
+    true: Mask
+    false: Mask
 
 
 def _chain(x: Array, exponent: int, outward: Callable[[Array], Array]) -> Array:
@@ -206,14 +184,6 @@ def _select(*branches: tuple[Truth | None, Intervals]) -> Intervals:
     return Intervals(np.where(left, np.nan, low), np.where(left, np.nan, high))
 
 
-def _both(*parts: Truth) -> Truth:
-    return Truth(np.logical_and.reduce([p.true for p in parts]), np.logical_or.reduce([p.false for p in parts]))
-
-
-def _either(*parts: Truth) -> Truth:
-    return Truth(np.logical_or.reduce([p.true for p in parts]), np.logical_and.reduce([p.false for p in parts]))
-
-
 class _Printer(LambdaPrinter):
     """Python in which constants are intervals around exact ones, and case distinctions the hull of what is possible."""
 
@@ -234,9 +204,6 @@ class _Printer(LambdaPrinter):
     def _print_Pi(self, expr: Any) -> str:
         return "_pi()"
 
-    def _print_Abs(self, expr: Any) -> str:
-        return f"abs({self._print(expr.args[0])})"
-
     def _print_Pow(self, expr: Any, **hints: Any) -> str:
         base, exponent = expr.args
         if exponent.is_Integer:
@@ -253,34 +220,19 @@ class _Printer(LambdaPrinter):
         pairs = [f"({'None' if c == True else self._print(c)}, {self._print(e)})" for e, c in expr.args]  # noqa: E712
         return f"_select({', '.join(pairs)})"
 
-    def _print_StrictLessThan(self, expr: Any) -> str:
-        return f"_negative({self._print(expr.lhs - expr.rhs)})"
+    _print_And = _print_Or = _print_Not = _print_Function
 
-    def _print_StrictGreaterThan(self, expr: Any) -> str:
-        return f"_negative({self._print(expr.rhs - expr.lhs)})"
+    def _print_Relational(self, expr: Any) -> str:
+        # < and ≤ alike: the border is of measure zero, and no derivative needs it.
+        return f"_negative({self._print(expr.lts - expr.gts)})"
 
-    def _print_LessThan(self, expr: Any) -> str:
-        # The border is of measure zero: no derivative needs it.
-        return self._print_StrictLessThan(expr)
-
-    def _print_GreaterThan(self, expr: Any) -> str:
-        return self._print_StrictGreaterThan(expr)
-
-    def _print_And(self, expr: Any) -> str:
-        return f"_both({', '.join(self._print(a) for a in expr.args)})"
-
-    def _print_Or(self, expr: Any) -> str:
-        return f"_either({', '.join(self._print(a) for a in expr.args)})"
-
-    def _print_Not(self, expr: Any) -> str:
-        return f"_not({self._print(expr.args[0])})"
+    _print_StrictLessThan = _print_StrictGreaterThan = _print_LessThan = _print_GreaterThan = _print_Relational
 
 
-_INCREASING = ("exp", "log", "sinh", "tanh", "atan", "asin", "asinh", "atanh", "acosh", "erf")
+_GROWING = ("exp", "log", "sinh", "tanh", "atan", "asin", "asinh", "atanh", "acosh", "erf")
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{name: (lambda x, name=name: x.increasing(name)) for name in _INCREASING},
-    "acos": lambda x: x.decreasing("acos"),
-    "erfc": lambda x: x.decreasing("erfc"),
+    **{name: (lambda x, function=methodcaller(name): x.monotone(function)) for name in _GROWING},
+    **{name: (lambda x, function=methodcaller(name): x.monotone(function, grows=False)) for name in ("acos", "erfc")},
     "cosh": Intervals.cosh,
     "sin": Intervals.sin,
     "cos": Intervals.cos,
@@ -345,12 +297,12 @@ def enclosures(
         "_pi": lambda: Intervals(np.float64(3.141592653589793), _up(np.float64(3.141592653589793))),
         "_rational": lambda p, q: Intervals.of(Fraction(p, q)),
         "_power": Intervals.power,
-        "_root": Intervals.root,
+        "_root": lambda x, over, under: x.monotone(lambda v: v.root(under) ** over, grows=over > 0),
         "_select": _select,
         "_negative": Intervals.negative,
-        "_both": _both,
-        "_either": _either,
-        "_not": lambda t: Truth(t.false, t.true),
+        "_And": lambda *parts: Truth(reduce(and_, [p.true for p in parts]), reduce(or_, [p.false for p in parts])),
+        "_Or": lambda *parts: Truth(reduce(or_, [p.true for p in parts]), reduce(and_, [p.false for p in parts])),
+        "_Not": lambda part: Truth(part.false, part.true),
     }
     printer = _Printer({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
     evaluate = lambdify(list(symbols), list(expressions), [modules], printer=printer, cse=True)
