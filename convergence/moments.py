@@ -121,12 +121,6 @@ def _ascend(problem: View, rng: np.random.Generator, score: Score, x: Array, dra
     return x
 
 
-def _count(spread: float, limit: float, gap: float, most: int) -> int:
-    """Draws for a standard error of a sixtieth of the moment, or of an eighth of a small excess over the limit."""
-    error = np.clip(gap / 8, limit / 240, (limit + gap) / 60) if gap > 0 else limit / 60
-    return int(np.clip((spread / error) ** 2 if error else most, 1000, most))
-
-
 def _half_squares(errors: Array) -> Array:
     """‖n - n'‖²/2 of pairs of draws: independent, with mean E‖n‖², where squares about a common mean are not."""
     pairs = errors[: len(errors) // 2 * 2].reshape(-1, 2, errors.shape[1])
@@ -135,6 +129,9 @@ def _half_squares(errors: Array) -> Array:
 
 Numbers = Callable[[Array], Array]
 """Of oracle errors (draws, dim): independent numbers with the mean that is judged."""
+
+Judged = tuple[Numbers, float, float]
+"""Of these numbers, the mean that is allowed, and what rounding may add to it."""
 
 
 def _look_twice(
@@ -159,7 +156,26 @@ def _look_twice(
     return found
 
 
-def _worst(found: list[Moment]) -> Moment:
+def _worst(
+    problem: View, rng: np.random.Generator, score: Score, judged: Callable[[Array, Array], Judged], *,
+    error_rate: float, points: int, finalists: int, budget: int,
+) -> Moment:  # fmt: skip
+    """The worst of the places with the highest scores, each judged with fresh draws.
+
+    ``judged`` is asked of a place and a pilot sample there. As many draws are taken as make the standard error a
+    sixtieth of what is allowed, or an eighth of what the pilot found beyond it, if the budget of random numbers allows
+    them.
+    """
+    found = []
+    most = max(4000, budget // (2 * finalists * problem.dim))
+    for x in _evolve(problem, rng, score, points)[:finalists]:
+        pilot = _draws(problem, x[None], min(20_000, most), rng)[0]
+        numbers, allowed, slack = judged(x, pilot)
+        values, limit = numbers(pilot), max(allowed, slack)
+        gap, each = float(values.mean()) - limit, len(pilot) // len(values)
+        error = np.clip(gap / 8, limit / 240, (limit + gap) / 60) if gap > 0 else limit / 60
+        count = each * int(np.clip((values.std() / error) ** 2, 1000, most // each))
+        found.append(_look_twice(problem, rng, x, numbers, count, allowed, slack, error_rate / finalists))
     return max(found, key=lambda m: (m.exceeds, m.low - m.allowed))
 
 
@@ -169,10 +185,9 @@ def noise_variance(
 ) -> Moment:  # fmt: skip
     """E‖n‖² where it is largest, with fresh draws at the places that a pilot sample picked.
 
-    As many draws as make the standard error a sixtieth of the declared σ², or an eighth of what the pilot found beyond
-    it, if the budget of random numbers allows them. Where its lower confidence bound exceeds σ², four times as many are
-    drawn afresh, and only what exceeds σ² again does. An honest oracle does with probability error_rate²/finalists at
-    most (asymptotically in the number of draws), and error_rate by the second sample alone.
+    Where its lower confidence bound exceeds the declared σ², four times as many are drawn afresh, and only what exceeds
+    σ² again does. An honest oracle does with probability error_rate²/finalists at most (asymptotically in the number of
+    draws), and error_rate by the second sample alone.
 
     >>> from convergence import problems
     >>> m = noise_variance(problems.get("quadratic", noise=0.5), np.random.default_rng(0), error_rate=1e-3)
@@ -184,15 +199,12 @@ def noise_variance(
     def variance(x: Array, errors: Array) -> Array:
         return errors.var(axis=1, ddof=1).sum(axis=-1)
 
-    found = []
-    for x in _evolve(problem, rng, variance, points)[:finalists]:
-        most = max(2000, budget // (2 * finalists * problem.dim))
-        pilot = _half_squares(_draws(problem, x[None], min(20_000, most), rng)[0])
-        slack = 1e-20 * (1 + float((problem.gradient(x[None]) ** 2).sum()))
-        limit = max(problem.noise, slack)
-        count = 2 * _count(float(pilot.std()), limit, float(pilot.mean()) - limit, most // 2)
-        found.append(_look_twice(problem, rng, x, _half_squares, count, problem.noise, slack, error_rate / finalists))
-    return _worst(found)
+    def judged(x: Array, pilot: Array) -> Judged:
+        return _half_squares, problem.noise, 1e-20 * (1 + float((problem.gradient(x[None]) ** 2).sum()))
+
+    return _worst(
+        problem, rng, variance, judged, error_rate=error_rate, points=points, finalists=finalists, budget=budget
+    )
 
 
 def bias_excess(
@@ -201,8 +213,8 @@ def bias_excess(
 ) -> Moment:  # fmt: skip
     """‖b‖ where it exceeds the declared √(m‖∇f‖² + ζ²) most: a lower bound by projection on a pilot's direction.
 
-    The mean of (g - ∇f)·u over fresh draws is b·u ≤ ‖b‖ for any unit u. As many draws as in :func:`noise_variance`,
-    and a second look with the same u, at the same rates.
+    The mean of (g - ∇f)·u over fresh draws is b·u ≤ ‖b‖ for any unit u. A second look as in :func:`noise_variance`,
+    with the same u, at the same rates.
 
     >>> from convergence import problems
     >>> f = problems.get("quadratic_cosine", noise=0.1, bias=0.25)
@@ -211,29 +223,21 @@ def bias_excess(
     (True, False)
     """
     problem = View.of(problem)
-    m = problem.relative_bias
 
     def allowed(x: Array) -> Array:
-        return np.sqrt(problem.bias + m * (problem.gradient(x) ** 2).sum(axis=-1))
+        return np.sqrt(problem.bias + problem.relative_bias * (problem.gradient(x) ** 2).sum(axis=-1))
 
     def excess(x: Array, errors: Array) -> Array:
         # The squared mean less its expected noise, so that noisy places do not win for being noisy.
         square = (errors.mean(axis=1) ** 2).sum(axis=-1) - errors.var(axis=1, ddof=1).sum(axis=-1) / errors.shape[1]
         return np.sqrt(np.maximum(square, 0.0)) - allowed(x)
 
-    found = []
-    most = max(4000, budget // (2 * finalists * problem.dim))
-    for x in _evolve(problem, rng, excess, points)[:finalists]:
-        limit = float(allowed(x[None])[0])
-        pilot = _draws(problem, x[None], min(20_000, most), rng)[0]
+    def judged(x: Array, pilot: Array) -> Judged:
         mean = pilot.mean(axis=0)
         direction = mean / (np.linalg.norm(mean) or 1.0)
-        gap = float(np.linalg.norm(mean)) - limit
-        count = _count(float((pilot @ direction).std()), limit, gap, most)
         slack = 1e-9 * (1 + float(np.linalg.norm(problem.gradient(x[None]))))
+        return lambda errors: errors @ direction, float(allowed(x[None])[0]), slack
 
-        def along(errors: Array, direction: Array = direction) -> Array:
-            return errors @ direction
-
-        found.append(_look_twice(problem, rng, x, along, count, limit, slack, error_rate / finalists))
-    return _worst(found)
+    return _worst(
+        problem, rng, excess, judged, error_rate=error_rate, points=points, finalists=finalists, budget=budget
+    )

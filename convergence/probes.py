@@ -356,13 +356,12 @@ def largest_curvature(problem: Problem | View, rng: np.random.Generator, *, budg
 
 @dataclass(frozen=True)
 class GradientError:
-    """The directional derivative that disagrees most: from the values of f, as declared, and what differences lose."""
+    """The directional derivative that disagrees most: from the values of f, and as declared."""
 
     point: Array
     direction: Array
     slope: float
     declared: float
-    uncertainty: float
     excess: float
     """The disagreement over what differences, rounding and the declared Λ explain; above 1, the gradient is wrong."""
 
@@ -393,11 +392,9 @@ def gradient_error(problem: Problem | View, rng: np.random.Generator) -> Gradien
         [_axes(problem.dim, rng.permutation(problem.dim)[:64]), unit(rng.standard_normal((8, problem.dim)))]
     )
     x, v = np.repeat(x, len(directions), axis=0), np.tile(directions, (len(x), 1))
-    excess, slope, declared, uncertainty = _disagreement(problem, x, v, usual, coarseness)
+    excess, slope, declared = _disagreement(problem, x, v, usual, coarseness)
     worst = int(excess.argmax())
-    return GradientError(
-        x[worst], v[worst], float(slope[worst]), float(declared[worst]), float(uncertainty[worst]), float(excess[worst])
-    )
+    return GradientError(x[worst], v[worst], *(float(part[worst]) for part in (slope, declared, excess)))
 
 
 def _axes(dim: int, chosen: NDArray[np.int64]) -> Array:
@@ -430,10 +427,8 @@ def _coarseness(problem: View, x: Array, v: Array, usual: float) -> float:
     return factor
 
 
-def _disagreement(
-    problem: View, x: Array, v: Array, usual: float, coarseness: float
-) -> tuple[Array, Array, Array, Array]:
-    """|slope - declared| over its uncertainty, and these three, at each point along each direction.
+def _disagreement(problem: View, x: Array, v: Array, usual: float, coarseness: float) -> tuple[Array, Array, Array]:
+    """|slope - declared| over its uncertainty, and these two, at each point along each direction.
 
     The slope is extrapolated from two central differences, at steps of fixed sizes and of the size at which rounding
     and curvature lose least. Waves shorter than all steps may deceive it. So the disagreement must also be more than
@@ -479,8 +474,7 @@ def _disagreement(
         # A gradient that is not finite where the values are is wrong too.
         excess = np.where(np.isfinite(slope) & ~np.isfinite(declared), np.inf, excess)
         least = excess.argmin(axis=0), np.arange(len(x))
-        excess, slope, uncertainty = excess[least], slope[least], uncertainty[least]
-    return excess, slope, declared, uncertainty
+    return excess[least], slope[least], declared
 
 
 def least_value(problem: Problem | View, rng: np.random.Generator, *, points: int = 192, descents: int = 12) -> Witness:

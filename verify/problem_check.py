@@ -188,7 +188,7 @@ def _constant(
 def _gradient(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
     found = gradient_error(problem, rng)
     wrong = found.excess > 1
-    worst = problem.back(found, "slope", "declared", "uncertainty", slopes=1)
+    worst = problem.back(found, "slope", "declared", slopes=1)
     axis = np.flatnonzero(worst.direction)
     along = f"coordinate {axis[0]}" if axis.size == 1 else f"the direction {show(worst.direction)}"
     place = f"at x = {show(worst.point)} along {along}"

@@ -134,19 +134,15 @@ class Watched:
         )
 
     def _raised(self, name: str, x: Array, more: Any, error: ProblemError) -> ProblemError:
-        """With the row at which it raises, found by halving."""
-        hint = self._hint(name, x, more)
-        while len(x) > 1:
-            for half in (x[: len(x) // 2], x[len(x) // 2 :]):
-                try:
-                    attempt(name, lambda half=half: getattr(self.inner, name)(half.copy(), *more))
-                except ProblemError as closer:
-                    x, error = half, closer
-                    break
-            else:
+        """With the row at which it raises."""
+        where = f" for x of shape {x.shape}{_row(x, 0)}, …"
+        for row in range(len(x)):
+            try:
+                attempt(name, lambda row=row: getattr(self.inner, name)(x[row : row + 1].copy(), *more))
+            except ProblemError as alone:
+                error, where = alone, _row(x, row)
                 break
-        where = _row(x, 0) if len(x) == 1 else f" for x of shape {x.shape}{_row(x, 0)}, …"
-        located = ProblemError(f"{error}{where}{hint}")
+        located = ProblemError(f"{error}{where}{self._hint(name, x, more)}")
         located.__cause__ = error.__cause__
         return located
 
