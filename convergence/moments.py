@@ -16,7 +16,7 @@ from convergence.estimators import mean_interval
 from convergence.probes import ROWS, View, scan_points, unit, winners
 from convergence.problems.protocol import Problem
 
-__all__ = ["Moment", "bias_excess", "noise_variance"]
+__all__ = ["Moment", "bias_excess", "noise_variance", "oracle_errors"]
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Moment:
     exceeds: bool
 
 
-def _draws(problem: View, x: Array, count: int, rng: np.random.Generator) -> Array:
+def oracle_errors(problem: View, x: Array, count: int, rng: np.random.Generator) -> Array:
     """Oracle errors g - ∇f, shape (points, count, dim); `ROWS` rows at a time."""
     rows = np.repeat(x, count, axis=0)
     parts = [problem.sample_gradient(rows[at : at + ROWS], rng) for at in range(0, len(rows), ROWS)]
@@ -51,7 +51,7 @@ Score = Callable[[Array, Array], Array]
 def _scores(problem: View, score: Score, x: Array, draws: int, rng: np.random.Generator) -> Array:
     """With fresh draws at each point, or with those of ``rng``'s seed; -inf for what is no number."""
     with np.errstate(all="ignore"):
-        found = score(x, _draws(problem, x, draws, rng))
+        found = score(x, oracle_errors(problem, x, draws, rng))
     return np.where(np.isfinite(found), found, -np.inf)
 
 
@@ -145,8 +145,8 @@ def _look_twice(
     """
     chunk = 12 * ROWS
     for draws in (count, 4 * count):
-        parts = [numbers(_draws(problem, x[None], min(chunk, draws - at), rng)[0]) for at in range(0, draws, chunk)]
-        values = np.concatenate(parts)
+        counts = [min(chunk, draws - at) for at in range(0, draws, chunk)]
+        values = np.concatenate([numbers(oracle_errors(problem, x[None], part, rng)[0]) for part in counts])
         # Third powers of tiny numbers are none.
         size = float(np.abs(values).max()) or 1.0
         low, high = (size * end for end in mean_interval(values / size, error_rate))
@@ -169,7 +169,7 @@ def _worst(
     found = []
     most = max(4000, budget // (2 * finalists * problem.dim))
     for x in _evolve(problem, rng, score, points)[:finalists]:
-        pilot = _draws(problem, x[None], min(20_000, most), rng)[0]
+        pilot = oracle_errors(problem, x[None], min(20_000, most), rng)[0]
         numbers, allowed, slack = judged(x, pilot)
         values, limit = numbers(pilot), max(allowed, slack)
         gap, each = float(values.mean()) - limit, len(pilot) // len(values)

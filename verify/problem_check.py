@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from convergence import sequential_verdict, sharp_bound, simulate
 from convergence.ensemble import BLOCK
-from convergence.moments import bias_excess, noise_variance
+from convergence.moments import bias_excess, noise_variance, oracle_errors
 from convergence.probes import View, gradient_error, largest_curvature, least_value, views
 from convergence.problems import SyntheticProblem
 from convergence.problems._rows import Same
@@ -239,9 +239,7 @@ def _minimum(problem: Any, rng: np.random.Generator, rate: float) -> TrialPart:
 
 def _errors_at_start(user: Any, rng: np.random.Generator) -> NDArray[np.float64]:
     """Oracle errors at the start, some thousand draws: enough for a hint, not for a verdict."""
-    rows = np.repeat(user.start[None], max(64, min(4096, 2**20 // user.dim)), axis=0)
-    with np.errstate(all="ignore"):
-        return user.sample_gradient(rows, rng) - user.gradient(rows)
+    return oracle_errors(View.of(user), user.start[None], max(64, min(4096, 2**20 // user.dim)), rng)[0]
 
 
 def _squared_bias_at_start(user: Any, m: float, rng: np.random.Generator) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
-from operator import and_, methodcaller, or_
+from operator import and_, methodcaller, mul, or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,19 +94,19 @@ class Intervals:
         known = (self.low > 0) | (self.high < 0)
         return Intervals(np.where(known, _down(1 / self.high), np.nan), np.where(known, _up(1 / self.low), np.nan))
 
+    def size(self) -> Intervals:
+        """``|x|``."""
+        return Intervals(np.maximum(np.maximum(self.low, -self.high), 0.0), np.maximum(-self.low, self.high))
+
     def power(self, exponent: int) -> Intervals:
         """An integer power, by the ends: no lower than zero where it is even."""
         if exponent < 0:
             return self.power(-exponent).inverse()
-        large = np.maximum(np.abs(self.low), np.abs(self.high))
-        if exponent % 2 == 0:
-            small = np.maximum(np.maximum(self.low, -self.high), 0.0)
-            return Intervals(np.maximum(_chain(small, exponent, _down), 0.0), _chain(large, exponent, _up))
-        low, high = (
-            np.where(end < 0, -_chain(np.abs(end), exponent, outward[0]), _chain(np.abs(end), exponent, outward[1]))
-            for end, outward in ((self.low, (_up, _down)), (self.high, (_down, _up)))
-        )
-        return Intervals(low, high)
+        if exponent % 2:
+            up, down = (Intervals(np.maximum(x.low, 0.0), np.maximum(x.high, 0.0)) for x in (self, -self))
+            return reduce(mul, [up] * exponent) - reduce(mul, [down] * exponent)
+        found = reduce(mul, [self.size()] * exponent)
+        return Intervals(np.maximum(found.low, 0.0), found.high)
 
     def monotone(self, function: Callable[[Any], Any], grows: bool = True) -> Intervals:
         """A function of balls that grows, or falls, where it is defined: by the ends."""
@@ -115,8 +115,7 @@ class Intervals:
 
     def cosh(self) -> Intervals:
         """cosh x, least at zero."""
-        size = Intervals(np.maximum(np.maximum(self.low, -self.high), 0.0), np.maximum(-self.low, self.high))
-        return size.monotone(methodcaller("cosh"))
+        return self.size().monotone(methodcaller("cosh"))
 
     def _wave(self, name: str, peak: float) -> Intervals:
         """A function of period 2π between -1, half a period after its peak, and 1."""
@@ -145,17 +144,6 @@ class Truth(NamedTuple):
 
     true: Mask
     false: Mask
-
-
-def _chain(x: Array, exponent: int, outward: Callable[[Array], Array]) -> Array:
-    """A power of numbers ≥ 0, by repeated squares."""
-    out, square = None, x
-    while exponent:
-        if exponent % 2:
-            out = square if out is None else outward(out * square)
-        square, exponent = outward(square * square), exponent // 2
-    assert out is not None
-    return out
 
 
 def _ends(function: Callable[[Any], Any], points: Array) -> tuple[Array, Array]:
