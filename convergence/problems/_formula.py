@@ -45,7 +45,7 @@ from sympy.core.traversal import bottom_up
 
 from rdml_theory.symbolic.enclosures import Intervals, enclosures
 
-__all__ = ["INTERVAL_FUNCTIONS", "LogSumExp", "Share", "borders", "joined", "shared"]
+__all__ = ["INTERVAL_FUNCTIONS", "LogSumExp", "Share", "joined", "shared"]
 
 Array = NDArray[np.float64]
 
@@ -292,17 +292,6 @@ def joined(formula: Any, symbols: Sequence[Symbol], low: Array, high: Array) -> 
     names = {dummy: g < 0 for g, dummy in open_.items()}
     joints: list[Any] = [t.xreplace(names) for t in terms]
     return Add(*joints)
-
-
-def borders(formula: Any) -> list[Expr]:
-    """g of all conditions g < 0 in a formula of :func:`joined`.
-
-    >>> from sympy import symbols
-    >>> x = Symbol("x", real=True)
-    >>> borders(Piecewise((x**2, x < 1), (2 * x - 1, True)))
-    [x - 1]
-    """
-    return sorted({c.lts - c.gts for c in formula.atoms(Relational)}, key=str)
 
 
 def _check(cased: Any, borders: Mapping[Expr, Symbol], symbols: Sequence[Symbol]) -> None:
