@@ -24,7 +24,7 @@ Kind = Literal["base", "mutual", "both"]
 ARCHITECTURES = ("linear", "two-layer", "mixed")
 _UNITS = 4
 
-_CACHED = 8_192
+_CACHED = 16_384
 """Numbers in an array over (replica, class or unit, sample), few enough to stay in a core's cache."""
 
 
@@ -166,7 +166,8 @@ class MutualLearning(SyntheticProblem):
         self.targets = np.eye(classes)[:, self.labels]
         self._all = np.arange(count)[None]
         self._together = self._together_of(count)
-        self.block = min(256, 2 ** int(np.log2(self._together)))
+        # So that two blocks at least are worked on at a time.
+        self.block = min(256, 2 ** int(np.log2(self._together_of(2 * count))))
         sizes = [
             x.shape[1] * u + (u + 1) * classes if u else x.shape[1] * classes
             for x, u in zip(self.inputs, units, strict=True)

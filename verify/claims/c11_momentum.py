@@ -181,7 +181,7 @@ def _panel(subject: Subject, context: Context) -> Panel:
     thetas = np.geomspace(0.05, 2.0, 9)
     x = tuple(float(t) for t in thetas)
     curves: list[Curve] = []
-    steps, zeta = 8, 0.3
+    steps, zeta = 6, 0.3
     for group, (mu, nesterov) in enumerate(((0.5, False), (0.9, False), (0.9, True))):
         values = [context.shared(_worst, float(t), mu, nesterov, steps, zeta, 0.0).value for t in thetas]
         a = Assumptions(smoothness=1.0, gap=1.0, noise=0.0, bias=zeta**2)
@@ -433,7 +433,7 @@ CLAIM = Claim(
         Control("plain-floor", "ζ² as the floor at every step", Subject(product=True, floor=Z**2)),
     ),
     caption=(
-        "Left: the bound over the exact worst case of eight steps, against the step size; at μ = 0.9 heavy ball and "
+        "Left: the bound over the exact worst case of six steps, against the step size; at μ = 0.9 heavy ball and "
         "Nesterov nearly coincide. Right: on a nonconvex problem with noise the measured average falls to a plateau at "
         "the squared bias, below the bound."
     ),

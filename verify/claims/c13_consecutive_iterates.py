@@ -91,7 +91,7 @@ def _looseness(subject: Subject, h: float, context: Context) -> Panel:
     sharp = [float(sharp_bound(a, h, t)) for t in times]
     proved = [_solve(subject, Setting(h, t, bias=square)).bound for t in times]
     closed = [float(tight_bound(a, h, t)) for t in times]
-    exact = [context.shared(solved, Setting(h, t, bias=square)).value for t in times[:7]]
+    exact = [context.shared(solved, Setting(h, t, bias=square)).value for t in times[:6]]
 
     def over(label: str, values: list[float], role: Role, **how: Any) -> Curve:
         few = len(values)
